@@ -1,0 +1,63 @@
+# Two commands matter: `make book` and `make test`. Both set the environment up first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROFILE ?= quick
+EXTRAS := book,test
+
+.PHONY: help setup book test test-fast lint pairs bench pins clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: $(VENV)/.ok  ## create .venv with everything in it (nothing to do the second time)
+
+# TORCH_BACKEND=cpu installs the small CPU build of torch, from PyTorch's own index.
+$(VENV)/.ok: pyproject.toml constraints.txt
+	@echo "setup: installing into $(VENV), a few minutes the first time"
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 setup")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo "python's venv module is missing: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install -q uv==0.13.8 || echo "no uv: using pip, slower"
+	if test -x $(BIN)/uv; then \
+	    $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt \
+	        $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) -e '.[$(EXTRAS)]'; \
+	else \
+	    sed 's/^torch==/torch===/' constraints.txt > $(VENV)/pip.txt; \
+	    $(BIN)/python -m pip install -c $(VENV)/pip.txt -e '.[$(EXTRAS)]'; \
+	fi
+	@touch $@
+
+book: setup  ## execute every notebook (PROFILE=quick) and build the book
+	$(BIN)/python -m robustbook.notebooks run --profile $(PROFILE)
+	$(BIN)/python -m robustbook.book
+
+# loadfile keeps the cells of one notebook in one worker. One thread each, as the workers are many.
+test: setup  ## the whole suite, with nbval over the notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --nbval --nbval-current-env tests notebooks
+
+test-fast: setup  ## the suite without slow tests and pages
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not notebook" tests
+
+lint: setup  ## ruff, mypy and the state of the notebook pairs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m robustbook.notebooks check
+
+pairs: setup  ## execute the notebooks at their defaults, write .ipynb and .md (FROM=md or FROM=ipynb if they differ)
+	$(BIN)/python -m robustbook.notebooks pairs $(if $(FROM),--from $(FROM))
+
+bench: setup  ## time the attacks beside other libraries (in an environment of their own)
+	$(BIN)/robustbook bench
+
+pins: setup  ## bring constraints.txt up to pyproject.toml; delete a line first to let it move
+	{ sed -n '/^#/p' constraints.txt; \
+	  $(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --no-annotate \
+	      --all-extras -c constraints.txt pyproject.toml \
+	  | grep -vE "^(nvidia|cuda|triton)|== 'pypy'"; } > constraints.part
+	mv constraints.part constraints.txt
+
+clean:  ## remove what was built; results (.robustbook) and .venv stay
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache

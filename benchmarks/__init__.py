@@ -1,0 +1,1 @@
+"""Timings against other libraries and against the floor; run from the project's root."""

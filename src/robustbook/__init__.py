@@ -1,0 +1,1 @@
+"""A Jupyter Book that re-runs its papers."""

@@ -1,0 +1,57 @@
+"""Losses an attack can climb: from logits and classes to one number per image.
+
+None is averaged over the batch, so that no image's gradient depends on how many others there are;
+and none changes when a constant is added to all logits of an image.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def cross_entropy(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Minus the log probability of the label, computed from the logits."""
+    return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+
+
+def clipped_probabilities(
+    logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"], clip: float = 1e-7
+) -> Float[Tensor, " n"]:
+    """Cross entropy of softmax probabilities clipped to [clip, 1 - clip].
+
+    This is how Keras computes it from probabilities, with clip 1e-7 by default. Where the label's
+    probability is outside the clip the gradient is exactly zero: a confident network looks robust
+    to an attack that differentiates this loss. For another clip pass
+    `functools.partial(clipped_probabilities, clip=1e-10)`.
+    """
+    probability = logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
+    return -probability.clamp(clip, 1 - clip).log()
+
+
+def squared_error(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Squared distance of the softmax probabilities to the one-hot label, summed over classes."""
+    goal = one_hot(labels, logits.shape[1]).to(logits.dtype)
+    return (logits.softmax(1) - goal).square().sum(1)
+
+
+def margin(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Highest other logit minus the label's: positive exactly where the label is not the answer.
+
+    Where several others are highest, the gradient is shared among them.
+    """
+    is_label = one_hot(labels, logits.shape[1]).bool()
+    others = logits.masked_fill(is_label, -torch.inf).amax(1)
+    return others - logits.gather(1, labels[:, None]).squeeze(1)
+
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": cross_entropy,
+    "clipped_probabilities": clipped_probabilities,
+    "squared_error": squared_error,
+    "margin": margin,
+}

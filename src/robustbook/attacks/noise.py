@@ -1,0 +1,71 @@
+"""Random numbers that belong to an image, not to its place in a batch.
+
+Each image has a key, and pixel j of its draw number `stream` is a hash of (seed, key, stream, j).
+So a draw does not depend on which images are beside it, in what order, or on what device: the
+integers are the same to the bit everywhere. The hash is splitmix64 (Steele, Lea and Flood 2014,
+"Fast splittable pseudorandom number generators"), a counter times an odd constant put through a
+mixing function; each row is one such sequence, started at a mixed key.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .norms import per_image, size
+
+# The published constants as signed 64-bit numbers: torch multiplies int64 modulo 2**64.
+_GAMMA = 0x9E3779B97F4A7C15 - 2**64
+_MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
+_MIX_2 = 0x94D049BB133111EB - 2**64
+
+
+def seed_from(generator: torch.Generator | None) -> int:
+    """A seed for one attack: one draw from the generator, or 0 without one."""
+    if generator is None:
+        return 0
+    draw = torch.randint(2**63 - 1, (), generator=generator, device=generator.device)
+    return int(draw)
+
+
+def uniform(
+    seed: int, keys: Int[Tensor, " n"], stream: int, count: int, dtype: torch.dtype
+) -> Float[Tensor, "n {count}"]:
+    """Uniform numbers in [0, 1), `count` for each key.
+
+    Float64 has 53 random bits, every other dtype the first 24 of them.
+    """
+    whole = keys.new_tensor([seed, stream])  # tensors, because Python's integers do not wrap
+    start = _mix(_mix(_mix(whole[0]) + whole[1] * _GAMMA) + keys * _GAMMA)
+    counter = torch.arange(1, count + 1, device=keys.device)
+    bits = _mix(start[:, None] + counter * _GAMMA)
+    digits, exact = (53, torch.float64) if dtype == torch.float64 else (24, torch.float32)
+    return (_shift(bits, 64 - digits).to(exact) * 2.0**-digits).to(dtype)
+
+
+def in_ball(
+    seed: int, keys: Int[Tensor, " n"], stream: int, like: Float[Tensor, "n *shape"], norm: float
+) -> Float[Tensor, "n *shape"]:
+    """For each image a vector drawn uniformly from the unit ball of the norm (infinity or 2)."""
+    pixels = like.shape[1:].numel()
+    if norm == math.inf:
+        draw = 2 * uniform(seed, keys, stream, pixels, like.dtype) - 1
+        return draw.view_as(like)
+    # A Gaussian direction (Box and Muller 1958), and a radius with density proportional to r^(d-1).
+    draw = uniform(seed, keys, stream, 2 * pixels + 1, like.dtype)
+    radius = (-2 * torch.log1p(-draw[:, :pixels])).sqrt()
+    normal = radius * torch.cos(2 * math.pi * draw[:, pixels:-1])
+    unit = normal / per_image(size(normal, 2.0), normal)
+    return (unit * draw[:, -1:] ** (1 / pixels)).view_as(like)
+
+
+def _mix(bits: Tensor) -> Tensor:
+    bits = (bits ^ _shift(bits, 30)) * _MIX_1
+    bits = (bits ^ _shift(bits, 27)) * _MIX_2
+    return bits ^ _shift(bits, 31)
+
+
+def _shift(bits: Tensor, places: int) -> Tensor:
+    """Shift right filling with zeros (torch's own shift of a signed number fills with the sign)."""
+    return (bits >> places) & ((1 << (64 - places)) - 1)

@@ -1,0 +1,53 @@
+"""Distances, projections and steps in the l-infinity and l2 norms, one number per image."""
+
+import math
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+
+def per_image(values: Shaped[Tensor, " n"], like: Float[Tensor, "n *shape"]) -> Tensor:
+    """The values shaped to multiply images: (n, 1, ..., 1)."""
+    return values.reshape((-1,) + (1,) * (like.ndim - 1))
+
+
+def size(vectors: Float[Tensor, "n *shape"], norm: float) -> Float[Tensor, " n"]:
+    """The norm of each row: 2, or infinity (the largest absolute pixel)."""
+    sizes: Tensor = torch.linalg.vector_norm(vectors.flatten(1), norm, dim=1)
+    return sizes
+
+
+def steepest(gradient: Float[Tensor, "n *shape"], norm: float) -> Float[Tensor, "n *shape"]:
+    """For each row the direction of unit size that climbs fastest; zero where the gradient is zero.
+
+    The sign for l-infinity, the normalised gradient for l2.
+    """
+    if norm == math.inf:
+        return gradient.sign()
+    # Scaled by the largest entry first: squares of gradients below 1e-19 vanish in float32, and a
+    # saturated network would look like one without gradients.
+    tiny = torch.finfo(gradient.dtype).tiny
+    scaled = gradient / per_image(size(gradient, math.inf).clamp(min=tiny), gradient)
+    return scaled / per_image(size(scaled, 2.0).clamp(min=tiny), scaled)
+
+
+def project(
+    images: Float[Tensor, "n *shape"],
+    centre: Float[Tensor, "n *shape"],
+    eps: float,
+    norm: float,
+    clip: bool,
+) -> Float[Tensor, "n *shape"]:
+    """The nearest images in the ball of radius eps around the centre; then, with clip, in [0, 1].
+
+    The centre is in the box, so the second projection moves each pixel towards it and does not
+    leave the ball.
+    """
+    delta = images - centre
+    if norm == math.inf:
+        delta = delta.clamp(-eps, eps)
+    else:
+        tiny = torch.finfo(delta.dtype).tiny
+        delta = delta * per_image((eps / size(delta, 2.0).clamp(min=tiny)).clamp(max=1), delta)
+    return (centre + delta).clamp(0, 1) if clip else centre + delta

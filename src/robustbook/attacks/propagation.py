@@ -1,0 +1,83 @@
+"""The model as an attack sees it: logits and gradients at the input, counted image by image."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .goal import Goal
+
+Model = Callable[[Tensor], Tensor]
+
+
+class Propagation:
+    """Propagates images through a model for an attack with some goal, and counts them.
+
+    Gradients are taken at the input alone, so parameters and their `.grad` stay as they are; the
+    model's mode (training or evaluation) is the caller's and stays too. Losses are summed over the
+    batch before differentiation, never averaged, so that each row of the gradient is that image's
+    own, at its own size.
+    """
+
+    def __init__(self, model: Model, highest_class: int) -> None:
+        self.forwards = 0
+        self.backwards = 0
+        self._model = model
+        self._highest_class = highest_class
+        self._finite: Tensor | None = None  # stays on the device until `ensure_finite`
+
+    def logits(self, images: Float[Tensor, "n *shape"]) -> Float[Tensor, "n k"]:
+        """The model's logits, without a graph."""
+        with torch.no_grad():
+            return self._forward(images)
+
+    def gradient(
+        self, images: Float[Tensor, "n *shape"], goal: Goal
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
+        """The goal's gain for each image and its gradient with respect to that image."""
+        with torch.enable_grad():
+            leaf = images.detach().requires_grad_()
+            gain = goal.gain(self._forward(leaf))
+            gradient = None
+            if gain.requires_grad:
+                (gradient,) = torch.autograd.grad(gain.sum(), leaf, allow_unused=True)
+        if gradient is None:
+            raise ValueError(
+                "model must be differentiable with respect to the images, got a loss that does "
+                "not depend on them through autograd (detached, or computed outside torch?)"
+            )
+        self.backwards += len(images)
+        # A NaN has sign 0: an image with such a gradient would stand still and look robust.
+        finite = gradient.isfinite().all()
+        self._finite = finite if self._finite is None else self._finite & finite
+        return gain.detach(), gradient
+
+    def ensure_finite(self, logits: Float[Tensor, "n k"]) -> None:
+        """Raise if these logits, or any gradient so far, were NaN or infinite.
+
+        The one place where the host waits for the device: called once, when the work is done.
+        """
+        finite = not logits.isnan().any()
+        if self._finite is not None:
+            finite = finite and bool(self._finite)
+        if not finite:
+            raise ValueError(
+                "model must give finite logits and gradients on images in [0, 1], "
+                "got NaN or infinity; an attack on it would mean nothing"
+            )
+
+    def _forward(self, images: Tensor) -> Tensor:
+        logits = self._model(images)
+        if logits.ndim != 2 or len(logits) != len(images):
+            raise ValueError(
+                f"model must return logits of shape ({len(images)}, classes) for {len(images)} "
+                f"images, got {tuple(logits.shape)}"
+            )
+        if self._highest_class >= logits.shape[1]:
+            raise ValueError(
+                f"labels and targets must be in 0..{logits.shape[1] - 1}, the classes of the "
+                f"model's logits, got {self._highest_class}"
+            )
+        self.forwards += len(images)
+        return logits

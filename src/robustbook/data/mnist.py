@@ -1,0 +1,75 @@
+"""MNIST (LeCun, Bottou, Bengio, Haffner 1998), from the original files or torchvision's mirrors.
+
+The files are accepted as they are published and as they are unpacked, in torchvision's folder
+(`MNIST/raw`), in `mnist`, or directly in the folder that is named. They are read as they lie;
+torchvision, slow to import, is asked for its mirrors only where something must be downloaded.
+"""
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from .images import ImageSet
+from .originals import Original, read_original
+
+FOLDERS = ("MNIST/raw", "mnist", "")
+CLASSES = 10
+# Images and labels of each split. The contents are those of the MD5 sums that torchvision keeps.
+FILES = {
+    "train": (
+        Original(
+            "train-images-idx3-ubyte",
+            47_040_016,
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        ),
+        Original(
+            "train-labels-idx1-ubyte",
+            60_008,
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        ),
+    ),
+    "test": (
+        Original(
+            "t10k-images-idx3-ubyte",
+            7_840_016,
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        ),
+        Original(
+            "t10k-labels-idx1-ubyte",
+            10_008,
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        ),
+    ),
+}
+
+
+def mnist(split: str, root: Path, *, download: bool) -> ImageSet:
+    """The 60,000 images of split "train" or the 10,000 of "test", in their published order."""
+    images, labels = (
+        _idx(read_original(original, root, FOLDERS, mirrors=_mirrors if download else None))
+        for original in FILES[split]
+    )
+    return ImageSet("mnist", split, images[:, None], labels.long(), CLASSES)
+
+
+def _mirrors() -> Sequence[str]:
+    """Addresses of folders that serve the four compressed originals."""
+    from torchvision.datasets import MNIST
+
+    mirrors: list[str] = MNIST.mirrors
+    return mirrors
+
+
+def _idx(contents: bytes) -> UInt8[Tensor, "*shape"]:
+    """The bytes of an idx file: two zeros, a type, the number of axes, the axes, then the values.
+
+    The contents have been checked by hash, so the type (8, unsigned bytes) is not asked again.
+    """
+    axes = contents[3]
+    start = 4 + 4 * axes
+    shape = struct.unpack(f">{axes}I", contents[4:start])
+    return torch.frombuffer(bytearray(contents), dtype=torch.uint8, offset=start).view(shape)

@@ -1,0 +1,115 @@
+"""Original files of a data set: found in a local folder or downloaded, checked by hash before use.
+
+The hash is that of the uncompressed contents, so that one table serves a file as it was published
+(`.gz`), a file that was unpacked, and a file that was packed again. A file whose contents are not
+the published ones is never used, whatever its name and wherever it lies.
+"""
+
+import gzip
+import hashlib
+import os
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from .download import DownloadError, fetch
+
+_REPLACE = "put the original file in its place, or delete it to have it downloaded"
+
+
+class DataError(ValueError):
+    """A data file is missing, truncated or altered, or could not be downloaded."""
+
+
+@dataclass(frozen=True)
+class Original:
+    """A published file: its name without `.gz`, and what it holds once uncompressed."""
+
+    name: str
+    size: int  # bytes
+    sha256: str
+
+
+def data_root(root: str | Path | None = None) -> Path:
+    """The folder that holds data files.
+
+    `root` if it is given, else the environment variable `ROBUSTBOOK_DATA`, else the user's cache
+    folder (on Linux `~/.cache/robustbook/data`), which copies of the project share.
+    """
+    chosen = root or os.environ.get("ROBUSTBOOK_DATA")
+    return Path(chosen).expanduser() if chosen else user_cache_path("robustbook") / "data"
+
+
+def read_original(
+    original: Original,
+    root: Path,
+    subfolders: Sequence[str] = ("",),
+    *,
+    mirrors: Callable[[], Sequence[str]] | None = None,
+) -> bytes:
+    """The contents of `original`, from a local file or else from the first mirror that serves it.
+
+    `subfolders` are the places below `root` where the file may lie, plain or with `.gz`; the first
+    one found is taken. A download goes to the first subfolder and stays there, compressed;
+    `mirrors` returns the addresses (ending in `/`) to try in turn, and is called only if the file
+    is not found; without it nothing is downloaded. Raises DataError, in one sentence that names
+    the file, what was expected and what to do.
+    """
+    for folder in subfolders:
+        for name in (original.name, f"{original.name}.gz"):
+            path = root / folder / name
+            if path.is_file():
+                return read_checked(path, original, remedy=_REPLACE)
+    where = ", ".join(folder for folder in subfolders if folder)
+    advice = (
+        f"with root=, --data-root or ROBUSTBOOK_DATA name a folder that holds it, plain or as .gz"
+        f"{f' (also in its subfolder {where})' if where else ''}"
+    )
+    if mirrors is None:
+        raise DataError(f"{original.name} is not in {root} and was not to be downloaded: {advice}")
+    path = root / subfolders[0] / f"{original.name}.gz"
+    try:
+        fetch(
+            [f"{mirror}{path.name}" for mirror in mirrors()],
+            path,
+            check=lambda part: read_checked(part, original, remedy=_REPLACE),
+        )
+    except DownloadError as error:
+        raise DataError(
+            f"{original.name} is not in {root} and could not be downloaded ({error}): "
+            f"try again, or {advice}"
+        ) from error
+    return read_checked(path, original, remedy=_REPLACE)
+
+
+def read_checked(path: Path, original: Original, *, remedy: str) -> bytes:
+    """The uncompressed contents of the file at `path`.
+
+    Raises DataError, which ends with `remedy`, if they are not those of `original`.
+    """
+
+    def unfit(found: str) -> DataError:
+        return DataError(
+            f"{path} is not the published {original.name} ({original.size} bytes with SHA-256 "
+            f"{original.sha256} when uncompressed): {found}; {remedy}"
+        )
+
+    try:
+        with path.open("rb") as raw:
+            packed = raw.read(2) == b"\x1f\x8b"  # by content: a partial download has no .gz name
+        with gzip.open(path) if packed else path.open("rb") as file:
+            contents = file.read(original.size + 1)  # no more than tells a longer file apart
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise unfit(f"it cannot be unpacked ({error})") from error
+    except OSError as error:
+        raise unfit(f"it cannot be read ({error.strerror})") from error
+    if len(contents) != original.size:
+        found = f"{len(contents)} bytes" if len(contents) < original.size else "more bytes"
+        raise unfit(f"it holds {found}")
+    digest = hashlib.sha256(contents).hexdigest()
+    if digest != original.sha256:
+        raise unfit(f"its contents have SHA-256 {digest}")
+    return contents

@@ -1,0 +1,31 @@
+"""The image sets by name."""
+
+from pathlib import Path
+
+from .digits import digits
+from .images import ImageSet
+from .mnist import mnist
+from .originals import data_root
+
+NAMES = ("digits", "mnist")
+SPLITS = ("train", "test")
+
+
+def load(
+    name: str, split: str, *, root: str | Path | None = None, download: bool = True
+) -> ImageSet:
+    """The images and labels of one split of a data set.
+
+    `name` is "digits" (comes with scikit-learn) or "mnist"; `split` is "train" or "test". `root` is
+    the folder with the original files, else `ROBUSTBOOK_DATA`, else the user's cache folder (see
+    `data_root`); what is missing there is downloaded to it, unless `download` is False. Every file
+    is checked by hash each time. Raises ValueError for another name or split, and DataError for a
+    file that is missing, truncated or altered.
+    """
+    if name not in NAMES:
+        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    if name == "digits":
+        return digits(split)
+    return mnist(split, data_root(root), download=download)

@@ -1,0 +1,66 @@
+r"""The saturation penalty of Nayebi & Ganguli 2017, Sections 3 and 4.
+
+The cross entropy plus :math:`\lambda\sum_{l=1}^{D}\sum_i \phi_c(h^l_i)` (eq. 8), over the pre-activations of
+every layer with the read-out. :math:`\phi_c` is the distance to the nearest flat point of the nonlinearity
+(eq. 7): for ReLU, max(0, z). A sigmoid has no flat point, so the paper takes its slope,
+sigma(z)(1 - sigma(z)). The CNN takes the "stronger penalty" z itself at the last layer.
+
+The paper does not say how a batch is reduced: here the mean over images of the sum over units.
+"""
+
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Penalty = Callable[[Tensor], Tensor]
+
+
+class Layered(Protocol):
+    """A network that shows the pre-activations of all its layers, the logits last."""
+
+    def preactivations(self, images: Tensor) -> list[Tensor]: ...
+
+
+def relu_penalty(h: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """max(0, h): distance to the flat half of a ReLU (eq. 7)."""
+    return torch.relu(h)
+
+
+def sigmoid_penalty(h: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """sigma(h)(1 - sigma(h)), the slope of the sigmoid: 0.25 at 0, falling to 0 as exp(-|h|)."""
+    s = torch.sigmoid(h)
+    return s - s * s
+
+
+def linear_penalty(h: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """h itself, unbounded below: what the paper puts on the logits of its CNN."""
+    return h
+
+
+def saturation(
+    net: Layered,
+    images: Float[Tensor, "n *shape"],
+    labels: Int[Tensor, " n"],
+    lam: Float[Tensor, ""] | float,
+    *,
+    hidden: Penalty,
+    readout: Penalty,
+    layers: Literal["all", "hidden"] = "all",
+) -> dict[str, Float[Tensor, ""]]:
+    """The terms ``cross_entropy`` and ``saturation`` (already times ``lam``), whose sum is minimised.
+
+    ``hidden`` penalises h^1 ... h^(D-1), ``readout`` the logits h^D; ``layers="hidden"`` leaves the read-out
+    alone, the ablation of Section 4.
+    """
+    *hs, logits = net.preactivations(images)
+    penalty = sum((hidden(h).sum() for h in hs), start=logits.new_zeros(()))
+    if layers == "all":
+        penalty = penalty + readout(logits).sum()
+    return {
+        "cross_entropy": F.cross_entropy(logits, labels),
+        "saturation": lam * penalty / len(labels),
+    }

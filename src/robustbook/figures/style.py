@@ -1,0 +1,161 @@
+"""The one style of the book's figures: what is the same in all of them stands here.
+
+A drawing function opens `style()`, asks `panels` for a figure and draws on its axes with
+matplotlib; whoever saves the figure does so inside `style()` too, because matplotlib reads how to
+write text and name the parts of an SVG only then. Nothing here uses `pyplot` or leaves a setting
+changed. The colours are Paul Tol's bright scheme (Colour Schemes, SRON/EPS/TN/09-002), which
+colour-blind readers can tell apart; marker and dash say again what the colour says.
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from cycler import cycler
+from jaxtyping import Real
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+WIDTH = 7.0  # inches, a figure as wide as the text
+HALF = 3.4  # inches, one of two side by side
+
+BRIGHT = {
+    "blue": "#4477AA",
+    "red": "#EE6677",
+    "green": "#228833",
+    "yellow": "#CCBB44",
+    "cyan": "#66CCEE",
+    "purple": "#AA3377",
+    "grey": "#BBBBBB",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a way of training looks in every figure."""
+
+    color: str
+    marker: str
+    dash: str
+
+
+# One entry per way of training in the whole book. Red crosses are failures, open black markers the
+# paper's values; what joins later finds yellow "D", cyan "v", purple "P" and grey "X" free.
+LOOKS = {
+    "vanilla": Look(BRIGHT["blue"], "o", "-"),
+    "adversarial": Look(BRIGHT["red"], "s", "--"),
+    "saturated": Look(BRIGHT["green"], "^", "-."),
+}
+
+_SETTINGS: dict[str, Any] = {
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "savefig.bbox": None,  # the size asked for is the size that comes
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so it is the same everywhere
+    "font.size": 10,
+    "axes.labelsize": 10,
+    "axes.titlesize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "text.usetex": False,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 5,
+    "axes.prop_cycle": cycler(color=list(BRIGHT.values())),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "axes.axisbelow": True,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.6,
+    "image.cmap": "gray",
+    "image.interpolation": "nearest",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "robustbook",  # else the parts of an SVG have new names each time
+}
+
+
+def style() -> AbstractContextManager[None]:
+    """The book's settings of matplotlib, for drawing and for saving; restored afterwards."""
+    return mpl.rc_context(_SETTINGS)
+
+
+def panels(
+    rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: float
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `width` x `height` inches and its panels, row by row."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def draw_seeds(
+    axes: Axes,
+    x: Real[np.ndarray, " n"],
+    values: Real[np.ndarray, "s n"],
+    training: str,
+    *,
+    label: str | None = None,
+) -> None:
+    """A dot for each of `s` seeds at each of the places `x`."""
+    look = LOOKS[training]
+    axes.scatter(
+        np.broadcast_to(x, values.shape).ravel(),
+        values.ravel(),
+        s=16,  # square points
+        color=look.color,
+        marker=look.marker,
+        linewidths=0,
+        label=label,
+        zorder=3,
+    )
+
+
+def draw_intervals(
+    axes: Axes,
+    x: Real[np.ndarray, " n"],
+    low: Real[np.ndarray, " n"],
+    high: Real[np.ndarray, " n"],
+    training: str,
+    *,
+    width: float = 0.3,
+) -> None:
+    """An interval from `low` to `high` at each of the places `x`, as a band `width` wide."""
+    axes.bar(x, high - low, width, low, color=LOOKS[training].color, alpha=0.25, zorder=1)
+
+
+def draw_band(
+    axes: Axes,
+    x: Real[np.ndarray, " n"],
+    low: Real[np.ndarray, " n"],
+    high: Real[np.ndarray, " n"],
+    training: str,
+) -> None:
+    """The intervals around a curve over `x`, as one band."""
+    color = LOOKS[training].color
+    axes.fill_between(x, low, high, color=color, alpha=0.25, linewidth=0, zorder=1)
+
+
+def draw_printed(
+    axes: Axes,
+    x: Real[np.ndarray, " n"],
+    values: Real[np.ndarray, " n"],
+    *,
+    label: str | None = None,
+) -> None:
+    """The paper's values at the places `x`, as open black markers above everything else."""
+    axes.plot(
+        x,
+        values,
+        linestyle="none",
+        marker="D",
+        markersize=6,
+        markerfacecolor="none",
+        markeredgecolor="black",
+        markeredgewidth=1.2,
+        label=label,
+        zorder=4,
+    )

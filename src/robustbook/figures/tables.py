@@ -1,0 +1,88 @@
+"""Tables that the book numbers and refers to, as a notebook's output.
+
+Jupyter Book numbers a figure that a cell shows, but not a table; a MyST `table` directive in a
+Markdown output it does. The caller formats the numbers, so that 0.10 stays 0.10.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Table:
+    """What `table` returns; a notebook that shows it gets both forms."""
+
+    markdown: str
+    plain: str
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/markdown": self.markdown, "text/plain": self.plain}
+
+
+def table(
+    caption: str,
+    name: str,
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    align: str | None = None,
+) -> Table:
+    """A numbered table with `caption`, to be referred to by `name` (as in {numref}`tab-accuracy`).
+
+    Caption, headers and cells may hold inline MyST. `align` has one of `l`, `c`, `r` per column;
+    by default the first column is left and the others, which hold numbers, right. Raises
+    ValueError for a caption or cell of several lines, a name that is not a label, or a row of
+    another length than the headers.
+    """
+    align = "l" + "r" * (len(headers) - 1) if align is None else align
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+        raise ValueError(f"name must be small letters, digits and hyphens, got {name!r}")
+    if not headers or not rows:
+        raise ValueError(
+            f"a table must have a column and a row, got {len(headers)} headers, {len(rows)} rows"
+        )
+    if len(align) != len(headers) or not set(align) <= set("lcr"):
+        raise ValueError(
+            f"align must have one of l, c, r for each of {len(headers)} columns, got {align!r}"
+        )
+    for row in rows:
+        if len(row) != len(headers):
+            raise ValueError(
+                f"rows must have {len(headers)} cells like the headers, got {list(row)!r}"
+            )
+    for text in (caption, *headers, *(cell for row in rows for cell in row)):
+        if "\n" in text:
+            raise ValueError(f"caption and cells must be of one line, got {text!r}")
+    return Table(
+        "\n".join(
+            [
+                f":::{{table}} {caption}",
+                f":name: {name}",
+                "",
+                _piped(headers),
+                _piped([{"l": ":--", "c": ":-:", "r": "--:"}[letter] for letter in align]),
+                *map(_piped, rows),
+                ":::",
+            ]
+        ),
+        "\n".join([caption, "", *_justified([headers, *rows], align)]),
+    )
+
+
+def _piped(cells: Sequence[str]) -> str:
+    # A bare bar would begin a new column, also inside a formula or code.
+    escaped = (cell.replace("|", r"\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
+
+
+def _justified(rows: Sequence[Sequence[str]], align: str) -> list[str]:
+    """One line per row, every column as wide as its longest cell."""
+    pad = {"l": str.ljust, "c": str.center, "r": str.rjust}
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            pad[letter](cell, width) for cell, width, letter in zip(row, widths, align, strict=True)
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,46 @@
+"""What the papers printed, what we measured, and the verdict on each number."""
+
+from .build import Entry, Ledger, build, read_reasons, unexplained
+from .intervals import difference_interval, prediction_interval
+from .records import (
+    PROFILES,
+    Record,
+    Row,
+    read_record,
+    read_records,
+    record_path,
+    rounded,
+    write_record,
+)
+from .tables import summary, text_table
+from .targets import PAPERS, Target, read_targets
+from .verdicts import VERDICTS, Judgement, Measurement, judge
+from .webpage import page_html
+
+__all__ = [
+    "PAPERS",
+    "PROFILES",
+    "VERDICTS",
+    "Entry",
+    "Judgement",
+    "Ledger",
+    "Measurement",
+    "Record",
+    "Row",
+    "Target",
+    "build",
+    "difference_interval",
+    "judge",
+    "page_html",
+    "prediction_interval",
+    "read_reasons",
+    "read_record",
+    "read_records",
+    "read_targets",
+    "record_path",
+    "rounded",
+    "summary",
+    "text_table",
+    "unexplained",
+    "write_record",
+]

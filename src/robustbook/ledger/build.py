@@ -1,0 +1,194 @@
+"""The ledger: every target beside the best published measurement of it, with a verdict.
+
+Reads `book/targets`, `book/records` and `book/reasons.csv`; writes nothing.
+"""
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from .records import PROFILES, Record, Row, read_records
+from .targets import PAPERS, Target, read_targets
+from .verdicts import Measurement, judge
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the ledger; None where there is nothing to say.
+
+    ours, low, high: mean over seeds and its 95 % prediction interval, without the tolerance.
+    seeds: how many (0: nothing was drawn). verdict: one of VERDICTS. reason: what the rule saw,
+    then what was written by hand. command: what would run, or run again, this line.
+    """
+
+    id: str
+    paper: str
+    item: str
+    setting: str
+    metric: str
+    unit: str
+    printed: float | None
+    ours: float | None
+    low: float | None
+    high: float | None
+    seeds: int | None
+    profile: str | None
+    verdict: str
+    reason: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """entries: what counts. context: targets that are only quoted, listed apart."""
+
+    entries: tuple[Entry, ...]
+    context: tuple[Target, ...]
+
+    def json(self) -> list[dict[str, Any]]:
+        """The entries as plain objects whose keys are the fields of `Entry`."""
+        return [asdict(entry) for entry in self.entries]
+
+
+def build(
+    book: Path, *, paper: str | None = None, item: str | None = None, profile: str | None = None
+) -> Ledger:
+    """The ledger of a book folder (the one that holds targets, records and reasons.csv).
+
+    paper, item: only the targets of these. profile: only the records of this profile, so that
+    what it leaves out reads `not run`; None takes for each target the best profile there is
+    (paper, then reduced, then quick).
+    Raises ValueError, in one sentence, for a filter that nothing carries and for files at fault.
+    """
+    targets = read_targets(book / "targets")
+    _known("paper", paper, PAPERS)
+    _known("item", item, {t.item for t in targets.values() if paper in (None, t.paper)})
+    _known("profile", profile, PROFILES)
+    chosen = [
+        target
+        for target in targets.values()
+        if paper in (None, target.paper) and item in (None, target.item)
+    ]
+    return Ledger(
+        entries=entries(
+            targets,
+            [r for r in read_records(book / "records") if profile in (None, r.profile)],
+            read_reasons(book / "reasons.csv", targets),
+            chosen=[target for target in chosen if not target.context],
+            profile=profile or "paper",
+        ),
+        context=tuple(target for target in chosen if target.context),
+    )
+
+
+def entries(
+    targets: Mapping[str, Target],
+    records: Iterable[Record],
+    reasons: Mapping[str, str],
+    *,
+    chosen: Iterable[Target],
+    profile: str = "paper",
+) -> tuple[Entry, ...]:
+    """Judge the `chosen` targets; `profile` is the one that the commands of unrun lines name."""
+    measured = measurements(targets, records)
+    lines = []
+    for target in chosen:
+        found = measured.get(target.id)
+        partner = measured.get(target.partner) if target.partner else None
+        verdict = judge(target, found, partner)
+        reason = reasons.get(
+            target.id, "reason unknown" if verdict.verdict == "not reproduced" else ""
+        )
+        # An ordering may lack only its partner: then the partner's item is what has to run.
+        lacking = found is not None and verdict.verdict == "not run"
+        item = targets[target.partner].item if lacking and target.partner else target.item
+        if found is not None and not lacking:
+            item = found.item
+        lines.append(
+            Entry(
+                id=target.id,
+                paper=target.paper,
+                item=target.item,
+                setting=target.setting,
+                metric=target.metric,
+                unit=target.unit,
+                printed=target.printed,
+                ours=verdict.ours,
+                low=verdict.low,
+                high=verdict.high,
+                seeds=verdict.seeds,
+                profile=found.profile if found else None,
+                verdict=verdict.verdict,
+                reason="; ".join(text for text in (verdict.note, reason) if text),
+                command=f"robustbook run {target.paper}/{item} --profile {profile}",
+            )
+        )
+    return tuple(lines)
+
+
+def measurements(
+    targets: Mapping[str, Target], records: Iterable[Record]
+) -> dict[str, Measurement]:
+    """Per target id the rows of the best record that has any: best profile first, then the
+    record of the target's own item (a run may answer targets of other items on the way)."""
+    best: dict[str, tuple[tuple[int, bool, str], Measurement]] = {}
+    for record in records:
+        where = f"the record {record.paper}/{record.item}.{record.profile}"
+        rows: dict[str, list[Row]] = {}
+        for row in record.rows:
+            if row.target is not None:
+                rows.setdefault(row.target, []).append(row)
+        for id_, own in rows.items():
+            target = targets.get(id_)
+            if target is None or target.paper != record.paper:
+                hint = _nearest(id_, targets)
+                raise ValueError(f"{where} answers {id_}, no target of {record.paper}{hint}")
+            rank = PROFILES.index(record.profile), record.item != target.item, record.item
+            if id_ not in best or rank < best[id_][0]:
+                best[id_] = rank, Measurement(record.item, record.profile, tuple(own))
+    return {id_: measurement for id_, (_, measurement) in best.items()}
+
+
+def read_reasons(path: Path, targets: Mapping[str, Target]) -> dict[str, str]:
+    """The hand-written reasons (columns id, reason) by target id; none if there is no file.
+
+    Raises ValueError for an id that no target has or that stands there twice, or no reason.
+    """
+    if not path.exists():
+        return {}
+    reasons: dict[str, str] = {}
+    with path.open(encoding="utf-8", newline="") as handle:
+        reader = csv.DictReader(handle)
+        if reader.fieldnames != ["id", "reason"]:
+            raise ValueError(f"{path} must have the columns id,reason, got {reader.fieldnames}")
+        for row in reader:
+            id_, reason = row["id"], (row["reason"] or "").strip()
+            if id_ not in targets:
+                raise ValueError(f"{path}: no target has the id {id_!r}{_nearest(id_, targets)}")
+            if id_ in reasons or not reason:
+                fault = "stands there twice" if id_ in reasons else "has an empty reason"
+                raise ValueError(f"{path}: {id_} {fault}")
+            reasons[id_] = reason
+    return reasons
+
+
+def unexplained(ledger: Ledger, reasons: Mapping[str, str]) -> list[str]:
+    """Ids that were not reproduced and for which nobody has written down why."""
+    return [
+        entry.id
+        for entry in ledger.entries
+        if entry.verdict == "not reproduced" and entry.id not in reasons
+    ]
+
+
+def _known(name: str, given: str | None, accepted: Iterable[str]) -> None:
+    if given is not None and given not in set(accepted):
+        raise ValueError(f"{name} must be one of {', '.join(sorted(accepted))}, got {given!r}")
+
+
+def _nearest(given: str, known: Iterable[str]) -> str:
+    near = get_close_matches(given, list(known), n=1)
+    return f" (nearest: {near[0]})" if near else ""

@@ -1,0 +1,77 @@
+"""How far one more run may lie from ours, and how far two means may lie apart.
+
+A paper prints one run. So a printed number is compared with a *prediction* interval for one more
+run of our own, not with a confidence interval for our mean (which shrinks to nothing as seeds are
+added, while the paper's single run scatters as before).
+"""
+
+import math
+from collections.abc import Sequence
+from statistics import fmean, variance
+
+from scipy.special import stdtrit  # Student's t; scipy.stats has it too, but is slow to import
+
+FULL = {"percent": 100.0, "fraction": 1.0}
+
+
+def quantile(df: float | int) -> float:
+    """t(0.975, df), the factor of a two-sided 95 % interval."""
+    return float(stdtrit(df, 0.975))
+
+
+def prediction_interval(
+    values: Sequence[float | int], *, unit: str = "none", images: int | None = None
+) -> tuple[float, float]:
+    """95 % prediction interval for one more run, from `values` of n >= 1 independent runs.
+
+        mean +- t(0.975, n - 1) * sqrt(s^2 (1 + 1/n) + b)
+
+    With `images` = k the values are shares of k test images, in `unit` percent or fraction, and
+    b = p (1 - p) / k with p the mean share: the run that the paper printed may have met other
+    images. Where it met the very same ones b counts an error that is not there, so the interval
+    is then somewhat too wide, never too narrow. Shares are clipped to their range.
+    One run has no spread to show: its interval is the value alone.
+    """
+    if not values:
+        raise ValueError("values must hold at least one run, got none")
+    if images is not None and (unit not in FULL or images < 1):
+        raise ValueError(
+            f"images needs unit percent or fraction and 1 or more, got {unit!r}, {images}"
+        )
+    n, mean = len(values), fmean(values)
+    if n == 1:
+        return mean, mean
+    spread = variance(values) * (1 + 1 / n)
+    if images is None:
+        half = quantile(n - 1) * math.sqrt(spread)
+        return mean - half, mean + half
+    full = FULL[unit]
+    share = mean / full
+    half = quantile(n - 1) * math.sqrt(spread + full**2 * share * (1 - share) / images)
+    return max(mean - half, 0.0), min(mean + half, full)
+
+
+def difference_interval(
+    ours: Sequence[float | int], partners: Sequence[float | int], *, paired: bool
+) -> tuple[float, float]:
+    """95 % confidence interval of mean(ours) - mean(partners).
+
+    `paired`: value i of both comes from the same seed (Student's t on the differences); else
+    Welch's t, which does not ask the two spreads to be alike. With a single run on either side
+    the interval is the difference alone.
+    """
+    difference = fmean(ours) - fmean(partners)
+    if min(len(ours), len(partners)) < 2:
+        return difference, difference
+    if paired:
+        n = len(ours)
+        half = quantile(n - 1) * math.sqrt(
+            variance([a - b for a, b in zip(ours, partners, strict=True)]) / n
+        )
+        return difference - half, difference + half
+    a, b = variance(ours) / len(ours), variance(partners) / len(partners)
+    if a + b == 0:
+        return difference, difference
+    df = (a + b) ** 2 / (a**2 / (len(ours) - 1) + b**2 / (len(partners) - 1))
+    half = quantile(df) * math.sqrt(a + b)
+    return difference - half, difference + half

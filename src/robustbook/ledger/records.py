@@ -1,0 +1,198 @@
+"""Records: what a study measured, as small committed files that a diff can be read of.
+
+A record is `book/records/<paper>/<item>.<profile>.json`: the rows that the ledger judges, the
+arrays that the figures draw, and where both came from. Keys are sorted, a row, an array and a
+parameter take one line each, and numbers that are not whole are rounded to 6 significant digits
+(more than any of them carries), so that the same record is the same bytes.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+PROFILES = ("paper", "reduced", "quick")  # best first
+DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured number.
+
+    value: in `unit` (percent 0..100, fraction 0..1, ratio, count, l2, none), finite.
+    target: id of the target it answers; None for controls and for readings other than ours.
+    name: what was measured, in words; may stay empty where a target says it.
+    seed: None where nothing was drawn (a count of parameters).
+    images: give it where the value is a share of that many test images, and only there: the
+        binomial error of the share then enters the interval.
+    holds: for a target that states a pattern (compare `shape`): whether it holds at this seed.
+    setting: labels such as network, training, reading.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    value: float | int
+    unit: str
+    target: str | None = None
+    name: str = ""
+    seed: int | None = None
+    images: int | None = None
+    holds: bool | None = None
+    setting: dict[str, str | float | int | bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        what = self.target or self.name
+        if not what:
+            raise ValueError("a row needs a target or a name, got neither")
+        if not math.isfinite(self.value):
+            raise ValueError(f"value of {what} must be a finite number, got {self.value}")
+        if self.images is not None:
+            full = {"percent": 100, "fraction": 1}.get(self.unit, -1)
+            if self.images < 1 or not 0 <= self.value <= full:
+                raise ValueError(
+                    f"images of {what} must be 1 or more and belong to a share (0 to 100 percent "
+                    f"or 0 to 1 fraction), got {self.images} with {self.value} {self.unit}"
+                )
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one run of one item gave: `paper` and `item` as in the targets, `profile` of PROFILES.
+
+    arrays: nested lists (or anything with `tolist`) of numbers, bools and strings; NaN for a
+    value that does not exist. parameters and provenance: anything that JSON can hold.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    paper: str
+    item: str
+    profile: str
+    parameters: dict[str, Any]
+    seeds: tuple[int, ...]
+    rows: tuple[Row, ...]
+    arrays: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.profile not in PROFILES:
+            raise ValueError(f"profile must be one of {PROFILES}, got {self.profile!r}")
+        seen = set()
+        for row in self.rows:
+            if row.seed is not None and row.seed not in self.seeds:
+                raise ValueError(
+                    f"seed of {row.target or row.name} must be one of {self.seeds}, got {row.seed}"
+                )
+            if row.target is not None and (row.target, row.seed) in seen:
+                raise ValueError(f"{row.target} has two rows for seed {row.seed}, one is accepted")
+            seen.add((row.target, row.seed))
+
+
+def rounded(value: float | int) -> float | int:
+    """Whole numbers as they are (a count of parameters is exact), others to 6 digits."""
+    value = float(value)
+    if value.is_integer() and abs(value) < 1e15:
+        return int(value)
+    return float(f"{value:.{DIGITS}g}")
+
+
+def record_path(folder: Path, paper: str, item: str, profile: str) -> Path:
+    return folder / paper / f"{item}.{profile}.json"
+
+
+def write_record(record: Record, folder: Path) -> Path:
+    """Write `record` under `folder` (book/records) at once or not at all; returns the path."""
+    path = record_path(folder, record.paper, record.item, record.profile)
+    text = _text(record)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def read_record(path: Path) -> Record:
+    """The record of one file; arrays as nested lists.
+
+    Raises ValueError, in one sentence that names the file, if it cannot be read or trusted.
+    """
+    cure = "restore it from git, or run and publish the item again"
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields["arrays"] = {k: _from_null(v) for k, v in fields.get("arrays", {}).items()}
+        # Through JSON again, so that strict checking takes lists for tuples.
+        record = TypeAdapter(Record).validate_json(json.dumps(fields))
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(map(str, first["loc"])) or "record"
+        raise ValueError(f"{path} is no valid record ({at}: {first['msg']}): {cure}") from error
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read as a record ({error}): {cure}") from error
+    if path != record_path(path.parents[1], record.paper, record.item, record.profile):
+        held = f"{record.paper}/{record.item} at profile {record.profile}"
+        raise ValueError(f"{path} holds the record of {held}: rename it, or {cure}")
+    return record
+
+
+def read_records(folder: Path) -> tuple[Record, ...]:
+    """All records under `folder` (book/records), sorted by path; none if there is no folder."""
+    return tuple(read_record(path) for path in sorted(folder.glob("*/*.json")))
+
+
+def _text(record: Record) -> str:
+    rows = []
+    for row in record.rows:
+        filled = {k: v for k, v in asdict(row).items() if v not in (None, "", {})}
+        rows.append(f"  {_line(filled)}")
+    parts = {
+        "arrays": _block(record.arrays),
+        "item": _line(record.item),
+        "paper": _line(record.paper),
+        "parameters": _block(record.parameters),
+        "profile": _line(record.profile),
+        "provenance": _block(record.provenance),
+        "rows": "[\n" + ",\n".join(rows) + "\n ]" if rows else "[]",
+        "seeds": _line(record.seeds),
+    }
+    return "{\n" + ",\n".join(f' "{name}": {text}' for name, text in parts.items()) + "\n}\n"
+
+
+def _block(mapping: Mapping[str, Any]) -> str:
+    lines = [f"  {_line(name)}: {_line(mapping[name])}" for name in sorted(mapping)]
+    return "{\n" + ",\n".join(lines) + "\n }" if lines else "{}"
+
+
+def _line(value: Any) -> str:
+    return json.dumps(_plain(value), sort_keys=True, allow_nan=False, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold: arrays as lists, numbers rounded, NaN as null; infinity is refused."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        if math.isinf(value):
+            raise ValueError(f"a record holds finite numbers, or NaN for no value, got {value}")
+        return None if math.isnan(value) else rounded(value)
+    return value
+
+
+def _from_null(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_null(v) for v in value]
+    return math.nan if value is None else value

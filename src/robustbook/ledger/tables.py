@@ -1,0 +1,100 @@
+"""The ledger as text for a terminal, and as counts for the landing page."""
+
+import textwrap
+
+from .build import Entry, Ledger
+from .records import rounded
+from .verdicts import VERDICTS
+
+WIDTH = 100
+NAME, NUMBER, SPREAD = 36, 8, 17  # widths of a name, a number and an interval
+TITLES = {
+    "saturating": "Saturating networks",
+    "deep_defense": "Deep Defense",
+    "self_ensemble": "Random self-ensemble",
+    "survey": "Survey",
+}
+
+
+def number(value: float | int | None, digits: int = 6) -> str:
+    """Whole numbers in full, others to `digits` and at most NUMBER characters; a dash for none."""
+    if value is None:
+        return "-"
+    if isinstance(rounded(value), int):
+        return f"{value:.0f}"
+    return _fitting([f"{value:.{n}g}" for n in range(digits, 1, -1)], NUMBER)
+
+
+def interval(entry: Entry) -> str:
+    """Empty where no seed shows a spread; 4 digits, fewer where that is longer than SPREAD."""
+    if entry.low is None or entry.high is None or (entry.seeds or 0) < 2:
+        return ""
+    return _fitting([f"[{entry.low:.{n}g}, {entry.high:.{n}g}]" for n in (4, 3, 2)], SPREAD)
+
+
+def _fitting(texts: list[str], width: int) -> str:
+    return next((text for text in texts if len(text) <= width), texts[-1])
+
+
+def text_table(ledger: Ledger) -> str:
+    """At most 100 columns: a head per item, a line per target, the counts at the end."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in ledger.entries:
+        groups.setdefault(f"{entry.paper}/{entry.item}", []).append(entry)
+    lines, heads = [], _columns("printed", "ours", "95 % interval", "n", "profile", "verdict")
+    for title, members in groups.items():
+        lines += [f"{title:<{NAME}}{heads}", *(line for entry in members for line in _lines(entry))]
+        unrun = {entry.command for entry in members if entry.verdict == "not run"}
+        lines += [f"  to run: {command}" for command in sorted(unrun)] + [""]
+    if ledger.context:
+        lines.append("Quoted for context, not run and not counted:")
+        for target in ledger.context:
+            shown = f"  {target.id}  {number(target.printed)} {target.unit}"
+            lines += textwrap.wrap(shown, WIDTH, subsequent_indent="    ")
+        lines.append("")
+    counts = {verdict: 0 for verdict in VERDICTS}
+    for entry in ledger.entries:
+        counts[entry.verdict] += 1
+    lines.append(
+        f"{len(ledger.entries)} targets: " + ", ".join(f"{n} {v}" for v, n in counts.items())
+    )
+    return "\n".join(lines)
+
+
+def _columns(printed: str, ours: str, spread: str, n: str, profile: str, verdict: str) -> str:
+    return f"{printed:>{NUMBER}} {ours:>{NUMBER}} {spread:<{SPREAD}} {n:>2} {profile:<7} {verdict}"
+
+
+def _lines(entry: Entry) -> list[str]:
+    name = "  " + entry.id.split("/", 1)[1].removeprefix(entry.item + "/")
+    values = _columns(
+        number(entry.printed),
+        number(entry.ours, 5),
+        interval(entry),
+        str(entry.seeds or "-"),
+        entry.profile or "-",
+        entry.verdict,
+    )
+    # A long name takes a line of its own, so that ids stay whole and can be copied.
+    lines = [f"{name:<{NAME}}{values}"] if len(name) < NAME else [name, " " * NAME + values]
+    indent = " " * 6
+    return lines + textwrap.wrap(
+        entry.reason, WIDTH, initial_indent=indent, subsequent_indent=indent
+    )
+
+
+def summary(ledger: Ledger) -> str:
+    """Counts per paper and verdict, as a Markdown table."""
+    lines = [
+        "| | " + " | ".join(VERDICTS) + " | targets |",
+        "| :-- |" + " --: |" * (len(VERDICTS) + 1),
+    ]
+    for paper, title in TITLES.items():
+        own = [entry.verdict for entry in ledger.entries if entry.paper == paper]
+        if own:
+            counts = [str(own.count(verdict)) for verdict in VERDICTS]
+            lines.append(f"| {title} | " + " | ".join([*counts, str(len(own))]) + " |")
+    every = [entry.verdict for entry in ledger.entries]
+    counts = [str(every.count(verdict)) for verdict in VERDICTS]
+    lines.append("| **all** | " + " | ".join([*counts, str(len(every))]) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,129 @@
+"""What the papers printed: the rows of `book/targets/*-targets.csv` as checked, frozen data.
+
+A target asks for one measurement and says how it is to be compared:
+
+    equal             with the printed number, give or take the tolerance
+    at_most/at_least  with the printed number as a bound
+    less_than ID      with the target ID, both measured by us
+    greater_than ID   the same, the other way round
+    shape             a pattern that the note states in words
+
+The tolerance is fixed before the run; what it stands for is in each row's note.
+"""
+
+import csv
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+PAPERS = ("saturating", "deep_defense", "self_ensemble", "survey")
+COLUMNS = tuple(
+    "id paper item setting metric unit printed kind compare tolerance source note".split()
+)
+KINDS = ("printed", "derived", "claim", "none", "digitised")
+UNITS = ("percent", "fraction", "ratio", "count", "l2", "none")
+BOUNDS = ("equal", "at_most", "at_least")  # need a printed number
+ORDERINGS = ("less_than", "greater_than")  # need a partner
+
+# The notes of seven orderings ask for "no loss" and not for a gain: their tolerance is what
+# may be lost. All other orderings are strict.
+NO_LOSS = re.compile(r"no loss of accuracy|no degradation", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One number, ordering or pattern of a paper. `printed` and `partner` are None where absent."""
+
+    id: str
+    paper: str
+    item: str
+    setting: str
+    metric: str
+    unit: str
+    printed: float | None
+    kind: str
+    compare: str
+    partner: str | None
+    tolerance: float
+    source: str
+    note: str
+
+    @property
+    def context(self) -> bool:
+        """Quoted for context only: listed apart, never run, never counted."""
+        return self.note.startswith("context:")
+
+    @property
+    def no_loss(self) -> bool:
+        """An ordering that only asks that nothing more than the tolerance is lost."""
+        return NO_LOSS.search(self.note) is not None
+
+
+def read_targets(folder: Path) -> dict[str, Target]:
+    """All targets of a folder by id, paper after paper, in the order of the files.
+
+    Raises ValueError, in one sentence, for a row that cannot be judged: an unknown column, paper,
+    unit, kind or comparison, a bound without a number, a partner that no row has, an id twice.
+    """
+    targets: dict[str, Target] = {}
+    for file in sorted(folder.glob("*-targets.csv")):
+        with file.open(encoding="utf-8", newline="") as handle:
+            reader = csv.DictReader(handle)
+            _accept(file.name, "columns", tuple(reader.fieldnames or ()), (COLUMNS,))
+            for row in reader:
+                target = _target(row, f"{file.name}, line {reader.line_num}")
+                if target.id in targets:
+                    raise ValueError(f"{file.name}: the id {target.id} stands there twice")
+                targets[target.id] = target
+    if not targets:
+        raise ValueError(f"no *-targets.csv found in {folder}")
+    for target in targets.values():
+        if target.partner is not None and target.partner not in targets:
+            raise ValueError(f"{target.id} is compared with {target.partner}, which no target has")
+    return dict(sorted(targets.items(), key=lambda pair: PAPERS.index(pair[1].paper)))
+
+
+def _target(row: dict[str, str], where: str) -> Target:
+    word, *rest = row["compare"].split(" ")
+    _accept(where, "paper", row["paper"], PAPERS)
+    _accept(where, "unit", row["unit"], UNITS)
+    _accept(where, "kind", row["kind"], KINDS)
+    _accept(where, "compare", word, (*BOUNDS, *ORDERINGS, "shape"))
+    _accept(where, "number of words after compare", len(rest), (int(word in ORDERINGS),))
+    printed = _number(where, "printed", row["printed"]) if row["printed"] else None
+    if word in BOUNDS and printed is None:
+        raise ValueError(f"{where}: {word} needs a number in the column printed, which is empty")
+    tolerance = _number(where, "tolerance", row["tolerance"])
+    if tolerance < 0:
+        raise ValueError(f"{where}: tolerance must be 0 or more, got {tolerance}")
+    return Target(
+        id=row["id"],
+        paper=row["paper"],
+        item=row["item"],
+        setting=row["setting"],
+        metric=row["metric"],
+        unit=row["unit"],
+        printed=printed,
+        kind=row["kind"],
+        compare=word,
+        partner=rest[0] if rest else None,
+        tolerance=tolerance,
+        source=row["source"],
+        note=row["note"],
+    )
+
+
+def _accept(where: str, name: str, given: object, accepted: tuple[object, ...]) -> None:
+    if given not in accepted:
+        raise ValueError(f"{where}: {name} must be one of {accepted}, got {given!r}")
+
+
+def _number(where: str, name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{where}: {name} must be a finite number, got {text!r}")
+    return value

@@ -1,0 +1,82 @@
+"""The ledger as one HTML table with filters, for a page of the book.
+
+Needs `book/_static/ledger.js` and `ledger.css`, which the book's configuration names, and
+nothing else: no server, no network. Without JavaScript the whole table is shown.
+"""
+
+from collections.abc import Iterable
+from html import escape
+
+from .build import Entry, Ledger
+from .tables import TITLES, interval, number
+from .verdicts import VERDICTS
+
+HEADS = ("target", "printed", "ours", "verdict and reason")
+
+
+def page_html(ledger: Ledger) -> str:
+    """The filters, the table of all entries, and apart from it the targets quoted for context."""
+    entries = ledger.entries
+    papers = [paper for paper in TITLES if any(entry.paper == paper for entry in entries)]
+    items = dict.fromkeys(entry.item for entry in entries)
+    rows = "\n".join(_row(entry) for entry in entries)
+    heads = "".join(f'<th scope="col">{head}</th>' for head in HEADS)
+    quoted = "".join(
+        f"<li><code>{escape(t.id)}</code> {escape(t.setting)}: "
+        f"{number(t.printed)} {escape(_unit(t.unit))}</li>\n"
+        for t in ledger.context
+    )
+    apart = (
+        f"<details><summary>{len(ledger.context)} numbers quoted for context, not run and not "
+        f"counted</summary>\n<ul>\n{quoted}</ul></details>\n"
+        if quoted
+        else ""
+    )
+    return (
+        '<div class="ledger">\n<form class="ledger-filters" hidden>\n'
+        + _select("paper", [(paper, TITLES[paper]) for paper in papers])
+        + _select("item", [(item, item) for item in items])
+        + _select("verdict", [(verdict, verdict) for verdict in VERDICTS])
+        + '<label>text <input type="search" name="text"></label>\n'
+        '<button type="reset">show all</button>\n'
+        '<output aria-live="polite"></output>\n</form>\n'
+        '<div class="ledger-scroll" tabindex="0" role="region" aria-label="Ledger of targets">\n'
+        f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>\n"
+        f"{apart}</div>\n"
+    )
+
+
+def _select(name: str, options: Iterable[tuple[str, str]]) -> str:
+    inside = "".join(f'<option value="{escape(v)}">{escape(t)}</option>' for v, t in options)
+    return (
+        f'<label>{name} <select name="{name}"><option value="">all</option>{inside}</select>'
+        "</label>\n"
+    )
+
+
+def _row(entry: Entry) -> str:
+    unit = escape(_unit(entry.unit))
+    printed = f"{number(entry.printed)} {unit}" if entry.printed is not None else ""
+    ours = f"{number(entry.ours, 5)} {unit}" if entry.ours is not None else ""
+    seeds = f"{entry.seeds} seed{'s' * (entry.seeds > 1)}, " if entry.seeds else ""
+    behind = [interval(entry), f"{seeds}{entry.profile}" if entry.profile else ""]
+    known = [escape(entry.reason)]
+    if entry.verdict == "not run":
+        run, option = escape(entry.command).split(" --", 1)  # a line may not break inside "--"
+        known.append(f'<code>{run} <span class="option">--{option}</span></code>')
+    kind = entry.verdict.replace(" ", "-")
+    return (
+        f'<tr data-paper="{entry.paper}" data-item="{escape(entry.item)}" '
+        f'data-verdict="{entry.verdict}">'
+        f"<td><code>{escape(entry.id)}</code>{_small([escape(entry.setting)])}</td>"
+        f"<td>{printed}</td><td>{ours}{_small(behind)}</td>"
+        f'<td><span class="verdict {kind}">{entry.verdict}</span>{_small(known)}</td></tr>'
+    )
+
+
+def _small(texts: Iterable[str]) -> str:
+    return "".join(f"<small>{text}</small>" for text in texts if text)
+
+
+def _unit(unit: str) -> str:
+    return {"percent": "%", "none": "", "count": "", "fraction": "", "ratio": ""}.get(unit, unit)

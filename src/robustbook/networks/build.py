@@ -1,0 +1,44 @@
+"""From a name and a seed to a network with its first weights."""
+
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+
+from .cnn import CNN
+from .mlp import relu_mlp, sigmoid_mlp
+
+Name = Literal["sigmoid-mlp", "relu-mlp", "cnn"]
+Start = Literal["xavier", "normal", "truncated"]
+
+
+def build(name: Name, width: int = 200) -> CNN | nn.Module:
+    """The network called ``name``, its weights not yet set; ``width`` is that of an MLP's hidden layers."""
+    if name == "sigmoid-mlp":
+        return sigmoid_mlp(width)
+    if name == "relu-mlp":
+        return relu_mlp(width)
+    if name == "cnn":
+        return CNN()
+    raise ValueError(f"network must be one of {', '.join(get_args(Name))}, got {name!r}")
+
+
+@torch.no_grad()
+def initialise(net: nn.Module, start: Start, generator: torch.Generator) -> None:
+    """Draw first weights in place.
+
+    ``xavier``: uniform with Glorot & Bengio's variance, biases 0. ``normal``: N(0, 1), biases 0, the
+    default of TensorFlow's ``random_normal`` in 2017. ``truncated``: normal of standard deviation 0.1 cut at two
+    deviations, biases 0.1, as TensorFlow's tutorial of that time set its convolutional network.
+    """
+    if start not in get_args(Start):
+        raise ValueError(f"start must be one of {', '.join(get_args(Start))}, got {start!r}")
+    for name, values in net.named_parameters():
+        if name.endswith("bias"):
+            values.fill_(0.1 if start == "truncated" else 0.0)
+        elif start == "xavier":
+            nn.init.xavier_uniform_(values, generator=generator)
+        elif start == "normal":
+            nn.init.normal_(values, generator=generator)
+        else:
+            nn.init.trunc_normal_(values, std=0.1, a=-0.2, b=0.2, generator=generator)

@@ -1,0 +1,46 @@
+"""Fully connected networks: images in [0, 1] to logits through equal hidden layers.
+
+Nayebi & Ganguli 2017, Section 2: h^l = W^l x^(l-1) + b^l and x^l = phi(h^l) for l < D; the logits are
+h^D. The paper's "3 layer" networks have D = 3 weight matrices here, because its D counts those; the
+hidden width, 200 to 2000 "for best performance", is not stated.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class MLP(nn.Module):
+    """``sizes[0]`` inputs, ``sizes[-1]`` logits, ``activation`` after every layer but the last."""
+
+    def __init__(self, sizes: tuple[int, ...], activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        if len(sizes) < 2 or min(sizes) < 1:
+            raise ValueError(f"sizes must name at least two positive layer sizes, got {sizes}")
+        self.layers = nn.ModuleList(
+            nn.utils.skip_init(nn.Linear, a, b) for a, b in zip(sizes, sizes[1:], strict=False)
+        )
+        self.activation = activation
+
+    def preactivations(self, images: Float[Tensor, "n *shape"]) -> list[Float[Tensor, "n units"]]:
+        """h^1 ... h^D, each (n, units); the last are the logits."""
+        x = images.flatten(1)
+        hs: list[Tensor] = []
+        for layer in self.layers:
+            hs.append(layer(self.activation(hs[-1]) if hs else x))
+        return hs
+
+    def forward(self, images: Float[Tensor, "n *shape"]) -> Float[Tensor, "n k"]:
+        return self.preactivations(images)[-1]
+
+
+def sigmoid_mlp(width: int) -> MLP:
+    """784-width-width-10 with sigmoid units."""
+    return MLP((784, width, width, 10), torch.sigmoid)
+
+
+def relu_mlp(width: int) -> MLP:
+    """784-width-width-10 with rectified linear units."""
+    return MLP((784, width, width, 10), torch.relu)

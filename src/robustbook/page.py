@@ -1,0 +1,219 @@
+"""What a notebook calls: check its parameters, run its study or show what was published, judge.
+
+here = page.begin("saturating/table-1", globals())   # after the parameters cell
+here.run()                                            # at profile "published" nothing is computed
+here.shown                                            # the record that figures and tables draw from
+"""
+
+import inspect
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from IPython.display import Code, Markdown
+
+from robustbook import ledger
+from robustbook.figures import Table, table
+from robustbook.ledger import Record
+from robustbook.runs import Call, Done, Store, duration, run
+from robustbook.studies.parameters import BadParameter, Parameters, accepted, check
+
+BOOK = Path(__file__).resolve().parents[2] / "book"
+ITEMS = {
+    "saturating/table-1": "robustbook.studies.saturating.table_1",
+    "saturating/table-1-search": "robustbook.studies.saturating.table_1_search",
+    "saturating/table-2": "robustbook.studies.saturating.table_2",
+}
+"""Every item that can be run, and the module that says how."""
+
+_OF_THE_KERNEL = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+
+
+def study(item: str) -> ModuleType:
+    """The study module of ``paper/item``; ``BadParameter`` names those there are."""
+    if item not in ITEMS:
+        raise BadParameter(f"item must be one of {', '.join(ITEMS)}, got {item!r}")
+    return import_module(ITEMS[item])
+
+
+def compute(
+    of: ModuleType,
+    parameters: Parameters,
+    *,
+    store: Store | None = None,
+    device: str = "auto",
+    scheduler: str | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Record:
+    """Run what is missing of a study and condense it; what is stored already costs nothing."""
+    calls: Mapping[Any, Call] = of.calls(parameters)
+    began = time.monotonic()
+    results = run(
+        list(calls.values()),
+        store=store,
+        device=device,
+        scheduler=scheduler,
+        workers=workers,
+        progress=progress,
+    )
+    record: Record = of.condense(parameters, dict(zip(calls, results, strict=True)))
+    provenance = {**_provenance(results), "wall_seconds": time.monotonic() - began}
+    return Record(
+        **{**{f.name: getattr(record, f.name) for f in fields(record)}, "provenance": provenance}
+    )
+
+
+def _provenance(results: list[Done]) -> dict[str, Any]:
+    """Where a record's numbers come from: versions and devices, and the seconds of each kind of call."""
+    known: dict[str, float] = {}
+    spent: dict[str, float] = {}
+    pending = {done.call.key: done for done in results}
+    for done in pending.values():
+        spent[done.call.key] = done.seconds
+        known[done.call.kind] = done.seconds
+    names = sorted({name for done in results for name in done.provenance if name != "date"})
+    same: dict[str, Any] = {
+        name: " / ".join(
+            sorted({done.provenance[name] for done in results if name in done.provenance})
+        )
+        for name in names
+    }
+    dates = sorted(done.provenance["date"][:10] for done in results if "date" in done.provenance)
+    if dates:
+        same["date"] = dates[-1]
+    return {**same, "seconds": sum(spent.values()), "known_seconds": known}
+
+
+@dataclass
+class Page:
+    """One item in one notebook. ``published`` and ``fresh`` are records, or None where there is none."""
+
+    item: str
+    study: ModuleType
+    parameters: Parameters
+    published: Record | None
+    fresh: Record | None = None
+
+    def run(self) -> Markdown:
+        """At profile ``published`` nothing; else run the study, and say what it took."""
+        if self.parameters.profile == "published":
+            return Markdown(f"Shown: {self._origin(self.shown)}.")
+        self.fresh = compute(self.study, self.parameters)
+        return Markdown(f"This run: {self._origin(self.fresh)}.")
+
+    @property
+    def shown(self) -> Record:
+        """The record the page is about: the published one where there is one, else this run's."""
+        record = self.published or self.fresh
+        if record is None:
+            raise BadParameter(
+                f"profile must be quick or paper as nothing is published of {self.item} yet, "
+                "got 'published'"
+            )
+        return record
+
+    @property
+    def records(self) -> list[tuple[str, Record]]:
+        """Published and this run's, as far as there are any, each with a heading."""
+        pairs = [("Published", self.published), ("This run", self.fresh)]
+        return [(f"{name} ({r.profile})", r) for name, r in pairs if r is not None]
+
+    def source(self) -> Code:
+        """The study, to read."""
+        return Code(inspect.getsource(self.study), language="python")
+
+    def ledger(self) -> Table:
+        """Printed against ours: the item's rows of the ledger."""
+        paper, item = self.item.split("/")
+        rows = ledger.build(BOOK, paper=paper, item=item).entries
+        return table(
+            "Printed against ours, with the 95 % prediction interval for one more run.",
+            f"tab-{paper}-{item}-ledger",
+            ["Target", "Printed", "Ours", "Interval", "Seeds", "Verdict", "Why"],
+            [
+                [
+                    row.id.removeprefix(f"{paper}/{item}/"),
+                    _number(row.printed),
+                    _number(row.ours),
+                    "" if row.low is None else f"{_number(row.low)} to {_number(row.high)}",
+                    "" if row.seeds is None else str(row.seeds),
+                    row.verdict,
+                    row.reason or "",
+                ]
+                for row in rows
+            ],
+        )
+
+    def count(self, verdict: str) -> int:
+        """How many of the item's targets have this verdict."""
+        paper, item = self.item.split("/")
+        return sum(e.verdict == verdict for e in ledger.build(BOOK, paper=paper, item=item).entries)
+
+    def _origin(self, record: Record) -> str:
+        seeds = ", ".join(map(str, record.seeds)) or "none"
+        words = [f"profile `{record.profile}`", f"seeds {seeds}"]
+        if record is self.fresh:  # times differ from run to run, so never in what tests compare
+            words.append(
+                f"{duration(record.provenance['wall_seconds'])} on {record.provenance.get('device', 'cpu')}"
+            )
+        elif "seconds" in record.provenance:
+            words.append(
+                f"{duration(record.provenance['seconds'])} of computing, {record.provenance.get('date', '')}"
+            )
+        return "; ".join(words)
+
+
+def begin(item: str, given: Mapping[str, Any]) -> Page:
+    """Check the parameters cell (``given`` is the notebook's ``globals()``, before any import of its own).
+
+    Every name that a reader set must be a parameter of the study, of its type and in its range; and at profile
+    ``published`` it must be what the record was made with. Otherwise ``BadParameter``, before any work.
+    """
+    of = study(item)
+    names = {k: v for k, v in given.items() if not k.startswith("_") and k not in _OF_THE_KERNEL}
+    names = {k: v for k, v in names.items() if not isinstance(v, ModuleType)}
+    parameters = check(of.Parameters, names)
+    published = _published(item)
+    if parameters.profile == "published" and published is not None:
+        for name, value in parameters.plain().items():
+            held = published.parameters.get(name, value)
+            held = tuple(held) if isinstance(held, list) else held
+            if name != "profile" and value is not None and value != held:
+                raise BadParameter(
+                    f"{name} must be {held} at profile published, which shows the record, got {value}; "
+                    f"profiles that compute it: {', '.join(of.Parameters.own_seeds)}"
+                )
+    return Page(item, of, parameters, published)
+
+
+def _published(item: str) -> Record | None:
+    paper, name = item.split("/")
+    for profile in ledger.PROFILES:
+        path = ledger.record_path(BOOK / "records", paper, name, profile)
+        if path.exists():
+            return ledger.read_record(path)
+    return None
+
+
+def _number(value: float | int | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def parameters_table(item: str) -> Table:
+    """The parameters of an item, with defaults and what each accepts."""
+    of = study(item)
+    defaults = of.Parameters()
+    return table(
+        "Parameters.",
+        f"tab-{item.replace('/', '-')}-parameters",
+        ["Name", "Default", "Accepted"],
+        [
+            [f"`{k}`", f"`{getattr(defaults, k)}`", text]
+            for k, text in accepted(of.Parameters).items()
+        ],
+    )

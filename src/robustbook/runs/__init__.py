@@ -1,0 +1,28 @@
+"""The engine: steps, the store of their results, worker processes, clusters, plans.
+
+It knows nothing of machine learning.
+"""
+
+from .calls import Call, Step, step
+from .engine import WorkerLost, run
+from .execute import Context, StepFailed, default_workers
+from .planning import Plan, StepPlan, duration, plan
+from .store import DamagedResult, Done, Store
+
+__all__ = [
+    "Call",
+    "Context",
+    "DamagedResult",
+    "Done",
+    "Plan",
+    "Step",
+    "StepFailed",
+    "StepPlan",
+    "Store",
+    "WorkerLost",
+    "default_workers",
+    "duration",
+    "plan",
+    "run",
+    "step",
+]

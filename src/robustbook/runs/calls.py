@@ -1,0 +1,230 @@
+"""Steps and calls: what is to be computed, as data.
+
+A *step* is a pure function of plain arguments. Calling it builds a `Call` and runs nothing; a call
+may stand as an argument of another call, so calls form a graph. A call's `key` is a hash of the
+step's name, its version and its arguments: the name under which its result is stored.
+"""
+
+import difflib
+import hashlib
+import inspect
+import json
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
+from typing import Any
+
+_PACKAGE = __name__.partition(".")[0]
+_ACCEPTED = (
+    "None, a bool, an int, a finite float, a str, a tuple of these, a frozen dataclass of these, "
+    "or another step's call"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A step and its arguments, not yet run; made by calling a step, never by hand.
+
+    Two calls are equal if their keys are. `arguments` holds every argument, defaults filled in.
+    """
+
+    module: str
+    function: str
+    version: int
+    arguments: dict[str, Any]
+
+    @property
+    def step(self) -> str:
+        """The step's name, "module:function", without the name of this package."""
+        return f"{self.module.removeprefix(_PACKAGE + '.')}:{self.function}"
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """The call as JSON: step, version, arguments; a nested call in full."""
+        return _encoded_call(self, seeds=True)
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the canonical JSON of the content, in hexadecimal."""
+        return digest(self.content)
+
+    @cached_property
+    def kind(self) -> str:
+        """Like `key`, without any argument named `seed`, in nested calls too.
+
+        Calls of one kind take about the same time.
+        """
+        return digest(_encoded_call(self, seeds=False))
+
+    @property
+    def dependencies(self) -> tuple["Call", ...]:
+        """The calls among the arguments, each once, in the order of the arguments."""
+        found: dict[str, Call] = {}
+        pending: list[Any] = list(self.arguments.values())
+        while pending:
+            value = pending.pop(0)
+            if isinstance(value, Call):
+                found.setdefault(value.key, value)
+            elif isinstance(value, tuple):
+                pending[:0] = value
+        return tuple(found.values())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Call) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        return f"{self.step}({', '.join(f'{k}={v!r}' for k, v in self.arguments.items())})"
+
+
+class Step:
+    """A function that `step` has marked; calling it builds a `Call` and runs nothing.
+
+    `function` is the plain function itself.
+    """
+
+    def __init__(self, function: Callable[..., Mapping[str, object]], version: int) -> None:
+        self.function = function
+        self.version = version
+        self.__doc__ = function.__doc__
+        self.__name__ = function.__name__
+        self.__module__ = function.__module__
+        self.__wrapped__ = function
+        signature = inspect.signature(function)
+        for parameter in signature.parameters.values():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                raise TypeError(
+                    f"step {function.__name__} must name its parameters, got {parameter}; "
+                    "*args and **kwargs are not accepted"
+                )
+        self.wants_context = "context" in signature.parameters
+        self._signature = signature.replace(
+            parameters=[p for p in signature.parameters.values() if p.name != "context"]
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Call:
+        """Build the call.
+
+        Raises:
+            TypeError: an argument is missing, not known, or of a kind that has no canonical form.
+        """
+        known = list(self._signature.parameters)
+        takes = f"it takes {', '.join(known) or 'nothing'}"
+        for name in kwargs.keys() - known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"step {self.__name__} has no argument {name!r}; {takes}{hint}")
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"step {self.__name__}: {error}; {takes}") from None
+        bound.apply_defaults()
+        # The annotations are read here and not at import, when they may name what is defined later.
+        hints = typing.get_type_hints(self.function)
+        arguments = {
+            name: _accepted(value, hints.get(name, Any), f"step {self.__name__}: argument {name}")
+            for name, value in bound.arguments.items()
+        }
+        return Call(self.__module__, self.__name__, self.version, arguments)
+
+
+def step(*, version: int) -> Callable[[Callable[..., Mapping[str, object]]], Step]:
+    """Mark a module-level pure function as a step.
+
+    The function takes plain arguments (None, bool, int, finite float, str, tuples, frozen
+    dataclasses) and other steps' calls, in whose place it is given their `Done` when it runs. It
+    returns a dict whose values are tensors or JSON-able. If it has a parameter `context`, the
+    engine passes a `Context` there.
+
+    Args:
+        version: part of the key; to be raised by hand when the function's results change.
+    """
+    return lambda function: Step(function, version)
+
+
+def canonical(content: object) -> str:
+    """JSON text that depends on the content alone: sorted keys, no blanks, floats by repr."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def digest(content: object) -> str:
+    """SHA-256 of the canonical JSON text, in hexadecimal."""
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
+
+
+def _accepted(value: Any, annotation: Any, name: str, *, calls: bool = True) -> Any:
+    """The value in canonical form (ints made floats where a float is annotated), or a TypeError."""
+    options = _options(annotation)
+    if type(value) is int and float in options and int not in options:
+        return float(value)
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)  # numpy's float64 is a float, too
+    if isinstance(value, Call) and calls:
+        return value
+    if isinstance(value, tuple) and type(value) is tuple:
+        elements = zip(value, _elements(options, len(value)), strict=True)
+        return tuple(
+            _accepted(v, a, f"{name}[{i}]", calls=calls) for i, (v, a) in enumerate(elements)
+        )
+    if is_dataclass(value) and not isinstance(value, type) and _frozen(value):
+        hints = typing.get_type_hints(type(value))
+        changed = {}
+        for field in fields(value):
+            old = getattr(value, field.name)
+            # A call inside a dataclass would not be seen when results take the place of calls.
+            new = _accepted(old, hints[field.name], f"{name}.{field.name}", calls=False)
+            if new is not old and field.init:
+                changed[field.name] = new
+        return replace(value, **changed) if changed else value
+    inside = "" if calls else " (no call inside a dataclass)"
+    raise TypeError(f"{name} must be {_ACCEPTED}{inside}, got {type(value).__name__} {value!r:.80}")
+
+
+def _frozen(value: Any) -> bool:
+    return bool(type(value).__dataclass_params__.frozen)
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union, or the annotation itself."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def _elements(options: tuple[Any, ...], length: int) -> tuple[Any, ...]:
+    """The annotations of a tuple's elements; Any where there are none that fit."""
+    for option in options:
+        arguments = typing.get_args(option)
+        if typing.get_origin(option) is tuple:
+            if len(arguments) == 2 and arguments[1] is Ellipsis:
+                return (arguments[0],) * length
+            if len(arguments) == length:
+                return arguments
+    return (Any,) * length
+
+
+def _encoded_call(call: Call, *, seeds: bool) -> dict[str, Any]:
+    arguments = {
+        name: _encoded(value, seeds=seeds)
+        for name, value in call.arguments.items()
+        if seeds or name != "seed"
+    }
+    return {"step": call.step, "version": call.version, "arguments": arguments}
+
+
+def _encoded(value: Any, *, seeds: bool) -> Any:
+    if isinstance(value, Call):
+        return _encoded_call(value, seeds=seeds)
+    if isinstance(value, tuple):
+        return [_encoded(v, seeds=seeds) for v in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        inside = {f.name: _encoded(getattr(value, f.name), seeds=seeds) for f in fields(value)}
+        return {type(value).__qualname__: inside}
+    return value

@@ -1,0 +1,215 @@
+"""Run a graph of calls: what the store has not, dependencies first, in worker processes.
+
+On one machine this is the standard library's process pool; for a cluster see `cluster`. Results
+travel through the store. Whatever ends this process or a worker costs the steps in progress (from
+their last checkpoint on) and nothing else: run again to go on.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from .calls import Call
+from .execute import default_workers, execute, progress_of, resolve_device, status_line
+from .planning import estimates
+from .store import Done, Store
+
+_SINGLE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_LOOK_EVERY = 0.5  # seconds between two looks at the progress of running steps
+
+
+class WorkerLost(RuntimeError):
+    """A worker process ended without an answer; finished results are kept."""
+
+
+def run(
+    calls: Sequence[Call],
+    *,
+    store: Store | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    device: str = "auto",
+    progress: bool = True,
+) -> list[Done]:
+    """The results of these calls, in their order; what is not stored is computed first.
+
+    Args:
+        store: where results are kept; by default `Store()`.
+        workers: worker processes; by default one for each core, one in all on a GPU. 0 runs the
+            steps in this process, one after the other.
+        scheduler: address of a dask.distributed scheduler, "tcp://host:port"; its workers run the
+            steps then, and must see the store under the same path.
+        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
+        progress: show a bar on stderr.
+
+    Raises:
+        StepFailed: a step raised. Those running beside it have finished and are kept.
+        WorkerLost: a worker was killed, by the system for want of memory for example.
+        OSError: the store cannot be written to; found before any step runs.
+    """
+    for call in calls:
+        if not isinstance(call, Call):
+            raise TypeError(f"calls must be calls of steps, got {type(call).__name__} {call!r:.80}")
+    if workers is not None and workers < 0:
+        raise ValueError(f"workers must be 0 or more, got {workers}")
+    store = store or Store()
+    if not scheduler:
+        device = resolve_device(device)
+    done: dict[str, Done] = {}
+    missing = _missing(calls, store, done)
+    if missing:
+        store.check_writable()
+        with tqdm(total=len(missing), unit="step", file=sys.stderr, disable=not progress) as bar:
+            if scheduler:
+                from .cluster import run_on_cluster
+
+                run_on_cluster(missing, store, scheduler, device, bar)
+            elif workers == 0:
+                _run_here(missing, store, device, bar)
+            else:
+                _run_in_pool(missing, store, device, workers or default_workers(device), bar)
+    return [done[c.key] if c.key in done else execute(c, store, device) for c in calls]
+
+
+def _missing(calls: Sequence[Call], store: Store, done: dict[str, Done]) -> dict[str, Call]:
+    """What has to run, by key, dependencies first; what is stored of `calls` goes into `done`."""
+    missing: dict[str, Call] = {}
+    wanted = {call.key for call in calls}
+    stored: set[str] = set()
+
+    def visit(call: Call) -> None:
+        if call.key in missing or call.key in stored:
+            return
+        found = store.load(call)
+        if found is None:
+            for dependency in call.dependencies:
+                visit(dependency)
+            missing[call.key] = call
+        else:
+            stored.add(call.key)
+            if call.key in wanted:
+                done[call.key] = found
+
+    for call in calls:
+        visit(call)
+    return missing
+
+
+def _run_here(missing: dict[str, Call], store: Store, device: str, bar: "tqdm[None]") -> None:
+    def show(call: Call, at: int, total: int) -> None:
+        bar.set_postfix_str(status_line(call, at / total if total else None))
+
+    threads = torch.get_num_threads()
+    try:
+        for call in missing.values():
+            bar.set_postfix_str(status_line(call, None))
+            execute(call, store, device, show)
+            bar.update()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _run_in_pool(
+    missing: dict[str, Call], store: Store, device: str, workers: int, bar: "tqdm[None]"
+) -> None:
+    expected = estimates(list(missing.values()), store)
+    waiting = {
+        key: {c.key for c in call.dependencies} & missing.keys() for key, call in missing.items()
+    }
+    # The longest first, and before them those of which nothing is known.
+    order = sorted(waiting, key=lambda key: -expected.get(key, float("inf")))
+    running: dict[Future[None], Call] = {}
+    failures: list[BaseException] = []
+    with _pool(min(workers, len(missing))) as (pool, size):
+        while True:
+            ready = [key for key in order if key in waiting and not waiting[key]]
+            for key in ready[: 0 if failures else size - len(running)]:
+                running[pool.submit(_work, missing[key], store.path, device)] = missing[key]
+                del waiting[key]
+            if not running:
+                break
+            finished, _ = wait(running, timeout=_LOOK_EVERY, return_when=FIRST_COMPLETED)
+            for future in finished:
+                call = running.pop(future)
+                error = future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    raise _lost([call, *running.values()]) from error
+                if error:
+                    failures.append(error)
+                    continue
+                bar.update()
+                for before in waiting.values():
+                    before.discard(call.key)
+            if not bar.disable:
+                shares = [status_line(c, progress_of(c, store)) for c in running.values()]
+                bar.set_postfix_str(", ".join(shares))
+    raise_first(failures)
+
+
+def raise_first(failures: Sequence[BaseException]) -> None:
+    """Raise the first failure, with the others noted on it; nothing where there is none."""
+    if failures:
+        for other in failures[1:]:
+            failures[0].add_note(f"Beside it, {other}")
+        raise failures[0]
+
+
+@contextmanager
+def _pool(size: int) -> Iterator[tuple[ProcessPoolExecutor, int]]:
+    """A pool of single-threaded spawned workers that end at once when this process leaves it."""
+    context = get_context("spawn")
+    # Workers wait for the end of this pipe. It comes when we close it and also when we are killed,
+    # so that no worker is left behind.
+    theirs, ours = context.Pipe(duplex=False)
+    saved = {name: os.environ.get(name) for name in _SINGLE_THREAD}
+    # Workers inherit the environment as they start, and must have it before they import torch.
+    os.environ.update(dict.fromkeys(_SINGLE_THREAD, "1"))
+    pool = ProcessPoolExecutor(size, context, initializer=_start_worker, initargs=(theirs,))
+    try:
+        yield pool, size
+    except BaseException:
+        ours.close()  # a broken pool, Ctrl-C: nothing that is not stored by now will be
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        ours.close()
+        theirs.close()
+        for name, value in saved.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _start_worker(engine: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the engine to handle
+
+    def leave_with_the_engine() -> None:
+        engine.poll(None)  # nothing is ever sent: this returns at the end of the pipe
+        os._exit(1)
+
+    threading.Thread(target=leave_with_the_engine, daemon=True).start()
+
+
+def _work(call: Call, path: Path, device: str) -> None:
+    """What a worker does; the result stays in the store."""
+    execute(call, Store(path), device)
+
+
+def _lost(calls: Sequence[Call]) -> WorkerLost:
+    names = ", ".join(sorted({call.step for call in calls}))
+    return WorkerLost(
+        f"a worker process was killed (out of memory?) while these ran: {names}; what had "
+        "finished is kept, run again to go on"
+    )

@@ -1,0 +1,169 @@
+"""The networks of Nayebi & Ganguli 2017: vanilla, adversarially trained and saturated, of three shapes.
+
+Every page of the paper names its networks by the calls made here, so each is trained once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robustbook.data import as_float, load
+from robustbook.defenses import (
+    adversarial_training,
+    linear_penalty,
+    relu_penalty,
+    saturation,
+    sigmoid_penalty,
+)
+from robustbook.measures import Attack, gradient_sizes, median_lead, survival
+from robustbook.networks import Name, Start, build, initialise
+from robustbook.randomness import generator
+from robustbook.runs import Context, Done, step
+from robustbook.training import Objective, Recipe, fit
+
+Method = Literal["vanilla", "adversarial", "saturated"]
+
+
+@dataclass(frozen=True)
+class Anneal:
+    """lambda is 0 for ``plain`` optimiser steps, then rises by ``rise`` every ``every`` steps, ``rises`` times."""
+
+    plain: int
+    rise: float
+    rises: int
+    every: int
+
+    def __call__(self, step: int) -> float:
+        return self.rise * min(max(0, (step - self.plain) // self.every + 1), self.rises)
+
+    @property
+    def steps(self) -> int:
+        return self.plain + self.rises * self.every
+
+
+@dataclass(frozen=True)
+class Training:
+    """How one network came about. ``eps`` and ``alpha`` are those of adversarial training; ``layers`` says
+    whether the saturation penalty covers the read-out."""
+
+    data: str
+    network: Name
+    width: int
+    start: Start
+    method: Method
+    recipe: Recipe
+    anneal: Anneal | None = None
+    eps: float = 0.25
+    alpha: float = 0.5
+    layers: Literal["all", "hidden"] = "all"
+
+
+def objective(training: Training) -> Objective:
+    """The loss terms that ``training`` minimises."""
+    if training.method == "adversarial":
+        goodfellow = partial(adversarial_training, eps=training.eps, alpha=training.alpha)
+        return lambda net, images, labels, lam: goodfellow(net, images, labels)
+    if training.method == "saturated":
+        hidden = sigmoid_penalty if training.network == "sigmoid-mlp" else relu_penalty
+        readout = linear_penalty if training.network == "cnn" else hidden
+        return partial(saturation, hidden=hidden, readout=readout, layers=training.layers)  # type: ignore[return-value]
+    return _cross_entropy
+
+
+def _cross_entropy(
+    net: nn.Module, images: Tensor, labels: Tensor, lam: Tensor
+) -> Mapping[str, Tensor]:
+    return {"cross_entropy": F.cross_entropy(net(images), labels)}
+
+
+def fresh(training: Training, seed: int) -> nn.Module:
+    """The network of ``training`` with its first weights."""
+    net = build(training.network, training.width)
+    initialise(net, training.start, generator(seed, "weights"))
+    return net
+
+
+@step(version=1)
+def train(training: Training, seed: int, *, context: Context) -> dict[str, object]:
+    """One network: its weights as ``weight/<name>``, each loss term per epoch as ``history/<term>``."""
+    data = load(training.data, "train")
+    net = fresh(training, seed)
+    fitted = fit(
+        [net],
+        data.images,
+        data.labels,
+        objective(training),
+        training.recipe,
+        seeds=[seed],
+        coefficient=training.anneal or (lambda step: 0.0),
+        device=context.device,
+        checkpoint=context.scratch / "checkpoint.safetensors",
+        progress=context.progress,
+    )
+    weights = {f"weight/{name}": p.detach().cpu() for name, p in net.named_parameters()}
+    history = {f"history/{name}": values[:, 0] for name, values in fitted.terms.items()}
+    return {**weights, **history, "training_seconds": fitted.seconds}
+
+
+def trained(result: Done, device: str) -> nn.Module:
+    """The network that a ``train`` call left behind."""
+    training: Training = result.call.arguments["training"]
+    net = build(training.network, training.width)
+    weights = {k.removeprefix("weight/"): v for k, v in result.tensors.items() if "weight/" in k}
+    net.load_state_dict(weights)
+    return net.to(device).eval()
+
+
+@step(version=1)
+def evaluate(
+    network: Done,
+    attacks: tuple[Attack, ...],
+    images: int,
+    source: Done | None = None,
+    *,
+    context: Context,
+) -> dict[str, object]:
+    """Per attack: ``accuracy`` afterwards and share of images it left ``unmoved``, both in percent.
+
+    ``images`` of the test set, evenly spaced over it (the first half of MNIST's is the easier one); ``source``
+    is the network that the attacks look at instead. Random signs and starts are the network's seed's.
+    """
+    net = trained(network, context.device)
+    seen = trained(source, context.device) if source is not None else None
+    x, y = test_images(network.call.arguments["training"].data, images, context.device)
+    outcomes = []
+    for i, attack in enumerate(attacks):
+        outcomes.append(
+            survival(net, x, y, attack, seed=network.call.arguments["seed"], source=seen)
+        )
+        context.progress(i + 1, len(attacks))
+    return {"accuracy": [o.accuracy for o in outcomes], "unmoved": [o.unmoved for o in outcomes]}
+
+
+@step(version=1)
+def inspect(network: Done, images: int, *, context: Context) -> dict[str, object]:
+    """What an attacker's gradient has to go by: ``gradient``, the median over test images of the largest
+    component; ``lead``, the labelled logit's median lead; ``certain``, the share of images (percent) whose
+    labelled class has probability exactly 1 in float32."""
+    net = trained(network, context.device)
+    x, y = test_images(network.call.arguments["training"].data, images, context.device)
+    with torch.no_grad():
+        p = torch.cat([net(batch).softmax(1) for batch in x.split(1000)])
+    certain = p.gather(1, y[:, None]) == 1
+    return {
+        "gradient": gradient_sizes(net, x, y).median().item(),
+        "lead": median_lead(net, x, y),
+        "certain": 100 * certain.double().mean().item(),
+    }
+
+
+def test_images(data: str, images: int, device: str) -> tuple[Tensor, Tensor]:
+    """``images`` test images in [0, 1] with their labels, evenly spaced over the test set."""
+    test = load(data, "test")
+    rows = torch.arange(images) * len(test.images) // images
+    return as_float(test.images[rows]).to(device), test.labels[rows].to(device)

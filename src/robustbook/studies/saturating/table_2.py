@@ -1,0 +1,73 @@
+"""Table 2 of Nayebi & Ganguli 2017: the CNN, read from the module itself."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import nn
+
+from robustbook.ledger import Record, Row
+from robustbook.networks import CNN
+from robustbook.runs import Call, Done
+from robustbook.studies import parameters
+from robustbook.studies.parameters import STRICT
+
+PAPER, ITEM = "saturating", "table-2"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Parameters(parameters.Parameters):
+    """Nothing is drawn, so nothing but the profile can be chosen."""
+
+    own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
+
+
+def calls(p: Parameters) -> dict[Any, Call]:
+    """Nothing to run."""
+    return {}
+
+
+def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
+    """Counts read from the module, and the shape of an image on its way through it."""
+    net = CNN()
+    same = sum(parameter.numel() for parameter in net.parameters())
+    # Without padding 24, 12, 8, 4: the same module but for the inputs of the hidden layer.
+    valid = same - (net.hidden.in_features - 64 * 4 * 4) * net.hidden.out_features
+    pools = [size for size, after in zip(_sides(), _sides()[1:], strict=False)]
+    first, second = pools[0] / _sides()[1], pools[1] / _sides()[2]
+    counts: dict[str, float] = {
+        "conv1-filters": net.conv1.out_channels,
+        "conv1-kernel": net.conv1.kernel_size[0],
+        "pool1": first,
+        "conv2-filters": net.conv2.out_channels,
+        "conv2-kernel": net.conv2.kernel_size[0],
+        "pool2": second,
+        "fc-units": net.hidden.out_features,
+        "outputs": net.readout.out_features,
+        "parameters-same-padding": same,
+        "parameters-valid-padding": valid,
+        "fc-inputs-same-padding": net.hidden.in_features,
+    }
+    rows = tuple(
+        Row(value, "count", f"{PAPER}/{ITEM}/cnn/{name}") for name, value in counts.items()
+    )
+    return Record(PAPER, ITEM, p.profile, p.plain(), (), rows)
+
+
+def layers() -> Iterator[tuple[str, tuple[int, ...], int]]:
+    """Each layer of Table 2 with the shape it gives for one image, and its number of parameters."""
+    net = CNN()
+    shapes = [tuple(h.shape[1:]) for h in net.preactivations(torch.zeros(1, 1, 28, 28))]
+    for (name, module), shape in zip(net.named_children(), shapes, strict=True):
+        yield name, shape, sum(parameter.numel() for parameter in module.parameters())
+        if isinstance(module, nn.Conv2d):
+            yield "max pooling", (shape[0], shape[1] // 2, shape[2] // 2), 0
+
+
+def _sides() -> list[int]:
+    """The side of the image, of the maps after each pooling; what the hidden layer takes comes last."""
+    net = CNN()
+    h1, h2, *_ = net.preactivations(torch.zeros(1, 1, 28, 28))
+    last = int((net.hidden.in_features / h2.shape[1]) ** 0.5)
+    return [h1.shape[2], h2.shape[2], last]

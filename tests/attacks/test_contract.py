@@ -1,0 +1,279 @@
+"""What holds for every attack. A new attack joins with one line in ATTACKS."""
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robustbook.attacks import Adversarial, fgsm, pgd, random_signs
+
+Make = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An attack with its settings, and which of the common promises it makes."""
+
+    attack: Callable[..., Adversarial]
+    eps: float
+    norm: float = math.inf
+    clips: bool = True
+    draws: bool = False  # takes keys and a generator
+    climbs: bool = True  # follows a gradient
+    minimal: bool = False  # looks for the nearest adversarial image instead of filling a budget
+
+
+PGD = partial(pgd, steps=7, step_size=0.02)
+PGD_2 = partial(pgd, steps=7, step_size=0.2, norm=2)
+ATTACKS = {
+    "fgsm": Entry(fgsm, 0.05),
+    "fgsm margin": Entry(partial(fgsm, loss="margin"), 0.05),
+    "fgsm squared error": Entry(partial(fgsm, loss="squared_error"), 0.05),
+    "fgsm clipped probabilities": Entry(partial(fgsm, loss="clipped_probabilities"), 0.05),
+    "fgsm unclipped": Entry(partial(fgsm, clip=False), 0.05, clips=False),
+    "pgd": Entry(PGD, 0.05, draws=True),
+    "pgd margin": Entry(partial(PGD, loss="margin"), 0.05, draws=True),
+    "pgd restarts": Entry(partial(PGD, restarts=3), 0.05, draws=True),
+    "pgd from the image": Entry(partial(PGD, random_start=False), 0.05),
+    "pgd unclipped": Entry(partial(PGD, clip=False), 0.05, clips=False, draws=True),
+    "pgd l2": Entry(PGD_2, 0.5, norm=2, draws=True),
+    "pgd l2 restarts": Entry(partial(PGD_2, restarts=3), 0.5, norm=2, draws=True),
+    "random signs": Entry(random_signs, 0.05, draws=True, climbs=False),
+}
+every_attack = pytest.mark.parametrize("entry", ATTACKS.values(), ids=ATTACKS)
+
+
+def run(
+    entry: Entry, model: nn.Module, images: Tensor, labels: Tensor, **given: Any
+) -> Adversarial:
+    if entry.draws:
+        given.setdefault("generator", torch.Generator().manual_seed(5))
+    else:
+        given.pop("keys", None)
+    return entry.attack(model, images, labels, **({"eps": entry.eps} | given))
+
+
+@every_attack
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_stays_in_the_box_and_the_budget_and_keeps_dtype(
+    entry: Entry, dtype: torch.dtype, make_curved: Make, make_images: Make
+) -> None:
+    images, labels = make_images(30, dtype)
+    result = run(entry, make_curved(dtype), images, labels)
+    assert result.images.dtype == result.distance.dtype == dtype
+    assert result.images.shape == images.shape and not result.images.requires_grad
+    assert bool(result.images.isfinite().all())
+    if entry.clips:
+        assert 0 <= float(result.images.min()) and float(result.images.max()) <= 1
+    else:
+        assert float(result.images.min()) < 0 and float(result.images.max()) > 1
+    # One rounding of a pixel below 1 is eps / 2 at most; l2 adds those of 72 pixels and its own.
+    slack = (1 if entry.norm == math.inf else 10) * torch.finfo(dtype).eps
+    change = (result.images - images).flatten(1)
+    sizes = torch.linalg.vector_norm(change, entry.norm, dim=1)
+    assert float(sizes.max()) <= entry.eps + slack
+    assert torch.equal(result.distance, sizes)
+    if not entry.minimal:
+        assert float(sizes.min()) > entry.eps / 2  # misclassified images are perturbed as well
+
+
+@every_attack
+def test_changes_nothing_outside(entry: Entry, make_curved: Make, make_images: Make) -> None:
+    images, labels = make_images(6)
+    images.requires_grad_()
+    model = make_curved().train()
+    model[0].weight.requires_grad_(False)
+    model[4].weight.grad = torch.ones_like(model[4].weight)
+    model[3].eval()
+    before = [
+        images.detach().clone(),
+        labels.clone(),
+        *(p.detach().clone() for p in model.parameters()),
+    ]
+    states = torch.get_rng_state(), random.getstate(), numpy.random.get_state()[1].tolist()
+
+    run(entry, model, images, labels)
+
+    after = [images.detach(), labels, *(p.detach() for p in model.parameters())]
+    assert all(map(torch.equal, before, after))
+    assert images.grad is None and images.requires_grad
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (random.getstate(), numpy.random.get_state()[1].tolist()) == states[1:]
+    assert [p.requires_grad for p in model.parameters()] == [False, True, True, True]
+    assert torch.equal(model[4].weight.grad, torch.ones_like(model[4].weight))
+    assert model[4].bias.grad is None
+    assert [m.training for m in model] == [True, True, True, False, True]
+    assert torch.is_grad_enabled()
+
+
+@every_attack
+def test_each_image_is_alone_in_the_world(
+    entry: Entry, make_curved: Make, make_images: Make
+) -> None:
+    """The batch, its images one by one, and the batch in another order give the same."""
+    images, labels = make_images(12)
+    keys = torch.arange(100, 112)
+    model = make_curved()
+    whole = run(entry, model, images, labels, keys=keys)
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(6))
+    for rows in [order, *torch.arange(12).split(1), torch.arange(5)]:
+        part = run(entry, model, images[rows], labels[rows], keys=keys[rows])
+        # Another batch size may round sums differently; 1e-9 is far below any step.
+        torch.testing.assert_close(part.images, whole.images[rows], rtol=0, atol=1e-9)
+        assert torch.equal(part.found, whole.found[rows])
+        assert torch.equal(part.steps, whole.steps[rows])
+
+
+@every_attack
+def test_a_constant_added_to_the_logits_changes_nothing(
+    entry: Entry, make_curved: Make, make_images: Make
+) -> None:
+    images, labels = make_images(12)
+    model = make_curved()
+    plain = run(entry, model, images, labels)
+    for constant in (-50, 50):
+        shifted = run(entry, lambda x, c=constant: model(x) + c, images, labels)
+        torch.testing.assert_close(shifted.images, plain.images, rtol=0, atol=1e-9)
+        assert torch.equal(shifted.found, plain.found)
+
+
+@every_attack
+def test_renaming_the_classes_changes_nothing(
+    entry: Entry, make_curved: Make, make_images: Make
+) -> None:
+    images, labels = make_images(12)
+    model = make_curved()
+    order = torch.tensor([3, 0, 4, 1, 2])  # new class c is old class order[c]
+    plain = run(entry, model, images, labels)
+    renamed = run(entry, lambda x: model(x)[:, order], images, order.argsort()[labels])
+    torch.testing.assert_close(renamed.images, plain.images, rtol=0, atol=1e-9)
+    assert torch.equal(renamed.found, plain.found)
+
+
+@every_attack
+def test_is_deterministic(entry: Entry, make_curved: Make, make_images: Make) -> None:
+    """Same generator state, same result, whatever the global state; another one, another result."""
+    images, labels = make_images(12)
+    model = make_curved()
+    first = run(entry, model, images, labels)
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        second = run(entry, model, images, labels)
+    assert torch.equal(first.images, second.images)
+    if entry.draws:
+        generator = torch.Generator().manual_seed(8)
+        third = run(entry, model, images, labels, generator=generator)
+        fourth = run(entry, model, images, labels, generator=generator)
+        assert not torch.equal(first.images, third.images)
+        assert not torch.equal(third.images, fourth.images)
+
+
+@every_attack
+@pytest.mark.parametrize("targeted", [False, True])
+def test_found_is_what_the_model_says(
+    entry: Entry, targeted: bool, make_curved: Make, make_images: Make
+) -> None:
+    images, labels = make_images(60)
+    targets = (labels + 1) % 5 if targeted else None
+    model = make_curved()
+    result = run(entry, model, images, labels, targets=targets)
+    answer = model(result.images).argmax(1)
+    assert torch.equal(result.found, answer != labels if targets is None else answer == targets)
+    assert 0 < int(result.found.sum()) < 60, "the example must have both, or it shows nothing"
+
+
+@every_attack
+def test_an_empty_batch_and_a_single_image(
+    entry: Entry, make_curved: Make, make_images: Make
+) -> None:
+    for n in (0, 1):
+        images, labels = make_images(n)
+        result = run(entry, make_curved(), images, labels)
+        assert result.images.shape == (n, 2, 6, 6)
+        assert result.found.shape == result.distance.shape == result.steps.shape == (n,)
+
+
+@every_attack
+def test_a_model_without_gradients_gives_no_nan_and_no_success(
+    entry: Entry, make_images: Make
+) -> None:
+    images, labels = make_images(12)
+    logits = torch.eye(5, dtype=torch.float64)[labels]
+    result = run(entry, lambda x: logits + 0 * x.sum((1, 2, 3))[:, None], images, labels)
+    assert bool(result.images.isfinite().all()) and bool(result.distance.isfinite().all())
+    assert not bool(result.found.any())
+    if not entry.draws:
+        assert torch.equal(result.images, images)
+
+
+@every_attack
+def test_counts_what_the_model_counts(
+    entry: Entry, make_curved: Make, make_images: Make, counting: type
+) -> None:
+    images, labels = make_images(12)
+    model = counting(make_curved())
+    result = run(entry, model, images, labels)
+    assert (result.forwards, result.backwards) == (model.forwards, model.backwards)
+    assert result.forwards > 0 and (result.backwards > 0) == entry.climbs
+    if entry.climbs:
+        assert int(result.steps.sum()) == result.backwards
+
+
+@every_attack
+def test_works_where_gradients_are_switched_off(
+    entry: Entry, make_curved: Make, make_images: Make
+) -> None:
+    images, labels = make_images(6)
+    with torch.no_grad():
+        inside = run(entry, make_curved(), images, labels)
+    assert torch.equal(inside.images, run(entry, make_curved(), images, labels).images)
+
+
+@pytest.mark.parametrize(
+    "entry",  # not the random direction, which may lead back
+    [pytest.param(entry, id=name) for name, entry in ATTACKS.items() if entry.climbs],
+)
+def test_more_budget_is_never_fewer_successes(
+    entry: Entry, make_linear: Make, make_images: Make
+) -> None:
+    """On a two-class linear model every attack that climbs meets the nearest side first."""
+    images, labels = make_images(60)
+    model, labels = make_linear(classes=2), labels % 2
+    found = [
+        run(entry, model, images, labels, eps=scale * entry.eps).found
+        for scale in (0.02, 0.1, 0.3, 1.0)
+    ]
+    for less, more in zip(found, found[1:], strict=False):
+        assert bool((less <= more).all())
+    assert int(found[0].sum()) < int(found[-1].sum())
+
+
+@every_attack
+def test_nothing_is_hidden_from_a_nan(entry: Entry, make_curved: Make, make_images: Make) -> None:
+    """NaN has no sign and no rank: such an image would come back unmoved, or pass for fooled."""
+    images, labels = make_images(6)
+    model = make_curved()
+    with pytest.raises(ValueError, match="model must give finite logits and gradients"):
+        run(entry, lambda x: model(x) * torch.nan, images, labels)
+    if entry.climbs:  # finite logits whose gradient is 0/0: the square root of exactly 0
+        with pytest.raises(ValueError, match="model must give finite logits and gradients"):
+            run(entry, lambda x: model(x) + (0 * x).sum((1, 2, 3)).sqrt()[:, None], images, labels)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@every_attack
+def test_gives_the_same_on_a_gpu(entry: Entry, make_curved: Make, make_images: Make) -> None:
+    images, labels = make_images(12)
+    here = run(entry, make_curved(), images, labels)
+    there = run(entry, make_curved().cuda(), images.cuda(), labels.cuda())
+    assert there.images.device.type == there.found.device.type == "cuda"
+    torch.testing.assert_close(there.images.cpu(), here.images, rtol=0, atol=1e-9)
+    assert torch.equal(there.found.cpu(), here.found)

@@ -1,0 +1,63 @@
+"""The losses: values by hand, derivatives by differences, and what happens at their edges."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from robustbook.attacks import clipped_probabilities, cross_entropy, margin, squared_error
+from robustbook.attacks.losses import LOSSES, Loss
+
+LOGITS = torch.tensor([[0.0, math.log(3), 0.0], [2.0, -1.0, 1.5]], dtype=torch.float64)
+LABELS = torch.tensor([1, 2])
+
+
+def test_values_by_hand() -> None:
+    """The first row has probabilities 1/5, 3/5, 1/5 and label 1."""
+    assert float(cross_entropy(LOGITS, LABELS)[0]) == pytest.approx(-math.log(3 / 5))
+    assert float(clipped_probabilities(LOGITS, LABELS)[0]) == pytest.approx(-math.log(3 / 5))
+    assert float(squared_error(LOGITS, LABELS)[0]) == pytest.approx((1 + 4 + 1) / 25)
+    assert margin(LOGITS, LABELS).tolist() == pytest.approx([-math.log(3), 0.5])
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_derivatives(loss: Loss) -> None:
+    """The gradient is that of the value, to second order, and a sum's rows are their own."""
+    logits = LOGITS.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: loss(z, LABELS), (logits,))
+    (together,) = torch.autograd.grad(loss(logits, LABELS).sum(), logits)
+    for row in range(2):
+        one = logits[row : row + 1]
+        (alone,) = torch.autograd.grad(loss(one, LABELS[row : row + 1]).sum(), one)
+        assert torch.equal(alone[0], together[row])
+
+
+@pytest.mark.parametrize("clip, moves", [(1e-7, False), (1e-3, False), (1e-10, True)])
+def test_outside_the_clip_the_gradient_is_exactly_zero(clip: float, moves: bool) -> None:
+    """Probability 1 - 2e-9 of the label: outside [1e-7, 1 - 1e-7], inside [1e-10, 1 - 1e-10]."""
+    logits = torch.tensor([[0.0, 20.0]], dtype=torch.float64, requires_grad=True)
+    loss = clipped_probabilities(logits, torch.tensor([1]), clip=clip)
+    (gradient,) = torch.autograd.grad(loss.sum(), logits)
+    assert bool((gradient != 0).all()) == moves
+    if not moves:
+        assert loss.item() == pytest.approx(-math.log(1 - clip))
+
+
+def test_margin_shares_its_gradient_among_equals() -> None:
+    """Else which of two equal classes is followed would depend on their names."""
+    logits = torch.tensor([[1.0, 3.0, 3.0]], requires_grad=True)
+    (gradient,) = torch.autograd.grad(margin(logits, torch.tensor([0])).sum(), logits)
+    assert gradient.tolist() == [[-1.0, 0.5, 0.5]]
+
+
+def test_float32_cross_entropy_of_a_sure_network_loses_its_gradient() -> None:
+    """The reason for float64 runs: 1 - p of 1e-9 is below float32's rounding, not float64's."""
+
+    def gradient(dtype: torch.dtype) -> Tensor:
+        logits = torch.tensor([[0.0, 120.0]], dtype=dtype, requires_grad=True)
+        loss = cross_entropy(logits, torch.tensor([1]))
+        return torch.autograd.grad(loss.sum(), logits)[0]
+
+    assert not bool(gradient(torch.float32).any())
+    assert float(gradient(torch.float64)[0, 0]) == pytest.approx(math.exp(-120))

@@ -1,0 +1,103 @@
+"""The noise of an image: the same everywhere, uniform, and its own."""
+
+import math
+
+import pytest
+import torch
+
+from robustbook.attacks.noise import in_ball, seed_from, uniform
+
+_WORD = 2**64
+
+
+def splitmix64(state: int) -> int:
+    """One output of the published algorithm, in Python's whole numbers."""
+    state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 % _WORD
+    state = (state ^ state >> 27) * 0x94D049BB133111EB % _WORD
+    return state ^ state >> 31
+
+
+def test_is_splitmix64_to_the_bit() -> None:
+    """A stored result must mean the same start on any machine and in any version of torch."""
+    gamma = 0x9E3779B97F4A7C15
+    seed, stream, keys = 12345678901234567, 3, [0, 1, -5, 2**40]
+    expected = []
+    for key in keys:
+        start = splitmix64((splitmix64(seed) + stream * gamma) % _WORD)
+        start = splitmix64((start + key * gamma) % _WORD)
+        expected.append([splitmix64((start + j * gamma) % _WORD) for j in range(1, 6)])
+    for dtype, digits in ((torch.float64, 53), (torch.float32, 24)):
+        draw = uniform(seed, torch.tensor(keys), stream, 5, dtype)
+        assert draw.tolist() == [[(x >> 64 - digits) / 2**digits for x in row] for row in expected]
+
+
+def test_first_outputs_of_the_published_generator() -> None:
+    """The reference values of splitmix64 from state 0: the test's own copy is right as well."""
+    gamma = 0x9E3779B97F4A7C15
+    first = [splitmix64(j * gamma % _WORD) for j in (1, 2, 3)]
+    assert first == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+
+
+@pytest.mark.parametrize(
+    "neighbours, n", [("pixels", 40_000), ("keys", 40_000), ("streams", 1_000), ("seeds", 1_000)]
+)
+def test_is_uniform_and_uncorrelated_among(neighbours: str, n: int) -> None:
+    """Neighbouring counters, the worst case for a hash, give numbers like independent ones.
+
+    20 bins: chi-square with 19 degrees of freedom exceeds 50 with probability 1.3e-4.
+    A correlation of n independent pairs has standard deviation 1/sqrt(n); the bound is 4 of them.
+    """
+    one, many = torch.zeros(1, dtype=torch.int64), torch.arange(n)
+    draws = {
+        "pixels": lambda: [uniform(0, one, 0, n, torch.float64)],
+        "keys": lambda: [uniform(0, many, 0, 1, torch.float64)],
+        "streams": lambda: [uniform(0, one, i, 1, torch.float64) for i in range(n)],
+        "seeds": lambda: [uniform(i, one, 0, 1, torch.float64) for i in range(n)],
+    }
+    numbers = torch.cat(draws[neighbours]()).flatten()
+    bins = torch.histc(numbers, 20, 0, 1)
+    assert float(((bins - n / 20) ** 2 / (n / 20)).sum()) < 50
+    for lag in (1, 2, 28):
+        pair = torch.stack([numbers[:-lag], numbers[lag:]])
+        assert abs(float(torch.corrcoef(pair)[0, 1])) < 4 / math.sqrt(n)
+
+
+def test_the_dtypes_share_a_draw() -> None:
+    """Float32 and float64 attacks of one image start at the same point, up to rounding."""
+    keys = torch.arange(50)
+    exact = uniform(1, keys, 0, 100, torch.float64)
+    for dtype, digits in ((torch.float32, 24), (torch.float16, 10)):
+        draw = uniform(1, keys, 0, 100, dtype)
+        assert draw.dtype == dtype
+        assert float((draw.double() - exact).abs().max()) <= 2.0**-digits
+
+
+def test_the_l2_ball_is_filled_evenly() -> None:
+    """In d dimensions the radius to the power d is uniform and the direction has no favourite."""
+    keys = torch.arange(4000)
+    draw = in_ball(0, keys, 0, torch.zeros(4000, 3, dtype=torch.float64), 2.0)
+    volume = draw.norm(dim=1) ** 3
+    bins = torch.histc(volume, 20, 0, 1)
+    assert float(volume.max()) <= 1 + 1e-12
+    assert float(((bins - 200) ** 2 / 200).sum()) < 50  # chi-square as above
+    # A coordinate has variance 1/5: means of 4000 have sd 0.0071, squares (sd 0.169) 0.0027.
+    assert float(draw.mean(0).abs().max()) < 4 * 0.0071
+    assert float((draw.square().mean(0) - 0.2).abs().max()) < 4 * 0.0027
+    cube = in_ball(0, keys, 0, torch.zeros(4000, 3), math.inf)
+    assert -1 <= float(cube.min()) < -0.99 and 0.99 < float(cube.max()) < 1
+
+
+def test_the_seed_is_one_draw_from_the_generator() -> None:
+    generator = torch.Generator().manual_seed(3)
+    first, second = seed_from(generator), seed_from(generator)
+    assert first != second
+    assert seed_from(torch.Generator().manual_seed(3)) == first
+    assert seed_from(None) == 0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_draws_the_same_bits() -> None:
+    keys = torch.arange(100)
+    here, there = (uniform(5, keys.to(place), 2, 784, torch.float64) for place in ("cpu", "cuda"))
+    assert torch.equal(here, there.cpu())

@@ -1,0 +1,117 @@
+"""Wrong arguments are refused before any work, in one sentence with argument, value and remedy."""
+
+import inspect
+import re
+from typing import Any
+
+import pytest
+import torch
+
+from robustbook import attacks
+
+IMAGES = torch.full((3, 4), 0.5)
+LABELS = torch.tensor([0, 1, 2])
+WEIGHT = torch.eye(4)[:, :3]
+GIVEN: dict[str, dict[str, Any]] = {
+    "fgsm": {"eps": 0.1},
+    "pgd": {"eps": 0.1, "steps": 2, "step_size": 0.1},
+    "random_signs": {"eps": 0.1},
+}
+INT64 = "must be an int64 tensor of shape (3,), one number per image, got"
+
+
+def with_pixel(value: float) -> torch.Tensor:
+    images = IMAGES.clone()
+    images[1, 2] = value
+    return images
+
+
+EVERY = [
+    ({"images": IMAGES.byte()}, "images must be a float tensor of shape (n, ...), got a tensor of"),
+    ({"images": IMAGES[0]}, "of shape (n, ...), got a tensor of torch.float32 of shape (4,)"),
+    ({"images": IMAGES.numpy()}, "images must be a float tensor of shape (n, ...), got ndarray"),
+    ({"images": with_pixel(1.5)}, "images must lie in [0, 1], got values from 0.5 to 1.5"),
+    ({"images": with_pixel(-1)}, "images must lie in [0, 1], got values from -1 to 0.5"),
+    ({"images": with_pixel(torch.nan)}, "images must lie in [0, 1], got values from nan to nan"),
+    ({"labels": LABELS[:2]}, f"labels {INT64} a tensor of torch.int64 of shape (2,)"),
+    ({"labels": LABELS.float()}, f"labels {INT64} a tensor of torch.float32 of shape (3,)"),
+    ({"labels": [0, 1, 2]}, f"labels {INT64} list [0, 1, 2]"),
+    ({"labels": LABELS - 1}, "labels must be class numbers from 0 up, got -1"),
+    ({"labels": LABELS.to("meta")}, "labels must be on the images' device, cpu, got meta"),
+    ({"labels": LABELS + 1}, "labels and targets must be in 0..2, the classes of the model's logi"),
+    ({"targets": LABELS[:, None]}, f"targets {INT64} a tensor of torch.int64 of shape (3, 1)"),
+    ({"targets": torch.ones_like(LABELS)}, "targets must differ from labels, got the label itsel"),
+    ({"targets": LABELS + 1}, "labels and targets must be in 0..2"),
+    ({"model": "vgg"}, "model must be a callable from images to logits, got 'vgg'"),
+    ({"model": lambda x: x.sum(1)}, "model must return logits of shape (3, classes) for 3 images"),
+    ({"model": torch.nn.Linear(4, 3, device="meta")}, "images must be on the model's device, got"),
+    ({"eps": 8}, "eps must be in (0, 1] (pixels are scaled to [0, 1]), got 8; for 8/255 pass 0.03"),
+    ({"eps": 0.0}, "eps must be a finite number above 0, got 0.0"),
+    ({"eps": -1}, "eps must be a finite number above 0, got -1"),
+    ({"eps": torch.nan}, "eps must be a finite number above 0, got nan"),
+    ({"eps": True}, "eps must be a finite number above 0, got True"),
+    ({"eps": "0.1"}, "eps must be a finite number above 0, got '0.1'"),
+]
+CLIMBING = [
+    (
+        {"loss": "hinge"},
+        "loss must be one of cross_entropy, clipped_probabilities, squared_error, ",
+    ),
+    ({"loss": torch.nn.functional.cross_entropy}, "loss must return one number per image, shape"),
+    ({"model": lambda x: (x @ WEIGHT).detach()}, "model must be differentiable with respect to th"),
+    ({"model": lambda x: torch.ones(3, 3).requires_grad_()}, "model must be differentiable with "),
+]
+DRAWING = [
+    ({"keys": LABELS[:2]}, f"keys {INT64} a tensor of torch.int64 of shape (2,)"),
+    ({"generator": 0}, "generator must be a torch.Generator or None, got 0"),
+]
+PGD = [
+    ({"norm": 1}, "norm must be one of 2, inf, got 1"),
+    ({"norm": 2, "eps": torch.inf}, "eps must be a finite number above 0, got inf"),
+    ({"steps": 0}, "steps must be a whole number, 1 or more, got 0"),
+    ({"steps": 2.0}, "steps must be a whole number, 1 or more, got 2.0"),
+    ({"step_size": 0.0}, "step_size must be a finite number above 0, got 0.0"),
+    ({"step_size": torch.inf}, "step_size must be a finite number above 0, got inf"),
+    ({"restarts": 0}, "restarts must be a whole number, 1 or more, got 0"),
+    ({"restarts": 2, "random_start": False}, "restarts must be 1 without random_start (every run"),
+]
+CASES = {
+    "fgsm": EVERY + CLIMBING,
+    "pgd": EVERY + CLIMBING + DRAWING + PGD,
+    "random_signs": EVERY + DRAWING,
+}
+
+
+@pytest.mark.parametrize(
+    "name, wrong, message",
+    [(name, wrong, message) for name, cases in CASES.items() for wrong, message in cases],
+)
+def test_is_refused(name: str, wrong: dict[str, Any], message: str) -> None:
+    # The tests' type checker would stop some of these at the annotation: users do not have it.
+    attack = inspect.unwrap(getattr(attacks, name))
+    given = {"model": lambda x: x @ WEIGHT, "images": IMAGES, "labels": LABELS} | GIVEN[name]
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
+        attack(**(given | wrong))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_right_is_not_refused(name: str) -> None:
+    given = {"model": lambda x: x @ WEIGHT, "images": IMAGES, "labels": LABELS} | GIVEN[name]
+    getattr(attacks, name)(**given)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_is_refused_before_the_model_is_asked(name: str) -> None:
+    def model(images: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("the model was called")
+
+    with pytest.raises(ValueError, match="eps must be"):
+        getattr(attacks, name)(model, IMAGES, LABELS, **(GIVEN[name] | {"eps": 2.0}))
+
+
+def test_an_l2_budget_may_exceed_the_width_of_a_pixel() -> None:
+    result = attacks.pgd(
+        lambda x: x @ WEIGHT, IMAGES, LABELS, eps=1.5, steps=1, step_size=1.0, norm=2
+    )
+    assert float(result.distance.max()) <= 1.5

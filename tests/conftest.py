@@ -1,0 +1,36 @@
+"""What every test gets: a store of its own, and a skip that says what is missing.
+
+The package is not imported here: jaxtyping's hook has to see the first import of each module.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's results."""
+    monkeypatch.setenv("ROBUSTBOOK_STORE", str(tmp_path / "store"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = {}
+    if not torch.cuda.is_available():
+        missing["gpu"] = "needs a CUDA device"
+    if not os.environ.get("ROBUSTBOOK_DATA"):
+        missing["mnist"] = "needs ROBUSTBOOK_DATA, the folder of the real MNIST"
+    for item in items:
+        for marker, reason in missing.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))

@@ -1,0 +1,104 @@
+"""Small original files, and a server that serves, cuts off, stalls and resumes like real ones."""
+
+import gzip
+import hashlib
+import struct
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from robustbook.data.originals import Original
+
+
+def idx(shape: tuple[int, ...], values: bytes) -> bytes:
+    """A file in idx format, written from its description, apart from the code that reads it."""
+    return bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + values
+
+
+def original(name: str, contents: bytes) -> Original:
+    return Original(name, len(contents), hashlib.sha256(contents).hexdigest())
+
+
+@pytest.fixture
+def small_mnist(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Contents by file name of a set with 3 training and 2 test images of 2 x 4, in MNIST's names.
+
+    Their hashes take the place of MNIST's.
+    """
+    contents, table = {}, {}
+    for split, prefix, n in (("train", "train", 3), ("test", "t10k", 2)):
+        pair = {
+            f"{prefix}-images-idx3-ubyte": idx((n, 2, 4), bytes(range(7, 7 + 8 * n))),
+            f"{prefix}-labels-idx1-ubyte": idx((n,), bytes(range(9, 9 - n, -1))),
+        }
+        contents.update(pair)
+        table[split] = tuple(original(*item) for item in pair.items())
+    monkeypatch.setattr("robustbook.data.mnist.FILES", table)
+    return contents
+
+
+@dataclass
+class Site:
+    """What the server serves, and what it was asked."""
+
+    files: dict[str, bytes] = field(default_factory=dict)  # by path
+    cuts: list[int] = field(default_factory=list)  # of the next answers: bytes before it hangs up
+    ranges: bool = True  # whether it can resume
+    go_on: threading.Event = field(default_factory=threading.Event)  # unset: stalls halfway
+    asked: list[tuple[str, str | None]] = field(default_factory=list)  # path and range
+    url: str = ""
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    state = Site()
+    state.go_on.set()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers["Range"]
+            state.asked.append((self.path, wanted))
+            body = state.files.get(self.path)
+            if body is None:
+                return self.send_error(404)
+            start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
+            start = start if state.ranges else 0
+            if start and start >= len(body):
+                return self.send_error(416)
+            body = body[start:]
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if state.cuts:
+                body = body[: state.cuts.pop(0)]
+            try:
+                self.wfile.write(body[: len(body) // 2])
+                state.go_on.wait(20)
+                self.wfile.write(body[len(body) // 2 :])
+            except OSError:
+                pass  # the client was killed: that is the test
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        state.url = f"http://127.0.0.1:{server.server_port}/"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield state
+        state.go_on.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def served_mnist(
+    small_mnist: dict[str, bytes], site: Site, monkeypatch: pytest.MonkeyPatch
+) -> Site:
+    """The small MNIST on a server that takes the place of torchvision's mirrors."""
+    site.files = {f"/{name}.gz": gzip.compress(c) for name, c in small_mnist.items()}
+    monkeypatch.setattr("robustbook.data.mnist._mirrors", lambda: [site.url])
+    return site

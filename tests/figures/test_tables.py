@@ -1,0 +1,60 @@
+"""A table keeps its numbers as they were written, and its cells apart."""
+
+import pytest
+from markdown_it import MarkdownIt
+
+from robustbook.figures import table
+
+HEADERS = ["network", "accuracy (%)"]
+ROWS = [["sigmoid MLP", "97.60"], ["CNN", "0.10"]]
+
+
+def test_both_forms() -> None:
+    """The page and the notebook compare these texts, so they are fixed to the letter."""
+    shown = table("Accuracy on **MNIST**", "tab-accuracy", HEADERS, ROWS)
+    assert shown._repr_mimebundle_(include=None, exclude=None) == {
+        "text/markdown": (
+            ":::{table} Accuracy on **MNIST**\n"
+            ":name: tab-accuracy\n"
+            "\n"
+            "| network | accuracy (%) |\n"
+            "| :-- | --: |\n"
+            "| sigmoid MLP | 97.60 |\n"
+            "| CNN | 0.10 |\n"
+            ":::"
+        ),
+        "text/plain": (
+            "Accuracy on **MNIST**\n"
+            "\n"
+            "network      accuracy (%)\n"
+            "sigmoid MLP         97.60\n"
+            "CNN                  0.10"
+        ),
+    }
+
+
+def test_a_bar_in_a_cell_stays_in_its_cell() -> None:
+    """|w| in a formula or in code would otherwise become columns; read back by a real parser."""
+    cells = ["$|w|$", "`a|b`", r"c\|d", ""]
+    markdown = table("c", "t", ["1", "2", "3", "4"], [cells], align="lcrl").markdown
+    tokens = MarkdownIt("commonmark").enable("table").parse("\n".join(markdown.split("\n")[3:-1]))
+    inline = [token.content for token in tokens if token.type == "inline"]
+    assert inline == ["1", "2", "3", "4", *cells]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"name": "Tab 1"}, "name must be small letters, digits and hyphens, got 'Tab 1'"),
+        ({"rows": [["one"]]}, r"rows must have 2 cells like the headers, got \['one'\]"),
+        ({"rows": []}, "a table must have a column and a row, got 2 headers, 0 rows"),
+        ({"align": "lx"}, "align must have one of l, c, r for each of 2 columns, got 'lx'"),
+        ({"align": "l"}, "align must have one of l, c, r for each of 2 columns, got 'l'"),
+        ({"caption": "a\nb"}, r"caption and cells must be of one line, got 'a\\nb'"),
+        ({"rows": [["a", "b\n:::"]]}, r"caption and cells must be of one line, got 'b\\n:::'"),
+    ],
+)
+def test_what_would_break_the_page_is_refused(changed: dict[str, object], expected: str) -> None:
+    arguments = {"caption": "c", "name": "t", "headers": HEADERS, "rows": ROWS} | changed
+    with pytest.raises(ValueError, match=expected):
+        table(**arguments)  # type: ignore[arg-type]

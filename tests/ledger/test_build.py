@@ -1,0 +1,177 @@
+import json
+import shutil
+from dataclasses import fields
+
+import pytest
+
+from robustbook.ledger import (
+    VERDICTS,
+    Entry,
+    Record,
+    Row,
+    build,
+    read_reasons,
+    read_targets,
+    unexplained,
+    write_record,
+)
+
+ACCURACY = "saturating/table-1/sigmoid-vanilla/accuracy"
+SATURATED = "saturating/table-1/sigmoid-saturated/fgsm-accuracy"
+TRANSFER = "saturating/critique/transfer-fgsm"  # less than SATURATED, another item
+
+
+@pytest.fixture
+def mine(book, tmp_path):
+    """A book folder of our own: the committed targets, no records, no reasons."""
+    shutil.copytree(book / "targets", tmp_path / "targets")
+    return tmp_path
+
+
+def publish(book, *rows, item="table-1", profile="paper"):
+    seeds = tuple(sorted({row.seed for row in rows if row.seed is not None}))
+    record = Record("saturating", item, profile, {}, seeds, rows)
+    return write_record(record, book / "records")
+
+
+def row(value, target=ACCURACY, seed=0, **more):
+    return Row(value, "percent", target=target, seed=seed, **more)
+
+
+def line(book, id_=ACCURACY, **filters):
+    return next(entry for entry in build(book, **filters).entries if entry.id == id_)
+
+
+def test_the_committed_ledger_builds(book):
+    """Each committed record reads, answers targets that exist, in their units."""
+    ledger = build(book)
+    assert len(ledger.entries) == 964 and len(ledger.context) == 210
+    assert {entry.verdict for entry in ledger.entries} <= set(VERDICTS)
+
+
+def test_each_number_not_reproduced_has_a_written_reason(book):
+    reasons = read_reasons(book / "reasons.csv", read_targets(book / "targets"))
+    assert unexplained(build(book), reasons) == []
+
+
+def test_a_missing_reason_is_found(mine):
+    """The test above has to be able to fail."""
+    publish(mine, row(50.0))
+    assert unexplained(build(mine), {}) == [ACCURACY]
+    assert unexplained(build(mine), {ACCURACY: "known"}) == []
+    assert line(mine).reason.endswith("reason unknown")
+
+
+def test_json_has_exactly_the_agreed_keys(mine):
+    publish(mine, row(97.5), row(97.7, seed=1))
+    keys = (
+        "id paper item setting metric unit printed ours low high seeds profile verdict reason "
+        "command"
+    ).split()
+    assert [field.name for field in fields(Entry)] == keys
+    objects = json.loads(json.dumps(build(mine).json(), allow_nan=False))
+    assert all(list(found) == keys for found in objects)
+    mine_only = next(found for found in objects if found["id"] == ACCURACY)
+    assert mine_only["printed"] == 97.6 and mine_only["ours"] == 97.6
+    assert mine_only["seeds"] == 2 and mine_only["profile"] == "paper"
+    assert mine_only["verdict"] == "reproduced"
+    unrun = next(found for found in objects if found["id"] == SATURATED)
+    assert [unrun[key] for key in ("ours", "low", "high", "seeds", "profile")] == [None] * 5
+    assert unrun["command"] == "robustbook run saturating/table-1 --profile paper"
+
+
+def test_context_is_listed_apart(mine):
+    ledger = build(mine)
+    counted = {entry.id for entry in ledger.entries}
+    assert all(target.note.startswith("context:") for target in ledger.context)
+    assert not counted & {target.id for target in ledger.context}
+
+
+def test_the_best_profile_speaks(mine):
+    publish(mine, row(10.0), profile="quick")
+    assert (line(mine).verdict, line(mine).profile) == ("other setting", "quick")
+    publish(mine, row(20.0), profile="reduced")
+    assert line(mine).ours == 20
+    publish(mine, row(97.6))
+    assert (line(mine).verdict, line(mine).ours) == ("reproduced", 97.6)
+
+
+def test_a_record_may_answer_targets_of_another_item(mine):
+    """Own item first at the same profile; the command is that of the record that spoke."""
+    publish(mine, row(5.0, TRANSFER), row(90.0, SATURATED))
+    found = line(mine, TRANSFER)
+    assert found.verdict == "reproduced"
+    assert found.command == "robustbook run saturating/table-1 --profile paper"
+    publish(mine, row(7.0, TRANSFER), item="critique", profile="quick")
+    assert line(mine, TRANSFER).ours == 5
+    publish(mine, row(6.0, TRANSFER), item="critique")
+    assert line(mine, TRANSFER).ours == 6
+
+
+def test_an_ordering_without_its_partner_names_what_would_run_it(mine):
+    publish(mine, row(5.0, TRANSFER), item="critique")
+    found = line(mine, TRANSFER)
+    assert found.verdict == "not run" and found.ours == 5
+    assert found.command == "robustbook run saturating/table-1 --profile paper"
+
+
+def test_rows_without_a_target_are_not_judged(mine):
+    publish(mine, Row(1.0, "percent", name="random signs", seed=0))
+    assert {entry.verdict for entry in build(mine).entries} == {"not run"}
+
+
+def test_filters(mine):
+    assert {e.paper for e in build(mine, paper="survey").entries} == {"survey"}
+    table = build(mine, paper="saturating", item="table-1").entries
+    assert len(table) == 27
+    publish(mine, row(10.0), profile="quick")
+    publish(mine, row(97.6))
+    assert line(mine, profile="quick").ours == 10
+    reduced = line(mine, profile="reduced")
+    assert reduced.verdict == "not run"
+    assert reduced.command == "robustbook run saturating/table-1 --profile reduced"
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"paper": "saturated"}, "paper must be one of deep_defense, .*, got 'saturated'"),
+        ({"item": "table-99"}, "item must be one of .* got 'table-99'"),
+        ({"paper": "saturating", "item": "leaderboard"}, "item must be one of critique, "),
+        ({"profile": "published"}, "profile must be one of paper, quick, reduced, got 'published'"),
+    ],
+)
+def test_filters_that_nothing_carries_are_refused(mine, filters, message):
+    with pytest.raises(ValueError, match=message):
+        build(mine, **filters)
+
+
+def test_a_record_that_answers_nothing_known_is_refused(mine):
+    """A misspelt id would otherwise be a number that nobody ever sees."""
+    publish(mine, row(1.0, ACCURACY.replace("vanilla", "vanila")))
+    with pytest.raises(ValueError, match=f"no target of saturating .nearest: {ACCURACY}."):
+        build(mine)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,why\n", "must have the columns id,reason"),
+        ("id,reason\nsaturating/table-1/nothing,because\n", "no target has the id"),
+        (f"id,reason\n{ACCURACY},  \n", "has an empty reason"),
+        (f"id,reason\n{ACCURACY}\n", "has an empty reason"),
+        (f"id,reason\n{ACCURACY},a\n{ACCURACY},b\n", "stands there twice"),
+    ],
+)
+def test_reasons_at_fault_are_refused(mine, text, message):
+    (mine / "reasons.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        build(mine)
+
+
+def test_a_reason_follows_what_the_rule_saw(mine):
+    (mine / "reasons.csv").write_text(f'id,reason\n{ACCURACY},"a narrower net, we think"\n')
+    publish(mine, row(50.0))
+    assert line(mine).reason == (
+        "ours lies below, by 47 more than tolerance allows; a narrower net, we think"
+    )

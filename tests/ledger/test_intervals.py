@@ -1,0 +1,71 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from robustbook.ledger import difference_interval, prediction_interval
+
+
+def test_two_values_by_hand():
+    """n = 2: t(0.975, 1) = 12.7062, s = sqrt(2), so half = 12.7062 * sqrt(2 * 1.5)."""
+    low, high = prediction_interval([1.0, 3.0])
+    half = 12.706204736 * math.sqrt(3)
+    assert (low, high) == pytest.approx((2 - half, 2 + half))
+
+
+def test_the_binomial_error_is_added():
+    """Equal shares have no spread over seeds: what is left is t * sqrt(p (1 - p) / k)."""
+    half = 4.302652730 * math.sqrt(0.9 * 0.1 / 1600)
+    expected = (0.9 - half, 0.9 + half)
+    assert prediction_interval([0.9] * 3, unit="fraction", images=1600) == pytest.approx(expected)
+    percent = prediction_interval([90.0] * 3, unit="percent", images=1600)
+    assert percent == pytest.approx(tuple(100 * end for end in expected))
+
+
+def test_shares_stay_in_their_range():
+    assert prediction_interval([99.0, 95.0], unit="percent", images=100)[1] == 100
+    assert prediction_interval([0.0, 0.3], unit="fraction", images=100)[0] == 0
+    assert prediction_interval([99.0, 95.0], unit="percent")[1] > 100  # a gain, not a share
+
+
+def test_one_run_is_its_own_interval():
+    assert prediction_interval([90.0], unit="percent", images=100) == (90.0, 90.0)
+
+
+def test_the_next_run_falls_inside_95_times_of_100():
+    """4000 draws of (5 runs, 1 more): a share of 0.95 has standard error 0.0034; 4 of them."""
+    draws = np.random.default_rng(7).normal(50.0, 3.0, (4000, 6))
+    inside = 0
+    for *runs, one_more in draws.tolist():
+        low, high = prediction_interval(runs)
+        inside += low <= one_more <= high
+    assert abs(inside / 4000 - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 4000)
+
+
+def test_other_units_shift_and_scale_the_interval():
+    values = [1.0, 2.0, 4.0]
+    low, high = prediction_interval(values)
+    moved = prediction_interval([10 - 3 * v for v in values])
+    assert moved == pytest.approx((10 - 3 * high, 10 - 3 * low))
+
+
+def test_differences_agree_with_scipy():
+    a, b = [3.0, 4.5, 4.0, 6.0], [2.0, 2.5, 1.0, 3.5]
+    paired = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert difference_interval(a, b, paired=True) == pytest.approx(tuple(paired))
+    welch = stats.ttest_ind(a, b[:3], equal_var=False).confidence_interval(0.95)
+    assert difference_interval(a, b[:3], paired=False) == pytest.approx(tuple(welch))
+
+
+def test_differences_without_spread_are_points():
+    assert difference_interval([2.0, 2.0], [1.0, 1.0, 1.0], paired=False) == (1.0, 1.0)
+    assert difference_interval([2.0, 3.0], [1.0, 2.0], paired=True) == (1.0, 1.0)
+    assert difference_interval([2.0], [1.0, 5.0], paired=False) == (-1.0, -1.0)
+
+
+def test_bad_arguments_are_refused():
+    with pytest.raises(ValueError, match="at least one run, got none"):
+        prediction_interval([])
+    with pytest.raises(ValueError, match="images needs unit percent or fraction"):
+        prediction_interval([1.0, 2.0], unit="ratio", images=10)

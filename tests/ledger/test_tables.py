@@ -1,0 +1,121 @@
+import random
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+
+from robustbook.ledger import (
+    VERDICTS,
+    Record,
+    Row,
+    build,
+    page_html,
+    read_targets,
+    summary,
+    text_table,
+    write_record,
+)
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory):
+    """The committed targets with made-up records of every size of number and every verdict."""
+    from .conftest import BOOK
+
+    book = tmp_path_factory.mktemp("book")
+    shutil.copytree(BOOK / "targets", book / "targets")
+    draw = random.Random(3)
+    for item, profile, n in [
+        ("table-1", "paper", 5),
+        ("table-2", "quick", 1),
+        ("text-8", "paper", 3),
+    ]:
+        rows = []
+        for target in read_targets(BOOK / "targets").values():
+            if (target.paper, target.item) == ("saturating", item):
+                centre = draw.choice([-1234.5678, -0.00012345678, 97.654321])
+                for seed in range(n):
+                    value = centre * draw.uniform(0.99, 1.01)
+                    rows.append(Row(value, target.unit, target=target.id, seed=seed, holds=True))
+        record = Record("saturating", item, profile, {}, tuple(range(n)), tuple(rows))
+        write_record(record, book / "records")
+    some = next(iter(read_targets(book / "targets")))
+    (book / "reasons.csv").write_text(f'id,reason\n{some},"a < b & ""c"" {"long " * 40}"\n')
+    return build(book)
+
+
+class Page(HTMLParser):
+    """Counts tags, checks their nesting, and collects attributes and text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.words = [], [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in ("input", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_text_fits_a_terminal_and_counts_every_target_once(ledger):
+    text = text_table(ledger)
+    assert max(map(len, text.splitlines())) <= 100
+    numbers = {v: int(n) for n, v in re.findall(r"(\d+) ([a-z ]+)", text.splitlines()[-1])}
+    assert numbers.pop("targets") == len(ledger.entries) == sum(numbers.values())
+    assert set(numbers) == set(VERDICTS)
+    assert len(re.findall(r"profile verdict$", text, re.MULTILINE)) == len(
+        {(entry.paper, entry.item) for entry in ledger.entries}
+    )
+
+
+def test_text_lists_context_apart_and_what_would_run(ledger):
+    counted, quoted = text_table(ledger).split("Quoted for context")
+    assert quoted.count("survey/") == 209
+    assert "to run: robustbook run saturating/figure-5 --profile paper" in counted
+
+
+def test_summary_adds_up(ledger):
+    header, _, *rows = summary(ledger).splitlines()
+    cells = [[int(cell) for cell in row.split("|")[2:-1]] for row in rows]
+    assert all(sum(row[:-1]) == row[-1] for row in cells)
+    assert [sum(column) for column in zip(*cells[:-1], strict=True)] == cells[-1]
+    assert cells[-1][-1] == len(ledger.entries)
+    assert header.count("|") == len(VERDICTS) + 3
+
+
+def test_page_is_well_formed_and_whole(ledger):
+    page = Page(page_html(ledger))
+    assert page.tags.count("tr") == len(ledger.entries) + 1
+    assert page.tags.count("li") == len(ledger.context)
+    assert {value for name, value in page.attributes if name == "data-verdict"} == {
+        entry.verdict for entry in ledger.entries
+    }
+    assert "a &lt; b &amp; &quot;c&quot;" in page_html(ledger)
+    assert set(ledger.entries[0].reason.split()) <= set(" ".join(page.words).split())
+
+
+def test_page_loads_nothing(ledger):
+    """The book is read from a disk, without a server or a network."""
+    names = {name for name, _ in Page(page_html(ledger)).attributes}
+    assert not names & {"src", "href", "action", "onclick", "oninput"}
+
+
+def test_every_filter_has_a_label_and_every_option_a_row(ledger):
+    text = page_html(ledger)
+    assert text.count("<label>") == len(re.findall("<select|<input", text)) == 4
+    for name in ("paper", "item", "verdict"):
+        options = re.search(rf'<select name="{name}">(.*?)</select>', text)
+        values = set(re.findall(r'value="([^"]+)"', options.group(1)))
+        shown = set(re.findall(rf'<tr [^>]*data-{name}="([^"]+)"', text))
+        assert shown <= values
+        assert name == "verdict" or shown == values

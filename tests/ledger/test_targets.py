@@ -1,0 +1,120 @@
+import hashlib
+import shutil
+from collections import Counter
+
+import pytest
+
+from robustbook.ledger import read_targets
+from robustbook.ledger.targets import COLUMNS
+
+FIXED = {
+    "deep-defense-targets.csv": "e3176d13c14357199d3f9026618aab62",
+    "feature-denoising-targets.csv": "95d998147433fa10ceb7b2b08126133c",
+    "random-self-ensemble-figure6.csv": "d76d1b611dcee93645ccb52a49e76907",
+    "random-self-ensemble-targets.csv": "c24c56d0a7acbefbcc209be046abc1ad",
+    "saturating-networks-targets.csv": "6623f9f3b267a35ec6fa2490015c4964",
+}
+
+GOOD = {
+    "id": "saturating/t/a",
+    "paper": "saturating",
+    "item": "t",
+    "unit": "percent",
+    "printed": "1.5",
+    "kind": "printed",
+    "compare": "equal",
+    "tolerance": "0.5",
+}
+
+
+def write(folder, *rows):
+    lines = [",".join(COLUMNS)]
+    lines += [",".join((GOOD | row).get(name, "") for name in COLUMNS) for row in rows]
+    (folder / "x-targets.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_targets_are_fixed_before_the_run(book):
+    """A printed number or a tolerance that changed after the runs would change verdicts unseen:
+    who corrects a target changes its hash here, in the same commit, and says so."""
+    files = (book / "targets").glob("*.csv")
+    assert FIXED == {f.name: hashlib.sha256(f.read_bytes()).hexdigest()[:32] for f in files}
+
+
+def test_committed_targets_are_whole(book):
+    """Rows lost, added or moved between papers would change every count of the book."""
+    targets = read_targets(book / "targets").values()
+    counts = Counter(target.paper for target in targets)
+    assert counts == {"saturating": 138, "deep_defense": 199, "self_ensemble": 312, "survey": 525}
+    context = Counter(target.paper for target in targets if target.context)
+    assert context == {"saturating": 1, "survey": 209}
+
+
+def test_partners_can_be_compared(book):
+    """An ordering between a share and a count, or with a row that is never run, means nothing."""
+    targets = read_targets(book / "targets")
+    for target in targets.values():
+        if target.partner:
+            partner = targets[target.partner]
+            assert partner.unit == target.unit and partner.paper == target.paper
+            assert not partner.context
+
+
+def test_no_loss_is_read_from_exactly_these_notes(book):
+    """These seven tolerances are what may be lost; in all other orderings they are seed noise."""
+    found = {t.id for t in read_targets(book / "targets").values() if t.partner and t.no_loss}
+    networks = (
+        "mnist-mlp mnist-lenet cifar10-convnet cifar10-nin imagenet-alexnet imagenet-resnet18"
+    )
+    assert found == {
+        *(f"deep_defense/table-1/{name}/deep-defense/accuracy" for name in networks.split()),
+        "deep_defense/claim-6/check",
+    }
+
+
+def test_numbers_and_partners_are_parsed(tmp_path):
+    write(
+        tmp_path,
+        {},
+        {"id": "b", "compare": "less_than saturating/t/a", "printed": "", "kind": "claim"},
+    )
+    a, b = read_targets(tmp_path).values()
+    assert (a.printed, a.tolerance, a.compare, a.partner) == (1.5, 0.5, "equal", None)
+    assert (b.printed, b.compare, b.partner) == (None, "less_than", "saturating/t/a")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"paper": "other"}, "paper must be one of .* got 'other'"),
+        ({"unit": "%"}, "unit must be one of"),
+        ({"kind": "guess"}, "kind must be one of"),
+        ({"compare": "about"}, "compare must be one of"),
+        ({"compare": "less_than"}, "number of words after compare must be one of .1,., got 0"),
+        ({"compare": "equal b"}, "number of words after compare must be one of .0,., got 1"),
+        ({"compare": "less_than nowhere"}, "compared with nowhere, which no target has"),
+        ({"printed": ""}, "equal needs a number in the column printed"),
+        ({"printed": "about 3"}, "printed must be a finite number, got 'about 3'"),
+        ({"tolerance": "nan"}, "tolerance must be a finite number, got 'nan'"),
+        ({"tolerance": ""}, "tolerance must be a finite number, got ''"),
+        ({"tolerance": "-1"}, "tolerance must be 0 or more, got -1"),
+    ],
+)
+def test_a_row_that_cannot_be_judged_is_refused(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        read_targets(write(tmp_path, change))
+
+
+def test_an_id_twice_is_refused_also_across_files(tmp_path):
+    write(tmp_path, {})
+    shutil.copy(tmp_path / "x-targets.csv", tmp_path / "y-targets.csv")
+    with pytest.raises(ValueError, match="y-targets.csv: the id saturating/t/a stands there twice"):
+        read_targets(tmp_path)
+
+
+def test_an_empty_folder_and_other_columns_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no .*-targets.csv found"):
+        read_targets(tmp_path)
+    (tmp_path / "x-targets.csv").write_text("id,paper\n")
+    with pytest.raises(ValueError, match="columns must be one of"):
+        read_targets(tmp_path)

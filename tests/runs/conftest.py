@@ -1,0 +1,31 @@
+"""The steps that these tests run live in `sample_steps`, where worker processes find them too."""
+
+import multiprocessing
+import sys
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    """A file to which each run of a sample step adds a line."""
+    return str(tmp_path / "log.txt")
+
+
+@pytest.fixture
+def child() -> Callable[..., BaseProcess]:
+    """Start a function in a process of its own, soon: torch is imported once for all of them."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["robustbook.runs", "pytest"])
+
+    def start(function: Callable[..., None], *args: object) -> BaseProcess:
+        process = context.Process(target=function, args=args)
+        process.start()
+        return process
+
+    return start

@@ -1,0 +1,132 @@
+"""The plan tells what `run` will do."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+import sample_steps as s
+
+from robustbook.runs import Call, Plan, Store, duration, plan, planning, run
+
+LOG = os.devnull
+
+
+def keep(store: Store, call: Call, seconds: float, fingerprint: str = "") -> None:
+    """A result as if it had taken that long, made by this source or another."""
+    source = fingerprint or planning.fingerprint(call.module, call.function)
+    with store.lock(call):
+        store.save(call, {"x": 1}, seconds=seconds, provenance={"fingerprint": source})
+
+
+def counts(p: Plan) -> dict[str, tuple[int, int, int]]:
+    return {r.step.rpartition(":")[2]: (r.stored, r.stale, r.missing) for r in p.steps}
+
+
+def test_counts_before_during_and_after_a_run(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    calls = s.study(LOG)  # 6 leaves, 5 pairs, one total of three
+    assert counts(plan(calls, store)) == {"leaf": (0, 0, 6), "total": (0, 0, 6)}
+    run(calls[:2], store=store, workers=0, progress=False)
+    assert counts(plan(calls, store)) == {"leaf": (3, 0, 3), "total": (2, 0, 4)}
+    run(calls, store=store, workers=0, progress=False)
+    after = plan(calls, store)
+    assert counts(after) == {"leaf": (6, 0, 0), "total": (6, 0, 0)}
+    assert after.missing == 0 and after.wall == 0
+    assert "Nothing is missing." in after.describe()
+
+
+def test_what_is_missing_under_a_stored_call_is_not_needed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    call = s.total(LOG, (s.leaf(LOG, 0),))
+    keep(store, call, 1.0)
+    assert counts(plan([call], store)) == {"total": (1, 0, 0)}
+
+
+def test_changed_source_is_stale_and_so_is_what_depends_on_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    leaf = s.leaf(LOG, 0)
+    call = s.total(LOG, (leaf,))
+    keep(store, leaf, 1.0, fingerprint="older")
+    keep(store, call, 2.0)
+    p = plan([call, s.plain(s.Recipe())], store)
+    assert counts(p) == {"leaf": (0, 1, 0), "total": (0, 1, 0), "plain": (0, 0, 1)}
+    assert [r.spent for r in p.steps] == [1.0, 2.0, 0.0]
+    assert "2 stored with older source" in p.describe()
+    assert run([call], store=store, workers=0, progress=False)[0].values == {"x": 1}  # still used
+
+
+def test_another_version_is_missing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    keep(store, s.leaf(LOG, 0), 1.0)
+    assert plan([dataclasses.replace(s.leaf(LOG, 0), version=2)], store).missing == 1
+
+
+def test_a_damaged_result_is_missing_and_planning_moves_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    keep(store, s.leaf(LOG, 0), 1.0)
+    (path,) = tmp_path.glob("??/*.json")
+    path.write_text("half of")
+    assert plan([s.leaf(LOG, 0)], store).missing == 1
+    assert path.read_text() == "half of"
+
+
+def test_estimates_from_other_seeds_then_from_elsewhere_then_from_the_step(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    slow = [s.leaf(LOG, seed, wait=9.0) for seed in range(4)]
+    other, third = s.leaf(LOG, 0, wait=1.0), s.leaf(LOG, 0, wait=2.0)
+    unknown = s.plain(s.Recipe())
+    keep(store, slow[0], 10.0)
+    keep(store, slow[1], 20.0)
+    known = {slow[0].kind: 1000.0, other.kind: 3.0}
+    expected = planning.estimates([*slow, other, third, unknown], store, known)
+    assert expected == {**{c.key: 15.0 for c in slow}, other.key: 3.0, third.key: 15.0}
+    # A total over leaves of other seeds is of the same kind, too.
+    pair = s.total(LOG, (slow[0], slow[1]))
+    keep(store, pair, 7.0)
+    again = s.total(LOG, (slow[2], slow[3]))
+    assert planning.estimates([again], store) == {again.key: 7.0}
+
+
+def test_wall_time_is_the_longest_chain_or_the_shared_work(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    leaves = [s.leaf(LOG, seed) for seed in range(4)]
+    top = s.total(LOG, tuple(leaves))
+    known = {leaves[0].kind: 10.0, top.kind: 5.0}
+    walls = {n: plan([top], store, known, workers=n).wall for n in (1, 2, 4, 100)}
+    assert walls == {1: 45.0, 2: 22.5, 4: 15.0, 100: 15.0}
+    keep(store, leaves[0], 10.0)
+    assert plan([top], store, known, workers=1).wall == 35.0
+
+
+def test_description(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    keep(store, s.leaf(LOG, 0), 100.0)
+    calls = [s.total(LOG, (s.leaf(LOG, 0), s.leaf(LOG, 1))), s.plain(s.Recipe())]
+    assert plan(calls, store, workers=2).describe() == (
+        "step                stored  stale  missing       spent        left\n"
+        "sample_steps:leaf        1      0        1  1 min 40 s  1 min 40 s\n"
+        "sample_steps:total       0      0        1       0.0 s     unknown\n"
+        "sample_steps:plain       0      0        1       0.0 s     unknown\n"
+        "\n"
+        "Left: 1 min 40 s of work, about 1 min 40 s with 2 at a time. "
+        "Of 2 missing ones nothing is known; they come on top."
+    )
+    nothing = plan([s.plain(s.Recipe())], store).describe()
+    assert nothing.endswith("Nothing is known yet about how long the missing ones will take.")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.6, "1 min 00 s"),
+        (3599.0, "59 min 59 s"),
+        (3600.0, "1 h 00 min"),
+        (36000.0 + 1830, "10 h 30 min"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

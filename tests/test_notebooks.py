@@ -1,0 +1,167 @@
+"""The pairs in notebooks/, and the machinery that keeps them."""
+
+import copy
+import json
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+import yaml
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from robustbook import notebooks
+
+NAMES = notebooks.names()
+
+
+def one_per_paper() -> list[str]:
+    """The first page of each folder that can be run at a profile."""
+    able = [name for name in NAMES if notebooks.has_profile(notebooks.stored(name, ".ipynb"))]
+    return list({name.split("/")[0]: name for name in reversed(able)}.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pair_agrees_and_holds_only_content(name: str) -> None:
+    """People review the text and open the notebook: they must be the same page."""
+    assert notebooks.faults(name) == []
+
+
+def test_each_notebook_is_a_page_and_each_page_exists(root: Path) -> None:
+    """A notebook that is not in the table of contents would be executed and never shown."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text())
+    files = [toc["root"], *(page["file"] for part in toc["parts"] for page in part["chapters"])]
+    pages = {file.removeprefix("notebooks/") for file in files if file.startswith("notebooks/")}
+    assert pages == set(NAMES)
+    assert all((root / f"{file}.md").exists() for file in files if file.startswith("book/"))
+
+
+@pytest.mark.slow
+@pytest.mark.notebook
+@pytest.mark.parametrize("name", one_per_paper())
+def test_runs_at_quick(name: str, tmp_path: Path) -> None:
+    """The whole path from code to figure on embedded data, from an empty store."""
+    out = tmp_path / "out.ipynb"
+    notebooks.execute(notebooks.stored(name, ".ipynb"), out, {"profile": "quick"})
+    done = nbformat.read(out, as_version=4)
+    outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
+    assert outputs
+    assert not [output.text for output in outputs if output.get("name") == "stderr"]
+
+
+def test_documented_parameters_exist(root: Path) -> None:
+    """papermill only warns about a misspelt name, so the commands we print are checked here."""
+    text = (root / "README.md").read_text() + (root / "book" / "run.md").read_text()
+    lines = re.findall(r"papermill notebooks/(\S+)\.ipynb (.*)", text.replace("\\\n", " "))
+    assert len(lines) == 2
+    for name, options in lines:
+        known = papermill.inspect_notebook(notebooks.stored(name, ".ipynb"))
+        asked = re.findall(r"-p (\w+)", options) + re.findall(r'-y "(\w+):', options)
+        assert set(asked) <= set(known), (name, options)
+
+
+def made(*outputs: NotebookNode) -> NotebookNode:
+    """A notebook as papermill leaves it."""
+    cell = new_code_cell("1", outputs=list(outputs), execution_count=7)
+    cell.metadata = nbformat.from_dict({"tags": [], "papermill": {"duration": 1.5}})
+    kernel = {"name": "mine", "display_name": "Mine"}
+    language = {"name": "python", "version": "3.11.7"}
+    meta = {"kernelspec": kernel, "papermill": {"duration": 3}, "language_info": language}
+    return new_notebook(cells=[cell], metadata=meta)
+
+
+def stream(name: str, text: str) -> NotebookNode:
+    return new_output("stream", name=name, text=text)
+
+
+def test_clean_leaves_content_only() -> None:
+    """Whatever else stays would change at every run and drown what did change."""
+    result = new_output("execute_result", data={"text/plain": "<f at 0x7f01>"}, execution_count=7)
+    given = made(stream("stdout", "a\n"), stream("stdout", "b\n"), result)
+    before = copy.deepcopy(given)
+    cleaned = notebooks.clean(given)
+    assert given == before, "the notebook that was handed in was changed"
+    (cell,) = cleaned.cells
+    assert (cell.id, cell.execution_count, cell.metadata) == ("c000", 1, {})
+    assert cell.outputs[0] == stream("stdout", "a\nb\n"), "a stream's pieces depend on timing"
+    assert cell.outputs[1].data["text/plain"] == "<f>"
+    assert cell.outputs[1].execution_count == 1
+    assert set(cleaned.metadata) == {"kernelspec"}
+    assert notebooks.clean(cleaned) == cleaned
+
+
+def test_clean_drops_bars_and_keeps_warnings() -> None:
+    """A bar is no content; a warning that vanished would never be fixed."""
+    outputs = [
+        stream("stderr", "\r 10%|# | 1/10"),
+        stream("stdout", "done\n"),
+        stream("stderr", "\r100%|##| 10/10\n"),
+        stream("stderr", "UserWarning: beware\n"),
+    ]
+    (cell,) = notebooks.clean(made(*outputs)).cells
+    assert cell.outputs == [stream("stdout", "done\n"), stream("stderr", "UserWarning: beware\n")]
+
+
+@pytest.fixture
+def pair(root: Path, tmp_path: Path) -> Path:
+    """A project with one clean pair, ``paper/page``; returns its folder."""
+    shutil.copy(root / "pyproject.toml", tmp_path)
+    notebook = notebooks.clean(made(stream("stdout", "1\n")))
+    notebooks.write(notebook, tmp_path / "notebooks" / "paper" / "page.ipynb")
+    text = notebooks.as_text(notebook, tmp_path)
+    (tmp_path / "notebooks" / "paper" / "page.md").write_text(text)
+    return tmp_path
+
+
+def test_a_clean_pair_has_no_fault(pair: Path) -> None:
+    assert notebooks.names(pair) == ["paper/page"]
+    assert notebooks.faults("paper/page", pair) == []
+
+
+def test_an_edit_of_one_side_is_found(pair: Path) -> None:
+    """By content, whichever file is newer."""
+    text = pair / "notebooks" / "paper" / "page.md"
+    text.write_text(text.read_text() + "\nA sentence.\n")
+    (fault,) = notebooks.faults("paper/page", pair)
+    assert "page.ipynb and paper/page.md differ" in fault
+
+
+def test_half_a_pair_is_found(pair: Path) -> None:
+    (pair / "notebooks" / "paper" / "page.md").unlink()
+    assert notebooks.faults("paper/page", pair) == [
+        "notebooks/paper/page.md is missing: `make pairs` writes it"
+    ]
+
+
+def test_leftovers_of_a_run_and_warnings_are_found(pair: Path) -> None:
+    page = pair / "notebooks" / "paper" / "page.ipynb"
+    notebook = nbformat.read(page, as_version=4)
+    notebook.cells[0].outputs.append(stream("stderr", "UserWarning: beware\n"))
+    notebook.cells[0].execution_count = 3
+    notebooks.write(notebook, page)
+    unclean, warning = notebooks.faults("paper/page", pair)
+    assert "holds more than content" in unclean
+    assert "UserWarning: beware" in warning
+
+
+@pytest.mark.notebook
+def test_execution_injects_parameters_and_goes_on_after_a_failure(tmp_path: Path) -> None:
+    """One page that fails must not hide the state of the others."""
+    parameters = new_code_cell('profile: str = "published"', metadata={"tags": ["parameters"]})
+    good = new_notebook(cells=[parameters, new_code_cell("print(profile)")])
+    bad = new_notebook(cells=[new_code_cell("raise ValueError('eps must be positive')")])
+    for notebook in (good, bad):
+        notebook.metadata.kernelspec = nbformat.from_dict(notebooks.KERNEL)
+    times, failures = notebooks.execute_each({"a/bad": bad, "a/good": good}, tmp_path, "quick")
+    assert failures == {"a/bad": "ValueError: eps must be positive"}
+    assert {name: entry["profile"] for name, entry in times.items()} == {
+        "a/bad": "",
+        "a/good": "quick",
+    }
+    done = json.loads((tmp_path / "a" / "good.ipynb").read_text())
+    tags = [cell["metadata"].get("tags") for cell in done["cells"]]
+    assert tags == [["parameters"], ["injected-parameters", "hide-input"], None]
+    assert done["cells"][2]["outputs"][0]["text"] == ["quick\n"]
