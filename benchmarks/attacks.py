@@ -49,6 +49,9 @@ RIVALS = {
 @click.option("--output", type=click.Path(path_type=Path), default=RESULT)
 def main(data: str, weights: Path | None, images: int, rounds: int, output: Path) -> None:
     failures = install()
+    load_before = round(os.getloadavg()[0], 1)
+    if load_before > 0.5:
+        click.echo(f"other work is running (load {load_before}): expect noise", err=True)
     WORK.mkdir(parents=True, exist_ok=True)
     tensors = load_file(weights) if weights else trained(data)
     test = load(data, "test").subset(images)
@@ -77,6 +80,7 @@ def main(data: str, weights: Path | None, images: int, rounds: int, output: Path
         "network": f"CNN of Table 2, trained on {data}" if not weights else weights.name,
         "images": images,
         "rounds": rounds,
+        "load_before": load_before,
         **measured,
     }
     output.parent.mkdir(parents=True, exist_ok=True)

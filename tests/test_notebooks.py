@@ -19,8 +19,9 @@ NAMES = notebooks.names()
 
 
 def one_per_paper() -> list[str]:
-    """The first page of each folder that can be run at a profile."""
-    able = [name for name in NAMES if notebooks.has_profile(notebooks.stored(name, ".ipynb"))]
+    """The first executed page of each folder that can be run at a profile."""
+    there = [name for name in NAMES if (notebooks.ROOT / "notebooks" / f"{name}.ipynb").exists()]
+    able = [name for name in there if notebooks.has_profile(notebooks.stored(name, ".ipynb"))]
     return list({name.split("/")[0]: name for name in reversed(able)}.values())
 
 

@@ -5,7 +5,7 @@ here.run()                                            # at profile "published" n
 here.shown                                            # the record that figures and tables draw from
 """
 
-import inspect
+import io
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -14,10 +14,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from IPython.display import Code, Markdown
+from IPython.display import SVG, Markdown
+from matplotlib.figure import Figure
 
 from robustbook import ledger
-from robustbook.figures import Table, table
+from robustbook.figures import Table, style, table
 from robustbook.ledger import Record
 from robustbook.runs import Call, Done, Store, duration, run
 from robustbook.studies.parameters import BadParameter, Parameters, accepted, check
@@ -69,7 +70,8 @@ def compute(
 
 
 def _provenance(results: list[Done]) -> dict[str, Any]:
-    """Where a record's numbers come from: versions and devices, and the seconds of each kind of call."""
+    """Where a record's numbers come from: versions and devices, and the seconds of each kind of
+    call."""
     known: dict[str, float] = {}
     spent: dict[str, float] = {}
     pending = {done.call.key: done for done in results}
@@ -89,9 +91,35 @@ def _provenance(results: list[Done]) -> dict[str, Any]:
     return {**same, "seconds": sum(spent.values()), "known_seconds": known}
 
 
+def values(
+    record: Record, name: str = "", *, target: str | None = None, **setting: object
+) -> list[float]:
+    """One value per seed: of the rows of this name or target whose setting agrees with all of
+    ``setting``."""
+    return [
+        row.value
+        for row in record.rows
+        if (row.target == target if target else row.name == name and row.target is None)
+        and all(row.setting.get(k) == v for k, v in setting.items())
+    ]
+
+
+def printed(target: str) -> float | None:
+    """What the paper printed for a target."""
+    return ledger.read_targets(BOOK / "targets")[target].printed
+
+
+def spread(numbers: list[float], digits: int = 1) -> str:
+    """The mean, and behind it the smallest and largest where there are several and they differ."""
+    mean = f"{sum(numbers) / len(numbers):.{digits}f}"
+    low, high = (f"{end:.{digits}f}" for end in (min(numbers), max(numbers)))
+    return mean if low == high else f"{mean} ({low} to {high})"
+
+
 @dataclass
 class Page:
-    """One item in one notebook. ``published`` and ``fresh`` are records, or None where there is none."""
+    """One item in one notebook. ``published`` and ``fresh`` are records, or None where there is
+    none."""
 
     item: str
     study: ModuleType
@@ -123,9 +151,39 @@ class Page:
         pairs = [("Published", self.published), ("This run", self.fresh)]
         return [(f"{name} ({r.profile})", r) for name, r in pairs if r is not None]
 
-    def source(self) -> Code:
-        """The study, to read."""
-        return Code(inspect.getsource(self.study), language="python")
+    def accuracies(self, record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
+        """Network, training and reading to one accuracy in percent per seed, from rows that say all
+        three."""
+        found: dict[str, dict[str, dict[str, list[float]]]] = {}
+        for row in record.rows:
+            if row.name == "accuracy" and {"network", "method", "reading"} <= row.setting.keys():
+                network, method, reading = (
+                    str(row.setting[k]) for k in ("network", "method", "reading")
+                )
+                found.setdefault(network, {}).setdefault(method, {}).setdefault(reading, []).append(
+                    row.value
+                )
+        return found
+
+    def finding(self, *deciding: str) -> Markdown:
+        """The verdicts counted, and in one sentence each the targets that decide, named without the
+        item."""
+        paper, item = self.item.split("/")
+        entries = ledger.build(BOOK, paper=paper, item=item).entries
+        counts = [(sum(e.verdict == v for e in entries), v) for v in ledger.VERDICTS]
+        words = ", ".join(f"{n} {verdict}" for n, verdict in counts if n)
+        sentences = []
+        for entry in entries:
+            if entry.id.removeprefix(f"{self.item}/") in deciding:
+                ours = "" if entry.ours is None else f", ours {_number(entry.ours)}"
+                span = (
+                    "" if entry.low is None else f" [{_number(entry.low)}, {_number(entry.high)}]"
+                )
+                printed = _number(entry.printed)
+                sentences.append(
+                    f"{entry.setting}: printed {printed}{ours}{span}, {entry.verdict}."
+                )
+        return Markdown(f"**Finding: {words}.** " + " ".join(sentences))
 
     def ledger(self) -> Table:
         """Printed against ours: the item's rows of the ledger."""
@@ -149,30 +207,24 @@ class Page:
             ],
         )
 
-    def count(self, verdict: str) -> int:
-        """How many of the item's targets have this verdict."""
-        paper, item = self.item.split("/")
-        return sum(e.verdict == verdict for e in ledger.build(BOOK, paper=paper, item=item).entries)
-
     def _origin(self, record: Record) -> str:
         seeds = ", ".join(map(str, record.seeds)) or "none"
         words = [f"profile `{record.profile}`", f"seeds {seeds}"]
+        origin = record.provenance
         if record is self.fresh:  # times differ from run to run, so never in what tests compare
-            words.append(
-                f"{duration(record.provenance['wall_seconds'])} on {record.provenance.get('device', 'cpu')}"
-            )
-        elif "seconds" in record.provenance:
-            words.append(
-                f"{duration(record.provenance['seconds'])} of computing, {record.provenance.get('date', '')}"
-            )
+            words.append(f"{duration(origin['wall_seconds'])} on {origin.get('device', 'cpu')}")
+        elif "seconds" in origin:
+            words.append(f"{duration(origin['seconds'])} of computing, {origin.get('date', '')}")
         return "; ".join(words)
 
 
 def begin(item: str, given: Mapping[str, Any]) -> Page:
-    """Check the parameters cell (``given`` is the notebook's ``globals()``, before any import of its own).
+    """Check the parameters cell (``given`` is the notebook's ``globals()``, before any import of
+    its own).
 
-    Every name that a reader set must be a parameter of the study, of its type and in its range; and at profile
-    ``published`` it must be what the record was made with. Otherwise ``BadParameter``, before any work.
+    Every name that a reader set must be a parameter of the study, of its type and in its range; and
+    at profile ``published`` it must be what the record was made with. Otherwise ``BadParameter``,
+    before any work.
     """
     of = study(item)
     names = {k: v for k, v in given.items() if not k.startswith("_") and k not in _OF_THE_KERNEL}
@@ -185,8 +237,8 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
             held = tuple(held) if isinstance(held, list) else held
             if name != "profile" and value is not None and value != held:
                 raise BadParameter(
-                    f"{name} must be {held} at profile published, which shows the record, got {value}; "
-                    f"profiles that compute it: {', '.join(of.Parameters.own_seeds)}"
+                    f"{name} must be {held} at profile published, which shows the record, "
+                    f"got {value}; profiles that compute it: {', '.join(of.Parameters.own_seeds)}"
                 )
     return Page(item, of, parameters, published)
 
@@ -198,6 +250,22 @@ def _published(item: str) -> Record | None:
         if path.exists():
             return ledger.read_record(path)
     return None
+
+
+def record_of(item: str) -> Record:
+    """The best published record of another item; ``BadParameter`` where there is none."""
+    record = _published(item)
+    if record is None:
+        raise BadParameter(f"item must have a published record, got {item!r}, which has none")
+    return record
+
+
+def svg(figure: Figure) -> SVG:
+    """A figure as the book shows it: the same bytes for the same numbers."""
+    buffer = io.StringIO()
+    with style():
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return SVG(buffer.getvalue())
 
 
 def _number(value: float | int | None) -> str:

@@ -1,4 +1,5 @@
-"""One rule for every draw: a generator seeded by a hash of (seed, purpose, ...), never a global one."""
+"""One rule for every draw: a generator seeded by a hash of (seed, purpose, ...), never a global
+one."""
 
 import hashlib
 

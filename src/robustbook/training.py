@@ -1,18 +1,22 @@
-"""The one training loop: networks and a recipe in, trained weights and the history of each loss term out.
+"""The one training loop: networks and a recipe in, weights and each loss term's history out.
 
-- An *objective* maps (network, images, labels, coefficient) to named loss terms; their sum is minimised.
-- ``coefficient(step)`` is asked before every step: an annealed penalty weight is a function of the step.
-- Batches are permutations of the training set, one per epoch, drawn from (seed, epoch) alone. So the state of a
-  run is its weights, its optimiser and its step number: a run killed at any instant goes on from the last checkpoint to
-  the bit-same end.
-- Networks of one shape can be trained side by side as a batch axis (``torch.func``): the same result as one by
-  one up to rounding, faster where small kernels leave a device idle. On a GPU the step is replayed as a CUDA graph.
+- An *objective* maps (network, images, labels, coefficient) to named loss terms; their sum is
+  minimised.
+- ``coefficient(step)`` is asked before every step: an annealed penalty weight is a function of the
+  step.
+- Batches are permutations of the training set, one per epoch, drawn from (seed, epoch) alone. So
+  the state of a run is its weights, its optimiser and its step number: a run killed at any instant
+  goes on from the last checkpoint to the bit-same end.
+- Networks of one shape can be trained side by side as a batch axis (``torch.func``): the same
+  result as one by one up to rounding, faster where small kernels leave a device idle. On a GPU the
+  step is replayed as a CUDA graph.
 """
 
 import contextlib
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +35,9 @@ Objective = Callable[[nn.Module, Tensor, Tensor, Tensor], Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. ``steps`` optimiser steps on batches of ``batch_size`` images; an incomplete last batch of an
-    epoch is dropped. ``schedule`` is of the learning rate: constant, or linear from ``lr`` to 0."""
+    """How to train. ``steps`` optimiser steps on batches of ``batch_size`` images; an incomplete
+    last batch of an epoch is dropped. ``schedule`` is of the learning rate: constant, or linear
+    from ``lr`` to 0."""
 
     steps: int
     batch_size: int
@@ -58,8 +63,8 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Fitted:
-    """``terms[name]`` is each loss term's mean over each epoch, one column per network; ``seconds`` is the time
-    spent, over all sessions of a resumed run."""
+    """``terms[name]`` is each loss term's mean over each epoch, one column per network; ``seconds``
+    is the time spent, over all sessions of a resumed run."""
 
     terms: dict[str, Float[Tensor, "epochs networks"]]
     seconds: float
@@ -85,12 +90,14 @@ def fit(
 ) -> Fitted:
     """Train ``networks`` in place, the i-th on batches in the order of ``seeds[i]``.
 
-    ``images`` are uint8 and become [0, 1] batch by batch on ``device``. ``checkpoint`` is a file written about every
-    ``every`` seconds; where it exists the run goes on from it. ``progress(done, steps)`` is called about once a
-    second. Raises ``Diverged`` with the step, the term and its value.
+    ``images`` are uint8 and become [0, 1] batch by batch on ``device``. ``checkpoint`` is a file
+    written about every ``every`` seconds; where it exists the run goes on from it. ``progress(done,
+    steps)`` is called about once a second. Raises ``Diverged`` with the step, the term and its
+    value.
 
-    Numbers below 1.2e-38 are flushed to zero while training on a CPU: saturated networks have such gradients, and
-    arithmetic with them is up to four times slower. The setting is off again when this returns.
+    Numbers below 1.2e-38 are flushed to zero while training on a CPU: saturated networks have such
+    gradients, and arithmetic with them is up to four times slower. The setting is off again when
+    this returns.
     """
     if len(networks) != len(seeds) or not networks:
         raise ValueError(
@@ -107,17 +114,19 @@ def fit(
     state = _State(networks, recipe)
     if checkpoint is not None and checkpoint.exists():
         state.load(checkpoint)
-    batches = _Batches(len(images), recipe.batch_size, seeds)
+    batches = _Batches(len(images), recipe.batch_size, seeds, images.device)
     compute = _step(lift, state, len(networks))
     cuda = torch.device(device).type == "cuda"
-    if cuda and state.step < recipe.steps:
-        compute = _graphed(compute, state, images, labels, batches, coefficient, recipe)
+    if state.step == recipe.steps:  # nothing left to do, but the terms' names are to be known
+        lift(images[:1].float() / 255, labels[:1], torch.tensor(0.0))
+    elif cuda:
+        compute = _graphed(compute, state, images, labels, batches)
     look = 50 if cuda else 1  # looking at a number on the host makes a GPU wait
     began = saved = told = time.monotonic()
     per_epoch = len(images) // recipe.batch_size
     with _flushed_denormals():
         while state.step < recipe.steps:
-            rows = batches.rows(state.step).to(images.device)
+            rows = batches.rows(state.step)
             values = compute(
                 images[rows].float() / 255,
                 labels[rows],
@@ -137,10 +146,12 @@ def fit(
                 progress(state.step, recipe.steps)
             if checkpoint is not None and now - saved > every:
                 _refuse_nonfinite(state, values, lift.names)
+                state.refuse_nonfinite()
                 state.save(checkpoint, now - began)
                 saved = now
     seconds = state.seconds + time.monotonic() - began
-    if checkpoint is not None and state.seconds < seconds:
+    state.refuse_nonfinite()
+    if checkpoint is not None:
         state.save(checkpoint, time.monotonic() - began)
     state.unstack(networks)
     for net in networks:
@@ -150,7 +161,7 @@ def fit(
 
 
 class _Lift(nn.Module):
-    """A network and an objective as one module from a batch to stacked terms, as ``functional_call`` wants it."""
+    """A network and an objective as one module, for ``functional_call``: batch to stacked terms."""
 
     def __init__(self, net: nn.Module, objective: Objective) -> None:
         super().__init__()
@@ -165,7 +176,7 @@ class _Lift(nn.Module):
 
 @dataclass
 class _State:
-    """Everything a run needs to go on: stacked weights, optimiser, step, and the epoch's sums so far."""
+    """Everything a run needs to go on: stacked weights, optimiser, step, sums over the epoch."""
 
     networks: Sequence[nn.Module]
     recipe: Recipe
@@ -212,10 +223,19 @@ class _State:
         if len(networks) > 1:
             with torch.no_grad():
                 for i, net in enumerate(networks):
-                    for name, p in net.named_parameters():
-                        p.copy_(self.weights[name][i])
+                    for name, own in net.named_parameters():
+                        own.copy_(self.weights[name][i])
         for p in self.weights.values():
             p.grad = None
+
+    def refuse_nonfinite(self) -> None:
+        """A finite loss may still have had a gradient that was not."""
+        for name, p in self.weights.items():
+            if not bool(p.isfinite().all()):
+                raise Diverged(
+                    f"weight {name} became NaN or infinite at step {self.step - 1}; "
+                    "the last good checkpoint is kept"
+                )
 
     def save(self, path: Path, since: float) -> None:
         """Write a checkpoint: whole or not at all."""
@@ -266,6 +286,7 @@ class _Batches:
     images: int
     batch_size: int
     seeds: Sequence[int]
+    device: torch.device
     epoch: int = -1
 
     def rows(self, step: int) -> Int[Tensor, "..."]:
@@ -278,7 +299,7 @@ class _Batches:
                     torch.randperm(self.images, generator=generator(seed, "batches", epoch))
                     for seed in self.seeds
                 ]
-            )
+            ).to(self.device)
         rows = self.orders[:, batch * self.batch_size : (batch + 1) * self.batch_size]
         return rows[0] if len(self.seeds) == 1 else rows
 
@@ -290,7 +311,8 @@ def _step(
 
     def terms(images: Tensor, labels: Tensor, coefficient: Tensor) -> Tensor:
         if count == 1:
-            return lift(images, labels, coefficient).unsqueeze(1)
+            alone: Tensor = lift(images, labels, coefficient)
+            return alone.unsqueeze(1)
 
         def one(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
             named = {f"net.{name}": p for name, p in weights.items()}
@@ -308,7 +330,7 @@ def _step(
         if not isinstance(coefficient, Tensor):
             coefficient = torch.tensor(coefficient)
         values = terms(images, labels, coefficient)
-        # The sum over networks: each network's weights meet only its own term, so gradients stay apart.
+        # Summed over networks: each one's weights meet only its own terms, so gradients stay apart.
         for p, g in zip(parameters, torch.autograd.grad(values.sum(), parameters), strict=True):
             p.grad = g.contiguous()  # fused Adam reads memory in order, whatever the strides
         if lr is not None:
@@ -325,30 +347,31 @@ def _graphed(
     images: Tensor,
     labels: Tensor,
     batches: _Batches,
-    coefficient: Callable[[int], float],
-    recipe: Recipe,
 ) -> Callable[..., Tensor]:
-    """The same step captured once and replayed: no kernel launches one by one, which is what small networks wait for.
+    """The same step captured once and replayed: small networks wait for nothing but launches.
 
-    Warming up and capturing run real steps on the weights, so weights and optimiser are put back afterwards.
+    Warming up runs real steps on the weights, so weights and optimiser are put back afterwards.
     """
-    rows = batches.rows(state.step).to(images.device)
+    rows = batches.rows(state.step)
     x, y = images[rows].float() / 255, labels[rows]
-    c = torch.tensor(coefficient(state.step), device=images.device)
+    c = torch.zeros((), device=images.device)
     keep = [p.detach().clone() for p in state.weights.values()]
     slots = [
         {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.optimizer.state[p].items()}
         for p in state.weights.values()
     ]
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            compute(x, y, c, None)
-    torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        values = compute(x, y, c, None)
+    with torch.cuda.device(images.device), warnings.catch_warnings():
+        # Warming up is what Adam warns of: a capturable optimiser that steps outside a graph.
+        warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                compute(x, y, c, None)
+        torch.cuda.current_stream().wait_stream(stream)
+        with torch.cuda.graph(graph, stream=stream):
+            values = compute(x, y, c, None)
     with torch.no_grad():
         for p, kept, slot in zip(state.weights.values(), keep, slots, strict=True):
             p.copy_(kept)
@@ -368,7 +391,7 @@ def _graphed(
 
 
 def _refuse_nonfinite(state: _State, values: Tensor, names: Sequence[str]) -> None:
-    if not bool(values.sum().isfinite()):
+    if not bool(values.isfinite().all()):
         term, network = (~values.isfinite()).nonzero()[0].tolist()
         raise Diverged(
             f"{names[term]} became {values[term, network].item()} at step {state.step - 1} "

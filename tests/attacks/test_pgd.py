@@ -85,6 +85,20 @@ def test_equals_a_plain_loop(targeted: bool, make_curved: Make, make_images: Mak
     assert not_last, "the example must have an image whose best iterate is not its last"
 
 
+def test_found_is_about_the_image_returned_not_about_the_last_iterate() -> None:
+    """The margin is above 0 near 0.58 only: 0.5 steps to 0.6, a success, and back to 0.5."""
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        margin = 0.001 - (x - 0.58) ** 2
+        return torch.cat([0 * margin, margin], 1)
+
+    images, labels = torch.full((3, 1), 0.5), torch.zeros(3, dtype=torch.int64)
+    result = pgd(model, images, labels, eps=0.2, steps=2, step_size=0.1, random_start=False)
+    torch.testing.assert_close(result.images, torch.full((3, 1), 0.6))
+    assert bool(result.found.all())
+    assert result.forwards == 3 * 4  # two steps, the last iterate, and the one returned
+
+
 @pytest.mark.parametrize("norm, eps", [(math.inf, 0.1), (2, 0.5)])
 def test_restarts_go_to_unturned_images_only_and_never_lose(
     norm: float, eps: float, make_curved: Make, make_images: Make
@@ -94,10 +108,10 @@ def test_restarts_go_to_unturned_images_only_and_never_lose(
     given = {"eps": eps, "norm": norm, "steps": 3, "step_size": eps / 8}
     runs = [pgd(model, images, labels, restarts=n, **given) for n in (1, 2, 8)]
     one, two, eight = runs
-    assert one.forwards == 60 * 5 and one.backwards == 60 * 3
+    assert 60 * 4 <= one.forwards <= 60 * 5 and one.backwards == 60 * 3
     left = int((~one.found).sum())
     assert 0 < left < 60
-    assert two.forwards - one.forwards == left * 5
+    assert two.backwards - one.backwards == left * 3
     assert torch.equal(two.steps, torch.where(one.found, 3, 6))
     assert torch.equal(two.images[one.found], one.images[one.found])
     assert bool((one.found <= eight.found).all()) and bool((one.found < eight.found).any())
@@ -135,13 +149,13 @@ def test_a_random_start_belongs_to_the_key(make_linear: Make) -> None:
 
 
 def test_tiny_gradients_have_a_direction(make_linear: Make) -> None:
-    """Float32 gradients of 1e-30, whose squares vanish, still give a full l2 step."""
+    """Float32 gradients of 1e-30, whose squares vanish, still give an l2 step of full size."""
     images = torch.full((3, 72), 0.5)
     labels = torch.zeros(3, dtype=torch.int64)
     weight = torch.randn(72, 2, generator=torch.Generator().manual_seed(1)) * 1e-30
-    given = {"eps": 0.5, "norm": 2, "steps": 1, "step_size": 0.5, "random_start": False}
+    given = {"eps": 0.5, "norm": 2, "steps": 1, "step_size": 0.1, "random_start": False}
     result = pgd(lambda x: x @ weight, images, labels, loss="margin", **given)
-    torch.testing.assert_close(result.distance, torch.full((3,), 0.5))
+    torch.testing.assert_close(result.distance, torch.full((3,), 0.1))
 
 
 def test_a_loss_that_rounds_to_zero_does_not_stop_the_climb() -> None:
@@ -157,9 +171,7 @@ def test_a_loss_that_rounds_to_zero_does_not_stop_the_climb() -> None:
     torch.testing.assert_close(result.images, images + 0.1)
 
 
-def test_the_host_waits_once_per_run_whatever_the_number_of_steps(
-    make_curved: Make, make_images: Make
-) -> None:
+def test_the_host_waits_at_the_end_of_a_run_only(make_curved: Make, make_images: Make) -> None:
     """On a GPU every wait inside the loop would cost more than a small network's step."""
 
     class Waits(TorchDispatchMode):

@@ -1,5 +1,6 @@
 """Nothing that happens to an engine loses or changes a result."""
 
+import inspect
 import os
 import random
 import signal
@@ -181,7 +182,8 @@ def test_bad_arguments_are_refused_before_any_work(tmp_path: Path, log: str) -> 
     leaf = s.leaf(log, 0)
     store = Store(tmp_path)
     with pytest.raises(TypeError, match="calls must be calls of steps, got Step"):
-        run([leaf, s.leaf], store=store)  # type: ignore[list-item]
+        # Unwrapped, for the type checker of these tests would otherwise say it first.
+        inspect.unwrap(run)([leaf, s.leaf], store=store)
     with pytest.raises(ValueError, match="workers must be 0 or more, got -1"):
         run([leaf], store=store, workers=-1)
     for device in ("gpu", "cuda:99", "cuda:x", "mps", ""):
@@ -207,6 +209,7 @@ def test_progress_is_shown_on_stderr_or_not_at_all(
 # From here on with real worker processes: each takes seconds to import torch, hence few tests.
 
 
+@pytest.mark.slow
 def test_workers_are_single_threaded_and_failures_spare_the_others(
     tmp_path: Path, log: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -227,6 +230,7 @@ def test_workers_are_single_threaded_and_failures_spare_the_others(
     assert "count " in capfd.readouterr().err  # progress from inside the worker
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_one_sentence_and_a_rerun_goes_on(tmp_path: Path, log: str) -> None:
     store = Store(tmp_path / "store")
     call = s.die(log, (s.leaf(log, 0),))
@@ -236,6 +240,7 @@ def test_a_killed_worker_is_one_sentence_and_a_rerun_goes_on(tmp_path: Path, log
     assert lines(log) == ["leaf 0", "die", "die"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_an_engine_with_workers_leaves_none_behind(
     tmp_path: Path, log: str, child: Callable[..., BaseProcess], how: int

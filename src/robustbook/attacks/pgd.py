@@ -66,8 +66,9 @@ def pgd(
         piece its keys and a generator in the same state. None: seed 0.
 
     Of two runs the later counts where it turns the image or reaches a higher loss. Each run costs
-    steps + 2 forward and steps backward passes of the images in it. The host waits for the device
-    once per run, never within one.
+    steps + 1 forward and steps backward passes of the images in it, and one more forward of those
+    whose best iterate is not the last. The host waits for the device at the end of a run, never
+    between its steps.
     Raises ValueError for an argument it cannot use, or a model that gives NaN.
     """
     propagation = prepare(model, images, labels, targets, keys)
@@ -99,8 +100,9 @@ def pgd(
         if random_start:
             offset = eps * in_ball(seed, keys[rows], restart, centre, norm)
             start = project(centre + offset, centre, eps, norm, clip)
-        best, best_gain = _climb(propagation, aim, start, centre, eps, steps, step_size, norm, clip)
-        logits = propagation.logits(best)
+        best, best_gain, logits = _climb(
+            propagation, aim, start, centre, eps, steps, step_size, norm, clip
+        )
         propagation.ensure_finite(logits)
         turned = aim.reached(logits)
         better = turned | (best_gain > gain[rows])
@@ -131,20 +133,28 @@ def _climb(
     step_size: float,
     norm: float,
     clip: bool,
-) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"]]:
-    """One run from the start: for each image the iterate of highest gain, and that gain."""
+) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float[Tensor, "n k"]]:
+    """One run from the start: for each image the iterate of highest gain, that gain, its logits.
+
+    Of equal gains the later counts: a sure network's loss rounds to 0 where its gradient does not.
+    """
     iterate = best = start
     best_gain = start.new_full((len(start),), -math.inf)
-    for step in range(steps + 1):
-        if step < steps:
-            gain, gradient = propagation.gradient(iterate, goal)
-        else:  # the last iterate is judged, not left
-            gain = goal.gain(propagation.logits(iterate))
-        # At equal loss the later one: a sure network's loss rounds to 0, its gradient does not.
+    for _ in range(steps):
+        gain, gradient = propagation.gradient(iterate, goal)
         higher = gain >= best_gain
         best = torch.where(per_image(higher, iterate), iterate, best)
         best_gain = torch.where(higher, gain, best_gain)
-        if step < steps:
-            iterate = iterate + step_size * steepest(gradient, norm)
-            iterate = project(iterate, centre, eps, norm, clip)
-    return best, best_gain
+        iterate = iterate + step_size * steepest(gradient, norm)
+        iterate = project(iterate, centre, eps, norm, clip)
+
+    # The last iterate is judged as well. Its logits are those of the result wherever it is the
+    # best, which is almost everywhere; about the other images the model is asked afresh.
+    logits = propagation.logits(iterate)
+    gain = goal.gain(logits)
+    last = gain >= best_gain
+    best = torch.where(per_image(last, iterate), iterate, best)
+    best_gain = torch.where(last, gain, best_gain)
+    if len(earlier := (~last).nonzero().squeeze(1)):
+        logits[earlier] = propagation.logits(best[earlier])
+    return best, best_gain, logits

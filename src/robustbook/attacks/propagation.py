@@ -25,7 +25,7 @@ class Propagation:
         self.backwards = 0
         self._model = model
         self._highest_class = highest_class
-        self._finite: Tensor | None = None  # stays on the device until `ensure_finite`
+        self._total = torch.zeros(())  # of all gradients; stays on the device until it is asked
 
     def logits(self, images: Float[Tensor, "n *shape"]) -> Float[Tensor, "n k"]:
         """The model's logits, without a graph."""
@@ -48,20 +48,17 @@ class Propagation:
                 "not depend on them through autograd (detached, or computed outside torch?)"
             )
         self.backwards += len(images)
-        # A NaN has sign 0: an image with such a gradient would stand still and look robust.
-        finite = gradient.isfinite().all()
-        self._finite = finite if self._finite is None else self._finite & finite
+        # A NaN has sign 0: an image with such a gradient would stand still and look robust. The sum
+        # is not finite if any entry is not, and is one pass over the gradient without a wait.
+        self._total = self._total.to(gradient) + gradient.sum()
         return gain.detach(), gradient
 
     def ensure_finite(self, logits: Float[Tensor, "n k"]) -> None:
         """Raise if these logits, or any gradient so far, were NaN or infinite.
 
-        The one place where the host waits for the device: called once, when the work is done.
+        Here the host waits for the device: call it once, when the work is done.
         """
-        finite = not logits.isnan().any()
-        if self._finite is not None:
-            finite = finite and bool(self._finite)
-        if not finite:
+        if bool(logits.isnan().any()) or not bool(self._total.isfinite()):
             raise ValueError(
                 "model must give finite logits and gradients on images in [0, 1], "
                 "got NaN or infinity; an attack on it would mean nothing"

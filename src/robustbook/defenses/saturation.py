@@ -1,15 +1,16 @@
 r"""The saturation penalty of Nayebi & Ganguli 2017, Sections 3 and 4.
 
-The cross entropy plus :math:`\lambda\sum_{l=1}^{D}\sum_i \phi_c(h^l_i)` (eq. 8), over the pre-activations of
-every layer with the read-out. :math:`\phi_c` is the distance to the nearest flat point of the nonlinearity
-(eq. 7): for ReLU, max(0, z). A sigmoid has no flat point, so the paper takes its slope,
-sigma(z)(1 - sigma(z)). The CNN takes the "stronger penalty" z itself at the last layer.
+The cross entropy plus :math:`\lambda\sum_{l=1}^{D}\sum_i \phi_c(h^l_i)` (eq. 8), over the
+pre-activations of every layer with the read-out. :math:`\phi_c` is the distance to the nearest flat
+point of the nonlinearity (eq. 7): for ReLU, max(0, z). A sigmoid has no flat point, so the paper
+takes its slope, sigma(z)(1 - sigma(z)). The CNN takes the "stronger penalty" z itself at the last
+layer.
 
 The paper does not say how a batch is reduced: here the mean over images of the sum over units.
 """
 
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,7 @@ from torch import Tensor
 Penalty = Callable[[Tensor], Tensor]
 
 
+@runtime_checkable  # for beartype
 class Layered(Protocol):
     """A network that shows the pre-activations of all its layers, the logits last."""
 
@@ -51,10 +53,11 @@ def saturation(
     readout: Penalty,
     layers: Literal["all", "hidden"] = "all",
 ) -> dict[str, Float[Tensor, ""]]:
-    """The terms ``cross_entropy`` and ``saturation`` (already times ``lam``), whose sum is minimised.
+    """The terms ``cross_entropy`` and ``saturation`` (already times ``lam``), whose sum is
+    minimised.
 
-    ``hidden`` penalises h^1 ... h^(D-1), ``readout`` the logits h^D; ``layers="hidden"`` leaves the read-out
-    alone, the ablation of Section 4.
+    ``hidden`` penalises h^1 ... h^(D-1), ``readout`` the logits h^D; ``layers="hidden"`` leaves the
+    read-out alone, the ablation of Section 4.
     """
     *hs, logits = net.preactivations(images)
     penalty = sum((hidden(h).sum() for h in hs), start=logits.new_zeros(()))

@@ -1,5 +1,7 @@
 """Drawing: the book's one style, and its numbered tables."""
 
+from .anneal import anneal
+from .readings import readings
 from .style import (
     BRIGHT,
     HALF,
@@ -22,11 +24,13 @@ __all__ = [
     "WIDTH",
     "Look",
     "Table",
+    "anneal",
     "draw_band",
     "draw_intervals",
     "draw_printed",
     "draw_seeds",
     "panels",
+    "readings",
     "style",
     "table",
 ]

@@ -1,4 +1,4 @@
-"""How many images a network still names correctly after an attack, and what the attack had to go by."""
+"""How many images a network still names correctly after an attack, and what guided the attack."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -19,12 +19,13 @@ Loss = Literal["cross_entropy", "clipped_probabilities", "squared_error", "margi
 
 @dataclass(frozen=True)
 class Attack:
-    """One way to attack and to compute the attack's gradients; the network that is judged stays as it is.
+    """One way to attack, and to compute its gradients; the network that is judged stays as it is.
 
-    ``precision``: what the gradients are computed in. ``flush``: float32 numbers below 1.2e-38 become zero, as
-    TensorFlow's CPU kernels do. ``rescale``: the logits are divided by the median lead of the labelled class, so
-    that the softmax cannot saturate. ``slope``: the backward pass uses the slope of a nonlinearity that many
-    times softer (None: its own). ``steps`` and ``step_size`` are PGD's.
+    ``precision``: what the gradients are computed in. ``flush``: float32 numbers below 1.2e-38
+    become zero, as TensorFlow's CPU kernels do. ``rescale``: the logits are divided by the median
+    lead of the labelled class, so that the softmax cannot saturate. ``slope``: the backward pass
+    uses the slope of a nonlinearity that many times softer (None: its own). ``steps`` and
+    ``step_size`` are PGD's.
     """
 
     kind: Literal["none", "random-signs", "fgsm", "pgd"]
@@ -41,8 +42,9 @@ class Attack:
 
 @dataclass(frozen=True)
 class Survival:
-    """``correct``: which images the network still names correctly. ``still``: which images the attack did not
-    move at all: where its gradient was exactly zero (or, when clipping, pushed out of the box everywhere)."""
+    """``correct``: which images the network still names correctly. ``still``: which images the
+    attack did not move at all: where its gradient was exactly zero (or, when clipping, pushed out
+    of the box everywhere)."""
 
     correct: Tensor
     still: Tensor
@@ -68,7 +70,7 @@ def survival(
     source: nn.Module | None = None,
     batch_size: int = 1000,
 ) -> Survival:
-    """Attack ``net`` (or ``source``, and carry the images over) and judge ``net`` on what comes out.
+    """Attack ``net`` (or ``source``, and carry the images over); judge ``net`` on what comes out.
 
     ``images`` in [0, 1], float32; ``seed`` is that of the random signs and of PGD's random starts.
     """
@@ -81,7 +83,7 @@ def survival(
         model = rescaled(attacked, median_lead(attacked, images, labels))
     correct, still = [], []
     with _precision(attacked, dtype), _flush(attack.flush):
-        for rows in torch.arange(len(images), device=images.device).split(batch_size):
+        for rows in torch.split(torch.arange(len(images), device=images.device), batch_size):
             struck = _strike(model, images[rows].to(dtype), labels[rows], attack, rows, seed)
             still.append((struck == images[rows].to(dtype)).flatten(1).all(1))
             correct.append(struck.to(images.dtype))
@@ -127,7 +129,7 @@ def predict(
     net: Callable[[Tensor], Tensor], images: Float[Tensor, "n *shape"], batch_size: int = 1000
 ) -> Int[Tensor, " n"]:
     """The class of the highest logit of each image."""
-    return torch.cat([net(batch).argmax(1) for batch in images.split(batch_size)])
+    return torch.cat([net(batch).argmax(1) for batch in torch.split(images, batch_size)])
 
 
 @torch.no_grad()
@@ -135,9 +137,8 @@ def median_lead(
     net: Callable[[Tensor], Tensor], images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]
 ) -> float:
     """The median over images of the labelled logit's lead over the next; at least 1e-6."""
-    leads = [
-        -margin(net(x), y) for x, y in zip(images.split(1000), labels.split(1000), strict=True)
-    ]
+    batches = zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True)
+    leads = [-margin(net(x), y) for x, y in batches]
     return max(torch.cat(leads).median().item(), 1e-6)
 
 
@@ -146,7 +147,7 @@ def gradient_sizes(
 ) -> Float[Tensor, " n"]:
     """The largest absolute component of each image's gradient of the cross entropy."""
     sizes = []
-    for x, y in zip(images.split(1000), labels.split(1000), strict=True):
+    for x, y in zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True):
         leaf = x.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(cross_entropy(net(leaf), y).sum(), leaf)
         sizes.append(gradient.flatten(1).abs().amax(1))
@@ -155,7 +156,7 @@ def gradient_sizes(
 
 @contextlib.contextmanager
 def _precision(net: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """The network in another precision for a while; float32 weights come back exactly from float64."""
+    """The network in another precision for a while; float32 comes back exactly from float64."""
     before = next(net.parameters()).dtype
     net.to(dtype)
     try:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def rescaled(net: Callable[[Tensor], Tensor], by: float) -> Callable[[Tensor], Tensor]:
-    """The logits divided by ``by``: what Carlini & Wagner 2016 (arXiv 1607.04311) undo defensive distillation with."""
+    """The logits divided by ``by``, as Carlini & Wagner (arXiv 1607.04311) undo distillation."""
     return lambda images: net(images) / by
 
 
@@ -45,11 +45,12 @@ class _SoftReLU(torch.autograd.Function):
 
 
 def softened(net: nn.Module, softness: float) -> nn.Module:
-    """``net`` with the same weights and the same outputs, whose backward pass takes the slope of a nonlinearity
-    ``softness`` times softer.
+    """``net`` with the same weights and the same outputs, whose backward pass takes the slope of a
+    nonlinearity ``softness`` times softer.
 
-    Our form of the "stabilised gradient" of Brendel & Bethge 2017 (arXiv 1704.01547), whose own formula we could
-    not read. Raises ``ValueError`` for a network without a sigmoid or ReLU ``activation``.
+    Our form of the "stabilised gradient" of Brendel & Bethge 2017 (arXiv 1704.01547), whose own
+    formula we could not read. Raises ``ValueError`` for a network without a sigmoid or ReLU
+    ``activation``.
     """
     activation = getattr(net, "activation", None)
     if activation not in (torch.sigmoid, torch.relu):
@@ -59,7 +60,7 @@ def softened(net: nn.Module, softness: float) -> nn.Module:
     function = _SoftSigmoid if activation is torch.sigmoid else _SoftReLU
 
     def soft(h: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        out: Tensor = function.apply(h, softness)
+        out: Tensor = function.apply(h, softness)  # type: ignore[no-untyped-call]
         return out
 
     twin = copy.copy(net)  # shares the weights

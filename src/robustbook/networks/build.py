@@ -13,7 +13,8 @@ Start = Literal["xavier", "normal", "truncated"]
 
 
 def build(name: Name, width: int = 200) -> CNN | nn.Module:
-    """The network called ``name``, its weights not yet set; ``width`` is that of an MLP's hidden layers."""
+    """The network called ``name``, its weights not yet set; ``width`` is that of an MLP's hidden
+    layers."""
     if name == "sigmoid-mlp":
         return sigmoid_mlp(width)
     if name == "relu-mlp":
@@ -27,9 +28,10 @@ def build(name: Name, width: int = 200) -> CNN | nn.Module:
 def initialise(net: nn.Module, start: Start, generator: torch.Generator) -> None:
     """Draw first weights in place.
 
-    ``xavier``: uniform with Glorot & Bengio's variance, biases 0. ``normal``: N(0, 1), biases 0, the
-    default of TensorFlow's ``random_normal`` in 2017. ``truncated``: normal of standard deviation 0.1 cut at two
-    deviations, biases 0.1, as TensorFlow's tutorial of that time set its convolutional network.
+    ``xavier``: uniform with Glorot & Bengio's variance, biases 0. ``normal``: N(0, 1), biases 0,
+    the default of TensorFlow's ``random_normal`` in 2017. ``truncated``: normal of standard
+    deviation 0.1 cut at two deviations, biases 0.1, as TensorFlow's tutorial of that time set its
+    convolutional network.
     """
     if start not in get_args(Start):
         raise ValueError(f"start must be one of {', '.join(get_args(Start))}, got {start!r}")

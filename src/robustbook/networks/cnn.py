@@ -1,8 +1,8 @@
 """The convolutional network of Table 2 in Nayebi & Ganguli 2017.
 
-Two 5 x 5 convolutions of 32 and 64 filters, each followed by ReLU and 2 x 2 max pooling, 1024 ReLU units,
-10 logits. Padding and stride are not stated: stride 1 and padding 2 ("same"), as in the TensorFlow
-tutorial of the time, which has exactly these layers.
+Two 5 x 5 convolutions of 32 and 64 filters, each followed by ReLU and 2 x 2 max pooling, 1024 ReLU
+units, 10 logits. Padding and stride are not stated: stride 1 and padding 2 ("same"), as in the
+TensorFlow tutorial of the time, which has exactly these layers.
 """
 
 import torch
@@ -16,14 +16,15 @@ class CNN(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1 = nn.utils.skip_init(nn.Conv2d, 1, 32, 5, padding=2)
-        self.conv2 = nn.utils.skip_init(nn.Conv2d, 32, 64, 5, padding=2)
-        self.hidden = nn.utils.skip_init(nn.Linear, 64 * 7 * 7, 1024)
-        self.readout = nn.utils.skip_init(nn.Linear, 1024, 10)
+        self.conv1 = nn.utils.skip_init(nn.Conv2d, 1, 32, 5, padding=2)  # type: ignore[no-untyped-call]
+        self.conv2 = nn.utils.skip_init(nn.Conv2d, 32, 64, 5, padding=2)  # type: ignore[no-untyped-call]
+        self.hidden = nn.utils.skip_init(nn.Linear, 64 * 7 * 7, 1024)  # type: ignore[no-untyped-call]
+        self.readout = nn.utils.skip_init(nn.Linear, 1024, 10)  # type: ignore[no-untyped-call]
         self.activation = torch.relu
 
     def preactivations(self, images: Float[Tensor, "n 1 28 28"]) -> list[Float[Tensor, "n ..."]]:
-        """h^1 ... h^4: the convolutions' before pooling (every position), the hidden layer's, the logits."""
+        """h^1 ... h^4: the convolutions' before pooling (every position), the hidden layer's, the
+        logits."""
         h1 = self.conv1(images)
         h2 = self.conv2(self.activation(F.max_pool2d(h1, 2)))  # max and ReLU commute: pool first
         h3 = self.hidden(self.activation(F.max_pool2d(h2, 2)).flatten(1))

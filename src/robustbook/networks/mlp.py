@@ -1,8 +1,8 @@
 """Fully connected networks: images in [0, 1] to logits through equal hidden layers.
 
-Nayebi & Ganguli 2017, Section 2: h^l = W^l x^(l-1) + b^l and x^l = phi(h^l) for l < D; the logits are
-h^D. The paper's "3 layer" networks have D = 3 weight matrices here, because its D counts those; the
-hidden width, 200 to 2000 "for best performance", is not stated.
+Nayebi & Ganguli 2017, Section 2: h^l = W^l x^(l-1) + b^l and x^l = phi(h^l) for l < D; the logits
+are h^D. The paper's "3 layer" networks have D = 3 weight matrices here, because its D counts those;
+the hidden width, 200 to 2000 "for best performance", is not stated.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,8 @@ class MLP(nn.Module):
         if len(sizes) < 2 or min(sizes) < 1:
             raise ValueError(f"sizes must name at least two positive layer sizes, got {sizes}")
         self.layers = nn.ModuleList(
-            nn.utils.skip_init(nn.Linear, a, b) for a, b in zip(sizes, sizes[1:], strict=False)
+            nn.utils.skip_init(nn.Linear, a, b)  # type: ignore[no-untyped-call]
+            for a, b in zip(sizes, sizes[1:], strict=False)
         )
         self.activation = activation
 

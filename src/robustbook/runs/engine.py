@@ -131,7 +131,8 @@ def _run_in_pool(
     order = sorted(waiting, key=lambda key: -expected.get(key, float("inf")))
     running: dict[Future[None], Call] = {}
     failures: list[BaseException] = []
-    with _pool(min(workers, len(missing))) as (pool, size):
+    size = min(workers, len(missing))
+    with _pool(size) as pool:
         while True:
             ready = [key for key in order if key in waiting and not waiting[key]]
             for key in ready[: 0 if failures else size - len(running)]:
@@ -166,7 +167,7 @@ def raise_first(failures: Sequence[BaseException]) -> None:
 
 
 @contextmanager
-def _pool(size: int) -> Iterator[tuple[ProcessPoolExecutor, int]]:
+def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
     """A pool of single-threaded spawned workers that end at once when this process leaves it."""
     context = get_context("spawn")
     # Workers wait for the end of this pipe. It comes when we close it and also when we are killed,
@@ -177,7 +178,7 @@ def _pool(size: int) -> Iterator[tuple[ProcessPoolExecutor, int]]:
     os.environ.update(dict.fromkeys(_SINGLE_THREAD, "1"))
     pool = ProcessPoolExecutor(size, context, initializer=_start_worker, initargs=(theirs,))
     try:
-        yield pool, size
+        yield pool
     except BaseException:
         ours.close()  # a broken pool, Ctrl-C: nothing that is not stored by now will be
         raise

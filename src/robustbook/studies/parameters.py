@@ -1,4 +1,4 @@
-"""The parameters of a study: typed fields that say what they accept, and one sentence for a bad value."""
+"""A study's parameters: typed fields that say what they accept, one sentence for a bad value."""
 
 import difflib
 from collections.abc import Mapping
@@ -40,8 +40,8 @@ Seeds = Annotated[
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters:
-    """What every study takes. A field's description is what an error says it accepts, and what the notebook's
-    parameters cell says behind the default."""
+    """What every study takes. A field's description is what an error says it accepts, and what the
+    notebook's parameters cell says behind the default."""
 
     own_seeds: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     """The seeds of each profile that computes."""
@@ -61,7 +61,7 @@ class Parameters:
 
     def plain(self) -> dict[str, Any]:
         """As a dict, for a record."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def accepted(parameters: type[Parameters]) -> dict[str, str]:
@@ -73,7 +73,7 @@ def accepted(parameters: type[Parameters]) -> dict[str, str]:
 
 
 def check(parameters: type[T], values: Mapping[str, Any]) -> T:
-    """``parameters(**values)``, or ``BadParameter`` with one sentence: the name, the value, what is accepted."""
+    """``parameters(**values)``, or ``BadParameter``: the name, the value, what is accepted."""
     known = accepted(parameters)
     for name in values:
         if name not in known:

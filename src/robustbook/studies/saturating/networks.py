@@ -1,4 +1,4 @@
-"""The networks of Nayebi & Ganguli 2017: vanilla, adversarially trained and saturated, of three shapes.
+"""The networks of Nayebi & Ganguli 2017: three shapes; vanilla, adversarially trained, saturated.
 
 Every page of the paper names its networks by the calls made here, so each is trained once.
 """
@@ -31,7 +31,8 @@ Method = Literal["vanilla", "adversarial", "saturated"]
 
 @dataclass(frozen=True)
 class Anneal:
-    """lambda is 0 for ``plain`` optimiser steps, then rises by ``rise`` every ``every`` steps, ``rises`` times."""
+    """lambda is 0 for ``plain`` optimiser steps, then rises by ``rise`` every ``every`` steps,
+    ``rises`` times."""
 
     plain: int
     rise: float
@@ -48,8 +49,8 @@ class Anneal:
 
 @dataclass(frozen=True)
 class Training:
-    """How one network came about. ``eps`` and ``alpha`` are those of adversarial training; ``layers`` says
-    whether the saturation penalty covers the read-out."""
+    """How one network came about. ``eps`` and ``alpha`` are those of adversarial training;
+    ``layers`` says whether the saturation penalty covers the read-out."""
 
     data: str
     network: Name
@@ -71,7 +72,7 @@ def objective(training: Training) -> Objective:
     if training.method == "saturated":
         hidden = sigmoid_penalty if training.network == "sigmoid-mlp" else relu_penalty
         readout = linear_penalty if training.network == "cnn" else hidden
-        return partial(saturation, hidden=hidden, readout=readout, layers=training.layers)  # type: ignore[return-value]
+        return partial(saturation, hidden=hidden, readout=readout, layers=training.layers)
     return _cross_entropy
 
 
@@ -90,7 +91,7 @@ def fresh(training: Training, seed: int) -> nn.Module:
 
 @step(version=1)
 def train(training: Training, seed: int, *, context: Context) -> dict[str, object]:
-    """One network: its weights as ``weight/<name>``, each loss term per epoch as ``history/<term>``."""
+    """One network: weights as ``weight/<name>``, each loss term per epoch as ``history/<term>``."""
     data = load(training.data, "train")
     net = fresh(training, seed)
     fitted = fit(
@@ -130,8 +131,9 @@ def evaluate(
 ) -> dict[str, object]:
     """Per attack: ``accuracy`` afterwards and share of images it left ``unmoved``, both in percent.
 
-    ``images`` of the test set, evenly spaced over it (the first half of MNIST's is the easier one); ``source``
-    is the network that the attacks look at instead. Random signs and starts are the network's seed's.
+    ``images`` of the test set, evenly spaced over it (the first half of MNIST's is the easier one);
+    ``source`` is the network that the attacks look at instead. Random signs and starts are the
+    network's seed's.
     """
     net = trained(network, context.device)
     seen = trained(source, context.device) if source is not None else None
@@ -147,13 +149,13 @@ def evaluate(
 
 @step(version=1)
 def inspect(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """What an attacker's gradient has to go by: ``gradient``, the median over test images of the largest
-    component; ``lead``, the labelled logit's median lead; ``certain``, the share of images (percent) whose
-    labelled class has probability exactly 1 in float32."""
+    """What an attacker's gradient has to go by: ``gradient``, the median over test images of the
+    largest component; ``lead``, the labelled logit's median lead; ``certain``, the share of images
+    (percent) whose labelled class has probability exactly 1 in float32."""
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
     with torch.no_grad():
-        p = torch.cat([net(batch).softmax(1) for batch in x.split(1000)])
+        p = torch.cat([net(batch).softmax(1) for batch in torch.split(x, 1000)])
     certain = p.gather(1, y[:, None]) == 1
     return {
         "gradient": gradient_sizes(net, x, y).median().item(),

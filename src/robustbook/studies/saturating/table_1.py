@@ -1,8 +1,9 @@
-"""Table 1 of Nayebi & Ganguli 2017: clean and FGSM accuracy of nine networks, and what the latter hangs on.
+"""Table 1 of Nayebi & Ganguli 2017: clean and FGSM accuracy of nine networks; what it hangs on.
 
-Three shapes (sigmoid MLP, ReLU MLP, CNN) times three trainings (vanilla, adversarial, saturated). The verdicts
-are on one reading, chosen before looking: FGSM at eps 0.25 without clipping, in float32, on the cross entropy
-from logits, on all test images. Every other reading is measured beside it.
+Three shapes (sigmoid MLP, ReLU MLP, CNN) times three trainings (vanilla, adversarial, saturated).
+The verdicts are on one reading, chosen before looking: FGSM at eps 0.25 without clipping, in
+float32, on the cross entropy from logits, on all test images. Every other reading is measured
+beside it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,10 +43,10 @@ class Parameters(parameters.Parameters):
     ] = 2000  # behind every control; quick has 200
 
 
-# quick: 28 x 28 digits, minutes of training cut to seconds. paper: MNIST, one step of lambda per epoch.
+# quick: 28 x 28 digits, training cut to seconds. paper: MNIST, one step of lambda per epoch.
 EPOCH = {"quick": 21, "paper": 937}  # optimiser steps on batches of 64
 TEST = {"quick": 400, "paper": 10_000}  # test images
-CONTROLS = {"quick": 200, "paper": 10_000}
+CONTROLS = {"quick": 100, "paper": 10_000}
 
 
 def mlps(profile: str) -> Networks:
@@ -89,7 +90,7 @@ def cnns(profile: str) -> Networks:
 
 
 def readings(eps: float) -> dict[str, Attack]:
-    """Every way of attacking that the page shows, by name; those of PGD and transfer are clipped."""
+    """Every way of attacking that the page shows, by name; PGD and transfer are clipped."""
     fgsm = Attack("fgsm", eps)
     pgd = Attack("pgd", eps, clip=True, steps=20, step_size=eps / 4)
     plain = {
@@ -114,6 +115,7 @@ def readings(eps: float) -> dict[str, Attack]:
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """What is to be run, by (network, method, seed, what)."""
+    assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     main = (Attack("none"), readings(p.eps)[MAIN])
     fgsm = Attack("fgsm", p.eps, clip=True)
@@ -135,6 +137,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """The rows that the ledger judges, and one row per control."""
+    assert p.seeds is not None
     size = TEST[p.profile]
     rows: list[Row] = []
     for seed in p.seeds:

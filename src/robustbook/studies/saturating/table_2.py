@@ -66,7 +66,7 @@ def layers() -> Iterator[tuple[str, tuple[int, ...], int]]:
 
 
 def _sides() -> list[int]:
-    """The side of the image, of the maps after each pooling; what the hidden layer takes comes last."""
+    """The side of the image and of the maps after each pooling; the hidden layer takes the last."""
     net = CNN()
     h1, h2, *_ = net.preactivations(torch.zeros(1, 1, 28, 28))
     last = int((net.hidden.in_features / h2.shape[1]) ** 0.5)

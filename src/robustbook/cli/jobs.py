@@ -1,0 +1,111 @@
+"""From the words of a command line to checked studies, and from a record to what is printed."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from types import ModuleType
+from typing import Any
+
+import click
+
+from robustbook import ledger, page
+from robustbook.ledger import Ledger, Record
+from robustbook.ledger.build import entries
+from robustbook.runs import Call
+from robustbook.studies.parameters import BadParameter, Parameters, check
+
+
+@dataclass(frozen=True)
+class Job:
+    """An item with checked parameters, and the calls of its study."""
+
+    item: str
+    study: ModuleType
+    parameters: Parameters
+    calls: list[Call]
+
+    @property
+    def profile(self) -> str:
+        return self.parameters.profile
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The item's own parameters that are not at their defaults."""
+        plain = self.parameters.plain()
+        usual = {**self._usual.plain(), "seeds": self.parameters.seeds}
+        return {name: value for name, value in plain.items() if value != usual[name]}
+
+    def command(self, name: str) -> str:
+        """The command line that does `name` with this item, this profile and these seeds."""
+        words = ["robustbook", name, self.item, "--profile", self.profile]
+        if self.parameters.seeds and self.parameters.seeds != self._usual.seeds:
+            words += ["--seeds", ",".join(map(str, self.parameters.seeds))]
+        return shlex.join(words)
+
+    @property
+    def _usual(self) -> Parameters:
+        usual: Parameters = check(self.study.Parameters, {"profile": self.profile})
+        return usual
+
+
+def jobs(
+    items: Sequence[str],
+    profile: str | None,
+    seeds: Sequence[int] | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> list[Job]:
+    """Items (none named: all that have the profile) at a profile (None: at each), all checked.
+
+    Raises UsageError, in one sentence, for an item, profile, seed or parameter that there is not.
+    """
+    every = {item: study(item) for item in items or page.ITEMS}
+    if not items:
+        having = {i: s for i, s in every.items() if profile in (None, *s.Parameters.own_seeds)}
+        every = having or every
+    found = []
+    for item, of in every.items():
+        profiles = tuple(of.Parameters.own_seeds)
+        if profile not in (None, *profiles):
+            raise click.UsageError(
+                f"profile of {item} must be {' or '.join(profiles)} (published computes nothing), "
+                f"got {profile!r}"
+            )
+        for name in [profile] if profile else profiles:
+            values = {**(given or {}), "profile": name, "seeds": seeds and tuple(seeds)}
+            try:
+                parameters = check(of.Parameters, values)
+            except BadParameter as error:
+                raise click.UsageError(f"{item}: {error}") from error
+            found.append(Job(item, of, parameters, list(of.calls(parameters).values())))
+    return found
+
+
+def study(item: str) -> ModuleType:
+    """The study of an item; UsageError tells one that has none yet from a misspelt one."""
+    if item in page.ITEMS:
+        return page.study(item)
+    there = f"those there are: {', '.join(page.ITEMS)}"
+    targets = ledger.read_targets(page.BOOK / "targets").values()
+    if any(item == f"{target.paper}/{target.item}" for target in targets):
+        raise click.UsageError(f"{item} has no study yet; {there}")
+    near = get_close_matches(item, page.ITEMS, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise click.UsageError(f"item {item!r} is not known; {there}{hint}")
+
+
+def beside_the_paper(record: Record, *, other_setting: bool) -> str:
+    """The item's rows of the ledger as text, judged on no other record than this one.
+
+    `other_setting`: the parameters are not the paper's, so no verdict is claimed.
+    """
+    targets = ledger.read_targets(page.BOOK / "targets")
+    own = (record.paper, record.item)
+    chosen = [t for t in targets.values() if (t.paper, t.item) == own and not t.context]
+    if not chosen:
+        return f"{len(record.rows)} rows; the paper printed no number of this item"
+    rows = entries(targets, [record], {}, chosen=chosen, profile=record.profile)
+    shown = [replace(row, reason="") for row in rows]
+    if other_setting:
+        shown = [replace(row, verdict="other setting") if row.profile else row for row in shown]
+    return ledger.text_table(Ledger(tuple(shown), ()))

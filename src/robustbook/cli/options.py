@@ -1,0 +1,102 @@
+"""What the commands have in common: their options, and errors of one line.
+
+A mistake is answered in one line on stderr with exit code 2, before any work; Ctrl-C with exit
+code 130.
+"""
+
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+_SEEDS = re.compile(r"\d+(:\d+)?(,\d+(:\d+)?)*")
+
+
+class Commands(click.Group):
+    """A group of commands whose errors are one line each."""
+
+    def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
+        """Run the command that `args` (by default the process's) name, and leave the process."""
+        words = list(sys.argv[1:] if args is None else args)
+        extra |= {"prog_name": "robustbook", "standalone_mode": False}
+        try:
+            sys.exit(super().main(words or ["--help"], **extra))
+        except click.Abort:
+            again = shlex.join(["robustbook", *words])
+            _leave(f"stopped; what had finished is kept, and this goes on from there: {again}", 130)
+        except (click.ClickException, ValueError, OSError, ModuleNotFoundError) as error:
+            if os.environ.get("ROBUSTBOOK_TRACEBACK"):
+                raise
+            if isinstance(error, click.ClickException):
+                _leave(error.format_message(), 2)
+            _leave(str(error), 2)
+
+
+def _leave(message: str, code: int) -> NoReturn:
+    click.echo(f"robustbook: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> list[int] | None:
+    """The numbers that "3", "0,2,5" or "0:5" (0 to 4) stand for."""
+    if text is None:
+        return None
+    numbers: list[int] = []
+    if _SEEDS.fullmatch(text):
+        for part in text.split(","):
+            first, colon, end = part.partition(":")
+            numbers += range(int(first), int(end)) if colon else [int(first)]
+    if not numbers:
+        raise click.UsageError(
+            f"seeds must be whole numbers such as 3 or 0,2,5 or 0:5 (which is 0 to 4), got {text!r}"
+        )
+    return numbers
+
+
+def _given(ctx: click.Context, option: click.Parameter, texts: Sequence[str]) -> dict[str, Any]:
+    """Each "name=value", the value as JSON where it is that, else as it stands."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise click.UsageError(f"set must be NAME=VALUE such as eps=0.1, got {text!r}")
+        if name in ("profile", "seeds"):
+            raise click.UsageError(f"{name} must be given as --{name}, got --set {text}")
+        if name in found:
+            raise click.UsageError(f"{name} must be set once, got --set {text} as well")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+items = click.argument("items", metavar="[PAPER/ITEM]...", nargs=-1)
+seeds = click.option(
+    "--seeds", callback=_seeds, metavar="SEEDS", help="3 or 0,2,5 or 0:5; else the profile's own."
+)
+any_profile = click.option("--profile", help="quick or paper; else each that there is.")
+parameters = click.option(
+    "--set",
+    "given",
+    callback=_given,
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter of the item's own, as on its page.",
+)
+store = click.option(
+    "--store",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where results are kept; else ROBUSTBOOK_STORE, else .robustbook in the project.",
+)
+workers = click.option(
+    "--workers",
+    type=click.IntRange(0),
+    help="Processes at work; else one per core, or one on a GPU. 0: this process alone.",
+)

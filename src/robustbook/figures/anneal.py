@@ -1,0 +1,50 @@
+"""Accuracy under attack against the length of the anneal, a curve per way to compute gradients."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from .style import BRIGHT, HALF, WIDTH, panels, style
+
+
+def anneal(
+    curves: Mapping[str, Mapping[int, Sequence[float]]], *, printed: float, x_label: str
+) -> Figure:
+    """``curves[label][length]``: one accuracy in percent per seed; ``printed``: a line across.
+
+    Lines join the means, bands reach from the smallest to the largest.
+    """
+    import seaborn  # here, as importing it takes longer than most pages need
+
+    frame = pd.DataFrame(
+        [
+            {"length": length, "accuracy": value, "gradient": label}
+            for label, points in curves.items()
+            for length, values in points.items()
+            for value in values
+        ]
+    )
+    with style():
+        figure, (axis,) = panels(width=WIDTH * 0.75, height=HALF)
+        seaborn.lineplot(
+            frame,
+            x="length",
+            y="accuracy",
+            hue="gradient",
+            style="gradient",
+            markers=True,
+            palette=list(BRIGHT.values())[: len(curves)],
+            errorbar=("pi", 100),
+            ax=axis,
+        )
+        axis.axhline(printed, color="black", linewidth=1, linestyle=":", label="printed")
+        axis.set(xscale="log", ylim=(-3, 103), xlabel=x_label, ylabel="correctly classified (%)")
+        ticks = sorted(set(frame["length"]))
+        axis.set_xticks(ticks, [str(n) for n in ticks])
+        axis.minorticks_off()
+        axis.grid(True)
+        handles, labels = axis.get_legend_handles_labels()
+        axis.get_legend().remove()
+        figure.legend(handles, labels, loc="outside right upper")
+    return figure

@@ -1,0 +1,57 @@
+"""One panel per network: accuracy under each way of attacking it, a dot per seed."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .style import LOOKS, WIDTH, panels, style
+
+Values = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
+"""Network, then training, then reading, to one accuracy in percent per seed."""
+
+
+def readings(
+    values: Values,
+    names: Mapping[str, str],
+    titles: Mapping[str, str],
+    printed: Mapping[str, Mapping[str, float]],
+    main: str,
+) -> Figure:
+    """Draw ``values``, readings from top to bottom and networks from left to right.
+
+    ``names`` and ``titles`` are their labels; ``printed[network][training]`` becomes an open marker
+    on the row of the reading called ``main``.
+    """
+    with style():
+        height = 0.9 + 0.21 * len(names)
+        figure, axes = panels(1, len(titles), width=WIDTH, height=height)
+        for axis, network in zip(axes, titles, strict=True):
+            for shift, training in zip((-0.22, 0.0, 0.22), LOOKS, strict=True):
+                look = LOOKS[training]
+                of = values[network].get(training, {})
+                spots = [(x, y + shift) for y, r in enumerate(names) for x in of.get(r, ())]
+                if spots:
+                    x, y = np.array(spots).T
+                    axis.scatter(
+                        x, y, s=12, c=look.color, marker=look.marker, linewidths=0, label=training
+                    )
+                if training in printed.get(network, {}):
+                    axis.plot(
+                        printed[network][training],
+                        list(names).index(main) + shift,
+                        linestyle="none",
+                        marker="D",
+                        markersize=6,
+                        markerfacecolor="none",
+                        markeredgecolor="black",
+                        label="printed" if shift == 0 else None,
+                    )
+            axis.set(xlim=(-4, 104), ylim=(len(names) - 0.5, -0.5), title=titles[network])
+            axis.set_yticks(range(len(names)), list(names.values()) if axis is axes[0] else [])
+            axis.set_xticks([0, 25, 50, 75, 100])
+            axis.grid(True)
+        axes[len(axes) // 2].set_xlabel("correctly classified (%)")
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure

@@ -1,0 +1,89 @@
+"""Adversarial training against Nayebi & Ganguli 2017, eq. (4), written out with our own FGSM."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from robustbook.attacks import fgsm
+from robustbook.defenses import adversarial_training
+from robustbook.networks import MLP, initialise
+from robustbook.randomness import generator
+
+
+def net() -> MLP:
+    built = MLP((16, 8, 4), torch.relu).double()
+    initialise(built, "xavier", generator(0))
+    return built
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    images = torch.rand(6, 1, 4, 4, generator=generator(1), dtype=torch.float64)
+    return images, torch.randint(4, (6,), generator=generator(2))
+
+
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("alpha", [0.5, 0.3])
+def test_the_terms_are_those_of_equation_4(alpha: float, clip: bool) -> None:
+    """alpha C(x) + (1 - alpha) C(x + eps sgn grad C), the gradient's and nothing else."""
+    model, (images, labels) = net(), batch()
+    terms = adversarial_training(model, images, labels, eps=0.1, alpha=alpha, clip=clip)
+    adversarial = fgsm(model, images, labels, eps=0.1, clip=clip).images
+    assert list(terms) == ["clean", "adversarial"]
+    torch.testing.assert_close(terms["clean"], alpha * F.cross_entropy(model(images), labels))
+    torch.testing.assert_close(
+        terms["adversarial"], (1 - alpha) * F.cross_entropy(model(adversarial), labels)
+    )
+    moved = (adversarial < 0).any() or (adversarial > 1).any()
+    assert bool(moved) is not clip  # otherwise this test says nothing about clipping
+
+
+def test_nothing_flows_through_the_adversarial_images() -> None:
+    """The paper's training holds them fixed: the gradient is that at these images as data."""
+    model, (images, labels) = net(), batch()
+    # The softplus has second derivatives that would show; a ReLU's sign hides them.
+    model.activation = F.softplus
+    weights = list(model.parameters())
+    terms = adversarial_training(model, images, labels, eps=0.1)
+    ours = torch.autograd.grad(sum(terms.values()), weights)
+    fixed = fgsm(model, images, labels, eps=0.1, clip=False).images.detach()
+    loss = 0.5 * F.cross_entropy(model(images), labels) + 0.5 * F.cross_entropy(
+        model(fixed), labels
+    )
+    for one, other in zip(ours, torch.autograd.grad(loss, weights), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_making_the_images_leaves_no_gradient_behind() -> None:
+    """A stray .grad would be added to the next optimiser step."""
+    model, (images, labels) = net(), batch()
+    kept = torch.full_like(model.layers[0].bias, 7.0)
+    model.layers[0].bias.grad = kept.clone()
+    adversarial_training(model, images, labels, eps=0.1)
+    assert torch.equal(model.layers[0].bias.grad, kept)
+    assert model.layers[0].weight.grad is None
+    assert not images.requires_grad and all(p.requires_grad for p in model.parameters())
+
+
+def test_alpha_1_is_plain_training() -> None:
+    """And so the weights of the two terms are where eq. (4) puts them."""
+    model, (images, labels) = net(), batch()
+    terms = adversarial_training(model, images, labels, eps=0.1, alpha=1.0)
+    weights = list(model.parameters())
+    ours = torch.autograd.grad(sum(terms.values()), weights)
+    plain = torch.autograd.grad(F.cross_entropy(model(images), labels), weights)
+    assert terms["adversarial"].item() == 0
+    for one, other in zip(ours, plain, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_batch_is_its_images_one_by_one() -> None:
+    """Each image's sign is its own: a mean over the batch may not enter the attack."""
+    model, (images, labels) = net(), batch()
+    whole = adversarial_training(model, images, labels, eps=0.1)
+    parts = [
+        adversarial_training(model, images[i : i + 1], labels[i : i + 1], eps=0.1)
+        for i in range(len(images))
+    ]
+    for name, value in whole.items():
+        torch.testing.assert_close(value, torch.stack([part[name] for part in parts]).mean())

@@ -1,0 +1,407 @@
+"""The command line: what it accepts, the one line it answers to a mistake, what it keeps."""
+
+import inspect
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from robustbook import ledger, page
+from robustbook.cli import commands, jobs, main
+from robustbook.ledger.targets import COLUMNS
+from robustbook.runs import Store
+
+Cli = Callable[..., Result]
+TINY = "saturating/tiny"
+THERE = "those there are: saturating/tiny, saturating/tiny-too"
+TARGETS = [
+    "saturating/tiny/height,saturating,tiny,,height,none,3.0,printed,equal,0.5,Sec. 1,",
+    "saturating/later/height,saturating,later,,height,none,3.0,printed,equal,0.5,Sec. 2,",
+]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose only study is `tiny_study`, under two names, and a third item without one."""
+    targets = tmp_path / "book" / "targets"
+    targets.mkdir(parents=True)
+    (targets / "one-targets.csv").write_text("\n".join([",".join(COLUMNS), *TARGETS]) + "\n")
+    monkeypatch.setattr(page, "BOOK", tmp_path / "book")
+    monkeypatch.setattr(page, "ITEMS", {TINY: "tiny_study", f"{TINY}-too": "tiny_study"})
+    monkeypatch.setattr(commands, "PROJECT", tmp_path)
+    monkeypatch.setenv("TINY_LOG", str(tmp_path))
+    monkeypatch.delenv("ROBUSTBOOK_TRACEBACK", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def cli(project: Path) -> Cli:
+    """Run one command line; an exception that would show a traceback is raised."""
+
+    def invoke(line: str) -> Result:
+        return CliRunner().invoke(main, shlex.split(line), catch_exceptions=False)
+
+    return invoke
+
+
+def ran(project: Path) -> list[str]:
+    log = project / "log"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def parse(line: str) -> click.Context:
+    """A printed command through the parser that a user's goes through."""
+    program, name, *words = shlex.split(line)
+    assert program == "robustbook"
+    return main.commands[name].make_context(name, words)
+
+
+# What it accepts
+
+
+def test_starts_quickly() -> None:
+    """--help would take seconds if one command's imports stood at the top."""
+    slow = {"torch", "pandas", "matplotlib", "IPython", "scipy", "pydantic", "robustbook.page"}
+    code = f"import sys, robustbook.cli; sys.exit(bool({slow!r} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("name", [None, *main.commands])
+def test_help_has_an_example_that_parses(cli: Cli, name: str | None) -> None:
+    """An example that the parser refuses is worse than none."""
+    result = cli(f"{name or ''} --help")
+    (example,) = [line for line in result.stdout.splitlines() if "Example: " in line]
+    command = example.partition("Example: ")[2]
+    parse(command)
+    assert result.exit_code == 0 and (name is None or command.split()[1] == name)
+
+
+def test_every_command_of_the_ledger_parses_and_names_a_known_item(root: Path) -> None:
+    """A `not run` line promises that its command runs, or says that there is no study yet."""
+    found = ledger.build(root / "book").entries
+    items = {item for line in {e.command for e in found} for item in parse(line).params["items"]}
+    assert len(items) > 20 and items <= {f"{entry.paper}/{entry.item}" for entry in found}
+    assert "saturating/table-1" in items & page.ITEMS.keys()
+    with pytest.raises(click.UsageError, match="^self_ensemble/table-1 has no study yet; those"):
+        jobs.study("self_ensemble/table-1")
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("3", [3]), ("0:5", [0, 1, 2, 3, 4]), ("0,2,5", [0, 2, 5]), ("7,0:2", [7, 0, 1])],
+)
+def test_forms_of_seeds(text: str, seeds: list[int]) -> None:
+    """A range leaves its end out, as in Python."""
+    assert parse(f"robustbook run --seeds {text}").params["seeds"] == seeds
+
+
+def test_values_are_json_where_they_can_be() -> None:
+    """Types are the study's to check; here numbers, lists and words are only told apart."""
+    line = "robustbook run --set a=0.1 --set b=3 --set c=mnist --set d=[1,2] --set e=x=y"
+    given = {"a": 0.1, "b": 3, "c": "mnist", "d": [1, 2], "e": "x=y"}
+    assert parse(line).params["given"] == given
+
+
+# Mistakes: one line, exit code 2, nothing computed
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("rnu", "No such command 'rnu'. Did you mean 'run'?"),
+        ("run --profle quick", "No such option '--profle'. Did you mean '--profile'?"),
+        (
+            "run --workers many",
+            "Invalid value for '--workers': 'many' is not a valid integer range.",
+        ),
+        ("run --data-root nowhere", "Invalid value for '--data-root': Directory 'nowhere' does"),
+        (
+            "run saturating/tny",
+            f"item 'saturating/tny' is not known; {THERE}; did you mean {TINY}?",
+        ),
+        ("run saturating/later", f"saturating/later has no study yet; {THERE}"),
+        (
+            f"run {TINY} --profile published",
+            f"profile of {TINY} must be quick or paper (published computes nothing), "
+            "got 'published'",
+        ),
+        (
+            "plan --profile papr",
+            f"profile of {TINY} must be quick or paper (published computes nothing), got 'papr'",
+        ),
+        (
+            f"run {TINY} --set heigth=2",
+            f"{TINY}: heigth is no parameter of this page; it takes profile, seeds, height, word; "
+            "did you mean height?",
+        ),
+        (
+            f"plan {TINY} --set height=-1",
+            f"{TINY}: height must be a number above 0, at most 9, got -1",
+        ),
+        (
+            f"run {TINY} --set height=tall",
+            f"{TINY}: height must be a number above 0, at most 9, got 'tall'",
+        ),
+        (f"run {TINY} --set word=3", f"{TINY}: word must be a word, got 3"),
+        (
+            f"run {TINY} --seeds 1,1",
+            f"{TINY}: seeds must be a list of distinct whole numbers from 0, or None for the "
+            "profile's own, got (1, 1)",
+        ),
+        *(
+            (
+                f"run {TINY} --seeds '{text}'",
+                "seeds must be whole numbers such as 3 or 0,2,5 or 0:5 (which is 0 to 4), "
+                f"got {text!r}",
+            )
+            for text in ("", "5:5", "-1", "0:", "0..5", "1,", "one")
+        ),
+        ("run --set height", "set must be NAME=VALUE such as eps=0.1, got 'height'"),
+        ("run --set seeds=[1]", "seeds must be given as --seeds, got --set seeds=[1]"),
+        (
+            "run --set height=1 --set height=2",
+            "height must be set once, got --set height=2 as well",
+        ),
+        (
+            "run --data-root . --scheduler tcp://a:1",
+            "data-root must not be given with a scheduler, got .; set ROBUSTBOOK_DATA for its "
+            "workers instead",
+        ),
+        (f"run {TINY} --device gpu", 'device must be "auto", "cpu", "cuda" or "cuda:N", got'),
+        ("ledger --paper satturating", "paper must be one of deep_defense, "),
+        (
+            f"publish {TINY}",
+            f"{TINY} at profile paper lacks 4 results; compute them first: "
+            f"robustbook run {TINY} --profile paper",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(cli: Cli, project: Path, line: str, sentence: str) -> None:
+    """No traceback, no usage block, nothing on stdout, nothing computed."""
+    result = cli(line)
+    assert result.stderr.splitlines()[-1].startswith(f"robustbook: {sentence}")
+    assert "Traceback" not in result.stderr and "Usage" not in result.stderr
+    assert (result.stdout, result.exit_code, ran(project)) == ("", 2, [])
+
+
+def test_all_items_are_checked_before_the_first_runs(cli: Cli, project: Path) -> None:
+    """The second name's mistake must not be found hours later."""
+    result = cli(f"run {TINY} saturating/tiny-two --workers 0")
+    assert result.exit_code == 2 and not ran(project)
+
+
+def test_the_real_items_refuse_what_their_study_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny study above could be more careful than the ones people run."""
+    result = CliRunner().invoke(main, ["run", "saturating/table-1", "--set", "eps=-1"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("robustbook: saturating/table-1: eps must be ")
+
+
+def test_a_failing_step_is_one_line(cli: Cli, project: Path, monkeypatch) -> None:
+    """With what it said, whatever its line breaks; and with a traceback for those who ask."""
+    (project / "at-build").write_text("fail")
+    result = cli(f"run {TINY} --workers 0")
+    last = result.stderr.splitlines()[-1]
+    assert last == ("robustbook: tiny_study:build(height=3.0) failed: RuntimeError: out of paper")
+    assert result.exit_code == 2
+    monkeypatch.setenv("ROBUSTBOOK_TRACEBACK", "1")
+    with pytest.raises(click.ClickException):
+        cli(f"run {TINY} --workers 0")
+
+
+# What it does
+
+
+def test_without_arguments_it_helps(cli: Cli) -> None:
+    assert cli("").stdout == cli("--help").stdout and cli("").exit_code == 0
+
+
+def test_version(cli: Cli) -> None:
+    assert cli("--version").stdout == "robustbook 0.1.0\n"
+
+
+def test_run_prints_ours_beside_the_papers_and_costs_nothing_again(cli: Cli, project: Path) -> None:
+    """The same as the notebook's page, from this run's record only."""
+    result = cli(f"run {TINY} --seeds 0:2 --workers 0 --store {project / 'here'}")
+    assert result.exit_code == 0
+    row = result.stdout.splitlines()[1].split()
+    assert row == ["height", "3", "3.05", "[1.95,", "4.15]", "2", "quick", "other", "setting"]
+    assert f"results are kept in {project / 'here'}" in result.stdout
+    published = result.stdout.splitlines()[-1].partition(": ")[2]
+    assert published == f"robustbook publish {TINY} --profile quick --seeds 0,1"
+    assert parse(published).params["seeds"] == [0, 1]
+    assert ran(project) == ["build", "measure 0", "measure 1"]
+    again = cli(f"run {TINY} --seeds 0:2 --workers 0 --store {project / 'here'}")
+    assert again.stdout.splitlines()[:4] == result.stdout.splitlines()[:4]
+    assert len(ran(project)) == 3
+
+
+def test_other_parameters_claim_no_verdict(cli: Cli) -> None:
+    """At profile paper another height would read as a failure of the paper."""
+    usual = cli(f"run {TINY} --profile paper --workers 0").stdout
+    assert usual.splitlines()[1].endswith(" reproduced") and "publish" in usual
+    other = cli(f"run {TINY} --profile paper --set height=5 --workers 0").stdout
+    assert other.splitlines()[1].endswith(" other setting") and "publish" not in other
+    assert f"{TINY} at profile paper, height 5.0: " in other
+
+
+def test_run_without_a_name_means_every_item(cli: Cli) -> None:
+    """The design's `robustbook run --profile paper` computes the whole book."""
+    result = cli("run --workers 0")
+    assert f"{TINY} at profile quick: " in result.stdout
+    assert f"{TINY}-too at profile quick: " in result.stdout
+
+
+def test_data_root_reaches_the_workers(cli: Cli, project: Path, monkeypatch) -> None:
+    """Worker processes read it from the environment."""
+    monkeypatch.setenv("ROBUSTBOOK_DATA", "elsewhere")
+    monkeypatch.chdir(project.parent)
+    cli(f"run {TINY} --workers 0 --data-root {project.name}")
+    assert os.environ["ROBUSTBOOK_DATA"] == str(project)
+
+
+def test_ctrl_c_says_how_to_go_on(cli: Cli, project: Path) -> None:
+    """And what had finished is not computed again by that command."""
+    (project / "at-measure 1").write_text("interrupt")
+    result = cli(f"run {TINY} --seeds 0:3 --workers 0")
+    command = f"robustbook run {TINY} --seeds 0:3 --workers 0"
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == (
+        f"robustbook: stopped; what had finished is kept, and this goes on from there: {command}"
+    )
+    (project / "at-measure 1").unlink()
+    assert cli(command.partition(" ")[2]).exit_code == 0
+    assert ran(project) == ["build", "measure 0", "measure 1", "measure 1", "measure 2"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_terminal(project: Path) -> None:
+    """There it goes to the worker processes as well: they must stay silent and must not stay."""
+    (project / "at-measure 1").write_text("sleep")
+    code = (
+        "from robustbook import page; from robustbook.cli import main; "
+        f"page.ITEMS = {{{TINY!r}: 'tiny_study'}}; main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *shlex.split(f"run {TINY} --seeds 0:3 --workers 1")],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while "measure 1" not in ran(project) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)  # ends once no worker holds the pipe any more
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert stderr.splitlines()[-1].startswith("robustbook: stopped; what had finished is kept")
+
+
+def test_plan_knows_times_from_published_records(cli: Cli, project: Path) -> None:
+    """A fresh clone has no store, but its records say how long things took."""
+    assert "Nothing is known yet" in cli(f"plan {TINY} --profile paper").stdout
+    cli(f"run {TINY} --workers 0")
+    cli(f"publish {TINY} --profile quick")
+    path = ledger.record_path(project / "book" / "records", "saturating", "tiny", "quick")
+    record = ledger.read_record(path)
+    known = dict.fromkeys(record.provenance["known_seconds"], 100.0)
+    ledger.write_record(
+        replace(record, provenance={"known_seconds": known}), project / "book" / "records"
+    )
+    result = cli(f"plan {TINY} --profile paper --workers 1 --store {project / 'empty'}")
+    (measure,) = [line.split() for line in result.stdout.splitlines() if ":measure" in line]
+    assert measure[1:4] == ["0", "0", "3"] and "5 min 00 s" in result.stdout
+    assert cli(f"plan {TINY}").stdout.count(" at profile ") == 2  # none named: each
+
+
+def test_plan_counts_what_items_share_once(cli: Cli) -> None:
+    """The sum over items would promise too long a night."""
+    result = cli("plan --profile paper")
+    assert result.stdout.startswith(f"{TINY}, {TINY}-too at profile paper:\n")
+    (measure,) = [line.split() for line in result.stdout.splitlines() if ":measure" in line]
+    assert measure[1:4] == ["0", "0", "3"]
+
+
+def test_status(cli: Cli, project: Path) -> None:
+    """Stored, stale, missing, time and publication, for each item and profile."""
+    cli(f"run {TINY} --workers 0 --store {project / 'here'}")
+    cli(f"publish {TINY} --profile quick --store {project / 'here'}")
+    result = cli(f"status {TINY} --store {project / 'here'}")
+    head, quick, paper, _, where = result.stdout.splitlines()
+    assert head.split() == "item profile stored stale missing took published".split()
+    item, profile, stored, stale, missing, *took, published = quick.split()
+    assert [item, profile, stored, stale, missing] == [TINY, "quick", "2", "0", "0"]
+    assert took == ["0.0", "s"] and published.startswith("20")
+    assert paper.split() == [TINY, "paper", "2", "0", "2", "0.0", "s", "-"]
+    assert where == f"Results are kept in {project / 'here'}"
+
+
+def test_stale_results_are_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be published, but not unnoticed."""
+    cli(f"run {TINY} --workers 0")
+    assert cli(f"publish {TINY} --profile quick").stderr == ""
+    monkeypatch.setattr("robustbook.runs.planning.fingerprint", lambda *_: "newer")
+    assert cli(f"status {TINY}").stdout.splitlines()[1].split()[2:5] == ["0", "2", "0"]
+    warned = cli(f"publish {TINY} --profile quick")
+    assert warned.stderr == f"robustbook: 2 results of {TINY} are of older source\n"
+    assert warned.exit_code == 0
+
+
+def test_publish_writes_what_the_ledger_then_shows(cli: Cli, project: Path) -> None:
+    """The same results give the same bytes, so that a diff shows what moved."""
+    cli(f"run {TINY} --profile paper --workers 0")
+    result = cli(f"publish {TINY}")
+    path = project / "book" / "records" / "saturating" / "tiny.paper.json"
+    assert result.stdout == f"{TINY} at profile paper: 6 rows in {path}\n"
+    first = path.read_bytes()
+    cli(f"publish {TINY}")
+    assert path.read_bytes() == first
+    (shown, unrun) = json.loads(cli("ledger --json").stdout)
+    assert shown["verdict"] == "reproduced" and shown["ours"] == pytest.approx(3.1)
+    assert unrun["verdict"] == "not run"
+    assert list(shown) == list(inspect.signature(ledger.Entry).parameters)
+    table = cli("ledger --item tiny").stdout
+    assert "1 targets: 1 reproduced" in table
+
+
+def test_publish_takes_all_or_none(cli: Cli, project: Path) -> None:
+    """Half of what was asked would be taken for the whole."""
+    cli(f"run {TINY} --workers 0")
+    Store().load(next(iter(jobs.jobs([TINY], "quick")[0].calls)))
+    result = cli(f"publish {TINY} --profile quick --seeds 0,4")
+    assert result.stderr == (
+        f"robustbook: {TINY} at profile quick lacks 1 results; compute them first: "
+        f"robustbook run {TINY} --profile quick --seeds 0,4\n"
+    )
+    assert not (project / "book" / "records").exists()
+
+
+def test_bench_hands_its_options_on(cli: Cli, project: Path, monkeypatch) -> None:
+    """They are the benchmark's own to check; its exit code is ours."""
+    asked = []
+
+    def start(command: list[str], cwd: Path) -> SimpleNamespace:
+        asked.append((command, cwd))
+        return SimpleNamespace(returncode=3)
+
+    missing = cli("bench")
+    assert missing.stderr.startswith("robustbook: bench must be run from a checkout")
+    (project / "benchmarks").mkdir()
+    (project / "benchmarks" / "attacks.py").touch()
+    monkeypatch.setattr(subprocess, "run", start)
+    assert cli("bench --data mnist --rounds 9").exit_code == 3
+    options = ["-m", "benchmarks.attacks", "--data", "mnist", "--rounds", "9"]
+    assert asked == [([sys.executable, *options], project)]

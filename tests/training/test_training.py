@@ -1,0 +1,512 @@
+"""The training loop against naive ones, and against kills, bad numbers and foreign checkpoints."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robustbook import training
+from robustbook.defenses import adversarial_training, saturation, sigmoid_penalty
+from robustbook.networks import MLP, initialise
+from robustbook.randomness import generator
+from robustbook.training import Diverged, Fitted, Recipe, fit
+
+N, BATCH = 23, 4  # five batches an epoch, three images left over
+PER_EPOCH = N // BATCH
+STEPS = 13  # the last epoch is a part of one
+
+
+def network(seed: int = 0, hidden: int = 5) -> MLP:
+    net = MLP((4, hidden, 3), torch.sigmoid)
+    initialise(net, "normal", generator(seed, "weights"))
+    return net
+
+
+def data() -> tuple[Tensor, Tensor]:
+    images = torch.randint(256, (N, 1, 2, 2), generator=generator(1), dtype=torch.uint8)
+    return images, torch.randint(3, (N,), generator=generator(2))
+
+
+def plain(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+    return {"cross_entropy": F.cross_entropy(net(x), y)}
+
+
+def penalised(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+    logits = net(x)
+    return {"cross_entropy": F.cross_entropy(logits, y), "penalty": c * logits.square().mean()}
+
+
+def rising(step: int) -> float:
+    return 0.01 * step
+
+
+def run(
+    networks: list[MLP], recipe: Recipe, objective: training.Objective = penalised, **options: Any
+) -> Fitted:
+    options = {"coefficient": rising, "seeds": range(len(networks)), **options}
+    return fit(networks, *data(), objective, recipe, **options)
+
+
+def weights(net: nn.Module) -> list[Tensor]:
+    return [p.detach().clone() for p in net.parameters()]
+
+
+def same(one: list[Tensor], other: list[Tensor]) -> bool:
+    return all(torch.equal(p, q) for p, q in zip(one, other, strict=True))
+
+
+ADAM = Recipe(STEPS, BATCH, 0.05, schedule="linear", weight_decay=0.01)
+SGD = Recipe(STEPS, BATCH, 0.2, "sgd", weight_decay=0.01)
+
+
+def orders(seed: int) -> list[Tensor]:
+    """The batches of the first epochs, from the rule that the docstring states."""
+    found: list[Tensor] = []
+    for epoch in range(STEPS // PER_EPOCH + 1):
+        order = torch.randperm(N, generator=generator(seed, "batches", epoch))
+        found += [order[i * BATCH : (i + 1) * BATCH] for i in range(PER_EPOCH)]
+    return found
+
+
+# The mathematics.
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+def test_sgd_is_its_recursion(momentum: float) -> None:
+    """v = mu v + (g + wd w), w -= lr v, on a linear least squares model whose gradient is written
+    out: 2 (w x + b - t) x / (3 n)."""
+    net = MLP((4, 3), torch.relu)
+    initialise(net, "normal", generator(0))
+    w, b = weights(net)
+    images, labels = data()
+
+    def squares(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+        return {"squares": (net(x) - F.one_hot(y, 3)).square().mean()}
+
+    recipe = Recipe(STEPS, BATCH, 0.2, "sgd", momentum=momentum, weight_decay=0.01)
+    history = run([net], recipe, squares, seeds=[5]).terms["squares"][:, 0]
+
+    vw, vb, losses = torch.zeros_like(w), torch.zeros_like(b), []
+    for rows in orders(5)[:STEPS]:
+        x, t = images[rows].flatten(1) / 255, F.one_hot(labels[rows], 3)
+        error = x @ w.T + b - t
+        losses.append(error.square().mean())
+        vw = momentum * vw + 2 * error.T @ x / error.numel() + 0.01 * w
+        vb = momentum * vb + 2 * error.sum(0) / error.numel() + 0.01 * b
+        w, b = w - 0.2 * vw, b - 0.2 * vb
+    torch.testing.assert_close(weights(net), [w, b], rtol=1e-5, atol=1e-6)
+    epochs = [torch.stack(losses[i : i + PER_EPOCH]).mean() for i in range(0, STEPS, PER_EPOCH)]
+    torch.testing.assert_close(history, torch.stack(epochs))
+
+
+@pytest.mark.parametrize("recipe", [ADAM, SGD], ids=["adam", "sgd"])
+def test_the_loop_is_the_ten_line_loop(recipe: Recipe) -> None:
+    """Bit by bit: batches, scaling, coefficient, schedule, optimiser and nothing else."""
+    net, naive = network(), network()
+    run([net], recipe, seeds=[5])
+
+    images, labels = data()
+    if recipe.optimizer == "adam":
+        optimizer: torch.optim.Optimizer = torch.optim.Adam(
+            naive.parameters(), weight_decay=0.01, fused=True
+        )
+    else:
+        optimizer = torch.optim.SGD(
+            naive.parameters(), momentum=0.9, weight_decay=0.01, fused=True
+        )
+    for step, rows in enumerate(orders(5)[:STEPS]):
+        fraction = 1 - step / STEPS if recipe.schedule == "linear" else 1
+        optimizer.param_groups[0]["lr"] = recipe.lr * fraction
+        terms = penalised(
+            naive, images[rows] / 255, labels[rows], torch.tensor(rising(step))
+        )
+        optimizer.zero_grad()
+        sum(terms.values(), start=torch.zeros(())).backward()
+        optimizer.step()
+    assert same(weights(net), weights(naive))
+    assert all(p.grad is None for p in net.parameters()) and not net.training
+
+
+def test_adam_is_its_recursion() -> None:
+    """Kingma & Ba 2015, Algorithm 1, with betas 0.9 and 0.999, in float64 by hand."""
+    net, by_hand = network(), network().double()
+    run([net], Recipe(STEPS, BATCH, 0.05), seeds=[5])
+    images, labels = data()
+    ws = list(by_hand.parameters())
+    m, v = [torch.zeros_like(w) for w in ws], [torch.zeros_like(w) for w in ws]
+    for step, rows in enumerate(orders(5)[:STEPS]):
+        c = torch.tensor(rising(step))
+        terms = penalised(by_hand, images[rows].double() / 255, labels[rows], c)
+        with torch.no_grad():
+            for i, g in enumerate(torch.autograd.grad(terms["cross_entropy"] + terms["penalty"], ws)):
+                m[i], v[i] = 0.9 * m[i] + 0.1 * g, 0.999 * v[i] + 0.001 * g * g
+                first, second = m[i] / (1 - 0.9 ** (step + 1)), v[i] / (1 - 0.999 ** (step + 1))
+                ws[i] -= 0.05 * first / (second.sqrt() + 1e-8)
+    for ours, w in zip(weights(net), ws, strict=True):
+        torch.testing.assert_close(ours.double(), w.detach(), rtol=1e-3, atol=1e-4)
+
+
+def test_each_epoch_is_a_permutation_of_its_own() -> None:
+    """No image twice in an epoch, another order each time, another for each seed."""
+    seen: list[list[int]] = []
+
+    def note(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+        seen.append((x.flatten(1)[:, 0] * 255).round().int().tolist())
+        return plain(net, x, y, c)
+
+    images = torch.arange(N, dtype=torch.uint8)[:, None, None, None].expand(N, 1, 2, 2)
+    labels = torch.zeros(N, dtype=torch.int64)
+    epochs = {}
+    for seed in (0, 1):
+        seen.clear()
+        fit([network()], images, labels, note, Recipe(3 * PER_EPOCH, BATCH, 0.1), seeds=[seed])
+        for e in range(3):
+            batches = seen[e * PER_EPOCH : (e + 1) * PER_EPOCH]
+            epochs[seed, e] = tuple(row for batch in batches for row in batch)
+    assert all(len(set(rows)) == PER_EPOCH * BATCH for rows in epochs.values())
+    assert len(set(epochs.values())) == 6
+
+
+def test_the_linear_schedule_ends_at_zero() -> None:
+    """The first step has the full rate, the one after the last would have none."""
+    recipe = Recipe(8, 1, 0.4, schedule="linear")
+    assert [recipe.lr_at(step) for step in (0, 2, 4, 8)] == pytest.approx([0.4, 0.3, 0.2, 0.0])
+    assert {Recipe(8, 1, 0.4).lr_at(step) for step in range(8)} == {0.4}
+
+
+def test_the_coefficient_is_asked_once_before_each_step() -> None:
+    """An annealed penalty may keep state, and step k must be trained with the k-th value."""
+    asked: list[int] = []
+    met: list[float] = []
+
+    def ask(step: int) -> float:
+        asked.append(step)
+        return rising(step)
+
+    def note(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+        met.append(c.item())
+        return penalised(net, x, y, c)
+
+    run([network()], ADAM, note, coefficient=ask)
+    assert asked == list(range(STEPS))
+    assert met == pytest.approx([rising(step) for step in range(STEPS)])
+
+
+# Side by side.
+
+OBJECTIVES: dict[str, training.Objective] = {
+    "vanilla": plain,
+    "saturated": partial(saturation, hidden=sigmoid_penalty, readout=sigmoid_penalty),
+    "adversarial": lambda net, x, y, c: adversarial_training(net, x, y, eps=0.1),
+}
+
+
+@pytest.mark.parametrize("recipe", [ADAM, SGD], ids=["adam", "sgd"])
+@pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
+def test_side_by_side_is_one_by_one(objective: training.Objective, recipe: Recipe) -> None:
+    """To rounding: each on its own batches, and none sees another's gradient.
+
+    Fused Adam reads gradients in memory order whatever their strides, and those of vmap are
+    transposed: without the contiguous copy this fails.
+    """
+    alone = [network(seed) for seed in range(3)]
+    single = [
+        run([net], recipe, objective, seeds=[seed]).terms for seed, net in enumerate(alone)
+    ]
+    together = [network(seed) for seed in range(3)]
+    terms = run(together, recipe, objective).terms
+    for net, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(weights(net), weights(other), rtol=1e-3, atol=1e-4)
+        assert not net.training
+    for name, values in terms.items():
+        columns = torch.cat([one[name] for one in single], dim=1)
+        torch.testing.assert_close(values, columns, rtol=1e-3, atol=1e-4)
+
+
+# Killed and resumed.
+
+
+@pytest.mark.parametrize("networks", [1, 2])
+@pytest.mark.parametrize("recipe", [ADAM, SGD], ids=["adam", "sgd"])
+def test_a_run_stopped_at_any_step_ends_bit_the_same(
+    recipe: Recipe, networks: int, tmp_path: Path
+) -> None:
+    """Weights and history; stopped in an epoch, at its end, before the first step, and twice."""
+    whole = [network(seed) for seed in range(networks)]
+    expected = run(whole, recipe).terms
+    for n, stops in enumerate([(0,), (1,), (PER_EPOCH,), (7, 8), (STEPS - 1,)]):
+        file = tmp_path / f"{n}.safetensors"
+        for stop in stops:
+            with pytest.raises(KeyboardInterrupt):
+                run(
+                    [network(seed) for seed in range(networks)],
+                    recipe,
+                    coefficient=partial(interrupted, stop),
+                    checkpoint=file,
+                    every=0.0,
+                )
+            assert file.exists() is (stop > 0)
+        nets = [network(seed) for seed in range(networks)]
+        terms = run(nets, recipe, checkpoint=file).terms
+        for net, other in zip(nets, whole, strict=True):
+            assert same(weights(net), weights(other))
+        assert {k: v.tolist() for k, v in terms.items()} == {
+            k: v.tolist() for k, v in expected.items()
+        }
+
+
+def interrupted(stop: int, step: int) -> float:
+    if step == stop:
+        raise KeyboardInterrupt
+    return rising(step)
+
+
+def test_a_finished_run_resumed_gives_the_same(tmp_path: Path) -> None:
+    """A kill may fall between the last checkpoint and the storing of the result: then nothing is
+    left to train, and still weights and history must come back."""
+    file, first, again = tmp_path / "a.safetensors", network(), network(9)
+    expected = run([first], ADAM, checkpoint=file).terms
+    terms = run([again], ADAM, checkpoint=file).terms
+    assert same(weights(first), weights(again))
+    assert list(terms) == ["cross_entropy", "penalty"]
+    assert all(torch.equal(values, expected[name]) for name, values in terms.items())
+
+
+INSTANTS = ["in a step", "in a write", "before the flush", "before the rename", "after the rename"]
+
+
+def killed(instant: str, at: int, file: Path) -> None:
+    """Train in this process until the ``at``-th time at ``instant``, and die there."""
+    counts = iter(range(1, 1000))
+
+    def perhaps(*args: Any, **kwargs: Any) -> None:
+        if next(counts) == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(function: Callable[..., Any], *, first: bool) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            if first:
+                perhaps()
+            result = function(*args, **kwargs)
+            if not first:
+                perhaps()
+            return result
+
+        return wrapped
+
+    def torn(tensors: dict[str, Tensor], path: Path, meta: dict[str, str]) -> None:
+        whole(tensors, path, meta)
+        kept = path.read_bytes()
+        path.write_bytes(kept[: len(kept) // 2])
+        perhaps()
+        path.write_bytes(kept)
+
+    whole = training.save_file
+    coefficient = rising
+    if instant == "in a step":
+        coefficient = around(rising, first=False)
+    elif instant == "in a write":
+        training.save_file = torn
+    elif instant == "before the flush":
+        os.fsync = around(os.fsync, first=True)
+    else:
+        Path.replace = around(Path.replace, first=instant == "before the rename")  # type: ignore[method-assign]
+    torch.set_num_threads(1)
+    run([network()], ADAM, coefficient=coefficient, checkpoint=file, every=0.0)
+
+
+@pytest.mark.parametrize("instant", INSTANTS)
+def test_a_run_killed_at_any_instant_ends_bit_the_same(instant: str, tmp_path: Path) -> None:
+    """SIGKILL in a process of its own, twice; what stays on disk is a whole checkpoint or none."""
+    whole = network()
+    expected = run([whole], ADAM).terms
+    file = tmp_path / "checkpoint.safetensors"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["robustbook.runs", "pytest"])
+    for at in (3, 5):
+        process = context.Process(target=killed, args=(instant, at, file))
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+    net = network()
+    terms = run([net], ADAM, checkpoint=file).terms
+    assert same(weights(net), weights(whole))
+    assert all(torch.equal(values, expected[name]) for name, values in terms.items())
+
+
+@pytest.mark.parametrize(
+    ("net", "recipe"),
+    [(network(hidden=6), ADAM), (network(), SGD), (network(), Recipe(STEPS + 1, BATCH, 0.05))],
+    ids=["architecture", "optimizer", "steps"],
+)
+def test_a_foreign_checkpoint_is_refused(net: MLP, recipe: Recipe, tmp_path: Path) -> None:
+    """To go on from it would give a network that no recipe describes."""
+    file = tmp_path / "a.safetensors"
+    run([network()], ADAM, checkpoint=file)
+    before = weights(net)
+    with pytest.raises(ValueError, match=r"a\.safetensors is of another network or recipe"):
+        run([net], recipe, checkpoint=file)
+    assert same(weights(net), before)
+
+
+# Bad numbers.
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_a_bad_number_stops_the_run_where_it_arose(value: float, tmp_path: Path) -> None:
+    """Step, term and value are named, and the last good checkpoint goes on to the right end."""
+    file, whole, net = tmp_path / "a.safetensors", network(), network()
+    run([whole], ADAM)
+
+    def bad(step: int) -> float:
+        return value if step == 7 else rising(step)
+
+    with pytest.raises(Diverged, match=rf"penalty became -?{abs(value)} at step 7 .*checkpoint"):
+        run([network()], ADAM, coefficient=bad, checkpoint=file, every=0.0)
+    run([net], ADAM, checkpoint=file)
+    assert same(weights(net), weights(whole))
+
+
+def test_a_bad_gradient_stops_the_run_although_the_loss_is_finite(tmp_path: Path) -> None:
+    """sqrt has value 0 and no slope at 0: the weights break before any term shows it, and such
+    weights must not become the checkpoint, nor the result."""
+
+    def kinked(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+        return {**plain(net, x, y, c), "kink": (c * net(x)).abs().sqrt().sum()}
+
+    def zero_once(step: int) -> float:
+        return 0.0 if step == 6 else 1.0
+
+    file = tmp_path / "a.safetensors"
+    with pytest.raises(Diverged, match=r"weight layers.* became NaN or infinite at step 6"):
+        run([network()], ADAM, kinked, coefficient=zero_once, checkpoint=file, every=0.0)
+    run([net := network()], ADAM, kinked, coefficient=lambda step: 1.0, checkpoint=file)
+    run([whole := network()], ADAM, kinked, coefficient=lambda step: 1.0)
+    assert same(weights(net), weights(whole))
+    with pytest.raises(Diverged, match="at step 0"):
+        run([network()], Recipe(1, BATCH, 0.1), kinked, coefficient=lambda step: 0.0)
+
+
+def test_large_but_finite_terms_are_no_divergence() -> None:
+    """Their sum overflows, each of them is a number."""
+
+    def large(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+        return {name: 3e38 + 0 * net(x).mean() for name in ("one", "other")}
+
+    terms = run([network()], Recipe(2, BATCH, 0.1), large).terms
+    assert terms["one"].isfinite().all()
+
+
+# What is left behind.
+
+
+def flushes() -> bool:
+    return (torch.tensor([1e-40]) * 0.5).item() == 0
+
+
+def test_denormal_numbers_are_flushed_in_training_and_not_after() -> None:
+    """The setting is the whole thread's: left on, it would change every later measurement."""
+    inside: list[bool] = []
+
+    def note(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+        inside.append(flushes())
+        return plain(net, x, y, c)
+
+    assert not flushes()
+    run([network()], ADAM, note)
+    assert inside == [True] * STEPS and not flushes()
+    with pytest.raises(KeyboardInterrupt):
+        run([network()], ADAM, note, coefficient=partial(interrupted, 2))
+    assert not flushes()
+
+
+def test_nothing_else_is_touched(tmp_path: Path) -> None:
+    """The global stream, the data, and the folder but for the checkpoint itself."""
+    images, labels = data()
+    state = torch.get_rng_state()
+    fit(
+        [network()],
+        images,
+        labels,
+        plain,
+        ADAM,
+        seeds=[0],
+        checkpoint=tmp_path / "a.safetensors",
+        every=0.0,
+    )
+    assert torch.equal(state, torch.get_rng_state())
+    assert torch.equal(images, data()[0]) and torch.equal(labels, data()[1])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps must be greater than 0, got 0"),
+        ({"batch_size": -1}, "batch_size must be greater than 0, got -1"),
+        ({"lr": float("nan")}, "lr must be greater than 0, got nan"),
+        ({"optimizer": "rmsprop"}, "optimizer must be adam or sgd, got 'rmsprop'"),
+        ({"schedule": "cosine"}, "schedule must be constant or linear, got 'cosine'"),
+    ],
+)
+def test_a_bad_recipe_is_refused(change: dict[str, Any], message: str) -> None:
+    """One sentence: argument, value, what is accepted."""
+    with pytest.raises(ValueError, match=message):
+        Recipe(**{"steps": 1, "batch_size": 1, "lr": 0.1, **change})
+
+
+def test_bad_arguments_are_refused_before_any_work() -> None:
+    """Missing seeds, batches larger than the set, and layers whose state would not be stacked."""
+    with pytest.raises(ValueError, match="seeds must name one seed per network, got 1 for 2"):
+        run([network(), network()], ADAM, seeds=[0])
+    with pytest.raises(ValueError, match="batch_size must be at most 23 images, got 24"):
+        run([network()], Recipe(1, N + 1, 0.1))
+    with pytest.raises(ValueError, match="networks must have no buffers"):
+        fit([nn.BatchNorm1d(3)], *data(), plain, ADAM, seeds=[0])
+
+
+# On a GPU.
+
+
+@pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:This instance was constructed with capturable=True")
+@pytest.mark.parametrize("networks", [1, 2])
+@pytest.mark.parametrize("recipe", [ADAM, SGD], ids=["adam", "sgd"])
+@pytest.mark.parametrize("objective", [penalised, OBJECTIVES["adversarial"]])
+def test_the_graph_is_the_plain_step(
+    objective: training.Objective,
+    recipe: Recipe,
+    networks: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Replaying a captured step trains as running it does, with a rate and a coefficient that
+    change from step to step; also where it goes on from a checkpoint."""
+    graphed = [network(seed) for seed in range(networks)]
+    terms = run(graphed, recipe, objective, device="cuda").terms
+    file = tmp_path / "a.safetensors"
+    for stop in (7, None):
+        resumed = [network(seed) for seed in range(networks)]
+        options: dict[str, Any] = {"device": "cuda", "checkpoint": file, "every": 0.0}
+        if stop is None:
+            run(resumed, recipe, objective, **options)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                coefficient = partial(interrupted, stop)
+                run(resumed, recipe, objective, coefficient=coefficient, **options)
+    monkeypatch.setattr(training, "_graphed", lambda compute, *rest: compute)
+    direct = [network(seed) for seed in range(networks)]
+    expected = run(direct, recipe, objective, device="cuda").terms
+    for net, again, other in zip(graphed, resumed, direct, strict=True):
+        torch.testing.assert_close(weights(net), weights(other), rtol=1e-4, atol=1e-5)
+        assert same(weights(net), weights(again))
+    for name, values in terms.items():
+        torch.testing.assert_close(values, expected[name], rtol=1e-4, atol=1e-5)
