@@ -77,6 +77,7 @@ def main(data: str, weights: Path | None, images: int, rounds: int, output: Path
     report = {
         "date": datetime.date.today().isoformat(),
         "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system()},
+        "data": data,
         "network": f"CNN of Table 2, trained on {data}" if not weights else weights.name,
         "images": images,
         "rounds": rounds,

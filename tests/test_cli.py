@@ -20,7 +20,6 @@ from click.testing import CliRunner, Result
 from robustbook import ledger, page
 from robustbook.cli import commands, jobs, main
 from robustbook.ledger.targets import COLUMNS
-from robustbook.runs import Store
 
 Cli = Callable[..., Result]
 TINY = "saturating/tiny"
@@ -178,6 +177,7 @@ def test_values_are_json_where_they_can_be() -> None:
             "data-root must not be given with a scheduler, got .; set ROBUSTBOOK_DATA for its "
             "workers instead",
         ),
+        ("run --scheduler host", "scheduler must be like tcp://host:8786, got 'host'"),
         (f"run {TINY} --device gpu", 'device must be "auto", "cpu", "cuda" or "cuda:N", got'),
         ("ledger --paper satturating", "paper must be one of deep_defense, "),
         (
@@ -377,10 +377,9 @@ def test_publish_writes_what_the_ledger_then_shows(cli: Cli, project: Path) -> N
     assert "1 targets: 1 reproduced" in table
 
 
-def test_publish_takes_all_or_none(cli: Cli, project: Path) -> None:
-    """Half of what was asked would be taken for the whole."""
+def test_publish_refuses_what_is_incomplete(cli: Cli, project: Path) -> None:
+    """One seed of the two asked for would be taken for both."""
     cli(f"run {TINY} --workers 0")
-    Store().load(next(iter(jobs.jobs([TINY], "quick")[0].calls)))
     result = cli(f"publish {TINY} --profile quick --seeds 0,4")
     assert result.stderr == (
         f"robustbook: {TINY} at profile quick lacks 1 results; compute them first: "

@@ -7,10 +7,11 @@ here.shown                                            # the record that figures 
 
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
+from statistics import fmean
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +21,7 @@ from matplotlib.figure import Figure
 from robustbook import ledger
 from robustbook.figures import Table, style, table
 from robustbook.ledger import Record
-from robustbook.runs import Call, Done, Store, duration, run
+from robustbook.runs import Call, Store, duration, graph, run
 from robustbook.studies.parameters import BadParameter, Parameters, accepted, check
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
@@ -52,6 +53,7 @@ def compute(
     progress: bool = True,
 ) -> Record:
     """Run what is missing of a study and condense it; what is stored already costs nothing."""
+    store = store or Store()
     calls: Mapping[Any, Call] = of.calls(parameters)
     began = time.monotonic()
     results = run(
@@ -63,32 +65,30 @@ def compute(
         progress=progress,
     )
     record: Record = of.condense(parameters, dict(zip(calls, results, strict=True)))
-    provenance = {**_provenance(results), "wall_seconds": time.monotonic() - began}
+    provenance = {**_provenance(calls.values(), store), "wall_seconds": time.monotonic() - began}
     return Record(
         **{**{f.name: getattr(record, f.name) for f in fields(record)}, "provenance": provenance}
     )
 
 
-def _provenance(results: list[Done]) -> dict[str, Any]:
-    """Where a record's numbers come from: versions and devices, and the seconds of each kind of
-    call."""
-    known: dict[str, float] = {}
-    spent: dict[str, float] = {}
-    pending = {done.call.key: done for done in results}
-    for done in pending.values():
-        spent[done.call.key] = done.seconds
-        known[done.call.kind] = done.seconds
-    names = sorted({name for done in results for name in done.provenance if name != "date"})
-    same: dict[str, Any] = {
-        name: " / ".join(
-            sorted({done.provenance[name] for done in results if name in done.provenance})
-        )
-        for name in names
+def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
+    """Where a record's numbers come from: versions and devices, the seconds of all calls that it
+    rests on, and of one call of each kind (the mean), from which ``plan`` estimates."""
+    spent: dict[str, list[float]] = {}
+    found: dict[str, set[str]] = {}
+    for call in graph(list(calls)).values():
+        stored = store.peek(call)
+        if stored is not None:
+            spent.setdefault(call.kind, []).append(stored["seconds"])
+            for name, value in stored["provenance"].items():
+                found.setdefault(name, set()).add(value)
+    dates = found.pop("date", set())
+    return {
+        **{name: " / ".join(sorted(held)) for name, held in found.items()},
+        "date": max(dates, default="")[:10],
+        "seconds": sum(map(sum, spent.values())),
+        "known_seconds": {kind: fmean(each) for kind, each in spent.items()},
     }
-    dates = sorted(done.provenance["date"][:10] for done in results if "date" in done.provenance)
-    if dates:
-        same["date"] = dates[-1]
-    return {**same, "seconds": sum(spent.values()), "known_seconds": known}
 
 
 def values(
@@ -168,8 +168,7 @@ class Page:
     def finding(self, *deciding: str) -> Markdown:
         """The verdicts counted, and in one sentence each the targets that decide, named without the
         item."""
-        paper, item = self.item.split("/")
-        entries = ledger.build(BOOK, paper=paper, item=item).entries
+        entries = self._entries()
         counts = [(sum(e.verdict == v for e in entries), v) for v in ledger.VERDICTS]
         words = ", ".join(f"{n} {verdict}" for n, verdict in counts if n)
         sentences = []
@@ -185,27 +184,39 @@ class Page:
                 )
         return Markdown(f"**Finding: {words}.** " + " ".join(sentences))
 
-    def ledger(self) -> Table:
-        """Printed against ours: the item's rows of the ledger."""
+    def verdicts(self) -> Table:
+        """Printed against ours: the item's rows of the ledger, without the reasons."""
         paper, item = self.item.split("/")
-        rows = ledger.build(BOOK, paper=paper, item=item).entries
         return table(
             "Printed against ours, with the 95 % prediction interval for one more run.",
             f"tab-{paper}-{item}-ledger",
-            ["Target", "Printed", "Ours", "Interval", "Seeds", "Verdict", "Why"],
+            ["Target", "Printed", "Ours", "Interval", "Seeds", "Verdict"],
             [
                 [
-                    row.id.removeprefix(f"{paper}/{item}/"),
+                    row.id.removeprefix(f"{self.item}/"),
                     _number(row.printed),
                     _number(row.ours),
                     "" if row.low is None else f"{_number(row.low)} to {_number(row.high)}",
                     "" if row.seeds is None else str(row.seeds),
                     row.verdict,
-                    row.reason or "",
                 ]
-                for row in rows
+                for row in self._entries()
             ],
+            align="lrrrrl",
         )
+
+    def reasons(self) -> Markdown:
+        """Why, for each target that was not reproduced."""
+        lines = [
+            f"- **{row.id.removeprefix(f'{self.item}/')}**: {row.reason}"
+            for row in self._entries()
+            if row.verdict == "not reproduced"
+        ]
+        return Markdown("\n".join(lines) or "Nothing on this page failed to reproduce.")
+
+    def _entries(self) -> tuple[ledger.Entry, ...]:
+        paper, item = self.item.split("/")
+        return ledger.build(BOOK, paper=paper, item=item).entries
 
     def _origin(self, record: Record) -> str:
         seeds = ", ".join(map(str, record.seeds)) or "none"

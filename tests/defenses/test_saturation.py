@@ -42,7 +42,10 @@ def test_the_sigmoid_penalty_is_the_slope_of_the_sigmoid() -> None:
     assert (sigmoid_penalty(h) <= 0.25).all()
     far = torch.tensor([20.0, -20.0], dtype=torch.float64)
     torch.testing.assert_close(
-        sigmoid_penalty(far), torch.full((2,), math.exp(-20), dtype=torch.float64), rtol=1e-6, atol=0
+        sigmoid_penalty(far),
+        torch.full((2,), math.exp(-20), dtype=torch.float64),
+        rtol=1e-6,
+        atol=0,
     )
 
 

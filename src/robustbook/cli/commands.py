@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -65,6 +66,8 @@ def run(
 
     from .jobs import beside_the_paper, jobs
 
+    if scheduler and not re.fullmatch(r"\w+://.+:\d+", scheduler):  # Dask would wait for it
+        raise click.UsageError(f"scheduler must be like tcp://host:8786, got {scheduler!r}")
     if data_root and scheduler:
         raise click.UsageError(
             f"data-root must not be given with a scheduler, got {data_root}; set ROBUSTBOOK_DATA "

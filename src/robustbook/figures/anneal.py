@@ -45,6 +45,6 @@ def anneal(
         axis.minorticks_off()
         axis.grid(True)
         handles, labels = axis.get_legend_handles_labels()
-        axis.get_legend().remove()
+        axis.legend().remove()  # outside the panel instead
         figure.legend(handles, labels, loc="outside right upper")
     return figure

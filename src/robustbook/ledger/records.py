@@ -102,6 +102,7 @@ def rounded(value: float | int) -> float | int:
 
 
 def record_path(folder: Path, paper: str, item: str, profile: str) -> Path:
+    """The file of a record below ``folder`` (book/records)."""
     return folder / paper / f"{item}.{profile}.json"
 
 

@@ -6,7 +6,7 @@ It knows nothing of machine learning.
 from .calls import Call, Step, step
 from .engine import WorkerLost, run
 from .execute import Context, StepFailed, default_workers
-from .planning import Plan, StepPlan, duration, plan
+from .planning import Plan, StepPlan, duration, graph, plan
 from .store import DamagedResult, Done, Store
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "WorkerLost",
     "default_workers",
     "duration",
+    "graph",
     "plan",
     "run",
     "step",

@@ -80,7 +80,7 @@ def check(parameters: type[T], values: Mapping[str, Any]) -> T:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise BadParameter(
-                f"{name} is no parameter of this page; it takes {', '.join(known)}{hint}"
+                f"{name} is no parameter of this item; it takes {', '.join(known)}{hint}"
             )
     try:
         return parameters(**values)

@@ -40,7 +40,7 @@ class Parameters(parameters.Parameters):
     ] = 0.25  # of attacks; adversarial training keeps 0.25
     controls: Annotated[
         int, Field(ge=1, le=10_000, description="a number of test images, 1 to 10000")
-    ] = 2000  # behind every control; quick has 200
+    ] = 1000  # behind every control; quick has 100
 
 
 # quick: 28 x 28 digits, training cut to seconds. paper: MNIST, one step of lambda per epoch.

@@ -82,7 +82,7 @@ def variants(profile: str) -> dict[tuple[str, str], Training]:
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """What is to be run, by (varied, how, seed, what)."""
     assert p.seeds is not None
-    few = min(2000, CONTROLS[p.profile])
+    few = min(1000, CONTROLS[p.profile])
     attacks = (Attack("none"), *(readings(0.25)[name] for name in SHOWN))
     found: dict[tuple[Any, ...], Call] = {}
     for (varied, how), training in variants(p.profile).items():

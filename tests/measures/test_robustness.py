@@ -1,0 +1,203 @@
+"""Survival against closed forms on linear models, where FGSM's outcome can be computed by hand."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robustbook.measures import Attack, gradient_sizes, median_lead, predict, survival
+from robustbook.networks import MLP, initialise
+from robustbook.randomness import generator
+
+EPS = 0.25
+
+
+class Linear(nn.Module):
+    """Two classes, logits -s/2 and s/2 with s = w x + b."""
+
+    def __init__(self, w: Tensor, b: float = 0.0) -> None:
+        super().__init__()
+        self.w = nn.Parameter(w)
+        self.b = b
+
+    def forward(self, images: Tensor) -> Tensor:
+        score = images.flatten(1) @ self.w + self.b
+        return torch.stack([-score / 2, score / 2], 1)
+
+
+def images(n: int = 200) -> Tensor:
+    return torch.rand(n, 1, 4, 4, generator=generator(0, "images"))
+
+
+def random(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=generator(0, "weights"))
+
+
+def mlp(seed: int = 0) -> MLP:
+    net = MLP((16, 8, 3), torch.sigmoid)
+    initialise(net, "normal", generator(seed, "weights"))
+    return net
+
+
+def test_fgsm_survives_where_the_margin_exceeds_eps_times_the_l1_norm() -> None:
+    """Every pixel moves against the margin: it falls by exactly eps ||w||_1 (no clipping)."""
+    x, w = images(), random(16)
+    net = Linear(w, b=-float(w.sum()) / 2)  # the boundary through the middle of the box
+    score = x.flatten(1) @ w + net.b
+    labels = (score > 0).long()
+    for eps in (0.01, 0.05, EPS):
+        found = survival(net, x, labels, Attack("fgsm", eps))
+        lasts = score.abs() > eps * w.abs().sum()
+        close = (score.abs() - eps * w.abs().sum()).abs() < 1e-4
+        assert torch.equal(found.correct[~close], lasts[~close])
+        assert not found.still.any()
+        assert found.accuracy == pytest.approx(100 * found.correct.double().mean().item())
+    assert 0 < survival(net, x, labels, Attack("fgsm", 0.05)).accuracy < 100
+
+
+def test_no_attack_is_plain_accuracy() -> None:
+    """Of images that are named wrongly from the start, none is counted as surviving."""
+    x, net = images(), mlp()
+    answers = net(x).argmax(1)
+    labels = torch.where(torch.arange(len(x)) < 50, (answers + 1) % 3, answers)
+    clean = survival(net, x, labels, Attack("none"))
+    assert torch.equal(clean.correct, torch.arange(len(x)) >= 50)
+    assert clean.accuracy == 75 and clean.unmoved == 100
+    assert torch.equal(predict(net, x, batch_size=7), answers)
+
+
+def test_random_signs_hold_still_in_no_pixel_and_follow_their_seed() -> None:
+    """The control of every sign attack, drawn per image: the batch size may not matter."""
+    x, net = images(), mlp()
+    labels = net(x).argmax(1)
+    signs = Attack("random-signs", EPS)
+    one, same, other = (
+        survival(net, x, labels, signs, seed=seed, batch_size=size)
+        for seed, size in ((0, 1000), (0, 7), (1, 1000))
+    )
+    assert torch.equal(one.correct, same.correct) and one.unmoved == 0
+    assert not torch.equal(one.correct, other.correct)
+
+
+def test_transfer_takes_the_gradient_of_the_source() -> None:
+    """A source whose gradient points the other way helps the network: nothing is lost. Judged is
+    the network itself: by its own gradient this attack leaves nothing."""
+    x, w = images(), random(16)
+    net, opposite = Linear(w, b=-float(w.sum()) / 2), Linear(-w)
+    labels = predict(net, x)
+    own = survival(net, x, labels, Attack("fgsm", 1.0))
+    assert own.accuracy == 0
+    assert survival(net, x, labels, Attack("fgsm", 1.0), source=opposite).accuracy == 100
+    assert survival(net, x, labels, Attack("fgsm", 1.0), source=net).accuracy == 0
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_unmoved_counts_exactly_the_zero_gradients(clip: bool) -> None:
+    """Images on the flat side of a ReLU stay where they are, all others move."""
+
+    class Flat(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.ones(16))
+
+        def forward(self, x: Tensor) -> Tensor:
+            score = torch.relu(x.flatten(1) @ self.w - 8)
+            return torch.stack([torch.zeros_like(score), score], 1)
+
+    x = images()
+    flat = x.flatten(1).sum(1) <= 8
+    found = survival(Flat(), x, torch.zeros(len(x), dtype=torch.int64), Attack("fgsm", clip=clip))
+    assert torch.equal(found.still, flat)
+    assert found.unmoved == pytest.approx(100 * flat.double().mean().item())
+    assert 0 < found.unmoved < 100
+
+
+def test_a_vanished_gradient_comes_back_in_float64_or_on_rescaled_logits() -> None:
+    """What the page's readings are for: float32 loses a gradient of a confident network, and the
+    clipped probability loses it in either precision."""
+    x, w = images(), random(16)
+    net = Linear(600 * w, b=-300 * float(w.sum()))
+    score = 2 * net(x)[:, 1].detach()
+    x = x[(score.abs() > 120) & (score.abs() < 600)]
+    labels = predict(net, x)
+    fgsm = Attack("fgsm", 0.9)
+    assert survival(net, x, labels, fgsm).unmoved == 100
+    assert survival(net, x, labels, Attack("fgsm", 0.9, precision="float64")).accuracy == 0
+    assert survival(net, x, labels, Attack("fgsm", 0.9, rescale=True)).accuracy == 0
+    clipped = Attack("fgsm", 0.9, precision="float64", loss="clipped_probabilities")
+    assert survival(net, x, labels, clipped).unmoved == 100
+    assert survival(net, x, labels, Attack("fgsm", 0.9, loss="margin")).accuracy == 0
+
+
+def test_flushing_loses_what_only_denormal_numbers_hold() -> None:
+    """And the setting is off afterwards, also when the attack fails."""
+    x = images()
+    net = Linear(torch.full((16,), 11.5))
+    lead = 2 * net(x)[:, 1].detach()
+    x = x[(lead > 91) & (lead < 97)]  # the other class has probability 1e-42 to 3e-40
+    labels = torch.ones(len(x), dtype=torch.int64)
+    assert len(x) > 5
+    assert survival(net, x, labels, Attack("fgsm", EPS)).unmoved == 0
+    assert survival(net, x, labels, Attack("fgsm", EPS, flush=True)).unmoved == 100
+    with pytest.raises(ValueError):
+        survival(net, x, labels, Attack("fgsm", -1.0, flush=True))
+    assert (torch.tensor([1e-40]) * 0.5).item() != 0
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        Attack("fgsm", precision="float64"),
+        Attack("pgd", precision="float64", clip=True, steps=3, slope=10.0, rescale=True),
+        Attack("pgd", clip=True, steps=3, slope=10.0),
+        Attack("random-signs"),
+    ],
+)
+def test_measuring_changes_nothing(attack: Attack) -> None:
+    """Weights bit-same and float32 again, no .grad, no moved images, no moved global stream."""
+    net, source, x = mlp(0), mlp(1), images(20)
+    labels = predict(net, x)
+    kept = [[p.detach().clone() for p in module.parameters()] for module in (net, source)]
+    copy, state = x.clone(), torch.get_rng_state()
+    for seen in (None, source):
+        survival(net, x, labels, attack, source=seen)
+    with pytest.raises(ValueError):
+        survival(net, x - 1, labels, attack)
+    for module, before in zip((net, source), kept, strict=True):
+        for p, q in zip(module.parameters(), before, strict=True):
+            assert p.dtype == torch.float32 and torch.equal(p, q)
+            assert p.grad is None and p.requires_grad
+    assert net.activation is torch.sigmoid
+    assert torch.equal(x, copy) and torch.equal(state, torch.get_rng_state())
+
+
+def test_pgd_leaves_no_more_than_one_clipped_step() -> None:
+    """On a linear model the clipped step is optimal, and PGD's fixed point is the same corner."""
+    x, w = images(), random(16)
+    net = Linear(w, b=-float(w.sum()) / 2)
+    labels = predict(net, x)
+    one = survival(net, x, labels, Attack("fgsm", 0.05, clip=True))
+    many = survival(net, x, labels, Attack("pgd", 0.05, clip=True, steps=12, step_size=0.0125))
+    assert torch.equal(one.correct, many.correct)
+
+
+def test_the_median_lead() -> None:
+    """Labelled logit minus the best other, negative where the answer is wrong; never below 1e-6,
+    as it is divided by."""
+    logits = torch.tensor([[3.0, 1.0, 0.0], [0.0, 5.0, 4.5], [2.0, 9.0, 0.0]])
+    labels = torch.tensor([0, 1, 0])
+    # leads: 2, 0.5, -7
+    assert median_lead(lambda x: logits, torch.zeros(3, 1), labels) == pytest.approx(0.5)
+    wrong = torch.tensor([2, 2, 2])
+    assert median_lead(lambda x: logits, torch.zeros(3, 1), wrong) == 1e-6
+
+
+def test_gradient_sizes_on_a_linear_model() -> None:
+    """The gradient of the cross entropy is (p - 1) w: its largest component by hand."""
+    x, w = images(30), random(16)
+    net = Linear(w)
+    labels = torch.ones(30, dtype=torch.int64)
+    p = torch.sigmoid(x.flatten(1) @ w)
+    torch.testing.assert_close(gradient_sizes(net, x, labels), (1 - p) * w.abs().max())
+    assert net.w.grad is None
+    assert F.cross_entropy(net(x), labels).isfinite()

@@ -1,0 +1,84 @@
+"""An attacker's view may change gradients; it may never change an answer."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robustbook.measures import rescaled, softened
+from robustbook.networks import CNN, MLP, initialise
+from robustbook.randomness import generator
+
+
+def images(n: int = 5, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.rand(n, 1, 2, 2, generator=generator(0), dtype=dtype)
+
+
+def mlp(activation: Callable[[Tensor], Tensor]) -> MLP:
+    net = MLP((4, 6, 3), activation).double()
+    initialise(net, "normal", generator(0))
+    return net
+
+
+def test_rescaled_divides_the_logits_and_changes_no_answer() -> None:
+    """Else it would attack another classifier than the one that is judged."""
+    net, x = mlp(torch.relu), images()
+    view = rescaled(net, 37.0)
+    torch.testing.assert_close(view(x), net(x) / 37)
+    assert torch.equal(view(x).argmax(1), net(x).argmax(1))
+
+
+@pytest.mark.parametrize("activation", [torch.sigmoid, torch.relu])
+def test_softened_has_the_same_outputs_bit_by_bit(activation: Callable[[Tensor], Tensor]) -> None:
+    """And shares the weights, and leaves the network as it was."""
+    net, x = mlp(activation), images()
+    soft = softened(net, 10.0)
+    assert torch.equal(soft(x), net(x))
+    assert net.activation is activation
+    for p, q in zip(soft.parameters(), net.parameters(), strict=True):
+        assert p is q
+
+
+@pytest.mark.parametrize("softness", [1.0, 10.0])
+@pytest.mark.parametrize("activation", [torch.sigmoid, torch.relu])
+def test_softened_takes_the_slope_of_a_softer_unit(
+    activation: Callable[[Tensor], Tensor], softness: float
+) -> None:
+    """Backwards s(1 - s)/softness with s = sigma(h/softness) for a sigmoid, which is the slope of
+    sigma(h/softness); s for a ReLU, the slope of a softplus. Written out through both layers."""
+    net, x = mlp(activation), images().requires_grad_()
+    (ours,) = torch.autograd.grad(softened(net, softness)(x)[:, 0].sum(), x)
+    h = net.preactivations(x)[0].detach()
+    s = torch.sigmoid(h / softness)
+    slope = s * (1 - s) / softness if activation is torch.sigmoid else s
+    first, last = net.layers
+    by_hand = (last.weight[0] * slope) @ first.weight
+    torch.testing.assert_close(ours.flatten(1), by_hand.detach())
+
+
+def test_a_softness_of_1_is_the_sigmoid_itself() -> None:
+    """The closed form above at the point where it can be checked by another road."""
+    net, x = mlp(torch.sigmoid), images().requires_grad_()
+    (soft,) = torch.autograd.grad(softened(net, 1.0)(x).sum(), x)
+    (own,) = torch.autograd.grad(net(x).sum(), x)
+    torch.testing.assert_close(soft, own)
+
+
+def test_the_cnn_can_be_softened() -> None:
+    """Gradients pass where every ReLU is off, the case the view is for."""
+    net = CNN()
+    initialise(net, "truncated", generator(0))
+    with torch.no_grad():
+        net.hidden.bias.fill_(-1e3)
+    x = torch.rand(1, 1, 28, 28, generator=generator(0)).requires_grad_()
+    (dead,) = torch.autograd.grad(net(x)[:, 0].sum(), x)
+    (alive,) = torch.autograd.grad(softened(net, 1e3)(x)[:, 0].sum(), x)
+    assert (dead == 0).all() and (alive != 0).any()
+
+
+def test_other_activations_are_refused() -> None:
+    """Their softer form is not defined here, and their own slope would pass for it."""
+    for net in (mlp(torch.tanh), nn.Linear(2, 2)):
+        with pytest.raises(ValueError, match="net must have a sigmoid or ReLU activation"):
+            softened(net, 2.0)
