@@ -243,10 +243,11 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
     parameters = check(of.Parameters, names)
     published = _published(item)
     if parameters.profile == "published" and published is not None:
+        defaults = of.Parameters().plain()
         for name, value in parameters.plain().items():
             held = published.parameters.get(name, value)
             held = tuple(held) if isinstance(held, list) else held
-            if name != "profile" and value is not None and value != held:
+            if value not in (defaults[name], held):
                 raise BadParameter(
                     f"{name} must be {held} at profile published, which shows the record, "
                     f"got {value}; profiles that compute it: {', '.join(of.Parameters.own_seeds)}"

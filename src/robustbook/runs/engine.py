@@ -136,7 +136,9 @@ def _run_in_pool(
         while True:
             ready = [key for key in order if key in waiting and not waiting[key]]
             for key in ready[: 0 if failures else size - len(running)]:
-                running[pool.submit(_work, missing[key], store.path, device)] = missing[key]
+                with _interrupts_held():
+                    future = pool.submit(_work, missing[key], store.path, device)
+                running[future] = missing[key]
                 del waiting[key]
             if not running:
                 break
@@ -191,6 +193,17 @@ def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits. A worker that starts meanwhile inherits this, so that it does not die of one
+    with a traceback of its own while it is still importing."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker(engine: Connection) -> None:

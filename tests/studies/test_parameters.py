@@ -1,0 +1,97 @@
+"""A reader's slip ends in one sentence that says what is accepted, before anything is computed."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robustbook.page import ITEMS, study
+from robustbook.studies.parameters import BadParameter, accepted, check
+
+TABLE_1 = study("saturating/table-1").Parameters
+
+
+def test_defaults_are_the_published_page() -> None:
+    """A notebook that is opened and run computes nothing."""
+    p = check(TABLE_1, {})
+    assert (p.profile, p.seeds, p.eps) == ("published", None, 0.25)
+
+
+def test_a_profile_brings_its_own_seeds_and_a_list_becomes_a_tuple() -> None:
+    """A record, and so a verdict, names the seeds that were really run."""
+    assert check(TABLE_1, {"profile": "paper"}).seeds == (0, 1, 2, 3, 4)
+    assert check(TABLE_1, {"profile": "quick", "seeds": [3, 4]}).seeds == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"eps": -1.0}, "eps must be a size of attack .* above 0, at most 1, got -1.0"),
+        ({"eps": 0.0}, "eps must be .*, got 0.0"),
+        ({"eps": 8}, "eps must be .*, got 8"),
+        ({"eps": float("nan")}, "eps must be .*, got nan"),
+        ({"eps": "0.1"}, "eps must be .*, got '0.1'"),
+        ({"profile": "fast"}, "profile must be published .*, quick .* or paper .*, got 'fast'"),
+        ({"seeds": []}, r"seeds must be a list of distinct whole numbers from 0, .*, got \[\]"),
+        ({"seeds": [1, 1]}, r"seeds must be .* distinct .*, got \[1, 1\]"),
+        ({"seeds": [-1]}, r"seeds must be .*, got \[-1\]"),
+        ({"seeds": [0.5]}, r"seeds must be .*, got \[0.5\]"),
+        ({"seeds": [True]}, r"seeds must be .*, got \[True\]"),
+        ({"seeds": 3}, "seeds must be .*, got 3"),
+        ({"controls": 0}, "controls must be a number of test images, 1 to 10000, got 0"),
+        ({"controls": 20_000}, "controls must be .*, got 20000"),
+        ({"controls": 10.5}, "controls must be .*, got 10.5"),
+        ({"epz": 0.1}, "epz is no parameter of this item; it takes .*eps.*; did you mean eps?"),
+        ({"zzz": 1}, "zzz is no parameter of this item; it takes profile, seeds, eps, controls$"),
+    ],
+)
+def test_a_slip_is_one_sentence(given: dict[str, Any], sentence: str) -> None:
+    """The name, what is accepted, the value; and in a notebook no traceback around it."""
+    with pytest.raises(BadParameter, match=f"^{sentence}") as caught:
+        check(TABLE_1, given)
+    assert "\n" not in str(caught.value)
+    assert caught.value._render_traceback_() == [f"BadParameter: {caught.value}"]
+
+
+CELL = re.compile(r"\[parameters\]\n\n(.*?)\n```", re.DOTALL)
+BEGIN = re.compile(r'page\.begin\("([^"]+)", globals\(\)\)')
+
+
+def pages() -> list[Any]:
+    folder = Path(__file__).parents[2] / "notebooks"
+    found = []
+    for path in sorted(folder.glob("*/*.md")):
+        text = path.read_text()
+        if (item := BEGIN.search(text)) is not None:
+            found.append(pytest.param(item[1], text, id=path.stem))
+    return found
+
+
+@pytest.mark.parametrize(("item", "text"), pages())
+def test_the_notebooks_parameters_cell_is_the_studys(item: str, text: str) -> None:
+    """Names in order, defaults, and behind each what it accepts: the cell is what readers see and
+    what papermill's help prints."""
+    parameters = study(item).Parameters
+    cell = CELL.search(text)
+    assert cell is not None, "no cell is tagged parameters"
+    seen = {}
+    for line in cell[1].splitlines():
+        code, _, comment = line.partition("  # ")
+        (statement,) = ast.parse(code).body
+        assert isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+        assert statement.value is not None
+        seen[statement.target.id] = (ast.literal_eval(statement.value), comment)
+    defaults = parameters()
+    assert list(seen) == list(accepted(parameters))
+    for name, words in accepted(parameters).items():
+        assert seen[name] == (getattr(defaults, name), words)
+
+
+def test_every_item_has_words_for_each_parameter() -> None:
+    """An error would otherwise say `must be None`."""
+    for item in ITEMS:
+        words = accepted(study(item).Parameters)
+        assert {"profile", "seeds"} <= words.keys()
+        assert all(text and text != "None" for text in words.values())

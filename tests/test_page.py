@@ -1,0 +1,176 @@
+"""What a notebook calls: slips stop before any work, and `published` computes nothing."""
+
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robustbook import ledger, page
+from robustbook.ledger import Record, Row
+from robustbook.runs import Store
+from robustbook.studies.parameters import BadParameter
+from robustbook.studies.saturating import table_1, table_2
+
+ITEM = "saturating/table-1"
+CONTROLS = table_1.Parameters().controls
+
+
+@pytest.fixture
+def book(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A book with the targets and no record yet."""
+    shutil.copytree(root / "book" / "targets", tmp_path / "book" / "targets")
+    monkeypatch.setattr(page, "BOOK", tmp_path / "book")
+    return tmp_path / "book"
+
+
+def record(profile: str = "paper", **given: Any) -> Record:
+    """Of Table 1 with the parameters given, and one row."""
+    p = table_1.Parameters(profile=profile, **given)
+    assert p.seeds is not None
+    name = "saturating/table-1/cnn-vanilla/accuracy"
+    rows = tuple(Row(99.0 + s / 10, "percent", name, seed=s, images=10_000) for s in p.seeds)
+    return Record("saturating", "table-1", profile, p.plain(), p.seeds, rows)
+
+
+def publish(book: Path, *records: Record) -> None:
+    for one in records:
+        ledger.write_record(one, book / "records")
+
+
+@pytest.fixture
+def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("something was computed")
+
+    monkeypatch.setattr(page, "run", refuse)
+
+
+@pytest.mark.usefixtures("book", "nothing_runs")
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"epz": 0.1}, "epz is no parameter of .*did you mean eps"),
+        ({"eps": -1.0}, "eps must be .*, got -1.0"),
+        ({"profile": "paer"}, "profile must be .*, got 'paer'"),
+        ({"seeds": []}, "seeds must be "),
+        ({"rows": [1]}, "rows is no parameter"),
+    ],
+)
+def test_begin_refuses_a_slip(given: dict[str, Any], sentence: str) -> None:
+    """papermill only warns of a misspelt name, and would run the defaults under it."""
+    with pytest.raises(BadParameter, match=sentence):
+        page.begin(ITEM, {"profile": "quick", **given})
+
+
+@pytest.mark.usefixtures("book")
+def test_names_that_are_no_parameters_of_a_reader_are_left_alone() -> None:
+    """A kernel's globals hold modules, its own names and underscored ones."""
+    kernel = {"In": [""], "Out": {}, "get_ipython": print, "exit": 0, "quit": 0, "open": open}
+    names = {"_": 1, "__name__": "__main__", "_i1": "", "page": page, "m": math, **kernel}
+    here = page.begin(ITEM, {"profile": "quick", "eps": 0.1, **names})
+    assert here.parameters == table_1.Parameters(profile="quick", eps=0.1)
+
+
+def test_an_unknown_item_is_refused() -> None:
+    """With the items there are."""
+    with pytest.raises(BadParameter, match="item must be one of saturating/table-1, .*, got 'x'"):
+        page.begin("x", {})
+
+
+@pytest.mark.usefixtures("nothing_runs")
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"eps": 0.1}, "eps must be 0.25 at profile published, .*, got 0.1; .*: quick, paper$"),
+        ({"seeds": [0]}, r"seeds must be \(0, 1\) at profile published, .*, got \(0,\)"),
+        ({"controls": 10}, rf"controls must be {CONTROLS} at profile published, .*, got 10"),
+    ],
+)
+def test_published_refuses_what_its_record_does_not_have(
+    book: Path, given: dict[str, Any], sentence: str
+) -> None:
+    """Else the page would show the numbers of one question under another."""
+    publish(book, record(seeds=(0, 1)))
+    with pytest.raises(BadParameter, match=sentence):
+        page.begin(ITEM, given)
+    assert page.begin(ITEM, {**given, "profile": "quick"}).parameters.profile == "quick"
+
+
+@pytest.mark.usefixtures("nothing_runs")
+def test_published_shows_its_record_and_computes_nothing(book: Path) -> None:
+    """The best record there is; also with its own values named."""
+    best = record(seeds=(0, 1))
+    publish(book, record("quick"), best)
+    for given in ({}, {"eps": 0.25, "seeds": [0, 1], "controls": CONTROLS, "profile": "published"}):
+        here = page.begin(ITEM, given)
+        shown = here.run().data
+        assert here.shown.profile == "paper" and here.fresh is None
+        assert "`paper`" in shown and "seeds 0, 1" in shown
+        assert [heading for heading, _ in here.records] == ["Published (paper)"]
+    assert page.record_of(ITEM).rows == here.shown.rows
+
+
+def test_without_a_record_published_says_what_to_do(book: Path) -> None:
+    """Before the first publication."""
+    here = page.begin(ITEM, {})
+    with pytest.raises(BadParameter, match="profile must be quick or paper as nothing is publ"):
+        here.run()
+    with pytest.raises(BadParameter, match="item must have a published record, got"):
+        page.record_of(ITEM)
+
+
+def test_table_2_from_parameters_to_ledger(book: Path, tmp_path: Path) -> None:
+    """The whole path for an item that trains nothing: computed, shown, published, judged."""
+    here = page.begin("saturating/table-2", {"profile": "paper"})
+    assert here.run().data.startswith("This run: profile `paper`")
+    assert here.fresh is not None and here.shown is here.fresh
+    assert here.fresh.provenance.keys() >= {"seconds", "wall_seconds"}
+    publish(book, here.fresh)
+    again = page.begin("saturating/table-2", {})
+    assert again.shown.rows == here.fresh.rows
+    text = again.verdicts().markdown
+    assert text.count("| reproduced |") == len(here.fresh.rows)
+    assert "failed" in again.reasons().data
+    counted = again.finding("cnn/conv1-filters").data
+    assert f"{len(here.fresh.rows)} reproduced" in counted and "printed 32, ours 32" in counted
+
+
+def test_compute_gives_what_condense_gave_and_says_where_it_comes_from(tmp_path: Path) -> None:
+    """Rows, arrays and seeds pass through; only the provenance is added."""
+    p = table_2.Parameters(profile="quick")
+    plain = table_2.condense(p, {})
+    made = page.compute(table_2, p, store=Store(tmp_path), progress=False)
+    assert made.provenance["seconds"] == 0
+    assert replace(made, provenance={}) == plain
+
+
+def test_values_are_those_of_one_name_and_setting() -> None:
+    """A page's numbers are picked by label; a control may not slip in among the main rows."""
+    rows = (
+        Row(1.0, "percent", None, "accuracy", 0, setting={"network": "cnn", "reading": "a"}),
+        Row(2.0, "percent", None, "accuracy", 0, setting={"network": "cnn", "reading": "b"}),
+        Row(3.0, "percent", None, "unmoved", 0, setting={"network": "cnn", "reading": "a"}),
+        Row(4.0, "percent", "saturating/table-1/cnn-vanilla/accuracy", "accuracy", seed=0),
+    )
+    one = Record("saturating", "table-1", "quick", {}, (0,), rows)
+    assert page.values(one, "accuracy", network="cnn") == [1.0, 2.0]
+    assert page.values(one, "accuracy", network="cnn", reading="b") == [2.0]
+    assert page.values(one, target="saturating/table-1/cnn-vanilla/accuracy") == [4.0]
+    assert page.values(one, "accuracy", network="mlp") == []
+    assert page.printed("saturating/table-1/cnn-vanilla/accuracy") == 99.35
+
+
+def test_a_spread_is_given_only_where_there_is_one() -> None:
+    """One seed, or seeds that agree to the digits shown, have none."""
+    assert page.spread([1.0, 2.0, 6.0]) == "3.0 (1.0 to 6.0)"
+    assert page.spread([1.01, 1.02]) == page.spread([1.0]) == "1.0"
+
+
+def test_the_parameters_table_has_every_parameter() -> None:
+    """What the page prints below the cell."""
+    text = page.parameters_table(ITEM).markdown
+    for name in ("profile", "seeds", "eps", "controls"):
+        assert f"`{name}`" in text
