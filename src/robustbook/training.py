@@ -24,7 +24,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int, UInt8
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -256,9 +256,18 @@ class _State:
         part.replace(path)
 
     def load(self, path: Path) -> None:
-        with safe_open(path, "pt") as file:
-            meta = file.metadata()
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
+        try:
+            with safe_open(path, "pt") as file:
+                meta = file.metadata()
+                tensors = {key: file.get_tensor(key) for key in file.keys()}
+        except SafetensorError as error:
+            aside = path.with_suffix(".damaged")
+            path.replace(aside)
+            warnings.warn(
+                f"{path} is damaged ({error}); set aside as {aside.name}, training begins anew",
+                stacklevel=3,
+            )
+            return
         mine = {f"weight/{n}": tuple(p.shape) for n, p in self.weights.items()}
         theirs = {k: tuple(v.shape) for k, v in tensors.items() if k.startswith("weight/")}
         if mine != theirs or json.loads(meta["recipe"]) != vars(self.recipe):

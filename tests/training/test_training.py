@@ -346,6 +346,19 @@ def test_a_run_killed_at_any_instant_ends_bit_the_same(tmp_path: Path) -> None:
         assert all(torch.equal(values, expected[name]) for name, values in terms.items()), instant
 
 
+def test_a_damaged_checkpoint_is_set_aside(tmp_path: Path) -> None:
+    """A torn file must cost the time since it began, never the run: else a study could not go on
+    until someone found the file."""
+    file = tmp_path / "checkpoint.safetensors"
+    whole, other = network(), network()
+    run([whole], Recipe(steps=9, batch_size=4, lr=0.1), checkpoint=file)
+    file.write_bytes(file.read_bytes()[:50])
+    with pytest.warns(UserWarning, match="damaged"):
+        run([other], Recipe(steps=9, batch_size=4, lr=0.1), checkpoint=file)
+    assert same(weights(whole), weights(other))
+    assert (tmp_path / "checkpoint.damaged").exists()
+
+
 @pytest.mark.parametrize(
     ("hidden", "recipe"),
     [(6, ADAM), (5, SGD), (5, Recipe(STEPS + 1, BATCH, 0.05))],

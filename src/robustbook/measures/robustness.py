@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from robustbook.attacks import cross_entropy, fgsm, margin, pgd, random_signs
 from robustbook.attacks.losses import LOSSES
+from robustbook.randomness import generator
 
 from .views import rescaled, softened
 
@@ -102,7 +103,7 @@ def _strike(
     if attack.kind == "none":
         return images
     if attack.kind == "random-signs":
-        chance = torch.Generator().manual_seed(seed)
+        chance = generator(seed, attack.kind)
         return random_signs(
             model, images, labels, eps=attack.eps, clip=attack.clip, keys=keys, generator=chance
         ).images
@@ -120,7 +121,7 @@ def _strike(
         loss=LOSSES[attack.loss],
         clip=attack.clip,
         keys=keys,
-        generator=torch.Generator().manual_seed(seed),
+        generator=generator(seed, attack.kind),
     ).images
 
 
