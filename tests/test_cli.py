@@ -141,7 +141,7 @@ def test_values_are_json_where_they_can_be() -> None:
         ),
         (
             f"run {TINY} --set heigth=2",
-            f"{TINY}: heigth is no parameter of this page; it takes profile, seeds, height, word; "
+            f"{TINY}: heigth is no parameter of this item; it takes profile, seeds, height, word; "
             "did you mean height?",
         ),
         (
