@@ -175,9 +175,7 @@ class Page:
         for entry in entries:
             if entry.id.removeprefix(f"{self.item}/") in deciding:
                 ours = "" if entry.ours is None else f", ours {_number(entry.ours)}"
-                span = (
-                    "" if entry.low is None else f" [{_number(entry.low)}, {_number(entry.high)}]"
-                )
+                span = f" ({_interval(entry)})" if entry.seeds else ""
                 printed = _number(entry.printed)
                 sentences.append(
                     f"{entry.setting}: printed {printed}{ours}{span}, {entry.verdict}."
@@ -196,7 +194,7 @@ class Page:
                     row.id.removeprefix(f"{self.item}/"),
                     _number(row.printed),
                     _number(row.ours),
-                    "" if row.low is None else f"{_number(row.low)} to {_number(row.high)}",
+                    _interval(row),
                     "" if row.seeds is None else str(row.seeds),
                     row.verdict,
                 ]
@@ -278,6 +276,13 @@ def svg(figure: Figure) -> SVG:
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return SVG(buffer.getvalue())
+
+
+def _interval(entry: ledger.Entry) -> str:
+    """The interval in words; with one seed there is none, and with none nothing was drawn."""
+    if entry.seeds == 1:
+        return "one seed"
+    return f"{_number(entry.low)} to {_number(entry.high)}" if entry.seeds else ""
 
 
 def _number(value: float | int | None) -> str:
