@@ -4,8 +4,8 @@ It knows nothing of machine learning.
 """
 
 from .calls import Call, Step, step
-from .engine import WorkerLost, run
-from .execute import Context, StepFailed, default_workers
+from .engine import run
+from .execute import Context, StepFailed, WorkerLost, default_workers
 from .planning import Plan, StepPlan, duration, graph, plan
 from .store import DamagedResult, Done, Store
 

@@ -12,8 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from .calls import Call, digest
-from .engine import WorkerLost, raise_first
-from .execute import execute, status_line
+from .execute import WorkerLost, execute, raise_first, status_line
 from .store import Store
 
 

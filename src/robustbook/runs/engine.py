@@ -21,16 +21,20 @@ import torch
 from tqdm import tqdm
 
 from .calls import Call
-from .execute import default_workers, execute, progress_of, resolve_device, status_line
+from .execute import (
+    WorkerLost,
+    default_workers,
+    execute,
+    progress_of,
+    raise_first,
+    resolve_device,
+    status_line,
+)
 from .planning import estimates
 from .store import Done, Store
 
 _SINGLE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _LOOK_EVERY = 0.5  # seconds between two looks at the progress of running steps
-
-
-class WorkerLost(RuntimeError):
-    """A worker process ended without an answer; finished results are kept."""
 
 
 def run(
@@ -158,14 +162,6 @@ def _run_in_pool(
                 shares = [status_line(c, progress_of(c, store)) for c in running.values()]
                 bar.set_postfix_str(", ".join(shares))
     raise_first(failures)
-
-
-def raise_first(failures: Sequence[BaseException]) -> None:
-    """Raise the first failure, with the others noted on it; nothing where there is none."""
-    if failures:
-        for other in failures[1:]:
-            failures[0].add_note(f"Beside it, {other}")
-        raise failures[0]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
@@ -27,6 +27,10 @@ _REPORT_EVERY = 0.5  # seconds
 
 class StepFailed(RuntimeError):
     """A step raised; the message names the step, its arguments and the original error."""
+
+
+class WorkerLost(RuntimeError):
+    """A worker process ended without an answer; finished results are kept."""
 
 
 @dataclass(frozen=True)
@@ -207,3 +211,11 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def raise_first(failures: Sequence[BaseException]) -> None:
+    """Raise the first failure, with the others noted on it; nothing where there is none."""
+    if failures:
+        for other in failures[1:]:
+            failures[0].add_note(f"Beside it, {other}")
+        raise failures[0]
