@@ -191,7 +191,7 @@ class Page:
             ["Target", "Printed", "Ours", "Interval", "Seeds", "Verdict"],
             [
                 [
-                    row.id.removeprefix(f"{self.item}/"),
+                    row.id.removeprefix(f"{self.item}/").removeprefix(f"{paper}/"),
                     _number(row.printed),
                     _number(row.ours),
                     _interval(row),
@@ -213,8 +213,12 @@ class Page:
         return Markdown("\n".join(lines) or "Nothing on this page failed to reproduce.")
 
     def _entries(self) -> tuple[ledger.Entry, ...]:
+        """The ledger's lines of the item, or of the items that its study says it ``JUDGES``."""
         paper, item = self.item.split("/")
-        return ledger.build(BOOK, paper=paper, item=item).entries
+        judged = getattr(self.study, "JUDGES", (item,))
+        return tuple(
+            entry for name in judged for entry in ledger.build(BOOK, paper=paper, item=name).entries
+        )
 
     def _origin(self, record: Record) -> str:
         seeds = ", ".join(map(str, record.seeds)) or "none"

@@ -52,7 +52,7 @@ class Target:
     @property
     def context(self) -> bool:
         """Quoted for context only: listed apart, never run, never counted."""
-        return self.note.startswith("context:")
+        return self.note.startswith("context:") or self.setting.startswith("CONTEXT ONLY")
 
     @property
     def no_loss(self) -> bool:
