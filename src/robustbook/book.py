@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -28,7 +28,7 @@ from typing import Any
 import click
 
 import robustbook
-from robustbook import ledger, notebooks
+from robustbook import ledger, notebooks, page
 from robustbook.notebooks import ROOT
 
 
@@ -73,9 +73,9 @@ def build(root: Path = ROOT) -> Path:
     landing = out / "html" / "index.html"
     if done.returncode or not landing.exists():
         raise click.ClickException("the book was not built: the warnings above are errors here")
-    for page in sorted((out / "html").rglob("*.html")):
-        if foreign := fetched(page.read_text(encoding="utf-8")):
-            raise click.ClickException(f"{page.relative_to(root)} would fetch {foreign[0]}")
+    for path in sorted((out / "html").rglob("*.html")):
+        if foreign := fetched(path.read_text(encoding="utf-8")):
+            raise click.ClickException(f"{path.relative_to(root)} would fetch {foreign[0]}")
     return landing
 
 
@@ -111,25 +111,38 @@ def _generated(here: Path) -> dict[str, str]:
     whole = ledger.build(here / "book")
     return {
         "summary.md": ledger.summary(whole) + "\n",
-        "pages.md": pages_table(whole, notebooks.names(here)),
+        "pages.md": pages_table(whole, judged(here)),
         "ledger.html": ledger.page_html(whole),
         "api.md": "\n".join(api()),
         "status.md": status_table(json.loads(times.read_text()) if times.exists() else {}),
     }
 
 
-def pages_table(whole: ledger.Ledger, names: list[str]) -> str:
-    """The pages with what became of their targets, as markdown; ``paper/table1`` is the page of
-    the item ``table-1``."""
+def pages_table(whole: ledger.Ledger, judged: Mapping[str, Collection[str]]) -> str:
+    """The pages with what became of the targets that they judge, as markdown; ``judged`` gives for
+    each notebook the items, as ``paper/item``."""
     lines = ["| page | verdicts |", "| --- | --- |"]
-    for name in names:
-        paper, _, page = name.rpartition("/")
-        item = re.sub(r"(?<=[a-z])(?=\d)", "-", page)
-        verdicts = [e.verdict for e in whole.entries if (e.paper, e.item) == (paper, item)]
+    for name, items in judged.items():
+        verdicts = [e.verdict for e in whole.entries if f"{e.paper}/{e.item}" in items]
         counts = [f"{verdicts.count(v)} {v}" for v in ledger.VERDICTS if v in verdicts]
         if counts:
             lines.append(f"| {_link(name)} | {', '.join(counts)} |")
     return "\n".join([*lines, ""])
+
+
+def judged(root: Path) -> dict[str, tuple[str, ...]]:
+    """For each notebook, in the order of the table of contents, the items that it judges: those of
+    the item that it begins."""
+    found: dict[str, tuple[str, ...]] = {}
+    contents = (root / "_toc.yml").read_text(encoding="utf-8")
+    there = notebooks.names(root)
+    for name in re.findall(r"file: notebooks/(\S+)", contents):
+        if name not in there:
+            continue
+        cells = notebooks.stored(name, ".ipynb", root).cells
+        begun = re.search(r'page\.begin\("([^"]+)"', "".join(cell.source for cell in cells))
+        found[name] = page.judged(begun[1]) if begun else ()
+    return found
 
 
 def _link(name: str) -> str:
@@ -195,8 +208,8 @@ def _signature(name: str, thing: Any) -> str:
 def main() -> None:
     """Build the book from the executed notebooks, and say where it is."""
     stage()
-    page = build()
-    click.echo(f"The book is at {page.relative_to(ROOT)}")
+    landing = build()
+    click.echo(f"The book is at {landing.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -42,6 +42,13 @@ def study(item: str) -> ModuleType:
     return import_module(ITEMS[item])
 
 
+def judged(item: str) -> tuple[str, ...]:
+    """The items, as ``paper/item``, whose targets the page of ``item`` judges: those that its study
+    says it ``JUDGES``, or else itself."""
+    paper, name = item.split("/")
+    return tuple(f"{paper}/{each}" for each in getattr(study(item), "JUDGES", (name,)))
+
+
 def compute(
     of: ModuleType,
     parameters: Parameters,
@@ -213,11 +220,12 @@ class Page:
         return Markdown("\n".join(lines) or "Nothing on this page failed to reproduce.")
 
     def _entries(self) -> tuple[ledger.Entry, ...]:
-        """The ledger's lines of the item, or of the items that its study says it ``JUDGES``."""
-        paper, item = self.item.split("/")
-        judged = getattr(self.study, "JUDGES", (item,))
+        """The ledger's lines of all items that the page judges."""
+        items = [name.split("/") for name in judged(self.item)]
         return tuple(
-            entry for name in judged for entry in ledger.build(BOOK, paper=paper, item=name).entries
+            entry
+            for paper, item in items
+            for entry in ledger.build(BOOK, paper=paper, item=item).entries
         )
 
     def _origin(self, record: Record) -> str:
