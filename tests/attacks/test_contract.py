@@ -12,7 +12,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustbook.attacks import Adversarial, fgsm, pgd, random_signs
+from robustbook.attacks import (
+    Adversarial,
+    adam,
+    deepfool,
+    fgsm,
+    lbfgs,
+    pgd,
+    random_signs,
+    square,
+)
+from robustbook.attacks.deepfool import Variant
 
 Make = Callable[..., Any]
 
@@ -22,16 +32,18 @@ class Entry:
     """An attack with its settings, and which of the common promises it makes."""
 
     attack: Callable[..., Adversarial]
-    eps: float
+    eps: float | None  # None: no budget; it goes as far as it takes
     norm: float = math.inf
     clips: bool = True
     draws: bool = False  # takes keys and a generator
     climbs: bool = True  # follows a gradient
     minimal: bool = False  # looks for the nearest adversarial image instead of filling a budget
+    gradients: int = 1  # of each image at each step
 
 
 PGD = partial(pgd, steps=7, step_size=0.02)
 PGD_2 = partial(pgd, steps=7, step_size=0.2, norm=2)
+INF, FREELY = math.inf, Variant(clip=False)
 ATTACKS = {
     "fgsm": Entry(fgsm, 0.05),
     "fgsm margin": Entry(partial(fgsm, loss="margin"), 0.05),
@@ -45,7 +57,18 @@ ATTACKS = {
     "pgd unclipped": Entry(partial(PGD, clip=False), 0.05, clips=False, draws=True),
     "pgd l2": Entry(PGD_2, 0.5, norm=2, draws=True),
     "pgd l2 restarts": Entry(partial(PGD_2, restarts=3), 0.5, norm=2, draws=True),
+    "adam": Entry(partial(adam, steps=4, step_size=0.02), None, norm=2),
+    "adam unclipped": Entry(partial(adam, steps=4, step_size=0.02, clip=False), None, 2, False),
+    "lbfgs": Entry(partial(lbfgs, steps=1), None, norm=2),
+    "lbfgs margin": Entry(partial(lbfgs, steps=1, loss="margin"), None, norm=2),
+    "lbfgs unclipped": Entry(partial(lbfgs, steps=1, clip=False), None, 2, False),
     "random signs": Entry(random_signs, 0.05, draws=True, climbs=False),
+    "square": Entry(partial(square, queries=25), 0.05, draws=True, climbs=False),
+    "deepfool": Entry(partial(deepfool, steps=1), None, 2, minimal=True, gradients=4),
+    "deepfool inf": Entry(partial(deepfool, steps=1, norm=INF), None, minimal=True, gradients=4),
+    "deepfool unclipped": Entry(
+        partial(deepfool, steps=1, preset=FREELY), None, 2, False, minimal=True, gradients=4
+    ),
 }
 every_attack = pytest.mark.parametrize("entry", ATTACKS.values(), ids=ATTACKS)
 
@@ -57,7 +80,9 @@ def run(
         given.setdefault("generator", torch.Generator().manual_seed(5))
     else:
         given.pop("keys", None)
-    return entry.attack(model, images, labels, **({"eps": entry.eps} | given))
+    if entry.eps is not None:
+        given.setdefault("eps", entry.eps)
+    return entry.attack(model, images, labels, **given)
 
 
 @every_attack
@@ -78,8 +103,12 @@ def test_stays_in_the_box_and_the_budget_and_keeps_dtype(
     slack = (1 if entry.norm == math.inf else 10) * torch.finfo(dtype).eps
     change = (result.images - images).flatten(1)
     sizes = torch.linalg.vector_norm(change, entry.norm, dim=1)
-    assert float(sizes.max()) <= entry.eps + slack
+    if entry.minimal:
+        sizes[~result.found] = math.inf
     assert torch.equal(result.distance, sizes)
+    if entry.eps is None:
+        return
+    assert float(sizes.max()) <= entry.eps + slack
     if not entry.minimal:
         assert float(sizes.min()) > entry.eps / 2  # misclassified images are perturbed as well
 
@@ -186,7 +215,9 @@ def test_found_is_what_the_model_says(
     result = run(entry, model, images, labels, targets=targets)
     answer = model(result.images).argmax(1)
     assert torch.equal(result.found, answer != labels if targets is None else answer == targets)
-    assert 0 < int(result.found.sum()) < 60, "the example must have both, or it shows nothing"
+    far = entry.eps is None and not targeted  # without a budget every image finds some other class
+    both = 0 < int(result.found.sum()) < 60
+    assert both or (far and not entry.minimal), "the example must have both, or it shows nothing"
 
 
 @every_attack
@@ -207,8 +238,8 @@ def test_a_model_without_gradients_gives_no_nan_and_no_success(
     images, labels = make_images(12)
     logits = torch.eye(5, dtype=torch.float64)[labels]
     result = run(entry, lambda x: logits + 0 * x.sum((1, 2, 3))[:, None], images, labels)
-    assert bool(result.images.isfinite().all()) and bool(result.distance.isfinite().all())
-    assert not bool(result.found.any())
+    assert bool(result.images.isfinite().all()) and not bool(result.found.any())
+    assert bool((result.distance.isfinite() != entry.minimal).all())
     if not entry.draws:
         assert torch.equal(result.images, images)
 
@@ -222,8 +253,8 @@ def test_counts_what_the_model_counts(
     result = run(entry, model, images, labels)
     assert (result.forwards, result.backwards) == (model.forwards, model.backwards)
     assert result.forwards > 0 and (result.backwards > 0) == entry.climbs
-    if entry.climbs:
-        assert int(result.steps.sum()) == result.backwards
+    if entry.climbs and (entry.minimal or entry.eps):  # others look at images they do not take
+        assert int(result.steps.sum()) * entry.gradients == result.backwards
 
 
 @every_attack
@@ -238,7 +269,7 @@ def test_works_where_gradients_are_switched_off(
 
 @pytest.mark.parametrize(
     "entry",  # not the random direction, which may lead back
-    [pytest.param(entry, id=name) for name, entry in ATTACKS.items() if entry.climbs],
+    [pytest.param(entry, id=name) for name, entry in ATTACKS.items() if entry.climbs and entry.eps],
 )
 def test_more_budget_is_never_fewer_successes(
     entry: Entry, make_linear: Make, make_images: Make
@@ -260,6 +291,8 @@ def test_nothing_is_hidden_from_a_nan(entry: Entry, make_curved: Make, make_imag
     """NaN has no sign and no rank: such an image would come back unmoved, or pass for fooled."""
     images, labels = make_images(6)
     model = make_curved()
+    if entry.minimal:  # no gradient of an image that is misclassified already
+        labels = model(images).argmax(1)
     with pytest.raises(ValueError, match="model must give finite logits and gradients"):
         run(entry, lambda x: model(x) * torch.nan, images, labels)
     if entry.climbs:  # finite logits whose gradient is 0/0: the square root of exactly 0

@@ -13,7 +13,9 @@ IMAGES = torch.full((3, 4), 0.5)
 LABELS = torch.tensor([0, 1, 2])
 WEIGHT = torch.eye(4)[:, :3]
 GIVEN: dict[str, dict[str, Any]] = {
+    "adam": {"steps": 2},
     "fgsm": {"eps": 0.1},
+    "lbfgs": {"steps": 2},
     "pgd": {"eps": 0.1, "steps": 2, "step_size": 0.1},
     "random_signs": {"eps": 0.1},
 }
@@ -75,8 +77,24 @@ PGD = [
     ({"restarts": 0}, "restarts must be a whole number, 1 or more, got 0"),
     ({"restarts": 2, "random_start": False}, "restarts must be 1 without random_start (every run"),
 ]
+WITHOUT_EPS = [case for case in EVERY if "eps" not in case[0]]
+ADAM = [
+    ({"steps": 0}, "steps must be a whole number, 1 or more, got 0"),
+    ({"step_size": 0}, "step_size must be a finite number above 0, got 0"),
+    ({"betas": (0.9, 1.0)}, "betas must be two numbers in [0, 1), got (0.9, 1.0)"),
+    ({"betas": 0.9}, "betas must be two numbers in [0, 1), got 0.9"),
+    ({"epsilon": 0.0}, "epsilon must be a finite number above 0, got 0.0"),
+]
+LBFGS = [
+    ({"steps": 1.5}, "steps must be a whole number, 1 or more, got 1.5"),
+    ({"history": 0}, "history must be a whole number, 1 or more, got 0"),
+    ({"gtol": -1e-5}, "gtol must be a finite number, 0 or above, got -1e-05"),
+    ({"ftol": torch.nan}, "ftol must be a finite number, 0 or above, got nan"),
+]
 CASES = {
+    "adam": WITHOUT_EPS + CLIMBING + ADAM,
     "fgsm": EVERY + CLIMBING,
+    "lbfgs": WITHOUT_EPS + CLIMBING + LBFGS,
     "pgd": EVERY + CLIMBING + DRAWING + PGD,
     "random_signs": EVERY + DRAWING,
 }
@@ -106,8 +124,9 @@ def test_is_refused_before_the_model_is_asked(name: str) -> None:
     def model(images: torch.Tensor) -> torch.Tensor:
         raise AssertionError("the model was called")
 
-    with pytest.raises(ValueError, match="eps must be"):
-        getattr(attacks, name)(model, IMAGES, LABELS, **(GIVEN[name] | {"eps": 2.0}))
+    wrong = {"eps": 2.0} if "eps" in GIVEN[name] else {"steps": 0}
+    with pytest.raises(ValueError, match="(eps|steps) must be"):
+        getattr(attacks, name)(model, IMAGES, LABELS, **(GIVEN[name] | wrong))
 
 
 def test_an_l2_budget_may_exceed_the_width_of_a_pixel() -> None:

@@ -5,19 +5,27 @@ beside them the parts they share: `checks` (what is refused), `goal` and `losses
 and when an image is turned), `propagation` (the model, counted), `norms`, `noise`, `result`.
 """
 
+from .adam import adam
+from .deepfool import deepfool
 from .fgsm import fgsm
+from .lbfgs import lbfgs
 from .losses import clipped_probabilities, cross_entropy, margin, squared_error
 from .pgd import pgd
 from .random_signs import random_signs
 from .result import Adversarial
+from .square import square
 
 __all__ = [
     "Adversarial",
+    "adam",
     "clipped_probabilities",
     "cross_entropy",
+    "deepfool",
     "fgsm",
+    "lbfgs",
     "margin",
     "pgd",
     "random_signs",
+    "square",
     "squared_error",
 ]

@@ -14,9 +14,17 @@ from .propagation import Propagation
 
 
 def prepare(
-    model: Any, images: Any, labels: Any, targets: Any = None, keys: Any = None
+    model: Any,
+    images: Any,
+    labels: Any,
+    targets: Any = None,
+    keys: Any = None,
+    box: bool = True,
 ) -> Propagation:
-    """Check what every attack is given, and wrap the model for it."""
+    """Check what every attack is given, and wrap the model for it.
+
+    With `box` false images may be of any size, for an attack that does not clip.
+    """
     if not callable(model):
         raise ValueError(f"model must be a callable from images to logits, got {model!r}")
     if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim < 2:
@@ -25,8 +33,9 @@ def prepare(
         )
     if images.numel():
         low, high = (float(value) for value in images.detach().aminmax())
-        if not (low >= 0 and high <= 1):  # so written, NaN is refused as well
-            raise ValueError(f"images must lie in [0, 1], got values from {low:g} to {high:g}")
+        if not (low >= 0 and high <= 1) if box else not math.isfinite(high - low):  # NaN as well
+            where = "lie in [0, 1]" if box else "be finite"
+            raise ValueError(f"images must {where}, got values from {low:g} to {high:g}")
     for name, given in (("labels", labels), ("targets", targets), ("keys", keys)):
         if given is not None:
             _check_integers(name, given, images, negative=name == "keys")
@@ -59,6 +68,20 @@ def check_positive(name: str, value: Any) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 < value < math.inf:
         raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
+
+
+def check_tolerance(name: str, value: Any) -> None:
+    """A finite number, zero or above."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a finite number, 0 or above, got {value!r}")
+
+
+def check_momentum(name: str, value: Any) -> None:
+    """Two numbers, each in [0, 1)."""
+    pair = isinstance(value, tuple | list) and len(value) == 2
+    if not pair or not all(isinstance(beta, int | float) and 0 <= beta < 1 for beta in value):
+        raise ValueError(f"{name} must be two numbers in [0, 1), got {value!r}")
 
 
 def check_count(name: str, value: Any) -> None:

@@ -18,6 +18,11 @@ def size(vectors: Float[Tensor, "n *shape"], norm: float) -> Float[Tensor, " n"]
     return sizes
 
 
+def top(vectors: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    """The largest absolute entry of each row; several times faster than `size` with infinity."""
+    return vectors.abs().amax(1)
+
+
 def steepest(gradient: Float[Tensor, "n *shape"], norm: float) -> Float[Tensor, "n *shape"]:
     """For each row the direction of unit size that climbs fastest; zero where the gradient is zero.
 

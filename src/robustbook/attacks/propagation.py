@@ -1,6 +1,7 @@
 """The model as an attack sees it: logits and gradients at the input, counted image by image."""
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import torch
 from jaxtyping import Float
@@ -9,6 +10,10 @@ from torch import Tensor
 from .goal import Goal
 
 Model = Callable[[Tensor], Tensor]
+
+LOOK_EVERY = {"cpu": 1, "cuda": 10}
+"""After how many steps an attack looks which rows have ended and may leave. On a GPU the host has
+to wait for the answer, on a CPU it has it."""
 
 
 class Propagation:
@@ -36,22 +41,57 @@ class Propagation:
         self, images: Float[Tensor, "n *shape"], goal: Goal
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
         """The goal's gain for each image and its gradient with respect to that image."""
+        _, gain, gradient = self.both(images, goal)
+        return gain, gradient
+
+    def both(
+        self, images: Float[Tensor, "n *shape"], goal: Goal
+    ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
+        """The logits too, for an attack that stops where its goal is reached."""
         with torch.enable_grad():
             leaf = images.detach().requires_grad_()
-            gain = goal.gain(self._forward(leaf))
+            logits = self._forward(leaf)
+            gain = goal.gain(logits)
             gradient = None
             if gain.requires_grad:
                 (gradient,) = torch.autograd.grad(gain.sum(), leaf, allow_unused=True)
         if gradient is None:
-            raise ValueError(
-                "model must be differentiable with respect to the images, got a loss that does "
-                "not depend on them through autograd (detached, or computed outside torch?)"
-            )
+            self._refuse_detached()
         self.backwards += len(images)
         # A NaN has sign 0: an image with such a gradient would stand still and look robust. The sum
         # is not finite if any entry is not, and is one pass over the gradient without a wait.
         self._total = self._total.to(gradient) + gradient.sum()
-        return gain.detach(), gradient
+        return logits.detach(), gain.detach(), gradient
+
+    def slopes(
+        self, images: Float[Tensor, "n *shape"]
+    ) -> tuple[Float[Tensor, "n k"], Callable[[Tensor, Tensor], Tensor]]:
+        """The logits, and a function of two classes per image: the gradient at the images of how
+        far the second's logit is above the first's.
+
+        One forward pass; each call is one backward pass through its graph. For several classes
+        that is as fast on a CPU as one batched pass, and two to three times as fast as repeating
+        the images.
+        """
+        with torch.enable_grad():
+            leaf = images.detach().requires_grad_()
+            logits = self._forward(leaf)
+
+        def slope(source: Tensor, target: Tensor) -> Tensor:
+            with torch.enable_grad():
+                margin = logits.gather(1, target[:, None]) - logits.gather(1, source[:, None])
+                gradient = None
+                if margin.requires_grad:
+                    (gradient,) = torch.autograd.grad(
+                        margin.sum(), leaf, retain_graph=True, allow_unused=True
+                    )
+            if gradient is None:
+                self._refuse_detached()
+            self.backwards += len(images)
+            self._total = self._total.to(gradient) + gradient.sum()
+            return gradient
+
+        return logits.detach(), slope
 
     def ensure_finite(self, logits: Float[Tensor, "n k"]) -> None:
         """Raise if these logits, or any gradient so far, were NaN or infinite.
@@ -63,6 +103,12 @@ class Propagation:
                 "model must give finite logits and gradients on images in [0, 1], "
                 "got NaN or infinity; an attack on it would mean nothing"
             )
+
+    def _refuse_detached(self) -> NoReturn:
+        raise ValueError(
+            "model must be differentiable with respect to the images, got a loss that does "
+            "not depend on them through autograd (detached, or computed outside torch?)"
+        )
 
     def _forward(self, images: Tensor) -> Tensor:
         logits = self._model(images)

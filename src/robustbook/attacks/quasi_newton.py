@@ -1,0 +1,101 @@
+"""Limited-memory approximations of many inverse Hessians at once, one per row.
+
+The inverse Hessian H of each row comes from its last pairs of a step s and the change y of the
+gradient over it. With S and Y the pairs as columns, oldest first, R the upper triangle of S^T Y, D
+its diagonal and gamma = s^T y / y^T y of the newest pair (Byrd, Nocedal and Schnabel 1994,
+"Representations of quasi-Newton matrices", theorem 2.2):
+
+    H g = gamma g + S v - gamma Y u,
+    u = R^-1 S^T g,   v = R^-T (D u + gamma Y^T Y u - gamma Y^T g).
+
+So the pairs are read twice, in two batched products; the rest is small matrices, in float64. The
+gradients of a saturated network may be as small as 1e-40, and their squares do not exist in
+float32. So y is kept divided by its largest entry; where a pair is divided by one number, both s
+and y, H stays the same, so s is divided by it too, wherever it enters a small matrix.
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from .norms import top
+
+
+class InverseHessians:
+    """For `n` rows of dimension `d` at most `history` pairs each; without pairs, H g is g / |g|."""
+
+    def __init__(self, history: int, like: Float[Tensor, "n d"]) -> None:
+        self.history = history
+        n, d = like.shape
+        # Slot 0 takes what is not to be remembered. The others are added as they come into use.
+        small = like.new_zeros((n, history + 1), dtype=torch.float64)
+        self.pairs = like.new_zeros(n, 1, 2, d)
+        self.products = small.new_zeros(n, history + 1, history + 1, 2)  # s y, y y
+        self.scale = torch.ones_like(small)  # by which each y has been divided
+        self.count = torch.zeros_like(small[:, 0], dtype=torch.int64)  # pairs ever remembered
+        self.used = 0  # slots in use, over all rows
+
+    def only(self, index: Int[Tensor, " m"]) -> None:
+        """Drop all other rows."""
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(self, name, value[index])
+
+    def forget(self, which: Bool[Tensor, " n"]) -> None:
+        """Empty these rows."""
+        self.count.masked_fill_(which, 0)
+
+    def remember(
+        self, s: Float[Tensor, "n d"], y: Float[Tensor, "n d"], which: Bool[Tensor, " n"]
+    ) -> None:
+        """Add the pairs of these rows, in place of the oldest where there is no room."""
+        y_scale = top(y).clamp(min=torch.finfo(y.dtype).tiny)
+        y = y / y_scale[:, None]
+        row = torch.arange(len(y), device=y.device)
+        slot = torch.where(which, self.count % self.history + 1, 0)
+        if self.used < self.history:
+            self.used += 1
+            self.pairs = torch.nn.functional.pad(self.pairs, (0, 0, 0, 0, 0, 1))
+        self.pairs[row, slot] = torch.stack([s, y], 1)
+        self.scale[row, slot] = y_scale.double()
+        self.count += which
+        new = torch.bmm(self._known(), torch.stack([s, y], 2)).double()
+        new = new.view(len(y), self.used, 2, 2)
+        self.products[row, 1 : self.used + 1, slot] = new[..., 1]
+        self.products[row, slot, 1 : self.used + 1] = new[:, :, 1]
+
+    def times(self, g: Float[Tensor, "n d"], scale: Float[Tensor, " n"]) -> Float[Tensor, "n d"]:
+        """H times ``scale * g`` for each row."""
+        wide = scale.double()[:, None]
+        norm = torch.linalg.vector_norm(g, dim=1, dtype=torch.float64)[:, None] * wide
+        steepest = 1 / norm.clamp(min=torch.finfo(torch.float64).tiny)
+        if not self.used:
+            direction: Tensor = (steepest * wide).to(g.dtype) * g
+            return direction
+        # Oldest first. Empty slots come before all others, with a row and column of the identity.
+        order = (self.count[:, None] + torch.arange(self.used, device=g.device)) % self.used
+        filled = order < self.count[:, None]
+        row = torch.arange(len(g), device=g.device)[:, None]
+        slot = order + 1
+        products = self.products[row[..., None], slot[:, :, None], slot[:, None, :]]
+        products *= (filled[:, :, None] & filled[:, None, :])[..., None]
+        s_y, y_y = products.unbind(-1)
+        with_g = torch.bmm(self._known(), g[..., None]).double().view(len(g), self.used, 2)
+        s_g, y_g = (with_g[row, order] * filled[..., None]).unsqueeze(3).unbind(2)
+        y_scale = self.scale[row, slot][..., None]
+
+        gamma = s_y[:, -1, -1:] / y_y[:, -1, -1:] / y_scale[:, -1]
+        gamma = torch.where(filled[:, -1:], gamma, steepest)
+        r = (s_y / y_scale).triu() + torch.diag_embed((~filled).double())
+        u = torch.linalg.solve_triangular(r, s_g / y_scale, upper=True)
+        inner = r.diagonal(dim1=1, dim2=2)[..., None] * u + gamma[..., None] * (y_y @ u - y_g)
+        v = torch.linalg.solve_triangular(r.mT, inner, upper=False)
+        factors = torch.empty_like(with_g)
+        factors[row, order] = torch.cat([v / y_scale, -gamma[..., None] * u], 2)
+        factors = (factors.flatten(1) * wide).to(g.dtype)
+        combined: Tensor = torch.bmm(factors[:, None], self._known()).squeeze(1)
+        return combined + (gamma * wide).to(g.dtype) * g
+
+    def _known(self) -> Float[Tensor, "n p d"]:
+        """The slots in use, s and y by turns."""
+        return self.pairs[:, 1:].flatten(1, 2)

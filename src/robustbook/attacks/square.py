@@ -1,0 +1,136 @@
+"""The Square attack: random search over square windows; it asks for logits, never for a gradient.
+
+Andriushchenko, Croce, Flammarion and Hein 2020, "Square attack: a query-efficient black-box
+adversarial attack via random search" (arXiv 1912.00049), section 3 and algorithm 2, for l-infinity.
+Start with vertical stripes: each column of each channel moved by eps up or down. Then propose,
+again and again, to set a square window of side
+
+    s = round(sqrt(p h w)), at least 1,
+
+to x + eps or x - eps (one coin per channel), clipped to [0, 1]; keep what raises the margin, or
+turns the image. p starts at p_init and is halved after iterations 10, 50, 200, 500, 1000, 2000,
+4000, 6000 and 8000, as in AutoAttack. Where this departs from released code: window and signs are
+drawn for each image by its key (AutoAttack shares them within a batch; the authors redraw windows
+that would change nothing); and every position is drawn, the last row and column of windows too.
+"""
+
+import math
+from bisect import bisect_left
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .checks import check_count, check_eps, check_generator, check_positive, prepare
+from .goal import Goal
+from .losses import margin
+from .noise import seed_from, uniform
+from .norms import per_image, size
+from .propagation import Model
+from .result import Adversarial
+
+_HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+_LEAVE_EVERY = 10  # queries between two looks at which images are solved; the host waits there
+
+
+def side(iteration: int, height: int, width: int, p_init: float = 0.8) -> int:
+    """The side in pixels of the window proposed in an iteration, counted from 0."""
+    p = p_init / 2 ** bisect_left(_HALVED_AFTER, iteration)
+    return min(max(round(math.sqrt(p * height * width)), 1), height, width)
+
+
+def square(
+    model: Model,
+    images: Float[Tensor, "n c h w"],
+    labels: Int[Tensor, " n"],
+    *,
+    eps: float,
+    queries: int = 5000,
+    p_init: float = 0.8,
+    targets: Int[Tensor, " n"] | None = None,
+    keys: Int[Tensor, " n"] | None = None,
+    generator: torch.Generator | None = None,
+) -> Adversarial:
+    """Return for each image the first one found that turns it, or else the one of highest margin.
+
+    model: from images to logits; nothing is asked of it but that, not even that it is a module.
+    images: in [0, 1], of shape (n, c, h, w). Misclassified ones are perturbed as well.
+    labels: the true classes.
+    eps: in (0, 1], the radius of the l-infinity ball.
+    queries: per image at most, the starting stripes included; default 5000, AutoAttack.
+    p_init: share of the pixels in the first windows, in (0, 1]; default 0.8, AutoAttack (the
+        paper: 0.05, and 0.3 to 0.8 against robust networks).
+    targets: classes to move towards; None (default): away from the labels.
+    keys, generator: as in `pgd`, for stripes, windows and signs.
+
+    A solved image is asked about no more, up to nine queries later; `steps` are the queries that an
+    image needed. One more forward pass judges the images returned; there is no backward pass.
+    Raises ValueError for an argument it cannot use, or a model that gives NaN.
+    """
+    propagation = prepare(model, images, labels, targets, keys)
+    if images.ndim != 4:
+        raise ValueError(f"images must have shape (n, c, h, w), got {tuple(images.shape)}")
+    check_eps(eps)
+    check_count("queries", queries)
+    check_positive("p_init", p_init)
+    if p_init > 1:
+        raise ValueError(f"p_init must be at most 1, the share of all pixels, got {p_init}")
+    check_generator(generator)
+    goal = Goal(labels, targets, margin)
+    images = images.detach()
+    if keys is None:
+        keys = torch.arange(len(images), device=images.device)
+    seed = seed_from(generator)
+    n, channels, height, width = images.shape
+
+    # The images still at work; a proposal is one of two values in each pixel, or what it was.
+    rows = torch.arange(n, device=images.device)
+    low, high = (images - eps).clamp(0, 1), (images + eps).clamp(0, 1)
+    stripes = uniform(seed, keys, 0, channels * width, torch.float64) < 0.5
+    best = torch.where(stripes.view(n, channels, 1, width), low, high)
+    logits = propagation.logits(best)
+    gain, done = goal.gain(logits), goal.reached(logits)
+    adversarial, spent = best.clone(), torch.ones_like(labels)
+
+    for iteration in range(queries - 1):
+        if iteration % _LEAVE_EVERY == 0:
+            adversarial[rows] = best
+            stay = (~done).nonzero().squeeze(1)
+            if not len(stay):
+                break
+            rows, goal, keys = rows[stay], goal.rows(stay), keys[stay]
+            low, high, best, gain, done = (t[stay] for t in (low, high, best, gain, done))
+        s = side(iteration, height, width, p_init)
+        draw = uniform(seed, keys, iteration + 1, 2 + channels, torch.float64)
+        window = (
+            _inside(draw[:, 0], height, s)[:, None, :, None]
+            & (_inside(draw[:, 1], width, s)[:, None, None, :])
+        )
+        corner = torch.where(draw[:, 2:, None, None] < 0.5, low, high)
+        proposal = torch.where(window, corner, best)
+        logits = propagation.logits(proposal)
+        new_gain, reached = goal.gain(logits), goal.reached(logits)
+        accept = ~done & (reached | (new_gain > gain))
+        best = torch.where(per_image(accept, best), proposal, best)
+        gain = torch.where(accept, new_gain, gain)
+        spent[rows] += (~done).long()
+        done = done | reached
+    adversarial[rows] = best
+
+    logits = propagation.logits(adversarial)
+    propagation.ensure_finite(logits)
+    return Adversarial(
+        images=adversarial,
+        found=Goal(labels, targets, margin).reached(logits),
+        distance=size(adversarial - images, math.inf),
+        steps=spent,
+        forwards=propagation.forwards,
+        backwards=propagation.backwards,
+    )
+
+
+def _inside(draw: Float[Tensor, " n"], length: int, s: int) -> Tensor:
+    """Which of `length` rows or columns lie in the window of each image, (n, length), bool."""
+    first = (draw * (length - s + 1)).floor()[:, None]
+    place = torch.arange(length, device=draw.device)
+    return (place >= first) & (place < first + s)
