@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustbook.measures import rescaled, softened
+from robustbook.measures import bypassed, rescaled, softened
 from robustbook.networks import CNN, MLP, initialise
 from robustbook.randomness import generator
 
@@ -82,3 +82,40 @@ def test_other_activations_are_refused() -> None:
     for net in (mlp(torch.tanh), nn.Linear(2, 2)):
         with pytest.raises(ValueError, match="net must have a sigmoid or ReLU activation"):
             softened(net, 2.0)
+
+
+@pytest.mark.parametrize("activation", [torch.sigmoid, torch.relu])
+def test_bypassed_has_the_same_outputs_and_leaves_out_one_slope(
+    activation: Callable[[Tensor], Tensor],
+) -> None:
+    """The last hidden layer's, by hand: W3 W2 D1 W1 with D1 the first layer's own slopes."""
+    net = MLP((4, 6, 5, 3), activation).double()
+    initialise(net, "normal", generator(0))
+    view, x = bypassed(net), images().requires_grad_()
+    assert torch.equal(view(x), net(x))
+    (ours,) = torch.autograd.grad(view(x)[:, 0].sum(), x)
+    h = net.preactivations(x)[0].detach().requires_grad_()
+    (slope,) = torch.autograd.grad(activation(h).sum(), h)
+    first, second, last = net.layers
+    by_hand = ((last.weight[0] @ second.weight) * slope) @ first.weight
+    torch.testing.assert_close(ours.flatten(1), by_hand.detach())
+
+
+def test_bypassed_finds_the_readout_of_the_cnn() -> None:
+    """A gradient where every hidden unit is off; and the view can go to float64 and back."""
+    net = CNN()
+    initialise(net, "truncated", generator(0))
+    with torch.no_grad():
+        net.hidden.bias.fill_(-1e3)
+    x = torch.rand(2, 1, 28, 28, generator=generator(0)).requires_grad_()
+    view = bypassed(net)
+    assert torch.equal(view(x), net(x))
+    (dead,) = torch.autograd.grad(net(x)[:, 0].sum(), x)
+    (alive,) = torch.autograd.grad(view(x)[:, 0].sum(), x)
+    assert (dead == 0).all() and (alive != 0).any()
+    assert {id(p) for p in view.parameters()} == {id(p) for p in net.parameters()}
+
+
+def test_a_network_without_hidden_layers_to_bypass_is_refused() -> None:
+    with pytest.raises(ValueError, match="net must have preactivations and an activation"):
+        bypassed(nn.Linear(2, 2))

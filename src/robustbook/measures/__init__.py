@@ -1,19 +1,71 @@
 """What is computed from a network: robustness, and whether a measurement of it can be believed."""
 
 from .diagnose import Evidence, Finding, diagnose
+from .geometry import (
+    Walk,
+    fisher,
+    fisher_distance,
+    jacobian,
+    length_element,
+    pull_back,
+    resolve,
+    straight_path,
+    walk,
+)
+from .minimal import Strike, smallest, surviving
+from .prototypes import (
+    Intensity,
+    epsilon_min,
+    expected_ratio,
+    pearson_vii,
+    resampled,
+    scaled_ratio,
+    unit,
+)
+from .representations import Activity, activity, class_means, dissimilarity, preactivations
 from .robustness import Attack, Survival, gradient_sizes, median_lead, predict, survival
-from .views import rescaled, softened
+from .views import bypassed, rescaled, softened
+from .weights import Histogram, excess_kurtosis, histogram, layer_weights
 
 __all__ = [
+    "Activity",
     "Attack",
     "Evidence",
     "Finding",
+    "Histogram",
+    "Intensity",
+    "Strike",
     "Survival",
+    "Walk",
+    "activity",
+    "bypassed",
+    "class_means",
     "diagnose",
+    "dissimilarity",
+    "epsilon_min",
+    "excess_kurtosis",
+    "expected_ratio",
+    "fisher",
+    "fisher_distance",
     "gradient_sizes",
+    "histogram",
+    "jacobian",
+    "layer_weights",
+    "length_element",
     "median_lead",
+    "pearson_vii",
+    "preactivations",
     "predict",
+    "pull_back",
+    "resampled",
     "rescaled",
+    "resolve",
+    "scaled_ratio",
+    "smallest",
     "softened",
+    "straight_path",
+    "surviving",
     "survival",
+    "unit",
+    "walk",
 ]

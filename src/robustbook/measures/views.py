@@ -66,3 +66,43 @@ def softened(net: nn.Module, softness: float) -> nn.Module:
     twin = copy.copy(net)  # shares the weights
     twin.activation = soft  # type: ignore[assignment]
     return twin
+
+
+class _StraightThrough(torch.autograd.Function):
+    """Some function forwards; backwards as if it were not there."""
+
+    @staticmethod
+    def forward(ctx, h, function):  # type: ignore[no-untyped-def]
+        return function(h)
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        return gradient, None
+
+
+class _Bypassed(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.readout = [module for module in net.modules() if isinstance(module, nn.Linear)][-1]
+
+    def forward(self, images: Float[Tensor, "n *shape"]) -> Float[Tensor, "n k"]:
+        h = self.net.preactivations(images)[-2]  # type: ignore[operator]
+        x = _StraightThrough.apply(h, self.net.activation)  # type: ignore[no-untyped-call]
+        logits: Tensor = self.readout(x)
+        return logits
+
+
+def bypassed(net: nn.Module) -> nn.Module:
+    """``net`` with the same weights and the same outputs, whose backward pass leaves out the last
+    hidden layer's nonlinearity: the gradient at its units' inputs is that at their outputs.
+
+    Our reading of an attack "from the penultimate pre-activations". Slopes in earlier layers stay.
+    Raises ``ValueError`` for a network without hidden ``preactivations`` and an ``activation``.
+    """
+    if not (hasattr(net, "preactivations") and hasattr(net, "activation")):
+        raise ValueError(
+            "net must have preactivations and an activation to bypass, "
+            f"got {type(net).__name__} without them"
+        )
+    return _Bypassed(net)

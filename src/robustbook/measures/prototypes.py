@@ -1,0 +1,95 @@
+"""How large a perturbation a linear classifier of two prototypes takes, and what kurtosis does.
+
+Nayebi & Ganguli 2017, Section 8. An input belongs to the nearer of two unit vectors w1 and w2,
+orthogonal to each other. To move x = w1 to the other side by steps of equal size in every pixel
+takes more than
+
+    eps_min = ||w1||_2^2 / ||w2 - w1||_1                                             (equation 14)
+
+in each. The paper divides by the intensity of the input, "the average absolute value of a nonzero
+component of w1"; with the median in place of the mean the same weights give larger numbers.
+
+Weights of a given excess kurtosis g come from the Pearson type VII law of variance 1. The paper's
+density is c [1 + x^2 / (2 + 6/g)]^(-5/2 - 3/g) (reconstructed from its c, as the display is lost in
+the copies we could read): a Student t with nu = 4 + 6/g degrees of freedom, times
+sqrt((nu - 2) / nu). g = 0 is the Gaussian.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from scipy import special
+from torch import Tensor
+
+Intensity = Literal["mean", "median"]
+
+
+def epsilon_min(w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"]) -> Float[Tensor, "*s"]:
+    """Equation 14, for each of the pairs."""
+    return (w1**2).sum(-1) / (w2 - w1).abs().sum(-1)
+
+
+def scaled_ratio(
+    w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"], intensity: Intensity = "mean"
+) -> Float[Tensor, "*s"]:
+    """eps_min over the mean (as printed) or median |component| of w1; zeros do not count. What
+    both are multiplied with cancels. (Of two middle values the median is the smaller.)"""
+    sizes = torch.where(w1 != 0, w1.abs(), torch.nan)
+    typical = sizes.nanmean(-1) if intensity == "mean" else sizes.nanmedian(-1).values
+    return epsilon_min(w1, w2) / typical
+
+
+def pearson_vii(
+    kurtosis: float, shape: tuple[int, ...], generator: torch.Generator
+) -> Float[Tensor, "..."]:
+    """Draws of mean 0, variance 1 and excess kurtosis ``kurtosis``, in float64.
+
+    Bailey's polar method (Mathematics of Computation 62, 1994), which is Box and Muller's for the
+    Gaussian. The same generator gives the same uniform draws behind every kurtosis.
+    """
+    nu = _degrees(kurtosis)
+    spread, angle = torch.rand(2, *shape, generator=generator, dtype=torch.float64)
+    exponential = -torch.log1p(-spread)
+    if math.isinf(nu):
+        return (2 * exponential).sqrt() * torch.cos(2 * math.pi * angle)
+    radius = ((nu - 2) * torch.expm1(2 / nu * exponential)).sqrt()
+    return radius * torch.cos(2 * math.pi * angle)
+
+
+def resampled(
+    weights: Float[Tensor, "..."], shape: tuple[int, ...], generator: torch.Generator
+) -> Float[Tensor, "..."]:
+    """Draws with replacement from a network's own weights (what inverse transform sampling from
+    their distribution is), not centred."""
+    values = weights.flatten()
+    return values[torch.randint(len(values), shape, generator=generator)]
+
+
+def unit(w: Float[Tensor, "*s n"]) -> Float[Tensor, "*s n"]:
+    """Vectors of L2 norm 1."""
+    return w / (w**2).sum(-1, keepdim=True).sqrt()
+
+
+def expected_ratio(kurtosis: float, intensity: Intensity = "mean") -> float:
+    """The scaled ratio of Pearson VII weights for many dimensions, in closed form:
+    E[x^2] / (E|x1 - x2| E|x|), or with the median of |x|."""
+    nu = _degrees(kurtosis)
+    if math.isinf(nu):
+        difference, mean = 2 / math.sqrt(math.pi), math.sqrt(2 / math.pi)
+        median = special.ndtri(0.75)
+    else:
+        scale, root = math.sqrt((nu - 2) / nu), math.sqrt(nu) / (nu - 1)
+        log_beta = special.betaln(nu / 2, 0.5)
+        mean = 2 * scale * root * math.exp(-log_beta)
+        difference = 4 * scale * root * math.exp(special.betaln(0.5, nu - 0.5) - 2 * log_beta)
+        median = scale * special.stdtrit(nu, 0.75)
+    return float(1 / (difference * (mean if intensity == "mean" else median)))
+
+
+def _degrees(kurtosis: float) -> float:
+    """Degrees of freedom of Student's t."""
+    if not kurtosis >= 0:
+        raise ValueError(f"kurtosis must be an excess kurtosis of 0 or more, got {kurtosis}")
+    return 4 + 6 / kurtosis if kurtosis else math.inf

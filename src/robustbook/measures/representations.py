@@ -1,0 +1,80 @@
+"""What the layers of a network make of a set of images: pre-activations, and how far apart images
+lie.
+
+Nayebi & Ganguli 2017 (arXiv 1703.09202), Section 5, Figures 2, 3 and 7.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from robustbook.defenses.saturation import Layered
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Of one layer over a set of images and all its units. ``beyond``: share with |h| above each
+    threshold asked for; ``active``: share with h > 0; shares in 0..1."""
+
+    median: float
+    median_abs: float
+    beyond: tuple[float, ...]
+    active: float
+
+
+@torch.no_grad()
+def preactivations(
+    net: Layered,
+    images: Float[Tensor, "n *shape"],
+    *,
+    layers: Sequence[int] | None = None,
+    batch_size: int = 1000,
+) -> list[Float[Tensor, "n units"]]:
+    """h^l of each image for each l of ``layers`` (from 1; by default all, the logits last).
+
+    Raises ``ValueError`` for a layer that the network does not have.
+    """
+    depth = len(net.preactivations(images[:1]))
+    chosen = range(1, depth + 1) if layers is None else layers
+    for layer in chosen:
+        if not 1 <= layer <= depth:
+            raise ValueError(f"layers must be in 1..{depth}, the layers of the net, got {layer}")
+    batches = [net.preactivations(batch) for batch in torch.split(images, batch_size)]
+    return [torch.cat([hs[layer - 1].flatten(1) for hs in batches]) for layer in chosen]
+
+
+def activity(h: Float[Tensor, "..."], thresholds: Sequence[float] = ()) -> Activity:
+    """Where the pre-activations ``h`` lie."""
+    size = h.abs()
+    return Activity(
+        median=h.median().item(),
+        median_abs=size.median().item(),
+        beyond=tuple((size > threshold).double().mean().item() for threshold in thresholds),
+        active=(h > 0).double().mean().item(),
+    )
+
+
+def dissimilarity(activations: Float[Tensor, "n units"]) -> Float[Tensor, "n n"]:
+    """The mean over units of the squared difference between every two rows (eq. 9), in float64."""
+    x = activations.double()
+    # Not through the matrix product |a|^2 + |b|^2 - 2ab, which loses small distances and symmetry.
+    between = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    return between.square() / x.shape[1]
+
+
+def class_means(matrix: Float[Tensor, "n n"], labels: Int[Tensor, " n"]) -> tuple[float, float]:
+    """Mean over pairs of different images of the same class, and of different classes.
+
+    Raises ``ValueError`` where there is no pair of one of the two kinds.
+    """
+    same = labels[:, None] == labels
+    others = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    if not (same & others).any() or same.all():
+        raise ValueError(
+            "labels must name two classes and two images of one of them, "
+            f"got {len(labels)} images of {len(set(labels.tolist()))} classes"
+        )
+    return matrix[same & others].mean().item(), matrix[~same].mean().item()

@@ -1,0 +1,180 @@
+"""The geometry along a path: closed forms of a linear softmax model, and finite differences."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robustbook.measures import (
+    fisher,
+    fisher_distance,
+    jacobian,
+    length_element,
+    pull_back,
+    resolve,
+    straight_path,
+    walk,
+)
+from robustbook.networks import CNN, MLP, initialise
+from robustbook.randomness import generator
+
+SHAPE = (1, 4, 4)
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=generator(seed, "test"), dtype=torch.float64)
+
+
+def even(points: int) -> Tensor:
+    return torch.linspace(0, 1, points, dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def net() -> MLP:
+    net = MLP((16, 12, 9, 5), torch.sigmoid)
+    initialise(net, "normal", generator(0, "test"))
+    return net.double()
+
+
+class Plain(nn.Module):
+    """Hides that a network is an MLP."""
+
+    def __init__(self, inner: nn.Module, shift: float = 0.0) -> None:
+        super().__init__()
+        self.inner, self.shift = inner, shift
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.inner(images)
+        return logits + self.shift
+
+
+def test_the_linear_softmax_model_has_a_closed_form() -> None:
+    """z = W x + b: J is W everywhere, so its singular values are W's, and dl/dt is the standard
+    deviation of W (x_T - x_S) under p."""
+    layer = nn.Linear(16, 5).double()
+    source, target = drawn(*SHAPE), drawn(*SHAPE, seed=1)
+    found = walk(lambda x: layer(x.flatten(1)), source, target, even(7))
+    x = straight_path(source, target, even(7)).flatten(1)
+    p = layer(x).softmax(1)
+    v = layer.weight @ (target - source).flatten()
+    variance = (p * v**2).sum(1) - (p * v).sum(1) ** 2
+    torch.testing.assert_close(found.probabilities, p)
+    torch.testing.assert_close(found.length, variance.sqrt())
+    torch.testing.assert_close(found.change, (p * (v - (p * v).sum(1, True))).abs().sum(1) / 2)
+    values = torch.linalg.svdvals(layer.weight).expand(7, 5)
+    torch.testing.assert_close(found.singular_values, values)
+
+
+def test_the_walk_is_what_finite_differences_say(net: MLP) -> None:
+    """The metric is the second derivative of twice the Kullback-Leibler divergence, and the change
+    is that of the probabilities."""
+    source, target, h = drawn(*SHAPE), drawn(*SHAPE, seed=1), 1e-5
+    t = torch.tensor([0.1, 0.35, 0.8], dtype=torch.float64)
+    found = walk(net, source, target, t)
+    before, after = (net(straight_path(source, target, t + d)).softmax(1) for d in (-h, h))
+    torch.testing.assert_close(
+        found.change, (after - before).abs().sum(1) / (4 * h), rtol=1e-6, atol=0
+    )
+    divergence = (before * (before / after).log()).sum(1)
+    torch.testing.assert_close(found.length, (2 * divergence).sqrt() / (2 * h), rtol=1e-4, atol=0)
+
+
+def test_the_short_cut_of_an_mlp_is_the_general_way(net: MLP) -> None:
+    """Passing over the first layer may save time and nothing else; SVD gives the same values."""
+    source, target = drawn(*SHAPE), drawn(*SHAPE, seed=1)
+    short, long = (walk(n, source, target, even(9)) for n in (net, Plain(net)))
+    for name, values in vars(short).items():
+        torch.testing.assert_close(values, getattr(long, name), msg=name)
+    x = straight_path(source, target, even(9)).flatten(1)
+    _, j = jacobian(net, x)
+    for row, image in zip(j, x, strict=True):
+        loop = torch.autograd.functional.jacobian(lambda i: net(i[None])[0], image)
+        torch.testing.assert_close(row, loop)
+    torch.testing.assert_close(short.singular_values, torch.linalg.svdvals(j), atol=1e-7, rtol=1e-6)
+
+
+def test_adding_a_number_to_all_logits_changes_nothing(net: MLP) -> None:
+    """Only differences of logits are probabilities; the singular values see no constant."""
+    source, target = drawn(*SHAPE), drawn(*SHAPE, seed=1)
+    here, there = (walk(Plain(net, shift), source, target, even(5)) for shift in (0.0, 100.0))
+    for name, values in vars(here).items():
+        torch.testing.assert_close(values, getattr(there, name), msg=name, rtol=1e-9, atol=1e-12)
+
+
+def test_the_metric_of_the_input(net: MLP) -> None:
+    """G^in = J^T G^F J is positive semidefinite, of rank 4 at most for 5 classes, and measures dx
+    as the length element does; G^F is the covariance of the score."""
+    x, dx = drawn(3, 16), drawn(3, 16, seed=1) - 0.5
+    logits, j = jacobian(net, x)
+    p = logits.softmax(1)
+    score = torch.eye(5, dtype=torch.float64) - p[:, None, :]  # [n, k, i]: d log p_k / d z_i
+    torch.testing.assert_close(fisher(p), torch.einsum("nk,nki,nkj->nij", p, score, score))
+    metric = pull_back(fisher(p), j)
+    eigenvalues = torch.linalg.eigvalsh(metric)
+    assert eigenvalues.min() > -1e-12 * eigenvalues.max()
+    assert (eigenvalues > 1e-9 * eigenvalues.max()).sum(1).max() == 4
+    squared = torch.einsum("ni,nij,nj->n", dx, metric, dx)
+    v = (j @ dx[:, :, None])[:, :, 0]
+    torch.testing.assert_close(length_element(p, v), squared.sqrt())
+
+
+def test_length_does_not_drown_in_cancellation() -> None:
+    """p nearly certain and v large: sum p v^2 - (sum p v)^2 would be rounding alone."""
+    p = torch.tensor([1.0, 1e-24], dtype=torch.float64)
+    v = torch.tensor([1e3, 1e3 + 1], dtype=torch.float64)
+    assert length_element(p, v).item() == pytest.approx(1e-12)
+
+
+@pytest.mark.parametrize("sharpness", [3.0, 1e3, 1e7])
+def test_a_crossing_between_two_classes_is_pi_long(sharpness: float) -> None:
+    """With two classes there is one way, so the path is as long as its ends are apart; the even
+    grid sees a sharp transition as too low a peak, the resolved one as it is."""
+
+    def net(x: Tensor) -> Tensor:
+        z = sharpness * (x.flatten(1).sum(1) - 0.3777)
+        return torch.stack([z, -z], 1)
+
+    source, target = torch.zeros(1, 1, 1).double(), torch.ones(1, 1, 1).double()
+    t, gaps = resolve(net, source, target, even(50))
+    ends = net(torch.stack([source, target])).softmax(1)
+    assert gaps.max() <= 0.1
+    assert gaps.sum().item() == pytest.approx(fisher_distance(ends[0], ends[1]).item(), abs=1e-6)
+    found = walk(net, source, target, t)
+    if sharpness < 100:  # the trapezoid rule wants more points than the length needs
+        assert torch.trapezoid(found.length, t).item() == pytest.approx(gaps.sum().item(), rel=1e-3)
+    assert found.length.max().item() == pytest.approx(sharpness, rel=1e-2)  # 2s sqrt(1/4)
+    assert {0.0, 1.0} <= set(t.tolist()) and bool((t[1:] > t[:-1]).all())
+    if sharpness > 100:
+        assert gaps.sum().item() == pytest.approx(math.pi)
+
+
+def test_a_jump_stops_after_the_halvings_asked_for() -> None:
+    """No refinement resolves a step; it must end all the same."""
+
+    def net(x: Tensor) -> Tensor:
+        z = torch.where(x.flatten(1).sum(1) > 0.3777, 50.0, -50.0)
+        return torch.stack([z, -z], 1)
+
+    source, target = torch.zeros(1).double(), torch.ones(1).double()
+    t, gaps = resolve(net, source, target, even(5), halvings=6)
+    assert len(t) == 11 and gaps.sum().item() == pytest.approx(math.pi)
+
+
+def test_any_network_walks() -> None:
+    """The CNN has no linear first layer to pass over; float32 comes back as float32."""
+    net = CNN()
+    initialise(net, "truncated", generator(0, "test"))
+    found = walk(net, torch.zeros(1, 28, 28), torch.ones(1, 28, 28), torch.linspace(0, 1, 3))
+    assert found.singular_values.shape == (3, 10)
+    assert found.length.dtype == torch.float32 and bool(found.length.isfinite().all())
+
+
+def test_paths_that_are_none_are_refused() -> None:
+    image, t = drawn(*SHAPE), even(3)
+    with pytest.raises(ValueError, match=r"target must be .* \(1, 4, 4\), got \(1, 4, 5\)"):
+        walk(lambda x: x, image, drawn(1, 4, 5), t)
+    with pytest.raises(ValueError, match=r"t must have 2 or more points.*got 1"):
+        walk(lambda x: x, image, image, t[:1])
+    ends = straight_path(image, drawn(*SHAPE, seed=1), t)
+    assert torch.equal(ends[0], image) and torch.equal(ends[2], drawn(*SHAPE, seed=1))
