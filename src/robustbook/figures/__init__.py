@@ -1,6 +1,13 @@
 """Drawing: the book's one style, and its numbered tables."""
 
 from .anneal import anneal
+from .curves import curves
+from .descent import Trail, descent
+from .grid import grid
+from .histograms import Bars, histograms
+from .kurtosis import kurtosis
+from .matrices import matrices, unfold
+from .paths import paths
 from .readings import readings
 from .style import (
     BRIGHT,
@@ -19,18 +26,28 @@ from .tables import Table, table
 
 __all__ = [
     "BRIGHT",
+    "Bars",
     "HALF",
     "LOOKS",
     "WIDTH",
     "Look",
     "Table",
+    "Trail",
     "anneal",
+    "curves",
+    "descent",
     "draw_band",
     "draw_intervals",
     "draw_printed",
     "draw_seeds",
     "panels",
+    "grid",
+    "histograms",
+    "kurtosis",
+    "matrices",
+    "paths",
     "readings",
     "style",
     "table",
+    "unfold",
 ]

@@ -1,0 +1,53 @@
+"""One panel per network: accuracy against the size of the attack, a curve per training."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .style import LOOKS, WIDTH, draw_band, draw_printed, draw_seeds, panels, style
+
+Curves = Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
+"""Network, then training, to one curve in percent per seed."""
+Dots = Mapping[str, Mapping[str, Sequence[float]]]
+"""Network, then training, to one accuracy in percent per seed (or one number of the paper)."""
+
+
+def curves(
+    sizes: Sequence[float],
+    values: Curves,
+    titles: Mapping[str, str],
+    *,
+    at: float,
+    single: Dots,
+    printed: Dots,
+) -> Figure:
+    """Draw ``values`` over ``sizes``: the mean over seeds, and a band from the lowest to the
+    highest.
+
+    At the size ``at`` stand two more readings of the same networks: a dot per seed for ``single``,
+    an open marker for each number of ``printed``.
+    """
+    with style():
+        figure, axes = panels(1, len(titles), width=WIDTH, height=2.9)
+        x, here = np.array(sizes), np.array([at])
+        for axis, network in zip(axes, titles, strict=True):
+            for training, look in LOOKS.items():
+                if training in values[network]:
+                    seeds = np.array(values[network][training], dtype=float)
+                    axis.plot(x, seeds.mean(0), look.dash, color=look.color, label=training)
+                    draw_band(axis, x, seeds.min(0), seeds.max(0), training)
+                if dots := single[network].get(training):
+                    draw_seeds(axis, here, np.array(dots, dtype=float)[:, None], training)
+                for number in printed[network].get(training, ()):
+                    draw_printed(axis, here, np.array([number], dtype=float))
+            axis.set(xlim=(0, max(sizes)), ylim=(-3, 103), title=titles[network])
+            axis.set_yticks([0, 25, 50, 75, 100])
+            if axis is not axes[0]:
+                axis.tick_params(labelleft=False)
+            axis.grid(True)
+        axes[0].set_ylabel("correctly classified (%)")
+        axes[len(axes) // 2].set_xlabel("size of the attack, eps")
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure

@@ -1,0 +1,87 @@
+"""Descents of one image towards another class: how far it goes, and what the network makes of it.
+
+A column per source image; the descents from it are curves over the iterations, on logarithmic axes
+because the events of a descent come ever more slowly. Under them, the images themselves.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from .style import BRIGHT, WIDTH, panels, style
+
+
+@dataclass(frozen=True, eq=False)
+class Trail:
+    """The trace of one descent, a value per entry of ``iterations``: ``moved``, the mean absolute
+    change of a pixel; ``loss``, the cross entropy to the target, in nats. ``image``: where it
+    ended; ``reached``: whether the target was the answer there."""
+
+    iterations: Sequence[float]
+    moved: Sequence[float]
+    loss: Sequence[float]
+    image: Float[np.ndarray, "h w"]
+    reached: bool
+
+
+def descent(
+    descents: Mapping[str, Mapping[str, Trail]], starts: Mapping[str, Float[np.ndarray, "h w"]]
+) -> Figure:
+    """``descents[source][label]``; ``starts[source]`` is the image they began at.
+
+    A circle ends a curve that reached the target, a red X one that did not. Pixels are shown
+    clipped to [0, 1].
+    """
+    looks = {label: (BRIGHT[c], dash) for label, c, dash in _looks(descents)}
+    with style():
+        columns = len(descents)
+        figure, axes = panels(3, columns, width=WIDTH, height=5.8)
+        if grid := axes[0].get_gridspec():
+            grid.set_height_ratios([1, 1, 0.75])
+        for column, (source, trails) in enumerate(descents.items()):
+            far, likely, pictures = axes[column::columns]
+            if column:
+                far.sharey(axes[0])
+                likely.sharey(axes[columns])
+            for label, trail in trails.items():
+                color, dash = looks[label]
+                keep = np.array(trail.iterations) >= 1  # the start has no place on these axes
+                at = np.array(trail.iterations)[keep]
+                for axis, values in (
+                    (far, np.array(trail.moved)[keep]),
+                    (likely, -np.array(trail.loss)[keep] / log(10)),
+                ):
+                    axis.plot(at, values, color=color, linestyle=dash, label=label)
+                    axis.plot(
+                        at[-1:],
+                        values[-1:],
+                        linestyle="none",
+                        marker="o" if trail.reached else "X",
+                        markersize=8,
+                        markerfacecolor="white" if trail.reached else BRIGHT["red"],
+                        markeredgecolor=color if trail.reached else BRIGHT["red"],
+                    )
+            far.set(title=source, xscale="log", yscale="log")
+            likely.set(xscale="log", xlabel="iterations")
+            far.grid(True)
+            likely.grid(True)
+            shown = {"start": starts[source]} | {k: t.image for k, t in trails.items()}
+            pictures.axis("off")
+            for place, (label, image) in enumerate(shown.items()):
+                inset = pictures.inset_axes((place / len(shown), 0, 0.96 / len(shown), 0.85))
+                inset.imshow(image, vmin=0, vmax=1)
+                inset.set(title=label, xticks=[], yticks=[])
+        axes[0].set_ylabel("mean change of a pixel")
+        axes[columns].set_ylabel("log10 of target's\nprobability")
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    return figure
+
+
+def _looks(descents: Mapping[str, Mapping[str, Trail]]) -> list[tuple[str, str, str]]:
+    labels = list(dict.fromkeys(label for trails in descents.values() for label in trails))
+    return list(zip(labels, ("blue", "yellow", "purple"), ("-", "--", ":"), strict=False))

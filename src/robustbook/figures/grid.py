@@ -1,0 +1,40 @@
+"""Squares of images, source classes by target classes, with a red cross where there is none."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from matplotlib.figure import Figure
+
+from .style import BRIGHT, HALF, WIDTH, panels, style
+
+GAP = 2  # pixels between images
+
+
+def grid(
+    squares: Mapping[str, tuple[UInt8[np.ndarray, "k k h w"], Bool[np.ndarray, "k k"]]],
+) -> Figure:
+    """By title: a square of images and which of them exist; side by side, lettered from A."""
+    with style():
+        figure, axes = panels(1, len(squares), width=WIDTH, height=HALF + 0.35)
+        for letter, axis, (title, (images, there)) in zip(
+            "ABCD", axes, squares.items(), strict=False
+        ):
+            k, _, h, w = images.shape
+            page = np.full((k, h + GAP, k, w + GAP), 255, np.uint8)
+            shown = np.where(there[:, :, None, None], images, 225)
+            page[:, GAP // 2 : GAP // 2 + h, :, GAP // 2 : GAP // 2 + w] = shown.transpose(
+                0, 2, 1, 3
+            )
+            extent = (-0.5, k - 0.5, k - 0.5, -0.5)  # so that class c is at c
+            axis.imshow(page.reshape(k * (h + GAP), k * (w + GAP)), vmin=0, vmax=255, extent=extent)
+            rows, columns = np.nonzero(~there)
+            axis.plot(columns, rows, "x", color=BRIGHT["red"], markersize=9, markeredgewidth=2)
+            axis.set(xlabel="target class", title=f"{letter}  {title}")
+            axis.set_xticks(range(k))
+            axis.set_yticks(range(k))
+            axis.tick_params(length=0)
+            for spine in axis.spines.values():
+                spine.set_visible(False)
+        axes[0].set_ylabel("source class")
+    return figure

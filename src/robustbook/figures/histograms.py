@@ -1,0 +1,99 @@
+"""Panels of histograms: a row per network, a column per layer, one or more distributions a panel.
+
+As in Figures 1 and 2 of Nayebi & Ganguli 2017.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .style import LOOKS, WIDTH, panels, style
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A density over equal bins from ``low`` to ``high``, and a ``note`` printed in its panel."""
+
+    low: float
+    high: float
+    density: Sequence[float]
+    note: str = ""
+
+
+def histograms(
+    rows: Mapping[str, Sequence[Mapping[str, Bars]]],
+    *,
+    x_label: str,
+    bands: Mapping[str, tuple[float, float]] | None = None,
+    normal: bool = False,
+) -> Figure:
+    """Draw ``rows[label][layer][training]``; the vertical axes are logarithmic, so that tails of a
+    few weights in a hundred thousand can be seen.
+
+    ``bands[label]`` shades a row between two values (infinite for no end), and ``normal`` adds the
+    density of a standard Gaussian, dotted.
+    """
+    columns = len(next(iter(rows.values())))
+    with style():
+        figure, axes = panels(len(rows), columns, width=WIDTH, height=0.5 + 1.55 * len(rows))
+        for i, (label, layers) in enumerate(rows.items()):
+            for j, drawn in enumerate(layers):
+                axis = axes[i * columns + j]
+                # Bins hold a few values or none: the axis ends just below the emptiest.
+                floor = min(d for bars in drawn.values() for d in bars.density if d > 0) / 2
+                for k, (training, bars) in enumerate(drawn.items()):
+                    look = LOOKS[training]
+                    edges = np.linspace(bars.low, bars.high, len(bars.density) + 1)
+                    heights = np.maximum(bars.density, floor)
+                    axis.stairs(
+                        heights, edges, baseline=floor, fill=True, color=look.color, alpha=0.25
+                    )
+                    axis.stairs(
+                        heights,
+                        edges,
+                        baseline=floor,
+                        color=look.color,
+                        linestyle=look.dash if len(drawn) > 1 else "-",
+                        linewidth=1,
+                        label=training if i == j == 0 else None,
+                    )
+                    axis.text(
+                        0.98,
+                        0.97 - 0.13 * k,
+                        bars.note,
+                        transform=axis.transAxes,
+                        ha="right",
+                        va="top",
+                        fontsize=8,
+                        color=look.color,
+                    )
+                left, right = axis.get_xlim()
+                if bands and label in bands:
+                    low, high = bands[label]
+                    axis.axvspan(
+                        max(low, left), min(high, right), color="#DDDDDD", linewidth=0, zorder=0
+                    )
+                if normal:
+                    x = np.linspace(left, right, 400)
+                    axis.plot(
+                        x,
+                        np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi),
+                        color="black",
+                        linestyle=":",
+                        linewidth=1,
+                        label="Gaussian" if i == j == 0 else None,
+                    )
+                top = max(d for bars in drawn.values() for d in bars.density)
+                ceiling = top * (top / floor) ** 0.35  # room above for the notes
+                axis.set(yscale="log", xlim=(left, right), ylim=(floor, ceiling))
+                if i == 0:
+                    axis.set_title(f"layer {j + 1}")
+                if j == 0:
+                    axis.set_ylabel(label)
+        figure.supxlabel(x_label, fontsize=10)
+        if len(axes[0].get_legend_handles_labels()[1]) > 1:
+            figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return figure

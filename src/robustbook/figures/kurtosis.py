@@ -1,0 +1,49 @@
+"""The scaled ratio against excess kurtosis: Figure 6 of Nayebi & Ganguli 2017."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from .style import BRIGHT, WIDTH, panels, style
+
+Measured = Mapping[float, Sequence[float]]
+"""Excess kurtosis to one scaled ratio per seed; 0 is the Gaussian."""
+
+
+def kurtosis(
+    measured: Mapping[str, Measured],
+    closed: Mapping[str, Sequence[float]],
+    x: Sequence[float],
+    *,
+    end: float,
+    example: float,
+) -> Figure:
+    """A panel per title of ``measured``: a line through the means, a dot per seed, the Gaussian in
+    red, behind them the closed form ``closed[title]`` at the kurtoses ``x``; up to ``end``.
+
+    ``example``: the value that the paper's caption explains, a line across the first panel.
+    """
+    with style():
+        figure, axes = panels(1, len(measured), width=WIDTH, height=2.9)
+        for axis, (title, ratios) in zip(axes, measured.items(), strict=True):
+            axis.plot(
+                x, closed[title], color=BRIGHT["grey"], lw=4, label="closed form, many components"
+            )
+            shown = {k: v for k, v in sorted(ratios.items()) if k <= end}
+            means = [sum(values) / len(values) for values in shown.values()]
+            axis.plot(list(shown), means, color=BRIGHT["blue"], label="mean of the draws")
+            places = [k for k, values in shown.items() for _ in values]
+            dots = [value for values in shown.values() for value in values]
+            axis.scatter(places, dots, s=10, color=BRIGHT["blue"], label="a seed each")
+            gaussian = shown[0.0]
+            axis.scatter(
+                [0.0] * len(gaussian), gaussian, s=30, color="#CC0000", label="Gaussian", zorder=4
+            )
+            axis.set(xlim=(-0.03 * end, 1.03 * end), title=title)
+            axis.set_xlabel("excess kurtosis")
+            axis.grid(True)
+        axes[0].axhline(example, color="black", lw=1, ls=":", label="example in the caption")
+        axes[0].set_ylabel("scaled ratio")
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure

@@ -1,0 +1,66 @@
+"""Dissimilarity matrices as heat maps: a row per network, a column per layer.
+
+As in Figures 3 and 7 of Nayebi & Ganguli 2017, whose colour scales we could not read.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from .style import WIDTH, panels, style
+
+
+def unfold(lower: Sequence[float]) -> Float[np.ndarray, "n n"]:
+    """The symmetric matrix whose lower triangle with the diagonal is ``lower``, row by row."""
+    n = round((np.sqrt(8 * len(lower) + 1) - 1) / 2)
+    matrix = np.zeros((n, n))
+    rows, columns = np.tril_indices(n)
+    matrix[rows, columns] = matrix[columns, rows] = lower
+    return matrix
+
+
+def matrices(
+    rows: Mapping[str, Mapping[str, Float[np.ndarray, "n n"]]],
+    *,
+    classes: Sequence[str],
+    scale: str,
+    shared: bool = True,
+) -> Figure:
+    """Draw ``rows[network][layer]``, square matrices sorted by ``classes`` of equal size.
+
+    Colours reach from 0 to the largest value of all panels with one bar for them, or, if not
+    ``shared``, to that of each panel, whose value stands above it. ``scale`` names what is shown.
+    """
+    columns = len(next(iter(rows.values())))
+    top = max(float(m.max()) for row in rows.values() for m in row.values())
+    with style():
+        side = (WIDTH - 1.2 if shared else WIDTH) / columns  # inches; the bar takes its share
+        figure, axes = panels(len(rows), columns, width=WIDTH, height=0.5 + side * len(rows))
+        for i, (network, layers) in enumerate(rows.items()):
+            for j, (layer, matrix) in enumerate(layers.items()):
+                axis = axes[i * columns + j]
+                image = axis.imshow(
+                    matrix,
+                    cmap="viridis",
+                    vmin=0,
+                    vmax=top if shared else float(matrix.max()),
+                    interpolation="none",  # pixels as they are, also in an SVG
+                )
+                size = len(matrix) / len(classes)
+                middles = [size * (k + 0.5) - 0.5 for k in range(len(classes))]
+                axis.set_xticks(middles, classes if i == len(rows) - 1 else [], fontsize=7)
+                axis.set_yticks(middles, classes if j == 0 else [], fontsize=7)
+                axis.tick_params(length=0)
+                axis.spines[:].set_visible(False)
+                title = [layer] if i == 0 else []
+                if not shared:
+                    title.append(f"up to {matrix.max():.4g}")
+                axis.set_title("\n".join(title), fontsize=9)
+                if j == 0:
+                    axis.set_ylabel(network)
+        if shared:
+            bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
+            bar.set_label(scale)
+    return figure

@@ -1,0 +1,90 @@
+"""Networks along straight paths between two images: the layout of Figure 4 of Nayebi & Ganguli
+2017."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .style import BRIGHT, LOOKS, panels, style
+
+Curves = Mapping[str, Sequence[Any]]
+"""``<method>/t``, ``/length``, ``/probabilities`` (class by point), ``/singular`` (value by point):
+one entry per path."""
+
+_OTHERS = ("yellow", "purple", "green", "cyan")
+_NAMED = 0.2  # a class that never gets this probability stays grey
+
+
+def paths(
+    curves: Curves,
+    pairs: Sequence[Sequence[int]],
+    methods: Sequence[str] = ("vanilla", "saturated"),
+) -> Figure:
+    """Three rows per method (length element, probabilities, singular values), a column per pair.
+
+    A row shares one scale. Classes that matter on a path carry their digit at their highest point.
+    """
+    with style():
+        figure, axes = panels(3 * len(methods), len(pairs), height=1.35 * 3 * len(methods) + 0.6)
+        grid = np.array(axes).reshape(3 * len(methods), len(pairs))
+        for i, method in enumerate(methods):
+            for j, pair in enumerate(pairs):
+                t = np.array(curves[f"{method}/t"][j], dtype=float)
+                lengths, probabilities, singular = grid[3 * i : 3 * i + 3, j]
+                length, p, values = (
+                    np.array(curves[f"{method}/{name}"][j], dtype=float)
+                    for name in ("length", "probabilities", "singular")
+                )
+                lengths.plot(t, length, color=LOOKS[method].color, lw=1.2)
+                _probabilities(probabilities, t, p, pair)
+                _singular(singular, t, values)
+            for row, label in enumerate(("length element", "probability", "singular values")):
+                _shared(list(grid[3 * i + row]), f"{method}\n{label}")
+        for axis, (source, target) in zip(grid[0], pairs, strict=True):
+            axis.set_title(f"S: {source}, T: {target}")
+        for axis in grid[-1]:
+            axis.set_xlabel("interpolation")
+            axis.set_xticklabels(["0", "0.5", "1"])
+        figure.align_ylabels()
+    return figure
+
+
+def _probabilities(
+    axis: Axes, t: Float[np.ndarray, " t"], p: Float[np.ndarray, "k t"], pair: Sequence[int]
+) -> None:
+    colors = {pair[0]: (BRIGHT["blue"], "-"), pair[1]: (BRIGHT["red"], "--")}
+    free = iter(_OTHERS)
+    for digit, curve in enumerate(p):
+        if digit not in colors and curve.max() >= _NAMED:
+            colors[digit] = (BRIGHT[next(free, "grey")], "-.")
+        color, dash = colors.get(digit, (BRIGHT["grey"], "-"))
+        axis.plot(t, curve, color=color, linestyle=dash, lw=1.1)
+        if digit in colors:
+            top = int(curve.argmax()) if digit != pair[0] else 0
+            at = {pair[0]: (0.03, "left"), pair[1]: (0.97, "right")}.get(digit, (t[top], "center"))
+            axis.text(
+                at[0], curve[top] + 0.04, str(digit), color=color, ha=at[1], va="bottom", fontsize=8
+            )
+    axis.set(ylim=(-0.04, 1.3), yticks=[0, 0.5, 1])
+
+
+def _singular(axis: Axes, t: Float[np.ndarray, " t"], values: Float[np.ndarray, "m t"]) -> None:
+    """The largest dark, the smallest light."""
+    for rank, curve in reversed(list(enumerate(values))):
+        axis.plot(t, curve, color=BRIGHT["purple"], alpha=1 - 0.085 * rank, lw=1.1)
+
+
+def _shared(row: Sequence[Axes], label: str) -> None:
+    top = max(axis.get_ylim()[1] for axis in row)
+    bottom = min(axis.get_ylim()[0] for axis in row)
+    for axis in row:
+        axis.set(xlim=(0, 1), ylim=(bottom, top), xticks=[0, 0.5, 1])
+        axis.set_xticklabels([])
+        axis.grid(True)
+        if axis is not row[0]:
+            axis.set_yticklabels([])
+    row[0].set_ylabel(label, fontsize=8)

@@ -1,0 +1,77 @@
+"""Histograms and heat maps: every number where it belongs."""
+
+import math
+
+import numpy as np
+import pytest
+
+from robustbook.figures import Bars, histograms, matrices, unfold
+
+
+def bars(low: float = -1.0, high: float = 3.0, note: str = "") -> Bars:
+    return Bars(low, high, [0.1, 0.0, 0.3, 0.6], note)
+
+
+def test_histograms_draw_each_density_over_its_own_bins() -> None:
+    """Two networks with other ranges share a panel; an empty bin ends below the axis' others."""
+    panel = {"vanilla": bars(note="two"), "saturated": bars(-10.0, 30.0, "nine")}
+    figure = histograms({"A": [panel, panel], "B": [panel, panel]}, x_label="weight")
+    assert len(figure.axes) == 4
+    for axis in figure.axes:
+        assert axis.get_yscale() == "log"
+        outlines = [patch for patch in axis.patches if not patch.get_fill()]
+        values, edges, floor = outlines[0].get_data()
+        assert values == pytest.approx([0.1, 0.05, 0.3, 0.6]) and floor == 0.05
+        assert edges == pytest.approx([-1, 0, 1, 2, 3])
+        assert outlines[1].get_data().edges == pytest.approx([-10, 0, 10, 20, 30])
+        assert [text.get_text() for text in axis.texts] == ["two", "nine"]
+    assert [axis.get_ylabel() for axis in figure.axes] == ["A", "", "B", ""]
+    assert [axis.get_title() for axis in figure.axes] == ["layer 1", "layer 2", "", ""]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["vanilla", "saturated"]
+
+
+def test_a_band_without_an_end_stops_at_the_panel() -> None:
+    """ReLUs respond from 0 to infinity, which no axis can show."""
+    rows = {"relu": [{"vanilla": bars()}], "sigmoid": [{"vanilla": bars()}]}
+    bands = {"relu": (0.0, math.inf)}
+    with_band, without = histograms(rows, x_label="h", bands=bands).axes
+    (band,) = [p for p in with_band.patches if hasattr(p, "get_width")]
+    left, right = with_band.get_xlim()
+    assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((0, right))
+    assert left < -1 and 3 < right
+    assert not [p for p in without.patches if hasattr(p, "get_width")]
+
+
+def test_the_gaussian_is_a_density() -> None:
+    """It is the yardstick for tails, so it must be on the histograms' scale."""
+    (axis,) = histograms({"A": [{"vanilla": bars(-6.0, 6.0)}]}, x_label="w", normal=True).axes
+    x, y = axis.lines[0].get_data()
+    assert np.trapezoid(y, x) == pytest.approx(1, abs=1e-6)
+    assert y.max() == pytest.approx(1 / math.sqrt(2 * math.pi), rel=1e-3)
+
+
+def test_unfold_is_the_inverse_of_taking_the_lower_triangle() -> None:
+    """A record holds half of each matrix."""
+    matrix = np.arange(25.0).reshape(5, 5)
+    matrix = matrix + matrix.T
+    assert np.array_equal(unfold(matrix[np.tril_indices(5)].tolist()), matrix)
+
+
+@pytest.mark.parametrize(("shared", "tops"), [(True, [8.0] * 4), (False, [2.0, 4.0, 6.0, 8.0])])
+def test_matrices_have_one_scale_or_say_that_they_have_several(
+    shared: bool, tops: list[float]
+) -> None:
+    """Colours of two panels may be compared only on one scale; else each panel names its own."""
+    small = np.array([[0.0, 2.0], [2.0, 0.0]])
+    rows = {"v": {"one": small, "two": 2 * small}, "s": {"one": 3 * small, "two": 4 * small}}
+    figure = matrices(rows, classes=["0", "1"], scale="d", shared=shared)
+    panels = [axis for axis in figure.axes if axis.images]
+    assert [axis.images[0].get_clim() for axis in panels] == [(0.0, top) for top in tops]
+    drawn = [axis.images[0].get_array().max() for axis in panels]
+    assert drawn == [2, 4, 6, 8]
+    assert len(figure.axes) - len(panels) == (1 if shared else 0)
+    said = ["up to 2", "up to 4", "up to 6", "up to 8"]
+    for axis, words in zip(panels, said, strict=True):
+        assert (words in axis.get_title()) is not shared
+    assert [tick.get_text() for tick in panels[2].get_xticklabels()] == ["0", "1"]
+    assert panels[2].get_xticks() == pytest.approx([0, 1])
