@@ -1,6 +1,8 @@
 """What protects a network: objectives (a network and a batch to named loss terms)."""
 
 from .adversarial import adversarial_training
+from .deep_defense import deep_defense
+from .freezing import Frozen
 from .saturation import (
     Layered,
     Penalty,
@@ -11,9 +13,11 @@ from .saturation import (
 )
 
 __all__ = [
+    "Frozen",
     "Layered",
     "Penalty",
     "adversarial_training",
+    "deep_defense",
     "linear_penalty",
     "relu_penalty",
     "saturation",

@@ -1,0 +1,46 @@
+"""The ConvNet of Deep Defense (Yan, Guo and Zhang 2018) for CIFAR-10, from the released code.
+
+Like MatConvNet's network for CIFAR-10, but every pool is 2 x 2 with stride 2 where that one has
+3 x 3; the first pool comes before its ReLU. First weights are MatConvNet's: normal, deviation 0.01
+in the first layer and 0.05 in the others, biases 0.
+"""
+
+from collections import OrderedDict
+from functools import partial
+
+import torch
+from torch import nn
+
+from .convolution import ChannelsLast
+from .prepared import Prepared, draw_normal
+
+
+def convnet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> Prepared:
+    """32 x 32 colour images to 10 logits; 145,578 parameters.
+
+    ``narrow`` divides the widths 32, 32, 64, 64 of the hidden layers: 1 (the paper's), 2, 4 or 8.
+    """
+    if narrow not in (1, 2, 4, 8):
+        raise ValueError(f"narrow must be 1, 2, 4 or 8, got {narrow}")
+    conv = partial(nn.utils.skip_init, nn.Conv2d)
+    few, many = 32 // narrow, 64 // narrow
+    body = nn.Sequential(
+        OrderedDict[str, nn.Module](
+            layout=ChannelsLast(),
+            conv1=conv(3, few, 5, padding=2),
+            pool1=nn.MaxPool2d(2),
+            relu1=nn.ReLU(),
+            conv2=conv(few, few, 5, padding=2),
+            relu2=nn.ReLU(),
+            pool2=nn.AvgPool2d(2),
+            conv3=conv(few, many, 5, padding=2),
+            relu3=nn.ReLU(),
+            pool3=nn.AvgPool2d(2),
+            conv4=conv(many, many, 4),
+            relu4=nn.ReLU(),
+            conv5=conv(many, 10, 1),
+            flatten=nn.Flatten(),
+        )
+    )
+    draw_normal(body, generator, (0.01, 0.05, 0.05, 0.05, 0.05))
+    return Prepared(preprocess, body)

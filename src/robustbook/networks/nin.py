@@ -1,0 +1,54 @@
+"""Network in network for CIFAR-10 (Lin, Chen and Yan 2014) as Deep Defense has it.
+
+Yan, Guo and Zhang 2018; layers from the class in the released code, whose constructor refuses to
+run for want of dropout. Like MatConvNet's, but the pools are 2 x 2 with stride 2 where that one has
+3 x 3, and the last average is over 8 x 8. First weights are MatConvNet's: normal with variance
+2 / fan-in (He et al. 2015), the last layer's a tenth of that deviation, biases 0.
+"""
+
+import math
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from .convolution import ChannelsLast
+from .prepared import Prepared, draw_normal
+
+
+def nin(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> Prepared:
+    """32 x 32 colour images to 10 logits; 966,986 parameters; dropout of one half twice.
+
+    ``narrow`` divides the widths 192, 160 and 96 of the hidden layers: 1 (the paper's), 2, 4 or 8.
+    """
+    if narrow not in (1, 2, 4, 8):
+        raise ValueError(f"narrow must be 1, 2, 4 or 8, got {narrow}")
+    wide, middle, slim = 192 // narrow, 160 // narrow, 96 // narrow
+    body = nn.Sequential(
+        OrderedDict(
+            layout=ChannelsLast(),
+            block1=_block((3, wide, middle, slim), 5),
+            pool1=nn.MaxPool2d(2),
+            dropout1=nn.Dropout(0.5),
+            block2=_block((slim, wide, wide, wide), 5),
+            pool2=nn.AvgPool2d(2),
+            dropout2=nn.Dropout(0.5),
+            block3=_block((wide, wide, wide, 10), 3)[:-1],  # no ReLU on the logits
+            average=nn.AvgPool2d(8),
+            flatten=nn.Flatten(),
+        )
+    )
+    layers = [layer for layer in body.modules() if isinstance(layer, nn.Conv2d)]
+    deviations = [math.sqrt(2 / layer.weight[0].numel()) for layer in layers]
+    deviations[-1] *= 0.1
+    draw_normal(body, generator, deviations)
+    return Prepared(preprocess, body)
+
+
+def _block(widths: tuple[int, ...], kernel: int) -> nn.Sequential:
+    """A convolution that keeps the size, then two of 1 x 1, each with its ReLU."""
+    layers: list[nn.Module] = []
+    for before, after, size in zip(widths[:-1], widths[1:], (kernel, 1, 1), strict=True):
+        conv = nn.utils.skip_init(nn.Conv2d, before, after, size, padding=size // 2)  # type: ignore[no-untyped-call]
+        layers += [conv, nn.ReLU()]
+    return nn.Sequential(*layers)

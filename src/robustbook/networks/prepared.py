@@ -1,0 +1,68 @@
+"""What a network does with an image before its first layer, as a module of its own.
+
+Images are in [0, 1] everywhere in this book. Networks that were trained on other numbers (grey
+levels less the mean image, say) change them inside, so that an attack on the network is an attack
+on the image; and whoever wants to measure in the network's own numbers takes the two parts apart.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+
+class GreyLevels(nn.Module):
+    """Images in 0..255 less the mean image, not divided: MatConvNet's preprocessing of MNIST.
+
+    A distance here is 255 times that of the images in [0, 1], a gradient with respect to what comes
+    out is 1/255 of that with respect to the images.
+    """
+
+    mean: Tensor
+
+    def __init__(self, mean: Float[Tensor, "c h w"]) -> None:
+        """``mean``: of the training images, in grey levels; see `mean_image`."""
+        super().__init__()
+        self.register_buffer("mean", mean.clone())
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        if images.shape[1:] != self.mean.shape:
+            expected = ", ".join(map(str, self.mean.shape))
+            raise ValueError(f"images must be of shape (n, {expected}), got {tuple(images.shape)}")
+        return 255 * images - self.mean
+
+    def extra_repr(self) -> str:
+        return "255 x - mean image"
+
+
+class Prepared(nn.Module):
+    """A body behind its preprocessing: from images in [0, 1] to logits."""
+
+    def __init__(self, preprocess: nn.Module, body: nn.Module) -> None:
+        super().__init__()
+        self.preprocess, self.body = preprocess, body
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        logits: Tensor = self.body(self.preprocess(images))
+        return logits
+
+
+def mean_image(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "c h w"]:
+    """The mean of each pixel over a set, in grey levels; summed in whole numbers, so exact."""
+    return (images.sum(0, dtype=torch.int64).double() / len(images)).float()
+
+
+@torch.no_grad()
+def draw_normal(net: nn.Module, generator: torch.Generator, deviations: Sequence[float]) -> None:
+    """First weights as MatConvNet draws them, in place: the i-th layer's are normal with mean 0 and
+    deviation ``deviations[i]``, its biases 0."""
+    layers = [layer for layer in net.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    if len(layers) != len(deviations):
+        raise ValueError(
+            f"deviations must name one number per layer, got {len(deviations)} for {len(layers)}"
+        )
+    for layer, deviation in zip(layers, deviations, strict=True):
+        layer.weight.normal_(0, deviation, generator=generator)
+        if layer.bias is not None:
+            layer.bias.zero_()

@@ -1,0 +1,469 @@
+"""Deep Defense (Yan, Guo and Zhang 2018) against its formula, and its gradient against differences.
+
+The formula is written out here without a short cut: all images in every iteration, all classes.
+"""
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+from robustbook.attacks import deepfool
+from robustbook.attacks.deepfool import AUTHORS
+from robustbook.defenses import Frozen, deep_defense
+from robustbook.networks import (
+    MLP,
+    GreyLevels,
+    Prepared,
+    convnet,
+    draw_normal,
+    fc500_150_10,
+    lenet,
+    nin,
+)
+from robustbook.randomness import generator
+from robustbook.training import Diverged
+
+OFFSET = 5e-6
+Slopes = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+
+def small(shape: tuple[int, ...] = (1, 4, 4)) -> Prepared:
+    """16-12-8-5 behind grey levels, in float64, with logits some units apart."""
+    body = MLP((math.prod(shape), 12, 8, 5), torch.relu).double()
+    draw_normal(body, generator(0, "weights"), (0.01, 0.4, 0.5))
+    for layer in body.layers:
+        layer.bias.data.uniform_(-0.2, 0.2, generator=generator(1))
+    mean = 255 * torch.rand(shape, generator=generator(2), dtype=torch.float64)
+    return Prepared(GreyLevels(mean), body)
+
+
+def batch(n: int = 12, shape: tuple[int, ...] = (1, 4, 4), classes: int = 5) -> tuple[Any, Any]:
+    images = torch.rand(n, *shape, generator=generator(3), dtype=torch.float64)
+    return images, torch.randint(classes, (n,), generator=generator(4))
+
+
+def mixed(net: nn.Module, images: Tensor, wrong: int = 3) -> Tensor:
+    """Labels with which the network is wrong about the first few images, and right elsewhere."""
+    net.eval()
+    with torch.no_grad():
+        labels = net(images).argmax(1)
+    labels[:wrong] = (labels[:wrong] + 1) % 5
+    return labels
+
+
+def by_autograd(body: nn.Module, point: Tensor, logits: Tensor) -> Tensor:
+    """The gradient of every logit at the input, differentiable: (n, k, d)."""
+    rows = [
+        torch.autograd.grad(logits[:, k].sum(), point, create_graph=True)[0].flatten(1)
+        for k in range(logits.shape[1])
+    ]
+    return torch.stack(rows, 1)
+
+
+def by_reverse_network(body: MLP, point: Tensor, logits: Tensor) -> Tensor:
+    """The same as the authors compute it: a second network with the same weights transposed, the
+    ReLUs being the masks of the forward pass."""
+    (w1, w2, w3) = (layer.weight for layer in body.layers)
+    h1, h2, _ = body.preactivations(point)
+    one = torch.eye(logits.shape[1], dtype=point.dtype).expand(len(point), -1, -1)
+    at_h2 = (one @ w3) * (h2 > 0)[:, None]
+    at_h1 = (at_h2 @ w2) * (h1 > 0)[:, None]
+    return at_h1 @ w1
+
+
+def written_out(
+    net: Prepared,
+    images: Tensor,
+    labels: Tensor,
+    slopes: Slopes = by_autograd,
+    lam: float = 15,
+    c: float = 25,
+    d: float = 5,
+    steps: int = 5,
+    held: str = "",
+) -> dict[str, Tensor]:
+    """The loss; ``held`` names what is taken for a constant that is none."""
+    x = net.preprocess(images).detach()
+    logits = net.body(x)
+    entropy = F.cross_entropy(logits, labels)
+    source = logits.argmax(1)
+    right = source == labels
+    every, done, r = torch.arange(len(x)), torch.zeros_like(right), torch.zeros_like(x)
+    for _ in range(steps):
+        point = x + (r.detach() if held == "iterates" else r)
+        if not point.requires_grad:
+            point.requires_grad_()
+        logits = net.body(point)
+        source = torch.where(right, labels, logits.argmax(1))
+        slope = slopes(net.body, point, logits)
+        w = slope - slope[every, source][:, None]
+        f = logits - logits[every, source][:, None]
+        if held in ("slopes", "all"):
+            w = w.detach()
+        if held in ("logits", "all"):
+            f = f.detach()
+        sizes = (w + OFFSET).norm(dim=2)
+        allowed = F.one_hot(source, f.shape[1]) == 0
+        allowed[~right] = F.one_hot(labels[~right], f.shape[1]) == 1
+        k = (f.abs() / sizes).masked_fill(~allowed, math.inf).argmin(1)
+        move = f[every, k].abs() / sizes[every, k] ** 2 * ~done
+        r = r + (move[:, None] * w[every, k]).view_as(r)
+        answers = net.body(x + 1.02 * r).argmax(1)
+        done = done | torch.where(right, answers != labels, answers == labels)
+    rho = 1.02 * r.flatten(1).norm(dim=1) / x.flatten(1).norm(dim=1)
+    return {
+        "cross_entropy": entropy,
+        "correct": lam * torch.exp(-c * rho[right]).sum() / len(x),
+        "wrong": lam * torch.exp(d * rho[~right]).sum() / len(x),
+    }
+
+
+def gradients(net: nn.Module, terms: Mapping[str, Tensor]) -> list[Tensor]:
+    return list(torch.autograd.grad(sum(terms.values()), list(net.parameters())))
+
+
+def test_the_loss_and_its_gradient_are_those_of_the_formula() -> None:
+    """Leaving the batch early and sharing a pass may change nothing."""
+    net, (images, _) = small(), batch(40)
+    labels = mixed(net, images, 8)
+    ours = deep_defense(net, images, labels, slack=math.inf)
+    plain = written_out(net, images, labels)
+    assert list(ours) == ["cross_entropy", "correct", "wrong"]
+    for name, value in plain.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-10, atol=0)
+        assert float(value.detach()) > 0.01  # or it is not tested
+    for one, other in zip(gradients(net, ours), gradients(net, plain), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-12)
+
+
+def test_the_images_are_of_every_kind() -> None:
+    """Otherwise the test above says nothing about later iterations."""
+    net, (images, _) = small(), batch(40)
+    labels = mixed(net, images, 8)
+    x = net.preprocess(images)
+    variant = AUTHORS.scaled(1 / 255)
+    steps = deepfool(net.body, x[8:], labels[8:], preset=variant).steps
+    assert len(set(steps.tolist())) >= 2
+    towards = deepfool(net.body, x[:8], (labels[:8] - 1) % 5, targets=labels[:8], preset=variant)
+    assert int(towards.steps.max()) >= 2
+
+
+def test_the_perturbations_are_those_of_the_attack() -> None:
+    """rho of the loss is rho_2 of the measurement: one DeepFool, written twice."""
+    net, (images, _) = small(), batch(30)
+    labels = mixed(net, images, 5)
+    x = net.preprocess(images)
+    variant = AUTHORS.scaled(1 / 255)
+    away = deepfool(net.body, x[5:], labels[5:], preset=variant).distance
+    answers = net(images[:5]).argmax(1)
+    towards = deepfool(net.body, x[:5], answers, targets=labels[:5], preset=variant).distance
+    sizes = x.flatten(1).norm(dim=1)
+    terms = deep_defense(net, images, labels)
+    torch.testing.assert_close(
+        terms["correct"].detach(), 15 * torch.exp(-25 * away / sizes[5:]).sum() / 30
+    )
+    torch.testing.assert_close(
+        terms["wrong"].detach(), 15 * torch.exp(5 * towards / sizes[:5]).sum() / 30
+    )
+
+
+def test_double_backward_is_the_authors_reverse_network() -> None:
+    """They differentiate a second network with shared weights: the same number, the same slope."""
+    net, (images, _) = small(), batch(40)
+    labels = mixed(net, images, 8)
+    ours = deep_defense(net, images, labels, slack=math.inf)
+    theirs = written_out(net, images, labels, by_reverse_network)
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-10, atol=0)
+    for one, other in zip(gradients(net, ours), gradients(net, theirs), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("held", ["slopes", "logits", "iterates"])
+def test_nothing_differentiable_is_detached(held: str) -> None:
+    """Each of the three paths carries a part of the gradient that would be missed."""
+    net, (images, _) = small(), batch(40)
+    labels = mixed(net, images, 8)
+    ours = torch.cat([g.flatten() for g in gradients(net, deep_defense(net, images, labels))])
+    terms = written_out(net, images, labels, held=held)
+    less = torch.cat([g.flatten() for g in gradients(net, terms)])
+    assert float((less - ours).norm() / ours.norm()) > 1e-3
+
+
+def test_with_fixed_perturbations_the_regulariser_trains_nothing() -> None:
+    """What a well-known replication did: the loss is a number that no weight can change."""
+    net, (images, _) = small(), batch()
+    terms = written_out(net, images, mixed(net, images), held="all", steps=1)
+    assert not terms["correct"].requires_grad and not terms["wrong"].requires_grad
+
+
+def test_the_weights_of_the_terms() -> None:
+    """lam scales both; c and d are each one's own; wrong images pay for distance, right gain."""
+    net, (images, _) = small(), batch(30)
+    labels = mixed(net, images, 5)
+    one = deep_defense(net, images, labels)
+    two = deep_defense(net, images, labels, lam=30.0)
+    assert torch.equal(two["cross_entropy"], one["cross_entropy"])
+    torch.testing.assert_close(two["correct"], 2 * one["correct"])
+    torch.testing.assert_close(two["wrong"], 2 * one["wrong"])
+    more_c, more_d = (deep_defense(net, images, labels, **{name: 50.0}) for name in "cd")
+    assert more_c["correct"] < one["correct"] and torch.equal(more_c["wrong"], one["wrong"])
+    assert more_d["wrong"] > one["wrong"] and torch.equal(more_d["correct"], one["correct"])
+
+
+def test_a_batch_is_its_images_one_by_one() -> None:
+    net, (images, _) = small(), batch()
+    labels = mixed(net, images)
+    whole = deep_defense(net, images, labels)
+    parts = [deep_defense(net, images[i : i + 1], labels[i : i + 1]) for i in range(12)]
+    for name, value in whole.items():
+        torch.testing.assert_close(value, sum(part[name] for part in parts) / 12)
+
+
+def test_fewer_candidates_than_classes() -> None:
+    """As for ImageNet: the perturbation to one class alone is no shorter than that to the nearest.
+
+    (On the first step; later ones go their own way.)
+    """
+    net, (images, _) = small(), batch(40)
+    labels = mixed(net, images, 0)
+    every, one = (
+        deep_defense(net, images, labels, steps=1, candidates=count)["correct"].item()
+        for count in (None, 1)
+    )
+    assert one < every  # exp(-c rho) falls with rho
+    assert deep_defense(net, images, labels, candidates=4)["correct"].item() == pytest.approx(
+        deep_defense(net, images, labels)["correct"].item(), rel=1e-12
+    )
+
+
+def test_classes_passed_over_could_not_be_nearest() -> None:
+    """Ten classes: the default takes fewer gradients and chooses the same."""
+    net = fc500_150_10(GreyLevels(torch.full((1, 28, 28), 30.0)), generator(0)).double()
+    draw_normal(net.body, generator(1), (0.01, 0.06, 0.1))
+    images, _ = batch(60, (1, 28, 28))
+    labels = net(images).argmax(1)
+    few, every = (deep_defense(net, images, labels, slack=slack) for slack in (1.75, math.inf))
+    torch.testing.assert_close(few["correct"], every["correct"], rtol=1e-12, atol=0)
+
+
+def check_difference(
+    net: nn.Module, weights: list[nn.Parameter], loss: Callable[[], Tensor], step: float
+) -> None:
+    """The slope of the loss along a random direction of the weights, against a central difference.
+
+    Kinks (of a ReLU, a pool, a choice of class) are met with a probability proportional to the
+    step; the seeds here meet none.
+    """
+    directions = [
+        torch.randn(p.shape, generator=generator(9, i), dtype=p.dtype) * p.detach().std()
+        for i, p in enumerate(weights)
+    ]
+    value = loss()
+    slopes = torch.autograd.grad(value, weights)
+    slope = sum(float((g * v).sum()) for g, v in zip(slopes, directions, strict=True))
+    ends = []
+    for sign in (1, -2):
+        with torch.no_grad():
+            for p, v in zip(weights, directions, strict=True):
+                p += sign * step * v
+        ends.append(loss().item())
+    assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(slope, rel=1e-4)
+    assert abs(slope) > 1e-4 * value.item()
+
+
+def wide(make: Callable[..., Prepared], *args: Any, side: int, channels: int) -> Prepared:
+    """A network of the paper with first weights large enough that images lie between classes."""
+    net = make(GreyLevels(torch.full((channels, side, side), 100.0)), generator(0), *args).double()
+    layers = [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    draw_normal(net, generator(1), [1.4 / math.sqrt(m.weight[0].numel()) for m in layers])
+    with torch.no_grad():
+        layers[0].weight /= 100
+    return net
+
+
+@pytest.mark.parametrize(
+    ("make", "args", "side", "channels"),
+    [
+        pytest.param(fc500_150_10, (), 28, 1, id="mlp"),
+        pytest.param(lenet, (), 28, 1, id="lenet"),
+        pytest.param(convnet, (4,), 32, 3, id="convnet"),
+        pytest.param(nin, (8,), 32, 3, id="nin"),
+    ],
+)
+def test_the_gradient_against_finite_differences(
+    make: Any, args: tuple[int, ...], side: int, channels: int
+) -> None:
+    """The papers' networks, right and wrong images in one batch; NIN with its dropout on, whose
+    masks stay over the iterations, or this would not be the slope of one function."""
+    net = wide(make, *args, side=side, channels=channels)
+    images, _ = batch(4, (channels, side, side))
+    labels = mixed(net, images, 1)
+    net.train()
+
+    def loss() -> Tensor:
+        terms = deep_defense(net, images, labels, generator=generator(5), c=5.0)
+        return terms["correct"] + terms["wrong"]
+
+    check_difference(net, list(net.parameters()), loss, 1e-7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "side"), [("alexnet", 64), ("resnet18", 32)])
+def test_torchvisions_networks(name: str, side: int) -> None:
+    """In training mode: AlexNet's dropouts keep their masks, ResNet's batch norms stand still."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = getattr(torchvision.models, name)(weights=None).double()
+    if name == "resnet18":
+        for layer in net.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.running_var.uniform_(0.5, 2, generator=generator(6))
+                layer.running_mean.normal_(generator=generator(7))
+    images, _ = batch(2, (3, side, side))
+    net.eval()
+    labels = net(images).argmax(1)
+    labels[0] = 7
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    net.train()
+
+    def loss() -> Tensor:
+        terms = deep_defense(
+            net, images, labels, steps=2, candidates=9, generator=generator(5), c=5.0
+        )
+        return terms["correct"] + terms["wrong"]
+
+    loss()
+    assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
+    some = [p for p in net.parameters() if p.ndim == 4][:4]
+    check_difference(net, some, loss, 1e-7)
+
+
+class Noisy(nn.Module):
+    """Two dropouts, one per channel, around a batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout2d(0.5), nn.ReLU()
+        )
+        self.head = nn.Sequential(nn.Flatten(), nn.Dropout(0.25), nn.Linear(16, 3))
+        draw_normal(self, generator(0), (0.5, 0.5))
+        self.double()
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.layers(images))
+        return logits
+
+
+def test_an_image_keeps_its_masks() -> None:
+    """In any later pass, in any order, in a batch of any size; and other draws give others."""
+    net, (images, _) = Noisy(), batch(6)
+    with Frozen(net, generator(0)) as frozen:
+        whole = frozen(images, torch.arange(6))
+        order = torch.tensor([4, 0, 0, 3])
+        torch.testing.assert_close(frozen(images[order], order), whole[order])
+        assert not torch.equal(frozen(images[:1], torch.tensor([1])), whole[:1])
+    with Frozen(net, generator(0)) as frozen:
+        assert torch.equal(frozen(images, torch.arange(6)), whole)
+    with Frozen(net, generator(1)) as frozen:
+        assert not torch.equal(frozen(images, torch.arange(6)), whole)
+    with Frozen(net.eval()) as frozen:
+        assert torch.equal(frozen(images, torch.arange(6)), net(images))
+
+
+def test_masks_are_dropouts() -> None:
+    """Whole channels or single units, as often as p says, scaled so that the mean stays."""
+    for layer, place in ((nn.Dropout2d(0.25), (0, 1)), (nn.Dropout(0.25), (0, 1, 2, 3))):
+        ones = torch.ones(50, 20, 4, 4)
+        with Frozen(layer, generator(0)) as frozen:
+            out = frozen(ones, torch.arange(50))
+        torch.testing.assert_close(out.unique(), torch.tensor([0, 1 / 0.75]))
+        draws = out.amax([axis for axis in range(4) if axis not in place])
+        # The mean of n draws: four standard deviations are passed by chance once in 16,000.
+        deviation = math.sqrt(0.25 / 0.75 / draws.numel())
+        assert abs(float(draws.mean()) - 1) < 4 * deviation
+        if layer.__class__ is nn.Dropout2d:
+            assert torch.equal(out, out[:, :, :1, :1].expand_as(out))
+
+
+def test_the_network_is_afterwards_as_it_was() -> None:
+    """Modes, statistics, hooks and the global random numbers; also where the loss fails."""
+    net, (images, labels) = Noisy().train(), batch(6, classes=3)
+    net.layers[1].eval()
+    modes = [module.training for module in net.modules()]
+    kept = {key: value.clone() for key, value in net.state_dict().items()}
+    state = torch.get_rng_state()
+    deep_defense(net, images, labels, generator=generator(0))
+    with pytest.raises(RuntimeError, match="shape|size"):
+        deep_defense(net, images[..., :3], labels, generator=generator(0))
+    assert torch.equal(state, torch.get_rng_state())
+    assert [module.training for module in net.modules()] == modes
+    assert all(torch.equal(kept[key], value) for key, value in net.state_dict().items())
+    assert not any(module._forward_hooks for module in net.modules())
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize("name", ["lam", "c", "d", "offset"])
+def test_what_is_not_positive_is_refused(name: str, value: float) -> None:
+    net, (images, labels) = small(), batch()
+    message = f"{name} must be a finite number above 0, got {value!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        deep_defense(net, images, labels, **{name: value})
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.RReLU(),
+        nn.AlphaDropout(),
+        nn.FractionalMaxPool2d(2, 2),
+        nn.LSTM(4, 4, 2, dropout=0.5),
+        nn.MultiheadAttention(4, 2, dropout=0.1),
+    ],
+)
+def test_a_layer_that_cannot_be_frozen_is_refused(layer: nn.Module) -> None:
+    """It would be another function at every iteration, and its gradient that of none."""
+    images, labels = batch()
+    name = type(layer).__name__
+    with pytest.raises(
+        ValueError, match=f"net must have layers that can be frozen .* got a {name}"
+    ):
+        deep_defense(nn.Sequential(nn.Flatten(), layer), images, labels)
+
+
+def test_an_lstm_without_dropout_can_be_frozen() -> None:
+    Frozen(nn.LSTM(4, 4))
+    Frozen(nn.Sequential(nn.RReLU()).eval())
+
+
+def test_dropout_needs_a_generator() -> None:
+    images, labels = batch(6, classes=3)
+    with pytest.raises(ValueError, match="generator must be a torch.Generator for a network with"):
+        deep_defense(Noisy(), images, labels)
+
+
+def test_divergence_names_the_term_and_the_batchs_rho() -> None:
+    """Where one wrong image is very far from its class, exp(d rho) overflows."""
+    net, (images, _) = small(), batch()
+    labels = mixed(net, images)
+    with pytest.raises(Diverged, match=r"wrong became inf: rho of the batch's 3 .* from .* to "):
+        deep_defense(net, images, labels, d=1e6)
+    with torch.no_grad():
+        net.body.layers[0].weight[0, 0] = math.nan
+    with pytest.raises(Diverged, match="cross_entropy became nan: rho of the batch's 12 images"):
+        deep_defense(net, images, labels)
+
+
+def test_no_step_is_refused() -> None:
+    net, (images, labels) = small(), batch()
+    with pytest.raises(ValueError, match="steps must be 1 or more, got 0"):
+        inspect.unwrap(deep_defense)(net, images, labels, steps=0)

@@ -1,0 +1,166 @@
+"""The networks of Deep Defense: sizes by hand, and layers that are torch's in another layout."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robustbook.networks import (
+    ChannelsLast,
+    GreyLevels,
+    PatchConv2d,
+    convnet,
+    draw_normal,
+    fc500_150_10,
+    lenet,
+    mean_image,
+    nin,
+)
+from robustbook.randomness import generator
+
+GRAY, COLOUR = (1, 28, 28), (3, 32, 32)
+NETWORKS = {
+    "lenet": (lenet, GRAY, 431_080),
+    "mlp": (fc500_150_10, GRAY, 469_160),
+    "convnet": (convnet, COLOUR, 145_578),
+    "nin": (nin, COLOUR, 966_986),
+}
+every_network = pytest.mark.parametrize(("make", "shape", "count"), NETWORKS.values(), ids=NETWORKS)
+
+
+@every_network
+def test_the_parameters_are_counted(make: Any, shape: tuple[int, ...], count: int) -> None:
+    """Those of the released code, and of the DeepFool paper's networks."""
+    net = make(GreyLevels(torch.zeros(shape)), generator(0))
+    assert sum(p.numel() for p in net.parameters()) == count
+    assert net(torch.rand(2, *shape, generator=generator(1))).shape == (2, 10)
+
+
+@every_network
+def test_first_weights_are_the_generators_alone(
+    make: Any, shape: tuple[int, ...], count: int
+) -> None:
+    before = torch.get_rng_state()
+    one, same, other = (make(GreyLevels(torch.zeros(shape)), generator(s)) for s in (0, 0, 1))
+    assert torch.equal(before, torch.get_rng_state())
+    for p, q, r in zip(one.parameters(), same.parameters(), other.parameters(), strict=True):
+        assert torch.equal(p, q)
+        assert not bool(p.any()) if p.ndim == 1 else not torch.equal(p, r)
+
+
+@pytest.mark.parametrize(
+    ("name", "deviations"),
+    [
+        ("lenet", [0.01] * 4),
+        ("mlp", [0.01] * 3),
+        ("convnet", [0.01] + [0.05] * 4),
+        # He's for 75, 192, 160, 2400, 192, 192, 1728, 192 and 192 inputs; the last a tenth.
+        ("nin", [math.sqrt(2 / n) for n in (75, 192, 160, 2400, 192, 192, 1728, 192, 19200)]),
+    ],
+)
+def test_first_weights_have_matconvnets_deviations(name: str, deviations: list[float]) -> None:
+    """The sample deviation of n normals is off by more than 5 / sqrt(2 n) once in a million."""
+    make, shape, _ = NETWORKS[name]
+    net = make(GreyLevels(torch.zeros(shape)), generator(0))
+    weights = [p for p in net.parameters() if p.ndim > 1]
+    for weight, deviation in zip(weights, deviations, strict=True):
+        off = float(weight.detach().double().square().mean().sqrt()) / deviation - 1
+        assert abs(off) < 5 / math.sqrt(2 * weight.numel())
+
+
+def test_grey_levels_are_the_scale_of_the_paper() -> None:
+    """255 x less the mean image, and the mean image is that of the whole numbers."""
+    images = torch.randint(256, (7, *GRAY), generator=generator(0)).to(torch.uint8)
+    mean = mean_image(images)
+    torch.testing.assert_close(mean, images.float().mean(0))
+    out = GreyLevels(mean)(images.double() / 255)
+    torch.testing.assert_close(out, images.double() - mean)
+    torch.testing.assert_close(out.mean(0), torch.zeros(GRAY).double(), rtol=0, atol=1e-5)
+
+
+def test_images_of_another_shape_are_refused() -> None:
+    """Where the mean would be broadcast to them, or a layer fail with numbers of its own."""
+    layer = GreyLevels(torch.zeros(GRAY))
+    for shape in ((2, *COLOUR), (2, 1, 14, 14), (2, 3, 28, 28)):
+        with pytest.raises(ValueError, match=r"images must be of shape \(n, 1, 28, 28\), got"):
+            layer(torch.zeros(shape))
+
+
+def test_a_prepared_network_is_its_two_parts() -> None:
+    """What is stored is also its mean image; a network with another would be another."""
+    mean = torch.rand(GRAY, generator=generator(1))
+    net = lenet(GreyLevels(mean), generator(0))
+    images = torch.rand(3, *GRAY, generator=generator(2))
+    assert torch.equal(net(images), net.body(net.preprocess(images)))
+    other = lenet(GreyLevels(torch.zeros(GRAY)), generator(3))
+    other.load_state_dict(net.state_dict())
+    assert torch.equal(other(images), net(images))
+
+
+def test_lenet_has_one_relu_and_the_convnet_pools_before_its_first() -> None:
+    """Two details of the released code that no parameter count shows."""
+    net = lenet(GreyLevels(torch.zeros(GRAY)), generator(0))
+    kinds = [type(layer).__name__ for layer in net.body if not isinstance(layer, ChannelsLast)]
+    conv, pool = ["PatchConv2d", "MaxPool2d"], ["Conv2d", "MaxPool2d"]
+    assert kinds == [*conv, *pool, "Flatten", "Linear", "ReLU", "Linear"]
+    net = convnet(GreyLevels(torch.zeros(COLOUR)), generator(0))
+    kinds = [type(layer).__name__ for layer in net.body if not isinstance(layer, ChannelsLast)]
+    assert kinds[:3] == ["Conv2d", "MaxPool2d", "ReLU"]
+    assert kinds.count("AvgPool2d") == 2 and kinds.count("MaxPool2d") == 1
+    net = nin(GreyLevels(torch.zeros(COLOUR)), generator(0))
+    dropped = [layer.p for layer in net.modules() if isinstance(layer, nn.Dropout)]
+    assert dropped == [0.5, 0.5] and isinstance(net.body[-3][-1], nn.Conv2d)
+
+
+@pytest.mark.parametrize("make", [convnet, nin])
+def test_narrowed_networks(make: Callable[..., nn.Module]) -> None:
+    """Widths are divided, the classes stay ten; another factor is refused in a sentence."""
+    whole, narrow = (make(GreyLevels(torch.zeros(COLOUR)), generator(0), n) for n in (1, 4))
+    for p, q in zip(whole.parameters(), narrow.parameters(), strict=True):
+        assert p.shape[0] == (q.shape[0] if q.shape[0] == 10 else 4 * q.shape[0])
+    with pytest.raises(ValueError, match="narrow must be 1, 2, 4 or 8, got 3"):
+        make(GreyLevels(torch.zeros(COLOUR)), generator(0), 3)
+
+
+def test_a_deviation_for_each_layer() -> None:
+    with pytest.raises(ValueError, match="deviations must name one number per layer, got 2 for 1"):
+        draw_normal(nn.Linear(2, 2), generator(0), (0.1, 0.1))
+
+
+@pytest.mark.parametrize("padding", [0, 2])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_patch_convolution_is_a_convolution(padding: int, bias: bool) -> None:
+    """Value, both gradients, and the gradient of a gradient, which Deep Defense trains on."""
+    ours = PatchConv2d(2, 3, (3, 2), padding=padding, bias=bias).double()
+    draw_normal(ours, generator(0), (0.5,))
+    theirs = nn.Conv2d(2, 3, (3, 2), padding=padding, bias=bias).double()
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.rand(4, 2, 6, 5, generator=generator(1), dtype=torch.float64)
+
+    def derivatives(layer: nn.Module) -> list[Tensor]:
+        x = images.clone().requires_grad_()
+        y = layer(x).tanh()
+        (slope,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+        wanted = [x, *layer.parameters()]
+        first = torch.autograd.grad(y.square().sum(), wanted, retain_graph=True)
+        return [y, slope, *first, *torch.autograd.grad(slope.square().sum(), wanted)]
+
+    for one, other in zip(derivatives(ours), derivatives(theirs), strict=True):
+        torch.testing.assert_close(one, other)
+    assert torch.equal(ours(images), theirs(images))  # and without a gradient, torch's own
+
+
+def test_a_patch_convolution_under_vmap() -> None:
+    """Networks of one shape are trained side by side."""
+    layer = PatchConv2d(1, 3, 3).double()
+    draw_normal(layer, generator(0), (0.5,))
+    images = torch.rand(5, 2, 1, 6, 6, generator=generator(1), dtype=torch.float64)
+
+    def slope(x: Tensor) -> Tensor:
+        return torch.func.grad(lambda z: layer(z).tanh().sum())(x)
+
+    together = torch.func.vmap(slope)(images)
+    torch.testing.assert_close(together, torch.stack([slope(x) for x in images]))
