@@ -1,0 +1,75 @@
+"""Seconds and distances of DeepFool, ours and others', in l2 on one small CNN.
+
+    python -m benchmarks.deepfool                    # digits, which need no download
+    python -m benchmarks.deepfool --data mnist       # the paper's images
+
+Every library beside our preset of its algorithm, which must give the same images, and beside our
+default and its options. Runs in the environment of `benchmarks.attacks`. Prints a table and writes
+`benchmarks/results/deepfool.json`. All cores are used, by every library.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import click
+from safetensors.torch import load_file, save_file
+
+from benchmarks.attacks import ROOT, VENV, WORK, install, processor, trained
+from robustbook.data import as_float, load
+
+RESULT = ROOT / "benchmarks" / "results" / "deepfool.json"
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        f"{'library':46}{'s/1000':>8}{'faster':>8}{'fooled':>9}{'mean l2':>9}{'differs by':>12}"
+    ]
+    for row in rows:
+        if "error" in row:
+            lines.append(f"{row['library']:46}{row['error']:.50}")
+            continue
+        faster = row.get("times_faster_than_adv_lib")
+        differs = row.get("largest_difference")
+        lines.append(
+            f"{row['library']:46}{row['seconds_per_1000']:8.3g}"
+            + (f"{faster:8.2f}" if faster else f"{'':8}")
+            + f"{row['fooled']:7.1f} %{row['mean_distance']:9.4f}"
+            + (f"{differs:12.1e}" if differs is not None else "")
+        )
+    return "\n".join(lines)
+
+
+@click.command(help="Time DeepFool beside other libraries. Example: --data mnist --rounds 5")
+@click.option("--data", type=click.Choice(["digits", "mnist"]), default="digits")
+@click.option("--weights", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--images", type=click.IntRange(10, 10_000), default=200, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), default=RESULT)
+def main(data: str, weights: Path | None, images: int, rounds: int, output: Path) -> None:
+    install()
+    WORK.mkdir(parents=True, exist_ok=True)
+    tensors = load_file(weights) if weights else trained(data)
+    test = load(data, "test").subset(images)
+    tensors |= {"images": as_float(test.images), "labels": test.labels}
+    save_file(tensors, WORK / "deepfool.safetensors")
+    source = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+    subprocess.run(
+        [VENV / "bin" / "python", "-m", "benchmarks.deepfool_contest", str(rounds)],
+        check=True,
+        cwd=WORK,
+        env={**os.environ, "PYTHONPATH": source, "GIT_PYTHON_REFRESH": "quiet"},
+    )
+    rows = json.loads((WORK / "deepfool.json").read_text())
+    report = {"data": data, "images": images, "rounds": rounds, "rows": rows}
+    report |= {"processor": processor(), "cores": os.cpu_count()}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
+    click.echo(table(rows))
+    click.echo(f"written to {output}")
+
+
+if __name__ == "__main__":
+    main()
