@@ -76,7 +76,7 @@ def test_names_that_are_no_parameters_of_a_reader_are_left_alone() -> None:
 
 def test_an_unknown_item_is_refused() -> None:
     """With the items there are."""
-    with pytest.raises(BadParameter, match="item must be one of saturating/table-1, .*, got 'x'"):
+    with pytest.raises(BadParameter, match="item must be one of .*saturating/table-1, .*, got 'x'"):
         page.begin("x", {})
 
 

@@ -26,6 +26,17 @@ from robustbook.studies.parameters import BadParameter, Parameters, accepted, ch
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 ITEMS = {
+    "saturating/claims": "robustbook.studies.saturating.claims",
+    "saturating/critique": "robustbook.studies.saturating.critique",
+    "saturating/figure-1": "robustbook.studies.saturating.figure_1",
+    "saturating/figure-2": "robustbook.studies.saturating.figure_2",
+    "saturating/figure-3": "robustbook.studies.saturating.figure_3",
+    "saturating/figure-4": "robustbook.studies.saturating.figure_4",
+    "saturating/figure-5": "robustbook.studies.saturating.figure_5",
+    "saturating/figure-6": "robustbook.studies.saturating.figure_6",
+    "saturating/figure-7": "robustbook.studies.saturating.figure_7",
+    "saturating/figure-8": "robustbook.studies.saturating.figure_8",
+    "saturating/long-descent": "robustbook.studies.saturating.long_descent",
     "saturating/table-1": "robustbook.studies.saturating.table_1",
     "saturating/table-1-search": "robustbook.studies.saturating.table_1_search",
     "saturating/table-2": "robustbook.studies.saturating.table_2",

@@ -82,7 +82,8 @@ def test_the_notebooks_parameters_cell_is_the_studys(item: str, text: str) -> No
         (statement,) = ast.parse(code).body
         assert isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
         assert statement.value is not None
-        seen[statement.target.id] = (ast.literal_eval(statement.value), comment)
+        written = check(parameters, {statement.target.id: ast.literal_eval(statement.value)})
+        seen[statement.target.id] = (getattr(written, statement.target.id), comment)
     defaults = parameters()
     assert list(seen) == list(accepted(parameters))
     for name, words in accepted(parameters).items():

@@ -1,0 +1,98 @@
+"""Section 4 of Nayebi & Ganguli 2017 takes three choices and says that each is the better one.
+
+The penalty covers the read-out too, lambda is annealed, and adversarial training weighs clean
+images with alpha = 0.5. Here each is undone alone, from the same seed. The saturated networks are
+Table 1's but for a shorter anneal, as ten networks of the full one would take a day.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from robustbook.ledger import Row
+from robustbook.measures import Attack
+from robustbook.runs import Call, Done
+
+from .networks import Anneal, Training, evaluate, train
+from .table_1 import MAIN, TEST, mlps, readings
+from .table_1_search import sigmoid
+
+PENALTY, LAMBDA = "penalty", "lambda"
+ALPHA = {"sigmoid-mlp": "alpha, sigmoid", "relu-mlp": "alpha, ReLU"}
+ALPHAS = (0.1, 0.3, 0.5, 0.7, 0.9)
+READINGS = ("clean", MAIN, f"{MAIN}, clipped")
+BESIDE = {(LAMBDA, "one jump"), *((ALPHA["relu-mlp"], str(alpha)) for alpha in ALPHAS)}
+"""What decides no verdict: measured at the first seed alone, and not at quick."""
+
+
+def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
+    """Each training by (what is undone, how); ``every``: optimiser steps per step of lambda."""
+    base = sigmoid(profile, every)
+    assert base.anneal is not None
+    plain, top = base.anneal.plain, base.anneal.rise * base.anneal.rises
+    whole, rest = base.recipe.steps, base.recipe.steps - plain
+    found = {
+        (PENALTY, "all layers"): base,
+        (PENALTY, "hidden layers only"): replace(base, layers="hidden"),
+        # As many steps with lambda at its maximum: from the first, or after the plain epochs.
+        (LAMBDA, "constant"): replace(base, anneal=Anneal(0, top, 1, whole)),
+        (LAMBDA, "one jump"): replace(base, anneal=Anneal(plain, top, 1, rest)),
+    }
+    for network, varied in ALPHA.items():
+        goodfellow = mlps(profile)[network, "adversarial"]
+        for alpha in ALPHAS:
+            found[varied, str(alpha)] = replace(goodfellow, alpha=alpha)
+    return found
+
+
+def calls(profile: str, seeds: tuple[int, ...], every: int) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by ("ablation", what is undone, how, seed)."""
+    attacks = (Attack("none"), *(readings(0.25)[name] for name in READINGS[1:]))
+    beside = seeds[:1] if profile == "paper" else ()
+    return {
+        ("ablation", *variant, seed): evaluate(train(training, seed), attacks, TEST[profile])
+        for variant, training in variants(profile, every).items()
+        for seed in (beside if variant in BESIDE else seeds)
+    }
+
+
+def rows(
+    results: Mapping[tuple[Any, ...], Done],
+    profile: str,
+    seeds: tuple[int, ...],
+    every: int,
+    points: float,
+) -> Iterator[Row]:
+    """The three claims at each seed, and every accuracy behind them.
+
+    ``points``: how many percentage points count as a difference.
+    """
+    target, size = "saturating/text-4/claim", TEST[profile]
+    for seed in seeds:
+        found = {
+            variant: dict(
+                zip(READINGS, results["ablation", *variant, seed].values["accuracy"], strict=True)
+            )
+            for variant in variants(profile, every)
+            if ("ablation", *variant, seed) in results
+        }
+        ours, hidden = found[PENALTY, "all layers"], found[PENALTY, "hidden layers only"]
+        yield Row(ours[MAIN], "percent", f"{target}/readout-penalised", seed=seed, images=size)
+        yield Row(hidden[MAIN], "percent", f"{target}/hidden-only", seed=seed, images=size)
+        lost = lost_without_anneal(ours, found[LAMBDA, "constant"])
+        essential = f"{target}/annealing-essential"
+        yield Row(lost, "percent", essential, seed=seed, holds=lost > points)
+        alphas = {alpha: found[ALPHA["sigmoid-mlp"], str(alpha)][MAIN] for alpha in ALPHAS}
+        behind = max(alphas.values()) - alphas[0.5]
+        best = f"{target}/alpha-half-best"
+        yield Row(behind, "percent", best, seed=seed, holds=behind <= points)
+        for (varied, how), accuracies in found.items():
+            for reading, value in accuracies.items():
+                labels: dict[str, str | float | int | bool]
+                labels = {"varied": varied, "how": how, "reading": reading}
+                yield Row(value, "percent", None, "accuracy", seed, setting=labels)
+
+
+def lost_without_anneal(annealed: Mapping[str, float], constant: Mapping[str, float]) -> float:
+    """Percentage points: the larger of the losses of clean and of FGSM accuracy."""
+    return max(annealed[reading] - constant[reading] for reading in ("clean", MAIN))

@@ -1,0 +1,70 @@
+"""The quantitative claims in the text of Nayebi & Ganguli 2017 that no table or figure holds.
+
+Its settings and the range of errors (`settings`), three choices of Section 4 undone one at a time
+(`ablations`), and Adam on the image (`descents`). The 30 million steps of Section 7 are an item of
+their own (`long_descent`).
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from robustbook.ledger import Record
+from robustbook.runs import Call, Done
+from robustbook.studies import parameters
+from robustbook.studies.parameters import STRICT
+
+from . import ablations, descents, settings
+
+PAPER, ITEM = "saturating", "claims"
+JUDGES = ("text-1", "text-4", "text-7", "text-8")
+EVERY = {"quick": 1, "paper": 937}  # the most that a profile takes of what is asked for
+STEPS = {"quick": 300, "paper": 1_000_000}
+
+
+@dataclass(frozen=True, config=STRICT)
+class Parameters(parameters.Parameters):
+    """The choices a reader can make."""
+
+    own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
+    every: Annotated[
+        int, Field(ge=1, le=937, description="optimiser steps per step of lambda, 1 to 937")
+    ] = 10  # of the ablations alone; quick has 1
+    points: Annotated[
+        float,
+        Field(ge=0, le=100, description="percentage points that count as a difference, 0 to 100"),
+    ] = 1.0
+    step_size: Annotated[
+        float, Field(gt=0, le=1, description="Adam's rate in pixels of [0, 1], above 0, at most 1")
+    ] = 0.01
+    steps: Annotated[
+        int, Field(ge=1, le=1_000_000, description="Adam's steps per image, 1 to 1000000")
+    ] = 10_000  # quick has 300 at most
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (part of the page, ...)."""
+    assert p.seeds is not None
+    return {
+        **settings.calls(p.profile, p.seeds),
+        **ablations.calls(p.profile, p.seeds, _every(p)),
+        **descents.calls(p.profile, p.seeds, p.step_size, min(p.steps, STEPS[p.profile])),
+    }
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """The rows that the ledger judges, and those of every other reading."""
+    assert p.seeds is not None
+    rows = (
+        *settings.rows(p.profile),
+        *settings.errors(results, p.profile, p.seeds),
+        *ablations.rows(results, p.profile, p.seeds, _every(p), p.points),
+        *descents.rows(results, p.seeds, p.step_size),
+    )
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, rows)
+
+
+def _every(p: Parameters) -> int:
+    return min(p.every, EVERY[p.profile])

@@ -1,0 +1,164 @@
+"""Section 7 of Nayebi & Ganguli 2017: Adam on the image, from ten sources to nine classes each.
+
+Neither a bound nor a box holds the image, as in the paper, so what is tested is whether a descent
+arrives at all. The paper gives no step size: the verdicts are on 0.01, fixed before looking.
+"""
+
+from collections.abc import Iterator, Mapping
+from statistics import median
+from typing import Any, Literal
+
+import torch
+
+from robustbook.attacks import adam
+from robustbook.ledger import Row
+from robustbook.runs import Call, Context, Done, step
+
+from . import table_1
+from .networks import Method, test_images, train, trained
+from .targeted import Rule, pairs, sources
+
+Precision = Literal["float32", "float64"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
+METHODS: tuple[Method, ...] = ("vanilla", "saturated")
+RULES: tuple[Rule, ...] = ("least", "most")
+FASTER = (3, 10)  # further readings, in float32: steps that many times longer and fewer
+
+
+@step(version=1)
+def descents(
+    network: Done,
+    rule: Rule,
+    precision: Precision,
+    step_size: float,
+    steps: int,
+    images: int,
+    *,
+    context: Context,
+) -> dict[str, object]:
+    """For the 90 pairs: ``source``, ``target``, ``found``, ``steps``, and ``moved``, the mean
+    absolute change of a pixel. Sources are among ``images`` test images."""
+    net = trained(network, context.device)
+    training = network.call.arguments["training"]
+    x, y = test_images(training.data, images, context.device)
+    name = f"the {training.method} {training.network}"
+    at, source, target = pairs(sources(net, x, y, rule, name))
+    dtype = getattr(torch, precision)
+    start = x[at].to(dtype)
+    end = adam(
+        net.to(dtype), start, source, targets=target, steps=steps, step_size=step_size, clip=False
+    )
+    return {
+        "source": source.tolist(),
+        "target": target.tolist(),
+        "found": end.found.tolist(),
+        "steps": end.steps.tolist(),
+        "moved": (end.images - start).abs().flatten(1).mean(1).tolist(),
+    }
+
+
+@step(version=1)
+def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[str, object]:
+    """``moved`` for an attacker who puts the target's own source in place of the image: the median
+    over the pairs. It always succeeds."""
+    net = trained(network, context.device)
+    x, y = test_images(network.call.arguments["training"].data, images, context.device)
+    of_class = sources(net, x, y, rule)
+    at, _, target = pairs(of_class)
+    return {"moved": (x[at] - x[of_class[target]]).abs().flatten(1).mean(1).median().item()}
+
+
+def settings(step_size: float, steps: int) -> list[tuple[Precision, float, int]]:
+    """Precision, step size and number of steps of each reading, the main one first."""
+    faster = [(round(step_size * times, 6), max(1, steps // times)) for times in FASTER]
+    return [
+        *((precision, step_size, steps) for precision in PRECISIONS),
+        *(("float32", size, fewer) for size, fewer in faster),
+    ]
+
+
+def calls(
+    profile: str, seeds: tuple[int, ...], step_size: float, steps: int
+) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by ("descents", method, rule, precision, step size, seed), and by
+    ("apart", method, rule, seed)."""
+    mlps = table_1.mlps(profile)
+    images = table_1.TEST[profile]
+    swapped = {
+        ("apart", method, rule, seed): apart(train(mlps["sigmoid-mlp", method], seed), rule, images)
+        for method in METHODS
+        for rule in RULES
+        for seed in seeds
+    }
+    return swapped | {
+        ("descents", method, rule, precision, size, seed): descents(
+            train(mlps["sigmoid-mlp", method], seed), rule, precision, size, most, images
+        )
+        for method in METHODS
+        for rule in RULES
+        for precision, size, most in settings(step_size, steps)
+        for seed in seeds
+    }
+
+
+def rows(
+    results: Mapping[tuple[Any, ...], Done], seeds: tuple[int, ...], step_size: float
+) -> Iterator[Row]:
+    """The four claims of Section 7 on Adam, and what each reading gave from either source."""
+    for seed in seeds:
+        found = {
+            key[1:-1]: done.values
+            for key, done in results.items()
+            if (key[0], key[-1]) == ("descents", seed)
+        }
+        vanilla = [found["vanilla", rule, "float32", step_size] for rule in RULES]
+        saturated = [found["saturated", rule, "float32", step_size] for rule in RULES]
+        yield from _claims(vanilla, saturated, seed)
+        for method in METHODS:
+            for rule in RULES:
+                single, double = (found[method, rule, p, step_size]["found"] for p in PRECISIONS)
+                differ = sum(a != b for a, b in zip(single, double, strict=True))
+                where: dict[str, str | float | int | bool] = {"method": method, "rule": rule}
+                yield Row(differ, "count", None, "precisions differ", seed, setting=where)
+                swapped = results["apart", method, rule, seed].values["moved"]
+                yield Row(swapped, "none", None, "moved, swapped", seed, setting=where)
+        for (method, rule, precision, size), values in found.items():
+            labels: dict[str, str | float | int | bool]
+            labels = {"method": method, "rule": rule, "precision": precision, "step_size": size}
+            reached = values["found"]
+            yield Row(90 - sum(reached), "count", None, "failures", seed, setting=labels)
+            yield Row(int(_fooled(values, 3, 7)), "count", None, "3 to 7", seed, setting=labels)
+            taken = _steps(values)
+            if taken:
+                yield Row(median(taken), "count", None, "iterations", seed, setting=labels)
+            for name, wanted in (("moved, found", True), ("moved, failed", False)):
+                moved = [m for m, f in zip(values["moved"], reached, strict=True) if f is wanted]
+                if moved:
+                    yield Row(median(moved), "none", None, name, seed, setting=labels)
+
+
+def _claims(
+    vanilla: list[dict[str, Any]], saturated: list[dict[str, Any]], seed: int
+) -> Iterator[Row]:
+    """Both sources together. The saturated network must resist both: "either least or most"."""
+    target = "saturating/text-7/adam"
+    taken = [n for values in vanilla for n in _steps(values)]
+    reached = [f for values in vanilla for f in values["found"]]
+    if taken:
+        yield Row(median(taken), "count", f"{target}/vanilla-iterations", seed=seed)
+    share = sum(reached) / len(reached)
+    yield Row(share, "fraction", f"{target}/vanilla-success", seed=seed)
+    fooled = any(_fooled(values, 3, 7) for values in saturated)
+    yield Row(int(fooled), "count", f"{target}/saturated-3-to-7", seed=seed)
+    failures = min(90 - sum(values["found"]) for values in saturated)
+    yield Row(failures, "count", f"{target}/saturated-failures", seed=seed)
+
+
+def _steps(values: Mapping[str, Any]) -> list[int]:
+    """Updates until the target was the answer, of the pairs where it became it."""
+    return [n for n, found in zip(values["steps"], values["found"], strict=True) if found]
+
+
+def _fooled(values: Mapping[str, Any], source: int, target: int) -> bool:
+    of = list(zip(values["source"], values["target"], strict=True))
+    return bool(values["found"][of.index((source, target))])

@@ -1,0 +1,181 @@
+"""Figures 3 and 7 of Nayebi & Ganguli 2017: how far apart images lie in each layer.
+
+Equation 9: the mean over units of the squared difference of phi(h^l), for every two of 1000 test
+images, 100 of each class. At the read-out the function is a choice. The paper writes phi, the
+nonlinearity of the hidden layers, for all layers, so the verdicts are on phi; the network's own
+last step is the softmax, so that is measured beside it.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from robustbook.data import as_float, load
+from robustbook.ledger import Record, Row
+from robustbook.measures import class_means, dissimilarity, preactivations
+from robustbook.networks import MLP
+from robustbook.randomness import generator
+from robustbook.runs import Call, Context, Done, step
+from robustbook.studies import parameters
+from robustbook.studies.parameters import STRICT
+
+from .figure_1 import METHODS, compared
+from .networks import train, trained
+
+PAPER = "saturating"
+LAYERS = ("1", "2", "3", "softmax")  # phi(h^1), phi(h^2), phi(h^3); softmax(h^3)
+PHI, SOFTMAX = ("1", "2", "3"), ("1", "2", "softmax")  # the two readings of "each layer"
+SIDE = 100  # blocks along a side of what is drawn
+
+
+@dataclass(frozen=True, config=STRICT)
+class Parameters(parameters.Parameters):
+    """The choices a reader can make."""
+
+    own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
+    per_class: Annotated[
+        int,
+        Field(ge=10, le=100, multiple_of=10, description="images per class: 10, 20, ... 100"),
+    ] = 100  # quick has 40
+    near_zero: Annotated[
+        float,
+        Field(gt=0, le=1, description="a ratio of within to between, above 0, at most 1"),
+    ] = 0.25  # up to which dissimilarity within classes counts as close to zero
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """``near_zero`` and two others beside it."""
+        return tuple(sorted({0.1, self.near_zero, 0.5}))
+
+
+def sample(data: str, per_class: int, seed: int) -> tuple[Tensor, Tensor]:
+    """``per_class`` random test images of each class in [0, 1] and their labels, sorted by class;
+    the draw is the seed's, the same for every network."""
+    test, chance = load(data, "test"), generator(seed, "dissimilarity")
+    rows = []
+    for label in range(test.classes):
+        of_class = (test.labels == label).nonzero()[:, 0]
+        rows.append(of_class[torch.randperm(len(of_class), generator=chance)[:per_class]])
+    chosen = torch.cat(rows)
+    return as_float(test.images[chosen]), test.labels[chosen]
+
+
+@step(version=1)
+def dissimilarities(network: Done, per_class: int, *, context: Context) -> dict[str, object]:
+    """``within`` and ``between`` classes, the mean of each of ``LAYERS``; ``matrices``: means over
+    equal blocks, ``SIDE`` x ``SIDE`` of them."""
+    net = trained(network, context.device)
+    assert isinstance(net, MLP)
+    arguments = network.call.arguments
+    images, labels = sample(arguments["training"].data, per_class, arguments["seed"])
+    labels = labels.to(context.device)
+    hs = preactivations(net, images.to(context.device))
+    # In float64, where the softmax of logits that are hundreds apart does not end at 0 and 1.
+    seen = [net.activation(h.double()) for h in hs] + [hs[-1].double().softmax(1)]
+    matrices = [dissimilarity(activations) for activations in seen]
+    means = [class_means(matrix, labels) for matrix in matrices]
+    blocks = F.avg_pool2d(torch.stack(matrices)[:, None], len(labels) // SIDE)
+    return {
+        "within": [within for within, _ in means],
+        "between": [between for _, between in means],
+        "matrices": blocks[:, 0].cpu(),
+    }
+
+
+def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (method, seed)."""
+    assert p.seeds is not None
+    size = min(p.per_class, 40) if p.profile == "quick" else p.per_class
+    return {
+        (method, seed): dissimilarities(train(training, seed), size)
+        for seed in p.seeds
+        for (of, method), training in compared(p.profile, seed).items()
+        if of == network
+    }
+
+
+def condense(
+    item: str, network: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]
+) -> Record:
+    """The rows that the ledger judges and those of each layer; the first seed's matrices, each as
+    its lower triangle with the diagonal, row by row."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    arrays: dict[str, object] = {}
+    lower = torch.tril_indices(SIDE, SIDE)
+    for (method, seed), done in results.items():
+        rows += _layers(item, method, seed, done.values)
+        if seed == p.seeds[0] and method in METHODS:
+            for layer, matrix in zip(LAYERS, done.tensors["matrices"], strict=True):
+                half = matrix[lower[0], lower[1]].tolist()
+                arrays[f"matrix/{method}/{layer}"] = [float(f"{value:.4g}") for value in half]
+    for seed in p.seeds:
+        rows += _claims(item, p, seed, {m: results[m, seed].values for m in METHODS})
+    return Record(PAPER, item, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+
+
+def _over(a: float, b: float) -> float:
+    """a / b; 1 where a layer gives all images the same, as a ReLU read-out may: nothing near or
+    far."""
+    return a / b if b else 1.0
+
+
+def _layers(item: str, method: str, seed: int, values: Mapping[str, Any]) -> Iterator[Row]:
+    for layer, within, between in zip(LAYERS, values["within"], values["between"], strict=True):
+        setting: dict[str, str | float | int | bool] = {"method": method, "layer": layer}
+        judged = method in METHODS and layer in PHI
+        target = f"{PAPER}/{item}/layer-{layer}/between-{method}" if judged else None
+        ratio = _over(within, between)
+        yield Row(between, "none", target, "between", seed, setting=setting)
+        yield Row(within, "none", None, "within", seed, setting=setting)
+        yield Row(ratio, "ratio", None, "within over between", seed, setting=setting)
+
+
+def _claims(
+    item: str, p: Parameters, seed: int, values: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Row]:
+    """The two patterns, under both readings of the read-out and more than one threshold."""
+    between, ratio = {}, {}
+    for method, of in values.items():
+        pairs = zip(of["within"], of["between"], strict=True)
+        between[method] = dict(zip(LAYERS, of["between"], strict=True))
+        ratio[method] = dict(zip(LAYERS, (_over(*pair) for pair in pairs), strict=True))
+    for readout, layers in (("phi", PHI), ("softmax", SOFTMAX)):
+        largest = max(ratio[method][layer] for method in METHODS for layer in layers)
+        for threshold in p.thresholds:
+            main = readout == "phi" and threshold == p.near_zero
+            yield Row(
+                largest,
+                "ratio",
+                f"{PAPER}/{item}/within-near-zero" if main else None,
+                "within near zero",
+                seed,
+                holds=largest <= threshold,
+                setting={"readout": readout, "threshold": threshold},
+            )
+        for method in METHODS:
+            # The smallest factor from a layer to the next: above 1 where each grows.
+            steps = list(pairwise(layers))
+            growth = {
+                "between": min(_over(between[method][b], between[method][a]) for a, b in steps),
+                "between over within": min(
+                    _over(ratio[method][a], ratio[method][b]) for a, b in steps
+                ),
+            }
+            for measure, factor in growth.items():
+                main = (readout, method, measure) == ("phi", "saturated", "between")
+                yield Row(
+                    factor,
+                    "none",
+                    f"{PAPER}/{item}/grows-with-depth" if main else None,
+                    "grows with depth",
+                    seed,
+                    holds=factor > 1,
+                    setting={"readout": readout, "method": method, "measure": measure},
+                )

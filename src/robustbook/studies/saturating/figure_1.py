@@ -1,0 +1,138 @@
+"""Figure 1 of Nayebi & Ganguli 2017: the weights of the vanilla and the saturated MLPs.
+
+Per layer, without biases: range, excess kurtosis, histogram. Two things other than the penalty
+could move them, so there are controls, of seed 0: vanilla networks trained for longer, and for the
+ReLU network, whose printed penalty is tiny, a penalty 100,000 times larger.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from robustbook.data import load
+from robustbook.ledger import Record, Row
+from robustbook.measures import excess_kurtosis, histogram, layer_weights
+from robustbook.runs import Call, Context, Done, step
+from robustbook.studies import parameters
+from robustbook.studies.parameters import STRICT
+
+from .networks import Method, Training, train, trained
+from .table_1 import EPOCH, mlps
+from .table_1_search import relu
+
+PAPER, ITEM = "saturating", "figure-1"
+NETWORKS = ("sigmoid-mlp", "relu-mlp")
+METHODS: tuple[Method, ...] = ("vanilla", "saturated")
+LONGEST = {"sigmoid-mlp": 100, "relu-mlp": 404}  # epochs, as far as Table 1's search trained
+
+
+@dataclass(frozen=True, config=STRICT)
+class Parameters(parameters.Parameters):
+    """The choices a reader can make."""
+
+    own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
+    bins: Annotated[int, Field(ge=10, le=200, description="a number of bins, 10 to 200")] = 80
+
+
+def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
+    """The four networks of the figure, and at seed 0 the three controls, by (network, method)."""
+    nets = mlps(profile)
+    found: dict[tuple[str, str], Training] = {
+        (network, method): nets[network, method] for network in NETWORKS for method in METHODS
+    }
+    if seed == 0:
+        for network, epochs in LONGEST.items():
+            vanilla, saturated = nets[network, "vanilla"], nets[network, "saturated"]
+            steps = min(saturated.recipe.steps, epochs * EPOCH[profile])
+            longer = replace(vanilla, recipe=replace(vanilla.recipe, steps=steps))
+            found[network, "vanilla, longer"] = longer
+        found["relu-mlp", "saturated, stronger"] = relu(profile, 1e5)
+    return found
+
+
+@step(version=1)
+def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
+    """Per layer ``kurtosis``, ``min``, ``max``, ``sd`` and the histogram's ``density`` (layers,
+    bins) between min and max; ``lit``: the first layer's kurtosis over the pixels that any training
+    image lights, since the weights of the others were never trained."""
+    layers = layer_weights(trained(network, context.device))
+    bars = [histogram(w, bins) for w in layers]
+    data = load(network.call.arguments["training"].data, "train")
+    lit = (data.images > 0).flatten(1).any(0).to(context.device)
+    return {
+        "kurtosis": [excess_kurtosis(w) for w in layers],
+        "lit": excess_kurtosis(layers[0][:, lit]),
+        "min": [b.low for b in bars],
+        "max": [b.high for b in bars],
+        "sd": [w.double().std().item() for w in layers],
+        "density": torch.stack([b.density for b in bars]).cpu(),
+    }
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (network, method, seed)."""
+    assert p.seeds is not None
+    return {
+        (network, method, seed): weights(train(training, seed), p.bins)
+        for seed in p.seeds
+        for (network, method), training in compared(p.profile, seed).items()
+    }
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """The rows that the ledger judges and those of each layer; the first seed's histograms."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    arrays: dict[str, object] = {}
+    for (network, method, seed), done in results.items():
+        rows += _layers(network, method, seed, done.values)
+        if seed == p.seeds[0] and method in METHODS:
+            for i, density in enumerate(done.tensors["density"].tolist()):
+                of = f"{network}/{method}/{i + 1}"
+                arrays[f"density/{of}"] = [float(f"{value:.3g}") for value in density]
+                arrays[f"ends/{of}"] = [done.values[end][i] for end in ("min", "max", "sd")]
+    for seed in p.seeds:
+        for network, pattern in zip(NETWORKS, (_two_sided, _negative), strict=True):
+            ours, theirs = (
+                results[network, method, seed].values for method in ("saturated", "vanilla")
+            )
+            rows.append(pattern(seed, ours, theirs))
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+
+
+def _layers(network: str, method: str, seed: int, values: Mapping[str, Any]) -> Iterator[Row]:
+    setting: dict[str, str | float | int | bool] = {"network": network, "method": method}
+    for i, kurtosis in enumerate(values["kurtosis"]):
+        labels = {**setting, "layer": i + 1}
+        layer = f"{PAPER}/{ITEM}/{network.removesuffix('-mlp')}-layer-{i + 1}"
+        target = f"{layer}/kurtosis-{method}" if method in METHODS else None
+        yield Row(kurtosis, "none", target, "kurtosis", seed, setting=labels)
+        for name in ("min", "max", "sd"):
+            yield Row(values[name][i], "none", None, name, seed, setting=labels)
+    yield Row(values["lit"], "none", None, "kurtosis, lit pixels", seed, setting=setting)
+
+
+def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
+    """Each layer's extremes lie beyond the vanilla ones on both sides; value: the smallest factor
+    by which they do."""
+    factors = [
+        ours[end][i] / theirs[end][i] for i in range(len(ours["min"])) for end in ("min", "max")
+    ]
+    target = f"{PAPER}/{ITEM}/sigmoid/two-sided-range"
+    return Row(min(factors), "none", target, seed=seed, holds=min(factors) > 1)
+
+
+def _negative(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
+    """Each layer's minimum lies below the vanilla one and further out than its own maximum; value:
+    the smallest factor of the two."""
+    factors = [
+        factor
+        for low, high, other in zip(ours["min"], ours["max"], theirs["min"], strict=True)
+        for factor in (low / other, abs(low) / high)
+    ]
+    target = f"{PAPER}/{ITEM}/relu/negative-extremes"
+    return Row(min(factors), "none", target, seed=seed, holds=min(factors) > 1)

@@ -1,0 +1,137 @@
+"""Figure 2 of Nayebi & Ganguli 2017: the pre-activations h^l of all units over the test images.
+
+The paper does not say which vanilla MLP its first row shows: both are measured.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from robustbook.ledger import Record, Row
+from robustbook.measures import activity, histogram, preactivations
+from robustbook.networks import MLP
+from robustbook.runs import Call, Context, Done, step
+from robustbook.studies import parameters
+from robustbook.studies.parameters import STRICT
+
+from .figure_1 import METHODS, compared
+from .networks import test_images, train, trained
+from .table_1 import TEST
+
+PAPER, ITEM = "saturating", "figure-2"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Parameters(parameters.Parameters):
+    """The choices a reader can make."""
+
+    own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
+    flat: Annotated[
+        float,
+        Field(gt=0, le=1000, description="a size of pre-activation, above 0, at most 1000"),
+    ] = 17.0  # where a sigmoid's slope is lost in float32
+    bins: Annotated[int, Field(ge=10, le=200, description="a number of bins, 10 to 200")] = 80
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """``flat`` and two others beside it."""
+        return tuple(sorted({5.0, self.flat, 100.0}))
+
+
+@step(version=1)
+def activities(
+    network: Done, images: int, thresholds: tuple[float, ...], bins: int, *, context: Context
+) -> dict[str, object]:
+    """Per layer, over all units and ``images`` test images: ``median``, ``median_abs``, shares
+    (0..1) ``beyond`` each threshold and ``active`` (h > 0), and the histogram's ``density``
+    (layers, bins) between ``min`` and ``max``."""
+    net = trained(network, context.device)
+    assert isinstance(net, MLP)
+    x, _ = test_images(network.call.arguments["training"].data, images, context.device)
+    hs = preactivations(net, x)
+    found = [activity(h, thresholds) for h in hs]
+    bars = [histogram(h, bins) for h in hs]
+    return {
+        "median": [a.median for a in found],
+        "median_abs": [a.median_abs for a in found],
+        "beyond": [list(a.beyond) for a in found],
+        "active": [a.active for a in found],
+        "min": [b.low for b in bars],
+        "max": [b.high for b in bars],
+        "density": torch.stack([b.density for b in bars]).cpu(),
+    }
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (network, method, seed)."""
+    assert p.seeds is not None
+    return {
+        (network, method, seed): activities(
+            train(training, seed), TEST[p.profile], p.thresholds, p.bins
+        )
+        for seed in p.seeds
+        for (network, method), training in compared(p.profile, seed).items()
+    }
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """The rows that the ledger judges and those of each layer; the first seed's histograms."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    arrays: dict[str, object] = {}
+    for (network, method, seed), done in results.items():
+        rows += _layers(p, network, method, seed, done.values)
+        if seed == p.seeds[0] and method in METHODS:
+            for i, density in enumerate(done.tensors["density"].tolist()):
+                of = f"{network}/{method}/{i + 1}"
+                arrays[f"density/{of}"] = [float(f"{value:.3g}") for value in density]
+                arrays[f"ends/{of}"] = [done.values[end][i] for end in ("min", "max")]
+    for seed in p.seeds:
+        sigmoid, relu = (
+            [results[network, method, seed].values for method in METHODS]
+            for network in ("sigmoid-mlp", "relu-mlp")
+        )
+        rows += [_larger(seed, *sigmoid), _lower(seed, *relu)]
+        drawn = sum(len(of["min"]) for of in (sigmoid[0], relu[0]))
+        rows.append(Row(drawn, "none", f"{PAPER}/{ITEM}/vanilla-row", seed=seed))
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+
+
+def _layers(
+    p: Parameters, network: str, method: str, seed: int, values: Mapping[str, Any]
+) -> Iterator[Row]:
+    for i, shares in enumerate(values["beyond"]):
+        labels: dict[str, str | float | int | bool] = {
+            "network": network,
+            "method": method,
+            "layer": i + 1,
+        }
+        for name in ("median", "median_abs", "min", "max"):
+            yield Row(values[name][i], "none", None, name, seed, setting=labels)
+        active = 100 * values["active"][i]
+        yield Row(active, "percent", None, "active", seed, setting=labels)
+        for threshold, share in zip(p.thresholds, shares, strict=True):
+            setting = {**labels, "threshold": threshold}
+            yield Row(100 * share, "percent", None, "beyond", seed, setting=setting)
+
+
+def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
+    """The median size is larger in each layer; value: the smallest factor."""
+    pairs = zip(saturated["median_abs"], vanilla["median_abs"], strict=True)
+    factor = min(ours / theirs for ours, theirs in pairs)
+    target = f"{PAPER}/{ITEM}/sigmoid/extreme-preactivations"
+    return Row(factor, "none", target, seed=seed, holds=factor > 1)
+
+
+def _lower(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
+    """The median is lower in each layer and fewer units are active; value: the largest difference
+    of the medians."""
+    medians = zip(saturated["median"], vanilla["median"], strict=True)
+    largest = max(ours - theirs for ours, theirs in medians)
+    shares = zip(saturated["active"], vanilla["active"], strict=True)
+    holds = largest < 0 and all(ours < theirs for ours, theirs in shares)
+    target = f"{PAPER}/{ITEM}/relu/extreme-preactivations"
+    return Row(largest, "none", target, seed=seed, holds=holds)

@@ -1,0 +1,224 @@
+"""Figure 4 of Nayebi & Ganguli 2017: the geometry of the vanilla and the saturated sigmoid MLP.
+
+From the most confident test image of one class straight to that of another: the length element,
+the ten probabilities and the ten singular values of the Jacobian of the logits. "Flat with sharp
+peaks" is read as the share of the path whose length element is below 1 % of its peak; "only one
+singular value inflates" as the number above half the largest at that peak. Both thresholds are
+ours, so others are measured beside them.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from robustbook.ledger import Record, Row
+from robustbook.measures import resolve, walk
+from robustbook.runs import Call, Context, Done, step
+from robustbook.studies import parameters
+from robustbook.studies.parameters import STRICT
+
+from .networks import Method, test_images, train, trained
+from .table_1 import TEST, mlps
+
+PAPER, ITEM = "saturating", "figure-4"
+METHODS: tuple[Method, ...] = ("vanilla", "saturated")
+PAIRS = ((1, 7), (3, 7), (6, 9), (0, 6))  # the columns of the figure: source, target
+FLAT, FLAT_OURS = (0.1, 0.01, 0.001), 0.01  # of the peak, and what the verdicts are on
+LARGE, LARGE_OURS = (0.5, 0.1), 0.5  # of the largest singular value, and what the verdicts are on
+Labels = dict[str, str | float | int | bool]
+APART = 0.05  # of the path: how near is "precisely when"
+DRAWN = 400  # points of a path in a record
+
+
+def _pairs(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return tuple(tuple(pair) if isinstance(pair, list) else pair for pair in value)
+    return value
+
+
+def _of_two_classes(pairs: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    if len(set(pairs)) < len(pairs) or any(source == target for source, target in pairs):
+        raise ValueError("repeated, or from a class to itself")
+    return pairs
+
+
+Digit = Annotated[int, Field(ge=0, le=9)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Parameters(parameters.Parameters):
+    """The choices a reader can make."""
+
+    own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
+    points: Annotated[
+        int, Field(ge=2, le=4000, description="a number of points on each path, 2 to 4000")
+    ] = 400
+    pairs: Annotated[
+        tuple[tuple[Digit, Digit], ...],
+        Field(
+            min_length=1,
+            description="distinct [source, target] pairs of two digits",
+        ),
+        BeforeValidator(_pairs),
+        AfterValidator(_of_two_classes),
+    ] = PAIRS
+
+
+@step(version=1)
+def geometry(
+    network: Done, pairs: tuple[tuple[int, int], ...], points: int, images: int, *, context: Context
+) -> dict[str, object]:
+    """Each pair's walk between two of ``images`` test images, in float64: at ``points`` evenly
+    spaced places (``even``), and with points added where probabilities jump (``resolved``); the
+    ``rows`` of the two images in the test set and their ``confidence``."""
+    net = trained(network, context.device).double()
+    x, y = test_images(network.call.arguments["training"].data, images, context.device)
+    x = x.double()
+    rows, confidence = most_confident(net, x, y)
+    tensors: dict[str, Tensor] = {}
+    for i, pair in enumerate(pairs):
+        for digit in pair:
+            if rows[digit] < 0:
+                raise ValueError(
+                    "pairs must be of digits that the network recognises in some test image, got "
+                    f"{digit}, which it recognises in none of {int((y == digit).sum())}"
+                )
+        source, target = x[rows[pair[0]]], x[rows[pair[1]]]
+        even = torch.linspace(0, 1, points, dtype=x.dtype, device=x.device)
+        for grid, halvings in (("even", 0), ("resolved", 40)):
+            t, gaps = resolve(net, source, target, even, halvings=halvings)
+            found = walk(net, source, target, t)
+            tensors |= {f"{i}/{grid}/{k}": v.cpu() for k, v in vars(found).items()}
+            tensors |= {f"{i}/{grid}/t": t.cpu(), f"{i}/{grid}/gaps": gaps.cpu()}
+        context.progress(i + 1, len(pairs))
+    chosen = torch.tensor(pairs)
+    return {**tensors, "rows": rows[chosen].tolist(), "confidence": confidence[chosen].tolist()}
+
+
+@torch.no_grad()
+def most_confident(
+    net: nn.Module, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
+) -> tuple[Int[Tensor, " k"], Float[Tensor, " k"]]:
+    """Of each class the row of the correctly classified image with the highest probability of it,
+    and that probability; -1 and 0 where none is correct. Where probabilities round to the same
+    number the lead of the logit decides."""
+    logits = torch.cat([net(batch) for batch in torch.split(images, 1000)])
+    own = logits.gather(1, labels[:, None])
+    others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
+    lead = own[:, 0] - others
+    p = logits.softmax(1).gather(1, labels[:, None])[:, 0]
+    rows, best = [], []
+    for digit in range(logits.shape[1]):
+        right = ((labels == digit) & (lead > 0)).nonzero()[:, 0]
+        ranked = sorted(right.tolist(), key=lambda row: (p[row].item(), lead[row].item()))
+        rows.append(ranked[-1] if ranked else -1)
+        best.append(p[ranked[-1]].item() if ranked else 0.0)
+    return torch.tensor(rows), torch.tensor(best, dtype=torch.float64)
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (method, seed)."""
+    assert p.seeds is not None
+    size = TEST[p.profile]
+    return {
+        (method, seed): geometry(
+            train(mlps(p.profile)["sigmoid-mlp", method], seed), p.pairs, p.points, size
+        )
+        for method in METHODS
+        for seed in p.seeds
+    }
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """The rows that the ledger judges, the same at other thresholds, the first seed's curves."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    curves: dict[str, list[Any]] = {}
+    for seed in p.seeds:
+        for i, pair in enumerate(p.pairs):
+            apart = []
+            for method in METHODS:
+                even = _walk(results[method, seed], i, "even")
+                rows += _readings(even, pair, method, seed, "even")
+                resolved = _walk(results[method, seed], i, "resolved")
+                rows += _readings(resolved, pair, method, seed, "resolved")
+                apart.append(_apart(even))
+                if seed == p.seeds[0]:
+                    for name, curve in _drawn(even).items():
+                        curves.setdefault(f"{method}/{name}", []).append(curve)
+            if pair in PAIRS:
+                target, far = f"{_name(pair)}/length-follows-transition", max(apart)
+                rows.append(Row(far, "fraction", target, seed=seed, holds=far <= APART))
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), curves)
+
+
+def _name(pair: tuple[int, int]) -> str:
+    return f"{PAPER}/{ITEM}/s{pair[0]}-t{pair[1]}"
+
+
+def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
+    """What ``geometry`` left of its ``i``-th pair."""
+    start = f"{i}/{grid}/"
+    return {k.removeprefix(start): v for k, v in result.tensors.items() if k.startswith(start)}
+
+
+def _readings(
+    found: Mapping[str, Tensor], pair: tuple[int, int], method: Method, seed: int, grid: str
+) -> Iterator[Row]:
+    """What one walk says: shares of the path, counts at its peak, its height and its length. Those
+    that a target asks for come a second time, under its name."""
+    labels: Labels = {"start": pair[0], "end": pair[1], "method": method, "grid": grid}
+    length, values, t = found["length"], found["singular_values"], found["t"]
+    judged = pair in PAIRS and grid == "even"
+    peak = length.argmax()
+    at_peak = values[peak]
+    for threshold in FLAT:
+        share = torch.trapezoid((length < threshold * length[peak]).to(t.dtype), t).item()
+        setting = {**labels, "threshold": threshold}
+        yield Row(share, "fraction", None, "flat share", seed, setting=setting)
+        if judged and threshold == FLAT_OURS:
+            yield Row(share, "fraction", f"{_name(pair)}/flat-share-{method}", seed=seed)
+    for threshold in LARGE:
+        count = int((at_peak > threshold * at_peak[0]).sum())
+        setting = {**labels, "threshold": threshold}
+        yield Row(count, "count", None, "large singular values", seed, setting=setting)
+        if judged and threshold == LARGE_OURS:
+            yield Row(count, "count", f"{_name(pair)}/singular-values-{method}", seed=seed)
+    of_path = (at_peak[0] / values[:, 0].max()).item()
+    yield Row(of_path, "fraction", None, "largest at peak", seed, setting=labels)
+    inflated = int((at_peak > 2 * values.median(0).values).sum())
+    yield Row(inflated, "count", None, "inflated singular values", seed, setting=labels)
+    yield Row(_apart(found), "fraction", None, "apart", seed, setting=labels)
+    yield Row(length[peak].item(), "none", None, "peak", seed, setting=labels)
+    yield Row(found["gaps"].sum().item() / math.pi, "none", None, "crossings", seed, setting=labels)
+    yield Row(len(t), "count", None, "points", seed, setting=labels)
+
+
+def _apart(found: Mapping[str, Tensor]) -> float:
+    """Distance between the peak of the length element and the steepest change, in paths."""
+    peaks = found["t"][torch.stack([found["length"].argmax(), found["change"].argmax()])]
+    return abs(peaks[1] - peaks[0]).item()
+
+
+def _drawn(found: Mapping[str, Tensor]) -> dict[str, Any]:
+    """At most DRAWN points of a path, of each stretch the one with the largest length element, so
+    that no peak is lost."""
+    stretches = torch.arange(len(found["t"])).chunk(DRAWN)
+    kept = torch.stack([stretch[found["length"][stretch].argmax()] for stretch in stretches])
+    return {
+        "t": found["t"][kept].round(decimals=4).tolist(),
+        "length": _to_a_thousandth(found["length"][kept]).tolist(),
+        "probabilities": found["probabilities"][kept].T.round(decimals=3).tolist(),
+        "singular": _to_a_thousandth(found["singular_values"][kept].T).tolist(),
+    }
+
+
+def _to_a_thousandth(values: Tensor) -> Tensor:
+    """Rounded to about a thousandth of the largest."""
+    return values.round(decimals=3 - math.floor(math.log10(values.max().item())))

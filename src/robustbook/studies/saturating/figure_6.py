@@ -1,0 +1,194 @@
+"""Figure 6 and Section 8 of Nayebi & Ganguli 2017: kurtosis protects a linear classifier.
+
+The scaled ratio of equation 14 for two random prototypes of 20,000 components, against the excess
+kurtosis of the law that these come from (Pearson type VII), and for components drawn from the
+trained networks' own weights. The verdicts are on the scaling that the paper prints, the mean of
+|w1|; the median is measured beside it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from robustbook.ledger import Record, Row
+from robustbook.measures import (
+    Intensity,
+    expected_ratio,
+    layer_weights,
+    pearson_vii,
+    resampled,
+    scaled_ratio,
+    unit,
+)
+from robustbook.randomness import generator
+from robustbook.runs import Call, Done, step
+from robustbook.studies import parameters
+from robustbook.studies.parameters import STRICT
+
+from .networks import train, trained
+from .table_1 import METHODS, mlps
+
+PAPER, ITEM = "saturating", "figure-6"
+JUDGES = ("figure-6", "text-8")
+INTENSITIES: tuple[Intensity, ...] = ("mean", "median")
+LIMIT = 1e9  # stands for infinite kurtosis: 4.000000006 degrees of freedom
+KURTOSES = (
+    *(0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 50.0, 70.0, 100.0),
+    *(200.0, 500.0, 1000.0, LIMIT),
+)
+SHOWN = 100.0  # where the figure ends; where the paper's does is not known
+Labels = dict[str, str | float | int | bool]
+TOP = 1.4  # the y-value that the caption explains
+
+
+@dataclass(frozen=True, config=STRICT)
+class Parameters(parameters.Parameters):
+    """The choices a reader can make."""
+
+    own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
+    n: Annotated[
+        int, Field(ge=10, le=1_000_000, description="a number of components, 10 to 1000000")
+    ] = 20_000
+    draws: Annotated[
+        int, Field(ge=1, le=1000, description="pairs of prototypes behind each mean, 1 to 1000")
+    ] = 20
+
+
+@step(version=1)
+def pearson(kurtoses: tuple[float, ...], n: int, draws: int, seed: int) -> dict[str, object]:
+    """Per intensity: the scaled ratio of each draw at each kurtosis. A draw's uniform numbers are
+    the same at every kurtosis, so that the curve shows the kurtosis and not the draw."""
+    found: dict[str, Tensor] = {name: torch.empty(len(kurtoses), draws) for name in INTENSITIES}
+    for i in range(draws):
+        for j, kurtosis in enumerate(kurtoses):
+            w = pearson_vii(kurtosis, (2, n), generator(seed, "prototypes", i))
+            for name, ratio in _ratios(w).items():
+                found[name][j, i] = ratio
+    return {**found}
+
+
+@step(version=1)
+def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
+    """Per intensity, and for the absolute ``cosine`` of w1 and w2: each draw at each layer, its
+    components drawn from the weights of that layer (no biases) as they are, with its seed."""
+    layers = layer_weights(trained(network, "cpu"))
+    found = {name: torch.empty(len(layers), draws) for name in (*INTENSITIES, "cosine")}
+    for i in range(draws):
+        for j, weights in enumerate(layers):
+            rows = generator(network.call.arguments["seed"], "own weights", i)
+            w = resampled(weights.double(), (2, n), rows)
+            for name, ratio in _ratios(w).items():
+                found[name][j, i] = ratio
+            found["cosine"][j, i] = torch.cosine_similarity(w[0], w[1], dim=0).abs()
+    return {**found}
+
+
+def _ratios(w: Tensor) -> dict[str, Tensor]:
+    """The scaled ratio of two prototypes, made unit vectors, under each intensity."""
+    w1, w2 = unit(w)
+    return {
+        "mean": scaled_ratio(w1, w2, "mean"),
+        "median": scaled_ratio(w1, w2, "median"),
+    }
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run: by ("pearson", seed), and by (network, method, seed)."""
+    assert p.seeds is not None
+    found: dict[tuple[Any, ...], Call] = {}
+    for seed in p.seeds:
+        found["pearson", seed] = pearson(KURTOSES, p.n, p.draws, seed)
+        for (network, method), training in mlps(p.profile).items():
+            found[network, method, seed] = own_weights(train(training, seed), p.n, p.draws)
+    return found
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """The rows that the ledger judges; every mean over draws; the two bounds of the l1 norm."""
+    assert p.seeds is not None
+    rows = [Row(value, "none", f"{PAPER}/text-8/l1-bounds/{k}") for k, value in _bounds(p.n)]
+    for seed in p.seeds:
+        tensors = results["pearson", seed].tensors
+        curves: dict[str, list[float]]
+        curves = {name: tensors[name].double().mean(1).tolist() for name in INTENSITIES}
+        for name, curve in curves.items():
+            for kurtosis, ratio in zip(KURTOSES, curve, strict=True):
+                labels: Labels = {"intensity": name, "kurtosis": kurtosis}
+                rows.append(Row(ratio, "ratio", None, "scaled ratio", seed, setting=labels))
+        rows += _of_the_curve(curves, seed)
+        rows += _of_own_weights(results, seed)
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), _closed())
+
+
+def _bounds(n: int) -> Iterator[tuple[str, float]]:
+    """The l1 norm of the sparsest and of the densest unit vector."""
+    yield "lower", unit(torch.eye(1, n, dtype=torch.float64)).abs().sum().item()
+    yield "upper", unit(torch.ones(1, n, dtype=torch.float64)).abs().sum().item()
+
+
+def _of_the_curve(curves: Mapping[str, list[float]], seed: int) -> Iterator[Row]:
+    at = dict(zip(KURTOSES, curves["mean"], strict=True))
+    at_median = dict(zip(KURTOSES, curves["median"], strict=True))
+    gain = 100 * (at[LIMIT] / at[0.0] - 1)
+    figure, text = f"{PAPER}/{ITEM}", f"{PAPER}/text-8/pearson"
+    yield Row(at[0.0], "ratio", f"{figure}/gaussian/scaled-ratio", seed=seed)
+    yield Row(at[LIMIT], "ratio", f"{figure}/pearson-limit/scaled-ratio", seed=seed)
+    yield Row(at[10.0], "ratio", f"{figure}/pearson/gamma-10", seed=seed)
+    top = max(at.values())
+    holds = rising_and_concave(at)
+    yield Row(top, "ratio", f"{figure}/pearson/shape", seed=seed, holds=holds)
+    near = abs(top - TOP) <= 0.05
+    yield Row(top, "ratio", f"{figure}/pearson/y-example", seed=seed, holds=near)
+    yield Row(gain, "percent", f"{text}/gain", seed=seed)
+    yield Row(gain, "percent", f"{text}/gain-recomputed", seed=seed)
+    gain = 100 * (at_median[LIMIT] / at_median[0.0] - 1)
+    yield Row(gain, "percent", f"{text}/gain-median-scaling", seed=seed)
+
+
+def rising_and_concave(curve: Mapping[float, float], tolerance: float = 0.02) -> bool:
+    """Whether the curve rises, from 1.11 to below 1.36, and no point lies below the chord of its
+    neighbours; each up to ``tolerance``."""
+    points = sorted(curve.items())
+    rises = all(b > a - tolerance for (_, a), (_, b) in zip(points, points[1:], strict=False))
+    chords = (
+        (a + (c - a) * (y - x) / (z - x), b)
+        for (x, a), (y, b), (z, c) in zip(points, points[1:], points[2:], strict=False)
+    )
+    concave = all(b > chord - tolerance for chord, b in chords)
+    ends = abs(points[0][1] - 1.11) < tolerance and points[-1][1] < 1.36 + tolerance
+    return rises and concave and ends
+
+
+def _of_own_weights(results: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
+    largest = []
+    for network in ("sigmoid-mlp", "relu-mlp"):
+        means: dict[str, dict[str, list[float]]] = {}
+        for method in METHODS:
+            tensors = results[network, method, seed].tensors
+            means[method] = {k: v.double().mean(1).tolist() for k, v in tensors.items()}
+            for name, layers in means[method].items():
+                for layer, value in enumerate(layers, 1):
+                    labels: Labels = {"network": network, "method": method, "layer": layer}
+                    labels |= {"measure": name}
+                    yield Row(value, "ratio", None, "own weights", seed, setting=labels)
+        for name in INTENSITIES:
+            pairs = zip(means["vanilla"][name], means["saturated"][name], strict=True)
+            for layer, (vanilla, saturated) in enumerate(pairs, 1):
+                gain = 100 * (saturated / vanilla - 1)
+                labels = {"network": network, "layer": layer, "intensity": name}
+                yield Row(gain, "percent", None, "gain", seed, setting=labels)
+                if name == "mean":
+                    largest.append(gain)
+    for target in ("gain", "positive"):
+        yield Row(max(largest), "percent", f"{PAPER}/text-8/own-weights/{target}", seed=seed)
+
+
+def _closed() -> dict[str, Any]:
+    """The curves in the limit of many components, for the figure."""
+    kurtoses = [round(SHOWN * (i / 100) ** 3, 6) for i in range(101)]
+    closed = {name: [expected_ratio(k, name) for k in kurtoses] for name in INTENSITIES}
+    return {"closed/kurtosis": kurtoses, **{f"closed/{k}": v for k, v in closed.items()}}

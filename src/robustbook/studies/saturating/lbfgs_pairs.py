@@ -1,0 +1,237 @@
+"""Figures 5 and 8 of Nayebi & Ganguli 2017: L-BFGS on the image, from ten sources to nine classes.
+
+The sources are the least (figure 5) or the most (figure 8) confident test images. L-BFGS minimises
+the cross entropy of the target class, without a bound on the distance and without a box, as the
+paper says nothing of them. Which L-BFGS it was it does not say either. The verdicts are on the
+tolerances that scipy's has by default, in float32: what somebody would have run in 2017, fixed
+before looking. The other readings are measured beside it.
+"""
+
+import copy
+import math
+from collections.abc import Iterator, Mapping
+from functools import partial
+from statistics import median
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from pydantic import BeforeValidator, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from robustbook.attacks import lbfgs
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Context, Done, step
+from robustbook.studies import parameters
+from robustbook.studies.parameters import STRICT
+
+from .networks import Method, test_images, train, trained
+from .table_1 import TEST, mlps
+from .targeted import CLASSES, Rule, check_sources, pairs, sources, straight
+
+PAPER = "saturating"
+METHODS: tuple[Method, ...] = ("vanilla", "saturated")
+
+
+@dataclass(frozen=True)
+class Search:
+    """A way to run L-BFGS: precision, tolerances (scipy's, or none), and whether in the box."""
+
+    precision: Literal["float32", "float64"] = "float32"
+    tolerances: bool = True
+    clip: bool = False
+
+
+READINGS = {  # the first is the one that the verdicts are on
+    "float32": Search(),
+    "float32, no tolerances": Search(tolerances=False),
+    "float64, no tolerances": Search("float64", tolerances=False),
+    "float32, in the box": Search(clip=True),
+}
+MAIN = next(iter(READINGS))
+STRAIGHT = "straight line"  # no L-BFGS and no gradient: the control
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Sources = Annotated[
+    tuple[Annotated[int, Field(ge=0, lt=10_000)], ...],
+    Field(min_length=CLASSES, max_length=CLASSES),
+    BeforeValidator(_tuple),
+]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Parameters(parameters.Parameters):
+    """The choices a reader can make."""
+
+    own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
+    iterations: Annotated[
+        int, Field(ge=1, le=100_000, description="a number of iterations at most, 1 to 100000")
+    ] = 1000  # quick has 100
+    sources: Annotated[
+        Sources | None,
+        Field(
+            description="ten numbers of test images, of classes 0 to 9 in turn, or None (by rule)"
+        ),
+    ] = None
+
+
+@step(version=1)
+def attack(
+    network: Done,
+    rule: Rule,
+    given: tuple[int, ...] | None,
+    searches: tuple[Search, ...],
+    iterations: int,
+    images: int,
+    *,
+    context: Context,
+) -> dict[str, object]:
+    """L-BFGS from ten sources to nine classes each. The sources are those of the ``rule`` among
+    ``images`` test images or, where they are ``given``, those.
+
+    Per search and pair: ``found``, ``iterations`` and ``distance`` (l2). ``sources``: their rows.
+    ``images``: of the first search, by source and target class, clipped to [0, 1], in 256 grays;
+    the source itself where both are one class, zeros where nothing was found. ``straight``: the
+    control's distances.
+    """
+    net = trained(network, context.device)
+    training = network.call.arguments["training"]
+    name = f"the {training.method} {training.network}"
+    x, y = test_images(training.data, images, context.device)
+    rows = sources(net, x, y, rule, name) if given is None else torch.tensor(given, device=x.device)
+    check_sources(net, x, y, rows, name)
+    at, source, target = pairs(rows)
+    values: dict[str, list[Any]] = {"found": [], "iterations": [], "distance": []}
+    grid = torch.zeros(CLASSES, CLASSES, *x.shape[2:], dtype=torch.uint8)
+    for i, search in enumerate(searches):
+        dtype = getattr(torch, search.precision)
+        search_to = partial(lbfgs, gtol=0.0, ftol=0.0) if not search.tolerances else lbfgs
+        end = search_to(
+            copy.deepcopy(net).to(dtype),
+            x[at].to(dtype),
+            source,
+            targets=target,
+            steps=iterations,
+            clip=search.clip,
+        )
+        values["found"].append(end.found.tolist())
+        values["iterations"].append(end.steps.tolist())
+        values["distance"].append(end.distance.tolist())
+        if i == 0:
+            grid[source[end.found].cpu(), target[end.found].cpu()] = _gray(end.images[end.found])
+        context.progress(i + 1, len(searches))
+    grid[range(CLASSES), range(CLASSES)] = _gray(x[rows])
+    nearest = straight(net, x[at], x, target).tolist()
+    return {**values, "sources": rows.tolist(), "images": grid, "straight": nearest}
+
+
+def _gray(images: Float[Tensor, "n 1 h w"]) -> UInt8[Tensor, "n h w"]:
+    return (255 * images[:, 0].clamp(0, 1)).round().to(torch.uint8).cpu()
+
+
+def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (network, method, seed). The paper says of the ReLU MLP that it does
+    the same; there the main reading only."""
+    assert p.seeds is not None
+    most = p.iterations if p.profile == "paper" else min(p.iterations, 100)
+    networks = mlps(p.profile)
+    searches = {"sigmoid-mlp": tuple(READINGS.values()), "relu-mlp": (READINGS[MAIN],)}
+    return {
+        (network, method, seed): attack(
+            train(networks[network, method], seed), rule, p.sources, ways, most, TEST[p.profile]
+        )
+        for network, ways in searches.items()
+        for method in METHODS
+        for seed in p.seeds
+    }
+
+
+def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """The rows that the ledger judges, one row per count of every reading, and the images of the
+    first seed."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    for (network, method, seed), done in results.items():
+        labels: dict[str, str | float | int | bool] = {"network": network, "method": method}
+        most = done.call.arguments["iterations"]
+        for reading, outcome in zip(READINGS, _outcomes(done), strict=False):
+            rows += _counts(outcome, most, seed, {**labels, "reading": reading})
+        away = median(done.values["straight"])
+        setting = {**labels, "reading": STRAIGHT}
+        rows.append(Row(away, "l2", None, "distance, found", seed, setting=setting))
+        if network == "sigmoid-mlp":
+            rows += _answers(item, method, seed, _outcomes(done)[0])
+    arrays: dict[str, Any] = {
+        method: _written(results["sigmoid-mlp", method, p.seeds[0]].tensors["images"])
+        for method in METHODS
+    }
+    return Record(PAPER, item, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+
+
+def _written(images: UInt8[Tensor, "k k h w"]) -> list[list[str]]:
+    """Each image as two hexadecimal digits a pixel; nothing where there is none."""
+    return [[bytes(i.flatten().tolist()).hex() if i.any() else "" for i in row] for row in images]
+
+
+def squares(
+    record: Record, method: Method
+) -> tuple[UInt8[np.ndarray, "k k h w"], Bool[np.ndarray, "k k"]]:
+    """The images of a record, by source and target class, and which of them there are."""
+    cells = record.arrays[method]
+    pixels = len(cells[0][0]) // 2  # of the first source, which there always is
+    side = math.isqrt(pixels)
+    raw = b"".join(bytes.fromhex(cell) or bytes(pixels) for row in cells for cell in row)
+    images = np.frombuffer(raw, np.uint8).reshape(CLASSES, CLASSES, side, side)
+    return images, np.array([[bool(cell) for cell in row] for row in cells])
+
+
+def _outcomes(done: Done) -> list[dict[str, list[Any]]]:
+    """``found``, ``iterations`` and ``distance`` of the pairs, reading by reading."""
+    names = ("found", "iterations", "distance")
+    columns = zip(*(done.values[name] for name in names), strict=True)
+    return [dict(zip(names, column, strict=True)) for column in columns]
+
+
+def _split(outcome: Mapping[str, list[Any]], what: str, found: bool) -> list[Any]:
+    return [v for v, f in zip(outcome[what], outcome["found"], strict=True) if f is found]
+
+
+def _counts(
+    outcome: Mapping[str, list[Any]],
+    most: int,
+    seed: int,
+    setting: dict[str, str | float | int | bool],
+) -> Iterator[Row]:
+    """How the pairs ended. Stalled: before the last iteration, by a tolerance, a gradient of zero
+    or a line search that found nothing lower."""
+    failed = _split(outcome, "iterations", False)
+    ends = {
+        "found": sum(outcome["found"]),
+        "stalled": sum(n < most for n in failed),
+        "stalled at once": failed.count(0),
+        "limit": sum(n == most for n in failed),
+    }
+    for name, count in ends.items():
+        yield Row(count, "count", None, name, seed, setting=setting)
+    for what, unit in (("iterations", "count"), ("distance", "l2")):
+        for end, found in (("found", True), ("failed", False)):
+            if several := _split(outcome, what, found):
+                name = f"{what}, {end}"
+                yield Row(median(several), unit, None, name, seed, setting=setting)
+
+
+def _answers(item: str, method: str, seed: int, outcome: Mapping[str, list[Any]]) -> Iterator[Row]:
+    """What the ledger asks of the main reading."""
+    target, successes = f"{PAPER}/{item}/{method}", sum(outcome["found"])
+    yield Row(successes, "count", f"{target}/successes", seed=seed)
+    if method == "vanilla" and successes:
+        taken = median(_split(outcome, "iterations", True))
+        yield Row(taken, "count", f"{target}/iterations", seed=seed)
+    if method == "saturated" and item == "figure-8":
+        yield Row(successes, "count", f"{target}/fewer-than-least-confident", seed=seed)

@@ -1,0 +1,259 @@
+"""Section 7 of Nayebi & Ganguli 2017: one image, 30 million steps of Adam towards another class.
+
+The paper's saturated network did not give in (3 towards 7), though the image kept moving until its
+mean pixel distance from the start "converged". As `attacks.adam` does it, that would take most of
+a day; here forward pass, backward pass and Adam are written out for one image of one sigmoid MLP,
+on tensors made once, six times as fast.
+"""
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Context, Done, step
+from robustbook.studies import parameters
+from robustbook.studies.parameters import STRICT, BadParameter
+
+from . import table_1
+from .descents import PRECISIONS, RULES, Precision
+from .networks import test_images, train, trained
+from .targeted import Rule, sources
+
+PAPER, ITEM = "saturating", "long-descent"
+STEPS = {"quick": 5_000, "paper": 30_000_000}
+TRACED = ("iterations", "moved", "loss", "gradient")
+PER_DECADE = 20  # points of the trace, evenly spaced in the logarithm of the iterations
+BLOCK = 10_000  # steps between two looks at the clock
+BETAS, EPSILON = (0.9, 0.999), 1e-8  # Kingma & Ba 2015, and torch.optim.Adam
+
+Digit = Annotated[int, Field(ge=0, le=9, description="a class, 0 to 9")]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Parameters(parameters.Parameters):
+    """The choices a reader can make."""
+
+    own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
+    source: Digit = 3
+    target: Digit = 7
+    step_size: Annotated[
+        float, Field(gt=0, le=1, description="Adam's rate in pixels of [0, 1], above 0, at most 1")
+    ] = 0.01
+    steps: Annotated[
+        int, Field(ge=1, le=30_000_000, description="a number of steps, 1 to 30000000")
+    ] = 30_000_000  # quick stops at 5000
+
+
+class Descent:
+    """Adam on one image, in the precision of ``net`` (784-w-w-10 with sigmoid units), without a
+    box or a bound. ``taken`` counts the updates; nothing is allocated between them."""
+
+    def __init__(self, net: nn.Module, start: Float[Tensor, "..."], target: int, step_size: float):
+        layers: list[nn.Linear] = list(net.layers)  # type: ignore[arg-type]
+        self.weights = [layer.weight.detach() for layer in layers]
+        self.biases = [layer.bias.detach() for layer in layers]
+        self.start = start.detach().flatten()
+        self.image = self.start.clone()
+        self.first, self.second, self.gradient = (torch.zeros_like(self.image) for _ in range(3))
+        self.target, self.step_size, self.taken = target, step_size, 0
+        self.wanted = nn.functional.one_hot(torch.tensor(target), len(self.biases[-1])).to(start)
+        self.outputs = [torch.empty_like(bias) for bias in self.biases]
+        self.slopes = [torch.empty_like(bias) for bias in self.biases]  # of the loss, per unit
+        self.logits = torch.empty_like(self.wanted)
+
+    @torch.no_grad()
+    def propagate(self) -> None:
+        """Logits of the image, and the gradient of the cross entropy to the target."""
+        (w1, w2, w3), (b1, b2, b3) = self.weights, self.biases
+        (x1, x2, p), (d1, d2, d3) = self.outputs, self.slopes
+        torch.sigmoid(torch.addmv(b1, w1, self.image, out=x1), out=x1)
+        torch.sigmoid(torch.addmv(b2, w2, x1, out=x2), out=x2)
+        torch.softmax(torch.addmv(b3, w3, x2, out=self.logits), 0, out=p)
+        torch.sub(p, self.wanted, out=d3)
+        backward = torch.ops.aten.sigmoid_backward.grad_input  # times x (1 - x)
+        backward(torch.mv(w3.T, d3, out=d2), x2, grad_input=d2)
+        backward(torch.mv(w2.T, d2, out=d1), x1, grad_input=d1)
+        torch.mv(w1.T, d1, out=self.gradient)
+
+    @torch.no_grad()
+    def advance(self, until: int) -> bool:
+        """Step until ``taken`` is ``until``, or until the answer is the target: then True."""
+        image, first, second, gradient = self.image, self.first, self.second, self.gradient
+        (beta1, beta2), root = BETAS, torch.empty_like(image)
+        while True:
+            self.propagate()
+            if int(self.logits.argmax()) == self.target:
+                return True
+            if self.taken == until:
+                return False
+            self.taken += 1
+            first.lerp_(gradient, 1 - beta1)
+            second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+            torch.sqrt(second, out=root).div_((1 - beta2**self.taken) ** 0.5).add_(EPSILON)
+            image.addcdiv_(first, root, value=-self.step_size / (1 - beta1**self.taken))
+
+    @property
+    def still(self) -> bool:
+        """Whether no later step can move the image: gradient and first moment are exactly zero."""
+        return not bool(self.gradient.any()) and not bool(self.first.any())
+
+    def look(self) -> list[float]:
+        """One line of the trace, in the order of ``TRACED``; after `advance`."""
+        moved = (self.image - self.start).abs().mean().item()
+        loss = -self.logits.double().log_softmax(0)[self.target].item()
+        return [float(self.taken), moved, loss, self.gradient.abs().max().item()]
+
+    def save(self, path: Path, trace: list[list[float]]) -> None:
+        """A checkpoint: whole or not at all."""
+        held = {"image": self.image, "first": self.first, "second": self.second}
+        held["trace"] = torch.tensor(trace, dtype=torch.float64)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        save_file(held, part, {"taken": str(self.taken)})
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+
+    def load(self, path: Path) -> list[list[float]]:
+        """Go on from a checkpoint; its trace. A damaged one is set aside: begin anew."""
+        try:
+            with safe_open(path, "pt") as file:
+                held = {name: file.get_tensor(name) for name in file.keys()}
+                taken = int(file.metadata()["taken"])
+        except SafetensorError as error:
+            aside = path.with_suffix(".damaged")
+            path.replace(aside)
+            warnings.warn(
+                f"{path} is damaged ({error}); set aside as {aside.name}, the descent begins anew",
+                stacklevel=3,
+            )
+            return []
+        for name in ("image", "first", "second"):
+            getattr(self, name).copy_(held[name])
+        self.taken = taken
+        trace: list[list[float]] = held["trace"].tolist()
+        return trace
+
+
+def descend(
+    descent: Descent,
+    steps: int,
+    *,
+    checkpoint: Path | None = None,
+    every: float = 30.0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Literal["reached", "still", "steps"], list[list[float]]]:
+    """Up to ``steps`` updates: why they ended, and the trace at logarithmic points.
+
+    ``checkpoint`` is written about every ``every`` seconds; a killed run goes on from there to the
+    bit-same end.
+    """
+    trace: list[list[float]] = []
+    if checkpoint is not None and checkpoint.exists():
+        trace = descent.load(checkpoint)
+    saved = time.monotonic()
+    for point in grid(steps):
+        while descent.taken < point or not trace:
+            block = min(point, descent.taken + BLOCK)
+            reached = descent.advance(block)
+            if reached or descent.still or descent.taken == point:
+                trace.append(descent.look())
+            if reached or descent.still:
+                return ("reached" if reached else "still"), trace
+            progress(descent.taken, steps)
+            if checkpoint is not None and time.monotonic() - saved >= every:
+                descent.save(checkpoint, trace)
+                saved = time.monotonic()
+    return "steps", trace
+
+
+def grid(steps: int) -> list[int]:
+    """0, whole numbers evenly spaced in the logarithm, ``steps``."""
+    points, k = {0, steps}, 0
+    while (point := round(10 ** (k / PER_DECADE))) < steps:
+        points.add(point)
+        k += 1
+    return sorted(points)
+
+
+@step(version=1)
+def long_descent(
+    network: Done,
+    source: int,
+    target: int,
+    rule: Rule,
+    precision: Precision,
+    step_size: float,
+    steps: int,
+    images: int,
+    *,
+    context: Context,
+) -> dict[str, object]:
+    """Why the descent ``ended``, its ``trace``, and the images it went from and to.
+
+    On the CPU whatever the device: a step is too small for a GPU."""
+    net = trained(network, "cpu")
+    training = network.call.arguments["training"]
+    x, y = test_images(training.data, images, "cpu")
+    row = sources(net, x, y, rule, f"the {training.method} {training.network}")[source]
+    dtype = getattr(torch, precision)
+    descent = Descent(net.to(dtype), x[row].to(dtype), target, step_size)
+    file = context.scratch / "checkpoint.safetensors"
+    ended, trace = descend(descent, steps, checkpoint=file, progress=context.progress)
+    return {"ended": ended, "trace": trace, "from": descent.start, "to": descent.image}
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (rule, precision, seed)."""
+    assert p.seeds is not None
+    if p.source == p.target:
+        raise BadParameter(f"target must be another class than source, got {p.target} for both")
+    saturated = table_1.mlps(p.profile)["sigmoid-mlp", "saturated"]
+    steps, images = min(p.steps, STEPS[p.profile]), table_1.TEST[p.profile]
+    return {
+        (rule, precision, seed): long_descent(
+            train(saturated, seed), p.source, p.target, rule, precision, p.step_size, steps, images
+        )
+        for rule in RULES
+        for precision in PRECISIONS
+        for seed in p.seeds
+    }
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """How far each descent went, with its seconds; traces and images of the first seed."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    arrays: dict[str, Any] = {}
+    for (rule, precision, seed), done in results.items():
+        rows += _rows(done, {"rule": rule, "precision": precision}, seed)
+        if seed == p.seeds[0]:
+            name = f"{rule} {precision}"
+            for traced, column in zip(TRACED, zip(*done.values["trace"], strict=True), strict=True):
+                arrays[f"{name} {traced}"] = column
+            arrays[f"{name} image"] = done.tensors["to"].view(28, 28).double().numpy().round(3)
+            arrays[f"{rule} start"] = done.tensors["from"].view(28, 28).double().numpy().round(3)
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+
+
+def _rows(done: Done, setting: dict[str, str | float | int | bool], seed: int) -> Iterator[Row]:
+    iterations, moved, loss, gradient = done.values["trace"][-1]
+    ended = done.values["ended"]
+    labels = {**setting, "ended": ended}
+    yield Row(int(iterations), "count", None, "iterations", seed, setting=labels)
+    yield Row(int(ended == "reached"), "count", None, "reached", seed, setting=labels)
+    yield Row(moved, "none", None, "moved", seed, setting=labels)
+    yield Row(loss, "none", None, "loss", seed, setting=labels)
+    yield Row(gradient, "none", None, "gradient", seed, setting=labels)
+    yield Row(done.seconds, "none", None, "seconds", seed, setting=labels)

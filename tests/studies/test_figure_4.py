@@ -1,0 +1,194 @@
+"""Figure 4: which images a path joins, what is counted along it, and that it answers the paper."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robustbook import ledger
+from robustbook.data import as_float, load
+from robustbook.ledger.build import entries
+from robustbook.networks import build
+from robustbook.runs import Call, Context, Done
+from robustbook.studies.parameters import BadParameter, check
+from robustbook.studies.saturating import figure_4
+from robustbook.studies.saturating.networks import Training, train
+from robustbook.studies.saturating.table_1 import mlps
+from robustbook.training import Recipe
+
+TARGETS = ledger.read_targets(Path(__file__).parents[2] / "book" / "targets")
+
+
+def bump(t: Tensor, at: float, width: float) -> Tensor:
+    return torch.exp(-(((t - at) / width) ** 2))
+
+
+def done(call: Call) -> Done:
+    """A walk by hand: saturated a narrow peak and one large singular value, vanilla a broad peak
+    and three; the resolved walk has its peak elsewhere and one more there."""
+    saturated = call.arguments["network"].arguments["training"].method == "saturated"
+    tensors = {}
+    for i, _ in enumerate(call.arguments["pairs"]):
+        for grid, at in (("even", 0.5), ("resolved", 0.7)):
+            t = torch.linspace(0, 1, call.arguments["points"]).double()
+            length = 100 * bump(t, at, 0.01 if saturated else 0.2)
+            large = (1 if saturated else 3) + (grid == "resolved")
+            values = torch.tensor([10.0] * large + [2.0] + [0.5] * (9 - large))
+            found = {
+                "t": t,
+                "gaps": torch.full((len(t) - 1,), torch.pi / (len(t) - 1)),
+                "length": length,
+                "change": bump(t, at + 0.02, 0.1),
+                "probabilities": torch.full((len(t), 10), 0.1),
+                "singular_values": values * (0.25 + bump(t, at, 0.1))[:, None],
+            }
+            tensors |= {f"{i}/{grid}/{k}": v for k, v in found.items()}
+    return Done(call, {"rows": [], "confidence": []}, tensors, 1.0, {})
+
+
+def condensed(**given: Any) -> ledger.Record:
+    p = figure_4.Parameters(**given)
+    return figure_4.condense(p, {key: done(call) for key, call in figure_4.calls(p).items()})
+
+
+@pytest.mark.parametrize("profile", ["quick", "paper"])
+def test_every_target_is_answered_in_its_unit(profile: str) -> None:
+    """A target that nothing answers would read `not run` for ever; a walk as the paper describes
+    it must come out as reproduced."""
+    record = condensed(profile=profile)
+    wanted = {t.id: t for t in TARGETS.values() if (t.paper, t.item) == ("saturating", "figure-4")}
+    answered = {row.target: row.unit for row in record.rows if row.target is not None}
+    assert answered == {name: t.unit for name, t in wanted.items()}
+    verdicts = {e.verdict for e in entries(TARGETS, [record], {}, chosen=wanted.values())}
+    assert verdicts == ({"reproduced"} if profile == "paper" else {"other setting"})
+
+
+def test_the_readings_of_a_walk() -> None:
+    """Counts are taken at the peak; verdicts are on the even grid, the others beside them."""
+    record = condensed(profile="quick", points=1001)
+    of = {"start": 3, "end": 7}
+
+    def value(name: str, **setting: Any) -> float:
+        (found,) = [
+            row.value
+            for row in record.rows
+            if row.name == name
+            and row.target is None
+            and all(row.setting.get(k) == v for k, v in {**of, **setting}.items())
+        ]
+        return found
+
+    even = {"grid": "even", "method": "saturated"}
+    assert value("large singular values", threshold=0.5, **even) == 1
+    assert value("large singular values", threshold=0.1, **even) == 2
+    assert value("inflated singular values", **even) == 10
+    assert value("large singular values", threshold=0.5, grid="even", method="vanilla") == 3
+    for threshold in figure_4.FLAT:  # beyond sqrt(log 1/threshold) widths
+        width = 2 * 0.01 * torch.tensor(1 / threshold).log().sqrt().item()
+        share = value("flat share", threshold=threshold, **even)
+        assert share == pytest.approx(1 - width, abs=2e-3)
+    assert value("apart", **even) == pytest.approx(0.02, abs=1e-6)
+    assert value("crossings", **even) == pytest.approx(1)
+    assert value("peak", **even) == pytest.approx(100)
+    (row,) = [
+        r for r in record.rows if (r.target or "").endswith("s3-t7/length-follows-transition")
+    ]
+    assert row.holds and row.value == pytest.approx(0.02, abs=1e-6)
+
+
+def test_no_peak_is_lost_from_the_figure() -> None:
+    """A walk of 4000 points is drawn with 400, among them the highest; a record stays small."""
+    record = condensed(profile="quick", points=4000)
+    lengths = record.arrays["saturated/length"]
+    assert [len(curve) for curve in lengths] == [400] * 4
+    assert max(lengths[0]) == pytest.approx(100, rel=1e-3)
+    assert torch.tensor(record.arrays["vanilla/singular"]).shape == (4, 10, 400)
+    assert torch.tensor(record.arrays["vanilla/probabilities"]).shape == (4, 10, 400)
+
+
+def test_other_pairs_answer_no_target_and_bad_ones_are_refused() -> None:
+    record = condensed(profile="quick", pairs=((2, 5),), points=50)
+    assert record.rows and all(row.target is None for row in record.rows)
+    assert check(figure_4.Parameters, {"pairs": [[2, 5]]}).pairs == ((2, 5),)
+    for wrong in ([[3, 3]], [[1, 7], [1, 7]], [[1, 10]], [], [[1, 2, 3]]):
+        with pytest.raises(BadParameter, match="pairs must be distinct"):
+            check(figure_4.Parameters, {"pairs": wrong})
+    with pytest.raises(BadParameter, match="points must be a number of points .*, got 1"):
+        check(figure_4.Parameters, {"points": 1})
+
+
+def test_the_networks_are_those_of_table_1() -> None:
+    """So that nothing is trained for this figure."""
+    calls = figure_4.calls(figure_4.Parameters(profile="paper"))
+    assert len(calls) == 10
+    for (method, seed), call in calls.items():
+        assert call.arguments["network"] == train(mlps("paper")["sigmoid-mlp", method], seed)
+        assert call.arguments["images"] == 10_000
+
+
+class Table(nn.Module):
+    """Logits looked up: image i holds the number i."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.logits[images.flatten(1)[:, 0].long()]
+
+
+def test_the_most_confident_image_is_correct_and_ties_go_to_the_larger_lead() -> None:
+    """A misclassified image is never a source; two that round to probability 1 are told apart."""
+    logits = torch.tensor(
+        [[9.0, 0, 0], [99, 0, 0], [200, 100, 0], [0, 5, 90], [-9, 3, 2], [0, 1.5, 0], [0, 9, 9]],
+        dtype=torch.float64,
+    )
+    labels = torch.tensor([0, 0, 0, 1, 1, 1, 2])
+    images = torch.arange(7, dtype=torch.float64).reshape(7, 1, 1, 1)
+    rows, confidence = figure_4.most_confident(Table(logits), images, labels)
+    assert rows.tolist() == [2, 4, -1]  # 99 and 100 ahead are both certain; nothing for class 2
+    p = logits[4].softmax(0)[1].item()
+    assert confidence.tolist() == pytest.approx([1.0, p, 0.0])
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Context]:
+    training = Training("digits", "sigmoid-mlp", 16, "xavier", "vanilla", Recipe(150, 20, 0.02))
+    context = Context(tmp_path_factory.mktemp("scratch"), "cpu", lambda done, total: None)
+    result = train.function(training, 3, context=context)
+    tensors = {k: v for k, v in result.items() if isinstance(v, Tensor)}
+    return Done(train(training, 3), {}, tensors, 1.0, {}), context
+
+
+def test_a_path_runs_from_class_to_class(small: tuple[Done, Context]) -> None:
+    """In float64, between images that are correctly classified, with the source's class first."""
+    network, context = small
+    found: Any = figure_4.geometry.function(network, ((0, 6),), 30, 100, context=context)
+    p = found["0/even/probabilities"]
+    assert p.dtype == torch.float64 and p.shape == (30, 10)
+    assert p[0].argmax() == 0 and p[-1].argmax() == 6
+    assert found["confidence"] == [pytest.approx([p[0, 0].item(), p[-1, 6].item()])]
+    assert found["0/resolved/gaps"].max() <= 0.1
+    test = load("digits", "test")
+    spread = torch.arange(100) * len(test.images) // 100
+    assert test.labels[spread][found["rows"][0]].tolist() == [0, 6]
+    source = as_float(test.images[spread][found["rows"][0][:1]])
+    net = build("sigmoid-mlp", 16)
+    net.load_state_dict(
+        {k.removeprefix("weight/"): v for k, v in network.tensors.items() if "weight/" in k}
+    )
+    torch.testing.assert_close(net(source).softmax(1)[0].double(), p[0], rtol=1e-4, atol=1e-7)
+
+
+def test_a_class_without_a_correct_image_is_named(small: tuple[Done, Context]) -> None:
+    """A network that never answers 6 has no path to a 6."""
+    network, context = small
+    deaf = {k: v.clone() for k, v in network.tensors.items()}
+    deaf["weight/layers.2.bias"][6] = -1e3
+    with pytest.raises(ValueError, match="pairs must be .* got 6, which it recognises in none of"):
+        figure_4.geometry.function(
+            replace(network, tensors=deaf), ((0, 6),), 5, 100, context=context
+        )
