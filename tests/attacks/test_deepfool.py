@@ -161,13 +161,32 @@ def test_the_authors_offset_is_that_of_their_code() -> None:
 def test_solved_images_leave_the_batch(
     make_curved: Make, make_images: Make, counting: type
 ) -> None:
-    """An image costs the model its own steps, not those of the slowest in its batch."""
+    """An image costs the model its own steps, not those of the slowest in its batch; and at most
+    one gradient more, where the question whether it is across and the next gradients are one."""
     images, labels = make_images(40)
     model = counting(make_curved())
-    result = deepfool(model, images, labels)
+    result = deepfool(model, images, labels, preset=replace(OURS, slack=math.inf))
     assert len(set(result.steps.tolist())) > 2, "the example must have early and late images"
-    assert model.backwards == 4 * int(result.steps.sum())
-    assert model.forwards == len(images) + 2 * int(result.steps.sum())
+    steps, attacked = int(result.steps.sum()), int((result.steps > 0).sum())
+    assert 4 * steps <= model.backwards <= 4 * (steps + attacked)
+    assert steps <= model.forwards <= len(images) + 2 * steps
+    assert 4 * attacked * int(result.steps.max()) > 1.2 * model.backwards
+
+
+@both_norms
+@pytest.mark.parametrize("preset", ["ours", "free"])
+def test_gradients_that_are_not_taken_would_change_nothing(
+    preset: str, norm: float, make_curved: Make, make_images: Make, counting: type
+) -> None:
+    """A class far behind at the last step is not looked at again, unless it has come near."""
+    images, _ = make_images(60)
+    few, every = counting(make_curved()), counting(make_curved())
+    labels = few.inner(images).argmax(1)
+    some = deepfool(few, images, labels, norm=norm, preset=preset)
+    whole = replace(PRESETS[preset], slack=math.inf)
+    everything = deepfool(every, images, labels, norm=norm, preset=whole)
+    torch.testing.assert_close(some.images, everything.images, rtol=0, atol=1e-12)
+    assert few.backwards < 0.8 * every.backwards
 
 
 def test_fewer_candidates_are_never_nearer_on_a_linear_model(
