@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbook.attacks import deepfool
-from robustbook.attacks.deepfool import PRESETS
+from robustbook.attacks.deepfool import OURS, PRESETS
 
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # foolbox imports git, which may be missing
 with warnings.catch_warnings():
