@@ -18,9 +18,9 @@ from torch import Tensor
 from .checks import check_count, check_momentum, check_positive, prepare
 from .goal import Goal, named_loss
 from .losses import Loss
-from .norms import per_image, size
+from .norms import per_image
 from .propagation import LOOK_EVERY, Model
-from .result import Adversarial
+from .result import Adversarial, judged
 
 
 def adam(
@@ -93,13 +93,4 @@ def adam(
                 break
     adversarial[rows] = iterate
 
-    logits = propagation.logits(adversarial)
-    propagation.ensure_finite(logits)
-    return Adversarial(
-        images=adversarial,
-        found=goal.reached(logits),
-        distance=size(adversarial - images, 2.0),
-        steps=spent,
-        forwards=propagation.forwards,
-        backwards=propagation.backwards,
-    )
+    return judged(propagation, goal, images, adversarial, 2.0, spent)

@@ -19,9 +19,8 @@ from torch import Tensor
 from .checks import check_eps, prepare
 from .goal import Goal, named_loss
 from .losses import Loss
-from .norms import size
 from .propagation import Model
-from .result import Adversarial
+from .result import Adversarial, judged
 
 
 def fgsm(
@@ -59,13 +58,4 @@ def fgsm(
     if clip:
         adversarial = adversarial.clamp(0, 1)
 
-    logits = propagation.logits(adversarial)
-    propagation.ensure_finite(logits)
-    return Adversarial(
-        images=adversarial,
-        found=goal.reached(logits),
-        distance=size(adversarial - images, math.inf),
-        steps=torch.ones_like(labels),
-        forwards=propagation.forwards,
-        backwards=propagation.backwards,
-    )
+    return judged(propagation, goal, images, adversarial, math.inf, torch.ones_like(labels))

@@ -24,10 +24,10 @@ from torch import Tensor
 from .checks import check_count, check_tolerance, prepare
 from .goal import Goal, named_loss
 from .losses import Loss
-from .norms import size, top
+from .norms import top
 from .propagation import LOOK_EVERY, Model, Propagation
 from .quasi_newton import InverseHessians
-from .result import Adversarial
+from .result import Adversarial, judged
 
 DECREASE, CURVATURE, TRIES = 1e-4, 0.9, 20  # of the line search; the last two are scipy's
 
@@ -94,16 +94,7 @@ def lbfgs(
         for _ in range(every):
             searches.trial(steps)
 
-    logits = propagation.logits(adversarial)
-    propagation.ensure_finite(logits)
-    return Adversarial(
-        images=adversarial,
-        found=goal.reached(logits),
-        distance=size(adversarial - images, 2.0),
-        steps=spent,
-        forwards=propagation.forwards,
-        backwards=propagation.backwards,
-    )
+    return judged(propagation, goal, images, adversarial, 2.0, spent)
 
 
 class _Searches:

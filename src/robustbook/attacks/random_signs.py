@@ -14,9 +14,8 @@ from .checks import check_eps, check_generator, prepare
 from .goal import Goal
 from .losses import cross_entropy
 from .noise import in_ball, seed_from
-from .norms import size
 from .propagation import Model
-from .result import Adversarial
+from .result import Adversarial, judged
 
 
 def random_signs(
@@ -51,13 +50,11 @@ def random_signs(
     if clip:
         adversarial = adversarial.clamp(0, 1)
 
-    logits = propagation.logits(adversarial)
-    propagation.ensure_finite(logits)
-    return Adversarial(
-        images=adversarial,
-        found=Goal(labels, targets, cross_entropy).reached(logits),
-        distance=size(adversarial - images, math.inf),
-        steps=torch.ones_like(labels),
-        forwards=propagation.forwards,
-        backwards=propagation.backwards,
+    return judged(
+        propagation,
+        Goal(labels, targets, cross_entropy),
+        images,
+        adversarial,
+        math.inf,
+        torch.ones_like(labels),
     )

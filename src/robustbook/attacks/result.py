@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from .goal import Goal
+from .norms import size
+from .propagation import Propagation
+
 
 @dataclass(frozen=True, eq=False)
 class Adversarial:
@@ -26,3 +30,24 @@ class Adversarial:
     steps: Int[Tensor, " n"]
     forwards: int
     backwards: int
+
+
+def judged(
+    propagation: Propagation,
+    goal: Goal,
+    images: Float[Tensor, "n *shape"],
+    adversarial: Float[Tensor, "n *shape"],
+    norm: float,
+    steps: Int[Tensor, " n"],
+) -> Adversarial:
+    """The result of an attack on `images`, after asking the model afresh about what it made."""
+    logits = propagation.logits(adversarial)
+    propagation.ensure_finite(logits)
+    return Adversarial(
+        images=adversarial,
+        found=goal.reached(logits),
+        distance=size(adversarial - images, norm),
+        steps=steps,
+        forwards=propagation.forwards,
+        backwards=propagation.backwards,
+    )

@@ -25,9 +25,9 @@ from .checks import check_count, check_eps, check_generator, check_positive, pre
 from .goal import Goal
 from .losses import margin
 from .noise import seed_from, uniform
-from .norms import per_image, size
+from .norms import per_image
 from .propagation import Model
-from .result import Adversarial
+from .result import Adversarial, judged
 
 _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 _LEAVE_EVERY = 10  # queries between two looks at which images are solved; the host waits there
@@ -117,16 +117,7 @@ def square(
         done = done | reached
     adversarial[rows] = best
 
-    logits = propagation.logits(adversarial)
-    propagation.ensure_finite(logits)
-    return Adversarial(
-        images=adversarial,
-        found=Goal(labels, targets, margin).reached(logits),
-        distance=size(adversarial - images, math.inf),
-        steps=spent,
-        forwards=propagation.forwards,
-        backwards=propagation.backwards,
-    )
+    return judged(propagation, Goal(labels, targets, margin), images, adversarial, math.inf, spent)
 
 
 def _inside(draw: Float[Tensor, " n"], length: int, s: int) -> Tensor:
