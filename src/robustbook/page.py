@@ -112,12 +112,12 @@ def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
 def values(
     record: Record, name: str = "", *, target: str | None = None, **setting: object
 ) -> list[float]:
-    """One value per seed: of the rows of this name or target whose setting agrees with all of
-    ``setting``."""
+    """One value per seed: of the rows of this name, or of this target, whose setting agrees with
+    all of ``setting``."""
     return [
         row.value
         for row in record.rows
-        if (row.target == target if target else row.name == name and row.target is None)
+        if (row.target == target if target else row.name == name)
         and all(row.setting.get(k) == v for k, v in setting.items())
     ]
 
