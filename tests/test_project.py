@@ -144,12 +144,17 @@ def test_attacks_know_torch_and_themselves(root: Path) -> None:
 
 
 def test_the_global_generators_are_left_alone(root: Path) -> None:
-    """A draw from a global generator depends on everything that ran before."""
+    """A draw from a global generator depends on everything that ran before. The one exception is
+    the training loop, which lends dropout, that can draw from nothing else, a seed for one step
+    under `fork_rng`, and has its own test that nothing of it stays."""
     seeding = re.compile(
         r"torch\.manual_seed|np\.random\.(seed|rand)|random\.seed|cuda\.manual_seed"
     )
     for path in sources(root):
-        assert not seeding.search(path.read_text()), path
+        text = path.read_text()
+        if (path.parent.name, path.name) == ("training", "loop.py"):
+            text = re.sub(r"fork_rng\(.*\):\n\s*torch\.manual_seed", "", text)
+        assert not seeding.search(text), path
 
 
 def test_no_module_for_leftovers(root: Path) -> None:

@@ -14,11 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robustbook import training
 from robustbook.defenses import adversarial_training, saturation, sigmoid_penalty
 from robustbook.networks import MLP, initialise
 from robustbook.randomness import generator
-from robustbook.training import Diverged, Fitted, Recipe, fit
+from robustbook.training import Diverged, Fitted, Objective, Recipe, fit, loop, state, steps
 
 N, BATCH = 23, 4  # five batches an epoch, three images left over
 PER_EPOCH = N // BATCH
@@ -49,8 +48,21 @@ def rising(step: int) -> float:
     return 0.01 * step
 
 
+class Shift(nn.Module):
+    """A constant in a buffer, as a mean image is."""
+
+    by: Tensor
+
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.register_buffer("by", torch.tensor(by))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.by
+
+
 def run(
-    networks: list[MLP], recipe: Recipe, objective: training.Objective = penalised, **options: Any
+    networks: list[MLP], recipe: Recipe, objective: Objective = penalised, **options: Any
 ) -> Fitted:
     options = {"coefficient": rising, "seeds": range(len(networks)), **options}
     return fit(networks, *data(), objective, recipe, **options)
@@ -200,7 +212,7 @@ def test_the_coefficient_is_asked_once_before_each_step() -> None:
 
 # Side by side.
 
-OBJECTIVES: dict[str, training.Objective] = {
+OBJECTIVES: dict[str, Objective] = {
     "vanilla": plain,
     "saturated": partial(saturation, hidden=sigmoid_penalty, readout=sigmoid_penalty),
     "adversarial": lambda net, x, y, c: adversarial_training(net, x, y, eps=0.1),
@@ -209,7 +221,7 @@ OBJECTIVES: dict[str, training.Objective] = {
 
 @pytest.mark.parametrize("recipe", [ADAM, SGD], ids=["adam", "sgd"])
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
-def test_side_by_side_is_one_by_one(objective: training.Objective, recipe: Recipe) -> None:
+def test_side_by_side_is_one_by_one(objective: Objective, recipe: Recipe) -> None:
     """To rounding: each on its own batches, and none sees another's gradient.
 
     Fused Adam reads gradients in memory order whatever their strides, and those of vmap are
@@ -305,12 +317,12 @@ def killed(instant: str, at: int, file: Path) -> None:
         perhaps()
         path.write_bytes(kept)
 
-    whole = training.save_file
+    whole = state.save_file
     coefficient = rising
     if instant == "in a step":
         coefficient = around(rising, first=False)
     elif instant == "in a write":
-        training.save_file = torn
+        state.save_file = torn
     elif instant == "before the flush":
         os.fsync = around(os.fsync, first=True)
     else:
@@ -471,7 +483,7 @@ def test_nothing_else_is_touched(tmp_path: Path) -> None:
         ({"batch_size": -1}, "batch_size must be greater than 0, got -1"),
         ({"lr": float("nan")}, "lr must be greater than 0, got nan"),
         ({"optimizer": "rmsprop"}, "optimizer must be adam or sgd, got 'rmsprop'"),
-        ({"schedule": "cosine"}, "schedule must be constant or linear, got 'cosine'"),
+        ({"schedule": "cosine"}, "schedule must be constant, linear or pairs .*, got 'cosine'"),
     ],
 )
 def test_a_bad_recipe_is_refused(change: dict[str, Any], message: str) -> None:
@@ -488,8 +500,131 @@ def test_bad_arguments_are_refused_before_any_work() -> None:
         run([network(), network()], ADAM, seeds=[0])
     with pytest.raises(ValueError, match="batch_size must be at most 23 images, got 24"):
         run([network()], Recipe(1, N + 1, 0.1))
-    with pytest.raises(ValueError, match="networks must have no buffers"):
+    with pytest.raises(ValueError, match="running statistics .*, got a BatchNorm1d"):
         fit([nn.BatchNorm1d(3)], *data(), plain, ADAM, seeds=[0])
+    with pytest.raises(ValueError, match="networks must be one where static is False, got 2"):
+        run([network(), network()], ADAM, static=False)
+    with pytest.raises(ValueError, match=r"rates must name parameters .*, got 'bias'"):
+        run([network()], ADAM, rates={"bias": 2.0})
+    shifted = [nn.Sequential(Shift(float(i)), network()) for i in range(2)]
+    with pytest.raises(ValueError, match="must have the same buffers"):
+        fit(shifted, *data(), plain, ADAM, seeds=[0, 1])
+
+
+# What a step may bring with it.
+
+
+def dropped(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+    return plain(net, F.dropout(x, 0.5), y, c)
+
+
+def test_what_a_step_draws_is_drawn_anew_in_a_resumed_run(tmp_path: Path) -> None:
+    """Dropout and flips are part of the run: kept nowhere, they must follow from (seed, step). And
+    they differ from step to step, or half of each image would never be seen."""
+    whole = network()
+    expected = run([whole], SGD, dropped, static=False).terms
+    file = tmp_path / "a.safetensors"
+    options: dict[str, Any] = {"static": False, "checkpoint": file, "every": 0.0}
+    stream = torch.get_rng_state()
+    with pytest.raises(KeyboardInterrupt):
+        run([network()], SGD, dropped, coefficient=partial(interrupted, 7), **options)
+    resumed = network()
+    terms = run([resumed], SGD, dropped, **options).terms
+    assert torch.equal(stream, torch.get_rng_state())
+    assert same(weights(resumed), weights(whole))
+    assert torch.equal(terms["cross_entropy"], expected["cross_entropy"])
+
+    masks: list[Tensor] = []
+
+    def note(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+        masks.append(torch.rand(8))
+        return plain(net, x, y, c)
+
+    run([network()], SGD, note, static=False)
+    assert len(torch.stack(masks).unique(dim=0)) == STEPS
+
+
+def test_rates_scale_the_steps_of_single_parameters() -> None:
+    """Without momentum a step is lr times rate times the gradient: MatConvNet's multipliers."""
+    recipe = Recipe(1, BATCH, 0.1, "sgd", momentum=0.0)
+    start, usual, scaled = network(), network(), network()
+    run([usual], recipe)
+    run([scaled], recipe, rates={"layers.0.weight": 0.0, "layers.1.bias": 2.0})
+    for name, first in start.named_parameters():
+        factor = {"layers.0.weight": 0.0, "layers.1.bias": 2.0}.get(name, 1.0)
+        moved = usual.get_parameter(name) - first
+        torch.testing.assert_close(scaled.get_parameter(name) - first, factor * moved)
+
+
+def test_stairs_hold_from_their_step_on() -> None:
+    """The released code of Deep Defense halves the rate before the last epoch."""
+    recipe = Recipe(5, BATCH, 0.4, schedule=((2, 0.5), (4, 0.1)))
+    assert [recipe.lr_at(step) for step in range(5)] == pytest.approx([0.4, 0.4, 0.2, 0.2, 0.04])
+
+
+def test_stairs_survive_a_checkpoint(tmp_path: Path) -> None:
+    """Tuples come back from JSON as lists: the run must know its own recipe again."""
+    recipe = Recipe(STEPS, BATCH, 0.4, "sgd", schedule=((5, 0.5),))
+    file = tmp_path / "a.safetensors"
+    terms = run([network()], recipe, checkpoint=file).terms
+    again = run([network()], recipe, checkpoint=file).terms
+    assert all(torch.equal(values, again[name]) for name, values in terms.items())
+
+
+def test_numbers_are_taken_as_they_are_and_bytes_are_scaled() -> None:
+    """Preprocessed images are no bytes; and a set may be read batch by batch."""
+
+    class Read:
+        def __len__(self) -> int:
+            return N
+
+        def __getitem__(self, rows: Tensor) -> Tensor:
+            return images[rows]
+
+    images, labels = data()
+    nets = [network() for _ in range(3)]
+    for net, given in zip(nets, (images, images.float() / 255, Read()), strict=True):
+        fit([net], given, labels, plain, SGD, seeds=[0])
+    assert same(weights(nets[0]), weights(nets[1])) and same(weights(nets[0]), weights(nets[2]))
+
+
+def test_weights_are_retracted_after_every_step_and_seen_after_every_epoch() -> None:
+    """A projection that came before the step, or not at the last one, would not hold at the end."""
+    seen: dict[int, Tensor] = {}
+
+    def clip(weights: Mapping[str, Tensor]) -> None:
+        weights["layers.0.weight"].clamp_(-0.1, 0.1)
+
+    def look(epoch: int, weights: Mapping[str, Tensor]) -> None:
+        seen[epoch] = weights["layers.0.weight"].abs().max()
+
+    net = network()
+    recipe = Recipe(2 * PER_EPOCH, BATCH, 1.0, "sgd")
+    run([net], recipe, retract=clip, each_epoch=look)
+    assert net.layers[0].weight.abs().max().item() == pytest.approx(0.1)
+    assert list(seen) == [1, 2] and all(size.item() == pytest.approx(0.1) for size in seen.values())
+
+
+def test_a_loss_that_refuses_its_numbers_is_located() -> None:
+    """The sentence names the step, which the loss itself does not know."""
+    counts = iter(range(STEPS))
+
+    def refusing(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+        if next(counts) == 3:
+            raise Diverged("wrong became nan")
+        return plain(net, x, y, c)
+
+    with pytest.raises(Diverged, match="at step 3, wrong became nan; the last good checkpoint"):
+        run([network()], ADAM, refusing)
+
+
+def test_constant_buffers_are_left_alone() -> None:
+    """A mean image is no weight: the network behind it trains as if it were outside."""
+    images, labels = data()
+    inside, outside = nn.Sequential(Shift(0.25), network()), network()
+    fit([inside], images, labels, plain, SGD, seeds=[0])
+    fit([outside], images.float() / 255 + 0.25, labels, plain, SGD, seeds=[0])
+    assert same(weights(inside[1]), weights(outside))
 
 
 # On a GPU.
@@ -501,7 +636,7 @@ def test_bad_arguments_are_refused_before_any_work() -> None:
 @pytest.mark.parametrize("recipe", [ADAM, SGD], ids=["adam", "sgd"])
 @pytest.mark.parametrize("objective", [penalised, OBJECTIVES["adversarial"]])
 def test_the_graph_is_the_plain_step(
-    objective: training.Objective,
+    objective: Objective,
     recipe: Recipe,
     networks: int,
     monkeypatch: pytest.MonkeyPatch,
@@ -521,7 +656,7 @@ def test_the_graph_is_the_plain_step(
             with pytest.raises(KeyboardInterrupt):
                 coefficient = partial(interrupted, stop)
                 run(resumed, recipe, objective, coefficient=coefficient, **options)
-    monkeypatch.setattr(training, "_graphed", lambda compute, *rest: compute)
+    monkeypatch.setattr(loop, "graphed", lambda lift, state, n, *_: steps.plain(lift, state, n))
     direct = [network(seed) for seed in range(networks)]
     expected = run(direct, recipe, objective, device="cuda").terms
     for net, again, other in zip(graphed, resumed, direct, strict=True):

@@ -1,0 +1,110 @@
+"""One optimiser step: for one network, for several as a batch axis, and as a CUDA graph."""
+
+import warnings
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from .state import State
+
+Objective = Callable[[nn.Module, Tensor, Tensor, Tensor], Mapping[str, Tensor]]
+Step = Callable[[Tensor, Tensor, float, float], Tensor]
+"""From images, labels, coefficient and learning rate to the terms' values: (terms, networks)."""
+
+
+class Lift(nn.Module):
+    """A network and an objective as one module, for ``functional_call``: batch to stacked terms."""
+
+    def __init__(self, net: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.net, self.objective = net, objective
+        self.names: list[str] = []
+
+    def forward(self, images: Tensor, labels: Tensor, coefficient: Tensor) -> Tensor:
+        terms = self.objective(self.net, images, labels, coefficient)
+        self.names = list(terms)
+        return torch.stack(list(terms.values()))
+
+
+def plain(lift: Lift, state: State, count: int) -> Step:
+    """One optimiser step of ``count`` networks."""
+    compute = _update(lift, state, count)
+
+    def step(images: Tensor, labels: Tensor, coefficient: float, lr: float) -> Tensor:
+        state.set_lr(lr)
+        return compute(images, labels, torch.tensor(coefficient))
+
+    return step
+
+
+def _update(lift: Lift, state: State, count: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The same at the learning rate that is set."""
+
+    def terms(images: Tensor, labels: Tensor, coefficient: Tensor) -> Tensor:
+        if count == 1:
+            alone: Tensor = lift(images, labels, coefficient)
+            return alone.unsqueeze(1)
+
+        def one(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+            named = {f"net.{name}": p for name, p in weights.items()}
+            out: Tensor = torch.func.functional_call(lift, named, (x, y, coefficient))
+            return out
+
+        out: Tensor = torch.func.vmap(one)(state.weights, images, labels)
+        return out.T
+
+    parameters = list(state.weights.values())
+
+    def compute(images: Tensor, labels: Tensor, coefficient: Tensor) -> Tensor:
+        values = terms(images, labels, coefficient)
+        # Summed over networks: each one's weights meet only its own terms, so gradients stay apart.
+        for p, g in zip(parameters, torch.autograd.grad(values.sum(), parameters), strict=True):
+            p.grad = g.contiguous()  # fused Adam reads memory in order, whatever the strides
+        state.optimizer.step()
+        return values.detach()
+
+    return compute
+
+
+def graphed(lift: Lift, state: State, count: int, x: Tensor, y: Tensor) -> Step:
+    """The same step captured once and replayed: small networks wait for nothing but launches.
+
+    Warming up runs real steps on the weights, so weights and optimiser are put back afterwards.
+    """
+    compute = _update(lift, state, count)
+    x, y = x.clone(), y.clone()
+    c = torch.zeros((), device=x.device)
+    keep = [p.detach().clone() for p in state.weights.values()]
+    slots = [
+        {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.optimizer.state[p].items()}
+        for p in state.weights.values()
+    ]
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.device(x.device), warnings.catch_warnings():
+        # Warming up is what Adam warns of: a capturable optimiser that steps outside a graph.
+        warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                compute(x, y, c)
+        torch.cuda.current_stream().wait_stream(stream)
+        with torch.cuda.graph(graph, stream=stream):
+            values = compute(x, y, c)
+    with torch.no_grad():
+        for p, kept, slot in zip(state.weights.values(), keep, slots, strict=True):
+            p.copy_(kept)
+            for name, value in state.optimizer.state[p].items():
+                if isinstance(value, Tensor):
+                    value.copy_(slot[name]) if name in slot else value.zero_()
+
+    def replay(images: Tensor, labels: Tensor, coefficient: float, lr: float) -> Tensor:
+        x.copy_(images)
+        y.copy_(labels)
+        c.fill_(coefficient)
+        state.set_lr(lr)
+        graph.replay()
+        return values.clone()
+
+    return replay
