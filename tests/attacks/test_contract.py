@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from robustbook.attacks import (
     Adversarial,
     adam,
+    ddn,
     deepfool,
     fgsm,
     lbfgs,
@@ -64,6 +65,10 @@ ATTACKS = {
     "lbfgs unclipped": Entry(partial(lbfgs, steps=1, clip=False), None, 2, False),
     "random signs": Entry(random_signs, 0.05, draws=True, climbs=False),
     "square": Entry(partial(square, queries=25), 0.05, draws=True, climbs=False),
+    "ddn": Entry(partial(ddn, steps=6, scale=0.2), None, 2, minimal=True),
+    "ddn unclipped": Entry(
+        partial(ddn, steps=6, scale=0.2, clip=False), None, 2, False, minimal=True
+    ),
     "deepfool": Entry(partial(deepfool, steps=1), None, 2, minimal=True, gradients=4),
     "deepfool inf": Entry(partial(deepfool, steps=1, norm=INF), None, minimal=True, gradients=4),
     "deepfool unclipped": Entry(

@@ -6,6 +6,7 @@ and when an image is turned), `propagation` (the model, counted), `norms`, `nois
 """
 
 from .adam import adam
+from .ddn import ddn
 from .deepfool import deepfool
 from .fgsm import fgsm
 from .lbfgs import lbfgs
@@ -20,6 +21,7 @@ __all__ = [
     "adam",
     "clipped_probabilities",
     "cross_entropy",
+    "ddn",
     "deepfool",
     "fgsm",
     "lbfgs",
