@@ -256,6 +256,18 @@ def test_other_parameters_claim_no_verdict(cli: Cli) -> None:
     assert f"{TINY} at profile paper, height 5.0: " in other
 
 
+def test_parts_of_an_item_can_be_published_and_other_settings_cannot(cli: Cli) -> None:
+    """Three of four networks are a record of the paper's setting; another eps is none."""
+    ran = cli(f"run {TINY} --profile paper --set word=other --workers 0").stdout
+    assert ran.splitlines()[1].endswith(" reproduced")
+    command = ran.splitlines()[-1].partition(": robustbook ")[2]
+    assert parse(f"robustbook {command}").params["given"] == {"word": "other"}
+    assert cli(command).exit_code == 0
+    refused = cli(f"publish {TINY} --profile paper --set height=5")
+    assert refused.exit_code == 2
+    assert "height must stay as it is in what is published" in refused.stderr
+
+
 def test_run_without_a_name_means_every_item(cli: Cli) -> None:
     """The design's `robustbook run --profile paper` computes the whole book."""
     result = cli("run --workers 0")

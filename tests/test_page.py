@@ -113,6 +113,20 @@ def test_published_shows_its_record_and_computes_nothing(book: Path) -> None:
     assert page.record_of(ITEM).rows == here.shown.rows
 
 
+@pytest.mark.usefixtures("nothing_runs")
+def test_a_finding_says_what_the_paper_states(book: Path) -> None:
+    """A number with its unit, a bound as a bound, and in words that there is no number."""
+    rows = page.begin(ITEM, {}).verdicts().markdown
+    assert "| order/cnn-saturated-over-adversarial | greater |" in rows
+    assert "| cnn-saturated/clean-loss | at most 0.02 |" in rows
+    publish(book, record(seeds=(0,)))
+    names = ("cnn-vanilla/accuracy", "cnn-saturated/clean-loss")
+    here = page.begin(ITEM, {})
+    said = here.finding(*names, "order/cnn-saturated-over-adversarial").data
+    assert "printed 99.35 %, ours 99 % (one seed), not reproduced." in said
+    assert "at most 0.02 %, not run." in said and "): no number printed, not run." in said
+
+
 def test_without_a_record_published_says_what_to_do(book: Path) -> None:
     """Before the first publication."""
     here = page.begin(ITEM, {})

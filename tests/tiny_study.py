@@ -19,9 +19,10 @@ PAPER, ITEM = "saturating", "tiny"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """One number and one word."""
+    """One number, and one word that only chooses."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2)}
+    selects: ClassVar = ("word",)
     height: Annotated[float, Field(gt=0, le=9, description="a number above 0, at most 9")] = 3.0
     word: Annotated[str, Field(description="a word")] = "plain"
 

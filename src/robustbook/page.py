@@ -26,6 +26,13 @@ from robustbook.studies.parameters import BadParameter, Parameters, accepted, ch
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 ITEMS = {
+    "deep_defense/anchors": "robustbook.studies.deep_defense.anchors",
+    "deep_defense/figure-1": "robustbook.studies.deep_defense.figure_1",
+    "deep_defense/figure-2": "robustbook.studies.deep_defense.convergence",
+    "deep_defense/figure-3": "robustbook.studies.deep_defense.hyper_parameters",
+    "deep_defense/figure-4": "robustbook.studies.deep_defense.layer_masking",
+    "deep_defense/table-1": "robustbook.studies.deep_defense.table_1",
+    "deep_defense/today": "robustbook.studies.deep_defense.today",
     "saturating/claims": "robustbook.studies.saturating.claims",
     "saturating/critique": "robustbook.studies.saturating.critique",
     "saturating/figure-1": "robustbook.studies.saturating.figure_1",
@@ -40,6 +47,8 @@ ITEMS = {
     "saturating/table-1": "robustbook.studies.saturating.table_1",
     "saturating/table-1-search": "robustbook.studies.saturating.table_1_search",
     "saturating/table-2": "robustbook.studies.saturating.table_2",
+    # Last where all items are run: its images cannot be downloaded.
+    "deep_defense/imagenet": "robustbook.studies.deep_defense.imagenet",
 }
 """Every item that can be run, and the module that says how."""
 
@@ -136,13 +145,14 @@ def spread(numbers: list[float], digits: int = 1) -> str:
 
 @dataclass
 class Page:
-    """One item in one notebook. ``published`` and ``fresh`` are records, or None where there is
-    none."""
+    """One item in one notebook. ``published`` (the best one) and ``fresh`` are records, or None
+    where there is none; ``others`` are published at lesser profiles."""
 
     item: str
     study: ModuleType
     parameters: Parameters
     published: Record | None
+    others: tuple[Record, ...] = ()
     fresh: Record | None = None
 
     def run(self) -> Markdown:
@@ -169,6 +179,13 @@ class Page:
         pairs = [("Published", self.published), ("This run", self.fresh)]
         return [(f"{name} ({r.profile})", r) for name, r in pairs if r is not None]
 
+    @property
+    def every(self) -> list[tuple[str, Record]]:
+        """The same with what is published at lesser profiles, whose parts may be others."""
+        lesser = [(f"Published ({r.profile})", r) for r in self.others]
+        first = int(self.published is not None)
+        return [*self.records[:first], *lesser, *self.records[first:]]
+
     def accuracies(self, record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
         """Network, training and reading to one accuracy in percent per seed, from rows that say all
         three."""
@@ -186,37 +203,50 @@ class Page:
     def finding(self, *deciding: str) -> Markdown:
         """The verdicts counted, and in one sentence each the targets that decide, named without the
         item."""
-        entries = self._entries()
+        entries, targets = self._entries(), ledger.read_targets(BOOK / "targets")
         counts = [(sum(e.verdict == v for e in entries), v) for v in ledger.VERDICTS]
         words = ", ".join(f"{n} {verdict}" for n, verdict in counts if n)
         sentences = []
         for entry in entries:
             if entry.id.removeprefix(f"{self.item}/") in deciding:
-                ours = "" if entry.ours is None else f", ours {_number(entry.ours)}"
+                unit = " %" if entry.unit == "percent" else ""
+                target = targets[entry.id]
+                said = "claimed" if target.kind == "claim" else "printed"
+                printed = f"{said} {_asked(entry, target.compare)}{unit}"
+                if entry.printed is None:
+                    printed = "no number printed"
+                ours = "" if entry.ours is None else f", ours {_number(entry.ours)}{unit}"
                 span = f" ({_interval(entry)})" if entry.seeds else ""
-                printed = _number(entry.printed)
+                metric = entry.metric.replace("_", " ").replace("fgsm", "FGSM")
                 sentences.append(
-                    f"{entry.setting}: printed {printed}{ours}{span}, {entry.verdict}."
+                    f"- *{metric}* ({entry.setting}): {printed}{ours}{span}, {entry.verdict}."
                 )
-        return Markdown(f"**Finding: {words}.** " + " ".join(sentences))
+        return Markdown("\n".join([f"**Finding: {words}.**", "", *sentences]).rstrip())
 
     def verdicts(self) -> Table:
-        """Printed against ours: the item's rows of the ledger, without the reasons."""
+        """Printed against ours: the item's rows of the ledger that were run, without the reasons;
+        all of them where none was."""
         paper, item = self.item.split("/")
+        targets = ledger.read_targets(BOOK / "targets")
+        entries = self._entries()
+        there = [entry for entry in entries if entry.verdict != "not run"] or entries
+        rest = len(entries) - len(there)
         return table(
-            "Printed against ours, with the 95 % prediction interval for one more run.",
-            f"tab-{paper}-{item}-ledger",
+            "Printed against ours, with the 95 % prediction interval for one more run. Where the "
+            "paper states a bound, an order or a pattern and no number, the second column says so."
+            + (f" {rest} more targets were not run; the ledger lists them." if rest else ""),
+            f"tab-{paper}-{item}-ledger".replace("_", "-"),
             ["Target", "Printed", "Ours", "Interval", "Seeds", "Verdict"],
             [
                 [
-                    row.id.removeprefix(f"{self.item}/").removeprefix(f"{paper}/"),
-                    _number(row.printed),
+                    self._short(row.id),
+                    _asked(row, targets[row.id].compare),
                     _number(row.ours),
                     _interval(row),
                     "" if row.seeds is None else str(row.seeds),
                     row.verdict,
                 ]
-                for row in self._entries()
+                for row in there
             ],
             align="lrrrrl",
         )
@@ -224,11 +254,18 @@ class Page:
     def reasons(self) -> Markdown:
         """Why, for each target that was not reproduced."""
         lines = [
-            f"- **{row.id.removeprefix(f'{self.item}/')}**: {row.reason}"
+            f"- **{self._short(row.id)}**: {row.reason}"
             for row in self._entries()
             if row.verdict == "not reproduced"
         ]
-        return Markdown("\n".join(lines) or "Nothing on this page failed to reproduce.")
+        if not lines:
+            return Markdown("Nothing on this page failed to reproduce.")
+        head = "What did not reproduce, and the best evidence why:"
+        return Markdown("\n".join([head, "", *lines]))
+
+    def _short(self, target: str) -> str:
+        """A target's id without the item, or where the page judges another's, without the paper."""
+        return target.removeprefix(f"{self.item}/").removeprefix(f"{self.item.split('/')[0]}/")
 
     def _entries(self) -> tuple[ledger.Entry, ...]:
         """The ledger's lines of all items that the page judges."""
@@ -240,13 +277,14 @@ class Page:
         )
 
     def _origin(self, record: Record) -> str:
-        seeds = ", ".join(map(str, record.seeds)) or "none"
-        words = [f"profile `{record.profile}`", f"seeds {seeds}"]
+        words = [f"profile `{record.profile}`"]
+        if record.seeds:
+            words.append("seeds " + ", ".join(map(str, record.seeds)))
         origin = record.provenance
         if record is self.fresh:  # times differ from run to run, so never in what tests compare
             words.append(f"{duration(origin['wall_seconds'])} on {origin.get('device', 'cpu')}")
-        elif "seconds" in origin:
-            words.append(f"{duration(origin['seconds'])} of computing, {origin.get('date', '')}")
+        elif origin.get("date"):  # none where no step was run
+            words.append(f"{duration(origin['seconds'])} of computing, {origin['date']}")
         return "; ".join(words)
 
 
@@ -262,7 +300,8 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
     names = {k: v for k, v in given.items() if not k.startswith("_") and k not in _OF_THE_KERNEL}
     names = {k: v for k, v in names.items() if not isinstance(v, ModuleType)}
     parameters = check(of.Parameters, names)
-    published = _published(item)
+    records = _published(item)
+    published = records[0] if records else None
     if parameters.profile == "published" and published is not None:
         defaults = of.Parameters().plain()
         for name, value in parameters.plain().items():
@@ -273,24 +312,22 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
                     f"{name} must be {held} at profile published, which shows the record, "
                     f"got {value}; profiles that compute it: {', '.join(of.Parameters.own_seeds)}"
                 )
-    return Page(item, of, parameters, published)
+    return Page(item, of, parameters, published, tuple(records[1:]))
 
 
-def _published(item: str) -> Record | None:
+def _published(item: str) -> list[Record]:
+    """An item's records, the best profile first."""
     paper, name = item.split("/")
-    for profile in ledger.PROFILES:
-        path = ledger.record_path(BOOK / "records", paper, name, profile)
-        if path.exists():
-            return ledger.read_record(path)
-    return None
+    paths = [ledger.record_path(BOOK / "records", paper, name, p) for p in ledger.PROFILES]
+    return [ledger.read_record(path) for path in paths if path.exists()]
 
 
 def record_of(item: str) -> Record:
     """The best published record of another item; ``BadParameter`` where there is none."""
-    record = _published(item)
-    if record is None:
+    records = _published(item)
+    if not records:
         raise BadParameter(f"item must have a published record, got {item!r}, which has none")
-    return record
+    return records[0]
 
 
 def svg(figure: Figure) -> SVG:
@@ -308,8 +345,20 @@ def _interval(entry: ledger.Entry) -> str:
     return f"{_number(entry.low)} to {_number(entry.high)}" if entry.seeds else ""
 
 
+def _asked(entry: ledger.Entry, compare: str) -> str:
+    """What the paper states: a number, a bound, or in one word an order or a pattern."""
+    if entry.printed is None:
+        words = {"greater_than": "greater", "less_than": "less", "shape": "pattern"}
+        return "" if entry.verdict == "no printed number" else words.get(compare, "")
+    bound = {"at_most": "at most ", "at_least": "at least "}.get(compare, "")
+    return f"{bound}{_number(entry.printed)}"
+
+
 def _number(value: float | int | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    """Four digits, or all of a larger whole number."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 10_000 and value == int(value) else f"{value:.4g}"
 
 
 def parameters_table(item: str) -> Table:
@@ -318,7 +367,7 @@ def parameters_table(item: str) -> Table:
     defaults = of.Parameters()
     return table(
         "Parameters.",
-        f"tab-{item.replace('/', '-')}-parameters",
+        f"tab-{item.replace('/', '-')}-parameters".replace("_", "-"),
         ["Name", "Default", "Accepted"],
         [
             [f"`{k}`", f"`{getattr(defaults, k)}`", text]

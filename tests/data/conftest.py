@@ -2,13 +2,19 @@
 
 import gzip
 import hashlib
+import io
 import struct
+import tarfile
 import threading
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from robustbook.data.originals import Original
 
@@ -38,6 +44,74 @@ def small_mnist(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
         table[split] = tuple(original(*item) for item in pair.items())
     monkeypatch.setattr("robustbook.data.mnist.FILES", table)
     return contents
+
+
+Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # labels (n,), images (n, 3, 32, 32)
+
+
+@pytest.fixture
+def small_cifar(monkeypatch: pytest.MonkeyPatch) -> dict[str, Batch]:
+    """Two training batches and a test batch of 100 images each, in CIFAR-10's names.
+
+    The hashes of their binary version take the place of CIFAR-10's.
+    """
+    draw = np.random.default_rng(0)
+    batches: dict[str, Batch] = {}
+    table: dict[str, tuple[Original, ...]] = {"train": (), "test": ()}
+    for split, name in (
+        ("train", "data_batch_1"),
+        ("train", "data_batch_2"),
+        ("test", "test_batch"),
+    ):
+        labels = draw.integers(10, size=100, dtype=np.uint8)
+        images = draw.integers(256, size=(100, 3, 32, 32), dtype=np.uint8)
+        batches[name] = labels, images
+        records = [bytes([k]) + i.tobytes() for k, i in zip(labels, images, strict=True)]
+        table[split] += (original(name, b"".join(records)),)
+    monkeypatch.setattr("robustbook.data.cifar10.BATCHES", table)
+    return batches
+
+
+def pickled(batch: Batch) -> bytes:
+    """A dictionary as Python 2 pickled it: {"labels": [...], "data": string, "filenames": [...]}.
+
+    In the originals the string is inside an array; that adds only small numbers after the labels.
+    """
+    labels, images = batch
+    pixels = images.tobytes()
+    return b"".join(
+        [
+            b"\x80\x02}(U\x06labels](",
+            *(b"K" + bytes([k]) for k in labels),
+            b"eU\x04data(K\x01M\x00\x0cT" + struct.pack("<I", len(pixels)) + pixels,
+            b"tU\x09filenames](U\x05a.pngeu.",
+        ]
+    )
+
+
+def packed_sheets(batch: Batch) -> bytes:
+    """One sheet, put together image by image."""
+    labels, images = batch
+    sheet, pack, picture = Image.new("RGB", (320, 320)), io.BytesIO(), io.BytesIO()
+    for i, image in enumerate(images):
+        tile = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
+        sheet.paste(tile, (32 * (i % 10), 32 * (i // 10)))
+    sheet.save(picture, "WEBP", lossless=True)
+    with zipfile.ZipFile(pack, "w") as file:
+        file.writestr("labels.u8", labels.tobytes())
+        file.writestr("00.webp", picture.getvalue())
+    return pack.getvalue()
+
+
+def archived(files: dict[str, bytes]) -> bytes:
+    """A compressed archive of files in torchvision's folder."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        for name, contents in files.items():
+            member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            member.size = len(contents)
+            tar.addfile(member, io.BytesIO(contents))
+    return archive.getvalue()
 
 
 @dataclass

@@ -75,3 +75,13 @@ def test_matrices_have_one_scale_or_say_that_they_have_several(
         assert (words in axis.get_title()) is not shared
     assert [tick.get_text() for tick in panels[2].get_xticklabels()] == ["0", "1"]
     assert panels[2].get_xticks() == pytest.approx([0, 1])
+
+
+def test_a_logarithmic_scale_ends_below_and_says_so() -> None:
+    """A zero has no logarithm: it must look like the smallest colour, not like nothing."""
+    rows = {"v": {"one": np.array([[0.0, 200.0], [200.0, 0.0]])}}
+    figure = matrices(rows, classes=["0", "1"], scale="d", decades=3)
+    image = figure.axes[0].images[0]
+    assert image.get_clim() == (0.2, 200.0)
+    assert list(image.norm([0.0, 0.2, 2.0, 200.0])) == pytest.approx([0, 0, 1 / 3, 1])
+    assert image.colorbar is not None and image.colorbar.extend == "min"

@@ -42,6 +42,14 @@ def test_a_bar_in_a_cell_stays_in_its_cell() -> None:
     assert inline == ["1", "2", "3", "4", *cells]
 
 
+def test_a_range_and_a_percentage_stay_on_one_line() -> None:
+    """In the page only: a narrow column would tear them apart."""
+    shown = table("c", "t", ["1 to 2", "b"], [["0.5 (-1 to 2e-3)", "40 % of 9 to few"]])
+    assert "| 1~to~2 | b |" in shown.markdown.replace("\N{NO-BREAK SPACE}", "~")
+    assert "| 0.5 (-1~to~2e-3) | 40~% of 9 to few |" in shown.markdown.replace("\xa0", "~")
+    assert "\xa0" not in shown.plain
+
+
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [

@@ -4,6 +4,7 @@ from dataclasses import fields
 
 import pytest
 
+from robustbook import page
 from robustbook.ledger import (
     VERDICTS,
     Entry,
@@ -15,6 +16,7 @@ from robustbook.ledger import (
     unexplained,
     write_record,
 )
+from robustbook.ledger.build import RUN_BY
 
 ACCURACY = "saturating/table-1/sigmoid-vanilla/accuracy"
 SATURATED = "saturating/table-1/sigmoid-saturated/fgsm-accuracy"
@@ -113,6 +115,22 @@ def test_an_ordering_without_its_partner_names_what_would_run_it(mine):
     found = line(mine, TRANSFER)
     assert found.verdict == "not run" and found.ours == 5
     assert found.command == "robustbook run saturating/table-1 --profile paper"
+
+
+def test_what_was_not_run_names_the_item_that_measures_it(mine):
+    """Tables are measured by studies of other names: the command has to be one that runs. Each
+    target that a study judges is run by an item there is, and ImageNet's by its own."""
+    commands = {entry.id: entry.command for entry in build(mine).entries}
+    alexnet = "deep_defense/table-1/imagenet-alexnet/reference/rho2"
+    assert commands[alexnet] == "robustbook run deep_defense/imagenet --profile paper"
+    lenet = "deep_defense/table-1/mnist-lenet/reference/rho2"
+    assert commands[lenet] == "robustbook run deep_defense/table-1 --profile paper"
+    judged = {name for item in page.ITEMS for name in page.judged(item)}
+    for entry in build(mine, paper="deep_defense").entries:
+        if f"{entry.paper}/{entry.item}" in judged:
+            assert entry.command.split()[2] in page.ITEMS, entry.id
+    for start in RUN_BY:
+        assert any(id_.startswith(start) for id_ in commands), start
 
 
 def test_rows_without_a_target_are_not_judged(mine):

@@ -77,8 +77,9 @@ def run(
         os.environ["ROBUSTBOOK_DATA"] = str(data_root.absolute())
     where = Store(store)
     for job in jobs(items, profile, seeds, given):
-        changed = [f"{name} {value}" for name, value in job.changed.items()]
-        title = ", ".join([f"{job.item} at profile {profile}", *changed])
+        changed = job.changed
+        words = [f"{name} {value}" for name, value in {**changed, **job.selected}.items()]
+        title = ", ".join([f"{job.item} at profile {profile}", *words])
         click.echo(title, err=True)
         try:
             record = page.compute(
@@ -176,13 +177,19 @@ def status(
 @options.items
 @click.option("--profile", default="paper", show_default=True, help="quick or paper.")
 @options.seeds
+@options.parameters
 @options.store
 def publish(
-    items: Sequence[str], profile: str, seeds: list[int] | None, store: Path | None
+    items: Sequence[str],
+    profile: str,
+    seeds: list[int] | None,
+    given: dict[str, Any],
+    store: Path | None,
 ) -> None:
     """Write the records that pages and ledger show.
 
-    They come from what is stored; nothing is computed.
+    They come from what is stored; nothing is computed. Only parameters that choose parts of an item
+    may be set: a record is of the paper's setting.
 
     \b
     Example: robustbook publish saturating/table-1 --profile paper
@@ -192,8 +199,14 @@ def publish(
     from .jobs import jobs
 
     where = runs.Store(store)
-    asked = jobs(items, profile, seeds)
+    asked = jobs(items, profile, seeds, given)
     for job in asked:  # all of them, before the first is written
+        for name in job.changed:
+            parts = ", ".join(job.parameters.selects) or "none here"
+            raise click.UsageError(
+                f"{name} must stay as it is in what is published of {job.item}; parameters that "
+                f"choose parts: {parts}"
+            )
         found = runs.plan(job.calls, where)
         if found.missing:
             raise click.ClickException(

@@ -1,5 +1,6 @@
 """From the words of a command line to checked studies, and from a record to what is printed."""
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,17 +32,27 @@ class Job:
 
     @property
     def changed(self) -> dict[str, Any]:
-        """The item's own parameters that are not at their defaults."""
-        plain = self.parameters.plain()
-        usual = {**self._usual.plain(), "seeds": self.parameters.seeds}
-        return {name: value for name, value in plain.items() if value != usual[name]}
+        """The item's own parameters that are not at their defaults, and change its setting."""
+        return {k: v for k, v in self._given.items() if k not in self.parameters.selects}
+
+    @property
+    def selected(self) -> dict[str, Any]:
+        """Those that only choose parts of it."""
+        return {k: v for k, v in self._given.items() if k in self.parameters.selects}
 
     def command(self, name: str) -> str:
-        """The command line that does `name` with this item, this profile and these seeds."""
+        """The command line that does `name` with this item, this profile, these seeds and parts."""
         words = ["robustbook", name, self.item, "--profile", self.profile]
         if self.parameters.seeds and self.parameters.seeds != self._usual.seeds:
             words += ["--seeds", ",".join(map(str, self.parameters.seeds))]
+        for key, value in self.selected.items():
+            words += ["--set", f"{key}={json.dumps(value)}"]
         return shlex.join(words)
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        usual = {**self._usual.plain(), "seeds": self.parameters.seeds}
+        return {k: v for k, v in self.parameters.plain().items() if v != usual[k]}
 
     @property
     def _usual(self) -> Parameters:

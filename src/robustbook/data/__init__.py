@@ -1,7 +1,8 @@
 """Image sets as tensors: embedded in a package, or original files found locally or downloaded."""
 
+from .folder import FolderSet
 from .images import ImageSet, as_float
 from .originals import DataError, data_root
 from .sets import NAMES, SPLITS, load
 
-__all__ = ["NAMES", "SPLITS", "DataError", "ImageSet", "as_float", "data_root", "load"]
+__all__ = ["NAMES", "SPLITS", "DataError", "FolderSet", "ImageSet", "as_float", "data_root", "load"]

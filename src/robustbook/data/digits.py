@@ -37,6 +37,7 @@ _TEST_PER_CLASS = 40
 _INK = 16  # the largest count of a pixel of the originals
 _BOX = 20  # pixels, the side of the enlarged digit
 _SIDE = 28
+REINSTALL = "reinstall scikit-learn, which brings it"
 
 
 def digits(split: str) -> ImageSet:
@@ -56,13 +57,18 @@ def digits(split: str) -> ImageSet:
 @cache
 def _originals() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Counts (n, 8, 8) and labels (n,) in the order of scikit-learn's file."""
-    package = find_spec("sklearn")
-    if package is None or package.origin is None:
-        raise DataError("digits needs scikit-learn, which is not installed: install it")
-    path = Path(package.origin).parent / "datasets" / "data" / f"{_FILE.name}.gz"
-    contents = read_checked(path, _FILE, remedy="reinstall scikit-learn, which brings it")
+    path = scikit_learn("digits", "data") / f"{_FILE.name}.gz"
+    contents = read_checked(path, _FILE, remedy=REINSTALL)
     rows = np.loadtxt(contents.decode().splitlines(), delimiter=",").astype(np.int64)
     return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1]
+
+
+def scikit_learn(wanted_by: str, folder: str) -> Path:
+    """A folder of the data files that scikit-learn brings; it is not imported for that."""
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise DataError(f"{wanted_by} needs scikit-learn, which is not installed: install it")
+    return Path(package.origin).parent / "datasets" / folder
 
 
 def _split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

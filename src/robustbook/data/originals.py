@@ -17,7 +17,7 @@ from platformdirs import user_cache_path
 
 from .download import DownloadError, fetch
 
-_REPLACE = "put the original file in its place, or delete it to have it downloaded"
+REPLACE = "put the original file in its place, or delete it to have it downloaded"
 
 
 class DataError(ValueError):
@@ -26,7 +26,7 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Original:
-    """A published file: its name without `.gz`, and what it holds once uncompressed."""
+    """A published file: its name without `.gz`, and what it holds once unpacked."""
 
     name: str
     size: int  # bytes
@@ -62,7 +62,7 @@ def read_original(
         for name in (original.name, f"{original.name}.gz"):
             path = root / folder / name
             if path.is_file():
-                return read_checked(path, original, remedy=_REPLACE)
+                return read_checked(path, original, remedy=REPLACE)
     where = ", ".join(folder for folder in subfolders if folder)
     advice = (
         f"with root=, --data-root or ROBUSTBOOK_DATA name a folder that holds it, plain or as .gz"
@@ -75,14 +75,14 @@ def read_original(
         fetch(
             [f"{mirror}{path.name}" for mirror in mirrors()],
             path,
-            check=lambda part: read_checked(part, original, remedy=_REPLACE),
+            check=lambda part: read_checked(part, original, remedy=REPLACE),
         )
     except DownloadError as error:
         raise DataError(
             f"{original.name} is not in {root} and could not be downloaded ({error}): "
             f"try again, or {advice}"
         ) from error
-    return read_checked(path, original, remedy=_REPLACE)
+    return read_checked(path, original, remedy=REPLACE)
 
 
 def read_checked(path: Path, original: Original, *, remedy: str) -> bytes:
@@ -90,26 +90,32 @@ def read_checked(path: Path, original: Original, *, remedy: str) -> bytes:
 
     Raises DataError, which ends with `remedy`, if they are not those of `original`.
     """
-
-    def unfit(found: str) -> DataError:
-        return DataError(
-            f"{path} is not the published {original.name} ({original.size} bytes with SHA-256 "
-            f"{original.sha256} when uncompressed): {found}; {remedy}"
-        )
-
     try:
         with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"  # by content: a partial download has no .gz name
         with gzip.open(path) if packed else path.open("rb") as file:
             contents = file.read(original.size + 1)  # no more than tells a longer file apart
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise unfit(f"it cannot be unpacked ({error})") from error
+        raise unfit(path, original, f"it cannot be unpacked ({error})", remedy) from error
     except OSError as error:
-        raise unfit(f"it cannot be read ({error.strerror})") from error
+        raise unfit(path, original, f"it cannot be read ({error.strerror})", remedy) from error
+    check(path, original, contents, remedy)
+    return contents
+
+
+def check(path: Path, original: Original, contents: bytes, remedy: str) -> None:
+    """Raise DataError if `contents`, unpacked from `path`, are not those of `original`."""
     if len(contents) != original.size:
         found = f"{len(contents)} bytes" if len(contents) < original.size else "more bytes"
-        raise unfit(f"it holds {found}")
+        raise unfit(path, original, f"it holds {found}", remedy)
     digest = hashlib.sha256(contents).hexdigest()
     if digest != original.sha256:
-        raise unfit(f"its contents have SHA-256 {digest}")
-    return contents
+        raise unfit(path, original, f"its contents have SHA-256 {digest}", remedy)
+
+
+def unfit(path: Path, original: Original, found: str, remedy: str) -> DataError:
+    """The error of a file that is not `original`: what was expected, what was found, what to do."""
+    return DataError(
+        f"{path} is not the published {original.name} ({original.size} bytes with SHA-256 "
+        f"{original.sha256} when unpacked): {found}; {remedy}"
+    )

@@ -1,8 +1,10 @@
-"""What protects a network: objectives (a network and a batch to named loss terms)."""
+"""What protects a network: objectives (a network and a batch to named loss terms), and a
+retraction of its weights."""
 
 from .adversarial import adversarial_training
 from .deep_defense import deep_defense
 from .freezing import Frozen
+from .parseval import parseval
 from .saturation import (
     Layered,
     Penalty,
@@ -19,6 +21,7 @@ __all__ = [
     "adversarial_training",
     "deep_defense",
     "linear_penalty",
+    "parseval",
     "relu_penalty",
     "saturation",
     "sigmoid_penalty",

@@ -6,9 +6,11 @@ from .descent import Trail, descent
 from .grid import grid
 from .histograms import Bars, histograms
 from .kurtosis import kurtosis
+from .lines import Curve, Panel, lines, strips
 from .matrices import matrices, unfold
 from .paths import paths
 from .readings import readings
+from .recursive import Stage, recursive
 from .style import (
     BRIGHT,
     HALF,
@@ -27,12 +29,15 @@ from .tables import Table, table
 __all__ = [
     "BRIGHT",
     "Bars",
+    "Curve",
     "HALF",
     "LOOKS",
-    "WIDTH",
     "Look",
+    "Stage",
+    "Panel",
     "Table",
     "Trail",
+    "WIDTH",
     "anneal",
     "curves",
     "descent",
@@ -40,13 +45,16 @@ __all__ = [
     "draw_intervals",
     "draw_printed",
     "draw_seeds",
-    "panels",
     "grid",
     "histograms",
     "kurtosis",
+    "lines",
     "matrices",
+    "panels",
     "paths",
     "readings",
+    "recursive",
+    "strips",
     "style",
     "table",
     "unfold",

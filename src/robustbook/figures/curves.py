@@ -43,6 +43,7 @@ def curves(
                     draw_printed(axis, here, np.array([number], dtype=float))
             axis.set(xlim=(0, max(sizes)), ylim=(-3, 103), title=titles[network])
             axis.set_yticks([0, 25, 50, 75, 100])
+            axis.locator_params(axis="x", prune="upper")  # else it touches the next panel's first
             if axis is not axes[0]:
                 axis.tick_params(labelleft=False)
             axis.grid(True)

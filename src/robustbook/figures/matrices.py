@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from .style import WIDTH, panels, style
@@ -27,11 +28,14 @@ def matrices(
     classes: Sequence[str],
     scale: str,
     shared: bool = True,
+    decades: int | None = None,
 ) -> Figure:
     """Draw ``rows[network][layer]``, square matrices sorted by ``classes`` of equal size.
 
     Colours reach from 0 to the largest value of all panels with one bar for them, or, if not
     ``shared``, to that of each panel, whose value stands above it. ``scale`` names what is shown.
+    With ``decades`` the shared colours are logarithmic, over so many powers of ten below the
+    largest value; what is smaller looks like the smallest of these.
     """
     columns = len(next(iter(rows.values())))
     top = max(float(m.max()) for row in rows.values() for m in row.values())
@@ -41,17 +45,19 @@ def matrices(
         for i, (network, layers) in enumerate(rows.items()):
             for j, (layer, matrix) in enumerate(layers.items()):
                 axis = axes[i * columns + j]
+                norm = Normalize(0, top if shared else float(matrix.max()))
+                if shared and decades:
+                    norm = LogNorm(top / 10**decades, top, clip=True)
                 image = axis.imshow(
                     matrix,
                     cmap="viridis",
-                    vmin=0,
-                    vmax=top if shared else float(matrix.max()),
+                    norm=norm,
                     interpolation="none",  # pixels as they are, also in an SVG
                 )
                 size = len(matrix) / len(classes)
                 middles = [size * (k + 0.5) - 0.5 for k in range(len(classes))]
-                axis.set_xticks(middles, classes if i == len(rows) - 1 else [], fontsize=7)
-                axis.set_yticks(middles, classes if j == 0 else [], fontsize=7)
+                axis.set_xticks(middles, classes if i == len(rows) - 1 else [], fontsize=8)
+                axis.set_yticks(middles, classes if j == 0 else [], fontsize=8)
                 axis.tick_params(length=0)
                 axis.spines[:].set_visible(False)
                 title = [layer] if i == 0 else []
@@ -61,6 +67,8 @@ def matrices(
                 if j == 0:
                     axis.set_ylabel(network)
         if shared:
-            bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
+            bar = figure.colorbar(
+                image, ax=axes, shrink=0.8, pad=0.02, extend="min" if decades else "neither"
+            )
             bar.set_label(scale)
     return figure

@@ -11,6 +11,9 @@ Values = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 """Network, then training, then reading, to one accuracy in percent per seed."""
 
 
+TRAININGS = ("vanilla", "adversarial", "saturated")
+
+
 def readings(
     values: Values,
     names: Mapping[str, str],
@@ -27,7 +30,7 @@ def readings(
         height = 0.9 + 0.21 * len(names)
         figure, axes = panels(1, len(titles), width=WIDTH, height=height)
         for axis, network in zip(axes, titles, strict=True):
-            for shift, training in zip((-0.22, 0.0, 0.22), LOOKS, strict=True):
+            for shift, training in zip((-0.22, 0.0, 0.22), TRAININGS, strict=True):
                 look = LOOKS[training]
                 of = values[network].get(training, {})
                 spots = [(x, y + shift) for y, r in enumerate(names) for x in of.get(r, ())]
@@ -45,7 +48,7 @@ def readings(
                         markersize=6,
                         markerfacecolor="none",
                         markeredgecolor="black",
-                        label="printed" if shift == 0 else None,
+                        label="printed" if shift > 0 else None,
                     )
             axis.set(xlim=(-4, 104), ylim=(len(names) - 0.5, -0.5), title=titles[network])
             axis.set_yticks(range(len(names)), list(names.values()) if axis is axes[0] else [])

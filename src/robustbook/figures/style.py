@@ -41,12 +41,19 @@ class Look:
     dash: str
 
 
-# One entry per way of training in the whole book. Red crosses are failures, open black markers the
-# paper's values; what joins later finds yellow "D", cyan "v", purple "P" and grey "X" free.
+# One entry per way of training in the whole book; colours are used again only where no figure has
+# both. Red crosses are failures, open black markers the paper's values.
 LOOKS = {
     "vanilla": Look(BRIGHT["blue"], "o", "-"),
     "adversarial": Look(BRIGHT["red"], "s", "--"),
     "saturated": Look(BRIGHT["green"], "^", "-."),
+    "reference": Look(BRIGHT["blue"], "o", "-"),
+    "clean": Look(BRIGHT["grey"], "X", ":"),
+    "par-networks": Look(BRIGHT["yellow"], "d", ":"),
+    "adv-training-i": Look(BRIGHT["red"], "s", "--"),
+    "adv-training-ii": Look(BRIGHT["purple"], "P", "--"),
+    "deep-defense": Look(BRIGHT["green"], "^", "-."),
+    "combination": Look(BRIGHT["cyan"], "v", "-."),
 }
 
 _SETTINGS: dict[str, Any] = {

@@ -73,7 +73,13 @@ def table(
 def _piped(cells: Sequence[str]) -> str:
     # A bare bar would begin a new column, also inside a formula or code.
     escaped = (cell.replace("|", r"\|") for cell in cells)
-    return f"| {' | '.join(escaped)} |"
+    # Nor may a line end inside "0.1 to 0.2" or before the sign of "40 %".
+    whole = (re.sub(r"(?<=\d) (?:to (?=[-\d])|(?=%))", _unbroken, cell) for cell in escaped)
+    return f"| {' | '.join(whole)} |"
+
+
+def _unbroken(found: re.Match[str]) -> str:
+    return found[0].replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _justified(rows: Sequence[Sequence[str]], align: str) -> list[str]:

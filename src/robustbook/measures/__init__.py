@@ -24,6 +24,7 @@ from .prototypes import (
 )
 from .representations import Activity, activity, class_means, dissimilarity, preactivations
 from .robustness import Attack, Survival, gradient_sizes, median_lead, predict, survival
+from .single_step import accuracy_along, eps_leaving, gradient_signs
 from .views import bypassed, rescaled, softened
 from .weights import Histogram, excess_kurtosis, histogram, layer_weights
 
@@ -37,6 +38,7 @@ __all__ = [
     "Strike",
     "Survival",
     "Walk",
+    "accuracy_along",
     "activity",
     "bypassed",
     "class_means",
@@ -47,7 +49,9 @@ __all__ = [
     "expected_ratio",
     "fisher",
     "fisher_distance",
+    "gradient_signs",
     "gradient_sizes",
+    "eps_leaving",
     "histogram",
     "jacobian",
     "layer_weights",
@@ -64,8 +68,8 @@ __all__ = [
     "smallest",
     "softened",
     "straight_path",
-    "surviving",
     "survival",
+    "surviving",
     "unit",
     "walk",
 ]

@@ -4,28 +4,37 @@ from .build import Name, Start, build, initialise
 from .cnn import CNN
 from .convnet import convnet
 from .convolution import ChannelsLast, PatchConv2d
-from .lenet import fc500_150_10, lenet
+from .imagenet import Architecture, Normalised, imagenet_network
+from .lenet import fc500_150_10, fc500_150_10_bn, lenet
 from .mlp import MLP, relu_mlp, sigmoid_mlp
 from .nin import nin
 from .prepared import GreyLevels, Prepared, draw_normal, mean_image
+from .whitened import Whitened, preprocessed, whitening
 
 __all__ = [
+    "Architecture",
     "CNN",
     "MLP",
     "ChannelsLast",
     "GreyLevels",
     "Name",
+    "Normalised",
     "PatchConv2d",
     "Prepared",
     "Start",
+    "Whitened",
     "build",
     "convnet",
     "draw_normal",
     "fc500_150_10",
+    "fc500_150_10_bn",
+    "imagenet_network",
     "initialise",
     "lenet",
     "mean_image",
     "nin",
+    "preprocessed",
     "relu_mlp",
     "sigmoid_mlp",
+    "whitening",
 ]

@@ -27,9 +27,7 @@ class GreyLevels(nn.Module):
         self.register_buffer("mean", mean.clone())
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        if images.shape[1:] != self.mean.shape:
-            expected = ", ".join(map(str, self.mean.shape))
-            raise ValueError(f"images must be of shape (n, {expected}), got {tuple(images.shape)}")
+        refuse_other_shape(images, self.mean)
         return 255 * images - self.mean
 
     def extra_repr(self) -> str:
@@ -46,6 +44,13 @@ class Prepared(nn.Module):
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         logits: Tensor = self.body(self.preprocess(images))
         return logits
+
+
+def refuse_other_shape(images: Tensor, mean: Tensor) -> None:
+    """Where the mean image would be broadcast to them, or a layer fail with numbers of its own."""
+    if images.shape[1:] != mean.shape:
+        expected = ", ".join(map(str, mean.shape))
+        raise ValueError(f"images must be of shape (n, {expected}), got {tuple(images.shape)}")
 
 
 def mean_image(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "c h w"]:

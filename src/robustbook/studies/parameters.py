@@ -45,6 +45,8 @@ class Parameters:
 
     own_seeds: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     """The seeds of each profile that computes."""
+    selects: ClassVar[tuple[str, ...]] = ()
+    """Parameters that only choose parts of the item: what is left is the paper's all the same."""
 
     profile: Annotated[
         Literal["published", "quick", "paper"],

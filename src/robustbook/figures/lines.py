@@ -1,0 +1,107 @@
+"""Panels of curves, each with the spread of its seeds; and panels of dots, a row per method."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+
+from .style import WIDTH, Look, panels, style
+
+
+@dataclass(frozen=True)
+class Curve:
+    """``x`` and, for each seed, as many numbers ``y``; ``labels`` stand beside the points of the
+    first seed."""
+
+    x: Sequence[float]
+    y: Sequence[Sequence[float]]
+    look: Look
+    labels: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves by name, and heights of dotted lines by name (a mean that nothing changes)."""
+
+    title: str
+    x_label: str
+    y_label: str
+    curves: Mapping[str, Curve]
+    level: Mapping[str, float]
+
+
+def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> Figure:
+    """Draw each panel's curves: the mean over seeds with a mark at each point, and a band from the
+    lowest to the highest seed. One legend serves all panels."""
+    with style():
+        rows = -(-len(shown) // columns)
+        figure, axes = panels(rows, columns, width=WIDTH, height=height * rows + 0.4)
+        named: dict[str, Artist] = {}
+        for axis, panel in zip(axes, shown, strict=False):
+            for name, curve in panel.curves.items():
+                y = np.array(curve.y, dtype=float)
+                (line,) = axis.plot(
+                    curve.x,
+                    y.mean(0),
+                    curve.look.dash,
+                    marker=curve.look.marker,
+                    color=curve.look.color,
+                )
+                named.setdefault(name, line)
+                if len(y) > 1 and np.ndim(curve.x) == 1:
+                    axis.fill_between(
+                        curve.x, y.min(0), y.max(0), color=curve.look.color, alpha=0.25, lw=0
+                    )
+                for x, value, label in zip(curve.x, y[0], curve.labels, strict=False):
+                    axis.annotate(label, (x, value), (4, 4), textcoords="offset points", fontsize=8)
+            for name, level in panel.level.items():
+                line = axis.axhline(level, color="0.4", linestyle=":", linewidth=1.2, zorder=0)
+                named.setdefault(name, line)
+            axis.set(title=panel.title, xlabel=panel.x_label, ylabel=panel.y_label)
+            axis.grid(True)
+        for axis in axes[len(shown) :]:
+            axis.set_axis_off()
+        figure.legend(
+            named.values(), named.keys(), loc="outside lower center", ncols=min(4, len(named))
+        )
+    return figure
+
+
+Strips = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
+"""Panel, then row, then mark: a number per seed."""
+
+
+def strips(values: Strips, looks: Mapping[str, Look], x_label: str) -> Figure:
+    """A panel per key, a row per method, a dot per seed and mark; ``looks`` by mark."""
+    with style():
+        most = max(len(rows) for rows in values.values())
+        figure, axes = panels(1, len(values), width=WIDTH, height=0.32 * most + 1.3)
+        named: dict[str, Artist] = {}
+        for axis, (title, rows) in zip(axes, values.items(), strict=True):
+            for place, marks in enumerate(rows.values()):
+                for mark, numbers in marks.items():
+                    look = looks[mark]
+                    dots = axis.scatter(
+                        numbers,
+                        [place] * len(numbers),
+                        s=30,
+                        marker=look.marker,
+                        color=look.color,
+                        alpha=0.8,
+                        linewidths=0,
+                        zorder=3,
+                    )
+                    named.setdefault(mark, dots)
+            axis.set(title=title, ylim=(len(rows) - 0.5, -0.5), xlim=(0, None))
+            axis.set_yticks(range(len(rows)), list(rows))
+            if axis is not axes[0]:
+                axis.tick_params(labelleft=False)
+            axis.grid(True)
+        figure.supxlabel(x_label, fontsize=10)
+        if len(named) > 1:
+            figure.legend(
+                named.values(), named.keys(), loc="outside lower center", ncols=min(4, len(named))
+            )
+    return figure

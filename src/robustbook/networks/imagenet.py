@@ -1,0 +1,121 @@
+"""AlexNet and ResNet-18 for ImageNet: torchvision's, behind the normalisation they were trained on.
+
+Deep Defense (Yan, Guo and Zhang 2018) fine-tunes both; its code for them is not released. Its
+AlexNet is said to be Caffe's, with grouped convolutions and 60,965,224 parameters, on grey levels
+less a mean; torchvision's has one group and 61,100,840. Norms are taken behind the normalisation
+here. As the channels' deviations differ by two per cent only, a ratio of norms is within that of
+the same ratio behind the subtraction of the mean alone.
+"""
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Literal, get_args
+
+import safetensors.torch
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from .prepared import Prepared
+
+Architecture = Literal["alexnet", "resnet18"]
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+"""Of ImageNet's red, green and blue in [0, 1], as torchvision trains with."""
+
+
+class Normalised(nn.Module):
+    """Images in [0, 1] less the mean of each channel, divided by its deviation."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
+
+    def forward(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
+        return (images - self.mean) / self.deviation
+
+
+def imagenet_network(
+    architecture: Architecture,
+    *,
+    weights: str = "IMAGENET1K_V1",
+    classes: int = 1000,
+    generator: torch.Generator | None = None,
+) -> Prepared:
+    """Colour images to logits.
+
+    ResNet-18's batch norms are frozen: they use their running statistics, and their scale and shift
+    are buffers, not parameters. So the released code treats batch norms in fine-tuning. Together
+    11,689,512 numbers, the frozen scale and shift included and the statistics not.
+
+    weights: torchvision's name of trained ones ("IMAGENET1K_V1", downloaded at first use), the path
+        of a state dict (.safetensors, or what `torch.save` wrote), or "random": He et al.'s normal
+        ones from ``generator``, biases 0, batch norms that change nothing.
+    classes: how many logits; 1000 with torchvision's weights.
+
+    Raises ValueError for weights of another architecture or number of classes.
+    """
+    from torchvision import models, ops  # slow to import, and of use here alone
+
+    if architecture not in get_args(Architecture):
+        known = " or ".join(get_args(Architecture))
+        raise ValueError(f"architecture must be {known}, got {architecture!r}")
+    if (weights == "random") != (generator is not None):
+        raise ValueError(f"generator must be given with random weights alone, got {weights!r}")
+    extra = {"norm_layer": ops.FrozenBatchNorm2d} if architecture == "resnet18" else {}
+    with torch.random.fork_rng(devices=()):  # what torchvision draws is written over
+        body = models.get_model(architecture, weights=None, num_classes=classes, **extra)
+    if generator is None:
+        body.load_state_dict(_state(weights, architecture, body))
+    else:
+        for parameter in body.parameters():
+            if parameter.ndim > 1:
+                nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
+            else:
+                nn.init.zeros_(parameter)
+    return Prepared(Normalised(), body)
+
+
+def _state(weights: str, architecture: str, body: nn.Module) -> dict[str, Tensor]:
+    """The named weights, if they are those of this architecture."""
+    from torchvision import models
+
+    there = {known.name: known for known in models.get_model_weights(architecture)}
+    if weights in there:
+        state = there[weights].get_state_dict(progress=True, check_hash=True)
+    elif (path := Path(weights).expanduser()).is_file():
+        state = _read(path)
+    else:
+        names = ", ".join(there)
+        raise ValueError(
+            f"weights must be {names}, random or the path of a state dict, got {weights!r}"
+        )
+    asked = f"weights must be those of {architecture}"
+    # A batch norm that is not frozen counts its batches as well.
+    found = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    for name, value in body.state_dict().items():
+        given = tuple(found.pop(name).shape) if name in found else "missing"
+        if given != tuple(value.shape):
+            raise ValueError(
+                f"{asked}, {name} of shape {tuple(value.shape)}, got {weights}: {given}"
+            )
+    if found:
+        raise ValueError(f"{asked}, got {weights} with {min(found)} besides")
+    return state
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return dict(safetensors.torch.load_file(path))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values()):
+            return state
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError):
+        pass  # their messages are several lines, and advise to read what cannot be trusted
+    raise ValueError(f"weights must be a state dict, whole and of tensors alone, got {path}")

@@ -1,0 +1,82 @@
+"""What the DeepFool paper printed of networks that Deep Defense took over from it.
+
+Moosavi-Dezfooli, Fawzi and Frossard 2016: test error and rho_2 (table 1), and what fine-tuning on
+perturbed images does to the error (table 3) and to rho_2 (text). These are printed numbers of the
+same protocol, so they tell whether our references and our DeepFool are theirs.
+"""
+
+from collections.abc import Iterator, Mapping
+from statistics import fmean
+from typing import Any
+
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Done
+
+from .networks import Method
+from .readings import read
+from .settings import PAPER, Parameters
+
+ITEM = "anchors"
+JUDGES = ("anchor-deepfool-table-1", "anchor-deepfool-table-3", "anchor-deepfool-text")
+NAMES = {
+    "mlp": "fc500-150-10-mnist",
+    "lenet": "lenet-mnist",
+    "convnet": "lenet-cifar10",
+    "nin": "nin-cifar10",
+}
+"""What the DeepFool paper calls the networks; its pools on CIFAR-10 are MatConvNet's 3 x 3."""
+
+SETS = {"adv-training-i": "deepfool-set", "fgs-set": "fgs-set", "clean": "clean-set"}
+"""What each network was tuned on, as the columns of table 3 have it."""
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (network, method, seed)."""
+    assert p.seeds is not None
+    found: dict[tuple[Any, ...], Call] = {}
+    for network, setting in p.chosen().items():
+        for seed in p.seeds[: setting.seeds]:
+            networks = setting.networks(seed)
+            networks["fgs-set"] = setting.tuned(Method("fgs-set"), seed)
+            for method in ("reference", *SETS):
+                found[network, method, seed] = read(networks[method], setting.test)
+    return found
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """Errors and rho_2 of each network; the gains that the text rounds."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    for (network, method, seed), done in results.items():
+        rows += _network(network, method, seed, done.values)
+    gains = {"mnist/rho2-gain": ("mlp", "lenet"), "nin-cifar10/rho2-gain": ("nin",)}
+    for target, names in gains.items():
+        for seed in p.seeds:
+            there = [n for n in names if n in p.chosen()]
+            if there and all((n, "reference", seed) in results for n in there):
+                gain = fmean(_gain(results, n, seed) for n in there)
+                rows.append(
+                    Row(gain, "percent", f"{PAPER}/anchor-deepfool-text/{target}", seed=seed)
+                )
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+
+
+def _network(network: str, method: str, seed: int, values: Mapping[str, Any]) -> Iterator[Row]:
+    labels: dict[str, Any] = {"network": network, "method": method}
+    error = 100 - values["accuracy"]
+    if method == "reference":
+        target = f"{PAPER}/anchor-deepfool-table-1/{NAMES[network]}"
+        yield Row(error, "percent", f"{target}/test-error", "error", seed, setting=labels)
+        yield Row(values["rho"], "ratio", f"{target}/rho2", "rho2", seed, setting=labels)
+    else:
+        target = f"{PAPER}/anchor-deepfool-table-3/{NAMES[network]}/{SETS[method]}"
+        yield Row(error, "percent", target, "error", seed, setting=labels)
+        yield Row(values["rho"], "ratio", None, "rho2", seed, setting=labels)
+
+
+def _gain(results: Mapping[tuple[Any, ...], Done], network: str, seed: int) -> float:
+    """By how many percent tuning on DeepFool's images raises rho_2."""
+    tuned, start = (
+        results[network, method, seed].values["rho"] for method in ("adv-training-i", "reference")
+    )
+    return float(100 * (tuned / start - 1))

@@ -1,0 +1,64 @@
+"""Figure 2 of Deep Defense: accuracy and rho_2 after each epoch of fine-tuning, by method."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Done
+
+from .readings import read
+from .settings import NAMES, PAPER, Parameters
+
+ITEM = "figure-2"
+JUDGES = ("figure-convergence-mnist", "figure-convergence-cifar10")
+METHODS = ("par-networks", "adv-training-i", "deep-defense")
+LOSS = {"mlp": 0.3, "lenet": 0.3, "convnet": 1.0, "nin": 1.0}
+"""How much accuracy, in percent, the targets call seed noise."""
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (network, method, seed, epoch); epoch 0 is the reference."""
+    assert p.seeds is not None
+    found: dict[tuple[Any, ...], Call] = {}
+    for network, setting in p.chosen().items():
+        for seed in p.seeds[: setting.seeds]:
+            networks = setting.networks(seed)
+            found[network, "reference", seed, 0] = read(networks["reference"], setting.looked)
+            for method in METHODS:
+                for epoch in setting.kept:
+                    found[network, method, seed, epoch] = read(
+                        networks[method], setting.looked, epoch
+                    )
+    return found
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """One row per curve, epoch and seed; the shapes that the ledger judges."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    for (network, method, seed, epoch), done in results.items():
+        labels = {"network": network, "method": method, "epoch": epoch}
+        rows.append(Row(done.values["accuracy"], "percent", None, "accuracy", seed, setting=labels))
+        rows.append(Row(done.values["rho"], "ratio", None, "rho2", seed, setting=labels))
+    for network, setting in p.chosen().items():
+        for seed in p.seeds[: setting.seeds]:
+            of = {key[1::2]: d.values for key, d in results.items() if key[::2] == (network, seed)}
+            rows += _shapes(network, seed, of, setting.kept)
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+
+
+def _shapes(
+    network: str, seed: int, of: Mapping[tuple[str, int], Mapping[str, Any]], kept: tuple[int, ...]
+) -> Iterator[Row]:
+    """rho_2: Deep Defense is above the other two at every epoch and has four fifths of its final
+    value at the first. Accuracy: it ends at or above the reference's, up to the seed noise."""
+    name = NAMES[network]  # type: ignore[index]
+    target = f"{PAPER}/figure-convergence-{name.partition('-')[0]}/{name}"
+    rho = {method: [of[method, epoch]["rho"] for epoch in kept] for method in METHODS}
+    ours = rho.pop("deep-defense")
+    above = all(a > max(others) for a, *others in zip(ours, *rho.values(), strict=True))
+    holds = above and ours[0] >= 0.8 * ours[-1]
+    yield Row(ours[-1], "ratio", f"{target}/rho2", seed=seed, holds=bool(holds))
+    end = of["deep-defense", kept[-1]]["accuracy"]
+    kept_up = end >= of["reference", 0]["accuracy"] - LOSS[network]
+    yield Row(end, "percent", f"{target}/accuracy", seed=seed, holds=bool(kept_up))

@@ -1,0 +1,102 @@
+"""Figure 1 of Deep Defense: the recursive network, read from the modules that are trained."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import nn
+
+from robustbook.ledger import Record, Row
+from robustbook.networks import ChannelsLast, fc500_150_10_bn
+from robustbook.networks.mlp import MLP
+from robustbook.randomness import generator
+from robustbook.runs import Call, Done
+from robustbook.studies import parameters
+from robustbook.studies.parameters import STRICT
+
+from .networks import Model, Networks, body
+from .settings import NAMES, PAPER
+
+ITEM = "figure-1"
+JUDGES = ("code-networks",)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Parameters(parameters.Parameters):
+    """Nothing is drawn at random; the figure shows one network."""
+
+    own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
+    network: Annotated[Networks, Field(description="mlp, lenet, convnet or nin")] = "lenet"
+
+
+def calls(p: Parameters) -> dict[Any, Call]:
+    """Nothing to run."""
+    return {}
+
+
+def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
+    """The parameters of each network, counted."""
+    nets = {name: built(network) for network, name in NAMES.items()}
+    nets["mnist-mlp-bn"] = fc500_150_10_bn(nn.Identity(), generator(0)).body
+    rows = tuple(
+        Row(
+            sum(parameter.numel() for parameter in net.parameters()),
+            "count",
+            f"{PAPER}/code-networks/{name}/parameters",
+        )
+        for name, net in nets.items()
+    )
+    return Record(PAPER, ITEM, p.profile, p.plain(), (), rows)
+
+
+def built(network: Networks) -> nn.Module:
+    """The network behind its preprocessing, as the chapter trains it."""
+    return body(Model("mnist" if network in ("mlp", "lenet") else "cifar10", network), 0)
+
+
+def image_shape(network: Networks) -> tuple[int, ...]:
+    """Of what it takes."""
+    return (1, 28, 28) if network in ("mlp", "lenet") else (3, 32, 32)
+
+
+def layers(network: Networks) -> Iterator[tuple[str, str, str, str, tuple[int, ...], int]]:
+    """In the order of a forward pass: each layer's name, what it does, what the reverse network
+    does in its place and what of the forward pass that needs; its output's shape for one image,
+    and its number of parameters."""
+    net = built(network).eval()
+    met: list[tuple[str, nn.Module, tuple[int, ...]]] = []
+    for name, module in net.named_modules():
+        if not list(module.children()) and not isinstance(module, ChannelsLast):
+            module.register_forward_hook(
+                lambda module, _, out, name=name: met.append((name, module, tuple(out.shape[1:])))
+            )
+    with torch.no_grad():
+        net(torch.zeros(1, *image_shape(network)))
+    for place, (name, module, shape) in enumerate(met):
+        count = sum(parameter.numel() for parameter in module.parameters())
+        yield name, *reverse(module), shape, count
+        if isinstance(net, MLP) and place + 1 < len(met):  # its ReLU is a function, not a module
+            yield "activation", *reverse(nn.ReLU()), shape, 0
+
+
+def reverse(layer: nn.Module) -> tuple[str, str, str]:
+    """What a layer does, what it becomes in the reverse network, and what that takes from the
+    forward pass."""
+    match layer:
+        case nn.Linear():
+            return f"{layer.out_features} units", "transpose, no bias", "$W$"
+        case nn.Conv2d(kernel_size=(height, width)):
+            return f"{height} x {width} convolution", "transposed, no bias", "$W$"
+        case nn.ReLU():
+            return "max(0, h)", "0 where it was 0", "mask"
+        case nn.MaxPool2d(kernel_size=size):
+            return f"{size} x {size} maximum", "back to its place", "places"
+        case nn.AvgPool2d(kernel_size=size):
+            return f"{size} x {size} mean", f"spread, 1/{size**2} each", ""
+        case nn.Dropout():
+            return f"drops {100 * layer.p:g} %", "the same units", "mask"
+        case nn.Flatten():
+            return "into one row", "into maps again", ""
+    raise ValueError(f"layer must be one of the chapter's networks, got a {type(layer).__name__}")

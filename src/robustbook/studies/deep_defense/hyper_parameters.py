@@ -1,0 +1,91 @@
+"""Figure 3 of Deep Defense: what c, lambda and d do to LeNet's accuracy and rho_2.
+
+The paper's grid is not accessible. Here c and lambda take three values of lambda by nine of c, 27
+networks, and d is varied at the defaults of the released code.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from pydantic.dataclasses import dataclass
+
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Done
+from robustbook.studies.parameters import STRICT
+
+from .networks import Method
+from .readings import read
+from .settings import PAPER, Profiled, setting
+
+ITEM = "figure-3"
+JUDGES = ("figure-hyper-parameters",)
+USUAL = Method("deep-defense")
+GRID = {  # values of c, of lambda, and of d
+    "quick": ((5.0, 25.0, 45.0), (5.0, 15.0), (5.0, 20.0)),
+    "paper": (tuple(5.0 * i for i in range(1, 10)), (5.0, 15.0, 25.0), (1.0, 2.5, 5.0, 10.0, 20.0)),
+}
+WEAK = 0.01  # of rho_2: the target's seed noise
+
+
+@dataclass(frozen=True, config=STRICT)
+class Parameters(Profiled):
+    """The choices a reader can make."""
+
+    own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
+
+
+def methods(profile: str) -> list[Method]:
+    """The networks of the figure, each once."""
+    cs, lams, ds = GRID[profile]
+    grid = [replace(USUAL, c=c, lam=lam) for lam in lams for c in cs]
+    return list(dict.fromkeys([*grid, *(replace(USUAL, d=d) for d in ds)]))
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (method or "reference", seed)."""
+    assert p.seeds is not None
+    lenet = setting("lenet", p.profile)
+    found: dict[tuple[Any, ...], Call] = {}
+    for seed in p.seeds:
+        found["reference", seed] = read(lenet.start(seed), lenet.looked)
+        for method in methods(p.profile):
+            found[method, seed] = read(lenet.tuned(method, seed), lenet.looked)
+    return found
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """One row per network and quantity, and the shapes that the ledger judges."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    for (method, seed), done in results.items():
+        labels: dict[str, Any] = {"method": "reference"}
+        if isinstance(method, Method):
+            labels = {"c": method.c, "lam": method.lam, "d": method.d}
+        rows.append(Row(done.values["accuracy"], "percent", None, "accuracy", seed, setting=labels))
+        rows.append(Row(done.values["rho"], "ratio", None, "rho2", seed, setting=labels))
+    for seed in p.seeds:
+        rows += _shapes(
+            seed, {key[0]: done.values for key, done in results.items() if key[1] == seed}, p
+        )
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+
+
+def _shapes(seed: int, of: Mapping[Any, Mapping[str, float]], p: Parameters) -> Iterator[Row]:
+    """c: from its smallest to its largest value rho_2 falls and accuracy does not. lambda: rho_2
+    rises and the largest costs accuracy against the usual. d: rho_2 stays within seed noise."""
+    cs, lams, ds = GRID[p.profile]
+
+    def at(**changed: Any) -> Mapping[str, float]:
+        return of[replace(USUAL, **changed)]
+
+    usual = of[USUAL]["rho"]
+    low, high = at(c=cs[0]), at(c=cs[-1])
+    falls = low["rho"] > high["rho"] and low["accuracy"] <= high["accuracy"]
+    less, more = at(lam=lams[0]), at(lam=lams[-1])
+    rises = less["rho"] < more["rho"] and more["accuracy"] <= of[USUAL]["accuracy"]
+    over_d = [at(d=d)["rho"] for d in ds]
+    weak = max(over_d) - min(over_d) <= WEAK
+    for name, holds in (("c", falls), ("lambda", rises), ("d", weak)):
+        target = f"{PAPER}/figure-hyper-parameters/lenet-{name}/rho2"
+        yield Row(usual, "ratio", target, seed=seed, holds=bool(holds))

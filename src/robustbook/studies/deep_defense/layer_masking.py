@@ -1,0 +1,76 @@
+"""Figure 4 of Deep Defense: LeNet where the regulariser may change one layer only.
+
+The cross entropy still trains all layers; 4 layers by 5 values of c, 20 networks.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from pydantic.dataclasses import dataclass
+
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Done
+from robustbook.studies.parameters import STRICT
+
+from .networks import Method
+from .readings import read
+from .settings import PAPER, Profiled, setting
+
+ITEM = "figure-4"
+JUDGES = ("figure-layer-masking",)
+LAYERS = ("conv1", "conv2", "fc1", "fc2")
+CS = {"quick": (5.0, 45.0), "paper": (5.0, 15.0, 25.0, 35.0, 45.0)}
+LOSS = 0.2  # percent of accuracy that may be lost
+
+
+@dataclass(frozen=True, config=STRICT)
+class Parameters(Profiled):
+    """The choices a reader can make."""
+
+    own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (layer, c, seed); layer "all" is the method as it is."""
+    assert p.seeds is not None
+    lenet = setting("lenet", p.profile)
+    usual = Method("deep-defense")
+    found: dict[tuple[Any, ...], Call] = {}
+    for seed in p.seeds:
+        found["reference", 0.0, seed] = read(lenet.start(seed), lenet.looked)
+        for c in CS[p.profile]:
+            for layer in (None, *LAYERS):
+                net = lenet.tuned(replace(usual, c=c, layer=layer), seed)
+                found[layer or "all", c, seed] = read(net, lenet.looked)
+    return found
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """One row per network and quantity; per layer what the ledger judges."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    for (layer, c, seed), done in results.items():
+        labels = {"layer": layer, "c": c}
+        rows.append(Row(done.values["accuracy"], "percent", None, "accuracy", seed, setting=labels))
+        rows.append(Row(done.values["rho"], "ratio", None, "rho2", seed, setting=labels))
+    for seed in p.seeds:
+        of = {key[:2]: done.values for key, done in results.items() if key[2] == seed}
+        rows += _best(seed, of, CS[p.profile])
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+
+
+def _best(
+    seed: int, of: Mapping[tuple[str, float], Mapping[str, float]], cs: tuple[float, ...]
+) -> Iterator[Row]:
+    """Per layer the largest rho_2 over c among networks as accurate as the reference, less 0.2
+    points; the reference's own where none is."""
+    start = of["reference", 0.0]
+    best = {}
+    for layer in LAYERS:
+        fair = [of[layer, c] for c in cs if of[layer, c]["accuracy"] >= start["accuracy"] - LOSS]
+        best[layer] = max((found["rho"] for found in fair), default=start["rho"])
+    for layer, rho in best.items():
+        holds = rho == max(best.values()) if layer == "fc1" else None
+        target = f"{PAPER}/figure-layer-masking/lenet-{layer}/rho2"
+        yield Row(rho, "ratio", target, seed=seed, holds=holds)

@@ -1,0 +1,215 @@
+"""AlexNet and ResNet-18 of Deep Defense on ImageNet's photographs, read as they are wanted.
+
+Training images are the squares in the middle, mirrored with probability one half; validation images
+the same, unmirrored. Norms and eps are behind the networks' normalisation.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from robustbook.attacks import deepfool
+from robustbook.attacks.deepfool import MATLAB
+from robustbook.data import FolderSet, data_root
+from robustbook.defenses import deep_defense
+from robustbook.measures import accuracy_along, gradient_signs
+from robustbook.networks import Architecture, Prepared, imagenet_network
+from robustbook.randomness import generator
+from robustbook.runs import Context, Done, step
+from robustbook.training import Objective, Recipe, fit
+
+SHARES = (0.2, 0.5, 1.0)
+SECTIONS = 32
+PIECE = 100
+OFFSET = 1e-5  # the released code's for CIFAR-10; next to a gradient's norm it is nothing
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network, its weights (see `imagenet_network`) and its photographs: in the folders
+    ``train`` and ``val`` of ``root`` (None: `imagenet` among the data files), cut to ``crop``."""
+
+    architecture: Architecture
+    weights: str = "IMAGENET1K_V1"
+    root: str | None = None
+    crop: int = 224
+
+    def photographs(self, split: str) -> FolderSet:
+        root = Path(self.root).expanduser() if self.root else data_root() / "imagenet"
+        return FolderSet(root / split, self.crop)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How Deep Defense trains on; ``candidates``: classes beside the answer that DeepFool sees."""
+
+    epochs: int
+    batch_size: int = 100
+    lam: float = 15.0
+    c: float = 1000.0
+    d: float = 5.0
+    candidates: int = 9
+    lr: float = 5e-4
+
+
+@step(version=1)
+def fine_tune(model: Model, tuning: Tuning, seed: int, *, context: Context) -> dict[str, object]:
+    """The trained network made to defend itself: ``weight/<name>``, ``history/<term>``."""
+    photographs = model.photographs("train")
+    if photographs.classes != (shown := model.photographs("val").classes):
+        raise ValueError(
+            f"root must hold the same classes in train and val, got {len(photographs.classes)} "
+            f"in train and {len(shown)} in val, not all of the same names"
+        )
+    net = network(model, None, "cpu")
+    steps = tuning.epochs * max(1, len(photographs) // tuning.batch_size)
+    halved = ((round(0.8 * steps), 0.5),)
+    recipe = Recipe(
+        steps, tuning.batch_size, tuning.lr, "sgd", halved, momentum=0.9, weight_decay=5e-4
+    )
+    fitted = fit(
+        [net],
+        photographs,
+        photographs.labels,
+        objective(tuning),
+        recipe,
+        seeds=[seed],
+        static=False,
+        device=context.device,
+        checkpoint=context.scratch / "checkpoint.safetensors",
+        progress=context.progress,
+    )
+    weights = {f"weight/{name}": p.detach().cpu() for name, p in net.named_parameters()}
+    return {**weights, **{f"history/{name}": values[:, 0] for name, values in fitted.terms.items()}}
+
+
+@step(version=1)
+def read(
+    model: Model, tuned: Done | None, images: int | None, candidates: int, *, context: Context
+) -> dict[str, object]:
+    """``accuracy``, and of the authors' DeepFool ``rho``, ``iterations`` and ``unfooled``, as in
+    `readings`; ``images`` looked at. Of the reference where nothing is tuned."""
+    net = network(model, tuned, context.device)
+    authors = replace(MATLAB, steps=5, component_offset=OFFSET, candidates=candidates)
+    right, ratio, spent, still = [], [], [], []
+    for x, y in batches(model, net, images, context):
+        found = deepfool(net.body, x, y, preset=authors)
+        with torch.no_grad():
+            clean, moved = net.body(x).argmax(1), net.body(found.images).argmax(1)
+        right.append(clean == y)
+        ratio.append(found.distance / x.flatten(1).norm(dim=1))
+        spent.append(found.steps)
+        still.append(clean == moved)
+    accuracy, rho, iterations, unfooled = (
+        torch.cat(values).double().mean().item() for values in (right, ratio, spent, still)
+    )
+    return {
+        "accuracy": 100 * accuracy,
+        "rho": rho,
+        "iterations": iterations,
+        "unfooled": 100 * unfooled,
+        "images": len(torch.cat(right)),
+        "ratio": torch.cat(ratio).cpu(),
+    }
+
+
+@step(version=1)
+def scale(model: Model, tuned: Done, images: int | None, *, context: Context) -> dict[str, object]:
+    """``eps``: eps_ref, the least at which FGS leaves no more than half of the images right."""
+    net = network(model, tuned, context.device)
+    return {"eps": halving(lambda sizes: under(model, net, images, sizes, context))}
+
+
+@step(version=1)
+def under_fgs(
+    model: Model, tuned: Done | None, scale: Done, images: int | None, *, context: Context
+) -> dict[str, object]:
+    """``plain``: accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref."""
+    net = network(model, tuned, context.device)
+    sizes = [share * scale.values["eps"] for share in SHARES]
+    return {"plain": under(model, net, images, sizes, context)}
+
+
+def network(model: Model, tuned: Done | None, device: str) -> Prepared:
+    """The reference, or what fine-tuning made of it."""
+    net = imagenet_network(
+        model.architecture,
+        weights=model.weights,
+        classes=len(model.photographs("val").classes),
+        generator=generator(0, "weights") if model.weights == "random" else None,
+    )
+    if tuned is not None:
+        with torch.no_grad():
+            for name, parameter in net.named_parameters():
+                parameter.copy_(tuned.tensors[f"weight/{name}"])
+    return net.to(device).eval()
+
+
+def objective(tuning: Tuning) -> Objective:
+    """Deep Defense's terms on mirrored images."""
+
+    def terms(net: nn.Module, images: Tensor, labels: Tensor, _: Tensor) -> Mapping[str, Tensor]:
+        mirrored = (torch.rand(len(images)) < 0.5).to(images.device)
+        return deep_defense(
+            net,
+            torch.where(mirrored[:, None, None, None], images.flip(3), images),
+            labels,
+            lam=tuning.lam,
+            c=tuning.c,
+            d=tuning.d,
+            offset=OFFSET,
+            candidates=tuning.candidates,
+            generator=torch.default_generator,  # which `fit` seeds for each step
+        )
+
+    return terms
+
+
+def batches(
+    model: Model, net: Prepared, images: int | None, context: Context
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Validation images, evenly spaced, as the network's body takes them; never all at once."""
+    photographs = model.photographs("val")
+    n = min(images or len(photographs), len(photographs))
+    rows = torch.arange(n) * len(photographs) // n
+    for i, part in enumerate(rows.split(PIECE)):
+        pixels = photographs[part].to(context.device).float() / 255
+        yield net.preprocess(pixels), photographs.labels[part].to(context.device)
+        context.progress(i * PIECE + len(part), n)
+
+
+def under(
+    model: Model, net: Prepared, images: int | None, sizes: Sequence[float], context: Context
+) -> list[float]:
+    """Accuracy in percent under FGS of each size: one gradient per image, one pass over them."""
+    seen, right = 0, [0] * len(sizes)
+    for x, y in batches(model, net, images, context):
+        signs = gradient_signs(net.body, x, y)
+        for i, eps in enumerate(sizes):
+            right[i] += round(accuracy_along(net.body, x, y, signs, eps) * len(y) / 100)
+        seen += len(y)
+    return [100 * count / seen for count in right]
+
+
+def halving(curve: Callable[[Sequence[float]], list[float]]) -> float:
+    """The least eps with accuracy at most one half, to a thousandth, from three passes.
+
+    ``curve`` gives the accuracy in percent at any number of sizes for the price of a pass over the
+    images. Powers of 2 first; then 32 sections of the interval where accuracy first falls to one
+    half, twice. 0 where it is no more than that from the start.
+    """
+    sizes = [0.0, *(2.0**k for k in range(-12, 6))]
+    for _ in range(3):
+        fallen = [accuracy <= 50 for accuracy in curve(sizes)]
+        if fallen[0]:
+            return 0.0
+        if not any(fallen):
+            raise ValueError(
+                f"images must be turned by eps up to {sizes[-1]:g}, got less than half"
+            )
+        low, high = sizes[fallen.index(True) - 1 : fallen.index(True) + 1]
+        sizes = [low + (high - low) * i / SECTIONS for i in range(SECTIONS + 1)]
+    return high

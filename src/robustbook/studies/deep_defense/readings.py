@@ -1,0 +1,93 @@
+"""What the chapter measures of a network: DeepFool's rho_2, and accuracy under FGS at eps_ref."""
+
+import torch
+
+from robustbook.attacks import deepfool
+from robustbook.measures import accuracy_along, eps_leaving, gradient_signs
+from robustbook.runs import Context, Done, step
+
+from .networks import model_of, released, trained
+from .sets import box, numbers
+
+SHARES = (0.2, 0.5, 1.0)
+PIECE = 500
+
+
+@step(version=1)
+def read(
+    network: Done, images: int, epoch: int | None = None, *, context: Context
+) -> dict[str, object]:
+    """On test images, evenly spaced over the set: ``accuracy`` and, of the authors' DeepFool,
+    ``rho`` (the mean of the norm of the perturbation over that of the image, both in the networks'
+    numbers, images misclassified from the start included), ``iterations`` in the mean, ``unfooled``
+    in percent; per image ``ratio``, ``right`` and ``confidence``, the highest probability at the
+    perturbed image. Of the network as it was after an epoch, if one is given."""
+    data = model_of(network).data
+    net = trained(network, context.device, epoch)
+    x, y = (t.to(context.device) for t in numbers(data, "test", images))
+    ratios, right, spent, confidence, before, after = [], [], [], [], [], []
+    for i, (points, labels) in enumerate(
+        zip(torch.split(x, PIECE), torch.split(y, PIECE), strict=True)
+    ):
+        found = deepfool(net, points, labels, preset=released(data))
+        with torch.no_grad():
+            clean, fooled = net(points), net(found.images)
+        ratios.append(found.distance / points.flatten(1).norm(dim=1))
+        right.append(clean.argmax(1) == labels)
+        before.append(clean.argmax(1))
+        after.append(fooled.argmax(1))
+        confidence.append(fooled.softmax(1).amax(1))
+        spent.append(found.steps)
+        context.progress((i + 1) * PIECE, images)
+    ratio = torch.cat(ratios).double()
+    still = torch.cat(before) == torch.cat(after)
+    return {
+        "accuracy": 100 * torch.cat(right).double().mean().item(),
+        "rho": ratio.mean().item(),
+        "iterations": torch.cat(spent).double().mean().item(),
+        "unfooled": 100 * still.double().mean().item(),
+        "ratio": ratio.float().cpu(),
+        "right": torch.cat(right).cpu(),
+        "confidence": torch.cat(confidence).cpu(),
+    }
+
+
+@step(version=1)
+def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
+    """eps_ref in the networks' numbers: where FGS leaves half of the images named correctly;
+    ``clipped``: where the result is brought back to the pixels' range, if there is one."""
+    net = trained(network, context.device)
+    data = model_of(network).data
+    x, y = (t.to(context.device) for t in numbers(data, "test", images))
+    signs = gradient_signs(net, x, y)
+    found: dict[str, object] = {"eps": eps_leaving(net, x, y, signs)}
+    limits = box(data, context.device)
+    if limits is not None:
+        found["clipped"] = eps_leaving(net, x, y, signs, limits)
+    return found
+
+
+@step(version=1)
+def under_fgs(network: Done, scale: Done, images: int, *, context: Context) -> dict[str, object]:
+    """Accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref: ``plain`` (the label's
+    gradient, not clipped), ``predicted`` (the answer's gradient), ``clipped`` (at its own eps_ref,
+    where pixels have a range)."""
+    net = trained(network, context.device)
+    data = model_of(network).data
+    x, y = (t.to(context.device) for t in numbers(data, "test", images))
+    with torch.no_grad():
+        answers = torch.cat([net(part).argmax(1) for part in torch.split(x, PIECE)])
+    signs = gradient_signs(net, x, y)
+    guessed = gradient_signs(net, x, answers)
+    eps = scale.values["eps"]
+    found = {
+        "plain": [accuracy_along(net, x, y, signs, share * eps) for share in SHARES],
+        "predicted": [accuracy_along(net, x, y, guessed, share * eps) for share in SHARES],
+    }
+    limits = box(data, context.device)
+    if limits is not None:
+        wide = scale.values["clipped"]
+        found["clipped"] = [
+            accuracy_along(net, x, y, signs, share * wide, limits) for share in SHARES
+        ]
+    return dict(found)

@@ -1,0 +1,206 @@
+"""The settings of Deep Defense by profile: which networks, how trained, on how many test images.
+
+``paper``: fine-tuning by the released code's defaults, references by MatConvNet's recipes (the
+paper's own tables of settings are not accessible). ``reduced``: real CIFAR-10 for two CPU cores:
+narrower networks, fewer training images, shorter schedules. ``quick``: the embedded sets.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+from pydantic.dataclasses import dataclass as checked
+
+from robustbook.runs import Call
+from robustbook.studies import parameters
+from robustbook.studies.parameters import STRICT
+from robustbook.training import Recipe
+
+from .networks import Method, Model, Networks, fine_tune, reference
+
+PAPER = "deep_defense"
+NAMES: Mapping[Networks, str] = {
+    "mlp": "mnist-mlp",
+    "lenet": "mnist-lenet",
+    "convnet": "cifar10-convnet",
+    "nin": "cifar10-nin",
+}
+"""What the targets call a network, whatever it was trained on."""
+
+OWN: Mapping[str, tuple[Networks, ...]] = {
+    "quick": ("mlp", "lenet", "convnet"),
+    "reduced": ("convnet", "nin"),
+    "paper": ("mlp", "lenet"),
+}
+"""The networks of each profile. Others have to be named: NIN at ``quick`` takes minutes, the colour
+networks at ``paper`` want a GPU."""
+
+
+Profile = Annotated[
+    Literal["published", "quick", "reduced", "paper"],
+    Field(
+        description="published (show the record), quick (embedded data), reduced (small networks "
+        "on CIFAR-10) or paper"
+    ),
+]
+
+
+@checked(frozen=True, config=STRICT)
+class Profiled(parameters.Parameters):
+    """What every study of the chapter takes."""
+
+    profile: Profile = "published"  # type: ignore[assignment]
+
+
+@checked(frozen=True, config=STRICT)
+class Parameters(Profiled):
+    """What a study of several networks takes."""
+
+    own_seeds: ClassVar = {"quick": (0,), "reduced": (0, 1, 2), "paper": (0, 1, 2, 3, 4)}
+    selects: ClassVar = ("networks",)
+    networks: Annotated[
+        tuple[Networks, ...] | None,
+        Field(
+            min_length=1,
+            description="a list of mlp, lenet, convnet, nin, or None for the profile's own",
+        ),
+        BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+    ] = None
+
+    def chosen(self) -> dict[Networks, "Setting"]:
+        """The settings of the networks that are wanted."""
+        wanted = self.networks or OWN[self.profile]
+        return {network: setting(network, self.profile) for network in wanted}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One network at one profile.
+
+    reference, tuning: how both are trained; every method tunes alike. epoch: steps in one of
+    tuning. marks: each how many epochs of tuning weights are kept. c, eps, beta: see `Method`.
+    test: how many test images; looked: how many at those epochs. seeds: how many of the seeds that
+    are asked for.
+    """
+
+    model: Model
+    reference: Recipe
+    tuning: Recipe
+    epoch: int
+    marks: int
+    c: float
+    eps: float
+    beta: float
+    test: int
+    looked: int
+    seeds: int = 5
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The epochs of tuning after which weights are kept."""
+        return tuple(range(self.marks, self.tuning.steps // self.epoch + 1, self.marks))
+
+    def methods(self) -> dict[str, Method]:
+        """Every fine-tuning that the chapter compares, by name."""
+        ours = Method("deep-defense", c=self.c)
+        return {
+            "clean": Method("clean"),
+            "par-networks": Method("par-networks", beta=self.beta),
+            "adv-training-i": Method("adv-training-i"),
+            "adv-training-ii": Method("adv-training-ii", eps=self.eps),
+            "deep-defense": ours,
+            "combination": replace(ours, eps=self.eps),
+        }
+
+    def start(self, seed: int) -> Call:
+        return reference(self.model, self.reference, seed)
+
+    def tuned(self, method: Method, seed: int) -> Call:
+        return fine_tune(self.start(seed), method, self.tuning, seed, self.marks)
+
+    def networks(self, seed: int) -> dict[str, Call]:
+        """The reference, and what each method makes of it."""
+        tuned = {name: self.tuned(method, seed) for name, method in self.methods().items()}
+        return {"reference": self.start(seed), **tuned}
+
+
+def setting(network: Networks, profile: str) -> Setting:
+    """The network as it is trained and measured at a profile that computes."""
+    return (_gray if network in ("mlp", "lenet") else _coloured)(network, profile)
+
+
+def _gray(network: Networks, profile: str) -> Setting:
+    mlp = network == "mlp"
+    if profile == "quick":  # 1,397 images: 27 steps an epoch
+        return Setting(
+            Model("digits", network),
+            reference=_sgd(540, 3e-3 if mlp else 2e-3, 50),
+            tuning=_halved(_sgd(2 * 27, 5e-4, 50)),
+            epoch=27,
+            marks=1,
+            c=25.0,
+            eps=25.5,
+            beta=1e-4,
+            test=400 if mlp else 200,
+            looked=200,
+        )
+    return Setting(
+        Model("mnist", network),
+        reference=_sgd(20 * 600, 1e-3),
+        tuning=_halved(_sgd(5 * 600, 5e-4)),
+        epoch=600,
+        marks=1,
+        c=25.0,
+        eps=25.5,  # 0.1 of the grey levels; not stated
+        beta=1e-4,
+        test=10_000,
+        looked=10_000 if mlp else 2000,
+        seeds=5 if mlp else 3,
+    )
+
+
+def _coloured(network: Networks, profile: str) -> Setting:
+    convnet = network == "convnet"
+    if profile == "quick":  # 2,794 images: 27 steps an epoch; Adam, as there is time for few
+        epochs = 12 if convnet else 20
+        return Setting(
+            Model("scenes", network, 2 if convnet else 4),
+            reference=Recipe(epochs * 27, 100, 3e-3 if convnet else 1e-3, schedule="linear"),
+            tuning=_halved(_sgd(27, 5e-4)),
+            epoch=27,
+            marks=1,
+            c=70.0,
+            eps=2.0,
+            beta=3e-4,
+            test=100,
+            looked=100,
+        )
+    reduced = profile == "reduced"
+    epoch, epochs, falls = (200, 30, (20, 27)) if reduced else (500, 45, (30, 40))
+    stairs = [(at * epoch, 0.1**i) for i, at in enumerate(falls, 1)]
+    if not convnet:  # MatConvNet warms NIN up: 0.002, 0.01 and 0.02 for an epoch each
+        stairs = [(0, 0.05), (epoch, 0.25), (2 * epoch, 0.5), (3 * epoch, 1.0), *stairs]
+    reference = _sgd(epochs * epoch, 0.05 if convnet else 0.04, decay=1e-4 if convnet else 5e-4)
+    return Setting(
+        Model("cifar10", network, 4, 20_000) if reduced else Model("cifar10", network),
+        reference=replace(reference, schedule=tuple(stairs)),
+        tuning=_halved(_sgd(10 * epoch, 5e-4)),
+        epoch=epoch,
+        marks=2,
+        c=70.0,
+        eps=2.0,
+        beta=3e-4,
+        test=2000 if reduced else 10_000,
+        looked=1000,
+        seeds=3,
+    )
+
+
+def _sgd(steps: int, lr: float, batch_size: int = 100, *, decay: float = 5e-4) -> Recipe:
+    return Recipe(steps, batch_size, lr, "sgd", momentum=0.9, weight_decay=decay)
+
+
+def _halved(recipe: Recipe) -> Recipe:
+    """The rate is halved once, for the last fifth of the steps."""
+    return replace(recipe, schedule=((round(0.8 * recipe.steps), 0.5),))

@@ -1,0 +1,108 @@
+"""Table 1 of Deep Defense: accuracy, rho_2 and accuracy under FGS of every network and method.
+
+eps_ref is that of the Deep Defense network of the same seed, so its own accuracy at eps_ref is one
+half by construction, and a better defense lowers everybody else's. Beside the methods of the table
+stand three that its supplement is said to have, or that serve as a control: adversarial training
+II, its combination with Deep Defense, and fine-tuning on clean images.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Done
+
+from .readings import SHARES, read, scale, under_fgs
+from .settings import NAMES, PAPER, Parameters
+
+ITEM = "table-1"
+JUDGES = ("table-1", "supplement", "text-results")
+METHODS = ("reference", "par-networks", "adv-training-i", "deep-defense")
+"""The rows of the table, in its order."""
+NOISE = {"mlp": 0.01, "lenet": 0.01, "convnet": 0.003, "nin": 0.003}
+"""Differences of rho_2 that the targets call seed noise."""
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (network, method, seed, what)."""
+    assert p.seeds is not None
+    found: dict[tuple[Any, ...], Call] = {}
+    for network, setting in p.chosen().items():
+        for seed in p.seeds[: setting.seeds]:
+            networks = setting.networks(seed)
+            eps = scale(networks["deep-defense"], setting.test)
+            found[network, "deep-defense", seed, "scale"] = eps
+            for method, net in networks.items():
+                found[network, method, seed, "read"] = read(net, setting.test)
+                found[network, method, seed, "fgs"] = under_fgs(net, eps, setting.test)
+    return found
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """The rows that the ledger judges, and one row per control."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    for network, setting in p.chosen().items():
+        for seed in p.seeds[: setting.seeds]:
+            of = {key[1:]: done for key, done in results.items() if key[0] == network}
+            for method in setting.networks(seed):
+                rows += _network(network, method, seed, of, setting.test)
+            rows += _compared(network, seed, of)
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+
+
+def _network(
+    network: str, method: str, seed: int, of: Mapping[tuple[Any, ...], Done], images: int
+) -> Iterator[Row]:
+    """The cells of one row of the table, and their other readings."""
+    name = NAMES[network]  # type: ignore[index]
+    labels: dict[str, str | float | int | bool] = {"network": network, "method": method}
+    seen, fgs = of[method, seed, "read"].values, of[method, seed, "fgs"].values
+    target = f"{PAPER}/{ITEM}/{name}/{method}" if method in METHODS else None
+
+    def cell(what: str) -> str | None:
+        return target and f"{target}/{what}"
+
+    yield Row(
+        seen["accuracy"], "percent", cell("accuracy"), "accuracy", seed, images, setting=labels
+    )
+    if method in ("adv-training-ii", "combination"):
+        theirs = of["deep-defense", seed, "read"].values["rho"]
+        holds = (
+            seen["rho"] < theirs
+            if method == "adv-training-ii"
+            else seen["rho"] >= theirs - NOISE[network]
+        )
+        other = f"{PAPER}/supplement/{name}/{method}/rho2"
+        yield Row(seen["rho"], "ratio", other, "rho2", seed, holds=holds, setting=labels)
+    else:
+        yield Row(seen["rho"], "ratio", cell("rho2"), "rho2", seed, setting=labels)
+    for reading, values in fgs.items():
+        for share, value in zip(SHARES, values, strict=True):
+            setting = {**labels, "reading": reading, "share": share}
+            judged = cell(f"fgs-{share}") if reading == "plain" else None
+            yield Row(value, "percent", judged, "fgs", seed, images, setting=setting)
+    for what in ("iterations", "unfooled"):
+        unit = "percent" if what == "unfooled" else "count"
+        yield Row(seen[what], unit, None, what, seed, setting=labels)
+
+
+def _compared(network: str, seed: int, of: Mapping[tuple[Any, ...], Done]) -> Iterator[Row]:
+    """What the text says of the table: gains over the reference; and eps_ref."""
+    name = NAMES[network]  # type: ignore[index]
+    rho = {m: of[m, seed, "read"].values["rho"] for m in METHODS}
+    last = {m: of[m, seed, "fgs"].values["plain"][-1] for m in METHODS}
+    gain = rho["deep-defense"] / rho["reference"]
+    yield Row(
+        gain, "ratio", f"{PAPER}/text-results/{name}/rho2-gain", seed=seed, holds=bool(gain > 1)
+    )
+    for method, suffix in (("deep-defense", ""), ("adv-training-i", "-adv-training-i")):
+        less = last[method] - last["reference"]
+        target = f"{PAPER}/text-results/{name}/fgs-error-decrease{suffix}"
+        holds = None if method == "deep-defense" else less > 0
+        yield Row(less, "percent", target, seed=seed, holds=holds)
+    labels: dict[str, str | float | int | bool] = {"network": network}
+    for reading, eps in of["deep-defense", seed, "scale"].values.items():
+        target = f"{PAPER}/{ITEM}/{name}/eps-ref" if reading == "eps" else ""
+        setting = {**labels, "reading": reading}
+        yield Row(eps, "none", target or None, "eps_ref", seed, setting=setting)

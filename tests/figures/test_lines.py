@@ -1,0 +1,29 @@
+"""Curves and dots say what they are given."""
+
+import numpy as np
+import pytest
+
+from robustbook.figures import LOOKS, Curve, Panel, lines, strips
+
+
+def test_a_curve_is_the_mean_and_its_band_the_range() -> None:
+    """A band that was the mean's own would hide the seeds."""
+    curve = Curve([1.0, 2.0], [[0.0, 2.0], [1.0, 4.0]], LOOKS["deep-defense"])
+    figure = lines([Panel("MLP", "epoch", "rho", {"ours": curve}, {"reference": 0.5})])
+    axis = figure.axes[0]
+    assert axis.lines[0].get_ydata() == pytest.approx([0.5, 3.0])
+    band = axis.collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == (0.0, 4.0)
+    assert axis.lines[1].get_ydata() == pytest.approx([0.5, 0.5])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ours", "reference"]
+
+
+def test_every_row_has_its_dots_and_name() -> None:
+    looks = {"DeepFool": LOOKS["reference"], "DDN": LOOKS["deep-defense"]}
+    rows = {"one": {"DeepFool": [1.0, 2.0], "DDN": [0.5]}, "two": {"DeepFool": [3.0], "DDN": []}}
+    figure = strips({"MLP": rows}, looks, "size")
+    axis = figure.axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["one", "two"]
+    dots = np.concatenate([spots.get_offsets() for spots in axis.collections])
+    expected = [[1.0, 0], [2.0, 0], [0.5, 0], [3.0, 1]]
+    assert sorted(dots.tolist()) == sorted(expected)

@@ -1,0 +1,231 @@
+"""The chapter's networks, methods and readings on small bodies and known numbers."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robustbook import page
+from robustbook.attacks.deepfool import AUTHORS, deepfool
+from robustbook.data import load
+from robustbook.ledger import read_targets
+from robustbook.networks import Prepared
+from robustbook.randomness import generator
+from robustbook.runs import Done, Store, run
+from robustbook.studies.deep_defense import (
+    anchors,
+    convergence,
+    hyper_parameters,
+    layer_masking,
+    networks,
+    readings,
+    settings,
+    table_1,
+)
+from robustbook.studies.deep_defense.networks import Method, Model, confined, fine_tune, reference
+from robustbook.studies.deep_defense.sets import box, numbers, preprocess
+from robustbook.training import Recipe
+
+MLP = Model("digits", "mlp")
+SHORT = Recipe(12, 20, 1e-3, "sgd")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(tmp_path_factory.mktemp("store"))
+
+
+def done(store: Store, *calls: Any) -> list[Any]:
+    return run(list(calls), store=store, workers=0, progress=False)
+
+
+def batch(model: Model, n: int = 30) -> tuple[nn.Module, Tensor, Tensor]:
+    images, labels = numbers(model.data, "test", n)
+    return networks.body(model, 0), images, labels
+
+
+def test_the_numbers_are_the_preprocessed_pixels() -> None:
+    """A body on its numbers is the prepared network on the pixels: accuracies must not differ."""
+    net, images, _ = batch(MLP)
+    test = load("digits", "test")
+    pixels = test.images[torch.arange(30) * len(test) // 30].float() / 255
+    torch.testing.assert_close(Prepared(preprocess("digits"), net)(pixels), net(images))
+    low, high = box("digits", "cpu") or (images, images)
+    assert (images >= low).all() and (images <= high).all()
+    torch.testing.assert_close(high - low, torch.full_like(low, 255.0))
+
+
+def test_the_released_deepfool_is_the_preset_in_other_units() -> None:
+    """In grey levels behind the preprocessing as in pixels before it, offsets included."""
+    net, images, labels = batch(MLP)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.mul_(3)
+    pixels = (images + preprocess("digits").mean) / 255
+    inside = deepfool(net, images, labels, preset=networks.released("digits"))
+    outside = deepfool(Prepared(preprocess("digits"), net), pixels, labels, preset=AUTHORS)
+    torch.testing.assert_close(inside.distance, 255 * outside.distance, rtol=1e-3, atol=1e-3)
+
+
+def test_a_confined_loss_changes_one_layer_only() -> None:
+    """Figure 4: the value stays, and so does the gradient of the layer that is left."""
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    x = torch.randn(5, 3, generator=generator(0))
+    value = net(x).square().mean()
+    expected = torch.autograd.grad(value, list(net[0].parameters()), retain_graph=True)
+    held = confined(value, list(net[0].parameters()))
+    assert held.item() == value.item()
+    found = torch.autograd.grad(held, list(net.parameters()), allow_unused=True)
+    for ours, theirs in zip(found[:2], expected, strict=True):
+        assert ours is not None
+        torch.testing.assert_close(ours, theirs)
+    assert found[2] is None and found[3] is None
+
+
+@pytest.mark.parametrize(
+    ("method", "terms"),
+    [
+        (Method("clean"), {"cross_entropy"}),
+        (Method("deep-defense"), {"cross_entropy", "correct", "wrong"}),
+        (Method("deep-defense", terms="correct"), {"cross_entropy", "correct"}),
+        (Method("deep-defense", layer="layers.1"), {"cross_entropy", "regulariser"}),
+        (Method("deep-defense", eps=5.0), {"clean", "adversarial", "correct", "wrong"}),
+        (Method("adv-training-ii", eps=5.0), {"clean", "adversarial"}),
+    ],
+)
+def test_each_method_minimises_what_it_says(method: Method, terms: set[str]) -> None:
+    net, images, labels = batch(MLP)
+    found = networks.objective(method, "digits")(net, images, labels, torch.tensor(0.0))
+    assert set(found) == terms
+    assert all(value.requires_grad for value in found.values())
+
+
+def test_a_masked_regulariser_leaves_the_others_to_the_cross_entropy() -> None:
+    """The same step as fine-tuning on clean images in every layer but one."""
+    net, images, labels = batch(MLP)
+    masked = networks.objective(Method("deep-defense", layer="layers.1"), "digits")
+    loss = sum(masked(net, images, labels, torch.tensor(0.0)).values())
+    assert isinstance(loss, Tensor)
+    found = torch.autograd.grad(loss, list(net.parameters()))
+    plain = torch.autograd.grad(F.cross_entropy(net(images), labels), list(net.parameters()))
+    for (name, _), ours, theirs in zip(net.named_parameters(), found, plain, strict=True):
+        same = torch.allclose(ours, theirs, rtol=1e-4, atol=1e-7)
+        assert same != name.startswith("layers.1."), name
+
+
+def test_rates_are_matconvnets() -> None:
+    """Weights learn at a tenth of the printed rate and biases at twice it; the last layer less."""
+    rates = networks.rates(Model("scenes", "convnet", 8))
+    assert rates["conv1.weight"] == 0.1 and rates["conv4.bias"] == 2.0
+    assert rates["conv5.weight"] == 0.01 and rates["conv5.bias"] == 0.2
+    assert networks.rates(MLP) == {}
+
+
+def test_fine_tuning_goes_on_from_the_reference_and_keeps_its_epochs(store: Store) -> None:
+    """The last kept epoch is the end; one step of a tiny rate stays near the start."""
+    start = reference(MLP, SHORT, 0)
+    tiny = replace(SHORT, steps=138, lr=1e-9)
+    first, tuned = done(store, start, fine_tune(start, Method("clean"), tiny, 0, 1))
+    for name, value in first.tensors.items():
+        if name.startswith("weight/"):
+            torch.testing.assert_close(tuned.tensors[name], value, rtol=0, atol=1e-4)
+            kept = tuned.tensors[f"epoch/2/{name.removeprefix('weight/')}"]
+            assert torch.equal(kept, tuned.tensors[name])
+    assert not any(name.startswith("epoch/3") for name in tuned.tensors)
+    again = networks.trained(tuned, "cpu", epoch=1)
+    assert not again.training
+
+
+def test_adversarial_training_i_sees_only_fooled_images(store: Store) -> None:
+    """Made once, of the network it starts from: each is across that network's boundary."""
+    (start,) = done(store, reference(MLP, SHORT, 0))
+    net = networks.trained(start, "cpu")
+    images, labels = numbers("digits", "test", 50)
+    made = networks.fooled(net, images, labels, "digits", "cpu", piece=20)
+    assert (net(made).argmax(1) != net(images).argmax(1)).all()
+
+
+def test_the_readings_are_their_definitions(store: Store) -> None:
+    """rho_2 over all images, wrong ones too; accuracy at the network's own eps_ref is one half."""
+    start = reference(MLP, replace(SHORT, steps=300), 0)
+    eps = readings.scale(start, 60)
+    seen, size, fgs = done(store, readings.read(start, 60), eps, readings.under_fgs(start, eps, 60))
+    net = networks.trained(done(store, start)[0], "cpu")
+    images, labels = numbers("digits", "test", 60)
+    found = deepfool(net, images, labels, preset=networks.released("digits"))
+    ratio = (found.images - images).flatten(1).norm(dim=1) / images.flatten(1).norm(dim=1)
+    assert seen.values["rho"] == pytest.approx(ratio.mean().item(), rel=1e-5)
+    right = (net(images).argmax(1) == labels).double().mean().item()
+    assert seen.values["accuracy"] == pytest.approx(100 * right)
+    for reading in ("plain", "clipped"):
+        assert 45 <= fgs.values[reading][-1] <= 50 < fgs.values[reading][0]
+    assert size.values["clipped"] >= size.values["eps"]
+
+
+@pytest.mark.parametrize("study", [table_1, convergence, hyper_parameters, layer_masking, anchors])
+def test_every_answered_target_exists_and_all_of_them_are_answered(study: Any) -> None:
+    """With made-up results: a typing error in an id would leave its line `not run` for ever."""
+
+    seen = {"accuracy": 98.0, "rho": 0.1, "iterations": 1.5, "unfooled": 0.0}
+    fgs = {reading: [90.0, 70.0, 50.0] for reading in ("plain", "predicted", "clipped")}
+    made: dict[Any, Any] = {"scale": {"eps": 20.0, "clipped": 30.0}, "fgs": fgs}
+    parameters = study.Parameters(profile="quick")
+    results = {
+        key: Done(call, made.get(key[-1], seen), {}, 1.0, {})
+        for key, call in study.calls(parameters).items()
+    }
+    record = study.condense(parameters, results)
+    answered = {row.target for row in record.rows if row.target}
+    items = getattr(study, "JUDGES", (study.ITEM,))
+    targets = read_targets(page.BOOK / "targets")
+    asked = {
+        id_
+        for id_, target in targets.items()
+        if target.paper == "deep_defense"
+        and target.item in items
+        and not re.search("imagenet|ilsvrc", id_)
+    }
+    assert answered == asked
+
+
+@pytest.mark.parametrize("profile", ["quick", "paper"])
+@pytest.mark.parametrize("network", settings.NAMES)
+def test_epochs_are_those_of_the_training_set(network: Any, profile: str) -> None:
+    """Marks count epochs, so a wrong length would keep the wrong weights."""
+    sizes = {"digits": 1397, "mnist": 60_000, "cifar10": 50_000}
+    setting = settings.setting(network, profile)
+    images = setting.model.images or sizes.get(setting.model.data)
+    images = images or len(load(setting.model.data, "train"))
+    assert setting.epoch == images // setting.tuning.batch_size
+    assert setting.kept and setting.kept[-1] * setting.epoch == setting.tuning.steps
+
+
+def test_a_killed_fine_tuning_ends_bit_the_same(store: Store, tmp_path: Path) -> None:
+    """Kept epochs and what each step draws must not depend on where it was stopped."""
+    start = reference(MLP, SHORT, 0)
+    call = fine_tune(start, Method("par-networks", beta=0.01), replace(SHORT, steps=138), 0, 1)
+    (whole,) = done(store, call)
+    other = Store(tmp_path / "other")
+
+    class Stop(Exception):
+        pass
+
+    keep = networks._Snapshots.keep
+
+    def stopped(self: Any, epoch: int, weights: Any) -> None:
+        keep(self, epoch, weights)
+        if epoch == 1:
+            raise Stop
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks._Snapshots, "keep", stopped)
+        with pytest.raises(Exception, match="Stop"):
+            done(other, call)
+    (again,) = done(other, call)
+    assert set(again.tensors) == set(whole.tensors)
+    assert all(torch.equal(value, again.tensors[name]) for name, value in whole.tensors.items())
