@@ -27,6 +27,7 @@ from robustbook.studies.parameters import BadParameter, Parameters, accepted, ch
 BOOK = Path(__file__).resolve().parents[2] / "book"
 ITEMS = {
     "deep_defense/anchors": "robustbook.studies.deep_defense.anchors",
+    "deep_defense/claims": "robustbook.studies.deep_defense.claims",
     "deep_defense/figure-1": "robustbook.studies.deep_defense.figure_1",
     "deep_defense/figure-2": "robustbook.studies.deep_defense.convergence",
     "deep_defense/figure-3": "robustbook.studies.deep_defense.hyper_parameters",
@@ -47,7 +48,7 @@ ITEMS = {
     "saturating/table-1": "robustbook.studies.saturating.table_1",
     "saturating/table-1-search": "robustbook.studies.saturating.table_1_search",
     "saturating/table-2": "robustbook.studies.saturating.table_2",
-    # Last where all items are run: its images cannot be downloaded.
+    # Last: without its photographs a run of every item ends here.
     "deep_defense/imagenet": "robustbook.studies.deep_defense.imagenet",
 }
 """Every item that can be run, and the module that says how."""

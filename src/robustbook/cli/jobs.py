@@ -106,13 +106,13 @@ def study(item: str) -> ModuleType:
 
 
 def beside_the_paper(record: Record, *, other_setting: bool) -> str:
-    """The item's rows of the ledger as text, judged on no other record than this one.
+    """The rows of the ledger that the item judges as text, on no other record than this one.
 
     `other_setting`: the parameters are not the paper's, so no verdict is claimed.
     """
     targets = ledger.read_targets(page.BOOK / "targets")
-    own = (record.paper, record.item)
-    chosen = [t for t in targets.values() if (t.paper, t.item) == own and not t.context]
+    own = page.judged(f"{record.paper}/{record.item}")
+    chosen = [t for t in targets.values() if f"{t.paper}/{t.item}" in own and not t.context]
     if not chosen:
         return f"{len(record.rows)} rows; the paper printed no number of this item"
     rows = entries(targets, [record], {}, chosen=chosen, profile=record.profile)

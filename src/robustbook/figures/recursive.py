@@ -6,6 +6,7 @@ what they are for: the step, the ratio and the loss, and over the top the way ba
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -126,7 +127,7 @@ def _box(
 
 def _arrow(axes: Axes, way: Sequence[tuple[float, float]], *, dashed: bool = False) -> None:
     """Along these corners; the head at the last."""
-    look = {"color": "0.35", "linewidth": 1.0, "linestyle": "--" if dashed else "-"}
+    look: dict[str, Any] = {"color": "0.35", "linewidth": 1.0, "linestyle": "--" if dashed else "-"}
     axes.plot(*zip(*way[:-1], strict=True), **look)
     head = {"arrowstyle": "->", "mutation_scale": 8, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", way[-1], way[-2], arrowprops=look | head)

@@ -17,6 +17,7 @@ from .verdicts import Measurement, judge
 RUN_BY = {
     "deep_defense/anchor-": "anchors",
     "deep_defense/claim-1/": "imagenet",
+    "deep_defense/claim-": "claims",
     "deep_defense/code-networks/": "figure-1",
     "deep_defense/figure-convergence-": "figure-2",
     "deep_defense/figure-hyper-parameters/": "figure-3",

@@ -87,7 +87,7 @@ def _state(weights: str, architecture: str, body: nn.Module) -> dict[str, Tensor
 
     there = {known.name: known for known in models.get_model_weights(architecture)}
     if weights in there:
-        state = there[weights].get_state_dict(progress=True, check_hash=True)
+        state: dict[str, Tensor] = there[weights].get_state_dict(progress=True, check_hash=True)
     elif (path := Path(weights).expanduser()).is_file():
         state = _read(path)
     else:

@@ -1,7 +1,7 @@
 """Figure 1 of Deep Defense: the recursive network, read from the modules that are trained."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -28,6 +28,13 @@ class Parameters(parameters.Parameters):
     """Nothing is drawn at random; the figure shows one network."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
+    profile: Annotated[
+        Literal["published", "quick", "paper"],
+        Field(
+            description="published (show the record), quick or paper (both the same: nothing is "
+            "trained)"
+        ),
+    ] = "published"
     network: Annotated[Networks, Field(description="mlp, lenet, convnet or nin")] = "lenet"
 
 
@@ -91,9 +98,9 @@ def reverse(layer: nn.Module) -> tuple[str, str, str]:
             return f"{height} x {width} convolution", "transposed, no bias", "$W$"
         case nn.ReLU():
             return "max(0, h)", "0 where it was 0", "mask"
-        case nn.MaxPool2d(kernel_size=size):
+        case nn.MaxPool2d(kernel_size=int(size)):
             return f"{size} x {size} maximum", "back to its place", "places"
-        case nn.AvgPool2d(kernel_size=size):
+        case nn.AvgPool2d(kernel_size=int(size)):
             return f"{size} x {size} mean", f"spread, 1/{size**2} each", ""
         case nn.Dropout():
             return f"drops {100 * layer.p:g} %", "the same units", "mask"

@@ -30,7 +30,9 @@ OFFSET = 1e-5  # the released code's for CIFAR-10; next to a gradient's norm it 
 @dataclass(frozen=True)
 class Model:
     """A network, its weights (see `imagenet_network`) and its photographs: in the folders
-    ``train`` and ``val`` of ``root`` (None: `imagenet` among the data files), cut to ``crop``."""
+    ``train`` and ``val`` of ``root`` (None: `imagenet` among the data files), cut to ``crop``.
+
+    Results are stored under these names: a file that changes under its name is not noticed."""
 
     architecture: Architecture
     weights: str = "IMAGENET1K_V1"
@@ -175,7 +177,7 @@ def batches(
     photographs = model.photographs("val")
     n = min(images or len(photographs), len(photographs))
     rows = torch.arange(n) * len(photographs) // n
-    for i, part in enumerate(rows.split(PIECE)):
+    for i, part in enumerate(torch.split(rows, PIECE)):
         pixels = photographs[part].to(context.device).float() / 255
         yield net.preprocess(pixels), photographs.labels[part].to(context.device)
         context.progress(i * PIECE + len(part), n)

@@ -48,7 +48,7 @@ class Parameters(settings.Parameters):
     ] = 1000  # quick has 50
 
 
-def _pixels(network: Done, images: int, device: str) -> tuple[nn.Module, Tensor, Tensor]:
+def pixels(network: Done, images: int, device: str) -> tuple[nn.Module, Tensor, Tensor]:
     """The network with its preprocessing inside, and test images in [0, 1] evenly spaced."""
     data = model_of(network).data
     net = Prepared(preprocess(data), trained(network, device)).to(device).eval()
@@ -63,7 +63,7 @@ def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict
     test image (0 if it is wrong from the start, infinite if nothing was found): ``deepfool``,
     ``ddn``, and ``best`` of both; on gray images also ``deepfool free``, the paper's own, and
     ``ddn free``, both without the range of pixels."""
-    net, x, y = _pixels(network, images, context.device)
+    net, x, y = pixels(network, images, context.device)
     found = {
         "deepfool": deepfool(net, x, y).distance,
         "ddn": torch.minimum(
@@ -88,7 +88,7 @@ def bounded(
 ) -> dict[str, object]:
     """``right/<attack>``: which images (sizes, images) are still named correctly after FGSM, PGD
     (40 steps of an eighth of eps, on the cross entropy and on the margin) and Square."""
-    net, x, y = _pixels(network, images, context.device)
+    net, x, y = pixels(network, images, context.device)
     seed = network.call.arguments["seed"]
     right: dict[str, list[Tensor]] = {attack: [] for attack in ATTACKS}
     for i, eps in enumerate(sizes):

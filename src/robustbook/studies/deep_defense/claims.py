@@ -1,0 +1,212 @@
+"""The claims of the authors' post on Deep Defense (Intel, 2018), each with what would decide it.
+
+The post has no numbers, so thresholds where one is needed are ours. Claims 5 to 7 are orderings of
+Table 1's numbers on the MLP; the first, of perturbations a thousand times smaller than the image,
+is for large images and not decided here.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from robustbook.attacks import deepfool, fgsm, pgd
+from robustbook.defenses import deep_defense
+from robustbook.ledger import Record, Row
+from robustbook.measures import accuracy_along, eps_leaving
+from robustbook.randomness import generator
+from robustbook.runs import Call, Context, Done, step
+
+from .networks import Method, model_of, offset, released, trained
+from .readings import read
+from .sets import numbers
+from .settings import PAPER, Parameters
+from .today import pixels
+
+ITEM = "claims"
+JUDGES = tuple(f"claim-{i}" for i in range(1, 11))
+MAIN = "mlp"  # the network that the verdicts are on
+SURE = 0.7  # mean confidence in a wrong answer that counts as high
+LESS_HARM = 5.0  # how many times longer noise has to be that does the harm of a perturbation
+ABLATIONS: tuple[Literal["correct", "wrong"], ...] = ("correct", "wrong")
+
+
+@step(version=1)
+def confidence(network: Done, eps: float, images: int, *, context: Context) -> dict[str, object]:
+    """Mean highest probability of the images that FGSM and PGD (40 steps) of this size turned, and
+    of the clean ones that are named correctly; and the share turned, in percent."""
+    net, x, y = pixels(network, images, context.device)
+    chance = generator(network.call.arguments["seed"], "claims", "pgd")
+    made = {
+        "fgsm": fgsm(net, x, y, eps=eps),
+        "pgd": pgd(net, x, y, eps=eps, steps=40, step_size=eps / 8, generator=chance),
+    }
+    found: dict[str, object] = {}
+    with torch.no_grad():
+        clean = net(x)
+        found["clean"] = clean[clean.argmax(1) == y].softmax(1).amax(1).mean().item()
+        for name, result in made.items():
+            certain = net(result.images[result.found]).softmax(1).amax(1)
+            found[name] = certain.mean().item() if len(certain) else 0.0
+            found[f"{name} turned"] = 100 * result.found.double().mean().item()
+    return found
+
+
+@step(version=1)
+def noise(network: Done, images: int, *, context: Context) -> dict[str, object]:
+    """Gaussian noise as long as each image's DeepFool perturbation: ``accuracy`` under it, that
+    ``under deepfool``, and ``ratio``, how many times longer it has to be for 50 % accuracy."""
+    net = trained(network, context.device)
+    data, seed = model_of(network).data, network.call.arguments["seed"]
+    x, y = (t.to(context.device) for t in numbers(data, "test", images))
+    found = deepfool(net, x, y, preset=released(data))
+    draws = torch.randn(x.shape, generator=generator(seed, "claims", "noise")).to(x)
+    sizes = found.distance / draws.flatten(1).norm(dim=1)
+    directions = draws * sizes.reshape(-1, *[1] * (x.ndim - 1))
+    moved = found.images - x
+    return {
+        "accuracy": accuracy_along(net, x, y, directions, 1.0),
+        "under deepfool": accuracy_along(net, x, y, moved, 1.0),
+        "clean": accuracy_along(net, x, y, moved, 0.0),
+        "ratio": eps_leaving(net, x, y, directions),
+    }
+
+
+@step(version=1)
+def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[str, object]:
+    """Mean relative size of DeepFool's perturbation on the two sides that ``start`` names rightly
+    (``correct``: away from the answer) and wrongly (``wrong``: to the label; 0 where ``network``
+    already answers it). Both networks are asked about the same two sets of test images."""
+    net, first = trained(network, context.device), trained(start, context.device)
+    data = model_of(network).data
+    x, y = (t.to(context.device) for t in numbers(data, "test", images))
+    with torch.no_grad():
+        right = torch.cat([first(part).argmax(1) for part in torch.split(x, 1000)]) == y
+    size = x.flatten(1).norm(dim=1)
+    away = deepfool(net, x[right], y[right], preset=released(data)).distance / size[right]
+    wrong, labels = x[~right], y[~right]
+    with torch.no_grad():
+        answers = net(wrong).argmax(1)
+    rest = answers != labels
+    back = torch.zeros_like(size[~right])
+    if rest.any():
+        # The label is the target; the attack is told the answer as the class to leave.
+        found = deepfool(
+            net, wrong[rest], answers[rest], targets=labels[rest], preset=released(data)
+        )
+        back[rest] = found.distance / size[~right][rest]
+    return {
+        "correct": away.mean().item(),
+        "wrong": back.mean().item(),
+        "images": int((~right).sum()),
+    }
+
+
+@step(version=1)
+def exactness(network: Done, images: int, *, context: Context) -> dict[str, object]:
+    """``error``: relative difference between the regulariser's gradient and central differences
+    along random directions in the weights, the median of nine, in float64."""
+    data, seed = model_of(network).data, network.call.arguments["seed"]
+    net = copy.deepcopy(trained(network, "cpu")).double()
+    x, y = (t.double() if t.is_floating_point() else t for t in numbers(data, "test", images))
+    weights = list(net.parameters())
+
+    def regulariser() -> Tensor:
+        terms = deep_defense(net, x, y, offset=offset(data))
+        return terms["correct"] + terms["wrong"]
+
+    gradients = torch.autograd.grad(regulariser(), weights)
+    errors = []
+    for i in range(9):
+        draws = generator(seed, "claims", "direction", i)
+        ways = [torch.randn(p.shape, generator=draws, dtype=p.dtype) * p.std() for p in weights]
+        slope = sum((g * w).sum().item() for g, w in zip(gradients, ways, strict=True))
+        errors.append(abs(_difference(regulariser, weights, ways) - slope) / abs(slope))
+    return {"error": sorted(errors)[4]}
+
+
+def _difference(
+    value: Any, weights: list[nn.Parameter], ways: list[Tensor], h: float = 1e-6
+) -> float:
+    """The central difference of ``value`` along ``ways``."""
+    ends = []
+    for sign in (1, -2, 1):  # forth, back beyond the start, and home
+        with torch.no_grad():
+            for p, way in zip(weights, ways, strict=True):
+                p.add_(sign * h * way)
+        ends.append(value().item())
+    return float((ends[0] - ends[1]) / (2 * h))
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (network, seed, what, method)."""
+    assert p.seeds is not None
+    found: dict[tuple[Any, ...], Call] = {}
+    for network, setting in p.chosen().items():
+        for seed in p.seeds[: setting.seeds]:
+            nets = setting.networks(seed)
+            for method in ("reference", "clean", "par-networks", "adv-training-i", "deep-defense"):
+                found[network, seed, "read", method] = read(nets[method], setting.test)
+            found[network, seed, "noise", "reference"] = noise(nets["reference"], setting.looked)
+            if network != MAIN:
+                continue
+            usual: Method = setting.methods()["deep-defense"]
+            for term in ABLATIONS:
+                nets[term] = setting.tuned(replace(usual, terms=term), seed)
+            for method in ("reference", "clean", "deep-defense", *ABLATIONS):
+                found[network, seed, "sides", method] = sides(
+                    nets[method], nets["reference"], setting.test
+                )
+            certain = confidence(nets["reference"], 0.1, min(setting.looked, 1000))
+            found[network, seed, "confidence", "reference"] = certain
+            found[network, seed, "exactness", "deep-defense"] = exactness(nets["deep-defense"], 20)
+    return found
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """A row per claim and seed, and one per measurement."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    for (network, seed, what, method), done in results.items():
+        labels = {"network": network, "method": method, "what": what}
+        for name, value in done.values.items():
+            rows.append(Row(value, "none", None, name, seed, setting=labels))
+    for seed in p.seeds:
+        of = {key[2:]: d.values for key, d in results.items() if key[:2] == (MAIN, seed)}
+        if of:
+            steps = [
+                done.values["iterations"]
+                for key, done in results.items()
+                if key[1:] == (seed, "read", "reference")
+            ]
+            rows += _verdicts(seed, of, max(steps))
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+
+
+def _verdicts(
+    seed: int, of: Mapping[tuple[str, str], Mapping[str, Any]], steps: float
+) -> Iterator[Row]:
+    def row(claim: int, value: float, unit: str, holds: bool | None = None) -> Row:
+        return Row(value, unit, f"{PAPER}/claim-{claim}/check", seed=seed, holds=holds)
+
+    rho = {method: values["rho"] for (what, method), values in of.items() if what == "read"}
+    sure = of["confidence", "reference"]["pgd"]
+    yield row(2, sure, "fraction", bool(sure >= SURE))
+    longer = of["noise", "reference"]["ratio"]
+    yield row(3, longer, "ratio", bool(longer >= LESS_HARM))
+    yield row(4, 1 / steps, "fraction", bool(steps < 3))
+    yield row(5, rho["deep-defense"], "ratio")
+    yield row(6, of["read", "deep-defense"]["accuracy"], "percent")
+    yield row(7, rho["deep-defense"], "ratio")
+    gain = {method: value - rho["reference"] for method, value in rho.items()}
+    part = gain["par-networks"] / gain["deep-defense"]
+    yield row(8, part, "ratio", bool(gain["deep-defense"] > 0 and part < 0.5))
+    before, after = of["sides", "reference"], of["sides", "deep-defense"]
+    both = after["correct"] > before["correct"] and after["wrong"] < before["wrong"]
+    yield row(9, after["correct"] / before["correct"], "ratio", bool(both))
+    error = of["exactness", "deep-defense"]["error"]
+    alone = gain["clean"] < 0.1 * gain["deep-defense"]  # all that is left without its gradient
+    yield row(10, error, "fraction", bool(error < 1e-2 and alone))
