@@ -28,6 +28,7 @@ BOOK = Path(__file__).resolve().parents[2] / "book"
 ITEMS = {
     "deep_defense/anchors": "robustbook.studies.deep_defense.anchors",
     "deep_defense/claims": "robustbook.studies.deep_defense.claims",
+    "deep_defense/deepfool": "robustbook.studies.deep_defense.presets",
     "deep_defense/figure-1": "robustbook.studies.deep_defense.figure_1",
     "deep_defense/figure-2": "robustbook.studies.deep_defense.convergence",
     "deep_defense/figure-3": "robustbook.studies.deep_defense.hyper_parameters",

@@ -29,7 +29,7 @@ def test_it_finds_the_hyperplane(make_linear: Make, make_images: Make) -> None:
 
 
 def test_it_is_not_further_than_deepfool() -> None:
-    """It is there to tell whether DeepFool's distances mean anything, so it must not lose to it. The
+    """It is there to tell whether DeepFool's distances mean anything, so it must not lose. The
     logits are as far apart as a trained network's: else the cross entropy's gradient points away
     from the label and to no class in particular."""
     net = relu_mlp(30)

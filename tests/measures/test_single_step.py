@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from robustbook.attacks import fgsm
-from robustbook.measures import accuracy_along, gradient_signs, eps_leaving
+from robustbook.measures import accuracy_along, eps_leaving, gradient_signs
 from robustbook.networks import initialise, relu_mlp
 from robustbook.randomness import generator
 

@@ -19,13 +19,16 @@ from robustbook.randomness import generator
 from robustbook.runs import Done, Store, run
 from robustbook.studies.deep_defense import (
     anchors,
+    claims,
     convergence,
     hyper_parameters,
     layer_masking,
     networks,
+    presets,
     readings,
     settings,
     table_1,
+    today,
 )
 from robustbook.studies.deep_defense.networks import Method, Model, confined, fine_tune, reference
 from robustbook.studies.deep_defense.sets import box, numbers, preprocess
@@ -167,14 +170,23 @@ def test_the_readings_are_their_definitions(store: Store) -> None:
     assert size.values["clipped"] >= size.values["eps"]
 
 
-@pytest.mark.parametrize("study", [table_1, convergence, hyper_parameters, layer_masking, anchors])
+@pytest.mark.parametrize(
+    "study", [table_1, convergence, hyper_parameters, layer_masking, anchors, claims]
+)
 def test_every_answered_target_exists_and_all_of_them_are_answered(study: Any) -> None:
     """With made-up results: a typing error in an id would leave its line `not run` for ever."""
 
     seen = {"accuracy": 98.0, "rho": 0.1, "iterations": 1.5, "unfooled": 0.0}
+    if study is claims:
+        seen |= {"pgd": 0.9, "ratio": 9.0, "correct": 0.1, "wrong": 0.1, "error": 1e-6}
     fgs = {reading: [90.0, 70.0, 50.0] for reading in ("plain", "predicted", "clipped")}
     made: dict[Any, Any] = {"scale": {"eps": 20.0, "clipped": 30.0}, "fgs": fgs}
-    parameters = study.Parameters(profile="quick")
+    every = (
+        {"networks": tuple(settings.NAMES)}
+        if issubclass(study.Parameters, settings.Parameters)
+        else {}
+    )
+    parameters = study.Parameters(profile="quick", **every)
     results = {
         key: Done(call, made.get(key[-1], seen), {}, 1.0, {})
         for key, call in study.calls(parameters).items()
@@ -188,7 +200,7 @@ def test_every_answered_target_exists_and_all_of_them_are_answered(study: Any) -
         for id_, target in targets.items()
         if target.paper == "deep_defense"
         and target.item in items
-        and not re.search("imagenet|ilsvrc", id_)
+        and not re.search("imagenet|ilsvrc|claim-1/", id_)
     }
     assert answered == asked
 
@@ -229,3 +241,63 @@ def test_a_killed_fine_tuning_ends_bit_the_same(store: Store, tmp_path: Path) ->
     (again,) = done(other, call)
     assert set(again.tensors) == set(whole.tensors)
     assert all(torch.equal(value, again.tensors[name]) for name, value in whole.tensors.items())
+
+
+TRAINED = reference(MLP, replace(SHORT, steps=300), 0)
+
+
+def test_the_sides_of_a_network_are_its_own_distances(store: Store) -> None:
+    """Claim 9 is decided on images that the reference fixes: of the reference itself they are its
+    own right and wrong ones, and the way to the label is never free."""
+    seen, split = done(store, readings.read(TRAINED, 80), claims.sides(TRAINED, TRAINED, 80))
+    right = seen.tensors["right"]
+    assert split.values["images"] == int((~right).sum()) > 0
+    assert split.values["correct"] == pytest.approx(
+        seen.tensors["ratio"][right].mean().item(), rel=1e-5
+    )
+    assert split.values["wrong"] > 0
+
+
+def test_the_gradient_of_the_regulariser_is_exact(store: Store) -> None:
+    """Claim 10, and the measurement's own error: central differences in float64."""
+    (found,) = done(store, claims.exactness(TRAINED, 12))
+    assert found.values["error"] < 1e-5
+
+
+def test_noise_does_less_harm_than_deepfool(store: Store) -> None:
+    """Both as long as each image's own perturbation."""
+    (found,) = done(store, claims.noise(TRAINED, 80))
+    values = found.values
+    assert values["under deepfool"] < values["accuracy"] <= values["clean"] + 5
+    assert values["ratio"] > 1
+
+
+def test_the_nearest_image_is_the_nearest_of_all(store: Store) -> None:
+    """Images that are wrong from the start are at distance 0 for every attack."""
+    seen, near = done(store, readings.read(TRAINED, 40), today.nearest(TRAINED, 40, 30))
+    sizes = {name.removeprefix("distance/"): size for name, size in near.tensors.items()}
+    assert torch.equal(sizes["best"], torch.minimum(sizes["deepfool"], sizes["ddn"]))
+    for size in sizes.values():
+        assert torch.equal(size == 0, ~seen.tensors["right"])
+
+
+def test_the_worst_case_is_no_better_than_any_attack(store: Store) -> None:
+    """Per image, so that it may be worse than the worst attack alone."""
+    (found,) = done(store, today.bounded(TRAINED, (0.05, 0.2), 40, 20))
+    rows = list(today._accuracies(found, 0, {}))
+    by = {(row.setting["attack"], row.setting["eps"]): row.value for row in rows}
+    for eps in (0.05, 0.2):
+        assert all(by["worst", eps] <= by[attack, eps] for attack in today.ATTACKS)
+    assert by["worst", 0.2] < by["worst", 0.05]
+
+
+def test_presets_are_counted_on_the_same_images(store: Store) -> None:
+    """What a program shows counts wrong images too; the distance does not."""
+    ours, free = done(
+        store, *(presets.compare(TRAINED, preset, 40) for preset in ("ours", "authors"))
+    )
+    assert ours.values["fooled"] == free.values["fooled"] == 100
+    assert free.values["distance"] < ours.values["distance"]
+    (seen,) = done(store, readings.read(TRAINED, 40))
+    share = seen.values["accuracy"] / 100
+    assert ours.values["shown"] == pytest.approx(share * ours.values["distance"])

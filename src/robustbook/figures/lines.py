@@ -99,7 +99,7 @@ def strips(values: Strips, looks: Mapping[str, Look], x_label: str) -> Figure:
             if axis is not axes[0]:
                 axis.tick_params(labelleft=False)
             axis.grid(True)
-        figure.supxlabel(x_label, fontsize=10)
+        axes[len(axes) // 2].set_xlabel(x_label)
         if len(named) > 1:
             figure.legend(
                 named.values(), named.keys(), loc="outside lower center", ncols=min(4, len(named))

@@ -202,7 +202,7 @@ def _verdicts(
     yield row(6, of["read", "deep-defense"]["accuracy"], "percent")
     yield row(7, rho["deep-defense"], "ratio")
     gain = {method: value - rho["reference"] for method, value in rho.items()}
-    part = gain["par-networks"] / gain["deep-defense"]
+    part = gain["par-networks"] / gain["deep-defense"] if gain["deep-defense"] else 1.0
     yield row(8, part, "ratio", bool(gain["deep-defense"] > 0 and part < 0.5))
     before, after = of["sides", "reference"], of["sides", "deep-defense"]
     both = after["correct"] > before["correct"] and after["wrong"] < before["wrong"]

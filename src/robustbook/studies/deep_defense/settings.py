@@ -67,11 +67,28 @@ class Parameters(Profiled):
         ),
         BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
     ] = None
+    lam: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="a weight of the regulariser, above 0")
+    ] = 15.0
+    c: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="a scale for correct images, above 0, or None for the network's own",
+        ),
+    ] = None
+    d: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="a scale for wrong images, above 0")
+    ] = 5.0
 
     def chosen(self) -> dict[Networks, "Setting"]:
-        """The settings of the networks that are wanted."""
-        wanted = self.networks or OWN[self.profile]
-        return {network: setting(network, self.profile) for network in wanted}
+        """The settings of the networks that are wanted, with a reader's lam, c and d."""
+        found = {n: setting(n, self.profile) for n in self.networks or OWN[self.profile]}
+        return {
+            network: replace(own, lam=self.lam, c=self.c or own.c, d=self.d)
+            for network, own in found.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -95,6 +112,8 @@ class Setting:
     test: int
     looked: int
     seeds: int = 5
+    lam: float = 15.0
+    d: float = 5.0
 
     @property
     def kept(self) -> tuple[int, ...]:
@@ -103,7 +122,7 @@ class Setting:
 
     def methods(self) -> dict[str, Method]:
         """Every fine-tuning that the chapter compares, by name."""
-        ours = Method("deep-defense", c=self.c)
+        ours = Method("deep-defense", lam=self.lam, c=self.c, d=self.d)
         return {
             "clean": Method("clean"),
             "par-networks": Method("par-networks", beta=self.beta),

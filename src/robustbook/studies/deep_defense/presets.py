@@ -1,0 +1,86 @@
+"""DeepFool as nine programs have it, on one network and the same images.
+
+The networks are those of Table 1 with their preprocessing inside, so that the presets, whose
+offsets are in pixels of [0, 1], can be compared.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from robustbook.attacks import deepfool
+from robustbook.attacks.deepfool import PRESETS
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Context, Done, step
+from robustbook.studies.parameters import STRICT
+
+from . import settings
+from .settings import PAPER
+from .today import pixels
+
+ITEM = "deepfool"
+JUDGES = ()
+QUICK_IMAGES = 40
+
+
+@dataclass(frozen=True, config=STRICT)
+class Parameters(settings.Parameters):
+    """The choices a reader can make."""
+
+    images: Annotated[
+        int, Field(ge=1, le=10_000, description="a number of test images, 1 to 10000")
+    ] = 200  # quick has 40
+
+
+@step(version=1)
+def compare(network: Done, preset: str, images: int, *, context: Context) -> dict[str, object]:
+    """``distance``, the mean l2 size in pixels over images named correctly at first that were
+    fooled; ``shown``, the mean that the program would report, over all images, failures at what it
+    returns for them; ``fooled``, percent of those named correctly; ``steps`` in the mean, and
+    ``backwards``, gradients per image."""
+    net, x, y = pixels(network, images, context.device)
+    with torch.no_grad():
+        right = net(x).argmax(1) == y
+    result = deepfool(net, x, y, preset=preset)
+    counted = right & result.found
+    moved = (result.images - x).flatten(1).norm(dim=1)
+    return {
+        "distance": moved[counted].mean().item() if counted.any() else 0.0,
+        "shown": moved.mean().item(),
+        "fooled": 100 * (counted.sum() / right.sum().clamp(min=1)).item(),
+        "steps": result.steps[right].double().mean().item() if right.any() else 0.0,
+        "backwards": result.backwards / len(x),
+    }
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (network, preset, seed), on the reference networks."""
+    assert p.seeds is not None
+    images = min(p.images, QUICK_IMAGES) if p.profile == "quick" else p.images
+    return {
+        (network, preset, seed): compare(setting.start(seed), preset, images)
+        for network, setting in p.chosen().items()
+        for seed in p.seeds[: setting.seeds]
+        for preset in PRESETS
+    }
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """One row per network, preset and quantity; nothing is judged."""
+    assert p.seeds is not None
+    rows = tuple(
+        row
+        for (network, preset, seed), done in results.items()
+        for row in _rows(network, preset, seed, done)
+    )
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, rows)
+
+
+def _rows(network: str, preset: str, seed: int, done: Done) -> Iterator[Row]:
+    units = {"distance": "l2", "shown": "l2", "fooled": "percent"}
+    for name, value in done.values.items():
+        labels: dict[str, Any] = {"network": network, "preset": preset}
+        yield Row(value, units.get(name, "count"), None, name, seed, setting=labels)
