@@ -32,8 +32,9 @@ from .settings import PAPER
 ITEM = "today"
 JUDGES = ()
 IMAGES = {"mlp": 1000, "lenet": 200, "convnet": 200, "nin": 100}
-QUICK = {"images": 40, "steps": 60, "queries": 50}
 STEPS = 300  # of DDN
+QUICK_IMAGES = {"mlp": 40, "lenet": 15, "convnet": 10, "nin": 5}
+QUICK_STEPS, QUICK_QUERIES = 40, 20
 SIZES = {False: (0.05, 0.1, 0.15, 0.2), True: (1 / 255, 2 / 255, 4 / 255, 8 / 255)}
 """Of the l-infinity attacks, in pixels of [0, 1]: on gray and on coloured images."""
 ATTACKS = ("fgsm", "pgd", "pgd margin", "square")
@@ -45,7 +46,7 @@ class Parameters(settings.Parameters):
 
     queries: Annotated[
         int, Field(ge=1, le=100_000, description="Square's queries per image, 1 to 100000")
-    ] = 1000  # quick has 50
+    ] = 1000  # quick has 20
 
 
 def pixels(network: Done, images: int, device: str) -> tuple[nn.Module, Tensor, Tensor]:
@@ -112,9 +113,11 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     found: dict[tuple[Any, ...], Call] = {}
     quick = p.profile == "quick"
     for network, setting in p.chosen().items():
-        images = QUICK["images"] if quick else IMAGES[network]
+        images = (QUICK_IMAGES if quick else IMAGES)[network]
         sizes = SIZES[setting.model.data in COLOURED]
-        steps, queries = (QUICK["steps"], QUICK["queries"]) if quick else (STEPS, p.queries)
+        steps, queries = (
+            (QUICK_STEPS, min(p.queries, QUICK_QUERIES)) if quick else (STEPS, p.queries)
+        )
         for seed in p.seeds[: setting.seeds]:
             for method, net in setting.networks(seed).items():
                 found[network, method, seed, "nearest"] = nearest(net, images, steps)
