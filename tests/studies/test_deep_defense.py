@@ -23,6 +23,7 @@ from robustbook.studies.deep_defense import (
     convergence,
     hyper_parameters,
     layer_masking,
+    methods,
     networks,
     presets,
     readings,
@@ -30,7 +31,8 @@ from robustbook.studies.deep_defense import (
     table_1,
     today,
 )
-from robustbook.studies.deep_defense.networks import Method, Model, confined, fine_tune, reference
+from robustbook.studies.deep_defense.methods import Method, confined
+from robustbook.studies.deep_defense.networks import Model, fine_tune, reference
 from robustbook.studies.deep_defense.sets import box, numbers, preprocess
 from robustbook.training import Recipe
 
@@ -70,7 +72,7 @@ def test_the_released_deepfool_is_the_preset_in_other_units() -> None:
         for p in net.parameters():
             p.mul_(3)
     pixels = (images + preprocess("digits").mean) / 255
-    inside = deepfool(net, images, labels, preset=networks.released("digits"))
+    inside = deepfool(net, images, labels, preset=methods.released("digits"))
     outside = deepfool(Prepared(preprocess("digits"), net), pixels, labels, preset=AUTHORS)
     torch.testing.assert_close(inside.distance, 255 * outside.distance, rtol=1e-3, atol=1e-3)
 
@@ -103,7 +105,7 @@ def test_a_confined_loss_changes_one_layer_only() -> None:
 )
 def test_each_method_minimises_what_it_says(method: Method, terms: set[str]) -> None:
     net, images, labels = batch(MLP)
-    found = networks.objective(method, "digits")(net, images, labels, torch.tensor(0.0))
+    found = methods.objective(method, "digits")(net, images, labels, torch.tensor(0.0))
     assert set(found) == terms
     assert all(value.requires_grad for value in found.values())
 
@@ -111,7 +113,7 @@ def test_each_method_minimises_what_it_says(method: Method, terms: set[str]) -> 
 def test_a_masked_regulariser_leaves_the_others_to_the_cross_entropy() -> None:
     """The same step as fine-tuning on clean images in every layer but one."""
     net, images, labels = batch(MLP)
-    masked = networks.objective(Method("deep-defense", layer="layers.1"), "digits")
+    masked = methods.objective(Method("deep-defense", layer="layers.1"), "digits")
     loss = sum(masked(net, images, labels, torch.tensor(0.0)).values())
     assert isinstance(loss, Tensor)
     found = torch.autograd.grad(loss, list(net.parameters()))
@@ -149,7 +151,7 @@ def test_adversarial_training_i_sees_only_fooled_images(store: Store) -> None:
     (start,) = done(store, reference(MLP, SHORT, 0))
     net = networks.trained(start, "cpu")
     images, labels = numbers("digits", "test", 50)
-    made = networks.fooled(net, images, labels, "digits", "cpu", piece=20)
+    made = methods.fooled(net, images, labels, "digits", "cpu", piece=20)
     assert (net(made).argmax(1) != net(images).argmax(1)).all()
 
 
@@ -160,7 +162,7 @@ def test_the_readings_are_their_definitions(store: Store) -> None:
     seen, size, fgs = done(store, readings.read(start, 60), eps, readings.under_fgs(start, eps, 60))
     net = networks.trained(done(store, start)[0], "cpu")
     images, labels = numbers("digits", "test", 60)
-    found = deepfool(net, images, labels, preset=networks.released("digits"))
+    found = deepfool(net, images, labels, preset=methods.released("digits"))
     ratio = (found.images - images).flatten(1).norm(dim=1) / images.flatten(1).norm(dim=1)
     assert seen.values["rho"] == pytest.approx(ratio.mean().item(), rel=1e-5)
     right = (net(images).argmax(1) == labels).double().mean().item()

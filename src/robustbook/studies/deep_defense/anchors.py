@@ -12,7 +12,7 @@ from typing import Any
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
 
-from .networks import Method
+from .methods import Method
 from .readings import read
 from .settings import PAPER, Parameters
 

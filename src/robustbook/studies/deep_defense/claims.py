@@ -20,7 +20,8 @@ from robustbook.measures import accuracy_along, eps_leaving
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
 
-from .networks import Method, model_of, offset, released, trained
+from .methods import Method, offset, released
+from .networks import model_of, trained
 from .readings import read
 from .sets import numbers
 from .settings import PAPER, Parameters

@@ -13,7 +13,7 @@ from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
 from robustbook.studies.parameters import STRICT
 
-from .networks import Method
+from .methods import Method
 from .readings import read
 from .settings import PAPER, Profiled, setting
 

@@ -6,7 +6,8 @@ from robustbook.attacks import deepfool
 from robustbook.measures import accuracy_along, eps_leaving, gradient_signs
 from robustbook.runs import Context, Done, step
 
-from .networks import model_of, released, trained
+from .methods import released
+from .networks import model_of, trained
 from .sets import box, numbers
 
 SHARES = (0.2, 0.5, 1.0)

@@ -17,7 +17,8 @@ from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT
 from robustbook.training import Recipe
 
-from .networks import Method, Model, Networks, fine_tune, reference
+from .methods import Method
+from .networks import Model, Networks, fine_tune, reference
 
 PAPER = "deep_defense"
 NAMES: Mapping[Networks, str] = {

@@ -25,7 +25,8 @@ from robustbook.runs import Call, Context, Done, step
 from robustbook.studies.parameters import STRICT
 
 from . import settings
-from .networks import model_of, released, trained
+from .methods import released
+from .networks import model_of, trained
 from .sets import COLOURED, preprocess
 from .settings import PAPER
 

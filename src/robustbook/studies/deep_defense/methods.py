@@ -1,0 +1,142 @@
+"""What each method of fine-tuning minimises, and on which images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robustbook.attacks import deepfool
+from robustbook.attacks.deepfool import AUTHORS, Variant
+from robustbook.defenses import adversarial_training, deep_defense
+from robustbook.measures import eps_leaving, gradient_signs
+from robustbook.training import Objective
+
+from .sets import COLOURED
+
+Kind = Literal[
+    "clean", "fgs-set", "adv-training-i", "adv-training-ii", "par-networks", "deep-defense"
+]
+
+
+@dataclass(frozen=True)
+class Method:
+    """What fine-tuning minimises, in the networks' numbers (see `sets`).
+
+    deep-defense: ``lam``, ``c``, ``d``; ``terms`` drops the one of correct or of wrong images;
+    ``layer`` names the only layer that the regulariser changes; ``eps`` above 0 puts Goodfellow's
+    objective in the place of the cross entropy (the combination). adv-training-i: on DeepFool's
+    images of the network it starts from, made once. fgs-set: on FGS images of that network, made
+    once, at the size that makes 90 per cent of them wrong. adv-training-ii: Goodfellow's objective
+    with ``eps`` and ``alpha``. par-networks: ``beta``, and a ``share`` of each layer's units.
+    clean: the control.
+    """
+
+    kind: Kind
+    lam: float = 15.0
+    c: float = 25.0
+    d: float = 5.0
+    terms: Literal["both", "correct", "wrong"] = "both"
+    layer: str | None = None
+    eps: float = 0.0
+    alpha: float = 0.5
+    beta: float = 1e-4
+    share: float = 0.3
+
+
+def released(data: str) -> Variant:
+    """The authors' DeepFool in the networks' numbers: their offset on MNIST, on CIFAR-10."""
+    return replace(AUTHORS, component_offset=offset(data))
+
+
+def offset(data: str) -> float:
+    """What the released code adds to each component of a gradient inside its norm."""
+    return 1e-5 if data in COLOURED else 5e-6
+
+
+def fooled(
+    net: nn.Module, images: Tensor, labels: Tensor, data: str, device: str, piece: int = 1000
+) -> Tensor:
+    """DeepFool's perturbed image of each, overshoot included; no classes are skipped."""
+    net.eval()
+    parts = [
+        deepfool(net, x.to(device), y.to(device), preset=released(data)).images.cpu()
+        for x, y in zip(torch.split(images, piece), torch.split(labels, piece), strict=True)
+    ]
+    return torch.cat(parts)
+
+
+def stepped(net: nn.Module, images: Tensor, labels: Tensor, device: str) -> Tensor:
+    """FGS's perturbed image of each, at the smallest size that makes 90 per cent of them wrong."""
+    net.eval()
+    x, y = images.to(device), labels.to(device)
+    signs = gradient_signs(net, x, y)
+    return (x + eps_leaving(net, x, y, signs, accuracy=10.0) * signs).cpu()
+
+
+def objective(method: Method, data: str) -> Objective:
+    """The loss terms that ``method`` minimises."""
+    if method.kind == "deep-defense":
+        return partial(_regularised, method, offset(data))
+    if method.kind == "adv-training-ii":
+        goodfellow = partial(adversarial_training, eps=method.eps, alpha=method.alpha)
+        return lambda net, images, labels, _: goodfellow(net, images, labels)
+    return cross_entropy
+
+
+def cross_entropy(
+    net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
+) -> Mapping[str, Tensor]:
+    return {"cross_entropy": F.cross_entropy(net(images), labels)}
+
+
+def _regularised(
+    method: Method, offset: float, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
+) -> Mapping[str, Tensor]:
+    terms = deep_defense(
+        net,
+        images,
+        labels,
+        lam=method.lam,
+        c=method.c,
+        d=method.d,
+        offset=offset,
+        generator=torch.default_generator,  # which `fit` seeds for each step
+    )
+    if method.terms != "both":
+        terms = {name: terms[name] for name in ("cross_entropy", method.terms)}
+    if method.layer is not None:
+        only = [p for name, p in net.named_parameters() if name.startswith(f"{method.layer}.")]
+        regulariser = confined(terms.pop("correct") + terms.pop("wrong"), only)
+        terms["regulariser"] = regulariser
+    if method.eps > 0:
+        del terms["cross_entropy"]
+        terms |= adversarial_training(net, images, labels, eps=method.eps, alpha=method.alpha)
+    return terms
+
+
+def confined(value: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    """The same number with a gradient for these parameters only."""
+    gradients = torch.autograd.grad(value, parameters, retain_graph=True)
+    pairs = zip(parameters, gradients, strict=True)
+    return value.detach() + sum(((p - p.detach()) * g).sum() for p, g in pairs)
+
+
+def augmented(inner: Objective, data: str) -> Objective:
+    """Colour images are mirrored with probability one half, each for itself.
+
+    MatConvNet mirrors whole batches when it trains the references, the released code single images
+    in fine-tuning, and at test time too; here the test images stay as they are.
+    """
+    if data not in COLOURED:
+        return inner
+
+    def flipped(net: nn.Module, images: Tensor, labels: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+        mirrored = (torch.rand(len(images)) < 0.5).to(images.device)
+        images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+        return inner(net, images, labels, c)
+
+    return flipped
