@@ -46,8 +46,8 @@ def diagnose(e: Evidence, *, points: float = 5.0) -> list[Finding]:
         Finding(
             "Are gradients exactly zero?",
             e.unmoved > 1,
-            f"{e.unmoved:.1f} % of the images have an input gradient of exactly zero, so that the "
-            "attack leaves them as they are",
+            f"{e.unmoved:.1f} % of the images have an input gradient of exactly zero"
+            + (", so that the attack leaves them as they are" if e.unmoved > 1 else ""),
         ),
         Finding(
             "Does the attack beat coin tosses?",
