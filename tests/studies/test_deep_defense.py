@@ -207,7 +207,7 @@ def test_every_answered_target_exists_and_all_of_them_are_answered(study: Any) -
     assert answered == asked
 
 
-@pytest.mark.parametrize("profile", ["quick", "paper"])
+@pytest.mark.parametrize("profile", ["quick", "reduced", "paper"])
 @pytest.mark.parametrize("network", settings.NAMES)
 def test_epochs_are_those_of_the_training_set(network: Any, profile: str) -> None:
     """Marks count epochs, so a wrong length would keep the wrong weights."""
