@@ -30,10 +30,7 @@ class Parameters(parameters.Parameters):
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
     profile: Annotated[
         Literal["published", "quick", "paper"],
-        Field(
-            description="published (show the record), quick or paper (both the same: nothing is "
-            "trained)"
-        ),
+        Field(description="published (the record), quick or paper (the same: nothing is trained)"),
     ] = "published"
     network: Annotated[Networks, Field(description="mlp, lenet, convnet or nin")] = "lenet"
 

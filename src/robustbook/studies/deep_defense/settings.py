@@ -41,8 +41,7 @@ networks at ``paper`` want a GPU."""
 Profile = Annotated[
     Literal["published", "quick", "reduced", "paper"],
     Field(
-        description="published (show the record), quick (embedded data), reduced (small networks "
-        "on CIFAR-10) or paper"
+        description="published (the record), quick (embedded), reduced (small) or paper",
     ),
 ]
 
