@@ -17,7 +17,8 @@ from robustbook.runs import Call, Done
 from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT
 
-from .photographs import SHARES, Model, Tuning, fine_tune, read, scale, under_fgs
+from .photographs import Model, Tuning, fine_tune, read, scale, under_fgs
+from .readings import SHARES
 
 PAPER, ITEM = "deep_defense", "imagenet"
 EPOCHS: Mapping[Architecture, int] = {"alexnet": 10, "resnet18": 1}

@@ -134,9 +134,11 @@ def augmented(inner: Objective, data: str) -> Objective:
     if data not in COLOURED:
         return inner
 
-    def flipped(net: nn.Module, images: Tensor, labels: Tensor, c: Tensor) -> Mapping[str, Tensor]:
-        mirrored = (torch.rand(len(images)) < 0.5).to(images.device)
-        images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-        return inner(net, images, labels, c)
+    return lambda net, images, labels, c: inner(net, mirrored(images), labels, c)
 
-    return flipped
+
+def mirrored(images: Tensor) -> Tensor:
+    """Each image left to right with probability one half; torch's own generator, which `fit` seeds
+    for each step."""
+    turned = (torch.rand(len(images)) < 0.5).to(images.device)
+    return torch.where(turned[:, None, None, None], images.flip(3), images)

@@ -21,7 +21,9 @@ from robustbook.randomness import generator
 from robustbook.runs import Context, Done, step
 from robustbook.training import Objective, Recipe, fit
 
-SHARES = (0.2, 0.5, 1.0)
+from .methods import mirrored
+from .readings import SHARES
+
 SECTIONS = 32
 PIECE = 100
 OFFSET = 1e-5  # the released code's for CIFAR-10; next to a gradient's norm it is nothing
@@ -154,10 +156,9 @@ def objective(tuning: Tuning) -> Objective:
     """Deep Defense's terms on mirrored images."""
 
     def terms(net: nn.Module, images: Tensor, labels: Tensor, _: Tensor) -> Mapping[str, Tensor]:
-        mirrored = (torch.rand(len(images)) < 0.5).to(images.device)
         return deep_defense(
             net,
-            torch.where(mirrored[:, None, None, None], images.flip(3), images),
+            mirrored(images),
             labels,
             lam=tuning.lam,
             c=tuning.c,
