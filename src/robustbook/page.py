@@ -33,6 +33,7 @@ ITEMS = {
     "deep_defense/figure-2": "robustbook.studies.deep_defense.convergence",
     "deep_defense/figure-3": "robustbook.studies.deep_defense.hyper_parameters",
     "deep_defense/figure-4": "robustbook.studies.deep_defense.layer_masking",
+    "deep_defense/followup-brown-2019": "robustbook.studies.deep_defense.replication",
     "deep_defense/table-1": "robustbook.studies.deep_defense.table_1",
     "deep_defense/today": "robustbook.studies.deep_defense.today",
     "saturating/claims": "robustbook.studies.saturating.claims",
@@ -209,6 +210,7 @@ class Page:
         entries, targets = self._entries(), ledger.read_targets(BOOK / "targets")
         counts = [(sum(e.verdict == v for e in entries), v) for v in ledger.VERDICTS]
         words = ", ".join(f"{n} {verdict}" for n, verdict in counts if n)
+        words = words.replace("other setting", "at another setting")
         sentences = []
         for entry in entries:
             if entry.id.removeprefix(f"{self.item}/") in deciding:
@@ -256,13 +258,16 @@ class Page:
 
     def reasons(self) -> Markdown:
         """Why, for each target that was not reproduced."""
+        entries = self._entries()
         lines = [
             f"- **{self._short(row.id)}**: {row.reason}"
-            for row in self._entries()
+            for row in entries
             if row.verdict == "not reproduced"
         ]
-        if not lines:
+        if not lines and any(row.verdict == "reproduced" for row in entries):
             return Markdown("Nothing on this page failed to reproduce.")
+        if not lines:
+            return Markdown("Nothing on this page was judged: a verdict needs the paper's setting.")
         head = "What did not reproduce, and the best evidence why:"
         return Markdown("\n".join([head, "", *lines]))
 
