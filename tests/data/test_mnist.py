@@ -123,7 +123,11 @@ def test_without_network_the_sentence_names_the_mirror_and_the_way_out(
 @pytest.mark.parametrize(
     ("name", "split", "expected"),
     [
-        ("mnits", "train", "name must be one of digits, scenes, mnist, cifar10, got 'mnits'"),
+        (
+            "mnits",
+            "train",
+            "name must be one of digits, scenes, mnist, fashion-mnist, cifar10, got 'mnits'",
+        ),
         ("digits", "valid", "split must be one of train, test, got 'valid'"),
     ],
 )

@@ -164,8 +164,9 @@ def test_adam_is_its_recursion() -> None:
         torch.testing.assert_close(ours.double(), w.detach(), rtol=1e-3, atol=1e-4)
 
 
-def test_each_epoch_is_a_permutation_of_its_own() -> None:
-    """No image twice in an epoch, another order each time, another for each seed."""
+def test_each_epoch_is_a_permutation_of_its_own_or_the_set_as_it_lies() -> None:
+    """No image twice in an epoch, another order each time, another for each seed; or, not
+    shuffled, the images as they lie, each time."""
     seen: list[list[int]] = []
 
     def note(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
@@ -183,6 +184,11 @@ def test_each_epoch_is_a_permutation_of_its_own() -> None:
             epochs[seed, e] = tuple(row for batch in batches for row in batch)
     assert all(len(set(rows)) == PER_EPOCH * BATCH for rows in epochs.values())
     assert len(set(epochs.values())) == 6
+    seen.clear()
+    recipe = Recipe(2 * PER_EPOCH, BATCH, 0.1)
+    fit([network()], images, labels, note, recipe, seeds=[0], shuffle=False)
+    whole = [list(range(i * BATCH, (i + 1) * BATCH)) for i in range(PER_EPOCH)]
+    assert seen == 2 * whole
 
 
 def test_the_linear_schedule_ends_at_zero() -> None:

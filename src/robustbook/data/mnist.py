@@ -6,11 +6,11 @@ torchvision, slow to import, is asked for its mirrors only where something must 
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from .images import ImageSet
@@ -49,11 +49,19 @@ FILES = {
 
 def mnist(split: str, root: Path, *, download: bool) -> ImageSet:
     """The 60,000 images of split "train" or the 10,000 of "test", in their published order."""
-    images, labels = (
-        _idx(read_original(original, root, FOLDERS, mirrors=_mirrors if download else None))
-        for original in FILES[split]
-    )
-    return ImageSet("mnist", split, images[:, None], labels.long(), CLASSES)
+    images, labels = read_pair(FILES[split], root, FOLDERS, _mirrors if download else None)
+    return ImageSet("mnist", split, images, labels, CLASSES)
+
+
+def read_pair(
+    files: tuple[Original, Original],
+    root: Path,
+    folders: Sequence[str],
+    mirrors: Callable[[], Sequence[str]] | None,
+) -> tuple[UInt8[Tensor, "n 1 h w"], Int64[Tensor, " n"]]:
+    """Images and labels from a file each in MNIST's format; the rest as in `read_original`."""
+    images, labels = (_idx(read_original(each, root, folders, mirrors=mirrors)) for each in files)
+    return images[:, None], labels.long()
 
 
 def _mirrors() -> Sequence[str]:

@@ -64,9 +64,10 @@ def read_original(
             if path.is_file():
                 return read_checked(path, original, remedy=REPLACE)
     where = ", ".join(folder for folder in subfolders if folder)
+    also = "also " if "" in subfolders else ""
     advice = (
         f"with root=, --data-root or ROBUSTBOOK_DATA name a folder that holds it, plain or as .gz"
-        f"{f' (also in its subfolder {where})' if where else ''}"
+        f"{f' ({also}in its subfolder {where})' if where else ''}"
     )
     if mirrors is None:
         raise DataError(f"{original.name} is not in {root} and was not to be downloaded: {advice}")

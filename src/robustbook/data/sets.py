@@ -4,12 +4,13 @@ from pathlib import Path
 
 from .cifar10 import cifar10
 from .digits import digits
+from .fashion_mnist import fashion_mnist
 from .images import ImageSet
 from .mnist import mnist
 from .originals import data_root
 from .scenes import scenes
 
-NAMES = ("digits", "scenes", "mnist", "cifar10")
+NAMES = ("digits", "scenes", "mnist", "fashion-mnist", "cifar10")
 SPLITS = ("train", "test")
 
 
@@ -18,11 +19,12 @@ def load(
 ) -> ImageSet:
     """The images and labels of one split of a data set.
 
-    `name` is "digits" or "scenes" (both come with scikit-learn), "mnist" or "cifar10"; `split` is
-    "train" or "test". `root` is the folder with the original files, else `ROBUSTBOOK_DATA`, else
-    the user's cache folder (see `data_root`); what is missing there is downloaded to it, unless
-    `download` is False. Every file is checked by hash each time. Raises ValueError for another name
-    or split, and DataError for a file that is missing, truncated or altered.
+    `name` is "digits" or "scenes" (both come with scikit-learn), "mnist", "fashion-mnist" or
+    "cifar10"; `split` is "train" or "test". `root` is the folder with the original files, else
+    `ROBUSTBOOK_DATA`, else the user's cache folder (see `data_root`); what is missing there is
+    downloaded to it, unless `download` is False. Every file is checked by hash each time. Raises
+    ValueError for another name or split, and DataError for a file that is missing, truncated or
+    altered.
     """
     if name not in NAMES:
         raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
@@ -30,5 +32,5 @@ def load(
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     if name in ("digits", "scenes"):
         return digits(split) if name == "digits" else scenes(split)
-    read = mnist if name == "mnist" else cifar10
+    read = {"mnist": mnist, "fashion-mnist": fashion_mnist, "cifar10": cifar10}[name]
     return read(split, data_root(root), download=download)

@@ -4,10 +4,10 @@
   minimised.
 - ``coefficient(step)`` is asked before every step: an annealed penalty weight is a function of the
   step.
-- Batches are permutations of the training set, one per epoch, drawn from (seed, epoch) alone, and
-  what is drawn inside a step is drawn from (seed, step). So the state of a run is its weights, its
-  optimiser and its step number: a run killed at any instant goes on from the last checkpoint to the
-  bit-same end.
+- Batches are permutations of the training set, one per epoch, drawn from (seed, epoch) alone, or
+  the set as it lies; what is drawn inside a step is drawn from (seed, step). So the state of a run
+  is its weights, its optimiser and its step number: a run killed at any instant goes on from the
+  last checkpoint to the bit-same end.
 - Networks of one shape can be trained side by side as a batch axis (``torch.func``): the same
   result as one by one up to rounding, faster where small kernels leave a device idle. On a GPU the
   step is replayed as a CUDA graph.
@@ -61,6 +61,7 @@ def fit(
     rates: Mapping[str, float] | None = None,
     retract: Callable[[Mapping[str, Tensor]], None] | None = None,
     each_epoch: Callable[[int, Mapping[str, Tensor]], None] | None = None,
+    shuffle: bool = True,
     static: bool = True,
     device: str | torch.device = "cpu",
     checkpoint: Path | None = None,
@@ -75,6 +76,7 @@ def fit(
         or nearer to it.
     each_epoch: given the number of epochs done and the weights after each whole epoch, again for
         one that a resumed run repeats.
+    shuffle: whether each epoch has an order of its own. False: batches are the images as they lie.
     static: whether a step does the same operations whatever the batch, and draws nothing. False for
         objectives with dropout, flips or a search in them, and for a ``retract`` that draws: then
         torch's own generator is seeded by (seed, step) for each step and put back at the end, only
@@ -108,7 +110,7 @@ def fit(
     state = State(networks, recipe, rates or {})
     if checkpoint is not None and checkpoint.exists():
         state.load(checkpoint)
-    batches = _Batches(images, labels, recipe.batch_size, seeds)
+    batches = _Batches(images, labels, recipe.batch_size, seeds, shuffle)
     graph = static and torch.device(device).type == "cuda"
     if state.step == recipe.steps:  # nothing left to do, but the terms' names are to be known
         with _seeded(seeds[0], state.step, static, device):
@@ -173,6 +175,7 @@ class _Batches:
     labels: Tensor
     batch_size: int
     seeds: Sequence[int]
+    shuffle: bool
     epoch: int = -1
 
     @property
@@ -190,14 +193,15 @@ class _Batches:
         epoch, batch = divmod(step, self.per_epoch)
         if epoch != self.epoch:
             self.epoch = epoch
-            self.orders = torch.stack(
-                [
-                    torch.randperm(len(self.labels), generator=generator(seed, "batches", epoch))
-                    for seed in self.seeds
-                ]
-            ).to(self.labels.device)
+            orders = [self._order(seed, epoch) for seed in self.seeds]
+            self.orders = torch.stack(orders).to(self.labels.device)
         rows = self.orders[:, batch * self.batch_size : (batch + 1) * self.batch_size]
         return rows[0] if len(self.seeds) == 1 else rows
+
+    def _order(self, seed: int, epoch: int) -> Int[Tensor, " n"]:
+        if not self.shuffle:
+            return torch.arange(len(self.labels))
+        return torch.randperm(len(self.labels), generator=generator(seed, "batches", epoch))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,247 @@
+"""The networks of a student replication of Deep Defense (Deng, Zhao and Zhang 2019), and controls.
+
+784-100-10 on Fashion-MNIST, in pixels of [0, 1]; every weight and bias starts from a normal of
+deviation 0.01 cut at two deviations; Adam throughout. Its objective has Deep Defense's regulariser,
+but of perturbations that were made beforehand and enter as numbers: a constant.
+
+Two deviations. Adam's eps is torch's 1e-8 in place of Keras's 1e-7 (on one seed rho_2 moved by
+0.0003). And an epoch's last batch is dropped where it is not full: 32 of 60,000 images in batches
+of 64. Each step here takes less than a minute on one core, so none keeps checkpoints.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from robustbook.attacks import deepfool
+from robustbook.attacks.deepfool import AUTHORS, Variant
+from robustbook.data import as_float, load
+from robustbook.defenses import deep_defense
+from robustbook.measures import accuracy_along, gradient_signs
+from robustbook.networks import MLP
+from robustbook.randomness import generator
+from robustbook.runs import Context, Done, step
+from robustbook.training import Objective, Recipe, fit
+
+from .methods import cross_entropy
+from .readings import SHARES
+
+SIX_STEPS = Variant(
+    steps=6, each_step=True, clip=False, distance_offset=1e-4, attack_wrong=True, keep_failures=True
+)
+"""The replication's DeepFool: each step overshoots and the next begins there."""
+
+GRID = tuple(k / 1000 for k in range(50))
+"""Sizes of FGS, in pixels of [0, 1]."""
+PRINTED_EPS = 0.028
+"""Its eps_ref."""
+
+Loss = Literal["mean", "sum", "constant", "deep-defense"]
+PAIRED = ("sum", "constant")
+"""Losses whose batches hold each image's perturbation too."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How a network is trained on.
+
+    images: those of the training set, or DeepFool's of the network that it starts from, made once.
+    loss: the mean of the cross entropy; its sum over the batch; that sum and the regulariser as the
+        replication has it, a constant; or Deep Defense, with its gradient.
+    shuffle: whether each epoch has an order of its own.
+    """
+
+    images: Literal["clean", "deepfool"]
+    batch_size: int
+    epochs: int
+    loss: Loss = "mean"
+    shuffle: bool = True
+    lr: float = 5e-4
+    lam: float = 15.0
+    c: float = 25.0
+    d: float = 5.0
+
+
+@cache
+def pixels(data: str, split: str) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, " n"]]:
+    """Images in [0, 1] and labels."""
+    found = load(data, split)
+    return as_float(found.images), found.labels
+
+
+@torch.no_grad()
+def body(draws: torch.Generator) -> MLP:
+    """The network with its first weights."""
+    net = MLP((784, 100, 10), torch.relu)
+    for values in net.parameters():
+        nn.init.trunc_normal_(values, std=0.01, a=-0.02, b=0.02, generator=draws)
+    return net
+
+
+def fooled(
+    net: nn.Module, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]
+) -> Float[Tensor, "n *shape"]:
+    """DeepFool's image of each, away from the network's own answer."""
+    pieces = zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True)
+    return torch.cat([deepfool(net, x, y, preset=SIX_STEPS).images for x, y in pieces])
+
+
+def objective(tuning: Tuning) -> Objective:
+    """The loss terms of a tuning."""
+    if tuning.loss == "mean":
+        return cross_entropy
+    return partial(_genuine if tuning.loss == "deep-defense" else _summed, tuning)
+
+
+def _genuine(
+    tuning: Tuning, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
+) -> Mapping[str, Tensor]:
+    """The offset is the released code's in these units, 255 times what it is in grey levels."""
+    return deep_defense(
+        net,
+        images,
+        labels,
+        lam=tuning.lam,
+        c=tuning.c,
+        d=tuning.d,
+        offset=AUTHORS.component_offset,
+    )
+
+
+def _summed(
+    tuning: Tuning, net: nn.Module, pairs: Tensor, labels: Tensor, _: Tensor
+) -> Mapping[str, Tensor]:
+    """``pairs`` holds each image and, as a second channel, its perturbation made beforehand.
+
+    Where an image is not of a term's kind the exponent is 0, so that the term is 1 and not left
+    out: as in the replication, and without consequence for a constant.
+    """
+    images, moved = pairs[:, :1], pairs[:, 1:]
+    logits = net(images)
+    terms = {"cross_entropy": F.cross_entropy(logits, labels, reduction="sum")}
+    if tuning.loss == "constant":
+        rho = moved.flatten(1).norm(dim=1) / images.flatten(1).norm(dim=1)
+        right = logits.argmax(1) == labels
+        each = torch.exp(-tuning.c * rho * right) + torch.exp(tuning.d * rho * ~right)
+        terms["regulariser"] = tuning.lam * each.sum()
+    return terms
+
+
+@step(version=1)
+def vanilla(
+    data: str, epochs: int, marks: int, seed: int, *, context: Context
+) -> dict[str, object]:
+    """The undefended network (Adam at 1e-3, batches of 64): ``epoch/<k>/<name>`` after every k
+    epochs that ``marks`` divides; ``steps`` in one."""
+    images, labels = pixels(data, "train")
+    tuning = Tuning("clean", 64, epochs, lr=1e-3)
+    return _fitted(body(generator(seed, "weights")), images, labels, tuning, marks, seed, context)
+
+
+@step(version=1)
+def fine_tune(
+    start: Done, epoch: int, tuning: Tuning, marks: int, seed: int, *, context: Context
+) -> dict[str, object]:
+    """A `vanilla` network as it was after ``epoch``, trained on; the same results."""
+    net = trained(start, epoch, context.device)
+    images, labels = pixels(start.call.arguments["data"], "train")
+    if tuning.images == "deepfool":
+        x, y = images.to(context.device), labels.to(context.device)
+        made = fooled(net, x, y)
+        images = torch.cat((made, made - x), 1) if tuning.loss in PAIRED else made
+    return _fitted(net, images, labels, tuning, marks, seed, context)
+
+
+def _fitted(
+    net: MLP,
+    images: Tensor,
+    labels: Tensor,
+    tuning: Tuning,
+    marks: int,
+    seed: int,
+    context: Context,
+) -> dict[str, object]:
+    found: dict[str, object] = {"steps": len(images) // tuning.batch_size}
+
+    def keep(epoch: int, weights: Mapping[str, Tensor]) -> None:
+        if epoch % marks == 0:
+            found.update({f"epoch/{epoch}/{name}": p.cpu().clone() for name, p in weights.items()})
+
+    fit(
+        [net],
+        images,
+        labels,
+        objective(tuning),
+        Recipe(tuning.epochs * (len(images) // tuning.batch_size), tuning.batch_size, tuning.lr),
+        seeds=[seed],
+        each_epoch=keep,
+        shuffle=tuning.shuffle,
+        static=tuning.loss != "deep-defense",
+        device=context.device,
+        progress=context.progress,
+    )
+    return found
+
+
+def trained(network: Done, epoch: int, device: str) -> MLP:
+    """A network as it was after an epoch that was kept."""
+    net, prefix = body(generator(0)), f"epoch/{epoch}/"
+    own = {k.removeprefix(prefix): v for k, v in network.tensors.items() if k.startswith(prefix)}
+    net.load_state_dict(own)
+    return net.to(device).eval()
+
+
+@step(version=1)
+def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[str, object]:
+    """On all test images, of the network after each of ``epochs``: ``accuracy`` in percent and
+    ``rho``, the mean of the norm of DeepFool's perturbation over that of the image. After the last:
+    ``unfooled`` in percent, and accuracy under FGS, not clipped, ``along`` `GRID` and at
+    ``printed``, 0.2, 0.5 and 1 times the printed eps_ref. ``images``: how many."""
+    x, y = _test(network, context.device)
+    accuracy, rho = [], []
+    for epoch in epochs:
+        net = trained(network, epoch, context.device)
+        made = fooled(net, x, y)
+        with torch.no_grad():
+            answers, after = net(x).argmax(1), net(made).argmax(1)
+        ratio = (made - x).flatten(1).norm(dim=1) / x.flatten(1).norm(dim=1)
+        accuracy.append(100 * (answers == y).double().mean().item())
+        rho.append(ratio.double().mean().item())
+        context.progress(len(rho), len(epochs))
+    signs = gradient_signs(net, x, y)
+    return {
+        "accuracy": accuracy,
+        "rho": rho,
+        "unfooled": 100 * (answers == after).double().mean().item(),
+        "printed": [accuracy_along(net, x, y, signs, share * PRINTED_EPS) for share in SHARES],
+        "along": [accuracy_along(net, x, y, signs, eps) for eps in GRID],
+        "images": len(x),
+    }
+
+
+@step(version=1)
+def under_fgs(network: Done, epoch: int, scale: Done, *, context: Context) -> dict[str, object]:
+    """Accuracy in percent at 0.2, 0.5 and 1 times the eps_ref of the network that was `read` as
+    ``scale``."""
+    x, y = _test(network, context.device)
+    net = trained(network, epoch, context.device)
+    signs, eps = gradient_signs(net, x, y), eps_ref(scale)
+    return {"own": [accuracy_along(net, x, y, signs, share * eps) for share in SHARES]}
+
+
+def eps_ref(reading: Done) -> float:
+    """The first size of `GRID` at which accuracy is nearest to one half."""
+    return min(zip(GRID, reading.values["along"], strict=True), key=lambda at: abs(at[1] - 50))[0]
+
+
+def _test(network: Done, device: str) -> tuple[Tensor, Tensor]:
+    given = network.call.arguments
+    data = given["data"] if "data" in given else given["start"].arguments["data"]
+    x, y = pixels(data, "test")
+    return x.to(device), y.to(device)

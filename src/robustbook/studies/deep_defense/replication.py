@@ -1,0 +1,140 @@
+"""A student replication of Deep Defense whose regulariser has no gradient, and what its gain is.
+
+It prints accuracy, rho_2 and accuracy under FGS of an MLP on Fashion-MNIST: trained for 15 epochs;
+fine-tuned, from the 10th, for five more on DeepFool's images of the training set; and trained on
+those images with what is meant as Deep Defense. There the perturbations enter as numbers, so the
+regulariser is a constant and cannot act. What is left is fine-tuning in batches of another size
+(100, not 64), in a fixed order, with a sum in the place of a mean. The controls take these apart,
+and the last one is Deep Defense with its gradient.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked
+
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Done
+from robustbook.studies import parameters
+from robustbook.studies.parameters import STRICT
+
+from .fashion import GRID, Tuning, eps_ref, fine_tune, read, under_fgs, vanilla
+from .readings import SHARES
+from .settings import PAPER
+
+ITEM = "followup-brown-2019"
+METHODS = ("vanilla", "fine-tuned-deepfool-set", "deep-defense-detached")
+"""Its own three networks, as the targets call them."""
+THEIRS = "deep-defense-detached"
+
+
+@checked(frozen=True, config=STRICT)
+class Parameters(parameters.Parameters):
+    """The choices a reader can make."""
+
+    own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
+    profile: Annotated[
+        Literal["published", "quick", "paper"],
+        Field(description="published (the record), quick (embedded data) or paper (Fashion-MNIST)"),
+    ] = "published"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """first: epochs of the network that all others start from; more: those of every one after
+    that; marks: each how many of them weights are kept and read."""
+
+    data: str
+    first: int
+    more: int
+    marks: int
+
+    def tunings(self) -> dict[str, Tuning]:
+        """What happens in the further epochs, by name; vanilla goes on as it began."""
+        return {
+            "fine-tuned-deepfool-set": Tuning("deepfool", 64, self.more),
+            THEIRS: Tuning("deepfool", 100, self.more, "constant", shuffle=False),
+            "without-constant": Tuning("deepfool", 100, self.more, "sum", shuffle=False),
+            "deepfool-set-100": Tuning("deepfool", 100, self.more),
+            "deepfool-set-slower": Tuning("deepfool", 64, self.more, lr=5e-4 * 64 / 100),
+            "clean": Tuning("clean", 64, self.more),
+            "clean-100": Tuning("clean", 100, self.more),
+            "deep-defense": Tuning("clean", 100, self.more, "deep-defense"),
+        }
+
+    def networks(self, seed: int) -> dict[str, tuple[Call, tuple[int, ...]]]:
+        """Each network, and the epochs of it that are read."""
+        last = self.first + self.more
+        start = vanilla(self.data, last, self.marks, seed)
+        further = tuple(range(self.marks, self.more + 1, self.marks))
+        tuned = {
+            name: (fine_tune(start, self.first, tuning, self.marks, seed), further)
+            for name, tuning in self.tunings().items()
+        }
+        on = tuple(self.first + epoch for epoch in further)
+        return {"start": (start, (self.first,)), "vanilla": (start, on), **tuned}
+
+
+SETTINGS = {
+    "quick": Setting("digits", 20, 10, 2),
+    "paper": Setting("fashion-mnist", 10, 5, 1),
+}
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (method, seed, what)."""
+    assert p.seeds is not None
+    found: dict[tuple[Any, ...], Call] = {}
+    for seed in p.seeds:
+        networks = SETTINGS[p.profile].networks(seed)
+        scale = read(*networks[THEIRS])
+        for method, (network, epochs) in networks.items():
+            found[method, seed, "network"] = network
+            found[method, seed, "read"] = read(network, epochs)
+            found[method, seed, "fgs"] = under_fgs(network, epochs[-1], scale)
+    return found
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """The rows that the ledger judges, those of the controls, and the curves."""
+    assert p.seeds is not None
+    methods = list(SETTINGS[p.profile].networks(0))
+    rows: list[Row] = []
+    arrays: dict[str, Any] = {"eps": list(GRID)}
+    for method in methods:
+        read = [results[method, seed, "read"].values for seed in p.seeds]
+        arrays[f"along/{method}"] = [values["along"] for values in read]
+        arrays[f"rho/{method}"] = [values["rho"] for values in read]
+        arrays[f"steps/{method}"] = results[method, p.seeds[0], "network"].values["steps"]
+        for seed in p.seeds:
+            rows += _network(method, seed, results)
+    for seed in p.seeds:
+        theirs, without = (
+            results[method, seed, "network"].tensors for method in (THEIRS, "without-constant")
+        )
+        most = max((theirs[name] - without[name]).abs().max().item() for name in theirs)
+        rows.append(Row(most, "none", None, "difference", seed))
+        eps = eps_ref(results[THEIRS, seed, "read"])
+        rows.append(Row(eps, "none", None, "eps_ref", seed))
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+
+
+def _network(method: str, seed: int, of: Mapping[tuple[Any, ...], Done]) -> Iterator[Row]:
+    seen, own = of[method, seed, "read"].values, of[method, seed, "fgs"].values
+    labels: dict[str, str | float | int | bool] = {"method": method}
+    target = f"{PAPER}/{ITEM}/{method}" if method in METHODS else None
+
+    def cell(what: str) -> str | None:
+        return target and f"{target}/{what}"
+
+    accuracy, rho, n = seen["accuracy"][-1], seen["rho"][-1], seen["images"]
+    yield Row(accuracy, "percent", cell("accuracy"), "accuracy", seed, n, setting=labels)
+    yield Row(rho, "ratio", cell("rho2"), "rho2", seed, setting=labels)
+    yield Row(seen["unfooled"], "percent", None, "unfooled", seed, n, setting=labels)
+    for reading, values in (("printed", seen["printed"]), ("own", own["own"])):
+        for share, value in zip(SHARES, values, strict=True):
+            setting = {**labels, "reading": reading, "share": share}
+            judged = cell(f"fgs-{share}") if reading == "printed" else None
+            yield Row(value, "percent", judged, "fgs", seed, n, setting=setting)
