@@ -179,7 +179,7 @@ def test_values_are_those_of_one_name_and_setting() -> None:
 
 def test_a_spread_is_given_only_where_there_is_one() -> None:
     """One seed, or seeds that agree to the digits shown, have none."""
-    assert page.spread([1.0, 2.0, 6.0]) == "3.0 (1.0\u20136.0)"
+    assert page.spread([1.0, 2.0, 6.0]) == "3.0 (1.0\u2013\u20606.0)"
     assert page.spread([-1.0, 2.0]) == "0.5 (-1.0 to 2.0)"
     assert page.spread([1.01, 1.02]) == page.spread([1.0]) == "1.0"
 

@@ -143,7 +143,7 @@ def spread(numbers: list[float], digits: int = 1) -> str:
     """The mean, and behind it the smallest and largest where there are several and they differ."""
     mean = f"{sum(numbers) / len(numbers):.{digits}f}"
     low, high = (f"{end:.{digits}f}" for end in (min(numbers), max(numbers)))
-    dash = " to " if min(numbers) < 0 else "\u2013"
+    dash = " to " if min(numbers) < 0 else "\u2013\u2060"  # the second forbids a break there
     return mean if low == high else f"{mean} ({low}{dash}{high})"
 
 
