@@ -118,6 +118,7 @@ def test_the_search_shares_what_table_1_trained() -> None:
         if varied == "start":
             assert replace(training, start="normal") in distinct
     assert table_1_search.sigmoid("paper", base.anneal.every) == base
+    assert table_1_search.cnn("paper") == table_1.cnns("paper")["cnn", "saturated"]
 
 
 def test_another_eps_measures_anew_and_trains_nothing() -> None:

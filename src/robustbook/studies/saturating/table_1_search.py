@@ -2,9 +2,9 @@
 
 One choice is moved at a time. Sigmoid networks: the length of the anneal (optimiser steps per step
 of lambda), then around an anneal of 10 the start, the learning rate, the width, the final lambda,
-and whether the read-out is penalised. ReLU networks: the scale of lambda. Vanilla networks: the
-length of training, because what lifts the saturated rows by numerical accident may lift these too,
-and the paper prints 0 and 0.41 % for them.
+and whether the read-out is penalised. ReLU networks and CNNs: the scale of lambda, for CNNs also
+the length of training. Vanilla MLPs: that length, because what lifts the saturated rows by
+numerical accident may lift these too, and the paper prints 0 and 0.41 % for them.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from robustbook.studies.parameters import STRICT
 from robustbook.training import Recipe
 
 from .networks import Anneal, Training, evaluate, inspect, train
-from .table_1 import CONTROLS, EPOCH, MAIN, mlps, readings
+from .table_1 import CONTROLS, EPOCH, MAIN, cnns, mlps, readings
 
 PAPER, ITEM = "saturating", "table-1-search"
 SHOWN = (MAIN, "float64", "flushed", "probabilities", "signs", "pgd softened")
@@ -54,6 +54,15 @@ def relu(profile: str, scale: float) -> Training:
     return replace(base, anneal=anneal, recipe=Recipe(anneal.steps, 64, 1e-3))
 
 
+def cnn(profile: str, *, scale: float = 1.0, times: int = 1) -> Training:
+    """The saturated CNN with its lambda times ``scale``, and every epoch ``times`` as long."""
+    base = cnns(profile)["cnn", "saturated"]
+    assert base.anneal is not None
+    given = base.anneal
+    anneal = Anneal(given.plain * times, given.rise * scale, given.rises, given.every * times)
+    return replace(base, anneal=anneal, recipe=replace(base.recipe, steps=anneal.steps))
+
+
 def variants(profile: str) -> dict[tuple[str, str], Training]:
     """Each training tried, by (what is varied, how)."""
     paper = profile == "paper"
@@ -69,6 +78,9 @@ def variants(profile: str) -> dict[tuple[str, str], Training]:
     found["penalty", "hidden layers only"] = replace(base, layers="hidden")
     for scale in (1e3, 1e5, 1e6):
         found["ReLU, lambda times", f"{scale:g}"] = relu(profile, scale)
+    for scale in (1e1, 1e2, 1e3) if paper else (1e2,):
+        found["CNN, lambda times", f"{scale:g}"] = cnn(profile, scale=scale)
+    found["CNN, length times", "3"] = cnn(profile, times=3)
     for name, longest in (("sigmoid-mlp", 100), ("relu-mlp", 404)):
         vanilla = mlps(profile)[name, "vanilla"]
         for epochs in (1, 5, 20, longest) if paper else (1, 5):
