@@ -115,7 +115,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     quick = p.profile == "quick"
     for network, setting in p.chosen().items():
         images = (QUICK_IMAGES if quick else IMAGES)[network]
-        sizes = SIZES[setting.model.data in COLOURED]
+        sizes = SIZES[setting.model.data in COLOURED][: 3 if quick else None]
         steps, queries = (
             (QUICK_STEPS, min(p.queries, QUICK_QUERIES)) if quick else (STEPS, p.queries)
         )
