@@ -13,7 +13,8 @@ from .mnist import CLASSES, read_pair
 from .originals import Original
 
 FOLDERS = ("FashionMNIST/raw", "fashion-mnist")
-# Images and labels of each split.
+# Images and labels of each split, as in Debian's package dataset-fashion-mnist. torchvision keeps
+# MD5 sums of the compressed files only, and that package has compressed them anew.
 FILES = {
     "train": (
         Original(
