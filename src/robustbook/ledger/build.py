@@ -15,6 +15,8 @@ from .targets import PAPERS, Target, read_targets
 from .verdicts import Measurement, judge
 
 RUN_BY = {
+    "deep_defense/anchor-deepfool-table-1/caffenet-": "",
+    "deep_defense/anchor-deepfool-table-1/googlenet-": "",
     "deep_defense/anchor-": "anchors",
     "deep_defense/claim-1/": "imagenet",
     "deep_defense/claim-": "claims",
@@ -27,7 +29,8 @@ RUN_BY = {
     "deep_defense/text-results/imagenet-": "imagenet",
     "deep_defense/text-results/": "table-1",
 }
-"""By the beginning of targets' ids: the item that measures them where it is not their own."""
+"""By the beginning of targets' ids: the item that measures them where it is not their own,
+empty where none does."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Entry:
 
     ours, low, high: mean over seeds and its 95 % prediction interval, without the tolerance.
     seeds: how many (0: nothing was drawn). verdict: one of VERDICTS. reason: what the rule saw,
-    then what was written by hand. command: what would run, or run again, this line.
+    then what was written by hand. command: what would run, or run again, this line; empty if nothing can.
     """
 
     id: str
@@ -138,14 +141,14 @@ def entries(
                 profile=found.profile if found else None,
                 verdict=verdict.verdict,
                 reason="; ".join(text for text in (verdict.note, reason) if text),
-                command=f"robustbook run {target.paper}/{item} --profile {profile}",
+                command=f"robustbook run {target.paper}/{item} --profile {profile}" if item else "",
             )
         )
     return tuple(lines)
 
 
 def _run_by(target: Target) -> str:
-    """The item that is to be run for a target that has not been measured."""
+    """The item that is to be run for a target that has not been measured, or empty."""
     found = (item for start, item in RUN_BY.items() if target.id.startswith(start))
     return next(found, target.item)
 

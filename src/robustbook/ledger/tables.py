@@ -45,7 +45,7 @@ def text_table(ledger: Ledger) -> str:
     for title, members in groups.items():
         lines += [f"{title:<{NAME}}{heads}", *(line for entry in members for line in _lines(entry))]
         unrun = {entry.command for entry in members if entry.verdict == "not run"}
-        lines += [f"  to run: {command}" for command in sorted(unrun)] + [""]
+        lines += [f"  to run: {command}" for command in sorted(unrun - {""})] + [""]
     if ledger.context:
         lines.append("Quoted for context, not run and not counted:")
         for target in ledger.context:

@@ -61,7 +61,7 @@ def _row(entry: Entry) -> str:
     seeds = f"{entry.seeds} seed{'s' * (entry.seeds > 1)}, " if entry.seeds else ""
     behind = [interval(entry), f"{seeds}{entry.profile}" if entry.profile else ""]
     known = [escape(entry.reason)]
-    if entry.verdict == "not run":
+    if entry.verdict == "not run" and entry.command:
         run, option = escape(entry.command).split(" --", 1)  # a line may not break inside "--"
         known.append(f'<code>{run} <span class="option">--{option}</span></code>')
     kind = entry.verdict.replace(" ", "-")
