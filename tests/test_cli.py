@@ -89,7 +89,9 @@ def test_help_has_an_example_that_parses(cli: Cli, name: str | None) -> None:
 def test_every_command_of_the_ledger_parses_and_names_a_known_item(root: Path) -> None:
     """A `not run` line promises that its command runs, or says that there is no study yet."""
     found = ledger.build(root / "book").entries
-    items = {item for line in {e.command for e in found} - {""} for item in parse(line).params["items"]}
+    items = {
+        item for line in {e.command for e in found} - {""} for item in parse(line).params["items"]
+    }
     assert len(items) > 20 and items <= {f"{e.paper}/{e.item}" for e in found} | page.ITEMS.keys()
     assert "saturating/table-1" in items & page.ITEMS.keys()
     with pytest.raises(click.UsageError, match="^self_ensemble/table-1 has no study yet; those"):

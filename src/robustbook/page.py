@@ -190,6 +190,13 @@ class Page:
         first = int(self.published is not None)
         return [*self.records[:first], *lesser, *self.records[first:]]
 
+    @property
+    def groups(self) -> list[tuple[Record, ...]]:
+        """Records that share a figure: all that are published, the best first; then this run's."""
+        published = () if self.published is None else (self.published, *self.others)
+        fresh = () if self.fresh is None else (self.fresh,)
+        return [group for group in (published, fresh) if group]
+
     def accuracies(self, record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
         """Network, training and reading to one accuracy in percent per seed, from rows that say all
         three."""
@@ -330,12 +337,18 @@ def _published(item: str) -> list[Record]:
     return [ledger.read_record(path) for path in paths if path.exists()]
 
 
-def record_of(item: str) -> Record:
-    """The best published record of another item; ``BadParameter`` where there is none."""
+def records_of(item: str) -> list[Record]:
+    """The published records of another item, the best profile first; ``BadParameter`` where there
+    is none."""
     records = _published(item)
     if not records:
         raise BadParameter(f"item must have a published record, got {item!r}, which has none")
-    return records[0]
+    return records
+
+
+def record_of(item: str) -> Record:
+    """The best published record of another item; ``BadParameter`` where there is none."""
+    return records_of(item)[0]
 
 
 def svg(figure: Figure) -> SVG:

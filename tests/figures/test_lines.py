@@ -27,3 +27,13 @@ def test_every_row_has_its_dots_and_name() -> None:
     dots = np.concatenate([spots.get_offsets() for spots in axis.collections])
     expected = [[1.0, 0], [2.0, 0], [0.5, 0], [3.0, 1]]
     assert sorted(dots.tolist()) == sorted(expected)
+
+
+@pytest.mark.parametrize(("count", "columns"), [(3, 3), (4, 2), (5, 2)])
+def test_many_panels_go_below_each_other(count: int, columns: int) -> None:
+    """Names stand once a line, and a place without a panel is blank."""
+    rows = {"one": {"all": [1.0]}}
+    figure = strips({str(i): rows for i in range(count)}, {"all": LOOKS["reference"]}, "size")
+    named = [bool(axis.yaxis.get_tick_params()["labelleft"]) for axis in figure.axes[:count]]
+    assert named == [i % columns == 0 for i in range(count)]
+    assert not any(axis.axison for axis in figure.axes[count:])

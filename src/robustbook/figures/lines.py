@@ -74,12 +74,16 @@ Strips = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 
 
 def strips(values: Strips, looks: Mapping[str, Look], x_label: str) -> Figure:
-    """A panel per key, a row per method, a dot per seed and mark; ``looks`` by mark."""
+    """A panel per key, up to three beside each other or else two; a row per method, a dot per seed
+    and mark; ``looks`` by mark."""
     with style():
         most = max(len(rows) for rows in values.values())
-        figure, axes = panels(1, len(values), width=WIDTH, height=0.32 * most + 1.3)
+        columns = len(values) if len(values) < 4 else 2
+        deep = -(-len(values) // columns)
+        height = (0.32 * most + 0.8) * deep + 0.5
+        figure, axes = panels(deep, columns, width=WIDTH, height=height)
         named: dict[str, Artist] = {}
-        for axis, (title, rows) in zip(axes, values.items(), strict=True):
+        for axis, (title, rows) in zip(axes, values.items(), strict=False):
             for place, marks in enumerate(rows.values()):
                 for mark, numbers in marks.items():
                     look = looks[mark]
@@ -96,10 +100,12 @@ def strips(values: Strips, looks: Mapping[str, Look], x_label: str) -> Figure:
                     named.setdefault(mark, dots)
             axis.set(title=title, ylim=(len(rows) - 0.5, -0.5), xlim=(0, None))
             axis.set_yticks(range(len(rows)), list(rows))
-            if axis is not axes[0]:
+            if axis not in axes[::columns]:
                 axis.tick_params(labelleft=False)
             axis.grid(True)
-        axes[len(axes) // 2].set_xlabel(x_label)
+        for axis in axes[len(values) :]:
+            axis.set_axis_off()
+        figure.supxlabel(x_label)
         if len(named) > 1:
             figure.legend(
                 named.values(), named.keys(), loc="outside lower center", ncols=min(4, len(named))

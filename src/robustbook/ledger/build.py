@@ -39,7 +39,8 @@ class Entry:
 
     ours, low, high: mean over seeds and its 95 % prediction interval, without the tolerance.
     seeds: how many (0: nothing was drawn). verdict: one of VERDICTS. reason: what the rule saw,
-    then what was written by hand. command: what would run, or run again, this line; empty if nothing can.
+    then what was written by hand. command: what would run, or run again, this line; empty if
+    nothing can.
     """
 
     id: str
