@@ -81,7 +81,7 @@ items = click.argument("items", metavar="[PAPER/ITEM]...", nargs=-1)
 seeds = click.option(
     "--seeds", callback=_seeds, metavar="SEEDS", help="3 or 0,2,5 or 0:5; else the profile's own."
 )
-any_profile = click.option("--profile", help="quick or paper; else each that there is.")
+any_profile = click.option("--profile", help="quick, reduced or paper; else each that there is.")
 parameters = click.option(
     "--set",
     "given",
