@@ -33,7 +33,7 @@ def main() -> None:
 
 @main.command()
 @options.items
-@click.option("--profile", default="quick", show_default=True, help="quick, reduced (CIFAR-10) or paper.")
+@click.option("--profile", default="quick", show_default=True, help="quick, reduced or paper.")
 @options.seeds
 @options.parameters
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
@@ -175,7 +175,7 @@ def status(
 
 @main.command()
 @options.items
-@click.option("--profile", default="paper", show_default=True, help="quick, reduced (CIFAR-10) or paper.")
+@click.option("--profile", default="paper", show_default=True, help="quick, reduced or paper.")
 @options.seeds
 @options.parameters
 @options.store
