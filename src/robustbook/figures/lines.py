@@ -100,6 +100,7 @@ def strips(values: Strips, looks: Mapping[str, Look], x_label: str) -> Figure:
                     named.setdefault(mark, dots)
             axis.set(title=title, ylim=(len(rows) - 0.5, -0.5), xlim=(0, None))
             axis.set_yticks(range(len(rows)), list(rows))
+            axis.locator_params(axis="x", nbins=5)
             if axis not in axes[::columns]:
                 axis.tick_params(labelleft=False)
             axis.grid(True)
