@@ -17,7 +17,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from robustbook import ledger, page
+from robustbook import catalogue, ledger
 from robustbook.cli import commands, jobs, main
 from robustbook.ledger.targets import COLUMNS
 
@@ -36,8 +36,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     targets = tmp_path / "book" / "targets"
     targets.mkdir(parents=True)
     (targets / "one-targets.csv").write_text("\n".join([",".join(COLUMNS), *TARGETS]) + "\n")
-    monkeypatch.setattr(page, "BOOK", tmp_path / "book")
-    monkeypatch.setattr(page, "ITEMS", {TINY: "tiny_study", f"{TINY}-too": "tiny_study"})
+    monkeypatch.setattr(catalogue, "BOOK", tmp_path / "book")
+    monkeypatch.setattr(catalogue, "ITEMS", {TINY: "tiny_study", f"{TINY}-too": "tiny_study"})
     monkeypatch.setattr(commands, "PROJECT", tmp_path)
     monkeypatch.setenv("TINY_LOG", str(tmp_path))
     monkeypatch.delenv("ROBUSTBOOK_TRACEBACK", raising=False)
@@ -71,7 +71,7 @@ def parse(line: str) -> click.Context:
 
 def test_starts_quickly() -> None:
     """--help would take seconds if one command's imports stood at the top."""
-    slow = {"torch", "pandas", "matplotlib", "IPython", "scipy", "pydantic", "robustbook.page"}
+    slow = {"torch", "pandas", "matplotlib", "IPython", "scipy", "pydantic", "robustbook.catalogue"}
     code = f"import sys, robustbook.cli; sys.exit(bool({slow!r} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
@@ -92,8 +92,10 @@ def test_every_command_of_the_ledger_parses_and_names_a_known_item(root: Path) -
     items = {
         item for line in {e.command for e in found} - {""} for item in parse(line).params["items"]
     }
-    assert len(items) > 20 and items <= {f"{e.paper}/{e.item}" for e in found} | page.ITEMS.keys()
-    assert "saturating/table-1" in items & page.ITEMS.keys()
+    assert (
+        len(items) > 20 and items <= {f"{e.paper}/{e.item}" for e in found} | catalogue.ITEMS.keys()
+    )
+    assert "saturating/table-1" in items & catalogue.ITEMS.keys()
     with pytest.raises(click.UsageError, match="^self_ensemble/table-1 has no study yet; those"):
         jobs.study("self_ensemble/table-1")
 
@@ -304,8 +306,8 @@ def test_ctrl_c_in_a_terminal(project: Path) -> None:
     """There it goes to the worker processes as well: they must stay silent and must not stay."""
     (project / "at-measure 1").write_text("sleep")
     code = (
-        "from robustbook import page; from robustbook.cli import main; "
-        f"page.ITEMS = {{{TINY!r}: 'tiny_study'}}; main()"
+        "from robustbook import catalogue; from robustbook.cli import main; "
+        f"catalogue.ITEMS = {{{TINY!r}: 'tiny_study'}}; main()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, *shlex.split(f"run {TINY} --seeds 0:3 --workers 1")],

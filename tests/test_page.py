@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from robustbook import ledger, page
+from robustbook import catalogue, ledger, page
 from robustbook.ledger import Record, Row
 from robustbook.runs import Store
 from robustbook.studies.parameters import BadParameter
@@ -22,7 +22,7 @@ CONTROLS = table_1.Parameters().controls
 def book(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A book with the targets and no record yet."""
     shutil.copytree(root / "book" / "targets", tmp_path / "book" / "targets")
-    monkeypatch.setattr(page, "BOOK", tmp_path / "book")
+    monkeypatch.setattr(catalogue, "BOOK", tmp_path / "book")
     return tmp_path / "book"
 
 
@@ -45,7 +45,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("something was computed")
 
-    monkeypatch.setattr(page, "run", refuse)
+    monkeypatch.setattr(catalogue, "run", refuse)
 
 
 @pytest.mark.usefixtures("book", "nothing_runs")
@@ -156,7 +156,7 @@ def test_compute_gives_what_condense_gave_and_says_where_it_comes_from(tmp_path:
     """Rows, arrays and seeds pass through; only the provenance is added."""
     p = table_2.Parameters(profile="quick")
     plain = table_2.condense(p, {})
-    made = page.compute(table_2, p, store=Store(tmp_path), progress=False)
+    made = catalogue.compute(table_2, p, store=Store(tmp_path), progress=False)
     assert made.provenance["seconds"] == 0
     assert replace(made, provenance={}) == plain
 

@@ -22,6 +22,7 @@ FLOORS = [
     {"data", "networks", "attacks", "runs", "figures", "ledger"},
     {"training", "defenses", "measures"},
     {"studies"},
+    {"catalogue"},
     {"page"},
     {"notebooks"},
     {"book"},

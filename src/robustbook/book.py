@@ -28,7 +28,7 @@ from typing import Any
 import click
 
 import robustbook
-from robustbook import ledger, notebooks, page
+from robustbook import catalogue, ledger, notebooks
 from robustbook.notebooks import ROOT
 
 
@@ -141,7 +141,7 @@ def judged(root: Path) -> dict[str, tuple[str, ...]]:
             continue
         cells = notebooks.stored(name, ".ipynb", root).cells
         begun = re.search(r'page\.begin\("([^"]+)"', "".join(cell.source for cell in cells))
-        found[name] = page.judged(begun[1]) if begun else ()
+        found[name] = catalogue.judged(begun[1]) if begun else ()
     return found
 
 

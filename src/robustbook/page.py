@@ -6,119 +6,21 @@ here.shown                                            # the record that figures 
 """
 
 import io
-import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from importlib import import_module
-from pathlib import Path
-from statistics import fmean
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from IPython.display import SVG, Markdown
 from matplotlib.figure import Figure
 
-from robustbook import ledger
+from robustbook import catalogue, ledger
 from robustbook.figures import Table, style, table
 from robustbook.ledger import Record
-from robustbook.runs import Call, Store, duration, graph, run
+from robustbook.runs import duration
 from robustbook.studies.parameters import BadParameter, Parameters, accepted, check
 
-BOOK = Path(__file__).resolve().parents[2] / "book"
-ITEMS = {
-    "deep_defense/anchors": "robustbook.studies.deep_defense.anchors",
-    "deep_defense/claims": "robustbook.studies.deep_defense.claims",
-    "deep_defense/deepfool": "robustbook.studies.deep_defense.presets",
-    "deep_defense/figure-1": "robustbook.studies.deep_defense.figure_1",
-    "deep_defense/figure-2": "robustbook.studies.deep_defense.convergence",
-    "deep_defense/figure-3": "robustbook.studies.deep_defense.hyper_parameters",
-    "deep_defense/figure-4": "robustbook.studies.deep_defense.layer_masking",
-    "deep_defense/followup-brown-2019": "robustbook.studies.deep_defense.replication",
-    "deep_defense/table-1": "robustbook.studies.deep_defense.table_1",
-    "deep_defense/today": "robustbook.studies.deep_defense.today",
-    "saturating/claims": "robustbook.studies.saturating.claims",
-    "saturating/critique": "robustbook.studies.saturating.critique",
-    "saturating/figure-1": "robustbook.studies.saturating.figure_1",
-    "saturating/figure-2": "robustbook.studies.saturating.figure_2",
-    "saturating/figure-3": "robustbook.studies.saturating.figure_3",
-    "saturating/figure-4": "robustbook.studies.saturating.figure_4",
-    "saturating/figure-5": "robustbook.studies.saturating.figure_5",
-    "saturating/figure-6": "robustbook.studies.saturating.figure_6",
-    "saturating/figure-7": "robustbook.studies.saturating.figure_7",
-    "saturating/figure-8": "robustbook.studies.saturating.figure_8",
-    "saturating/long-descent": "robustbook.studies.saturating.long_descent",
-    "saturating/table-1": "robustbook.studies.saturating.table_1",
-    "saturating/table-1-search": "robustbook.studies.saturating.table_1_search",
-    "saturating/table-2": "robustbook.studies.saturating.table_2",
-    # Last: without its photographs a run of every item ends here.
-    "deep_defense/imagenet": "robustbook.studies.deep_defense.imagenet",
-}
-"""Every item that can be run, and the module that says how."""
-
 _OF_THE_KERNEL = {"In", "Out", "exit", "quit", "open", "get_ipython"}
-
-
-def study(item: str) -> ModuleType:
-    """The study module of ``paper/item``; ``BadParameter`` names those there are."""
-    if item not in ITEMS:
-        raise BadParameter(f"item must be one of {', '.join(ITEMS)}, got {item!r}")
-    return import_module(ITEMS[item])
-
-
-def judged(item: str) -> tuple[str, ...]:
-    """The items, as ``paper/item``, whose targets the page of ``item`` judges: those that its study
-    says it ``JUDGES``, or else itself."""
-    paper, name = item.split("/")
-    return tuple(f"{paper}/{each}" for each in getattr(study(item), "JUDGES", (name,)))
-
-
-def compute(
-    of: ModuleType,
-    parameters: Parameters,
-    *,
-    store: Store | None = None,
-    device: str = "auto",
-    scheduler: str | None = None,
-    workers: int | None = None,
-    progress: bool = True,
-) -> Record:
-    """Run what is missing of a study and condense it; what is stored already costs nothing."""
-    store = store or Store()
-    calls: Mapping[Any, Call] = of.calls(parameters)
-    began = time.monotonic()
-    results = run(
-        list(calls.values()),
-        store=store,
-        device=device,
-        scheduler=scheduler,
-        workers=workers,
-        progress=progress,
-    )
-    record: Record = of.condense(parameters, dict(zip(calls, results, strict=True)))
-    provenance = {**_provenance(calls.values(), store), "wall_seconds": time.monotonic() - began}
-    return Record(
-        **{**{f.name: getattr(record, f.name) for f in fields(record)}, "provenance": provenance}
-    )
-
-
-def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
-    """Where a record's numbers come from: versions and devices, the seconds of all calls that it
-    rests on, and of one call of each kind (the mean), from which ``plan`` estimates."""
-    spent: dict[str, list[float]] = {}
-    found: dict[str, set[str]] = {}
-    for call in graph(list(calls)).values():
-        stored = store.peek(call)
-        if stored is not None:
-            spent.setdefault(call.kind, []).append(stored["seconds"])
-            for name, value in stored["provenance"].items():
-                found.setdefault(name, set()).add(value)
-    dates = found.pop("date", set())
-    return {
-        **{name: " / ".join(sorted(held)) for name, held in found.items()},
-        "date": max(dates, default="")[:10],
-        "seconds": sum(map(sum, spent.values())),
-        "known_seconds": {kind: fmean(each) for kind, each in spent.items()},
-    }
 
 
 def values(
@@ -136,7 +38,7 @@ def values(
 
 def printed(target: str) -> float | None:
     """What the paper printed for a target."""
-    return ledger.read_targets(BOOK / "targets")[target].printed
+    return ledger.read_targets(catalogue.BOOK / "targets")[target].printed
 
 
 def spread(numbers: list[float], digits: int = 1) -> str:
@@ -163,7 +65,7 @@ class Page:
         """At profile ``published`` nothing; else run the study, and say what it took."""
         if self.parameters.profile == "published":
             return Markdown(f"Shown: {self._origin(self.shown)}.")
-        self.fresh = compute(self.study, self.parameters)
+        self.fresh = catalogue.compute(self.study, self.parameters)
         return Markdown(f"This run: {self._origin(self.fresh)}.")
 
     @property
@@ -214,7 +116,7 @@ class Page:
     def finding(self, *deciding: str) -> Markdown:
         """The verdicts counted, and in one sentence each the targets that decide, named without the
         item."""
-        entries, targets = self._entries(), ledger.read_targets(BOOK / "targets")
+        entries, targets = self._entries(), ledger.read_targets(catalogue.BOOK / "targets")
         counts = [(sum(e.verdict == v for e in entries), v) for v in ledger.VERDICTS]
         words = ", ".join(f"{n} {verdict}" for n, verdict in counts if n)
         words = words.replace("other setting", "at another setting")
@@ -239,7 +141,7 @@ class Page:
         """Printed against ours: the item's rows of the ledger that were run, without the reasons;
         all of them where none was."""
         paper, item = self.item.split("/")
-        targets = ledger.read_targets(BOOK / "targets")
+        targets = ledger.read_targets(catalogue.BOOK / "targets")
         entries = self._entries()
         there = [entry for entry in entries if entry.verdict != "not run"] or entries
         rest = len(entries) - len(there)
@@ -284,11 +186,11 @@ class Page:
 
     def _entries(self) -> tuple[ledger.Entry, ...]:
         """The ledger's lines of all items that the page judges."""
-        items = [name.split("/") for name in judged(self.item)]
+        items = [name.split("/") for name in catalogue.judged(self.item)]
         return tuple(
             entry
             for paper, item in items
-            for entry in ledger.build(BOOK, paper=paper, item=item).entries
+            for entry in ledger.build(catalogue.BOOK, paper=paper, item=item).entries
         )
 
     def _origin(self, record: Record) -> str:
@@ -311,7 +213,7 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
     at profile ``published`` it must be what the record was made with. Otherwise ``BadParameter``,
     before any work.
     """
-    of = study(item)
+    of = catalogue.study(item)
     names = {k: v for k, v in given.items() if not k.startswith("_") and k not in _OF_THE_KERNEL}
     names = {k: v for k, v in names.items() if not isinstance(v, ModuleType)}
     parameters = check(of.Parameters, names)
@@ -333,7 +235,9 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
 def _published(item: str) -> list[Record]:
     """An item's records, the best profile first."""
     paper, name = item.split("/")
-    paths = [ledger.record_path(BOOK / "records", paper, name, p) for p in ledger.PROFILES]
+    paths = [
+        ledger.record_path(catalogue.BOOK / "records", paper, name, p) for p in ledger.PROFILES
+    ]
     return [ledger.read_record(path) for path in paths if path.exists()]
 
 
@@ -384,7 +288,7 @@ def _number(value: float | int | None) -> str:
 
 def parameters_table(item: str) -> Table:
     """The parameters of an item, with defaults and what each accepts."""
-    of = study(item)
+    of = catalogue.study(item)
     defaults = of.Parameters()
     return table(
         "Parameters.",

@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from robustbook import page
+from robustbook import catalogue
 from robustbook.ledger import (
     VERDICTS,
     Entry,
@@ -125,12 +125,12 @@ def test_what_was_not_run_names_the_item_that_measures_it(mine):
     assert commands[alexnet] == "robustbook run deep_defense/imagenet --profile paper"
     lenet = "deep_defense/table-1/mnist-lenet/reference/rho2"
     assert commands[lenet] == "robustbook run deep_defense/table-1 --profile paper"
-    judged = {name for item in page.ITEMS for name in page.judged(item)}
+    judged = {name for item in catalogue.ITEMS for name in catalogue.judged(item)}
     for entry in build(mine, paper="deep_defense").entries:
         if "/caffenet-" in entry.id or "/googlenet-" in entry.id:
             assert not entry.command, "these networks are not in the book"
         elif f"{entry.paper}/{entry.item}" in judged:
-            assert entry.command.split()[2] in page.ITEMS, entry.id
+            assert entry.command.split()[2] in catalogue.ITEMS, entry.id
     for start in RUN_BY:
         assert any(id_.startswith(start) for id_ in commands), start
 

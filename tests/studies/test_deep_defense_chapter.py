@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robustbook import page
+from robustbook import catalogue
 from robustbook.attacks.deepfool import AUTHORS, deepfool
 from robustbook.data import load
 from robustbook.ledger import read_targets
@@ -196,7 +196,7 @@ def test_every_answered_target_exists_and_all_of_them_are_answered(study: Any) -
     record = study.condense(parameters, results)
     answered = {row.target for row in record.rows if row.target}
     items = getattr(study, "JUDGES", (study.ITEM,))
-    targets = read_targets(page.BOOK / "targets")
+    targets = read_targets(catalogue.BOOK / "targets")
     asked = {
         id_
         for id_, target in targets.items()

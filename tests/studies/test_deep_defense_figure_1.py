@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robustbook import ledger, page
+from robustbook import catalogue, ledger
 from robustbook.figures import Stage
 from robustbook.networks import ChannelsLast, fc500_150_10_bn
 from robustbook.networks.mlp import MLP
@@ -74,7 +74,7 @@ def test_the_reverse_network_is_the_gradient(name: Any) -> None:
 def test_the_layers_are_those_of_the_module(network: Any, name: str) -> None:
     """Counts add up to the target's, shapes end in ten logits, no ReLU is left out."""
     stages = [Stage(*layer) for layer in figure_1.layers(network)]
-    targets = ledger.read_targets(page.BOOK / "targets")
+    targets = ledger.read_targets(catalogue.BOOK / "targets")
     printed = targets[f"deep_defense/code-networks/{name}/parameters"].printed
     assert sum(stage.parameters for stage in stages) == printed
     assert stages[-1].shape == (10,)
@@ -97,6 +97,6 @@ def test_a_layer_without_a_known_reverse_is_refused() -> None:
 def test_the_record_answers_every_count() -> None:
     parameters = figure_1.Parameters(profile="paper")
     record = figure_1.condense(parameters, {})
-    targets = ledger.read_targets(page.BOOK / "targets")
+    targets = ledger.read_targets(catalogue.BOOK / "targets")
     asked = {id_: t.printed for id_, t in targets.items() if t.item == "code-networks"}
     assert {row.target: row.value for row in record.rows} == asked

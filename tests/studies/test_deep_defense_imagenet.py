@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from robustbook import ledger, page
+from robustbook import catalogue, ledger
 from robustbook.data import FolderSet
 from robustbook.networks import imagenet_network
 from robustbook.randomness import generator
@@ -77,7 +77,7 @@ def test_every_row_of_resnet_comes_out(
     results = run(list(calls.values()), store=Store(tmp_path), workers=0, progress=False)
     record = imagenet.condense(parameters, dict(zip(calls, results, strict=True)))
     of = {row.target: row for row in record.rows if row.target}
-    targets = ledger.read_targets(page.BOOK / "targets")
+    targets = ledger.read_targets(catalogue.BOOK / "targets")
     asked = {id_ for id_ in targets if "imagenet-resnet18" in id_}
     assert set(of) == asked | {"deep_defense/claim-1/check"}
     value = {id_: row.value for id_, row in of.items()}

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robustbook import page
+from robustbook import catalogue
 from robustbook.attacks import deepfool
 from robustbook.ledger import read_targets
 from robustbook.measures import accuracy_along, gradient_signs
@@ -183,12 +183,14 @@ def test_every_answered_target_exists_and_all_of_them_are_answered(profile: Any)
     answered = [row.target for row in record.rows if row.target]
     asked = {
         id_
-        for id_, target in read_targets(page.BOOK / "targets").items()
+        for id_, target in read_targets(catalogue.BOOK / "targets").items()
         if target.item == replication.ITEM
     }
     assert set(answered) == asked and len(asked) == 15
     assert len(answered) == 15 * len(record.seeds)
-    assert page.judged(f"deep_defense/{replication.ITEM}") == (f"deep_defense/{replication.ITEM}",)
+    assert catalogue.judged(f"deep_defense/{replication.ITEM}") == (
+        f"deep_defense/{replication.ITEM}",
+    )
 
 
 @pytest.mark.parametrize("setting", replication.SETTINGS.values(), ids=replication.SETTINGS)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from robustbook.page import ITEMS, study
+from robustbook.catalogue import ITEMS, study
 from robustbook.studies.parameters import BadParameter, accepted, check
 
 TABLE_1 = study("saturating/table-1").Parameters

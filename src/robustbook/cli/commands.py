@@ -61,7 +61,7 @@ def run(
     \b
     Example: robustbook run saturating/table-1 --profile quick --seeds 0:5 --set eps=0.1
     """
-    from robustbook import page
+    from robustbook import catalogue
     from robustbook.runs import StepFailed, Store, WorkerLost, duration
 
     from .jobs import beside_the_paper, jobs
@@ -82,7 +82,7 @@ def run(
         title = ", ".join([f"{job.item} at profile {profile}", *words])
         click.echo(title, err=True)
         try:
-            record = page.compute(
+            record = catalogue.compute(
                 job.study,
                 job.parameters,
                 store=where,
@@ -120,12 +120,12 @@ def plan(
     \b
     Example: robustbook plan saturating/table-1 --profile paper
     """
-    from robustbook import ledger, page, runs
+    from robustbook import catalogue, ledger, runs
 
     from .jobs import jobs
 
     known: dict[str, float] = {}
-    for record in ledger.read_records(page.BOOK / "records"):
+    for record in ledger.read_records(catalogue.BOOK / "records"):
         seconds = record.provenance.get("known_seconds", {})  # whole ones are ints in a record
         known |= {kind: float(value) for kind, value in seconds.items()}
     asked = jobs(items, profile, seeds, given)
@@ -152,12 +152,12 @@ def status(
     \b
     Example: robustbook status saturating/table-1 --profile paper
     """
-    from robustbook import ledger, page, runs
+    from robustbook import catalogue, ledger, runs
 
     from .jobs import jobs
 
     where = runs.Store(store)
-    records = ledger.read_records(page.BOOK / "records")
+    records = ledger.read_records(catalogue.BOOK / "records")
     published = {(f"{record.paper}/{record.item}", record.profile): record for record in records}
     line = "{:<32}{:<9}{:>7}{:>7}{:>9}{:>13}  {}"
     click.echo(line.format("item", "profile", "stored", "stale", "missing", "took", "published"))
@@ -194,7 +194,7 @@ def publish(
     \b
     Example: robustbook publish saturating/table-1 --profile paper
     """
-    from robustbook import ledger, page, runs
+    from robustbook import catalogue, ledger, runs
 
     from .jobs import jobs
 
@@ -217,10 +217,10 @@ def publish(
         if stale:
             click.echo(f"robustbook: {stale} results of {job.item} are of older source", err=True)
     for job in asked:
-        record = page.compute(job.study, job.parameters, store=where, progress=False)
+        record = catalogue.compute(job.study, job.parameters, store=where, progress=False)
         # The time of this process is not the run's: the same results give the same file.
         same = {k: v for k, v in record.provenance.items() if k != "wall_seconds"}
-        path = ledger.write_record(replace(record, provenance=same), page.BOOK / "records")
+        path = ledger.write_record(replace(record, provenance=same), catalogue.BOOK / "records")
         click.echo(f"{job.item} at profile {profile}: {len(record.rows)} rows in {path}")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from robustbook import ledger, page
+from robustbook import catalogue, ledger
 from robustbook.ledger import Ledger, Record
 from robustbook.ledger.build import entries
 from robustbook.runs import Call
@@ -70,7 +70,7 @@ def jobs(
 
     Raises UsageError, in one sentence, for an item, profile, seed or parameter that there is not.
     """
-    every = {item: study(item) for item in items or page.ITEMS}
+    every = {item: study(item) for item in items or catalogue.ITEMS}
     if not items:
         having = {i: s for i, s in every.items() if profile in (None, *s.Parameters.own_seeds)}
         every = having or every
@@ -94,13 +94,13 @@ def jobs(
 
 def study(item: str) -> ModuleType:
     """The study of an item; UsageError tells one that has none yet from a misspelt one."""
-    if item in page.ITEMS:
-        return page.study(item)
-    there = f"those there are: {', '.join(page.ITEMS)}"
-    targets = ledger.read_targets(page.BOOK / "targets").values()
+    if item in catalogue.ITEMS:
+        return catalogue.study(item)
+    there = f"those there are: {', '.join(catalogue.ITEMS)}"
+    targets = ledger.read_targets(catalogue.BOOK / "targets").values()
     if any(item == f"{target.paper}/{target.item}" for target in targets):
         raise click.UsageError(f"{item} has no study yet; {there}")
-    near = get_close_matches(item, page.ITEMS, n=1)
+    near = get_close_matches(item, catalogue.ITEMS, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise click.UsageError(f"item {item!r} is not known; {there}{hint}")
 
@@ -110,8 +110,8 @@ def beside_the_paper(record: Record, *, other_setting: bool) -> str:
 
     `other_setting`: the parameters are not the paper's, so no verdict is claimed.
     """
-    targets = ledger.read_targets(page.BOOK / "targets")
-    own = page.judged(f"{record.paper}/{record.item}")
+    targets = ledger.read_targets(catalogue.BOOK / "targets")
+    own = catalogue.judged(f"{record.paper}/{record.item}")
     chosen = [t for t in targets.values() if f"{t.paper}/{t.item}" in own and not t.context]
     if not chosen:
         return f"{len(record.rows)} rows; the paper printed no number of this item"
