@@ -6,6 +6,7 @@ here.shown                                            # the record that figures 
 """
 
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -39,6 +40,18 @@ def values(
 def printed(target: str) -> float | None:
     """What the paper printed for a target."""
     return ledger.read_targets(catalogue.BOOK / "targets")[target].printed
+
+
+def entries(paper: str, item: str | None = None) -> tuple[ledger.Entry, ...]:
+    """The lines of the ledger of a paper, or of one of its items."""
+    return ledger.build(catalogue.BOOK, paper=paper, item=item).entries
+
+
+def benchmark(name: str) -> dict[str, Any]:
+    """What ``python -m benchmarks.<name>`` wrote down."""
+    path = catalogue.BOOK.parent / "benchmarks" / "results" / f"{name}.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def spread(numbers: list[float], digits: int = 1) -> str:
@@ -187,11 +200,7 @@ class Page:
     def _entries(self) -> tuple[ledger.Entry, ...]:
         """The ledger's lines of all items that the page judges."""
         items = [name.split("/") for name in catalogue.judged(self.item)]
-        return tuple(
-            entry
-            for paper, item in items
-            for entry in ledger.build(catalogue.BOOK, paper=paper, item=item).entries
-        )
+        return tuple(entry for paper, item in items for entry in entries(paper, item))
 
     def _origin(self, record: Record) -> str:
         words = [f"profile `{record.profile}`"]
