@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -129,7 +130,7 @@ class Page:
     def finding(self, *deciding: str) -> Markdown:
         """The verdicts counted, and in one sentence each the targets that decide, named without the
         item."""
-        entries, targets = self._entries(), ledger.read_targets(catalogue.BOOK / "targets")
+        entries, targets = self._entries, ledger.read_targets(catalogue.BOOK / "targets")
         counts = [(sum(e.verdict == v for e in entries), v) for v in ledger.VERDICTS]
         words = ", ".join(f"{n} {verdict}" for n, verdict in counts if n)
         words = words.replace("other setting", "at another setting")
@@ -155,7 +156,7 @@ class Page:
         all of them where none was."""
         paper, item = self.item.split("/")
         targets = ledger.read_targets(catalogue.BOOK / "targets")
-        entries = self._entries()
+        entries = self._entries
         there = [entry for entry in entries if entry.verdict != "not run"] or entries
         rest = len(entries) - len(there)
         return table(
@@ -180,7 +181,7 @@ class Page:
 
     def reasons(self) -> Markdown:
         """Why, for each target that was not reproduced."""
-        entries = self._entries()
+        entries = self._entries
         lines = [
             f"- **{self._short(row.id)}**: {row.reason}"
             for row in entries
@@ -197,10 +198,12 @@ class Page:
         """A target's id without the item, or where the page judges another's, without the paper."""
         return target.removeprefix(f"{self.item}/").removeprefix(f"{self.item.split('/')[0]}/")
 
+    @cached_property
     def _entries(self) -> tuple[ledger.Entry, ...]:
-        """The ledger's lines of all items that the page judges."""
-        items = [name.split("/") for name in catalogue.judged(self.item)]
-        return tuple(entry for paper, item in items for entry in entries(paper, item))
+        """The ledger's lines of all items that the page judges, item by item."""
+        lines = entries(self.item.split("/")[0])
+        judged = catalogue.judged(self.item)
+        return tuple(e for item in judged for e in lines if f"{e.paper}/{e.item}" == item)
 
     def _origin(self, record: Record) -> str:
         words = [f"profile `{record.profile}`"]
