@@ -113,6 +113,10 @@ class Page:
         fresh = () if self.fresh is None else (self.fresh,)
         return [group for group in (published, fresh) if group]
 
+    def tag(self, record: Record) -> str:
+        """The end of a label: no two of a page's records have the same."""
+        return f"{record.profile}-run" if record is self.fresh else record.profile
+
     def accuracies(self, record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
         """Network, training and reading to one accuracy in percent per seed, from rows that say all
         three."""

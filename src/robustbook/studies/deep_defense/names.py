@@ -1,0 +1,29 @@
+"""What the chapter's pages call networks and methods, and which networks a record is about."""
+
+from collections.abc import Mapping
+
+from robustbook.ledger import Record
+
+METHODS: Mapping[str, str] = {
+    "reference": "Reference",
+    "clean": "Clean fine-tuning",
+    "par-networks": "Par. Networks",
+    "adv-training-i": "Adv. Training I",
+    "adv-training-ii": "Adv. Training II",
+    "deep-defense": "Deep Defense",
+    "combination": "Deep Defense + II",
+}
+"""The rows of Table 1, in its order."""
+
+TITLES: Mapping[str, str] = {"mlp": "MLP", "lenet": "LeNet", "convnet": "ConvNet", "nin": "NIN"}
+
+
+def networks(record: Record) -> list[str]:
+    """The networks that a record's rows are about, in their order."""
+    return list(dict.fromkeys(str(row.setting["network"]) for row in record.rows if row.setting))
+
+
+def title(record: Record, network: str) -> str:
+    """A network's name, and whether it is narrower than the paper's: ``ConvNet, narrow``."""
+    narrow = network in ("convnet", "nin") and record.profile != "paper"
+    return TITLES[network] + (", narrow" if narrow else "")
