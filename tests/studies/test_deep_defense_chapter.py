@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from robustbook import catalogue
 from robustbook.attacks.deepfool import AUTHORS, deepfool
 from robustbook.data import load
-from robustbook.ledger import read_targets
+from robustbook.ledger import Record, Row, read_targets
 from robustbook.networks import Prepared
 from robustbook.randomness import generator
 from robustbook.runs import Done, Store, run
@@ -24,6 +24,7 @@ from robustbook.studies.deep_defense import (
     hyper_parameters,
     layer_masking,
     methods,
+    names,
     networks,
     presets,
     readings,
@@ -303,3 +304,24 @@ def test_presets_are_counted_on_the_same_images(store: Store) -> None:
     (seen,) = done(store, readings.read(TRAINED, 40))
     share = seen.values["accuracy"] / 100
     assert ours.values["shown"] == pytest.approx(share * ours.values["distance"])
+
+
+def test_every_network_and_method_has_a_name() -> None:
+    """One without would be left out of the pages' tables, or stop them."""
+    for profile, own in settings.OWN.items():
+        for network in own:
+            assert settings.setting(network, profile).networks(0).keys() == names.METHODS.keys()
+    assert names.TITLES.keys() == settings.NAMES.keys()
+
+
+def test_a_narrowed_network_is_called_so() -> None:
+    """Its numbers are not the paper's network's."""
+    rows = tuple(
+        Row(1.0, "percent", None, "accuracy", setting={"network": n}) for n in ("mlp", "nin")
+    )
+    small, whole = (
+        Record("deep_defense", "today", p, {}, (0,), rows) for p in ("reduced", "paper")
+    )
+    assert names.networks(small) == ["mlp", "nin"]
+    assert [names.title(small, n) for n in ("mlp", "nin")] == ["MLP", "narrow NIN"]
+    assert names.title(whole, "nin") == "NIN"

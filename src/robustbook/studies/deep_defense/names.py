@@ -24,6 +24,6 @@ def networks(record: Record) -> list[str]:
 
 
 def title(record: Record, network: str) -> str:
-    """A network's name, and whether it is narrower than the paper's: ``ConvNet, narrow``."""
+    """A network's name, and whether it is narrower than the paper's: ``narrow ConvNet``."""
     narrow = network in ("convnet", "nin") and record.profile != "paper"
-    return TITLES[network] + (", narrow" if narrow else "")
+    return f"{'narrow ' if narrow else ''}{TITLES[network]}"
