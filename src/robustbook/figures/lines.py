@@ -106,8 +106,9 @@ def strips(values: Strips, looks: Mapping[str, Look], x_label: str) -> Figure:
             axis.grid(True)
         for axis in axes[len(values) :]:
             axis.set_axis_off()
-        below = min((deep - 1) * columns + columns // 2, len(values) - 1)
-        axes[below].set_xlabel(x_label)  # one of the figure's own would lie on the legend
+        lowest = axes[(deep - 1) * columns : len(values)]
+        for axis in lowest[1:2] if columns == 3 else lowest:  # three panels are narrower than it
+            axis.set_xlabel(x_label)  # one of the figure's own would lie on the legend
         if len(named) > 1:
             figure.legend(
                 named.values(), named.keys(), loc="outside lower center", ncols=min(4, len(named))
