@@ -284,6 +284,18 @@ def test_the_nearest_image_is_the_nearest_of_all(store: Store) -> None:
         assert torch.equal(size == 0, ~seen.tensors["right"])
 
 
+def test_methods_are_compared_on_the_images_that_all_name_correctly(store: Store) -> None:
+    """A median over all images would say how many are wrong rather than how far the rest is."""
+    (near,) = done(store, today.nearest(TRAINED, 40, 30))
+    sizes = near.tensors["distance/best"]
+    shared = sizes > sizes.median()  # as if the others had half of them wrong
+    for images, expected in ((shared, [sizes[shared].median().item()]), (shared & ~shared, [])):
+        rows = [row for row in today._medians(near, 0, {}, images) if "shared" in row.name]
+        best = [r.value for r in rows if r.setting.get("attack") == "best"]
+        assert best == expected
+        assert rows[-1].value == images.sum() and rows[-1].name == "shared images"
+
+
 def test_the_worst_case_is_no_better_than_any_attack(store: Store) -> None:
     """Per image, so that it may be worse than the worst attack alone."""
     (found,) = done(store, today.bounded(TRAINED, (0.05, 0.2), 40, 20))

@@ -129,22 +129,34 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Medians of the smallest perturbations, accuracies at each size; nothing is judged."""
     assert p.seeds is not None
+    shared: dict[tuple[str, int], Tensor] = {}  # images that all methods' networks name correctly
+    for (network, _, seed, what), done in results.items():
+        if what == "nearest":
+            right = done.tensors["distance/best"] > 0
+            shared[network, seed] = shared.get((network, seed), right) & right
     rows: list[Row] = []
     for (network, method, seed, what), done in results.items():
         labels = {"network": network, "method": method}
         if what == "nearest":
-            rows += _medians(done, seed, labels)
+            rows += _medians(done, seed, labels, shared[network, seed])
         else:
             rows += _accuracies(done, seed, labels)
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
 
 
-def _medians(done: Done, seed: int, labels: dict[str, Any]) -> Iterator[Row]:
+def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> Iterator[Row]:
+    """``median`` over all test images, where one that is wrong from the start counts 0; and
+    ``shared median`` over the shared ones, so that methods are compared on the same images and not
+    by how many they name correctly."""
     for name, sizes in done.tensors.items():
         setting = {**labels, "attack": name.removeprefix("distance/")}
         yield Row(sizes.median().item(), "l2", None, "median", seed, setting=setting)
+        if shared.any():
+            same = sizes[shared].median().item()
+            yield Row(same, "l2", None, "shared median", seed, setting=setting)
         missed = 100 * sizes.isinf().double().mean().item()
         yield Row(missed, "percent", None, "missed", seed, setting=setting)
+    yield Row(int(shared.sum()), "count", None, "shared images", seed, setting=labels)
 
 
 def _accuracies(done: Done, seed: int, labels: dict[str, Any]) -> Iterator[Row]:
