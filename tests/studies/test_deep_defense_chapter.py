@@ -28,6 +28,7 @@ from robustbook.studies.deep_defense import (
     networks,
     presets,
     readings,
+    sets,
     settings,
     table_1,
     today,
@@ -322,7 +323,9 @@ def test_every_network_and_method_has_a_name() -> None:
     """One without would be left out of the pages' tables, or stop them."""
     for profile, own in settings.OWN.items():
         for network in own:
-            assert settings.setting(network, profile).networks(0).keys() == names.METHODS.keys()
+            here = settings.setting(network, profile)
+            assert here.networks(0).keys() == names.METHODS.keys()
+            assert names.coloured(network) == (here.model.data in sets.COLOURED)
     assert names.TITLES.keys() == settings.NAMES.keys()
 
 

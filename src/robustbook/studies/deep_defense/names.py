@@ -23,7 +23,12 @@ def networks(record: Record) -> list[str]:
     return list(dict.fromkeys(str(row.setting["network"]) for row in record.rows if row.setting))
 
 
+def coloured(network: str) -> bool:
+    """Whether the network is for coloured images."""
+    return network in ("convnet", "nin")
+
+
 def title(record: Record, network: str) -> str:
     """A network's name, and whether it is narrower than the paper's: ``narrow ConvNet``."""
-    narrow = network in ("convnet", "nin") and record.profile != "paper"
+    narrow = coloured(network) and record.profile != "paper"
     return f"{'narrow ' if narrow else ''}{TITLES[network]}"
