@@ -294,7 +294,21 @@ def test_methods_are_compared_on_the_images_that_all_name_correctly(store: Store
         rows = [row for row in today._medians(near, 0, {}, images) if "shared" in row.name]
         best = [r.value for r in rows if r.setting.get("attack") == "best"]
         assert best == expected
-        assert rows[-1].value == images.sum() and rows[-1].name == "shared images"
+
+
+def test_images_that_all_methods_name_correctly_are_counted_once_per_network(store: Store) -> None:
+    """The page tells how many images its comparison rests on: wrong for one method is enough."""
+    (near,) = done(store, today.nearest(TRAINED, 40, 30))
+    sizes = near.tensors["distance/best"]
+    half = {"distance/best": torch.where(sizes > sizes.median(), sizes, 0.0)}
+    results = {
+        ("mlp", "reference", 0, "nearest"): near,
+        ("mlp", "deep-defense", 0, "nearest"): replace(near, tensors=half),
+    }
+    record = today.condense(today.Parameters(profile="quick", seeds=(0,)), results)
+    (shared,) = (row for row in record.rows if row.name == "shared images")
+    assert shared.value == (sizes > sizes.median()).sum()
+    assert shared.setting == {"network": "mlp"}
 
 
 def test_the_worst_case_is_no_better_than_any_attack(store: Store) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from robustbook.ledger import Record
 
+from .today import SIZES
+
 METHODS: Mapping[str, str] = {
     "reference": "Reference",
     "clean": "Clean fine-tuning",
@@ -32,3 +34,10 @@ def title(record: Record, network: str) -> str:
     """A network's name, and whether it is narrower than the paper's: ``narrow ConvNet``."""
     narrow = coloured(network) and record.profile != "paper"
     return f"{'narrow ' if narrow else ''}{TITLES[network]}"
+
+
+def shown_size(network: str) -> float:
+    """The l-infinity size at which the accuracies of "today" are told in words: a large one on
+    digits, the smallest on coloured images."""
+    sizes = SIZES[coloured(network)]
+    return round(sizes[0] if coloured(network) else sizes[2], 5)

@@ -134,7 +134,10 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         if what == "nearest":
             right = done.tensors["distance/best"] > 0
             shared[network, seed] = shared.get((network, seed), right) & right
-    rows: list[Row] = []
+    rows = [
+        Row(int(right.sum()), "count", None, "shared images", seed, setting={"network": network})
+        for (network, seed), right in shared.items()
+    ]
     for (network, method, seed, what), done in results.items():
         labels = {"network": network, "method": method}
         if what == "nearest":
@@ -156,7 +159,6 @@ def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> I
             yield Row(same, "l2", None, "shared median", seed, setting=setting)
         missed = 100 * sizes.isinf().double().mean().item()
         yield Row(missed, "percent", None, "missed", seed, setting=setting)
-    yield Row(int(shared.sum()), "count", None, "shared images", seed, setting=labels)
 
 
 def _accuracies(done: Done, seed: int, labels: dict[str, Any]) -> Iterator[Row]:
