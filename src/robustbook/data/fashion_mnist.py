@@ -13,8 +13,9 @@ from .mnist import CLASSES, read_pair
 from .originals import Original
 
 FOLDERS = ("FashionMNIST/raw", "fashion-mnist")
-# Images and labels of each split, as in Debian's package dataset-fashion-mnist. torchvision keeps
-# MD5 sums of the compressed files only, and that package has compressed them anew.
+# Images and labels of each split. The sums are those of Debian's package dataset-fashion-mnist and
+# of the crate dataset_ml, which unpacks the publisher's files; torchvision keeps MD5 sums of the
+# compressed files only.
 FILES = {
     "train": (
         Original(
