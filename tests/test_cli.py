@@ -217,7 +217,7 @@ def test_a_failing_step_is_one_line(cli: Cli, project: Path, monkeypatch) -> Non
     (project / "at-build").write_text("fail")
     result = cli(f"run {TINY} --workers 0")
     last = result.stderr.splitlines()[-1]
-    assert last == ("robustbook: tiny_study:build(height=3.0) failed: RuntimeError: out of paper")
+    assert last == "robustbook: RuntimeError: out of paper (in tiny_study:build(height=3.0))"
     assert result.exit_code == 2
     monkeypatch.setenv("ROBUSTBOOK_TRACEBACK", "1")
     with pytest.raises(click.ClickException):

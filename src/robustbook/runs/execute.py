@@ -67,9 +67,8 @@ def execute(call: Call, store: Store, device: str, show: Show | None = None) -> 
             try:
                 _compute(call, results, store, device, show)
             except Exception as error:
-                raise StepFailed(
-                    f"{call!r:.500} failed: {type(error).__name__}: {error}"
-                ) from error
+                # What went wrong first: the call may be long.
+                raise StepFailed(f"{type(error).__name__}: {error} (in {call!r:.500})") from error
             done = store.load(call)
     if done is None:
         raise StepFailed(f"{call!r} was stored in {store.path} and is gone again")
