@@ -71,7 +71,9 @@ def test_a_damaged_result_is_missing_and_planning_moves_nothing(tmp_path: Path) 
     assert path.read_text() == "half of"
 
 
-def test_estimates_from_other_seeds_then_from_elsewhere_then_from_the_step(tmp_path: Path) -> None:
+def test_estimates_from_other_seeds_then_from_elsewhere_then_from_the_nearest(
+    tmp_path: Path,
+) -> None:
     store = Store(tmp_path)
     slow = [s.leaf(LOG, seed, wait=9.0) for seed in range(4)]
     other, third = s.leaf(LOG, 0, wait=1.0), s.leaf(LOG, 0, wait=2.0)
@@ -86,6 +88,18 @@ def test_estimates_from_other_seeds_then_from_elsewhere_then_from_the_step(tmp_p
     keep(store, pair, 7.0)
     again = s.total(LOG, (slow[2], slow[3]))
     assert planning.estimates([again], store) == {again.key: 7.0}
+
+
+def test_an_estimate_from_the_call_that_differs_least(tmp_path: Path) -> None:
+    """Otherwise a long training would be thought as quick as the small ones stored beside it."""
+    store = Store(tmp_path)
+    for most, seconds in ((1.0, 10.0), (2.0, 400.0)):
+        for seed in range(2):
+            below = s.leaf(LOG, seed, wait=most)
+            keep(store, s.total(LOG, (below,)), seconds + seed)
+    # One more leaf than the one kind, and none like the other's.
+    asked = s.total(LOG, (s.leaf(LOG, 7, wait=2.0), s.leaf(LOG, 8, wait=3.0)))
+    assert planning.estimates([asked], store) == {asked.key: 400.5}
 
 
 def test_wall_time_is_the_longest_chain_or_the_shared_work(tmp_path: Path) -> None:

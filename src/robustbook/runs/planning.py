@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal
+from typing import Any, Literal
 
 from .calls import Call
 from .execute import default_workers, resolve_device
@@ -113,22 +113,40 @@ def estimates(
 ) -> dict[str, float]:
     """Seconds that each call will take, by key; a call of which nothing is known is left out.
 
-    Taken from stored calls that differ by their seed only; else from `known_seconds`; else the
-    mean of the same step's stored calls.
+    Taken from stored calls that differ by their seed only; else from `known_seconds`; else from the
+    stored calls of the same step whose arguments differ least. Each time the mean.
 
     Args:
         known_seconds: seconds by `Call.kind`, from published records for example.
     """
     kinds: dict[str, list[float]] = defaultdict(list)
-    steps: dict[str, list[float]] = defaultdict(list)
-    for step, kind, seconds in store.history():
+    steps: dict[str, list[tuple[set[str], float]]] = defaultdict(list)
+    for step, arguments, kind, seconds in store.history():
         kinds[kind].append(seconds)
-        steps[step].append(seconds)
+        steps[step].append((_leaves(arguments), seconds))
     known = dict(known_seconds or {})
     known |= {kind: fmean(seconds) for kind, seconds in kinds.items()}
-    rough = {step: fmean(seconds) for step, seconds in steps.items()}
-    expected = {call.key: known.get(call.kind, rough.get(call.step)) for call in calls}
-    return {key: seconds for key, seconds in expected.items() if seconds is not None}
+    return {
+        call.key: known[call.kind] if call.kind in known else _nearest(call, steps[call.step])
+        for call in calls
+        if call.kind in known or steps[call.step]
+    }
+
+
+def _nearest(call: Call, stored: Sequence[tuple[set[str], float]]) -> float:
+    """The mean time of the stored calls whose arguments differ from the call's in fewest places."""
+    mine = _leaves(call.content["arguments"])
+    apart = [len(mine ^ other) for other, _ in stored]
+    least = min(apart)
+    return fmean(s for far, (_, s) in zip(apart, stored, strict=True) if far == least)
+
+
+def _leaves(arguments: Any, path: str = "") -> set[str]:
+    """Each number and word in a call's arguments with its place; seeds do not count."""
+    if not isinstance(arguments, dict | list):
+        return {f"{path}={arguments!r}"}
+    items = arguments.items() if isinstance(arguments, dict) else enumerate(arguments)
+    return {leaf for k, v in items if k != "seed" for leaf in _leaves(v, f"{path}/{k}")}
 
 
 def plan(

@@ -137,12 +137,13 @@ class Store:
         """The folder for what a call keeps while it runs; not made here."""
         return self.path / "scratch" / call.key
 
-    def history(self) -> Iterator[tuple[str, str, float]]:
-        """(step, kind, seconds) of every stored result, whole or not."""
+    def history(self) -> Iterator[tuple[str, dict[str, Any], str, float]]:
+        """(step, arguments as JSON, kind, seconds) of every stored result, whole or not."""
         for path in sorted(self.path.glob("??/*.json")):
             try:
                 meta = json.loads(path.read_bytes())
-                yield meta["call"]["step"], meta["kind"], float(meta["seconds"])
+                call = meta["call"]
+                yield call["step"], call["arguments"], meta["kind"], float(meta["seconds"])
             except (ValueError, TypeError, KeyError, FileNotFoundError):
                 continue
 
