@@ -66,6 +66,9 @@ def test_the_page_of_the_package_shows_every_public_name() -> None:
         for name in module.__all__:
             assert f"### {name}\n" in text
     assert "def page_html(ledger: Ledger) -> str:" in text, "signatures stand as in the source"
+    assert "\n- `forwards, backwards`: images propagated" in text, (
+        "what a docstring names is a list"
+    )
 
 
 def test_times_are_summed() -> None:
@@ -83,7 +86,8 @@ def test_pages_are_listed_with_what_became_of_their_targets(root: Path) -> None:
     whole = ledger.build(root / "book")
     item = [e for e in whole.entries if (e.paper, e.item) == ("saturating", "table-1")]
     judged = {name: book.judged(root)[name] for name in ("benchmarks", "saturating/table1")}
-    *_, row = book.pages_table(whole, judged).splitlines()
+    *_, chapter, row = book.pages_table(whole, judged).splitlines()
+    assert chapter == "| **Saturating networks** | |"
     assert row.startswith("| [](../notebooks/saturating/table1.ipynb) |")
     assert sum(int(word) for word in row.split() if word.isdigit()) == len(item) > 0
 

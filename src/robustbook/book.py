@@ -119,14 +119,20 @@ def _generated(here: Path) -> dict[str, str]:
 
 
 def pages_table(whole: ledger.Ledger, judged: Mapping[str, Collection[str]]) -> str:
-    """The pages with what became of the targets that they judge, as markdown; ``judged`` gives for
-    each notebook the items, as ``paper/item``."""
+    """The pages of each paper with what became of the targets that they judge, as markdown;
+    ``judged`` gives for each notebook the items, as ``paper/item``."""
     lines = ["| page | verdicts |", "| --- | --- |"]
+    chapter = ""
     for name, items in judged.items():
-        verdicts = [e.verdict for e in whole.entries if f"{e.paper}/{e.item}" in items]
+        found = [e for e in whole.entries if f"{e.paper}/{e.item}" in items]
+        verdicts = [e.verdict for e in found]
         counts = [f"{verdicts.count(v)} {v}" for v in ledger.VERDICTS if v in verdicts]
-        if counts:
-            lines.append(f"| {_link(name)} | {', '.join(counts)} |")
+        if not counts:
+            continue
+        if found[0].paper != chapter:
+            chapter = found[0].paper
+            lines.append(f"| **{ledger.TITLES[chapter]}** | |")
+        lines.append(f"| {_link(name)} | {', '.join(counts)} |")
     return "\n".join([*lines, ""])
 
 
@@ -173,17 +179,33 @@ def api() -> Iterator[str]:
     """The page of the package: every public name with its head and docstring, as markdown."""
     for module in rooms():
         yield f"\n## {module.__name__}\n"
-        yield from _block(inspect.getdoc(module) or "")
+        yield from _prose(inspect.getdoc(module) or "")
         for name in module.__all__:
             yield f"\n### {name}\n"
             thing = getattr(module, name)
-            yield from _block(_signature(name, thing), "python")
+            yield _block(_signature(name, thing), "python")
             if inspect.isclass(thing) or callable(thing):
-                yield from _block(inspect.getdoc(thing) or "")
+                yield from _prose(inspect.getdoc(thing) or "")
 
 
-def _block(text: str, language: str = "text") -> list[str]:
-    return [f"````{language}", text, "````"] if text else []
+def _block(text: str, language: str) -> str:
+    return f"````{language}\n{text}\n````\n"
+
+
+def _prose(docstring: str) -> Iterator[str]:
+    """A docstring as markdown: "name: what it is" becomes a list, what is indented a block that
+    keeps its lines; the rest is markdown as it stands."""
+    for paragraph in re.split(r"\n\s*\n", docstring):
+        head, _, rest = paragraph.partition("\n")
+        if head in ("Args:", "Returns:", "Raises:"):
+            yield f"{head}\n"
+            paragraph = textwrap.dedent(rest)
+        if paragraph.startswith(" "):
+            yield _block(textwrap.dedent(paragraph), "text")
+        else:
+            words = re.sub(r'(?<=[\s(])"([\w:/-]+)"', r'`"\1"`', paragraph)  # or quotes would curl
+            named = r"^([a-zA-Z_]\w*(?:, [a-zA-Z_]\w*)*): "
+            yield re.sub(named, r"- `\1`: ", words, flags=re.MULTILINE) + "\n"
 
 
 def _signature(name: str, thing: Any) -> str:

@@ -1,4 +1,4 @@
-"""Drawing: the book's one style, and its numbered tables."""
+"""Figures in the book's one style, and its numbered tables."""
 
 from .anneal import anneal
 from .curves import curves

@@ -28,7 +28,7 @@ def table(
     *,
     align: str | None = None,
 ) -> Table:
-    """A numbered table with `caption`, to be referred to by `name` (as in {numref}`tab-accuracy`).
+    """A numbered table with `caption`, to be referred to by `name` with the role numref.
 
     Caption, headers and cells may hold inline MyST. `align` has one of `l`, `c`, `r` per column;
     by default the first column is left and the others, which hold numbers, right. Raises

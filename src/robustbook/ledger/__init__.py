@@ -12,7 +12,7 @@ from .records import (
     rounded,
     write_record,
 )
-from .tables import summary, text_table
+from .tables import TITLES, summary, text_table
 from .targets import PAPERS, Target, read_targets
 from .verdicts import VERDICTS, Judgement, Measurement, judge
 from .webpage import page_html
@@ -20,6 +20,7 @@ from .webpage import page_html
 __all__ = [
     "PAPERS",
     "PROFILES",
+    "TITLES",
     "VERDICTS",
     "Entry",
     "Judgement",
