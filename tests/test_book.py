@@ -61,7 +61,7 @@ def test_a_page_that_is_gone_leaves_the_stage(project: Path) -> None:
 
 def test_the_page_of_the_package_shows_every_public_name() -> None:
     text = "\n".join(book.api())
-    for module in book.rooms():
+    for module in book.parts():
         assert f"## {module.__name__}\n" in text
         for name in module.__all__:
             assert f"### {name}\n" in text

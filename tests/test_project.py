@@ -166,10 +166,10 @@ def test_no_module_for_leftovers(root: Path) -> None:
 
 def test_public_names_are_documented() -> None:
     """Each is on the book's page of the package with what its source says."""
-    from robustbook.book import rooms
+    from robustbook.book import parts
 
     bare = []
-    for module in rooms():
+    for module in parts():
         for name in module.__all__:
             thing = getattr(module, name)
             if (inspect.isclass(thing) or inspect.isroutine(thing)) and not inspect.getdoc(thing):

@@ -168,7 +168,7 @@ def status_table(times: dict[str, Any]) -> str:
     return "\n".join([*head, *rows, *foot, ""])
 
 
-def rooms() -> list[ModuleType]:
+def parts() -> list[ModuleType]:
     """The modules and folders of the package that state what they offer in ``__all__``."""
     found = sorted(info.name for info in pkgutil.iter_modules(robustbook.__path__))
     modules = [importlib.import_module(f"robustbook.{name}") for name in found if name != "cli"]
@@ -177,7 +177,7 @@ def rooms() -> list[ModuleType]:
 
 def api() -> Iterator[str]:
     """The page of the package: every public name with its head and docstring, as markdown."""
-    for module in rooms():
+    for module in parts():
         yield f"\n## {module.__name__}\n"
         yield from _prose(inspect.getdoc(module) or "")
         for name in module.__all__:

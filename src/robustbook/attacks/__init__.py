@@ -1,6 +1,6 @@
 """Attacks on image classifiers: plain functions from a model and images to `Adversarial`.
 
-The room imports torch and itself, nothing else, and can be used alone. One file per algorithm;
+It imports torch and itself, nothing else, and can be used alone. One file per algorithm;
 beside them the parts they share: `checks` (what is refused), `goal` and `losses` (what is climbed,
 and when an image is turned), `propagation` (the model, counted), `norms`, `noise`, `result`.
 """
