@@ -209,6 +209,19 @@ def test_every_answered_target_exists_and_all_of_them_are_answered(study: Any) -
     assert answered == asked
 
 
+def test_a_layer_has_a_share_of_what_all_layers_gain() -> None:
+    """The reference has none of it and all layers together have it all: 0.2 to 0.4, over both c."""
+    alone = {"conv1": (0.2, 0.2), "conv2": (0.1, 0.2), "fc1": (0.4, 0.2), "fc2": (0.4, 0.4)}
+    found = {"reference": (0.2,), "all": (0.5, 0.3), **alone}
+    rows = tuple(
+        Row(rho, "ratio", None, "rho2", 0, setting={"layer": layer, "c": c})
+        for layer, each in found.items()
+        for c, rho in enumerate(each)
+    )
+    shares = layer_masking.shares(Record("deep_defense", "figure-4", "quick", {}, (0,), rows))
+    assert shares == pytest.approx({"conv1": 0, "conv2": -25, "fc1": 50, "fc2": 100}, abs=1e-9)
+
+
 @pytest.mark.parametrize("profile", ["quick", "reduced", "paper"])
 @pytest.mark.parametrize("network", settings.NAMES)
 def test_epochs_are_those_of_the_training_set(network: Any, profile: str) -> None:
