@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from robustbook.catalogue import ITEMS, study
+from robustbook.ledger import PROFILES
 from robustbook.studies.parameters import BadParameter, accepted, check
 
 TABLE_1 = study("saturating/table-1").Parameters
@@ -96,3 +97,15 @@ def test_every_item_has_words_for_each_parameter() -> None:
         words = accepted(study(item).Parameters)
         assert {"profile", "seeds"} <= words.keys()
         assert all(text and text != "None" for text in words.values())
+
+
+@pytest.mark.parametrize("item", ITEMS)
+def test_a_profile_that_is_accepted_can_be_run(item: str) -> None:
+    """A page would otherwise break off in the middle, where its study finds no setting."""
+    of = study(item)
+    for profile in PROFILES:
+        if profile in of.Parameters.own_seeds:
+            of.calls(check(of.Parameters, {"profile": profile}))
+        else:
+            with pytest.raises(BadParameter, match=r"^profile must be published.*, got "):
+                check(of.Parameters, {"profile": profile})

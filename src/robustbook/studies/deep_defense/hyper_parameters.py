@@ -14,11 +14,12 @@ from pydantic.dataclasses import dataclass
 
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
+from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT
 
 from .methods import Method
 from .readings import read
-from .settings import PAPER, Profiled, setting
+from .settings import PAPER, setting
 
 ITEM = "figure-3"
 JUDGES = ("figure-hyper-parameters",)
@@ -31,7 +32,7 @@ WEAK = 0.01  # of rho_2: the target's seed noise
 
 
 @dataclass(frozen=True, config=STRICT)
-class Parameters(Profiled):
+class Parameters(parameters.Parameters):
     """The choices a reader can make."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}

@@ -12,11 +12,12 @@ from pydantic.dataclasses import dataclass
 
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
+from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT
 
 from .methods import Method
 from .readings import read
-from .settings import PAPER, Profiled, setting
+from .settings import PAPER, setting
 
 ITEM = "figure-4"
 JUDGES = ("figure-layer-masking",)
@@ -26,7 +27,7 @@ LOSS = 0.2  # percent of accuracy that may be lost
 
 
 @dataclass(frozen=True, config=STRICT)
-class Parameters(Profiled):
+class Parameters(parameters.Parameters):
     """The choices a reader can make."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}

@@ -38,27 +38,16 @@ OWN: Mapping[str, tuple[Networks, ...]] = {
 networks at ``paper`` want a GPU."""
 
 
-Profile = Annotated[
-    Literal["published", "quick", "reduced", "paper"],
-    Field(
-        description="published (the record), quick (embedded), reduced (small) or paper",
-    ),
-]
-
-
 @checked(frozen=True, config=STRICT)
-class Profiled(parameters.Parameters):
-    """What every study of the chapter takes."""
-
-    profile: Profile = "published"  # type: ignore[assignment]
-
-
-@checked(frozen=True, config=STRICT)
-class Parameters(Profiled):
+class Parameters(parameters.Parameters):
     """What a study of several networks takes."""
 
     own_seeds: ClassVar = {"quick": (0,), "reduced": (0, 1, 2), "paper": (0, 1, 2, 3, 4)}
     selects: ClassVar = ("networks",)
+    profile: Annotated[
+        Literal["published", "quick", "reduced", "paper"],
+        Field(description="published (the record), quick (embedded), reduced (small) or paper"),
+    ] = "published"  # type: ignore[assignment]
     networks: Annotated[
         tuple[Networks, ...] | None,
         Field(
