@@ -165,13 +165,18 @@ def test_checkpoints_of_older_source_make_the_result_stale(tmp_path: Path, log: 
         assert here([fresh], store)[0].provenance["fingerprint"] not in ("older", "")
 
 
-def test_a_failing_step_says_which_and_why(tmp_path: Path, log: str) -> None:
+def test_a_failing_step_says_which_and_why(
+    tmp_path: Path, log: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store(tmp_path / "store")
     with pytest.raises(
         StepFailed, match=r"^ZeroDivisionError: seed 3 is not to.* \(in .*fail\(log=.*, seed=3\)"
     ) as caught:
         here([s.leaf(log, 0), s.fail(log, 3), s.leaf(log, 1)], store)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert caught.value._render_traceback_() == [f"StepFailed: {caught.value}"]  # in a notebook
+    monkeypatch.setenv("ROBUSTBOOK_TRACEBACK", "1")
+    assert "raise ZeroDivisionError" in "".join(caught.value._render_traceback_())
     assert store.load(s.leaf(log, 0)) is not None
     with pytest.raises(StepFailed, match="seed 3"):  # failures are not stored
         here([s.total(log, (s.fail(log, 3),))], store)

@@ -8,6 +8,7 @@ import platform
 import shutil
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -26,7 +27,14 @@ _REPORT_EVERY = 0.5  # seconds
 
 
 class StepFailed(RuntimeError):
-    """A step raised; the message names the step, its arguments and the original error."""
+    """A step raised; the message has the original error, and the step with its arguments."""
+
+    def _render_traceback_(self) -> list[str]:
+        """In a notebook the message alone, as on the command line: a training that diverges with a
+        reader's parameters is no fault of the code. With ROBUSTBOOK_TRACEBACK=1 all of it."""
+        if os.environ.get("ROBUSTBOOK_TRACEBACK"):
+            return traceback.format_exception(self)
+        return [". ".join([f"{type(self).__name__}: {self}", *getattr(self, "__notes__", [])])]
 
 
 class WorkerLost(RuntimeError):

@@ -3,7 +3,7 @@
 The paper's grid is not accessible. Here c and lambda take three values of lambda by nine of c, 27
 networks, and d is varied at the defaults of the released code. d = 20 was in the grid too: on MNIST
 its training diverged (seed 0, step 54), because one wrong image with a large rho then outweighs its
-batch; see the page.
+batch; see the page. On the embedded digits seed 2 does the same.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ ITEM = "figure-3"
 JUDGES = ("figure-hyper-parameters",)
 USUAL = Method("deep-defense")
 GRID = {  # values of c, of lambda, and of d
-    "quick": ((5.0, 25.0, 45.0), (5.0, 15.0), (5.0, 20.0)),
+    "quick": ((5.0, 25.0, 45.0), (5.0, 15.0), (5.0, 10.0)),
     "paper": (tuple(5.0 * i for i in range(1, 10)), (5.0, 15.0, 25.0), (1.0, 2.5, 5.0, 10.0)),
 }
 WEAK = 0.01  # of rho_2: the target's seed noise
