@@ -62,7 +62,7 @@ def run(
     Example: robustbook run saturating/table-1 --profile quick --seeds 0:5 --set eps=0.1
     """
     from robustbook import catalogue
-    from robustbook.runs import StepFailed, Store, WorkerLost, duration
+    from robustbook.runs import RunFailed, Store, duration
 
     from .jobs import beside_the_paper, jobs
 
@@ -90,9 +90,8 @@ def run(
                 scheduler=scheduler,
                 workers=workers,
             )
-        except (StepFailed, WorkerLost) as error:
-            beside = getattr(error, "__notes__", [])
-            raise click.ClickException(". ".join([str(error), *beside])) from error
+        except RunFailed as error:
+            raise click.ClickException(error.sentence) from error
         click.echo(beside_the_paper(record, other_setting=bool(changed)))
         took = duration(record.provenance["wall_seconds"])
         click.echo(f"\n{title}: {took}; results are kept in {where.path}")

@@ -5,7 +5,7 @@ It knows nothing of machine learning.
 
 from .calls import Call, Step, step
 from .engine import run
-from .execute import Context, StepFailed, WorkerLost, default_workers
+from .execute import Context, RunFailed, StepFailed, WorkerLost, default_workers
 from .planning import Plan, StepPlan, duration, graph, plan
 from .store import DamagedResult, Done, Store
 
@@ -16,6 +16,7 @@ __all__ = [
     "Done",
     "Plan",
     "Step",
+    "RunFailed",
     "StepFailed",
     "StepPlan",
     "Store",

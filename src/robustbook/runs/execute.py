@@ -26,18 +26,27 @@ Show = Callable[[Call, int, int], None]
 _REPORT_EVERY = 0.5  # seconds
 
 
-class StepFailed(RuntimeError):
-    """A step raised; the message has the original error, and the step with its arguments."""
+class RunFailed(RuntimeError):
+    """A run came to no result; what had finished is kept."""
+
+    @property
+    def sentence(self) -> str:
+        """What went wrong, and what else did beside it."""
+        return ". ".join([str(self), *getattr(self, "__notes__", [])])
 
     def _render_traceback_(self) -> list[str]:
-        """In a notebook the message alone, as on the command line: a training that diverges with a
+        """In a notebook the sentence alone, as on the command line: a training that diverges with a
         reader's parameters is no fault of the code. With ROBUSTBOOK_TRACEBACK=1 all of it."""
         if os.environ.get("ROBUSTBOOK_TRACEBACK"):
             return traceback.format_exception(self)
-        return [". ".join([f"{type(self).__name__}: {self}", *getattr(self, "__notes__", [])])]
+        return [f"{type(self).__name__}: {self.sentence}"]
 
 
-class WorkerLost(RuntimeError):
+class StepFailed(RunFailed):
+    """A step raised; the message has the original error, and the step with its arguments."""
+
+
+class WorkerLost(RunFailed):
     """A worker process ended without an answer; finished results are kept."""
 
 
