@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 FLOORS = [
-    {"randomness"},
+    {"arithmetic", "randomness"},
     {"data", "networks", "attacks", "runs", "figures", "ledger"},
     {"training", "defenses", "measures"},
     {"studies"},

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import sample_steps as s
 
-from robustbook.runs import Call, Done, Step, step
+from robustbook.runs import Call, Done, Step, later, step
 
 
 @dataclass
@@ -178,3 +178,28 @@ def test_a_step_can_name_a_result_that_stands_for_a_call() -> None:
         return {}
 
     assert measure(s.leaf("l", 0)).dependencies == (s.leaf("l", 0),)
+
+
+@dataclass(frozen=True)
+class Grown:
+    rate: float = 0.5
+    precision: str = later("float32")
+
+
+def test_what_was_added_later_is_named_only_where_it_is_not_the_default() -> None:
+    """Results stored before the field or the parameter existed are still found."""
+
+    def first(recipe: Grown, seed: int) -> dict[str, object]:
+        return {}
+
+    def second(recipe: Grown, seed: int, keys: tuple[float, ...] = (1.0,)) -> dict[str, object]:
+        return {}
+
+    old, new = Step(first, 1), Step(second, 1, later=("keys",))
+    new.__name__ = old.__name__
+    assert "precision" not in str(old(Grown(), 0).content)
+    assert "precision" in str(old(Grown(precision="tf32"), 0).content)
+    assert new(Grown(), 0) == old(Grown(), 0) and new(Grown(), 0).kind == old(Grown(), 0).kind
+    assert new(Grown(), 0, (1,)) == old(Grown(), 0)  # an int for a float is the float
+    assert new(Grown(), 0, (2.0,)) != old(Grown(), 0)
+    assert new(Grown(), 0).arguments["keys"] == (1.0,)

@@ -3,7 +3,7 @@
 It knows nothing of machine learning.
 """
 
-from .calls import Call, Step, step
+from .calls import Call, Step, later, step
 from .engine import run
 from .execute import Context, RunFailed, StepFailed, WorkerLost, default_workers
 from .planning import Plan, StepPlan, duration, graph, plan
@@ -24,6 +24,7 @@ __all__ = [
     "default_workers",
     "duration",
     "graph",
+    "later",
     "plan",
     "run",
     "step",

@@ -13,7 +13,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,13 +28,15 @@ _ACCEPTED = (
 class Call:
     """A step and its arguments, not yet run; made by calling a step, never by hand.
 
-    Two calls are equal if their keys are. `arguments` holds every argument, defaults filled in.
+    Two calls are equal if their keys are. `arguments` holds every argument, defaults filled in;
+    `unnamed` are those that the key leaves out (see `step`).
     """
 
     module: str
     function: str
     version: int
     arguments: dict[str, Any]
+    unnamed: frozenset[str] = frozenset()
 
     @property
     def step(self) -> str:
@@ -88,9 +90,15 @@ class Step:
     `function` is the plain function itself.
     """
 
-    def __init__(self, function: Callable[..., Mapping[str, object]], version: int) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Mapping[str, object]],
+        version: int,
+        later: tuple[str, ...] = (),
+    ) -> None:
         self.function = function
         self.version = version
+        self.later = later
         self.__doc__ = function.__doc__
         self.__name__ = function.__name__
         self.__module__ = function.__module__
@@ -130,10 +138,18 @@ class Step:
             name: _accepted(value, hints.get(name, Any), f"step {self.__name__}: argument {name}")
             for name, value in bound.arguments.items()
         }
-        return Call(self.__module__, self.__name__, self.version, arguments)
+        unnamed = frozenset(
+            name
+            for name in self.later
+            if _encoded(arguments[name], seeds=True)
+            == _encoded(self._signature.parameters[name].default, seeds=True)
+        )
+        return Call(self.__module__, self.__name__, self.version, arguments, unnamed)
 
 
-def step(*, version: int) -> Callable[[Callable[..., Mapping[str, object]]], Step]:
+def step(
+    *, version: int, later: tuple[str, ...] = ()
+) -> Callable[[Callable[..., Mapping[str, object]]], Step]:
     """Mark a module-level pure function as a step.
 
     The function takes plain arguments (None, bool, int, finite float, str, tuples, frozen
@@ -143,8 +159,18 @@ def step(*, version: int) -> Callable[[Callable[..., Mapping[str, object]]], Ste
 
     Args:
         version: part of the key; to be raised by hand when the function's results change.
+        later: parameters that were added after results had been stored. At their defaults they are
+            not part of the key, so that the stored results are still found.
     """
-    return lambda function: Step(function, version)
+    return lambda function: Step(function, version, later)
+
+
+def later(default: Any) -> Any:
+    """A field added to a dataclass after results had been stored with it.
+
+    At its default it is not part of a call's key, so that the stored results are still found.
+    """
+    return field(default=default, metadata={"later": True})
 
 
 def canonical(content: object) -> str:
@@ -214,7 +240,7 @@ def _encoded_call(call: Call, *, seeds: bool) -> dict[str, Any]:
     arguments = {
         name: _encoded(value, seeds=seeds)
         for name, value in call.arguments.items()
-        if seeds or name != "seed"
+        if (seeds or name != "seed") and name not in call.unnamed
     }
     return {"step": call.step, "version": call.version, "arguments": arguments}
 
@@ -225,6 +251,10 @@ def _encoded(value: Any, *, seeds: bool) -> Any:
     if isinstance(value, tuple):
         return [_encoded(v, seeds=seeds) for v in value]
     if is_dataclass(value) and not isinstance(value, type):
-        inside = {f.name: _encoded(getattr(value, f.name), seeds=seeds) for f in fields(value)}
+        inside = {
+            f.name: _encoded(getattr(value, f.name), seeds=seeds)
+            for f in fields(value)
+            if not (f.metadata.get("later") and getattr(value, f.name) == f.default)
+        }
         return {type(value).__qualname__: inside}
     return value

@@ -1,0 +1,69 @@
+"""How numbers are computed, in one place: precision, determinism and denormal numbers.
+
+Everything that trains or attacks runs inside `arithmetic`. Steps use it with its defaults: float32
+without TF32 and deterministic algorithms in cuDNN. A recipe that trains in lower precision says so.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Literal, get_args
+
+import torch
+
+Precision = Literal["float32", "tf32", "bfloat16"]
+
+
+@contextlib.contextmanager
+def arithmetic(
+    device: str | torch.device = "cpu",
+    precision: str = "float32",
+    *,
+    flush: bool = False,
+) -> Iterator[None]:
+    """Compute in ``precision`` on ``device`` inside the context; restore all settings afterwards.
+
+    float32: as IEEE defines it, on a GPU without TF32. tf32: on a GPU matrix products and
+    convolutions round their factors to 10 bits of mantissa; on a CPU the same as float32. bfloat16:
+    torch's autocast, so weights, gradients of weights and losses stay in float32.
+    flush: treat numbers below 1.2e-38 as zero. Only a CPU can; on a GPU this is refused, because
+        nothing would change there.
+
+    cuDNN uses deterministic algorithms and no timing search, so that a run repeats to the bit.
+    Raises ValueError for an unknown precision, or ``flush`` on a GPU.
+    """
+    if precision not in get_args(Precision):
+        raise ValueError(
+            f"precision must be one of {', '.join(get_args(Precision))}, got {precision!r}"
+        )
+    kind = torch.device(device).type
+    if flush and kind != "cpu":
+        raise ValueError(f"flush must be False on a GPU, got device {device}")
+    backends = torch.backends
+    before = (
+        backends.cuda.matmul.allow_tf32,
+        backends.cudnn.allow_tf32,
+        backends.cudnn.deterministic,
+        backends.cudnn.benchmark,
+    )
+    _set(precision == "tf32", precision == "tf32", True, False)
+    # torch has no way to ask for the setting of denormals; a number tells.
+    flushed = _flushes()
+    torch.set_flush_denormal(flush)
+    try:
+        with torch.autocast(kind, torch.bfloat16, enabled=precision == "bfloat16"):
+            yield
+    finally:
+        torch.set_flush_denormal(flushed)
+        _set(*before)
+
+
+def _set(matmul: bool, convolution: bool, deterministic: bool, benchmark: bool) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = matmul
+    torch.backends.cudnn.allow_tf32 = convolution
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.benchmark = benchmark
+
+
+def _flushes() -> bool:
+    smallest = torch.tensor(1e-39)
+    return bool(smallest * 1 == 0)

@@ -1,0 +1,54 @@
+"""The settings of the arithmetic: what they do inside, and that nothing of them stays."""
+
+import pytest
+import torch
+
+from robustbook.arithmetic import arithmetic
+
+SMALL = 1e-39  # a denormal number of float32
+
+
+def settings() -> tuple[bool, ...]:
+    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    return (cuda.matmul.allow_tf32, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+def test_the_callers_settings_come_back(precision: str) -> None:
+    """Also after an error, and where the caller had set them otherwise."""
+    before = settings()
+    try:
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+        torch.set_flush_denormal(True)
+        mine = settings()
+        with pytest.raises(KeyError), arithmetic("cpu", precision):
+            assert settings()[0] == (precision == "tf32")
+            assert torch.tensor(SMALL) * 1 != 0
+            raise KeyError
+        assert settings() == mine
+        assert torch.tensor(SMALL) * 1 == 0
+    finally:
+        torch.set_flush_denormal(False)
+        torch.backends.cuda.matmul.allow_tf32, _, _, torch.backends.cudnn.benchmark = before
+
+
+def test_products_are_in_the_precision_that_was_asked_for() -> None:
+    a = torch.ones(2, 2)
+    with arithmetic("cpu", "bfloat16"):
+        assert (a @ a).dtype == torch.bfloat16
+    with arithmetic("cpu"):
+        assert (a @ a).dtype == torch.float32
+
+
+def test_small_numbers_are_flushed_on_request() -> None:
+    with arithmetic("cpu", flush=True):
+        assert torch.tensor(SMALL) * 1 == 0
+    assert torch.tensor(SMALL) * 1 != 0
+
+
+def test_refusals() -> None:
+    with pytest.raises(ValueError, match="precision must be one of float32, tf32, bfloat16, got"):
+        arithmetic("cpu", "float16").__enter__()
+    with pytest.raises(ValueError, match="flush must be False on a GPU"):
+        arithmetic("cuda", flush=True).__enter__()
