@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from robustbook import catalogue, ledger, page
+from robustbook.chapters.published import record_of
 from robustbook.ledger import Record, Row
 from robustbook.runs import Store
 from robustbook.studies.parameters import BadParameter
@@ -109,8 +110,8 @@ def test_published_shows_its_record_and_computes_nothing(book: Path) -> None:
         shown = here.run().data
         assert here.shown.profile == "paper" and here.fresh is None
         assert "`paper`" in shown and "seeds 0, 1" in shown
-        assert [heading for heading, _ in here.records] == ["Published (paper)"]
-    assert page.record_of(ITEM).rows == here.shown.rows
+        assert [version.heading for version in here.records] == ["Published (paper)"]
+    assert record_of(ITEM).rows == here.shown.rows
 
 
 @pytest.mark.usefixtures("nothing_runs")
@@ -133,7 +134,7 @@ def test_without_a_record_published_says_what_to_do(book: Path) -> None:
     with pytest.raises(BadParameter, match="profile must be quick or paper as nothing is publ"):
         here.run()
     with pytest.raises(BadParameter, match="item must have a published record, got"):
-        page.record_of(ITEM)
+        record_of(ITEM)
 
 
 def test_table_2_from_parameters_to_ledger(book: Path, tmp_path: Path) -> None:
@@ -159,29 +160,6 @@ def test_compute_gives_what_condense_gave_and_says_where_it_comes_from(tmp_path:
     made = catalogue.compute(table_2, p, store=Store(tmp_path), progress=False)
     assert made.provenance["seconds"] == 0
     assert replace(made, provenance={}) == plain
-
-
-def test_values_are_those_of_one_name_and_setting() -> None:
-    """A page's numbers are picked by label; a control may not slip in among the main rows."""
-    rows = (
-        Row(1.0, "percent", None, "accuracy", 0, setting={"network": "cnn", "reading": "a"}),
-        Row(2.0, "percent", None, "accuracy", 0, setting={"network": "cnn", "reading": "b"}),
-        Row(3.0, "percent", None, "unmoved", 0, setting={"network": "cnn", "reading": "a"}),
-        Row(4.0, "percent", "saturating/table-1/cnn-vanilla/accuracy", "accuracy", seed=0),
-    )
-    one = Record("saturating", "table-1", "quick", {}, (0,), rows)
-    assert page.values(one, "accuracy", network="cnn") == [1.0, 2.0]
-    assert page.values(one, "accuracy", network="cnn", reading="b") == [2.0]
-    assert page.values(one, target="saturating/table-1/cnn-vanilla/accuracy") == [4.0]
-    assert page.values(one, "accuracy", network="mlp") == []
-    assert page.printed("saturating/table-1/cnn-vanilla/accuracy") == 99.35
-
-
-def test_a_spread_is_given_only_where_there_is_one() -> None:
-    """One seed, or seeds that agree to the digits shown, have none."""
-    assert page.spread([1.0, 2.0, 6.0]) == "3.0 (1.0\u2013\u20606.0)"
-    assert page.spread([-1.0, 2.0]) == "0.5 (-1.0 to 2.0)"
-    assert page.spread([1.01, 1.02]) == page.spread([1.0]) == "1.0"
 
 
 def test_the_parameters_table_has_every_parameter() -> None:

@@ -23,6 +23,7 @@ FLOORS = [
     {"training", "defenses", "measures"},
     {"studies"},
     {"catalogue"},
+    {"chapters"},
     {"page"},
     {"notebooks"},
     {"book"},

@@ -6,61 +6,23 @@ here.shown                                            # the record that figures 
 """
 
 import io
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
 from typing import Any
 
-from IPython.display import SVG, Markdown
+from IPython.display import SVG, Markdown, display
 from matplotlib.figure import Figure
 
 from robustbook import catalogue, ledger
+from robustbook.chapters.published import Version, entries, records_of, version_of
 from robustbook.figures import Table, style, table
 from robustbook.ledger import Record
 from robustbook.runs import duration
 from robustbook.studies.parameters import BadParameter, Parameters, accepted, check
 
 _OF_THE_KERNEL = {"In", "Out", "exit", "quit", "open", "get_ipython"}
-
-
-def values(
-    record: Record, name: str = "", *, target: str | None = None, **setting: object
-) -> list[float]:
-    """One value per seed: of the rows of this name, or of this target, whose setting agrees with
-    all of ``setting``."""
-    return [
-        row.value
-        for row in record.rows
-        if (row.target == target if target else row.name == name)
-        and all(row.setting.get(k) == v for k, v in setting.items())
-    ]
-
-
-def printed(target: str) -> float | None:
-    """What the paper printed for a target."""
-    return ledger.read_targets(catalogue.BOOK / "targets")[target].printed
-
-
-def entries(paper: str, item: str | None = None) -> tuple[ledger.Entry, ...]:
-    """The lines of the ledger of a paper, or of one of its items."""
-    return ledger.build(catalogue.BOOK, paper=paper, item=item).entries
-
-
-def benchmark(name: str) -> dict[str, Any]:
-    """What ``python -m benchmarks.<name>`` wrote down."""
-    path = catalogue.BOOK.parent / "benchmarks" / "results" / f"{name}.json"
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
-
-
-def spread(numbers: list[float], digits: int = 1) -> str:
-    """The mean, and behind it the smallest and largest where there are several and they differ."""
-    mean = f"{sum(numbers) / len(numbers):.{digits}f}"
-    low, high = (f"{end:.{digits}f}" for end in (min(numbers), max(numbers)))
-    dash = " to " if min(numbers) < 0 else "\u2013\u2060"  # the second forbids a break there
-    return mean if low == high else f"{mean} ({low}{dash}{high})"
 
 
 @dataclass
@@ -94,42 +56,32 @@ class Page:
         return record
 
     @property
-    def records(self) -> list[tuple[str, Record]]:
+    def records(self) -> list[Version]:
         """Published and this run's, as far as there are any, each with a heading."""
-        pairs = [("Published", self.published), ("This run", self.fresh)]
-        return [(f"{name} ({r.profile})", r) for name, r in pairs if r is not None]
+        return [*self._published[:1], *self._fresh]
 
     @property
-    def every(self) -> list[tuple[str, Record]]:
+    def every(self) -> list[Version]:
         """The same with what is published at lesser profiles, whose parts may be others."""
-        lesser = [(f"Published ({r.profile})", r) for r in self.others]
-        first = int(self.published is not None)
-        return [*self.records[:first], *lesser, *self.records[first:]]
+        return [*self._published, *self._fresh]
 
     @property
     def groups(self) -> list[tuple[Record, ...]]:
         """Records that share a figure: all that are published, the best first; then this run's."""
-        published = () if self.published is None else (self.published, *self.others)
-        fresh = () if self.fresh is None else (self.fresh,)
-        return [group for group in (published, fresh) if group]
+        both = (self._published, self._fresh)
+        return [tuple(version.record for version in group) for group in both if group]
 
-    def tag(self, record: Record) -> str:
-        """The end of a label: no two of a page's records have the same."""
-        return f"{record.profile}-run" if record is self.fresh else record.profile
+    @property
+    def _published(self) -> list[Version]:
+        if self.published is None:
+            return []
+        return [version_of(record) for record in (self.published, *self.others)]
 
-    def accuracies(self, record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
-        """Network, training and reading to one accuracy in percent per seed, from rows that say all
-        three."""
-        found: dict[str, dict[str, dict[str, list[float]]]] = {}
-        for row in record.rows:
-            if row.name == "accuracy" and {"network", "method", "reading"} <= row.setting.keys():
-                network, method, reading = (
-                    str(row.setting[k]) for k in ("network", "method", "reading")
-                )
-                found.setdefault(network, {}).setdefault(method, {}).setdefault(reading, []).append(
-                    row.value
-                )
-        return found
+    @property
+    def _fresh(self) -> list[Version]:
+        if self.fresh is None:
+            return []
+        return [Version(self.fresh, f"This run ({self.fresh.profile})", fresh=True)]
 
     def finding(self, *deciding: str) -> Markdown:
         """The verdicts counted, and in one sentence each the targets that decide, named without the
@@ -233,7 +185,7 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
     names = {k: v for k, v in given.items() if not k.startswith("_") and k not in _OF_THE_KERNEL}
     names = {k: v for k, v in names.items() if not isinstance(v, ModuleType)}
     parameters = check(of.Parameters, names)
-    records = _published(item)
+    records = records_of(item)
     published = records[0] if records else None
     if parameters.profile == "published" and published is not None:
         defaults = of.Parameters().plain()
@@ -248,35 +200,18 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
     return Page(item, of, parameters, published, tuple(records[1:]))
 
 
-def _published(item: str) -> list[Record]:
-    """An item's records, the best profile first."""
-    paper, name = item.split("/")
-    paths = [
-        ledger.record_path(catalogue.BOOK / "records", paper, name, p) for p in ledger.PROFILES
-    ]
-    return [ledger.read_record(path) for path in paths if path.exists()]
-
-
-def records_of(item: str) -> list[Record]:
-    """The published records of another item, the best profile first; ``BadParameter`` where there
-    is none."""
-    records = _published(item)
-    if not records:
-        raise BadParameter(f"item must have a published record, got {item!r}, which has none")
-    return records
-
-
-def record_of(item: str) -> Record:
-    """The best published record of another item; ``BadParameter`` where there is none."""
-    return records_of(item)[0]
-
-
 def svg(figure: Figure) -> SVG:
     """A figure as the book shows it: the same bytes for the same numbers."""
     buffer = io.StringIO()
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return SVG(buffer.getvalue())
+
+
+def show_figures(draw: Callable[[Record], Figure], versions: Iterable[Version]) -> None:
+    """Show the figure of each version under its heading."""
+    for version in versions:
+        display(Markdown(f"{version.heading}:"), svg(draw(version.record)))
 
 
 def _interval(entry: ledger.Entry) -> str:
