@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from robustbook import ledger
+from robustbook.chapters.saturating.lbfgs_pairs import squares
 from robustbook.runs import Call, Context, Done
 from robustbook.studies.parameters import BadParameter, check
 from robustbook.studies.saturating import figure_5, figure_8, lbfgs_pairs, settings
-from robustbook.studies.saturating.lbfgs_pairs import READINGS, STRAIGHT, Search, attack, squares
+from robustbook.studies.saturating.lbfgs_pairs import READINGS, STRAIGHT, Search, attack
 from robustbook.studies.saturating.networks import Training, test_images, train, trained
 from robustbook.studies.saturating.targeted import check_sources, pairs, sources, straight
 from robustbook.training import Recipe
