@@ -1,10 +1,9 @@
-"""What the chapter's pages call networks and methods, and which networks a record is about."""
+"""What the pages on Deep Defense call networks and methods, and which a record is about."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from robustbook.chapters.published import settings
 from robustbook.ledger import Record
-
-from .today import SIZES
 
 METHODS: Mapping[str, str] = {
     "reference": "Reference",
@@ -25,6 +24,11 @@ def networks(record: Record) -> list[str]:
     return list(dict.fromkeys(str(row.setting["network"]) for row in record.rows if row.setting))
 
 
+def each_network(records: Iterable[Record]) -> list[tuple[Record, str]]:
+    """The networks of several records, each with its record."""
+    return [(record, network) for record in records for network in networks(record)]
+
+
 def coloured(network: str) -> bool:
     """Whether the network is for coloured images."""
     return network in ("convnet", "nin")
@@ -36,8 +40,17 @@ def title(record: Record, network: str) -> str:
     return f"{'narrow ' if narrow else ''}{TITLES[network]}"
 
 
-def shown_size(network: str) -> float:
-    """The l-infinity size at which the accuracies of "today" are told in words: a large one on
-    digits, the smallest on coloured images."""
-    sizes = SIZES[coloured(network)]
-    return round(sizes[0] if coloured(network) else sizes[2], 5)
+def sizes(record: Record, network: str) -> list[float]:
+    """The l-infinity sizes at which a network of the page "today" was attacked, ascending."""
+    return [float(eps) for eps in settings(record, "accuracy", "eps", network=network)]
+
+
+def shown_size(record: Record, network: str) -> float:
+    """The one that sentences give accuracies at: a large one on digits, the smallest on coloured
+    images."""
+    return sizes(record, network)[0 if coloured(network) else 2]
+
+
+def size_text(network: str, eps: float) -> str:
+    """A size as it is usually written: 0.15, or 4/255 on coloured images."""
+    return f"{255 * eps:.0f}/255" if coloured(network) else f"{eps:g}"
