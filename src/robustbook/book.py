@@ -125,14 +125,13 @@ def pages_table(whole: ledger.Ledger, judged: Mapping[str, Collection[str]]) -> 
     chapter = ""
     for name, items in judged.items():
         found = [e for e in whole.entries if f"{e.paper}/{e.item}" in items]
-        verdicts = [e.verdict for e in found]
-        counts = [f"{verdicts.count(v)} {v}" for v in ledger.VERDICTS if v in verdicts]
+        counts = ledger.counts(found)
         if not counts:
             continue
         if found[0].paper != chapter:
             chapter = found[0].paper
             lines.append(f"| **{ledger.TITLES[chapter]}** | |")
-        lines.append(f"| {_link(name)} | {', '.join(counts)} |")
+        lines.append(f"| {_link(name)} | {counts} |")
     return "\n".join([*lines, ""])
 
 

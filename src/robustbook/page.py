@@ -135,9 +135,7 @@ class Page:
         """The verdicts counted, and in one sentence each the targets that decide, named without the
         item."""
         entries, targets = self._entries, ledger.read_targets(catalogue.BOOK / "targets")
-        counts = [(sum(e.verdict == v for e in entries), v) for v in ledger.VERDICTS]
-        words = ", ".join(f"{n} {verdict}" for n, verdict in counts if n)
-        words = words.replace("other setting", "at another setting")
+        words = ledger.counts(entries).replace("other setting", "at another setting")
         sentences = []
         for entry in entries:
             if entry.id.removeprefix(f"{self.item}/") in deciding:
@@ -165,7 +163,8 @@ class Page:
         rest = len(entries) - len(there)
         return table(
             "Printed against ours, with the 95 % prediction interval for one more run. Where the "
-            "paper states a bound, an order or a pattern and no number, the second column says so."
+            "paper states a bound, an order or a pattern and no number, the second column says so. "
+            "For an order the interval is the 95 % confidence interval of the difference."
             + (f" {rest} more targets were not run; the ledger lists them." if rest else ""),
             f"tab-{paper}-{item}-ledger".replace("_", "-"),
             ["Target", "Printed", "Ours", "Interval", "Seeds", "Verdict"],
@@ -283,6 +282,9 @@ def _interval(entry: ledger.Entry) -> str:
     """The interval in words; with one seed there is none, and with none nothing was drawn."""
     if entry.seeds == 1:
         return "one seed"
+    if entry.difference is not None:
+        _, low, high = entry.difference
+        return f"difference {low:+.4g} to {high:+.4g}"
     return f"{_number(entry.low)} to {_number(entry.high)}" if entry.seeds else ""
 
 

@@ -12,14 +12,15 @@ from .records import (
     rounded,
     write_record,
 )
-from .tables import TITLES, summary, text_table
-from .targets import PAPERS, Target, read_targets
+from .tables import TITLES, counts, summary, text_table
+from .targets import PAPERS, TALLIES, Target, read_targets
 from .verdicts import VERDICTS, Judgement, Measurement, judge
 from .webpage import page_html
 
 __all__ = [
     "PAPERS",
     "PROFILES",
+    "TALLIES",
     "TITLES",
     "VERDICTS",
     "Entry",
@@ -30,6 +31,7 @@ __all__ = [
     "Row",
     "Target",
     "build",
+    "counts",
     "difference_interval",
     "judge",
     "page_html",

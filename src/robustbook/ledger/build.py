@@ -4,14 +4,14 @@ Reads `book/targets`, `book/records` and `book/reasons.csv`; writes nothing.
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from .records import PROFILES, Record, Row, read_records
-from .targets import PAPERS, Target, read_targets
+from .records import PROFILES, Record, Row, read_records, rounded
+from .targets import PAPERS, TALLIES, Target, read_targets
 from .verdicts import Measurement, judge
 
 RUN_BY = {
@@ -40,7 +40,9 @@ class Entry:
     ours, low, high: mean over seeds and its 95 % prediction interval, without the tolerance.
     seeds: how many (0: nothing was drawn). verdict: one of VERDICTS. reason: what the rule saw,
     then what was written by hand. command: what would run, or run again, this line; empty if
-    nothing can.
+    nothing can. tally: what the verdict is about, one of TALLIES. difference: see `Judgement`.
+    same_as: the id of an earlier line that asks for the same comparison; this one is shown and not
+    counted.
     """
 
     id: str
@@ -58,14 +60,22 @@ class Entry:
     verdict: str
     reason: str
     command: str
+    tally: str = TALLIES[0]
+    difference: tuple[float, float, float] | None = None
+    same_as: str = ""
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """entries: what counts. context: targets that are only quoted, listed apart."""
+    """entries: all lines. context: targets that are only quoted, listed apart."""
 
     entries: tuple[Entry, ...]
     context: tuple[Target, ...]
+
+    @property
+    def counted(self) -> tuple[Entry, ...]:
+        """The lines without those that repeat another's comparison."""
+        return tuple(entry for entry in self.entries if not entry.same_as)
 
     def json(self) -> list[dict[str, Any]]:
         """The entries as plain objects whose keys are the fields of `Entry`."""
@@ -114,6 +124,7 @@ def entries(
     """Judge the `chosen` targets; `profile` is the one that the commands of unrun lines name."""
     measured = measurements(targets, records)
     lines = []
+    first: dict[Hashable, str] = {}
     for target in chosen:
         found = measured.get(target.id)
         partner = measured.get(target.partner) if target.partner else None
@@ -143,9 +154,50 @@ def entries(
                 verdict=verdict.verdict,
                 reason="; ".join(text for text in (verdict.note, reason) if text),
                 command=f"robustbook run {target.paper}/{item} --profile {profile}" if item else "",
+                tally=target.tally,
+                difference=verdict.difference,
+                same_as=_earlier(first, target, targets, measured),
             )
         )
     return tuple(lines)
+
+
+def _earlier(
+    first: dict[Hashable, str],
+    target: Target,
+    targets: Mapping[str, Target],
+    measured: Mapping[str, Measurement],
+) -> str:
+    """The id of the first target that asks for the same comparison, or "" if this is the first.
+
+    Two orderings are the same if they order the same measurements: a > b and b < a. An error and
+    an accuracy are the same if they add up to 100 % in print and with each seed.
+    """
+
+    def values(of: Target) -> Hashable:
+        """What was measured, as accuracy; where nothing was, the target's own name."""
+        found = measured.get(of.id)
+        if found is None:
+            return of.id.replace("error", "accuracy")
+        flip = of.metric.endswith("error")
+        numbers = (float(rounded(100 - v if flip else v)) for v in found.values)
+        return (
+            tuple(zip(found.seeds, numbers, strict=False)),
+            of.metric.replace("error", "accuracy"),
+        )
+
+    if target.partner is not None:
+        pair = values(target), values(targets[target.partner])
+        if target.compare == "greater_than":
+            pair = pair[1], pair[0]
+        earlier = first.setdefault((target.no_loss, pair), target.id)
+        return "" if earlier == target.id else earlier
+    if target.unit != "percent" or target.printed is None:
+        return ""
+    flip = target.metric.endswith("error")
+    accuracy = round(100 - target.printed if flip else target.printed, 6)
+    first.setdefault((flip, accuracy, values(target)), target.id)
+    return first.get((not flip, accuracy, values(target)), "")
 
 
 def _run_by(target: Target) -> str:
