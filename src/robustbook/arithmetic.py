@@ -50,7 +50,9 @@ def arithmetic(
     flushed = _flushes()
     torch.set_flush_denormal(flush)
     try:
-        with torch.autocast(kind, torch.bfloat16, enabled=precision == "bfloat16"):
+        # Without its cache, which would give weights as they were before an optimiser's step, and
+        # weights without a gradient after a pass under no_grad.
+        with torch.autocast(kind, torch.bfloat16, precision == "bfloat16", cache_enabled=False):
             yield
     finally:
         torch.set_flush_denormal(flushed)

@@ -506,8 +506,9 @@ def test_bad_arguments_are_refused_before_any_work() -> None:
         run([network(), network()], ADAM, seeds=[0])
     with pytest.raises(ValueError, match="batch_size must be at most 23 images, got 24"):
         run([network()], Recipe(1, N + 1, 0.1))
+    normed = [nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4)) for _ in range(2)]
     with pytest.raises(ValueError, match="running statistics .*, got a BatchNorm1d"):
-        fit([nn.BatchNorm1d(3)], *data(), plain, ADAM, seeds=[0])
+        fit(normed, *data(), plain, ADAM, seeds=[0, 1])
     with pytest.raises(ValueError, match="networks must be one where static is False, got 2"):
         run([network(), network()], ADAM, static=False)
     with pytest.raises(ValueError, match=r"rates must name parameters .*, got 'bias'"):

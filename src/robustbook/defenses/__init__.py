@@ -3,6 +3,7 @@ retraction of its weights."""
 
 from .adversarial import adversarial_training
 from .deep_defense import deep_defense
+from .distillation import distillation, soft_targets
 from .freezing import Frozen
 from .parseval import parseval
 from .saturation import (
@@ -20,9 +21,11 @@ __all__ = [
     "Penalty",
     "adversarial_training",
     "deep_defense",
+    "distillation",
     "linear_penalty",
     "parseval",
     "relu_penalty",
     "saturation",
     "sigmoid_penalty",
+    "soft_targets",
 ]
