@@ -36,8 +36,7 @@ def uniform(
 
     Float64 has 53 random bits, every other dtype the first 24 of them.
     """
-    whole = keys.new_tensor([seed, stream])  # tensors, because Python's integers do not wrap
-    start = _mix(_mix(_mix(whole[0]) + whole[1] * _GAMMA) + keys * _GAMMA)
+    start = _start(seed, keys, stream)
     counter = torch.arange(1, count + 1, device=keys.device)
     bits = _mix(start[:, None] + counter * _GAMMA)
     digits, exact = (53, torch.float64) if dtype == torch.float64 else (24, torch.float32)
@@ -58,6 +57,27 @@ def in_ball(
     normal = radius * torch.cos(2 * math.pi * draw[:, pixels:-1])
     unit = normal / per_image(size(normal, 2.0), normal)
     return (unit * draw[:, -1:] ** (1 / pixels)).view_as(like)
+
+
+def _start(seed: int, keys: Int[Tensor, " n"], stream: int | Tensor) -> Int[Tensor, " n"]:
+    """The state from which the sequence of each row starts."""
+    state = stream * _GAMMA + _mixed(seed)  # a Python integer grows; a tensor's wrap
+    if isinstance(state, int):
+        return _mix(keys * _GAMMA + _mixed(state))
+    return _mix(keys * _GAMMA + _mix(state))
+
+
+def _mixed(state: int) -> int:
+    """The mixing function on one Python integer, so that no number has to go to the device."""
+    state %= 2**64
+    state = (state ^ state >> 30) * _MIX_1 % 2**64
+    state = (state ^ state >> 27) * _MIX_2 % 2**64
+    return _signed(state ^ state >> 31)
+
+
+def _signed(state: int) -> int:
+    """The signed 64-bit integer of the same bits."""
+    return (state + 2**63) % 2**64 - 2**63
 
 
 def _mix(bits: Tensor) -> Tensor:
