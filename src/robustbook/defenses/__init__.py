@@ -1,5 +1,5 @@
-"""What protects a network: objectives (a network and a batch to named loss terms), and a
-retraction of its weights."""
+"""What protects a network: objectives (a network and a batch to named loss terms), a retraction of
+its weights, and noise in its layers with the ensemble over its draws."""
 
 from .adversarial import adversarial_training
 from .deep_defense import deep_defense
@@ -13,15 +13,21 @@ from .saturation import (
     saturation,
     sigmoid_penalty,
 )
+from .self_ensemble import Noise, Noisy, ensemble, noisy, prototype
 
 __all__ = [
     "Frozen",
     "Layered",
+    "Noise",
+    "Noisy",
     "Penalty",
     "adversarial_training",
     "deep_defense",
+    "ensemble",
     "linear_penalty",
+    "noisy",
     "parseval",
+    "prototype",
     "relu_penalty",
     "saturation",
     "sigmoid_penalty",

@@ -54,14 +54,16 @@ class Block(nn.Module):
         self.conv1, self.norm1 = _conv(before, inner, 1), nn.BatchNorm2d(inner)
         self.conv2, self.norm2 = _conv(inner, inner, 3, stride, groups=2), nn.BatchNorm2d(inner)
         self.conv3, self.norm3 = _conv(inner, after, 1), nn.BatchNorm2d(after)
+        self.relu1, self.relu2, self.relu3 = nn.ReLU(), nn.ReLU(), nn.ReLU()
         self.shortcut = nn.Sequential()
         if before != after or stride != 1:
             self.shortcut = nn.Sequential(_conv(before, after, 1, stride), nn.BatchNorm2d(after))
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
-        out = torch.relu(self.norm1(self.conv1(x)))
-        out = torch.relu(self.norm2(self.conv2(out)))
-        return torch.relu(self.norm3(self.conv3(out)) + self.shortcut(x))
+        out = self.relu1(self.norm1(self.conv1(x)))
+        out = self.relu2(self.norm2(self.conv2(out)))
+        joined: Tensor = self.relu3(self.norm3(self.conv3(out)) + self.shortcut(x))
+        return joined
 
 
 def _conv(before: int, after: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
