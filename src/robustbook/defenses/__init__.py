@@ -2,6 +2,7 @@
 its weights, and noise in its layers with the ensemble over its draws."""
 
 from .adversarial import adversarial_training
+from .bounded import BoundedReLU, bounded
 from .deep_defense import deep_defense
 from .freezing import Frozen
 from .parseval import parseval
@@ -16,12 +17,14 @@ from .saturation import (
 from .self_ensemble import Noise, Noisy, ensemble, noisy, prototype
 
 __all__ = [
+    "BoundedReLU",
     "Frozen",
     "Layered",
     "Noise",
     "Noisy",
     "Penalty",
     "adversarial_training",
+    "bounded",
     "deep_defense",
     "ensemble",
     "linear_penalty",

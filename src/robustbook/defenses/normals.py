@@ -56,9 +56,11 @@ class Stream:
 
 def streams(seed: int, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]) -> Stream:
     """A sequence for each row: the same for the same seed, key and draw, on every device."""
+    seeded = _mixed(seed)
     # A draw that all rows share is a Python number, and costs nothing.
-    drawn = _mixed(_mixed(_signed(seed)) + _steps(draw))
-    return Stream(_mixed(drawn + _steps(keys)))
+    if isinstance(draw, int):
+        return Stream(_mixed(_mixed(seeded + _steps(draw)) + _steps(keys)))
+    return Stream(_mixed(_mixed(seeded + _steps(draw)) + _steps(keys)))
 
 
 def fresh(rows: int) -> Stream:

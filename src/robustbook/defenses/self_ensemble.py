@@ -231,8 +231,10 @@ def ensemble(
         pieces.append(logits.softmax(1))
         at += len(part)
     if not pieces:
-        return net(images).softmax(1)
-    return torch.cat(pieces).unflatten(0, (len(images), draws)).mean(1)
+        nothing: Tensor = net(images).softmax(1)
+        return nothing
+    probabilities = torch.cat(pieces)
+    return probabilities.view(len(images), draws, -1).mean(1)
 
 
 _ROWS = {"cpu": 64, "cuda": 2048}
@@ -273,11 +275,11 @@ def _convolutions(net: nn.Module) -> Sequence[nn.Module]:
     return [layer for layer in net.modules() if isinstance(layer, _ConvNd)]
 
 
-def _in_front(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+def _in_front(layer: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return (layer.noise(inputs[0]), *inputs[1:])
 
 
-def _behind(layer: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+def _behind(layer: Any, inputs: Any, output: Tensor) -> Tensor:
     found: Tensor = layer.noise(output)
     return found
 
