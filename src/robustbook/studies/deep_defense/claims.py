@@ -21,11 +21,10 @@ from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
 
 from .methods import Method, offset, released
-from .networks import model_of, trained
+from .networks import model_of, pixels, trained
 from .readings import read
 from .sets import numbers
 from .settings import PAPER, Parameters
-from .today import pixels
 
 ITEM = "claims"
 JUDGES = tuple(f"claim-{i}" for i in range(1, 11))

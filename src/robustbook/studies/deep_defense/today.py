@@ -14,19 +14,17 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
+from torch import Tensor
 
 from robustbook.attacks import ddn, deepfool, fgsm, pgd, square
-from robustbook.data import as_float, load
 from robustbook.ledger import Record, Row
-from robustbook.networks import Prepared
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies.parameters import STRICT
 
 from . import settings
 from .methods import released
-from .networks import model_of, trained
+from .networks import model_of, pixels, trained
 from .sets import COLOURED, preprocess
 from .settings import PAPER
 
@@ -48,15 +46,6 @@ class Parameters(settings.Parameters):
     queries: Annotated[
         int, Field(ge=1, le=100_000, description="Square's queries per image, 1 to 100000")
     ] = 1000  # quick has 20
-
-
-def pixels(network: Done, images: int, device: str) -> tuple[nn.Module, Tensor, Tensor]:
-    """The network with its preprocessing inside, and test images in [0, 1] evenly spaced."""
-    data = model_of(network).data
-    net = Prepared(preprocess(data), trained(network, device)).to(device).eval()
-    test = load(data, "test")
-    test = test.subset(torch.arange(images) * len(test) // images)
-    return net, as_float(test.images).to(device), test.labels.to(device)
 
 
 @step(version=1)

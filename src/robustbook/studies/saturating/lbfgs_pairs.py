@@ -28,11 +28,10 @@ from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT
 
 from .networks import Method, test_images, train, trained
-from .table_1 import TEST, mlps
+from .settings import COMPARED, TEST, mlps
 from .targeted import CLASSES, Rule, check_sources, pairs, sources, straight
 
 PAPER = "saturating"
-METHODS: tuple[Method, ...] = ("vanilla", "saturated")
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
             train(networks[network, method], seed), rule, p.sources, ways, most, TEST[p.profile]
         )
         for network, ways in searches.items()
-        for method in METHODS
+        for method in COMPARED
         for seed in p.seeds
     }
 
@@ -169,7 +168,7 @@ def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) 
             rows += _answers(item, method, seed, _outcomes(done)[0])
     arrays: dict[str, Any] = {
         method: _written(results["sigmoid-mlp", method, p.seeds[0]].tensors["images"])
-        for method in METHODS
+        for method in COMPARED
     }
     return Record(PAPER, item, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
 

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 CLASSES = 10
 Rule = Literal["least", "most"]
+RULES: tuple[Rule, ...] = ("least", "most")
+Precision = Literal["float32", "float64"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
 
 
 @torch.no_grad()
