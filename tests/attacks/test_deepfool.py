@@ -324,7 +324,10 @@ CASES = [
     ({"targets": torch.tensor([0, 2, 1])}, "targets must differ from labels, got the label itself"),
     ({"model": lambda x: (x @ WEIGHT).detach()}, "model must be differentiable with respect to th"),
     ({"model": lambda x: torch.eye(3).requires_grad_()}, "model must be differentiable with respe"),
-    ({"model": lambda x: x[:, :1], "labels": torch.zeros(3).long()}, "model must return logits of two classes or more"),
+    (
+        {"model": lambda x: x[:, :1], "labels": torch.zeros(3).long()},
+        "model must return logits of two classes or more",
+    ),
 ]
 WEIGHT = torch.eye(4)[:, :3]
 

@@ -168,7 +168,7 @@ def _number(value: Any) -> Any:
     return value if isinstance(value, int | float) else float(value)
 
 
-def check_tolerance(name: str, value: Any) -> float:
+def check_tolerance(name: str, value: Any) -> Any:
     """A finite number, zero or above."""
     number = _number(value)
     if number is None or not 0 <= number < math.inf:

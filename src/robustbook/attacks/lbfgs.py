@@ -86,7 +86,7 @@ def lbfgs(
     Raises ValueError for an argument it cannot use, or a model that gives NaN.
     """
     steps, history = check_count("steps", steps), check_count("history", history)
-    gtol, ftol = check_tolerance("gtol", gtol), check_tolerance("ftol", ftol)
+    tolerances = check_tolerance("gtol", gtol), check_tolerance("ftol", ftol)
     propagation, goal, images = prepare(
         model,
         images,
@@ -101,7 +101,7 @@ def lbfgs(
     )
 
     adversarial, spent = images.clone(), torch.zeros_like(goal.labels)
-    searches = _Searches(propagation, goal, images, history, gtol, ftol, clip)
+    searches = _Searches(propagation, goal, images, history, *tolerances, clip)
     every = LOOK_EVERY.get(images.device.type, 10)
     while len(searches.rows):
         if bool(searches.done.any()):

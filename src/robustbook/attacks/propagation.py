@@ -239,11 +239,12 @@ class Propagation:
         model: Any = self._model
         copies = images.repeat(count, *[1] * (images.ndim - 1)) if count > 1 else images.clone()
         if isinstance(model, Drawing):
-            draw = first
+            draw, keys = first, goal.repeated(count).keys
+            assert keys is not None
             if count > 1:
                 numbers = torch.arange(count, device=images.device)[:, None] + first
                 draw = numbers.expand(count, len(images)).reshape(-1)
-            model = model.at(goal.repeated(count).keys, draw)
+            model = model.at(keys, draw)
         logits = self._called(model, copies)
         self.forwards += len(copies)
         return logits
