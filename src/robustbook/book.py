@@ -26,6 +26,7 @@ from types import ModuleType
 from typing import Any
 
 import click
+from filelock import FileLock
 
 import robustbook
 from robustbook import catalogue, ledger, notebooks
@@ -228,8 +229,9 @@ def _signature(name: str, thing: Any) -> str:
 @click.command()
 def main() -> None:
     """Build the book from the executed notebooks, and say where it is."""
-    stage()
-    landing = build()
+    with FileLock(ROOT / "_build" / "book.lock"):  # a second build waits: both use these folders
+        stage()
+        landing = build()
     click.echo(f"The book is at {landing.relative_to(ROOT)}")
 
 

@@ -1,14 +1,15 @@
-"""What a notebook calls: check its parameters, run its study or show what was published, judge.
+"""What a notebook calls: check its parameters, run its study or show the record, give verdicts.
 
 here = page.begin("saturating/table-1", globals())   # after the parameters cell
 here.run()                                            # at profile "published" nothing is computed
 here.shown                                            # the record that figures and tables draw from
 """
 
+import ast
 import io
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, fields
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -22,7 +23,8 @@ from robustbook.ledger import Record
 from robustbook.runs import duration
 from robustbook.studies.parameters import BadParameter, Parameters, accepted, check
 
-_OF_THE_KERNEL = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+INJECTED = "# Parameters"
+"""How the cell begins that papermill puts behind the parameters cell."""
 
 
 def values(
@@ -221,16 +223,23 @@ class Page:
 
 
 def begin(item: str, given: Mapping[str, Any]) -> Page:
-    """Check the parameters cell (``given`` is the notebook's ``globals()``, before any import of
-    its own).
+    """Check the values of the parameters cell; ``given`` is the notebook's ``globals()``.
 
-    Every name that a reader set must be a parameter of the study, of its type and in its range; and
-    at profile ``published`` it must be what the record was made with. Otherwise ``BadParameter``,
-    before any work.
+    Each name that the parameters cell or papermill's cell behind it sets must be a parameter of the
+    study, and its value must be of the right type and in range. At profile ``published`` it must be
+    the value that the record was made with. Otherwise ``BadParameter`` is raised before any work.
+    Other names in ``globals()`` do not matter, so that a page may be run again in one kernel.
     """
     of = catalogue.study(item)
-    names = {k: v for k, v in given.items() if not k.startswith("_") and k not in _OF_THE_KERNEL}
-    names = {k: v for k, v in names.items() if not isinstance(v, ModuleType)}
+    known = {field.name for field in fields(of.Parameters)}
+    names = {
+        name: given[name]
+        for name in given
+        if name in known | _assigned(given, known)
+        and not name.startswith("_")
+        and not callable(given[name])
+        and not isinstance(given[name], ModuleType | Page)
+    }
     parameters = check(of.Parameters, names)
     records = _published(item)
     published = records[0] if records else None
@@ -245,6 +254,38 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
                     f"got {value}; profiles that compute it: {', '.join(of.Parameters.own_seeds)}"
                 )
     return Page(item, of, parameters, published, tuple(records[1:]))
+
+
+def _assigned(given: Mapping[str, Any], known: Set[str]) -> set[str]:
+    """The names that the parameters cell and papermill's cell behind it assign.
+
+    A kernel keeps the sources of the cells it has run in ``In``. The parameters cell is the latest
+    one that annotates a parameter, as in ``eps: float = 0.25``. A script has no ``In``: there all
+    annotated names count. In a dict of values, which has neither, all names do.
+    """
+    if "In" not in given:
+        return set(given.get("__annotations__", given))
+    names: set[str] = set()
+    for source in given["In"]:
+        found = _targets(source)
+        if any(found[name] for name in known & found.keys()):
+            names = set(found)
+        elif source.startswith(INJECTED):
+            names |= found.keys()
+    return names
+
+
+def _targets(source: str) -> dict[str, bool]:
+    """The names that a cell assigns at its top level, and whether it annotates them."""
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError:
+        return {}
+    found = [
+        (t, False) for each in statements if isinstance(each, ast.Assign) for t in each.targets
+    ]
+    found += [(each.target, True) for each in statements if isinstance(each, ast.AnnAssign)]
+    return {target.id: annotated for target, annotated in found if isinstance(target, ast.Name)}
 
 
 def _published(item: str) -> list[Record]:

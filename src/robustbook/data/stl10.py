@@ -98,9 +98,12 @@ def _missing(split: str, root: Path) -> list[Original]:
     return [file for file in FILES[split] if not (root / FOLDER / file.name).is_file()]
 
 
-def _files(split: str, root: Path) -> list[bytes]:
+def _files(split: str, root: Path) -> tuple[bytes, bytes]:
     """Images and labels from the published binary files."""
-    return [read_checked(root / FOLDER / file.name, file, remedy=REPLACE) for file in FILES[split]]
+    images, labels = (
+        read_checked(root / FOLDER / file.name, file, remedy=REPLACE) for file in FILES[split]
+    )
+    return images, labels
 
 
 def _unpacked(packs: list[Path], images: Original, labels: Original) -> tuple[bytes, bytes]:
@@ -174,7 +177,7 @@ def _extract(file: IO[bytes] | Stream, path: Path, split: str, root: Path) -> No
     known = {original.name: original for pair in FILES.values() for original in pair}
     left = _missing(split, root)
     try:
-        with tarfile.open(fileobj=file, mode="r|gz") as archive:  # type: ignore[arg-type]
+        with tarfile.open(fileobj=file, mode="r|gz") as archive:  # type: ignore[call-overload]
             while (left := _missing(split, root)) and (member := archive.next()):
                 original, packed = known.get(Path(member.name).name), archive.extractfile(member)
                 if original and packed and not (root / FOLDER / original.name).is_file():
