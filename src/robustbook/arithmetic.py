@@ -50,8 +50,7 @@ def arithmetic(
     flushed = _flushes()
     torch.set_flush_denormal(flush)
     try:
-        # Without its cache, which would give weights as they were before an optimiser's step, and
-        # weights without a gradient after a pass under no_grad.
+        # Without autocast's cache: it would keep weights as they were before an optimiser's step.
         with torch.autocast(kind, torch.bfloat16, precision == "bfloat16", cache_enabled=False):
             yield
     finally:

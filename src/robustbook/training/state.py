@@ -219,10 +219,16 @@ class State:
 
 @contextlib.contextmanager
 def layout(networks: Sequence[nn.Module], channels_last: bool) -> Iterator[None]:
-    """Kernels with a pixel's channels side by side, if asked for; afterwards as they were."""
-    every = [p for net in networks for p in net.parameters() if channels_last and p.ndim == 4]
-    usual = [p for p in every if p.is_contiguous()]
+    """Kernels with a pixel's channels side by side, if asked for; afterwards as they were.
+
+    A weight that is a view with gaps is made whole first.
+    """
+    every = [p for net in networks for p in net.parameters()]
     for p in every:
+        if torch.empty_like(p).stride() != p.stride():  # with gaps, over which optimisers would run
+            p.data = p.data.contiguous()
+    usual = [p for p in every if channels_last and p.ndim == 4 and p.is_contiguous()]
+    for p in usual:
         p.data = p.data.contiguous(memory_format=torch.channels_last)
     try:
         yield
@@ -237,9 +243,7 @@ def _refuse_unlike(
     """What training side by side, or at all, cannot do."""
     trained = [[name for name, p in column.items() if p.requires_grad] for column in columns]
     if not trained[0]:
-        raise ValueError(
-            "networks must have a parameter to train, got none that requires a gradient"
-        )
+        raise ValueError("networks must have a parameter that requires a gradient, got none")
     shapes = [{name: p.shape for name, p in column.items()} for column in columns]
     if any(shape != shapes[0] for shape in shapes) or any(t != trained[0] for t in trained):
         raise ValueError(

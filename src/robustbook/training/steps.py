@@ -65,15 +65,17 @@ def _update(lift: Lift, state: State, count: int) -> Callable[[Tensor, Tensor, T
 
     def compute(images: Tensor, labels: Tensor, coefficient: Tensor) -> Tensor:
         # The backward pass is not inside: it follows the number formats of the forward pass.
-        with torch.enable_grad(), _lowered(state.recipe.precision, images.device):
-            values = terms(images, labels, coefficient)
+        with torch.enable_grad():
+            with _lowered(state.recipe.precision, images.device):
+                values = terms(images, labels, coefficient)
+            total = values.sum()
         if not values.requires_grad:
             raise ValueError(
                 "objective must return terms that depend on the trained weights through autograd, "
                 f"got {', '.join(lift.names)}, which do not"
             )
         # Summed over networks: each one's weights meet only its own terms, so gradients stay apart.
-        gradients = torch.autograd.grad(values.sum(), parameters, allow_unused=True)
+        gradients = torch.autograd.grad(total, parameters, allow_unused=True)
         for p, g in zip(parameters, gradients, strict=True):
             p.grad = g if g is None else _laid_out_as(p, g)
         state.optimizer.step()
