@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robustbook.data import load
-from robustbook.defenses import Noisy, bounded, noisy
+from robustbook.data import as_float, load
+from robustbook.defenses import Noisy, bounded, distillation, noisy, soft_targets
 from robustbook.networks import model_a, resnext29, vgg16
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
@@ -119,11 +119,8 @@ def distil(teacher: Done, recipe: Recipe, seed: int, *, context: Context) -> dic
     data = load(model.data, "train")
     data = data if model.images is None else data.subset(model.images)
     asked = trained(teacher, context.device)
-    with torch.no_grad():
-        soft = [
-            (asked(x.to(context.device).float() / 255) / defense.temperature).softmax(1).cpu()
-            for x in data.images.split(500)
-        ]
+    pieces = (as_float(x).to(context.device) for x in data.images.split(500))
+    soft = [soft_targets(asked, x, temperature=defense.temperature).cpu() for x in pieces]
     student = replace(defense, teacher=False)
     net = built(model, student, None, seed)
     return _fitted(net, data.images, torch.cat(soft), objective(student), recipe, seed, context)
@@ -183,14 +180,21 @@ def objective(defense: Defense) -> Objective:
         return partial(_blurred, defense.sigma)
     if defense.kind == "retraining":
         return partial(_retrained, defense.eps)
+    if defense.kind == "distill" and not defense.teacher:
+        return partial(_soft, defense.temperature)
     return partial(_tempered, defense.temperature)
 
 
 def _tempered(
     temperature: float, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
 ) -> Mapping[str, Tensor]:
-    """Labels are classes, or probabilities of the classes."""
     return {"cross_entropy": F.cross_entropy(net(images) / temperature, labels)}
+
+
+def _soft(
+    temperature: float, net: nn.Module, images: Tensor, targets: Tensor, _: Tensor
+) -> Mapping[str, Tensor]:
+    return distillation(net, images, targets, temperature=temperature)
 
 
 def _blurred(
