@@ -22,7 +22,6 @@ from .settings import PAPER
 from .today import pixels
 
 ITEM = "deepfool"
-JUDGES = ()
 QUICK_IMAGES = 40
 
 
