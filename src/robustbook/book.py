@@ -109,7 +109,7 @@ class _Fetches(HTMLParser):
 
 def _generated(here: Path) -> dict[str, str]:
     times = here / "times.json"
-    whole = ledger.build(here / "book")
+    whole = catalogue.whole_ledger(here / "book")
     return {
         "summary.md": ledger.summary(whole) + "\n",
         "pages.md": pages_table(whole, judged(here)),

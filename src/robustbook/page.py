@@ -47,7 +47,7 @@ def printed(target: str) -> float | None:
 
 def entries(paper: str, item: str | None = None) -> tuple[ledger.Entry, ...]:
     """The lines of the ledger of a paper, or of one of its items."""
-    return ledger.build(catalogue.BOOK, paper=paper, item=item).entries
+    return catalogue.whole_ledger(paper=paper, item=item).entries
 
 
 def benchmark(name: str) -> dict[str, Any]:

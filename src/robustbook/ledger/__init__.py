@@ -4,6 +4,7 @@ from .build import Entry, Ledger, build, read_reasons, unexplained
 from .intervals import difference_interval, prediction_interval
 from .records import (
     PROFILES,
+    Conflict,
     Record,
     Row,
     read_record,
@@ -23,6 +24,7 @@ __all__ = [
     "TALLIES",
     "TITLES",
     "VERDICTS",
+    "Conflict",
     "Entry",
     "Judgement",
     "Ledger",

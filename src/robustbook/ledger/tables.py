@@ -61,8 +61,11 @@ def text_table(ledger: Ledger) -> str:
     lines, heads = [], _columns("printed", "ours", "95 % interval", "n", "profile", "verdict")
     for title, members in groups.items():
         lines += [f"{title:<{NAME}}{heads}", *(line for entry in members for line in _lines(entry))]
-        unrun = {entry.command for entry in members if entry.verdict == "not run"}
-        lines += [f"  to run: {command}" for command in sorted(unrun - {""})] + [""]
+        unrun = [entry for entry in members if entry.verdict == "not run"]
+        commands = sorted({entry.command for entry in unrun} - {""})
+        reasons = sorted({entry.reason for entry in unrun if entry.ours is None} - {""})
+        lines += [f"  to run: {command}" for command in commands]
+        lines += [line for reason in reasons for line in _wrapped(reason)] + [""]
     if ledger.context:
         lines.append("Quoted for context, not run and not counted:")
         for target in ledger.context:
@@ -96,10 +99,14 @@ def _lines(entry: Entry) -> list[str]:
     )
     # A long name takes a line of its own, so that ids stay whole and can be copied.
     lines = [f"{name:<{NAME}}{values}"] if len(name) < NAME else [name, " " * NAME + values]
+    if entry.verdict == "not run" and entry.ours is None:
+        return lines  # what a run needs stands once, under all of them
+    return lines + _wrapped(entry.reason)
+
+
+def _wrapped(reason: str) -> list[str]:
     indent = " " * 6
-    return lines + textwrap.wrap(
-        entry.reason, WIDTH, initial_indent=indent, subsequent_indent=indent
-    )
+    return textwrap.wrap(reason, WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
 def summary(ledger: Ledger) -> str:
