@@ -18,11 +18,12 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 FLOORS = [
-    {"arithmetic", "randomness"},
+    {"arithmetic", "durations", "files", "randomness"},
     {"data", "networks", "attacks", "runs", "figures", "ledger"},
     {"training", "defenses", "measures"},
     {"studies"},
     {"catalogue"},
+    {"publishing"},
     {"chapters"},
     {"page"},
     {"notebooks"},

@@ -124,7 +124,7 @@ def _stamps(folder: Path) -> Stamps:
 @lru_cache(maxsize=8)
 def _entries(book: Path, stamps: Stamps, paper: str, item: str | None) -> tuple[ledger.Entry, ...]:
     """A page asks several times for the same lines; ``stamps`` are there to notice a change."""
-    return ledger.build(book, paper=paper, item=item).entries
+    return catalogue.whole_ledger(book, paper=paper, item=item).entries
 
 
 def records_of(item: str) -> list[Record]:

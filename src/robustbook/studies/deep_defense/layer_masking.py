@@ -19,7 +19,6 @@ from .readings import read
 from .settings import PAPER, setting
 
 ITEM = "figure-4"
-JUDGES = ("figure-layer-masking",)
 LAYERS = ("conv1", "conv2", "fc1", "fc2")
 CS = {"quick": (5.0, 45.0), "paper": (5.0, 15.0, 25.0, 35.0, 45.0)}
 LOSS = 0.2  # percent of accuracy that may be lost

@@ -22,7 +22,6 @@ from .networks import pixels
 from .settings import PAPER
 
 ITEM = "deepfool"
-JUDGES = ()
 QUICK_IMAGES = 40
 
 

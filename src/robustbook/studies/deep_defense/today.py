@@ -29,7 +29,6 @@ from .sets import COLOURED, preprocess
 from .settings import PAPER
 
 ITEM = "today"
-JUDGES = ()
 IMAGES = {"mlp": 1000, "lenet": 200, "convnet": 200, "nin": 100}
 STEPS = 300  # of DDN
 QUICK_IMAGES = {"mlp": 40, "lenet": 15, "convnet": 10, "nin": 5}
