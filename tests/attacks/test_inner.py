@@ -20,6 +20,13 @@ def network(seed: int = 0) -> MLP:
     return net
 
 
+def linear() -> nn.Sequential:
+    """With two classes: the loss rises at each step, so PGD's best iterate is its last."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).double()
+    initialise(model[1], "normal", generator(0))
+    return model
+
+
 def batch() -> tuple[Tensor, Tensor]:
     images = torch.rand(6, 1, 4, 4, generator=generator(1), dtype=torch.float64)
     return images, torch.randint(4, (6,), generator=generator(2))
@@ -29,9 +36,7 @@ def batch() -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("norm", [math.inf, 2])
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_it_is_the_last_iterate_of_pgd(steps: int, norm: float, clip: bool) -> None:
-    """On a linear model with two classes the loss rises at each step, so PGD's best is its last."""
-    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).double()
-    images, labels = batch()
+    model, (images, labels) = linear(), batch()
     options = {"eps": 0.3 if norm == 2 else 0.1, "steps": steps, "step_size": 0.04}
     theirs = pgd(model, images, labels % 2, random_start=False, norm=norm, clip=clip, **options)
     ours = climb(model, images, labels % 2, norm=norm, clip=clip, **options)
@@ -42,8 +47,7 @@ def test_it_is_the_last_iterate_of_pgd(steps: int, norm: float, clip: bool) -> N
 @pytest.mark.parametrize("norm", [math.inf, 2])
 def test_it_is_pgd_from_its_random_start(norm: float) -> None:
     """The start is brought into the ball and the box first."""
-    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).double()
-    images, labels = batch()
+    model, (images, labels) = linear(), batch()
     start = images + 0.2 * in_ball(0, torch.arange(6), 0, images, float(norm))
     theirs = pgd(model, images, labels % 2, eps=0.2, steps=3, step_size=0.02, norm=norm)
     ours = climb(
