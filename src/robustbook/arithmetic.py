@@ -37,7 +37,10 @@ def arithmetic(
         )
     kind = torch.device(device).type
     if flush and kind != "cpu":
-        raise ValueError(f"flush must be False on a GPU, got device {device}")
+        raise ValueError(
+            "flush must be False on a GPU, where torch's setting for denormals does nothing, got "
+            f"device {device}"
+        )
     backends = torch.backends
     before = (
         backends.cuda.matmul.allow_tf32,

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robustbook.measures import Attack, gradient_sizes, median_lead, predict, survival
+from robustbook.attacks import fgsm, pgd, random_signs, square
+from robustbook.measures import Attack, gradient_sizes, median_lead, predict, strike, survival
 from robustbook.networks import MLP, initialise
 from robustbook.randomness import generator
 
@@ -201,3 +202,85 @@ def test_gradient_sizes_on_a_linear_model() -> None:
     torch.testing.assert_close(gradient_sizes(net, x, labels), (1 - p) * w.abs().max())
     assert net.w.grad is None
     assert F.cross_entropy(net(x), labels).isfinite()
+
+
+def test_strike_is_the_attack_that_it_names() -> None:
+    """Each algorithm with its options, its keys and its generator; batches change no image."""
+    net, x = mlp(), images(40)
+    labels, keys = predict(net, x), torch.arange(40) + 7
+
+    def chance() -> torch.Generator:
+        return generator(3, "test")
+
+    by_name = {
+        Attack("fgsm", 0.1, "margin"): fgsm(net, x, labels, eps=0.1, loss="margin", clip=False),
+        Attack("random-signs", 0.1, clip=True): random_signs(
+            net, x, labels, eps=0.1, keys=keys, generator=chance()
+        ),
+        Attack("pgd", 0.1, steps=3, step_size=0.05, clip=True): pgd(
+            net, x, labels, eps=0.1, steps=3, step_size=0.05, keys=keys, generator=chance()
+        ),
+        Attack("square", 0.1, queries=9): square(
+            net, x, labels, eps=0.1, queries=9, keys=keys, generator=chance()
+        ),
+    }
+    for attack, direct in by_name.items():
+        for size in (40, 11):
+            made = strike(attack, net, x, labels, keys=keys, generator=chance(), batch_size=size)
+            assert torch.equal(made.images, direct.images) or size == 11
+            torch.testing.assert_close(made.images, direct.images)
+            assert torch.equal(made.found, direct.found)
+            torch.testing.assert_close(made.distance, direct.distance)
+            assert torch.equal(made.steps, direct.steps)
+            assert made.backwards == direct.backwards
+    left = strike(Attack("none"), net, x, labels)
+    assert torch.equal(left.images, x) and not left.found.any() and left.forwards == 40
+
+
+def test_one_generator_gives_each_attack_another_draw() -> None:
+    """As the attacks themselves do; all batches of one attack share one draw."""
+    net, x = mlp(), images(10)
+    labels, chance = predict(net, x), generator(0, "one")
+    signs = Attack("random-signs", 0.1)
+    first, second = (
+        strike(signs, net, x, labels, generator=chance, batch_size=3).images for _ in range(2)
+    )
+    again = strike(signs, net, x, labels, generator=generator(0, "one")).images
+    assert torch.equal(first, again) and not torch.equal(first, second)
+
+
+def test_a_view_is_judged_by_the_network_itself() -> None:
+    """In float64 an attack may end where float32 rounds to the other side."""
+    net, x = mlp(), images(60)
+    labels = predict(net, x)
+    for attack in (
+        Attack("pgd", 0.05, precision="float64", steps=3),
+        Attack("fgsm", 0.1, rescale=True),
+    ):
+        made = strike(attack, net, x, labels)
+        assert made.images.dtype == torch.float32
+        assert torch.equal(made.found, predict(net, made.images) != labels)
+        correct = survival(net, x, labels, attack).correct
+        assert torch.equal(
+            correct, ~strike(attack, net, x, labels, generator=generator(0, attack.kind)).found
+        )
+
+
+def test_flushing_is_refused_where_it_does_nothing() -> None:
+    """With the reason; any device but the CPU will do."""
+    x = torch.zeros(2, 1, 4, 4, device="meta")
+    net = Linear(torch.ones(16, device="meta"))
+    with pytest.raises(ValueError, match="flush must be False on a GPU, where .* does nothing"):
+        survival(
+            net, x, torch.zeros(2, dtype=torch.int64, device="meta"), Attack("fgsm", flush=True)
+        )
+
+
+def test_queries_are_no_part_of_older_keys() -> None:
+    """Results were stored before attacks had that field."""
+    from robustbook.runs.calls import _encoded
+
+    (inside,) = _encoded(Attack("fgsm"), seeds=True).values()
+    assert "queries" not in inside and len(inside) == 10
+    (inside,) = _encoded(Attack("square", queries=7), seeds=True).values()
+    assert inside["queries"] == 7

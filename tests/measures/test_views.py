@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from robustbook.measures import bypassed, rescaled, softened
-from robustbook.networks import CNN, MLP, initialise
+from robustbook.measures import Attack, bypassed, preactivations, rescaled, softened, survival
+from robustbook.networks import CNN, MLP, Prepared, initialise
 from robustbook.randomness import generator
 
 
@@ -82,6 +82,13 @@ def test_other_activations_are_refused() -> None:
     for net in (mlp(torch.tanh), nn.Linear(2, 2)):
         with pytest.raises(ValueError, match="net must have a sigmoid or ReLU activation"):
             softened(net, 2.0)
+    with pytest.raises(ValueError, match="net must be an nn.Module to soften, got function"):
+        softened(lambda x: x, 2.0)
+    for number in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="softness must be a finite number above 0"):
+            softened(mlp(torch.relu), number)
+        with pytest.raises(ValueError, match="by must be a finite number above 0"):
+            rescaled(mlp(torch.relu), number)
 
 
 @pytest.mark.parametrize("activation", [torch.sigmoid, torch.relu])
@@ -119,3 +126,95 @@ def test_bypassed_finds_the_readout_of_the_cnn() -> None:
 def test_a_network_without_hidden_layers_to_bypass_is_refused() -> None:
     with pytest.raises(ValueError, match="net must have preactivations and an activation"):
         bypassed(nn.Linear(2, 2))
+
+
+def block(unit: Callable[[], nn.Module]) -> nn.Sequential:
+    """Batch norm, one nonlinearity under two names, and a nested one."""
+    shared = unit()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(1, 3, 2),
+            nn.BatchNorm2d(3),
+            shared,
+            nn.Sequential(nn.Flatten(), nn.Linear(3, 4), unit()),
+            shared,
+            nn.Linear(4, 3),
+        ).double()
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("unit", [nn.ReLU, nn.Sigmoid, lambda: nn.ReLU(inplace=True)])
+def test_layers_of_a_batch_norm_network_are_softened(
+    unit: Callable[[], nn.Module], training: bool
+) -> None:
+    """All of them; the same outputs in both modes, the same running statistics, shared weights."""
+    net, x = block(unit).train(training), images(8).requires_grad_()
+    soft, twin = softened(net, 10.0), block(unit).train(training)
+    twin.load_state_dict(net.state_dict())
+    assert torch.equal(soft(x), twin(x))
+    for name, value in twin.state_dict().items():
+        assert torch.equal(value, net.state_dict()[name]), name
+    assert all(p is q for p, q in zip(soft.parameters(), net.parameters(), strict=True))
+    kinds = (nn.ReLU, nn.Sigmoid)
+    assert sum(isinstance(part, kinds) for part in net) == 2 and soft.training == training
+    assert not any(isinstance(part, kinds) for part in soft.modules())
+    assert "softness=10" in repr(soft) and "softness" not in repr(net)
+    if unit is nn.ReLU:
+        with torch.no_grad():
+            net[0].bias.fill_(-1e3)
+            net[1].bias.fill_(-1e3)
+        assert not torch.autograd.grad(net(x)[:, 0].sum(), x)[0].any()
+        assert torch.autograd.grad(softened(net, 1e3)(x)[:, 0].sum(), x)[0].any()
+
+
+def test_a_view_of_a_prepared_network_softens_its_body() -> None:
+    net, x = Prepared(nn.Identity(), mlp(torch.relu)), images()
+    soft = softened(net, 10.0)
+    assert torch.equal(soft(x), net(x)) and net.body.activation is torch.relu
+    assert soft.body.activation is not torch.relu
+
+
+def test_the_views_of_a_plain_callable() -> None:
+    """Rescaled, as any; the others need the layers."""
+    net, x = mlp(torch.relu), images()
+    assert torch.equal(rescaled(lambda x: net(x), 2.0)(x), net(x) / 2)
+    with pytest.raises(ValueError, match="net must have preactivations"):
+        bypassed(lambda x: net(x))
+    labels = net(x).argmax(1)
+    found = survival(lambda x: net(x), x, labels, Attack("fgsm", precision="float64", rescale=True))
+    assert torch.equal(
+        found.correct,
+        survival(net, x, labels, Attack("fgsm", precision="float64", rescale=True)).correct,
+    )
+
+
+def test_a_bypass_that_would_change_answers_is_refused() -> None:
+    """A batch norm between the last nonlinearity and the readout, or a readout that is not the last
+    linear layer: the view's logits would be those of another network."""
+
+    class Normed(MLP):
+        def __init__(self) -> None:
+            super().__init__((4, 6, 3), torch.relu)
+            initialise(self, "normal", generator(0))
+            self.norm = nn.BatchNorm1d(6)
+
+        def preactivations(self, images: Tensor) -> list[Tensor]:
+            h = self.layers[0](images.flatten(1))
+            return [h, self.layers[1](self.activation(self.norm(h)))]
+
+    class Extra(MLP):
+        def __init__(self) -> None:
+            super().__init__((4, 6, 3), torch.relu)
+            initialise(self, "normal", generator(0))
+            self.extra = nn.Linear(6, 3)
+
+    x = images(dtype=torch.float32)
+    for net in (Normed(), Extra()):
+        view = bypassed(net)
+        for _ in range(2):
+            with pytest.raises(
+                ValueError, match="net must compute its logits from its last hidden"
+            ):
+                view(x)
+    assert len(preactivations(Normed(), x)) == 2

@@ -1,6 +1,8 @@
-"""What is computed from a network: robustness, and whether a measurement of it can be believed."""
+"""Measurements of a network: robustness, whether to believe it, weights, layers, geometry."""
 
-from .diagnose import Evidence, Finding, diagnose
+from .answers import logits_of, predict
+from .diagnose import Finding, diagnose
+from .evidence import battery, evidence
 from .geometry import (
     Walk,
     fisher,
@@ -23,7 +25,7 @@ from .prototypes import (
     unit,
 )
 from .representations import Activity, activity, class_means, dissimilarity, preactivations
-from .robustness import Attack, Survival, gradient_sizes, median_lead, predict, survival
+from .robustness import Attack, Survival, gradient_sizes, median_lead, strike, survival
 from .single_step import accuracy_along, eps_leaving, gradient_signs
 from .views import bypassed, rescaled, softened
 from .weights import Histogram, excess_kurtosis, histogram, layer_weights
@@ -31,7 +33,6 @@ from .weights import Histogram, excess_kurtosis, histogram, layer_weights
 __all__ = [
     "Activity",
     "Attack",
-    "Evidence",
     "Finding",
     "Histogram",
     "Intensity",
@@ -40,22 +41,25 @@ __all__ = [
     "Walk",
     "accuracy_along",
     "activity",
+    "battery",
     "bypassed",
     "class_means",
     "diagnose",
     "dissimilarity",
+    "eps_leaving",
     "epsilon_min",
+    "evidence",
     "excess_kurtosis",
     "expected_ratio",
     "fisher",
     "fisher_distance",
     "gradient_signs",
     "gradient_sizes",
-    "eps_leaving",
     "histogram",
     "jacobian",
     "layer_weights",
     "length_element",
+    "logits_of",
     "median_lead",
     "pearson_vii",
     "preactivations",
@@ -68,6 +72,7 @@ __all__ = [
     "smallest",
     "softened",
     "straight_path",
+    "strike",
     "survival",
     "surviving",
     "unit",

@@ -1,89 +1,229 @@
-"""What an evaluation should be asked before it is believed: each question with its answer and a
-sentence.
+"""Questions to ask of an evaluation before its accuracy under attack is called robustness.
 
 After Athalye, Carlini & Wagner 2018 (arXiv 1802.00420, Section 3.1) and Carlini et al. 2019 (arXiv
-1902.06705): a defense whose gradients say nothing looks robust to attacks that follow them.
+1902.06705). A network whose gradients are uninformative looks robust to attacks that follow them.
 """
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import combinations
+from numbers import Real
+from typing import Any
 
-
-@dataclass(frozen=True)
-class Evidence:
-    """Accuracies in percent under attacks of one budget, on the same images.
-
-    ``single``: one gradient step, as evaluated. ``unmoved``: share of images with an exactly zero
-    gradient in it. ``signs``: random signs of the same size. ``clipped`` and the rest stay inside
-    the box: one step, ``many`` steps, ``repaired`` the same with a backward pass that cannot
-    vanish, ``transfer`` one step computed on another network. ``float64`` and ``rescaled``: the
-    single step from gradients in float64, and from logits divided by a constant.
-    """
-
-    single: float
-    unmoved: float
-    signs: float
-    clipped: float
-    many: float
-    repaired: float
-    float64: float
-    rescaled: float
-    transfer: float | None = None
+NAMES = {
+    "clean": "accuracy without an attack",
+    "one_step": "accuracy after one gradient step, as it was evaluated",
+    "one_step_clipped": "the same, clipped to [0, 1]; left out if one_step is clipped",
+    "zero_gradients": "share of images whose input gradient is exactly zero",
+    "random_signs": "accuracy after random signs of the size of one_step",
+    "many_steps": "accuracy after many gradient steps, clipped to [0, 1]",
+    "repaired": "accuracy after many steps with a backward pass that cannot vanish",
+    "gradient_free": "accuracy under an attack without gradients, clipped to [0, 1]",
+    "float64": "accuracy after one_step with gradients computed in float64",
+    "rescaled": "accuracy after one_step on logits divided by a constant",
+    "transfer": "accuracy after one step computed on another network, clipped to [0, 1]",
+    "curve": "a mapping from eps to accuracy under one attack; eps 0 is without attack",
+    "unlimited": "accuracy at eps 1, where an attack may change every pixel to any value",
+    "chance": "accuracy of a guess: 100 divided by the number of classes",
+    "changed_answers": "share of clean images whose class differs between two equal calls",
+    "repeats": "a list of accuracies, each from the same call as the others",
+}
+"""What evidence may hold, by name. Accuracies and shares are in percent, all on the same images;
+attacks have one budget eps but where it says otherwise."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """``red`` where the answer says that the accuracy under attack is not to be believed as
-    robustness."""
+    """The answer to one question about an evaluation.
+
+    ``red``: the answer speaks against taking the accuracy under attack for robustness.
+    ``sentence``: the numbers that decide it.
+    """
 
     question: str
     red: bool
     sentence: str
 
 
-def diagnose(e: Evidence, *, points: float = 5.0) -> list[Finding]:
-    """All questions, answered. Differences below ``points`` percentage points count as none."""
-    found = [
-        Finding(
+def diagnose(
+    evidence: Mapping[str, Any], *, points: float = 5.0, share: float = 1.0, rise: float = 1.0
+) -> list[Finding]:
+    """Answer the questions that the evidence can answer, in a fixed order.
+
+    evidence: plain data under some of `NAMES`; `measures.evidence` collects it from a model.
+    points: differences between accuracies up to this many percentage points count as none.
+    share: shares of images up to this many percent count as none, and so do differences between
+        repetitions.
+    rise: how many percentage points accuracy may rise between two sizes of the curve.
+
+    The thresholds are ours. Raises ValueError for an unknown name, with the nearest known one, and
+    for a value that is not of its kind.
+    """
+    e = _checked(evidence)
+    return [*_gradients(e, points, share), *_attacks(e, points, rise), *_outputs(e, share)]
+
+
+def _gradients(e: Mapping[str, Any], points: float, share: float) -> Iterator[Finding]:
+    """Do the gradients say anything?"""
+    one, clipped, of_one = _one_step(e)
+    if "zero_gradients" in e:
+        zero = e["zero_gradients"]
+        yield Finding(
             "Are gradients exactly zero?",
-            e.unmoved > 1,
-            f"{e.unmoved:.1f} % of the images have an input gradient of exactly zero"
-            + (", so that the attack leaves them as they are" if e.unmoved > 1 else ""),
-        ),
-        Finding(
-            "Does the attack beat coin tosses?",
-            e.single > e.signs - points,
-            f"one step leaves {e.single:.1f} %, random signs of the same size {e.signs:.1f} %",
-        ),
-        Finding(
-            "Do many steps beat one?",
-            e.many > e.clipped + points,
-            f"inside the box one step leaves {e.clipped:.1f} %, many leave {e.many:.1f} %",
-        ),
-        Finding(
-            "Does repairing the gradient change anything?",
-            e.repaired < e.many - points,
-            f"many steps leave {e.many:.1f} %, and {e.repaired:.1f} % with a backward pass that "
-            "cannot vanish",
-        ),
-        Finding(
-            "Does the answer depend on the precision?",
-            abs(e.float64 - e.single) > points,
-            f"one step leaves {e.single:.1f} % in float32, {e.float64:.1f} % in float64",
-        ),
-        Finding(
-            "Does the answer depend on the scale of the logits?",
-            abs(e.rescaled - e.single) > points,
-            f"one step leaves {e.single:.1f} %, and {e.rescaled:.1f} % when the logits are divided "
-            "by a constant, which changes no answer of the network",
-        ),
-    ]
-    if e.transfer is not None:
-        found.append(
-            Finding(
-                "Do another network's adversarial images do more harm?",
-                e.transfer < e.clipped - points,
-                f"one step leaves {e.clipped:.1f} %, one step computed on the vanilla network "
-                f"{e.transfer:.1f} %",
-            )
+            zero > share,
+            f"{zero:.1f} % of the images have an input gradient of exactly zero"
+            + (": a gradient attack does not move them" if zero > share else ""),
         )
+    if _has(e, "one_step", "random_signs"):
+        yield Finding(
+            "Does the attack beat random signs?",
+            one > e["random_signs"] - points,
+            f"one step leaves an accuracy of {one:.1f} %, random signs of the same size leave "
+            f"{e['random_signs']:.1f} %",
+        )
+    if clipped is not None and "many_steps" in e:
+        yield Finding(
+            "Do many steps beat one?",
+            e["many_steps"] > clipped + points,
+            f"{of_one} leaves an accuracy of {clipped:.1f} %, many steps leave "
+            f"{e['many_steps']:.1f} %",
+        )
+    if _has(e, "many_steps", "repaired"):
+        yield Finding(
+            "Does repairing the gradient change anything?",
+            e["repaired"] < e["many_steps"] - points,
+            f"many steps leave an accuracy of {e['many_steps']:.1f} %, and {e['repaired']:.1f} % "
+            "with a backward pass that cannot vanish",
+        )
+    if _has(e, "one_step", "float64"):
+        yield Finding(
+            "Does the accuracy depend on the precision of the gradient?",
+            abs(e["float64"] - one) > points,
+            f"one step leaves an accuracy of {one:.1f} % with gradients in float32, "
+            f"{e['float64']:.1f} % with gradients in float64",
+        )
+    if _has(e, "one_step", "rescaled"):
+        yield Finding(
+            "Does the accuracy depend on the scale of the logits?",
+            abs(e["rescaled"] - one) > points,
+            f"one step leaves an accuracy of {one:.1f} %, and {e['rescaled']:.1f} % if the logits "
+            "are first divided by a constant, which changes no answer of the network",
+        )
+
+
+def _attacks(e: Mapping[str, Any], points: float, rise: float) -> Iterator[Finding]:
+    """Does another attack find more, and does a larger budget?"""
+    _, clipped, of_one = _one_step(e)
+    followed = [value for value in (clipped, e.get("many_steps")) if value is not None]
+    if followed and "gradient_free" in e:
+        yield Finding(
+            "Does an attack without gradients do more harm?",
+            e["gradient_free"] < min(followed) - points,
+            f"attacks that follow gradients leave an accuracy of {min(followed):.1f} %, one "
+            f"without gradients leaves {e['gradient_free']:.1f} %",
+        )
+    if clipped is not None and "transfer" in e:
+        yield Finding(
+            "Do another network's adversarial images do more harm?",
+            e["transfer"] < clipped - points,
+            f"{of_one} leaves an accuracy of {clipped:.1f} %, one step computed on another "
+            f"network leaves {e['transfer']:.1f} %",
+        )
+    if "curve" in e:
+        sizes = sorted(e["curve"])
+        rises = {(a, b): e["curve"][b] - e["curve"][a] for a, b in combinations(sizes, 2)}
+        low, high = max(rises, key=rises.__getitem__)
+        before, after = e["curve"][low], e["curve"][high]
+        red = after > before + rise
+        yield Finding(
+            "Does a larger budget do less harm?",
+            red,
+            f"accuracy rises from {before:.1f} % at eps {low:g} to {after:.1f} % at eps {high:g}"
+            if red
+            else f"accuracy goes from {e['curve'][sizes[0]]:.1f} % at eps {sizes[0]:g} to "
+            f"{e['curve'][sizes[-1]]:.1f} % at eps {sizes[-1]:g} and never rises by more than "
+            f"{rise:g} percentage points",
+        )
+    if _has(e, "unlimited", "chance"):
+        yield Finding(
+            "Is the accuracy above chance where every pixel may change to any value?",
+            e["unlimited"] > e["chance"] + points,
+            f"at eps 1 the attack leaves an accuracy of {e['unlimited']:.1f} %, chance is "
+            f"{e['chance']:.1f} %",
+        )
+
+
+def _outputs(e: Mapping[str, Any], share: float) -> Iterator[Finding]:
+    """Is the model random?"""
+    if "changed_answers" in e:
+        changed = e["changed_answers"]
+        yield Finding(
+            "Is the output random?",
+            changed > share,
+            f"two equal calls give {changed:.1f} % of the images different classes"
+            + (": attacks have to average over draws" if changed > share else ""),
+        )
+    if "repeats" in e:
+        low, high = min(e["repeats"]), max(e["repeats"])
+        yield Finding(
+            "Does the accuracy change when it is measured again?",
+            high - low > share,
+            f"{len(e['repeats'])} equal measurements give accuracies from {low:.1f} % to "
+            f"{high:.1f} %",
+        )
+
+
+def _one_step(e: Mapping[str, Any]) -> tuple[Any, Any, str]:
+    """Accuracy after one step, after one clipped step, and what to call the latter."""
+    one = e.get("one_step")
+    if "one_step_clipped" in e:
+        return one, e["one_step_clipped"], "one step clipped to [0, 1]"
+    return one, one, "one step"
+
+
+def _has(e: Mapping[str, Any], *names: str) -> bool:
+    return all(name in e for name in names)
+
+
+def _checked(evidence: Mapping[str, Any]) -> dict[str, Any]:
+    """The evidence with Python's own numbers, or a ValueError."""
+    check_names(evidence)
+    found: dict[str, Any] = {}
+    for name, value in evidence.items():
+        if name == "curve":
+            wanted = "a mapping from two or more sizes to percentages"
+            fits = isinstance(value, Mapping) and len(value) >= 2 and all(map(_is_size, value))
+            percentages = list(value.values()) if fits else []
+        elif name == "repeats":
+            wanted = "a list of two or more percentages"
+            fits = isinstance(value, Sequence) and not isinstance(value, str) and len(value) >= 2
+            percentages = list(value) if fits else []
+        else:
+            fits, wanted, percentages = True, "a percentage", [value]
+        if not fits or not all(map(_is_percentage, percentages)):
+            raise ValueError(f"{name} must be {wanted} in [0, 100], got {value!r:.80}")
+        numbers = [float(percentage) for percentage in percentages]
+        if name == "curve":
+            found[name] = dict(zip(map(float, value), numbers, strict=True))
+        else:
+            found[name] = numbers if name == "repeats" else numbers[0]
     return found
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raise ValueError for a name that evidence does not have, with the nearest one it has."""
+    for name in names:
+        if name not in NAMES:
+            near = get_close_matches(str(name), NAMES, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(NAMES)}"
+            raise ValueError(f"evidence has no name {name!r}; {hint}")
+
+
+def _is_percentage(value: Any) -> bool:
+    return _is_size(value) and bool(value <= 100)
+
+
+def _is_size(value: Any) -> bool:
+    """A number, 0 or above; numpy's numbers are numbers as well."""
+    return isinstance(value, Real) and not isinstance(value, bool) and float(value) >= 0

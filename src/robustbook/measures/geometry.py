@@ -1,14 +1,14 @@
-"""What a network does to a straight path between two images, as information geometry.
+"""How a network's probabilities change along a straight path between two images.
 
-Nayebi & Ganguli 2017, Section 6. The path is x(t) = (1 - t) x_S + t x_T (equation 13; the paper's
-lambda is t here). With J the Jacobian of the logits and p their softmax, the Fisher metric
+Nayebi & Ganguli 2017, Section 6. The path is x(t) = (1 - t) x_S + t x_T (equation 13; the paper
+writes lambda for t). J is the Jacobian of the logits, p their softmax. The Fisher metric
 
     G^F = diag(p) - p p^T (eq. 10),    G^in = J^T G^F J (eq. 11),    dl^2 = dx^T G^in dx (eq. 12)
 
-measures how far the probabilities move. Along the path dx = (x_T - x_S) dt, so with
+measures how far the probabilities move. Along the path dx = (x_T - x_S) dt. So with
 v = J (x_T - x_S) the length element is dl/dt = sqrt(sum_k p_k (v_k - sum_j p_j v_j)^2), the
-standard deviation of v under p. It is 0 for equal v: adding one number to all logits changes
-nothing. (The paper calls their scale irrelevant; it is the shift that is.)
+standard deviation of v under p. It is 0 if all v_k are equal, as a number added to all logits
+changes no probability. (The paper says that their scale does not matter. It is the shift.)
 """
 
 from collections.abc import Callable
@@ -17,18 +17,19 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import vjp, vmap
 
 from robustbook.networks import MLP
+
+from .answers import logits_of, refuse_not_finite, unchanged
 
 
 @dataclass(frozen=True)
 class Walk:
-    """Along one path, at ``t`` points.
+    """What was measured at each of ``t`` points of one path.
 
-    ``length``: dl/dt. ``change``: half the sum of |dp_k/dt|, the speed of the probabilities in
-    total variation. ``singular_values`` of the Jacobian of the logits, largest first, ``m`` of
-    them, the smaller of its sides.
+    ``length``: dl/dt. ``change``: half the sum over classes of |dp_k/dt|, the rate of change in
+    total variation. ``singular_values``: of the Jacobian of the logits, the largest first; ``m`` is
+    the smaller of its two dimensions.
     """
 
     probabilities: Float[Tensor, "t k"]
@@ -44,17 +45,18 @@ def walk(
     target: Float[Tensor, "*target"],
     t: Float[Tensor, " t"],
 ) -> Walk:
-    """The geometry of ``net`` at the places ``t`` in [0, 1] on the way from one image to another.
+    """Measure ``net`` at the points ``t`` in [0, 1] of the straight path between two images.
 
-    Use float64: flat parts are flat to many digits. Singular values below 1e-8 of a point's largest
-    one are rounding, as they come from J J^T. Raises ValueError for images of different shapes and
-    for fewer than 2 points.
+    Use float64: on flat parts of the path the probabilities change only in their last digits.
+    Singular values are computed from J J^T, so those below 1e-8 of a point's largest one are
+    rounding errors. Raises ValueError for images of different shapes, for fewer than 2 points, and
+    for logits that are not finite.
     """
     x = straight_path(source, target, t)
     if isinstance(net, MLP):
-        # The first layer keeps a straight path straight, so the geometry is that of the other
-        # layers from h^1 on: J = A W for their Jacobian A, and J J^T = A (W W^T) A^T. J itself,
-        # which is most of the work, is never formed.
+        # The first layer is linear: the path of its outputs h^1 is straight as well. With A the
+        # Jacobian of the other layers, J = A W and J J^T = A (W W^T) A^T. J itself, which would be
+        # most of the work, is never formed.
         first = net.layers[0]
         assert isinstance(first, nn.Linear)
         ends = first(source.flatten()), first(target.flatten())
@@ -62,9 +64,11 @@ def walk(
         v = a @ (ends[1] - ends[0])
         gram = a @ (first.weight @ first.weight.T) @ a.mT
     else:
-        logits, j = jacobian(lambda x: net(x.reshape(-1, *source.shape)), x.flatten(1))
+        with unchanged(net):
+            logits, j = jacobian(lambda x: net(x.reshape(-1, *source.shape)), x.flatten(1))
         v = j @ (target - source).flatten()
         gram = j @ j.mT
+    refuse_not_finite("logits", logits)
     p = logits.softmax(1)
     change = (p * (v - (p * v).sum(1, keepdim=True))).abs().sum(1) / 2
     squares: Tensor = torch.linalg.eigvalsh(gram)
@@ -75,7 +79,10 @@ def walk(
 def straight_path(
     source: Float[Tensor, "*source"], target: Float[Tensor, "*target"], t: Float[Tensor, " t"]
 ) -> Float[Tensor, "t *source"]:
-    """The images (1 - t) ``source`` + t ``target``, eq. 13."""
+    """The images (1 - t) ``source`` + t ``target`` (eq. 13).
+
+    Raises ValueError for images of different shapes, and for fewer than 2 points.
+    """
     if source.shape != target.shape:
         raise ValueError(
             "target must be an image of the shape of source, "
@@ -97,16 +104,18 @@ def resolve(
     farthest: float = 0.1,
     halvings: int = 40,
 ) -> tuple[Float[Tensor, " u"], Float[Tensor, " v"]]:
-    """``t`` with points added until the probabilities of neighbours are at most ``farthest`` apart
-    (of pi at most), or an interval was halved ``halvings`` times; and these distances, whose sum is
-    the length of the path.
+    """Add points to ``t`` where probabilities change fast; return all points and the distances.
 
-    A saturated network may go from one class to another within a millionth of the path, between two
-    points of any even grid. What happens and is undone between two points of ``t`` stays unseen.
+    An interval is halved until the probabilities at its two ends are at most ``farthest`` apart, or
+    ``halvings`` times. No two distributions are more than pi apart. The sum of the distances is the
+    length of the path.
+
+    A saturated network can change its answer within a millionth of the path, between two points of
+    an even grid. A change that is undone between two points of ``t`` is not found.
     """
 
     def gaps(t: Tensor) -> Tensor:
-        p = net(straight_path(source, target, t)).softmax(1)
+        p = logits_of(net, straight_path(source, target, t), batch_size=len(t)).softmax(1)
         return fisher_distance(p[:-1], p[1:])
 
     for _ in range(halvings):
@@ -118,42 +127,52 @@ def resolve(
 
 
 def fisher_distance(p: Float[Tensor, "*n k"], q: Float[Tensor, "*n k"]) -> Float[Tensor, "*n"]:
-    """The length of the shortest way between probabilities, 2 arccos(sum sqrt(p q)); pi between two
-    that exclude each other, so no path between two classes is shorter than about pi."""
+    """The length of the shortest path between two distributions, 2 arccos(sum_k sqrt(p_k q_k)).
+
+    It is pi if no class has a positive probability in both. So a path between two images, of whose
+    different classes the network is certain, is about pi long or longer.
+    """
     return 2 * (p.sqrt() * q.sqrt()).sum(-1).clamp(max=1).arccos()
 
 
 def jacobian(
     net: Callable[[Tensor], Tensor], x: Float[Tensor, "n d"]
 ) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k d"]]:
-    """Outputs, and their Jacobian at each row by itself: one backward pass for each of k outputs,
-    all rows together."""
-    out: Tensor
-    out, pull = vjp(net, x)  # type: ignore[misc]  # three values only with has_aux
-    basis = torch.eye(out.shape[1], dtype=out.dtype, device=out.device)
-    (rows,) = vmap(pull)(basis[:, None].expand(-1, *out.shape))
-    return out, rows.transpose(0, 1).contiguous()
+    """The outputs for each row of ``x``, and the Jacobian of each row's outputs in that row.
+
+    One backward pass per output, for all rows together.
+    """
+    with unchanged(net), torch.inference_mode(False), torch.enable_grad():
+        point = x.detach().clone().requires_grad_()
+        out = net(point)
+        basis = torch.eye(out.shape[1], dtype=out.dtype, device=out.device)
+        each = basis[:, None].expand(-1, *out.shape)
+        (rows,) = torch.autograd.grad(out, point, each, is_grads_batched=True)
+    return out.detach(), rows.transpose(0, 1).contiguous()
 
 
 def fisher(p: Float[Tensor, "*n k"]) -> Float[Tensor, "*n k k"]:
-    """The Fisher metric of a softmax in the coordinates of its logits, eq. 10."""
+    """The Fisher metric of a softmax with respect to its logits, diag(p) - p p^T (eq. 10)."""
     return torch.diag_embed(p) - p[..., :, None] * p[..., None, :]
 
 
 def pull_back(
     metric: Float[Tensor, "*n k k"], jacobian: Float[Tensor, "*n k d"]
 ) -> Float[Tensor, "*n d d"]:
-    """A metric on outputs, seen from the inputs, eq. 11."""
+    """The metric on inputs that belongs to a ``metric`` on outputs, J^T G J (eq. 11)."""
     return jacobian.mT @ metric @ jacobian
 
 
 def length_element(p: Float[Tensor, "*n k"], v: Float[Tensor, "*n k"]) -> Float[Tensor, "*n"]:
-    """sqrt(v^T G^F v) for logits that move at ``v``, eq. 12; nothing is lost to cancellation."""
+    """sqrt(v^T G^F v), the speed of the probabilities where the logits change at the rate ``v``.
+
+    Eq. 12, written as a sum of squares, so that it has no cancellation.
+    """
     return (p * (v - (p * v).sum(-1, keepdim=True)) ** 2).sum(-1).sqrt()
 
 
 def _behind_first(net: MLP, h: Float[Tensor, "n units"]) -> Float[Tensor, "n k"]:
-    """The logits from the pre-activations of the first layer."""
+    """The logits as a function of the first layer's pre-activations."""
     for layer in net.layers[1:]:
         h = layer(net.activation(h))
     return h

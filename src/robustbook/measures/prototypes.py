@@ -1,18 +1,18 @@
-"""How large a perturbation a linear classifier of two prototypes takes, and what kurtosis does.
+"""The smallest perturbation of a linear classifier of two prototypes, for weights of any kurtosis.
 
-Nayebi & Ganguli 2017, Section 8. An input belongs to the nearer of two unit vectors w1 and w2,
-orthogonal to each other. To move x = w1 to the other side by steps of equal size in every pixel
-takes more than
+Nayebi & Ganguli 2017, Section 8. An input belongs to the nearer of two orthogonal unit vectors, w1
+and w2. An attack that changes every pixel by the same size moves x = w1 to the other class if that
+size is above
 
-    eps_min = ||w1||_2^2 / ||w2 - w1||_1                                             (equation 14)
+    eps_min = ||w1||_2^2 / ||w2 - w1||_1.                                            (equation 14)
 
-in each. The paper divides by the intensity of the input, "the average absolute value of a nonzero
-component of w1"; with the median in place of the mean the same weights give larger numbers.
+The paper divides by the intensity of the input, "the average absolute value of a nonzero component
+of w1". With the median in place of the mean the same weights give larger ratios.
 
-Weights of a given excess kurtosis g come from the Pearson type VII law of variance 1. The paper's
-density is c [1 + x^2 / (2 + 6/g)]^(-5/2 - 3/g) (reconstructed from its c, as the display is lost in
-the copies we could read): a Student t with nu = 4 + 6/g degrees of freedom, times
-sqrt((nu - 2) / nu). g = 0 is the Gaussian.
+Weights of excess kurtosis g are drawn from the Pearson type VII distribution of variance 1. The
+paper's density is c [1 + x^2 / (2 + 6/g)]^(-5/2 - 3/g). (We reconstructed it from the printed c:
+the formula is lost in the copies that we could read.) This is a Student t with nu = 4 + 6/g degrees
+of freedom, times sqrt((nu - 2) / nu). For g = 0 it is the Gaussian.
 """
 
 import math
@@ -27,15 +27,19 @@ Intensity = Literal["mean", "median"]
 
 
 def epsilon_min(w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"]) -> Float[Tensor, "*s"]:
-    """Equation 14, for each of the pairs."""
+    """Equation 14 for each pair of prototypes."""
     return (w1**2).sum(-1) / (w2 - w1).abs().sum(-1)
 
 
 def scaled_ratio(
     w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"], intensity: Intensity = "mean"
 ) -> Float[Tensor, "*s"]:
-    """eps_min over the mean (as printed) or median |component| of w1; zeros do not count. What
-    both are multiplied with cancels. (Of two middle values the median is the smaller.)"""
+    """eps_min divided by the mean (as printed) or median of |w1|, over its components other than 0.
+
+    The ratio does not change if both prototypes are multiplied by one number. Of an even number of
+    components the median is the smaller of the two middle ones. Raises ValueError where w1 is 0.
+    """
+    _refuse_zero("w1", w1)
     sizes = torch.where(w1 != 0, w1.abs(), torch.nan)
     typical = sizes.nanmean(-1) if intensity == "mean" else sizes.nanmedian(-1).values
     return epsilon_min(w1, w2) / typical
@@ -46,8 +50,8 @@ def pearson_vii(
 ) -> Float[Tensor, "..."]:
     """Draws of mean 0, variance 1 and excess kurtosis ``kurtosis``, in float64.
 
-    Bailey's polar method (Mathematics of Computation 62, 1994), which is Box and Muller's for the
-    Gaussian. The same generator gives the same uniform draws behind every kurtosis.
+    Bailey's polar method (Mathematics of Computation 62, 1994); for the Gaussian it is that of Box
+    and Muller. A generator in the same state gives the same uniform draws for every kurtosis.
     """
     nu = _degrees(kurtosis)
     spread, angle = torch.rand(2, *shape, generator=generator, dtype=torch.float64)
@@ -61,20 +65,25 @@ def pearson_vii(
 def resampled(
     weights: Float[Tensor, "..."], shape: tuple[int, ...], generator: torch.Generator
 ) -> Float[Tensor, "..."]:
-    """Draws with replacement from a network's own weights (what inverse transform sampling from
-    their distribution is), not centred."""
+    """Draws with replacement from a network's own weights, which are not centred.
+
+    The paper's inverse transform sampling from their distribution amounts to this.
+    """
     values = weights.flatten()
     return values[torch.randint(len(values), shape, generator=generator)]
 
 
 def unit(w: Float[Tensor, "*s n"]) -> Float[Tensor, "*s n"]:
-    """Vectors of L2 norm 1."""
+    """Each vector divided by its l2 norm. Raises ValueError for a vector of zeros."""
+    _refuse_zero("w", w)
     return w / (w**2).sum(-1, keepdim=True).sqrt()
 
 
 def expected_ratio(kurtosis: float, intensity: Intensity = "mean") -> float:
-    """The scaled ratio of Pearson VII weights for many dimensions, in closed form:
-    E[x^2] / (E|x1 - x2| E|x|), or with the median of |x|."""
+    """The limit of the scaled ratio for Pearson VII weights of many dimensions, in closed form.
+
+    It is E[x^2] / (E|x1 - x2| E|x|), or the same with the median of |x| in place of E|x|.
+    """
     nu = _degrees(kurtosis)
     if math.isinf(nu):
         difference, mean = 2 / math.sqrt(math.pi), math.sqrt(2 / math.pi)
@@ -93,3 +102,8 @@ def _degrees(kurtosis: float) -> float:
     if not kurtosis >= 0:
         raise ValueError(f"kurtosis must be an excess kurtosis of 0 or more, got {kurtosis}")
     return 4 + 6 / kurtosis if kurtosis else math.inf
+
+
+def _refuse_zero(name: str, vectors: Tensor) -> None:
+    if bool((vectors == 0).all(-1).any()):
+        raise ValueError(f"{name} must have a component other than 0 in each vector, got zeros")

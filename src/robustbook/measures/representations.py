@@ -1,5 +1,4 @@
-"""What the layers of a network make of a set of images: pre-activations, and how far apart images
-lie.
+"""Pre-activations of a network's layers on a set of images, and distances between images in them.
 
 Nayebi & Ganguli 2017 (arXiv 1703.09202), Section 5, Figures 2, 3 and 7.
 """
@@ -13,11 +12,16 @@ from torch import Tensor
 
 from robustbook.defenses.saturation import Layered
 
+from .answers import refuse_not_finite, unchanged
+
 
 @dataclass(frozen=True)
 class Activity:
-    """Of one layer over a set of images and all its units. ``beyond``: share with |h| above each
-    threshold asked for; ``active``: share with h > 0; shares in 0..1."""
+    """Pre-activations h of one layer, over a set of images and all its units.
+
+    ``median`` and ``median_abs``: of h and of |h|. ``beyond``: for each threshold the share with
+    |h| above it. ``active``: the share with h > 0. Shares are in 0..1.
+    """
 
     median: float
     median_abs: float
@@ -33,21 +37,28 @@ def preactivations(
     layers: Sequence[int] | None = None,
     batch_size: int = 1000,
 ) -> list[Float[Tensor, "n units"]]:
-    """h^l of each image for each l of ``layers`` (from 1; by default all, the logits last).
+    """For each layer the pre-activations of all images, flattened to one row per image.
 
-    Raises ``ValueError`` for a layer that the network does not have.
+    layers: which ones, counted from 1; default all, the logits last.
+    Raises ValueError for a layer that the network does not have, and for values that are not
+    finite.
     """
-    depth = len(net.preactivations(images[:1]))
+    with unchanged(net):
+        depth = len(net.preactivations(images[:2]))
     chosen = range(1, depth + 1) if layers is None else layers
     for layer in chosen:
         if not 1 <= layer <= depth:
             raise ValueError(f"layers must be in 1..{depth}, the layers of the net, got {layer}")
-    batches = [net.preactivations(batch) for batch in torch.split(images, batch_size)]
-    return [torch.cat([hs[layer - 1].flatten(1) for hs in batches]) for layer in chosen]
+    with unchanged(net):
+        batches = [net.preactivations(batch) for batch in torch.split(images, batch_size)]
+    found = [torch.cat([hs[layer - 1].flatten(1) for hs in batches]) for layer in chosen]
+    for h in found:
+        refuse_not_finite("pre-activations", h)
+    return found
 
 
 def activity(h: Float[Tensor, "..."], thresholds: Sequence[float] = ()) -> Activity:
-    """Where the pre-activations ``h`` lie."""
+    """Medians of the pre-activations ``h``, and shares beyond thresholds."""
     size = h.abs()
     return Activity(
         median=h.median().item(),
@@ -58,7 +69,7 @@ def activity(h: Float[Tensor, "..."], thresholds: Sequence[float] = ()) -> Activ
 
 
 def dissimilarity(activations: Float[Tensor, "n units"]) -> Float[Tensor, "n n"]:
-    """The mean over units of the squared difference between every two rows (eq. 9), in float64."""
+    """For every two rows the mean over units of their squared difference (eq. 9), in float64."""
     x = activations.double()
     # Not through the matrix product |a|^2 + |b|^2 - 2ab, which loses small distances and symmetry.
     between = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
@@ -66,9 +77,9 @@ def dissimilarity(activations: Float[Tensor, "n units"]) -> Float[Tensor, "n n"]
 
 
 def class_means(matrix: Float[Tensor, "n n"], labels: Int[Tensor, " n"]) -> tuple[float, float]:
-    """Mean over pairs of different images of the same class, and of different classes.
+    """Means of ``matrix``: over pairs of two images of one class, and over pairs of two classes.
 
-    Raises ``ValueError`` where there is no pair of one of the two kinds.
+    Raises ValueError if there is no pair of one of the two kinds.
     """
     same = labels[:, None] == labels
     others = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)

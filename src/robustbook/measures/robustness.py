@@ -1,51 +1,83 @@
-"""How many images a network still names correctly after an attack, and what guided the attack."""
+"""Attack a network and judge it on the images that come out.
 
-import contextlib
-from collections.abc import Callable, Iterator
+An `Attack` is data: an algorithm, its options, and how its gradients are computed. `strike` is the
+one function that carries it out. `survival` judges a network on the images that it returns.
+"""
+
+import copy
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from robustbook.attacks import cross_entropy, fgsm, margin, pgd, random_signs
-from robustbook.attacks.losses import LOSSES
-from robustbook.randomness import generator
+from robustbook.arithmetic import arithmetic
+from robustbook.attacks import Adversarial, fgsm, margin, pgd, random_signs, square
+from robustbook.randomness import generator as generator_of
+from robustbook.runs import later
 
+from .answers import (
+    PIECE,
+    Model,
+    asked,
+    check_set,
+    gradients,
+    logits_of,
+    predict,
+    unchanged,
+)
 from .views import rescaled, softened
 
+Kind = Literal["none", "random-signs", "fgsm", "pgd", "square"]
 Loss = Literal["cross_entropy", "clipped_probabilities", "squared_error", "margin"]
+Precision = Literal["float32", "float64"]
 
 
 @dataclass(frozen=True)
 class Attack:
-    """One way to attack, and to compute its gradients; the network that is judged stays as it is.
+    """An attack as data: an algorithm of `robustbook.attacks`, its options, its view of the model.
 
-    ``precision``: what the gradients are computed in. ``flush``: float32 numbers below 1.2e-38
-    become zero, as TensorFlow's CPU kernels do. ``rescale``: the logits are divided by the median
-    lead of the labelled class, so that the softmax cannot saturate. ``slope``: the backward pass
-    uses the slope of a nonlinearity that many times softer (None: its own). ``steps`` and
-    ``step_size`` are PGD's.
+    ``eps``: l-infinity radius in pixels of [0, 1]. ``loss``: what FGSM and PGD increase. ``clip``:
+    whether adversarial images are clipped to [0, 1]; Square always clips. ``steps`` and
+    ``step_size`` are PGD's, ``queries`` (per image at most) Square's.
+
+    The view changes gradients; the network that is judged stays as it is. ``precision``: gradients
+    are computed in it. ``flush``: float32 numbers below 1.2e-38 become zero, as in TensorFlow's CPU
+    kernels; refused on a GPU, which has no such setting. ``rescale``: the logits are divided by
+    their `median_lead`, so that the softmax does not saturate. ``slope``: the backward pass uses
+    the derivative of a nonlinearity that is this many times softer (see `softened`); None: its own.
+    Raises ValueError for an unknown kind, loss or precision.
     """
 
-    kind: Literal["none", "random-signs", "fgsm", "pgd"]
+    kind: Kind
     eps: float = 0.25
     loss: Loss = "cross_entropy"
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Precision = "float32"
     clip: bool = False
     flush: bool = False
     rescale: bool = False
     slope: float | None = None
     steps: int = 20
     step_size: float = 0.0625
+    queries: int = later(5000)
+
+    def __post_init__(self) -> None:
+        for name, accepted in (("kind", Kind), ("loss", Loss), ("precision", Precision)):
+            value = getattr(self, name)
+            if value not in get_args(accepted):
+                known = ", ".join(get_args(accepted))
+                raise ValueError(f"{name} must be one of {known}, got {value!r}")
 
 
 @dataclass(frozen=True)
 class Survival:
-    """``correct``: which images the network still names correctly. ``still``: which images the
-    attack did not move at all: where its gradient was exactly zero (or, when clipping, pushed out
-    of the box everywhere)."""
+    """What an attack left of a network's accuracy.
+
+    ``correct``: for each image whether the network still classifies it correctly. ``still``:
+    whether the attack left the image exactly as it was: its gradient is zero or, with clipping,
+    points out of [0, 1] in every pixel.
+    """
 
     correct: Tensor
     still: Tensor
@@ -62,114 +94,158 @@ class Survival:
 
 
 def survival(
-    net: nn.Module,
+    net: Model,
     images: Float[Tensor, "n *shape"],
     labels: Int[Tensor, " n"],
     attack: Attack,
     *,
     seed: int = 0,
-    source: nn.Module | None = None,
-    batch_size: int = 1000,
+    source: Model | None = None,
+    batch_size: int = PIECE,
 ) -> Survival:
-    """Attack ``net`` (or ``source``, and carry the images over); judge ``net`` on what comes out.
+    """Attack ``net`` and judge it on the adversarial images; with ``source``, attack that instead.
 
-    ``images`` in [0, 1], float32; ``seed`` is that of the random signs and of PGD's random starts.
+    images: in [0, 1]. seed: of random signs, PGD's random starts and Square's windows.
+    batch_size: how many images are attacked together; it changes no image.
+    Nothing of the networks is changed. Raises as `strike` does.
     """
-    dtype = getattr(torch, attack.precision)
-    attacked = source if source is not None else net
+    attacked = net if source is None else source
+    chance = generator_of(seed, attack.kind)
+    made = strike(attack, attacked, images, labels, generator=chance, batch_size=batch_size)
+    found = made.found if source is None else predict(net, made.images, batch_size) != labels
+    return Survival(~found, made.distance == 0)
+
+
+def strike(
+    attack: Attack,
+    model: Model,
+    images: Float[Tensor, "n *shape"],
+    labels: Int[Tensor, " n"],
+    *,
+    keys: Int[Tensor, " n"] | None = None,
+    generator: torch.Generator | None = None,
+    batch_size: int = PIECE,
+) -> Adversarial:
+    """Carry out ``attack``, and judge ``model`` itself on the images, whatever the attack's view.
+
+    images: in [0, 1], of a dtype that the model takes; adversarial images have the same dtype.
+    keys, generator: for random draws, as in `robustbook.attacks.pgd`; keys default to row numbers.
+    batch_size: how many images are attacked together; it changes no image.
+
+    Nothing of the model is changed: for another precision a copy is attacked. Raises ValueError
+    for an argument that the attack cannot use, for ``flush`` on a GPU, for a view that the model
+    does not have, and for logits that are not finite.
+    """
+    check_set(images, labels)
+    state = None if generator is None else generator.get_state()
+    made: list[Adversarial] = []
+    with unchanged(model), torch.inference_mode(False):
+        images, labels = images.detach().clone(), labels.clone()
+        if keys is None:
+            keys = torch.arange(len(images), device=images.device)
+        view = _view(attack, model, images, labels)
+        dtype = getattr(torch, attack.precision)
+        with arithmetic(images.device, flush=attack.flush):
+            for rows in torch.split(torch.arange(len(images), device=images.device), batch_size):
+                if generator is not None and state is not None:
+                    generator.set_state(state)  # every batch draws from the same seed
+                x = images[rows].to(dtype)
+                made.append(_launch(attack, view, x, labels[rows], keys[rows], generator))
+        adversarial = torch.cat([part.images for part in made]).to(images.dtype)
+        answers = predict(model, adversarial, batch_size)
+    return Adversarial(
+        images=adversarial,
+        found=answers != labels,
+        distance=torch.cat([part.distance for part in made]).to(images.dtype),
+        steps=torch.cat([part.steps for part in made]),
+        forwards=sum(part.forwards for part in made) + len(images),
+        backwards=sum(part.backwards for part in made),
+    )
+
+
+def _view(attack: Attack, model: Model, images: Tensor, labels: Tensor) -> Model:
+    """The model as the attack sees it: the same answers, other gradients."""
     if attack.slope is not None:
-        attacked = softened(attacked, attack.slope)
-    model: Callable[[Tensor], Tensor] = attacked
-    if attack.rescale:
-        model = rescaled(attacked, median_lead(attacked, images, labels))
-    correct, still = [], []
-    with _precision(attacked, dtype), _flush(attack.flush):
-        for rows in torch.split(torch.arange(len(images), device=images.device), batch_size):
-            struck = _strike(model, images[rows].to(dtype), labels[rows], attack, rows, seed)
-            still.append((struck == images[rows].to(dtype)).flatten(1).all(1))
-            correct.append(struck.to(images.dtype))
-    answers = torch.cat([predict(net, batch) for batch in correct])
-    return Survival(answers == labels, torch.cat(still))
+        model = softened(model, attack.slope)
+    lead = median_lead(model, images, labels) if attack.rescale else None
+    dtype = getattr(torch, attack.precision)
+    if images.dtype != dtype:
+        if not isinstance(model, nn.Module):
+            raise ValueError(
+                f"precision must be that of the images, {images.dtype}, for a model that is not an "
+                f"nn.Module and so cannot be converted, got {attack.precision}"
+            )
+        model = copy.deepcopy(model).to(dtype)
+        try:
+            with torch.no_grad():
+                asked(model, images[:2].to(dtype))
+        except RuntimeError as error:
+            raise ValueError(
+                f"precision must be one that the model can compute in, got {attack.precision}, in "
+                f"which it fails: {str(error).splitlines()[0]}"
+            ) from error
+    return model if lead is None else rescaled(model, lead)
 
 
-def _strike(
-    model: Callable[[Tensor], Tensor],
+def _launch(
+    attack: Attack,
+    model: Model,
     images: Tensor,
     labels: Tensor,
-    attack: Attack,
     keys: Tensor,
-    seed: int,
-) -> Tensor:
-    if attack.kind == "none":
-        return images
-    if attack.kind == "random-signs":
-        chance = generator(seed, attack.kind)
-        return random_signs(
-            model, images, labels, eps=attack.eps, clip=attack.clip, keys=keys, generator=chance
-        ).images
-    if attack.kind == "fgsm":
-        return fgsm(
-            model, images, labels, eps=attack.eps, clip=attack.clip, loss=LOSSES[attack.loss]
-        ).images
-    return pgd(
-        model,
-        images,
-        labels,
-        eps=attack.eps,
-        steps=attack.steps,
-        step_size=attack.step_size,
-        loss=LOSSES[attack.loss],
-        clip=attack.clip,
-        keys=keys,
-        generator=generator(seed, attack.kind),
-    ).images
+    generator: torch.Generator | None,
+) -> Adversarial:
+    """The algorithm that the attack names, with its options."""
+    eps, clip, loss = attack.eps, attack.clip, attack.loss
+    match attack.kind:
+        case "none":
+            nothing = torch.zeros_like(labels)
+            still = images.new_zeros(len(images))
+            return Adversarial(images, nothing.bool(), still, nothing, forwards=0, backwards=0)
+        case "random-signs":
+            return random_signs(
+                model, images, labels, eps=eps, clip=clip, keys=keys, generator=generator
+            )
+        case "fgsm":
+            return fgsm(model, images, labels, eps=eps, clip=clip, loss=loss)
+        case "pgd":
+            return pgd(
+                model,
+                images,
+                labels,
+                eps=eps,
+                steps=attack.steps,
+                step_size=attack.step_size,
+                loss=loss,
+                clip=clip,
+                keys=keys,
+                generator=generator,
+            )
+        case "square":
+            return square(
+                model,
+                images,
+                labels,
+                eps=eps,
+                queries=attack.queries,
+                keys=keys,
+                generator=generator,
+            )
 
 
-@torch.no_grad()
-def predict(
-    net: Callable[[Tensor], Tensor], images: Float[Tensor, "n *shape"], batch_size: int = 1000
-) -> Int[Tensor, " n"]:
-    """The class of the highest logit of each image."""
-    return torch.cat([net(batch).argmax(1) for batch in torch.split(images, batch_size)])
+def median_lead(net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]) -> float:
+    """The median over images of how far the label's logit is above the highest other logit.
 
-
-@torch.no_grad()
-def median_lead(
-    net: Callable[[Tensor], Tensor], images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]
-) -> float:
-    """The median over images of the labelled logit's lead over the next; at least 1e-6."""
-    batches = zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True)
-    leads = [-margin(net(x), y) for x, y in batches]
-    return max(torch.cat(leads).median().item(), 1e-6)
+    It is negative for a misclassified image; at least 1e-6 is returned, as logits are divided by
+    it.
+    """
+    check_set(images, labels)
+    leads = -margin(logits_of(net, images), labels)
+    return max(leads.median().item(), 1e-6)
 
 
 def gradient_sizes(
-    net: Callable[[Tensor], Tensor], images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]
+    net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
     """The largest absolute component of each image's gradient of the cross entropy."""
-    sizes = []
-    for x, y in zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True):
-        leaf = x.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(cross_entropy(net(leaf), y).sum(), leaf)
-        sizes.append(gradient.flatten(1).abs().amax(1))
-    return torch.cat(sizes)
-
-
-@contextlib.contextmanager
-def _precision(net: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """The network in another precision for a while; float32 comes back exactly from float64."""
-    before = next(net.parameters()).dtype
-    net.to(dtype)
-    try:
-        yield
-    finally:
-        net.to(before)
-
-
-@contextlib.contextmanager
-def _flush(on: bool) -> Iterator[None]:
-    torch.set_flush_denormal(on)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
+    return gradients(net, images, labels).flatten(1).abs().amax(1)

@@ -1,20 +1,17 @@
-"""Accuracy along one fixed direction per image: FGSM at any number of sizes for one gradient.
+"""Accuracy along one fixed direction per image: FGSM of every size from one gradient.
 
-The sign of the gradient does not depend on eps, so that a curve over eps costs a forward pass per
-point, and the eps that leaves a given accuracy is found by bisection. Images may be of any scale:
-the numbers behind a network's preprocessing as well as pixels.
+The sign of the gradient does not depend on eps. So each point of a curve over eps costs one forward
+pass, and the eps at which a given accuracy is left is found by bisection. Images may be of any
+scale: pixels, or the numbers behind a network's preprocessing.
 """
 
-from collections.abc import Callable
-
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-Model = Callable[[Tensor], Tensor]
+from .answers import PIECE, Model, check_set, gradients, predict
+
 Box = tuple[Tensor, Tensor]
-PIECE = 1000
 
 
 def gradient_signs(
@@ -22,14 +19,8 @@ def gradient_signs(
     images: Float[Tensor, "n *shape"],
     labels: Int[Tensor, " n"],
 ) -> Float[Tensor, "n *shape"]:
-    """The sign of the gradient of the cross entropy at each image; 0 where there is none."""
-    signs = []
-    for x, y in zip(torch.split(images, PIECE), torch.split(labels, PIECE), strict=True):
-        point = x.detach().clone().requires_grad_()
-        with torch.enable_grad():
-            loss = F.cross_entropy(model(point), y, reduction="sum")
-        signs.append(torch.autograd.grad(loss, point)[0].sign())
-    return torch.cat(signs)
+    """The sign of the gradient of the cross entropy at each image; 0 where it vanishes."""
+    return gradients(model, images, labels).sign()
 
 
 @torch.no_grad()
@@ -41,8 +32,12 @@ def accuracy_along(
     eps: float,
     box: Box | None = None,
 ) -> float:
-    """In percent, how many images the model names correctly ``eps`` along their directions; brought
-    back into ``box`` (least and greatest numbers) where there is one."""
+    """Accuracy in percent on images + ``eps`` times their directions.
+
+    box: the least and the greatest number of each pixel, to which the moved images are clipped;
+        None: they are not clipped.
+    """
+    check_set(images, labels)
     right = 0
     for x, y, way in zip(
         *(torch.split(t, PIECE) for t in (images, labels, directions)), strict=True
@@ -50,7 +45,7 @@ def accuracy_along(
         moved = x + eps * way
         if box is not None:
             moved = moved.clamp(*box)
-        right += int((model(moved).argmax(1) == y).sum())
+        right += int((predict(model, moved) == y).sum())
     return 100 * right / len(images)
 
 
@@ -65,11 +60,11 @@ def eps_leaving(
     start: float = 1.0,
     tolerance: float = 1e-3,
 ) -> float:
-    """The eps that leaves ``accuracy`` percent of the images named correctly, or fewer.
+    """The eps at which accuracy falls to ``accuracy`` percent, or below.
 
-    Found by doubling, from ``start``, and bisection: a size smaller by the share ``tolerance``
-    leaves more. So it is a crossing, and the only one where accuracy falls with eps. Raises
-    ValueError where no more are named correctly from the start, or more at any size.
+    It is found by doubling from ``start`` and then by bisection, to the relative ``tolerance``.
+    Where accuracy falls with eps this is the only such size; else it is one of them. Raises
+    ValueError if accuracy is that low without any step, or higher at every size tried.
     """
 
     def reached(eps: float) -> bool:

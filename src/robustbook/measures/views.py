@@ -1,20 +1,79 @@
-"""The same network as an attacker may choose to see it: equal answers, other gradients."""
+"""A network as an attack may see it: the same answers, other gradients.
+
+A view shares the weights and buffers of its network, so it costs no memory and follows the network
+through training. For the same reason, do not convert or move a view: convert a `copy.deepcopy`.
+"""
 
 import copy
+import math
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
 def rescaled(net: Callable[[Tensor], Tensor], by: float) -> Callable[[Tensor], Tensor]:
-    """The logits divided by ``by``, as Carlini & Wagner (arXiv 1607.04311) undo distillation."""
+    """The logits divided by ``by``, as Carlini & Wagner (arXiv 1607.04311) attack distillation.
+
+    Any callable from images to logits will do. Raises ValueError unless ``by`` is finite and above
+    0, as another divisor changes the answers.
+    """
+    _check_above_zero("by", by)
     return lambda images: net(images) / by
 
 
+def softened(net: Callable[[Tensor], Tensor], softness: float) -> nn.Module:
+    """The network with the same outputs; backwards, each nonlinearity is ``softness`` times softer.
+
+    A sigmoid's derivative is taken from sigmoid(h / softness), a ReLU's from a softplus: it is
+    sigmoid(h / softness), which never is 0. All `nn.Sigmoid` and `nn.ReLU` layers are replaced, and
+    every ``activation`` that is `torch.sigmoid` or `torch.relu`; functions that a ``forward`` calls
+    by itself keep their derivative.
+
+    Our form of the "stabilised gradient" of Brendel & Bethge 2017 (arXiv 1704.01547); we could not
+    read their own formula. Raises ValueError for a network without such a nonlinearity, or a plain
+    callable, and unless ``softness`` is finite and above 0.
+    """
+    _check_above_zero("softness", softness)
+    if not isinstance(net, nn.Module):
+        raise ValueError(f"net must be an nn.Module to soften, got {type(net).__name__}")
+    shared = {id(tensor): tensor for tensor in (*net.parameters(), *net.buffers())}
+    twin = copy.deepcopy(net, shared)
+    count = 0
+    for part in list(twin.modules()):
+        places: dict[str, object] = {"activation": getattr(part, "activation", None)}
+        places |= {name: type(child) for name, child in part._modules.items()}
+        for name, kind in places.items():
+            if kind in _SOFT:
+                setattr(part, name, _Softened(kind, softness))
+                count += 1
+    if not count:
+        raise ValueError(
+            "net must have a sigmoid or ReLU activation to soften, got "
+            f"{getattr(net, 'activation', type(net).__name__)!r}"
+        )
+    return twin
+
+
+class _Softened(nn.Module):
+    """A sigmoid or ReLU whose backward pass has a softer derivative."""
+
+    def __init__(self, kind: object, softness: float) -> None:
+        super().__init__()
+        self.function, self.softness = _SOFT[kind], softness
+
+    def forward(self, h: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        out: Tensor = self.function.apply(h, self.softness)  # type: ignore[no-untyped-call]
+        return out
+
+    def extra_repr(self) -> str:
+        return f"{self.function.__name__.removeprefix('_Soft')}, softness={self.softness:g}"
+
+
 class _SoftSigmoid(torch.autograd.Function):
-    """sigmoid(h) forwards; backwards the slope of sigmoid(h / softness)."""
+    """sigmoid(h) forwards; backwards the derivative of sigmoid(h / softness)."""
 
     @staticmethod
     def forward(ctx, h, softness):  # type: ignore[no-untyped-def]
@@ -30,7 +89,7 @@ class _SoftSigmoid(torch.autograd.Function):
 
 
 class _SoftReLU(torch.autograd.Function):
-    """max(0, h) forwards; backwards sigmoid(h / softness), the slope of a softplus."""
+    """max(0, h) forwards; backwards sigmoid(h / softness), the derivative of a softplus."""
 
     @staticmethod
     def forward(ctx, h, softness):  # type: ignore[no-untyped-def]
@@ -44,32 +103,17 @@ class _SoftReLU(torch.autograd.Function):
         return gradient * torch.sigmoid(h / ctx.softness), None
 
 
-def softened(net: nn.Module, softness: float) -> nn.Module:
-    """``net`` with the same weights and the same outputs, whose backward pass takes the slope of a
-    nonlinearity ``softness`` times softer.
-
-    Our form of the "stabilised gradient" of Brendel & Bethge 2017 (arXiv 1704.01547), whose own
-    formula we could not read. Raises ``ValueError`` for a network without a sigmoid or ReLU
-    ``activation``.
-    """
-    activation = getattr(net, "activation", None)
-    if activation not in (torch.sigmoid, torch.relu):
-        raise ValueError(
-            f"net must have a sigmoid or ReLU activation to soften, got {activation!r}"
-        )
-    function = _SoftSigmoid if activation is torch.sigmoid else _SoftReLU
-
-    def soft(h: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        out: Tensor = function.apply(h, softness)  # type: ignore[no-untyped-call]
-        return out
-
-    twin = copy.copy(net)  # shares the weights
-    twin.activation = soft  # type: ignore[assignment]
-    return twin
+_SOFT: dict[object, type[torch.autograd.Function]] = {
+    torch.sigmoid: _SoftSigmoid,
+    nn.Sigmoid: _SoftSigmoid,
+    torch.relu: _SoftReLU,
+    F.relu: _SoftReLU,
+    nn.ReLU: _SoftReLU,
+}
 
 
 class _StraightThrough(torch.autograd.Function):
-    """Some function forwards; backwards as if it were not there."""
+    """A function forwards; backwards the identity."""
 
     @staticmethod
     def forward(ctx, h, function):  # type: ignore[no-untyped-def]
@@ -85,24 +129,41 @@ class _Bypassed(nn.Module):
         super().__init__()
         self.net = net
         self.readout = [module for module in net.modules() if isinstance(module, nn.Linear)][-1]
+        self.checked = False
 
     def forward(self, images: Float[Tensor, "n *shape"]) -> Float[Tensor, "n k"]:
-        h = self.net.preactivations(images)[-2]  # type: ignore[operator]
+        *_, h, out = self.net.preactivations(images)  # type: ignore[operator]
         x = _StraightThrough.apply(h, self.net.activation)  # type: ignore[no-untyped-call]
         logits: Tensor = self.readout(x)
+        if not self.checked:
+            if logits.shape != out.shape or not torch.equal(logits, out):
+                raise ValueError(
+                    "net must compute its logits from its last hidden layer by its activation and "
+                    f"its last linear layer, got a {type(self.net).__name__} that does not"
+                )
+            self.checked = True  # once is enough: on a GPU the host waits for it
         return logits
 
 
-def bypassed(net: nn.Module) -> nn.Module:
-    """``net`` with the same weights and the same outputs, whose backward pass leaves out the last
-    hidden layer's nonlinearity: the gradient at its units' inputs is that at their outputs.
+def bypassed(net: Callable[[Tensor], Tensor]) -> nn.Module:
+    """The network with the same outputs, whose backward pass skips the last hidden nonlinearity.
 
-    Our reading of an attack "from the penultimate pre-activations". Slopes in earlier layers stay.
-    Raises ``ValueError`` for a network without hidden ``preactivations`` and an ``activation``.
+    The gradient at the inputs of the last hidden layer's units is set to that at their outputs.
+    This is how we understand an attack "from the penultimate pre-activations" (Brendel & Bethge
+    2017). Earlier layers keep their derivatives.
+
+    Raises ValueError for a network without hidden ``preactivations`` and an ``activation``, and in
+    the first forward pass for one that computes its logits in another way.
     """
-    if not (hasattr(net, "preactivations") and hasattr(net, "activation")):
+    shown = hasattr(net, "preactivations") and hasattr(net, "activation")
+    if not (isinstance(net, nn.Module) and shown):
         raise ValueError(
             "net must have preactivations and an activation to bypass, "
             f"got {type(net).__name__} without them"
         )
     return _Bypassed(net)
+
+
+def _check_above_zero(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a finite number above 0, got {value!r}")

@@ -1,4 +1,4 @@
-"""The weights of a network as a distribution: range, tails, histogram.
+"""The distribution of a network's weights: range, kurtosis, histogram.
 
 Nayebi & Ganguli 2017 (arXiv 1703.09202), Section 5 and Figure 1. A layer's weights are those
 without its biases, which the paper does not mention.
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Histogram:
-    """``density`` over equal bins from ``low`` to ``high``; it integrates to 1."""
+    """A ``density`` over equal bins from ``low`` to ``high``; its integral is 1."""
 
     low: float
     high: float
@@ -26,9 +26,9 @@ def layer_weights(net: nn.Module) -> list[Float[Tensor, "units ..."]]:
 
 
 def excess_kurtosis(values: Float[Tensor, "..."]) -> float:
-    """m4 / m2^2 - 3 with central moments over all values: 0 for a Gaussian, at least -2.
+    """m4 / m2^2 - 3 with the central moments of all values: 0 for a Gaussian, -2 or more.
 
-    Raises ``ValueError`` where all values are the same, which have no shape.
+    Raises ValueError if all values are the same: the ratio is 0 / 0.
     """
     _ends(values)
     wide = values.double()
@@ -39,7 +39,7 @@ def excess_kurtosis(values: Float[Tensor, "..."]) -> float:
 def histogram(values: Float[Tensor, "..."], bins: int) -> Histogram:
     """``bins`` equal bins from the smallest to the largest value, as a density.
 
-    Raises ``ValueError`` where all values are the same.
+    Raises ValueError if all values are the same.
     """
     low, high = _ends(values)
     counts = torch.histc(values.double(), bins, low, high)

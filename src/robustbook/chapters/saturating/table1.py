@@ -1,7 +1,6 @@
 """The page of Table 1: accuracies beside the printed ones, and which choices change them."""
 
 from collections.abc import Iterator
-from statistics import fmean
 
 from matplotlib.figure import Figure
 
@@ -108,22 +107,8 @@ def gradients(record: Record) -> Table:
 
 def diagnosis(record: Record) -> Table:
     """The questions that the evaluation of each saturated network should be asked."""
-    from robustbook.measures import Evidence, diagnose  # here, as it imports torch
-
-    def evidence(network: str) -> Evidence:
-        of = {k: fmean(v) for k, v in accuracies(record)[network]["saturated"].items()}
-        zero = values(record, "unmoved", network=network, method="saturated", reading="float32")
-        return Evidence(
-            single=of["float32"],
-            unmoved=fmean(zero),
-            signs=of["signs"],
-            clipped=of["float32, clipped"],
-            many=of["pgd"],
-            repaired=of["pgd softened"],
-            float64=of["float64"],
-            rescaled=of["rescaled"],
-            transfer=of["transfer"],
-        )
+    from robustbook.measures import diagnose  # here, as it imports torch
+    from robustbook.studies.saturating.table_1 import evidence
 
     return table(
         "Questions to the evaluation of the saturated networks; red answers speak against "
@@ -133,7 +118,7 @@ def diagnosis(record: Record) -> Table:
         [
             [title, found.question, "red" if found.red else "", found.sentence]
             for network, title in NETWORKS.items()
-            for found in diagnose(evidence(network))
+            for found in diagnose(evidence(record, network))
         ],
         align="llll",
     )

@@ -13,10 +13,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from robustbook.attacks import deepfool, fgsm, pgd
+from robustbook.attacks import deepfool
 from robustbook.defenses import deep_defense
 from robustbook.ledger import Record, Row
-from robustbook.measures import accuracy_along, eps_leaving
+from robustbook.measures import Attack, accuracy_along, eps_leaving, logits_of, predict, strike
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
 
@@ -36,29 +36,32 @@ ABLATIONS: tuple[Literal["correct", "wrong"], ...] = ("correct", "wrong")
 
 @step(version=1)
 def confidence(network: Done, eps: float, images: int, *, context: Context) -> dict[str, object]:
-    """Mean highest probability of the images that FGSM and PGD (40 steps) of this size turned, and
-    of the clean ones that are named correctly; and the share turned, in percent."""
+    """The mean highest probability of images that FGSM and PGD (40 steps) at this eps make the
+    network misclassify, and of the ``clean`` images that it classifies correctly; and the share of
+    images that each attack ``turned``, in percent."""
     net, x, y = pixels(network, images, context.device)
-    chance = generator(network.call.arguments["seed"], "claims", "pgd")
-    made = {
-        "fgsm": fgsm(net, x, y, eps=eps),
-        "pgd": pgd(net, x, y, eps=eps, steps=40, step_size=eps / 8, generator=chance),
-    }
+    clean = logits_of(net, x)
     found: dict[str, object] = {}
-    with torch.no_grad():
-        clean = net(x)
-        found["clean"] = clean[clean.argmax(1) == y].softmax(1).amax(1).mean().item()
-        for name, result in made.items():
-            certain = net(result.images[result.found]).softmax(1).amax(1)
-            found[name] = certain.mean().item() if len(certain) else 0.0
-            found[f"{name} turned"] = 100 * result.found.double().mean().item()
+    found["clean"] = clean[clean.argmax(1) == y].softmax(1).amax(1).mean().item()
+    for attack in (
+        Attack("fgsm", eps, clip=True),
+        Attack("pgd", eps, clip=True, steps=40, step_size=eps / 8),
+    ):
+        chance = generator(network.call.arguments["seed"], "claims", "pgd")
+        made = strike(attack, net, x, y, generator=chance)
+        certain = logits_of(net, made.images[made.found]).softmax(1).amax(1)
+        found[attack.kind] = certain.mean().item() if len(certain) else 0.0
+        found[f"{attack.kind} turned"] = 100 * made.found.double().mean().item()
     return found
 
 
 @step(version=1)
 def noise(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Gaussian noise as long as each image's DeepFool perturbation: ``accuracy`` under it, that
-    ``under deepfool``, and ``ratio``, how many times longer it has to be for 50 % accuracy."""
+    """Gaussian noise of the l2 norm of each image's DeepFool perturbation.
+
+    ``accuracy`` under the noise, accuracy ``under deepfool`` and without perturbation (``clean``),
+    and ``ratio``: how many times longer the noise has to be for an accuracy of 50 %.
+    """
     net = trained(network, context.device)
     data, seed = model_of(network).data, network.call.arguments["seed"]
     x, y = (t.to(context.device) for t in numbers(data, "test", images))
@@ -77,19 +80,20 @@ def noise(network: Done, images: int, *, context: Context) -> dict[str, object]:
 
 @step(version=1)
 def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Mean relative size of DeepFool's perturbation on the two sides that ``start`` names rightly
-    (``correct``: away from the answer) and wrongly (``wrong``: to the label; 0 where ``network``
-    already answers it). Both networks are asked about the same two sets of test images."""
+    """The mean relative size of DeepFool's perturbation on two sets of test images.
+
+    ``correct``: images that ``start`` classifies correctly; DeepFool moves them away from the
+    label. ``wrong``: the ``images`` that it misclassifies; DeepFool moves them to the label, and by
+    0 if ``network`` classifies them correctly. The sets are the same for every ``network``.
+    """
     net, first = trained(network, context.device), trained(start, context.device)
     data = model_of(network).data
     x, y = (t.to(context.device) for t in numbers(data, "test", images))
-    with torch.no_grad():
-        right = torch.cat([first(part).argmax(1) for part in torch.split(x, 1000)]) == y
+    right = predict(first, x) == y
     size = x.flatten(1).norm(dim=1)
     away = deepfool(net, x[right], y[right], preset=released(data)).distance / size[right]
     wrong, labels = x[~right], y[~right]
-    with torch.no_grad():
-        answers = net(wrong).argmax(1)
+    answers = predict(net, wrong)
     rest = answers != labels
     back = torch.zeros_like(size[~right])
     if rest.any():
@@ -107,8 +111,10 @@ def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[
 
 @step(version=1)
 def exactness(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """``error``: relative difference between the regulariser's gradient and central differences
-    along random directions in the weights, the median of nine, in float64."""
+    """``error``: how far the regulariser's gradient is from central differences, in float64.
+
+    It is the median relative difference over nine random directions in the weights.
+    """
     data, seed = model_of(network).data, network.call.arguments["seed"]
     net = copy.deepcopy(trained(network, "cpu")).double()
     x, y = (t.double() if t.is_floating_point() else t for t in numbers(data, "test", images))

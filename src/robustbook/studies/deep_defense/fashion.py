@@ -23,7 +23,7 @@ from robustbook.attacks import deepfool
 from robustbook.attacks.deepfool import AUTHORS, Variant
 from robustbook.data import as_float, load
 from robustbook.defenses import deep_defense
-from robustbook.measures import accuracy_along, gradient_signs
+from robustbook.measures import accuracy_along, gradient_signs, predict
 from robustbook.networks import MLP
 from robustbook.randomness import generator
 from robustbook.runs import Context, Done, step
@@ -70,7 +70,7 @@ class Tuning:
 
 @cache
 def pixels(data: str, split: str) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, " n"]]:
-    """Images in [0, 1] and labels."""
+    """Images in [0, 1] and labels. All callers share them: they must not be changed in place."""
     found = load(data, split)
     return as_float(found.images), found.labels
 
@@ -208,8 +208,7 @@ def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[st
     for epoch in epochs:
         net = trained(network, epoch, context.device)
         made = fooled(net, x, y)
-        with torch.no_grad():
-            answers, after = net(x).argmax(1), net(made).argmax(1)
+        answers, after = (predict(net, points, batch_size=len(x)) for points in (x, made))
         ratio = (made - x).flatten(1).norm(dim=1) / x.flatten(1).norm(dim=1)
         accuracy.append(100 * (answers == y).double().mean().item())
         rho.append(ratio.double().mean().item())

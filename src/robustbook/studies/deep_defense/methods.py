@@ -60,8 +60,7 @@ def offset(data: str) -> float:
 def fooled(
     net: nn.Module, images: Tensor, labels: Tensor, data: str, device: str, piece: int = 1000
 ) -> Tensor:
-    """DeepFool's perturbed image of each, overshoot included; no classes are skipped."""
-    net.eval()
+    """DeepFool's perturbed image of each image, with the overshoot; no classes are skipped."""
     parts = [
         deepfool(net, x.to(device), y.to(device), preset=released(data)).images.cpu()
         for x, y in zip(torch.split(images, piece), torch.split(labels, piece), strict=True)
@@ -70,8 +69,8 @@ def fooled(
 
 
 def stepped(net: nn.Module, images: Tensor, labels: Tensor, device: str) -> Tensor:
-    """FGS's perturbed image of each, at the smallest size that makes 90 per cent of them wrong."""
-    net.eval()
+    """FGS's perturbed image of each image, at the smallest size at which the network misclassifies
+    90 per cent of them."""
     x, y = images.to(device), labels.to(device)
     signs = gradient_signs(net, x, y)
     return (x + eps_leaving(net, x, y, signs, accuracy=10.0) * signs).cpu()

@@ -158,7 +158,7 @@ def trained(result: Done, device: str, epoch: int | None = None) -> nn.Module:
     return net.to(device).eval()
 
 
-def pixels(network: Done, images: int, device: str) -> tuple[nn.Module, Tensor, Tensor]:
+def pixels(network: Done, images: int, device: str) -> tuple[Prepared, Tensor, Tensor]:
     """The network with its preprocessing inside, and test images in [0, 1] evenly spaced."""
     data = model_of(network).data
     net = Prepared(preprocess(data), trained(network, device)).to(device).eval()

@@ -15,7 +15,7 @@ from robustbook.attacks import deepfool
 from robustbook.attacks.deepfool import MATLAB
 from robustbook.data import FolderSet, data_root
 from robustbook.defenses import deep_defense
-from robustbook.measures import accuracy_along, gradient_signs
+from robustbook.measures import accuracy_along, gradient_signs, predict
 from robustbook.networks import Architecture, Prepared, imagenet_network
 from robustbook.randomness import generator
 from robustbook.runs import Context, Done, step
@@ -101,8 +101,7 @@ def read(
     right, ratio, spent, still = [], [], [], []
     for x, y in batches(model, net, images, context):
         found = deepfool(net.body, x, y, preset=authors)
-        with torch.no_grad():
-            clean, moved = net.body(x).argmax(1), net.body(found.images).argmax(1)
+        clean, moved = predict(net.body, x), predict(net.body, found.images)
         right.append(clean == y)
         ratio.append(found.distance / x.flatten(1).norm(dim=1))
         spent.append(found.steps)

@@ -1,19 +1,19 @@
-"""DeepFool as nine programs have it, on one network and the same images.
+"""Nine implementations of DeepFool on one network and the same images.
 
-The networks are those of Table 1 with their preprocessing inside, so that the presets, whose
-offsets are in pixels of [0, 1], can be compared.
+The networks are those of Table 1 with their preprocessing inside, because the presets have offsets
+in pixels of [0, 1].
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from robustbook.attacks import deepfool
 from robustbook.attacks.deepfool import PRESETS
 from robustbook.ledger import Record, Row
+from robustbook.measures import predict
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies.parameters import STRICT
 
@@ -36,13 +36,15 @@ class Parameters(settings.Parameters):
 
 @step(version=1)
 def compare(network: Done, preset: str, images: int, *, context: Context) -> dict[str, object]:
-    """``distance``, the mean l2 size in pixels over images named correctly at first that were
-    fooled; ``shown``, the mean that the program would report, over all images, failures at what it
-    returns for them; ``fooled``, percent of those named correctly; ``steps`` in the mean, and
-    ``backwards``, gradients per image."""
+    """What one preset of DeepFool does to test images.
+
+    ``distance``: the mean l2 size in pixels of successful perturbations of correctly classified
+    images. ``shown``: the mean size that the program itself would report, over all images and with
+    whatever it returns for a failure. ``fooled``: successes in percent of the correctly classified
+    images. ``steps``: their mean number. ``backwards``: gradients per image.
+    """
     net, x, y = pixels(network, images, context.device)
-    with torch.no_grad():
-        right = net(x).argmax(1) == y
+    right = predict(net, x) == y
     result = deepfool(net, x, y, preset=preset)
     counted = right & result.found
     moved = (result.images - x).flatten(1).norm(dim=1)

@@ -3,7 +3,7 @@
 import torch
 
 from robustbook.attacks import deepfool
-from robustbook.measures import accuracy_along, eps_leaving, gradient_signs
+from robustbook.measures import accuracy_along, eps_leaving, gradient_signs, logits_of, predict
 from robustbook.runs import Context, Done, step
 
 from .methods import released
@@ -18,11 +18,14 @@ PIECE = 500
 def read(
     network: Done, images: int, epoch: int | None = None, *, context: Context
 ) -> dict[str, object]:
-    """On test images, evenly spaced over the set: ``accuracy`` and, of the authors' DeepFool,
-    ``rho`` (the mean of the norm of the perturbation over that of the image, both in the networks'
-    numbers, images misclassified from the start included), ``iterations`` in the mean, ``unfooled``
-    in percent; per image ``ratio``, ``right`` and ``confidence``, the highest probability at the
-    perturbed image. Of the network as it was after an epoch, if one is given."""
+    """Accuracy, and the authors' DeepFool, on test images that are evenly spaced over the set.
+
+    ``accuracy`` in percent. ``rho``: the mean ratio of the norm of the perturbation to the norm of
+    the image, both in the networks' numbers, with images that are misclassified from the start.
+    ``iterations``: their mean number. ``unfooled``: images whose class did not change, in percent.
+    Per image: ``ratio``, ``right`` (classified correctly) and ``confidence``, the highest
+    probability at the perturbed image. With ``epoch``: of the network as it was after that epoch.
+    """
     data = model_of(network).data
     net = trained(network, context.device, epoch)
     x, y = (t.to(context.device) for t in numbers(data, "test", images))
@@ -31,8 +34,7 @@ def read(
         zip(torch.split(x, PIECE), torch.split(y, PIECE), strict=True)
     ):
         found = deepfool(net, points, labels, preset=released(data))
-        with torch.no_grad():
-            clean, fooled = net(points), net(found.images)
+        clean, fooled = logits_of(net, points), logits_of(net, found.images)
         ratios.append(found.distance / points.flatten(1).norm(dim=1))
         right.append(clean.argmax(1) == labels)
         before.append(clean.argmax(1))
@@ -55,8 +57,8 @@ def read(
 
 @step(version=1)
 def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """eps_ref in the networks' numbers: where FGS leaves half of the images named correctly;
-    ``clipped``: where the result is brought back to the pixels' range, if there is one."""
+    """``eps``: eps_ref in the networks' numbers, at which FGS leaves an accuracy of one half.
+    ``clipped``: the same for FGS clipped to the range of pixels, for sets that have one."""
     net = trained(network, context.device)
     data = model_of(network).data
     x, y = (t.to(context.device) for t in numbers(data, "test", images))
@@ -70,14 +72,15 @@ def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
 
 @step(version=1)
 def under_fgs(network: Done, scale: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref: ``plain`` (the label's
-    gradient, not clipped), ``predicted`` (the answer's gradient), ``clipped`` (at its own eps_ref,
-    where pixels have a range)."""
+    """Accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref.
+
+    ``plain``: the gradient of the label's loss, not clipped. ``predicted``: the gradient of the
+    predicted class's loss. ``clipped``: at its own eps_ref, for sets whose pixels have a range.
+    """
     net = trained(network, context.device)
     data = model_of(network).data
     x, y = (t.to(context.device) for t in numbers(data, "test", images))
-    with torch.no_grad():
-        answers = torch.cat([net(part).argmax(1) for part in torch.split(x, PIECE)])
+    answers = predict(net, x, PIECE)
     signs = gradient_signs(net, x, y)
     guessed = gradient_signs(net, x, answers)
     eps = scale.values["eps"]

@@ -1,14 +1,15 @@
 """Does Deep Defense stand today? Its networks under attacks that it was not trained against.
 
-Deep Defense makes DeepFool's estimate of the smallest perturbation larger. Whether the smallest
-perturbation itself became larger, another attack has to say: DDN, which follows the curved boundary
-for 300 steps. And whether that helps against a bounded change of every pixel, which the paper's FGS
-columns suggest: PGD, and Square, which asks for no gradient. Everything here is in pixels of
-[0, 1], with the preprocessing inside the network; images stay in that range unless it says "free".
+Deep Defense increases DeepFool's estimate of the smallest perturbation. Another attack tells
+whether the smallest perturbation itself became larger: DDN, which follows the curved boundary for
+300 steps. The paper's FGS columns suggest that the defense helps against l-infinity perturbations
+too. PGD, and Square, which needs no gradient, test that. Everything is in pixels of [0, 1], with
+the preprocessing inside the network. Images are clipped to [0, 1] unless an attack is called
+"free".
 """
 
 from collections.abc import Iterator, Mapping
-from functools import partial
+from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
@@ -16,16 +17,17 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from robustbook.attacks import ddn, deepfool, fgsm, pgd, square
+from robustbook.attacks import ddn, deepfool
 from robustbook.ledger import Record, Row
+from robustbook.measures import Attack, predict, strike
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies.parameters import STRICT
 
 from . import settings
 from .methods import released
-from .networks import model_of, pixels, trained
-from .sets import COLOURED, preprocess
+from .networks import model_of, pixels
+from .sets import COLOURED
 from .settings import PAPER
 
 ITEM = "today"
@@ -35,7 +37,13 @@ QUICK_IMAGES = {"mlp": 40, "lenet": 15, "convnet": 10, "nin": 5}
 QUICK_STEPS, QUICK_QUERIES = 40, 20
 SIZES = {False: (0.05, 0.1, 0.15, 0.2), True: (1 / 255, 2 / 255, 4 / 255, 8 / 255)}
 """Of the l-infinity attacks, in pixels of [0, 1]: on gray and on coloured images."""
-ATTACKS = ("fgsm", "pgd", "pgd margin", "square")
+CLIMB = Attack("pgd", clip=True, steps=40)
+ATTACKS = {
+    "fgsm": Attack("fgsm", clip=True),
+    "pgd": CLIMB,
+    "pgd margin": replace(CLIMB, loss="margin"),
+    "square": Attack("square", clip=True),
+}
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -49,10 +57,13 @@ class Parameters(settings.Parameters):
 
 @step(version=1)
 def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict[str, object]:
-    """``distance/<attack>``, the l2 size in pixels of the smallest perturbation each found of each
-    test image (0 if it is wrong from the start, infinite if nothing was found): ``deepfool``,
-    ``ddn``, and ``best`` of both; on gray images also ``deepfool free``, the paper's own, and
-    ``ddn free``, both without the range of pixels."""
+    """``distance/<attack>``: for each test image the l2 size in pixels of the smallest perturbation
+    that the attack found.
+
+    It is 0 if the image is misclassified from the start, and infinite if nothing was found. The
+    attacks are ``deepfool`` and ``ddn``; ``best`` is the minimum of both. On gray images there are
+    also the paper's own ``deepfool free`` and ``ddn free``, which are not clipped.
+    """
     net, x, y = pixels(network, images, context.device)
     found = {
         "deepfool": deepfool(net, x, y).distance,
@@ -64,9 +75,9 @@ def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict
     found["best"] = torch.minimum(found["deepfool"], found["ddn"])
     data = model_of(network).data
     if data not in COLOURED:
-        inside, numbers = trained(network, context.device), preprocess(data).to(context.device)(x)
+        inside, numbers = net.body, net.preprocess(x)
         own = deepfool(inside, numbers, y, preset=released(data)).distance / 255
-        wrong = inside(numbers).argmax(1) != y
+        wrong = predict(inside, numbers) != y
         found["deepfool free"] = own.masked_fill(wrong, 0.0)
         found["ddn free"] = ddn(net, x, y, steps=steps, clip=False).distance
     return {f"distance/{name}": size.detach().cpu() for name, size in found.items()}
@@ -76,22 +87,16 @@ def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict
 def bounded(
     network: Done, sizes: tuple[float, ...], images: int, queries: int, *, context: Context
 ) -> dict[str, object]:
-    """``right/<attack>``: which images (sizes, images) are still named correctly after FGSM, PGD
-    (40 steps of an eighth of eps, on the cross entropy and on the margin) and Square."""
+    """``right/<attack>``: which images are still classified correctly under each of `ATTACKS`, of
+    shape (sizes, images). PGD takes 40 steps of eps / 8."""
     net, x, y = pixels(network, images, context.device)
     seed = network.call.arguments["seed"]
     right: dict[str, list[Tensor]] = {attack: [] for attack in ATTACKS}
     for i, eps in enumerate(sizes):
-        climb = partial(pgd, net, x, y, eps=eps, steps=40, step_size=eps / 8)
-        chance = generator(seed, "today", i)
-        found = {
-            "fgsm": fgsm(net, x, y, eps=eps),
-            "pgd": climb(generator=chance),
-            "pgd margin": climb(loss="margin", generator=chance),
-            "square": square(net, x, y, eps=eps, queries=queries, generator=chance),
-        }
-        for name, result in found.items():
-            right[name].append(~result.found)
+        chance = generator(seed, "today", i)  # one for all: each attack takes the next draw
+        for name, attack in ATTACKS.items():
+            sized = replace(attack, eps=eps, step_size=eps / 8, queries=queries)
+            right[name].append(~strike(sized, net, x, y, generator=chance).found)
         context.progress(i + 1, len(sizes))
     return {f"right/{name}": torch.stack(rows).cpu() for name, rows in right.items()}
 

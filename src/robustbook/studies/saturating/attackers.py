@@ -1,21 +1,20 @@
-"""Measurements of the page "Does it stand today?": attacks on a trained network that do not depend
-on slopes which float32 cannot hold."""
+"""Measurements for "Does it stand today?": attacks whose gradients do not vanish in float32."""
 
-import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from robustbook.attacks import pgd, square
 from robustbook.measures import (
     Attack,
     Strike,
     bypassed,
     median_lead,
+    predict,
     rescaled,
     smallest,
-    softened,
+    strike,
     survival,
 )
 from robustbook.randomness import generator
@@ -23,14 +22,14 @@ from robustbook.runs import Context, Done, step
 
 from .networks import test_images, trained
 
-SOFTER = (10.0, 20.0, 40.0)  # times, the slopes of the softened views; Table 1 has 10
+SOFTER = (10.0, 20.0, 40.0)  # softness of the softened views; Table 1 has 10
 
 
 @step(version=1)
 def bypass(
     network: Done, attacks: tuple[Attack, ...], images: int, *, context: Context
 ) -> dict[str, object]:
-    """``evaluate`` with gradients that leave out the last hidden layer's nonlinearity."""
+    """``evaluate`` with gradients that skip the last hidden layer's nonlinearity."""
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
     seed, view = network.call.arguments["seed"], bypassed(net)
@@ -47,12 +46,12 @@ def search(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Square on test images ``rows`` (from, to) of ``images``: which are still named ``correctly``,
-    and the ``queries`` each took."""
+    """Square on test images ``rows`` (from, to) of ``images``: which the network still classifies
+    ``correctly``, and the ``queries`` that each took."""
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)
     chance = generator(network.call.arguments["seed"], "square")
-    found = square(net, x, y, eps=eps, queries=queries, keys=keys, generator=chance)
+    found = strike(Attack("square", eps, queries=queries), net, x, y, keys=keys, generator=chance)
     return {"correctly": (~found.found).cpu(), "queries": found.steps.cpu()}
 
 
@@ -67,65 +66,56 @@ def minimal(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """``size/<attack>``: of the smallest perturbation that each attack alone found for test images
-    ``rows``. ``grey``: how many of these have the label that the network gives to the constant
-    grey image, all that may be left at size 0.5. ``source``: whose images are carried over."""
+    """``size/<attack>``: for each of the test images ``rows`` the size of the smallest perturbation
+    that this attack alone found.
+
+    ``grey``: how many of these have the class that the network gives to the constant grey image. No
+    other image can survive size 0.5. ``source``: the network of the transfer attack.
+    """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)
     lead = median_lead(net, *test_images(_data(network), images, context.device))
     other = trained(source, context.device) if source is not None else None
     strikes = _strikes(net, other, lead, queries, network.call.arguments["seed"])
     sizes = {}
-    for i, (name, strike) in enumerate(strikes.items()):
-        sizes[f"size/{name}"] = smallest(net, x, y, strike, grid, keys=keys).cpu()
+    for i, (name, attack) in enumerate(strikes.items()):
+        sizes[f"size/{name}"] = smallest(net, x, y, attack, grid, keys=keys).cpu()
         context.progress(i + 1, len(strikes))
-    with torch.no_grad():
-        answer = net(torch.full_like(x[:1], 0.5)).argmax(1)
+    answer = predict(net, torch.full_like(x[:1], 0.5))
     return {**sizes, "grey": int((y == answer).sum())}
 
 
 def _strikes(
     net: nn.Module, source: nn.Module | None, lead: float, queries: int, seed: int
 ) -> dict[str, Strike]:
-    """The attacks of the curves by name, all inside the box."""
+    """The attacks of the curves by name, all clipped to [0, 1].
 
-    def climb(
-        name: str,
-        model: Callable[[Tensor], Tensor],
-        loss: str = "margin",
-        dtype: torch.dtype = torch.float32,
-    ) -> Strike:
-        return lambda x, y, keys, eps: (
-            pgd(
-                model,
-                x.to(dtype),
-                y,
-                eps=eps,
-                steps=20,
-                step_size=eps / 4,
-                loss=loss,
-                keys=keys,
-                generator=generator(seed, "smallest", name),
-            ).images
-        )
-
-    def search(x: Tensor, y: Tensor, keys: Tensor, eps: float) -> Tensor:
-        chance = generator(seed, "smallest", "square")
-        return square(net, x, y, eps=eps, queries=queries, keys=keys, generator=chance).images
-
-    found = {
-        "plain": climb("plain", net, "cross_entropy"),
-        "margin": climb("margin", net),
-        "float64": climb("float64", copy.deepcopy(net).double(), dtype=torch.float64),
-        "rescaled": climb("rescaled", rescaled(net, lead), "cross_entropy"),
-        "bypassed": climb("bypassed", bypassed(net)),
+    ``lead``: the `median_lead` over all test images, not only those of one piece.
+    """
+    climb = Attack("pgd", loss="margin", clip=True, steps=20)
+    plain = replace(climb, loss="cross_entropy")
+    named: dict[str, tuple[Callable[[Tensor], Tensor], Attack]] = {
+        "plain": (net, plain),
+        "margin": (net, climb),
+        "float64": (net, replace(climb, precision="float64")),
+        "rescaled": (rescaled(net, lead), plain),
+        "bypassed": (bypassed(net), climb),
+        **{f"softened {times:g}": (net, replace(climb, slope=times)) for times in SOFTER},
+        **({} if source is None else {"transfer": (source, climb)}),
+        "square": (net, Attack("square", clip=True, queries=queries)),
     }
-    for times in SOFTER:
-        name = f"softened {times:g}"
-        found[name] = climb(name, softened(net, times))
-    if source is not None:
-        found["transfer"] = climb("transfer", source)
-    return {**found, "square": search}
+
+    def of_size(name: str) -> Strike:
+        model, attack = named[name]
+
+        def made(x: Tensor, y: Tensor, keys: Tensor, eps: float) -> Tensor:
+            sized = replace(attack, eps=eps, step_size=eps / 4)
+            chance = generator(seed, "smallest", name)
+            return strike(sized, model, x, y, keys=keys, generator=chance).images
+
+        return made
+
+    return {name: of_size(name) for name in named}
 
 
 def _data(network: Done) -> str:

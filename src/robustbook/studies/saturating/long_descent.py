@@ -109,7 +109,12 @@ class Descent:
         return not bool(self.gradient.any()) and not bool(self.first.any())
 
     def look(self) -> list[float]:
-        """One line of the trace, in the order of ``TRACED``; after `advance`."""
+        """One line of the trace, in the order of ``TRACED``; after `advance`.
+
+        Raises ValueError for logits that are not finite, whose highest would be no answer.
+        """
+        if not bool(self.logits.isfinite().all()):
+            raise ValueError(f"net must give finite logits, got {self.logits.tolist()}")
         moved = (self.image - self.start).abs().mean().item()
         loss = -self.logits.double().log_softmax(0)[self.target].item()
         return [float(self.taken), moved, loss, self.gradient.abs().max().item()]

@@ -20,7 +20,7 @@ from robustbook.defenses import (
     saturation,
     sigmoid_penalty,
 )
-from robustbook.measures import Attack, gradient_sizes, median_lead, survival
+from robustbook.measures import Attack, gradient_sizes, logits_of, median_lead, survival
 from robustbook.networks import Name, Start, build, initialise
 from robustbook.randomness import generator
 from robustbook.runs import Context, Done, step
@@ -49,8 +49,8 @@ class Anneal:
 
 @dataclass(frozen=True)
 class Training:
-    """How one network came about. ``eps`` and ``alpha`` are those of adversarial training;
-    ``layers`` says whether the saturation penalty covers the read-out."""
+    """How a network is trained. ``eps`` and ``alpha``: of adversarial training. ``layers``: whether
+    the saturation penalty includes the read-out layer."""
 
     data: str
     network: Name
@@ -129,19 +129,23 @@ def evaluate(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Per attack: ``accuracy`` afterwards and share of images it left ``unmoved``, both in percent.
+    """For each attack ``accuracy`` under it and the share of images that it left ``unmoved``, in
+    percent.
 
-    ``images`` of the test set, evenly spaced over it (the first half of MNIST's is the easier one);
-    ``source`` is the network that the attacks look at instead. Random signs and starts are the
-    network's seed's.
+    images: so many test images, evenly spaced: the first half of MNIST's test set is the easier
+        one. source: the network that is attacked in place of ``network``.
+    Random signs and starts are drawn from the network's seed. An attack that flushes denormal
+    numbers runs on the CPU, as a GPU has no such setting.
     """
-    net = trained(network, context.device)
-    seen = trained(source, context.device) if source is not None else None
-    x, y = test_images(network.call.arguments["training"].data, images, context.device)
-    outcomes = []
+    given, outcomes = network.call.arguments, []
+    places = {"cpu" if attack.flush else context.device for attack in attacks}
+    nets = {place: trained(network, place) for place in places}
+    seen = {place: None if source is None else trained(source, place) for place in places}
+    tests = {place: test_images(given["training"].data, images, place) for place in places}
     for i, attack in enumerate(attacks):
+        place = "cpu" if attack.flush else context.device
         outcomes.append(
-            survival(net, x, y, attack, seed=network.call.arguments["seed"], source=seen)
+            survival(nets[place], *tests[place], attack, seed=given["seed"], source=seen[place])
         )
         context.progress(i + 1, len(attacks))
     return {"accuracy": [o.accuracy for o in outcomes], "unmoved": [o.unmoved for o in outcomes]}
@@ -149,13 +153,14 @@ def evaluate(
 
 @step(version=1)
 def inspect(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """What an attacker's gradient has to go by: ``gradient``, the median over test images of the
-    largest component; ``lead``, the labelled logit's median lead; ``certain``, the share of images
-    (percent) whose labelled class has probability exactly 1 in float32."""
+    """How much a gradient can tell an attack, over test images.
+
+    ``gradient``: the median of each gradient's largest component. ``lead``: the `median_lead`.
+    ``certain``: the share of images (in percent) whose label has probability exactly 1 in float32.
+    """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
-    with torch.no_grad():
-        p = torch.cat([net(batch).softmax(1) for batch in torch.split(x, 1000)])
+    p = logits_of(net, x).softmax(1)
     certain = p.gather(1, y[:, None]) == 1
     return {
         "gradient": gradient_sizes(net, x, y).median().item(),

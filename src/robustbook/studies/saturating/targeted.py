@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from robustbook.measures import logits_of, predict
+
 CLASSES = 10
 Rule = Literal["least", "most"]
 RULES: tuple[Rule, ...] = ("least", "most")
@@ -28,11 +30,11 @@ def sources(
     """For each class the row of its correctly classified image of the ``least`` or ``most``
     softmax probability.
 
-    A saturated network gives probability 1, rounded to float32, to most of its images. So they are
-    ranked by log p - log (1 - p), a strictly growing function of p without that rounding. Of equal
-    ones the first counts. ``ValueError`` names the class that has no correctly classified image.
+    A saturated network gives most images a probability that float32 rounds to 1. So images are
+    ranked by log p - log (1 - p), which grows with p and is not rounded to one value. Of equal ones
+    the first counts. Raises ValueError that names a class without a correctly classified image.
     """
-    logits = torch.cat([net(batch) for batch in torch.split(images, 1000)]).double()
+    logits = logits_of(net, images).double()
     own = labels[:, None]
     others = logits.scatter(1, own, -torch.inf).logsumexp(1)
     odds = logits.gather(1, own).squeeze(1) - others
@@ -53,8 +55,8 @@ def sources(
 def pairs(
     rows: Int[Tensor, " 10"],
 ) -> tuple[Int[Tensor, " 90"], Int[Tensor, " 90"], Int[Tensor, " 90"]]:
-    """Of each pair of two classes, source after source: the row of the source's image, the source's
-    class, the target class."""
+    """For the 90 pairs of two classes, in the order of the sources: the row of the source's image,
+    the source's class, the target class."""
     source, target = (~torch.eye(CLASSES, dtype=torch.bool, device=rows.device)).nonzero().T
     return rows[source], source, target
 
@@ -67,11 +69,12 @@ def check_sources(
     rows: Int[Tensor, " 10"],
     name: str = "the network",
 ) -> None:
-    """``ValueError`` unless the rows are images of the classes 0 to 9 in turn that ``net`` gives
-    these classes: an attack on another would start beyond the boundary that it is to cross."""
+    """Raise ValueError unless the rows are images of the classes 0 to 9, in this order, and ``net``
+    classifies them correctly. An attack on a misclassified image would start beyond the boundary
+    that it has to cross."""
     if int(rows.max()) >= len(images):
         raise ValueError(f"sources must be below {len(images)}, the images, got {int(rows.max())}")
-    answers = net(images[rows]).argmax(1).tolist()
+    answers = predict(net, images[rows]).tolist()
     for c, row in enumerate(rows.tolist()):
         if labels[row] != c:
             raise ValueError(
@@ -92,20 +95,19 @@ def straight(
     images: Float[Tensor, "n *shape"],
     targets: Int[Tensor, " p"],
 ) -> Float[Tensor, " p"]:
-    """How far each start is from the target class on the straight line to the nearest of the
-    ``images`` that ``net`` gives that class: a place where its answer changes, by bisection."""
-    answers = torch.cat([net(batch).argmax(1) for batch in torch.split(images, 1000)])
+    """For each start the distance to the target class on a straight line.
+
+    The line leads to the nearest of the ``images`` that ``net`` gives the target class. Bisection
+    finds a point on it where the answer changes.
+    """
+    answers = predict(net, images)
     away = torch.cdist(starts.flatten(1), images.flatten(1))
     away = away.masked_fill(answers != targets[:, None], torch.inf)
     distance, nearest = away.min(1)
     low, high = torch.zeros_like(distance), torch.ones_like(distance)
     for _ in range(20):
         middle = (low + high) / 2
-        there = (
-            net(
-                torch.lerp(starts, images[nearest], middle.view(-1, *[1] * (starts.ndim - 1)))
-            ).argmax(1)
-            == targets
-        )
+        part = middle.view(-1, *[1] * (starts.ndim - 1))
+        there = predict(net, torch.lerp(starts, images[nearest], part)) == targets
         low, high = torch.where(there, low, middle), torch.where(there, middle, high)
     return high * distance

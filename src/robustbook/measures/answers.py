@@ -1,0 +1,139 @@
+"""What a model answers: its logits, checked in one place. Asking leaves the model as it was."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+Model = Callable[[Tensor], Tensor]
+PIECE = 1000  # images that go through a model together
+
+
+@contextlib.contextmanager
+def unchanged(*models: object) -> Iterator[None]:
+    """Restore afterwards what asking a model can change: its buffers and torch's random state.
+
+    A batch norm in training mode updates its running statistics, and dropout draws from torch's
+    global generator. The models work on copies of their buffers inside the context. As the random
+    state is restored too, a model with dropout draws the same masks again in the next measure.
+    """
+    modules = {part for model in models if isinstance(model, nn.Module) for part in model.modules()}
+    kept = [
+        (part, name, buffer)
+        for part in modules
+        for name, buffer in part.named_buffers(recurse=False)
+    ]
+    started: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = [torch.cuda.current_device()] if started else []
+    with torch.random.fork_rng(devices):
+        try:
+            with torch.inference_mode(False):
+                for part, name, buffer in kept:
+                    setattr(part, name, buffer.clone())
+            yield
+        finally:
+            for part, name, buffer in kept:
+                setattr(part, name, buffer)
+
+
+def logits_of(
+    model: Model, images: Float[Tensor, "n *shape"], batch_size: int = PIECE
+) -> Float[Tensor, "n k"]:
+    """The logits of each image, without a graph.
+
+    Raises ValueError where the model does not return two or more finite logits per image.
+    """
+    with unchanged(model), torch.no_grad():
+        logits = torch.cat([asked(model, batch) for batch in torch.split(images, batch_size)])
+    refuse_not_finite("logits", logits)
+    return logits
+
+
+def predict(
+    model: Model, images: Float[Tensor, "n *shape"], batch_size: int = PIECE
+) -> Int[Tensor, " n"]:
+    """The class of the highest logit of each image; of equal logits the first class.
+
+    Raises ValueError where the model does not return two or more finite logits per image: the
+    highest of NaNs would be a class as well.
+    """
+    return logits_of(model, images, batch_size).argmax(1)
+
+
+def gradients(
+    model: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]
+) -> Float[Tensor, "n *shape"]:
+    """The gradient of each image's cross entropy with respect to that image.
+
+    It is computed inside `torch.no_grad` and `torch.inference_mode` too. Raises ValueError where
+    the model is not differentiable, or a gradient is not finite.
+    """
+    check_set(images, labels)
+    found = []
+    with unchanged(model), torch.inference_mode(False), torch.enable_grad():
+        pieces = zip(torch.split(images, PIECE), torch.split(labels, PIECE), strict=True)
+        for x, y in pieces:
+            # Copies, because tensors made under inference_mode cannot be differentiated.
+            point = x.detach().clone().requires_grad_()
+            loss = F.cross_entropy(asked(model, point), y.clone(), reduction="sum")
+            gradient = None
+            if loss.requires_grad:
+                (gradient,) = torch.autograd.grad(loss, point, allow_unused=True)
+            if gradient is None:
+                raise ValueError(
+                    "model must be differentiable with respect to the images, got logits that do "
+                    "not depend on them through autograd (detached, or computed outside torch?)"
+                )
+            found.append(gradient)
+    together = torch.cat(found)
+    refuse_not_finite("gradients", together)
+    return together
+
+
+def asked(model: Model, images: Float[Tensor, "n *shape"]) -> Float[Tensor, "n k"]:
+    """What the model returns for one batch: its shape is checked, its numbers are not."""
+    try:
+        logits: Any = model(images)
+    except RuntimeError as error:
+        parameters = model.parameters() if isinstance(model, nn.Module) else ()
+        held = {(parameter.dtype, parameter.device) for parameter in parameters}
+        if held and (images.dtype, images.device) not in held:
+            kinds = ", ".join(sorted(f"{dtype} on {device}" for dtype, device in held))
+            raise ValueError(
+                f"images must be of the dtype and on the device of the model's parameters "
+                f"({kinds}), got {images.dtype} on {images.device}"
+            ) from error
+        raise
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if not isinstance(shape, tuple) or len(shape) != 2 or shape[0] != len(images) or shape[1] < 2:
+        raise ValueError(
+            f"model must return logits of shape ({len(images)}, classes), two classes or more, "
+            f"for {len(images)} images, got {shape}"
+        )
+    found: Tensor = logits
+    return found
+
+
+def check_set(images: Tensor, labels: Tensor) -> None:
+    """Raise ValueError unless there are images, and one whole number per image as its label."""
+    if not len(images):
+        raise ValueError("images must be one or more, got none: a share of none is no number")
+    if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.is_complex():
+        raise ValueError(
+            f"labels must be one whole number per image, shape ({len(images)},), got "
+            f"{labels.dtype} of shape {tuple(labels.shape)}"
+        )
+
+
+def refuse_not_finite(what: str, values: Tensor) -> None:
+    """Raise ValueError if a value is NaN or infinite; ``what`` names them."""
+    rows = ~values.flatten(1).isfinite().all(1)
+    if bool(rows.any()):
+        raise ValueError(
+            f"model must give finite {what}, got NaN or infinity for {int(rows.sum())} of "
+            f"{len(values)} images: an accuracy would mean nothing"
+        )

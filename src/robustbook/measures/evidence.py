@@ -1,0 +1,135 @@
+"""Collect from any model the evidence that `diagnose` asks for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from robustbook.attacks.checks import check_eps
+
+from .answers import PIECE, Model, asked, check_set, gradients, refuse_not_finite, unchanged
+from .diagnose import check_names
+from .robustness import Attack, survival
+from .views import softened
+
+
+def battery(eps: float, queries: int = 1000) -> dict[str, Attack]:
+    """The attacks of an evaluation at l-infinity radius ``eps``, by their names in `NAMES`.
+
+    All are clipped to [0, 1]. PGD takes 20 steps of eps / 4, Square ``queries`` per image at most.
+    """
+    step = Attack("fgsm", eps, clip=True)
+    climb = Attack("pgd", eps, clip=True, steps=20, step_size=eps / 4)
+    return {
+        "clean": Attack("none"),
+        "one_step": step,
+        "random_signs": Attack("random-signs", eps, clip=True),
+        "many_steps": climb,
+        "repaired": replace(climb, loss="margin", slope=10.0),
+        "gradient_free": Attack("square", eps, clip=True, queries=queries),
+        "float64": replace(step, precision="float64"),
+        "rescaled": replace(step, rescale=True),
+    }
+
+
+def evidence(
+    model: Model,
+    images: Float[Tensor, "n c h w"],
+    labels: Int[Tensor, " n"],
+    eps: float,
+    *,
+    attacks: Mapping[str, Attack] | None = None,
+    source: Model | None = None,
+    sizes: Sequence[float] = (0.5, 1.0, 2.0),
+    queries: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Attack a model in several ways; return plain data for `diagnose`, by name.
+
+    model: an `nn.Module` or any callable from images in [0, 1] to logits, on the device of the
+        images. A randomised model with a method ``at(keys, draw)`` is asked for two draws.
+    eps: l-infinity radius, above 0 and at most 1.
+    attacks: by names of `NAMES`; default `battery(eps, queries)`, of which an attack is left out
+        if the model does not allow it: ``repaired`` without a sigmoid or ReLU to soften,
+        ``float64`` if the model cannot be converted or the images are float64 already.
+    source: another network, whose ``one_step`` images give ``transfer``.
+    sizes: where ``curve`` has a value of ``many_steps``, in multiples of eps and up to eps 1; eps 0
+        and eps 1 are always there.
+    seed: of random signs, random starts and windows.
+
+    Nothing of the model is changed. Raises as `strike` does.
+    """
+    check_set(images, labels)
+    check_eps(eps)
+    chosen = _allowed(model, images, battery(eps, queries)) if attacks is None else dict(attacks)
+    check_names(chosen)
+    first, second = _asked_twice(model, images)
+    found: dict[str, Any] = {
+        "chance": 100 / first.shape[1],
+        "changed_answers": _percent(first.argmax(1) != second.argmax(1)),
+        "repeats": [_percent(logits.argmax(1) == labels) for logits in (first, second)],
+    }
+
+    def accuracy(attack: Attack, source: Model | None = None) -> float:
+        return survival(model, images, labels, attack, seed=seed, source=source).accuracy
+
+    for name, attack in chosen.items():
+        found[name] = accuracy(attack)
+    if "one_step" in chosen:
+        zero = (gradients(model, images, labels) == 0).flatten(1).all(1)
+        found["zero_gradients"] = _percent(zero)
+        if source is not None:
+            found["transfer"] = accuracy(replace(chosen["one_step"], clip=True), source)
+    if "many_steps" in chosen:
+        climb = chosen["many_steps"]
+        curve = {climb.eps: found["many_steps"]}
+        if "clean" in chosen:
+            curve[0.0] = found["clean"]
+        for size in (*(times * eps for times in sizes if times * eps <= 1), 1.0):
+            if size not in curve:
+                step_size = climb.step_size * size / climb.eps
+                curve[size] = accuracy(replace(climb, eps=size, step_size=step_size))
+        found["unlimited"] = curve[1.0]
+        if len(curve) > 1:
+            found["curve"] = dict(sorted(curve.items()))
+    return found
+
+
+def _allowed(model: Model, images: Tensor, attacks: dict[str, Attack]) -> dict[str, Attack]:
+    """The attacks that this model and these images allow."""
+    double = images.dtype == torch.float64
+    left = {
+        name: replace(attack, precision="float64") if double else attack
+        for name, attack in attacks.items()
+    }
+    if double or not isinstance(model, nn.Module):
+        del left["float64"]
+    try:
+        softened(model, 1.0)
+    except ValueError:
+        del left["repaired"]
+    return left
+
+
+@torch.no_grad()
+def _asked_twice(model: Any, images: Tensor) -> list[Tensor]:
+    """The logits of two equal calls; of a randomised model, those of its first two draws."""
+    keys = torch.arange(len(images), device=images.device)
+    found = []
+    with unchanged(model):
+        for draw in (0, 1):
+            parts = []
+            for rows in torch.split(keys, PIECE):
+                drawn = model.at(rows, draw) if hasattr(model, "at") else model
+                parts.append(asked(drawn, images[rows]))
+            found.append(torch.cat(parts))
+    for logits in found:
+        refuse_not_finite("logits", logits)
+    return found
+
+
+def _percent(share: Tensor) -> float:
+    return 100 * share.double().mean().item()
