@@ -70,7 +70,8 @@ def run(
     Example: robustbook run saturating/table-1 --profile quick --seeds 0:5 --set eps=0.1
     """
     from robustbook import catalogue, ledger, publishing
-    from robustbook.runs import RunFailed, Store, duration
+    from robustbook.durations import duration
+    from robustbook.runs import RunFailed, Store
 
     from .jobs import beside_the_paper, jobs
 
@@ -170,6 +171,7 @@ def status(
     Example: robustbook status saturating/table-1 --profile paper
     """
     from robustbook import catalogue, ledger, runs
+    from robustbook.durations import duration
 
     from .jobs import jobs
 
@@ -183,7 +185,7 @@ def status(
         stored, stale, missing = (
             sum(getattr(step, name) for step in steps) for name in ("stored", "stale", "missing")
         )
-        took = runs.duration(sum(step.spent for step in steps)) if stored + stale else "-"
+        took = duration(sum(step.spent for step in steps)) if stored + stale else "-"
         record = published.get((job.item, job.profile))
         date = record.provenance.get("date", "yes") if record else "-"
         click.echo(line.format(job.item, job.profile, stored, stale, missing, took, date))

@@ -63,7 +63,7 @@ def evidence(
     Nothing of the model is changed. Raises as `strike` does.
     """
     check_set(images, labels)
-    check_eps(eps)
+    check_eps(eps, images)
     chosen = _allowed(model, images, battery(eps, queries)) if attacks is None else dict(attacks)
     check_names(chosen)
     first, second = _asked_twice(model, images)

@@ -13,7 +13,7 @@ from .execute import (
     default_workers,
     runs_on,
 )
-from .planning import Plan, StepPlan, duration, graph, plan
+from .planning import Plan, StepPlan, graph, plan
 from .store import DamagedResult, Done, Refused, Store, ran_on, store_path
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "Store",
     "WorkerLost",
     "default_workers",
-    "duration",
     "graph",
     "later",
     "plan",
