@@ -98,6 +98,17 @@ class Page:
             return []
         return [Version(self.fresh, f"This run ({self.fresh.profile})", fresh=True)]
 
+    def answer(self, sentence: Callable[[Record], str], *deciding: str) -> Markdown:
+        """The page's answer: ``sentence`` words it from the published record. Behind it stand the
+        verdicts on the targets that decide, each verdict once; they are named without the item."""
+        if self.published is None:
+            return Markdown("**Answer.** Nothing is published of this page yet.")
+        verdicts = {
+            entry.id.removeprefix(f"{self.item}/"): entry.verdict for entry in self._entries
+        }
+        badges = [badge(verdict) for verdict in dict.fromkeys(verdicts[each] for each in deciding)]
+        return Markdown(" ".join(["**Answer.**", sentence(self.published), *badges]))
+
     def finding(self, *deciding: str) -> Markdown:
         """The verdicts counted, and in one sentence each the targets that decide, named without the
         item."""
@@ -280,6 +291,17 @@ def _targets(source: str) -> dict[str, bool]:
     ]
     found += [(each.target, True) for each in statements if isinstance(each, ast.AnnAssign)]
     return {target.id: annotated for target, annotated in found if isinstance(target, ast.Name)}
+
+
+def published(item: str) -> Page:
+    """What is published of an item, for the top of its page, in front of the parameters cell."""
+    return begin(item, {})
+
+
+def badge(verdict: str) -> str:
+    """A verdict as a coloured word, in HTML, which a notebook and the book both show."""
+    kind = verdict.replace(" ", "-")
+    return f'<span class="verdict-badge {kind}">{verdict}</span>'
 
 
 def svg(figure: Figure) -> SVG:

@@ -46,8 +46,7 @@ def claims() -> Table:
     lines = entries("deep_defense")
 
     def counted(items: Sequence[str]) -> str:
-        found = [line.verdict for line in lines if line.item in items]
-        return ", ".join(f"{found.count(v)} {v}" for v in ledger.VERDICTS if v in found)
+        return ledger.counts(line for line in lines if line.item in items)
 
     return table(
         "What the paper and its authors claim, where it is tried, what comes out in one line, and "

@@ -89,8 +89,7 @@ def claims() -> Table:
     lines = entries("saturating")
 
     def counted(items: tuple[str, ...]) -> str:
-        found = [line.verdict for line in lines if line.item in items]
-        return ", ".join(f"{found.count(v)} {v}" for v in ledger.VERDICTS if v in found)
+        return ledger.counts(line for line in lines if line.item in items)
 
     return table(
         "The claims of the paper in its own order, what we find, what became of their targets in "
