@@ -18,18 +18,20 @@ are constants. The authors build a second network for the gradients and differen
 piecewise linear networks it is the same as differentiating twice, as here. An image whose ||x|| is
 0 has no rho and is left out of both terms; the paper says nothing about it.
 
-The loss can be computed in two forms, which agree up to rounding:
+The loss can be computed in three forms, which agree up to rounding:
 
 - "rows", for a CPU: images that are done leave the batch, and a class gets a gradient only if its
-  boundary can be the nearest (see `_nearest`). The shapes depend on the data, so on a GPU the host
-  waits for the device at each of these decisions.
-- "fixed", for a GPU: all images stay in the batch for all steps, and those that are done are no
-  longer moved. One batched backward pass gives the gradients of all classes that are compared. No
-  shape depends on the data and the host never waits, so that a training step can be recorded as a
-  CUDA graph.
+  boundary can be the nearest (see `_nearest`). On a GPU that is slow: cuDNN plans each convolution
+  anew for each size of batch that it has not seen, and the host waits at each decision.
+- "padded", for a GPU: one batched backward pass gives the gradients of all classes. The batch
+  shrinks to multiples of an eighth of its size, so that few sizes occur; images that are done fill
+  it up and are no longer moved. The host waits once a step of DeepFool, to learn how many are left.
+- "fixed", for a step that is recorded as a CUDA graph: the same, but the batch never shrinks, so no
+  shape depends on the data and the host never waits. Few images need more than three of the five
+  steps, so this does more arithmetic.
 
-In both, the first forward pass is that of the cross entropy, and only the nearest class's gradient
-is differentiated again: the other classes' gradients only decide which one is nearest.
+In all of them the first forward pass is that of the cross entropy, and only the nearest class's
+gradient is differentiated again: the other classes' gradients only decide which one is nearest.
 """
 
 import contextlib
@@ -37,6 +39,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -55,10 +58,10 @@ FIRST = 5
 """In the form "rows": how many classes get a gradient at the image before the others are asked
 whether they can be nearer. Later, in front of a boundary, it is one, and ``slack`` counts twice."""
 
-LATER = 3
-"""In the form "fixed": how many classes get a gradient after the first step, where all do."""
+PIECES = 8
+"""In the form "padded" the batch shrinks by whole eighths."""
 
-Form = Literal["auto", "rows", "fixed"]
+Form = Literal["auto", "rows", "padded", "fixed"]
 
 
 @dataclass(frozen=True)
@@ -104,15 +107,14 @@ def deep_defense(
         released code.
     candidates: how many other classes are compared, the highest logits at the image first; None:
         all, as the released code does with 10 classes. DeepFool's own default is 9.
-    slack: classes are skipped that could be the nearest only with an unusually long gradient. In
-        the form "rows": longer than this many times the mean of the five most likely ones'. In the
-        form "fixed": after the first step all but the three of smallest |f|. Ours; with math.inf
-        none is skipped. The default never changed the choice in 25,000 of MNIST's training images
-        with the MLP and LeNet, before and after this training, where the most that was needed is
-        1.65.
+    slack: in the form "rows" a class is skipped that could be the nearest only with a gradient more
+        than this many times the mean of the five most likely ones'. Ours; with math.inf, and in the
+        other forms, none is. The default never changed the choice in 25,000 of MNIST's training
+        images with the MLP and LeNet, before and after this training, where the most that was
+        needed is 1.65.
     generator: draws the dropout masks of this step; needed if the network has dropout. On a GPU
         None means torch's default generator of that GPU, which a CUDA graph can record.
-    form: "rows", "fixed" or "auto" (default): "fixed" on a GPU and "rows" on a CPU; see the module.
+    form: "rows", "padded", "fixed" or "auto" (default): "padded" on a GPU, "rows" on a CPU.
 
     Raises Diverged, naming the term and the batch's rho, where one is NaN or infinite; not in the
     form "fixed" on a GPU, where whoever reads the terms has to look.
@@ -124,23 +126,27 @@ def deep_defense(
         raise ValueError(f"steps must be 1 or more, got {steps!r}")
     if form not in get_args(Form):
         raise ValueError(f"form must be one of {', '.join(get_args(Form))}, got {form!r}")
-    fixed = images.is_cuda if form == "auto" else form == "fixed"
+    if form == "auto":
+        form = "padded" if images.is_cuda else "rows"
     net = getattr(net, "_orig_mod", net)  # of a compiled network the one that was compiled
     prepare, body = (net.preprocess, net.body) if isinstance(net, Prepared) else (None, net)
     with _uncompiled(), Frozen(body, generator) as frozen:
         x = (images if prepare is None else prepare(images)).detach()
         search = _Search(steps, overshoot, offset, candidates, slack)
-        cross_entropy, right, r = (_fixed if fixed else _rows)(frozen, x, labels, search)
+        if form == "rows":
+            cross_entropy, right, r = _rows(frozen, x, labels, search)
+        else:
+            cross_entropy, right, r = _batched(frozen, x, labels, search, shrink=form == "padded")
 
     sizes = _norm(x)
     rho = (1 + overshoot) * _norm(r) / torch.where(sizes > 0, sizes, 1)
-    total = _masked_total if fixed else _total
+    total = _total if form == "rows" else _masked_total
     terms = {
         "cross_entropy": cross_entropy,
         "correct": lam / len(x) * total(-c * rho, right & (sizes > 0)),
         "wrong": lam / len(x) * total(d * rho, ~right & (sizes > 0)),
     }
-    if not (fixed and images.is_cuda):
+    if not (form == "fixed" and images.is_cuda):
         _refuse_nonfinite(terms, rho.detach(), right)
     return terms
 
@@ -201,37 +207,56 @@ def _rows(
     return cross_entropy, right, r
 
 
-def _fixed(
-    frozen: Frozen, x: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"], search: _Search
+def _batched(
+    frozen: Frozen,
+    x: Float[Tensor, "n *shape"],
+    labels: Int[Tensor, " n"],
+    search: _Search,
+    *,
+    shrink: bool,
 ) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """The same, but all images stay in the batch and those that are done are no longer moved."""
+    """The same; images that are done are no longer moved, and leave only with ``shrink``."""
+    rows = torch.arange(len(x), device=x.device)
+    going = torch.ones_like(rows, dtype=torch.bool)
     point, r = x, torch.zeros_like(x)
-    going = torch.ones_like(labels, dtype=torch.bool)
     for step in range(1, search.steps + 1):
-        logits, pull = torch.func.vjp(frozen, point)
+        logits, pull = torch.func.vjp(partial(frozen, rows=rows), point)
         if step == 1:
             cross_entropy = F.cross_entropy(logits, labels)
             source = logits.detach().argmax(1)
             right = source == labels
             classes = others_by_logit(logits.detach(), source, search.candidates)
         else:
-            source = torch.where(right, labels, logits.detach().argmax(1))
-        f, others = _by_margin(logits, source, classes)
-        count = others.shape[1] if step == 1 or search.slack == math.inf else LATER
+            source = torch.where(right[rows], labels[rows], logits.detach().argmax(1))
+        f, others = _by_margin(logits, source, classes[rows])
         with torch.no_grad():
-            pulled = torch.func.vmap(pull)(_one_hot(others[:, :count].T, source, logits))[0]
-        lengths = torch.stack([_norm(gradient, search.offset) for gradient in pulled], 1)
-        found = others.gather(1, (f[:, :count] / lengths).argmin(1, keepdim=True)).squeeze(1)
-        nearest = torch.where(right, found, labels)
+            (slopes,) = torch.func.vmap(pull)(_one_hot(others.T, source, logits))
+            lengths = _norm(slopes.flatten(0, 1), search.offset).view(len(slopes), -1).T
+        found = others.gather(1, (f / lengths).argmin(1, keepdim=True)).squeeze(1)
+        nearest = torch.where(right[rows], found, labels[rows])
         (w,) = pull(_one_hot(nearest, source, logits))
         move = _move(_margin(logits, source, nearest), w, search.offset)
-        r = r + torch.where(per_image(going, x), move, 0)
-        if step < search.steps:
-            with torch.no_grad():
-                answers = frozen(x + (1 + search.overshoot) * r).argmax(1)
-            going = going & ((answers == labels) == right)
-            point = x + r
+        r = r.index_add(0, rows, torch.where(per_image(going[rows], move), move, 0))
+        if step == search.steps:
+            break
+        with torch.no_grad():
+            beyond = (x + (1 + search.overshoot) * r).index_select(0, rows)
+            answers = frozen(beyond, rows).argmax(1)
+        stays = (answers == labels[rows]) == right[rows]
+        going = going.scatter(0, rows, going[rows] & stays)
+        if shrink:
+            rows = _padded(going)
+            if not len(rows):
+                break
+        point = x.index_select(0, rows) + r.index_select(0, rows)
     return cross_entropy, right, r
+
+
+def _padded(going: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
+    """The places of the images that are going, then of others up to a whole number of pieces."""
+    piece = math.ceil(len(going) / PIECES)
+    count = piece * math.ceil(int(going.sum()) / piece)  # here the host waits
+    return going.int().argsort(descending=True, stable=True)[:count]
 
 
 def _one_hot(
