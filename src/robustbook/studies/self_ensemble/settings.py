@@ -116,8 +116,16 @@ def _recipe(images: int, epochs: int, batch: int, lr: float, padding: int = 4) -
 
 
 def _scenes(network: Networks, epochs: int) -> Setting:
-    """Digits are not mirrored."""
-    recipe = replace(_recipe(2794, epochs, 50, 0.1), augmentation=Augmentation(padding=2))
+    """Digits are not mirrored. Adam, as SGD needs more steps than there is time for to begin."""
+    recipe = Recipe(
+        epochs * (2794 // 50),
+        50,
+        3e-3,
+        schedule="linear",
+        channels_last=True,
+        warmup=0.2,
+        augmentation=Augmentation(padding=2),
+    )
     return Setting(
         Model("scenes", network, 8),
         recipe,
