@@ -238,3 +238,25 @@ class Single(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layer(x.float())
         return out
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", sorted(set(MEASURES) - {"flushed", "jacobian", "walk", "resolve"}))
+def test_nothing_is_changed_on_a_gpu(name: str) -> None:
+    """Nor its random state."""
+    net, here = Network().cuda().train(), torch.arange(12) % 3
+    before, state = held(net), torch.cuda.get_rng_state()
+    MEASURES[name](net, X.cuda(), here.cuda())
+    after = held(net)
+    for key, value in before.items():
+        now = after[key]
+        assert torch.equal(value, now) if isinstance(value, Tensor) else value == now, key
+    assert torch.equal(state, torch.cuda.get_rng_state())
+
+
+@pytest.mark.gpu
+def test_flushing_is_refused_on_a_gpu() -> None:
+    """There it would change nothing, and its accuracy would be that of float32."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).cuda()
+    with pytest.raises(ValueError, match="flush must be False on a GPU"):
+        measures.survival(net, X.cuda(), (torch.arange(12) % 3).cuda(), Attack("fgsm", flush=True))

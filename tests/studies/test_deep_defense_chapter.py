@@ -67,6 +67,34 @@ def test_the_numbers_are_the_preprocessed_pixels() -> None:
     torch.testing.assert_close(high - low, torch.full_like(low, 255.0))
 
 
+@pytest.mark.parametrize("data", ["digits", "scenes"])
+def test_a_moved_preprocessing_is_the_movers_own(data: str) -> None:
+    """A worker that measures first and loads later must find the shared constants where they were:
+    moving, converting or editing a module changes it in place."""
+    images, before = load(data, "test").images[:2] / 255, preprocess(data).state_dict()
+    expected = preprocess(data)(images)
+    Prepared(preprocess(data), nn.Identity()).to("meta")
+    Prepared(preprocess(data), nn.Identity()).double().train()
+    for buffer in preprocess(data).buffers():
+        buffer.zero_()
+    again = preprocess(data)
+    assert torch.equal(again(images), expected)
+    for name, value in again.state_dict().items():
+        assert torch.equal(value, before[name]) and value.device.type == "cpu"
+    assert numbers(data, "test", 3)[0].device.type == "cpu"
+    limits = box(data, "cpu")
+    assert (limits is None) == (data == "scenes")
+
+
+def test_what_a_step_measures_in_pixels_moves_nothing_shared(store: Store) -> None:
+    (network,) = done(store, reference(MLP, SHORT, 0))
+    net, images, _ = today.pixels(network, 3, "cpu")
+    logits = net(images)
+    net.to("meta")
+    again, images, _ = today.pixels(network, 3, "cpu")
+    assert torch.equal(again(images), logits)
+
+
 def test_the_released_deepfool_is_the_preset_in_other_units() -> None:
     """In grey levels behind the preprocessing as in pixels before it, offsets included."""
     net, images, labels = batch(MLP)

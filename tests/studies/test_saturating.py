@@ -16,7 +16,7 @@ from robustbook import ledger
 from robustbook.data import as_float, load
 from robustbook.defenses import linear_penalty, relu_penalty, saturation, sigmoid_penalty
 from robustbook.ledger.build import entries
-from robustbook.measures import Attack
+from robustbook.measures import Attack, diagnose
 from robustbook.networks import initialise
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done
@@ -220,6 +220,31 @@ def test_the_derived_rows_of_table_1() -> None:
                 - rows[f"{name}/accuracy", seed]
             )
             assert rows[f"{name}/clean-loss", seed] == pytest.approx(loss)
+
+
+def test_the_published_evidence_and_its_verdicts() -> None:
+    """What the page of Table 1 says of the saturated networks, from the rows of the record."""
+    folder = Path(__file__).resolve().parents[2] / "book" / "records"
+    record = ledger.read_record(folder / "saturating" / "table-1.paper.json")
+    reds = {
+        network: [f.question for f in diagnose(table_1.evidence(record, network)) if f.red]
+        for network in table_1.NETWORKS
+    }
+    assert reds["cnn"] == [] and reds["sigmoid-mlp"] == reds["relu-mlp"]
+    assert len(reds["relu-mlp"]) == 5
+    sigmoid = table_1.evidence(record, "sigmoid-mlp")
+    shown = {name: round(value, 1) for name, value in sigmoid.items()}
+    assert shown == {
+        "one_step": 82.7,
+        "one_step_clipped": 79.5,
+        "random_signs": 91.0,
+        "many_steps": 54.3,
+        "repaired": 1.8,
+        "float64": 59.5,
+        "rescaled": 56.8,
+        "transfer": 7.9,
+        "zero_gradients": 66.1,
+    }
 
 
 def test_every_reading_is_in_the_record_once_for_each_network_and_seed() -> None:
