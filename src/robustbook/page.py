@@ -318,6 +318,12 @@ def show_figures(draw: Callable[[Record], Figure], versions: Iterable[Version]) 
         display(Markdown(f"{version.heading}:"), svg(draw(version.record)))
 
 
+def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -> None:
+    """Show the table of each version."""
+    for version in versions:
+        display(make(version))
+
+
 def _interval(entry: ledger.Entry) -> str:
     """The interval in words; with one seed there is none, and with none nothing was drawn."""
     if entry.seeds == 1:
