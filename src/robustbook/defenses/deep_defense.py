@@ -220,7 +220,8 @@ def _batched(
     going = torch.ones_like(rows, dtype=torch.bool)
     point, r = x, torch.zeros_like(x)
     for step in range(1, search.steps + 1):
-        logits, pull = torch.func.vjp(partial(frozen, rows=rows), point)
+        pull: Callable[[Tensor], tuple[Tensor]]  # from slopes at the logits to those at the points
+        logits, pull = torch.func.vjp(partial(frozen, rows=rows), point)  # type: ignore[misc]
         if step == 1:
             cross_entropy = F.cross_entropy(logits, labels)
             source = logits.detach().argmax(1)

@@ -114,7 +114,7 @@ class Frozen:
             dtype=output.dtype,
             device=output.device if self.generator is None else self.generator.device,
         )
-        keep = (draw >= layer.p).to(output) / (1 - layer.p)
+        keep: Tensor = (draw >= layer.p).to(output) / (1 - layer.p)
         return keep.reshape(keep.shape + (1,) * (output.ndim - keep.ndim))
 
 

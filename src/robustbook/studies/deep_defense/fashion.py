@@ -29,7 +29,7 @@ from robustbook.randomness import generator
 from robustbook.runs import Context, Done, step
 from robustbook.training import Objective, Recipe, fit
 
-from .methods import cross_entropy
+from .methods import cross_entropy, form
 from .readings import SHARES
 
 SIX_STEPS = Variant(
@@ -111,6 +111,7 @@ def _genuine(
         c=tuning.c,
         d=tuning.d,
         offset=AUTHORS.component_offset,
+        form=form("mlp", images.device.type),
     )
 
 
@@ -182,7 +183,7 @@ def _fitted(
         seeds=[seed],
         each_epoch=keep,
         shuffle=tuning.shuffle,
-        static=tuning.loss != "deep-defense",
+        static=tuning.loss != "deep-defense" or context.device != "cpu",
         device=context.device,
         progress=context.progress,
     )

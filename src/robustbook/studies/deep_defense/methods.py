@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from robustbook.attacks import deepfool
 from robustbook.attacks.deepfool import AUTHORS, Variant
 from robustbook.defenses import adversarial_training, deep_defense
+from robustbook.defenses.deep_defense import Form
 from robustbook.measures import eps_leaving, gradient_signs
 from robustbook.training import Objective
 
@@ -76,10 +77,20 @@ def stepped(net: nn.Module, images: Tensor, labels: Tensor, device: str) -> Tens
     return (x + eps_leaving(net, x, y, signs, accuracy=10.0) * signs).cpu()
 
 
-def objective(method: Method, data: str) -> Objective:
-    """The loss terms that ``method`` minimises."""
+def form(network: str, device: str) -> Form:
+    """The form of Deep Defense's loss: what `fit` may record on a GPU is "fixed".
+
+    NIN's step is bound by arithmetic, and "fixed" does about two and a half times as much of it.
+    """
+    if torch.device(device).type == "cpu":
+        return "rows"
+    return "padded" if network == "nin" else "fixed"
+
+
+def objective(method: Method, data: str, form: Form = "auto") -> Objective:
+    """The loss terms that ``method`` minimises; ``form``: see `deep_defense`."""
     if method.kind == "deep-defense":
-        return partial(_regularised, method, offset(data))
+        return partial(_regularised, method, offset(data), form)
     if method.kind == "adv-training-ii":
         goodfellow = partial(adversarial_training, eps=method.eps, alpha=method.alpha)
         return lambda net, images, labels, _: goodfellow(net, images, labels)
@@ -93,7 +104,13 @@ def cross_entropy(
 
 
 def _regularised(
-    method: Method, offset: float, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
+    method: Method,
+    offset: float,
+    form: Form,
+    net: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    _: Tensor,
 ) -> Mapping[str, Tensor]:
     terms = deep_defense(
         net,
@@ -103,7 +120,8 @@ def _regularised(
         c=method.c,
         d=method.d,
         offset=offset,
-        generator=torch.default_generator,  # which `fit` seeds for each step
+        generator=own_generator(images),
+        form=form,
     )
     if method.terms != "both":
         terms = {name: terms[name] for name in ("cross_entropy", method.terms)}
@@ -137,7 +155,12 @@ def augmented(inner: Objective, data: str) -> Objective:
 
 
 def mirrored(images: Tensor) -> Tensor:
-    """Each image left to right with probability one half; torch's own generator, which `fit` seeds
-    for each step."""
-    turned = (torch.rand(len(images)) < 0.5).to(images.device)
-    return torch.where(turned[:, None, None, None], images.flip(3), images)
+    """Each image left to right with probability one half; drawn by torch's own generator of the
+    images' device, which `fit` seeds for each step."""
+    chosen = torch.rand(len(images), device=images.device) < 0.5
+    return torch.where(chosen[:, None, None, None], images.flip(3), images)
+
+
+def own_generator(images: Tensor) -> torch.Generator | None:
+    """Torch's own generator, which `fit` seeds for each step; None is that of the images' GPU."""
+    return None if images.is_cuda else torch.default_generator

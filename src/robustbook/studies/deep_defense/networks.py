@@ -19,7 +19,7 @@ from robustbook.randomness import generator
 from robustbook.runs import Context, Done, step
 from robustbook.training import Recipe, fit
 
-from .methods import Method, augmented, cross_entropy, fooled, objective, stepped
+from .methods import Method, augmented, cross_entropy, fooled, form, objective, stepped
 from .sets import COLOURED, numbers, preprocess
 
 Networks = Literal["mlp", "lenet", "convnet", "nin"]
@@ -78,7 +78,8 @@ def reference(model: Model, recipe: Recipe, seed: int, *, context: Context) -> d
         recipe,
         seeds=[seed],
         rates=rates(model) if recipe.optimizer == "sgd" else {},
-        static=model.data not in COLOURED and model.network != "nin",
+        # On a GPU flips and dropout masks are drawn there, so that the step can be recorded.
+        static=context.device != "cpu" or (model.data not in COLOURED and model.network != "nin"),
         device=context.device,
         checkpoint=context.scratch / "checkpoint.safetensors",
         progress=context.progress,
@@ -101,18 +102,19 @@ def fine_tune(
     elif method.kind == "fgs-set":
         images = stepped(net, images, labels, context.device)
     snapshots = _Snapshots(context, marks)
+    own_form = form(model.network, context.device)
     fitted = fit(
         [net],
         images,
         labels,
-        augmented(objective(method, model.data), model.data),
+        augmented(objective(method, model.data, own_form), model.data),
         recipe,
         seeds=[seed],
         retract=partial(parseval, beta=method.beta, share=method.share)
         if method.kind == "par-networks"
         else None,
         each_epoch=snapshots.keep,
-        static=False,
+        static=own_form == "fixed" or (context.device != "cpu" and method.kind != "deep-defense"),
         device=context.device,
         checkpoint=context.scratch / "checkpoint.safetensors",
         progress=context.progress,

@@ -21,7 +21,7 @@ from robustbook.randomness import generator
 from robustbook.runs import Context, Done, step
 from robustbook.training import Objective, Recipe, fit
 
-from .methods import mirrored
+from .methods import mirrored, own_generator
 from .readings import SHARES
 
 SECTIONS = 32
@@ -164,7 +164,7 @@ def objective(tuning: Tuning) -> Objective:
             d=tuning.d,
             offset=OFFSET,
             candidates=tuning.candidates,
-            generator=torch.default_generator,  # which `fit` seeds for each step
+            generator=own_generator(images),
         )
 
     return terms
