@@ -13,16 +13,33 @@ help:  ## this list
 
 setup: $(VENV)/.ok  ## create .venv with everything in it (nothing to do the second time)
 
-# TORCH_BACKEND=cpu installs the small CPU build of torch, from PyTorch's own index.
+# TORCH_BACKEND chooses the build of torch: cpu, cu130 and so on (see uv pip install --help). Without
+# it, Linux without an NVIDIA driver gets the small CPU build where PyTorch's own index answers, which
+# uv finds out within seconds. All others get what the package index has, on Linux a CUDA build.
+TORCH_BACKEND ?= $(UV_TORCH_BACKEND)
+INSTALL := $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt
+NO_DRIVER := test "$$(uname)" = Linux && ! nvidia-smi -L && ! test -e /proc/driver/nvidia/version
+ANSWERS := UV_HTTP_TIMEOUT=5 UV_HTTP_RETRIES=0 $(INSTALL) --dry-run --no-deps --torch-backend cpu torch
+
 $(VENV)/.ok: pyproject.toml constraints.txt
 	@echo "setup: installing into $(VENV), a few minutes the first time"
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 setup")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	    echo "python's venv module is missing: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install -q uv==0.13.8 || echo "no uv: using pip, slower"
+	@if test -n "$(TORCH_BACKEND)"; then echo $(TORCH_BACKEND) > $(VENV)/backend; \
+	elif { $(NO_DRIVER) && $(ANSWERS); } > $(VENV)/backend 2>&1; then echo cpu > $(VENV)/backend; \
+	else : > $(VENV)/backend; fi
+	@# Sizes of all packages together, measured; what is already there is not downloaded again.
+	@case "$$(uname) $$(cat $(VENV)/backend)" in Darwin*|*cpu) set 0.4 1.3;; *) set 2.9 5.3;; esac; \
+	free=$$(df -Pk $(VENV) | awk 'NR == 2 { printf "%.1f", $$4 * 1024 / 1e9 }'); \
+	echo "setup: downloads up to $$1 GB and takes $$2 GB of disk; $$free GB are free"; \
+	if test -n "$(TORCH_BACKEND)$(wildcard $(VENV)/lib/python*/site-packages/torch)" \
+	    || awk "BEGIN { exit $$free < $$2 }"; then exit; fi; \
+	echo "setup: $$2 GB of disk must be free; TORCH_BACKEND=cpu takes 1.3 GB, a choice of yours is not checked"; exit 1
 	if test -x $(BIN)/uv; then \
-	    $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt \
-	        $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) -e '.[$(EXTRAS)]'; \
+	    backend=$$(cat $(VENV)/backend); \
+	    $(INSTALL) $${backend:+--torch-backend $$backend} -e '.[$(EXTRAS)]'; \
 	else \
 	    sed 's/^torch==/torch===/' constraints.txt > $(VENV)/pip.txt; \
 	    $(BIN)/python -m pip install -c $(VENV)/pip.txt -e '.[$(EXTRAS)]'; \

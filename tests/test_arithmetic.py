@@ -41,6 +41,19 @@ def test_products_are_in_the_precision_that_was_asked_for() -> None:
         assert (a @ a).dtype == torch.float32
 
 
+def test_a_weight_that_changes_inside_is_seen() -> None:
+    """Autocast keeps a weight's bfloat16 copy for as long as the context lasts, unless told not to:
+    a training loop inside would compute with the first weights for ever."""
+    layer = torch.nn.Linear(2, 2, bias=False)
+    with arithmetic("cpu", "bfloat16"):
+        first = layer(torch.ones(1, 2)).detach()
+        with torch.no_grad():
+            layer.weight.add_(1.0)
+        torch.testing.assert_close(
+            layer(torch.ones(1, 2)).detach(), first + 2, rtol=0.02, atol=0.02
+        )
+
+
 def test_small_numbers_are_flushed_on_request() -> None:
     with arithmetic("cpu", flush=True):
         assert torch.tensor(SMALL) * 1 == 0

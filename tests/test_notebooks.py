@@ -1,17 +1,23 @@
 """The pairs in notebooks/, and the machinery that keeps them."""
 
 import copy
+import io
 import json
+import os
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import papermill
 import pytest
 import yaml
+from click.testing import CliRunner
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from tqdm import tqdm
 
 from robustbook import notebooks
 
@@ -104,6 +110,140 @@ def test_clean_drops_bars_and_keeps_warnings() -> None:
     ]
     (cell,) = notebooks.clean(made(*outputs)).cells
     assert cell.outputs == [stream("stdout", "done\n"), stream("stderr", "UserWarning: beware\n")]
+
+
+MESSAGE = "the disk is nearly full"
+
+
+def bar(**options: Any) -> str:
+    """What tqdm writes for three steps of a second."""
+    written = io.StringIO()
+    with tqdm(file=written, mininterval=0, **options) as shown:
+        for _ in range(3):
+            shown.update()
+    return written.getvalue()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"total": 3},
+        {"total": 3, "desc": "saturating/table-1, 50% of it", "unit": "step"},
+        {"total": 3, "ascii": True, "leave": False},
+        {"total": 3, "ncols": 0},
+        {"total": 3, "position": 2},
+        {"total": 3_000_000, "unit": "B", "unit_scale": True},
+        {"total": 3, "bar_format": "{l_bar}{bar}| {n}/{total}"},
+        {"total": 3, "postfix": "loss=0.3"},
+        {},
+        {"unit": "B", "unit_scale": True, "desc": "train-images"},
+    ],
+)
+def test_only_what_is_a_bar_is_dropped(options: dict[str, Any]) -> None:
+    """Whatever is written between two states of a bar stands on the line of the first."""
+    states = [f"\r{state}" for state in bar(**options).split("\r") if state]
+    assert len(states) >= 3 and "".join(states).count("3") >= 1
+
+    def left(*pieces: str) -> str:
+        (cell,) = notebooks.clean(made(*(stream("stderr", piece) for piece in pieces))).cells
+        return "".join(output.text for output in cell.outputs)
+
+    assert left(*states) == ""
+    for i in range(len(states) + 1):
+        pieces = [*states[:i], f"{MESSAGE}\n  in two lines\n", *states[i:]]
+        assert left(*pieces) == left("".join(pieces))
+        kept = [line.strip() for line in left(*pieces).splitlines()]
+        assert kept == [MESSAGE, "in two lines"], pieces
+
+
+def test_a_carriage_return_alone_is_no_bar() -> None:
+    """Line ends of other systems, and messages that write over each other."""
+    given = (
+        "UserWarning: beware\r\n\r 0%| | 0/3the disk\n\rstep 1 of 2\rstep 2 of 2\n 50%| is half\n"
+    )
+    (cell,) = notebooks.clean(made(stream("stderr", given))).cells
+    lines = ["UserWarning: beware", "the disk", "step 1 of 2", "step 2 of 2", " 50%| is half"]
+    assert cell.outputs == [stream("stderr", "".join(f"{line}\n" for line in lines))]
+
+
+def test_many_writers_of_one_page_are_all_whole(tmp_path: Path) -> None:
+    """Under one temporary name the first to finish takes it from the others."""
+    path = tmp_path / "page.ipynb"
+    pages = [made(stream("stdout", f"{i}\n" * 2000)) for i in range(24)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda page: notebooks.write(page, path), pages))
+    assert nbformat.read(path, as_version=4) in pages
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_runs_of_one_page_are_both_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each works on a file of its own, so neither reads nor replaces what the other half wrote."""
+    output = tmp_path / "new" / "page.ipynb"
+    working: list[Path] = []
+
+    def run(source: Path, target: Path, *, cwd: Path, **options: object) -> None:
+        assert cwd == output.parent and cwd.is_dir() and target not in [output, *working]
+        working.append(target)
+        number = len(working)
+        target.write_text("half")
+        if number == 1:  # the second run begins and ends within the first
+            notebooks.execute(made(), output, {})
+            assert nbformat.read(output, as_version=4).cells[0].outputs[0].text == "2\n"
+        nbformat.write(made(stream("stdout", f"{number}\n")), target)
+
+    monkeypatch.setattr(papermill, "execute_notebook", run)
+    notebooks.execute(made(), output, {})
+    assert nbformat.read(output, as_version=4).cells[0].outputs[0].text == "1\n"
+    assert list(output.parent.iterdir()) == [output]
+    assert len(working) == 2 and not any(path.exists() for path in working)
+
+
+@pytest.mark.parametrize("name", ["ROBUSTBOOK_STORE", "ROBUSTBOOK_DATA"])
+def test_a_kernel_is_told_absolute_folders(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the results would lie under _build, which `make clean` deletes."""
+    seen: list[str | None] = []
+
+    def run(source: Path, target: Path, **options: object) -> None:
+        seen.append(os.environ.get(name))
+
+    monkeypatch.setattr(papermill, "execute_notebook", run)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for given, expected in (
+        ("results", tmp_path / "results"),
+        ("../results", tmp_path / ".." / "results"),
+        ("~/results", tmp_path / "home" / "results"),
+        (str(tmp_path / "there"), tmp_path / "there"),
+    ):
+        monkeypatch.setenv(name, given)
+        notebooks.execute(made(), tmp_path / "_build" / "page.ipynb", {})
+        assert seen.pop() == str(expected)
+    for unset in (lambda: monkeypatch.setenv(name, ""), lambda: monkeypatch.delenv(name)):
+        unset()
+        notebooks.execute(made(), tmp_path / "_build" / "page.ipynb", {})
+        assert not seen.pop()
+
+
+def test_runs_add_to_the_times_of_other_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs of different pages: the page of times has both."""
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    monkeypatch.setattr(notebooks, "_chosen", lambda wanted: list(wanted))
+    monkeypatch.setattr(notebooks, "stored", lambda name, suffix: made())
+    monkeypatch.setattr(notebooks, "execute", lambda notebook, output, parameters: None)
+    (tmp_path / "_build" / "stage").mkdir(parents=True)
+    for name in ("paper/one", "paper/two"):
+        done = CliRunner().invoke(notebooks.main, ["run", name])
+        assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "_build" / "stage" / "times.json").read_text()).keys() == {
+        "paper/one",
+        "paper/two",
+    }
 
 
 @pytest.fixture

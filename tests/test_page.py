@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
-from robustbook import catalogue, ledger, page
+from robustbook import catalogue, ledger, page, publishing
+from robustbook.chapters.published import record_of
 from robustbook.ledger import Record, Row
 from robustbook.runs import Store
 from robustbook.studies.parameters import BadParameter
@@ -45,7 +48,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("something was computed")
 
-    monkeypatch.setattr(catalogue, "run", refuse)
+    monkeypatch.setattr(publishing, "run", refuse)
 
 
 @pytest.mark.usefixtures("book", "nothing_runs")
@@ -72,6 +75,112 @@ def test_names_that_are_no_parameters_of_a_reader_are_left_alone() -> None:
     names = {"_": 1, "__name__": "__main__", "_i1": "", "page": page, "m": math, **kernel}
     here = page.begin(ITEM, {"profile": "quick", "eps": 0.1, **names})
     assert here.parameters == table_1.Parameters(profile="quick", eps=0.1)
+
+
+DEFAULTS = """profile: str = "quick"  # published, quick or paper
+seeds: list = None  # a list
+eps: float = 0.25  # a size of attack
+controls: int = 1000"""
+BEGIN = f'from robustbook import page\nhere = page.begin("{ITEM}", globals())'
+HELPER = """import math
+from functools import partial
+count, limit = 3, 1.5
+rows: int = 7
+epz = limit * count
+def show(image):
+    return image
+class Shown: pass"""
+OTHER = 'profile: str = "quick"\nvariants: list = None\nhere = None'
+
+
+@pytest.fixture
+def shell() -> InteractiveShell:
+    """What a kernel runs cells with, without a history on disk."""
+    return InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+
+
+def in_kernel(shell: InteractiveShell, *cells: str) -> Any:
+    """Run the cells, and return `here`; raise what the last one raised."""
+    for cell in cells:
+        done = shell.run_cell(cell, store_history=True, silent=False)
+    if done.error_in_exec is not None:
+        raise done.error_in_exec
+    return shell.user_ns["here"]
+
+
+def in_script(*cells: str) -> Any:
+    """The same without IPython: `exec` in a namespace of its own."""
+    names: dict[str, Any] = {}
+    for cell in cells:
+        exec(cell, names)
+    return names["here"]
+
+
+INJECTED = "# Parameters\neps = 0.1\nseeds = [3]\n"
+RUNS = {
+    "once": [DEFAULTS, BEGIN],
+    "begin twice": [DEFAULTS, BEGIN, BEGIN],
+    "all twice": [DEFAULTS, BEGIN, "x = here", DEFAULTS, BEGIN],
+    "helpers before": [HELPER, DEFAULTS, BEGIN, HELPER, BEGIN],
+    "helpers between": [DEFAULTS, HELPER.replace("rows: int", "rows"), BEGIN, BEGIN],
+    "in one cell": [f"{DEFAULTS}\n{BEGIN}"] * 2,
+    "another page before": [OTHER, "rest = 3", DEFAULTS, BEGIN],
+    "a cell that cannot be parsed": ["what is this", "%who", DEFAULTS, BEGIN],
+    "a slip that was mended": [f"{DEFAULTS}\nepz: float = 0.1", BEGIN, DEFAULTS, BEGIN],
+}
+
+
+@pytest.mark.usefixtures("book", "nothing_runs")
+@pytest.mark.parametrize("cells", RUNS.values(), ids=RUNS)
+def test_a_page_may_be_run_again_in_one_kernel(shell: InteractiveShell, cells: list[str]) -> None:
+    """Variables, functions and other pages are no parameters, whenever they were defined."""
+    assert in_kernel(shell, *cells).parameters == table_1.Parameters(profile="quick")
+    injected = [INJECTED if cell == BEGIN else "" for cell in cells]
+    again = [each for pair in zip(injected, cells, strict=True) for each in pair]
+    if BEGIN in cells:
+        expected = table_1.Parameters(profile="quick", eps=0.1, seeds=(3,))
+        assert in_kernel(shell, *again).parameters == expected
+
+
+@pytest.mark.usefixtures("book", "nothing_runs")
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [f"{DEFAULTS}\nepz: float = 0.1", BEGIN],
+        [f"{DEFAULTS}\nepz = 0.1", BEGIN],
+        ["epz = 0.1  # type: float\n" + DEFAULTS, BEGIN],
+        [DEFAULTS.replace("eps:", "epz:"), BEGIN],
+        [DEFAULTS.replace("profile:", "profle:").replace("eps:", "epz:"), BEGIN],
+        [DEFAULTS, "# Parameters\nepz = 0.1", BEGIN],
+        [DEFAULTS, INJECTED, BEGIN, f"{DEFAULTS}\nepz: float = 0.1", BEGIN],
+        [DEFAULTS, BEGIN, DEFAULTS, "# Parameters\nepz = 0.1", HELPER, BEGIN],
+    ],
+)
+def test_a_misspelt_name_is_refused_in_a_kernel(shell: InteractiveShell, cells: list[str]) -> None:
+    """In the parameters cell and in the one that papermill injects; papermill itself only warns."""
+    with pytest.raises(BadParameter, match=r"(epz|profle) is no parameter of this item; it takes"):
+        in_kernel(shell, *cells)
+
+
+@pytest.mark.usefixtures("book", "nothing_runs")
+def test_a_page_may_be_run_as_a_script() -> None:
+    """Where IPython keeps no cells, the annotations tell the parameters."""
+    helper = HELPER.replace("rows: int", "rows")
+    for cells in ([DEFAULTS, BEGIN], [helper, DEFAULTS, helper, BEGIN, BEGIN], RUNS["in one cell"]):
+        assert in_script(*cells).parameters == table_1.Parameters(profile="quick")
+    assert in_script(DEFAULTS, "eps = 0.1", BEGIN).parameters.eps == 0.1
+    with pytest.raises(BadParameter, match="epz is no parameter .* did you mean eps"):
+        in_script(f"{DEFAULTS}\nepz: float = 0.1", BEGIN)
+
+
+@pytest.mark.usefixtures("book", "nothing_runs")
+def test_a_dict_of_values_holds_parameters_alone() -> None:
+    """But for what can be none: a page from before, a function, a module."""
+    before = page.begin(ITEM, {"profile": "quick"})
+    given = {"profile": "quick", "here": before, "show": print, "math": math}
+    assert page.begin(ITEM, given).parameters == before.parameters
+    with pytest.raises(BadParameter, match="count is no parameter"):
+        page.begin(ITEM, {**given, "count": 3})
 
 
 def test_an_unknown_item_is_refused() -> None:
@@ -109,8 +218,8 @@ def test_published_shows_its_record_and_computes_nothing(book: Path) -> None:
         shown = here.run().data
         assert here.shown.profile == "paper" and here.fresh is None
         assert "`paper`" in shown and "seeds 0, 1" in shown
-        assert [heading for heading, _ in here.records] == ["Published (paper)"]
-    assert page.record_of(ITEM).rows == here.shown.rows
+        assert [version.heading for version in here.records] == ["Published (paper)"]
+    assert record_of(ITEM).rows == here.shown.rows
 
 
 @pytest.mark.usefixtures("nothing_runs")
@@ -133,7 +242,7 @@ def test_without_a_record_published_says_what_to_do(book: Path) -> None:
     with pytest.raises(BadParameter, match="profile must be quick or paper as nothing is publ"):
         here.run()
     with pytest.raises(BadParameter, match="item must have a published record, got"):
-        page.record_of(ITEM)
+        record_of(ITEM)
 
 
 def test_table_2_from_parameters_to_ledger(book: Path, tmp_path: Path) -> None:
@@ -156,32 +265,9 @@ def test_compute_gives_what_condense_gave_and_says_where_it_comes_from(tmp_path:
     """Rows, arrays and seeds pass through; only the provenance is added."""
     p = table_2.Parameters(profile="quick")
     plain = table_2.condense(p, {})
-    made = catalogue.compute(table_2, p, store=Store(tmp_path), progress=False)
+    made = publishing.compute(table_2, p, store=Store(tmp_path), progress=False)
     assert made.provenance["seconds"] == 0
     assert replace(made, provenance={}) == plain
-
-
-def test_values_are_those_of_one_name_and_setting() -> None:
-    """A page's numbers are picked by label; a control may not slip in among the main rows."""
-    rows = (
-        Row(1.0, "percent", None, "accuracy", 0, setting={"network": "cnn", "reading": "a"}),
-        Row(2.0, "percent", None, "accuracy", 0, setting={"network": "cnn", "reading": "b"}),
-        Row(3.0, "percent", None, "unmoved", 0, setting={"network": "cnn", "reading": "a"}),
-        Row(4.0, "percent", "saturating/table-1/cnn-vanilla/accuracy", "accuracy", seed=0),
-    )
-    one = Record("saturating", "table-1", "quick", {}, (0,), rows)
-    assert page.values(one, "accuracy", network="cnn") == [1.0, 2.0]
-    assert page.values(one, "accuracy", network="cnn", reading="b") == [2.0]
-    assert page.values(one, target="saturating/table-1/cnn-vanilla/accuracy") == [4.0]
-    assert page.values(one, "accuracy", network="mlp") == []
-    assert page.printed("saturating/table-1/cnn-vanilla/accuracy") == 99.35
-
-
-def test_a_spread_is_given_only_where_there_is_one() -> None:
-    """One seed, or seeds that agree to the digits shown, have none."""
-    assert page.spread([1.0, 2.0, 6.0]) == "3.0 (1.0\u2013\u20606.0)"
-    assert page.spread([-1.0, 2.0]) == "0.5 (-1.0 to 2.0)"
-    assert page.spread([1.01, 1.02]) == page.spread([1.0]) == "1.0"
 
 
 def test_the_parameters_table_has_every_parameter() -> None:

@@ -4,8 +4,8 @@ document.addEventListener("DOMContentLoaded", () => {
   if (!ledger) return;
   const form = ledger.querySelector("form");
   // Not form.elements.item: that is the collection's own method.
-  const fields = ["paper", "item", "verdict", "text"].map((name) => form.querySelector(`[name=${name}]`));
-  const [paper, item, verdict, text] = fields;
+  const fields = ["paper", "item", "kind", "verdict", "text"].map((name) => form.querySelector(`[name=${name}]`));
+  const [paper, item, kind, verdict, text] = fields;
   const rows = Array.from(ledger.querySelectorAll("tbody tr"), (row) => ({
     row,
     ...row.dataset,
@@ -26,6 +26,7 @@ document.addEventListener("DOMContentLoaded", () => {
       const fits =
         (!paper.value || r.paper === paper.value) &&
         (!item.value || r.item === item.value) &&
+        (!kind.value || r.kind === kind.value) &&
         (!verdict.value || r.verdict === verdict.value) &&
         words.every((word) => r.words.includes(word));
       r.row.hidden = !fits;

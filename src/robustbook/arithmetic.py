@@ -53,7 +53,8 @@ def arithmetic(
     flushed = _flushes()
     torch.set_flush_denormal(flush)
     try:
-        with torch.autocast(kind, torch.bfloat16, enabled=precision == "bfloat16"):
+        # Without autocast's cache: it would keep weights as they were before an optimiser's step.
+        with torch.autocast(kind, torch.bfloat16, precision == "bfloat16", cache_enabled=False):
             yield
     finally:
         torch.set_flush_denormal(flushed)

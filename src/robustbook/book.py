@@ -26,6 +26,7 @@ from types import ModuleType
 from typing import Any
 
 import click
+from filelock import FileLock
 
 import robustbook
 from robustbook import catalogue, ledger, notebooks
@@ -108,7 +109,7 @@ class _Fetches(HTMLParser):
 
 def _generated(here: Path) -> dict[str, str]:
     times = here / "times.json"
-    whole = ledger.build(here / "book")
+    whole = catalogue.whole_ledger(here / "book")
     return {
         "summary.md": ledger.summary(whole) + "\n",
         "pages.md": pages_table(whole, judged(here)),
@@ -125,14 +126,13 @@ def pages_table(whole: ledger.Ledger, judged: Mapping[str, Collection[str]]) -> 
     chapter = ""
     for name, items in judged.items():
         found = [e for e in whole.entries if f"{e.paper}/{e.item}" in items]
-        verdicts = [e.verdict for e in found]
-        counts = [f"{verdicts.count(v)} {v}" for v in ledger.VERDICTS if v in verdicts]
+        counts = ledger.counts(found)
         if not counts:
             continue
         if found[0].paper != chapter:
             chapter = found[0].paper
             lines.append(f"| **{ledger.TITLES[chapter]}** | |")
-        lines.append(f"| {_link(name)} | {', '.join(counts)} |")
+        lines.append(f"| {_link(name)} | {counts} |")
     return "\n".join([*lines, ""])
 
 
@@ -229,8 +229,9 @@ def _signature(name: str, thing: Any) -> str:
 @click.command()
 def main() -> None:
     """Build the book from the executed notebooks, and say where it is."""
-    stage()
-    landing = build()
+    with FileLock(ROOT / "_build" / "book.lock"):  # a second build waits: both use these folders
+        stage()
+        landing = build()
     click.echo(f"The book is at {landing.relative_to(ROOT)}")
 
 

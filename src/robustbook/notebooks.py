@@ -1,10 +1,10 @@
 """The notebooks: pairs of an executed .ipynb and its MyST text, run by papermill.
 
-The text twin (.md) is what people review, the .ipynb what they open: executed at the defaults of
-its parameters cell and cleaned of everything that is not content, so that a second run of the same
-code gives the same bytes. Whether the two agree is decided by content, never by time stamps: a
-clone gives its files arbitrary times, and ``jupytext --sync`` would let the newer one win without
-a word.
+People review the text (.md) and open the notebook (.ipynb). The notebook is executed at the
+defaults of its parameters cell. Everything that is not content is removed from it, so that a second
+run of the same code gives the same bytes. Whether the two files agree is decided by their content,
+never by their time stamps: a clone gives its files arbitrary times, and ``jupytext --sync`` would
+silently keep the newer one.
 
 From a shell: ``python -m robustbook.notebooks run | pairs | check``.
 """
@@ -14,6 +14,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,16 +24,29 @@ import click
 import jupytext
 import nbformat
 import papermill
+from filelock import FileLock
 from jupytext.config import load_jupytext_configuration_file
 from nbformat import NotebookNode
+
+from robustbook.files import write_whole
 
 __all__ = ["ROOT", "as_text", "clean", "execute", "faults", "has_profile", "names", "stored"]
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: this package is installed in place."""
 
+FOLDERS = ("ROBUSTBOOK_STORE", "ROBUSTBOOK_DATA")  # environment variables that name folders
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+# tqdm's progress bars: a carriage return, a title, then "10%|#   | 1/10 [00:01<00:09, 1.00s/it]",
+# or "100% 10/10 [...]" without room for a bar, or "5it [00:05, 1.00s/it]" without a known total.
+BAR = re.compile(
+    r"\r[^\r\n]*?(?:"
+    r"\d+%(?:\|[^|\r\n]*\|)? *[\d.]+[kMGTPEZY]?/[\d.]+(?:[kMGTPEZY]? \[[^\]\r\n]*\])?"
+    r"|[\d.]+[kMGTPEZY]? ?\w* \[[\d:]+, [^\]\r\n]*\]"
+    r") *"
+)
+CURSOR_UP = "\x1b[A"  # how nested bars return to the first one
 
 
 def names(root: Path = ROOT) -> list[str]:
@@ -53,10 +67,10 @@ def as_text(notebook: NotebookNode, root: Path = ROOT) -> str:
 def clean(notebook: NotebookNode) -> NotebookNode:
     """A copy without what changes between runs of the same code.
 
-    Of the metadata only the kernel, tags and ``mystnb`` stay; cells are numbered in order; object
-    addresses and progress bars go, and neighbouring pieces of one stream become one, because
-    where a stream is cut depends on timing. Anything else on stderr stays: a warning is to be
-    fixed, not hidden.
+    Only the kernel, tags and ``mystnb`` of the metadata are kept, and cells are numbered in order.
+    Object addresses and progress bars are removed. Neighbouring pieces of one stream are joined,
+    because timing decides where a stream is cut. Everything else on stderr is kept: a warning is to
+    be fixed, not hidden.
     """
     notebook = copy.deepcopy(notebook)
     notebook.metadata = NotebookNode(kernelspec=NotebookNode(KERNEL))
@@ -93,11 +107,15 @@ def _clean_outputs(outputs: list[NotebookNode], count: int) -> list[NotebookNode
             output.text = ADDRESS.sub("", output.text)
         elif "text/plain" in output.get("data", {}):
             output.data["text/plain"] = ADDRESS.sub("", output.data["text/plain"])
-    # A bar redraws its line, so its line is full of carriage returns; a warning's has none.
-    warnings = "".join(f"{line}\n" for line in errors.split("\n") if line and "\r" not in line)
-    if warnings:
+    if warnings := _without_bars(errors):
         kept.append(nbformat.v4.new_output("stream", name="stderr", text=warnings))
     return kept
+
+
+def _without_bars(text: str) -> str:
+    """The lines of stderr without progress bars; what was written beside a bar is kept."""
+    rest = BAR.sub("\r", text.replace("\r\n", "\n").replace(CURSOR_UP, ""))
+    return "".join(f"{line}\n" for line in re.split("[\r\n]", rest) if line.strip())
 
 
 def stored(name: str, suffix: str, root: Path = ROOT) -> NotebookNode:
@@ -115,24 +133,36 @@ def has_profile(notebook: NotebookNode) -> bool:
 def execute(notebook: NotebookNode, output: Path, parameters: Mapping[str, Any]) -> None:
     """Run a notebook from top to bottom and write the cleaned result to ``output``.
 
-    What the kernel writes to stderr (its bars) passes through to ours. On an error the notebook
-    as far as it came lies at ``output``, and papermill's exception is raised.
+    The kernel's working directory is the folder of ``output``. Its stderr, progress bars included,
+    is copied to ours. If it fails, the notebook as far as it came is written to ``output``, and
+    papermill's exception is raised. Several runs may have the same ``output``: each works on a file
+    of its own, and the last one to end is what stays.
     """
     # The kernel of this environment, not one the user has registered under the same name.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+    for name in FOLDERS:  # the kernel would take a relative path as one below its own folder
+        if chosen := os.environ.get(name):
+            os.environ[name] = str(Path(chosen).expanduser().absolute())
     output = output.resolve()
-    write(notebook, output)
-    done = papermill.execute_notebook(
-        output,
-        output,
-        parameters=dict(parameters),
-        kernel_name=KERNEL["name"],
-        cwd=output.parent,
-        progress_bar=False,
-        stderr_file=sys.stderr,
-        request_save_on_cell_execute=False,
-    )
-    write(clean(done), output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        working = Path(folder) / output.name
+        write(notebook, working)
+        try:
+            papermill.execute_notebook(
+                working,
+                working,
+                parameters=dict(parameters),
+                kernel_name=KERNEL["name"],
+                cwd=output.parent,
+                progress_bar=False,
+                stderr_file=sys.stderr,
+                request_save_on_cell_execute=False,
+            )
+        except BaseException:
+            write(nbformat.read(working, as_version=4), output)
+            raise
+        write(clean(nbformat.read(working, as_version=4)), output)
 
 
 def execute_each(
@@ -161,11 +191,8 @@ def execute_each(
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
-    """Write atomically, with the line splitting that jupytext uses, so that a sync changes none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    nbformat.write(notebook, part)
-    part.replace(path)
+    """Write all or nothing, with jupytext's line splitting, so that a sync changes no line."""
+    write_whole(path, f"{nbformat.writes(notebook)}\n".encode())
 
 
 def faults(name: str, root: Path = ROOT) -> list[str]:
@@ -225,8 +252,9 @@ def run(wanted: tuple[str, ...], profile: str) -> None:
     notebooks = {name: stored(name, ".ipynb") for name in _chosen(wanted)}
     times, failures = execute_each(notebooks, folder, profile)
     file = folder.parent / "times.json"
-    before = json.loads(file.read_text()) if file.exists() else {}
-    file.write_text(json.dumps(before | times, indent=1))
+    with FileLock(folder.parent / "times.lock"):  # another run may add its own
+        before = json.loads(file.read_text()) if file.exists() else {}
+        write_whole(file, json.dumps(before | times, indent=1).encode())
     _stop_on(failures, "_build/stage/notebooks")
 
 
@@ -254,8 +282,7 @@ def pairs(wanted: tuple[str, ...], side: str | None) -> None:
     for name in sources.keys() - failures.keys():
         notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
         write(notebook, ROOT / "notebooks" / f"{name}.ipynb")
-        twin = ROOT / "notebooks" / f"{name}.md"
-        twin.write_text(as_text(notebook), encoding="utf-8")
+        write_whole(ROOT / "notebooks" / f"{name}.md", as_text(notebook).encode())
     _stop_on(failures, "_build/pairs")
 
 

@@ -1,66 +1,30 @@
-"""What a notebook calls: check its parameters, run its study or show what was published, judge.
+"""What a notebook calls: check its parameters, run its study or show the record, give verdicts.
 
 here = page.begin("saturating/table-1", globals())   # after the parameters cell
 here.run()                                            # at profile "published" nothing is computed
 here.shown                                            # the record that figures and tables draw from
 """
 
+import ast
 import io
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import dataclass, fields
 from functools import cached_property
 from types import ModuleType
 from typing import Any
 
-from IPython.display import SVG, Markdown
+from IPython.display import SVG, Markdown, display
 from matplotlib.figure import Figure
 
 from robustbook import catalogue, ledger
+from robustbook.chapters.published import Version, entries, records_of, version_of
+from robustbook.durations import duration
 from robustbook.figures import Table, style, table
 from robustbook.ledger import Record
-from robustbook.runs import duration
 from robustbook.studies.parameters import BadParameter, Parameters, accepted, check
 
-_OF_THE_KERNEL = {"In", "Out", "exit", "quit", "open", "get_ipython"}
-
-
-def values(
-    record: Record, name: str = "", *, target: str | None = None, **setting: object
-) -> list[float]:
-    """One value per seed: of the rows of this name, or of this target, whose setting agrees with
-    all of ``setting``."""
-    return [
-        row.value
-        for row in record.rows
-        if (row.target == target if target else row.name == name)
-        and all(row.setting.get(k) == v for k, v in setting.items())
-    ]
-
-
-def printed(target: str) -> float | None:
-    """What the paper printed for a target."""
-    return ledger.read_targets(catalogue.BOOK / "targets")[target].printed
-
-
-def entries(paper: str, item: str | None = None) -> tuple[ledger.Entry, ...]:
-    """The lines of the ledger of a paper, or of one of its items."""
-    return ledger.build(catalogue.BOOK, paper=paper, item=item).entries
-
-
-def benchmark(name: str) -> dict[str, Any]:
-    """What ``python -m benchmarks.<name>`` wrote down."""
-    path = catalogue.BOOK.parent / "benchmarks" / "results" / f"{name}.json"
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
-
-
-def spread(numbers: list[float], digits: int = 1) -> str:
-    """The mean, and behind it the smallest and largest where there are several and they differ."""
-    mean = f"{sum(numbers) / len(numbers):.{digits}f}"
-    low, high = (f"{end:.{digits}f}" for end in (min(numbers), max(numbers)))
-    dash = " to " if min(numbers) < 0 else "\u2013\u2060"  # the second forbids a break there
-    return mean if low == high else f"{mean} ({low}{dash}{high})"
+INJECTED = "# Parameters"
+"""How the cell begins that papermill puts behind the parameters cell."""
 
 
 @dataclass
@@ -69,18 +33,31 @@ class Page:
     where there is none; ``others`` are published at lesser profiles."""
 
     item: str
-    study: ModuleType
-    parameters: Parameters
+    given: Mapping[str, Any]
     published: Record | None
     others: tuple[Record, ...] = ()
     fresh: Record | None = None
 
     def run(self) -> Markdown:
         """At profile ``published`` nothing; else run the study, and say what it took."""
-        if self.parameters.profile == "published":
+        if self.given.get("profile", "published") == "published":
             return Markdown(f"Shown: {self._origin(self.shown)}.")
-        self.fresh = catalogue.compute(self.study, self.parameters)
+        from robustbook import publishing  # here, as it imports torch and a process pool
+
+        self.fresh = publishing.compute(self.study, self.parameters)
         return Markdown(f"This run: {self._origin(self.fresh)}.")
+
+    @cached_property
+    def study(self) -> ModuleType:
+        """The module that computes the item. To import it costs seconds, so a page that only shows
+        its record does not."""
+        return catalogue.study(self.item)
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """The values that a reader set, checked, with the defaults of the others."""
+        found: Parameters = check(self.study.Parameters, self.given)
+        return found
 
     @property
     def shown(self) -> Record:
@@ -94,50 +71,49 @@ class Page:
         return record
 
     @property
-    def records(self) -> list[tuple[str, Record]]:
+    def records(self) -> list[Version]:
         """Published and this run's, as far as there are any, each with a heading."""
-        pairs = [("Published", self.published), ("This run", self.fresh)]
-        return [(f"{name} ({r.profile})", r) for name, r in pairs if r is not None]
+        return [*self._published[:1], *self._fresh]
 
     @property
-    def every(self) -> list[tuple[str, Record]]:
+    def every(self) -> list[Version]:
         """The same with what is published at lesser profiles, whose parts may be others."""
-        lesser = [(f"Published ({r.profile})", r) for r in self.others]
-        first = int(self.published is not None)
-        return [*self.records[:first], *lesser, *self.records[first:]]
+        return [*self._published, *self._fresh]
 
     @property
     def groups(self) -> list[tuple[Record, ...]]:
         """Records that share a figure: all that are published, the best first; then this run's."""
-        published = () if self.published is None else (self.published, *self.others)
-        fresh = () if self.fresh is None else (self.fresh,)
-        return [group for group in (published, fresh) if group]
+        both = (self._published, self._fresh)
+        return [tuple(version.record for version in group) for group in both if group]
 
-    def tag(self, record: Record) -> str:
-        """The end of a label: no two of a page's records have the same."""
-        return f"{record.profile}-run" if record is self.fresh else record.profile
+    @property
+    def _published(self) -> list[Version]:
+        if self.published is None:
+            return []
+        return [version_of(record) for record in (self.published, *self.others)]
 
-    def accuracies(self, record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
-        """Network, training and reading to one accuracy in percent per seed, from rows that say all
-        three."""
-        found: dict[str, dict[str, dict[str, list[float]]]] = {}
-        for row in record.rows:
-            if row.name == "accuracy" and {"network", "method", "reading"} <= row.setting.keys():
-                network, method, reading = (
-                    str(row.setting[k]) for k in ("network", "method", "reading")
-                )
-                found.setdefault(network, {}).setdefault(method, {}).setdefault(reading, []).append(
-                    row.value
-                )
-        return found
+    @property
+    def _fresh(self) -> list[Version]:
+        if self.fresh is None:
+            return []
+        return [Version(self.fresh, f"This run ({self.fresh.profile})", fresh=True)]
+
+    def answer(self, sentence: Callable[[Record], str], *deciding: str) -> Markdown:
+        """The page's answer: ``sentence`` words it from the published record. Behind it stand the
+        verdicts on the targets that decide, each verdict once; they are named without the item."""
+        if self.published is None:
+            return Markdown("**Answer.** Nothing is published of this page yet.")
+        verdicts = {
+            entry.id.removeprefix(f"{self.item}/"): entry.verdict for entry in self._entries
+        }
+        badges = [badge(verdict) for verdict in dict.fromkeys(verdicts[each] for each in deciding)]
+        return Markdown(" ".join(["**Answer.**", sentence(self.published), *badges]))
 
     def finding(self, *deciding: str) -> Markdown:
         """The verdicts counted, and in one sentence each the targets that decide, named without the
         item."""
         entries, targets = self._entries, ledger.read_targets(catalogue.BOOK / "targets")
-        counts = [(sum(e.verdict == v for e in entries), v) for v in ledger.VERDICTS]
-        words = ", ".join(f"{n} {verdict}" for n, verdict in counts if n)
-        words = words.replace("other setting", "at another setting")
+        words = ledger.counts(entries).replace("other setting", "at another setting")
         sentences = []
         for entry in entries:
             if entry.id.removeprefix(f"{self.item}/") in deciding:
@@ -165,7 +141,8 @@ class Page:
         rest = len(entries) - len(there)
         return table(
             "Printed against ours, with the 95 % prediction interval for one more run. Where the "
-            "paper states a bound, an order or a pattern and no number, the second column says so."
+            "paper states a bound, an order or a pattern and no number, the second column says so. "
+            "For an order the interval is the 95 % confidence interval of the difference."
             + (f" {rest} more targets were not run; the ledger lists them." if rest else ""),
             f"tab-{paper}-{item}-ledger".replace("_", "-"),
             ["Target", "Printed", "Ours", "Interval", "Seeds", "Verdict"],
@@ -222,22 +199,26 @@ class Page:
 
 
 def begin(item: str, given: Mapping[str, Any]) -> Page:
-    """Check the parameters cell (``given`` is the notebook's ``globals()``, before any import of
-    its own).
+    """Check the values of the parameters cell; ``given`` is the notebook's ``globals()``.
 
-    Every name that a reader set must be a parameter of the study, of its type and in its range; and
-    at profile ``published`` it must be what the record was made with. Otherwise ``BadParameter``,
-    before any work.
+    Each name that the parameters cell or papermill's cell behind it sets must be a parameter of the
+    study, and its value must be of the right type and in range. At profile ``published`` it must be
+    the value that the record was made with. Otherwise ``BadParameter`` is raised before any work.
+    Other names in ``globals()`` do not matter, so that a page may be run again in one kernel.
     """
-    of = catalogue.study(item)
-    names = {k: v for k, v in given.items() if not k.startswith("_") and k not in _OF_THE_KERNEL}
-    names = {k: v for k, v in names.items() if not isinstance(v, ModuleType)}
-    parameters = check(of.Parameters, names)
-    records = _published(item)
+    records = records_of(item) if item in catalogue.ITEMS else []
     published = records[0] if records else None
-    if parameters.profile == "published" and published is not None:
+    if published is not None:
+        page = Page(item, _set(given, published.parameters.keys()), published, tuple(records[1:]))
+        if _asks_for(published, page.given):
+            return page
+    of = catalogue.study(item)
+    page = Page(
+        item, _set(given, {f.name for f in fields(of.Parameters)}), published, tuple(records[1:])
+    )
+    if page.parameters.profile == "published" and published is not None:
         defaults = of.Parameters().plain()
-        for name, value in parameters.plain().items():
+        for name, value in page.parameters.plain().items():
             held = published.parameters.get(name, value)
             held = tuple(held) if isinstance(held, list) else held
             if value not in (defaults[name], held):
@@ -245,30 +226,82 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
                     f"{name} must be {held} at profile published, which shows the record, "
                     f"got {value}; profiles that compute it: {', '.join(of.Parameters.own_seeds)}"
                 )
-    return Page(item, of, parameters, published, tuple(records[1:]))
+    return page
 
 
-def _published(item: str) -> list[Record]:
-    """An item's records, the best profile first."""
-    paper, name = item.split("/")
-    paths = [
-        ledger.record_path(catalogue.BOOK / "records", paper, name, p) for p in ledger.PROFILES
+def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
+    """Whether the values are plainly those of a published record, so that no study need say which
+    there are: the same, or None for seeds, the profile's own."""
+
+    def same(name: str, value: Any) -> bool:
+        if name == "profile":
+            return bool(value == "published")
+        held = record.parameters.get(name, record)  # no value is equal to the record
+        return (name == "seeds" and value is None) or _plain(value) == _plain(held)
+
+    return all(same(name, value) for name, value in given.items())
+
+
+def _plain(value: Any) -> Any:
+    """With lists for tuples, as JSON has them; a truth value is no number."""
+    if isinstance(value, tuple | list):
+        return [_plain(each) for each in value]
+    return (bool, value) if isinstance(value, bool) else value
+
+
+def _set(given: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
+    """What the parameters cell and papermill's cell behind it set."""
+    return {
+        name: given[name]
+        for name in given
+        if name in known | _assigned(given, known)
+        and not name.startswith("_")
+        and not callable(given[name])
+        and not isinstance(given[name], ModuleType | Page)
+    }
+
+
+def _assigned(given: Mapping[str, Any], known: Set[str]) -> set[str]:
+    """The names that the parameters cell and papermill's cell behind it assign.
+
+    A kernel keeps the sources of the cells it has run in ``In``. The parameters cell is the latest
+    one that annotates a parameter, as in ``eps: float = 0.25``. A script has no ``In``: there all
+    annotated names count. In a dict of values, which has neither, all names do.
+    """
+    if "In" not in given:
+        return set(given.get("__annotations__", given))
+    names: set[str] = set()
+    for source in given["In"]:
+        found = _targets(source)
+        if any(found[name] for name in known & found.keys()):
+            names = set(found)
+        elif source.startswith(INJECTED):
+            names |= found.keys()
+    return names
+
+
+def _targets(source: str) -> dict[str, bool]:
+    """The names that a cell assigns at its top level, and whether it annotates them."""
+    try:
+        statements = ast.parse(source).body
+    except SyntaxError:
+        return {}
+    found = [
+        (t, False) for each in statements if isinstance(each, ast.Assign) for t in each.targets
     ]
-    return [ledger.read_record(path) for path in paths if path.exists()]
+    found += [(each.target, True) for each in statements if isinstance(each, ast.AnnAssign)]
+    return {target.id: annotated for target, annotated in found if isinstance(target, ast.Name)}
 
 
-def records_of(item: str) -> list[Record]:
-    """The published records of another item, the best profile first; ``BadParameter`` where there
-    is none."""
-    records = _published(item)
-    if not records:
-        raise BadParameter(f"item must have a published record, got {item!r}, which has none")
-    return records
+def published(item: str) -> Page:
+    """What is published of an item, for the top of its page, in front of the parameters cell."""
+    return begin(item, {})
 
 
-def record_of(item: str) -> Record:
-    """The best published record of another item; ``BadParameter`` where there is none."""
-    return records_of(item)[0]
+def badge(verdict: str) -> str:
+    """A verdict as a coloured word, in HTML, which a notebook and the book both show."""
+    kind = verdict.replace(" ", "-")
+    return f'<span class="verdict-badge {kind}">{verdict}</span>'
 
 
 def svg(figure: Figure) -> SVG:
@@ -279,10 +312,19 @@ def svg(figure: Figure) -> SVG:
     return SVG(buffer.getvalue())
 
 
+def show_figures(draw: Callable[[Record], Figure], versions: Iterable[Version]) -> None:
+    """Show the figure of each version under its heading."""
+    for version in versions:
+        display(Markdown(f"{version.heading}:"), svg(draw(version.record)))
+
+
 def _interval(entry: ledger.Entry) -> str:
     """The interval in words; with one seed there is none, and with none nothing was drawn."""
     if entry.seeds == 1:
         return "one seed"
+    if entry.difference is not None:
+        _, low, high = entry.difference
+        return f"difference {low:+.4g} to {high:+.4g}"
     return f"{_number(entry.low)} to {_number(entry.high)}" if entry.seeds else ""
 
 

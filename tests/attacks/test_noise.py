@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from robustbook.attacks.noise import in_ball, seed_from, uniform
+from robustbook.attacks import noise
+from robustbook.attacks.noise import in_ball, normal, seed_from, uniform
 
 _WORD = 2**64
 
@@ -95,9 +96,71 @@ def test_the_seed_is_one_draw_from_the_generator() -> None:
     assert seed_from(None) == 0
 
 
+def hashed(seed: int, key: int, draw: int, j: int) -> tuple[float, float]:
+    """The pair of normal numbers j as `normal` describes it, in Python's whole numbers."""
+    gamma, word = 0x9E3779B97F4A7C15, 2**32
+    start = splitmix64((splitmix64(seed) + draw * gamma) % _WORD)
+    start = splitmix64((start + key * gamma) % _WORD)
+    h = (start + j) % word
+    h = (h ^ h >> 16) * 0x85EBCA6B % word
+    h = ((h ^ h >> 13) + (start >> 32)) % word * 0xC2B2AE35 % word
+    radius = math.sqrt(-2 * math.log((h % 2**31 + 0.5) / 2**31))
+    angle = 2 * math.pi * (h * 0x9E3779B1 % word) / word
+    return radius * math.cos(angle), radius * math.sin(angle)
+
+
+def test_normal_numbers_are_those_of_the_description() -> None:
+    keys, draws = [0, 1, -5, 2**40], [0, 7, 2**62, 3]
+    for dtype, close in ((torch.float64, 1e-12), (torch.float32, 2e-5)):
+        drawn = normal(12345678901234567, torch.tensor(keys), torch.tensor(draws), (3, 3), dtype)
+        assert drawn.dtype == dtype and drawn.shape == (4, 3, 3)
+        for row, key, draw in zip(drawn.flatten(1).tolist(), keys, draws, strict=True):
+            pairs = [hashed(12345678901234567, key, draw, j) for j in range(5)]
+            expected = [pair[0] for pair in pairs] + [pair[1] for pair in pairs]
+            assert row == pytest.approx(expected[:9], abs=close)  # nine of ten: 3 x 3
+
+
+def test_normal_numbers_belong_to_key_and_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One draw number for all or one for each; alone, in another order, in other pieces."""
+    keys, order = torch.arange(30), torch.randperm(30, generator=torch.Generator().manual_seed(0))
+    whole = normal(1, keys, 4, (5, 7, 3))
+    assert torch.equal(normal(1, keys[order], torch.full((30,), 4), (5, 7, 3)), whole[order])
+    alone = [normal(1, keys[i : i + 1], 4, (5, 7, 3)) for i in range(30)]
+    assert torch.equal(torch.cat(alone), whole)
+    monkeypatch.setattr(noise, "_PAIRS_AT_ONCE", 100)
+    assert torch.equal(normal(1, keys, 4, (5, 7, 3)), whole)
+    others = [normal(1, keys, 5, (5, 7, 3)), normal(2, keys, 4, (5, 7, 3)), whole.roll(1, 0)]
+    assert all(float((other - whole).abs().min()) > 0 for other in others)
+    assert normal(1, keys, 4, (2,), torch.bfloat16).dtype == torch.bfloat16
+    assert normal(1, keys[:0], 4, (2, 2)).shape == (0, 2, 2) and normal(1, keys, 4, ()).ndim == 1
+
+
+@pytest.mark.parametrize("neighbours", ["places", "keys", "draws", "halves"])
+def test_normal_numbers_are_normal_and_uncorrelated_among(neighbours: str) -> None:
+    """Cumulative probabilities in 20 bins by chi-square as above; and of n pairs the correlations
+    of values and of squares, whose standard deviation is 1/sqrt(n)."""
+    one, many, n = torch.zeros(1, dtype=torch.int64), torch.arange(40_000), 40_000
+    numbers = {
+        "places": lambda: normal(0, one, 0, (n,), torch.float64)[0],
+        "keys": lambda: normal(0, many, 0, (1,), torch.float64)[:, 0],
+        "draws": lambda: normal(0, one.expand(n), many, (1,), torch.float64)[:, 0],
+        "halves": lambda: normal(0, many[: n // 2], 0, (2,), torch.float64).flatten(),
+    }[neighbours]()
+    bins = torch.histc(torch.special.ndtr(numbers), 20, 0, 1)
+    assert float(((bins - n / 20) ** 2 / (n / 20)).sum()) < 50
+    for power in (1, 2):
+        for lag in (1, 2, 32):
+            pair = torch.stack([numbers[:-lag], numbers[lag:]]) ** power
+            assert abs(float(torch.corrcoef(pair)[0, 1])) < 4 / math.sqrt(n)
+
+
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_draws_the_same_bits() -> None:
     keys = torch.arange(100)
+    for dtype, close in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+        same = [
+            normal(5, keys.to(place), keys.to(place), (7, 5), dtype) for place in ("cpu", "cuda")
+        ]
+        torch.testing.assert_close(same[0], same[1].cpu(), rtol=0, atol=close)
     here, there = (uniform(5, keys.to(place), 2, 784, torch.float64) for place in ("cpu", "cuda"))
     assert torch.equal(here, there.cpu())

@@ -92,10 +92,11 @@ def pickled(batch: Batch) -> bytes:
 def packed_sheets(batch: Batch) -> bytes:
     """One sheet, put together image by image."""
     labels, images = batch
-    sheet, pack, picture = Image.new("RGB", (320, 320)), io.BytesIO(), io.BytesIO()
+    side = images.shape[-1]
+    sheet, pack, picture = Image.new("RGB", (10 * side, 10 * side)), io.BytesIO(), io.BytesIO()
     for i, image in enumerate(images):
         tile = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
-        sheet.paste(tile, (32 * (i % 10), 32 * (i // 10)))
+        sheet.paste(tile, (side * (i % 10), side * (i // 10)))
     sheet.save(picture, "WEBP", lossless=True)
     with zipfile.ZipFile(pack, "w") as file:
         file.writestr("labels.u8", labels.tobytes())
@@ -103,12 +104,12 @@ def packed_sheets(batch: Batch) -> bytes:
     return pack.getvalue()
 
 
-def archived(files: dict[str, bytes]) -> bytes:
+def archived(files: dict[str, bytes], folder: str = "cifar-10-batches-py") -> bytes:
     """A compressed archive of files in torchvision's folder."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
         for name, contents in files.items():
-            member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            member = tarfile.TarInfo(f"{folder}/{name}")
             member.size = len(contents)
             tar.addfile(member, io.BytesIO(contents))
     return archive.getvalue()

@@ -1,12 +1,16 @@
 """A set stays bytes, and a batch of it is exactly what networks take."""
 
 from dataclasses import FrozenInstanceError
+from inspect import unwrap
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from jaxtyping import TypeCheckError
 
 from robustbook.data import ImageSet, as_float
+from robustbook.data.images import indices
 
 
 @pytest.fixture
@@ -27,8 +31,13 @@ def test_bytes_become_the_nearest_fractions(dtype: torch.dtype) -> None:
 
 
 def test_floats_are_not_scaled_twice() -> None:
+    """Neither with jaxtyping's hook, as here, nor without."""
+    once = as_float(torch.full((1, 1, 2, 2), 200, dtype=torch.uint8))
     with pytest.raises(TypeCheckError):
-        as_float(torch.rand(1, 1, 2, 2))  # type: ignore[arg-type]
+        as_float(once)  # type: ignore[arg-type]
+    for images in (once, once.double(), torch.ones(1, 1, 2, 2).long()):
+        with pytest.raises(ValueError, match=r"images must be bytes \(torch.uint8\) in 0\.\.255"):
+            unwrap(as_float)(images)
 
 
 def test_a_subset_keeps_images_with_their_labels(data: ImageSet) -> None:
@@ -40,6 +49,34 @@ def test_a_subset_keeps_images_with_their_labels(data: ImageSet) -> None:
     assert len(data.subset(torch.tensor([4]))) == 1
 
 
+def test_every_type_of_index_selects_the_same(data: ImageSet) -> None:
+    """A mask that is cast before it is looked at would be the images 0 and 1, many times."""
+    threes = data.labels >= 3  # images 0 and 1
+    for which in (threes, threes.numpy(), threes.tolist(), tuple(threes.tolist())):
+        assert data.subset(which).labels.tolist() == [4, 3]
+    assert data.subset(data.labels == 1).labels.tolist() == [1]
+    for which in (
+        [3, 1],
+        [np.int64(3), np.uint8(1)],
+        [torch.tensor(3), torch.tensor(1)],
+        np.array([3, 1], np.uint8),
+        np.array([1, 3])[::-1],
+        torch.tensor([3, 1], dtype=torch.uint8),  # to torch alone a mask
+        torch.tensor([3, 1], dtype=torch.int16),
+        range(3, 0, -2),
+    ):
+        assert data.subset(which).labels.tolist() == [1, 3], which
+    for first in (2, np.int64(2), np.array(2), torch.tensor(2), torch.tensor(2, dtype=torch.uint8)):
+        assert data.subset(first).labels.tolist() == [4, 3], first
+
+
+def test_an_index_selects_one_image(data: ImageSet) -> None:
+    """For sets that are indexed; a set is not cut by 0, but 0 is an index."""
+    for single in (0, np.int8(0), torch.tensor(0), [0]):
+        assert indices(single, 5).tolist() == [0]
+    assert indices([], 5).tolist() == [] and indices([False] * 5, 5).dtype == torch.int64
+
+
 @pytest.mark.parametrize(
     ("which", "expected"),
     [
@@ -48,11 +85,27 @@ def test_a_subset_keeps_images_with_their_labels(data: ImageSet) -> None:
         ([1, 5], r"which must hold indices in 0\.\.4, got 5"),
         ([-1], r"which must hold indices in 0\.\.4, got -1"),
         ([], "which must name at least one image, got none"),
+        ([False] * 5, "which must name at least one image, got none"),
+        (np.array([4, 5]), r"which must hold indices in 0\.\.4, got 5"),
+        (torch.tensor([0, -2]), r"which must hold indices in 0\.\.4, got -2"),
+        (np.uint64(6), r"which must be in 1\.\.5 \(made train\), got 6"),
+        (torch.tensor(-1), r"which must be in 1\.\.5 \(made train\), got -1"),
+        ([True, False], "which must be a mask of 5 images, got one of 2"),
+        (torch.ones(6).bool(), "which must be a mask of 5 images, got one of 6"),
+        (True, "which must be a mask of 5 images, got one of 1"),
+        (torch.tensor(True), "which must be a mask of 5 images, got one of 1"),
+        ([[1, 2]], r"which must have one axis, got shape \(1, 2\)"),
+        ([1.0, 2.0], "which must hold whole numbers or be a mask"),
+        (np.array([1.0, 2.0]), "which must hold whole numbers or be a mask"),
+        (torch.tensor([1.0, 2.0]), "which must hold whole numbers or be a mask"),
+        (torch.tensor(1.0), "which must hold whole numbers or be a mask"),
+        (torch.tensor([1.0]).bfloat16(), "which must hold whole numbers or be a mask"),
+        ([[1], [1, 2]], "which must hold whole numbers or be a mask"),
+        ([10**30], "which must hold whole numbers or be a mask"),
+        (["a"], "which must hold whole numbers or be a mask"),
     ],
 )
-def test_a_subset_that_is_not_there_is_refused(
-    data: ImageSet, which: int | list[int], expected: str
-) -> None:
+def test_a_subset_that_is_not_there_is_refused(data: ImageSet, which: Any, expected: str) -> None:
     """More images than there are would be fewer in silence; -1 would be another one."""
     with pytest.raises(ValueError, match=expected):
         data.subset(which)
@@ -64,10 +117,21 @@ def test_a_set_does_not_change(data: ImageSet) -> None:
 
 
 def test_images_and_labels_must_agree() -> None:
+    """Before training fails on a GPU with a message of the device's own. Unwrapped: no hook."""
+    images = torch.zeros(2, 1, 2, 2, dtype=torch.uint8)
+    labels = torch.tensor([0, 1])
     with pytest.raises(TypeCheckError):
-        ImageSet(
-            "made", "train", torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.zeros(3).long(), 1
-        )
+        ImageSet("made", "train", images, torch.zeros(3).long(), 2)
+    for given, expected in (
+        ((images, torch.tensor([0, 1, 1])), "labels must be one per image, got 3 for 2"),
+        ((images, torch.tensor([1, 2])), r"labels must be in 0\.\.1, got 2"),
+        ((images, torch.tensor([-1, 1])), r"labels must be in 0\.\.1, got -1"),
+        ((images / 255, labels), "images must be bytes"),
+    ):
+        made = object.__new__(ImageSet)
+        made.__dict__.update(zip(("images", "labels", "classes"), (*given, 2), strict=True))
+        with pytest.raises(ValueError, match=expected):
+            made.__post_init__()
 
 
 def test_moving_keeps_bytes(data: ImageSet) -> None:

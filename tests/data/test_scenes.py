@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from robustbook.data import DataError, digits, load, scenes
+from robustbook.randomness import generator
 
 GOLDEN = {
     "train": (
@@ -84,6 +85,27 @@ def test_pixels_alone_do_not_tell_the_classes() -> None:
     distances = torch.cdist(test.images.flatten(1).float(), train.images.flatten(1).float())
     right = train.labels[distances.argmin(1)] == test.labels
     assert 0.34 < right.float().mean() < 0.44
+
+
+def test_the_set_suffices_for_batch_norm() -> None:
+    """Batches of 100 resemble the set: every class, and the colours' means and deviations.
+
+    Of 27 batches the means must lie within 0.05 (five times their deviation, 0.01) of the set's,
+    so that running statistics serve for testing; and no pixel is constant within a batch.
+    """
+    train = load("scenes", "train")
+    images = train.images.double() / 255
+    mean, deviation = images.mean((0, 2, 3)), images.std((0, 2, 3))
+    assert bool((deviation > 0.15).all()) and bool((deviation < 0.19).all())
+    order = torch.randperm(len(train), generator=generator(0))[:2700]
+    labels, batches = train.labels[order].view(27, 100), images[order].view(27, 100, 3, 32, 32)
+    assert all(len(batch.unique()) == 10 for batch in labels)
+    assert (batches.mean((1, 3, 4)) - mean).abs().max() < 0.05
+    ratios = batches.transpose(1, 2).flatten(2).std(2) / deviation
+    assert 0.8 < ratios.min() and ratios.max() < 1.2
+    assert batches.std(1).min() > 0.05
+    test = load("scenes", "test").images.double() / 255
+    assert (test.mean((0, 2, 3)) - mean).abs().max() < 0.1
 
 
 def test_an_altered_photograph_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

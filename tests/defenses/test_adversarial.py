@@ -3,9 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from robustbook.attacks import fgsm
+from robustbook.attacks.inner import climb
 from robustbook.defenses import adversarial_training
 from robustbook.networks import MLP, initialise
 from robustbook.randomness import generator
@@ -85,3 +86,65 @@ def test_a_batch_is_its_images_one_by_one() -> None:
     ]
     for name, value in whole.items():
         torch.testing.assert_close(value, torch.stack([part[name] for part in parts]).mean())
+
+
+def normed() -> nn.Sequential:
+    draws = generator(0)
+    built = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.Linear(8, 4))
+    with torch.no_grad():
+        for p in built.parameters():
+            p.copy_(torch.randn(p.shape, generator=draws) + (p.ndim == 1))
+        built[2].running_mean.fill_(0.3)
+        built[2].running_var.fill_(2.0)
+    return built.double()
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_batch_norms_are_in_evaluation_mode_while_attacking(steps: int) -> None:
+    """The images are PGD's on the network in evaluation mode, the terms those in training mode; the
+    running statistics take in the clean batch and the adversarial one, and nothing else."""
+    model, usual, (images, labels) = normed(), normed(), batch()
+    options = {"eps": 0.1, "clip": True, "steps": steps, "step_size": 0.05 if steps > 1 else 0.1}
+    terms = adversarial_training(model, images, labels, **options)
+    adversarial = climb(usual.eval(), images, labels, **options)
+    usual.train()
+    clean, moved = usual(images), usual(adversarial)
+    torch.testing.assert_close(terms["clean"], 0.5 * F.cross_entropy(clean, labels))
+    torch.testing.assert_close(terms["adversarial"], 0.5 * F.cross_entropy(moved, labels))
+    assert model.training and all(module.training for module in model.modules())
+    for name, value in usual.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name]), name
+    assert model[2].num_batches_tracked.item() == 2
+
+
+@pytest.mark.parametrize("layer", [0, 2])
+def test_modes_come_back(layer: int) -> None:
+    """A batch norm that was in evaluation mode stays so, and an error leaves all as they were."""
+    model, (images, labels) = normed(), batch()
+    model[layer].eval()
+    before = [module.training for module in model.modules()]
+    adversarial_training(model, images, labels, eps=0.1)
+    assert [module.training for module in model.modules()] == before
+    with pytest.raises(RuntimeError):
+        adversarial_training(model, images[:, :, :2], labels, eps=0.1)
+    assert [module.training for module in model.modules()] == before
+
+
+def test_its_numbers_are_those_of_before() -> None:
+    """One step is the sign of the gradient of the summed loss times eps: to the bit, in float32."""
+    model, (images, labels) = net().float(), batch()
+    images = images.float()
+    terms = adversarial_training(model, images, labels, eps=0.1)
+    leaf = images.clone().requires_grad_()
+    total = F.cross_entropy(model(leaf), labels, reduction="sum")
+    (gradient,) = torch.autograd.grad(total, leaf)
+    adversarial = images + 0.1 * gradient.sign()
+    assert torch.equal(terms["adversarial"], 0.5 * F.cross_entropy(model(adversarial), labels))
+
+
+def test_labels_may_be_probabilities() -> None:
+    model, (images, labels) = net(), batch()
+    hot = F.one_hot(labels, 4).double()
+    usual = adversarial_training(model, images, labels, eps=0.1)
+    for name, value in adversarial_training(model, images, hot, eps=0.1).items():
+        torch.testing.assert_close(value, usual[name])

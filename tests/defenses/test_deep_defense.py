@@ -3,9 +3,11 @@
 The formula is written out here without a short cut: all images in every iteration, all classes.
 """
 
+import importlib
 import inspect
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,9 +16,16 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from robustbook.attacks import deepfool
 from robustbook.attacks.deepfool import AUTHORS
+from robustbook.data import as_float, load
 from robustbook.defenses import Frozen, deep_defense
 from robustbook.networks import (
     MLP,
@@ -25,7 +34,9 @@ from robustbook.networks import (
     convnet,
     draw_normal,
     fc500_150_10,
+    fc500_150_10_bn,
     lenet,
+    mean_image,
     nin,
 )
 from robustbook.randomness import generator
@@ -142,6 +153,198 @@ def test_the_loss_and_its_gradient_are_those_of_the_formula() -> None:
         assert float(value.detach()) > 0.01  # or it is not tested
     for one, other in zip(gradients(net, ours), gradients(net, plain), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-12)
+
+
+def close(one: list[Tensor], other: list[Tensor], rtol: float) -> None:
+    """All gradients as one vector, equal up to ``rtol`` of its length."""
+    a, b = (torch.cat([g.flatten() for g in gradients]) for gradients in (one, other))
+    assert bool(a.isfinite().all()) and float((a - b).norm()) <= rtol * float(b.norm())
+
+
+@pytest.mark.parametrize("form", ["padded", "fixed"])
+@pytest.mark.parametrize("candidates", [None, 2])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+@pytest.mark.parametrize("wrong", [0, 8, 40])
+def test_the_forms_are_the_same_loss(
+    steps: int, wrong: int, candidates: int | None, form: Any
+) -> None:
+    """In float64, with no, some and only misclassified images."""
+    net, (images, _) = small(), batch(40)
+    labels = mixed(net, images, wrong)
+    options: dict[str, Any] = {"steps": steps, "slack": math.inf, "candidates": candidates}
+    rows = deep_defense(net, images, labels, form="rows", **options)
+    other = deep_defense(net, images, labels, form=form, **options)
+    for name, value in rows.items():
+        torch.testing.assert_close(other[name], value, rtol=1e-10, atol=0)
+    close(gradients(net, other), gradients(net, rows), 1e-10)
+
+
+def test_padded_batches() -> None:
+    """Whole eighths: those that are going first, then as many of the others as are missing."""
+    padded = importlib.import_module("robustbook.defenses.deep_defense")._padded
+    going = torch.zeros(100, dtype=torch.bool)
+    assert len(padded(going)) == 0
+    for places, size in (([99], 13), ([*range(50, 63)], 13), ([*range(0, 28, 2)], 26)):
+        rows = padded(going.index_fill(0, torch.tensor(places), True))
+        assert rows[: len(places)].tolist() == places and len(set(rows.tolist())) == size
+    assert padded(~going).tolist() == [*range(100)]
+    assert padded(torch.tensor([False, True, True])).tolist() == [1, 2]
+
+
+PAPERS = [
+    pytest.param(fc500_150_10, (), "digits", id="mlp"),
+    pytest.param(fc500_150_10_bn, (), "digits", id="batch-norm"),
+    pytest.param(lenet, (), "digits", id="lenet"),
+    pytest.param(convnet, (4,), "scenes", id="convnet"),
+    pytest.param(nin, (8,), "scenes", id="nin"),
+]
+
+
+def paper(make: Callable[..., Prepared], args: Any, data: str) -> tuple[Prepared, Tensor, Tensor]:
+    """A network with its first weights, in training mode, and 240 images."""
+    some = load(data, "train").subset(240)
+    net = make(GreyLevels(mean_image(some.images)), generator(0), *args)
+    return net.train(), as_float(some.images), some.labels
+
+
+def descend(net: nn.Module, loss: Callable[[int], Tensor], steps: int) -> None:
+    update = torch.optim.Adam(net.parameters(), 1e-3)
+    for step in range(steps):
+        update.zero_grad()
+        loss(step).backward()
+        update.step()
+
+
+@pytest.mark.parametrize(("make", "args", "data"), PAPERS)
+def test_the_forms_agree_on_the_papers_networks(make: Any, args: Any, data: str) -> None:
+    """In float32: with the first weights, after some plain steps, and after some of this loss."""
+    net, images, labels = paper(make, args, data)
+    images[0] = 0
+
+    def terms(form: Any, few: slice, own: Tensor = labels) -> dict[str, Tensor]:
+        draws = generator(5, few.start)
+        return deep_defense(net, images[few], own[few], c=5.0, form=form, generator=draws)
+
+    def part(step: int, size: int) -> slice:
+        return slice(size * (step % 10), size * (step % 10) + size)
+
+    def compare(own: Tensor, forms: tuple[str, ...] = ("padded", "fixed")) -> None:
+        few = part(0, 9)
+        rows = terms("rows", few, own)
+        expected = gradients(net, rows)
+        for form in forms:
+            found = terms(form, few, own)
+            for name, value in rows.items():
+                torch.testing.assert_close(found[name], value, rtol=1e-5, atol=0)
+            close(gradients(net, found), expected, 1e-5)
+
+    def plain(k: int) -> Tensor:
+        return F.cross_entropy(net(images[part(k, 24)]), labels[part(k, 24)])
+
+    compare(labels)
+    descend(net, plain, 20)
+    compare(labels)
+    descend(net, lambda k: torch.stack(list(terms("rows", part(k, 9)).values())).sum(), 3)
+    compare(labels)
+    with torch.no_grad(), Frozen(net.body, generator(5, 0)) as frozen:
+        answers = frozen(net.preprocess(images[part(0, 9)])).argmax(1)
+    compare(answers, ("fixed",))
+    compare((answers + 1) % 10, ("fixed",))
+
+
+@pytest.mark.parametrize(
+    ("form", "refused"),
+    [
+        ("fixed", ()),
+        ("padded", DataDependentOutputException),
+        ("rows", DynamicOutputShapeException),
+    ],
+)
+@pytest.mark.parametrize(("make", "args", "data"), PAPERS[1:5:2])
+def test_only_the_fixed_form_can_be_recorded(
+    make: Any, args: Any, data: str, form: Any, refused: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tensors without values: nothing may ask for one, and no shape may depend on one.
+
+    The look at the terms' finiteness is left out, as it is on a GPU.
+    """
+    module = importlib.import_module("robustbook.defenses.deep_defense")
+    monkeypatch.setattr(module, "_refuse_nonfinite", lambda *_: None)
+    net, images, labels = paper(make, args, data)
+    mode = FakeTensorMode()
+    for layer in net.modules():
+        for name, value in [*layer._parameters.items()]:
+            if value is not None:
+                layer._parameters[name] = nn.Parameter(mode.from_tensor(value.detach()))
+        for name, value in [*layer._buffers.items()]:
+            layer._buffers[name] = mode.from_tensor(value)
+    x, y = mode.from_tensor(images[:8]), mode.from_tensor(labels[:8])
+    with mode:
+        try:
+            found = gradients(net, deep_defense(net, x, y, form=form, generator=generator(0)))
+        except refused:
+            return
+    assert not refused and [g.shape for g in found] == [p.shape for p in net.parameters()]
+
+
+class Operations(TorchDispatchMode):
+    """Counts what is launched; views are not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if not function.is_view:
+            self.seen[str(function)] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_the_fixed_form_does_the_same_operations_whatever_the_batch() -> None:
+    """So that one recorded step serves all; and launches less than forty plain steps."""
+    net, images, labels = paper(convnet, (8,), "scenes")
+    seen = []
+    answers = net.eval()(images).argmax(1)
+    for own, few in ((labels, slice(0, 9)), (answers, slice(9, 18)), (answers + 1, slice(9, 18))):
+        with Operations() as counted:
+            gradients(net, deep_defense(net, images[few], own[few] % 10, form="fixed"))
+        counted.seen.pop("aten._local_scalar_dense.default")  # the look at finiteness, on a CPU
+        seen.append(counted.seen)
+    assert seen[0] == seen[1] == seen[2]
+    with Operations() as plain:
+        gradients(net, {"cross_entropy": F.cross_entropy(net(images[:9]), labels[:9])})
+    assert seen[0].total() < 40 * plain.seen.total()
+
+
+@pytest.mark.parametrize("form", ["rows", "fixed"])
+def test_an_image_of_zeros_has_no_rho(form: Any) -> None:
+    """Whether it is classified correctly or not: terms and gradients are those of the others."""
+    net, (images, _) = small().body, batch(10)
+    labels = mixed(net, images, 3)
+    images[[0, 9]] = 0
+    labels[9] = net(images[9:]).argmax()
+    labels[0] = (labels[9] + 1) % 5
+    terms = deep_defense(net, images, labels, form=form)
+    others = deep_defense(net, images[1:9], labels[1:9], form=form)
+    for name in ("correct", "wrong"):
+        torch.testing.assert_close(terms[name] * 10, others[name] * 8)
+    del terms["cross_entropy"], others["cross_entropy"]
+    found, expected = gradients(net, terms), gradients(net, others)
+    close([10 * g for g in found], [8 * g for g in expected], 1e-10)
+
+
+@pytest.mark.parametrize("form", ["rows", "fixed"])
+@pytest.mark.parametrize("offset", [5e-6, 1e-30])
+def test_a_network_without_a_slope(form: Any, offset: float) -> None:
+    """Dead units: no image moves, whatever the offset; nothing is divided by 0."""
+    net, (images, labels) = small().float(), batch(10)
+    with torch.no_grad():
+        net.body.layers[1].bias.fill_(-100.0)
+    terms = deep_defense(net, images.float(), labels, form=form, offset=offset)
+    assert terms["correct"].item() + terms["wrong"].item() == pytest.approx(15)  # exp(0) each
+    assert all(bool(g.isfinite().all()) for g in gradients(net, terms))
 
 
 def test_the_images_are_of_every_kind() -> None:
@@ -380,6 +583,42 @@ def test_an_image_keeps_its_masks() -> None:
         assert torch.equal(frozen(images, torch.arange(6)), net(images))
 
 
+class Twice(nn.Module):
+    """One dropout at two places, of different shapes and of the same one."""
+
+    def __init__(self, dropout: nn.Module, widths: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.layers = nn.ModuleList([nn.Linear(*widths[:2]), nn.Linear(*widths[1:])]).double()
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = self.layers[0](self.dropout(images.flatten(1)))
+        return self.layers[1](self.dropout(torch.relu(hidden)))
+
+
+@pytest.mark.parametrize("widths", [(16, 16, 3), (16, 8, 3)])
+def test_a_dropout_that_is_called_twice_has_a_mask_at_each_place(
+    widths: tuple[int, int, int],
+) -> None:
+    net, (images, labels) = Twice(nn.Dropout(0.5), widths).train(), batch(6, classes=3)
+    apart = Twice(nn.Dropout(0.5), widths).train()
+    apart.load_state_dict(net.state_dict())
+    shared = []
+    net.dropout.register_forward_hook(lambda layer, inputs, output: shared.append(output))
+    with Frozen(net, generator(0)) as frozen:
+        whole = frozen(torch.ones_like(images), torch.arange(6))
+        order = torch.tensor([5, 1])
+        torch.testing.assert_close(frozen(torch.ones_like(images)[order], order), whole[order])
+    masks = list(frozen._masks.values())
+    assert [mask.shape for mask in masks] == [(6, widths[0]), (6, widths[1])]
+    assert widths[0] != widths[1] or not torch.equal(*masks)
+    rows, fixed = (
+        deep_defense(net, images, labels, generator=generator(0), form=form)
+        for form in ("rows", "fixed")
+    )
+    close(gradients(net, fixed), gradients(net, rows), 1e-10)
+
+
 def test_masks_are_dropouts() -> None:
     """Whole channels or single units, as often as p says, scaled so that the mean stays."""
     for layer, place in ((nn.Dropout2d(0.25), (0, 1)), (nn.Dropout(0.25), (0, 1, 2, 3))):
@@ -461,6 +700,43 @@ def test_divergence_names_the_term_and_the_batchs_rho() -> None:
         net.body.layers[0].weight[0, 0] = math.nan
     with pytest.raises(Diverged, match="cross_entropy became nan: rho of the batch's 12 images"):
         deep_defense(net, images, labels)
+
+
+def test_another_form_is_refused() -> None:
+    net, (images, labels) = small(), batch()
+    with pytest.raises(ValueError, match="form must be one of auto, rows, padded, fixed, got 'columns'"):
+        inspect.unwrap(deep_defense)(net, images, labels, form="columns")
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, of its compiler
+@pytest.mark.parametrize("form", ["rows", "fixed"])
+def test_a_compiled_network(form: Any) -> None:
+    """Compiled whole, or in part, or in place: the loss and gradients of the network as written."""
+    net, (images, _) = small(), batch()
+    labels = mixed(net, images)
+    expected = gradients(net, deep_defense(net, images, labels, form=form))
+    part = Prepared(net.preprocess, torch.compile(net.body, backend="aot_eager"))
+    for compiled in (torch.compile(net, backend="aot_eager"), part):
+        close(gradients(net, deep_defense(compiled, images, labels, form=form)), expected, 1e-12)
+    net.body.compile(backend="aot_eager")
+    close(gradients(net, deep_defense(net, images, labels, form=form)), expected, 1e-12)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_network_stays_compiled() -> None:
+    """What runs uncompiled inside the loss is compiled again afterwards."""
+    net, (images, labels) = nn.Sequential(nn.Flatten(), nn.Linear(16, 5)).double(), batch()
+    graphs = []
+
+    def backend(graph: Any, _: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(net, backend=backend)
+    deep_defense(compiled, images, labels)
+    assert not graphs
+    torch.testing.assert_close(compiled(images), net(images))
+    assert len(graphs) == 1
 
 
 def test_no_step_is_refused() -> None:

@@ -1,5 +1,7 @@
 """The figure of long descents: each curve where it belongs, each end marked by what came out."""
 
+from inspect import unwrap
+
 import numpy as np
 import pytest
 
@@ -35,3 +37,10 @@ def test_each_descent_has_two_curves_an_end_and_an_image() -> None:
     shown = [[inset.get_title() for inset in axis.child_axes] for axis in (pictures, fewer)]
     assert shown == [["start", "float32", "float64"], ["start", "float32"]]
     assert np.all(pictures.child_axes[1].images[0].get_array() == 0.4)
+
+
+def test_bytes_are_refused() -> None:
+    """Every grey from 1 on would be drawn white."""
+    trails = {"least": {"float32": trail(0.4, 1e-9, True)}}
+    with pytest.raises(ValueError, match=r"image of start must be in \[0, 1\], got bytes"):
+        unwrap(descent)(trails, {"least": np.full((28, 28), 255, np.uint8)})

@@ -1,6 +1,9 @@
 """Squares of images: each in its place, and a cross where there is none."""
 
+from inspect import unwrap
+
 import numpy as np
+import pytest
 
 from robustbook.figures import grid
 from robustbook.figures.grid import GAP
@@ -25,3 +28,10 @@ def test_images_and_crosses_are_where_their_classes_are() -> None:
     assert (left.get_xlabel(), left.get_ylabel()) == ("target class", "source class")
     assert (left.get_title(), right.get_title()) == ("A  one", "B  two")
     assert list(right.lines[0].get_xdata()) == []
+
+
+def test_floats_are_refused() -> None:
+    """As bytes they would all be 0 or 1, which is black."""
+    there = np.ones((2, 2), bool)
+    with pytest.raises(ValueError, match=r"images of one must be bytes \(uint8\), got float64"):
+        unwrap(grid)({"one": (np.full((2, 2, 4, 4), 0.5), there)})

@@ -56,6 +56,24 @@ def test_each_number_not_reproduced_has_a_written_reason(book):
     assert unexplained(build(book), reasons) == []
 
 
+def test_a_comparison_is_counted_once(book):
+    """a > b and b < a are one, so are an accuracy and its error, and so is an ordering that a
+    second item asks for again; two equal numbers of different networks are two."""
+    ledger = build(book)
+    first = {entry.id: entry.same_as for entry in ledger.entries}
+    table = "deep_defense/table-1/mnist-mlp"
+    assert first[f"{table}/deep-defense/rho2"] == f"{table}/reference/rho2"
+    assert first["deep_defense/claim-5/check"] == f"{table}/reference/rho2"
+    saturated = "saturating/table-1/cnn-saturated"
+    assert first[f"{saturated}/fgsm-error"] == f"{saturated}/fgsm-accuracy"
+    assert first["deep_defense/table-1/cifar10-nin/deep-defense/fgs-1.0"] == ""
+    assert not any(first[same] for same in first.values() if same)
+    for entry in ledger.entries:
+        if entry.same_as:
+            same = next(e for e in ledger.entries if e.id == entry.same_as)
+            assert (same.verdict, same.paper) == (entry.verdict, entry.paper)
+
+
 def test_a_missing_reason_is_found(mine):
     """The test above has to be able to fail."""
     publish(mine, row(50.0))
@@ -68,7 +86,7 @@ def test_json_has_exactly_the_agreed_keys(mine):
     publish(mine, row(97.5), row(97.7, seed=1))
     keys = (
         "id paper item setting metric unit printed ours low high seeds profile verdict reason "
-        "command"
+        "command tally difference same_as"
     ).split()
     assert [field.name for field in fields(Entry)] == keys
     objects = json.loads(json.dumps(build(mine).json(), allow_nan=False))

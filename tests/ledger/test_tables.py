@@ -6,10 +6,12 @@ from html.parser import HTMLParser
 import pytest
 
 from robustbook.ledger import (
+    TALLIES,
     VERDICTS,
     Record,
     Row,
     build,
+    counts,
     page_html,
     read_targets,
     summary,
@@ -70,9 +72,17 @@ class Page(HTMLParser):
 def test_text_fits_a_terminal_and_counts_every_target_once(ledger):
     text = text_table(ledger)
     assert max(map(len, text.splitlines())) <= 100
-    numbers = {v: int(n) for n, v in re.findall(r"(\d+) ([a-z ]+)", text.splitlines()[-1])}
-    assert numbers.pop("targets") == len(ledger.entries) == sum(numbers.values())
-    assert set(numbers) == set(VERDICTS)
+    total, repeated = map(int, re.search(r"(\d+) targets; (\d+) of them", text).groups())
+    assert (total, repeated) == (
+        len(ledger.entries),
+        len(ledger.entries) - len(ledger.counted),
+    )
+    lines = dict(re.findall(r"^  ([a-z ]+): (\d+ \(.*\))$", text, re.MULTILINE))
+    assert set(lines) == set(TALLIES)
+    for line in lines.values():
+        own, *parts = map(int, re.findall(r"\d+", line))
+        assert own == sum(parts)
+    assert sum(int(line.split()[0]) for line in lines.values()) == total - repeated
     assert len(re.findall(r"profile verdict$", text, re.MULTILINE)) == len(
         {(entry.paper, entry.item) for entry in ledger.entries}
     )
@@ -85,12 +95,15 @@ def test_text_lists_context_apart_and_what_would_run(ledger):
 
 
 def test_summary_adds_up(ledger):
+    """And to the same sums as the text and the list of pages: each comparison once."""
     header, _, *rows = summary(ledger).splitlines()
-    cells = [[int(cell) for cell in row.split("|")[2:-1]] for row in rows]
+    cells = [[int(cell) for cell in row.split("|")[3:-1]] for row in rows]
     assert all(sum(row[:-1]) == row[-1] for row in cells)
     assert [sum(column) for column in zip(*cells[:-1], strict=True)] == cells[-1]
-    assert cells[-1][-1] == len(ledger.entries)
-    assert header.count("|") == len(VERDICTS) + 3
+    assert cells[-1][-1] == len(ledger.counted)
+    assert header.count("|") == len(VERDICTS) + 4
+    words = counts(ledger.entries)
+    assert [int(n) for n in re.findall(r"\d+", words)] == [n for n in cells[-1][:-1] if n]
 
 
 def test_page_is_well_formed_and_whole(ledger):
@@ -112,10 +125,10 @@ def test_page_loads_nothing(ledger):
 
 def test_every_filter_has_a_label_and_every_option_a_row(ledger):
     text = page_html(ledger)
-    assert text.count("<label>") == len(re.findall("<select|<input", text)) == 4
-    for name in ("paper", "item", "verdict"):
+    assert text.count("<label>") == len(re.findall("<select|<input", text)) == 5
+    for name in ("paper", "item", "kind", "verdict"):
         options = re.search(rf'<select name="{name}">(.*?)</select>', text)
         values = set(re.findall(r'value="([^"]+)"', options.group(1)))
         shown = set(re.findall(rf'<tr [^>]*data-{name}="([^"]+)"', text))
         assert shown <= values
-        assert name == "verdict" or shown == values
+        assert name in ("kind", "verdict") or shown == values

@@ -3,7 +3,7 @@ import pytest
 from robustbook.ledger import judge
 from robustbook.ledger.intervals import prediction_interval
 
-YES, NO = "reproduced", "not reproduced"
+YES, NO, UNSURE = "reproduced", "not reproduced", "inconclusive"
 
 
 @pytest.mark.parametrize(
@@ -33,32 +33,59 @@ def test_one_run_is_judged_by_the_tolerance(
 
 
 def test_several_seeds_are_judged_by_the_widened_interval(target, measured):
-    """The edges are low - tolerance and high + tolerance, of the interval as shown."""
+    """50, 52, 54: 52 +- 9.94. The edges are low - tolerance and high + tolerance. A tolerance of 4
+    makes that interval narrow (9.94 < 3 * 4), a tolerance of 1 makes it wide."""
     values = [50.0, 52.0, 54.0]
     low, high = prediction_interval(values)
-    for compare, below, above in [
-        ("equal", NO, NO),
-        ("at_most", NO, YES),  # printed above all of ours: a bound that holds
-        ("at_least", YES, NO),
-    ]:
-        for printed, verdict in [
-            (low - 1.01, below),
-            (low - 0.99, YES),
-            (high + 0.99, YES),
-            (high + 1.01, above),
+    for tolerance, reached in [(4.0, YES), (1.0, UNSURE)]:
+        for compare, below, above in [
+            ("equal", NO, NO),
+            ("at_most", NO, YES),  # printed above all of ours: a bound that holds
+            ("at_least", YES, NO),
         ]:
-            asked = target(compare=compare, printed=printed, tolerance=1.0)
-            assert judge(asked, measured(*values)).verdict == verdict, (compare, printed)
+            for printed, inside, verdict in [
+                (low - tolerance - 0.01, False, below),
+                (low - tolerance + 0.01, True, below),
+                (51.5, True, YES),  # our mean is within the tolerance
+                (high + tolerance - 0.01, True, above),
+                (high + tolerance + 0.01, False, above),
+            ]:
+                expected = reached if inside and verdict == NO else verdict
+                asked = target(compare=compare, printed=printed, tolerance=tolerance)
+                judged = judge(asked, measured(*values))
+                assert judged.verdict == expected, (compare, printed, tolerance)
+
+
+def test_a_wide_interval_is_three_tolerances_and_the_binomial_error(target, measured):
+    """With t = 4.303 for two degrees of freedom: 90 +- 4.303 sqrt(4/3) = 4.97 without images; of
+    1,000 images the binomial error alone is 4.303 sqrt(90 * 10 / 1000) = 4.08."""
+    narrow, wide = 4.97 / 3 + 0.01, 4.97 / 3 - 0.01
+    for tolerance, verdict in [(narrow, YES), (wide, UNSURE)]:
+        asked = target(compare="equal", printed=90 - 3.0, tolerance=tolerance)
+        assert judge(asked, measured(89, 90, 91)).verdict == verdict
+    asked = target(compare="equal", printed=87.0, tolerance=wide)
+    assert judge(asked, measured(89, 90, 91, images=1000)).verdict == YES
+
+
+def test_more_noise_never_helps_to_agree(target, measured):
+    """The same mean with a growing spread: not reproduced, perhaps reproduced, inconclusive."""
+    asked = target(compare="equal", printed=94.0, tolerance=3.0)
+    verdicts = [
+        judge(asked, measured(84 - s, 84, 84 + s)).verdict for s in (0.5, 1, 1.5, 2, 4, 8, 16)
+    ]
+    assert verdicts == [NO, NO, YES, UNSURE, UNSURE, UNSURE, UNSURE]
 
 
 def test_equal_is_at_most_and_at_least(target, measured):
+    """It holds if both bounds hold, and fails if one of them fails."""
     for printed in range(30, 75):
-        verdicts = [
+        equal, *bounds = (
             judge(target(compare=c, printed=float(printed), tolerance=2.0), measured(50, 52, 54))
             for c in ("equal", "at_most", "at_least")
-        ]
-        equal, most, least = (judged.verdict == YES for judged in verdicts)
-        assert equal == (most and least)
+        )
+        verdicts = {judged.verdict for judged in bounds}
+        worst = NO if NO in verdicts else UNSURE if UNSURE in verdicts else YES
+        assert equal.verdict == worst
 
 
 def test_the_interval_is_shown_without_the_tolerance(target, measured):
@@ -67,16 +94,55 @@ def test_the_interval_is_shown_without_the_tolerance(target, measured):
 
 
 def test_images_widen_the_interval(target, measured):
-    """Without the binomial error of 100 images 90.0 three times has no width at all."""
+    """Without the binomial error of 100 images 90.0 three times has no width at all; with it the
+    interval is all binomial error, so it is not called wide."""
     asked = target(compare="equal", printed=88.0)
     assert judge(asked, measured(90, 90, 90)).verdict == NO
     assert judge(asked, measured(90, 90, 90, images=100)).verdict == YES
 
 
-def test_a_mean_that_only_the_spread_carries_is_said_so(target, measured):
-    judged = judge(target(compare="at_most", printed=1.0), measured(0, 0, 30, 40, 0))
-    assert judged.verdict == YES
-    assert "only the spread over seeds" in judged.note
+def test_a_printed_number_that_only_a_wide_interval_contains(target, measured):
+    """The case that this verdict was made for: 94.43 printed, two seeds of five far below."""
+    asked = target(compare="equal", printed=94.43, tolerance=3.0)
+    judged = judge(asked, measured(94, 95, 92, 66, 66))
+    assert judged.verdict == UNSURE
+    assert "only a wide interval contains the printed number" in judged.note
+
+
+@pytest.mark.parametrize(
+    ("n", "against", "verdict"),
+    [
+        (1, 0, YES),
+        (1, 1, NO),
+        (2, 1, UNSURE),  # 1 - 0.95^2 = 0.0975
+        (3, 0, YES),
+        (3, 1, UNSURE),  # 1 - 0.95^3 = 0.143
+        (3, 2, NO),
+        (5, 1, UNSURE),  # 1 - 0.95^5 = 0.226
+        (5, 2, NO),  # 0.0226
+        (10, 1, UNSURE),
+        (10, 2, UNSURE),  # 0.0861
+        (10, 3, NO),  # 0.0115
+    ],
+)
+def test_yes_or_no_is_judged_seed_by_seed(target, measured, n, against, verdict):
+    """By the binomial probability that so many of n runs contradict a claim that holds in 19 of 20.
+    A Student interval of ones and zeros would contain anything."""
+    values = [1] * against + [0] * (n - against)
+    never = target(compare="equal", printed=0.0, unit="none", kind="claim")
+    judged = judge(never, measured(*values, unit="none"))
+    assert judged.verdict == verdict
+    holds = [value == 0 for value in values]
+    pattern = judge(target(kind="claim"), measured(*values, holds=holds))
+    assert pattern.verdict == verdict and f"holds in {n - against} of {n}" in pattern.note
+
+
+def test_whole_numbers_without_a_tolerance_are_judged_seed_by_seed(target, measured):
+    """9, 9, 12 has a mean of 10 and still one run above the bound."""
+    most = target(compare="at_most", printed=10.0, unit="count")
+    assert judge(most, measured(9, 9, 10, unit="count")).verdict == YES
+    assert judge(most, measured(9, 9, 12, unit="count")).verdict == UNSURE
+    assert judge(most, measured(9, 11, 12, unit="count")).verdict == NO
 
 
 def ordering(target, compare="greater_than", **changes):
@@ -90,9 +156,13 @@ def test_an_ordering_must_clear_zero_on_its_own_side(target, measured, compare):
     near = measured(*(v + sign * d for v, d in zip((50, 60, 70), (1, 2, 3), strict=True)))
     far = measured(*(v + sign * d for v, d in zip((50, 60, 70), (11, 12, 13), strict=True)))
     asked = ordering(target, compare)
-    assert judge(asked, near, base).verdict == NO
+    assert judge(asked, near, base).verdict == UNSURE
     assert judge(asked, far, base).verdict == YES
     assert judge(asked, base, far).verdict == NO
+    # All that the interval allows is less than the tolerance: there is no difference to speak of.
+    assert judge(ordering(target, compare, tolerance=5.0), near, base).verdict == NO
+    low, high = sorted((sign * -0.484, sign * 4.484))
+    assert judge(asked, near, base).difference == pytest.approx((sign * 2, low, high), abs=1e-3)
 
 
 def test_orderings_pair_by_seed_and_not_by_position(target, measured):
@@ -101,7 +171,7 @@ def test_orderings_pair_by_seed_and_not_by_position(target, measured):
     same = judge(ordering(target), ours, measured(50, 60, 70, seeds=[0, 1, 2]))
     assert same.verdict == YES and same.note.endswith("], paired")
     other = judge(ordering(target), ours, measured(50, 60, 70, seeds=[3, 4, 5]))
-    assert other.verdict == NO and other.note.endswith("], unpaired")
+    assert other.verdict == UNSURE and other.note.endswith("], unpaired")
 
 
 def test_a_single_run_must_exceed_the_tolerance(target, measured):
@@ -123,19 +193,13 @@ def test_no_loss_allows_the_tolerance(target, measured):
     assert judge(asked, measured(97.4), measured(98.0)).verdict == NO
     assert judge(asked, measured(97.3, 97.5), measured(98.0, 98.2)).verdict == NO
     assert judge(asked, measured(97.3, 98.1), measured(98.0, 98.0)).verdict == YES
+    assert judge(asked, measured(95.3, 98.1), measured(98.0, 98.0)).verdict == UNSURE
 
 
 def test_an_ordering_waits_for_its_partner(target, measured):
     judged = judge(ordering(target), measured(50))
     assert (judged.verdict, judged.ours) == ("not run", 50)
     assert "saturating/b, which has not been run" in judged.note
-
-
-def test_a_pattern_is_decided_by_more_than_half_of_the_seeds(target, measured):
-    asked = target(kind="claim")
-    assert judge(asked, measured(1, 2, 3, holds=[True, True, False])).verdict == YES
-    assert judge(asked, measured(1, 2, holds=[True, False])).verdict == NO
-    assert "1 of 2" in judge(asked, measured(1, 2, holds=[True, False])).note
 
 
 def test_a_claimed_pattern_must_be_decided(target, measured):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from inspect import unwrap
 from typing import Any
 
 import pytest
@@ -12,13 +13,16 @@ from robustbook.networks import (
     ChannelsLast,
     GreyLevels,
     PatchConv2d,
+    Whitened,
     convnet,
     draw_normal,
     fc500_150_10,
     lenet,
     mean_image,
     nin,
+    preprocessed,
 )
+from robustbook.networks.imagenet import Normalised
 from robustbook.randomness import generator
 
 GRAY, COLOUR = (1, 28, 28), (3, 32, 32)
@@ -164,3 +168,27 @@ def test_a_patch_convolution_under_vmap() -> None:
 
     together = torch.func.vmap(slope)(images)
     torch.testing.assert_close(together, torch.stack([slope(x) for x in images]))
+
+
+@pytest.mark.parametrize(
+    "module", [GreyLevels(torch.zeros(1, 2, 2)), Whitened(torch.zeros(1, 2, 2), 50.0, torch.eye(4))]
+)
+def test_bytes_are_no_images_of_a_network(module: nn.Module) -> None:
+    """255 times a byte overflows: a wrong answer without a word. Unwrapped: without the hook."""
+    bytes_ = torch.full((1, 1, 2, 2), 9, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=r"images must be floats in \[0, 1\], got torch.uint8"):
+        unwrap(type(module).forward)(module, bytes_)
+
+
+def test_bytes_are_not_normalised() -> None:
+    with pytest.raises(ValueError, match=r"images must be floats in \[0, 1\], got torch.uint8"):
+        unwrap(Normalised.forward)(Normalised(), torch.zeros(1, 3, 2, 2, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize(
+    "make", [mean_image, lambda images: unwrap(preprocessed)(nn.Identity(), images)]
+)
+def test_preprocessing_is_made_from_bytes(make: Callable[[Tensor], object]) -> None:
+    """From images in [0, 1] the mean image would be 255 times too small."""
+    with pytest.raises(ValueError, match=r"images must be bytes \(torch.uint8\) in 0\.\.255, got"):
+        unwrap(make)(torch.rand(4, 1, 2, 2))

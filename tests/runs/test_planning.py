@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import sample_steps as s
 
-from robustbook.runs import Call, Plan, Store, duration, plan, planning, run
+from robustbook.durations import duration
+from robustbook.runs import Call, Plan, Store, plan, planning, run
 
 LOG = os.devnull
 

@@ -11,14 +11,22 @@ from robustbook import ledger
 from robustbook.ledger.build import entries
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done
-from robustbook.studies.saturating import ablations, claims, descents, settings, table_1
+from robustbook.studies.saturating import (
+    ablations,
+    claims,
+    descents,
+    printed_settings,
+    settings,
+    table_1,
+)
 from robustbook.studies.saturating.ablations import ALPHA, LAMBDA, PENALTY, READINGS
-from robustbook.studies.saturating.descents import METHODS, RULES
 from robustbook.studies.saturating.networks import Anneal, Training, test_images, train
+from robustbook.studies.saturating.settings import COMPARED
+from robustbook.studies.saturating.targeted import RULES
 from robustbook.training import Recipe
 
 TARGETS = ledger.read_targets(Path(__file__).parents[2] / "book" / "targets")
-MAIN = table_1.MAIN
+MAIN = settings.MAIN
 PAIRS = [(source, target) for source in range(10) for target in range(10) if source != target]
 test_images.__test__ = False  # type: ignore[attr-defined]  # not a test, for all its name
 
@@ -107,7 +115,7 @@ def test_a_record_survives_its_file(tmp_path: Path) -> None:
 
 def test_the_settings_are_the_printed_ones() -> None:
     """Configuration checks: what trains at paper has exactly the numbers of Sections 2 and 4."""
-    rows = {row.target: row.value for row in settings.rows("paper")}
+    rows = {row.target: row.value for row in printed_settings.rows("paper")}
     assert rows.keys() == {name for name in TARGETS if "/text-4/settings/" in name}
     for name, value in rows.items():
         assert name is not None
@@ -118,24 +126,24 @@ def test_a_setting_that_differs_between_networks_is_not_hidden(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One network with another eps, and there is no one number to report."""
-    usual = table_1.mlps("paper")
+    usual = settings.mlps("paper")
     key = ("relu-mlp", "adversarial")
     changed = {**usual, key: replace(usual[key], eps=0.3)}  # type: ignore[index]
-    monkeypatch.setattr(table_1, "mlps", lambda profile: changed)
+    monkeypatch.setattr(printed_settings, "mlps", lambda profile: changed)
     with pytest.raises(ValueError, match="too many values to unpack"):
-        list(settings.rows("paper"))
+        list(printed_settings.rows("paper"))
 
 
 def test_the_range_of_errors_is_over_the_three_saturated_networks() -> None:
     """Of the second attack of Table 1's main call, the FGSM."""
-    calls = settings.calls("quick", (4,))
+    calls = printed_settings.calls("quick", (4,))
     fgsm = {"sigmoid-mlp": 94.5, "relu-mlp": 60.0, "cnn": 98.0}
     found = {
         key: Done(call, {"accuracy": [99.0, fgsm[key[1]]]}, {}, 1.0, {})
         for key, call in calls.items()
     }
     assert {call.arguments["attacks"][1].kind for call in calls.values()} == {"fgsm"}
-    rows = {row.target: row.value for row in settings.errors(found, "quick", (4,))}
+    rows = {row.target: row.value for row in printed_settings.errors(found, "quick", (4,))}
     assert rows == {
         "saturating/text-1/error-range/low": 2.0,
         "saturating/text-1/error-range/high": 40.0,
@@ -156,7 +164,7 @@ def test_each_ablation_moves_one_thing() -> None:
     assert moved[PENALTY, "hidden layers only"] == {"layers"}
     assert moved[LAMBDA, "constant"] == moved[LAMBDA, "one jump"] == {"anneal"}
     for network, varied in ALPHA.items():
-        usual = table_1.mlps("paper")[network, "adversarial"]  # type: ignore[index]
+        usual = settings.mlps("paper")[network, "adversarial"]  # type: ignore[index]
         for alpha in ablations.ALPHAS:
             assert variants[varied, str(alpha)] == replace(usual, alpha=alpha)
         assert variants[varied, "0.5"] == usual
@@ -219,7 +227,7 @@ def test_the_claims_on_adam_count_both_sources() -> None:
     """The saturated network holds 3 against 7 only if neither source gives in; of two counts of
     failures the lower one is judged."""
     calls = descents.calls("paper", (1,), 0.01, 10_000)
-    assert len(calls) == len(METHODS) * len(RULES) * (4 + 1)
+    assert len(calls) == len(COMPARED) * len(RULES) * (4 + 1)
     found = {key: done(call) for key, call in calls.items()}
 
     def claimed() -> dict[str, float]:

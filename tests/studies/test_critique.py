@@ -11,7 +11,7 @@ from torch import nn
 from robustbook import ledger
 from robustbook.measures import Attack, predict
 from robustbook.runs import Call, Context, Done
-from robustbook.studies.saturating import critique, table_1
+from robustbook.studies.saturating import critique, settings, table_1
 from robustbook.studies.saturating.attackers import bypass, minimal, search
 from robustbook.studies.saturating.networks import Training, evaluate, train, trained
 from robustbook.studies.saturating.networks import test_images as images_of
@@ -36,7 +36,7 @@ def test_what_table_1_has_run_costs_nothing(profile: str) -> None:
     networks = {call.arguments["network"].key for call in ours.values()}
     assert networks == {
         train(training, seed).key
-        for training in {**table_1.mlps(profile), **table_1.cnns(profile)}.values()
+        for training in {**settings.mlps(profile), **settings.cnns(profile)}.values()
         for seed in critique.Parameters.own_seeds[profile]
     }
 
@@ -77,7 +77,7 @@ def test_the_record_has_every_reading_and_answers_every_target() -> None:
     record = critique.condense(p, faked(critique.calls(p)))
     rows = {(r.target, r.seed): r for r in record.rows if r.target}
     assert {id_ for id_, _ in rows} == set(TARGETS)
-    order = list(table_1.readings(0.25))
+    order = list(settings.readings(0.25))
     at = {reading: 90.0 - i for i, reading in enumerate(order)}
     name = "saturating/critique/"
     for seed in (2, 5):

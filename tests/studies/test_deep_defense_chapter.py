@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from robustbook import catalogue
 from robustbook.attacks.deepfool import AUTHORS, deepfool
+from robustbook.chapters.deep_defense import names
 from robustbook.data import load
-from robustbook.ledger import Record, Row, read_targets
+from robustbook.ledger import read_targets
 from robustbook.networks import Prepared
 from robustbook.randomness import generator
 from robustbook.runs import Done, Store, run
@@ -24,7 +25,6 @@ from robustbook.studies.deep_defense import (
     hyper_parameters,
     layer_masking,
     methods,
-    names,
     networks,
     presets,
     readings,
@@ -237,19 +237,6 @@ def test_every_answered_target_exists_and_all_of_them_are_answered(study: Any) -
     assert answered == asked
 
 
-def test_a_layer_has_a_share_of_what_all_layers_gain() -> None:
-    """The reference has none of it and all layers together have it all: 0.2 to 0.4, over both c."""
-    alone = {"conv1": (0.2, 0.2), "conv2": (0.1, 0.2), "fc1": (0.4, 0.2), "fc2": (0.4, 0.4)}
-    found = {"reference": (0.2,), "all": (0.5, 0.3), **alone}
-    rows = tuple(
-        Row(rho, "ratio", None, "rho2", 0, setting={"layer": layer, "c": c})
-        for layer, each in found.items()
-        for c, rho in enumerate(each)
-    )
-    shares = layer_masking.shares(Record("deep_defense", "figure-4", "quick", {}, (0,), rows))
-    assert shares == pytest.approx({"conv1": 0, "conv2": -25, "fc1": 50, "fc2": 100}, abs=1e-9)
-
-
 @pytest.mark.parametrize("profile", ["quick", "reduced", "paper"])
 @pytest.mark.parametrize("network", settings.NAMES)
 def test_epochs_are_those_of_the_training_set(network: Any, profile: str) -> None:
@@ -382,16 +369,3 @@ def test_every_network_and_method_has_a_name() -> None:
             assert here.networks(0).keys() == names.METHODS.keys()
             assert names.coloured(network) == (here.model.data in sets.COLOURED)
     assert names.TITLES.keys() == settings.NAMES.keys()
-
-
-def test_a_narrowed_network_is_called_so() -> None:
-    """Its numbers are not the paper's network's."""
-    rows = tuple(
-        Row(1.0, "percent", None, "accuracy", setting={"network": n}) for n in ("mlp", "nin")
-    )
-    small, whole = (
-        Record("deep_defense", "today", p, {}, (0,), rows) for p in ("reduced", "paper")
-    )
-    assert names.networks(small) == ["mlp", "nin"]
-    assert [names.title(small, n) for n in ("mlp", "nin")] == ["MLP", "narrow NIN"]
-    assert names.title(whole, "nin") == "NIN"

@@ -100,3 +100,22 @@ def test_the_record_answers_every_count() -> None:
     targets = ledger.read_targets(catalogue.BOOK / "targets")
     asked = {id_: t.printed for id_, t in targets.items() if t.item == "code-networks"}
     assert {row.target: row.value for row in record.rows} == asked
+
+
+def test_differentiating_the_gradient_is_differentiating_the_reverse_network() -> None:
+    """What the page's cell shows, once more with respect to the weights: each copy of a weight, in
+    the network and in its reverse, gives its share."""
+    net = figure_1.built("mlp").double()
+    draws = generator(0)
+    images = torch.rand(4, 1, 28, 28, generator=draws, dtype=torch.float64).requires_grad_()
+    s, j = net(images).topk(2).indices.T
+    unit = torch.eye(10, dtype=torch.float64)
+    (w,) = torch.autograd.grad((net(images) * (unit[j] - unit[s])).sum(), images, create_graph=True)
+    assert isinstance(net, MLP)
+    first, second, third = (layer.weight for layer in net.layers)
+    h1, h2, _ = net.preactivations(images)
+    reverse = (((unit[j] - unit[s]) @ third * (h2 > 0)) @ second * (h1 > 0)) @ first
+    ours, theirs = (
+        torch.autograd.grad(each.norm(), [first, second, third]) for each in (w, reverse)
+    )
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-14)

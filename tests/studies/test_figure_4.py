@@ -16,7 +16,7 @@ from robustbook.runs import Call, Context, Done
 from robustbook.studies.parameters import BadParameter, check
 from robustbook.studies.saturating import figure_4
 from robustbook.studies.saturating.networks import Training, train
-from robustbook.studies.saturating.table_1 import mlps
+from robustbook.studies.saturating.settings import mlps
 from robustbook.training import Recipe
 
 TARGETS = ledger.read_targets(Path(__file__).parents[2] / "book" / "targets")

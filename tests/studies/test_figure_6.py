@@ -12,7 +12,7 @@ from robustbook.measures import expected_ratio
 from robustbook.runs import Call, Done
 from robustbook.studies.saturating import figure_6
 from robustbook.studies.saturating.networks import Training, fresh, train
-from robustbook.studies.saturating.table_1 import mlps
+from robustbook.studies.saturating.settings import mlps
 from robustbook.training import Recipe
 
 TARGETS = ledger.read_targets(Path(__file__).parents[2] / "book" / "targets")

@@ -22,7 +22,7 @@ from robustbook.studies.saturating import (
     figure_2,
     figure_3,
     figure_7,
-    table_1,
+    settings,
     table_1_search,
 )
 from robustbook.studies.saturating.networks import Training, test_images, train, trained
@@ -89,7 +89,7 @@ def holds(record: ledger.Record, target: str) -> bool | None:
 def test_networks_are_those_of_table_1_and_its_search(of: ModuleType) -> None:
     """Anything else would cost hours of training."""
     calls = of.calls(of.Parameters(profile="paper"))
-    known = set(table_1.mlps("paper").values())
+    known = set(settings.mlps("paper").values())
     tried = set(table_1_search.variants("paper").values())
     for call in calls.values():
         training, seed = (call.arguments["network"].arguments[k] for k in ("training", "seed"))
@@ -101,9 +101,9 @@ def test_networks_are_those_of_table_1_and_its_search(of: ModuleType) -> None:
 def test_the_controls_are_never_penalised_longer_or_penalised_more() -> None:
     """What they are called on the pages."""
     for profile in ("quick", "paper"):
-        nets = figure_1.compared(profile, 0)
-        assert len(nets) == 7 and len(figure_1.compared(profile, 1)) == 4
-        for network in figure_1.NETWORKS:
+        nets = settings.compared(profile, 0)
+        assert len(nets) == 7 and len(settings.compared(profile, 1)) == 4
+        for network in settings.MLPS:
             longer, vanilla = nets[network, "vanilla, longer"], nets[network, "vanilla"]
             assert longer.method == "vanilla" and longer.recipe.steps > vanilla.recipe.steps
         stronger, printed = (

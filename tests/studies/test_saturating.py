@@ -20,7 +20,7 @@ from robustbook.measures import Attack, diagnose
 from robustbook.networks import initialise
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done
-from robustbook.studies.saturating import table_1, table_1_search, table_2
+from robustbook.studies.saturating import settings, table_1, table_1_search, table_2
 from robustbook.studies.saturating.networks import (
     Anneal,
     Training,
@@ -112,13 +112,13 @@ def test_the_search_shares_what_table_1_trained() -> None:
     variants = table_1_search.variants("paper")
     distinct = set(variants.values())
     assert len(nets) == 3 * len(distinct)
-    base = table_1.mlps("paper")["sigmoid-mlp", "saturated"]
+    base = settings.mlps("paper")["sigmoid-mlp", "saturated"]
     assert base.anneal is not None
     for (varied, _), training in variants.items():
         if varied == "start":
             assert replace(training, start="normal") in distinct
-    assert table_1_search.sigmoid("paper", base.anneal.every) == base
-    assert table_1_search.cnn("paper") == table_1.cnns("paper")["cnn", "saturated"]
+    assert settings.saturated_sigmoid("paper", base.anneal.every) == base
+    assert table_1_search.cnn("paper") == settings.cnns("paper")["cnn", "saturated"]
 
 
 def test_another_eps_measures_anew_and_trains_nothing() -> None:
@@ -132,7 +132,7 @@ def test_another_eps_measures_anew_and_trains_nothing() -> None:
 
 def test_the_paper_profile_is_the_papers() -> None:
     """Sections 2 and 4: three networks, eps 0.25, alpha 0.5, and how far lambda rises."""
-    networks = {**table_1.mlps("paper"), **table_1.cnns("paper")}
+    networks = {**settings.mlps("paper"), **settings.cnns("paper")}
     assert len(networks) == 9
     assert {t.data for t in networks.values()} == {"mnist"}
     assert {(t.eps, t.alpha) for t in networks.values()} == {(0.25, 0.5)}
@@ -144,7 +144,7 @@ def test_the_paper_profile_is_the_papers() -> None:
             assert t.recipe.steps == t.anneal.steps
             last[network] = t.anneal(t.recipe.steps - 1)
     assert last == pytest.approx({"sigmoid-mlp": 1.74, "relu-mlp": 3.99e-8, "cnn": 1e-5})
-    assert table_1.TEST["paper"] == 10_000
+    assert settings.TEST["paper"] == 10_000
 
 
 def test_anneal_at_its_edges() -> None:
@@ -250,15 +250,15 @@ def test_the_published_evidence_and_its_verdicts() -> None:
 def test_every_reading_is_in_the_record_once_for_each_network_and_seed() -> None:
     """The page's side-by-side table is drawn from these rows."""
     record = condensed(table_1, profile="quick", seeds=(2, 5))
-    settings = [
+    rows = [
         (row.setting["network"], row.setting["method"], row.setting["reading"], row.seed)
         for row in record.rows
         if row.name == "accuracy"
     ]
-    readings = table_1.readings(0.25)
-    assert len(set(settings)) == len(settings) == 2 * (9 * len(readings) + 6)
+    readings = settings.readings(0.25)
+    assert len(set(rows)) == len(rows) == 2 * (9 * len(readings) + 6)
     assert len(set(readings.values())) == len(readings)  # no two are the same attack
-    assert all(attack.eps == 0.1 for attack in table_1.readings(0.1).values())
+    assert all(attack.eps == 0.1 for attack in settings.readings(0.1).values())
 
 
 @pytest.mark.parametrize("of", [table_1, table_1_search, table_2])

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from robustbook import ledger
+from robustbook.chapters.saturating.lbfgs_pairs import squares
 from robustbook.runs import Call, Context, Done
 from robustbook.studies.parameters import BadParameter, check
-from robustbook.studies.saturating import figure_5, figure_8, lbfgs_pairs, table_1
-from robustbook.studies.saturating.lbfgs_pairs import READINGS, STRAIGHT, Search, attack, squares
+from robustbook.studies.saturating import figure_5, figure_8, lbfgs_pairs, settings
+from robustbook.studies.saturating.lbfgs_pairs import READINGS, STRAIGHT, Search, attack
 from robustbook.studies.saturating.networks import Training, test_images, train, trained
 from robustbook.studies.saturating.targeted import check_sources, pairs, sources, straight
 from robustbook.training import Recipe
@@ -203,7 +204,7 @@ def test_networks_are_those_of_table_1() -> None:
     """Anything else would cost hours of training; and the two figures differ in the rule alone."""
     p = figure_5.Parameters(profile="paper")
     five, eight = figure_5.calls(p), figure_8.calls(p)
-    known = set(table_1.mlps("paper").values())
+    known = set(settings.mlps("paper").values())
     assert all(c.arguments["network"].arguments["training"] in known for c in five.values())
     assert (
         list(five) == list(eight) and len({c.key for c in [*five.values(), *eight.values()]}) == 40

@@ -4,7 +4,7 @@ import inspect
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,12 @@ def network(seed: int = 0, hidden: int = 5) -> MLP:
     net = MLP((4, hidden, 3), torch.sigmoid)
     initialise(net, "normal", generator(seed, "weights"))
     return net
+
+
+def normed(seed: int = 0) -> nn.Sequential:
+    """With batch norms, whose running statistics are part of the network."""
+    first, last = network(seed).layers
+    return nn.Sequential(nn.Flatten(), first, nn.BatchNorm1d(5), nn.Sigmoid(), last)
 
 
 def data() -> tuple[Tensor, Tensor]:
@@ -62,14 +68,15 @@ class Shift(nn.Module):
 
 
 def run(
-    networks: list[MLP], recipe: Recipe, objective: Objective = penalised, **options: Any
+    networks: Sequence[nn.Module], recipe: Recipe, objective: Objective = penalised, **options: Any
 ) -> Fitted:
     options = {"coefficient": rising, "seeds": range(len(networks)), **options}
     return fit(networks, *data(), objective, recipe, **options)
 
 
 def weights(net: nn.Module) -> list[Tensor]:
-    return [p.detach().clone() for p in net.parameters()]
+    """And buffers."""
+    return [p.detach().clone() for p in net.state_dict().values()]
 
 
 def same(one: list[Tensor], other: list[Tensor]) -> bool:
@@ -333,7 +340,7 @@ def killed(instant: str, at: int, file: Path) -> None:
         os.fsync = around(os.fsync, first=True)
     else:
         Path.replace = around(Path.replace, first=instant == "before the rename")  # type: ignore[method-assign]
-    run([network()], ADAM, coefficient=coefficient, checkpoint=file, every=0.0)
+    run([normed()], ADAM, coefficient=coefficient, checkpoint=file, every=0.0)
 
 
 def killed_everywhere(folder: Path) -> None:
@@ -355,11 +362,11 @@ def test_a_run_killed_at_any_instant_ends_bit_the_same(tmp_path: Path) -> None:
     context.set_forkserver_preload(["robustbook.runs", "pytest"])
     process = context.Process(target=killed_everywhere, args=(tmp_path,))
     process.start()
-    expected = run([whole := network()], ADAM).terms
+    expected = run([whole := normed()], ADAM).terms
     process.join(120)
     assert process.exitcode == 0
     for instant in INSTANTS:
-        terms = run([net := network()], ADAM, checkpoint=tmp_path / instant).terms
+        terms = run([net := normed()], ADAM, checkpoint=tmp_path / instant).terms
         assert same(weights(net), weights(whole)), instant
         assert all(torch.equal(values, expected[name]) for name, values in terms.items()), instant
 
@@ -506,8 +513,9 @@ def test_bad_arguments_are_refused_before_any_work() -> None:
         run([network(), network()], ADAM, seeds=[0])
     with pytest.raises(ValueError, match="batch_size must be at most 23 images, got 24"):
         run([network()], Recipe(1, N + 1, 0.1))
+    normed = [nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4)) for _ in range(2)]
     with pytest.raises(ValueError, match="running statistics .*, got a BatchNorm1d"):
-        fit([nn.BatchNorm1d(3)], *data(), plain, ADAM, seeds=[0])
+        fit(normed, *data(), plain, ADAM, seeds=[0, 1])
     with pytest.raises(ValueError, match="networks must be one where static is False, got 2"):
         run([network(), network()], ADAM, static=False)
     with pytest.raises(ValueError, match=r"rates must name parameters .*, got 'bias'"):

@@ -1,13 +1,15 @@
 """Attacks on image classifiers: plain functions from a model and images to `Adversarial`.
 
-It imports torch and itself, nothing else, and can be used alone. One file per algorithm;
-beside them the parts they share: `checks` (what is refused), `goal` and `losses` (what is climbed,
-and when an image is turned), `propagation` (the model, counted), `norms`, `noise`, `result`.
+It imports torch and itself, nothing else, and can be used alone. There is one file per algorithm.
+Beside them are the parts they share: `checks` (what is refused), `goal` and `losses` (what is
+raised, and when an attack has succeeded), `propagation` (the model, counted), `drawing` (randomised
+models), `norms`, `noise`, `result`.
 """
 
 from .adam import adam
 from .ddn import ddn
 from .deepfool import deepfool
+from .drawing import Drawing
 from .fgsm import fgsm
 from .lbfgs import lbfgs
 from .losses import clipped_probabilities, cross_entropy, margin, squared_error
@@ -18,6 +20,7 @@ from .square import square
 
 __all__ = [
     "Adversarial",
+    "Drawing",
     "adam",
     "clipped_probabilities",
     "cross_entropy",

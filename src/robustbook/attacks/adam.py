@@ -15,26 +15,40 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .checks import check_count, check_momentum, check_positive, prepare
-from .goal import Goal, named_loss
+from .checks import (
+    Count,
+    Number,
+    PerImage,
+    check_count,
+    check_momentum,
+    check_positive,
+    pick,
+    prepare,
+)
 from .losses import Loss
 from .norms import per_image
-from .propagation import LOOK_EVERY, Model
+from .propagation import LOOK_EVERY, Average, Model
 from .result import Adversarial, judged
 
 
+@torch.inference_mode(False)
 def adam(
     model: Model,
     images: Float[Tensor, "n *shape"],
     labels: Int[Tensor, " n"],
     *,
     targets: Int[Tensor, " n"] | None = None,
-    steps: int,
-    step_size: float = 0.01,
-    betas: tuple[float, float] = (0.9, 0.999),
-    epsilon: float = 1e-8,
+    steps: Count,
+    step_size: PerImage = 0.01,
+    betas: tuple[Number, Number] = (0.9, 0.999),
+    epsilon: Number = 1e-8,
     loss: str | Loss = "cross_entropy",
     clip: bool = True,
+    draws: Count = 1,
+    average: Average = "loss",
+    judge: Count = 1,
+    keys: Int[Tensor, " n"] | None = None,
+    generator: torch.Generator | None = None,
 ) -> Adversarial:
     """Follow each image down the loss until the goal is reached or the steps are used up.
 
@@ -42,53 +56,66 @@ def adam(
     iterate that reaches the goal, and else the last iterate, with `found` False and its true
     distance (l2). Such a distance says how far the attack went, not how robust the image is.
 
-    model: from images to logits, in the mode the caller wants it attacked.
-    images: in [0, 1]; float64 images (with a float64 model) are attacked in float64.
-    labels: the true classes.
+    model, images, labels, loss: as in `fgsm`; default the paper's cross entropy.
     targets: the classes to reach; None (default): any but the labels.
     steps: updates at most, 1 or more.
-    step_size: Adam's rate, in pixels of [0, 1]; default 0.01, ours (the paper gives none).
+    step_size: Adam's rate, in pixels of [0, 1], or one for each image; default 0.01, ours (the
+        paper gives none).
     betas: decay rates of the two moments, each in [0, 1); default (0.9, 0.999), Adam's authors.
     epsilon: added to the root of the second moment; default 1e-8, Adam's authors. A gradient far
         below it moves a pixel by step_size * gradient / epsilon, next to nothing: on a saturated
         network it decides whether the attack moves at all.
-    loss: as in `fgsm`; default the paper's cross entropy.
     clip: whether iterates are clipped to [0, 1]; default True, ours.
+    draws, average, judge, keys, generator: as in `fgsm`. Each step has new draws, and those of a
+        step decide whether the image has reached its goal there.
 
     An image at its goal from the start comes back as it was, after no step. Each step costs a
     forward and a backward pass of the images still on their way; an image that arrives costs one
-    more of each, and the fresh check a forward of all. On a GPU the host waits for the device every
+    more of each, and the fresh look a forward of all. On a GPU the host waits for the device every
     10 steps, when images that have arrived leave.
     Raises ValueError for an argument it cannot use, or a model that gives NaN.
     """
-    propagation = prepare(model, images, labels, targets)
-    check_count("steps", steps)
-    check_positive("step_size", step_size)
-    check_momentum("betas", betas)
-    check_positive("epsilon", epsilon)
-    goal = aim = Goal(labels, targets, named_loss(loss))
-    images = images.detach()
+    steps = check_count("steps", steps)
+    betas, epsilon = check_momentum("betas", betas), check_positive("epsilon", epsilon)
+    propagation, goal, images = prepare(
+        model,
+        images,
+        labels,
+        targets,
+        keys,
+        loss=loss,
+        draws=draws,
+        average=average,
+        judge=judge,
+        generator=generator,
+    )
+    rate, aim = check_positive("step_size", step_size, images), goal
 
     adversarial = images.clone()
-    spent = torch.zeros_like(labels)
+    spent = torch.zeros_like(goal.labels)
     rows = torch.arange(len(images), device=images.device)  # the images not yet at their goal
     iterate, first, second = images.clone(), torch.zeros_like(images), torch.zeros_like(images)
     every = LOOK_EVERY.get(images.device.type, 10)
     for step in range(1, steps + 1):
-        logits, _, gain = propagation.both(iterate, aim)
+        logits, _, gain = propagation.both(iterate, aim, step)
         reached = aim.reached(logits)
         first.lerp_(gain, 1 - betas[0])  # of the gain, which is minus the loss: so added below
         second.mul_(betas[1]).addcmul_(gain, gain, value=1 - betas[1])
         root = (second.sqrt() / (1 - betas[1] ** step) ** 0.5).add_(epsilon)
-        moved = torch.addcdiv(iterate, first, root, value=step_size / (1 - betas[0] ** step))
+        length = rate / (1 - betas[0] ** step)
+        if isinstance(length, Tensor):
+            moved = torch.addcdiv(iterate, per_image(length, iterate) * first, root)
+        else:
+            moved = torch.addcdiv(iterate, first, root, value=length)
         if clip:
             moved.clamp_(0, 1)
         iterate = torch.where(per_image(reached, iterate), iterate, moved)
         spent[rows] += ~reached
         if step % every == 0 and bool(reached.any()):
             adversarial[rows] = iterate
-            rows, aim = rows[~reached], aim.rows((~reached).nonzero().squeeze(1))
-            iterate, first, second = iterate[~reached], first[~reached], second[~reached]
+            stay = (~reached).nonzero().squeeze(1)
+            rows, aim, rate = rows[stay], aim.rows(stay), pick(rate, stay)
+            iterate, first, second = iterate[stay], first[stay], second[stay]
             if not len(rows):
                 break
     adversarial[rows] = iterate

@@ -4,13 +4,25 @@ The arguments are typed Any where they are whatever the caller really passed.
 """
 
 import math
+import numbers
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsFloat, SupportsIndex
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from .drawing import Drawing
+from .goal import Goal, named_loss
+from .losses import Loss, cross_entropy
 from .propagation import Propagation
+
+Number = SupportsFloat
+"""A number: Python's, numpy's, or a tensor without dimensions."""
+Count = SupportsIndex
+"""A whole number: Python's, numpy's, or a tensor without dimensions."""
+PerImage = SupportsFloat | Float[Tensor, " n"]
+"""A number for all images, or a float tensor with one for each."""
 
 
 def prepare(
@@ -19,31 +31,33 @@ def prepare(
     labels: Any,
     targets: Any = None,
     keys: Any = None,
-    box: bool = True,
-) -> Propagation:
-    """Check what every attack is given, and wrap the model for it.
+    *,
+    loss: str | Loss = cross_entropy,
+    clip: bool = True,
+    draws: Any = 1,
+    average: Any = "loss",
+    judge: Any = 1,
+    generator: Any = None,
+) -> tuple[Propagation, Goal, Tensor]:
+    """Check what every attack is given; return the model, what is wanted of it, and the images.
 
-    With `box` false images may be of any size, for an attack that does not clip.
+    With `clip` false images may have values of any size, for an attack that does not clip.
+    The images come back detached, and without keys each image's key is its row.
     """
-    if not callable(model):
+    if not callable(model) and not isinstance(model, Drawing):
         raise ValueError(f"model must be a callable from images to logits, got {model!r}")
     if not isinstance(images, Tensor) or not images.is_floating_point() or images.ndim < 2:
         raise ValueError(
             f"images must be a float tensor of shape (n, ...), got {_describe(images)}"
         )
-    if images.numel():
-        low, high = (float(value) for value in images.detach().aminmax())
-        if not (low >= 0 and high <= 1) if box else not math.isfinite(high - low):  # NaN as well
-            where = "lie in [0, 1]" if box else "be finite"
-            raise ValueError(f"images must {where}, got values from {low:g} to {high:g}")
+    if images.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"images must be float32 or float64, got {images.dtype}: small steps vanish in it; for "
+            "a model in half precision pass a function, such as lambda x: model(x.half())"
+        )
     for name, given in (("labels", labels), ("targets", targets), ("keys", keys)):
         if given is not None:
-            _check_integers(name, given, images, negative=name == "keys")
-    if targets is not None and bool((same := targets == labels).any()):
-        raise ValueError(
-            f"targets must differ from labels, got the label itself in {int(same.sum())} "
-            f"of {len(images)} rows"
-        )
+            _check_integers(name, given, images)
     if isinstance(model, torch.nn.Module):
         places = {parameter.device for parameter in model.parameters()}
         if places and images.device not in places:
@@ -51,43 +65,134 @@ def prepare(
                 f"images must be on the model's device, got {images.device} "
                 f"for a model on {', '.join(map(str, places))}"
             )
-    classes = [given.max() for given in (labels, targets) if given is not None and len(given)]
-    return Propagation(model, max(map(int, classes), default=-1))
+    check_choice("average", average, ("loss", "probability"))
+    chosen = named_loss(loss)
+    if average == "probability" and chosen is not cross_entropy:
+        raise ValueError(
+            "average must be 'loss' with a loss other than cross_entropy, got 'probability', "
+            "which is minus the logarithm of the mean probability"
+        )
+    draws, judge = check_count("draws", draws), check_count("judge", judge)
+    check_generator(generator)
+    highest = _check_values(images, labels, targets, clip)
+    images, labels, targets = _usable(images), _usable(labels), _usable(targets)
+    keys = torch.arange(len(images), device=images.device) if keys is None else _usable(keys)
+    propagation = Propagation(model, highest, draws, average, judge, generator)
+    return propagation, Goal(labels, targets, chosen, keys), images
 
 
-def check_eps(eps: Any, norm: float = math.inf) -> None:
-    """eps: finite and positive; in l-infinity at most 1, the width of the box."""
-    check_positive("eps", eps)
-    if norm == math.inf and eps > 1:
-        hint = f"; for {eps:g}/255 pass {eps / 255:.4f}" if eps <= 255 else ""
-        raise ValueError(f"eps must be in (0, 1] (pixels are scaled to [0, 1]), got {eps:g}{hint}")
+def _usable(given: Tensor | None) -> Any:
+    """Detached, and fit for autograd also where it was made under torch.inference_mode."""
+    if given is None:
+        return None
+    return given.clone() if given.is_inference() else given.detach()
 
 
-def check_positive(name: str, value: Any) -> None:
-    """A finite number above zero."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 < value < math.inf:
+def _check_values(images: Tensor, labels: Tensor, targets: Tensor | None, clip: bool) -> int:
+    """Refuse what lies outside its range; the highest class number. The host waits once."""
+    if not images.numel():
+        return -1
+    given = [labels] if targets is None else [labels, targets]
+    facts = [*images.detach().aminmax(), *(bound for t in given for bound in t.aminmax())]
+    if targets is not None:
+        facts.append((targets == labels).sum())
+    low, high, *classes = torch.stack([fact.double() for fact in facts]).tolist()
+    if not (low >= 0 and high <= 1) if clip else not math.isfinite(high - low):  # NaN as well
+        where = "lie in [0, 1]" if clip else "be finite"
+        raise ValueError(f"images must {where}, got values from {low:g} to {high:g}")
+    for name, lowest in zip(("labels", "targets"), classes[0:4:2], strict=False):
+        if lowest < 0:
+            raise ValueError(f"{name} must be class numbers from 0 up, got {lowest:.0f}")
+    if targets is not None and classes[4]:
+        raise ValueError(
+            f"targets must differ from labels, got the label itself in {classes[4]:.0f} "
+            f"of {len(images)} rows"
+        )
+    return int(max(classes[1:4:2]))
+
+
+def check_eps(eps: Any, images: Tensor, norm: float = math.inf) -> Any:
+    """eps, or one for each image: finite and positive; in l-infinity at most 1."""
+    eps = check_positive("eps", eps, images)
+    if norm == math.inf:
+        most = max(eps.tolist(), default=0) if isinstance(eps, Tensor) else eps
+        if most > 1:
+            hint = f"; for {most:g}/255 pass {most / 255:.4f}" if most <= 255 else ""
+            raise ValueError(
+                f"eps must be in (0, 1] (pixels are scaled to [0, 1]), got {most:g}{hint}"
+            )
+    return eps
+
+
+def check_positive(name: str, value: Any, images: Tensor | None = None) -> Any:
+    """A finite number above zero; where images are given it may be one for each, as a tensor."""
+    if isinstance(value, Tensor) and value.ndim and images is not None:
+        return _per_row(name, value, images)
+    number = _number(value)
+    if number is None or not 0 < number < math.inf:
         raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
+    return number
 
 
-def check_tolerance(name: str, value: Any) -> None:
+def pick(value: float | Tensor, rows: Tensor) -> Any:
+    """The number for all images, or those of some rows."""
+    return value[rows] if isinstance(value, Tensor) else value
+
+
+def _per_row(name: str, value: Tensor, images: Tensor) -> Tensor:
+    if not value.is_floating_point() or value.shape != (len(images),):
+        raise ValueError(
+            f"{name} must be a number or a float tensor of shape ({len(images)},), one number per "
+            f"image, got {_describe(value)}"
+        )
+    if value.device != images.device:
+        raise ValueError(
+            f"{name} must be on the images' device, {images.device}, got {value.device}"
+        )
+    value = _usable(value).to(images.dtype)
+    wrong = ~((value > 0) & value.isfinite())
+    if bool(wrong.any()):
+        row = int(wrong.int().argmax())
+        raise ValueError(
+            f"{name} must hold finite numbers above 0, got {float(value[row]):g} in row {row}"
+        )
+    return value
+
+
+def _number(value: Any) -> Any:
+    """The number as Python's; None if it is not one."""
+    if isinstance(value, Tensor) and not value.ndim and value.is_floating_point():
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    return value if isinstance(value, int | float) else float(value)
+
+
+def check_tolerance(name: str, value: Any) -> Any:
     """A finite number, zero or above."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value < math.inf:
+    number = _number(value)
+    if number is None or not 0 <= number < math.inf:
         raise ValueError(f"{name} must be a finite number, 0 or above, got {value!r}")
+    return number
 
 
-def check_momentum(name: str, value: Any) -> None:
+def check_momentum(name: str, value: Any) -> tuple[float, float]:
     """Two numbers, each in [0, 1)."""
-    pair = isinstance(value, tuple | list) and len(value) == 2
-    if not pair or not all(isinstance(beta, int | float) and 0 <= beta < 1 for beta in value):
+    pair = value if isinstance(value, tuple | list) and len(value) == 2 else (None, None)
+    first, second = (_number(beta) for beta in pair)
+    if first is None or second is None or not (0 <= first < 1 and 0 <= second < 1):
         raise ValueError(f"{name} must be two numbers in [0, 1), got {value!r}")
+    return first, second
 
 
-def check_count(name: str, value: Any) -> None:
+def check_count(name: str, value: Any) -> int:
     """A whole number, 1 or more."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if isinstance(value, Tensor) and not value.ndim:
+        whole = value.dtype in (torch.int64, torch.int32, torch.int16, torch.uint8)
+    if not whole or int(value) < 1:
         raise ValueError(f"{name} must be a whole number, 1 or more, got {value!r}")
+    return int(value)
 
 
 def check_choice(name: str, value: Any, accepted: Sequence[Any]) -> None:
@@ -102,8 +207,8 @@ def check_generator(generator: Any) -> None:
         raise ValueError(f"generator must be a torch.Generator or None, got {generator!r}")
 
 
-def _check_integers(name: str, given: Any, images: Tensor, negative: bool) -> None:
-    """int64, one per image, on the images' device; zero or above unless negative is true."""
+def _check_integers(name: str, given: Any, images: Tensor) -> None:
+    """int64, one per image, on the images' device."""
     shape = (len(images),)
     if not isinstance(given, Tensor) or given.dtype != torch.int64 or given.shape != shape:
         raise ValueError(
@@ -114,8 +219,6 @@ def _check_integers(name: str, given: Any, images: Tensor, negative: bool) -> No
         raise ValueError(
             f"{name} must be on the images' device, {images.device}, got {given.device}"
         )
-    if not negative and len(given) and int(given.min()) < 0:
-        raise ValueError(f"{name} must be class numbers from 0 up, got {int(given.min())}")
 
 
 def _describe(given: Any) -> str:

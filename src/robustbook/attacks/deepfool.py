@@ -1,4 +1,4 @@
-r"""DeepFool: step to the nearest boundary of the linearised model, until an image is across.
+r"""DeepFool: step to the nearest boundary of the linearised model until it has been crossed.
 
 Moosavi-Dezfooli, Fawzi and Frossard 2016 (arXiv 1511.04599), algorithm 2. With s the class
 attacked, f_k = g_k - g_s and w_k = grad f_k at the current point,
@@ -6,13 +6,13 @@ attacked, f_k = g_k - g_s and w_k = grad f_k at the current point,
     k* = argmin_k |f_k| / ||w_k||_q,   r <- r + |f_k*| / ||w_k*||_2^2 w_k*          (l2, q = 2)
                                        r <- r + |f_k*| / ||w_k*||_1 sign(w_k*)      (l-inf, q = 1)
 
-and the result is x + 1.02 r: two per cent beyond. Who says DeepFool may mean any of several
-algorithms, which differ in what the paper leaves open. They are `Variant`s here:
+and the result is x + 1.02 r: two per cent beyond. Implementations of DeepFool differ in what the
+paper leaves open. They are `Variant`s here:
 
     preset               wrong     others  over-   next gradient  clipped  offsets         steps,
                          images            shoot   at                                      failures
     ours (default)       left      all     a step  the iterate    yes      distance        50 clean
-    free                 the same, where pixels at an edge of the box are left out of the step
+    free                 the same, where pixels at 0 or 1 are left out of steps that push them out
     authors              attacked  9       total   x + r          no       components      5 kept
     matlab               attacked  9       total   x + r          no       none            100 kept
     python               attacked  9       total   x + 1.02 r     no       distance        50 kept
@@ -22,31 +22,35 @@ algorithms, which differ in what the paper leaves open. They are `Variant`s here
     adversarial_library  left      all     a step  the iterate    yes      floor, distance 100 clean
 
 "Wrong images" are those misclassified from the start: left alone, or attacked like the others, away
-from the wrong answer. "Others" is how many other classes are looked at, the highest logits at the
+from the wrong answer. "Others" is how many other classes are considered, the highest logits at the
 image first. Only the first two and the adversarial library's keep the promise of this package's
 minimal-norm attacks, that a failure comes back as the clean image at infinite distance; the others
-return what they reached, as their sources do, and `found` tells.
+return what they reached, as their sources do, and `found` says which these are.
 
 Two of these details decide whether it works. Where steps are clipped, each falls short by the part
-that was cut off; the iterate then creeps up to the boundary and, without the 1e-4 added to each
-step, a third to a half of MNIST's images are still in front of it after 50 steps. And since most
-pixels of such an image are at an edge of the box, most of each step is cut off: with steps of the
-other pixels alone (`free`) two to four are enough where seven to ten were needed, and the result is
-two to eight per cent further away.
+that was cut off. The iterate then approaches the boundary slowly and, without the 1e-4 added to
+each step, a third to a half of MNIST's images have not crossed it after 50 steps. And most pixels
+of such an image are at 0 or 1, so most of each step is cut off. With steps of the other pixels
+alone (`free`) two to four steps are enough instead of seven to ten, and the result is two to eight
+per cent further away.
+
+For a randomised model and several draws, the functions g_k are the logarithms of the mean
+probabilities over the draws: their boundary is where the answer of the averaged model changes.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from .checks import check_choice, check_count, prepare
-from .norms import per_image, size
+from .checks import Count, Number, check_choice, check_count, prepare
+from .norms import per_image
 from .propagation import Model
-from .result import Adversarial
+from .result import Adversarial, judged
 
 
 @dataclass(frozen=True)
@@ -54,26 +58,26 @@ class Variant:
     """What implementations of DeepFool disagree about.
 
     steps: updates of an image at most.
-    candidates: how many other classes are looked at, those of highest logits at the image; None:
+    candidates: how many other classes are considered, those of highest logits at the image; None:
         all. (Choosing them anew at each step gave the same distances on MNIST.)
-    slack: after the first step, a class gets no gradient where it could be the nearest only with
-        one this many times longer than its last; math.inf: all do. With 2, the default's, the same
-        classes are chosen (on MNIST, without an exception) for a third of the gradients.
+    slack: after the first step, skip a class that could be nearest only if its gradient norm grew
+        more than `slack` times; math.inf skips none. With 2, the default's, the same classes were
+        chosen (on MNIST, without an exception) for a third of the gradients.
     overshoot: how far beyond the boundary, as a share.
     each_step: whether each step overshoots and stays there, or only the sum of all steps.
     beyond: whether the next gradient is taken at the overshot image, or at the plain sum.
-    ask_beyond: whether the model is asked about the overshot image, or about the plain sum, which
-        overshoots only when all is done.
-    clip: whether images are brought back into [0, 1].
-    forget: whether what clipping cut off is gone, or stays in the sum and may come back.
-    free: whether pixels at an edge of the box that a step would push out of it are left out before
-        its length is known.
+    ask_beyond: whether the model classifies the overshot image, or the plain sum, which overshoots
+        only at the end.
+    clip: whether images are clipped to [0, 1].
+    forget: whether what clipping cut off is discarded, or stays in the sum and may come back.
+    free: whether pixels at 0 or 1 that a step would push out of the range are left out before its
+        length is computed.
     component_offset: added to each component of a gradient inside its norm.
     norm_offset, norm_floor: added to the norm; its least value.
     square_offset: added to the square of the norm in the step, where norm_offset is not.
     distance_offset: added to the length of each step.
     attack_wrong: whether images misclassified from the start are attacked, away from their answer.
-    keep_failures: whether an image that is not across at the end keeps what was done to it.
+    keep_failures: whether an image that has not crossed at the end keeps what was done to it.
 
     The offsets are in units of the images; see `scaled`.
     """
@@ -159,21 +163,25 @@ PRESETS = {
 }
 
 
+@torch.inference_mode(False)
 def deepfool(
     model: Model,
     images: Float[Tensor, "n *shape"],
     labels: Int[Tensor, " n"],
     *,
-    norm: int | float = 2,
+    norm: Number = 2,
     preset: str | Variant = "ours",
-    steps: int | None = None,
-    candidates: int | None = None,
+    steps: Count | None = None,
+    candidates: Count | None = None,
     targets: Int[Tensor, " n"] | None = None,
+    draws: Count = 1,
+    judge: Count = 1,
+    keys: Int[Tensor, " n"] | None = None,
+    generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Look for the nearest image that the model names otherwise.
+    """Look for the nearest misclassified image.
 
-    model: from images to logits, in the mode the caller wants it attacked. Probabilities would do
-        harm: their gradients are curved and vanish.
+    model: as in `fgsm`. It has to return logits: gradients of probabilities are curved and vanish.
     images: in [0, 1], unless the preset does not clip; then of any size, such as the numbers that
         a network makes of images before its first layer (see `Variant.scaled` for the offsets).
     labels: the true classes.
@@ -187,87 +195,90 @@ def deepfool(
         boundary belongs to a class beyond these, the distance is a little larger (on MNIST 0.1 to
         0.5 per cent in the mean).
     targets: classes to be reached; None (default): away from the answer. Then the target is the
-        only candidate, and each step comes from whatever the model answers at that point.
+        only candidate, and each step starts from whatever the model answers at that point.
+    draws, judge, keys, generator: as in `fgsm`, see above. Each step has new draws, which also
+        decide whether the step before has crossed. All draws of a step are kept for its gradients.
 
-    An image that is done leaves the batch; with the default, an image misclassified from the start
-    is found at distance 0. Each step of an image costs one or two forward passes (one for the
-    gradients; one asks whether it is across, where that is not the same image or many are expected
-    to be) and a backward pass for each class that is looked at. The host waits for the device once
-    a step and, with a slack, once for each of these classes.
+    An image that has crossed leaves the batch; with the default, an image misclassified from the
+    start is found at distance 0. Each step of an image costs one or two forward passes (one for the
+    gradients; one to see whether it has crossed, where that is not the same image or many are
+    expected to have) and a backward pass for each class considered; the fresh look at the end costs
+    one forward pass. The host waits for the device once a step and, with a slack, once for each of
+    these classes.
     Raises ValueError for an argument it cannot use, or a model that gives NaN.
     """
     check_choice("norm", norm, (2, math.inf))
+    norm = float(norm)
     variant = _variant(preset, steps, candidates)
-    propagation = prepare(model, images, labels, targets, box=variant.clip)
-    x = images.detach()
-    logits = propagation.logits(x)  # of the images as they now are
+    propagation, whole, x = prepare(
+        model,
+        images,
+        labels,
+        targets,
+        keys,
+        clip=variant.clip,
+        draws=draws,
+        judge=judge,
+        generator=generator,
+    )
+    logits = propagation.logits(x, whole)
     answers = logits.argmax(1)
-    source = labels if targets is None and not variant.attack_wrong else answers
-    others = rivals(logits, source, variant.candidates) if targets is None else targets[:, None]
-    goal = source if targets is None else targets
+    source = answers if variant.attack_wrong or targets is not None else whole.labels
+    others = (
+        rivals(logits, source, variant.candidates)
+        if whole.targets is None
+        else whole.targets[:, None]
+    )
 
-    def across(answers: Tensor, rows: Tensor) -> Tensor:
-        return answers != goal[rows] if targets is None else answers == goal[rows]
+    def crossed(answers: Tensor, rows: Tensor) -> Tensor:
+        if whole.targets is not None:
+            return answers == whole.targets[rows]
+        return answers != source[rows]
 
     r = torch.zeros_like(x)  # without overshoot
     known = x.new_full(others.shape, math.inf, dtype=torch.float64)  # norms of the last gradients
-    spent = torch.zeros_like(labels)
+    spent = torch.zeros_like(whole.labels)
     every = torch.arange(len(x), device=x.device)
-    rows = every[~across(answers, every)]
+    rows = every[~crossed(answers, every)]
     together = variant.each_step or variant.beyond == variant.ask_beyond
     asked, share = True, 1.0
-    for step in range(variant.steps):
+    for step in range(1, variant.steps + 1):
         if not len(rows):
             break
         point = _beyond(x[rows], r[rows], variant) if variant.beyond else x[rows] + r[rows]
-        there, slope = propagation.slopes(point)
-        left = source[rows] if targets is None else there.argmax(1)
+        there, slope = propagation.slopes(point, whole.rows(rows), step)
+        left = source[rows] if whole.targets is None else there.argmax(1)
         w, f, known[rows] = _nearest(
-            there, slope, point, left, others[rows], known[rows], float(norm), variant
+            there, slope, point, left, others[rows], known[rows], norm, variant
         )
         if not asked:
-            logits[rows] = there
-            going = ~across(there.argmax(1), rows)
+            going = ~crossed(there.argmax(1), rows)
             share = 1 - int(going.sum()) / len(rows)
             rows, w, f = rows[going], w[going], f[going]
-        moved = _step(f, w, float(norm), variant)
+        moved = _step(f, w, norm, variant)
         r[rows] += (1 + variant.overshoot) * moved if variant.each_step else moved
         if variant.clip and variant.forget:
             r[rows] = (x[rows] + r[rows]).clamp(0, 1) - x[rows]
         spent[rows] += 1
 
-        # The next forward pass for gradients can be the question as well. Then images that are
-        # across have gradients computed for nothing: worth it while few are.
-        asked = not (together and step + 1 < variant.steps and share < 1 / (1 + others.shape[1]))
+        # The next forward pass for gradients can also say who has crossed. Then images that have
+        # get gradients computed for nothing: worth it while they are few.
+        asked = not (together and step < variant.steps and share < 1 / (1 + others.shape[1]))
         if asked and len(rows):
             image = _beyond(x[rows], r[rows], variant) if variant.ask_beyond else x[rows] + r[rows]
-            logits[rows] = there = propagation.logits(image)
-            going = ~across(there.argmax(1), rows)
+            there = propagation.logits(image, whole.rows(rows), step + 1)
+            going = ~crossed(there.argmax(1), rows)
             share = 1 - int(going.sum()) / len(rows)
             rows = rows[going]
 
     if not variant.keep_failures:
         r[rows] = 0
-    adversarial = _beyond(x, r, variant)
-    if not variant.ask_beyond:
-        logits = propagation.logits(adversarial)
-    elif len(rows) and not variant.keep_failures:
-        logits[rows] = propagation.logits(adversarial[rows])
-    propagation.ensure_finite(logits)
-    distance = size(adversarial - x, float(norm))
-    if not variant.keep_failures:
-        distance[rows] = math.inf
-    return Adversarial(
-        images=adversarial,
-        found=logits.argmax(1) != labels if targets is None else logits.argmax(1) == targets,
-        distance=distance,
-        steps=spent,
-        forwards=propagation.forwards,
-        backwards=propagation.backwards,
+    return judged(
+        propagation, whole, x, _beyond(x, r, variant), norm, spent, not variant.keep_failures
     )
 
 
-def _variant(preset: str | Variant, steps: int | None, candidates: int | None) -> Variant:
+def _variant(preset: str | Variant, steps: Count | None, candidates: Count | None) -> Variant:
     """The preset, with what the caller wants otherwise."""
     if not isinstance(preset, Variant):
         if preset not in PRESETS:
@@ -275,14 +286,11 @@ def _variant(preset: str | Variant, steps: int | None, candidates: int | None) -
                 f"preset must be one of {', '.join(PRESETS)}, or a Variant, got {preset!r}"
             )
         preset = PRESETS[preset]
-    for name, value in (("steps", steps), ("candidates", candidates)):
-        if value is not None:
-            check_count(name, value)
-    return replace(
-        preset,
-        steps=preset.steps if steps is None else steps,
-        candidates=preset.candidates if candidates is None else candidates,
-    )
+    given = {"steps": steps, "candidates": candidates}
+    changed: dict[str, Any] = {
+        name: check_count(name, value) for name, value in given.items() if value is not None
+    }
+    return replace(preset, **changed)
 
 
 def rivals(
@@ -291,7 +299,7 @@ def rivals(
     """The classes other than the source, the highest logits first; at most `candidates` of them."""
     count = logits.shape[1] - 1
     if count < 1:
-        raise ValueError("model must tell two classes apart or more, got logits of one class")
+        raise ValueError("model must return logits of two classes or more, got 1")
     rest = logits.scatter(1, source[:, None], -math.inf)
     return rest.topk(count if candidates is None else min(candidates, count)).indices
 
@@ -369,6 +377,6 @@ def _step(
 def _beyond(
     x: Float[Tensor, "n *shape"], r: Float[Tensor, "n *shape"], variant: Variant
 ) -> Float[Tensor, "n *shape"]:
-    """The image that the perturbation stands for: overshot, and in the box if that is asked."""
+    """The image that the perturbation stands for: overshot, and clipped if that is asked."""
     image = x + (r if variant.each_step else (1 + variant.overshoot) * r)
     return image.clamp(0, 1) if variant.clip else image

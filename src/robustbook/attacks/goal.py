@@ -1,5 +1,6 @@
-"""What an attack is after: the loss it raises, and when it has won."""
+"""What an attack is after: the loss it raises, and when it has succeeded."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from jaxtyping import Bool, Float, Int
@@ -10,11 +11,20 @@ from .losses import LOSSES, Loss
 
 @dataclass(frozen=True, eq=False)
 class Goal:
-    """Away from the labels or, where there are targets, towards the targets."""
+    """Away from the labels or, where there are targets, towards the targets.
+
+    keys: which image each row is; only a model that draws (`Drawing`) is told.
+    """
 
     labels: Int[Tensor, " n"]
     targets: Int[Tensor, " n"] | None
     loss: Loss
+    keys: Int[Tensor, " n"] | None = None
+
+    @property
+    def sign(self) -> int:
+        """1 where the loss is raised, -1 where that of a target is lowered."""
+        return 1 if self.targets is None else -1
 
     def gain(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
         """What the attack raises: the loss of the label, or minus the loss of the target."""
@@ -27,15 +37,26 @@ class Goal:
         return losses if self.targets is None else -losses
 
     def reached(self, logits: Float[Tensor, "n k"]) -> Bool[Tensor, " n"]:
-        """Whether the model's answer, the highest logit, is what the attack wants."""
+        """Whether the class of the highest logit is what the attack wants."""
         if self.targets is None:
             return logits.argmax(1) != self.labels
         return logits.argmax(1) == self.targets
 
     def rows(self, index: Int[Tensor, " m"]) -> "Goal":
         """The same goal for some of the images."""
-        targets = None if self.targets is None else self.targets[index]
-        return Goal(self.labels[index], targets, self.loss)
+        return self._each(lambda given: given[index])
+
+    def repeated(self, times: int) -> "Goal":
+        """The same goal for all images once, then for all again, and so on."""
+        return self if times == 1 else self._each(lambda given: given.repeat(times))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Goal":
+        return Goal(
+            change(self.labels),
+            None if self.targets is None else change(self.targets),
+            self.loss,
+            None if self.keys is None else change(self.keys),
+        )
 
 
 def named_loss(loss: str | Loss) -> Loss:

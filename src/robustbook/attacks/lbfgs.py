@@ -7,43 +7,54 @@ looked for adversarial images with box-constrained L-BFGS. Nayebi and Ganguli 20
     x <- x + a p,   B p = -grad l(x),
 
 where B approximates the Hessian (`quasi_newton`) and a comes from a line search; they mention
-neither a box nor a bound on the distance (here `clip=False`).
+neither clipping nor a bound on the distance (here `clip=False`).
 
 Every row of the batch runs its own algorithm: own history, own line search, own end. One pass of
 the loop evaluates one trial image per row, whatever stage each row is in.
 
-Line search: weak Wolfe conditions by bisection and doubling (Lewis and Overton 2013). In the box:
-pixels at an edge that the gradient pushes outwards are left out of the direction (Bertsekas 1982),
-and the step is halved along the path of clipped images until the loss has fallen enough (Armijo).
+Line search: weak Wolfe conditions by bisection and doubling (Lewis and Overton 2013). With
+clipping to [0, 1], pixels at 0 or 1 that the gradient pushes outwards are left out of the direction
+(Bertsekas 1982), and the step is halved along the path of clipped images until the loss has fallen
+enough (Armijo).
+
+A randomised model is asked for the same draws in every pass: differences of losses and gradients
+between images are what L-BFGS learns from, and changing noise would drown them. So the loss that is
+minimised is the mean over `draws` fixed draws (a sample average approximation).
 """
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from .checks import check_count, check_tolerance, prepare
-from .goal import Goal, named_loss
+from .checks import Count, Number, check_count, check_tolerance, prepare
+from .goal import Goal
 from .losses import Loss
 from .norms import top
-from .propagation import LOOK_EVERY, Model, Propagation
+from .propagation import LOOK_EVERY, Average, Model, Propagation
 from .quasi_newton import InverseHessians
 from .result import Adversarial, judged
 
 DECREASE, CURVATURE, TRIES = 1e-4, 0.9, 20  # of the line search; the last two are scipy's
 
 
+@torch.inference_mode(False)
 def lbfgs(
     model: Model,
     images: Float[Tensor, "n *shape"],
     labels: Int[Tensor, " n"],
     *,
     targets: Int[Tensor, " n"] | None = None,
-    steps: int = 1000,
-    history: int = 10,
-    gtol: float = 1e-5,
-    ftol: float = 2.220446049250313e-09,
+    steps: Count = 1000,
+    history: Count = 10,
+    gtol: Number = 1e-5,
+    ftol: Number = 2.220446049250313e-09,
     loss: str | Loss = "cross_entropy",
     clip: bool = True,
+    draws: Count = 1,
+    average: Average = "loss",
+    judge: Count = 1,
+    keys: Int[Tensor, " n"] | None = None,
+    generator: torch.Generator | None = None,
 ) -> Adversarial:
     """Minimise each image's loss until the goal is reached, nothing more is gained, or the steps
     are used up.
@@ -55,35 +66,42 @@ def lbfgs(
     stalled: a tolerance, or a line search without result, ended it. (Gradients that are zero or
     below gtol from the start: after no step at all.)
 
-    model: from images to logits, in the mode the caller wants it attacked.
-    images: in [0, 1]; float64 images (with a float64 model) are attacked in float64.
-    labels: the true classes.
+    model, images, labels, loss: as in `fgsm`; default the paper's cross entropy.
     targets: the classes to reach; None (default): any but the labels.
     steps: iterates at most, 1 or more; default 1000, the paper.
     history: pairs of steps and gradient differences kept per image; default 10, scipy's.
-    gtol: stop where no component of the gradient, in the box of those not pushing out of it, is
-        larger; default 1e-5, scipy's. 0: only where all are zero.
+    gtol: stop where no component of the gradient is larger; with clip, of those that do not push a
+        pixel out of [0, 1]. Default 1e-5, scipy's. 0: only where all are zero.
     ftol: stop where a step lowers the loss f by no more than ftol max(1, f); default 2.2e-9,
         scipy's. 0: only where it does not lower it at all.
-    loss: as in `fgsm`; default the paper's cross entropy.
     clip: whether to stay in [0, 1]; default True (Szegedy et al.); the paper does not mention it.
+    draws, average, judge, keys, generator: as in `fgsm`, but all passes have the same draws (see
+        above). So take enough of them that what is found holds for others too. A model that draws
+        by itself, not a `Drawing`, has other noise in each pass: line searches then fail early.
 
-    The first step has length 1 (l2) before its line search, as scipy's without a box. A line search
-    that fails is tried again along the gradient, without history, before the row gives up. Each
-    trial costs a forward and a backward pass, and the fresh check at the end a forward. On a GPU
-    the host waits for the device every 10 trials, when rows that have ended leave.
+    The first step has length 1 (l2) before its line search, as scipy's without bounds. A line
+    search that fails is tried again along the gradient, without history, before the row gives up.
+    Each trial costs a forward and a backward pass, and the fresh look at the end a forward. On a
+    GPU the host waits for the device every 10 trials, when rows that have ended leave.
     Raises ValueError for an argument it cannot use, or a model that gives NaN.
     """
-    propagation = prepare(model, images, labels, targets)
-    check_count("steps", steps)
-    check_count("history", history)
-    check_tolerance("gtol", gtol)
-    check_tolerance("ftol", ftol)
-    goal = Goal(labels, targets, named_loss(loss))
-    images = images.detach()
+    steps, history = check_count("steps", steps), check_count("history", history)
+    tolerances = check_tolerance("gtol", gtol), check_tolerance("ftol", ftol)
+    propagation, goal, images = prepare(
+        model,
+        images,
+        labels,
+        targets,
+        keys,
+        loss=loss,
+        draws=draws,
+        average=average,
+        judge=judge,
+        generator=generator,
+    )
 
-    adversarial, spent = images.clone(), torch.zeros_like(labels)
-    searches = _Searches(propagation, goal, images, history, gtol, ftol, clip)
+    adversarial, spent = images.clone(), torch.zeros_like(goal.labels)
+    searches = _Searches(propagation, goal, images, history, *tolerances, clip)
     every = LOOK_EVERY.get(images.device.type, 10)
     while len(searches.rows):
         if bool(searches.done.any()):
@@ -146,7 +164,7 @@ class _Searches:
         s, unit = x - self.x, _unit(g, scale)
         promise = _dot(self.unit, s, self.scale)
         slope = _dot(unit, s, scale)
-        # In the box the slope along the path: clipped pixels have stopped there.
+        # With clipping, the slope along the path: clipped pixels have stopped there.
         ahead = _dot(unit, s.masked_fill(x != aim, 0), scale) if self.clip else slope
 
         self.tries += 1
@@ -188,7 +206,7 @@ class _Searches:
 
     def _direction(self) -> tuple[Float[Tensor, "n d"], Bool[Tensor, " n"]]:
         """Minus the inverse Hessian times the gradient; and whether that gradient, without pixels
-        at an edge of the box that it pushes outwards, is within gtol."""
+        at 0 or 1 that it pushes outwards, is within gtol."""
         if not self.clip:
             return -self.memory.times(self.unit, self.scale), self.scale <= self.gtol
         edge = ((self.x <= 0) & (self.g > 0)) | ((self.x >= 1) & (self.g < 0))

@@ -1,10 +1,13 @@
 """Random numbers that belong to an image, not to its place in a batch.
 
-Each image has a key, and pixel j of its draw number `stream` is a hash of (seed, key, stream, j).
-So a draw does not depend on which images are beside it, in what order, or on what device: the
-integers are the same to the bit everywhere. The hash is splitmix64 (Steele, Lea and Flood 2014,
-"Fast splittable pseudorandom number generators"), a counter times an odd constant put through a
-mixing function; each row is one such sequence, started at a mixed key.
+Each image has a key, and number j of its draw `stream` is a hash of (seed, key, stream, j). So a
+draw does not depend on which images are beside it or in what order, and the integers are the same
+on every device. `uniform` and `in_ball` hash each number by splitmix64 (Steele, Lea and Flood 2014,
+"Fast splittable pseudorandom number generators"): a counter times an odd constant is put through a
+mixing function, and each row is one such sequence, started at a mixed key.
+
+`normal` is for noise inside networks, where it must cost no more than a layer. It starts each row
+like the others, then hashes in 32 bits, once for two numbers (see there).
 """
 
 import math
@@ -19,6 +22,11 @@ from .norms import per_image, size
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MIX_2 = 0x94D049BB133111EB - 2**64
+# Of MurmurHash3's 32-bit finaliser, and an odd constant for the angle.
+_MIX32_1 = 0x85EBCA6B - 2**32
+_MIX32_2 = 0xC2B2AE35 - 2**32
+_ANGLE = 0x9E3779B1 - 2**32
+_PAIRS_AT_ONCE = 2**17  # on a CPU: few enough to stay in its cache
 
 
 def seed_from(generator: torch.Generator | None) -> int:
@@ -36,8 +44,7 @@ def uniform(
 
     Float64 has 53 random bits, every other dtype the first 24 of them.
     """
-    whole = keys.new_tensor([seed, stream])  # tensors, because Python's integers do not wrap
-    start = _mix(_mix(_mix(whole[0]) + whole[1] * _GAMMA) + keys * _GAMMA)
+    start = _start(seed, keys, stream)
     counter = torch.arange(1, count + 1, device=keys.device)
     bits = _mix(start[:, None] + counter * _GAMMA)
     digits, exact = (53, torch.float64) if dtype == torch.float64 else (24, torch.float32)
@@ -58,6 +65,71 @@ def in_ball(
     normal = radius * torch.cos(2 * math.pi * draw[:, pixels:-1])
     unit = normal / per_image(size(normal, 2.0), normal)
     return (unit * draw[:, -1:] ** (1 / pixels)).view_as(like)
+
+
+def normal(
+    seed: int,
+    keys: Int[Tensor, " n"],
+    draws: int | Int[Tensor, " n"],
+    shape: tuple[int, ...],
+    dtype: torch.dtype = torch.float32,
+) -> Float[Tensor, "n ..."]:
+    """Standard normal numbers: one array of the shape for each key.
+
+    draws: the number of the draw, for all rows or one for each.
+    dtype: float64 is computed in float64 from the same integers, all others in float32.
+
+    The hash of (seed, key, draw) is 64 bits a and b. The pair of numbers j comes from a hash h of
+    a + j and b, the finaliser of MurmurHash3 with b added in the middle, by Box and Muller 1958:
+    radius sqrt(-2 log u) with u the lower 31 bits of h, and as its angle h times an odd number. The
+    first half of the array are the cosines, the second the sines. No number is above 6.7.
+    """
+    count = math.prod(shape)
+    half = (count + 1) // 2
+    exact = torch.float64 if dtype == torch.float64 else torch.float32
+    words = _start(seed, keys, draws).view(torch.int32).view(-1, 2)
+    place = torch.arange(half, dtype=torch.int32, device=keys.device)
+    numbers = torch.empty(len(keys), 2 * half, dtype=exact, device=keys.device)
+    rows = max(len(keys) if keys.is_cuda else _PAIRS_AT_ONCE // max(half, 1), 1)
+    for some, out in zip(words.split(rows), numbers.split(rows), strict=True):
+        _box_muller(place + some[:, :1], some[:, 1:], out)
+    return numbers[:, :count].reshape(-1, *shape).to(dtype)
+
+
+def _box_muller(bits: Tensor, word: Tensor, out: Tensor) -> None:
+    """Write the two numbers of each hash; `bits` are overwritten. In place, which halves the time."""
+    half = bits.shape[1]
+    spare = (bits >> 16).bitwise_and_(0xFFFF)
+    bits.bitwise_xor_(spare).mul_(_MIX32_1)
+    torch.bitwise_right_shift(bits, 13, out=spare)
+    bits.bitwise_xor_(spare.bitwise_and_(0x7FFFF)).add_(word).mul_(_MIX32_2)
+    torch.mul(bits, _ANGLE, out=spare)
+    radius = bits.bitwise_and_(0x7FFFFFFF).to(out.dtype)
+    radius.add_(0.5).mul_(2.0**-31).log_().mul_(-2).sqrt_()
+    angle = spare.to(out.dtype).mul_(math.pi * 2.0**-31)
+    torch.mul(angle.cos(), radius, out=out[:, :half])
+    torch.mul(angle.sin_(), radius, out=out[:, half:])
+
+
+def _start(seed: int, keys: Int[Tensor, " n"], stream: int | Tensor) -> Int[Tensor, " n"]:
+    """The state from which the sequence of each row starts."""
+    state = stream * _GAMMA + _mixed(seed)  # a Python integer grows; a tensor's wrap
+    if isinstance(state, int):
+        return _mix(keys * _GAMMA + _mixed(state))
+    return _mix(keys * _GAMMA + _mix(state))
+
+
+def _mixed(state: int) -> int:
+    """The mixing function on one Python integer, so that no number has to go to the device."""
+    state %= 2**64
+    state = (state ^ state >> 30) * _MIX_1 % 2**64
+    state = (state ^ state >> 27) * _MIX_2 % 2**64
+    return _signed(state ^ state >> 31)
+
+
+def _signed(state: int) -> int:
+    """The signed 64-bit integer of the same bits."""
+    return (state + 2**63) % 2**64 - 2**63
 
 
 def _mix(bits: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ again and again, to set a square window of side
     s = round(sqrt(p h w)), at least 1,
 
 to x + eps or x - eps (one coin per channel), clipped to [0, 1]; keep what raises the margin, or
-turns the image. p starts at p_init and is halved after iterations 10, 50, 200, 500, 1000, 2000,
+is misclassified. p starts at p_init and is halved after iterations 10, 50, 200, 500, 1000, 2000,
 4000, 6000 and 8000, as in AutoAttack. Where this departs from released code: window and signs are
 drawn for each image by its key (AutoAttack shares them within a batch; the authors redraw windows
 that would change nothing); and every position is drawn, the last row and column of windows too.
@@ -21,11 +21,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .checks import check_count, check_eps, check_generator, check_positive, prepare
-from .goal import Goal
+from .checks import Count, Number, PerImage, check_count, check_eps, check_positive, prepare
 from .losses import margin
-from .noise import seed_from, uniform
-from .norms import per_image
+from .noise import uniform
+from .norms import each, per_image
 from .propagation import Model
 from .result import Adversarial, judged
 
@@ -39,58 +38,70 @@ def side(iteration: int, height: int, width: int, p_init: float = 0.8) -> int:
     return min(max(round(math.sqrt(p * height * width)), 1), height, width)
 
 
+@torch.inference_mode(False)
 def square(
     model: Model,
     images: Float[Tensor, "n c h w"],
     labels: Int[Tensor, " n"],
     *,
-    eps: float,
-    queries: int = 5000,
-    p_init: float = 0.8,
+    eps: PerImage,
+    queries: Count = 5000,
+    p_init: Number = 0.8,
     targets: Int[Tensor, " n"] | None = None,
+    draws: Count = 1,
+    judge: Count = 1,
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Return for each image the first one found that turns it, or else the one of highest margin.
+    """Return for each image the first misclassified one found, or else that of highest margin.
 
-    model: from images to logits; nothing is asked of it but that, not even that it is a module.
+    model: from images to logits; it need not be a module, nor differentiable. As in `fgsm`.
     images: in [0, 1], of shape (n, c, h, w). Misclassified ones are perturbed as well.
     labels: the true classes.
-    eps: in (0, 1], the radius of the l-infinity ball.
+    eps: in (0, 1], the radius of the l-infinity ball: one number, or one for each image.
     queries: per image at most, the starting stripes included; default 5000, AutoAttack.
     p_init: share of the pixels in the first windows, in (0, 1]; default 0.8, AutoAttack (the
         paper: 0.05, and 0.3 to 0.8 against robust networks).
     targets: classes to move towards; None (default): away from the labels.
-    keys, generator: as in `pgd`, for stripes, windows and signs.
+    draws: for a randomised model, how many draws make one query; the margin is then that of the
+        logarithm of the mean probabilities. Each query has new draws. Default 1.
+    judge: as in `fgsm`.
+    keys, generator: as in `pgd`, for stripes, windows, signs and the model's noise.
 
     A solved image is asked about no more, up to nine queries later; `steps` are the queries that an
-    image needed. One more forward pass judges the images returned; there is no backward pass.
+    image needed. The fresh look costs one more forward pass; there is no backward pass. On a GPU
+    the host waits for the device every 10 queries, when solved images leave.
     Raises ValueError for an argument it cannot use, or a model that gives NaN.
     """
-    propagation = prepare(model, images, labels, targets, keys)
+    queries, share = check_count("queries", queries), check_positive("p_init", p_init)
+    if share > 1:
+        raise ValueError(f"p_init must be at most 1, the share of all pixels, got {share}")
+    propagation, whole, images = prepare(
+        model,
+        images,
+        labels,
+        targets,
+        keys,
+        loss=margin,
+        draws=draws,
+        judge=judge,
+        generator=generator,
+    )
     if images.ndim != 4:
         raise ValueError(f"images must have shape (n, c, h, w), got {tuple(images.shape)}")
-    check_eps(eps)
-    check_count("queries", queries)
-    check_positive("p_init", p_init)
-    if p_init > 1:
-        raise ValueError(f"p_init must be at most 1, the share of all pixels, got {p_init}")
-    check_generator(generator)
-    goal = Goal(labels, targets, margin)
-    images = images.detach()
-    if keys is None:
-        keys = torch.arange(len(images), device=images.device)
-    seed = seed_from(generator)
+    change = each(check_eps(eps, images), images)
+    seed, goal, keys = propagation.seed, whole, whole.keys
+    assert keys is not None
     n, channels, height, width = images.shape
 
     # The images still at work; a proposal is one of two values in each pixel, or what it was.
     rows = torch.arange(n, device=images.device)
-    low, high = (images - eps).clamp(0, 1), (images + eps).clamp(0, 1)
+    low, high = (images - change).clamp(0, 1), (images + change).clamp(0, 1)
     stripes = uniform(seed, keys, 0, channels * width, torch.float64) < 0.5
     best = torch.where(stripes.view(n, channels, 1, width), low, high)
-    logits = propagation.logits(best)
+    logits = propagation.logits(best, goal)
     gain, done = goal.gain(logits), goal.reached(logits)
-    adversarial, spent = best.clone(), torch.ones_like(labels)
+    adversarial, spent = best.clone(), torch.ones_like(goal.labels)
 
     for iteration in range(queries - 1):
         if iteration % _LEAVE_EVERY == 0:
@@ -100,7 +111,7 @@ def square(
                 break
             rows, goal, keys = rows[stay], goal.rows(stay), keys[stay]
             low, high, best, gain, done = (t[stay] for t in (low, high, best, gain, done))
-        s = side(iteration, height, width, p_init)
+        s = side(iteration, height, width, share)
         draw = uniform(seed, keys, iteration + 1, 2 + channels, torch.float64)
         window = (
             _inside(draw[:, 0], height, s)[:, None, :, None]
@@ -108,7 +119,7 @@ def square(
         )
         corner = torch.where(draw[:, 2:, None, None] < 0.5, low, high)
         proposal = torch.where(window, corner, best)
-        logits = propagation.logits(proposal)
+        logits = propagation.logits(proposal, goal, iteration + 1)
         new_gain, reached = goal.gain(logits), goal.reached(logits)
         accept = ~done & (reached | (new_gain > gain))
         best = torch.where(per_image(accept, best), proposal, best)
@@ -117,7 +128,7 @@ def square(
         done = done | reached
     adversarial[rows] = best
 
-    return judged(propagation, Goal(labels, targets, margin), images, adversarial, math.inf, spent)
+    return judged(propagation, whole, images, adversarial, math.inf, spent)
 
 
 def _inside(draw: Float[Tensor, " n"], length: int, s: int) -> Tensor:

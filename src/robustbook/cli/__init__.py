@@ -1,4 +1,4 @@
-"""The command line: run, plan, status, publish, ledger, bench."""
+"""The command line: run, plan, status, publish, take, give, ledger, bench."""
 
 from .commands import main
 

@@ -7,15 +7,20 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from robustbook.studies.items import ITEMS
+
 from . import options
 
 PROJECT = Path(__file__).resolve().parents[3]
+
+
+def _folder(*, exists: bool) -> click.Path:
+    return click.Path(exists=exists, file_okay=False, path_type=Path)
 
 
 @click.group(cls=options.Commands)
@@ -29,6 +34,9 @@ def main() -> None:
     Where no item is named, all are meant. With ROBUSTBOOK_TRACEBACK=1 an error shows where in the
     source it came up.
     """
+
+
+main.epilog = "\b\nItems:\n" + "\n".join(f"  {name:<33} {of.title}" for name, of in ITEMS.items())
 
 
 @main.command()
@@ -61,8 +69,9 @@ def run(
     \b
     Example: robustbook run saturating/table-1 --profile quick --seeds 0:5 --set eps=0.1
     """
-    from robustbook import catalogue
-    from robustbook.runs import RunFailed, Store, duration
+    from robustbook import catalogue, ledger, publishing
+    from robustbook.durations import duration
+    from robustbook.runs import RunFailed, Store
 
     from .jobs import beside_the_paper, jobs
 
@@ -76,13 +85,15 @@ def run(
     if data_root:  # by the environment, which worker processes inherit
         os.environ["ROBUSTBOOK_DATA"] = str(data_root.absolute())
     where = Store(store)
-    for job in jobs(items, profile, seeds, given):
+    asked = jobs(items, profile, seeds, given)
+    ledger.read_targets(catalogue.BOOK / "targets")  # a fault in them is found before any work
+    for job in asked:
         changed = job.changed
         words = [f"{name} {value}" for name, value in {**changed, **job.selected}.items()]
         title = ", ".join([f"{job.item} at profile {profile}", *words])
         click.echo(title, err=True)
         try:
-            record = catalogue.compute(
+            record = publishing.compute(
                 job.study,
                 job.parameters,
                 store=where,
@@ -104,6 +115,12 @@ def run(
 @options.any_profile
 @options.seeds
 @options.parameters
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda, cuda:N, or the name of a GPU elsewhere, such as H200.",
+)
 @options.workers
 @options.store
 def plan(
@@ -111,28 +128,30 @@ def plan(
     profile: str | None,
     seeds: list[int] | None,
     given: dict[str, Any],
+    device: str,
     workers: int | None,
     store: Path | None,
 ) -> None:
-    """What remains to be computed, and how long it will take.
+    """What remains to be computed, and how long that takes on a device.
+
+    Times come from what was computed on such a device: results in the store and published records.
+    They are scaled where only images, steps or batch size differ, and else unknown.
 
     \b
     Example: robustbook plan saturating/table-1 --profile paper
     """
-    from robustbook import catalogue, ledger, runs
+    from robustbook import publishing, runs
 
-    from .jobs import jobs
+    from .jobs import device_named, jobs
 
-    known: dict[str, float] = {}
-    for record in ledger.read_records(catalogue.BOOK / "records"):
-        seconds = record.provenance.get("known_seconds", {})  # whole ones are ints in a record
-        known |= {kind: float(value) for kind, value in seconds.items()}
+    where, known = runs.Store(store), publishing.known_seconds()
+    device = device_named(device, [*known, *where.devices()])
     asked = jobs(items, profile, seeds, given)
     for name in dict.fromkeys(job.profile for job in asked):
         own = [job for job in asked if job.profile == name]
         calls = [call for job in own for call in job.calls]  # what two items share counts once
-        found = runs.plan(calls, runs.Store(store), known, workers=workers)
-        click.echo(f"{', '.join(job.item for job in own)} at profile {name}:")
+        found = runs.plan(calls, where, known.get(device), device=device, workers=workers)
+        click.echo(f"{', '.join(job.item for job in own)} at profile {name}, on {device}:")
         click.echo(textwrap.indent(found.describe(), "  ") + "\n")
 
 
@@ -152,6 +171,7 @@ def status(
     Example: robustbook status saturating/table-1 --profile paper
     """
     from robustbook import catalogue, ledger, runs
+    from robustbook.durations import duration
 
     from .jobs import jobs
 
@@ -165,7 +185,7 @@ def status(
         stored, stale, missing = (
             sum(getattr(step, name) for step in steps) for name in ("stored", "stale", "missing")
         )
-        took = runs.duration(sum(step.spent for step in steps)) if stored + stale else "-"
+        took = duration(sum(step.spent for step in steps)) if stored + stale else "-"
         record = published.get((job.item, job.profile))
         date = record.provenance.get("date", "yes") if record else "-"
         click.echo(line.format(job.item, job.profile, stored, stale, missing, took, date))
@@ -177,28 +197,32 @@ def status(
 @click.option("--profile", default="paper", show_default=True, help="quick, reduced or paper.")
 @options.seeds
 @options.parameters
+@click.option("--replace", is_flag=True, help="Write over what is published, which is lost.")
 @options.store
 def publish(
     items: Sequence[str],
     profile: str,
     seeds: list[int] | None,
     given: dict[str, Any],
+    replace: bool,
     store: Path | None,
 ) -> None:
     """Write the records that pages and ledger show.
 
     They come from what is stored; nothing is computed. Only parameters that choose parts of an item
-    may be set: a record is of the paper's setting.
+    may be set: a record is of the paper's setting. Other seeds or parts than the published ones are
+    added to these. What would lose a published row or change its value is refused.
 
     \b
     Example: robustbook publish saturating/table-1 --profile paper
     """
-    from robustbook import catalogue, ledger, runs
+    from robustbook import catalogue, ledger, publishing, runs
 
     from .jobs import jobs
 
     where = runs.Store(store)
     asked = jobs(items, profile, seeds, given)
+    records = []
     for job in asked:  # all of them, before the first is written
         for name in job.changed:
             parts = ", ".join(job.parameters.selects) or "none here"
@@ -215,12 +239,98 @@ def publish(
         stale = sum(step.stale for step in found.steps)
         if stale:
             click.echo(f"robustbook: {stale} results of {job.item} are of older source", err=True)
-    for job in asked:
-        record = catalogue.compute(job.study, job.parameters, store=where, progress=False)
-        # The time of this process is not the run's: the same results give the same file.
-        same = {k: v for k, v in record.provenance.items() if k != "wall_seconds"}
-        path = ledger.write_record(replace(record, provenance=same), catalogue.BOOK / "records")
+        paper, _, name = job.item.partition("/")
+        there = ledger.record_path(catalogue.BOOK / "records", paper, name, profile)
+        published = ledger.read_record(there) if there.exists() and not replace else None
+        try:
+            records.append(publishing.publishable(job.study, job.parameters, where, published))
+        except ledger.Conflict as error:
+            raise click.ClickException(
+                f"{job.item} at profile {profile} is not published: {error}; robustbook take "
+                "brings in the results behind the published part, --replace writes over it"
+            ) from error
+    for job, record in zip(asked, records, strict=True):
+        path = ledger.write_record(record, catalogue.BOOK / "records")
         click.echo(f"{job.item} at profile {profile}: {len(record.rows)} rows in {path}")
+
+
+@main.command()
+@click.argument("folders", nargs=-1, required=True, type=_folder(exists=True), metavar="FOLDER...")
+@options.store
+def take(folders: Sequence[Path], store: Path | None) -> None:
+    """Bring in results from other machines.
+
+    A folder is another machine's store, or one made by robustbook give. Each result is checked by
+    its hashes. What is damaged is named and left out. Nothing that is stored here is replaced.
+
+    \b
+    Example: robustbook take results-of-the-gpu
+    """
+    from robustbook.runs import Refused, Store
+
+    where = Store(store)
+    taken = there = refused = 0
+    for folder in folders:
+        for path in sorted(folder.rglob("*.elsewhere")):
+            where.take_note(path)
+        # Below scratch/ lie the notes and checkpoints of calls in progress.
+        files = [p for p in sorted(folder.rglob("*.json")) if "scratch" not in p.parts]
+        if not files:
+            click.echo(f"robustbook: there is no result in {folder}", err=True)
+        for path in files:
+            try:
+                new = where.take(path)
+            except Refused as error:
+                refused += 1
+                click.echo(f"robustbook: {error}", err=True)
+            else:
+                taken, there = taken + new, there + (not new)
+    click.echo(
+        f"{taken} results taken, {there} were there already, {refused} refused; results are kept "
+        f"in {where.path}"
+    )
+
+
+@main.command()
+@click.argument("folder", type=_folder(exists=False))
+@options.items
+@options.any_profile
+@options.seeds
+@options.parameters
+@options.store
+def give(
+    folder: Path,
+    items: Sequence[str],
+    profile: str | None,
+    seeds: list[int] | None,
+    given: dict[str, Any],
+    store: Path | None,
+) -> None:
+    """Write what records need into a folder, for another machine to take.
+
+    These are the results that the items' records are made of, as far as they are stored here. What
+    they were computed from, such as weights of networks, stays here.
+
+    \b
+    Example: robustbook give for-the-laptop saturating/table-1 --profile paper
+    """
+    from robustbook.runs import Store
+
+    from .jobs import jobs
+
+    where, other = Store(store), Store(folder)
+    calls = {call.key: call for job in jobs(items, profile, seeds, given) for call in job.calls}
+    stored = [call for call in calls.values() if where.peek(call) is not None]
+    if not stored:
+        raise click.ClickException(
+            f"none of the {len(calls)} results that were asked for is in the store {where.path}"
+        )
+    other.check_writable()
+    copied = [where.give(call, other) for call in stored]
+    size, new = sum(size for size, _ in copied), sum(new for _, new in copied)
+    click.echo(f"{len(stored)} results, {size / 1e6:.1f} MB, in {other.path}; {new} of them new")
+    if len(stored) < len(calls):
+        click.echo(f"{len(calls) - len(stored)} others that were asked for are not in {where.path}")
 
 
 @main.command("ledger")
@@ -234,9 +344,9 @@ def show_ledger(paper: str | None, item: str | None, profile: str | None, as_jso
     \b
     Example: robustbook ledger --paper saturating --item table-1
     """
-    from robustbook import ledger
+    from robustbook import catalogue, ledger
 
-    found = ledger.build(PROJECT / "book", paper=paper, item=item, profile=profile)
+    found = catalogue.whole_ledger(PROJECT / "book", paper=paper, item=item, profile=profile)
     if as_json:
         click.echo(json.dumps(found.json(), indent=1, ensure_ascii=False))
     else:

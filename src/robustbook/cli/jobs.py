@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from types import ModuleType
@@ -13,7 +13,8 @@ import click
 from robustbook import catalogue, ledger
 from robustbook.ledger import Ledger, Record
 from robustbook.ledger.build import entries
-from robustbook.runs import Call
+from robustbook.runs import Call, runs_on
+from robustbook.studies.items import command, measured_by
 from robustbook.studies.parameters import BadParameter, Parameters, check
 
 
@@ -66,7 +67,8 @@ def jobs(
     seeds: Sequence[int] | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> list[Job]:
-    """Items (none named: all that have the profile) at a profile (None: at each), all checked.
+    """Items at a profile, all checked. Where none is named, all that have the profile; where the
+    profile is None, each at all of its own.
 
     Raises UsageError, in one sentence, for an item, profile, seed or parameter that there is not.
     """
@@ -105,17 +107,40 @@ def study(item: str) -> ModuleType:
     raise click.UsageError(f"item {item!r} is not known; {there}{hint}")
 
 
+def device_named(device: str, known: Iterable[str]) -> str:
+    """What times are kept for: "cpu" or a GPU's name, from auto, cpu, cuda, cuda:N, or a part of
+    the name of a GPU of which times are known; UsageError for another."""
+    if device in ("auto", "cpu") or device.startswith("cuda"):
+        return runs_on(device)
+    names = sorted({name for name in known if name != "cpu" and " / " not in name})
+    found = [name for name in names if device.lower() in name.lower()]
+    if len(found) != 1:
+        there = ", ".join(names) or "none"
+        raise click.UsageError(
+            f'device must be "auto", "cpu", "cuda", "cuda:N" or a GPU of which times are known '
+            f"({there}), got {device!r}"
+        )
+    return found[0]
+
+
 def beside_the_paper(record: Record, *, other_setting: bool) -> str:
     """The rows of the ledger that the item judges as text, on no other record than this one.
 
     `other_setting`: the parameters are not the paper's, so no verdict is claimed.
     """
     targets = ledger.read_targets(catalogue.BOOK / "targets")
-    own = catalogue.judged(f"{record.paper}/{record.item}")
-    chosen = [t for t in targets.values() if f"{t.paper}/{t.item}" in own and not t.context]
+    item = f"{record.paper}/{record.item}"
+    own, answered = catalogue.judged(item), {row.target for row in record.rows}
+    chosen = [
+        t
+        for t in targets.values()
+        if f"{t.paper}/{t.item}" in own
+        and (t.id in answered or measured_by(t.id, t.paper) in (item, ""))
+        and not t.context
+    ]
     if not chosen:
         return f"{len(record.rows)} rows; the paper printed no number of this item"
-    rows = entries(targets, [record], {}, chosen=chosen, profile=record.profile)
+    rows = entries(targets, [record], {}, chosen=chosen, profile=record.profile, command=command)
     shown = [replace(row, reason="") for row in rows]
     if other_setting:
         shown = [replace(row, verdict="other setting") if row.profile else row for row in shown]

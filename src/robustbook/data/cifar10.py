@@ -4,7 +4,7 @@ Each batch of 10,000 images is taken from the first of three places below the ro
 torchvision's folder (`cifar-10-batches-py/data_batch_1`), packs of lossless WebP sheets
 (`cifar10/data_batch_1.zip`: `labels.u8`, one byte each, and `00.webp` to `99.webp`, a hundred
 images each, ten to a row), or the archive as it is published (`cifar-10-python.tar.gz`), which is
-read as it lies and is what is downloaded. Whatever the place, the labels and pixels are brought to
+read as it lies and is what is downloaded. From every place the labels and pixels are converted to
 the bytes of the published binary version, and those are checked by hash.
 """
 
@@ -14,6 +14,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def cifar10(split: str, root: Path, *, download: bool) -> ImageSet:
     for batch in wanted:
         for path, unpack in (
             (root / FOLDER / batch.name, _pickle),
-            (root / PACKS / f"{batch.name}.zip", _sheets),
+            (root / PACKS / f"{batch.name}.zip", partial(sheets, side=32)),
         ):
             if batch not in read and path.is_file():
                 read[batch] = _unpacked(path, batch, path.read_bytes, unpack)
@@ -148,13 +149,13 @@ def _pickle(contents: bytes) -> tuple[bytes, bytes]:
     return bytes(labels[: len(pixels) // (3 * 32 * 32)]), pixels
 
 
-def _sheets(contents: bytes) -> tuple[bytes, bytes]:
-    """Labels and pixels of a pack of sheets."""
+def sheets(contents: bytes, side: int) -> tuple[bytes, bytes]:
+    """Labels and pixels (image, colour, row, column) of a pack of images of `side` x `side`."""
     with zipfile.ZipFile(io.BytesIO(contents)) as pack:
         labels = pack.read("labels.u8")
         planes = []
         for i in range(len(labels) // 100):
             with Image.open(io.BytesIO(pack.read(f"{i:02}.webp")), formats=["WEBP"]) as sheet:
-                pixels = np.asarray(sheet.convert("RGB")).reshape(10, 32, 10, 32, 3)
+                pixels = np.asarray(sheet.convert("RGB")).reshape(10, side, 10, side, 3)
             planes.append(pixels.transpose(0, 2, 4, 1, 3).tobytes())
     return labels, b"".join(planes)

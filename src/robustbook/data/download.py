@@ -1,8 +1,8 @@
-"""A download that is whole or not there: resumed where it broke off, checked, then renamed."""
+"""Downloads: a file that is whole or not there, and a stream; both resume where they broke off."""
 
 import os
 from collections.abc import Callable, Sequence
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -12,6 +12,8 @@ from tqdm import tqdm
 
 CHUNK = 1 << 16  # bytes
 TIMEOUT = 30  # seconds without a byte
+TRIES = 3
+PARTIAL_CONTENT = 206  # the answer of a server that can resume
 RANGE_NOT_SATISFIABLE = 416  # the answer where the partial file is already as long as the whole
 
 
@@ -42,7 +44,7 @@ def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -
                     _append(url, part)
                     check(part)
                 except (OSError, HTTPException) as error:
-                    reasons[url] = f"{getattr(error, 'reason', '') or error}"
+                    reasons[url] = _reason(error)
                 except ValueError:
                     part.unlink()
                     reasons[url] = "the bytes it sends are not those of the published file"
@@ -56,24 +58,90 @@ def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -
     raise DownloadError("; ".join(f"{url}: {reason}" for url, reason in reasons.items()))
 
 
+class Stream:
+    """The bytes at an address in their order, none of them stored.
+
+    Where the connection breaks the rest is asked for, up to `TRIES` times in a row. Raises
+    DownloadError. `about` is the number of bytes that will be read, for the progress bar.
+    """
+
+    def __init__(self, url: str, about: int) -> None:
+        self.url = url
+        self._at = 0
+        self._response: HTTPResponse | None = None
+        self._bar = tqdm(total=about, unit="B", unit_scale=True, desc=url, disable=None)
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._close()
+        self._bar.close()
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes; none at the end."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                self._response = self._response or self._rest()
+                chunk = self._response.read(size)
+                if not chunk and self._response.length:
+                    raise _cut_off(self._response.length)
+                self._at += len(chunk)
+                self._bar.update(len(chunk))
+                return chunk
+            except (OSError, HTTPException) as error:
+                self._close()
+                if attempt == TRIES:
+                    raise DownloadError(f"{self.url}: {_reason(error)}") from error
+        raise AssertionError("the last try returns or raises")
+
+    def _rest(self) -> HTTPResponse:
+        response = _open(self.url, self._at)
+        if self._at and response.status != PARTIAL_CONTENT:
+            response.close()
+            raise OSError("the connection broke off, and the server cannot resume")
+        return response
+
+    def _close(self) -> None:
+        if self._response:
+            self._response.close()
+        self._response = None
+
+
+def _open(url: str, start: int) -> HTTPResponse:
+    """The answer of the server, from byte `start` on if it can."""
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
+    return response
+
+
 def _append(url: str, part: Path) -> None:
     """Bring the bytes that `part` lacks, or all of them where the server cannot resume."""
     have = part.stat().st_size if part.exists() else 0
-    request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
-        response = urlopen(request, timeout=TIMEOUT)
+        response = _open(url, have)
     except HTTPError as error:
         with error:
             if have and error.code == RANGE_NOT_SATISFIABLE:
                 return
             raise
-    with response, part.open("ab" if response.status == 206 else "wb") as file:
+    mode = "ab" if response.status == PARTIAL_CONTENT else "wb"
+    with response, part.open(mode) as file:
         bar = tqdm(total=response.length, unit="B", unit_scale=True, desc=part.stem, disable=None)
         with bar:
             while chunk := response.read(CHUNK):
                 file.write(chunk)
                 bar.update(len(chunk))
-        if response.length:  # bytes announced and not sent
-            raise OSError(f"the connection was closed {response.length} bytes before the end")
+        if response.length:
+            raise _cut_off(response.length)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _cut_off(left: int) -> OSError:
+    """The error where bytes were announced and not sent."""
+    return OSError(f"the connection was closed {left} bytes before the end")
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "reason", "") or error)

@@ -1,13 +1,17 @@
 """Photographs in a folder tree as ImageNet comes, ``root/class/image.jpg``, read when asked for."""
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Int, UInt8
+from PIL import Image
 from torch import Tensor
 
+from .images import Rows, indices
 from .originals import DataError
 
 ACCEPTED = "a folder with one subfolder of JPEG or PNG files per class is accepted"
@@ -16,49 +20,68 @@ ACCEPTED = "a folder with one subfolder of JPEG or PNG files per class is accept
 class FolderSet:
     """A labelled set that stays on disk: ``set[rows]`` reads and decodes those images.
 
-    The tree is torchvision's `ImageFolder`: classes are the names of the subfolders in alphabetical
-    order (ImageNet's WordNet numbers), images the files in them. An image's shorter side is brought
-    to 8/7 of ``crop`` pixels (bilinear) and the square in the middle is cut out: 256 and 224, with
-    which torchvision's networks were measured. Raises DataError for a folder, a class or an image
-    that cannot be used.
+    Classes are the names of the subfolders in alphabetical order (ImageNet's WordNet numbers),
+    images the files in them and below, recognised by the ends of their names as torchvision's
+    `ImageFolder` does. Folders and files whose names begin with a dot are skipped. An image's
+    shorter side is brought to 8/7 of ``crop`` pixels (bilinear) and the square in the middle is cut
+    out: 256 and 224, with which torchvision's networks were measured.
+
+    Every image is converted to three channels of 8 bits, as torchvision does it: grey is repeated,
+    palettes are looked up, CMYK is converted, transparency is dropped, and the orientation that a
+    camera noted (EXIF) is not applied. Of 16 bits a channel the upper 8 are taken; torchvision
+    makes grey values above 255 white. Images of 32 bits a channel are refused, because nothing
+    tells their range. Raises DataError for a folder, a class or an image that cannot be used.
     """
 
     labels: Int[Tensor, " n"]
     classes: tuple[str, ...]
 
     def __init__(self, root: Path, crop: int = 224) -> None:
-        from torchvision.datasets import ImageFolder  # slow to import, and of use here alone
-
         if crop < 1:
             raise ValueError(f"crop must be 1 or more, got {crop}")
         if not root.is_dir():
             raise DataError(f"{root} is no folder: {ACCEPTED}")
-        try:
-            found = ImageFolder(root)
-        except FileNotFoundError as error:  # its message is several lines
-            what = "no subfolders" if "class folder" in str(error) else "a subfolder without images"
-            raise DataError(f"{root} has {what}: {ACCEPTED}") from error
-        self.paths = [path for path, _ in found.samples]
-        self.labels = torch.tensor(found.targets)
-        self.classes = tuple(found.classes)
+        folders = sorted(
+            path for path in root.iterdir() if path.is_dir() and not _hidden(path.name)
+        )
+        if not folders:
+            raise DataError(f"{root} has no subfolders: {ACCEPTED}")
+        self.paths: list[str] = []
+        labels: list[int] = []
+        for label, folder in enumerate(folders):
+            found = list(_images(folder))
+            if not found:
+                raise DataError(f"{folder} is a class without images: {ACCEPTED}")
+            self.paths += found
+            labels += [label] * len(found)
+        self.labels = torch.tensor(labels)
+        self.classes = tuple(folder.name for folder in folders)
         self.crop = crop
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, rows: Int[Tensor, " m"]) -> UInt8[Tensor, "m 3 side side"]:
-        """The images of these rows. Decoding does not hold Python's lock: threads share it."""
+    def __getitem__(self, rows: Rows) -> UInt8[Tensor, "m 3 side side"]:
+        """The images with these indices, or where a mask is true; a single number gives one image.
+
+        Decoding does not hold Python's lock: threads share it.
+        """
+        chosen = indices(rows, len(self), "rows").tolist()
+        if not chosen:
+            return torch.empty(0, 3, self.crop, self.crop, dtype=torch.uint8)
         with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as threads:
-            return torch.stack(list(threads.map(self._read, rows.tolist())))
+            return torch.stack(list(threads.map(self._read, chosen)))
 
     def _read(self, row: int) -> UInt8[Tensor, "3 side side"]:
-        from torchvision.datasets.folder import pil_loader
-        from torchvision.transforms import functional as transform
+        from torchvision.transforms import functional as transform  # slow to import
 
         path = self.paths[row]
         try:
-            image = pil_loader(path)  # whatever it was, with three channels
-        except (OSError, ValueError, SyntaxError) as error:  # PIL has all three for damaged files
+            with Image.open(path) as file:
+                file.info.pop("transparency", None)  # PIL warns before it drops a palette's
+                image = _eight_bits(file).convert("RGB")
+        # PIL has all of these for damaged files, and one of its own for enormous ones.
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise DataError(
                 f"{path} cannot be read ({reason}): a whole JPEG or PNG file is accepted"
@@ -66,3 +89,27 @@ class FolderSet:
         image = transform.resize(image, [round(self.crop * 8 / 7)])
         pixels: Tensor = transform.pil_to_tensor(transform.center_crop(image, [self.crop]))
         return pixels
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".")
+
+
+def _images(folder: Path) -> Iterator[str]:
+    """The image files in a folder and below it, in torchvision's order."""
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    for parent, _, files in sorted(os.walk(folder, followlinks=True)):
+        if not any(map(_hidden, Path(parent).relative_to(folder).parts)):
+            for name in sorted(files):
+                if name.lower().endswith(IMG_EXTENSIONS) and not _hidden(name):
+                    yield os.path.join(parent, name)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The image with the upper 8 of 16 bits a channel; PIL does so only for three channels."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError("it has 32 bits a channel, where 8 or 16 are accepted")
+    return image

@@ -2,17 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, SupportsIndex
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Int64, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
+
+Rows = SupportsIndex | Sequence[Any] | NDArray[Any] | Tensor
+"""Whole numbers in 0..n-1, or a mask: n bools. A list, an array or a tensor with one axis."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """Labelled images of one split of a data set.
 
-    `images` are grey values or colours in 0..255, `labels` are in 0..classes-1.
+    `images` are grey values or colours in 0..255, `labels` are in 0..classes-1. Raises ValueError
+    for images that are not bytes, for another number of labels than images, and for a label outside
+    of its range (which is looked at on the CPU only: on a GPU it would make the host wait).
     """
 
     name: str
@@ -21,25 +29,39 @@ class ImageSet:
     labels: Int[Tensor, " n"]
     classes: int
 
+    def __post_init__(self) -> None:
+        refuse_other_than_bytes(self.images)
+        if len(self.labels) != len(self.images):
+            raise ValueError(
+                f"labels must be one per image, got {len(self.labels)} for {len(self.images)}"
+            )
+        if self.labels.device.type == "cpu" and len(self.labels):
+            low, high = (int(end) for end in self.labels.aminmax())
+            if not 0 <= low <= high < self.classes:
+                raise ValueError(
+                    f"labels must be in 0..{self.classes - 1}, got {low if low < 0 else high}"
+                )
+
     def __len__(self) -> int:
         return len(self.images)
 
-    def subset(self, which: int | Sequence[int] | Int[Tensor, " m"]) -> "ImageSet":
-        """The first `which` images, or those with the indices `which`, in that order.
+    def subset(self, which: Rows) -> "ImageSet":
+        """The first `which` images if it is a number, else those that it selects, in its order.
 
-        A number must be in 1..n and an index in 0..n-1, else ValueError.
+        `which` is a whole number in 1..n, a list, array or tensor of indices in 0..n-1, or a mask
+        of n bools. Anything else is a ValueError.
         """
         n = len(self)
-        if isinstance(which, int):
-            if not 1 <= which <= n:
-                raise ValueError(f"which must be in 1..{n} ({self.name} {self.split}), got {which}")
-            return replace(self, images=self.images[:which], labels=self.labels[:which])
-        indices = torch.as_tensor(which, dtype=torch.int64, device=self.images.device)
-        if len(indices) == 0:
+        array = _array(which, "which")
+        if array.ndim == 0 and array.dtype.kind != "b":
+            first = int(array)
+            if not 1 <= first <= n:
+                raise ValueError(f"which must be in 1..{n} ({self.name} {self.split}), got {first}")
+            return replace(self, images=self.images[:first], labels=self.labels[:first])
+        rows = indices(array, n).to(self.images.device)
+        if len(rows) == 0:
             raise ValueError("which must name at least one image, got none")
-        if bad := [int(i) for i in indices[(indices < 0) | (indices >= n)]]:
-            raise ValueError(f"which must hold indices in 0..{n - 1}, got {bad[0]}")
-        return replace(self, images=self.images[indices], labels=self.labels[indices])
+        return replace(self, images=self.images[rows], labels=self.labels[rows])
 
     def to(self, device: torch.device | str) -> "ImageSet":
         """The same set on `device`, still as bytes."""
@@ -49,5 +71,45 @@ class ImageSet:
 def as_float(
     images: UInt8[Tensor, "n c h w"], dtype: torch.dtype = torch.float32
 ) -> Float[Tensor, "n c h w"]:
-    """The images as networks and attacks take them: in [0, 1], the byte 255 being exactly 1."""
+    """The images as networks and attacks take them: in [0, 1], the byte 255 being exactly 1.
+
+    Raises ValueError for images that are not bytes, which may be in [0, 1] already.
+    """
+    refuse_other_than_bytes(images)
     return images.to(dtype) / 255
+
+
+def indices(which: Rows, n: int, name: str = "which") -> Int64[Tensor, " m"]:
+    """The indices that `which` selects among n images: itself, or where a mask is true.
+
+    A single whole number selects one image. Raises ValueError, which calls the argument `name`, for
+    numbers that are not whole or not in 0..n-1, for a mask of another length and for more than one
+    axis.
+    """
+    array = np.atleast_1d(_array(which, name))
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have one axis, got shape {array.shape}")
+    if array.dtype.kind == "b":
+        if len(array) != n:
+            raise ValueError(f"{name} must be a mask of {n} images, got one of {len(array)}")
+        array = np.flatnonzero(array)
+    if (bad := array[(array < 0) | (array >= n)]).size:
+        raise ValueError(f"{name} must hold indices in 0..{n - 1}, got {bad[0]}")
+    return torch.from_numpy(array.astype(np.int64))
+
+
+def refuse_other_than_bytes(images: Tensor) -> None:
+    """Floats may be in [0, 1] or in 0..255: nothing tells which."""
+    if images.dtype != torch.uint8:
+        raise ValueError(f"images must be bytes (torch.uint8) in 0..255, got {images.dtype}")
+
+
+def _array(which: Rows, name: str) -> NDArray[Any]:
+    """`which` with the type it came with, if that is a type of whole numbers or bools."""
+    try:
+        array = np.asarray(which.cpu() if isinstance(which, Tensor) else which)
+    except (TypeError, ValueError, RuntimeError):  # of a ragged list, or of floats that numpy lacks
+        array = np.empty(1, dtype=object)
+    if array.size and array.dtype.kind not in "biu":
+        raise ValueError(f"{name} must hold whole numbers or be a mask of bools, got {which!r:.80}")
+    return array

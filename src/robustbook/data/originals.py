@@ -30,17 +30,26 @@ class Original:
 
     name: str
     size: int  # bytes
-    sha256: str
+    digest: str  # SHA-256 or, for files of which only that is published, MD5; hexadecimal
+
+    @property
+    def algorithm(self) -> str:
+        """What `digest` was made with; its length tells."""
+        return "SHA-256" if len(self.digest) == 64 else "MD5"
 
 
 def data_root(root: str | Path | None = None) -> Path:
     """The folder that holds data files.
 
     `root` if it is given, else the environment variable `ROBUSTBOOK_DATA`, else the user's cache
-    folder (on Linux `~/.cache/robustbook/data`), which copies of the project share.
+    folder (on Linux `~/.cache/robustbook/data`), which copies of the project share. `~` is the home
+    folder. The path that comes back is absolute, so that it stays the same folder when the working
+    directory changes.
     """
     chosen = root or os.environ.get("ROBUSTBOOK_DATA")
-    return Path(chosen).expanduser() if chosen else user_cache_path("robustbook") / "data"
+    return (
+        Path(chosen).expanduser().absolute() if chosen else user_cache_path("robustbook") / "data"
+    )
 
 
 def read_original(
@@ -109,14 +118,15 @@ def check(path: Path, original: Original, contents: bytes, remedy: str) -> None:
     if len(contents) != original.size:
         found = f"{len(contents)} bytes" if len(contents) < original.size else "more bytes"
         raise unfit(path, original, f"it holds {found}", remedy)
-    digest = hashlib.sha256(contents).hexdigest()
-    if digest != original.sha256:
-        raise unfit(path, original, f"its contents have SHA-256 {digest}", remedy)
+    name = original.algorithm.replace("-", "").lower()
+    digest = hashlib.new(name, contents, usedforsecurity=False).hexdigest()
+    if digest != original.digest:
+        raise unfit(path, original, f"its contents have {original.algorithm} {digest}", remedy)
 
 
 def unfit(path: Path, original: Original, found: str, remedy: str) -> DataError:
     """The error of a file that is not `original`: what was expected, what was found, what to do."""
     return DataError(
-        f"{path} is not the published {original.name} ({original.size} bytes with SHA-256 "
-        f"{original.sha256} when unpacked): {found}; {remedy}"
+        f"{path} is not the published {original.name} ({original.size} bytes with "
+        f"{original.algorithm} {original.digest} when unpacked): {found}; {remedy}"
     )

@@ -1,19 +1,26 @@
 """Handwritten digits on pieces of photographs: colour images of CIFAR-10's size, with no download.
 
-The digits are those of `digits` (1,397 for training, 400 for testing); the photographs are the two
-that scikit-learn brings, china.jpg by danielbuechele and flower.jpg by vultilion (both CC BY 2.0).
-A photograph is reduced to half its size and half its contrast; its left seven tenths are for
-training and the rest is for testing. A digit lies on a crop of 32 x 32 pixels, up to one pixel off
-its middle, in ink of a random colour that covers seven eighths of what is below. Training has each
-digit twice, on two crops and in two colours.
+The digits are those of `digits` (1,397 for training, 400 for testing). The photographs are the two
+that scikit-learn brings: china.jpg by danielbuechele and flower.jpg by vultilion (both CC BY 2.0).
+Each photograph is reduced to half its size and half its contrast. Its left seven tenths are used
+for training, the rest for testing. A digit lies on a crop of 32 x 32 pixels, at most one pixel off
+the middle, in a random colour that covers seven eighths of the photograph below. The training set
+has each digit twice, on two crops and in two colours: 2,794 images.
 
-Neither pixels nor a small network suffice: the nearest training image has the right label for
-39 % of the test images, and the ConvNet of half width behind its whitening gets 83 to 86 % (three
-seeds, 12 epochs of Adam at a rate of 0.003 falling to 0, batches of 100; seven seconds on a core).
+The set is hard enough that pixels alone do not suffice: the nearest training image has the right
+label for 39 % of the test images. It is easy enough that a small network learns it in seconds: the
+ConvNet of half width behind its whitening classifies 83 to 86 % correctly (three seeds, 12 epochs
+of Adam at a rate of 0.003 falling to 0, batches of 100; seven seconds on a core).
 
-Everything after the decoding of the photographs is computed with integers. JPEG leaves decoders
-some freedom, most of it in the enlarging of colour planes; these photographs have theirs at full
-size. What comes out is checked by hash, so that the bytes are the same on every machine.
+It also suffices for batch norm, which needs batches that resemble the whole set. A shuffled batch
+of 100 holds every class. The mean of a colour in such a batch differs from that of the set by about
+0.01, where its standard deviation over images and pixels is 0.15 to 0.18. Three convolutions with
+batch norm and a linear layer, trained as above, classify 87 to 91 % of the test images correctly
+with running statistics, and 88 to 92 % with those of test batches (two seeds).
+
+Everything after the decoding of the photographs is computed with integers. JPEG decoders may differ
+slightly, mostly where they enlarge colour planes; in these photographs the planes have full size.
+The decoded pixels are checked by hash, so that the images are the same bytes on every machine.
 """
 
 import hashlib

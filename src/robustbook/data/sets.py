@@ -7,30 +7,51 @@ from .digits import digits
 from .fashion_mnist import fashion_mnist
 from .images import ImageSet
 from .mnist import mnist
-from .originals import data_root
+from .originals import DataError, data_root
 from .scenes import scenes
+from .stl10 import stl10
 
-NAMES = ("digits", "scenes", "mnist", "fashion-mnist", "cifar10")
+NAMES = ("digits", "scenes", "mnist", "fashion-mnist", "cifar10", "stl10")
 SPLITS = ("train", "test")
 
 
 def load(
-    name: str, split: str, *, root: str | Path | None = None, download: bool = True
+    name: str,
+    split: str,
+    *,
+    root: str | Path | None = None,
+    download: bool = True,
+    at_least: int = 1,
 ) -> ImageSet:
     """The images and labels of one split of a data set.
 
-    `name` is "digits" or "scenes" (both come with scikit-learn), "mnist", "fashion-mnist" or
-    "cifar10"; `split` is "train" or "test". `root` is the folder with the original files, else
-    `ROBUSTBOOK_DATA`, else the user's cache folder (see `data_root`); what is missing there is
-    downloaded to it, unless `download` is False. Every file is checked by hash each time. Raises
-    ValueError for another name or split, and DataError for a file that is missing, truncated or
-    altered.
+    `name` is "digits" or "scenes" (both come with scikit-learn), "mnist", "fashion-mnist",
+    "cifar10" or "stl10"; `split` is "train" or "test". `root` is the folder with the original
+    files, else `ROBUSTBOOK_DATA`, else the user's cache folder (see `data_root`); what is missing
+    there is downloaded to it, unless `download` is False. Every file is checked by hash each time.
+    `at_least` is how many images are needed: of STL-10's 8,000 test images there may be only the
+    first 1,600 (see `stl10`).
+
+    Raises ValueError for another name or split, and DataError for a file that is missing, truncated
+    or altered, and for a set with fewer than `at_least` images.
     """
     if name not in NAMES:
         raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
-    if name in ("digits", "scenes"):
-        return digits(split) if name == "digits" else scenes(split)
-    read = {"mnist": mnist, "fashion-mnist": fashion_mnist, "cifar10": cifar10}[name]
-    return read(split, data_root(root), download=download)
+    folder = data_root(root)
+    match name:
+        case "digits":
+            found = digits(split)
+        case "scenes":
+            found = scenes(split)
+        case "stl10":
+            found = stl10(split, folder, download=download, at_least=at_least)
+        case _:
+            read = {"mnist": mnist, "fashion-mnist": fashion_mnist, "cifar10": cifar10}[name]
+            found = read(split, folder, download=download)
+    if len(found) < at_least:
+        raise DataError(
+            f"{name} {split} must have at least {at_least} images here, it has {len(found)}"
+        )
+    return found

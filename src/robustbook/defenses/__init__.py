@@ -1,8 +1,10 @@
-"""What protects a network: objectives (a network and a batch to named loss terms), and a
-retraction of its weights."""
+"""What protects a network: objectives (a network and a batch to named loss terms), a retraction of
+its weights, and noise in its layers with the ensemble over its draws."""
 
 from .adversarial import adversarial_training
+from .bounded import BoundedReLU, bounded
 from .deep_defense import deep_defense
+from .distillation import distillation, soft_targets
 from .freezing import Frozen
 from .parseval import parseval
 from .saturation import (
@@ -13,16 +15,26 @@ from .saturation import (
     saturation,
     sigmoid_penalty,
 )
+from .self_ensemble import Noise, Noisy, ensemble, noisy, prototype
 
 __all__ = [
+    "BoundedReLU",
     "Frozen",
     "Layered",
+    "Noise",
+    "Noisy",
     "Penalty",
     "adversarial_training",
+    "bounded",
     "deep_defense",
+    "distillation",
+    "ensemble",
     "linear_penalty",
+    "noisy",
     "parseval",
+    "prototype",
     "relu_penalty",
     "saturation",
     "sigmoid_penalty",
+    "soft_targets",
 ]

@@ -1,37 +1,53 @@
 r"""Deep Defense (Yan, Guo and Zhang 2018, arXiv 1803.00404): make DeepFool's perturbations larger.
 
-With :math:`\rho_k = \|1.02\,r_k\|_2 / \|x_k\|_2` of DeepFool's perturbation of the k-th image, in
-the numbers that the network's first layer sees, the loss of a batch of n is
+Let r_k be DeepFool's perturbation of the k-th image, in the numbers that the network's first layer
+sees, and :math:`\rho_k = \|1.02\,r_k\|_2 / \|x_k\|_2`. The loss of a batch of n images is
 
 .. math:: \frac1n\sum_k L(y_k, f(x_k)) + \frac\lambda n\sum_{k\in T} e^{-c\rho_k}
           + \frac\lambda n\sum_{k\in F} e^{+d\rho_k}
 
 (eq. 6; the formula sums over the training set, the released code divides by the batch). T are the
-images the network now names correctly: DeepFool moves them away from the answer. F are the others:
-it moves them to their label, at each step from whatever the network answers at that point. Steps,
-overshoot and offset are those of the released code, as in the preset "authors" of `deepfool`.
+images that the network now classifies correctly: DeepFool perturbs them until the answer is
+another. F are the misclassified ones: DeepFool perturbs them until the answer is their label; each
+of its steps starts from whatever class the network answers at that point. Steps, overshoot and
+offset are those of the released code, as in the preset "authors" of `deepfool`.
 
 The gradient goes through everything differentiable: the logits and their gradients at each iterate,
-and the iterates themselves. The choices (the nearest class, who is done) and ||x|| are constants.
-The authors build a second network for the gradients and differentiate that; for piecewise linear
-networks it is the same as differentiating twice, as here.
+and the iterates themselves. The choices (which class is nearest, which images are done) and ||x||
+are constants. The authors build a second network for the gradients and differentiate that; for
+piecewise linear networks it is the same as differentiating twice, as here. An image whose ||x|| is
+0 has no rho and is left out of both terms; the paper says nothing about it.
 
-What makes it fast: images that are done leave the batch; the first forward pass is that of the
-cross entropy; and of the classes only the nearest gets a gradient that is differentiated again. The
-others' gradients only decide which is nearest, so they are kept no longer than that, and are taken
-only for classes that can be it (see `_nearest`). In front of a boundary that is nearly always the
-likeliest class, and the gradient that tells is then the one that is differentiated.
+The loss can be computed in three forms, which agree up to rounding:
+
+- "rows", for a CPU: images that are done leave the batch, and a class gets a gradient only if its
+  boundary can be the nearest (see `_nearest`). On a GPU that is slow: cuDNN plans each convolution
+  anew for each size of batch that it has not seen, and the host waits at each decision.
+- "padded", for a GPU: one batched backward pass gives the gradients of all classes. The batch
+  shrinks to multiples of an eighth of its size, so that few sizes occur; images that are done fill
+  it up and are no longer moved. The host waits once a step of DeepFool, to learn how many are left.
+- "fixed", for a step that is recorded as a CUDA graph: the same, but the batch never shrinks, so no
+  shape depends on the data and the host never waits. Few images need more than three of the five
+  steps, so this does more arithmetic.
+
+In all of them the first forward pass is that of the cross entropy, and only the nearest class's
+gradient is differentiated again: the other classes' gradients only decide which one is nearest.
 """
 
+import contextlib
 import math
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from robustbook.attacks.deepfool import rivals
+from robustbook.attacks.deepfool import rivals as others_by_logit
 from robustbook.attacks.norms import per_image
 from robustbook.networks import Prepared
 from robustbook.training import Diverged
@@ -39,8 +55,24 @@ from robustbook.training import Diverged
 from .freezing import Frozen
 
 FIRST = 5
-"""How many classes get a gradient at the image before the others are asked whether they can be
-nearer. Later, in front of a boundary, it is one, and ``slack`` counts twice."""
+"""In the form "rows": how many classes get a gradient at the image before the others are asked
+whether they can be nearer. Later, in front of a boundary, it is one, and ``slack`` counts twice."""
+
+PIECES = 8
+"""In the form "padded" the batch shrinks by whole eighths."""
+
+Form = Literal["auto", "rows", "padded", "fixed"]
+
+
+@dataclass(frozen=True)
+class _Search:
+    """How the perturbations are looked for; see `deep_defense`."""
+
+    steps: int
+    overshoot: float
+    offset: float
+    candidates: int | None
+    slack: float
 
 
 def deep_defense(
@@ -57,13 +89,15 @@ def deep_defense(
     candidates: int | None = None,
     slack: float = 1.7,
     generator: torch.Generator | None = None,
+    form: Form = "auto",
 ) -> dict[str, Float[Tensor, ""]]:
     """The terms ``cross_entropy``, ``correct`` and ``wrong``, already weighted, whose sum is
     minimised.
 
     net: with a `Prepared` one, perturbations and norms are taken behind its preprocessing. Layers
         are frozen while the loss is computed: batch norms use their running statistics, and an
-        image keeps its dropout masks through all iterations.
+        image keeps its dropout masks through all iterations. A network that `torch.compile` made
+        runs uncompiled here, because compiled code cannot be differentiated twice.
     images: in [0, 1]. labels: the true classes.
     lam, c, d: above 0; the weight of both terms (15, released code), the scale for correct images
         (25, released code, on MNIST) and for wrong ones (5, released code).
@@ -71,68 +105,174 @@ def deep_defense(
     overshoot: 0.02, released code.
     offset: added to each component of a gradient inside its norm: 5e-6 on MNIST, 1e-5 on CIFAR-10,
         released code.
-    candidates: how many other classes are looked at, the highest logits at the image first; None:
+    candidates: how many other classes are compared, the highest logits at the image first; None:
         all, as the released code does with 10 classes. DeepFool's own default is 9.
-    slack: a class that could be the nearest only with a gradient more than this many times the mean
-        of the five most likely ones' is passed over. Ours; with math.inf none is. The default never
-        changed the choice in 25,000 of MNIST's training images with the MLP and LeNet, before and
-        after this training, where the most that was needed is 1.65.
-    generator: draws the dropout masks of this step; needed if the network has dropout.
+    slack: in the form "rows" a class is skipped that could be the nearest only with a gradient more
+        than this many times the mean of the five most likely ones'. Ours; with math.inf, and in the
+        other forms, none is. The default never changed the choice in 25,000 of MNIST's training
+        images with the MLP and LeNet, before and after this training, where the most that was
+        needed is 1.65.
+    generator: draws the dropout masks of this step; needed if the network has dropout. On a GPU
+        None means torch's default generator of that GPU, which a CUDA graph can record.
+    form: "rows", "padded", "fixed" or "auto" (default): "padded" on a GPU, "rows" on a CPU.
 
-    Raises Diverged, naming the term and the batch's rho, where one is NaN or infinite.
+    Raises Diverged, naming the term and the batch's rho, where one is NaN or infinite; not in the
+    form "fixed" on a GPU, where whoever reads the terms has to look.
     """
     for name, value in (("lam", lam), ("c", c), ("d", d), ("offset", offset), ("slack", slack)):
         if not value > 0 or (value == math.inf and name != "slack"):
             raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
     if steps < 1:
         raise ValueError(f"steps must be 1 or more, got {steps!r}")
+    if form not in get_args(Form):
+        raise ValueError(f"form must be one of {', '.join(get_args(Form))}, got {form!r}")
+    if form == "auto":
+        form = "padded" if images.is_cuda else "rows"
+    net = getattr(net, "_orig_mod", net)  # of a compiled network the one that was compiled
     prepare, body = (net.preprocess, net.body) if isinstance(net, Prepared) else (None, net)
-    with Frozen(body, generator) as frozen:
+    with _uncompiled(), Frozen(body, generator) as frozen:
         x = (images if prepare is None else prepare(images)).detach()
-        rows = torch.arange(len(x), device=x.device)
-        point = x.clone().requires_grad_()
-        logits = frozen(point, rows)
-        cross_entropy = F.cross_entropy(logits, labels)
-        source = logits.argmax(1)
-        right = source == labels
-        classes = rivals(logits.detach(), source, candidates)
-        r = torch.zeros_like(x)
-        for step in range(1, steps + 1):
-            away = right[rows]
-            f, others = _by_margin(logits, source, classes[rows])
-            target = torch.where(away, others[:, 0], labels[rows])
-            known = None if step == 1 else _slope(logits, source, target, point, create=True)
-            found = _nearest(
-                frozen, logits, point, source, f, others, rows, away, offset, slack, known
-            )
-            nearest = torch.where(away, found, target)
-            if known is not None and torch.equal(nearest, target):
-                w = known
-            else:
-                w = _slope(logits, source, nearest, point, create=True)
-            margin = _margin(logits, source, nearest)
-            size = _norm(w, offset)
-            r = r.index_add(0, rows, w * per_image(margin.abs() / size**2, w))
-            if step == steps:
-                break
-            with torch.no_grad():
-                answers = frozen((x + (1 + overshoot) * r)[rows], rows).argmax(1)
-            rows = rows[torch.where(right[rows], answers == labels[rows], answers != labels[rows])]
-            if not len(rows):
-                break
-            point = x[rows] + r[rows]
-            logits = frozen(point, rows)
-            source = torch.where(right[rows], labels[rows], logits.argmax(1))
+        search = _Search(steps, overshoot, offset, candidates, slack)
+        if form == "rows":
+            cross_entropy, right, r = _rows(frozen, x, labels, search)
+        else:
+            cross_entropy, right, r = _batched(frozen, x, labels, search, shrink=form == "padded")
 
-    rho = (1 + overshoot) * _norm(r) / _norm(x)
-    share = lam / len(x)
+    sizes = _norm(x)
+    rho = (1 + overshoot) * _norm(r) / torch.where(sizes > 0, sizes, 1)
+    total = _total if form == "rows" else _masked_total
     terms = {
         "cross_entropy": cross_entropy,
-        "correct": share * torch.exp(-c * rho[right]).sum(),
-        "wrong": share * torch.exp(d * rho[~right]).sum(),
+        "correct": lam / len(x) * total(-c * rho, right & (sizes > 0)),
+        "wrong": lam / len(x) * total(d * rho, ~right & (sizes > 0)),
     }
-    _refuse_nonfinite(terms, rho.detach(), right)
+    if not (form == "fixed" and images.is_cuda):
+        _refuse_nonfinite(terms, rho.detach(), right)
     return terms
+
+
+def _total(exponents: Float[Tensor, " n"], chosen: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
+    """The sum of exp(exponent) over the chosen images."""
+    return torch.exp(exponents[chosen]).sum()
+
+
+def _masked_total(exponents: Float[Tensor, " n"], chosen: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
+    """The same without a shape that depends on the data; exp(-inf) is 0, and so is its slope."""
+    return torch.exp(exponents.masked_fill(~chosen, -math.inf)).sum()
+
+
+def _uncompiled() -> contextlib.AbstractContextManager[object]:
+    """Run what `torch.compile` made as it was written: its code cannot be differentiated twice."""
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and the import takes seconds
+        return contextlib.nullcontext()
+    stance: contextlib.AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+    return stance
+
+
+def _rows(
+    frozen: Frozen, x: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"], search: _Search
+) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
+    """The cross entropy, which images are classified correctly, and the perturbations without
+    overshoot; images leave the batch when they are done."""
+    rows = torch.arange(len(x), device=x.device)
+    point = x.clone().requires_grad_()
+    logits = frozen(point, rows)
+    cross_entropy = F.cross_entropy(logits, labels)
+    source = logits.argmax(1)
+    right = source == labels
+    classes = others_by_logit(logits.detach(), source, search.candidates)
+    r = torch.zeros_like(x)
+    for step in range(1, search.steps + 1):
+        away = right[rows]
+        f, others = _by_margin(logits, source, classes[rows])
+        target = torch.where(away, others[:, 0], labels[rows])
+        known = None if step == 1 else _slope(logits, source, target, point, create=True)
+        found = _nearest(frozen, logits, point, source, f, others, rows, away, search, known)
+        nearest = torch.where(away, found, target)
+        if known is not None and torch.equal(nearest, target):
+            w = known
+        else:
+            w = _slope(logits, source, nearest, point, create=True)
+        r = r.index_add(0, rows, _move(_margin(logits, source, nearest), w, search.offset))
+        if step == search.steps:
+            break
+        with torch.no_grad():
+            answers = frozen((x + (1 + search.overshoot) * r)[rows], rows).argmax(1)
+        rows = rows[torch.where(right[rows], answers == labels[rows], answers != labels[rows])]
+        if not len(rows):
+            break
+        point = x[rows] + r[rows]
+        logits = frozen(point, rows)
+        source = torch.where(right[rows], labels[rows], logits.argmax(1))
+    return cross_entropy, right, r
+
+
+def _batched(
+    frozen: Frozen,
+    x: Float[Tensor, "n *shape"],
+    labels: Int[Tensor, " n"],
+    search: _Search,
+    *,
+    shrink: bool,
+) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
+    """The same; images that are done are no longer moved, and leave only with ``shrink``."""
+    rows = torch.arange(len(x), device=x.device)
+    going = torch.ones_like(rows, dtype=torch.bool)
+    point, r = x, torch.zeros_like(x)
+    for step in range(1, search.steps + 1):
+        logits, pull = torch.func.vjp(partial(frozen, rows=rows), point)
+        if step == 1:
+            cross_entropy = F.cross_entropy(logits, labels)
+            source = logits.detach().argmax(1)
+            right = source == labels
+            classes = others_by_logit(logits.detach(), source, search.candidates)
+        else:
+            source = torch.where(right[rows], labels[rows], logits.detach().argmax(1))
+        f, others = _by_margin(logits, source, classes[rows])
+        with torch.no_grad():
+            (slopes,) = torch.func.vmap(pull)(_one_hot(others.T, source, logits))
+            lengths = _norm(slopes.flatten(0, 1), search.offset).view(len(slopes), -1).T
+        found = others.gather(1, (f / lengths).argmin(1, keepdim=True)).squeeze(1)
+        nearest = torch.where(right[rows], found, labels[rows])
+        (w,) = pull(_one_hot(nearest, source, logits))
+        move = _move(_margin(logits, source, nearest), w, search.offset)
+        r = r.index_add(0, rows, torch.where(per_image(going[rows], move), move, 0))
+        if step == search.steps:
+            break
+        with torch.no_grad():
+            beyond = (x + (1 + search.overshoot) * r).index_select(0, rows)
+            answers = frozen(beyond, rows).argmax(1)
+        stays = (answers == labels[rows]) == right[rows]
+        going = going.scatter(0, rows, going[rows] & stays)
+        if shrink:
+            rows = _padded(going)
+            if not len(rows):
+                break
+        point = x.index_select(0, rows) + r.index_select(0, rows)
+    return cross_entropy, right, r
+
+
+def _padded(going: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
+    """The places of the images that are going, then of others up to a whole number of pieces."""
+    piece = math.ceil(len(going) / PIECES)
+    count = piece * math.ceil(int(going.sum()) / piece)  # here the host waits
+    return going.int().argsort(descending=True, stable=True)[:count]
+
+
+def _one_hot(
+    target: Int[Tensor, "*m n"], source: Int[Tensor, " n"], logits: Float[Tensor, "n k"]
+) -> Float[Tensor, "*m n k"]:
+    """The slope of each image's margin at its logits: 1 at the target, -1 at the source."""
+    classes = torch.arange(logits.shape[1], device=logits.device)
+    return (target[..., None] == classes).to(logits) - (source[:, None] == classes).to(logits)
+
+
+def _move(
+    margin: Float[Tensor, " m"], w: Float[Tensor, "m *shape"], offset: float
+) -> Float[Tensor, "m *shape"]:
+    """DeepFool's step |f| w / ||w||^2, where the norm has the offset; 0 where the norm is 0."""
+    squares = _norm(w, offset) ** 2
+    return w * per_image(margin.abs() / torch.where(squares > 0, squares, 1), w)
 
 
 @torch.enable_grad()
@@ -145,18 +285,21 @@ def _nearest(
     others: Int[Tensor, "m others"],
     rows: Int[Tensor, " m"],
     away: Bool[Tensor, " m"],
-    offset: float,
-    slack: float,
+    search: _Search,
     known: Float[Tensor, "m *shape"] | None,
 ) -> Int[Tensor, " m"]:
-    """For each image that goes ``away`` the class whose linearised boundary is nearest: a constant.
+    """For each image the class whose linearised boundary is nearest: a constant.
 
-    The classes with the smallest |f| get gradients through the graph that is there: ``FIRST``, or
-    where the likeliest one's is ``known`` that one alone. Another can be nearest only if its
-    gradient is longer than |f| over the least distance so far; where that is more than ``slack``
-    times (twice that, with one gradient) the mean of the gradients so far it is passed over. The
-    few left are rows, each a pair of image and class, of a batch of their own.
+    ``away``: whether the image is classified correctly, so that the perturbation leads away from
+    its label; for the other images the result is not used.
+
+    The classes with the smallest |f| get gradients through the graph that is there: the first
+    ``FIRST``, or only the first one where its gradient is ``known``. Another class can be nearest
+    only if its gradient is longer than |f| over the least distance so far. It is skipped where that
+    is more than ``slack`` times (with one gradient, twice that) the mean length of the gradients so
+    far. The few pairs of image and class that are left form the rows of another batch.
     """
+    offset, slack = search.offset, search.slack
     sizes = [] if known is None else [_norm(known.detach(), offset)]
     first, most = (FIRST, slack) if known is None else (1, 2 * slack)
     first = others.shape[1] if slack == math.inf else min(first, others.shape[1])

@@ -1,10 +1,12 @@
-"""A network held still while a loss asks it again and again about the same images.
+"""A network held fixed while one loss asks it several times about the same images.
 
-Where a loss is made of several passes (the iterations of an attack), layers that behave otherwise
-in training would change the function between them: a batch norm with the batch, dropout at every
-call. Here batch norms use their running statistics, and each image keeps its dropout masks.
+Some losses are made of several passes, such as the iterations of an attack. Layers that behave
+differently in training would then change the function between two passes: batch norm depends on the
+batch, and dropout draws at every call. Here batch norms use their running statistics, and each
+image keeps its dropout masks.
 """
 
+from collections import Counter
 from types import TracebackType
 from typing import Any
 
@@ -22,23 +24,31 @@ REFUSED = (
     nn.RNNBase,
     nn.MultiheadAttention,
 )
-"""Layers with a randomness of their own that cannot be given masks from outside."""
+"""Layers that draw random numbers themselves and cannot be given masks from outside."""
 
 
 class Frozen:
     """A context in which ``net`` is one fixed function of each image; afterwards it is as before.
 
-    Every layer is in evaluation mode; those of `torch.nn`'s dropouts that were in training mode
-    multiply by masks instead, drawn from ``generator`` at the first pass, one for each of its
-    images: later passes name the images again by their rows in it. Raises ValueError for a network
-    with a layer that cannot be frozen, or with dropout and no generator.
+    Every layer is in evaluation mode. The dropouts of `torch.nn` that were in training mode
+    multiply by masks instead. The masks are drawn in the first pass, one for each of its images and
+    each place in the network where the dropout is called: a module that is called twice has two.
+
+    generator: draws the masks, on its own device. None on a GPU: torch's default generator of that
+        GPU draws them there, which a CUDA graph can record. None on a CPU is refused if a dropout
+        is in training mode.
+
+    Raises ValueError for a network with a layer that cannot be frozen, or with dropout and no
+    generator.
     """
 
     def __init__(self, net: nn.Module, generator: torch.Generator | None = None) -> None:
         self.net, self.generator = net, generator
         self._modes = [(module, module.training) for module in net.modules()]
-        self._masks: dict[nn.Module, Tensor] = {}
+        self._masks: dict[tuple[nn.Module, int], Tensor] = {}
+        self._calls: Counter[nn.Module] = Counter()
         self._rows: Tensor | None = None
+        self._count: int | None = None
         for module, training in self._modes:
             active = training or isinstance(module, nn.FractionalMaxPool2d | nn.FractionalMaxPool3d)
             if active and isinstance(module, REFUSED) and _is_random(module):
@@ -51,17 +61,22 @@ class Frozen:
             for module, training in self._modes
             if training and isinstance(module, _DropoutNd) and module.p > 0
         ]
-        if self._dropouts and generator is None:
+        device = next((p.device for p in net.parameters()), torch.device("cpu"))
+        if self._dropouts and generator is None and device.type == "cpu":
             raise ValueError(
                 "generator must be a torch.Generator for a network with dropout in training mode, "
                 "got None"
             )
 
     def __call__(
-        self, images: Float[Tensor, "m *shape"], rows: Int[Tensor, " m"]
+        self, images: Float[Tensor, "m *shape"], rows: Int[Tensor, " m"] | None = None
     ) -> Float[Tensor, "m *out"]:
-        """The network's answer; ``rows`` are the images' places in the first batch."""
+        """The network's answer. ``rows``: the places of these images among those of the first pass;
+        None: they are the same images in the same order."""
+        if self._count is None:
+            self._count = len(images)
         self._rows = rows
+        self._calls.clear()
         out: Tensor = self.net(images)
         return out
 
@@ -83,12 +98,24 @@ class Frozen:
 
     def _drop(self, layer: Any, inputs: Any, output: Tensor) -> Tensor:
         """In evaluation mode the output is the input: multiply it by the images' own masks."""
-        if layer not in self._masks:
-            shape = output.shape if type(layer) is nn.Dropout else output.shape[:2]
-            draw = torch.rand(shape, generator=self.generator, dtype=output.dtype)
-            keep = (draw >= layer.p).to(output) / (1 - layer.p)
-            self._masks[layer] = keep.reshape(keep.shape + (1,) * (output.ndim - keep.ndim))
-        return output * self._masks[layer][self._rows]
+        place = (layer, self._calls[layer])
+        self._calls[layer] += 1
+        if place not in self._masks:
+            self._masks[place] = self._mask(layer, output)
+        mask = self._masks[place]
+        return output * (mask if self._rows is None else mask[self._rows])
+
+    def _mask(self, layer: Any, output: Tensor) -> Tensor:
+        """0 with the layer's probability, else 1 over that of staying; a row per image."""
+        units = output.shape[1:] if type(layer) is nn.Dropout else output.shape[1:2]
+        draw = torch.rand(
+            (self._count, *units),
+            generator=self.generator,
+            dtype=output.dtype,
+            device=output.device if self.generator is None else self.generator.device,
+        )
+        keep = (draw >= layer.p).to(output) / (1 - layer.p)
+        return keep.reshape(keep.shape + (1,) * (output.ndim - keep.ndim))
 
 
 def _is_random(module: nn.Module) -> bool:

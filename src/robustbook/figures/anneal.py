@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from .style import BRIGHT, HALF, WIDTH, panels, style
@@ -15,7 +14,8 @@ def anneal(
 
     Lines join the means, bands reach from the smallest to the largest.
     """
-    import seaborn  # here, as importing it takes longer than most pages need
+    import pandas as pd  # here, as importing both takes longer than most pages need
+    import seaborn
 
     frame = pd.DataFrame(
         [

@@ -34,7 +34,7 @@ def descent(
     """``descents[source][label]``; ``starts[source]`` is the image they began at.
 
     A circle ends a curve that reached the target, a red X one that did not. Pixels are shown
-    clipped to [0, 1].
+    clipped to [0, 1]. Raises ValueError for bytes, which would all be white.
     """
     looks = {label: (BRIGHT[c], dash) for label, c, dash in _looks(descents)}
     with style():
@@ -72,6 +72,8 @@ def descent(
             shown = {"start": starts[source]} | {k: t.image for k, t in trails.items()}
             pictures.axis("off")
             for place, (label, image) in enumerate(shown.items()):
+                if np.asarray(image).dtype == np.uint8:
+                    raise ValueError(f"the image of {label} must be in [0, 1], got bytes")
                 inset = pictures.inset_axes((place / len(shown), 0, 0.96 / len(shown), 0.85))
                 inset.imshow(image, vmin=0, vmax=1)
                 inset.set(title=label, xticks=[], yticks=[])

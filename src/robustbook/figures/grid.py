@@ -14,7 +14,13 @@ GAP = 2  # pixels between images
 def grid(
     squares: Mapping[str, tuple[UInt8[np.ndarray, "k k h w"], Bool[np.ndarray, "k k"]]],
 ) -> Figure:
-    """By title: a square of images and which of them exist; side by side, lettered from A."""
+    """By title: a square of images and which of them exist; side by side, lettered from A.
+
+    Raises ValueError for images that are not bytes: in [0, 1] all of them would be black.
+    """
+    for title, (images, _) in squares.items():
+        if images.dtype != np.uint8:
+            raise ValueError(f"images of {title} must be bytes (uint8), got {images.dtype}")
     with style():
         figure, axes = panels(1, len(squares), width=WIDTH, height=HALF + 0.35)
         for letter, axis, (title, (images, there)) in zip(

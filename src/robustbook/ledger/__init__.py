@@ -4,6 +4,7 @@ from .build import Entry, Ledger, build, read_reasons, unexplained
 from .intervals import difference_interval, prediction_interval
 from .records import (
     PROFILES,
+    Conflict,
     Record,
     Row,
     read_record,
@@ -12,16 +13,18 @@ from .records import (
     rounded,
     write_record,
 )
-from .tables import TITLES, summary, text_table
-from .targets import PAPERS, Target, read_targets
+from .tables import TITLES, counts, summary, text_table
+from .targets import PAPERS, TALLIES, Target, read_targets
 from .verdicts import VERDICTS, Judgement, Measurement, judge
 from .webpage import page_html
 
 __all__ = [
     "PAPERS",
     "PROFILES",
+    "TALLIES",
     "TITLES",
     "VERDICTS",
+    "Conflict",
     "Entry",
     "Judgement",
     "Ledger",
@@ -30,6 +33,7 @@ __all__ = [
     "Row",
     "Target",
     "build",
+    "counts",
     "difference_interval",
     "judge",
     "page_html",

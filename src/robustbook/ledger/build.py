@@ -4,33 +4,24 @@ Reads `book/targets`, `book/records` and `book/reasons.csv`; writes nothing.
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from .records import PROFILES, Record, Row, read_records
-from .targets import PAPERS, Target, read_targets
+from .records import PROFILES, Record, Row, read_records, rounded
+from .targets import PAPERS, TALLIES, Target, read_targets
 from .verdicts import Measurement, judge
 
-RUN_BY = {
-    "deep_defense/anchor-deepfool-table-1/caffenet-": "",
-    "deep_defense/anchor-deepfool-table-1/googlenet-": "",
-    "deep_defense/anchor-": "anchors",
-    "deep_defense/claim-1/": "imagenet",
-    "deep_defense/claim-": "claims",
-    "deep_defense/code-networks/": "figure-1",
-    "deep_defense/figure-convergence-": "figure-2",
-    "deep_defense/figure-hyper-parameters/": "figure-3",
-    "deep_defense/figure-layer-masking/": "figure-4",
-    "deep_defense/supplement/": "table-1",
-    "deep_defense/table-1/imagenet-": "imagenet",
-    "deep_defense/text-results/imagenet-": "imagenet",
-    "deep_defense/text-results/": "table-1",
-}
-"""By the beginning of targets' ids: the item that measures them where it is not their own,
-empty where none does."""
+Command = Callable[[str, str, str, str], tuple[str, str]]
+"""From a target's id, its paper, a profile and the item that measured it as ``paper/item`` ("" if
+none has): the command line that runs it, and what is to be known first; "" where there is none."""
+
+
+def no_command(target: str, paper: str, profile: str, item: str = "") -> tuple[str, str]:
+    """The `Command` of a ledger to which no list of items was handed in."""
+    return "", ""
 
 
 @dataclass(frozen=True)
@@ -39,8 +30,10 @@ class Entry:
 
     ours, low, high: mean over seeds and its 95 % prediction interval, without the tolerance.
     seeds: how many (0: nothing was drawn). verdict: one of VERDICTS. reason: what the rule saw,
-    then what was written by hand. command: what would run, or run again, this line; empty if
-    nothing can.
+    then what was written by hand, and of a line that was not run what a run needs. command: what
+    would run, or run again, this line; empty if there is no study of it. tally: what the verdict is
+    about, one of TALLIES. difference: see `Judgement`. same_as: the id of an earlier line that asks
+    for the same comparison; this one is shown and not counted.
     """
 
     id: str
@@ -58,14 +51,22 @@ class Entry:
     verdict: str
     reason: str
     command: str
+    tally: str = TALLIES[0]
+    difference: tuple[float, float, float] | None = None
+    same_as: str = ""
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """entries: what counts. context: targets that are only quoted, listed apart."""
+    """entries: all lines. context: targets that are only quoted, listed apart."""
 
     entries: tuple[Entry, ...]
     context: tuple[Target, ...]
+
+    @property
+    def counted(self) -> tuple[Entry, ...]:
+        """The lines without those that repeat another's comparison."""
+        return tuple(entry for entry in self.entries if not entry.same_as)
 
     def json(self) -> list[dict[str, Any]]:
         """The entries as plain objects whose keys are the fields of `Entry`."""
@@ -73,13 +74,18 @@ class Ledger:
 
 
 def build(
-    book: Path, *, paper: str | None = None, item: str | None = None, profile: str | None = None
+    book: Path,
+    *,
+    paper: str | None = None,
+    item: str | None = None,
+    profile: str | None = None,
+    command: Command = no_command,
 ) -> Ledger:
     """The ledger of a book folder (the one that holds targets, records and reasons.csv).
 
     paper, item: only the targets of these. profile: only the records of this profile, so that
     what it leaves out reads `not run`; None takes for each target the best profile there is
-    (paper, then reduced, then quick).
+    (paper, then reduced, then quick). command: tells the command of each line.
     Raises ValueError, in one sentence, for a filter that nothing carries and for files at fault.
     """
     targets = read_targets(book / "targets")
@@ -98,6 +104,7 @@ def build(
             read_reasons(book / "reasons.csv", targets),
             chosen=[target for target in chosen if not target.context],
             profile=profile or "paper",
+            command=command,
         ),
         context=tuple(target for target in chosen if target.context),
     )
@@ -110,10 +117,12 @@ def entries(
     *,
     chosen: Iterable[Target],
     profile: str = "paper",
+    command: Command = no_command,
 ) -> tuple[Entry, ...]:
-    """Judge the `chosen` targets; `profile` is the one that the commands of unrun lines name."""
+    """Judge the `chosen` targets; `profile` is the one that the commands name where they can."""
     measured = measurements(targets, records)
     lines = []
+    first: dict[Hashable, str] = {}
     for target in chosen:
         found = measured.get(target.id)
         partner = measured.get(target.partner) if target.partner else None
@@ -121,11 +130,11 @@ def entries(
         reason = reasons.get(
             target.id, "reason unknown" if verdict.verdict == "not reproduced" else ""
         )
+        unrun = verdict.verdict == "not run"
         # An ordering may lack only its partner: then the partner's item is what has to run.
-        lacking = found is not None and verdict.verdict == "not run"
-        item = _run_by(targets[target.partner] if lacking and target.partner else target)
-        if found is not None and not lacking:
-            item = found.item
+        asked = targets[target.partner] if found and unrun and target.partner else target
+        item = f"{target.paper}/{found.item}" if found and not unrun else ""
+        line, needs = command(asked.id, asked.paper, profile, item)
         lines.append(
             Entry(
                 id=target.id,
@@ -141,17 +150,52 @@ def entries(
                 seeds=verdict.seeds,
                 profile=found.profile if found else None,
                 verdict=verdict.verdict,
-                reason="; ".join(text for text in (verdict.note, reason) if text),
-                command=f"robustbook run {target.paper}/{item} --profile {profile}" if item else "",
+                reason="; ".join(filter(None, (verdict.note, reason, needs if unrun else ""))),
+                command=line,
+                tally=target.tally,
+                difference=verdict.difference,
+                same_as=_earlier(first, target, targets, measured),
             )
         )
     return tuple(lines)
 
 
-def _run_by(target: Target) -> str:
-    """The item that is to be run for a target that has not been measured, or empty."""
-    found = (item for start, item in RUN_BY.items() if target.id.startswith(start))
-    return next(found, target.item)
+def _earlier(
+    first: dict[Hashable, str],
+    target: Target,
+    targets: Mapping[str, Target],
+    measured: Mapping[str, Measurement],
+) -> str:
+    """The id of the first target that asks for the same comparison, or "" if this is the first.
+
+    Two orderings are the same if they order the same measurements: a > b and b < a. An error and
+    an accuracy are the same if they add up to 100 % in print and with each seed.
+    """
+
+    def values(of: Target) -> Hashable:
+        """What was measured, as accuracy; where nothing was, the target's own name."""
+        found = measured.get(of.id)
+        if found is None:
+            return of.id.replace("error", "accuracy")
+        flip = of.metric.endswith("error")
+        numbers = (float(rounded(100 - v if flip else v)) for v in found.values)
+        return (
+            tuple(zip(found.seeds, numbers, strict=False)),
+            of.metric.replace("error", "accuracy"),
+        )
+
+    if target.partner is not None:
+        pair = values(target), values(targets[target.partner])
+        if target.compare == "greater_than":
+            pair = pair[1], pair[0]
+        earlier = first.setdefault((target.no_loss, pair), target.id)
+        return "" if earlier == target.id else earlier
+    if target.unit != "percent" or target.printed is None:
+        return ""
+    flip = target.metric.endswith("error")
+    accuracy = round(100 - target.printed if flip else target.printed, 6)
+    first.setdefault((flip, accuracy, values(target)), target.id)
+    return first.get((not flip, accuracy, values(target)), "")
 
 
 def measurements(

@@ -9,7 +9,8 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, variance
 
-from scipy.special import stdtrit  # Student's t; scipy.stats has it too, but is slow to import
+# scipy.stats has these too, but is slow to import.
+from scipy.special import bdtrc, stdtrit
 
 FULL = {"percent": 100.0, "fraction": 1.0}
 
@@ -45,10 +46,23 @@ def prediction_interval(
     if images is None:
         half = quantile(n - 1) * math.sqrt(spread)
         return mean - half, mean + half
-    full = FULL[unit]
-    share = mean / full
-    half = quantile(n - 1) * math.sqrt(spread + full**2 * share * (1 - share) / images)
-    return max(mean - half, 0.0), min(mean + half, full)
+    error = binomial_error(mean, n, unit, images)
+    half = math.hypot(quantile(n - 1) * math.sqrt(spread), error)
+    return max(mean - half, 0.0), min(mean + half, FULL[unit])
+
+
+def binomial_error(mean: float, n: int, unit: str, images: int | None) -> float:
+    """Half of the 95 % interval that n >= 2 runs would have if only the choice of test images
+    scattered; 0 where the values are no shares of ``images``, or for one run."""
+    if images is None or n < 2:
+        return 0.0
+    share = mean / FULL[unit]
+    return FULL[unit] * quantile(n - 1) * math.sqrt(share * (1 - share) / images)
+
+
+def binomial_tail(k: int, n: int, probability: float) -> float:
+    """The probability of k or more successes in n trials; k from 1."""
+    return float(bdtrc(k - 1, n, probability))
 
 
 def difference_interval(

@@ -1,4 +1,4 @@
-"""Records: what a study measured, as small committed files that a diff can be read of.
+"""Records: what a study measured, as small committed files in which a diff shows what changed.
 
 A record is `book/records/<paper>/<item>.<profile>.json`: the rows that the ledger judges, the
 arrays that the figures draw, and where both came from. Keys are sorted, a row, an array and a
@@ -151,11 +151,95 @@ def read_records(folder: Path) -> tuple[Record, ...]:
     return tuple(read_record(path) for path in sorted(folder.glob("*/*.json")))
 
 
+class Conflict(ValueError):
+    """Two records that cannot be one; the sentence names what differs."""
+
+
+def compare(published: Record, new: Record) -> list[Row]:
+    """The rows of `published` that `new` lacks.
+
+    Values count as equal if they are written alike, to 6 digits.
+
+    Raises:
+        Conflict: a row of both has two values.
+    """
+    held = {_key(row): row for row in new.rows}
+    for row in published.rows:
+        other = held.get(_key(row), row)
+        if _row(other) != _row(row):
+            raise Conflict(
+                f"{named(row)} is published as {rounded(row.value)} {row.unit} and now "
+                f"{rounded(other.value)} {other.unit}, or differs in another field"
+            )
+    return [row for row in published.rows if _key(row) not in held]
+
+
+def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, Any]]:
+    """The rows and arrays of both records.
+
+    Rows are put where a study would write them, as far as the order of the record with more seeds
+    tells: each behind the rows of its neighbours at the next smaller seed. Arrays merge if those of
+    one name are equal, for nothing tells how else: they may be means over seeds.
+
+    Raises:
+        Conflict: a row or an array of both has two values.
+    """
+    compare(published, new)
+    for name in published.arrays.keys() & new.arrays.keys():
+        if _line(published.arrays[name]) != _line(new.arrays[name]):
+            raise Conflict(f"the array {name!r} is published with other numbers")
+    base, other = published, new
+    if len({row.seed for row in new.rows}) > len({row.seed for row in published.rows}):
+        base, other = new, published
+    keyed = [(_key(row), row) for row in base.rows]
+    there = {key for key, _ in keyed}
+    last = len(keyed) if base is published else 0
+    for row in other.rows:
+        if (key := _key(row)) not in there:
+            last = _place([key for key, _ in keyed], key, last)
+            keyed.insert(last, (key, row))
+            last += 1
+    return tuple(row for _, row in keyed), {**published.arrays, **new.arrays}
+
+
+def named(row: Row) -> str:
+    """A row for people: its target, or its name and labels, and its seed."""
+    labels = "".join(f", {name} {value}" for name, value in row.setting.items())
+    seed = "" if row.seed is None else f" at seed {row.seed}"
+    return f"{row.target or row.name + labels}{seed}"
+
+
+def _place(keys: list[tuple[int, str]], key: tuple[int, str], last: int) -> int:
+    """Where a row goes: behind those of the next smaller seed that stand with its like, and behind
+    its own seed's there; before the like of the next larger seed; else to `last`."""
+    seed, kind = key
+    like = [(of, i) for i, (of, other) in enumerate(keys) if other == kind]
+    if not like:
+        return last
+    if any(of < seed for of, _ in like):
+        near, at = max(pair for pair in like if pair[0] < seed)
+        for passed in (near, seed):
+            while at < len(keys) and keys[at][0] == passed:
+                at += 1
+        return at
+    near, at = min(like)
+    while at > 0 and keys[at - 1][0] == near:
+        at -= 1
+    return at
+
+
+def _key(row: Row) -> tuple[int, str]:
+    """What a row measures: its seed (-1 for none), and the rest but for its value."""
+    seed = -1 if row.seed is None else row.seed
+    return seed, _line([row.target, row.name, row.setting])
+
+
+def _row(row: Row) -> str:
+    return _line({k: v for k, v in asdict(row).items() if v not in (None, "", {})})
+
+
 def _text(record: Record) -> str:
-    rows = []
-    for row in record.rows:
-        filled = {k: v for k, v in asdict(row).items() if v not in (None, "", {})}
-        rows.append(f"  {_line(filled)}")
+    rows = [f"  {_row(row)}" for row in record.rows]
     parts = {
         "arrays": _block(record.arrays),
         "item": _line(record.item),

@@ -1,9 +1,12 @@
 """The ledger as text for a terminal, and as counts for the landing page."""
 
 import textwrap
+from collections import Counter
+from collections.abc import Iterable
 
 from .build import Entry, Ledger
 from .records import rounded
+from .targets import TALLIES
 from .verdicts import VERDICTS
 
 WIDTH = 100
@@ -26,10 +29,24 @@ def number(value: float | int | None, digits: int = 6) -> str:
 
 
 def interval(entry: Entry) -> str:
-    """Empty where no seed shows a spread; 4 digits, fewer where that is longer than SPREAD."""
+    """The prediction interval, or for an ordering that of the difference that decided.
+
+    Empty where no seed shows a spread; 4 digits, fewer where that is longer than SPREAD.
+    """
     if entry.low is None or entry.high is None or (entry.seeds or 0) < 2:
         return ""
-    return _fitting([f"[{entry.low:.{n}g}, {entry.high:.{n}g}]" for n in (4, 3, 2)], SPREAD)
+    low, high, sign = entry.low, entry.high, ""
+    if entry.difference is not None:
+        _, low, high = entry.difference
+        sign = "+"
+    return _fitting([f"[{low:{sign}.{n}g}, {high:{sign}.{n}g}]" for n in (4, 3, 2)], SPREAD)
+
+
+def counts(entries: Iterable[Entry]) -> str:
+    """How many lines have each verdict, in words: "3 reproduced, 1 inconclusive". A line that
+    repeats another's comparison is not counted."""
+    found = Counter(entry.verdict for entry in entries if not entry.same_as)
+    return ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS if found[verdict])
 
 
 def _fitting(texts: list[str], width: int) -> str:
@@ -44,20 +61,25 @@ def text_table(ledger: Ledger) -> str:
     lines, heads = [], _columns("printed", "ours", "95 % interval", "n", "profile", "verdict")
     for title, members in groups.items():
         lines += [f"{title:<{NAME}}{heads}", *(line for entry in members for line in _lines(entry))]
-        unrun = {entry.command for entry in members if entry.verdict == "not run"}
-        lines += [f"  to run: {command}" for command in sorted(unrun - {""})] + [""]
+        unrun = [entry for entry in members if entry.verdict == "not run"]
+        commands = sorted({entry.command for entry in unrun} - {""})
+        reasons = sorted({entry.reason for entry in unrun if entry.ours is None} - {""})
+        lines += [f"  to run: {command}" for command in commands]
+        lines += [line for reason in reasons for line in _wrapped(reason)] + [""]
     if ledger.context:
         lines.append("Quoted for context, not run and not counted:")
         for target in ledger.context:
             shown = f"  {target.id}  {number(target.printed)} {target.unit}"
             lines += textwrap.wrap(shown, WIDTH, subsequent_indent="    ")
         lines.append("")
-    counts = {verdict: 0 for verdict in VERDICTS}
-    for entry in ledger.entries:
-        counts[entry.verdict] += 1
+    repeated = len(ledger.entries) - len(ledger.counted)
     lines.append(
-        f"{len(ledger.entries)} targets: " + ", ".join(f"{n} {v}" for v, n in counts.items())
+        f"{len(ledger.entries)} targets; {repeated} of them repeat a comparison. The others:"
     )
+    for tally in TALLIES:
+        own = [entry for entry in ledger.counted if entry.tally == tally]
+        if own:
+            lines.append(f"  {tally}: {len(own)} ({counts(own)})")
     return "\n".join(lines)
 
 
@@ -77,24 +99,31 @@ def _lines(entry: Entry) -> list[str]:
     )
     # A long name takes a line of its own, so that ids stay whole and can be copied.
     lines = [f"{name:<{NAME}}{values}"] if len(name) < NAME else [name, " " * NAME + values]
+    if entry.verdict == "not run" and entry.ours is None:
+        return lines  # what a run needs stands once, under all of them
+    return lines + _wrapped(entry.reason)
+
+
+def _wrapped(reason: str) -> list[str]:
     indent = " " * 6
-    return lines + textwrap.wrap(
-        entry.reason, WIDTH, initial_indent=indent, subsequent_indent=indent
-    )
+    return textwrap.wrap(reason, WIDTH, initial_indent=indent, subsequent_indent=indent)
 
 
 def summary(ledger: Ledger) -> str:
-    """Counts per paper and verdict, as a Markdown table."""
+    """Counts per paper, kind of target and verdict, as a Markdown table."""
     lines = [
-        "| | " + " | ".join(VERDICTS) + " | targets |",
-        "| :-- |" + " --: |" * (len(VERDICTS) + 1),
+        "| | what is compared | " + " | ".join(VERDICTS) + " | sum |",
+        "| :-- | :-- |" + " --: |" * (len(VERDICTS) + 1),
     ]
     for paper, title in TITLES.items():
-        own = [entry.verdict for entry in ledger.entries if entry.paper == paper]
-        if own:
-            counts = [str(own.count(verdict)) for verdict in VERDICTS]
-            lines.append(f"| {title} | " + " | ".join([*counts, str(len(own))]) + " |")
-    every = [entry.verdict for entry in ledger.entries]
-    counts = [str(every.count(verdict)) for verdict in VERDICTS]
-    lines.append("| **all** | " + " | ".join([*counts, str(len(every))]) + " |")
+        for tally in TALLIES:
+            own = [e.verdict for e in ledger.counted if (e.paper, e.tally) == (paper, tally)]
+            if own:
+                lines.append(f"| {title} | {tally} | {_row(own)} |")
+                title = ""
+    lines.append(f"| **all** | | {_row([entry.verdict for entry in ledger.counted])} |")
     return "\n".join(lines)
+
+
+def _row(verdicts: list[str]) -> str:
+    return " | ".join(str(n) for n in [*map(verdicts.count, VERDICTS), len(verdicts)])

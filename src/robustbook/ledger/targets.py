@@ -26,6 +26,13 @@ UNITS = ("percent", "fraction", "ratio", "count", "l2", "none")
 BOUNDS = ("equal", "at_most", "at_least")  # need a printed number
 ORDERINGS = ("less_than", "greater_than")  # need a partner
 
+TALLIES = ("measured number", "ordering or shape", "setting", "claim tested by us")
+# Sizes of layers, constants of a recipe, and numbers that hold by definition: eps_ref is defined as
+# the eps at which Deep Defense has an error of 50 %.
+SETTING = re.compile(
+    r"/settings/|/code-networks/|^saturating/table-2/|/l1-bounds/|/deep-defense/fgs-1\.0$"
+)
+
 # The notes of seven orderings ask for "no loss" and not for a gain: their tolerance is what
 # may be lost. All other orderings are strict.
 NO_LOSS = re.compile(r"no loss of accuracy|no degradation", re.IGNORECASE)
@@ -53,6 +60,22 @@ class Target:
     def context(self) -> bool:
         """Quoted for context only: listed apart, never run, never counted."""
         return self.note.startswith("context:") or self.setting.startswith("CONTEXT ONLY")
+
+    @property
+    def tally(self) -> str:
+        """What a verdict on it is about, one of TALLIES.
+
+        measured number: a number that a paper prints or that follows from printed ones. ordering
+        or shape: which of two is larger, or how a curve runs. setting: see SETTING. claim tested by
+        us: a claim in words, or a critic's, for which we chose the test.
+        """
+        if SETTING.search(self.id) or self.metric in ("parameters", "setting"):
+            return "setting"
+        if self.item == "critique" or self.item.startswith("claim-"):
+            return "claim tested by us"
+        if self.compare in BOUNDS:
+            return "claim tested by us" if self.kind == "claim" else "measured number"
+        return "ordering or shape"
 
     @property
     def no_loss(self) -> bool:

@@ -1,35 +1,52 @@
 """The verdict on one target, as a pure function of the target and what was measured.
 
-The rules, fixed before anything was run:
+The rules were fixed before any verdict was looked at. The tests hold each of them.
 
-equal. The prediction interval, widened by the tolerance on both sides, contains the printed
-number: the paper's run may have been one of ours.
+equal. *reproduced* if our mean lies within the tolerance of the printed number, or if the
+prediction interval for one more run, widened by the tolerance, contains it. If only the interval
+reaches the printed number, the interval must be narrow: its half-width may be at most three
+tolerances plus the binomial error of the test images. A wider interval gives *inconclusive*,
+because it would have agreed with many numbers. Outside the widened interval: *not reproduced*.
 
-at_most, at_least. The same with a bound in place of a number: the end of the widened interval
-that lies on the allowed side decides (the low end for at_most). So `equal` is at_most and
-at_least together. Where only the spread reaches and our mean does not, the note says so.
+at_most, at_least. The same with a bound in place of a number: only the end of the interval on the
+allowed side counts.
 
-less_than, greater_than. Strict: the 95 % confidence interval of the difference of the means,
-paired by seed where both were run with the same seeds and Welch's otherwise, lies wholly on the
-named side of 0. The tolerances of orderings stand for seed noise (their notes say so), so they
-count only where seeds cannot show it: with a single run on either side the difference must exceed
-the tolerance. The few orderings that ask for "no loss" hold unless the interval, widened by the
-tolerance, lies wholly on the wrong side.
+Whole numbers with tolerance 0 (a count, or a yes or no as 1 or 0) and patterns (compare `shape`).
+Each seed agrees with the claim or contradicts it. *reproduced* if no seed contradicts it. *not
+reproduced* if so many do that chance can be excluded: were one run in twenty to contradict it, as
+many or more would contradict it with a probability of at most 5 %. Otherwise *inconclusive*. So one
+of five is inconclusive, and two of five refute the claim.
 
-shape. The study decides per seed whether the pattern holds (`Row.holds`) and reports the number
-it looked at as the value; the verdict is that of more than half of the seeds. A shape without
-`holds` is a number to be reported, with nothing to compare it with.
+less_than, greater_than. The 95 % confidence interval of the difference of the means decides. It is
+paired by seed where both were run with the same seeds, and Welch's otherwise. *reproduced* if the
+interval lies wholly on the claimed side of 0. *inconclusive* if it contains 0 and reaches beyond
+the tolerance on the claimed side. Otherwise *not reproduced*: the difference has the wrong sign or
+is at most the tolerance. With a single run on either side the difference must exceed the tolerance.
+A few orderings ask for "no loss": they are judged like at_least, on the difference.
+
+A `shape` without `holds` is a number to be reported, with nothing to compare it with.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from .intervals import difference_interval, prediction_interval
+from .intervals import binomial_error, binomial_tail, difference_interval, prediction_interval
 from .records import Row, rounded
-from .targets import BOUNDS, ORDERINGS, Target
+from .targets import ORDERINGS, Target
 
-VERDICTS = ("reproduced", "not reproduced", "other setting", "no printed number", "not run")
+VERDICTS = (
+    "reproduced",
+    "not reproduced",
+    "inconclusive",
+    "other setting",
+    "no printed number",
+    "not run",
+)
+WIDE = 3
+"""An interval is wide if its half-width is more than so many tolerances plus the binomial error."""
+EXCEPTIONS = 0.05
+"""A claimed pattern may fail in one run of twenty, and still be called a pattern."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +68,9 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Judgement:
-    """verdict: one of VERDICTS. ours, low, high: mean and interval. note: what the rule saw."""
+    """verdict: one of VERDICTS. ours, low, high: mean and prediction interval. difference: for an
+    ordering the difference of the means that decided, with its interval. note: what the rule
+    saw."""
 
     verdict: str
     ours: float | None = None
@@ -59,6 +78,7 @@ class Judgement:
     high: float | None = None
     seeds: int | None = None
     note: str = ""
+    difference: tuple[float, float, float] | None = None
 
 
 def judge(
@@ -79,71 +99,122 @@ def judge(
     # Judged as shown: the rounded numbers.
     ours, low, high = (float(rounded(x)) for x in (fmean(measured.values), *interval))
 
-    def answer(verdict: str, note: str) -> Judgement:
-        return Judgement(verdict, ours, low, high, len(measured.seeds), note)
-
+    difference = None
     profiles = {measured.profile}
     if target.compare in ORDERINGS:
         if partner is None:
-            return answer("not run", f"compared with {target.partner}, which has not been run")
-        profiles.add(partner.profile)
-        holds, note = _ordering(target, measured, partner)
+            verdict, note = "not run", f"compared with {target.partner}, which has not been run"
+        else:
+            profiles.add(partner.profile)
+            verdict, note, difference = _ordering(target, measured, partner)
     elif target.compare == "shape":
         marks = [row.holds for row in measured.rows if row.holds is not None]
         if not marks and target.kind != "claim":
-            return answer("no printed number", "")
-        if len(marks) != len(measured.rows):
+            verdict, note = "no printed number", ""
+        elif len(marks) != len(measured.rows):
             raise ValueError(f"{target.id} states a pattern: holds must be given for each seed")
-        holds, note = 2 * sum(marks) > len(marks), f"holds in {sum(marks)} of {len(marks)}"
+        else:
+            verdict, note = _outcomes(marks)
+    elif _whole(target, measured):
+        verdict, note = _outcomes([_beyond(target, v, v) == 0 for v in measured.values])
     else:
-        assert target.compare in BOUNDS
-        holds, note = _bound(target, ours, low, high, len(measured.rows))
-    if profiles != {"paper"}:
-        where = "at this setting the comparison " + ("holds" if holds else "does not hold")
-        return answer("other setting", f"{where}; {note}" if note else where)
-    return answer("reproduced" if holds else "not reproduced", note)
+        error = binomial_error(fmean(measured.values), len(measured.rows), target.unit, images)
+        verdict, note = _bound(target, ours, low, high, len(measured.rows), error)
+    if verdict in JUDGED and profiles != {"paper"}:
+        where = "at this setting the comparison " + DIRECTION[verdict]
+        verdict, note = "other setting", f"{where}; {note}" if note else where
+    return Judgement(verdict, ours, low, high, len(measured.seeds), note, difference)
 
 
-def _bound(target: Target, ours: float, low: float, high: float, n: int) -> tuple[bool, str]:
+JUDGED = VERDICTS[:3]
+DIRECTION = dict(zip(JUDGED, ("holds", "does not hold", "is inconclusive"), strict=True))
+
+
+def _whole(target: Target, measured: Measurement) -> bool:
+    """Whether each seed gives a whole number that agrees with the printed one or does not."""
+    assert target.printed is not None
+    numbers = [target.printed, *measured.values]
+    return (
+        target.unit in ("count", "none")
+        and target.tolerance == 0
+        and len(measured.rows) > 1
+        and all(number.is_integer() for number in numbers)
+    )
+
+
+def _outcomes(agree: Sequence[bool]) -> tuple[str, str]:
+    """The verdict on a claim with which each seed agrees or not."""
+    n, against = len(agree), list(agree).count(False)
+    note = f"holds in {n - against} of {n}"
+    if not against:
+        return "reproduced", note
+    refuted = binomial_tail(against, n, EXCEPTIONS) <= 0.05 + 1e-12
+    return ("not reproduced" if refuted else "inconclusive"), note
+
+
+def _beyond(target: Target, bottom: float, top: float) -> float:
+    """How far the printed number lies outside [bottom, top] on a side that counts, less the
+    tolerance."""
     assert target.printed is not None
     printed, tolerance = target.printed, target.tolerance
-    # How far the printed number lies outside on the side that counts; decimals such as 0.1 have
-    # no exact binary form, so equality is taken up to rounding.
-    rounding = 1e-9 * max(abs(printed), tolerance)
+    under = bottom - tolerance - printed if target.compare != "at_least" else 0.0
+    over = printed - top - tolerance if target.compare != "at_most" else 0.0
+    gap = max(under, over)
+    # Decimals such as 0.1 have no exact binary form, so equality is taken up to rounding.
+    return gap if gap > 1e-9 * max(abs(printed), tolerance) else 0.0
 
-    def beyond(bottom: float, top: float) -> float:
-        under = bottom - tolerance - printed if target.compare != "at_least" else 0.0
-        over = printed - top - tolerance if target.compare != "at_most" else 0.0
-        gap = max(under, over)
-        return gap if gap > rounding else 0.0
 
+def _bound(
+    target: Target, ours: float, low: float, high: float, n: int, error: float
+) -> tuple[str, str]:
+    """The verdict on a printed number or bound; ``error`` is the binomial one's half-width."""
     bound = {"at_most": "printed as an upper bound", "at_least": "printed as a lower bound"}
     notes = [bound[target.compare]] if target.compare in bound else []
-    gap = beyond(low, high)
+    gap, verdict = _beyond(target, low, high), "reproduced"
     if gap:
-        side = "above" if ours > printed else "below"
+        assert target.printed is not None
+        side = "above" if ours > target.printed else "below"
         limit = "tolerance allows" if n == 1 else "interval and tolerance allow"
         notes.append(f"ours lies {side}, by {gap:.3g} more than {limit}")
-    elif beyond(ours, ours):
-        notes.append("only the spread over seeds reaches the printed number, the mean does not")
-    return not gap, "; ".join(notes)
+        verdict = "not reproduced"
+    elif _beyond(target, ours, ours):
+        notes.append("our mean differs by more than the tolerance")
+        widest = (WIDE * target.tolerance + error) * (1 + 1e-5)  # low and high are rounded
+        if max(high - ours, ours - low) > widest:
+            notes.append("only a wide interval contains the printed number")
+            verdict = "inconclusive"
+        else:
+            notes.append("the interval contains the printed number")
+    return verdict, "; ".join(notes)
 
 
-def _ordering(target: Target, measured: Measurement, partner: Measurement) -> tuple[bool, str]:
+def _ordering(
+    target: Target, measured: Measurement, partner: Measurement
+) -> tuple[str, str, tuple[float, float, float]]:
+    """The verdict on an ordering, what decided it, and the difference with its interval."""
     sign = 1 if target.compare == "greater_than" else -1
     ours, partners, paired = _aligned(measured, partner)
     low, high = difference_interval(ours, partners, paired=paired)
-    bottom, top = sorted((sign * low, sign * high))  # the claim is: above 0
+    mean = fmean(ours) - fmean(partners)
+    bottom, top = sorted((sign * low, sign * high))  # the claim: above 0
     single = min(len(ours), len(partners)) < 2
     if target.no_loss:
-        holds = top >= -target.tolerance
+        lost = -sign * mean > target.tolerance
+        wide = (high - low) / 2 > WIDE * target.tolerance
+        failed = top < -target.tolerance
+        verdict = "not reproduced" if failed else "inconclusive" if lost and wide else "reproduced"
+    elif bottom > (target.tolerance if single else 0):
+        verdict = "reproduced"
+    elif not single and bottom <= 0 < top and top > target.tolerance:
+        verdict = "inconclusive"
     else:
-        holds = bottom > (target.tolerance if single else 0)
+        verdict = "not reproduced"
     asked = "not lost against" if target.no_loss else target.compare.replace("_", " ")
-    text = f"asked: {asked} {target.partner}; difference {fmean(ours) - fmean(partners):.3g}"
+    text = f"asked: {asked} {target.partner}; difference {mean:.3g}"
     if single:
-        return holds, f"{text}, a single run"
-    return holds, f"{text} [{low:.3g}, {high:.3g}], {'paired' if paired else 'unpaired'}"
+        return verdict, f"{text}, a single run", (mean, mean, mean)
+    how = "paired" if paired else "unpaired"
+    return verdict, f"{text} [{low:.3g}, {high:.3g}], {how}", (mean, low, high)
 
 
 def _aligned(

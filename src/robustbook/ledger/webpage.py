@@ -9,6 +9,7 @@ from html import escape
 
 from .build import Entry, Ledger
 from .tables import TITLES, interval, number
+from .targets import TALLIES
 from .verdicts import VERDICTS
 
 HEADS = ("target", "printed", "ours", "verdict and reason")
@@ -36,6 +37,7 @@ def page_html(ledger: Ledger) -> str:
         '<div class="ledger">\n<form class="ledger-filters" hidden>\n'
         + _select("paper", [(paper, TITLES[paper]) for paper in papers])
         + _select("item", [(item, item) for item in items])
+        + _select("kind", [(tally, tally) for tally in TALLIES])
         + _select("verdict", [(verdict, verdict) for verdict in VERDICTS])
         + '<label>text <input type="search" name="text"></label>\n'
         '<button type="reset">show all</button>\n'
@@ -59,15 +61,20 @@ def _row(entry: Entry) -> str:
     printed = f"{number(entry.printed)} {unit}" if entry.printed is not None else ""
     ours = f"{number(entry.ours, 5)} {unit}" if entry.ours is not None else ""
     seeds = f"{entry.seeds} seed{'s' * (entry.seeds > 1)}, " if entry.seeds else ""
-    behind = [interval(entry), f"{seeds}{entry.profile}" if entry.profile else ""]
+    spread = interval(entry)
+    if entry.difference is not None and spread:
+        spread = f"difference {spread}"
+    behind = [spread, f"{seeds}{entry.profile}" if entry.profile else ""]
     known = [escape(entry.reason)]
     if entry.verdict == "not run" and entry.command:
         run, option = escape(entry.command).split(" --", 1)  # a line may not break inside "--"
         known.append(f'<code>{run} <span class="option">--{option}</span></code>')
+    if entry.same_as:
+        known.append(f"The same comparison as <code>{escape(entry.same_as)}</code>, counted there.")
     kind = entry.verdict.replace(" ", "-")
     return (
         f'<tr data-paper="{entry.paper}" data-item="{escape(entry.item)}" '
-        f'data-verdict="{entry.verdict}">'
+        f'data-verdict="{entry.verdict}" data-kind="{entry.tally}">'
         f"<td><code>{escape(entry.id)}</code>{_small([escape(entry.setting)])}</td>"
         f"<td>{printed}</td><td>{ours}{_small(behind)}</td>"
         f'<td><span class="verdict {kind}">{entry.verdict}</span>{_small(known)}</td></tr>'

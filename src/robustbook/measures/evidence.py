@@ -62,7 +62,7 @@ def evidence(
     Nothing of the model is changed. Raises as `strike` does.
     """
     check_set(images, labels)
-    check_eps(eps)
+    check_eps(eps, images)
     chosen = dict(attacks or _allowed(model, images, labels, battery(eps, queries)))
     check_names(chosen)
     first, second = _asked_twice(model, images)

@@ -1,8 +1,9 @@
 """What a network does with an image before its first layer, as a module of its own.
 
-Images are in [0, 1] everywhere in this book. Networks that were trained on other numbers (grey
-levels less the mean image, say) change them inside, so that an attack on the network is an attack
-on the image; and whoever wants to measure in the network's own numbers takes the two parts apart.
+Images are floats in [0, 1] everywhere in this book. Some networks were trained on other numbers,
+for example on grey levels minus the mean image. They convert inside, so that an attack on the
+network is an attack on the image. To measure in a network's own numbers, call its two parts
+`preprocess` and `body` one after the other.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ class GreyLevels(nn.Module):
         self.register_buffer("mean", mean.clone())
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        refuse_other_shape(images, self.mean)
+        refuse_other_images(images, self.mean)
         return 255 * images - self.mean
 
     def extra_repr(self) -> str:
@@ -46,15 +47,27 @@ class Prepared(nn.Module):
         return logits
 
 
-def refuse_other_shape(images: Tensor, mean: Tensor) -> None:
-    """Where the mean image would be broadcast to them, or a layer fail with numbers of its own."""
+def refuse_other_images(images: Tensor, mean: Tensor) -> None:
+    """Raise ValueError for images of another shape than the mean image, and for bytes.
+
+    The mean image would be broadcast to other shapes, and 255 times a byte overflows in silence.
+    """
     if images.shape[1:] != mean.shape:
         expected = ", ".join(map(str, mean.shape))
         raise ValueError(f"images must be of shape (n, {expected}), got {tuple(images.shape)}")
+    if not images.is_floating_point():
+        raise ValueError(f"images must be floats in [0, 1], got {images.dtype}")
+
+
+def refuse_other_than_bytes(images: Tensor) -> None:
+    """Raise ValueError for images that are not bytes: floats may be in [0, 1] or in 0..255."""
+    if images.dtype != torch.uint8:
+        raise ValueError(f"images must be bytes (torch.uint8) in 0..255, got {images.dtype}")
 
 
 def mean_image(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "c h w"]:
     """The mean of each pixel over a set, in grey levels; summed in whole numbers, so exact."""
+    refuse_other_than_bytes(images)
     return (images.sum(0, dtype=torch.int64).double() / len(images)).float()
 
 

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from .prepared import mean_image, refuse_other_shape
+from .prepared import mean_image, refuse_other_images, refuse_other_than_bytes
 
 DEVIATION_FLOOR = 40.0  # grey levels; an image of less contrast stays below the others
 SPECTRUM_FLOOR = 10.0  # of sqrt(d), in grey levels
@@ -57,7 +57,7 @@ class Whitened(nn.Module):
         self.deviation = deviation
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        refuse_other_shape(images, self.mean)
+        refuse_other_images(images, self.mean)
         equal = _equal_contrast(_centred(255 * images, self.mean), self.deviation)
         return (equal @ self.matrix).view_as(images)
 
@@ -108,6 +108,7 @@ def preprocessed(
     preprocess: nn.Module, images: UInt8[Tensor, "n c h w"]
 ) -> Float[Tensor, "n c h w"]:
     """A whole set as a network's body takes it, once instead of in every epoch."""
+    refuse_other_than_bytes(images)
     return torch.cat([preprocess(batch.float() / 255) for batch in torch.split(images, BATCH)])
 
 

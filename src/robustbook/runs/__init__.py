@@ -5,9 +5,16 @@ It knows nothing of machine learning.
 
 from .calls import Call, Step, later, step
 from .engine import run
-from .execute import Context, RunFailed, StepFailed, WorkerLost, default_workers
-from .planning import Plan, StepPlan, duration, graph, plan
-from .store import DamagedResult, Done, Store
+from .execute import (
+    Context,
+    RunFailed,
+    StepFailed,
+    WorkerLost,
+    default_workers,
+    runs_on,
+)
+from .planning import Plan, StepPlan, graph, plan
+from .store import DamagedResult, Done, Refused, Store, ran_on, store_path
 
 __all__ = [
     "Call",
@@ -15,17 +22,20 @@ __all__ = [
     "DamagedResult",
     "Done",
     "Plan",
-    "Step",
+    "Refused",
     "RunFailed",
+    "Step",
     "StepFailed",
     "StepPlan",
     "Store",
     "WorkerLost",
     "default_workers",
-    "duration",
     "graph",
     "later",
     "plan",
+    "ran_on",
     "run",
+    "runs_on",
     "step",
+    "store_path",
 ]

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from .calls import Call
@@ -28,6 +28,7 @@ from .execute import (
     progress_of,
     raise_first,
     resolve_device,
+    runs_on,
     status_line,
 )
 from .planning import estimates
@@ -59,7 +60,8 @@ def run(
 
     Raises:
         StepFailed: a step raised. Those running beside it have finished and are kept.
-        WorkerLost: a worker was killed, by the system for want of memory for example.
+        WorkerLost: a worker ended: killed when memory ran out, or unable to start because the
+            script that calls this has no `if __name__ == "__main__":`. The sentence tells which.
         OSError: the store cannot be written to; found before any step runs.
     """
     for call in calls:
@@ -114,20 +116,16 @@ def _run_here(missing: dict[str, Call], store: Store, device: str, bar: "tqdm[No
     def show(call: Call, at: int, total: int) -> None:
         bar.set_postfix_str(status_line(call, at / total if total else None))
 
-    threads = torch.get_num_threads()
-    try:
-        for call in missing.values():
-            bar.set_postfix_str(status_line(call, None))
-            execute(call, store, device, show)
-            bar.update()
-    finally:
-        torch.set_num_threads(threads)
+    for call in missing.values():
+        bar.set_postfix_str(status_line(call, None))
+        execute(call, store, device, show)
+        bar.update()
 
 
 def _run_in_pool(
     missing: dict[str, Call], store: Store, device: str, workers: int, bar: "tqdm[None]"
 ) -> None:
-    expected = estimates(list(missing.values()), store)
+    expected = estimates(list(missing.values()), store, device=runs_on(device))
     waiting = {
         key: {c.key for c in call.dependencies} & missing.keys() for key, call in missing.items()
     }
@@ -135,32 +133,38 @@ def _run_in_pool(
     order = sorted(waiting, key=lambda key: -expected.get(key, float("inf")))
     running: dict[Future[None], Call] = {}
     failures: list[BaseException] = []
+    others, workers_seen = set(active_children()), set[BaseProcess]()
     size = min(workers, len(missing))
-    with _pool(size) as pool:
-        while True:
-            ready = [key for key in order if key in waiting and not waiting[key]]
-            for key in ready[: 0 if failures else size - len(running)]:
-                with _interrupts_held():
-                    future = pool.submit(_work, missing[key], store.path, device)
-                running[future] = missing[key]
-                del waiting[key]
-            if not running:
-                break
-            finished, _ = wait(running, timeout=_LOOK_EVERY, return_when=FIRST_COMPLETED)
-            for future in finished:
-                call = running.pop(future)
-                error = future.exception()
-                if isinstance(error, BrokenProcessPool):
-                    raise _lost([call, *running.values()]) from error
-                if error:
-                    failures.append(error)
-                    continue
-                bar.update()
-                for before in waiting.values():
-                    before.discard(call.key)
-            if not bar.disable:
-                shares = [status_line(c, progress_of(c, store)) for c in running.values()]
-                bar.set_postfix_str(", ".join(shares))
+    try:
+        with _pool(size) as pool:
+            while True:
+                ready = [key for key in order if key in waiting and not waiting[key]]
+                for key in ready[: 0 if failures else size - len(running)]:
+                    with _interrupts_held():
+                        future = pool.submit(_work, missing[key], store.path, device)
+                    running[future] = missing[key]
+                    workers_seen |= set(active_children()) - others
+                    del waiting[key]
+                if not running:
+                    break
+                finished, _ = wait(running, timeout=_LOOK_EVERY, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    error = future.exception()
+                    if isinstance(error, BrokenProcessPool):
+                        raise error
+                    call = running.pop(future)
+                    if error:
+                        failures.append(error)
+                        continue
+                    bar.update()
+                    for before in waiting.values():
+                        before.discard(call.key)
+                if not bar.disable:
+                    shares = [status_line(c, progress_of(c, store)) for c in running.values()]
+                    bar.set_postfix_str(", ".join(shares))
+    except BrokenProcessPool as error:
+        worked = len(waiting) + len(running) < len(missing)
+        raise _lost(list(running.values()), [w.exitcode for w in workers_seen], worked) from error
     raise_first(failures)
 
 
@@ -177,8 +181,10 @@ def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
     pool = ProcessPoolExecutor(size, context, initializer=_start_worker, initargs=(theirs,))
     try:
         yield pool
+    except BrokenProcessPool:
+        raise  # it ends its other workers itself, and exit codes tell which one ended first
     except BaseException:
-        ours.close()  # a broken pool, Ctrl-C: nothing that is not stored by now will be
+        ours.close()  # Ctrl-C: nothing that is not stored by now will be
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -217,9 +223,27 @@ def _work(call: Call, path: Path, device: str) -> None:
     execute(call, Store(path), device)
 
 
-def _lost(calls: Sequence[Call]) -> WorkerLost:
+def _lost(calls: Sequence[Call], exits: Sequence[int | None], worked: bool) -> WorkerLost:
+    """Why a worker ended, as far as exit codes tell: minus a signal's number, or what Python
+    returned. `worked`: some worker had finished a call before. The pool ends the others itself,
+    with SIGTERM."""
+    signals = {-code for code in exits if code and code < 0} - {signal.SIGTERM}
+    codes = {code for code in exits if code and code > 0}
+    if codes and not signals and not worked:
+        return WorkerLost(
+            "the worker processes could not start: each imports the script that calls this, so "
+            'what the script runs must stand under `if __name__ == "__main__":`; or pass '
+            "workers=0, which uses this process alone"
+        )
+    how = "ended"
+    if signal.SIGKILL in signals:
+        how = "was killed (out of memory?)"
+    elif signals:
+        how = f"was ended by {signal.Signals(min(signals)).name}"
+    elif codes:
+        how = f"ended with exit code {min(codes)}"
     names = ", ".join(sorted({call.step for call in calls}))
     return WorkerLost(
-        f"a worker process was killed (out of memory?) while these ran: {names}; what had "
-        "finished is kept, run again to go on"
+        f"a worker process {how} while these ran: {names}; what had finished is kept, run again "
+        "to go on"
     )

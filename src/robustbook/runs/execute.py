@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from robustbook.arithmetic import arithmetic
 
 from .calls import Call, Step
 from .source import fingerprint
@@ -35,8 +37,8 @@ class RunFailed(RuntimeError):
         return ". ".join([str(self), *getattr(self, "__notes__", [])])
 
     def _render_traceback_(self) -> list[str]:
-        """In a notebook the sentence alone, as on the command line: a training that diverges with a
-        reader's parameters is no fault of the code. With ROBUSTBOOK_TRACEBACK=1 all of it."""
+        """In a notebook the sentence alone, as on the command line: if a training diverges with a
+        reader's parameters, a traceback would not help. With ROBUSTBOOK_TRACEBACK=1 all of it."""
         if os.environ.get("ROBUSTBOOK_TRACEBACK"):
             return traceback.format_exception(self)
         return [f"{type(self).__name__}: {self.sentence}"]
@@ -107,6 +109,12 @@ def resolve_device(device: str) -> str:
     )
 
 
+def runs_on(device: str) -> str:
+    """The name under which times are kept: "cpu", or that of the GPU that `device` means here."""
+    device = resolve_device(device)
+    return "cpu" if device == "cpu" else torch.cuda.get_device_name(device)
+
+
 def default_workers(device: str) -> int:
     """One worker for each core this process may use; on a GPU one, which owns it."""
     if device.startswith("cuda"):
@@ -131,7 +139,6 @@ def _compute(
 ) -> None:
     step = _step(call)
     device = resolve_device(device)
-    torch.set_num_threads(1)  # so that no result depends on the number of cores
     folder = store.scratch(call)
     source = fingerprint(call.module, call.function)
     arguments = {name: _filled(value, results) for name, value in call.arguments.items()}
@@ -145,11 +152,23 @@ def _compute(
             before |= _state(folder)
         arguments["context"] = Context(files, device, _reporter(call, folder, before, show))
     start = time.perf_counter()
-    result = step.function(**arguments)
+    with _one_thread(), arithmetic(device):
+        result = step.function(**arguments)
     seconds = before["seconds"] + time.perf_counter() - start
     provenance = _provenance(device) | {"fingerprint": before["fingerprint"]}
     store.save(call, result, seconds=seconds, provenance=provenance)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread inside, so that no result depends on the number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _step(call: Call) -> Step:
@@ -209,14 +228,19 @@ def _state(folder: Path) -> dict[str, Any]:
 
 
 def _provenance(device: str) -> dict[str, str]:
-    hardware = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
-    return {
+    found = {"hardware": _processor()}
+    if device.startswith("cuda"):
+        found = {
+            "hardware": torch.cuda.get_device_name(device),
+            "cuda": str(torch.version.cuda),
+            "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
+        }
+    return found | {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": version("numpy"),
         "device": device,
-        "hardware": hardware,
     }
 
 

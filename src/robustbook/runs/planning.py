@@ -1,16 +1,19 @@
 """What is stored, what is stale, what is missing, and how long the missing part will take."""
 
 import math
+import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
-from .calls import Call
-from .execute import default_workers, resolve_device
+from robustbook.durations import duration
+
+from .calls import Call, digest
+from .execute import default_workers, runs_on
 from .source import fingerprint
-from .store import Store
+from .store import Store, ran_on
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,13 @@ class Plan:
 
     Args:
         steps: in the order in which they first run.
+        device: "cpu" or the name of the GPU for which the times are estimated.
         workers: processes at work at once.
         wall: estimated seconds from start to end, a lower bound where something is unknown.
     """
 
     steps: tuple[StepPlan, ...]
+    device: str
     workers: int
     wall: float
 
@@ -78,11 +83,13 @@ class Plan:
         if not self.missing:
             parts.append("Nothing is missing.")
         elif unknown == self.missing:
-            parts.append("Nothing is known yet about how long the missing ones will take.")
+            parts.append(
+                f"Nothing is known yet about how long the missing ones will take on {self.device}."
+            )
         else:
             work = duration(math.fsum(s.left for s in self.steps))
             wall = f"about {duration(self.wall)} with {self.workers} at a time"
-            parts.append(f"Left: {work} of work, {wall}.")
+            parts.append(f"Left on {self.device}: {work} of work, {wall}.")
             if unknown:
                 parts.append(f"Of {unknown} missing ones nothing is known; they come on top.")
         if stale:
@@ -108,45 +115,82 @@ def graph(calls: Sequence[Call]) -> dict[str, Call]:
     return found
 
 
+_WORK = re.compile(r"/(images|steps|epochs)|.*/Recipe/(steps|batch_size)")
+"""Where the numbers stand to which a step's time is proportional: its own numbers of images, steps
+and epochs, and a recipe's steps and batch size. By name, so that no step has to say so."""
+_NO_WORK = re.compile(r".*/Recipe/(lr|schedule|momentum|weight_decay)\b.*")
+"""Settings of an optimiser that do not change how long a step of it takes."""
+
+
 def estimates(
-    calls: Sequence[Call], store: Store, known_seconds: Mapping[str, float] | None = None
+    calls: Sequence[Call],
+    store: Store,
+    known_seconds: Mapping[str, float] | None = None,
+    *,
+    device: str = "cpu",
 ) -> dict[str, float]:
     """Seconds that each call will take, by key; a call of which nothing is known is left out.
 
-    Taken from stored calls that differ by their seed only; else from `known_seconds`; else from the
-    stored calls of the same step whose arguments differ least. Each time the mean.
+    Taken from calls that ran on the same device and differ by their seed only; else from
+    `known_seconds`; else from calls of the same step that differ only in numbers to which the time
+    is proportional (images, optimiser steps, batch size), scaled by these. Each time the mean. A
+    call that differs in anything else, such as another network, tells nothing.
 
     Args:
-        known_seconds: seconds by `Call.kind`, from published records for example.
+        known_seconds: seconds by `Call.kind` on this device, from published records for example.
+        device: "cpu" or a GPU's name.
     """
     kinds: dict[str, list[float]] = defaultdict(list)
-    steps: dict[str, list[tuple[set[str], float]]] = defaultdict(list)
-    for step, arguments, kind, seconds in store.history():
-        kinds[kind].append(seconds)
-        steps[step].append((_leaves(arguments), seconds))
+    alike: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for done in store.history():
+        if ran_on(done["provenance"]) == device:
+            kinds[done["kind"]].append(done["seconds"])
+            rest, work = _work(done["call"])
+            alike[rest].append((work, done["seconds"]))
     known = dict(known_seconds or {})
     known |= {kind: fmean(seconds) for kind, seconds in kinds.items()}
-    return {
-        call.key: known[call.kind] if call.kind in known else _nearest(call, steps[call.step])
-        for call in calls
-        if call.kind in known or steps[call.step]
-    }
+    found: dict[str, float] = {}
+    for call in calls:
+        rest, work = _work(call.content)
+        if call.kind in known:
+            found[call.key] = known[call.kind]
+        elif rest in alike:
+            found[call.key] = _scaled(work, alike[rest])
+    return found
 
 
-def _nearest(call: Call, stored: Sequence[tuple[set[str], float]]) -> float:
-    """The mean time of the stored calls whose arguments differ from the call's in fewest places."""
-    mine = _leaves(call.content["arguments"])
-    apart = [len(mine ^ other) for other, _ in stored]
-    least = min(apart)
-    return fmean(s for far, (_, s) in zip(apart, stored, strict=True) if far == least)
+def _scaled(work: float, done: Sequence[tuple[float, float]]) -> float:
+    """Seconds in proportion to the work, from the calls (work, seconds) whose work is nearest."""
+    apart = [abs(math.log(work / other)) for other, _ in done]
+    nearest = [d for d, far in zip(done, apart, strict=True) if far == min(apart)]
+    return fmean(seconds * work / other for other, seconds in nearest)
 
 
-def _leaves(arguments: Any, path: str = "") -> set[str]:
-    """Each number and word in a call's arguments with its place; seeds do not count."""
-    if not isinstance(arguments, dict | list):
-        return {f"{path}={arguments!r}"}
-    items = arguments.items() if isinstance(arguments, dict) else enumerate(arguments)
-    return {leaf for k, v in items if k != "seed" for leaf in _leaves(v, f"{path}/{k}")}
+def _work(content: Mapping[str, Any]) -> tuple[str, float]:
+    """A call as text without its amount of work, and that amount: a product of its numbers."""
+    rest, work = [], 1.0
+    for path, value in _leaves(content["arguments"]):
+        if _WORK.fullmatch(path) and isinstance(value, int | float) and value > 0:
+            work *= value
+        elif not _NO_WORK.fullmatch(path):
+            rest.append(f"{path}={value!r}")
+    return digest([content["step"], content["version"], rest]), work
+
+
+def _leaves(arguments: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Each number and word in a call's arguments with its place; seeds do not count.
+
+    A call among the arguments stays whole, so that its own work does not count here.
+    """
+    if isinstance(arguments, dict) and "arguments" in arguments:
+        yield path, {"step": arguments["step"], "of": [*_leaves(arguments["arguments"], "call")]}
+    elif isinstance(arguments, dict | list):
+        items = arguments.items() if isinstance(arguments, dict) else enumerate(arguments)
+        for name, value in items:
+            if name != "seed":
+                yield from _leaves(value, f"{path}/{name}")
+    else:
+        yield path, arguments
 
 
 def plan(
@@ -154,20 +198,23 @@ def plan(
     store: Store | None = None,
     known_seconds: Mapping[str, float] | None = None,
     *,
+    device: str | None = None,
     workers: int | None = None,
 ) -> Plan:
     """What `run` of these calls would find stored and what it would compute; runs nothing.
 
     Args:
-        known_seconds: seconds by `Call.kind`, used where the store knows no better.
+        known_seconds: seconds by `Call.kind` on the device, where the store knows no better.
+        device: "cpu" or the name of a GPU, which need not be here; by default as `run`.
         workers: how many calls run at once, for the estimate of the wall time; by default as `run`.
     """
     store = store or Store()
-    workers = workers or default_workers(resolve_device("auto"))
+    device = device or runs_on("auto")
+    workers = workers or default_workers("cpu" if device == "cpu" else "cuda")
     every = graph(calls)
     states = _states(every, store)
     needed = _needed(calls, states)
-    expected = estimates([every[key] for key in needed], store, known_seconds)
+    expected = estimates([every[key] for key in needed], store, known_seconds, device=device)
     by_step: dict[str, list[Call]] = defaultdict(list)
     for call in every.values():
         if states[call.key][0] != "missing" or call.key in needed:
@@ -187,7 +234,7 @@ def plan(
                 unknown=sum(key not in expected for key in missing),
             )
         )
-    return Plan(tuple(rows), workers, _wall(every, needed, expected, workers))
+    return Plan(tuple(rows), device, workers, _wall(every, needed, expected, workers))
 
 
 def _states(
@@ -228,19 +275,6 @@ def _wall(
         ends[key] = before + (expected.get(key, 0.0) if key in needed else 0.0)
     work = math.fsum(expected.get(key, 0.0) for key in needed)
     return max(work / workers, max(ends.values(), default=0.0))
-
-
-def duration(seconds: float) -> str:
-    """A time for people: "0.4 s", "12 s", "3 min 20 s", "5 h 02 min"."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _left(row: StepPlan) -> str:

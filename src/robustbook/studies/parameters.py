@@ -46,7 +46,8 @@ class Parameters:
     own_seeds: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     """The seeds of each profile that computes."""
     selects: ClassVar[tuple[str, ...]] = ()
-    """Parameters that only choose parts of the item: what is left is the paper's all the same."""
+    """The parameter, if any, that only chooses parts of the item: what is chosen is still computed
+    at the paper's setting."""
 
     profile: Annotated[
         Literal["published", "quick", "paper"],
@@ -60,6 +61,12 @@ class Parameters:
     def __post_init__(self) -> None:
         if self.seeds is None and self.profile in self.own_seeds:
             object.__setattr__(self, "seeds", self.own_seeds[self.profile])
+
+    def parts(self) -> dict[str, tuple[Any, ...]]:
+        """What the parameters in `selects` choose. A study whose None stands for several parts
+        names them here."""
+        values = {name: getattr(self, name) for name in self.selects}
+        return {name: v if isinstance(v, tuple) else (v,) for name, v in values.items()}
 
     def plain(self) -> dict[str, Any]:
         """As a dict, for a record."""

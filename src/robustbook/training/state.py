@@ -1,17 +1,20 @@
 """Everything a run needs to go on, and its checkpoints."""
 
+import contextlib
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .identity import differences, digest
 from .recipe import Recipe
 
 
@@ -21,51 +24,70 @@ class Diverged(ArithmeticError):
 
 @dataclass
 class State:
-    """Stacked weights, optimiser, step, sums over the epoch. ``rates``: see `fit`."""
+    """Weights, optimiser, step, sums over the epoch. ``rates``: see `fit`.
+
+    ``weights`` are the parameters that are trained, ``fixed`` those with ``requires_grad`` False.
+    Of one network they are its own parameters, of several they are stacked. Buffers are the
+    networks' own. ``identity`` is JSON: what another run's checkpoint would have otherwise.
+    """
 
     networks: Sequence[nn.Module]
     recipe: Recipe
     rates: Mapping[str, float]
+    identity: Mapping[str, Any] = field(default_factory=dict)
     step: int = 0
     seconds: float = 0.0
+    names: list[str] = field(default_factory=list)  # of the loss terms
     history: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         columns = [dict(net.named_parameters()) for net in self.networks]
-        _refuse_changing_buffers(self.networks)
+        _refuse_unlike(self.networks, columns)
         if unknown := [name for name in self.rates if name not in columns[0]]:
             raise ValueError(
                 f"rates must name parameters ({', '.join(columns[0])}), got {unknown[0]!r}"
             )
-        self.weights = {
+        every = {
             name: (torch.stack([c[name].detach() for c in columns]) if len(columns) > 1 else p)
             for name, p in columns[0].items()
         }
-        for p in self.weights.values():
-            p.requires_grad_(True)
+        trained = {name for name, p in columns[0].items() if p.requires_grad}
+        self.weights = {n: p.requires_grad_(True) for n, p in every.items() if n in trained}
+        self.fixed = {n: p for n, p in every.items() if n not in trained}
         device = next(iter(self.weights.values())).device
         self.running = torch.zeros((), device=device)
-        graph, decay = device.type == "cuda", self.recipe.weight_decay
-        factors = [self.rates.get(name, 1.0) for name in self.weights]
+        decay, everywhere = self.recipe.weight_decay, self.recipe.decay == "all"
+        kinds = {
+            name: (
+                self.rates.get(name, 1.0),
+                decay if everywhere or columns[0][name].ndim > 1 else 0.0,
+            )
+            for name in self.weights
+        }
+        graph = device.type == "cuda"
         groups = [
             {
-                "params": [
-                    p for p, f in zip(self.weights.values(), factors, strict=True) if f == factor
-                ],
-                "factor": factor,
+                "params": [p for name, p in self.weights.items() if kinds[name] == kind],
+                "factor": kind[0],
                 # A tensor, so that a captured graph can read a changing rate.
                 "lr": torch.tensor(0.0, device=device) if graph else 0.0,
+                "weight_decay": kind[1],
             }
-            for factor in dict.fromkeys(factors)
+            for kind in dict.fromkeys(kinds.values())
         ]
         if self.recipe.optimizer == "adam":
             self.optimizer: torch.optim.Optimizer = torch.optim.Adam(
-                groups, weight_decay=decay, fused=True, capturable=graph
+                groups, fused=True, capturable=graph
             )
         else:
             self.optimizer = torch.optim.SGD(
-                groups, momentum=self.recipe.momentum, weight_decay=decay, fused=True
+                groups, momentum=self.recipe.momentum, nesterov=self.recipe.nesterov, fused=True
             )
+        self._finite = {
+            name
+            for name, buffer in self.networks[0].named_buffers()
+            if buffer.is_floating_point() and bool(buffer.isfinite().all())
+        }
 
     def set_lr(self, lr: float) -> None:
         for group in self.optimizer.param_groups:
@@ -74,27 +96,51 @@ class State:
             else:
                 group["lr"] = lr * group["factor"]
 
-    def unstack(self, networks: Sequence[nn.Module]) -> None:
-        if len(networks) > 1:
+    def whole(self) -> dict[str, Tensor]:
+        """What ``state_dict`` gives, trained weights with a first axis for several networks."""
+        own = {name: p.detach() for name, p in self.networks[0].state_dict().items()}
+        if len(self.networks) == 1:
+            return own
+        stacked = {name: p.detach() for name, p in {**self.weights, **self.fixed}.items()}
+        shared = {name: p.expand(len(self.networks), *p.shape) for name, p in own.items()}
+        return {**shared, **stacked}
+
+    def unstack(self) -> None:
+        if len(self.networks) > 1:
             with torch.no_grad():
-                for i, net in enumerate(networks):
+                for i, net in enumerate(self.networks):
                     for name, own in net.named_parameters():
-                        own.copy_(self.weights[name][i])
+                        own.copy_({**self.weights, **self.fixed}[name][i])
         for p in self.weights.values():
             p.grad = None
 
     def refuse_nonfinite(self) -> None:
-        """A finite loss may still have had a gradient that was not."""
-        for name, p in self.weights.items():
-            if not bool(p.isfinite().all()):
-                raise Diverged(
-                    f"weight {name} became NaN or infinite at step {self.step - 1}; "
-                    "the last good checkpoint is kept"
-                )
+        """A finite loss may still have had a gradient, or a variance, that was not."""
+        buffers = dict(self.networks[0].named_buffers())
+        parts = [("weight", self.weights), ("buffer", {k: buffers[k] for k in self._finite})]
+        for kind, tensors in parts:
+            for name, p in tensors.items():
+                if not bool(p.isfinite().all()):
+                    raise Diverged(
+                        f"{kind} {name} became NaN or infinite at step {self.step - 1}; "
+                        "the last good checkpoint is kept"
+                    )
+
+    def refuse_unlike_buffers(self) -> None:
+        """Buffers of networks side by side are the first's: they must be, and stay, the same."""
+        first = dict(self.networks[0].named_buffers())
+        for net in self.networks[1:]:
+            for name, value in net.named_buffers():
+                if not torch.equal(value, first[name]):
+                    raise ValueError(
+                        f"networks trained side by side must have the same buffers and leave them "
+                        f"as they are, got {name}, which differs"
+                    )
 
     def save(self, path: Path, since: float) -> None:
         """Write a checkpoint: whole or not at all."""
-        tensors = {f"weight/{name}": p.detach() for name, p in self.weights.items()}
+        tensors = {f"weight/{k}": p.detach() for k, p in {**self.weights, **self.fixed}.items()}
+        tensors |= {f"buffer/{name}": p for name, p in self.networks[0].named_buffers()}
         for name, p in self.weights.items():
             for key, value in self.optimizer.state[p].items():
                 if isinstance(value, Tensor):
@@ -102,20 +148,29 @@ class State:
         tensors["running"] = self.running
         if self.history:
             tensors["history"] = torch.stack(self.history)
-        meta = {"step": str(self.step), "seconds": str(self.seconds + since)}
-        meta["recipe"] = json.dumps(vars(self.recipe))
+        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        run = {"step": self.step, "seconds": self.seconds + since, "names": self.names}
+        meta = {"run": json.dumps(run), "identity": json.dumps(self._identity())}
+        meta["sha256"] = digest(tensors, meta)
         part = path.with_suffix(f".{os.getpid()}.part")
-        save_file({k: v.contiguous() for k, v in tensors.items()}, part, meta)
+        save_file(tensors, part, meta)
         with open(part, "rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
 
     def load(self, path: Path) -> None:
+        """Go on from a checkpoint.
+
+        One that is damaged is set aside with a warning. Raises ValueError for another run's.
+        """
         try:
             with safe_open(path, "pt") as file:
-                meta = file.metadata()
+                meta = dict(file.metadata())
                 tensors = {key: file.get_tensor(key) for key in file.keys()}
-        except SafetensorError as error:
+            if meta.pop("sha256") != digest(tensors, meta):
+                raise ValueError("its contents do not have the hash that it names")
+        # Whatever a flipped bit makes of the header: no hash, other names, text that is no text.
+        except (SafetensorError, ValueError, TypeError, KeyError) as error:
             aside = path.with_suffix(".damaged")
             path.replace(aside)
             warnings.warn(
@@ -123,36 +178,82 @@ class State:
                 stacklevel=3,
             )
             return
-        mine = {f"weight/{n}": tuple(p.shape) for n, p in self.weights.items()}
-        theirs = {k: tuple(v.shape) for k, v in tensors.items() if k.startswith("weight/")}
-        recipe = json.loads(json.dumps(vars(self.recipe)))  # as a file gives it back
-        if mine != theirs or json.loads(meta["recipe"]) != recipe:
-            raise ValueError(f"checkpoint {path} is of another network or recipe; move it away")
+        here = json.loads(json.dumps(self._identity()))  # as a file gives it back
+        if found := differences(json.loads(meta["identity"]), here):
+            raise ValueError(
+                f"checkpoint {path} is of another network or recipe, other seeds, data or "
+                f"objective: {', '.join(found[:3])}; move it away"
+            )
+        self._restore(tensors)
+        run = json.loads(meta["run"])
+        self.step, self.seconds, self.names = run["step"], run["seconds"], run["names"]
+
+    @torch.no_grad()
+    def _restore(self, tensors: Mapping[str, Tensor]) -> None:
         device = self.running.device
-        with torch.no_grad():
-            for name, p in self.weights.items():
-                p.copy_(tensors[f"weight/{name}"])
-                for key, value in tensors.items():
-                    if key.startswith("optimizer/") and key.split("/", 2)[2] == name:
-                        slot = key.split("/", 2)[1]
-                        place = (
-                            value if slot == "step" and device.type == "cpu" else value.to(device)
-                        )
-                        self.optimizer.state[p][slot] = place
+        for name, p in {**self.weights, **self.fixed}.items():
+            p.copy_(tensors[f"weight/{name}"])
+        for net in self.networks:
+            for name, buffer in net.named_buffers():
+                buffer.copy_(tensors[f"buffer/{name}"])
+        for key, value in tensors.items():
+            if key.startswith("optimizer/"):
+                _, slot, name = key.split("/", 2)
+                p = self.weights[name]
+                if slot == "step":
+                    place = value if device.type == "cpu" else value.to(device)
+                else:
+                    place = torch.empty_like(p).copy_(value)  # in the weight's layout
+                self.optimizer.state[p][slot] = place
         self.running = tensors["running"].to(device)
         self.history = list(tensors["history"].to(device)) if "history" in tensors else []
-        self.step, self.seconds = int(meta["step"]), float(meta["seconds"])
+
+    def _identity(self) -> dict[str, Any]:
+        first = self.networks[0]
+        shapes = {
+            name: f"{tuple(p.shape)} {p.dtype}{'' if p.requires_grad else ' fixed'}"
+            for name, p in [*first.named_parameters(), *first.named_buffers()]
+        }
+        return {"network": shapes, **self.identity}
 
 
-def _refuse_changing_buffers(networks: Sequence[nn.Module]) -> None:
-    """Buffers are constants here, the same in all networks: the batch axis shares the first's."""
-    for module in (m for net in networks for m in net.modules()):
+@contextlib.contextmanager
+def layout(networks: Sequence[nn.Module], channels_last: bool) -> Iterator[None]:
+    """Kernels with a pixel's channels side by side, if asked for; afterwards as they were.
+
+    A weight that is a view with gaps is made whole first.
+    """
+    every = [p for net in networks for p in net.parameters()]
+    for p in every:
+        if torch.empty_like(p).stride() != p.stride():  # with gaps, over which optimisers would run
+            p.data = p.data.contiguous()
+    usual = [p for p in every if channels_last and p.ndim == 4 and p.is_contiguous()]
+    for p in usual:
+        p.data = p.data.contiguous(memory_format=torch.channels_last)
+    try:
+        yield
+    finally:
+        for p in usual:
+            p.data = p.data.contiguous()
+
+
+def _refuse_unlike(
+    networks: Sequence[nn.Module], columns: Sequence[Mapping[str, nn.Parameter]]
+) -> None:
+    """What training side by side, or at all, cannot do."""
+    trained = [[name for name, p in column.items() if p.requires_grad] for column in columns]
+    if not trained[0]:
+        raise ValueError("networks must have a parameter that requires a gradient, got none")
+    shapes = [{name: p.shape for name, p in column.items()} for column in columns]
+    if any(shape != shapes[0] for shape in shapes) or any(t != trained[0] for t in trained):
+        raise ValueError(
+            "networks trained side by side must have parameters of the same names and shapes, "
+            "with the same of them frozen, got networks that differ"
+        )
+    for module in (m for net in networks for m in net.modules() if len(networks) > 1):
         if isinstance(module, nn.modules.batchnorm._NormBase) and module.track_running_stats:
             raise ValueError(
-                "networks must have no layer that keeps running statistics in training "
-                f"(torchvision's FrozenBatchNorm2d is accepted), got a {type(module).__name__}"
+                "networks trained side by side must have no layer that keeps running statistics "
+                f"(torchvision's FrozenBatchNorm2d is accepted), got a {type(module).__name__}; "
+                "train them one by one"
             )
-    first = dict(networks[0].named_buffers())
-    for net in networks[1:]:
-        if any(not torch.equal(value, first[name]) for name, value in net.named_buffers()):
-            raise ValueError("networks trained side by side must have the same buffers")

@@ -1,10 +1,14 @@
 """One optimiser step: for one network, for several as a batch axis, and as a CUDA graph."""
 
+import contextlib
 import warnings
 from collections.abc import Callable, Mapping
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
+
+from robustbook.arithmetic import arithmetic
 
 from .state import State
 
@@ -51,31 +55,72 @@ def _update(lift: Lift, state: State, count: int) -> Callable[[Tensor, Tensor, T
             out: Tensor = torch.func.functional_call(lift, named, (x, y, coefficient))
             return out
 
-        out: Tensor = torch.func.vmap(one)(state.weights, images, labels)
+        try:
+            out: Tensor = torch.func.vmap(one)({**state.weights, **state.fixed}, images, labels)
+        except RuntimeError as error:
+            _refuse_side_by_side(error)
         return out.T
 
     parameters = list(state.weights.values())
 
     def compute(images: Tensor, labels: Tensor, coefficient: Tensor) -> Tensor:
-        values = terms(images, labels, coefficient)
+        # The backward pass is not inside: it follows the number formats of the forward pass.
+        with torch.enable_grad():
+            with _lowered(state.recipe.precision, images.device):
+                values = terms(images, labels, coefficient)
+            total = values.sum()
+        if not values.requires_grad:
+            raise ValueError(
+                "objective must return terms that depend on the trained weights through autograd, "
+                f"got {', '.join(lift.names)}, which do not"
+            )
         # Summed over networks: each one's weights meet only its own terms, so gradients stay apart.
-        for p, g in zip(parameters, torch.autograd.grad(values.sum(), parameters), strict=True):
-            p.grad = g.contiguous()  # fused Adam reads memory in order, whatever the strides
+        gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+        for p, g in zip(parameters, gradients, strict=True):
+            p.grad = g if g is None else _laid_out_as(p, g)
         state.optimizer.step()
         return values.detach()
 
     return compute
 
 
+def _laid_out_as(p: Tensor, g: Tensor) -> Tensor:
+    """Fused optimisers read both in the order of memory, whatever the strides."""
+    return g if g.stride() == p.stride() else torch.empty_like(p).copy_(g)
+
+
+def _lowered(precision: str, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    if precision != "bfloat16":
+        return contextlib.nullcontext()
+    return arithmetic(device, precision, flush=device.type == "cpu")
+
+
+def _refuse_side_by_side(error: RuntimeError) -> NoReturn:
+    """In the place of torch.func's own words for what it cannot do for several networks."""
+    if "randomness error mode" in str(error):
+        raise ValueError(
+            "objective must draw nothing where networks are trained side by side, got one that "
+            "does (dropout?); train them one by one"
+        ) from error
+    if "inplace arithmetic" in str(error):
+        raise ValueError(
+            "networks trained side by side must leave their buffers as they are, got one that "
+            "writes to a buffer; train them one by one"
+        ) from error
+    raise error
+
+
 def graphed(lift: Lift, state: State, count: int, x: Tensor, y: Tensor) -> Step:
     """The same step captured once and replayed: small networks wait for nothing but launches.
 
-    Warming up runs real steps on the weights, so weights and optimiser are put back afterwards.
+    Warming up runs real steps, so weights, buffers and optimiser are put back afterwards. What the
+    step draws it draws from torch's generator on the device, as that is seeded at each replay.
     """
     compute = _update(lift, state, count)
     x, y = x.clone(), y.clone()
     c = torch.zeros((), device=x.device)
-    keep = [p.detach().clone() for p in state.weights.values()]
+    changing = [*state.weights.values(), *lift.net.buffers()]
+    keep = [p.detach().clone() for p in changing]
     slots = [
         {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.optimizer.state[p].items()}
         for p in state.weights.values()
@@ -93,8 +138,9 @@ def graphed(lift: Lift, state: State, count: int, x: Tensor, y: Tensor) -> Step:
         with torch.cuda.graph(graph, stream=stream):
             values = compute(x, y, c)
     with torch.no_grad():
-        for p, kept, slot in zip(state.weights.values(), keep, slots, strict=True):
+        for p, kept in zip(changing, keep, strict=True):
             p.copy_(kept)
+        for p, slot in zip(state.weights.values(), slots, strict=True):
             for name, value in state.optimizer.state[p].items():
                 if isinstance(value, Tensor):
                     value.copy_(slot[name]) if name in slot else value.zero_()

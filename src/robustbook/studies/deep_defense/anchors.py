@@ -17,7 +17,6 @@ from .readings import read
 from .settings import PAPER, Parameters
 
 ITEM = "anchors"
-JUDGES = ("anchor-deepfool-table-1", "anchor-deepfool-table-3", "anchor-deepfool-text")
 NAMES = {
     "mlp": "fc500-150-10-mnist",
     "lenet": "lenet-mnist",

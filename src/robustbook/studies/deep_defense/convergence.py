@@ -10,7 +10,6 @@ from .readings import read
 from .settings import NAMES, PAPER, Parameters
 
 ITEM = "figure-2"
-JUDGES = ("figure-convergence-mnist", "figure-convergence-cifar10")
 METHODS = ("par-networks", "adv-training-i", "deep-defense")
 LOSS = {"mlp": 0.3, "lenet": 0.3, "convnet": 1.0, "nin": 1.0}
 """How much accuracy, in percent, the targets call seed noise."""

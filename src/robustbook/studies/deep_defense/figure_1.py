@@ -20,7 +20,6 @@ from .networks import Model, Networks, body
 from .settings import NAMES, PAPER
 
 ITEM = "figure-1"
-JUDGES = ("code-networks",)
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -22,7 +22,6 @@ from .readings import read
 from .settings import PAPER, setting
 
 ITEM = "figure-3"
-JUDGES = ("figure-hyper-parameters",)
 USUAL = Method("deep-defense")
 GRID = {  # values of c, of lambda, and of d
     "quick": ((5.0, 25.0, 45.0), (5.0, 15.0), (5.0, 10.0)),

@@ -5,7 +5,6 @@ The cross entropy still trains all layers; 4 layers by 5 values of c, 20 network
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from statistics import fmean
 from typing import Any, ClassVar
 
 from pydantic.dataclasses import dataclass
@@ -20,7 +19,6 @@ from .readings import read
 from .settings import PAPER, setting
 
 ITEM = "figure-4"
-JUDGES = ("figure-layer-masking",)
 LAYERS = ("conv1", "conv2", "fc1", "fc2")
 CS = {"quick": (5.0, 45.0), "paper": (5.0, 15.0, 25.0, 35.0, 45.0)}
 LOSS = 0.2  # percent of accuracy that may be lost
@@ -60,19 +58,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         of = {key[:2]: done.values for key, done in results.items() if key[2] == seed}
         rows += _best(seed, of, CS[p.profile])
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
-
-
-def shares(record: Record) -> dict[str, float]:
-    """Per layer the percentage that it has alone of what all layers together add to the reference's
-    rho_2; of means over c and the seeds."""
-    means = {
-        layer: fmean(
-            row.value for row in record.rows if row.name == "rho2" and row.setting["layer"] == layer
-        )
-        for layer in ("reference", "all", *LAYERS)
-    }
-    start, gain = means["reference"], means["all"] - means["reference"]
-    return {layer: 100 * (means[layer] - start) / gain for layer in LAYERS}
 
 
 def _best(

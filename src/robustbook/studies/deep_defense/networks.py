@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from robustbook.data import as_float, load
 from robustbook.defenses import parseval
-from robustbook.networks import convnet, fc500_150_10, lenet, nin
+from robustbook.networks import Prepared, convnet, fc500_150_10, lenet, nin
 from robustbook.randomness import generator
 from robustbook.runs import Context, Done, step
 from robustbook.training import Recipe, fit
 
 from .methods import Method, augmented, cross_entropy, fooled, objective, stepped
-from .sets import COLOURED, numbers
+from .sets import COLOURED, numbers, preprocess
 
 Networks = Literal["mlp", "lenet", "convnet", "nin"]
 
@@ -154,3 +156,12 @@ def trained(result: Done, device: str, epoch: int | None = None) -> nn.Module:
     own = {k.removeprefix(prefix): v for k, v in result.tensors.items() if k.startswith(prefix)}
     net.load_state_dict(own)
     return net.to(device).eval()
+
+
+def pixels(network: Done, images: int, device: str) -> tuple[Prepared, Tensor, Tensor]:
+    """The network with its preprocessing inside, and test images in [0, 1] evenly spaced."""
+    data = model_of(network).data
+    net = Prepared(preprocess(data), trained(network, device)).to(device).eval()
+    test = load(data, "test")
+    test = test.subset(torch.arange(images) * len(test) // images)
+    return net, as_float(test.images).to(device), test.labels.to(device)

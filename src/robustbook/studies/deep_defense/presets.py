@@ -18,11 +18,10 @@ from robustbook.runs import Call, Context, Done, step
 from robustbook.studies.parameters import STRICT
 
 from . import settings
+from .networks import pixels
 from .settings import PAPER
-from .today import pixels
 
 ITEM = "deepfool"
-JUDGES = ()
 QUICK_IMAGES = 40
 
 

@@ -71,6 +71,10 @@ class Parameters(parameters.Parameters):
         float, Field(gt=0, allow_inf_nan=False, description="a scale for wrong images, above 0")
     ] = 5.0
 
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """The chosen networks, or the profile's own."""
+        return {"networks": tuple(self.networks or OWN[self.profile])}
+
     def chosen(self) -> dict[Networks, "Setting"]:
         """The settings of the networks that are wanted, with a reader's lam, c and d."""
         found = {n: setting(n, self.profile) for n in self.networks or OWN[self.profile]}

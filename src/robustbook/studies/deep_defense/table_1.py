@@ -16,7 +16,6 @@ from .readings import SHARES, read, scale, under_fgs
 from .settings import NAMES, PAPER, Parameters
 
 ITEM = "table-1"
-JUDGES = ("table-1", "supplement", "text-results")
 METHODS = ("reference", "par-networks", "adv-training-i", "deep-defense")
 """The rows of the table, in its order."""
 NOISE = {"mlp": 0.01, "lenet": 0.01, "convnet": 0.003, "nin": 0.003}

@@ -18,22 +18,19 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from robustbook.attacks import ddn, deepfool
-from robustbook.data import as_float, load
 from robustbook.ledger import Record, Row
 from robustbook.measures import Attack, predict, strike
-from robustbook.networks import Prepared
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies.parameters import STRICT
 
 from . import settings
 from .methods import released
-from .networks import model_of, trained
-from .sets import COLOURED, preprocess
+from .networks import model_of, pixels
+from .sets import COLOURED
 from .settings import PAPER
 
 ITEM = "today"
-JUDGES = ()
 IMAGES = {"mlp": 1000, "lenet": 200, "convnet": 200, "nin": 100}
 STEPS = 300  # of DDN
 QUICK_IMAGES = {"mlp": 40, "lenet": 15, "convnet": 10, "nin": 5}
@@ -56,15 +53,6 @@ class Parameters(settings.Parameters):
     queries: Annotated[
         int, Field(ge=1, le=100_000, description="Square's queries per image, 1 to 100000")
     ] = 1000  # quick has 20
-
-
-def pixels(network: Done, images: int, device: str) -> tuple[Prepared, Tensor, Tensor]:
-    """The network with its preprocessing inside, and test images in [0, 1] evenly spaced."""
-    data = model_of(network).data
-    net = Prepared(preprocess(data), trained(network, device)).to(device).eval()
-    test = load(data, "test")
-    test = test.subset(torch.arange(images) * len(test) // images)
-    return net, as_float(test.images).to(device), test.labels.to(device)
 
 
 @step(version=1)

@@ -14,8 +14,7 @@ from robustbook.measures import Attack
 from robustbook.runs import Call, Done
 
 from .networks import Anneal, Training, evaluate, train
-from .table_1 import MAIN, TEST, mlps, readings
-from .table_1_search import sigmoid
+from .settings import MAIN, TEST, mlps, readings, saturated_sigmoid
 
 PENALTY, LAMBDA = "penalty", "lambda"
 ALPHA = {"sigmoid-mlp": "alpha, sigmoid", "relu-mlp": "alpha, ReLU"}
@@ -27,7 +26,7 @@ BESIDE = {(LAMBDA, "one jump"), *((ALPHA["relu-mlp"], str(alpha)) for alpha in A
 
 def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
     """Each training by (what is undone, how); ``every``: optimiser steps per step of lambda."""
-    base = sigmoid(profile, every)
+    base = saturated_sigmoid(profile, every)
     assert base.anneal is not None
     plain, top = base.anneal.plain, base.anneal.rise * base.anneal.rises
     whole, rest = base.recipe.steps, base.recipe.steps - plain

@@ -1,8 +1,8 @@
 """The quantitative claims in the text of Nayebi & Ganguli 2017 that no table or figure holds.
 
-Its settings and the range of errors (`settings`), three choices of Section 4 undone one at a time
-(`ablations`), and Adam on the image (`descents`). The 30 million steps of Section 7 are an item of
-their own (`long_descent`).
+Its settings and the range of errors (`printed_settings`), three choices of Section 4 undone one at
+a time (`ablations`), and Adam on the image (`descents`). The 30 million steps of Section 7 are an
+item of their own (`long_descent`).
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from robustbook.runs import Call, Done
 from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT
 
-from . import ablations, descents, settings
+from . import ablations, descents, printed_settings
 
 PAPER, ITEM = "saturating", "claims"
 JUDGES = ("text-1", "text-4", "text-7", "text-8")
@@ -48,7 +48,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """What is to be run, by (part of the page, ...)."""
     assert p.seeds is not None
     return {
-        **settings.calls(p.profile, p.seeds),
+        **printed_settings.calls(p.profile, p.seeds),
         **ablations.calls(p.profile, p.seeds, _every(p)),
         **descents.calls(p.profile, p.seeds, p.step_size, min(p.steps, STEPS[p.profile])),
     }
@@ -58,8 +58,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """The rows that the ledger judges, and those of every other reading."""
     assert p.seeds is not None
     rows = (
-        *settings.rows(p.profile),
-        *settings.errors(results, p.profile, p.seeds),
+        *printed_settings.rows(p.profile),
+        *printed_settings.errors(results, p.profile, p.seeds),
         *ablations.rows(results, p.profile, p.seeds, _every(p), p.points),
         *descents.rows(results, p.seeds, p.step_size),
     )

@@ -25,7 +25,7 @@ from robustbook.studies.parameters import STRICT
 
 from .attackers import bypass, minimal, search
 from .networks import Method, evaluate, train
-from .table_1 import CONTROLS, cnns, mlps, readings
+from .settings import CONTROLS, cnns, mlps, readings
 
 PAPER, ITEM = "saturating", "critique"
 DRAWN = tuple(i / 100 for i in range(51))  # sizes at which the curves are kept

@@ -6,7 +6,7 @@ arrives at all. The paper gives no step size: the verdicts are on 0.01, fixed be
 
 from collections.abc import Iterator, Mapping
 from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -14,14 +14,10 @@ from robustbook.attacks import adam
 from robustbook.ledger import Row
 from robustbook.runs import Call, Context, Done, step
 
-from . import table_1
-from .networks import Method, test_images, train, trained
-from .targeted import Rule, pairs, sources
+from .networks import test_images, train, trained
+from .settings import COMPARED, TEST, mlps
+from .targeted import PRECISIONS, RULES, Precision, Rule, pairs, sources
 
-Precision = Literal["float32", "float64"]
-PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
-METHODS: tuple[Method, ...] = ("vanilla", "saturated")
-RULES: tuple[Rule, ...] = ("least", "most")
 FASTER = (3, 10)  # further readings, in float32: steps that many times longer and fewer
 
 
@@ -82,19 +78,20 @@ def calls(
 ) -> dict[tuple[Any, ...], Call]:
     """What is to be run, by ("descents", method, rule, precision, step size, seed), and by
     ("apart", method, rule, seed)."""
-    mlps = table_1.mlps(profile)
-    images = table_1.TEST[profile]
+    networks, images = mlps(profile), TEST[profile]
     swapped = {
-        ("apart", method, rule, seed): apart(train(mlps["sigmoid-mlp", method], seed), rule, images)
-        for method in METHODS
+        ("apart", method, rule, seed): apart(
+            train(networks["sigmoid-mlp", method], seed), rule, images
+        )
+        for method in COMPARED
         for rule in RULES
         for seed in seeds
     }
     return swapped | {
         ("descents", method, rule, precision, size, seed): descents(
-            train(mlps["sigmoid-mlp", method], seed), rule, precision, size, most, images
+            train(networks["sigmoid-mlp", method], seed), rule, precision, size, most, images
         )
-        for method in METHODS
+        for method in COMPARED
         for rule in RULES
         for precision, size, most in settings(step_size, steps)
         for seed in seeds
@@ -114,7 +111,7 @@ def rows(
         vanilla = [found["vanilla", rule, "float32", step_size] for rule in RULES]
         saturated = [found["saturated", rule, "float32", step_size] for rule in RULES]
         yield from _claims(vanilla, saturated, seed)
-        for method in METHODS:
+        for method in COMPARED:
             for rule in RULES:
                 single, double = (found[method, rule, p, step_size]["found"] for p in PRECISIONS)
                 differ = sum(a != b for a, b in zip(single, double, strict=True))

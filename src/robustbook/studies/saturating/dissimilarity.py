@@ -25,8 +25,8 @@ from robustbook.runs import Call, Context, Done, step
 from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT
 
-from .figure_1 import METHODS, compared
 from .networks import train, trained
+from .settings import COMPARED, compared
 
 PAPER = "saturating"
 LAYERS = ("1", "2", "3", "softmax")  # phi(h^1), phi(h^2), phi(h^3); softmax(h^3)
@@ -111,12 +111,12 @@ def condense(
     lower = torch.tril_indices(SIDE, SIDE)
     for (method, seed), done in results.items():
         rows += _layers(item, method, seed, done.values)
-        if seed == p.seeds[0] and method in METHODS:
+        if seed == p.seeds[0] and method in COMPARED:
             for layer, matrix in zip(LAYERS, done.tensors["matrices"], strict=True):
                 half = matrix[lower[0], lower[1]].tolist()
                 arrays[f"matrix/{method}/{layer}"] = [float(f"{value:.4g}") for value in half]
     for seed in p.seeds:
-        rows += _claims(item, p, seed, {m: results[m, seed].values for m in METHODS})
+        rows += _claims(item, p, seed, {m: results[m, seed].values for m in COMPARED})
     return Record(PAPER, item, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
 
 
@@ -129,7 +129,7 @@ def _over(a: float, b: float) -> float:
 def _layers(item: str, method: str, seed: int, values: Mapping[str, Any]) -> Iterator[Row]:
     for layer, within, between in zip(LAYERS, values["within"], values["between"], strict=True):
         setting: dict[str, str | float | int | bool] = {"method": method, "layer": layer}
-        judged = method in METHODS and layer in PHI
+        judged = method in COMPARED and layer in PHI
         target = f"{PAPER}/{item}/layer-{layer}/between-{method}" if judged else None
         ratio = _over(within, between)
         yield Row(between, "none", target, "between", seed, setting=setting)
@@ -147,7 +147,7 @@ def _claims(
         between[method] = dict(zip(LAYERS, of["between"], strict=True))
         ratio[method] = dict(zip(LAYERS, (_over(*pair) for pair in pairs), strict=True))
     for readout, layers in (("phi", PHI), ("softmax", SOFTMAX)):
-        largest = max(ratio[method][layer] for method in METHODS for layer in layers)
+        largest = max(ratio[method][layer] for method in COMPARED for layer in layers)
         for threshold in p.thresholds:
             main = readout == "phi" and threshold == p.near_zero
             yield Row(
@@ -159,7 +159,7 @@ def _claims(
                 holds=largest <= threshold,
                 setting={"readout": readout, "threshold": threshold},
             )
-        for method in METHODS:
+        for method in COMPARED:
             # The smallest factor from a layer to the next: above 1 where each grows.
             steps = list(pairwise(layers))
             growth = {

@@ -6,7 +6,6 @@ ReLU network, whose printed penalty is tiny, a penalty 100,000 times larger.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -20,14 +19,10 @@ from robustbook.runs import Call, Context, Done, step
 from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT
 
-from .networks import Method, Training, train, trained
-from .table_1 import EPOCH, mlps
-from .table_1_search import relu
+from .networks import train, trained
+from .settings import COMPARED, MLPS, compared
 
 PAPER, ITEM = "saturating", "figure-1"
-NETWORKS = ("sigmoid-mlp", "relu-mlp")
-METHODS: tuple[Method, ...] = ("vanilla", "saturated")
-LONGEST = {"sigmoid-mlp": 100, "relu-mlp": 404}  # epochs, as far as Table 1's search trained
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -36,22 +31,6 @@ class Parameters(parameters.Parameters):
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     bins: Annotated[int, Field(ge=10, le=200, description="a number of bins, 10 to 200")] = 80
-
-
-def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
-    """The four networks of the figure, and at seed 0 the three controls, by (network, method)."""
-    nets = mlps(profile)
-    found: dict[tuple[str, str], Training] = {
-        (network, method): nets[network, method] for network in NETWORKS for method in METHODS
-    }
-    if seed == 0:
-        for network, epochs in LONGEST.items():
-            vanilla, saturated = nets[network, "vanilla"], nets[network, "saturated"]
-            steps = min(saturated.recipe.steps, epochs * EPOCH[profile])
-            longer = replace(vanilla, recipe=replace(vanilla.recipe, steps=steps))
-            found[network, "vanilla, longer"] = longer
-        found["relu-mlp", "saturated, stronger"] = relu(profile, 1e5)
-    return found
 
 
 @step(version=1)
@@ -90,13 +69,13 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     arrays: dict[str, object] = {}
     for (network, method, seed), done in results.items():
         rows += _layers(network, method, seed, done.values)
-        if seed == p.seeds[0] and method in METHODS:
+        if seed == p.seeds[0] and method in COMPARED:
             for i, density in enumerate(done.tensors["density"].tolist()):
                 of = f"{network}/{method}/{i + 1}"
                 arrays[f"density/{of}"] = [float(f"{value:.3g}") for value in density]
                 arrays[f"ends/{of}"] = [done.values[end][i] for end in ("min", "max", "sd")]
     for seed in p.seeds:
-        for network, pattern in zip(NETWORKS, (_two_sided, _negative), strict=True):
+        for network, pattern in zip(MLPS, (_two_sided, _negative), strict=True):
             ours, theirs = (
                 results[network, method, seed].values for method in ("saturated", "vanilla")
             )
@@ -109,7 +88,7 @@ def _layers(network: str, method: str, seed: int, values: Mapping[str, Any]) -> 
     for i, kurtosis in enumerate(values["kurtosis"]):
         labels = {**setting, "layer": i + 1}
         layer = f"{PAPER}/{ITEM}/{network.removesuffix('-mlp')}-layer-{i + 1}"
-        target = f"{layer}/kurtosis-{method}" if method in METHODS else None
+        target = f"{layer}/kurtosis-{method}" if method in COMPARED else None
         yield Row(kurtosis, "none", target, "kurtosis", seed, setting=labels)
         for name in ("min", "max", "sd"):
             yield Row(values[name][i], "none", None, name, seed, setting=labels)

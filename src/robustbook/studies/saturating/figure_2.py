@@ -17,9 +17,8 @@ from robustbook.runs import Call, Context, Done, step
 from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT
 
-from .figure_1 import METHODS, compared
 from .networks import test_images, train, trained
-from .table_1 import TEST
+from .settings import COMPARED, MLPS, TEST, compared
 
 PAPER, ITEM = "saturating", "figure-2"
 
@@ -84,15 +83,14 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     arrays: dict[str, object] = {}
     for (network, method, seed), done in results.items():
         rows += _layers(p, network, method, seed, done.values)
-        if seed == p.seeds[0] and method in METHODS:
+        if seed == p.seeds[0] and method in COMPARED:
             for i, density in enumerate(done.tensors["density"].tolist()):
                 of = f"{network}/{method}/{i + 1}"
                 arrays[f"density/{of}"] = [float(f"{value:.3g}") for value in density]
                 arrays[f"ends/{of}"] = [done.values[end][i] for end in ("min", "max")]
     for seed in p.seeds:
         sigmoid, relu = (
-            [results[network, method, seed].values for method in METHODS]
-            for network in ("sigmoid-mlp", "relu-mlp")
+            [results[network, method, seed].values for method in COMPARED] for network in MLPS
         )
         rows += [_larger(seed, *sigmoid), _lower(seed, *relu)]
         drawn = sum(len(of["min"]) for of in (sigmoid[0], relu[0]))

@@ -24,10 +24,9 @@ from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT
 
 from .networks import Method, test_images, train, trained
-from .table_1 import TEST, mlps
+from .settings import COMPARED, TEST, mlps
 
 PAPER, ITEM = "saturating", "figure-4"
-METHODS: tuple[Method, ...] = ("vanilla", "saturated")
 PAIRS = ((1, 7), (3, 7), (6, 9), (0, 6))  # the columns of the figure: source, target
 FLAT, FLAT_OURS = (0.1, 0.01, 0.001), 0.01  # of the peak, and what the verdicts are on
 LARGE, LARGE_OURS = (0.5, 0.1), 0.5  # of the largest singular value, and what the verdicts are on
@@ -130,7 +129,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
         (method, seed): geometry(
             train(mlps(p.profile)["sigmoid-mlp", method], seed), p.pairs, p.points, size
         )
-        for method in METHODS
+        for method in COMPARED
         for seed in p.seeds
     }
 
@@ -143,7 +142,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     for seed in p.seeds:
         for i, pair in enumerate(p.pairs):
             apart = []
-            for method in METHODS:
+            for method in COMPARED:
                 even = _walk(results[method, seed], i, "even")
                 rows += _readings(even, pair, method, seed, "even")
                 resolved = _walk(results[method, seed], i, "resolved")

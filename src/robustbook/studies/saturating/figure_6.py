@@ -30,7 +30,7 @@ from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT
 
 from .networks import train, trained
-from .table_1 import METHODS, mlps
+from .settings import METHODS, MLPS, mlps
 
 PAPER, ITEM = "saturating", "figure-6"
 JUDGES = ("figure-6", "text-8")
@@ -165,7 +165,7 @@ def rising_and_concave(curve: Mapping[float, float], tolerance: float = 0.02) ->
 
 def _of_own_weights(results: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
     largest = []
-    for network in ("sigmoid-mlp", "relu-mlp"):
+    for network in MLPS:
         means: dict[str, dict[str, list[float]]] = {}
         for method in METHODS:
             tensors = results[network, method, seed].tensors

@@ -8,15 +8,13 @@ before looking. The other readings are measured beside it.
 """
 
 import copy
-import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 from statistics import median
 from typing import Annotated, Any, ClassVar, Literal
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -27,12 +25,11 @@ from robustbook.runs import Call, Context, Done, step
 from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT
 
-from .networks import Method, test_images, train, trained
-from .table_1 import TEST, mlps
+from .networks import test_images, train, trained
+from .settings import COMPARED, TEST, mlps
 from .targeted import CLASSES, Rule, check_sources, pairs, sources, straight
 
 PAPER = "saturating"
-METHODS: tuple[Method, ...] = ("vanilla", "saturated")
 
 
 @dataclass(frozen=True)
@@ -147,7 +144,7 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
             train(networks[network, method], seed), rule, p.sources, ways, most, TEST[p.profile]
         )
         for network, ways in searches.items()
-        for method in METHODS
+        for method in COMPARED
         for seed in p.seeds
     }
 
@@ -169,7 +166,7 @@ def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) 
             rows += _answers(item, method, seed, _outcomes(done)[0])
     arrays: dict[str, Any] = {
         method: _written(results["sigmoid-mlp", method, p.seeds[0]].tensors["images"])
-        for method in METHODS
+        for method in COMPARED
     }
     return Record(PAPER, item, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
 
@@ -177,18 +174,6 @@ def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) 
 def _written(images: UInt8[Tensor, "k k h w"]) -> list[list[str]]:
     """Each image as two hexadecimal digits a pixel; nothing where there is none."""
     return [[bytes(i.flatten().tolist()).hex() if i.any() else "" for i in row] for row in images]
-
-
-def squares(
-    record: Record, method: Method
-) -> tuple[UInt8[np.ndarray, "k k h w"], Bool[np.ndarray, "k k"]]:
-    """The images of a record, by source and target class, and which of them there are."""
-    cells = record.arrays[method]
-    pixels = len(cells[0][0]) // 2  # of the first source, which there always is
-    side = math.isqrt(pixels)
-    raw = b"".join(bytes.fromhex(cell) or bytes(pixels) for row in cells for cell in row)
-    images = np.frombuffer(raw, np.uint8).reshape(CLASSES, CLASSES, side, side)
-    return images, np.array([[bool(cell) for cell in row] for row in cells])
 
 
 def _outcomes(done: Done) -> list[dict[str, list[Any]]]:

@@ -26,10 +26,9 @@ from robustbook.runs import Call, Context, Done, step
 from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT, BadParameter
 
-from . import table_1
-from .descents import PRECISIONS, RULES, Precision
 from .networks import test_images, train, trained
-from .targeted import Rule, sources
+from .settings import TEST, mlps
+from .targeted import PRECISIONS, RULES, Precision, Rule, sources
 
 PAPER, ITEM = "saturating", "long-descent"
 STEPS = {"quick": 5_000, "paper": 30_000_000}
@@ -224,8 +223,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     assert p.seeds is not None
     if p.source == p.target:
         raise BadParameter(f"target must be another class than source, got {p.target} for both")
-    saturated = table_1.mlps(p.profile)["sigmoid-mlp", "saturated"]
-    steps, images = min(p.steps, STEPS[p.profile]), table_1.TEST[p.profile]
+    saturated = mlps(p.profile)["sigmoid-mlp", "saturated"]
+    steps, images = min(p.steps, STEPS[p.profile]), TEST[p.profile]
     return {
         (rule, precision, seed): long_descent(
             train(saturated, seed), p.source, p.target, rule, precision, p.step_size, steps, images

@@ -1,65 +1,133 @@
-"""What Nayebi & Ganguli 2017 print about their settings, read from the objects that train here.
+"""The settings that several pages of Nayebi & Ganguli 2017 share, by profile.
 
-And the range of errors that their introduction promises, from the networks of Table 1.
+Which networks are trained and how, on how many test images they are attacked, and how Table 1
+attacks them. ``quick``: 28 x 28 digits and trainings cut to seconds. ``paper``: MNIST, with one
+step of lambda per epoch.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import replace
 
-import torch
+from robustbook.measures import Attack
+from robustbook.networks import Name
+from robustbook.training import Recipe
 
-from robustbook.defenses import sigmoid_penalty
-from robustbook.ledger import Row
-from robustbook.runs import Call, Done
+from .networks import Anneal, Method, Training
 
-from . import table_1
-from .networks import Anneal, Training
+MLPS: tuple[Name, ...] = ("sigmoid-mlp", "relu-mlp")
+NETWORKS: tuple[Name, ...] = (*MLPS, "cnn")
+METHODS: tuple[Method, ...] = ("vanilla", "adversarial", "saturated")
+COMPARED: tuple[Method, ...] = ("vanilla", "saturated")
+"""The trainings that the figures set side by side."""
+MAIN = "float32"
+"""The reading of Table 1 that the verdicts are on."""
+Networks = dict[tuple[str, Method], Training]
 
-
-def rows(profile: str) -> Iterator[Row]:
-    """Section 2 and 4: eps, alpha, how lambda rises, and the sigmoid penalty at its maximum."""
-    networks = {**table_1.mlps(profile), **table_1.cnns(profile)}
-    eps = {t.eps for t in networks.values()} | {
-        attack.eps for attack in table_1.readings(table_1.Parameters().eps).values()
-    }
-    alpha = {t.alpha for t in networks.values()}
-    anneals = {network: _anneal(networks[network, "saturated"]) for network in table_1.NETWORKS}
-    first = {anneal(0) for anneal in anneals.values()}
-    highest = sigmoid_penalty(torch.linspace(-10, 10, 2001, dtype=torch.float64)).max().item()
-    found = {"epsilon": eps, "alpha": alpha, "lambda-min": first, "penalty-max-sigmoid": {highest}}
-    for network, anneal in anneals.items():
-        short = network.removesuffix("-mlp")
-        found[f"lambda-max-{short}"] = {anneal(anneal.steps - 1)}
-        found[f"lambda-step-{short}"] = {anneal.rise}
-    for name, values in found.items():
-        (value,) = values  # one for all networks
-        yield Row(value, "none", f"saturating/text-4/settings/{name}")
+EPOCH = {"quick": 21, "paper": 937}  # optimiser steps on batches of 64
+TEST = {"quick": 400, "paper": 10_000}  # test images
+CONTROLS = {"quick": 100, "paper": 10_000}
 
 
-def _anneal(training: Training) -> Anneal:
-    assert training.anneal is not None
-    return training.anneal
+def mlps(profile: str) -> Networks:
+    """The six fully connected networks."""
+    epoch, paper = EPOCH[profile], profile == "paper"
+    data, width = ("mnist", 200) if paper else ("digits", 200)
+    plain = 5 * epoch if paper else 300
+    usual = Recipe(steps=10 * epoch if paper else 600, batch_size=64, lr=1e-3)
+    # Sec. 4: lambda rises to 1.74 by 0.001 (sigmoid), to 3.99e-8 by 1e-10 (ReLU).
+    sigmoid = Anneal(plain, 0.001, 1740, epoch if paper else 2)
+    relu = Anneal(plain, 1e-10, 399, epoch if paper else 2)
+    networks: Networks = {}
+    for name in MLPS:
+        vanilla = Training(data, name, width, "xavier", "vanilla", usual)
+        networks[name, "vanilla"] = vanilla
+        networks[name, "adversarial"] = replace(vanilla, method="adversarial")
+    networks["sigmoid-mlp", "saturated"] = Training(
+        data, "sigmoid-mlp", width, "normal", "saturated", Recipe(sigmoid.steps, 64, 3e-3), sigmoid
+    )
+    networks["relu-mlp", "saturated"] = Training(
+        data, "relu-mlp", width, "xavier", "saturated", Recipe(relu.steps, 64, 1e-3), relu
+    )
+    return networks
 
 
-def calls(profile: str, seeds: tuple[int, ...]) -> dict[tuple[Any, ...], Call]:
-    """Table 1's own evaluations of the saturated networks, by ("error", network, seed)."""
-    wanted = table_1.calls(table_1.Parameters(profile=profile, seeds=seeds))  # type: ignore[arg-type]
+def cnns(profile: str) -> Networks:
+    """The three convolutional networks; lambda makes its single step, to 1e-5, after two epochs."""
+    epoch, data = (600, "mnist") if profile == "paper" else (20, "digits")
+    anneal = Anneal(plain=2 * epoch, rise=1e-5, rises=1, every=3 * epoch)
+
+    def of(method: Method, steps: int, schedule: Anneal | None = None) -> Training:
+        batch = 100 if profile == "paper" else 50
+        recipe = Recipe(steps=steps, batch_size=batch, lr=1e-3, schedule="linear")
+        return Training(data, "cnn", 0, "truncated", method, recipe, schedule)
+
     return {
-        ("error", network, seed): call
-        for (network, method, seed, what), call in wanted.items()
-        if (method, what) == ("saturated", "main")
+        ("cnn", "vanilla"): of("vanilla", 4 * epoch),
+        ("cnn", "adversarial"): of("adversarial", 3 * epoch),
+        ("cnn", "saturated"): of("saturated", anneal.steps, anneal),
     }
 
 
-def errors(
-    results: Mapping[tuple[Any, ...], Done], profile: str, seeds: tuple[int, ...]
-) -> Iterator[Row]:
-    """Section 1: the smallest and the largest FGSM error over the three saturated networks."""
-    for seed in seeds:
-        found = [
-            100 - results["error", network, seed].values["accuracy"][1]
-            for network in table_1.NETWORKS
-        ]
-        for end, value in (("low", min(found)), ("high", max(found))):
-            target = f"saturating/text-1/error-range/{end}"
-            yield Row(value, "percent", target, seed=seed, images=table_1.TEST[profile])
+def saturated_sigmoid(profile: str, every: int, *, lr: float = 3e-3, times: int = 1) -> Training:
+    """The saturated sigmoid network of Table 1 with an anneal of ``every`` steps per step of
+    lambda, of ``times`` the final lambda."""
+    base = mlps(profile)["sigmoid-mlp", "saturated"]
+    assert base.anneal is not None
+    anneal = Anneal(base.anneal.plain, 0.001 * times, 1740, every)
+    return replace(base, anneal=anneal, recipe=Recipe(anneal.steps, 64, lr))
+
+
+def saturated_relu(profile: str, scale: float) -> Training:
+    """The saturated ReLU network with every lambda times ``scale`` and an anneal of 10 (quick:
+    1)."""
+    base = mlps(profile)["relu-mlp", "saturated"]
+    assert base.anneal is not None
+    every = 10 if profile == "paper" else 1
+    anneal = Anneal(base.anneal.plain, 1e-10 * scale, 399, every)
+    return replace(base, anneal=anneal, recipe=Recipe(anneal.steps, 64, 1e-3))
+
+
+LONGEST = {"sigmoid-mlp": 100, "relu-mlp": 404}  # epochs, as far as Table 1's search trained
+
+
+def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
+    """The four networks of Figures 1, 2, 3 and 7, and at seed 0 three controls.
+
+    By (network, method). The controls: vanilla networks that trained for longer, and a ReLU network
+    with a penalty 100,000 times as large.
+    """
+    nets = mlps(profile)
+    found: dict[tuple[str, str], Training] = {
+        (network, method): nets[network, method] for network in MLPS for method in COMPARED
+    }
+    if seed == 0:
+        for network, epochs in LONGEST.items():
+            vanilla, saturated = nets[network, "vanilla"], nets[network, "saturated"]
+            steps = min(saturated.recipe.steps, epochs * EPOCH[profile])
+            longer = replace(vanilla, recipe=replace(vanilla.recipe, steps=steps))
+            found[network, "vanilla, longer"] = longer
+        found["relu-mlp", "saturated, stronger"] = saturated_relu(profile, 1e5)
+    return found
+
+
+def readings(eps: float) -> dict[str, Attack]:
+    """Every way of attacking that the page shows, by name; PGD and transfer are clipped."""
+    fgsm = Attack("fgsm", eps)
+    pgd = Attack("pgd", eps, clip=True, steps=20, step_size=eps / 4)
+    plain = {
+        MAIN: fgsm,
+        "flushed": replace(fgsm, flush=True),
+        "float64": replace(fgsm, precision="float64"),
+        "rescaled": replace(fgsm, rescale=True),
+        "probabilities": replace(fgsm, loss="clipped_probabilities"),
+        "squared": replace(fgsm, loss="squared_error"),
+        "margin": replace(fgsm, loss="margin"),
+        "signs": Attack("random-signs", eps),
+    }
+    clipped = {f"{name}, clipped": replace(attack, clip=True) for name, attack in plain.items()}
+    return {
+        **plain,
+        **clipped,
+        "pgd": pgd,
+        "pgd margin": replace(pgd, loss="margin"),
+        "pgd softened": replace(pgd, loss="margin", slope=10.0),
+    }

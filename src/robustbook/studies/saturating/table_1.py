@@ -7,7 +7,6 @@ beside it.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from statistics import fmean
 from typing import Annotated, Any, ClassVar
 
@@ -19,15 +18,11 @@ from robustbook.measures import Attack
 from robustbook.runs import Call, Done
 from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT
-from robustbook.training import Recipe
 
-from .networks import Anneal, Method, Training, evaluate, inspect, train
+from .networks import Method, evaluate, inspect, train
+from .settings import CONTROLS, MAIN, METHODS, NETWORKS, TEST, cnns, mlps, readings
 
 PAPER, ITEM = "saturating", "table-1"
-NETWORKS = ("sigmoid-mlp", "relu-mlp", "cnn")
-METHODS: tuple[Method, ...] = ("vanilla", "adversarial", "saturated")
-MAIN = "float32"  # the reading that the verdicts are on
-Networks = dict[tuple[str, Method], Training]
 EVIDENCE = {
     "one_step": MAIN,
     "one_step_clipped": f"{MAIN}, clipped",
@@ -53,76 +48,6 @@ class Parameters(parameters.Parameters):
     controls: Annotated[
         int, Field(ge=1, le=10_000, description="a number of test images, 1 to 10000")
     ] = 1000  # behind every control; quick has 100
-
-
-# quick: 28 x 28 digits, training cut to seconds. paper: MNIST, one step of lambda per epoch.
-EPOCH = {"quick": 21, "paper": 937}  # optimiser steps on batches of 64
-TEST = {"quick": 400, "paper": 10_000}  # test images
-CONTROLS = {"quick": 100, "paper": 10_000}
-
-
-def mlps(profile: str) -> Networks:
-    """The six fully connected networks."""
-    epoch, paper = EPOCH[profile], profile == "paper"
-    data, width = ("mnist", 200) if paper else ("digits", 200)
-    plain = 5 * epoch if paper else 300
-    usual = Recipe(steps=10 * epoch if paper else 600, batch_size=64, lr=1e-3)
-    # Sec. 4: lambda rises to 1.74 by 0.001 (sigmoid), to 3.99e-8 by 1e-10 (ReLU).
-    sigmoid = Anneal(plain, 0.001, 1740, epoch if paper else 2)
-    relu = Anneal(plain, 1e-10, 399, epoch if paper else 2)
-    networks: Networks = {}
-    for name in ("sigmoid-mlp", "relu-mlp"):
-        vanilla = Training(data, name, width, "xavier", "vanilla", usual)
-        networks[name, "vanilla"] = vanilla
-        networks[name, "adversarial"] = replace(vanilla, method="adversarial")
-    networks["sigmoid-mlp", "saturated"] = Training(
-        data, "sigmoid-mlp", width, "normal", "saturated", Recipe(sigmoid.steps, 64, 3e-3), sigmoid
-    )
-    networks["relu-mlp", "saturated"] = Training(
-        data, "relu-mlp", width, "xavier", "saturated", Recipe(relu.steps, 64, 1e-3), relu
-    )
-    return networks
-
-
-def cnns(profile: str) -> Networks:
-    """The three convolutional networks; lambda makes its single step, to 1e-5, after two epochs."""
-    epoch, data = (600, "mnist") if profile == "paper" else (20, "digits")
-    anneal = Anneal(plain=2 * epoch, rise=1e-5, rises=1, every=3 * epoch)
-
-    def of(method: Method, steps: int, schedule: Anneal | None = None) -> Training:
-        batch = 100 if profile == "paper" else 50
-        recipe = Recipe(steps=steps, batch_size=batch, lr=1e-3, schedule="linear")
-        return Training(data, "cnn", 0, "truncated", method, recipe, schedule)
-
-    return {
-        ("cnn", "vanilla"): of("vanilla", 4 * epoch),
-        ("cnn", "adversarial"): of("adversarial", 3 * epoch),
-        ("cnn", "saturated"): of("saturated", anneal.steps, anneal),
-    }
-
-
-def readings(eps: float) -> dict[str, Attack]:
-    """Every way of attacking that the page shows, by name; PGD and transfer are clipped."""
-    fgsm = Attack("fgsm", eps)
-    pgd = Attack("pgd", eps, clip=True, steps=20, step_size=eps / 4)
-    plain = {
-        MAIN: fgsm,
-        "flushed": replace(fgsm, flush=True),
-        "float64": replace(fgsm, precision="float64"),
-        "rescaled": replace(fgsm, rescale=True),
-        "probabilities": replace(fgsm, loss="clipped_probabilities"),
-        "squared": replace(fgsm, loss="squared_error"),
-        "margin": replace(fgsm, loss="margin"),
-        "signs": Attack("random-signs", eps),
-    }
-    clipped = {f"{name}, clipped": replace(attack, clip=True) for name, attack in plain.items()}
-    return {
-        **plain,
-        **clipped,
-        "pgd": pgd,
-        "pgd margin": replace(pgd, loss="margin"),
-        "pgd softened": replace(pgd, loss="margin", slope=10.0),
-    }
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:

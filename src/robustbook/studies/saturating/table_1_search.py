@@ -18,10 +18,9 @@ from robustbook.measures import Attack
 from robustbook.runs import Call, Done
 from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT
-from robustbook.training import Recipe
 
 from .networks import Anneal, Training, evaluate, inspect, train
-from .table_1 import CONTROLS, EPOCH, MAIN, cnns, mlps, readings
+from .settings import CONTROLS, EPOCH, MAIN, cnns, mlps, readings, saturated_relu, saturated_sigmoid
 
 PAPER, ITEM = "saturating", "table-1-search"
 SHOWN = (MAIN, "float64", "flushed", "probabilities", "signs", "pgd softened")
@@ -33,25 +32,6 @@ class Parameters(parameters.Parameters):
     """The choices a reader can make."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2)}
-
-
-def sigmoid(profile: str, every: int, *, lr: float = 3e-3, times: int = 1) -> Training:
-    """The saturated sigmoid network of Table 1 with an anneal of ``every`` steps per step of
-    lambda, of ``times`` the final lambda."""
-    base = mlps(profile)["sigmoid-mlp", "saturated"]
-    assert base.anneal is not None
-    anneal = Anneal(base.anneal.plain, 0.001 * times, 1740, every)
-    return replace(base, anneal=anneal, recipe=Recipe(anneal.steps, 64, lr))
-
-
-def relu(profile: str, scale: float) -> Training:
-    """The saturated ReLU network with every lambda times ``scale`` and an anneal of 10 (quick:
-    1)."""
-    base = mlps(profile)["relu-mlp", "saturated"]
-    assert base.anneal is not None
-    every = 10 if profile == "paper" else 1
-    anneal = Anneal(base.anneal.plain, 1e-10 * scale, 399, every)
-    return replace(base, anneal=anneal, recipe=Recipe(anneal.steps, 64, 1e-3))
 
 
 def cnn(profile: str, *, scale: float = 1.0, times: int = 1) -> Training:
@@ -67,17 +47,17 @@ def variants(profile: str) -> dict[tuple[str, str], Training]:
     """Each training tried, by (what is varied, how)."""
     paper = profile == "paper"
     short = 10 if paper else 1
-    base = sigmoid(profile, short)
+    base = saturated_sigmoid(profile, short)
     found: dict[tuple[str, str], Training] = {}
     for every in (short, 40, 200) if paper else (short, 2):
-        found["optimiser steps per step of lambda", str(every)] = sigmoid(profile, every)
+        found["optimiser steps per step of lambda", str(every)] = saturated_sigmoid(profile, every)
     found["start", "Xavier"] = replace(base, start="xavier")
-    found["learning rate", "0.001"] = sigmoid(profile, short, lr=1e-3)
+    found["learning rate", "0.001"] = saturated_sigmoid(profile, short, lr=1e-3)
     found["width", "500"] = replace(base, width=500)
-    found["final lambda", "8.7"] = sigmoid(profile, short, times=5)
+    found["final lambda", "8.7"] = saturated_sigmoid(profile, short, times=5)
     found["penalty", "hidden layers only"] = replace(base, layers="hidden")
     for scale in (1e3, 1e5, 1e6):
-        found["ReLU, lambda times", f"{scale:g}"] = relu(profile, scale)
+        found["ReLU, lambda times", f"{scale:g}"] = saturated_relu(profile, scale)
     for scale in (1e1, 1e2, 1e3) if paper else (1e2,):
         found["CNN, lambda times", f"{scale:g}"] = cnn(profile, scale=scale)
     found["CNN, length times", "3"] = cnn(profile, times=3)

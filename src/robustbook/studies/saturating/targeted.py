@@ -14,6 +14,9 @@ from robustbook.measures import logits_of, predict
 
 CLASSES = 10
 Rule = Literal["least", "most"]
+RULES: tuple[Rule, ...] = ("least", "most")
+Precision = Literal["float32", "float64"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
 
 
 @torch.no_grad()

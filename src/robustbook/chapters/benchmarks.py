@@ -1,0 +1,138 @@
+"""The page of the benchmarks: our attacks and trainings beside other libraries and the floor."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from robustbook.chapters.published import benchmark
+from robustbook.chapters.wording import power
+from robustbook.figures import Table, table
+
+ATTACKS = {"fgsm": "FGSM", "pgd-40": "PGD, 40 steps"}
+COLUMNS = ("Library", "Seconds", "To ours", "To the floor", "Propagations", "Accuracy")
+WAYS = {"ours": "ours", "ours, any network": "ours, Jacobians formed", "loop": "loop over points"}
+
+
+def attacks() -> Table:
+    """FGSM and PGD of each library, with the seconds as multiples of ours and of the floor."""
+    report = benchmark("attacks")
+    untimed = "".join(
+        f" Not timed: {ATTACKS[row['attack']]} of {row['library']} "
+        f"({row['error'].split(': ', 1)[-1]})."
+        for row in report["rows"]
+        if "error" in row
+    )
+    return table(
+        f"Seconds per 1000 images, medians of {report['rounds']} interleaved rounds on "
+        f"{report['images']} images ({report['data']}, adversarially trained CNN), l-infinity, eps "
+        f"0.25; {report['machine']['processor']}, {report['threads']} threads, {report['date']}. "
+        f"Propagations are forwards / backwards per image.{untimed}",
+        "tab-benchmarks",
+        COLUMNS,
+        list(_attack_rows(report["rows"])),
+    )
+
+
+def geometry() -> Table:
+    """The singular values along a path: ours against a loop over its points."""
+    report = benchmark("geometry")
+    busy = " while other work was running" if report["load_before"] > 0.5 else ""
+    return table(
+        f"Seconds for {report['paths']} paths of {report['points']} points through a "
+        f"{report['network']}, medians of {report['rounds']} interleaved rounds{busy}; "
+        f"{report['machine']['processor']}, {report['threads']} threads, {report['date']}.",
+        "tab-benchmarks-geometry",
+        ["Way", "Seconds", "To ours"],
+        [
+            [WAYS[row["way"]], f"{row['seconds']:.2f}", f"{row['ratio_to_ours']:.1f}"]
+            for row in report["rows"]
+        ],
+    )
+
+
+def lbfgs() -> Table:
+    """Searches with L-BFGS: ours against scipy's."""
+    report = benchmark("lbfgs")
+    return table(
+        f"Seconds for {report['pairs']} searches from the least confident images "
+        f"({report['data']}, sigmoid MLP, float32), medians of {report['rounds']} interleaved "
+        f"rounds, and medians of the ratio within a round; {report['machine']['processor']}, "
+        f"{report['threads']} thread, {report['date']}, load {report['load_before']} from other "
+        "work. Evaluations are images passed forwards and backwards.",
+        "tab-benchmarks-lbfgs",
+        ["Network", "Way", "Seconds", "To ours", "Found", "Evaluations"],
+        [
+            [
+                row["method"],
+                row["way"],
+                f"{row['seconds']:.2f}",
+                f"{row['ratio_to_ours']:.2g}",
+                "" if row["way"].startswith("network") else str(row["found"]),
+                str(row["evaluations"]),
+            ]
+            for row in report["rows"]
+        ],
+        align="llrrrr",
+    )
+
+
+def deepfool() -> Table:
+    """DeepFool of each library: seconds, images fooled, mean distance."""
+    report = benchmark("deepfool")
+    return table(
+        f"DeepFool in l2, {report['images']} images ({report['data']}, small CNN), medians of "
+        f"{report['rounds']} interleaved rounds; torchattacks and the "
+        "adversarial-robustness-toolbox, with our presets of them, once and on a tenth of the "
+        f"images; {report['processor']}, {report['cores']} cores. Seconds per 1000 images; how "
+        "many times faster than the adversarial library; mean distance of the images that were "
+        "fooled; largest difference of a pixel from the library's own image.",
+        "tab-benchmarks-deepfool",
+        ["Library", "Seconds", "Faster", "Fooled", "Mean l2", "Differs"],
+        list(map(_deepfool_row, report["rows"])),
+    )
+
+
+def deep_defense() -> Table:
+    """A training step of Deep Defense as a multiple of a plain one."""
+    report = benchmark("deep_defense")
+    return table(
+        f"Milliseconds of a training step of LeNet on {report['batch_size']} images "
+        f"({report['data']}), medians of {report['rounds']} interleaved rounds, on one thread; as "
+        f"a multiple of a plain step; {report['processor']}. 'All classes' leaves no class out; "
+        "'straightforward' keeps every image in every iteration and the graph of every class.",
+        "tab-benchmarks-deep-defense",
+        ["Step", "Milliseconds", "To plain"],
+        [
+            [row["step"], f"{1000 * row['seconds']:.0f}", f"{row['times_plain']:.1f}"]
+            for row in report["rows"]
+        ],
+    )
+
+
+def _attack_rows(rows: list[dict[str, Any]]) -> Iterator[list[str]]:
+    for attack, name in ATTACKS.items():
+        yield [f"**{name}**", *[""] * (len(COLUMNS) - 1)]
+        for row in (row for row in rows if row["attack"] == attack and "error" not in row):
+            times = (row[k] for k in ("seconds_per_1000", "ratio_to_ours", "ratio_to_floor"))
+            yield [
+                row["library"],
+                *(f"{each:.2f}" for each in times),
+                f"{row['forwards_per_image']:.0f} / {row['backwards_per_image']:.0f}",
+                f"{row['accuracy']:.1f} %",
+            ]
+
+
+def _deepfool_row(row: dict[str, Any]) -> list[str]:
+    if "error" in row:
+        return [row["library"], "", "", "", "", row["error"]]
+    seconds, faster, apart = (
+        row.get(k) for k in ("seconds_per_1000", "times_faster_than_adv_lib", "largest_difference")
+    )
+    assert seconds is not None
+    return [
+        row["library"],
+        f"{seconds:.0f}" if seconds >= 100 else f"{seconds:.3g}",
+        f"{faster:.2f}" if faster else "",
+        f"{row['fooled']:.1f} %",
+        f"{row['mean_distance']:.4f}",
+        power(apart) if apart is not None else "",
+    ]

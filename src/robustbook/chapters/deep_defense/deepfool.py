@@ -1,0 +1,81 @@
+"""The page of DeepFool's implementations: nine of them on the same networks and images."""
+
+from collections.abc import Iterator
+from statistics import fmean
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, values
+from robustbook.chapters.wording import spread
+from robustbook.figures import Table, table
+from robustbook.ledger import Record
+
+from .names import TITLES, networks
+
+PROGRAMS = {
+    "authors": "Deep Defense's code",
+    "matlab": "DeepFool, Matlab",
+    "python": "DeepFool, Python",
+    "foolbox": "foolbox",
+    "art": "ART",
+    "torchattacks": "torchattacks",
+    "adversarial_library": "adversarial-library",
+    "ours": "ours",
+    "free": "ours, free pixels only",
+}
+COLUMNS = {"distance": 3, "shown": 3, "fooled": 1, "steps": 2, "backwards": 1}
+"""What is measured, and the digits that are shown of it."""
+
+
+def finding(record: Record) -> str:
+    """The smallest and the largest mean distance that one name stands for."""
+    parts = "; ".join(_range(record, network) for network in networks(record))
+    return (
+        "**The same attack by name, on the same images of the same network, reports mean distances "
+        f"{parts}.**"
+    )
+
+
+def strips(record: Record) -> Figure:
+    """The mean distance of each program, a dot per seed."""
+    found = {
+        TITLES[network]: {
+            name: {"distance": values(record, "distance", network=network, preset=preset)}
+            for preset, name in PROGRAMS.items()
+        }
+        for network in networks(record)
+    }
+    looks = {"distance": figures.LOOKS["reference"]}
+    return figures.strips(found, looks, r"mean $\ell_2$ perturbation")
+
+
+def programs(version: Version) -> Table:
+    """Distances, failures and costs of each program."""
+    return table(
+        f"{version.heading}. Mean distance of fooled images that were classified correctly; the "
+        "mean the program itself would show, misclassified images and failures included; percent "
+        "fooled; steps of an image; gradients per image.",
+        f"tab-dd-deepfool-{version.tag}",
+        ["Program", "distance", "shown", "fooled", "steps", "gradients"],
+        list(_rows(version.record)),
+    )
+
+
+def _range(record: Record, network: str) -> str:
+    means = {
+        name: fmean(values(record, "distance", network=network, preset=preset))
+        for preset, name in PROGRAMS.items()
+    }
+    low, high = (end(means, key=lambda name: means[name]) for end in (min, max))
+    return f"{TITLES[network]}: from {means[low]:.3f} ({low}) to {means[high]:.3f} ({high})"
+
+
+def _rows(record: Record) -> Iterator[list[str]]:
+    for network in networks(record):
+        for preset, name in PROGRAMS.items():
+            cells = (
+                spread(values(record, what, network=network, preset=preset), digits)
+                for what, digits in COLUMNS.items()
+            )
+            yield [f"{TITLES[network]}: {name}", *cells]

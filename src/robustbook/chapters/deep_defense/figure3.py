@@ -1,0 +1,103 @@
+"""The page of Figure 3: accuracy and rho2 of LeNet over c, lambda and d."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import mean, record_of, settings, values
+from robustbook.chapters.wording import whole_percent
+from robustbook.ledger import Record
+
+USUAL = {"c": 25.0, "lam": 15.0, "d": 5.0}
+"""The released code's values."""
+LOOKS = [figures.LOOKS[name] for name in ("par-networks", "reference", "deep-defense")]
+QUANTITIES = (
+    ("accuracy", "accuracy", "accuracy (%)"),
+    ("rho2", r"$\rho_2$", r"$\rho_2$"),
+)
+"""Name of the rows, title of the panel, label of the axis."""
+
+
+def grid(record: Record) -> Figure:
+    """Over c a curve per lambda, and one curve over d; dotted the reference."""
+    panels = []
+    for name, title, label in QUANTITIES:
+        level = {"reference": mean(record, name, method="reference")}
+        of_c = {
+            rf"$\lambda$ = {lam:g}": _over(record, name, "c", look, lam=lam)
+            for lam, look in zip(_tried(record, "lam"), LOOKS, strict=False)
+        }
+        of_d = _over(record, name, "d", figures.LOOKS["combination"])
+        panels.append(figures.Panel(title, "c", label, of_c, level))
+        panels.append(figures.Panel(title, "d", label, {r"$\lambda$ = 15, $c$ = 25": of_d}, level))
+    return figures.lines(panels)
+
+
+def grid_in_words(record: Record) -> str:
+    """What each parameter does to rho2 and accuracy, and what is gained at no loss."""
+    start = {"method": "reference"}
+    tried = [
+        {**USUAL, "c": c, "lam": lam} for lam in _tried(record, "lam") for c in _tried(record, "c")
+    ]
+    free = [
+        of for of in tried if mean(record, "accuracy", **of) >= mean(record, "accuracy", **start)
+    ]
+    gain = (
+        f"Of the {len(tried)} networks over c and lambda {len(free)} classify at least as many "
+        "images correctly."
+    )
+    if free:
+        best = max(free, key=lambda of: mean(record, "rho2", **of))
+        times = mean(record, "rho2", **best) / mean(record, "rho2", **start)
+        gain += (
+            f" The largest rho2 among these is {times:.2f} times the reference's, with c = "
+            f"{best['c']:g} and lambda = {best['lam']:g}."
+        )
+    cs = _tried(record, "c")
+    lines = [
+        f"rho2 and accuracy of the reference: {mean(record, 'rho2', **start):.3f} at "
+        f"{mean(record, 'accuracy', **start):.2f} %. {gain}",
+        f"Over c at the usual lambda and d: {_told(record, 'c', (cs[0], USUAL['c'], cs[-1]))}",
+        f"Over lambda at the usual c and d: {_told(record, 'lam', _tried(record, 'lam'))}",
+        f"Over d at the usual c and lambda: {_told(record, 'd', _tried(record, 'd'))}",
+    ]
+    return whole_percent("\n".join(f"- {line}" for line in lines))
+
+
+def spanned() -> str:
+    """The smallest and the largest rho2 of the published grid, and their parameters."""
+    record = record_of("deep_defense/figure-3")
+    rows = sorted(
+        (row for row in record.rows if row.name == "rho2" and "c" in row.setting),
+        key=lambda row: row.value,
+    )
+    low, high = (
+        f"{row.value:.3f} ({', '.join(f'{name} {row.setting[name]:g}' for name in USUAL)})"
+        for row in (rows[0], rows[-1])
+    )
+    return f"rho2 {low} to {high}, at `{record.profile}`"
+
+
+def _tried(record: Record, name: str) -> list[float]:
+    """The values of a parameter, the others at the usual ones, ascending."""
+    others = {other: value for other, value in USUAL.items() if other != name}
+    return sorted(map(float, settings(record, "rho2", name, **others)))
+
+
+def _over(
+    record: Record, name: str, parameter: str, look: figures.Look, **changed: float
+) -> figures.Curve:
+    """A quantity over the values of one parameter, a line per seed."""
+    at = _tried(record, parameter)
+    each = [values(record, name, **{**USUAL, **changed, parameter: value}) for value in at]
+    return figures.Curve(at, [list(seed) for seed in zip(*each, strict=True)], look)
+
+
+def _told(record: Record, parameter: str, at: Sequence[float]) -> str:
+    """Both quantities over some values: "0.386 at 98.8 % (5)"."""
+    found = [(value, {**USUAL, parameter: value}) for value in at]
+    return ", ".join(
+        f"{mean(record, 'rho2', **of):.3f} at {mean(record, 'accuracy', **of):.2f} % ({value:g})"
+        for value, of in found
+    )

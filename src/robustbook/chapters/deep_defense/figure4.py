@@ -1,0 +1,96 @@
+"""The page of Figure 4: LeNet where the regulariser may change a single layer."""
+
+from collections.abc import Iterator
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, mean, settings, values
+from robustbook.chapters.wording import minus
+from robustbook.figures import Table, table
+from robustbook.ledger import Record
+
+LAYERS = ("conv1", "conv2", "fc1", "fc2")
+LOOKS = {
+    "conv1": figures.LOOKS["par-networks"],
+    "conv2": figures.LOOKS["adv-training-i"],
+    "fc1": figures.LOOKS["deep-defense"],
+    "fc2": figures.LOOKS["reference"],
+    "all": figures.LOOKS["clean"],
+}
+
+
+def shares(record: Record) -> dict[str, float]:
+    """Per layer the percentage that it has alone of what all layers together add to the reference's
+    rho2; of means over c and the seeds."""
+    start, whole = (mean(record, "rho2", layer=layer) for layer in ("reference", "all"))
+    return {
+        layer: 100 * (mean(record, "rho2", layer=layer) - start) / (whole - start)
+        for layer in LAYERS
+    }
+
+
+def shares_in_words(record: Record) -> str:
+    """Those shares in a sentence."""
+    return (
+        "Of what the regulariser adds to $\\rho_2$ when it may change all layers, a single one "
+        f"has, in the mean over $c$: {_listed(record)}."
+    )
+
+
+def masked(record: Record) -> str:
+    """Those shares in a phrase, for the overview."""
+    return f"share of what all layers gain, mean over c: {_listed(record)}"
+
+
+def layers(record: Record) -> Figure:
+    """Accuracy against rho2, a curve per layer with c beside its points."""
+    cs = _cs(record)
+    curves = {
+        layer: figures.Curve(
+            [values(record, "rho2", layer=layer, c=c)[0] for c in cs],
+            [[values(record, "accuracy", layer=layer, c=c)[0] for c in cs]],
+            look,
+            tuple("" if layer.startswith("conv") else f"{c:g}" for c in cs),
+        )
+        for layer, look in LOOKS.items()
+    }
+    level = {"reference": values(record, "accuracy", layer="reference")[0]}
+    panel = figures.Panel("LeNet", r"$\rho_2$", "accuracy (%)", curves, level)
+    return figures.lines([panel], columns=1, height=3.6)
+
+
+def layers_table(version: Version) -> Table:
+    """rho2 and accuracy of each layer and c."""
+    return table(
+        f"{version.heading}. rho2, and in brackets the accuracy in per cent, of LeNet where the "
+        "regulariser may change one layer.",
+        f"tab-dd-figure-4-{version.tag}",
+        ["Layer", "Parameters", *(f"c = {c:g}" for c in _cs(version.record))],
+        list(_rows(version.record)),
+    )
+
+
+def _listed(record: Record) -> str:
+    parts = (f"{layer} {share:.0f} %" for layer, share in shares(record).items())
+    return ", ".join(map(minus, parts))
+
+
+def _cs(record: Record) -> list[float]:
+    return list(map(float, settings(record, "rho2", "c", layer="all")))
+
+
+def _rows(record: Record) -> Iterator[list[str]]:
+    from robustbook.studies.deep_defense import figure_1  # here, as it imports torch
+
+    counts = {name: count for name, *_, count in figure_1.layers("lenet")}
+    counts["all"] = sum(counts.values())
+
+    def cell(layer: str, c: float) -> str:
+        rho, accuracy = (mean(record, name, layer=layer, c=c) for name in ("rho2", "accuracy"))
+        return f"{rho:.3f} ({accuracy:.2f})"
+
+    cs = _cs(record)
+    yield ["none: the reference", "", cell("reference", 0.0), *[""] * (len(cs) - 1)]
+    for layer in LOOKS:
+        yield [layer, f"{counts[layer]:,}", *(cell(layer, c) for c in cs)]

@@ -1,0 +1,56 @@
+"""What the pages on Deep Defense call networks and methods, and which a record is about."""
+
+from collections.abc import Iterable, Mapping
+
+from robustbook.chapters.published import settings
+from robustbook.ledger import Record
+
+METHODS: Mapping[str, str] = {
+    "reference": "Reference",
+    "clean": "Clean fine-tuning",
+    "par-networks": "Par. Networks",
+    "adv-training-i": "Adv. Training I",
+    "adv-training-ii": "Adv. Training II",
+    "deep-defense": "Deep Defense",
+    "combination": "Deep Defense + II",
+}
+"""The rows of Table 1, in its order."""
+
+TITLES: Mapping[str, str] = {"mlp": "MLP", "lenet": "LeNet", "convnet": "ConvNet", "nin": "NIN"}
+
+
+def networks(record: Record) -> list[str]:
+    """The networks that a record's rows are about, in their order."""
+    return list(dict.fromkeys(str(row.setting["network"]) for row in record.rows if row.setting))
+
+
+def each_network(records: Iterable[Record]) -> list[tuple[Record, str]]:
+    """The networks of several records, each with its record."""
+    return [(record, network) for record in records for network in networks(record)]
+
+
+def coloured(network: str) -> bool:
+    """Whether the network is for coloured images."""
+    return network in ("convnet", "nin")
+
+
+def title(record: Record, network: str) -> str:
+    """A network's name, and whether it is narrower than the paper's: ``narrow ConvNet``."""
+    narrow = coloured(network) and record.profile != "paper"
+    return f"{'narrow ' if narrow else ''}{TITLES[network]}"
+
+
+def sizes(record: Record, network: str) -> list[float]:
+    """The l-infinity sizes at which a network of the page "today" was attacked, ascending."""
+    return [float(eps) for eps in settings(record, "accuracy", "eps", network=network)]
+
+
+def shown_size(record: Record, network: str) -> float:
+    """The one that sentences give accuracies at: a large one on digits, the smallest on coloured
+    images."""
+    return sizes(record, network)[0 if coloured(network) else 2]
+
+
+def size_text(network: str, eps: float) -> str:
+    """A size as it is usually written: 0.15, or 4/255 on coloured images."""
+    return f"{255 * eps:.0f}/255" if coloured(network) else f"{eps:g}"

@@ -1,0 +1,243 @@
+"""The overview of Deep Defense: each claim with what is found, and the same networks asked in
+several ways."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from robustbook import ledger
+from robustbook.chapters.published import (
+    entries,
+    mean,
+    printed,
+    record_of,
+    records_of,
+    settings,
+    values,
+)
+from robustbook.chapters.wording import minus, page_link, power
+from robustbook.figures import Table, table
+from robustbook.ledger import Record
+
+from . import figure3, figure4, names
+
+COLUMNS = {
+    "reference": "Reference",
+    "adv-training-i": "Adv. I",
+    "adv-training-ii": "Adv. II",
+    "deep-defense": "Deep Defense",
+    "combination": "both",
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim, the page that tries it, the items of its targets, and what we find in a phrase."""
+
+    words: str
+    page: str
+    items: tuple[str, ...]
+    find: Callable[[], str]
+
+
+def claims() -> Table:
+    """The claims with what is found in one line, and the verdicts counted."""
+    lines = entries("deep_defense")
+
+    def counted(items: Sequence[str]) -> str:
+        return ledger.counts(line for line in lines if line.item in items)
+
+    return table(
+        "What the paper and its authors claim, where it is tried, what comes out in one line, and "
+        "the ledger's verdicts.",
+        "tab-dd-overview",
+        ["Claim", "Page", "We find", "Verdicts"],
+        [
+            [claim.words, page_link(claim.page), claim.find(), counted(claim.items)]
+            for claim in CLAIMS
+        ],
+        align="llll",
+    )
+
+
+def asked() -> Table:
+    """Accuracies and distances of the same networks, by each way of asking."""
+    tables, todays = (
+        {record.profile: record for record in records_of(f"deep_defense/{item}")}
+        for item in ("table-1", "today")
+    )
+    seeds = ", ".join(
+        f"{names.title(today, network)} {_seeds(today, network)}"
+        for today, network in names.each_network(todays.values())
+    )
+    rows: list[list[str]] = []
+    for profile, today in todays.items():
+        for network in names.networks(today):
+            rows += _asked(tables[profile], today, network)
+    return table(
+        "Each network, asked in several ways: accuracies in per cent, distances in l2, sizes in "
+        "l-infinity. Means; the pages have the ranges. Medians are over images that all methods "
+        "classify correctly. 'Both' is Deep Defense with adversarial training II. The first two "
+        f"lines are over all seeds of Table 1, the others over: {seeds}.",
+        "tab-dd-overview-asked",
+        ["Network, question", *COLUMNS.values()],
+        rows,
+    )
+
+
+def against_adversarial_training() -> str:
+    """rho2 and accuracy of adversarial training II beside Deep Defense's."""
+    words = "; ".join(_against(record, network) for record, network in _each("table-1"))
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def _each(item: str) -> list[tuple[Record, str]]:
+    """The networks of all published records of an item, each with its record."""
+    return names.each_network(records_of(f"deep_defense/{item}"))
+
+
+def _exact() -> str:
+    off = mean(record_of("deep_defense/claims"), "error", what="exactness")
+    return f"its gradient differs from finite differences by {power(off)} of its size"
+
+
+def _compared() -> str:
+    parts = []
+    for record, network in _each("table-1"):
+        ours, start = (
+            [mean(record, name, network=network, method=m) for name in ("rho2", "accuracy")]
+            for m in ("deep-defense", "reference")
+        )
+        times, points = ours[0] / start[0], ours[1] - start[1]
+        parts.append(
+            minus(f"{names.title(record, network)} {times:.2f} times and {points:+.2f} points")
+        )
+    return f"rho2 and accuracy against the reference: {', '.join(parts)}"
+
+
+def _early() -> str:
+    """The share of the final gain that the first epoch makes."""
+    parts = []
+    for record, network in _each("figure-2"):
+        of = {"network": network, "method": "deep-defense"}
+        marks = sorted(settings(record, "rho2", "epoch", **of))
+        start = mean(record, "rho2", network=network, method="reference")
+        first, last = (mean(record, "rho2", epoch=e, **of) for e in (marks[0], marks[-1]))
+        share = 100 * (first - start) / (last - start)
+        name = names.title(record, network)
+        parts.append(f"{name} {share:.0f} % after epoch {marks[0]} of {marks[-1]}")
+    return ", ".join(parts)
+
+
+def _masked() -> str:
+    return figure4.masked(record_of("deep_defense/figure-4"))
+
+
+def _anchored() -> str:
+    record, parts = record_of("deep_defense/anchors"), []
+    for network, name in (("mlp", "fc500-150-10-mnist"), ("lenet", "lenet-mnist")):
+        ours = mean(record, "rho2", network=network, method="reference")
+        there = printed(f"deep_defense/anchor-deepfool-table-1/{name}/rho2")
+        parts.append(f"{names.TITLES[network]} {ours:.3f}, printed {there:g}")
+    return "rho2 of the references: " + "; ".join(parts)
+
+
+def _replicated() -> str:
+    item, ours = "deep_defense/followup-brown-2019", "deep-defense-detached"
+    record = record_of(item)
+    times = mean(record, "rho2", method=ours) / mean(record, "rho2", method="vanilla")
+    there = [float(printed(f"{item}/{name}/rho2") or 0) for name in (ours, "vanilla")]
+    return f"rho2 {times:.2f} times, printed {there[0] / there[1]:.2f}"
+
+
+def _noisy() -> str:
+    times = mean(record_of("deep_defense/claims"), "ratio", what="noise", network="mlp")
+    return f"noise that does the same harm is {times:.0f} times as long"
+
+
+CLAIMS = (
+    Claim("The method: differentiate through DeepFool", "figure1", ("code-networks",), _exact),
+    Claim(
+        "More robust than the reference, than adversarial and than Parseval training, at no loss "
+        "of accuracy",
+        "table1",
+        ("table-1", "supplement", "text-results"),
+        _compared,
+    ),
+    Claim(
+        "Most of the gain comes in the first epoch",
+        "figure2",
+        ("figure-convergence-mnist", "figure-convergence-cifar10"),
+        _early,
+    ),
+    Claim(
+        "c, lambda and d trade robustness for accuracy",
+        "figure3",
+        ("figure-hyper-parameters",),
+        figure3.spanned,
+    ),
+    Claim(
+        "Of single layers the first fully connected one does best",
+        "figure4",
+        ("figure-layer-masking",),
+        _masked,
+    ),
+    Claim(
+        "The DeepFool paper's numbers, which hold ours to the ground",
+        "anchors",
+        ("anchor-deepfool-table-1", "anchor-deepfool-table-3", "anchor-deepfool-text"),
+        _anchored,
+    ),
+    Claim(
+        "A replication's printed gain, from a regulariser that has no gradient",
+        "replication",
+        ("followup-brown-2019",),
+        _replicated,
+    ),
+    Claim(
+        "Ten claims of the authors' post",
+        "claims",
+        tuple(f"claim-{i}" for i in range(1, 11)),
+        _noisy,
+    ),
+)
+
+
+def _ways(
+    table_1: Record, today: Record, network: str
+) -> Iterator[tuple[str, Record, str, dict[str, Any], int]]:
+    """Each way of asking: its words, the record and its rows, and the digits shown."""
+    eps = names.shown_size(today, network)
+    size, digits = names.size_text(network, eps), 3 if names.coloured(network) else 2
+    yield "clean accuracy", table_1, "accuracy", {}, 2
+    yield "rho2 by DeepFool, behind the preprocessing", table_1, "rho2", {}, 3
+    for name, attack in (("DeepFool", "deepfool"), ("DDN", "ddn")):
+        words = f"median distance by {name}, clipped to [0, 1]"
+        yield words, today, "shared median", {"attack": attack}, digits
+    for words, attack in (("accuracy under FGSM", "fgsm"), ("under all attacks together", "worst")):
+        yield f"{words}, {size}", today, "accuracy", {"attack": attack, "eps": eps}, 1
+
+
+def _asked(table_1: Record, today: Record, network: str) -> Iterator[list[str]]:
+    yield [f"**{names.title(today, network)}**", *[""] * len(COLUMNS)]
+    for words, record, name, more, digits in _ways(table_1, today, network):
+        found = [values(record, name, network=network, method=m, **more) for m in COLUMNS]
+        if any(found):
+            yield [words, *(f"{fmean(each):.{digits}f}" if each else "" for each in found)]
+
+
+def _seeds(today: Record, network: str) -> int:
+    return len(values(today, "median", network=network, method="reference", attack="ddn"))
+
+
+def _against(record: Record, network: str) -> str:
+    rival, ours = (
+        [mean(record, name, network=network, method=method) for name in ("rho2", "accuracy")]
+        for method in ("adv-training-ii", "deep-defense")
+    )
+    name = {"lenet": "LeNet"}.get(network, f"the {names.title(record, network)}")
+    return (
+        f"on {name} its rho2 is {rival[0] / ours[0]:.2f} times Deep Defense's, at "
+        f"{minus(f'{rival[1] - ours[1]:+.2f}')} points of clean accuracy"
+    )

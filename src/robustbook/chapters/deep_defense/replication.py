@@ -1,0 +1,184 @@
+"""The page of the replication: Deep Defense whose regulariser has no gradient."""
+
+from collections.abc import Iterator
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, array, mean, printed, values
+from robustbook.chapters.wording import spread
+from robustbook.figures import Table, table
+from robustbook.ledger import Record
+
+ITEM = "deep_defense/followup-brown-2019"
+METHODS = {
+    "start": "Start",
+    "vanilla": "Vanilla",
+    "fine-tuned-deepfool-set": "Fine-tuned on DeepFool's set",
+    "deep-defense-detached": "Their Deep Defense",
+    "without-constant": "Theirs without the constant",
+    "deepfool-set-100": "Fine-tuned, batches of 100",
+    "deepfool-set-slower": "Fine-tuned, lower rate",
+    "clean": "Fine-tuned on clean images",
+    "clean-100": "Clean images, batches of 100",
+    "deep-defense": "Deep Defense with its gradient",
+}
+DRAWN = {
+    "vanilla": ("Vanilla", "reference"),
+    "fine-tuned-deepfool-set": ("Fine-tuned", "adv-training-i"),
+    "deep-defense-detached": ("Theirs", "adv-training-ii"),
+    "deepfool-set-100": ("Batches of 100", "combination"),
+    "deepfool-set-slower": ("Lower rate", "par-networks"),
+    "clean": ("Clean", "clean"),
+    "deep-defense": ("With gradient", "deep-defense"),
+}
+"""Curves, each with its name in the legend and its look."""
+PRINTED = ("vanilla", "fine-tuned-deepfool-set", "deep-defense-detached")
+TUNED, THEIRS, LARGER, SLOWER = (
+    "fine-tuned-deepfool-set",
+    "deep-defense-detached",
+    "deepfool-set-100",
+    "deepfool-set-slower",
+)
+PANELS = {
+    "on DeepFool's images": (TUNED, THEIRS, LARGER, SLOWER),
+    "on the training set": ("vanilla", "clean", "deep-defense"),
+}
+EPS, SHARES = 0.028, (0.2, 0.5, 1.0)
+"""The printed eps_ref, and the shares of it that FGS is shown at."""
+
+
+def finding(record: Record) -> str:
+    """How much of the printed gain the size of the batch makes, and what the gradient makes."""
+    return (
+        "What is printed there as Deep Defense has "
+        f"{_rho(record, THEIRS) / _rho(record, TUNED):.2f} times the rho2 of plain fine-tuning on "
+        "the same images, and its regulariser has no part in it: batches of 100 in place of 64, "
+        f"alone, make {_explained(record, LARGER):.0f} % of that difference. With its gradient "
+        f"Deep Defense reaches {_rho(record, 'deep-defense') / _rho(record, TUNED):.2f} times."
+    )
+
+
+def methods_table(version: Version) -> Table:
+    """Accuracy, rho2 and accuracy under FGS of each network."""
+    return table(
+        f"{version.heading}. Accuracy in percent, rho2, and accuracy under FGS at shares of the "
+        f"printed eps_ref, {EPS}: mean over the seeds (range).",
+        f"tab-dd-replication-{version.tag}",
+        ["Network", "accuracy", "rho2", *(f"at {share}" for share in SHARES)],
+        list(_method_rows(version.record)),
+    )
+
+
+def constant(record: Record) -> str:
+    """That the constant changes no weight, and our eps_ref."""
+    apart = max(values(record, "difference"))
+    return (
+        "The largest difference, over all weights and seeds, between their Deep Defense and the "
+        f"same training without the constant is {apart:g}. The eps at which their Deep Defense "
+        "keeps one half of the images is "
+        f"{spread(values(record, 'eps_ref'), 3)} in our runs."
+    )
+
+
+def under_fgs(record: Record) -> Figure:
+    """Accuracy against the size of FGS, with the printed sizes and numbers."""
+    curves = {
+        name: figures.Curve(
+            array(record, "eps")[::2],
+            [seed[::2] for seed in array(record, f"along/{method}")],
+            figures.LOOKS[look],
+        )
+        for method, (name, look) in DRAWN.items()
+        if method not in (SLOWER, "clean")
+    }
+    panel = figures.Panel("", "size of FGS, eps", "correctly classified (%)", curves, {})
+    figure = figures.lines([panel], columns=1, height=3.6)
+    with figures.style():
+        for share in SHARES:
+            figure.axes[0].axvline(share * EPS, color="0.4", linestyle=":", linewidth=1.2)
+            for method in PRINTED if record.profile == "paper" else ():
+                number = printed(f"{ITEM}/{method}/fgs-{share}")
+                assert number is not None
+                figure.axes[0].plot(share * EPS, number, "D", mfc="none", mec="black")
+    return figure
+
+
+def over_epochs(record: Record) -> Figure:
+    """rho2 after each epoch from the common start."""
+    x_label = "readings after the start" if record.profile == "quick" else "epochs after the start"
+    return figures.lines(
+        [
+            figures.Panel(
+                title,
+                x_label,
+                r"$\rho_2$",
+                {DRAWN[method][0]: _epochs(record, method) for method in methods},
+                {},
+            )
+            for title, methods in PANELS.items()
+        ]
+    )
+
+
+def epochs_in_words(record: Record) -> str:
+    """rho2 at the start, after the first epoch and at the end; and what a lower rate explains."""
+    ends = ", ".join(
+        f"{_rho(record, method):.4f} ({DRAWN[method][0]})"
+        for method in PANELS["on DeepFool's images"]
+    )
+    return (
+        f"The start has a rho2 of {_rho(record, 'start'):.4f}. After the first epoch on DeepFool's "
+        f"images it is {_first(record, TUNED):.4f} in batches of 64 and "
+        f"{_first(record, LARGER):.4f} in batches of 100; after the last {ends}. The lower rate is "
+        "that of the others times 64/100: in batches of 64 it makes the steps so much shorter that "
+        f"an epoch goes as far, and gives {_explained(record, SLOWER):.0f} % of the difference."
+    )
+
+
+def with_gradient(record: Record) -> str:
+    """What Deep Defense with its gradient reaches, beside clean fine-tuning."""
+    ours, clean = (mean(record, "accuracy", method=m) for m in ("deep-defense", "clean-100"))
+    return (
+        "The last row is Deep Defense with its gradient: on the training set itself, in batches of "
+        f"100, with the same lambda, c and d. Its rho2 is {_rho(record, 'deep-defense'):.4f} and "
+        f"its accuracy {ours:.1f} %; the same epochs without the regulariser have "
+        f"{_rho(record, 'clean-100'):.4f} and {clean:.1f} %."
+    )
+
+
+def _rho(record: Record, method: str) -> float:
+    return mean(record, "rho2", method=method)
+
+
+def _first(record: Record, method: str) -> float:
+    """rho2 after the first epoch of fine-tuning that was read, mean over the seeds."""
+    seeds = array(record, f"rho/{method}")
+    return float(sum(seed[0] for seed in seeds) / len(seeds))
+
+
+def _explained(record: Record, method: str) -> float:
+    """Their gain over plain fine-tuning that a method has without any regulariser, in percent."""
+    tuned = _rho(record, TUNED)
+    return 100 * (_rho(record, method) - tuned) / (_rho(record, THEIRS) - tuned)
+
+
+def _epochs(record: Record, method: str) -> figures.Curve:
+    pairs = zip(array(record, "rho/start"), array(record, f"rho/{method}"), strict=True)
+    seeds = [start + seed for start, seed in pairs]
+    return figures.Curve(
+        list(map(float, range(len(seeds[0])))), seeds, figures.LOOKS[DRAWN[method][1]]
+    )
+
+
+def _method_rows(record: Record) -> Iterator[list[str]]:
+    for method, name in METHODS.items():
+        under = (
+            values(record, "fgs", method=method, share=share, reading="printed") for share in SHARES
+        )
+        yield [
+            name,
+            spread(values(record, "accuracy", method=method), 1),
+            spread(values(record, "rho2", method=method), 3),
+            *(spread(each, 1) for each in under),
+        ]

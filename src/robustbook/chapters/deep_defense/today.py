@@ -1,0 +1,181 @@
+"""The page "Does it stand today?": Deep Defense under attacks that it was not trained against."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, mean, values
+from robustbook.chapters.wording import spread, spread_or, whole_percent
+from robustbook.figures import Table, table
+from robustbook.ledger import Record
+
+from .names import METHODS, coloured, each_network, networks, shown_size, size_text, sizes, title
+
+NEAREST = {
+    "deepfool free": "DeepFool, free",
+    "ddn free": "DDN, free",
+    "deepfool": "DeepFool",
+    "ddn": "DDN",
+    "best": "nearest",
+}
+"""Attacks that look for the smallest l2 perturbation; free: images are not clipped."""
+BOUNDED = {"fgsm": "FGSM", "pgd": "PGD", "pgd margin": "PGD, margin", "square": "Square"}
+"""Attacks of a given l-infinity size."""
+DRAWN = {"DeepFool": "deepfool", "DDN": "ddn"}
+LOOKS = {"DeepFool": figures.LOOKS["reference"], "DDN": figures.LOOKS["adv-training-i"]}
+
+
+def answer(records: Sequence[Record]) -> str:
+    """Whether the distances grow for other attacks too, and whether FGSM told the truth."""
+    shown = each_network(records)
+    distances = _yes_or_no({title(*each): _further(*each) for each in shown})
+    bounded = not any(_flattered(*each) for each in shown)
+    head = (
+        f"**As a claim about distances: {distances}. "
+        f"As one about bounded changes of every pixel: {'yes' if bounded else 'no'}.**"
+    )
+    return "\n\n".join([head, *(f"- {_network_in_words(*each)}" for each in shown)])
+
+
+def distances(records: Sequence[Record]) -> Figure:
+    """The median smallest perturbation by DeepFool and by DDN, a row per method."""
+    found = {
+        title(record, network): {
+            name: {
+                mark: _medians(record, network, method, attack, "shared median")
+                for mark, attack in DRAWN.items()
+            }
+            for method, name in METHODS.items()
+        }
+        for record, network in each_network(records)
+    }
+    return figures.strips(found, LOOKS, r"median smallest $\ell_2$ perturbation found")
+
+
+def nearest(version: Version) -> Table:
+    """The same distances in numbers, for each attack."""
+    return table(
+        f"{version.heading}. Median smallest l2 perturbation, mean over the seeds (range): free, "
+        "and clipped to the range of pixels; nearest: the least of both. An image that is "
+        "misclassified from the start counts 0. Gain: the nearest over the reference's, on shared "
+        "images, which all methods classify correctly. Test images: "
+        f"{'; '.join(_images(version.record))}.",
+        f"tab-dd-today-nearest-{version.tag}",
+        ["Network, method", *NEAREST.values(), "gain"],
+        list(_nearest_rows(version.record)),
+    )
+
+
+def bounded(version: Version) -> Table:
+    """Accuracies under attacks of a given l-infinity size, alone and together."""
+    return table(
+        f"{version.heading}. Accuracy in percent after l-infinity attacks of size eps (behind the "
+        "method's name), clipped to the range of pixels; in the last column only images count "
+        "that withstood all.",
+        f"tab-dd-today-bounded-{version.tag}",
+        ["Network, method, eps", *BOUNDED.values(), "all"],
+        list(_bounded_rows(version.record)),
+    )
+
+
+def _medians(
+    record: Record, network: str, method: str, attack: str, name: str = "median"
+) -> list[float]:
+    return values(record, name, network=network, method=method, attack=attack)
+
+
+def _gains(record: Record, network: str, method: str, attack: str) -> list[float]:
+    """The median distance over the reference's, on the same images; one number per seed."""
+    ours, start = (
+        _medians(record, network, each, attack, "shared median") for each in (method, "reference")
+    )
+    return [a / b for a, b in zip(ours, start, strict=True)]
+
+
+def _left(record: Record, network: str, method: str, attack: str, eps: float) -> list[float]:
+    """The accuracy after an attack, per seed."""
+    return values(record, "accuracy", network=network, method=method, attack=attack, eps=eps)
+
+
+def _single_and_all(record: Record, network: str) -> tuple[float, float]:
+    """What FGSM and all attacks together leave of Deep Defense's images, at the size shown."""
+    of = {"network": network, "method": "deep-defense", "eps": shown_size(record, network)}
+    return mean(record, "accuracy", attack="fgsm", **of), mean(
+        record, "accuracy", attack="worst", **of
+    )
+
+
+def _further(record: Record, network: str) -> bool:
+    """Whether every seed's nearest images lie further away than the reference's."""
+    found = _gains(record, network, "deep-defense", "best")
+    return bool(found) and min(found) > 1
+
+
+def _flattered(record: Record, network: str) -> bool:
+    """Whether all attacks together leave less than half of what FGSM leaves."""
+    single, together = _single_and_all(record, network)
+    return together < single / 2
+
+
+def _yes_or_no(holds: Mapping[str, bool]) -> str:
+    """Yes or no, by network where they differ."""
+    if len(set(holds.values())) == 1:
+        return "yes" if all(holds.values()) else "no"
+    return ", ".join(f"{name} {'yes' if held else 'no'}" for name, held in holds.items())
+
+
+def _network_in_words(record: Record, network: str) -> str:
+    single, together = _single_and_all(record, network)
+    believed, found = (
+        _gains(record, network, "deep-defense", attack) for attack in ("deepfool", "best")
+    )
+    grown = "no image that all of its versions classify correctly"
+    if found:
+        grown = (
+            f"DeepFool's median distance grows by a factor of {fmean(believed):.2f}, that of the "
+            f"nearest image that any attack here found by {fmean(found):.2f} (larger in "
+            f"{sum(gain > 1 for gain in found)} of {len(found)} seeds)"
+        )
+    return whole_percent(
+        f"{title(record, network)}: {grown}. At eps "
+        f"{size_text(network, shown_size(record, network))} FGSM leaves {single:.1f} % of the "
+        f"images correctly classified, all attacks together {together:.1f} %."
+    )
+
+
+def _images(record: Record) -> Iterator[str]:
+    """How many test images each network was attacked on, and how many all methods share."""
+    images = {row.setting["network"]: row.images for row in record.rows if row.name == "accuracy"}
+    for network, count in images.items():
+        shared = spread(values(record, "shared images", network=network), 0)
+        yield f"{title(record, str(network))} {count:,}, of these shared {shared}"
+
+
+def _nearest_rows(record: Record) -> Iterator[list[str]]:
+    for network in networks(record):
+        yield [f"**{title(record, network)}**", *[""] * (len(NEAREST) + 1)]
+        digits = 3 if coloured(network) else 2
+        for method, name in METHODS.items():
+            times = _gains(record, network, method, "best")
+            yield [
+                name,
+                *(spread_or(_medians(record, network, method, a), digits) for a in NEAREST),
+                f"{fmean(times):.2f}" if times else "",
+            ]
+
+
+def _bounded_rows(record: Record) -> Iterator[list[str]]:
+    shown = ("reference", "adv-training-i", "adv-training-ii", "deep-defense", "combination")
+    for network in networks(record):
+        yield [f"**{title(record, network)}**", *[""] * (len(BOUNDED) + 1)]
+        for method in shown:
+            for eps in sizes(record, network):
+                yield [
+                    f"{METHODS[method]}, {size_text(network, eps)}",
+                    *(
+                        spread(_left(record, network, method, attack, eps), 1)
+                        for attack in (*BOUNDED, "worst")
+                    ),
+                ]

@@ -1,0 +1,163 @@
+"""Read what the book publishes: records, printed numbers, lines of the ledger, benchmarks."""
+
+import json
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from robustbook import catalogue, ledger
+from robustbook.ledger import Record
+from robustbook.studies.parameters import BadParameter
+
+
+@dataclass(frozen=True)
+class Version:
+    """A record as a page shows it: under a heading, published or made by this run."""
+
+    record: Record
+    heading: str
+    fresh: bool = False
+
+    @property
+    def origin(self) -> str:
+        """``published`` or ``run``: the end of a label on a page with one published record."""
+        return "run" if self.fresh else "published"
+
+    @property
+    def tag(self) -> str:
+        """The end of a label on a page with several profiles: no two versions have the same."""
+        return f"{self.record.profile}-run" if self.fresh else self.record.profile
+
+
+def version_of(record: Record) -> Version:
+    """A published record with its heading."""
+    return Version(record, f"Published ({record.profile})")
+
+
+def values(record: Record, name: str, /, **setting: Any) -> list[float]:
+    """One value per seed, of the rows of this name whose setting agrees with all of
+    ``setting``."""
+    return [
+        float(row.value)
+        for row in record.rows
+        if row.name == name and all(row.setting.get(k) == v for k, v in setting.items())
+    ]
+
+
+def of_target(record: Record, target: str) -> list[float]:
+    """One value per seed, of the rows that answer a target."""
+    return [float(row.value) for row in record.rows if row.target == target]
+
+
+def array(record: Record, name: str) -> list[Any]:
+    """An array of the record with every number as a float (JSON writes 1.0 as 1)."""
+    return [_floats(each) for each in record.arrays[name]]
+
+
+def _floats(nested: Any) -> Any:
+    return [_floats(each) for each in nested] if isinstance(nested, list) else float(nested)
+
+
+def mean(record: Record, name: str, /, **setting: Any) -> float:
+    """The mean over the seeds of what `values` finds; ``ValueError`` where it finds nothing."""
+    found = values(record, name, **setting)
+    if not found:
+        raise ValueError(f"the record of {record.item} has no row {name} with {setting}")
+    return fmean(found)
+
+
+def settings(record: Record, name: str, label: str, /, **setting: Any) -> list[Any]:
+    """The distinct values of a label, in the order of the record's rows of this name and
+    setting."""
+    return list(
+        dict.fromkeys(
+            row.setting[label]
+            for row in record.rows
+            if row.name == name
+            and label in row.setting
+            and all(row.setting.get(k) == v for k, v in setting.items())
+        )
+    )
+
+
+def accuracies(record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Network, training and reading to one accuracy in percent per seed, from rows that say all
+    three."""
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for row in record.rows:
+        if row.name == "accuracy" and {"network", "method", "reading"} <= row.setting.keys():
+            network, method, reading = (
+                str(row.setting[k]) for k in ("network", "method", "reading")
+            )
+            found.setdefault(network, {}).setdefault(method, {}).setdefault(reading, []).append(
+                float(row.value)
+            )
+    return found
+
+
+def printed(target: str) -> float | None:
+    """What the paper printed for a target."""
+    return _targets(catalogue.BOOK / "targets")[target].printed
+
+
+@cache
+def _targets(folder: Path) -> dict[str, ledger.Target]:
+    """What was printed does not change while a page is shown."""
+    return ledger.read_targets(folder)
+
+
+def entries(paper: str, item: str | None = None) -> tuple[ledger.Entry, ...]:
+    """The lines of the ledger of a paper, or of one of its items."""
+    return _entries(catalogue.BOOK, _stamps(catalogue.BOOK / "records"), paper, item)
+
+
+Stamps = tuple[tuple[Path, int], ...]
+"""Files with the times of their last change."""
+
+
+def _stamps(folder: Path) -> Stamps:
+    return tuple((path, path.stat().st_mtime_ns) for path in sorted(folder.rglob("*.json")))
+
+
+@lru_cache(maxsize=8)
+def _entries(book: Path, stamps: Stamps, paper: str, item: str | None) -> tuple[ledger.Entry, ...]:
+    """A page asks several times for the same lines; ``stamps`` are there to notice a change."""
+    return catalogue.whole_ledger(book, paper=paper, item=item).entries
+
+
+def records_of(item: str) -> list[Record]:
+    """The published records of an item (``paper/item``), the best profile first; none where
+    nothing is published."""
+    paper, name = item.split("/")
+    paths = [
+        ledger.record_path(catalogue.BOOK / "records", paper, name, p) for p in ledger.PROFILES
+    ]
+    return [_record(path, path.stat().st_mtime_ns) for path in paths if path.exists()]
+
+
+@lru_cache(maxsize=8)
+def _record(path: Path, stamp: int) -> Record:
+    """Two cells of a page read the same file; ``stamp`` is there to notice a change."""
+    return ledger.read_record(path)
+
+
+def record_of(item: str) -> Record:
+    """The best published record of an item; ``BadParameter`` where there is none."""
+    records = records_of(item)
+    if not records:
+        raise BadParameter(f"item must have a published record, got {item!r}, which has none")
+    return records[0]
+
+
+def benchmark(name: str) -> dict[str, Any]:
+    """What ``python -m benchmarks.<name>`` wrote down."""
+    path = catalogue.BOOK.parent / "benchmarks" / "results" / f"{name}.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def verdicts(paper: str) -> dict[str, str]:
+    """Each target of a paper with its verdict."""
+    return {entry.id: entry.verdict for entry in entries(paper)}

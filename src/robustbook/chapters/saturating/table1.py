@@ -1,0 +1,244 @@
+"""The page of Table 1: accuracies beside the printed ones, and which choices change them."""
+
+from collections.abc import Iterator
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import (
+    Version,
+    accuracies,
+    of_target,
+    printed,
+    settings,
+    values,
+)
+from robustbook.chapters.wording import spread, spread_or
+from robustbook.figures import Table, table
+from robustbook.ledger import Record
+
+from .names import METHODS, NETWORKS, fgsm_target
+
+ATTACKS = {
+    "float32": "FGSM, float32, logits",
+    "flushed": "... denormals flushed",
+    "float64": "... float64",
+    "rescaled": "... logits rescaled",
+    "probabilities": "... clipped probabilities",
+    "squared": "... squared error",
+    "margin": "... logit difference",
+    "signs": "random signs",
+    "float32, clipped": "clipped: FGSM",
+    "probabilities, clipped": "... clipped probabilities",
+    "signs, clipped": "... random signs",
+    "transfer": "... FGSM from vanilla",
+    "pgd": "... PGD, 20 steps",
+    "pgd margin": "... PGD, logit difference",
+    "pgd softened": "... PGD, softened slope",
+}
+"""The attacks of the figure, from top to bottom."""
+TABLED = (
+    *("float32", "flushed", "float64", "rescaled", "probabilities", "signs"),
+    *("float32, clipped", "signs, clipped", "transfer", "pgd", "pgd softened"),
+)
+SEARCHED = ("clean", "float32", "float64", "flushed", "probabilities", "signs", "pgd softened")
+GRADIENTS = {
+    "float32": "float32",
+    "flushed": "flushed",
+    "float64": "float64",
+    "probabilities": "clipped probabilities",
+}
+LENGTH = "optimiser steps per step of lambda"
+ANNEAL = {"quick": 2, "paper": 937}
+"""Those steps in the networks of the table."""
+
+
+def accuracy_table(version: Version) -> Table:
+    """The paper's table with both numbers in every cell."""
+    columns = [(n, measure) for n in NETWORKS for measure in ("accuracy", "fgsm-accuracy")]
+    return table(
+        f"{version.heading}: accuracy in per cent, printed / **ours** (range over the seeds).",
+        f"tab-table-1-{version.origin}",
+        ["Training", *(f"{name}, {m}" for name in NETWORKS.values() for m in ("clean", "FGSM"))],
+        [
+            [
+                method.capitalize(),
+                *(_cell(version.record, network, method, measure) for network, measure in columns),
+            ]
+            for method in METHODS
+        ],
+    )
+
+
+def attacks_figure(record: Record) -> Figure:
+    """Accuracy under each way of attacking, a dot per seed."""
+    there = {
+        network: {
+            method: number
+            for method in METHODS
+            if (number := printed(fgsm_target(network, method))) is not None
+        }
+        for network in NETWORKS
+    }
+    return figures.readings(accuracies(record), ATTACKS, NETWORKS, there, "float32")
+
+
+def attacks_table(record: Record) -> Table:
+    """The same in numbers."""
+    return table(
+        "Accuracy in per cent under each reading, mean (range over the seeds).",
+        "tab-table-1-readings",
+        ["Network, reading", *METHODS],
+        list(_attack_rows(record)),
+    )
+
+
+def gradients(record: Record) -> Table:
+    """How often the gradient vanishes, and how large it is."""
+    return table(
+        "How often the gradient vanishes: share of test images (%) whose gradient is exactly zero, "
+        "from logits and from clipped probabilities; share whose labelled class has probability "
+        "exactly 1 in float32; and the median over images of the largest gradient component.",
+        "tab-table-1-evidence",
+        ["Network", "Zero, logits", "Zero, clipped p", "Certain", "Gradient"],
+        list(_gradient_rows(record)),
+    )
+
+
+def diagnosis(record: Record) -> Table:
+    """The questions that the evaluation of each saturated network should be asked."""
+    from robustbook.measures import diagnose  # here, as it imports torch
+    from robustbook.studies.saturating.table_1 import evidence
+
+    return table(
+        "Questions to the evaluation of the saturated networks; red answers speak against "
+        "robustness.",
+        "tab-table-1-diagnosis",
+        ["Network", "Question", "", "Answer"],
+        [
+            [title, found.question, "red" if found.red else "", found.sentence]
+            for network, title in NETWORKS.items()
+            for found in diagnose(evidence(record, network))
+        ],
+        align="llll",
+    )
+
+
+def search(tried: Record) -> Table:
+    """Every other setting that was tried."""
+    return table(
+        f"Everything else that was tried (profile {tried.profile}): accuracy in per cent, clean "
+        "and under each reading of FGSM without clipping; the last column is the share of images "
+        "with a gradient of exactly zero.",
+        "tab-table-1-search",
+        [
+            "Varied",
+            *(ATTACKS.get(attack, attack).replace("... ", "") for attack in SEARCHED),
+            "zero gradient",
+        ],
+        list(_search_rows(tried)),
+    )
+
+
+def anneal(record: Record, tried: Record) -> Figure:
+    """FGSM accuracy of the saturated sigmoid network against the length of its anneal; the longest
+    is the table's, where both records have one profile."""
+    curves: dict[str, dict[int, list[float]]] = {label: {} for label in GRADIENTS.values()}
+    for row in tried.rows:
+        reading = str(row.setting.get("reading"))
+        if row.name == "accuracy" and row.setting["varied"] == LENGTH and reading in GRADIENTS:
+            of = curves[GRADIENTS[reading]]
+            of.setdefault(int(row.setting["how"]), []).append(row.value)
+    if tried.profile == record.profile:
+        ours = accuracies(record)["sigmoid-mlp"]["saturated"]
+        for reading, label in GRADIENTS.items():
+            curves[label].setdefault(ANNEAL[record.profile], []).extend(ours[reading])
+    level = printed(fgsm_target("sigmoid-mlp", "saturated"))
+    assert level is not None
+    return figures.anneal(curves, printed=level, x_label=LENGTH)
+
+
+def longer_vanilla(record: Record, tried: Record) -> str:
+    """How much of the saturated ReLU network's accuracy a long training alone gives."""
+    varied = "relu, vanilla, epochs"
+    longest = str(max(map(int, settings(tried, "accuracy", "how", varied=varied))))
+    plain, wide = (_of(tried, varied, longest, reading) for reading in ("float32", "float64"))
+    ours = accuracies(record)["relu-mlp"]["saturated"]
+    return (
+        "**The control for the ReLU row.** A vanilla ReLU network, trained for as many epochs as "
+        f"the saturated one ({longest}) and without any penalty, keeps {plain} % of the images "
+        f"under FGSM in float32 and {wide} % in float64. With the printed penalty the same network "
+        f"keeps {spread(ours['float32'])} % and {spread(ours['float64'])} %. So a part of the "
+        "effect is training for so long, which saturates the softmax without any penalty; the "
+        "penalty adds to it, probably because Adam turns even a tiny gradient into steps once that "
+        "of the cross entropy has vanished; and in float64 there is no effect to explain."
+    )
+
+
+def heavier_cnn(tried: Record) -> str:
+    """What a heavier penalty and a longer training do to the saturated CNN."""
+    varied = "CNN, lambda times"
+    heavier = []
+    for how in settings(tried, "accuracy", "how", varied=varied):
+        clean, single, wide, softer = (
+            _of(tried, varied, how, reading)
+            for reading in ("clean", "float32", "float64", "pgd softened")
+        )
+        heavier.append(
+            f"{how} times the printed lambda: {single} % under FGSM in float32, {wide} % in "
+            f"float64, {softer} % under PGD with a softened slope, {clean} % clean"
+        )
+    longer, longer64 = (
+        _of(tried, "CNN, length times", "3", reading) for reading in ("float32", "float64")
+    )
+    return (
+        f"**The scale for the CNN row.** {'; '.join(heavier)}. With the printed lambda and three "
+        f"times the epochs: {longer} % and {longer64} %. Printed are "
+        f"{printed('saturating/table-1/cnn-saturated/accuracy'):g} % clean and "
+        f"{printed('saturating/table-1/cnn-saturated/fgsm-accuracy'):g} % under FGSM. Under a "
+        "penalty that is heavy enough FGSM takes nothing away, here too, and it is again the "
+        "gradient that is missing; but by then this short training has paid for it in clean "
+        "accuracy."
+    )
+
+
+def _cell(record: Record, network: str, method: str, measure: str) -> str:
+    """Printed, and ours with its range."""
+    target = f"saturating/table-1/{network.removesuffix('-mlp')}-{method}/{measure}"
+    ours, _, ends = spread(of_target(record, target)).partition(" ")
+    return f"{printed(target):g} / **{ours}** {ends}"
+
+
+def _attack_rows(record: Record) -> Iterator[list[str]]:
+    found = accuracies(record)
+    for network, title in NETWORKS.items():
+        yield [f"**{title}**", *[""] * len(METHODS)]
+        for attack in TABLED:
+            cells = [found[network][method].get(attack, []) for method in METHODS]
+            yield [ATTACKS[attack], *map(spread_or, cells)]
+
+
+def _gradient_rows(record: Record) -> Iterator[list[str]]:
+    for network, title in NETWORKS.items():
+        for method in METHODS:
+            of = {"network": network, "method": method}
+            shares = [
+                values(record, "unmoved", reading="float32", **of),
+                values(record, "unmoved", reading="probabilities", **of),
+                values(record, "certain", **of),
+            ]
+            size = sorted(values(record, "gradient", **of))
+            yield [f"{title}, {method}", *map(spread, shares), f"{size[len(size) // 2]:.2g}"]
+
+
+def _search_rows(tried: Record) -> Iterator[list[str]]:
+    pairs = dict.fromkeys((row.setting["varied"], row.setting["how"]) for row in tried.rows)
+    for varied, how in pairs:
+        cells = [_of(tried, str(varied), str(how), attack) for attack in SEARCHED]
+        zero = values(tried, "unmoved", varied=varied, how=how, reading="float32")
+        yield [f"{varied}: {how}", *cells, spread(zero)]
+
+
+def _of(tried: Record, varied: str, how: str, reading: str) -> str:
+    """The accuracy of one setting that was tried."""
+    return spread(values(tried, "accuracy", varied=varied, how=how, reading=reading))

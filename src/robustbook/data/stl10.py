@@ -1,0 +1,190 @@
+"""STL-10 (A. Coates, H. Lee, A. Ng, "An analysis of single layer networks in unsupervised feature
+learning", AISTATS 2011): the labelled images, without the 100,000 that have no label.
+
+A split is taken from the first of three places below the root that has all of it:
+
+- the binary files as published (`stl10_binary/train_X.bin` and `train_y.bin`);
+- packs of lossless WebP sheets (`stl10/train_1.zip` to `train_5.zip`, `test_first_1600.zip`), in
+  the format of the packs of CIFAR-10. They have only the first 1,600 of the 8,000 test images, on
+  which Random Self-Ensemble was measured;
+- the published archive (`stl10_binary.tar.gz`, 2.6 GB), in which the labelled images lie first. It
+  is read only as far as the last file that is needed: about 190 MB for the test images and 300 MB
+  for the training images. A download is never stored as an archive; what is stored are its labelled
+  images, as binary files (up to 360 MB).
+
+From every place images and labels are converted to the bytes of the published binary files, and
+those are checked by hash.
+"""
+
+import tarfile
+import zlib
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+from robustbook.files import write_whole
+
+from .cifar10 import sheets
+from .download import DownloadError, Stream
+from .images import ImageSet
+from .originals import REPLACE, DataError, Original, check, read_checked, unfit
+
+FOLDER, PACKS, ARCHIVE = "stl10_binary", "stl10", "stl10_binary.tar.gz"
+CLASSES, SIDE = 10, 96
+_IMAGE = 3 * SIDE * SIDE  # bytes
+ABOUT = {"test": 190_000_000, "train": 300_000_000}  # bytes of the archive up to the last of these
+# Images and labels of each split, with the published MD5 sums.
+FILES = {
+    "train": (
+        Original("train_X.bin", 5000 * _IMAGE, "918c2871b30a85fa023e0c44e0bee87f"),
+        Original("train_y.bin", 5000, "5a34089d4802c674881badbb80307741"),
+    ),
+    "test": (
+        Original("test_X.bin", 8000 * _IMAGE, "7f263ba9f9e0b06b93213547f721ac82"),
+        Original("test_y.bin", 8000, "36f9794fa4beb8a2c72628de14fa638e"),
+    ),
+}
+# What the packs of each split hold together, as the files above would have it.
+PACKED = {
+    "train": (tuple(f"train_{i}.zip" for i in range(1, 6)), *FILES["train"]),
+    "test": (
+        ("test_first_1600.zip",),
+        Original(
+            "beginning of test_X.bin",
+            1600 * _IMAGE,
+            "eed26f6859f401cf5e3b0ff01c3486b079ecb957ab0c52c165d1dab573f15ee3",
+        ),
+        Original(
+            "beginning of test_y.bin",
+            1600,
+            "f9c5a4ff3e6db669480af4453f9998976357dc04c0bf4e58640d780b4a0efb29",
+        ),
+    ),
+}
+
+
+def stl10(split: str, root: Path, *, download: bool, at_least: int = 1) -> ImageSet:
+    """The 5,000 images of split "train" or the 8,000 of "test", 3 x 96 x 96, in their published
+    order; of "test" the first 1,600 where there are packs alone and `at_least` is no more.
+
+    Labels 0 to 9 are airplane, bird, car, cat, deer, dog, horse, monkey, ship, truck; the published
+    files count from 1.
+    """
+    names, *packed = PACKED[split]
+    packs = [root / PACKS / name for name in names]
+    if not _missing(split, root):
+        pair = _files(split, root)
+    elif all(path.is_file() for path in packs) and packed[1].size >= at_least:
+        pair = _unpacked(packs, *packed)
+    else:
+        _fetch(split, root, download)
+        pair = _files(split, root)
+    images, labels = (np.frombuffer(part, np.uint8) for part in pair)
+    # The published order is image, channel, column, row.
+    pixels = images.reshape(-1, 3, SIDE, SIDE).transpose(0, 1, 3, 2)
+    return ImageSet(
+        "stl10",
+        split,
+        torch.from_numpy(np.ascontiguousarray(pixels)),
+        torch.from_numpy(labels.astype("i8") - 1),
+        CLASSES,
+    )
+
+
+def _missing(split: str, root: Path) -> list[Original]:
+    return [file for file in FILES[split] if not (root / FOLDER / file.name).is_file()]
+
+
+def _files(split: str, root: Path) -> tuple[bytes, bytes]:
+    """Images and labels from the published binary files."""
+    images, labels = (
+        read_checked(root / FOLDER / file.name, file, remedy=REPLACE) for file in FILES[split]
+    )
+    return images, labels
+
+
+def _unpacked(packs: list[Path], images: Original, labels: Original) -> tuple[bytes, bytes]:
+    """Images and labels from packs, in the bytes of the published files."""
+    pixels, numbers = [], []
+    for path in packs:
+        try:
+            read, planes = sheets(path.read_bytes(), SIDE)
+            rows = np.frombuffer(planes, np.uint8).reshape(-1, 3, SIDE, SIDE)
+        except Exception as error:  # damaged bytes may break a decoder in any way
+            raise unfit(path, images, f"it cannot be unpacked ({error})", REPLACE) from error
+        pixels.append(rows.transpose(0, 1, 3, 2))
+        numbers.append(np.frombuffer(read, np.uint8) + 1)
+    pair = np.concatenate(pixels).tobytes(), np.concatenate(numbers).tobytes()
+    for original, contents in zip((images, labels), pair, strict=True):
+        check(packs[0].parent, original, contents, REPLACE)
+    return pair
+
+
+def _fetch(split: str, root: Path, download: bool) -> None:
+    """Bring the missing files of a split from the archive, below the root or else at its address.
+
+    Of two processes one reads and the other waits.
+    """
+    path, missing = root / ARCHIVE, f"{_missing(split, root)[0].name} is not in {root}"
+    names, _, labels = PACKED[split]
+    if all((root / PACKS / name).is_file() for name in names):
+        missing += f" (the packs there hold the first {labels.size} images)"
+    advice = (
+        f"with root=, --data-root or ROBUSTBOOK_DATA name a folder that holds {ARCHIVE} or what it "
+        f"unpacks to, {FOLDER}"
+    )
+    if not path.is_file() and not download:
+        raise DataError(f"{missing} and was not to be downloaded: {advice}")
+    try:
+        (root / FOLDER).mkdir(parents=True, exist_ok=True)
+        with FileLock(root / f"{FOLDER}.lock"):
+            if path.is_file():
+                with path.open("rb") as file:
+                    _extract(file, path, split, root)
+            elif _missing(split, root):
+                _download(split, root)
+    except DownloadError as error:
+        raise DataError(
+            f"{missing} and could not be downloaded ({error}): try again, or {advice}"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{root} cannot be used: {error.strerror or error}") from error
+
+
+def _download(split: str, root: Path) -> None:
+    url = _address()
+    with Stream(url, ABOUT[split]) as stream:
+        try:
+            _extract(stream, root / ARCHIVE, split, root)
+        except DataError as error:
+            raise DownloadError(
+                f"{url}: the bytes it sends are not those of the published file"
+            ) from error
+
+
+def _address() -> str:
+    """Where the archive is served."""
+    from torchvision.datasets import STL10
+
+    return str(STL10.url)
+
+
+def _extract(file: IO[bytes] | Stream, path: Path, split: str, root: Path) -> None:
+    """Write the labelled files that lie in the archive before the last one that `split` needs."""
+    known = {original.name: original for pair in FILES.values() for original in pair}
+    left = _missing(split, root)
+    try:
+        with tarfile.open(fileobj=file, mode="r|gz") as archive:  # type: ignore[call-overload]
+            while (left := _missing(split, root)) and (member := archive.next()):
+                original, packed = known.get(Path(member.name).name), archive.extractfile(member)
+                if original and packed and not (root / FOLDER / original.name).is_file():
+                    contents = packed.read(original.size + 1)  # no more than tells it apart
+                    check(path, original, contents, REPLACE)
+                    write_whole(root / FOLDER / original.name, contents)
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise unfit(path, left[0], f"it cannot be unpacked ({error})", REPLACE) from error
+    if left:
+        raise unfit(path, left[0], "it holds no file of that name", REPLACE)

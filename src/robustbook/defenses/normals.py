@@ -1,0 +1,140 @@
+"""Normal numbers that belong to an image and a draw, never to the batch; quick on a CPU.
+
+A row of numbers is a sequence of its own: 64-bit words of splitmix64 (Steele, Lea and Flood 2014),
+a counter put through a mixing function, started at a hash of (seed, key, draw). So it does not
+matter which rows are beside it.
+
+Each 16 bits of a word choose one of 65,536 equally likely values: the means of the normal
+distribution between its quantiles, scaled to variance 1. Accuracy: the distribution function is off
+by less than 1.6e-5 everywhere, the fourth moment by 0.1 %, and no number is beyond 4.4.
+
+The integers and the table of values are the same on a CPU and on a GPU, hence the numbers. On one
+core this takes about 1.5 ns a number, `torch.randn` 4.3 ns in float32 and 9 ns in bfloat16, and a
+generator of numpy's for each row 10 ns.
+"""
+
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+_GAMMA = 0x9E3779B97F4A7C15
+_MIXES = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
+_UNSIGNED = tuple((np.uint64(shift), np.uint64(factor)) for shift, factor in _MIXES)
+_BLOCK = 32_768
+"""Words mixed at a time on a CPU: they and their copies fit into its second cache."""
+
+
+Bits = TypeVar("Bits", int, Tensor)
+
+
+@dataclass
+class Stream:
+    """One sequence of normal numbers for each row, read from its beginning on.
+
+    starts: where the rows' sequences begin, see `streams`. position: the words read so far.
+    """
+
+    starts: Int[Tensor, " n"]
+    position: int = 0
+
+    def normal(self, count: int, dtype: torch.dtype) -> Float[Tensor, "n {count}"]:
+        """The next ``count`` numbers of each row, N(0, 1), rounded to ``dtype``."""
+        words = -(-count // 4)
+        if self.starts.is_cuda:
+            found = on_gpu(self.starts, self.position, words, dtype)
+        else:
+            found = _on_cpu(self.starts, self.position, words, dtype)
+        self.position += words
+        return found[:, :count]
+
+
+def streams(seed: int, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]) -> Stream:
+    """A sequence for each row: the same for the same seed, key and draw, on every device."""
+    seeded = _mixed(seed)
+    # A draw that all rows share is a Python number, and costs nothing.
+    if isinstance(draw, int):
+        return Stream(_mixed(_mixed(seeded + _steps(draw)) + _steps(keys)))
+    return Stream(_mixed(_mixed(seeded + _steps(draw)) + _steps(keys)))
+
+
+def fresh(rows: int) -> Stream:
+    """Sequences that do not come again: the seed is a draw from torch's own generator."""
+    return streams(int(torch.randint(2**63 - 1, ())), torch.arange(rows), 0)
+
+
+def _on_cpu(starts: Tensor, position: int, words: int, dtype: torch.dtype) -> Float[Tensor, "n m"]:
+    """In numpy, whose integers are unsigned and twice as quick as torch's."""
+    begin: NDArray[np.uint64] = starts.numpy().view(np.uint64)[:, None]
+    counter, table = _counter(position, words), values(dtype, "cpu")
+    found = torch.empty(len(begin), words * 4, dtype=dtype)
+    rows = max(1, _BLOCK // max(1, words))
+    bits, shifted = (np.empty((min(rows, len(begin)), words), np.uint64) for _ in range(2))
+    places = torch.empty(bits.size * 4, dtype=torch.int32)
+    for at in range(0, len(begin), rows):
+        block, spare = bits[: len(begin) - at], shifted[: len(begin) - at]
+        np.add(begin[at : at + rows], counter, out=block)
+        for shift, factor in _UNSIGNED:
+            np.right_shift(block, shift, out=spare)
+            np.bitwise_xor(block, spare, out=block)
+            if factor != 1:
+                np.multiply(block, factor, out=block)
+        here = places[: block.size * 4]
+        here.copy_(torch.from_numpy(block.reshape(-1).view(np.uint16)))
+        torch.index_select(table, 0, here, out=found[at : at + rows].view(-1))
+    return found
+
+
+@lru_cache(64)
+def _counter(position: int, words: int) -> NDArray[np.uint64]:
+    counter = np.arange(position + 1, position + words + 1, dtype=np.uint64)
+    return counter * np.uint64(_GAMMA)
+
+
+def on_gpu(starts: Tensor, position: int, words: int, dtype: torch.dtype) -> Float[Tensor, "n m"]:
+    """The same numbers by torch alone, on any device."""
+    counter = torch.arange(position + 1, position + words + 1, device=starts.device)
+    bits = _mixed(starts[:, None] + _steps(counter))
+    places = bits.view(torch.uint16).to(torch.int32)
+    found = values(dtype, str(starts.device)).index_select(0, places.view(-1))
+    return found.view(len(starts), -1)
+
+
+@cache
+def values(dtype: torch.dtype, device: str) -> Float[Tensor, "65536"]:
+    """The means of the normal distribution between its 65,536-quantiles, with variance 1."""
+    edges = torch.special.ndtri(torch.arange(2**16 + 1, dtype=torch.float64) / 2**16)
+    density = torch.exp(-edges.square() / 2)
+    means = density[:-1] - density[1:]
+    means = (means - means.flip(0)) / 2  # symmetric to the last bit
+    return (means / means.square().mean().sqrt()).to(device, dtype)
+
+
+def _steps(count: Bits) -> Bits:
+    """So many steps of the counter further."""
+    return _wrapped(count * _signed(_GAMMA))
+
+
+def _mixed(bits: Bits) -> Bits:
+    """splitmix64's function of 64 bits, a bijection."""
+    bits = _wrapped(bits)
+    for shift, factor in _MIXES:
+        # A signed number is shifted by filling with its sign: those bits are masked away.
+        bits = _wrapped((bits ^ ((bits >> shift) & ((1 << (64 - shift)) - 1))) * _signed(factor))
+    return bits
+
+
+def _wrapped(bits: Bits) -> Bits:
+    """Modulo 2**64, as torch computes by itself."""
+    return _signed(bits) if isinstance(bits, int) else bits
+
+
+def _signed(number: int) -> int:
+    """As torch's int64 holds these 64 bits."""
+    number %= 2**64
+    return number - 2**64 if number >= 2**63 else number

@@ -1,0 +1,48 @@
+"""First weights that the released code of Random Self-Ensemble draws, and torch's own.
+
+Both are drawn from a generator. Batch norms stand behind every convolution of these networks, so
+the scale of a weight changes nothing but how fast it turns: a smaller one turns faster.
+"""
+
+import math
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+Start = Literal["torch", "released"]
+
+
+@torch.no_grad()
+def draw_first_weights(net: nn.Module, generator: torch.Generator, start: str) -> None:
+    """Draw the first weights of convolutions, linear layers and batch norms in place.
+
+    ``torch``: the defaults of torch's layers, uniform within 1 / sqrt(inputs) for weights and
+    biases; batch norms start at weight 1 and bias 0. ``released``: weights N(0, 0.02^2), biases as
+    torch's; a batch norm's weights N(1, 0.02^2), its biases 0 (Liu et al. 2018, released code).
+    """
+    if start not in get_args(Start):
+        raise ValueError(f"start must be one of {', '.join(get_args(Start))}, got {start!r}")
+    released = start == "released"
+    for layer in net.modules():
+        if isinstance(layer, _ConvNd | nn.Linear):
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            if released:
+                layer.weight.normal_(0, 0.02, generator=generator)
+            else:
+                layer.weight.uniform_(-bound, bound, generator=generator)
+            if layer.bias is not None:
+                layer.bias.uniform_(-bound, bound, generator=generator)
+        elif isinstance(layer, _BatchNorm) and layer.affine:
+            layer.weight.fill_(1.0)
+            layer.bias.zero_()
+            if released:
+                layer.weight.normal_(1, 0.02, generator=generator)
+
+
+def check_narrow(narrow: int) -> None:
+    """Refuse a divisor of widths that these networks do not have."""
+    if narrow not in (1, 2, 4, 8):
+        raise ValueError(f"narrow must be 1, 2, 4 or 8, got {narrow}")

@@ -1,0 +1,81 @@
+"""ResNeXt29 2x64d for CIFAR-10 (Xie et al. 2017) as Random Self-Ensemble has it.
+
+Liu, Cheng, Zhang and Hsieh 2018; layers from the released code: the first convolution is 1 x 1 and
+not 3 x 3, cardinality 2, a group width of 64 that doubles from stage to stage, expansion 2. Images
+in [0, 1] are not normalised. Convolutions have no bias; a batch norm follows each.
+"""
+
+from collections import OrderedDict
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .convolution import ChannelsLast
+from .first_weights import check_narrow, draw_first_weights
+
+
+def resnext29(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:
+    """32 x 32 colour images to 10 logits; 9,128,778 parameters, 1,409 million multiply-adds.
+
+    generator: draws the first weights.
+    narrow: divides the widths 64 to 1024 of the hidden layers: 1 (the paper's), 2, 4 or 8.
+    start: what the first weights are, see `draw_first_weights`.
+    """
+    check_narrow(narrow)
+    width = before = 64 // narrow
+    stages = []
+    for stage, stride in enumerate((1, 2, 2)):
+        inner = 2 * width * 2**stage  # two groups
+        for block in range(3):
+            stages.append(Block(before, inner, 2 * inner, stride if block == 0 else 1))
+            before = 2 * inner
+    net = nn.Sequential(
+        OrderedDict[str, nn.Module](
+            layout=ChannelsLast(),
+            conv=_conv(3, width, 1),
+            norm=nn.BatchNorm2d(width),
+            relu=nn.ReLU(),
+            blocks=nn.Sequential(*stages),
+            average=nn.AvgPool2d(8),
+            flatten=nn.Flatten(),
+            linear=nn.utils.skip_init(nn.Linear, before, 10),  # type: ignore[no-untyped-call]
+        )
+    )
+    draw_first_weights(net, generator, start)
+    return net
+
+
+class Block(nn.Module):
+    """1 x 1, 3 x 3 in two groups, 1 x 1, and a shortcut: itself convolved where shapes differ."""
+
+    def __init__(self, before: int, inner: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = _conv(before, inner, 1), nn.BatchNorm2d(inner)
+        self.conv2, self.norm2 = _conv(inner, inner, 3, stride, groups=2), nn.BatchNorm2d(inner)
+        self.conv3, self.norm3 = _conv(inner, after, 1), nn.BatchNorm2d(after)
+        self.relu1, self.relu2, self.relu3 = nn.ReLU(), nn.ReLU(), nn.ReLU()
+        self.shortcut = nn.Sequential()
+        if before != after or stride != 1:
+            self.shortcut = nn.Sequential(_conv(before, after, 1, stride), nn.BatchNorm2d(after))
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
+        out = self.relu1(self.norm1(self.conv1(x)))
+        out = self.relu2(self.norm2(self.conv2(out)))
+        joined: Tensor = self.relu3(self.norm3(self.conv3(out)) + self.shortcut(x))
+        return joined
+
+
+def _conv(before: int, after: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """Without a bias, keeping the size but for the stride."""
+    conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+        nn.Conv2d,
+        before,
+        after,
+        kernel,
+        stride=stride,
+        padding=kernel // 2,
+        groups=groups,
+        bias=False,
+    )
+    return conv

@@ -1,0 +1,73 @@
+"""VGG16 for CIFAR-10, and the small network of that kind for STL-10 that is called Model A.
+
+Liu, Cheng, Zhang and Hsieh 2018 (Random Self-Ensemble); layers from the released code. Both take
+images in [0, 1] and do not normalise them. Every convolution is 3 x 3 and has a bias; a batch norm
+and a ReLU follow it. Pools take the maximum over 2 x 2.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from .convolution import ChannelsLast
+from .first_weights import check_narrow, draw_first_weights
+
+_VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
+_MODEL_A = (32, 0, 64, 0, 128, 0, 128, 0, 256, 256, 0)
+"""Widths of the convolutions; 0 is a pool."""
+
+
+def vgg16(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:
+    """32 x 32 colour images to 10 logits; 14,728,266 parameters, 313 million multiply-adds.
+
+    generator: draws the first weights.
+    narrow: divides the widths 64 to 512 of the hidden layers: 1 (the paper's), 2, 4 or 8.
+    start: what the first weights are, see `draw_first_weights`.
+    """
+    return _network(_VGG16, generator, narrow, start)
+
+
+def model_a(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:
+    """96 x 96 colour images to 10 logits; 1,128,650 parameters, 121 million multiply-adds.
+
+    Its batch norms have no weights of their own, and its last two convolutions no padding, so that
+    6 x 6 becomes 2 x 2 before the last pool. Arguments as those of `vgg16`; the widths that
+    ``narrow`` divides are 32 to 256.
+    """
+    return _network(_MODEL_A, generator, narrow, start, affine=False, unpadded=2)
+
+
+def _network(
+    widths: Sequence[int],
+    generator: torch.Generator,
+    narrow: int,
+    start: str,
+    *,
+    affine: bool = True,
+    unpadded: int = 0,
+) -> nn.Sequential:
+    """Convolutions with their batch norms, numbered from 1, the last ``unpadded`` without padding;
+    pools where a width is 0; one linear layer."""
+    check_narrow(narrow)
+    layers: OrderedDict[str, nn.Module] = OrderedDict(layout=ChannelsLast())
+    convolutions = sum(width > 0 for width in widths)
+    conv = pool = 0
+    before = 3
+    for width in (wide // narrow for wide in widths):
+        if not width:
+            pool += 1
+            layers[f"pool{pool}"] = nn.MaxPool2d(2)
+            continue
+        conv += 1
+        padding = 0 if conv > convolutions - unpadded else 1
+        layers[f"conv{conv}"] = nn.utils.skip_init(nn.Conv2d, before, width, 3, padding=padding)  # type: ignore[no-untyped-call]
+        layers[f"norm{conv}"] = nn.BatchNorm2d(width, affine=affine)
+        layers[f"relu{conv}"] = nn.ReLU()
+        before = width
+    layers["flatten"] = nn.Flatten()
+    layers["linear"] = nn.utils.skip_init(nn.Linear, before, 10)  # type: ignore[no-untyped-call]
+    net = nn.Sequential(layers)
+    draw_first_weights(net, generator, start)
+    return net

@@ -1,0 +1,250 @@
+"""A run of one item, and the record that is published of it.
+
+What a study computes becomes a record here, with the versions, devices and seconds of its results.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from itertools import product
+from statistics import fmean
+from types import ModuleType
+from typing import Any
+
+from robustbook import catalogue, ledger
+from robustbook.ledger import Record
+from robustbook.ledger.records import Conflict, compare, merge, named
+from robustbook.runs import Call, Store, graph, plan, ran_on, run
+from robustbook.studies.parameters import BadParameter, Parameters, check
+
+
+def compute(
+    of: ModuleType,
+    parameters: Parameters,
+    *,
+    store: Store | None = None,
+    device: str = "auto",
+    scheduler: str | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Record:
+    """Run what is missing of a study and condense it; what is stored already costs nothing."""
+    store = store or Store()
+    calls: Mapping[Any, Call] = of.calls(parameters)
+    began = time.monotonic()
+    results = run(
+        list(calls.values()),
+        store=store,
+        device=device,
+        scheduler=scheduler,
+        workers=workers,
+        progress=progress,
+    )
+    record: Record = of.condense(parameters, dict(zip(calls, results, strict=True)))
+    provenance = {**_provenance(calls.values(), store), "wall_seconds": time.monotonic() - began}
+    return replace(record, provenance=provenance)
+
+
+def publishable(
+    of: ModuleType, parameters: Parameters, store: Store, published: Record | None = None
+) -> Record:
+    """The record to be published of a study's stored results; nothing is computed.
+
+    Without a `published` record it is that of `parameters`. Else nothing published may be lost:
+
+    1. If `parameters` ask for all that is published (its seeds, and the parts that parameters in
+       ``selects`` choose, such as networks), the new record takes its place.
+    2. Else, if the store holds the results of both, the record is made of all of them at once.
+    3. Else the rows of both are merged, which needs no result of the published part. This cannot
+       make anew what rests on several parts, such as an array of means over seeds. So it is refused
+       for arrays that differ, and where a study names in ``JOINT`` the parameters whose parts its
+       rows compare.
+
+    A published row that would be lost or get another value is refused in each case.
+
+    Where parts come from different devices or versions, the provenance lists them as ``parts``:
+    what each is ``of`` (seeds and chosen parameters), its device, hardware, versions and date.
+    Parts do not overlap, so a row's seed and network tell which one it is of.
+
+    Raises:
+        Conflict: something published would be lost or contradicted; the sentence says what helps.
+    """
+    if published is None:
+        return _condensed(of, parameters, store)
+    earlier = _published_parameters(of, parameters, published)
+    both = _together(parameters, earlier)
+    mine, theirs = _cells(of, parameters), _cells(of, earlier)
+    if theirs.keys() <= mine.keys():
+        record = _condensed(of, parameters, store)
+        for row in compare(published, record):
+            raise Conflict(f"{named(row)} is published and would be lost")
+        if theirs.keys() == mine.keys():
+            merge(published, record)  # refuses arrays with other numbers
+        return record
+    if not plan(list(of.calls(both).values()), store).missing:
+        with suppress(Conflict):
+            whole = _condensed(of, both, store)
+            if not compare(published, whole):
+                return whole
+    new = _condensed(of, parameters, store)
+    for name in getattr(of, "JOINT", ()):
+        if parameters.parts()[name] != earlier.parts()[name]:
+            raise Conflict(f"rows of this item compare all {name}, which are not all stored here")
+    rows, arrays = merge(published, new)
+    if mine.keys() <= theirs.keys():
+        if len(rows) > len(published.rows):
+            raise Conflict("these seeds are published with fewer rows")
+        return published
+    added = {cell: calls for cell, calls in mine.items() if cell not in theirs}
+    alone = {"of": _rectangles(theirs, parameters), **published.provenance}
+    parts = published.provenance.get("parts", [alone]) + _parts(added, parameters, store)
+    return Record(
+        published.paper,
+        published.item,
+        published.profile,
+        both.plain(),
+        tuple(sorted({*published.seeds, *new.seeds})),
+        rows,
+        arrays,
+        {**_summary(parts), "parts": parts},
+    )
+
+
+def _condensed(of: ModuleType, parameters: Parameters, store: Store) -> Record:
+    """The record of stored results. The same results give the same record, so it leaves out how
+    long this process took."""
+    record = compute(of, parameters, store=store, progress=False)
+    provenance = {k: v for k, v in record.provenance.items() if k != "wall_seconds"}
+    parts = _parts(_cells(of, parameters), parameters, store)
+    return replace(record, provenance=provenance | ({"parts": parts} if len(parts) > 1 else {}))
+
+
+def _published_parameters(of: ModuleType, asked: Parameters, published: Record) -> Parameters:
+    """The parameters of the published record, which must agree with those asked for but in seeds
+    and parts; ``Conflict`` where they do not."""
+    try:
+        found: Parameters = check(of.Parameters, published.parameters)
+    except BadParameter as error:
+        raise Conflict(f"it is published with a parameter of an older study: {error}") from error
+    for name, value in asked.plain().items():
+        held = getattr(found, name)
+        parts = name == "seeds" or (name in asked.selects and isinstance(value, tuple | None))
+        if held != value and not parts:
+            raise Conflict(f"it is published with {name} {held!r}, not {value!r}")
+    return found
+
+
+def _together(asked: Parameters, published: Parameters) -> Parameters:
+    """Parameters that ask for all that both ask for; the published parts come first."""
+    seeds = {*(published.seeds or ()), *(asked.seeds or ())}
+    changed: dict[str, Any] = {"seeds": tuple(sorted(seeds))}
+    for name, values in published.parts().items():
+        if getattr(published, name) != getattr(asked, name):
+            changed[name] = tuple(dict.fromkeys([*values, *asked.parts()[name]]))
+    return replace(asked, **changed)
+
+
+Cell = tuple[int, tuple[Any, ...]]
+"""A seed, and one value of each parameter that chooses parts."""
+
+
+def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
+    """The calls of each cell, in order; of those cells only whose calls are all asked for, for a
+    study may run fewer seeds of some networks."""
+    every = set(of.calls(parameters).values())
+    chosen = parameters.parts()
+    found: dict[Cell, list[Call]] = {}
+    for values in product(*chosen.values()):
+        for seed in parameters.seeds or ():
+            one: dict[str, Any] = {
+                name: (value,) if isinstance(getattr(parameters, name), tuple | None) else value
+                for name, value in zip(chosen, values, strict=True)
+            }
+            calls = list(of.calls(replace(parameters, seeds=(seed,), **one)).values())
+            if every.issuperset(calls):
+                found[seed, values] = calls
+    return found
+
+
+def _rectangles(cells: Iterable[Cell], parameters: Parameters) -> list[dict[str, list[Any]]]:
+    """Cells in words: seeds, and with them the values of the parameter that chooses parts."""
+    seeds: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for seed, values in cells:
+        seeds[values].append(seed)
+    alike: dict[tuple[int, ...], list[tuple[Any, ...]]] = defaultdict(list)
+    for values, own in seeds.items():
+        alike[tuple(sorted(own))].append(values)
+    return [
+        {"seeds": list(own)}
+        | {name: [values[i] for values in group] for i, name in enumerate(parameters.parts())}
+        for own, group in alike.items()
+    ]
+
+
+_ORIGIN = ("device", "hardware", "cuda", "cudnn", "python", "torch", "numpy")
+
+
+def _parts(
+    cells: Mapping[Cell, list[Call]], parameters: Parameters, store: Store
+) -> list[dict[str, Any]]:
+    """Cells by where their results come from, each part with its provenance."""
+    groups: dict[tuple[Any, ...], dict[Cell, list[Call]]] = defaultdict(dict)
+    for cell, calls in cells.items():
+        found = _provenance(calls, store)
+        groups[tuple(found.get(name) for name in _ORIGIN)][cell] = calls
+    return [
+        {"of": _rectangles(group, parameters)}
+        | _provenance([call for calls in group.values() for call in calls], store)
+        for group in groups.values()
+    ]
+
+
+def _summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The provenance of all parts together."""
+    found: dict[str, set[str]] = defaultdict(set)
+    spent: dict[str, list[float]] = defaultdict(list)
+    for part in parts:
+        for kind, seconds in part.get("known_seconds", {}).items():
+            spent[kind].append(seconds)
+        for name, value in part.items():
+            if isinstance(value, str):
+                found[name] |= set(value.split(" / "))
+    dates = found.pop("date", set())
+    return {
+        **{name: " / ".join(sorted(held)) for name, held in found.items()},
+        "date": max(dates, default=""),
+        "seconds": sum(part["seconds"] for part in parts),
+        "known_seconds": {kind: fmean(each) for kind, each in spent.items()},
+    }
+
+
+def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
+    """Where a record's numbers come from: versions and devices, the seconds of all calls that it
+    rests on, and of one call of each kind (the mean), from which ``plan`` estimates."""
+    spent: dict[str, list[float]] = {}
+    found: dict[str, set[str]] = {}
+    for call in graph(list(calls)).values():
+        stored = store.known(call)
+        if stored is not None:
+            spent.setdefault(call.kind, []).append(stored["seconds"])
+            for name, value in stored["provenance"].items():
+                found.setdefault(name, set()).add(value)
+    dates = found.pop("date", set())
+    return {
+        **{name: " / ".join(sorted(held)) for name, held in found.items()},
+        "date": max(dates, default="")[:10],
+        "seconds": sum(map(sum, spent.values())),
+        "known_seconds": {kind: fmean(each) for kind, each in spent.items()},
+    }
+
+
+def known_seconds() -> dict[str, dict[str, float]]:
+    """By device, "cpu" or a GPU's name: what a call of each kind took, from published records."""
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for record in ledger.read_records(catalogue.BOOK / "records"):
+        for part in record.provenance.get("parts", [record.provenance]):
+            seconds = part.get("known_seconds", {})  # whole ones are ints in a record
+            found[ran_on(part)] |= {kind: float(value) for kind, value in seconds.items()}
+    return dict(found)

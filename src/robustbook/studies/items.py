@@ -1,0 +1,180 @@
+"""The list of items: every table, figure or claim that can be run, by ``paper/name``.
+
+Nothing but the standard library is imported here, so that the command line and the ledger can read
+the list without loading a study.
+"""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+PROFILES = ("paper", "reduced", "quick")  # best first
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item.
+
+    module: where its study is. title: what it is called. profiles: those that it computes.
+    measures: beginnings of the ids (behind the paper) of the targets that it measures; None for
+        those of its own name. Of two items that measure a target the later one in the list runs it.
+    parts: for words in such ids, the parameter that chooses this part of the item at profile
+        ``paper``, where it is not among the profile's own.
+    needs: what a run needs that is not downloaded.
+    """
+
+    module: str
+    title: str
+    profiles: tuple[str, ...] = ("quick", "paper")
+    measures: tuple[str, ...] | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
+    needs: str = ""
+
+
+_DEEP = "robustbook.studies.deep_defense."
+_SATURATING = "robustbook.studies.saturating."
+_ALL = ("quick", "reduced", "paper")
+_COLOURED = {
+    "cifar10-convnet": 'networks=["convnet"]',
+    "cifar10-nin": 'networks=["nin"]',
+    "lenet-cifar10": 'networks=["convnet"]',
+    "nin-cifar10": 'networks=["nin"]',
+}
+
+ITEMS: Mapping[str, Item] = {
+    "deep_defense/anchors": Item(
+        _DEEP + "anchors",
+        "Numbers of the DeepFool paper for the same networks",
+        _ALL,
+        ("anchor-deepfool-table-1/", "anchor-deepfool-table-3/", "anchor-deepfool-text/"),
+        _COLOURED,
+    ),
+    "deep_defense/claims": Item(
+        _DEEP + "claims",
+        "Ten claims of the authors' post",
+        _ALL,
+        tuple(f"claim-{i}/" for i in range(1, 11)),
+    ),
+    "deep_defense/deepfool": Item(
+        _DEEP + "presets", "Implementations of DeepFool compared", _ALL, ()
+    ),
+    "deep_defense/figure-1": Item(
+        _DEEP + "figure_1", "Figure 1: the recursive network", measures=("code-networks/",)
+    ),
+    "deep_defense/figure-2": Item(
+        _DEEP + "convergence",
+        "Figure 2: convergence of fine-tuning",
+        _ALL,
+        ("figure-convergence-mnist/", "figure-convergence-cifar10/"),
+        _COLOURED,
+    ),
+    "deep_defense/figure-3": Item(
+        _DEEP + "hyper_parameters",
+        "Figure 3: c, lambda and d",
+        measures=("figure-hyper-parameters/",),
+    ),
+    "deep_defense/figure-4": Item(
+        _DEEP + "layer_masking",
+        "Figure 4: the regulariser on one layer",
+        measures=("figure-layer-masking/",),
+    ),
+    "deep_defense/followup-brown-2019": Item(
+        _DEEP + "replication", "A replication on Fashion-MNIST"
+    ),
+    "deep_defense/table-1": Item(
+        _DEEP + "table_1",
+        "Table 1: accuracy, rho_2 and accuracy under FGS",
+        _ALL,
+        ("table-1/", "supplement/", "text-results/"),
+        _COLOURED,
+    ),
+    "deep_defense/today": Item(_DEEP + "today", "Deep Defense under attacks of today", _ALL, ()),
+    "saturating/claims": Item(
+        _SATURATING + "claims",
+        "The claims of the text",
+        measures=("text-1/", "text-4/", "text-7/", "text-8/"),
+    ),
+    "saturating/critique": Item(
+        _SATURATING + "critique", "Saturating networks under attacks of today"
+    ),
+    "saturating/figure-1": Item(_SATURATING + "figure_1", "Figure 1: weights"),
+    "saturating/figure-2": Item(_SATURATING + "figure_2", "Figure 2: pre-activations"),
+    "saturating/figure-3": Item(_SATURATING + "figure_3", "Figure 3: dissimilarity, sigmoid MLP"),
+    "saturating/figure-4": Item(_SATURATING + "figure_4", "Figure 4: paths between two digits"),
+    "saturating/figure-5": Item(
+        _SATURATING + "figure_5", "Figure 5: L-BFGS, least confident images"
+    ),
+    "saturating/figure-6": Item(
+        _SATURATING + "figure_6",
+        "Figure 6: heavy-tailed weights in a linear classifier",
+        measures=("figure-6/", "text-8/"),
+    ),
+    "saturating/figure-7": Item(_SATURATING + "figure_7", "Figure 7: dissimilarity, ReLU MLP"),
+    "saturating/figure-8": Item(
+        _SATURATING + "figure_8", "Figure 8: L-BFGS, most confident images"
+    ),
+    "saturating/long-descent": Item(
+        _SATURATING + "long_descent", "A gradient descent of thirty million steps", measures=()
+    ),
+    "saturating/table-1": Item(_SATURATING + "table_1", "Table 1: accuracy under FGSM"),
+    "saturating/table-1-search": Item(
+        _SATURATING + "table_1_search", "Table 1 with other trainings", measures=()
+    ),
+    "saturating/table-2": Item(_SATURATING + "table_2", "Table 2: the layers of the CNN"),
+    # Last: without its photographs a run of every item ends here.
+    "deep_defense/imagenet": Item(
+        _DEEP + "imagenet",
+        "Table 1 on ImageNet",
+        ("paper",),
+        ("table-1/imagenet-", "text-results/imagenet-", "claim-1/"),
+        needs="needs a GPU, and ImageNet's photographs in imagenet/ below ROBUSTBOOK_DATA",
+    ),
+}
+"""Every item that can be run."""
+
+WITHOUT_STUDY: Mapping[str, str] = {
+    "deep_defense/anchor-deepfool-table-1/caffenet-": "CaffeNet is not in the book",
+    "deep_defense/anchor-deepfool-table-1/googlenet-": "GoogLeNet is not in the book",
+}
+"""Targets that no study measures though an item's beginning fits, and why."""
+
+
+def judged(item: str) -> tuple[str, ...]:
+    """The items, as ``paper/name``, whose targets the page of ``item`` judges."""
+    paper, name = item.split("/")
+    found = ITEMS[item].measures if item in ITEMS else None
+    names = (name,) if found is None else (start.partition("/")[0] for start in found)
+    return tuple(dict.fromkeys(f"{paper}/{each}" for each in names))
+
+
+def measured_by(target: str, paper: str) -> str:
+    """The item that measures the target with this id, or "" where there is no study of it."""
+    found = ""
+    if not any(target.startswith(start) for start in WITHOUT_STUDY):
+        for item, of in ITEMS.items():
+            own, _, name = item.partition("/")
+            starts = (f"{name}/",) if of.measures is None else of.measures
+            if own == paper and target.partition("/")[2].startswith(starts):
+                found = item
+    return found
+
+
+def command(target: str, paper: str, profile: str, item: str = "") -> tuple[str, str]:
+    """The command line that measures a target, and what there is to know before it is run.
+
+    ``item`` names the item where it is known which one measured the target. Where the item has no
+    such ``profile`` the command has the best one that it has. Where nothing measures the target the
+    command is "" and the second text says so.
+    """
+    item = item or measured_by(target, paper)
+    if item not in ITEMS:
+        why = [text for start, text in WITHOUT_STUDY.items() if target.startswith(start)]
+        return "", why[0] if why else "no study yet"
+    of = ITEMS[item]
+    if profile not in of.profiles:
+        profile = next(better for better in PROFILES if better in of.profiles)
+    words = ["robustbook", "run", item, "--profile", profile]
+    if profile == "paper":
+        chosen = [value for word, value in of.parts.items() if f"/{word}/" in target]
+        words += [word for value in chosen for word in ("--set", value)]
+    return shlex.join(words), of.needs

@@ -1,0 +1,128 @@
+"""Figure 6 of Random Self-Ensemble: accuracy and distortion against c, three networks, five
+defenses; and the same accuracies at equal distortion, which the paper does not show.
+
+Distortion is the root of the mean over all images of the squared l2 distance, misclassified ones
+included, as the released code computes it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Done
+
+from . import settings
+from .settings import DEFENSES, PAPER, TARGETS
+from .table_2 import cell, points, swept
+
+ITEM = "figure-6"
+JUDGES = ("figure-6", "text-3", "text-4.3")
+ACCURACY_AT = (0.0, 0.01, 0.1, 1.0)
+DISTORTION_AT = (0.1, 1.0, 100.0)
+EQUAL = (0.1, 0.21, 0.3)
+"""Where the targets have digitised points: values of c, and distortions."""
+Parameters = settings.Parameters
+Curve = list[tuple[float, float]]
+"""Distortion and accuracy, the distortion rising."""
+
+
+def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (network, defense, seed, c, first image)."""
+    assert p.seeds is not None
+    return {
+        (network, defense, seed, c, first): call
+        for network, own in p.chosen().items()
+        for defense in own.defenses
+        for seed in p.seeds
+        for (c, first), call in points(own, defense, seed, own.cs).items()
+    }
+
+
+def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """A row for each point of the figure, and the comparisons that the targets ask for."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    for seed in p.seeds:
+        found = swept(results, seed)
+        for (network, defense, c), at in found.items():
+            rows += cell(network, defense, c, seed, at, _targets(network, defense, c))
+        for network in dict.fromkeys(network for network, _, _ in found):
+            of = {(d, c): at for (net, d, c), at in found.items() if net == network}
+            rows += _compared(network, of, seed)
+            curves = {
+                d: sorted((at.distortion, at.accuracy) for (e, _), at in of.items() if e == d)
+                for d, _ in of
+            }
+            rows += _equal(network, curves, seed)
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+
+
+def _targets(network: str, defense: str, c: float) -> dict[str, str]:
+    start = f"{TARGETS}/{ITEM}/{network}/{defense}"
+    found = {"accuracy": f"{start}/accuracy-c-{c:g}"} if c in ACCURACY_AT else {}
+    if c in DISTORTION_AT:
+        found["distortion"] = f"{start}/distortion-c-{c:g}"
+    return found if defense in DEFENSES else {}
+
+
+def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> Iterator[Row]:
+    """Orderings: the row holds the first of the two numbers, the target names the other."""
+    start = f"{TARGETS}/{ITEM}/{network}"
+    for other in DEFENSES:
+        if other != "rse" and ("rse", 0.1) in of:
+            target = f"{start}/rse-above-{other}/c-0.1"
+            yield Row(of["rse", 0.1].accuracy, "percent", target, seed=seed)
+        if other != "rse" and ("rse", 100.0) in of:
+            target = f"{start}/rse-distortion-above-{other}/c-100"
+            yield Row(of["rse", 100.0].distortion, "l2", target, seed=seed)
+    side = {"model-a": "below", "resnext": "above"}.get(network)
+    if side and ("brelu", 0.1) in of:
+        target = f"{start}/brelu-{side}-none"
+        yield Row(of["brelu", 0.1].accuracy, "percent", target, seed=seed)
+    if ("none", 0.0) in of and ("rse", 0.0) in of:
+        name = "clean-cost" if network == "vgg16" else f"clean-cost-{network}"
+        cost = of["none", 0.0].accuracy - of["rse", 0.0].accuracy
+        yield Row(cost, "percent", f"{TARGETS}/text-3/{name}", seed=seed)
+
+
+def _equal(network: str, curves: Mapping[str, Curve], seed: int) -> Iterator[Row]:
+    """Accuracies where all networks' images are equally far away."""
+    start = f"{TARGETS}/{ITEM}/equal-distortion/{network}"
+    for defense, curve in curves.items():
+        labels: dict[str, str | float | int | bool] = {"network": network, "defense": defense}
+        for d in EQUAL:
+            value = interpolated(curve, d)
+            if value is None:
+                continue
+            target = f"{start}/{defense}/d-{d:g}" if defense in ("none", "brelu", "rse") else None
+            yield Row(value, "percent", target, "accuracy at distortion", seed, setting=labels)
+            if network == "vgg16" and d == 0.21 and defense in ("none", "rse"):
+                target = f"{TARGETS}/text-4.3/{defense}-success-at-0.21"
+                yield Row(100 - value, "percent", target, seed=seed)
+    if network == "model-a" and {"none", "rse"} <= curves.keys():
+        d = crossover(curves["none"], curves["rse"])
+        if d is not None:
+            yield Row(d, "l2", f"{start}/crossover", seed=seed)
+
+
+def interpolated(curve: Sequence[tuple[float, float]], d: float) -> float | None:
+    """The accuracy at distortion ``d``, on straight lines between the points; None beyond them."""
+    for (before, high), (after, low) in pairwise(curve):
+        if before <= d <= after:
+            share = (d - before) / (after - before) if after > before else 0.0
+            return high + share * (low - high)
+    return None
+
+
+def crossover(first: Curve, second: Curve, grid: int = 1000) -> float | None:
+    """The smallest distortion from which on the second curve is not below the first."""
+    end = min(first[-1][0], second[-1][0])
+    last = None
+    for i in range(grid, -1, -1):
+        d = end * i / grid
+        one, two = interpolated(first, d), interpolated(second, d)
+        if one is None or two is None or two < one:
+            break
+        last = d
+    return last

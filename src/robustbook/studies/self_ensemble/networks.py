@@ -1,0 +1,215 @@
+"""The networks of Random Self-Ensemble, each with its defense, as steps that train them.
+
+Every page of the chapter names its networks by the calls made here, so each is trained once. A
+result holds the whole state of a network, running statistics of batch norms included, under names
+that are the same with and without noise layers: the same weights can be asked with other noise.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robustbook.data import as_float, load
+from robustbook.defenses import Noisy, bounded, distillation, noisy, soft_targets
+from robustbook.networks import model_a, resnext29, vgg16
+from robustbook.randomness import generator
+from robustbook.runs import Call, Context, Done, step
+from robustbook.training import Objective, Recipe, fit
+
+Networks = Literal["vgg16", "resnext", "model-a"]
+BUILDERS = {"vgg16": vgg16, "resnext": resnext29, "model-a": model_a}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network and what it is trained on. ``narrow`` divides its widths; ``images``: the first so
+    many of the training set; None: all."""
+
+    data: str
+    network: Networks
+    narrow: int = 1
+    images: int | None = None
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise layers: see `robustbook.defenses.noisy`."""
+
+    init: float
+    inner: float
+    placement: Literal["paper", "code", "2018"] = "paper"
+    when: Literal["always", "training", "test", "never"] = "always"
+
+
+@dataclass(frozen=True)
+class Defense:
+    """What protects a network, apart from its noise layers.
+
+    none: conventional training. brelu: bounded ReLU, trained on images with noise of deviation
+    ``sigma``. retraining: with probability one half a whole batch is moved by FGSM, by a size
+    uniform in ``eps``, without clipping and with the gradient in training mode (released code).
+    distill: trained at ``temperature`` on the probabilities of a teacher at that temperature; the
+    teacher is the same with ``teacher`` True, and learns the labels at that temperature.
+    """
+
+    kind: Literal["none", "brelu", "retraining", "distill"] = "none"
+    sigma: float = 0.05
+    eps: tuple[float, float] = (0.1, 0.3)
+    temperature: float = 1.0
+    teacher: bool = False
+
+
+def built(model: Model, defense: Defense, noise: Noise | None, seed: int) -> nn.Module:
+    """The network with its first weights, or with noise layers a `Noisy` around it."""
+    net: nn.Module = BUILDERS[model.network](generator(seed, "weights"), model.narrow)
+    if defense.kind == "brelu":
+        net = bounded(net)
+    return net if noise is None else with_noise(net, noise, seed)
+
+
+def with_noise(net: nn.Module, noise: Noise, seed: int) -> Noisy:
+    """A copy of the network with noise layers; its draws belong to ``seed``."""
+    return noisy(
+        net,
+        init=noise.init,
+        inner=noise.inner,
+        placement=noise.placement,
+        when=noise.when,
+        seed=generator(seed, "noise").initial_seed(),
+    )
+
+
+def inside(net: nn.Module) -> nn.Module:
+    """The network whose ``state_dict`` is stored."""
+    return net.net if isinstance(net, Noisy) else net
+
+
+@step(version=1)
+def train(
+    model: Model,
+    defense: Defense,
+    noise: Noise | None,
+    recipe: Recipe,
+    seed: int,
+    *,
+    context: Context,
+) -> dict[str, object]:
+    """A network trained on the labels: ``state/<name>``; each loss term per epoch as
+    ``history/<term>``; ``seconds``."""
+    data = load(model.data, "train")
+    data = data if model.images is None else data.subset(model.images)
+    net = built(model, defense, noise, seed)
+    return _fitted(net, data.images, data.labels, objective(defense), recipe, seed, context)
+
+
+@step(version=1)
+def distil(teacher: Done, recipe: Recipe, seed: int, *, context: Context) -> dict[str, object]:
+    """A student of the teacher, of the same network and at the same temperature, see `train`.
+
+    The teacher is asked once about each training image as it is, so a student's images are not
+    augmented: its targets belong to them.
+    """
+    arguments = teacher.call.arguments
+    model, defense = arguments["model"], arguments["defense"]
+    data = load(model.data, "train")
+    data = data if model.images is None else data.subset(model.images)
+    asked = trained(teacher, context.device)
+    pieces = (as_float(x).to(context.device) for x in data.images.split(500))
+    soft = [soft_targets(asked, x, temperature=defense.temperature).cpu() for x in pieces]
+    student = replace(defense, teacher=False)
+    net = built(model, student, None, seed)
+    return _fitted(net, data.images, torch.cat(soft), objective(student), recipe, seed, context)
+
+
+def _fitted(
+    net: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    goal: Objective,
+    recipe: Recipe,
+    seed: int,
+    context: Context,
+) -> dict[str, object]:
+    fitted = fit(
+        [net],
+        images,
+        labels,
+        goal,
+        recipe,
+        seeds=[seed],
+        static=False,
+        device=context.device,
+        checkpoint=context.scratch / "checkpoint.safetensors",
+        progress=context.progress,
+    )
+    state = {f"state/{name}": p.detach().cpu() for name, p in inside(net).state_dict().items()}
+    history = {f"history/{name}": values[:, 0] for name, values in fitted.terms.items()}
+    return {**state, **history, "seconds": fitted.seconds}
+
+
+def model_of(result: Done) -> Model:
+    """Of a `train` or a `distil`."""
+    call = result.call if "model" in result.call.arguments else result.call.arguments["teacher"]
+    model: Model = call.arguments["model"]
+    return model
+
+
+def trained(result: Done, device: str, noise: Noise | None = None) -> nn.Module:
+    """The network that a call left behind, in evaluation mode.
+
+    noise: the noise layers that it is to have; None: those with which it was trained.
+    """
+    call: Call = result.call
+    arguments = call.arguments if "model" in call.arguments else call.arguments["teacher"].arguments
+    seed = call.arguments["seed"]
+    own = noise or call.arguments.get("noise")
+    net = built(arguments["model"], arguments["defense"], own, seed)
+    state = {k.removeprefix("state/"): v for k, v in result.tensors.items() if k[:6] == "state/"}
+    inside(net).load_state_dict(state)
+    return net.to(device).eval()
+
+
+def objective(defense: Defense) -> Objective:
+    """The loss terms that training minimises."""
+    if defense.kind == "brelu":
+        return partial(_blurred, defense.sigma)
+    if defense.kind == "retraining":
+        return partial(_retrained, defense.eps)
+    if defense.kind == "distill" and not defense.teacher:
+        return partial(_soft, defense.temperature)
+    return partial(_tempered, defense.temperature)
+
+
+def _tempered(
+    temperature: float, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
+) -> Mapping[str, Tensor]:
+    return {"cross_entropy": F.cross_entropy(net(images) / temperature, labels)}
+
+
+def _soft(
+    temperature: float, net: nn.Module, images: Tensor, targets: Tensor, _: Tensor
+) -> Mapping[str, Tensor]:
+    return distillation(net, images, targets, temperature=temperature)
+
+
+def _blurred(
+    sigma: float, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
+) -> Mapping[str, Tensor]:
+    blurred = images + sigma * torch.randn_like(images)
+    return {"cross_entropy": F.cross_entropy(net(blurred), labels)}
+
+
+def _retrained(
+    eps: tuple[float, float], net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
+) -> Mapping[str, Tensor]:
+    coin, share = torch.rand(2).tolist()  # on the CPU: a GPU does not wait for it
+    if coin < 0.5:
+        leaf = images.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(F.cross_entropy(net(leaf), labels), leaf)
+        images = images + (eps[0] + share * (eps[1] - eps[0])) * gradient.sign()
+    return {"cross_entropy": F.cross_entropy(net(images), labels)}

@@ -1,0 +1,212 @@
+"""The settings of Random Self-Ensemble by profile: networks, noise, training, attack.
+
+``paper``: the paper's networks at full width. Model A on STL-10 is within reach of a CPU, VGG16 and
+ResNeXt on CIFAR-10 want a GPU. ``reduced``: narrowed networks on CIFAR-10. ``quick``: narrowed
+networks on the embedded scenes. In all of them the schedules are shorter than the paper's 200
+epochs: a learning rate that rises from 0 and falls to 0 once, instead of three falls.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal, get_args
+
+from pydantic import BeforeValidator, Field
+from pydantic.dataclasses import dataclass as checked
+
+from robustbook.runs import Call
+from robustbook.studies import parameters
+from robustbook.studies.parameters import STRICT
+from robustbook.training import Augmentation, Recipe
+
+from .networks import Defense, Model, Networks, Noise, distil, train
+
+PAPER = "self_ensemble"
+TARGETS = "self-ensemble"
+"""What the targets' ids begin with."""
+CS = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 0.8, 1.0, 2.0, 3.0, 4.0, 7.0, 10.0, 30.0, 70.0, 100.0)
+"""The weights of the attack's success term (released code); 0 stands for no attack."""
+TABLE_2 = CS[:5]
+DRAWS = 50
+TEMPERATURE = 40.0
+Names = Literal[
+    "none",
+    "rse",
+    "brelu",
+    "adv",
+    "distill",
+    "rse code 0.2",
+    "rse paper 0.4",
+    "rse paper 0.2",
+]
+DEFENSES: tuple[Names, ...] = ("rse", "adv", "brelu", "distill", "none")
+"""The rows of Table 2, in its order."""
+
+
+def noise_of(network: Networks) -> Noise:
+    """The noise that the rows called RSE stand for: Table 1's levels, where the released code has
+    them. On VGG16 the initial noise is in front of the second convolution then; the other networks
+    have it on the image."""
+    if network == "vgg16":
+        return Noise(0.4, 0.1, "code")
+    return Noise(0.4 if network == "model-a" else 0.1, 0.1)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One network at one profile.
+
+    recipe: of every network. images: so many of the first test images are attacked, ``piece`` by
+    ``piece``, each a step of a few minutes. steps: of the attack. cs: of figure 6.
+    """
+
+    model: Model
+    recipe: Recipe
+    images: int
+    piece: int
+    steps: int = 300
+    cs: tuple[float, ...] = CS
+    defenses: tuple[Names, ...] = DEFENSES
+
+    def network(self, defense: Names, seed: int) -> Call:
+        """The call that trains the network with this defense."""
+        if defense == "distill":
+            kind = Defense("distill", temperature=TEMPERATURE, teacher=True)
+            plain = replace(self.recipe, augmentation=None)
+            return distil(train(self.model, kind, None, self.recipe, seed), plain, seed)
+        kinds = {"brelu": Defense("brelu"), "adv": Defense("retraining")}
+        noise = None
+        if defense == "rse":
+            noise = noise_of(self.model.network)
+        elif defense.startswith("rse "):
+            _, placement, init = defense.split()
+            noise = Noise(float(init), 0.1, placement)  # type: ignore[arg-type]
+        return train(self.model, kinds.get(defense, Defense()), noise, self.recipe, seed)
+
+    def draws(self, defense: Names) -> int:
+        """Of the noise, for one prediction."""
+        return DRAWS if defense.startswith("rse") else 1
+
+    @property
+    def pieces(self) -> tuple[tuple[int, int], ...]:
+        """First image and number of images of each step."""
+        starts = range(0, self.images, self.piece)
+        return tuple((at, min(self.piece, self.images - at)) for at in starts)
+
+
+def setting(network: Networks, profile: str) -> Setting:
+    """The network as it is trained and attacked at a profile that computes."""
+    return _SETTINGS[profile][network]
+
+
+def _recipe(images: int, epochs: int, batch: int, lr: float, padding: int = 4) -> Recipe:
+    """SGD with Nesterov's momentum, a rate that rises over a fifth of the steps and then falls."""
+    return Recipe(
+        epochs * (images // batch),
+        batch,
+        lr,
+        "sgd",
+        schedule="linear",
+        momentum=0.9,
+        weight_decay=5e-4,
+        channels_last=True,
+        nesterov=True,
+        warmup=0.2,
+        augmentation=Augmentation(mirror=True, padding=padding),
+    )
+
+
+def _scenes(network: Networks, epochs: int) -> Setting:
+    """Digits are not mirrored. Adam, as SGD needs more steps than there is time for to begin."""
+    recipe = Recipe(
+        epochs * (2794 // 50),
+        50,
+        3e-3,
+        schedule="linear",
+        channels_last=True,
+        warmup=0.2,
+        augmentation=Augmentation(padding=2),
+    )
+    return Setting(
+        Model("scenes", network, 8),
+        recipe,
+        images=24,
+        piece=24,
+        steps=40,
+        cs=(0.01, 0.1, 1.0, 10.0),
+        defenses=("rse", "none"),
+    )
+
+
+_SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
+    "quick": {"vgg16": _scenes("vgg16", 8), "resnext": _scenes("resnext", 4)},
+    "reduced": {
+        "vgg16": Setting(
+            Model("cifar10", "vgg16", 8), _recipe(50_000, 16, 125, 0.1), images=400, piece=400
+        ),
+        "resnext": Setting(
+            Model("cifar10", "resnext", 8, 20_000),
+            _recipe(20_000, 16, 125, 0.1),
+            images=200,
+            piece=100,
+        ),
+    },
+    "paper": {
+        "vgg16": Setting(
+            Model("cifar10", "vgg16"), _recipe(50_000, 24, 500, 0.3), images=1600, piece=400
+        ),
+        "resnext": Setting(
+            Model("cifar10", "resnext"), _recipe(50_000, 24, 500, 0.3), images=1600, piece=200
+        ),
+        "model-a": Setting(
+            Model("stl10", "model-a"), _recipe(5000, 40, 64, 0.1), images=200, piece=50
+        ),
+    },
+}
+OWN: Mapping[str, tuple[Networks, ...]] = {
+    "quick": ("vgg16",),
+    "reduced": ("vgg16", "resnext"),
+    "paper": ("model-a",),
+}
+"""The networks of each profile; others have to be named, as they want a GPU."""
+
+
+def _listed(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@checked(frozen=True, config=STRICT)
+class Parameters(parameters.Parameters):
+    """What a study of several networks and defenses takes."""
+
+    own_seeds: ClassVar = {"quick": (0,), "reduced": (0, 1, 2), "paper": (0, 1, 2)}
+    selects: ClassVar = ("networks", "defenses")
+    profile: Annotated[
+        Literal["published", "quick", "reduced", "paper"],
+        Field(description="published (the record), quick (embedded), reduced (small) or paper"),
+    ] = "published"  # type: ignore[assignment]
+    networks: Annotated[
+        tuple[Networks, ...] | None,
+        Field(
+            min_length=1,
+            description="a list of vgg16, resnext, model-a, or None for the profile's own",
+        ),
+        BeforeValidator(_listed),
+    ] = None
+    defenses: Annotated[
+        tuple[Names, ...] | None,
+        Field(
+            min_length=1,
+            description=f"a list of {', '.join(get_args(Names))}, or None for the profile's own",
+        ),
+        BeforeValidator(_listed),
+    ] = None
+
+    def chosen(self, only: tuple[Networks, ...] | None = None) -> dict[Networks, Setting]:
+        """The settings of the networks that are wanted and that the profile has."""
+        there = _SETTINGS[self.profile]
+        names = self.networks or only or OWN[self.profile]
+        return {
+            name: replace(there[name], defenses=self.defenses or there[name].defenses)
+            for name in names
+            if name in there
+        }

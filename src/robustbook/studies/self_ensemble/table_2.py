@@ -1,0 +1,128 @@
+"""Table 2 of Random Self-Ensemble: accuracy of VGG16 under the attack at five values of c.
+
+RSE, the row that the verdict is about, has the initial noise where the released code has it. Beside
+it stand the placement that the text describes and the level of the later release.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Done
+
+from . import settings
+from .attack import Swept, attacked, clean, joined
+from .settings import DEFENSES, PAPER, TABLE_2, TARGETS, Names, Setting
+
+ITEM = "table-2"
+JUDGES = ("table-2", "abstract")
+READINGS: tuple[Names, ...] = ("rse code 0.2", "rse paper 0.2", "rse paper 0.4")
+Parameters = settings.Parameters
+
+
+def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (network, defense, seed, c, first image); at c = 0 nothing attacks."""
+    assert p.seeds is not None
+    found: dict[tuple[Any, ...], Call] = {}
+    for network, own in p.chosen(("vgg16",)).items():
+        for defense in named(p, own):
+            for seed in p.seeds:
+                found |= {
+                    (network, defense, seed, c, first): call
+                    for (c, first), call in points(own, defense, seed, TABLE_2).items()
+                }
+    return found
+
+
+def points(
+    own: Setting, defense: Names, seed: int, cs: Sequence[float]
+) -> dict[tuple[float, int], Call]:
+    """The attack at each c and the clean images at c = 0, piece by piece."""
+    net, draws = own.network(defense, seed), own.draws(defense)
+    found = {(0.0, first): clean(net, first, count, (draws,)) for first, count in own.pieces}
+    for c in cs:
+        for first, count in own.pieces:
+            found[c, first] = attacked(net, c, first, count, own.steps, draws)
+    return found
+
+
+def named(p: settings.Parameters, own: Setting) -> tuple[Names, ...]:
+    """The defenses that are asked for, else the profile's with the other readings of RSE."""
+    return p.defenses or (*own.defenses, *READINGS)
+
+
+def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """The rows that the ledger judges, and one row per other reading and distortion."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    for seed in p.seeds:
+        cells = swept(results, seed)
+        for (network, defense, c), found in cells.items():
+            rows += cell(network, defense, c, seed, found, _targets(network, defense, c))
+        rows += _compared(cells, seed)
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+
+
+def swept(
+    results: Mapping[tuple[Any, ...], Done], seed: int
+) -> dict[tuple[str, str, float], Swept]:
+    """By (network, defense, c), the pieces of a seed joined."""
+    pieces: dict[tuple[str, str, float], list[Done]] = {}
+    for (network, defense, at, c, _), done in results.items():
+        if at == seed:
+            pieces.setdefault((network, defense, c), []).append(done)
+    return {key: joined(parts) for key, parts in pieces.items()}
+
+
+def cell(
+    network: str, defense: str, c: float, seed: int, found: Swept, targets: Mapping[str, str]
+) -> Iterator[Row]:
+    """One network at one c; ``targets`` are the ids that ``accuracy`` and ``distortion`` answer."""
+    labels: dict[str, str | float | int | bool] = {"network": network, "defense": defense, "c": c}
+    images = len(found.right)
+    yield Row(
+        found.accuracy,
+        "percent",
+        targets.get("accuracy"),
+        "accuracy",
+        seed,
+        images,
+        setting=labels,
+    )
+    if c:
+        single = 100 * found.single.double().mean().item()
+        yield Row(single, "percent", None, "accuracy of one draw", seed, images, setting=labels)
+        target = targets.get("distortion")
+        yield Row(found.distortion, "l2", target, "distortion", seed, setting=labels)
+
+
+def _targets(network: str, defense: str, c: float) -> dict[str, str]:
+    if c and network == "vgg16" and defense in DEFENSES:
+        return {"accuracy": f"{TARGETS}/{ITEM}/{defense}/c-{c:g}"}
+    return {}
+
+
+def _compared(cells: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
+    """What the orderings, the caption and the abstract ask for, of VGG16."""
+    of = {(defense, c): s.accuracy for (net, defense, c), s in cells.items() if net == "vgg16"}
+    images = max((len(s.right) for s in cells.values()), default=0)
+    for c in TABLE_2:
+        if ("rse", c) in of:
+            target = f"{TARGETS}/{ITEM}/rse-first/c-{c:g}"
+            yield Row(of["rse", c], "percent", target, seed=seed, images=images)
+    others = [d for d in DEFENSES if d != "rse"]
+    if all((d, c) in of for d in DEFENSES for c in TABLE_2):
+        low = [c for c in TABLE_2 if all(of[d, c] < 30 for d in others)]
+        if low:
+            target = f"{TARGETS}/{ITEM}/caption-75"
+            yield Row(of["rse", low[0]], "percent", target, seed=seed, images=images)
+    told = {
+        "vgg16-clean": ("none", 0.0),
+        "no-defense-under-attack": ("none", 0.03),
+        "best-previous-under-attack": ("brelu", 0.03),
+        "rse-under-attack": ("rse", 0.03),
+        "rse-beats-best-previous": ("rse", 0.03),
+    }
+    for name, at in told.items():
+        if at in of:
+            yield Row(of[at], "percent", f"{TARGETS}/abstract/{name}", seed=seed, images=images)

@@ -1,0 +1,57 @@
+"""Augmentation: images are mirrored and shifted as part of the data, not of the loss.
+
+What happens to an image is a function of (seed, epoch, the image's place in the set), by the hash
+of `robustbook.attacks.noise`. So it does not depend on the batch, on the device, or on where a
+killed run goes on.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Int, Shaped
+from torch import Tensor
+
+from robustbook.attacks.noise import uniform
+from robustbook.randomness import generator
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """``mirror``: left to right with probability one half. ``padding``: so many zeros on each side,
+    then a crop of the original size at a place drawn uniformly. The crop comes first."""
+
+    mirror: bool = False
+    padding: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.mirror, bool):
+            raise ValueError(f"mirror must be True or False, got {self.mirror!r}")
+        if type(self.padding) is not int or self.padding < 0:
+            raise ValueError(f"padding must be a whole number, 0 or more, got {self.padding!r}")
+
+    def drawn(
+        self, seed: int, epoch: int, count: int, device: torch.device
+    ) -> Int[Tensor, "{count} 3"]:
+        """For each image of a set of ``count``: whether it is mirrored, and the crop's first row
+        and column in the padded image."""
+        stream = generator(seed, "augmentation").initial_seed()
+        keys = torch.arange(count, device=device)
+        shares = uniform(stream, keys, epoch, 3, torch.float32)
+        shares[:, 0] *= 2
+        shares[:, 1:] *= 2 * self.padding + 1
+        return shares.long()
+
+    def applied(
+        self, images: Shaped[Tensor, "n c h w"], drawn: Int[Tensor, "n 3"]
+    ) -> Shaped[Tensor, "n c h w"]:
+        """The images, each as ``drawn`` says; of their dtype, so bytes stay bytes."""
+        turned, top, left = drawn.unbind(1)
+        if self.padding:
+            height, width = images.shape[2:]
+            padded = F.pad(images, (self.padding,) * 4)
+            crops = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view with all of them
+            images = crops[torch.arange(len(images), device=images.device), :, top, left]
+        if self.mirror:
+            images = torch.where(turned.bool()[:, None, None, None], images.flip(3), images)
+        return images

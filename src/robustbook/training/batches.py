@@ -1,0 +1,72 @@
+"""What each network sees at a step: a pure function of (seed, step)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from robustbook.randomness import generator
+
+from .recipe import Recipe
+
+
+@runtime_checkable
+class Images(Protocol):
+    """A set too large to be held: batches are read when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Int[Tensor, "..."]) -> Tensor: ...
+
+
+@dataclass
+class Batches:
+    """Orders and augmentation of an epoch are drawn once, and sent to the device once."""
+
+    images: Tensor | Images
+    labels: Tensor
+    recipe: Recipe
+    seeds: Sequence[int]
+    shuffle: bool
+    epoch: int = -1
+
+    @property
+    def per_epoch(self) -> int:
+        return len(self.labels) // self.recipe.batch_size
+
+    def at(self, step: int) -> tuple[Tensor, Tensor]:
+        """Images and labels; for several networks with a first axis for the network."""
+        epoch, batch = divmod(step, self.per_epoch)
+        if epoch != self.epoch:
+            self._begin(epoch)
+        first = batch * self.recipe.batch_size
+        rows = self.orders[:, first : first + self.recipe.batch_size]
+        images = self.images[rows.flatten()].to(self.labels.device)
+        if self.recipe.augmentation is not None:
+            drawn = torch.cat([d[r] for d, r in zip(self.drawn, rows, strict=True)])
+            images = self.recipe.augmentation.applied(images, drawn)
+        if not images.is_floating_point():
+            images = images.float() / 255
+        if self.recipe.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        if len(self.seeds) == 1:
+            return images, self.labels[rows[0]]
+        return images.reshape(*rows.shape, *images.shape[1:]), self.labels[rows]
+
+    def _begin(self, epoch: int) -> None:
+        self.epoch, device = epoch, self.labels.device
+        orders = torch.stack([self._order(seed, epoch) for seed in self.seeds])
+        # From pinned memory the host need not wait until the device has read it.
+        orders = orders.pin_memory() if device.type == "cuda" else orders
+        self.orders = orders.to(device, non_blocking=True)
+        if (augmentation := self.recipe.augmentation) is not None:
+            count = len(self.labels)
+            self.drawn = [augmentation.drawn(seed, epoch, count, device) for seed in self.seeds]
+
+    def _order(self, seed: int, epoch: int) -> Int[Tensor, " n"]:
+        if not self.shuffle:
+            return torch.arange(len(self.labels))
+        return torch.randperm(len(self.labels), generator=generator(seed, "batches", epoch))

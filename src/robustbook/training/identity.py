@@ -1,0 +1,87 @@
+"""What a checkpoint is of: fingerprints of the data, the objective in words, and a hash."""
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from types import CodeType, FunctionType, MethodType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def fingerprint(images: Any, labels: Tensor) -> str:
+    """SHA-256 of all images and labels with their shapes and dtypes; about a second per gigabyte.
+
+    Of a set that is read batch by batch it covers the labels, the number of images, and the first,
+    the middle and the last of them.
+    """
+    if isinstance(images, Tensor):
+        return digest({"images": images, "labels": labels})
+    few = images[torch.tensor([0, len(images) // 2, len(images) - 1])]
+    return digest({"images": few, "labels": labels}, {"count": len(images)})
+
+
+def digest(tensors: Mapping[str, Tensor], meta: Mapping[str, object] | None = None) -> str:
+    """SHA-256 of names, dtypes, shapes and contents; ``meta`` is JSON."""
+    found = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        found.update(flat.view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
+    """A function or a value as JSON, to tell one objective from another.
+
+    Of a function: its name, its defaults, what it takes from around it (closure, partial
+    arguments), and the constants and names in its code. Plain data is given as it is, of other
+    things only the type. What a function finds in its module is not looked at.
+    """
+    if thing is None or isinstance(thing, bool | int | float | str):
+        return thing
+    if id(thing) in inside:
+        return "itself"
+    of = functools.partial(described, inside=(*inside, id(thing)))
+    if isinstance(thing, functools.partial):
+        return [of(thing.func), of(thing.args), of(thing.keywords)]
+    if isinstance(thing, Mapping):
+        return {str(key): of(value) for key, value in thing.items()}
+    if isinstance(thing, Sequence):
+        return [of(value) for value in thing]
+    if isinstance(thing, MethodType):
+        return [of(thing.__func__), of(thing.__self__)]
+    if isinstance(thing, CodeType):
+        return [of(thing.co_consts), of(thing.co_names)]
+    name = f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', '')}"
+    if isinstance(thing, FunctionType):
+        around = [_content(cell) for cell in thing.__closure__ or ()]
+        defaults = [thing.__defaults__, thing.__kwdefaults__]
+        return [name, of(thing.__code__), of(around), of(defaults)]
+    if is_dataclass(thing) and not isinstance(thing, type):
+        values = {field.name: of(getattr(thing, field.name)) for field in fields(thing)}
+        return [type(thing).__qualname__, values]
+    return name if hasattr(thing, "__qualname__") else type(thing).__qualname__
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """What differs between two identities: each key, with the two values where they are short."""
+    found = []
+    for key in {**there, **here}:
+        one, other = there.get(key), here.get(key)
+        if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+            found += [f"{key} {words}" for words in differences(one, other)]
+        elif json.dumps(one, sort_keys=True) != json.dumps(other, sort_keys=True):
+            both = f" ({one} there, {other} here)"
+            found.append(key + (both if len(both) < 80 else ""))
+    return found
+
+
+def _content(cell: Any) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return None

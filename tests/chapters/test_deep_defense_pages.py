@@ -1,0 +1,291 @@
+"""What the pages on Deep Defense show of the published records."""
+
+from itertools import pairwise
+
+import pytest
+
+from robustbook.chapters import benchmarks
+from robustbook.chapters.deep_defense import (
+    anchors,
+    claims,
+    deepfool,
+    figure1,
+    figure2,
+    figure3,
+    figure4,
+    names,
+    overview,
+    replication,
+    table1,
+    today,
+)
+from robustbook.chapters.published import Version, entries, mean, record_of, records_of, version_of
+from robustbook.ledger import Record, Row
+from robustbook.studies.deep_defense import hyper_parameters, layer_masking, readings
+from robustbook.studies.deep_defense import today as study
+
+from .reading import body, numbers, ordered
+
+PAPER = "deep_defense"
+
+
+def record(item: str) -> Record:
+    return record_of(f"{PAPER}/{item}")
+
+
+def version(item: str) -> Version:
+    return version_of(record(item))
+
+
+def test_a_layer_has_a_share_of_what_all_layers_gain() -> None:
+    """The reference has none of it and all layers together have it all: 0.2 to 0.4, over both c."""
+    alone = {"conv1": (0.2, 0.2), "conv2": (0.1, 0.2), "fc1": (0.4, 0.2), "fc2": (0.4, 0.4)}
+    found = {"reference": (0.2,), "all": (0.5, 0.3), **alone}
+    rows = tuple(
+        Row(rho, "ratio", None, "rho2", 0, setting={"layer": layer, "c": c})
+        for layer, each in found.items()
+        for c, rho in enumerate(each)
+    )
+    shares = figure4.shares(Record("deep_defense", "figure-4", "quick", {}, (0,), rows))
+    assert shares == pytest.approx({"conv1": 0, "conv2": -25, "fc1": 50, "fc2": 100}, abs=1e-9)
+
+
+def test_a_narrowed_network_is_called_so() -> None:
+    """Its numbers are not the paper's network's."""
+    rows = tuple(
+        Row(1.0, "percent", None, "accuracy", setting={"network": n}) for n in ("mlp", "nin")
+    )
+    small, whole = (
+        Record("deep_defense", "today", p, {}, (0,), rows) for p in ("reduced", "paper")
+    )
+    assert names.networks(small) == ["mlp", "nin"]
+    assert [names.title(small, n) for n in ("mlp", "nin")] == ["MLP", "narrow NIN"]
+    assert names.title(whole, "nin") == "NIN"
+
+
+def test_constants_are_those_of_the_studies() -> None:
+    """A share or a layer that no row has would leave its cells empty."""
+    assert table1.SHARES == replication.SHARES == readings.SHARES
+    assert layer_masking.LAYERS == figure4.LAYERS
+    usual = hyper_parameters.USUAL
+    assert {"c": usual.c, "lam": usual.lam, "d": usual.d} == figure3.USUAL
+    assert tuple(today.BOUNDED) == study.ATTACKS
+
+
+@pytest.mark.parametrize("profile", ["paper", "reduced"])
+def test_the_size_in_words_is_one_that_was_run(profile: str) -> None:
+    """A large one on digits, the smallest on coloured images."""
+    for shown in records_of(f"{PAPER}/today"):
+        for network in names.networks(shown):
+            sizes = names.sizes(shown, network)
+            assert sizes == sorted(sizes) and names.shown_size(shown, network) in sizes
+    assert names.size_text("nin", 4 / 255) == "4/255" and names.size_text("mlp", 0.15) == "0.15"
+
+
+def test_table_1() -> None:
+    """A row per method under each network; accuracy under FGS falls with its size, and Deep
+    Defense's own at eps_ref is one half by construction."""
+    for shown in map(version_of, records_of(f"{PAPER}/table-1")):
+        for row in body(table1.methods_table(shown)):
+            if row[1]:
+                assert all(ordered(cell) for cell in row[1:])
+                under = [numbers(cell)[0] for cell in row[3:]]
+                assert all(a >= b for a, b in pairwise(under))
+                if row[0] == names.METHODS["deep-defense"]:
+                    assert under[-1] == pytest.approx(50, abs=0.2)
+    rows = body(table1.choices(record("table-1")))
+    assert {row[0] for row in rows if row[1]} <= set(names.METHODS.values())
+
+
+def test_the_gains_of_table_1() -> None:
+    """A ratio of means for each network of every record; panels likewise."""
+    records = records_of(f"{PAPER}/table-1")
+    text = table1.gains([version_of(each) for each in records])
+    networks = names.each_network(records)
+    ratios = [numbers(part)[-1] for part in text.split(": ")[1].split("; ")]
+    assert len(ratios) == len(networks)
+    shown, network = networks[0]
+    ours, start = (
+        mean(shown, "rho2", network=network, method=m) for m in ("deep-defense", "reference")
+    )
+    assert ratios[0] == pytest.approx(ours / start, abs=0.005)
+    assert len(table1.strips(records).axes) >= len(networks)
+
+
+def test_today() -> None:
+    """No attack alone leaves less than all together; the nearest image is no further than
+    DeepFool's; the reference's gain over itself is 1."""
+    for shown in map(version_of, records_of(f"{PAPER}/today")):
+        for row in body(today.bounded(shown)):
+            if row[1]:
+                alone = [numbers(cell)[0] for cell in row[1:-1]]
+                assert numbers(row[-1])[0] <= min(alone) + 0.05
+        for row in body(today.nearest(shown)):
+            if row[1] or row[3]:
+                by_deepfool, nearest = (numbers(row[i])[0] for i in (3, 5))
+                assert nearest <= by_deepfool
+                if row[0] == names.METHODS["reference"]:
+                    assert row[6] in ("1.00", "")
+
+
+def test_the_answer_of_today() -> None:
+    """A verdict in the first line, then a sentence per network."""
+    records = records_of(f"{PAPER}/today")
+    head, *sentences = today.answer(records).split("\n\n")
+    assert head.startswith("**As a claim about distances: ")
+    assert len(sentences) == len(names.each_network(records))
+    assert today._yes_or_no({"a": True, "b": True}) == "yes"
+    assert today._yes_or_no({"a": True, "b": False}) == "a yes, b no"
+    assert len(today.distances(records).axes) >= len(sentences)
+
+
+def test_the_replication() -> None:
+    """What batches of 100 explain is a share of the printed gain; the constant changes nothing."""
+    item = "followup-brown-2019"
+    shown = record(item)
+    assert replication._explained(shown, replication.THEIRS) == pytest.approx(100)
+    assert replication._explained(shown, replication.TUNED) == 0
+    assert f"{replication._explained(shown, replication.LARGER):.0f} %" in replication.finding(
+        shown
+    )
+    rows = body(replication.methods_table(version(item)))
+    assert [row[0] for row in rows] == list(replication.METHODS.values())
+    assert "without the constant is 0." in replication.constant(shown)
+    theirs, same = (rows[i][1:] for i in (3, 4))
+    assert theirs == same
+    text = replication.epochs_in_words(shown)
+    assert f"{mean(shown, 'rho2', method='start'):.4f}" in text
+    assert len(numbers(replication.with_gradient(shown))) >= 4
+
+
+def test_the_figures_of_the_replication() -> None:
+    """Printed numbers as markers at three sizes; every curve starts at the common start."""
+    shown = record("followup-brown-2019")
+    (axis,) = replication.under_fgs(shown).axes
+    markers = [
+        line for line in axis.lines if line.get_marker() == "D" and len(line.get_xdata()) == 1
+    ]
+    assert len(markers) == len(replication.SHARES) * len(replication.PRINTED)
+    starts = {
+        tuple(seed[0] for seed in replication._epochs(shown, method).y)
+        for methods in replication.PANELS.values()
+        for method in methods
+    }
+    assert len(starts) == 1
+    assert len(replication.over_epochs(shown).axes) == 2
+
+
+def test_ten_claims() -> None:
+    """A row each; the reference's gain is 0 and Deep Defense's 100 per cent of itself."""
+    rows = body(claims.verdicts())
+    assert [row[0].split(".")[0] for row in rows] == [str(i) for i in range(1, 11)]
+    gains = {row[0]: row[3] for row in body(claims.gains(record("claims")))}
+    assert (gains["Reference"], gains["Deep Defense"]) == ("0.0", "100.0")
+    sides = body(claims.sides(record("claims")))
+    assert len(sides) == len(claims.SIDES)
+    assert all(ordered(cell) for row in sides for cell in row[1:])
+
+
+def test_claims_in_words() -> None:
+    """Numbered as the claims are, with shares that are percentages."""
+    shown = record("claims")
+    assert claims.first(shown).startswith("**1.**")
+    assert claims.second_to_fourth(shown).count("\n\n") == 2
+    assert claims.tenth(shown).startswith("**10.**")
+    for name in ("fgsm turned", "pgd turned"):
+        assert 0 <= claims._mean(shown, name, "confidence") <= 100
+
+
+def test_figure_1_draws_each_layer() -> None:
+    """The table's last row is the sum of the others."""
+    *rows, last = body(figure1.layers("lenet"))
+    counts = [int(row[4].replace(",", "")) for row in rows]
+    assert sum(counts) == int(last[4].replace(",", ""))
+    assert figure1.network_and_reverse("lenet").axes
+
+
+def test_figure_2_starts_at_the_reference() -> None:
+    """All methods at epoch 0 have one value per seed: the reference's."""
+    records = records_of(f"{PAPER}/figure-2")
+    for shown, network in names.each_network(records):
+        curves = [figure2.curve(shown, "rho2", network, method) for method in figure2.DRAWN]
+        assert len({tuple(seed[0] for seed in curve.y) for curve in curves}) == 1
+        assert all(curve.x[0] == 0 and sorted(curve.x) == list(curve.x) for curve in curves)
+    assert len(figure2.epochs(records).axes) == 2 * len(names.each_network(records))
+
+
+def test_figure_3() -> None:
+    """The grid is the study's; the sentences span it."""
+    shown = record("figure-3")
+    tried = tuple(tuple(figure3._tried(shown, name)) for name in ("c", "lam", "d"))
+    assert tried == hyper_parameters.GRID["paper"] or len(tried[2]) < 4  # the largest d diverged
+    assert len(figure3.grid(shown).axes) == 4
+    assert len(figure3.grid_in_words(shown).splitlines()) == 4
+    low, high = (numbers(part)[0] for part in figure3.spanned().split(" to "))
+    assert low < high
+
+
+def test_figure_4() -> None:
+    """A curve per layer and one for all; counts of parameters add up to the network's."""
+    shown = record("figure-4")
+    assert set(figure4.shares(shown)) == set(figure4.LAYERS)
+    assert figure4.shares_in_words(shown).count("%") == figure4.masked(shown).count("%") == 4
+    rows = body(figure4.layers_table(version("figure-4")))
+    counts = [int(row[1].replace(",", "")) for row in rows[1:]]
+    assert sum(counts[:-1]) == counts[-1]
+    (axis,) = figure4.layers(shown).axes
+    assert len(axis.lines) == len(figure4.LOOKS) + 1
+
+
+def test_deepfool_by_name() -> None:
+    """Each program is there; the range in the sentence is that of the table."""
+    shown = record("deepfool")
+    rows = body(deepfool.programs(version("deepfool")))
+    assert len(rows) == len(deepfool.PROGRAMS) * len(names.networks(shown))
+    assert all(0 <= n <= 100 for row in rows for n in numbers(row[3]))
+    means = [numbers(row[1])[0] for row in rows[: len(deepfool.PROGRAMS)]]
+    text = deepfool.finding(shown)
+    assert f"{min(means):.3f}" in text and f"{max(means):.3f}" in text
+    assert len(deepfool.strips(shown).axes) >= len(names.networks(shown))
+
+
+def test_anchors() -> None:
+    """Errors are percentages, rho2 is positive; every network has a name there."""
+    for shown in map(version_of, records_of(f"{PAPER}/anchors")):
+        assert set(names.networks(shown.record)) <= anchors.THERE.keys()
+        for row in body(anchors.errors(shown)):
+            if row[1]:
+                assert 0 <= numbers(row[1])[0] <= 100 and numbers(row[2])[0] > 0
+
+
+def test_the_overview_counts_every_verdict_once() -> None:
+    """Each claim has a finding; no line of the ledger stands under two."""
+    rows = body(overview.claims())
+    items = [item for claim in overview.CLAIMS for item in claim.items]
+    assert len(set(items)) == len(items) and all(row[2] for row in rows)
+    lines = [entry for entry in entries(PAPER) if entry.item in items]
+    assert sum(int(n) for row in rows for n in numbers(row[3])) == len(lines)
+
+
+def test_the_same_networks_asked_in_several_ways() -> None:
+    """All attacks together leave no more than FGSM, method by method."""
+    rows = body(overview.asked())
+    for fgsm, together in pairwise(rows):
+        if together[0].startswith("under all attacks"):
+            pairs = zip(fgsm[1:], together[1:], strict=True)
+            assert all(float(b) <= float(a) for a, b in pairs)
+    text = overview.against_adversarial_training()
+    assert text.endswith(".") and text.count("times Deep Defense's") == len(
+        overview._each("table-1")
+    )
+
+
+def test_benchmarks() -> None:
+    """Ours is once ours; a plain step is once a plain step; every library has a row."""
+    for table in (benchmarks.attacks(), benchmarks.geometry(), benchmarks.lbfgs()):
+        assert body(table)
+    ours = [row for row in body(benchmarks.attacks()) if row[0] == "robustbook"]
+    assert all(float(row[2]) == 1 for row in ours)
+    assert float(body(benchmarks.geometry())[0][2]) == 1
+    assert float(body(benchmarks.deep_defense())[0][2]) == 1
+    assert all(len(row) == 6 for row in body(benchmarks.deepfool()))

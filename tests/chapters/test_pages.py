@@ -1,0 +1,65 @@
+"""The pages and their modules: cells are calls, and opening a published page is cheap."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from robustbook import notebooks
+
+HIDDEN = {"remove-input", "remove-cell", "hide-input"}
+LINES = 15
+"""The longest cell that a reader should have to follow."""
+
+
+def code(name: str) -> list[tuple[set[str], ast.Module, str]]:
+    """Of each code cell its tags, its syntax tree and its text."""
+    cells = (cell for cell in notebooks.stored(name, ".md").cells if cell.cell_type == "code")
+    return [
+        (set(cell.metadata.get("tags", [])), ast.parse(cell.source), cell.source) for cell in cells
+    ]
+
+
+def modules(root: Path) -> list[str]:
+    """The rooms of the chapters."""
+    folder = root / "src" / "robustbook"
+    return [
+        "robustbook." + path.relative_to(folder).with_suffix("").as_posix().replace("/", ".")
+        for path in sorted((folder / "chapters").rglob("*.py"))
+    ]
+
+
+@pytest.mark.parametrize("name", notebooks.names())
+def test_a_hidden_cell_holds_no_code_of_its_own(name: str) -> None:
+    """What computes a sentence, a table or a figure is a function with a test."""
+    for tags, tree, text in code(name):
+        if tags & HIDDEN:
+            own = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.While, ast.If, ast.JoinedStr)
+            assert not any(isinstance(node, own) for node in ast.walk(tree)), text
+            rest = [n for n in tree.body if not isinstance(n, ast.Import | ast.ImportFrom)]
+            assert len(rest) <= 2, text
+
+
+@pytest.mark.parametrize("name", notebooks.names())
+def test_a_visible_cell_is_short(name: str) -> None:
+    """So that a reader can hold the page's idea in one view."""
+    for tags, _, text in code(name):
+        assert tags & HIDDEN or len(text.splitlines()) <= LINES, text
+
+
+def test_the_modules_of_the_pages_import_no_torch(root: Path) -> None:
+    """A published page would otherwise take seconds to open."""
+    names = modules(root)
+    assert len(names) > 20
+    script = (
+        "import importlib, sys\n"
+        f"for name in {names!r}:\n"
+        "    importlib.import_module(name)\n"
+        "print(sorted({'torch', 'pandas', 'concurrent.futures.process'} & sys.modules.keys()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=root
+    )
+    assert done.stdout.strip() == "[]"

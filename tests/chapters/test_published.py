@@ -1,0 +1,89 @@
+"""Reading what is published: the numbers of one question, and how they are written."""
+
+import pytest
+
+from robustbook.chapters.published import (
+    Version,
+    accuracies,
+    mean,
+    of_target,
+    printed,
+    settings,
+    values,
+    version_of,
+)
+from robustbook.chapters.wording import minus, page_link, power, spread, spread_or
+from robustbook.ledger import Record, Row
+
+
+def test_values_are_those_of_one_name_and_setting() -> None:
+    """A page's numbers are picked by label; a control may not slip in among the main rows."""
+    rows = (
+        Row(1.0, "percent", None, "accuracy", 0, setting={"network": "cnn", "reading": "a"}),
+        Row(2.0, "percent", None, "accuracy", 0, setting={"network": "cnn", "reading": "b"}),
+        Row(3.0, "percent", None, "unmoved", 0, setting={"network": "cnn", "reading": "a"}),
+        Row(4.0, "percent", "saturating/table-1/cnn-vanilla/accuracy", "accuracy", seed=0),
+    )
+    one = Record("saturating", "table-1", "quick", {}, (0,), rows)
+    assert values(one, "accuracy", network="cnn") == [1.0, 2.0]
+    assert values(one, "accuracy", network="cnn", reading="b") == [2.0]
+    assert of_target(one, "saturating/table-1/cnn-vanilla/accuracy") == [4.0]
+    assert values(one, "accuracy", network="mlp") == []
+    assert printed("saturating/table-1/cnn-vanilla/accuracy") == 99.35
+
+
+def test_a_spread_is_given_only_where_there_is_one() -> None:
+    """One seed, or seeds that agree to the digits shown, have none."""
+    assert spread([1.0, 2.0, 6.0]) == "3.0 (1.0\u2013\u20606.0)"
+    assert spread([-1.0, 2.0]) == "0.5 (-1.0 to 2.0)"
+    assert spread([1.01, 1.02]) == spread([1.0]) == "1.0"
+
+
+def test_the_mean_of_no_row_is_refused() -> None:
+    """A name that no row has is a slip: it must not become a number."""
+    rows = (Row(1.0, "percent", None, "accuracy", 0), Row(4.0, "percent", None, "accuracy", 1))
+    one = Record("saturating", "table-1", "quick", {}, (0, 1), rows)
+    assert mean(one, "accuracy") == 2.5
+    with pytest.raises(ValueError, match="table-1 has no row acuracy"):
+        mean(one, "acuracy")
+
+
+def test_settings_are_distinct_and_in_the_order_of_the_rows() -> None:
+    """The values of c that a figure draws come from its record."""
+    rows = tuple(
+        Row(1.0, "ratio", None, name, seed, setting={"c": c, "d": d})
+        for seed in (0, 1)
+        for name, c, d in (("rho2", 5.0, 1), ("rho2", 1.0, 2), ("accuracy", 9.0, 1))
+    )
+    one = Record("deep_defense", "figure-3", "quick", {}, (0, 1), rows)
+    assert settings(one, "rho2", "c") == [5.0, 1.0]
+    assert settings(one, "rho2", "c", d=2) == [1.0]
+    assert settings(one, "rho2", "lam") == []
+
+
+def test_accuracies_are_of_rows_that_name_network_training_and_reading() -> None:
+    """Seeds stand together; a row without a reading is left out."""
+    of = {"network": "cnn", "method": "vanilla", "reading": "pgd"}
+    rows = (
+        *(Row(float(s), "percent", None, "accuracy", s, setting=of) for s in (0, 1)),
+        Row(5.0, "percent", None, "accuracy", 0, setting={"network": "cnn"}),
+    )
+    one = Record("saturating", "table-1", "quick", {}, (0, 1), rows)
+    assert accuracies(one) == {"cnn": {"vanilla": {"pgd": [0.0, 1.0]}}}
+
+
+def test_no_two_versions_of_a_page_share_a_label() -> None:
+    """A label that occurs twice breaks the references of the book."""
+    records = [Record("saturating", "table-1", p, {}, (), ()) for p in ("paper", "quick")]
+    versions = [*map(version_of, records), Version(records[0], "This run", fresh=True)]
+    assert len({version.tag for version in versions}) == 3
+    assert [version.origin for version in versions] == ["published", "published", "run"]
+
+
+def test_words_around_numbers() -> None:
+    """What a line must not break, and a link by a page's short name."""
+    assert minus("-0.10") == "\u22120.10"
+    assert power(2.9e-5) == "3e\u201105"
+    assert spread_or([], missing="none") == "none" and spread_or([1.0]) == "1.0"
+    assert page_link("table1") == "[Table 1](./table1.ipynb)"
+    assert page_link("claims") == "[Claims](./claims.ipynb)"

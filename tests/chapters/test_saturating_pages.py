@@ -1,0 +1,379 @@
+"""What the pages on Nayebi & Ganguli 2017 show of the published records."""
+
+from itertools import pairwise
+
+import pytest
+
+from robustbook import ledger
+from robustbook.chapters.published import (
+    Version,
+    entries,
+    mean,
+    printed,
+    record_of,
+    settings,
+    values,
+    version_of,
+)
+from robustbook.chapters.saturating import (
+    claims,
+    dissimilarity,
+    figure1,
+    figure2,
+    figure3,
+    figure4,
+    figure5,
+    figure6,
+    figure8,
+    lbfgs_pairs,
+    names,
+    overview,
+    table1,
+    table2,
+    today,
+)
+from robustbook.ledger import Record
+from robustbook.studies.saturating import ablations, figure_6
+from robustbook.studies.saturating import lbfgs_pairs as study
+from robustbook.studies.saturating import settings as own
+
+from .reading import body, numbers, ordered
+
+
+def record(item: str) -> Record:
+    return record_of(f"saturating/{item}")
+
+
+def version(item: str) -> Version:
+    return version_of(record(item))
+
+
+# What a page repeats of its study, because the study imports torch.
+
+
+def test_names_are_those_of_the_studies() -> None:
+    """A name that no row has would leave its cells empty."""
+    assert tuple(names.NETWORKS) == own.NETWORKS and tuple(names.MLPS) == own.MLPS
+    assert names.METHODS == own.METHODS and names.COMPARED == own.COMPARED
+    assert tuple(claims.READINGS) == ablations.READINGS
+    assert {*claims.ALPHA.values()} == {*ablations.ALPHA.values()}
+    assert tuple(lbfgs_pairs.SEARCHES) == (*study.READINGS, study.STRAIGHT)
+    assert lbfgs_pairs.MAIN == study.MAIN
+    assert (figure6.LIMIT, figure6.END, figure6.EXAMPLE) == (
+        figure_6.LIMIT,
+        figure_6.SHOWN,
+        figure_6.TOP,
+    )
+
+
+@pytest.mark.parametrize("profile", ["quick", "paper"])
+def test_the_anneal_of_the_table_has_its_length(profile: str) -> None:
+    """Where Table 1's network stands on the axis of the figure."""
+    anneal = own.mlps(profile)["sigmoid-mlp", "saturated"].anneal
+    assert anneal is not None and anneal.every == table1.ANNEAL[profile]
+    assert table1.ATTACKS.keys() - {"transfer"} <= own.readings(0.25).keys()
+
+
+# Table 1.
+
+
+def test_table_1_has_both_numbers_in_every_cell() -> None:
+    """Printed first; ours between the ends of its range."""
+    rows = body(table1.accuracy_table(version("table-1")))
+    assert [len(row) for row in rows] == [7, 7, 7]
+    for method, row in zip(names.METHODS, rows, strict=True):
+        fgsm = row[2::2]
+        for network, cell in zip(names.NETWORKS, fgsm, strict=True):
+            there, ours = cell.split(" / ")
+            assert float(there) == printed(names.fgsm_target(network, method))
+            assert ordered(ours)
+
+
+def test_the_attacks_of_table_1() -> None:
+    """A row per network and attack; random signs do less harm than the strongest attack."""
+    shown = record("table-1")
+    rows = body(table1.attacks_table(shown))
+    assert len(rows) == 3 * (1 + len(table1.TABLED))
+    assert all(ordered(cell) for row in rows for cell in row[1:] if cell)
+    for found in table1.accuracies(shown).values():
+        for of in found.values():
+            assert min(of["signs, clipped"]) > max(of["pgd softened"])
+    assert len(table1.attacks_figure(shown).axes) == 3
+
+
+def test_shares_of_gradients_are_percentages() -> None:
+    """And the median size is a positive number."""
+    for row in body(table1.gradients(record("table-1"))):
+        assert all(0 <= n <= 100 for cell in row[1:4] for n in numbers(cell))
+        assert numbers(row[4])[0] >= 0
+
+
+def test_a_diagnosis_asks_each_network() -> None:
+    """Each question once, and each has an answer."""
+    rows = body(table1.diagnosis(record("table-1")))
+    of = {title: [row[1] for row in rows if row[0] == title] for title in names.NETWORKS.values()}
+    assert all(each and len(set(each)) == len(each) for each in of.values())
+    assert all(row[3] and row[2] in ("", "red") for row in rows)
+
+
+def test_what_was_tried_for_table_1() -> None:
+    """A row per setting; the longest anneal is the table's; the sentences have numbers."""
+    tried, shown = record("table-1-search"), record("table-1")
+    rows = body(table1.search(tried))
+    assert len({row[0] for row in rows}) == len(rows)
+    assert all(ordered(cell) for row in rows for cell in row[1:])
+    (axis,) = table1.anneal(shown, tried).axes
+    assert max(axis.get_xticks()) == table1.ANNEAL["paper"]
+    assert "as many epochs as the saturated one (404)" in table1.longer_vanilla(shown, tried)
+    assert table1.heavier_cnn(tried).count("times the printed lambda") == 3
+
+
+# Claims of the text.
+
+
+def test_the_range_of_errors_is_a_range() -> None:
+    """The smallest error lies below the largest."""
+    low, high = (
+        mean_of(record("claims"), f"saturating/text-1/error-range/{end}") for end in ("low", "high")
+    )
+    assert low < high and f"{low:.1f}" in claims.error_range(record("claims"))
+
+
+def mean_of(shown: Record, target: str) -> float:
+    found = [row.value for row in shown.rows if row.target == target]
+    return sum(found) / len(found)
+
+
+def test_each_choice_is_undone_alone() -> None:
+    """A row per network with as many seeds as it was run at; alphas ascend."""
+    rows = body(claims.ablations(version("claims")))
+    assert [row[0] for row in rows] == list(claims.UNDONE.values())
+    assert int(rows[0][-1]) == len(record("claims").seeds)
+    assert all(ordered(cell) for row in rows for cell in row[1:-1])
+    table = claims.alphas(version("claims"))
+    head = next(line for line in table.markdown.splitlines() if line.startswith("| Accuracy"))
+    assert numbers(head) == list(ablations.ALPHAS)
+    assert len(body(table)) == 6
+
+
+def test_a_choice_in_words_names_its_verdict() -> None:
+    """One of the ledger's, once per choice; counts grow or fall with the points."""
+    text = claims.undone_in_words(record("claims"))
+    parts = text.split("\n\n")
+    assert len(parts) == 3
+    assert all(any(f"**{v}**" in part for v in ledger.VERDICTS) for part in parts)
+    assert claims._counts([0.2, 2.0], lambda n, p: n > p).startswith("of 2 seeds 1 at 0.5, 1 at 1,")
+
+
+def test_pairs_that_adam_did_not_fool() -> None:
+    """At most 90 each; a median of iterations only where one was fooled."""
+    for row in body(claims.adam(version("claims"))):
+        assert all(0 <= n <= 90 for n in numbers(row[1]))
+        fooled, seeds = numbers(row[2])
+        assert 0 <= fooled <= seeds
+        assert (row[3] == "none") == (numbers(row[1])[0] == 90)
+    assert claims.adam_in_words(record("claims")).count("*They are") == 3
+
+
+def test_the_long_descents() -> None:
+    """Four of them, each with an end; the share of the way that came late is a percentage."""
+    shown = record("long-descent")
+    rows = body(claims.long_ends(shown))
+    assert len(rows) == 4 and {row[2] for row in rows} <= set(claims.ENDS.values())
+    for rule in claims.SOURCES:
+        for precision in ("float32", "float64"):
+            assert claims._late_share(shown, rule, precision) <= 100
+    text = claims.long_in_words(shown)
+    assert all(name in text for name in claims.SOURCES.values())
+    assert claims.long_figure(shown).axes
+
+
+# Today.
+
+
+def test_all_attacks_together_leave_least() -> None:
+    """Per image the worst case: no attack inside the range of pixels leaves less."""
+    shown = record("critique")
+    rows = body(today.clipped_attacks(version("critique")))
+    assert [row[0] for row in rows] == list(today.CLIPPED.values())
+    together = numbers(" ".join(rows[-1][1:]))
+    for row in rows[:-1]:
+        if all(row[1:7]):  # of the MLPs: the CNN's rows rest on different images
+            assert all(
+                a <= b + 0.05 for a, b in zip(together[:6], map(float, row[1:7]), strict=True)
+            )
+    assert len(body(today.free_attacks(version("critique")))) == len(today.FREE)
+    assert today.answer(shown).startswith("**")
+
+
+def test_half_way_sizes() -> None:
+    """All attacks together need the smallest; the vanilla network's is once its own."""
+    rows = body(today.alone(version("critique")))
+    together = [float(cell) for cell in rows[-1][1:]]
+    for row in rows[:-1]:
+        for cell, least in zip(row[1:], together, strict=True):
+            if cell and not cell.startswith("over"):
+                assert float(cell) >= least - 5e-4
+    sizes = body(today.sizes(version("critique")))
+    assert all(row[2] == "1.00" for row in sizes if row[0].endswith("vanilla"))
+    assert today.gains(record("critique")).count("Sigmoid MLP") == 2
+
+
+def test_questions_to_each_network() -> None:
+    """Four per network, of two percentages each; the figure has a panel per network."""
+    shown = record("critique")
+    rows = body(today.checks(shown))
+    assert [len(row) for row in rows] == [5] * 9
+    for row in rows:
+        for cell in row[1:]:
+            assert len(numbers(cell.replace("*", ""))) == 2
+    assert len(today.curves(shown).axes) == 3
+
+
+# The figures.
+
+
+def test_figure_1() -> None:
+    """Kurtoses per layer and network, controls with one seed; epochs of each training."""
+    shown = record("figure-1")
+    assert len(numbers(figure1.kurtoses(shown).split("saturated: ")[1])) >= 12
+    rows = body(figure1.layers(shown))
+    assert len(rows) == 7 and all(ordered(cell) for row in rows for cell in row[1:5])
+    assert all(float(cell) > 0 for row in rows for cell in row[5:])
+    vanilla, longer, saturated = numbers(figure1.epochs(shown))[:3]
+    assert vanilla < longer <= saturated
+    assert len(figure1.weights(shown).axes) == len(figure1.shapes(shown).axes) == 6
+
+
+def test_a_histogram_in_standard_deviations_keeps_its_area() -> None:
+    """Density times width does not change when both are rescaled."""
+    shown = record("figure-1")
+    areas = []
+    for in_deviations in (False, True):
+        bars = figure1._bars(shown, "sigmoid-mlp", "saturated", 1, in_deviations)
+        areas.append(sum(bars.density) * (bars.high - bars.low))
+    assert areas[0] == pytest.approx(areas[1])
+
+
+def test_figure_2() -> None:
+    """Shares fall with the size that they lie beyond."""
+    shown = record("figure-2")
+    for row in body(figure2.layers(shown)):
+        beyond = [numbers(cell)[0] for cell in row[4:]]
+        assert all(a >= b for a, b in pairwise(beyond))
+    assert len(figure2.preactivations(shown).axes) == 12
+    assert 0 < figure2._responding(shown, "relu-mlp", "vanilla", 1) < 100
+    assert "median size" in figure2.medians(shown)
+
+
+@pytest.mark.parametrize("item", ["figure-3", "figure-7"])
+def test_dissimilarity(item: str) -> None:
+    """Ratios are of the two numbers before them; a pattern holds in at most all seeds."""
+    shown = record(item)
+    for network_layer, _, _, ratio in body(dissimilarity.layers(shown)):
+        method, title = network_layer.rsplit(", ", 1)
+        layer = next(k for k, v in dissimilarity.LAYERS.items() if v == title)
+        of = {"method": method, "layer": layer}
+        parts = zip(*(values(shown, n, **of) for n in ("within", "between")), strict=True)
+        exact = values(shown, "within over between", **of)
+        if layer != "softmax":  # where both can be 0 to six digits
+            assert exact == pytest.approx([a / b if b else 0 for a, b in parts], rel=1e-4, abs=1e-9)
+        assert numbers(ratio)
+    for row in body(dissimilarity.patterns(shown)):
+        held, seeds = numbers(row[2])
+        assert 0 <= held <= seeds == len(shown.seeds)
+    assert "layers 1, 2, 3" in dissimilarity.between_classes(shown)
+
+
+def test_matrices_share_a_scale_or_have_their_own() -> None:
+    """Colours of two panels can be compared in the first figure only."""
+    shown = record("figure-3")
+    shared, own_scales = dissimilarity.matrices(shown), dissimilarity.own_scales(shown)
+    limits = [
+        {image.get_clim() for axis in figure.axes for image in axis.images}
+        for figure in (shared, own_scales)
+    ]
+    assert len(limits[0]) == 1 < len(limits[1])
+    assert "saturated networks" in figure3.collapsed(shown)
+
+
+def test_figure_4() -> None:
+    """A row per walk; shares fall with the threshold; counts are of ten singular values."""
+    shown = record("figure-4")
+    walks = 2 * len(shown.parameters["pairs"])
+    assert len(body(figure4.peaks(shown))) == walks
+    rows = body(figure4.thresholds(shown))
+    assert len(rows) == walks
+    for row in rows:
+        flat = [numbers(cell)[0] for cell in row[1:4]]
+        assert flat == sorted(flat, reverse=True)
+        assert all(0 <= n <= 10 for cell in row[4:] for n in numbers(cell))
+    ratio = numbers(figure4.peaks_in_words(shown))[0]
+    assert ratio > 1
+    assert figure4.walks(shown).axes
+
+
+@pytest.mark.parametrize("item", ["figure-5", "figure-8"])
+def test_the_90_searches_all_end(item: str) -> None:
+    """Found, stalled, or at the limit: 90 in each seed; and the counts on the page."""
+    shown = record(item)
+    rows = body(lbfgs_pairs.searches(shown))
+    assert all(ordered(cell) for row in rows for cell in row[1:] if cell)
+    for method in names.COMPARED:
+        of = {"network": "sigmoid-mlp", "method": method, "reading": "float32"}
+        ends = zip(*(values(shown, n, **of) for n in ("found", "stalled", "limit")), strict=True)
+        assert all(sum(each) == lbfgs_pairs.PAIRS for each in ends)
+    page = figure5 if item == "figure-5" else figure8
+    assert numbers(page.finding(shown))[0] == 90
+    assert len(lbfgs_pairs.found_images(shown).axes) == 2
+
+
+def test_what_figures_5_and_8_say() -> None:
+    """Distances to the border are the record's; searches stall in both precisions."""
+    shown = record("figure-8")
+    of = {"network": "sigmoid-mlp", "method": "vanilla", "reading": lbfgs_pairs.STRAIGHT}
+    assert f"{mean(shown, 'distance, found', **of):.1f}" in figure8.straight(shown)
+    assert "The searches stall" in figure5.stalled(record("figure-5"))
+
+
+def test_figure_6() -> None:
+    """The gain of the Gaussian over itself is zero, and gains grow with the kurtosis."""
+    shown = record("figure-6")
+    rows = body(figure6.gains(shown))
+    gains = [numbers(row[3])[0] for row in rows]
+    assert gains[0] == 0 and gains == sorted(gains)
+    assert rows[-1][0] == "infinite"
+    assert len(body(figure6.own_weights(shown))) == 6
+    best = max(row.value for row in shown.rows if row.name == "gain")
+    assert best < 1000 and numbers(figure6.largest_gain(shown))
+    assert len(figure6.ratios(shown).axes) == 2
+
+
+def test_the_layers_of_table_2_add_up() -> None:
+    """The last row is the sum of the others, and the record's count."""
+    *rows, last = body(table2.layers())
+    counts = [int(row[2].replace(",", "")) for row in rows]
+    whole = int(last[2].replace(",", ""))
+    assert sum(counts) == whole
+    (published,) = (
+        row.value
+        for row in record("table-2").rows
+        if row.target == "saturating/table-2/cnn/parameters-same-padding"
+    )
+    assert whole == published
+
+
+def test_the_overview_counts_every_verdict_once() -> None:
+    """Each line of the ledger stands under one claim."""
+    rows = body(overview.claims())
+    items = [item for claim in overview.CLAIMS for item in claim.items]
+    assert len(set(items)) == len(items)
+    lines = entries("saturating")
+    assert {entry.item for entry in lines} <= set(items)
+    assert sum(int(n) for row in rows for n in numbers(row[2])) == len(lines)
+    assert len(body(overview.attacks())) == len(overview.ATTACKS)
+
+
+def test_settings_tried_are_in_the_record() -> None:
+    """So that a caption of three scales is of three scales."""
+    assert settings(record("table-1-search"), "accuracy", "how", varied="CNN, lambda times")

@@ -1,0 +1,209 @@
+"""A checkpoint goes on with the run it is of, and with no other; a flipped bit is noticed."""
+
+import dataclasses
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robustbook.defenses import adversarial_training
+from robustbook.randomness import generator
+from robustbook.training import Recipe, fit
+from robustbook.training.identity import described, fingerprint
+from robustbook.training.state import State
+
+RECIPE = Recipe(4, 4, 0.1, "sgd")
+
+
+def build(frozen: bool = False) -> nn.Module:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2), nn.BatchNorm1d(2), nn.Linear(2, 3))
+    with torch.no_grad():
+        for p in net.parameters():
+            p.normal_(generator=generator(0))
+    net[1].requires_grad_(not frozen)
+    return net
+
+
+def data() -> tuple[Tensor, Tensor]:
+    images = torch.randint(256, (9, 1, 2, 2), generator=generator(1), dtype=torch.uint8)
+    return images, torch.randint(3, (9,), generator=generator(2))
+
+
+def loss(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+    return {"cross_entropy": F.cross_entropy(net(x), y)}
+
+
+def scaled(scale: float, net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
+    return {"cross_entropy": scale * F.cross_entropy(net(x), y)}
+
+
+def enclosed(scale: float) -> Any:
+    return lambda net, x, y, c: scaled(scale, net, x, y, c)
+
+
+def run(file: Path, **change: Any) -> nn.Module:
+    images, labels = data()
+    given: dict[str, Any] = {
+        "networks": [build()],
+        "images": images,
+        "labels": labels,
+        "objective": loss,
+        "recipe": RECIPE,
+        "seeds": [0],
+        "checkpoint": file,
+        **change,
+    }
+    fit(**given)
+    net: nn.Module = given["networks"][0]
+    return net
+
+
+IMAGES, LABELS = data()
+FOREIGN: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "seed": ({}, {"seeds": [1]}, r"seeds \(\[0\] there, \[1\] here\)"),
+    "rate": (
+        {},
+        {"recipe": dataclasses.replace(RECIPE, lr=0.2)},
+        r"recipe lr \(0\.1 there, 0\.2 here\)",
+    ),
+    "precision": ({}, {"recipe": dataclasses.replace(RECIPE, precision="tf32")}, "precision"),
+    "order": ({}, {"shuffle": False}, r"shuffle \(True there, False here\)"),
+    "multiplier": ({}, {"rates": {"1.bias": 2.0}}, "rates"),
+    "frozen": ({}, {"networks": [build(frozen=True)]}, "network 1.weight .*fixed here"),
+    "one pixel": ({}, {"images": IMAGES ^ torch.eye(2, dtype=torch.uint8)}, "data"),
+    "labels": ({}, {"labels": LABELS.flip(0)}, "data"),
+    "numbers": ({}, {"images": IMAGES / 255}, "data"),
+    "objective": ({}, {"objective": partial(scaled, 1.0)}, "objective"),
+    "argument": (
+        {"objective": partial(scaled, 1.0)},
+        {"objective": partial(scaled, 2.0)},
+        "objective",
+    ),
+    "closure": ({"objective": enclosed(1.0)}, {"objective": enclosed(2.0)}, "objective"),
+    "constant": (
+        {"objective": lambda net, x, y, c: adversarial_training(net, x, y, eps=0.1)},
+        {"objective": lambda net, x, y, c: adversarial_training(net, x, y, eps=0.2)},
+        "objective",
+    ),
+    "name": ({"identity": "a"}, {"identity": "b"}, r"objective \(a there, b here\)"),
+}
+
+
+@pytest.mark.parametrize(("there", "here", "message"), FOREIGN.values(), ids=FOREIGN)
+def test_another_runs_checkpoint_is_refused(
+    there: dict[str, Any], here: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """The sentence names what differs; the file stays, and goes on with its own run."""
+    file = tmp_path / "a.safetensors"
+    run(file, **there)
+    kept = file.read_bytes()
+    with pytest.raises(
+        ValueError, match=rf"a\.safetensors is of another .*{message}.*move it away"
+    ):
+        run(file, **here)
+    assert file.read_bytes() == kept
+    run(file, **there)
+
+
+def test_the_same_run_is_known_again(tmp_path: Path) -> None:
+    """Objectives that are built anew, data loaded anew; and a name makes two objectives one."""
+    for name, make in {
+        "partial": lambda: partial(scaled, 2.0),
+        "closure": lambda: enclosed(2.0),
+        "nested": lambda: enclosed(partial(scaled, 2.0)),  # type: ignore[arg-type]
+    }.items():
+        assert described(make()) == described(make()), name
+    file = tmp_path / "a.safetensors"
+    run(file, objective=enclosed(1.0))
+    run(file, objective=enclosed(1.0), images=data()[0].clone())
+    file = tmp_path / "b.safetensors"
+    run(file, objective=loss, identity="cross entropy")
+    run(file, objective=partial(scaled, 1.0), identity="cross entropy")
+
+
+def test_a_function_that_refers_to_itself_is_described() -> None:
+    def again(count: int) -> Any:
+        return again(count - 1) if count else None
+
+    described(again)
+
+
+def test_each_bit_of_a_set_counts() -> None:
+    """Images, labels, their order, shape and dtype."""
+    images, labels = data()
+    usual = fingerprint(images, labels)
+    order = torch.randperm(9, generator=generator(0))
+    others = [
+        (images[order], labels),
+        (images[order], labels[order]),
+        (images.flatten(2).unflatten(2, (4, 1)), labels),
+        (images.view(torch.int8), labels),
+        (images, F.one_hot(labels, 3).float()),
+    ]
+    found = {fingerprint(*other) for other in others}
+    assert len(found) == 5 and usual not in found
+    assert fingerprint(images.clone(), labels.clone()) == usual
+
+
+def test_a_set_that_is_read_is_known_by_its_labels_and_some_images() -> None:
+    class Read:
+        def __init__(self, shift: int) -> None:
+            self.shift = shift
+
+        def __len__(self) -> int:
+            return 9
+
+        def __getitem__(self, rows: Tensor) -> Tensor:
+            return data()[0][rows] + self.shift
+
+    labels = data()[1]
+    assert fingerprint(Read(0), labels) == fingerprint(Read(0), labels)
+    assert fingerprint(Read(0), labels) != fingerprint(Read(1), labels)
+    assert fingerprint(Read(0), labels) != fingerprint(Read(0), labels.flip(0))
+
+
+def test_any_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    """In the header's length, its names, shapes and texts, and in the numbers."""
+    file = tmp_path / "a.safetensors"
+    run(file)
+    good = file.read_bytes()
+    images, labels = data()
+    identity = {
+        "recipe": dataclasses.asdict(RECIPE),
+        "seeds": [0],
+        "shuffle": True,
+        "rates": {},
+        "objective": described(loss),
+        "data": fingerprint(images, labels),
+    }
+    fresh = State([build()], RECIPE, {}, identity)
+    for place in range(0, len(good), 3):
+        bad = bytearray(good)
+        bad[place] ^= 1 << place % 8
+        file.write_bytes(bad)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            fresh.load(file)
+        assert fresh.step == 0 and "is damaged" in str(told[0].message), place
+    assert (tmp_path / "a.damaged").read_bytes() == bad
+    file.write_bytes(good)
+    fresh.load(file)
+    assert fresh.step == RECIPE.steps
+
+
+@pytest.mark.parametrize("keep", [0, 7, 40, -1])
+def test_training_begins_anew_after_damage(keep: int, tmp_path: Path) -> None:
+    """And ends as it would have."""
+    file = tmp_path / "a.safetensors"
+    whole = run(file)
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.warns(UserWarning, match="damaged"):
+        again = run(file)
+    for p, q in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(p, q)
