@@ -129,6 +129,21 @@ def test_a_plain_callable_gives_all_but_what_needs_a_module() -> None:
     assert found == module
 
 
+def test_a_model_that_computes_in_float32_alone_is_not_asked_in_float64() -> None:
+    class Single(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = linear()
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.net(x.float())
+            return logits
+
+    x = images(10)
+    found = evidence(Single(), x, predict(linear(), x), 0.1, queries=3)
+    assert "float64" not in found and "rescaled" in found
+
+
 def test_float64_images_are_attacked_in_float64() -> None:
     net, x = linear().double(), images().double()
     found = evidence(net, x, predict(net, x), 0.1, queries=20)
@@ -149,3 +164,17 @@ def test_the_attacks_are_the_callers_choice() -> None:
     for eps in (0.0, 8.0):
         with pytest.raises(ValueError, match="eps must be"):
             evidence(net, x, y, eps)
+
+
+def test_the_battery_by_hand() -> None:
+    assert battery(0.2, 7) == {
+        "clean": Attack("none"),
+        "one_step": Attack("fgsm", 0.2, clip=True),
+        "random_signs": Attack("random-signs", 0.2, clip=True),
+        "many_steps": Attack("pgd", 0.2, clip=True, steps=20, step_size=0.05),
+        "repaired": Attack("pgd", 0.2, "margin", clip=True, slope=10.0, steps=20, step_size=0.05),
+        "gradient_free": Attack("square", 0.2, clip=True, queries=7),
+        "float64": Attack("fgsm", 0.2, precision="float64", clip=True),
+        "rescaled": Attack("fgsm", 0.2, clip=True, rescale=True),
+    }
+    assert battery(0.2)["gradient_free"].queries == 1000

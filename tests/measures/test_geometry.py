@@ -178,3 +178,50 @@ def test_paths_that_are_none_are_refused() -> None:
         walk(lambda x: x, image, image, t[:1])
     ends = straight_path(image, drawn(*SHAPE, seed=1), t)
     assert torch.equal(ends[0], image) and torch.equal(ends[2], drawn(*SHAPE, seed=1))
+
+
+def test_two_points_are_a_path() -> None:
+    """Its ends; and half way between them at t = 1/2."""
+    source, target = torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.5])
+    ends = straight_path(source, target, torch.tensor([0.0, 1.0]))
+    assert torch.equal(ends, torch.stack([source, target]))
+    middle = straight_path(source, target, torch.tensor([0.5, 0.25]))
+    assert middle.tolist() == [[0.5, 0.75], [0.25, 0.875]]
+    layer = nn.Linear(2, 3)
+    assert walk(layer, source, target, torch.tensor([0.0, 1.0])).length.shape == (2,)
+
+
+def test_the_defaults_of_resolve() -> None:
+    """A jump halves one interval 40 times, from 2 points to 42; a smooth path of length 0.19 from
+    end to end is halved once, as neighbours may be 0.1 apart."""
+
+    def jump(x: Tensor) -> Tensor:
+        z = torch.where(x.flatten(1).sum(1) > 0.3777, 50.0, -50.0)
+        return torch.stack([z, -z], 1)
+
+    ends = torch.zeros(1).double(), torch.ones(1).double()
+    t, _ = resolve(jump, *ends, even(2))
+    assert len(t) == 42 and (t[1:] - t[:-1]).min().item() == 2.0**-40
+
+    def slow(x: Tensor) -> Tensor:  # dl/dt = 0.19 where both classes are equally likely
+        z = 0.19 * (x.flatten(1).sum(1) - 0.5)
+        return torch.stack([z, -z], 1)
+
+    t, gaps = resolve(slow, *ends, even(2))
+    assert t.tolist() == [0.0, 0.5, 1.0] and gaps.sum().item() == pytest.approx(0.19, rel=0.01)
+
+
+def test_distances_of_probabilities_by_hand() -> None:
+    p = torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.2, 0.8]], dtype=torch.float64)
+    q = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.2, 0.8]], dtype=torch.float64)
+    assert fisher_distance(p, q).tolist() == pytest.approx([math.pi, math.pi / 2, 0.0], abs=1e-7)
+    assert fisher(p[1]).tolist() == [[0.25, -0.25], [-0.25, 0.25]]
+    assert length_element(p[1], torch.tensor([3.0, 1.0]).double()).item() == 1.0
+
+
+def test_singular_values_are_as_many_as_the_smaller_side() -> None:
+    """Two pixels and three logits: two values, those of the matrix."""
+    layer = nn.Linear(2, 3).double()
+    found = walk(layer, torch.zeros(2).double(), torch.ones(2).double(), even(2))
+    expected = torch.linalg.svdvals(layer.weight).expand(2, 2)
+    torch.testing.assert_close(found.singular_values, expected)

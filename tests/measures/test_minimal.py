@@ -116,3 +116,25 @@ def test_a_grid_that_is_none_is_refused(grid: tuple[float, ...]) -> None:
     model, _ = linear()
     with pytest.raises(ValueError, match="grid must be sizes above 0 from small to large"):
         smallest(model, inner(2), torch.zeros(2, dtype=torch.int64), lambda x, *_: x, grid)
+
+
+def test_a_perturbation_is_shortened_twelve_times() -> None:
+    """One pixel at 0.5 is class 0 up to 0.56. The step of 0.2 is bisected: 0.06 lies between
+    1228/4096 and 1229/4096 of it."""
+
+    def model(x: Tensor) -> Tensor:
+        return torch.cat([0.56 - x.flatten(1), torch.zeros(len(x), 1, dtype=x.dtype)], 1)
+
+    x, y = torch.full((1, 1, 1, 1), 0.5, dtype=torch.float64), torch.zeros(1, dtype=torch.int64)
+    asked = []
+
+    def strike(x: Tensor, y: Tensor, keys: Tensor, eps: float) -> Tensor:
+        asked.append((keys.tolist(), eps))
+        return x + eps
+
+    size = smallest(model, x, y, strike, (0.05, 0.2, 0.4), keys=torch.tensor([7]))
+    assert size.item() == pytest.approx(0.2 * 1229 / 4096, rel=1e-12)
+    assert asked == [([7], 0.05), ([7], 0.2)]  # and no larger one, once it was found
+    assert smallest(model, x, y, strike, (0.2,), halvings=2).item() == pytest.approx(0.1)
+    smallest(model, x, y, strike, (0.05,))
+    assert asked[-1] == ([0], 0.05)  # keys are the row numbers

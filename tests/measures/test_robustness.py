@@ -284,3 +284,8 @@ def test_queries_are_no_part_of_older_keys() -> None:
     assert "queries" not in inside and len(inside) == 10
     (inside,) = _encoded(Attack("square", queries=7), seeds=True).values()
     assert inside["queries"] == 7
+
+
+def test_the_defaults_of_an_attack_stand_in_keys() -> None:
+    plain = Attack("pgd", 0.25, "cross_entropy", "float32", False, False, False, None, 20, 0.0625)
+    assert Attack("pgd") == plain and plain.queries == 5000

@@ -53,3 +53,37 @@ def test_what_cannot_be_halved_is_refused() -> None:
         eps_leaving(linear(), images, 1 - labels, torch.ones(5, 3))
     with pytest.raises(ValueError, match="directions must bring accuracy to 50 %"):
         eps_leaving(linear(), images, labels, torch.zeros(5, 3))
+
+
+def test_the_search_by_hand() -> None:
+    """Images 1 to 5 are misclassified from 0.5, 1, 1.5, 2, 2.5: two fifths are left at 1.5. From a
+    start of 1, doubling stops at 2, and the first middle, 1.5, stays the upper end to the last."""
+    images, labels, _ = distances()
+    ways, tried = gradient_signs(linear(), images, labels), []
+
+    def model(x: Tensor) -> Tensor:
+        tried.append(float(-(x - images)[0, 0]))
+        logits: Tensor = linear()(x)
+        return logits
+
+    assert eps_leaving(model, images, labels, ways) == 1.5
+    assert tried[:5] == [0.0, 1.0, 2.0, 1.5, 1.25]
+    low, high = 1.0, 1.5
+    while high - low > 1e-3 * high:  # every middle leaves more
+        low = (low + high) / 2
+    assert tried[-1] == pytest.approx(low, abs=1e-6) and len(tried) == 3 + 1 + 9
+    tried.clear()
+    assert eps_leaving(model, images, labels, ways, accuracy=40.0, start=0.25) == 1.5
+    assert tried[:5] == [0.0, 0.25, 0.5, 1.0, 2.0]
+    with pytest.raises(ValueError, match="got more up to eps 1.04858e"):
+        eps_leaving(linear(), images, labels, torch.zeros(5, 3))
+
+
+def test_clipping_keeps_each_pixel_in_its_range() -> None:
+    """The first pixel may not fall below 0.9, so that w x stays above 0 for all images but none."""
+    images, labels, _ = distances()
+    ways = torch.tensor([-1.0, 0.0, 0.0]).expand(5, 3)
+    low, high = torch.full((3,), -1.0), torch.full((3,), 9.0)
+    assert accuracy_along(linear(), images, labels, ways, 4.5, (low, high)) == 20
+    low[0] = 0.9
+    assert accuracy_along(linear(), images, labels, ways, 4.5, (low, high)) == 100

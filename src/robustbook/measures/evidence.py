@@ -6,14 +6,13 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from robustbook.attacks.checks import check_eps
 
 from .answers import PIECE, Model, asked, check_set, gradients, refuse_not_finite, unchanged
 from .diagnose import check_names
-from .robustness import Attack, survival
-from .views import softened
+from .robustness import Attack, strike, survival
 
 
 def battery(eps: float, queries: int = 1000) -> dict[str, Attack]:
@@ -64,7 +63,7 @@ def evidence(
     """
     check_set(images, labels)
     check_eps(eps, images)
-    chosen = _allowed(model, images, battery(eps, queries)) if attacks is None else dict(attacks)
+    chosen = dict(attacks or _allowed(model, images, labels, battery(eps, queries)))
     check_names(chosen)
     first, second = _asked_twice(model, images)
     found: dict[str, Any] = {
@@ -98,19 +97,22 @@ def evidence(
     return found
 
 
-def _allowed(model: Model, images: Tensor, attacks: dict[str, Attack]) -> dict[str, Attack]:
-    """The attacks that this model and these images allow."""
+def _allowed(
+    model: Model, images: Tensor, labels: Tensor, attacks: dict[str, Attack]
+) -> dict[str, Attack]:
+    """The attacks that this model and these images allow, in the precision of the images."""
     double = images.dtype == torch.float64
     left = {
         name: replace(attack, precision="float64") if double else attack
         for name, attack in attacks.items()
     }
-    if double or not isinstance(model, nn.Module):
-        del left["float64"]
-    try:
-        softened(model, 1.0)
-    except ValueError:
-        del left["repaired"]
+    for name in ("repaired", "float64"):
+        try:
+            strike(replace(left[name], steps=1), model, images[:2], labels[:2])
+        except ValueError:
+            del left[name]
+    if double:
+        left.pop("float64", None)  # it would be one_step again
     return left
 
 

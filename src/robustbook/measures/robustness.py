@@ -175,14 +175,14 @@ def _view(attack: Attack, model: Model, images: Tensor, labels: Tensor) -> Model
                 f"precision must be that of the images, {images.dtype}, for a model that is not an "
                 f"nn.Module and so cannot be converted, got {attack.precision}"
             )
-        model = copy.deepcopy(model).to(dtype)
         try:
+            model = copy.deepcopy(model).to(dtype)
             with torch.no_grad():
                 asked(model, images[:2].to(dtype))
         except RuntimeError as error:
             raise ValueError(
-                f"precision must be one that the model can compute in, got {attack.precision}, in "
-                f"which it fails: {str(error).splitlines()[0]}"
+                f"precision must be one that the model can compute in, got {attack.precision}, "
+                f"which fails: {str(error).splitlines()[0]}"
             ) from error
     return model if lead is None else rescaled(model, lead)
 
