@@ -3,6 +3,8 @@
 It knows nothing of machine learning.
 """
 
+from robustbook.durations import duration
+
 from .calls import Call, Step, later, step
 from .engine import run
 from .execute import (
@@ -13,7 +15,7 @@ from .execute import (
     default_workers,
     runs_on,
 )
-from .planning import Plan, StepPlan, duration, graph, plan
+from .planning import Plan, StepPlan, graph, plan
 from .store import DamagedResult, Done, Refused, Store, ran_on, store_path
 
 __all__ = [
