@@ -209,6 +209,32 @@ def test_published_refuses_what_its_record_does_not_have(
 
 
 @pytest.mark.usefixtures("nothing_runs")
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"seeds": None},
+        {"eps": 0.25, "seeds": [0, 1]},
+        {"profile": "published", "seeds": (0, 1)},
+    ],
+)
+def test_published_asks_no_study(
+    book: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+) -> None:
+    """To import one takes seconds, and the record says what it was made with."""
+    publish(book, record(seeds=(0, 1)))
+
+    def refuse(item: str) -> None:
+        raise AssertionError(f"{item} was imported")
+
+    monkeypatch.setattr(catalogue, "study", refuse)
+    here = page.begin(ITEM, given)
+    here.run()
+    here.finding()
+    here.verdicts()
+
+
+@pytest.mark.usefixtures("nothing_runs")
 def test_published_shows_its_record_and_computes_nothing(book: Path) -> None:
     """The best record there is; also with its own values named."""
     best = record(seeds=(0, 1))

@@ -23,6 +23,8 @@ from robustbook.figures import Table, style, table
 from robustbook.ledger import Record
 from robustbook.studies.parameters import BadParameter, Parameters, accepted, check
 
+OWN = {"seeds", "networks"}
+"""Parameters whose None stands for the profile's own."""
 INJECTED = "# Parameters"
 """How the cell begins that papermill puts behind the parameters cell."""
 
@@ -231,13 +233,13 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
 
 def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
     """Whether the values are plainly those of a published record, so that no study need say which
-    there are: the same, or None for seeds, the profile's own."""
+    there are: the same, or None for what the profile has its own of."""
 
     def same(name: str, value: Any) -> bool:
         if name == "profile":
             return bool(value == "published")
         held = record.parameters.get(name, record)  # no value is equal to the record
-        return (name == "seeds" and value is None) or _plain(value) == _plain(held)
+        return (name in OWN and value is None) or _plain(value) == _plain(held)
 
     return all(same(name, value) for name, value in given.items())
 

@@ -72,8 +72,7 @@ def test_constants_are_those_of_the_studies() -> None:
     assert tuple(today.BOUNDED) == study.ATTACKS
 
 
-@pytest.mark.parametrize("profile", ["paper", "reduced"])
-def test_the_size_in_words_is_one_that_was_run(profile: str) -> None:
+def test_the_size_in_words_is_one_that_was_run() -> None:
     """A large one on digits, the smallest on coloured images."""
     for shown in records_of(f"{PAPER}/today"):
         for network in names.networks(shown):
