@@ -3,8 +3,6 @@
 It knows nothing of machine learning.
 """
 
-from robustbook.durations import duration
-
 from .calls import Call, Step, later, step
 from .engine import run
 from .execute import (
