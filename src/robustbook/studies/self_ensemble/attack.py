@@ -34,7 +34,7 @@ def probabilities(
     if isinstance(net, Noisy) and net.when not in ("training", "never"):
         return ensemble(net, images, keys, draws=draws, start=start)
     with torch.no_grad():
-        return torch.cat([net(piece).softmax(1) for piece in images.split(200)])
+        return torch.cat([net(piece).softmax(1) for piece in torch.split(images, 200)])
 
 
 @step(version=1)

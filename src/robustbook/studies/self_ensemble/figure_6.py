@@ -101,9 +101,9 @@ def _equal(network: str, curves: Mapping[str, Curve], seed: int) -> Iterator[Row
                 target = f"{TARGETS}/text-4.3/{defense}-success-at-0.21"
                 yield Row(100 - value, "percent", target, seed=seed)
     if network == "model-a" and {"none", "rse"} <= curves.keys():
-        d = crossover(curves["none"], curves["rse"])
-        if d is not None:
-            yield Row(d, "l2", f"{start}/crossover", seed=seed)
+        crossing = crossover(curves["none"], curves["rse"])
+        if crossing is not None:
+            yield Row(crossing, "l2", f"{start}/crossover", seed=seed)
 
 
 def interpolated(curve: Sequence[tuple[float, float]], d: float) -> float | None:

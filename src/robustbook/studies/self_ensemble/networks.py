@@ -119,7 +119,7 @@ def distil(teacher: Done, recipe: Recipe, seed: int, *, context: Context) -> dic
     data = load(model.data, "train")
     data = data if model.images is None else data.subset(model.images)
     asked = trained(teacher, context.device)
-    pieces = (as_float(x).to(context.device) for x in data.images.split(500))
+    pieces = (as_float(x).to(context.device) for x in torch.split(data.images, 500))
     soft = [soft_targets(asked, x, temperature=defense.temperature).cpu() for x in pieces]
     student = replace(defense, teacher=False)
     net = built(model, student, None, seed)
