@@ -1,10 +1,13 @@
-"""Models with known weights, and one that counts what passes through it."""
+"""Models with known weights, models that draw, and one that counts what passes through it."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
+
+from robustbook.attacks import cross_entropy
+from robustbook.attacks.noise import normal
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -82,3 +85,67 @@ class Counting(nn.Module):
 @pytest.fixture
 def counting() -> type[Counting]:
     return Counting
+
+
+class Noisy:
+    """A network with normal noise on its images, numbered by key and draw. Keeps what was asked."""
+
+    def __init__(self, inner: nn.Module, scale: float = 0.1) -> None:
+        self.inner, self.scale = inner, scale
+        self.asked: list[list[tuple[int, int]]] = []  # of each pass: pairs of key and draw
+
+    def at(self, keys: Tensor, draw: int | Tensor) -> Callable[[Tensor], Tensor]:
+        draws = draw.tolist() if isinstance(draw, Tensor) else [draw] * len(keys)
+        self.asked.append(list(zip(keys.tolist(), draws, strict=True)))
+
+        def forward(images: Tensor) -> Tensor:
+            noise = normal(7, keys, draw, tuple(images.shape[1:]), images.dtype)
+            logits: Tensor = self.inner(images + self.scale * noise)
+            return logits
+
+        return forward
+
+
+@pytest.fixture
+def noisy() -> type[Noisy]:
+    return Noisy
+
+
+class Parity:
+    """Two networks: the first answers for even draws, the second for odd ones."""
+
+    def __init__(self, even: nn.Module, odd: nn.Module) -> None:
+        self.even, self.odd, self.calls = even, odd, 0
+
+    def at(self, keys: Tensor, draw: int | Tensor) -> Callable[[Tensor], Tensor]:
+        odd = torch.as_tensor(draw).expand(len(keys)) % 2 == 1
+        return lambda images: torch.where(odd[:, None], self.odd(images), self.even(images))
+
+    def by_turns(self, images: Tensor) -> Tensor:
+        """The same as a model that draws by itself: its noise belongs to no key."""
+        self.calls += 1
+        logits: Tensor = (self.even if self.calls % 2 else self.odd)(images)
+        return logits
+
+    def mean(self, images: Tensor) -> Tensor:
+        """A deterministic model: the logarithm of the mean probabilities, and, too small to be an
+        answer, the logits of both networks for `mean_loss`."""
+        both = [self.even(images), self.odd(images)]
+        probability = sum(logits.softmax(1) for logits in both) / 2
+        return torch.cat([probability.log(), *(logits - 1000 for logits in both)], 1)
+
+    @staticmethod
+    def mean_loss(logits: Tensor, labels: Tensor) -> Tensor:
+        return sum(cross_entropy(one, labels) for one in logits[:, 5:].split(5, 1)) / 2
+
+
+@pytest.fixture
+def make_parity(make_curved: Callable[..., nn.Module]) -> Callable[[], Parity]:
+    def make() -> Parity:
+        odd = make_curved()
+        with torch.no_grad():
+            for parameter in odd.parameters():
+                parameter.add_(0.5 * torch.randn(parameter.shape, generator=seeded(8)))
+        return Parity(make_curved(), odd)
+
+    return make

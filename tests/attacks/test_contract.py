@@ -2,6 +2,7 @@
 
 import math
 import random
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,7 @@ import numpy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from robustbook.attacks import (
     Adversarial,
@@ -20,6 +22,7 @@ from robustbook.attacks import (
     fgsm,
     lbfgs,
     pgd,
+    propagation,
     random_signs,
     square,
 )
@@ -40,6 +43,8 @@ class Entry:
     climbs: bool = True  # follows a gradient
     minimal: bool = False  # looks for the nearest adversarial image instead of filling a budget
     gradients: int = 1  # of each image at each step
+    per_row: str | None = None  # what may be one number per image, beside eps
+    looks: bool = False  # from time to time at which images have ended
 
 
 PGD = partial(pgd, steps=7, step_size=0.02)
@@ -51,23 +56,39 @@ ATTACKS = {
     "fgsm squared error": Entry(partial(fgsm, loss="squared_error"), 0.05),
     "fgsm clipped probabilities": Entry(partial(fgsm, loss="clipped_probabilities"), 0.05),
     "fgsm unclipped": Entry(partial(fgsm, clip=False), 0.05, clips=False),
-    "pgd": Entry(PGD, 0.05, draws=True),
-    "pgd margin": Entry(partial(PGD, loss="margin"), 0.05, draws=True),
-    "pgd restarts": Entry(partial(PGD, restarts=3), 0.05, draws=True),
-    "pgd from the image": Entry(partial(PGD, random_start=False), 0.05),
-    "pgd unclipped": Entry(partial(PGD, clip=False), 0.05, clips=False, draws=True),
-    "pgd l2": Entry(PGD_2, 0.5, norm=2, draws=True),
-    "pgd l2 restarts": Entry(partial(PGD_2, restarts=3), 0.5, norm=2, draws=True),
-    "adam": Entry(partial(adam, steps=4, step_size=0.02), None, norm=2),
-    "adam unclipped": Entry(partial(adam, steps=4, step_size=0.02, clip=False), None, 2, False),
-    "lbfgs": Entry(partial(lbfgs, steps=1), None, norm=2),
-    "lbfgs margin": Entry(partial(lbfgs, steps=1, loss="margin"), None, norm=2),
-    "lbfgs unclipped": Entry(partial(lbfgs, steps=1, clip=False), None, 2, False),
+    "pgd": Entry(PGD, 0.05, draws=True, per_row="step_size"),
+    "pgd margin": Entry(partial(PGD, loss="margin"), 0.05, draws=True, per_row="step_size"),
+    "pgd restarts": Entry(partial(PGD, restarts=3), 0.05, draws=True, per_row="step_size"),
+    "pgd from the image": Entry(partial(PGD, random_start=False), 0.05, per_row="step_size"),
+    "pgd unclipped": Entry(
+        partial(PGD, clip=False), 0.05, clips=False, draws=True, per_row="step_size"
+    ),
+    "pgd l2": Entry(PGD_2, 0.5, norm=2, draws=True, per_row="step_size"),
+    "pgd l2 restarts": Entry(
+        partial(PGD_2, restarts=3), 0.5, norm=2, draws=True, per_row="step_size"
+    ),
+    "adam": Entry(partial(adam, steps=4, step_size=0.02), None, 2, per_row="step_size", looks=True),
+    "adam unclipped": Entry(
+        partial(adam, steps=4, step_size=0.02, clip=False),
+        None,
+        2,
+        False,
+        per_row="step_size",
+        looks=True,
+    ),
+    "lbfgs": Entry(partial(lbfgs, steps=1), None, norm=2, looks=True),
+    "lbfgs margin": Entry(partial(lbfgs, steps=1, loss="margin"), None, norm=2, looks=True),
+    "lbfgs unclipped": Entry(partial(lbfgs, steps=1, clip=False), None, 2, False, looks=True),
     "random signs": Entry(random_signs, 0.05, draws=True, climbs=False),
-    "square": Entry(partial(square, queries=25), 0.05, draws=True, climbs=False),
-    "ddn": Entry(partial(ddn, steps=6, scale=0.2), None, 2, minimal=True),
+    "square": Entry(partial(square, queries=25), 0.05, draws=True, climbs=False, looks=True),
+    "ddn": Entry(partial(ddn, steps=6, scale=0.2), None, 2, minimal=True, per_row="scale"),
     "ddn unclipped": Entry(
-        partial(ddn, steps=6, scale=0.2, clip=False), None, 2, False, minimal=True
+        partial(ddn, steps=6, scale=0.2, clip=False),
+        None,
+        2,
+        False,
+        minimal=True,
+        per_row="scale",
     ),
     "deepfool": Entry(partial(deepfool, steps=1), None, 2, minimal=True, gradients=4),
     "deepfool inf": Entry(partial(deepfool, steps=1, norm=INF), None, minimal=True, gradients=4),
@@ -305,8 +326,258 @@ def test_nothing_is_hidden_from_a_nan(entry: Entry, make_curved: Make, make_imag
             run(entry, lambda x: model(x) + (0 * x).sum((1, 2, 3)).sqrt()[:, None], images, labels)
 
 
+@every_attack
+def test_a_number_per_image_is_one_call_per_number(
+    entry: Entry, make_curved: Make, make_images: Make
+) -> None:
+    """So a sweep over eps is a repeated batch."""
+    images, labels = make_images(5)
+    names = [*(["eps"] if entry.eps else []), *([entry.per_row] if entry.per_row else [])]
+    keys, model = torch.arange(5), make_curved()
+    for name in names:
+        middle = entry.eps if name == "eps" else {"step_size": 0.02, "scale": 0.2}[name]
+        values = [0.5 * middle, middle, 1.7 * middle]
+        swept = run(
+            entry,
+            model,
+            images.repeat(3, 1, 1, 1),
+            labels.repeat(3),
+            keys=keys.repeat(3),
+            **{name: torch.tensor(values, dtype=torch.float64).repeat_interleave(5)},
+        )
+        for i, value in enumerate(values):
+            rows = slice(5 * i, 5 * i + 5)
+            alone = run(entry, model, images, labels, keys=keys, **{name: value})
+            torch.testing.assert_close(swept.images[rows], alone.images, rtol=0, atol=1e-9)
+            assert torch.equal(swept.found[rows], alone.found)
+            assert torch.equal(swept.steps[rows], alone.steps)
+        for wrong in (torch.full((5,), -0.1), torch.full((5,), torch.nan), torch.full((4,), 0.1)):
+            with pytest.raises(ValueError, match=f"{name} must"):
+                run(entry, model, images, labels, **{name: wrong})
+
+
+class InPlace(nn.Module):
+    """A first layer that overwrites what it gets, as torchvision's Normalize(inplace=True)."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.body(images.sub_(0.3).mul_(2))
+        return logits
+
+
+@every_attack
+def test_the_model_may_overwrite_its_input(
+    entry: Entry, make_curved: Make, make_images: Make
+) -> None:
+    images, labels = make_images(12)
+    before, model = images.clone(), make_curved()
+    plain = run(entry, lambda x: model((x - 0.3) * 2), images, labels)
+    result = run(entry, InPlace(model), images, labels)
+    assert torch.equal(images, before)
+    assert torch.equal(result.images, plain.images) and torch.equal(result.found, plain.found)
+
+
+@every_attack
+def test_the_models_output_is_not_overwritten(entry: Entry, make_images: Make) -> None:
+    """A model may return what it keeps."""
+    images, labels = make_images(6)
+    table = torch.eye(5, dtype=torch.float64)[labels].requires_grad_()
+    before = table.detach().clone()
+
+    def kept(x: Tensor) -> Tensor:
+        return table[: len(x)] if not torch.is_grad_enabled() else table[: len(x)] + 0 * x.sum()
+
+    run(entry, kept, images, labels)
+    assert torch.equal(table, before)
+
+
+@every_attack
+def test_torchs_default_dtype_changes_nothing(
+    entry: Entry, make_curved: Make, make_images: Make
+) -> None:
+    images, labels = make_images(6, torch.float32)
+    model = make_curved(torch.float32)
+    usual = run(entry, model, images, labels)
+    torch.set_default_dtype(torch.float64)
+    try:
+        other = run(entry, model, images, labels)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert other.images.dtype == other.distance.dtype == torch.float32
+    assert torch.equal(usual.images, other.images) and torch.equal(usual.distance, other.distance)
+
+
+@every_attack
+def test_numbers_may_be_numpys_and_tensors(
+    entry: Entry, make_curved: Make, make_images: Make
+) -> None:
+    images, labels = make_images(4)
+    model = make_curved()
+    given = getattr(entry.attack, "keywords", {}) | ({"eps": 0.0625} if entry.eps else {})
+
+    def as_numpy(value: Any) -> Any:
+        kinds = {float: numpy.float32, int: numpy.int64}
+        return kinds.get(type(value), lambda same: same)(value)
+
+    def as_tensors(value: Any) -> Any:
+        return torch.tensor(value) if type(value) in (float, int) else value
+
+    for convert in (as_numpy, as_tensors):
+        converted = {name: convert(value) for name, value in given.items() if name != "norm"}
+        # Both have the same binary value: float32's, so given to both as that.
+        plain = {
+            name: getattr(value, "item", lambda v=value: v)() for name, value in converted.items()
+        }
+        result = run(entry, model, images, labels, **converted)
+        assert torch.equal(result.images, run(entry, model, images, labels, **plain).images)
+
+
+@every_attack
+def test_inference_mode_is_no_obstacle(entry: Entry, make_curved: Make, make_images: Make) -> None:
+    """Images and labels made under it, and an attack called under it."""
+    images, labels = make_images(6)
+    model = make_curved()
+    plain = run(entry, model, images, labels)
+    with torch.inference_mode():
+        made = [given.clone() for given in (images, labels)]
+        inside = run(entry, model, *made)
+    outside = run(entry, model, *made)
+    for result in (inside, outside):
+        assert torch.equal(result.images, plain.images) and not result.images.is_inference()
+
+
+REFUSED: dict[str, tuple[Callable[[nn.Module], Any], torch.dtype, str]] = {
+    "one logit": (lambda m: lambda x: m(x)[:, :1], torch.float64, "two classes or more, got 1"),
+    "a tuple": (lambda m: lambda x: (m(x), x), torch.float64, "a tensor of logits, got tuple"),
+    "a mapping": (lambda m: lambda x: {"logits": m(x)}, torch.float64, "of logits, got dict"),
+    "classes": (lambda m: lambda x: m(x).long(), torch.float64, "float numbers, got torch.int64"),
+    "float32 images": (lambda m: m, torch.float32, "dtype that the model computes in, got torch.f"),
+    "in a function": (lambda m: lambda x: m(x), torch.float32, "dtype that the model computes in"),
+    "half": (lambda m: m.half(), torch.float16, "must be float32 or float64, got torch.float16"),
+    "bfloat16": (lambda m: m.bfloat16(), torch.bfloat16, "float32 or float64, got torch.bfloat16"),
+}
+
+
+@every_attack
+@pytest.mark.parametrize("case", REFUSED)
+def test_refuses_what_no_attack_can_use(
+    entry: Entry, case: str, make_curved: Make, make_images: Make
+) -> None:
+    change, dtype, message = REFUSED[case]
+    images, labels = make_images(3)
+    with pytest.raises(ValueError, match=message) as error:
+        run(entry, change(make_curved()), images.to(dtype), 0 * labels)
+    assert "\n" not in str(error.value)
+
+
+@every_attack
+def test_a_model_in_half_precision_gets_float32_arithmetic(
+    entry: Entry, make_curved: Make, make_images: Make
+) -> None:
+    """Distances are of float32 images, and small steps do not vanish."""
+    images, labels = make_images(12, torch.float32)
+    model = make_curved(torch.float32)
+    labels = model(images).argmax(1)
+    rounded = model.bfloat16()
+    result = run(entry, lambda x: rounded(x.bfloat16()), images, labels)
+    assert result.images.dtype == result.distance.dtype == torch.float32
+    exact = run(entry, lambda x: rounded(x.bfloat16()).float(), images, labels)
+    assert torch.equal(result.images, exact.images)
+
+
+@every_attack
+def test_autocast_is_for_the_model_alone(
+    entry: Entry, make_curved: Make, make_images: Make
+) -> None:
+    """A model that is not cast gives the same inside as outside."""
+    images, labels = make_images(12, torch.float32)
+    network = make_curved(torch.float32)
+
+    def model(x: Tensor) -> Tensor:
+        with torch.autocast("cpu", enabled=False):
+            logits: Tensor = network(x)
+            return logits
+
+    plain = run(entry, model, images, labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = run(entry, model, images, labels)
+        cast = run(entry, network, images, labels)
+    assert torch.equal(inside.images, plain.images) and cast.distance.dtype == torch.float32
+
+
+class Waits(TorchDispatchMode):
+    """Counts what on a GPU would make the host wait for the device."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        self.count += name in ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select")
+        if name in ("index", "index_put", "index_put_", "_index_put_impl_"):
+            self.count += any(t is not None and t.dtype == torch.bool for t in args[1])
+        return func(*args, **(kwargs or {}))
+
+
+LENGTH = {"pgd": "steps", "adam": "steps", "lbfgs": "steps", "square": "queries", "ddn": "steps"}
+
+
+def lengths(entry: Entry, low: int, high: int) -> list[dict[str, int]]:
+    """How an attack is told to take that many steps, if it takes steps."""
+    kind = entry.attack.func if isinstance(entry.attack, partial) else entry.attack
+    name = LENGTH.get(kind.__name__)
+    return [{name: steps} for steps in (low, high)] if name else [{}]
+
+
+@pytest.mark.parametrize(
+    "entry",  # DeepFool's waits depend on the images: it is left out, and says so
+    [pytest.param(entry, id=name) for name, entry in ATTACKS.items() if "deepfool" not in name],
+)
+def test_the_host_waits_at_stated_places_only(
+    entry: Entry, make_curved: Make, make_images: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU every wait would cost more than a small network's step: a few at start and end, and
+    one look every ten steps (which may read three times: whether, how many, which)."""
+    monkeypatch.setitem(propagation.LOOK_EVERY, "cpu", 10)
+    images, labels = make_images(6)
+    model = make_curved()
+    restarts = getattr(entry.attack, "keywords", {}).get("restarts", 1)
+    for given in lengths(entry, 10, 50):
+        with Waits() as waits:
+            run(entry, model, images, labels, **given)
+        looks = 1 + max(given.values(), default=0) // 10 if entry.looks else 0
+        assert 1 <= waits.count <= 4 + 2 * restarts + 3 * looks
+
+
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(
+    "entry",
+    [pytest.param(entry, id=name) for name, entry in ATTACKS.items() if "deepfool" not in name],
+)
+def test_a_gpu_waits_at_stated_places_only(
+    entry: Entry, make_curved: Make, make_images: Make
+) -> None:
+    """The same as counted by torch: independent of the steps but for the looks."""
+    images, labels = (given.cuda() for given in make_images(6))
+    model = make_curved().cuda()
+    restarts = getattr(entry.attack, "keywords", {}).get("restarts", 1)
+    run(entry, model, images, labels)  # the first call sets libraries up
+    for given in lengths(entry, 10, 50):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            try:
+                run(entry, model, images, labels, **given)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+        waits = sum("synchronizing" in str(warning.message) for warning in caught)
+        looks = 1 + max(given.values(), default=0) // 10 if entry.looks else 0
+        assert 2 <= waits <= 4 + 2 * restarts + 4 * looks
+
+
+@pytest.mark.gpu
 @every_attack
 def test_gives_the_same_on_a_gpu(entry: Entry, make_curved: Make, make_images: Make) -> None:
     images, labels = make_images(12)

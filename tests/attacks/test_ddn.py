@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from robustbook.attacks import ddn, deepfool
+from robustbook.attacks.ddn import length
 from robustbook.networks import initialise, relu_mlp
 from robustbook.randomness import generator
 
@@ -48,6 +49,42 @@ def test_other_units_give_the_same(make_curved: Make, make_images: Make) -> None
     plain = ddn(model, images, labels, steps=40, clip=False)
     large = ddn(lambda x: model(x / 255), 255 * images, labels, steps=40, clip=False, scale=255.0)
     torch.testing.assert_close(large.distance / 255, plain.distance, rtol=1e-6, atol=1e-9)
+
+
+def test_the_length_of_a_step_falls_along_half_a_cosine() -> None:
+    """From 1 through 0.505 in the middle to 0.01 + 0.99 (1 - cos(pi / n)) / 2 at the last step."""
+    assert length(0, 300) == 1 and length(150, 300) == pytest.approx(0.505)
+    assert length(299, 300) == pytest.approx(0.01 + 0.99 * 2.7415e-5, rel=1e-4)
+    assert [length(step, 4) for step in range(4)] == pytest.approx([1, 0.855018, 0.505, 0.154982])
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_equals_a_plain_loop(clip: bool, make_curved: Make, make_images: Make) -> None:
+    """Algorithm 1 of the paper, one image at a time, step by step."""
+    images, _ = make_images(8)
+    model, steps, gamma, scale = make_curved(), 12, 0.1, 0.25
+    labels = model(images).argmax(1)
+    result = ddn(model, images, labels, steps=steps, gamma=gamma, scale=scale, clip=clip)
+    for row in range(8):
+        x, label = images[row : row + 1], labels[row : row + 1]
+        delta, radius, best, nearest = torch.zeros_like(x), scale, x, torch.inf
+        for step in range(steps):
+            leaf = (x + delta).requires_grad_()
+            logits = model(leaf)
+            torch.nn.functional.cross_entropy(logits, label).backward()
+            across = int(logits.argmax()) != int(label)
+            if across and float(delta.norm()) < nearest:
+                best, nearest = x + delta, float(delta.norm())
+            radius *= 1 - gamma if across else 1 + gamma
+            cosine = (1 + torch.cos(torch.tensor(torch.pi * step / steps)).item()) / 2
+            rate = scale * (0.01 + 0.99 * cosine)
+            delta = delta + rate * leaf.grad / leaf.grad.norm()
+            delta = delta * radius / delta.norm()
+            if clip:
+                delta = (x + delta).clamp(0, 1) - x
+        torch.testing.assert_close(result.images[row], best[0], rtol=0, atol=1e-6)
+        assert float(result.distance[row]) == pytest.approx(nearest, rel=1e-6)
+    assert 0 < int(result.found.sum())
 
 
 def test_bad_numbers_are_refused(make_curved: Make, make_images: Make) -> None:

@@ -310,6 +310,22 @@ def test_gradients_whose_squares_vanish_are_followed(make_images: Make, make_lin
     torch.testing.assert_close(tiny.distance, plain.distance, rtol=1e-4, atol=0)
 
 
+def test_a_compiled_model_is_attacked_like_any_other(
+    make_curved: Make, make_images: Make, counting: type
+) -> None:
+    """Its graphs allow one backward pass each: a forward pass more for each class instead."""
+    images, labels = make_images(12)
+    model = make_curved()
+    plain = deepfool(model, images, labels, candidates=2, steps=3)
+    torch.compiler.reset()
+    counted = counting(torch.compile(model, backend="aot_eager"))
+    compiled = deepfool(counted, images, labels, candidates=2, steps=3)
+    torch.testing.assert_close(compiled.images, plain.images, rtol=0, atol=1e-12)
+    assert torch.equal(compiled.found, plain.found)
+    assert compiled.forwards == counted.forwards
+    assert compiled.forwards == plain.forwards + plain.backwards
+
+
 CASES = [
     ({"norm": 1}, "norm must be one of 2, inf, got 1"),
     ({"preset": "deepfool"}, "preset must be one of ours, free, authors, matlab, python, fool"),

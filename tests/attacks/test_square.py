@@ -39,6 +39,56 @@ def test_a_window_never_exceeds_a_narrow_image() -> None:
     assert side(0, 3, 40) == 3 and side(0, 40, 3) == 3 and side(9000, 2, 2) == 1
 
 
+@pytest.mark.parametrize("p_init", [1.0, 0.8, 0.3, 0.05])
+def test_side_lengths_by_hand(p_init: float) -> None:
+    """round(sqrt(p h w)) with p halved at each of the nine places, first to last."""
+    halvings = {0: 0, 10: 0, 11: 1, 50: 1, 51: 2, 1000: 4, 1001: 5, 8000: 8, 8001: 9, 99_999: 9}
+    for iteration, times in halvings.items():
+        exact = math.sqrt(p_init / 2**times * 24 * 40)
+        assert side(iteration, 24, 40, p_init) == min(max(round(exact), 1), 24)
+
+
+@pytest.mark.parametrize(
+    "row, column, signs, box",
+    [
+        (0.0, 0.0, (0.0, 0.0), (0, 5, 0, 5)),
+        (1 - 1e-16, 1 - 1e-16, (1 - 1e-16, 0.0), (1, 6, 2, 7)),
+        (0.5, 0.34, (0.5, 0.49), (1, 6, 1, 6)),
+        (0.499, 0.33, (0.49, 0.5), (0, 5, 0, 5)),
+        (0.0, 0.67, (0.51, 0.51), (0, 5, 2, 7)),
+    ],
+)
+def test_windows_and_signs_of_given_numbers(
+    row: float,
+    column: float,
+    signs: tuple[float, float],
+    box: tuple[int, int, int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Images of 6 x 7 and windows of 5 x 5: two places for the upper edge, three for the left. A
+    number below one half is minus, for stripes and windows."""
+    stripes = torch.arange(14) / 14  # the first channel's columns down, the second's up
+    given = torch.tensor([row, column, *signs], dtype=torch.float64)
+    draws = {0: stripes.double()[None], 1: given[None]}
+    monkeypatch.setattr(module, "uniform", lambda seed, keys, stream, *rest: draws[stream])
+    assert side(0, 6, 7, 0.6) == 5
+    images, labels = torch.full((1, 2, 6, 7), 0.5).double(), torch.zeros(1, dtype=torch.int64)
+    asked: list[Tensor] = []
+
+    def model(x: Tensor) -> Tensor:
+        asked.append(x.clone())
+        return torch.eye(2, dtype=x.dtype)[:1]
+
+    square(model, images, labels, eps=0.1, queries=2, p_init=0.6)
+    expected = torch.cat([images[:, :1] - 0.1, images[:, 1:] + 0.1], 1)
+    torch.testing.assert_close(asked[0], expected)
+    top, bottom, left, right = box
+    for channel, sign in enumerate(signs):
+        value = 0.4 if sign < 0.5 else 0.6
+        expected[0, channel, top:bottom, left:right] = value
+    torch.testing.assert_close(asked[1], expected)
+
+
 def test_is_the_loop_of_the_paper(make_curved: Make, make_images: Make) -> None:
     """One image in plain numbers, pixel by pixel: same windows, same decisions, same queries."""
     images, _ = make_images(8)

@@ -1,4 +1,4 @@
-"""Losses an attack can climb: from logits and classes to one number per image.
+"""Losses that an attack raises or lowers: from logits and classes to one number per image.
 
 None is averaged over the batch, so that no image's gradient depends on how many others there are;
 and none changes when a constant is added to all logits of an image.
@@ -7,9 +7,8 @@ and none changes when a constant is added to all logits of an image.
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -35,7 +34,7 @@ def clipped_probabilities(
 
 def squared_error(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Squared distance of the softmax probabilities to the one-hot label, summed over classes."""
-    goal = one_hot(labels, logits.shape[1]).to(logits.dtype)
+    goal = _is_label(logits, labels).to(logits.dtype)
     return (logits.softmax(1) - goal).square().sum(1)
 
 
@@ -44,9 +43,14 @@ def margin(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Ten
 
     Where several others are highest, the gradient is shared among them.
     """
-    is_label = one_hot(labels, logits.shape[1]).bool()
-    others = logits.masked_fill(is_label, -torch.inf).amax(1)
+    others = logits.masked_fill(_is_label(logits, labels), -torch.inf).amax(1)
     return others - logits.gather(1, labels[:, None]).squeeze(1)
+
+
+def _is_label(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Bool[Tensor, "n k"]:
+    """One-hot labels. (torch.nn.functional.one_hot reads them back to check their range.)"""
+    classes: Tensor = torch.arange(logits.shape[1], device=logits.device)
+    return classes == labels[:, None]
 
 
 LOSSES: dict[str, Loss] = {

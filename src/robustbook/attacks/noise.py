@@ -91,13 +91,13 @@ def normal(
     place = torch.arange(half, dtype=torch.int32, device=keys.device)
     numbers = torch.empty(len(keys), 2 * half, dtype=exact, device=keys.device)
     rows = max(len(keys) if keys.is_cuda else _PAIRS_AT_ONCE // max(half, 1), 1)
-    for some, out in zip(words.split(rows), numbers.split(rows), strict=True):
+    for some, out in zip(torch.split(words, rows), torch.split(numbers, rows), strict=True):
         _box_muller(place + some[:, :1], some[:, 1:], out)
     return numbers[:, :count].reshape(-1, *shape).to(dtype)
 
 
 def _box_muller(bits: Tensor, word: Tensor, out: Tensor) -> None:
-    """Write the two numbers of each hash; `bits` are overwritten. In place, which halves the time."""
+    """Write the two numbers of each hash. It overwrites `bits`: in place takes half the time."""
     half = bits.shape[1]
     spare = (bits >> 16).bitwise_and_(0xFFFF)
     bits.bitwise_xor_(spare).mul_(_MIX32_1)

@@ -16,6 +16,9 @@ from .noise import seed_from
 Model = Callable[[Tensor], Tensor] | Drawing
 Average = Literal["loss", "probability"]
 Step = int | Int[Tensor, " n"]
+Graph = tuple[Any, Any]
+"""An answer, and the list of the copies of the images that it comes from. (Any: the checks of the
+tests look at a random item of a list, with the global generator.)"""
 
 LOOK_EVERY = {"cpu": 1, "cuda": 10}
 """After how many steps an attack looks which rows have ended and may leave. On a GPU the host has
@@ -59,6 +62,7 @@ class Propagation:
         self._average = average
         self._judge = judge
         self._generator = generator
+        self._overwrites = False  # whether the model was seen to change its input in place
         self._total: Tensor | None = None  # of all gradients; on the device until it is asked for
 
     @cached_property
@@ -71,12 +75,12 @@ class Propagation:
     ) -> Float[Tensor, "n k"]:
         """The answer to the images, without a graph."""
         with torch.no_grad():
-            return self._answer(images, goal, self._number(step), self._draws)
+            return self._answer(images, goal, self._number(step), self._draws)[0]
 
     def verdict(self, images: Float[Tensor, "n *shape"], goal: Goal) -> Float[Tensor, "n k"]:
         """The answer of the judge: of draws that no step has used."""
         with torch.no_grad():
-            return self._answer(images, goal, self._number(0) + JUDGE, self._judge)
+            return self._answer(images, goal, self._number(0) + JUDGE, self._judge)[0]
 
     def gradient(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
@@ -116,28 +120,25 @@ class Propagation:
         """
         first = self._number(step)
 
-        def graph() -> tuple[Tensor, Tensor]:
-            leaf = images.detach().requires_grad_()
-            return leaf, self._answer(leaf, goal, first, self._draws)
+        def gradient(graph: Graph, source: Tensor, target: Tensor, again: bool) -> Tensor:
+            answer, leaves = graph
+            margin = answer.gather(1, target[:, None]) - answer.gather(1, source[:, None])
+            return _gradient(margin.sum(), leaves, images.shape, again)
 
         def slope(source: Tensor, target: Tensor) -> Tensor:
-            def gradient(kept: tuple[Tensor, Tensor], again: bool) -> Tensor:
-                leaf, logits = kept
-                margin = logits.gather(1, target[:, None]) - logits.gather(1, source[:, None])
-                return _gradient(margin.sum(), leaf, again)
-
             with torch.enable_grad():
                 try:
-                    w = gradient(kept, again=True)
+                    w = gradient(kept, source, target, again=True)
                 except RuntimeError:
-                    w = gradient(graph(), again=False)
+                    fresh = self._answer(images, goal, first, self._draws, slope=True)
+                    w = gradient(fresh, source, target, again=False)
             self.backwards += self._draws * len(images)
             self._add(w)
             return w
 
         with torch.enable_grad():
-            kept = graph()
-        return kept[1].detach(), slope
+            kept = self._answer(images, goal, first, self._draws, slope=True)
+        return kept[0].detach(), slope
 
     def ensure_finite(self, logits: Float[Tensor, "n k"]) -> None:
         """Raise if these logits, or any gradient so far, were NaN or infinite.
@@ -201,13 +202,12 @@ class Propagation:
         """The same for some of the draws, not yet divided by their number."""
         gradient = None
         with torch.set_grad_enabled(slope):
-            leaf = images.detach().requires_grad_(slope)
-            logits = self._forward(leaf, goal, first, count)
+            logits, leaf = self._forward(images, goal, first, count, slope)
             gain = goal.repeated(count).gain(logits)
             if self._draws > 1:
                 gain = self._sum(gain.view(count, -1), goal)
             if slope:
-                gradient = _gradient(gain.sum(), leaf)
+                gradient = _gradient(gain.sum(), [leaf], images.shape)
                 self.backwards += count * len(images)
         logits = logits.detach()
         if self._draws > 1:
@@ -221,23 +221,34 @@ class Propagation:
         return -goal.sign * (-goal.sign * gains).logsumexp(0)
 
     def _answer(
-        self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, draws: int
-    ) -> Float[Tensor, "n k"]:
-        """Logits of one draw; the logarithm of the mean probabilities of several."""
+        self,
+        images: Float[Tensor, "n *shape"],
+        goal: Goal,
+        first: Step,
+        draws: int,
+        slope: bool = False,
+    ) -> Graph:
+        """Logits of one draw, or the logarithm of the mean probabilities of several; and the copies
+        of the images that the model got."""
         if draws == 1:
-            return self._forward(images, goal, first)
-        parts = [
-            _log_probabilities(self._forward(images, goal, start, count), count)
-            for start, count in self._tiles(images, first, draws)
-        ]
-        return torch.stack(parts).logsumexp(0) - math.log(draws)
+            logits, leaf = self._forward(images, goal, first, 1, slope)
+            return logits, [leaf]
+        parts, leaves = [], []
+        for start, count in self._tiles(images, first, draws):
+            logits, leaf = self._forward(images, goal, start, count, slope)
+            parts.append(_log_probabilities(logits, count))
+            leaves.append(leaf)
+        return torch.stack(parts).logsumexp(0) - math.log(draws), leaves
 
     def _forward(
-        self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int = 1
-    ) -> Float[Tensor, "m k"]:
-        """The logits of all images of one draw, then of all of the next, `count` times."""
+        self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
+    ) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m *shape"]]:
+        """The logits of all images of one draw, then of all of the next, `count` times; and the
+        copies of the images that they belong to, with `slope` leaves of the graph."""
         model: Any = self._model
-        copies = images.repeat(count, *[1] * (images.ndim - 1)) if count > 1 else images.clone()
+        copies = images.detach().clone()  # in the same memory format
+        if count > 1:
+            copies = copies.repeat(count, *[1] * (images.ndim - 1))
         if isinstance(model, Drawing):
             draw, keys = first, goal.repeated(count).keys
             assert keys is not None
@@ -245,14 +256,18 @@ class Propagation:
                 numbers = torch.arange(count, device=images.device)[:, None] + first
                 draw = numbers.expand(count, len(images)).reshape(-1)
             model = model.at(keys, draw)
-        logits = self._called(model, copies)
+        logits = self._called(model, copies.requires_grad_(slope))
         self.forwards += len(copies)
-        return logits
+        return logits, copies
 
     def _called(self, model: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         try:
-            logits = model(images)
+            logits = model(images.clone() if self._overwrites else images)
         except RuntimeError as error:
+            if "leaf" in str(error) and not self._overwrites:
+                # It changes its input in place, which autograd allows for no leaf.
+                self._overwrites = True
+                return self._called(model, images)
             if "dtype" in str(error) or "Input type" in str(error):
                 raise ValueError(
                     f"images must have the dtype that the model computes in, got {images.dtype} "
@@ -285,14 +300,21 @@ class Propagation:
         return logits.to(images.dtype) if logits.dtype.itemsize < 4 else logits
 
 
-def _gradient(value: Tensor, leaf: Tensor, again: bool = False) -> Tensor:
-    """The gradient at the leaf; with `again` the graph stays for another one."""
-    gradient = None
+def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False) -> Tensor:
+    """The gradient at the images, of which each leaf has one or more copies, in their `shape`.
+
+    With `again` the graph stays for another one. Autocast is for forward passes: here it would do
+    matrix products of float32 layers in half precision.
+    """
+    gradients = None
     if value.requires_grad:
-        (gradient,) = torch.autograd.grad(value, leaf, retain_graph=again, allow_unused=True)
-    if gradient is None:
+        with torch.autocast(leaves[0].device.type, enabled=False):
+            gradients = torch.autograd.grad(value, leaves, retain_graph=again, allow_unused=True)
+    if gradients is None or any(gradient is None for gradient in gradients):
         _refuse_detached()
-    return gradient
+    if gradients[0].shape == shape and len(leaves) == 1:
+        return gradients[0]
+    return torch.cat(gradients).view(-1, *shape).sum(0)
 
 
 def _log_probabilities(logits: Float[Tensor, "m k"], count: int) -> Float[Tensor, "n k"]:

@@ -14,11 +14,26 @@ float32. So y is kept divided by its largest entry; where a pair is divided by o
 and y, H stays the same, so s is divided by it too, wherever it enters a small matrix.
 """
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .norms import top
+
+
+def _exact(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Products in the dtype of their factors also where the model runs under torch.autocast."""
+
+    @wraps(method)
+    def exactly(self: "InverseHessians", *given: Tensor) -> Any:
+        with torch.autocast(self.pairs.device.type, enabled=False):
+            return method(self, *given)
+
+    return exactly
 
 
 class InverseHessians:
@@ -45,6 +60,7 @@ class InverseHessians:
         """Empty these rows."""
         self.count.masked_fill_(which, 0)
 
+    @_exact
     def remember(
         self, s: Float[Tensor, "n d"], y: Float[Tensor, "n d"], which: Bool[Tensor, " n"]
     ) -> None:
@@ -64,6 +80,7 @@ class InverseHessians:
         self.products[row, 1 : self.used + 1, slot] = new[..., 1]
         self.products[row, slot, 1 : self.used + 1] = new[:, :, 1]
 
+    @_exact
     def times(self, g: Float[Tensor, "n d"], scale: Float[Tensor, " n"]) -> Float[Tensor, "n d"]:
         """H times ``scale * g`` for each row."""
         wide = scale.double()[:, None]
