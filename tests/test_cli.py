@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from click.testing import CliRunner, Result
 from robustbook import catalogue, ledger
 from robustbook.cli import commands, jobs, main
 from robustbook.ledger.targets import COLUMNS
+from robustbook.runs import Store, graph
 
 Cli = Callable[..., Result]
 TINY = "saturating/tiny"
@@ -76,6 +78,17 @@ def test_starts_quickly() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_run_plan_give_and_publish_need_no_notebook_and_no_figure() -> None:
+    """A bare machine with a GPU has neither; importing them would also cost seconds."""
+    code = (
+        "import sys, robustbook.catalogue, robustbook.cli.commands, robustbook.cli.jobs; "
+        "robustbook.catalogue.study('deep_defense/table-1'); "
+        "print({'IPython', 'papermill', 'dask', 'distributed', 'matplotlib'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "set()\n", result.stdout + result.stderr
+
+
 @pytest.mark.parametrize("name", [None, *main.commands])
 def test_help_has_an_example_that_parses(cli: Cli, name: str | None) -> None:
     """An example that the parser refuses is worse than none."""
@@ -86,16 +99,24 @@ def test_help_has_an_example_that_parses(cli: Cli, name: str | None) -> None:
     assert result.exit_code == 0 and (name is None or command.split()[1] == name)
 
 
-def test_every_command_of_the_ledger_parses_and_names_a_known_item(root: Path) -> None:
-    """A `not run` line promises that its command runs, or says that there is no study yet."""
-    found = ledger.build(root / "book").entries
-    items = {
-        item for line in {e.command for e in found} - {""} for item in parse(line).params["items"]
+@pytest.mark.parametrize("profile", [None, "quick", "reduced", "paper"])
+def test_every_command_of_the_ledger_is_accepted(profile: str | None) -> None:
+    """Each line has a command that the parser and the study accept, or says that it has none."""
+    found = catalogue.whole_ledger(profile=profile).entries
+    for line in {entry.command for entry in found} - {""}:
+        given = parse(line).params
+        (job,) = jobs.jobs(given["items"], given["profile"], given["seeds"], given["given"])
+        assert profile in (None, given["profile"]) or profile not in job.study.Parameters.own_seeds
+    silent = [entry for entry in found if not entry.command]
+    assert {entry.paper for entry in silent} == {"deep_defense", "self_ensemble", "survey"}
+    assert {entry.reason for entry in silent} == {
+        "no study yet",
+        "CaffeNet is not in the book",
+        "GoogLeNet is not in the book",
     }
-    assert (
-        len(items) > 20 and items <= {f"{e.paper}/{e.item}" for e in found} | catalogue.ITEMS.keys()
-    )
-    assert "saturating/table-1" in items & catalogue.ITEMS.keys()
+
+
+def test_an_item_without_a_study_is_told_from_a_misspelt_one() -> None:
     with pytest.raises(click.UsageError, match="^self_ensemble/table-1 has no study yet; those"):
         jobs.study("self_ensemble/table-1")
 
@@ -197,6 +218,24 @@ def test_a_mistake_is_one_line(cli: Cli, project: Path, line: str, sentence: str
     assert result.stderr.splitlines()[-1].startswith(f"robustbook: {sentence}")
     assert "Traceback" not in result.stderr and "Usage" not in result.stderr
     assert (result.stdout, result.exit_code, ran(project)) == ("", 2, [])
+
+
+@pytest.mark.parametrize("line", [f"run {TINY} --workers 0", f"publish {TINY} --profile quick"])
+@pytest.mark.parametrize("fault", ["no book", "a bad target"])
+def test_without_the_targets_nothing_is_computed(
+    cli: Cli, project: Path, line: str, fault: str
+) -> None:
+    """They are what the numbers are compared with afterwards: the package copied alone."""
+    (file,) = (project / "book" / "targets").glob("*.csv")
+    if fault == "no book":
+        shutil.rmtree(project / "book")
+        words = "robustbook must be used from a checkout of the project"
+    else:
+        file.write_text(file.read_text().replace("equal", "equals"))
+        words = "one-targets.csv, line 2: compare must be one of"
+    result = cli(line)
+    assert result.stderr.startswith(f"robustbook: {words}") and result.exit_code == 2
+    assert not ran(project)
 
 
 def test_all_items_are_checked_before_the_first_runs(cli: Cli, project: Path) -> None:
@@ -341,6 +380,49 @@ def test_plan_knows_times_from_published_records(cli: Cli, project: Path) -> Non
     (measure,) = [line.split() for line in result.stdout.splitlines() if ":measure" in line]
     assert measure[1:4] == ["0", "0", "3"] and "5 min 00 s" in result.stdout
     assert cli(f"plan {TINY}").stdout.count(" at profile ") == 2  # none named: each
+
+
+def test_plan_says_for_which_device_it_is(cli: Cli, project: Path) -> None:
+    """Seconds of a GPU elsewhere are no estimate for this CPU, and can be asked for by name."""
+    cli(f"run {TINY} --device cpu --workers 0")
+    cli(f"publish {TINY} --profile quick")
+    path = ledger.record_path(project / "book" / "records", "saturating", "tiny", "quick")
+    record = ledger.read_record(path)
+    known = dict.fromkeys(record.provenance["known_seconds"], 100.0)
+    gpu = {"known_seconds": known, "device": "cuda", "hardware": "NVIDIA H200"}
+    ledger.write_record(replace(record, provenance=gpu), project / "book" / "records")
+    line = f"plan {TINY} --profile paper --store {project / 'empty'}"
+    cpu = cli(f"{line} --device cpu").stdout
+    assert "Nothing is known yet" in cpu and "  Times are those of cpu.\n" in cpu
+    there = cli(f"{line} --device h200").stdout
+    assert "Left: 6 min 40 s of work, about 6 min 40 s with 1 at a time." in there
+    assert "  Times are those of NVIDIA H200.\n" in there
+    refused = cli(f"{line} --device h100")
+    assert refused.stderr == (
+        'robustbook: device must be "auto", "cpu", "cuda", "cuda:N" or a GPU of which times are '
+        "known (NVIDIA H200), got 'h100'\n"
+    )
+
+
+def test_plan_takes_no_hours_for_minutes(cli: Cli, tmp_path: Path, monkeypatch) -> None:
+    """Times of narrow networks on small images say nothing of CIFAR-10's."""
+    monkeypatch.undo()
+    from robustbook.studies.deep_defense import table_1
+
+    store = Store(tmp_path / "quick")
+    quick = table_1.calls(table_1.Parameters(profile="quick"))  # type: ignore[call-arg]
+    for call in graph(list(quick.values())).values():
+        with store.lock(call):
+            store.save(call, {}, seconds=1.0, provenance={"device": "cpu", "fingerprint": ""})
+    result = CliRunner().invoke(
+        main,
+        [
+            *("plan", "deep_defense/table-1", "--profile", "paper", "--seeds", "0:1"),
+            *("--set", 'networks=["convnet","nin"]', "--store", str(store.path)),
+            *("--device", "cpu"),
+        ],
+    )
+    assert "Nothing is known yet about how long the missing ones will take." in result.stdout
 
 
 def test_plan_counts_what_items_share_once(cli: Cli) -> None:

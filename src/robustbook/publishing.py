@@ -151,8 +151,8 @@ Cell = tuple[int, tuple[Any, ...]]
 
 
 def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
-    """The calls of each cell, in order; of those cells only whose calls are all asked for, for a
-    study may run fewer seeds of some networks."""
+    """The calls of each cell, of those that are asked for. A study may run fewer seeds of some
+    networks: then there is no such cell."""
     every = set(of.calls(parameters).values())
     chosen = parameters.parts()
     found: dict[Cell, list[Call]] = {}
@@ -162,8 +162,9 @@ def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
                 name: (value,) if isinstance(getattr(parameters, name), tuple | None) else value
                 for name, value in zip(chosen, values, strict=True)
             }
-            calls = list(of.calls(replace(parameters, seeds=(seed,), **one)).values())
-            if every.issuperset(calls):
+            alone = list(of.calls(replace(parameters, seeds=(seed,), **one)).values())
+            calls = [call for call in alone if call in every]
+            if calls or not alone:
                 found[seed, values] = calls
     return found
 

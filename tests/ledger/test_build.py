@@ -4,7 +4,6 @@ from dataclasses import fields
 
 import pytest
 
-from robustbook import catalogue
 from robustbook.ledger import (
     VERDICTS,
     Entry,
@@ -16,7 +15,7 @@ from robustbook.ledger import (
     unexplained,
     write_record,
 )
-from robustbook.ledger.build import RUN_BY
+from robustbook.studies import items
 
 ACCURACY = "saturating/table-1/sigmoid-vanilla/accuracy"
 SATURATED = "saturating/table-1/sigmoid-saturated/fgsm-accuracy"
@@ -41,7 +40,8 @@ def row(value, target=ACCURACY, seed=0, **more):
 
 
 def line(book, id_=ACCURACY, **filters):
-    return next(entry for entry in build(book, **filters).entries if entry.id == id_)
+    found = build(book, command=items.command, **filters).entries
+    return next(entry for entry in found if entry.id == id_)
 
 
 def test_the_committed_ledger_builds(book):
@@ -89,7 +89,8 @@ def test_json_has_exactly_the_agreed_keys(mine):
         "command tally difference same_as"
     ).split()
     assert [field.name for field in fields(Entry)] == keys
-    objects = json.loads(json.dumps(build(mine).json(), allow_nan=False))
+    whole = build(mine, command=items.command)
+    objects = json.loads(json.dumps(whole.json(), allow_nan=False))
     assert all(list(found) == keys for found in objects)
     mine_only = next(found for found in objects if found["id"] == ACCURACY)
     assert mine_only["printed"] == 97.6 and mine_only["ours"] == 97.6
@@ -136,21 +137,29 @@ def test_an_ordering_without_its_partner_names_what_would_run_it(mine):
 
 
 def test_what_was_not_run_names_the_item_that_measures_it(mine):
-    """Tables are measured by studies of other names: the command has to be one that runs. Each
-    target that a study judges is run by an item there is, and ImageNet's by its own."""
-    commands = {entry.id: entry.command for entry in build(mine).entries}
-    alexnet = "deep_defense/table-1/imagenet-alexnet/reference/rho2"
-    assert commands[alexnet] == "robustbook run deep_defense/imagenet --profile paper"
-    lenet = "deep_defense/table-1/mnist-lenet/reference/rho2"
-    assert commands[lenet] == "robustbook run deep_defense/table-1 --profile paper"
-    judged = {name for item in catalogue.ITEMS for name in catalogue.judged(item)}
-    for entry in build(mine, paper="deep_defense").entries:
-        if "/caffenet-" in entry.id or "/googlenet-" in entry.id:
-            assert not entry.command, "these networks are not in the book"
-        elif f"{entry.paper}/{entry.item}" in judged:
-            assert entry.command.split()[2] in catalogue.ITEMS, entry.id
-    for start in RUN_BY:
-        assert any(id_.startswith(start) for id_ in commands), start
+    """Tables are measured by studies of other names, ImageNet's rows by a study of their own."""
+    entries = {e.id: e for e in build(mine, command=items.command).entries}
+    alexnet = entries["deep_defense/table-1/imagenet-alexnet/reference/rho2"]
+    assert alexnet.command == "robustbook run deep_defense/imagenet --profile paper"
+    assert alexnet.reason.startswith("needs a GPU, and ImageNet's photographs")
+    lenet = entries["deep_defense/table-1/mnist-lenet/reference/rho2"]
+    assert (lenet.command, lenet.reason) == (
+        "robustbook run deep_defense/table-1 --profile paper",
+        "",
+    )
+    nin = entries["deep_defense/table-1/cifar10-nin/reference/rho2"]
+    assert nin.command == (
+        "robustbook run deep_defense/table-1 --profile paper --set 'networks=[\"nin\"]'"
+    )
+    settings = entries["saturating/text-4/settings/epsilon"]
+    assert settings.command == "robustbook run saturating/claims --profile paper"
+    googlenet = entries["deep_defense/anchor-deepfool-table-1/googlenet-ilsvrc2012/rho2"]
+    assert (googlenet.command, googlenet.reason) == ("", "GoogLeNet is not in the book")
+
+
+def test_without_a_list_of_items_there_are_no_commands(mine):
+    """The ledger knows no study by itself."""
+    assert {entry.command for entry in build(mine).entries} == {""}
 
 
 def test_rows_without_a_target_are_not_judged(mine):
@@ -167,7 +176,9 @@ def test_filters(mine):
     assert line(mine, profile="quick").ours == 10
     reduced = line(mine, profile="reduced")
     assert reduced.verdict == "not run"
-    assert reduced.command == "robustbook run saturating/table-1 --profile reduced"
+    assert reduced.command == "robustbook run saturating/table-1 --profile paper"  # no reduced
+    quick = line(mine, SATURATED, profile="quick")
+    assert quick.command == "robustbook run saturating/table-1 --profile quick"
 
 
 @pytest.mark.parametrize(

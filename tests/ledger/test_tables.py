@@ -18,6 +18,7 @@ from robustbook.ledger import (
     text_table,
     write_record,
 )
+from robustbook.studies import items
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def ledger(tmp_path_factory):
         write_record(record, book / "records")
     some = next(iter(read_targets(book / "targets")))
     (book / "reasons.csv").write_text(f'id,reason\n{some},"a < b & ""c"" {"long " * 40}"\n')
-    return build(book)
+    return build(book, command=items.command)
 
 
 class Page(HTMLParser):
@@ -92,6 +93,10 @@ def test_text_lists_context_apart_and_what_would_run(ledger):
     counted, quoted = text_table(ledger).split("Quoted for context")
     assert quoted.count("survey/") == 209
     assert "to run: robustbook run saturating/figure-5 --profile paper" in counted
+    # What a run needs stands once under the lines of an item, not under each.
+    assert counted.count("needs a GPU, and ImageNet's photographs") == 3
+    unrun = {(e.paper, e.item) for e in ledger.entries if e.reason == "no study yet"}
+    assert counted.count("      no study yet\n") == len(unrun) > 20
 
 
 def test_summary_adds_up(ledger):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from robustbook import training
 from robustbook.runs import Call, Context, Done, StepFailed, Store, run, step
 
 
@@ -75,6 +76,22 @@ def give(what: str) -> dict[str, object]:
     return gifts[what]  # type: ignore[return-value]
 
 
+@dataclass(frozen=True)
+class Net:
+    width: int
+    recipe: training.Recipe
+
+
+@step(version=1)
+def train(net: Net, seed: int) -> dict[str, object]:
+    return {"weights": torch.zeros(net.width)}
+
+
+@step(version=1)
+def test(network: Done, images: int) -> dict[str, object]:
+    return {"accuracy": float(len(network.tensors["weights"]) * images)}
+
+
 @step(version=1)
 def where() -> dict[str, object]:
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -82,6 +99,16 @@ def where() -> dict[str, object]:
         "pid": os.getpid(),
         "threads": torch.get_num_threads(),
         "environment": [os.environ.get(n) for n in names],
+    }
+
+
+@step(version=1)
+def settings() -> dict[str, object]:
+    return {
+        "tf32": torch.backends.cuda.matmul.allow_tf32,
+        "deterministic": torch.backends.cudnn.deterministic,
+        "flushed": bool(torch.tensor(1e-39) * 1 == 0),
+        "threads": torch.get_num_threads(),
     }
 
 

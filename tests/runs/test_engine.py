@@ -4,6 +4,8 @@ import inspect
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -14,7 +16,7 @@ import pytest
 import sample_steps as s
 import torch
 
-from robustbook.runs import Call, Done, StepFailed, Store, WorkerLost, run
+from robustbook.runs import Call, Done, StepFailed, Store, WorkerLost, engine, run, runs_on
 from robustbook.runs.execute import resolve_device
 
 
@@ -241,10 +243,69 @@ def test_workers_are_single_threaded_and_failures_spare_the_others(
 def test_a_killed_worker_is_one_sentence_and_a_rerun_goes_on(tmp_path: Path, log: str) -> None:
     store = Store(tmp_path / "store")
     call = s.die(log, (s.leaf(log, 0),))
-    with pytest.raises(WorkerLost, match=r"killed .*while these ran: sample_steps:die; what had"):
+    killed = r"was killed \(out of memory\?\) while these ran: sample_steps:die; what had"
+    with pytest.raises(WorkerLost, match=killed):
         run([call], store=store, workers=1, device="cpu", progress=False)
     assert here([call], store)[0].values["alive"]
     assert lines(log) == ["leaf 0", "die", "die"]
+
+
+@pytest.mark.parametrize(
+    ("exits", "worked", "words"),
+    [
+        ([-9, -15], True, "a worker process was killed (out of memory?) while these ran: "),
+        ([None, -9], False, "a worker process was killed (out of memory?) while these ran: "),
+        ([-11, -15, -15], False, "a worker process was ended by SIGSEGV while these ran: "),
+        ([1, 1], False, "the worker processes could not start: each imports the script that "),
+        ([3, -15], True, "a worker process ended with exit code 3 while these ran: "),
+        ([-15, -15], True, "a worker process ended while these ran: "),
+    ],
+)
+def test_exit_codes_tell_why_a_worker_was_lost(
+    log: str, exits: list[int | None], worked: bool, words: str
+) -> None:
+    """Memory is not to blame for a script that cannot be imported."""
+    error = engine._lost([s.leaf(log, 0)], exits, worked)
+    assert str(error).startswith(words)
+    assert ("workers=0" in str(error)) == ("could not start" in words)
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
+    """Workers import the script that started them; run as a file, and from standard input."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(Path(s.__file__).parent)!r})\n"
+        "import sample_steps as s; from robustbook.runs import Store, run\n"
+        f"run([s.plain(s.Recipe())], store=Store({str(tmp_path / 'store')!r}), workers=1, "
+        "device='cpu', progress=False)\n"
+    )
+    result = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    last = result.stderr.splitlines()[-1]
+    assert "WorkerLost: the worker processes could not start" in last
+    assert '`if __name__ == "__main__":`' in last and "workers=0" in last
+
+
+def test_steps_compute_in_float32_on_one_thread_and_leave_settings_alone(tmp_path: Path) -> None:
+    """Whatever the program that calls them has set, so that a result depends on no such setting."""
+    flags = torch.backends.cuda.matmul, torch.backends.cudnn
+    before, threads = (flags[0].allow_tf32, flags[1].deterministic), torch.get_num_threads()
+    try:
+        flags[0].allow_tf32, flags[1].deterministic = True, False
+        torch.set_flush_denormal(True)
+        torch.set_num_threads(2)
+        assert here([s.settings()], Store(tmp_path))[0].values == {
+            "tf32": False,
+            "deterministic": True,
+            "flushed": False,
+            "threads": 1,
+        }
+        assert (flags[0].allow_tf32, flags[1].deterministic) == (True, False)
+        assert torch.tensor(1e-39) * 1 == 0 and torch.get_num_threads() == 2
+    finally:
+        torch.set_flush_denormal(False)
+        flags[0].allow_tf32, flags[1].deterministic = before
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.slow
@@ -278,3 +339,5 @@ def test_a_gpu_is_one_workers(tmp_path: Path, log: str) -> None:
     done = run(calls, store=store, device="auto", progress=False)
     assert [d.values["device"] for d in done] == ["cuda"] * 2
     assert done[0].provenance["hardware"] == torch.cuda.get_device_name()
+    assert {"cuda", "cudnn"} <= done[0].provenance.keys()
+    assert store.devices() == {torch.cuda.get_device_name()} == {runs_on("auto")}

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import sample_steps as s
 
+from robustbook import training
 from robustbook.durations import duration
-from robustbook.runs import Call, Plan, Store, plan, planning, run
+from robustbook.runs import Call, Plan, Store, plan, planning, run, runs_on
 
 LOG = os.devnull
 
@@ -72,9 +73,7 @@ def test_a_damaged_result_is_missing_and_planning_moves_nothing(tmp_path: Path) 
     assert path.read_text() == "half of"
 
 
-def test_estimates_from_other_seeds_then_from_elsewhere_then_from_the_nearest(
-    tmp_path: Path,
-) -> None:
+def test_estimates_from_other_seeds_then_from_records_and_from_nothing_else(tmp_path: Path) -> None:
     store = Store(tmp_path)
     slow = [s.leaf(LOG, seed, wait=9.0) for seed in range(4)]
     other, third = s.leaf(LOG, 0, wait=1.0), s.leaf(LOG, 0, wait=2.0)
@@ -83,7 +82,7 @@ def test_estimates_from_other_seeds_then_from_elsewhere_then_from_the_nearest(
     keep(store, slow[1], 20.0)
     known = {slow[0].kind: 1000.0, other.kind: 3.0}
     expected = planning.estimates([*slow, other, third, unknown], store, known)
-    assert expected == {**{c.key: 15.0 for c in slow}, other.key: 3.0, third.key: 15.0}
+    assert expected == {**{c.key: 15.0 for c in slow}, other.key: 3.0}
     # A total over leaves of other seeds is of the same kind, too.
     pair = s.total(LOG, (slow[0], slow[1]))
     keep(store, pair, 7.0)
@@ -91,16 +90,51 @@ def test_estimates_from_other_seeds_then_from_elsewhere_then_from_the_nearest(
     assert planning.estimates([again], store) == {again.key: 7.0}
 
 
-def test_an_estimate_from_the_call_that_differs_least(tmp_path: Path) -> None:
-    """Otherwise a long training would be thought as quick as the small ones stored beside it."""
+def trained(steps: int, batch: int = 64, *, lr: float = 0.1, width: int = 200, **more) -> Call:
+    stairs = ((steps // 2, 0.5),)
+    return s.train(s.Net(width, training.Recipe(steps, batch, lr, schedule=stairs, **more)), seed=0)
+
+
+def test_estimates_in_proportion_to_the_work(tmp_path: Path) -> None:
+    """Optimiser steps, batch size and images; a rate does not matter, all else is unknown."""
     store = Store(tmp_path)
-    for most, seconds in ((1.0, 10.0), (2.0, 400.0)):
-        for seed in range(2):
-            below = s.leaf(LOG, seed, wait=most)
-            keep(store, s.total(LOG, (below,)), seconds + seed)
-    # One more leaf than the one kind, and none like the other's.
-    asked = s.total(LOG, (s.leaf(LOG, 7, wait=2.0), s.leaf(LOG, 8, wait=3.0)))
-    assert planning.estimates([asked], store) == {asked.key: 400.5}
+    keep(store, trained(100), 10.0)
+    keep(store, trained(4000), 200.0)
+    net = trained(100)
+    keep(store, s.test(net, images=50), 2.0)
+    asked = {
+        trained(8000): 400.0,  # twice the nearest's, which is 4000
+        trained(200): 20.0,
+        trained(100, 128): 20.0,
+        trained(50, 32, lr=0.5): 2.5,
+        trained(100, width=201): None,
+        trained(100, optimizer="sgd"): None,
+        s.test(net, images=1000): 40.0,
+        s.test(trained(4000), images=50): None,  # of another network
+    }
+    expected = planning.estimates(list(asked), store)
+    for call, seconds in asked.items():
+        assert expected.get(call.key) == pytest.approx(seconds), call
+
+
+def test_times_are_kept_per_device(tmp_path: Path) -> None:
+    """A GPU's seconds say nothing of a CPU's hours."""
+    store = Store(tmp_path)
+    call, gpu = trained(100), {"device": "cuda:0", "hardware": "Some GPU", "fingerprint": ""}
+    with store.lock(call):
+        store.save(call, {}, seconds=3.0, provenance=gpu)
+    asked = trained(1000)
+    assert planning.estimates([asked], store) == {}
+    assert planning.estimates([asked], store, device="Some GPU") == {asked.key: 30.0}
+    assert store.devices() == {"Some GPU"}
+    p = plan([asked], store, device="Some GPU")
+    assert (p.device, p.workers) == ("Some GPU", 1)
+    assert p.describe().endswith("Left: 30 s of work, about 30 s with 1 at a time.")
+    here = plan([asked], store)
+    assert here.device == runs_on("auto")
+    assert here.describe().endswith(
+        "Nothing is known yet about how long the missing ones will take."
+    )
 
 
 def test_wall_time_is_the_longest_chain_or_the_shared_work(tmp_path: Path) -> None:
@@ -108,17 +142,17 @@ def test_wall_time_is_the_longest_chain_or_the_shared_work(tmp_path: Path) -> No
     leaves = [s.leaf(LOG, seed) for seed in range(4)]
     top = s.total(LOG, tuple(leaves))
     known = {leaves[0].kind: 10.0, top.kind: 5.0}
-    walls = {n: plan([top], store, known, workers=n).wall for n in (1, 2, 4, 100)}
+    walls = {n: plan([top], store, known, device="cpu", workers=n).wall for n in (1, 2, 4, 100)}
     assert walls == {1: 45.0, 2: 22.5, 4: 15.0, 100: 15.0}
     keep(store, leaves[0], 10.0)
-    assert plan([top], store, known, workers=1).wall == 35.0
+    assert plan([top], store, known, device="cpu", workers=1).wall == 35.0
 
 
 def test_description(tmp_path: Path) -> None:
     store = Store(tmp_path)
     keep(store, s.leaf(LOG, 0), 100.0)
     calls = [s.total(LOG, (s.leaf(LOG, 0), s.leaf(LOG, 1))), s.plain(s.Recipe())]
-    assert plan(calls, store, workers=2).describe() == (
+    assert plan(calls, store, device="cpu", workers=2).describe() == (
         "step                stored  stale  missing       spent        left\n"
         "sample_steps:leaf        1      0        1  1 min 40 s  1 min 40 s\n"
         "sample_steps:total       0      0        1       0.0 s     unknown\n"
@@ -127,8 +161,6 @@ def test_description(tmp_path: Path) -> None:
         "Left: 1 min 40 s of work, about 1 min 40 s with 2 at a time. "
         "Of 2 missing ones nothing is known; they come on top."
     )
-    nothing = plan([s.plain(s.Recipe())], store).describe()
-    assert nothing.endswith("Nothing is known yet about how long the missing ones will take.")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 import sample_steps as s
 import torch
 
-from robustbook.runs import DamagedResult, Done, StepFailed, Store, run
+from robustbook.runs import DamagedResult, Done, StepFailed, Store, run, store_path
 
 
 def one(call: s.Call, store: Store) -> Done:
@@ -195,3 +197,26 @@ def test_where_the_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("ROBUSTBOOK_STORE")
     assert Store().path.name == ".robustbook" and Store().path.is_absolute()
     assert Store("x").path == Path.cwd() / "x"
+    assert Store("~/x").path == Path.home() / "x"
+    monkeypatch.setenv("ROBUSTBOOK_STORE", "~/mine")
+    assert store_path() == Path.home() / "mine"
+
+
+def test_a_relative_store_is_meant_from_where_the_process_started(tmp_path: Path) -> None:
+    """Also after a change of folder, and in a child process that starts in another one."""
+    (tmp_path / "elsewhere").mkdir()
+    code = (
+        "import os, subprocess, sys; from robustbook.runs import Store; os.chdir('elsewhere'); "
+        "print(Store().path, flush=True); subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    )
+    child = "from robustbook.runs import store_path; print(store_path())"
+    environment = os.environ | {"ROBUSTBOOK_STORE": "res"}
+    out = subprocess.run(
+        [sys.executable, "-c", code, child],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert out.split() == [str(tmp_path / "res")] * 2

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from robustbook import ledger
+from robustbook import catalogue, ledger
 from robustbook.ledger.build import entries
 from robustbook.measures import expected_ratio
 from robustbook.runs import Call, Done
@@ -42,7 +42,9 @@ def condensed(**given: Any) -> ledger.Record:
 def test_every_target_of_both_items_is_answered_in_its_unit(profile: str) -> None:
     record = condensed(profile=profile)
     wanted = {
-        t.id: t for t in TARGETS.values() if t.paper == "saturating" and t.item in figure_6.JUDGES
+        t.id: t
+        for t in TARGETS.values()
+        if f"{t.paper}/{t.item}" in catalogue.judged("saturating/figure-6")
     }
     answered = {row.target: row.unit for row in record.rows if row.target is not None}
     assert answered == {name: t.unit for name, t in wanted.items() if not t.context}

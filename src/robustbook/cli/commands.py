@@ -17,10 +17,7 @@ from robustbook.studies.items import ITEMS
 from . import options
 
 PROJECT = Path(__file__).resolve().parents[3]
-
-
-def _folder(*, exists: bool) -> click.Path:
-    return click.Path(exists=exists, file_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group(cls=options.Commands)
@@ -151,8 +148,9 @@ def plan(
         own = [job for job in asked if job.profile == name]
         calls = [call for job in own for call in job.calls]  # what two items share counts once
         found = runs.plan(calls, where, known.get(device), device=device, workers=workers)
-        click.echo(f"{', '.join(job.item for job in own)} at profile {name}, on {device}:")
-        click.echo(textwrap.indent(found.describe(), "  ") + "\n")
+        click.echo(f"{', '.join(job.item for job in own)} at profile {name}:")
+        click.echo(textwrap.indent(found.describe(), "  "))
+        click.echo(f"  Times are those of {device}.\n")
 
 
 @main.command()
@@ -255,7 +253,7 @@ def publish(
 
 
 @main.command()
-@click.argument("folders", nargs=-1, required=True, type=_folder(exists=True), metavar="FOLDER...")
+@click.argument("folders", nargs=-1, required=True, type=_FOLDER, metavar="FOLDER...")
 @options.store
 def take(folders: Sequence[Path], store: Path | None) -> None:
     """Bring in results from other machines.
@@ -269,22 +267,33 @@ def take(folders: Sequence[Path], store: Path | None) -> None:
     from robustbook.runs import Refused, Store
 
     where = Store(store)
+    files: list[Path] = []
+    for folder in folders:
+        # Below scratch/ lie the notes and checkpoints of calls in progress.
+        found = [
+            path
+            for path in folder.glob("**/*.json")
+            if "scratch" not in path.relative_to(folder).parts
+        ]
+        if not found:
+            raise click.UsageError(
+                f"folder must be a store or one made by robustbook give, got {folder}, where there "
+                "is no result"
+            )
+        files += sorted(found)
+    where.check_writable()
     taken = there = refused = 0
     for folder in folders:
-        for path in sorted(folder.rglob("*.elsewhere")):
+        for path in sorted(folder.glob("**/*.elsewhere")):
             where.take_note(path)
-        # Below scratch/ lie the notes and checkpoints of calls in progress.
-        files = [p for p in sorted(folder.rglob("*.json")) if "scratch" not in p.parts]
-        if not files:
-            click.echo(f"robustbook: there is no result in {folder}", err=True)
-        for path in files:
-            try:
-                new = where.take(path)
-            except Refused as error:
-                refused += 1
-                click.echo(f"robustbook: {error}", err=True)
-            else:
-                taken, there = taken + new, there + (not new)
+    for path in files:
+        try:
+            new = where.take(path)
+        except Refused as error:
+            refused += 1
+            click.echo(f"robustbook: {error}", err=True)
+        else:
+            taken, there = taken + new, there + (not new)
     click.echo(
         f"{taken} results taken, {there} were there already, {refused} refused; results are kept "
         f"in {where.path}"
@@ -292,7 +301,7 @@ def take(folders: Sequence[Path], store: Path | None) -> None:
 
 
 @main.command()
-@click.argument("folder", type=_folder(exists=False))
+@click.argument("folder", type=_FOLDER)
 @options.items
 @options.any_profile
 @options.seeds

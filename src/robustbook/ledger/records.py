@@ -9,7 +9,8 @@ parameter take one line each, and numbers that are not whole are rounded to 6 si
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -177,9 +178,10 @@ def compare(published: Record, new: Record) -> list[Row]:
 def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, Any]]:
     """The rows and arrays of both records.
 
-    Rows are put where a study would write them, as far as the order of the record with more seeds
-    tells: each behind the rows of its neighbours at the next smaller seed. Arrays merge if those of
-    one name are equal, for nothing tells how else: they may be means over seeds.
+    The order is that of a study that writes all seeds at once, as far as the record with more seeds
+    shows it: a row goes behind the block of the next smaller seed in which its like stands, and
+    one that is like none behind the row before it. Arrays of one name must be equal: they may be
+    means over seeds, and nothing tells how to merge these.
 
     Raises:
         Conflict: a row or an array of both has two values.
@@ -191,15 +193,24 @@ def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, An
     base, other = published, new
     if len({row.seed for row in new.rows}) > len({row.seed for row in published.rows}):
         base, other = new, published
-    keyed = [(_key(row), row) for row in base.rows]
-    there = {key for key, _ in keyed}
-    last = len(keyed) if base is published else 0
+    like: dict[str, list[tuple[int, int]]] = defaultdict(list)  # per kind: seeds and places
+    for place, row in enumerate(base.rows):
+        seed, kind = _key(row)
+        like[kind].append((seed, place))
+    before: dict[int, list[tuple[int, Row]]] = defaultdict(list)  # what goes before each place
+    at, near = (len(base.rows) if base is published else 0), -1
     for row in other.rows:
-        if (key := _key(row)) not in there:
-            last = _place([key for key, _ in keyed], key, last)
-            keyed.insert(last, (key, row))
-            last += 1
-    return tuple(row for _, row in keyed), {**published.arrays, **new.arrays}
+        seed, kind = _key(row)
+        found = like.get(kind, [])
+        if found:
+            at, near = _place(base.rows, found, seed), seed
+        if all(seed != there for there, _ in found):
+            before[at].append((near, row))
+    rows: list[Row] = []
+    for place in range(len(base.rows) + 1):
+        rows += [row for _, row in sorted(before[place], key=lambda pair: pair[0])]
+        rows += base.rows[place : place + 1]
+    return tuple(rows), {**published.arrays, **new.arrays}
 
 
 def named(row: Row) -> str:
@@ -209,29 +220,27 @@ def named(row: Row) -> str:
     return f"{row.target or row.name + labels}{seed}"
 
 
-def _place(keys: list[tuple[int, str]], key: tuple[int, str], last: int) -> int:
-    """Where a row goes: behind those of the next smaller seed that stand with its like, and behind
-    its own seed's there; before the like of the next larger seed; else to `last`."""
-    seed, kind = key
-    like = [(of, i) for i, (of, other) in enumerate(keys) if other == kind]
-    if not like:
-        return last
-    if any(of < seed for of, _ in like):
-        near, at = max(pair for pair in like if pair[0] < seed)
-        for passed in (near, seed):
-            while at < len(keys) and keys[at][0] == passed:
-                at += 1
-        return at
-    near, at = min(like)
-    while at > 0 and keys[at - 1][0] == near:
-        at -= 1
-    return at
+def _place(rows: Sequence[Row], like: Sequence[tuple[int, int]], seed: int) -> int:
+    """The end of the block of this or the next smaller seed in which a row's like stands, or the
+    start of that of the next larger seed."""
+    smaller = [pair for pair in like if pair[0] <= seed]
+    near, place = max(smaller) if smaller else min(like)
+    if smaller:
+        while place < len(rows) and _seed(rows[place]) == near:
+            place += 1
+    else:
+        while place > 0 and _seed(rows[place - 1]) == near:
+            place -= 1
+    return place
+
+
+def _seed(row: Row) -> int:
+    return -1 if row.seed is None else row.seed
 
 
 def _key(row: Row) -> tuple[int, str]:
     """What a row measures: its seed (-1 for none), and the rest but for its value."""
-    seed = -1 if row.seed is None else row.seed
-    return seed, _line([row.target, row.name, row.setting])
+    return _seed(row), _line([row.target, row.name, row.setting])
 
 
 def _row(row: Row) -> str:

@@ -83,13 +83,11 @@ class Plan:
         if not self.missing:
             parts.append("Nothing is missing.")
         elif unknown == self.missing:
-            parts.append(
-                f"Nothing is known yet about how long the missing ones will take on {self.device}."
-            )
+            parts.append("Nothing is known yet about how long the missing ones will take.")
         else:
             work = duration(math.fsum(s.left for s in self.steps))
             wall = f"about {duration(self.wall)} with {self.workers} at a time"
-            parts.append(f"Left on {self.device}: {work} of work, {wall}.")
+            parts.append(f"Left: {work} of work, {wall}.")
             if unknown:
                 parts.append(f"Of {unknown} missing ones nothing is known; they come on top.")
         if stale:

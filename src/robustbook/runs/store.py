@@ -358,6 +358,8 @@ def _to_copy(path: Path) -> tuple[str, bytes, bytes]:
         found = _whole(path)
     except _Damage as damage:
         raise Refused(str(damage)) from None
+    except OSError as error:
+        raise Refused(f"{path} cannot be read ({error.strerror})") from None
     if found is None:
         raise Refused(f"{path} is missing")
     return found

@@ -14,12 +14,13 @@ from pydantic.dataclasses import dataclass
 from robustbook.ledger import Record
 from robustbook.runs import Call, Done
 from robustbook.studies import parameters
+from robustbook.studies.items import judged
 from robustbook.studies.parameters import STRICT
 
 from . import ablations, descents, printed_settings
 
 PAPER, ITEM = "saturating", "claims"
-JUDGES = ("text-1", "text-4", "text-7", "text-8")
+JUDGES = tuple(item.partition("/")[2] for item in judged(f"{PAPER}/{ITEM}"))
 EVERY = {"quick": 1, "paper": 937}  # the most that a profile takes of what is asked for
 STEPS = {"quick": 300, "paper": 1_000_000}
 

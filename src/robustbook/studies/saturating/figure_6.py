@@ -33,7 +33,6 @@ from .networks import train, trained
 from .settings import METHODS, MLPS, mlps
 
 PAPER, ITEM = "saturating", "figure-6"
-JUDGES = ("figure-6", "text-8")
 INTENSITIES: tuple[Intensity, ...] = ("mean", "median")
 LIMIT = 1e9  # stands for infinite kurtosis: 4.000000006 degrees of freedom
 KURTOSES = (
