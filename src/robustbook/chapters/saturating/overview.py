@@ -1,5 +1,6 @@
 """The overview of Nayebi & Ganguli 2017: each claim with what is found, and where it is tried."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from robustbook import ledger
@@ -88,9 +89,8 @@ def claims() -> Table:
     """The claims in the paper's order, with the verdicts counted and links to the pages."""
     lines = entries("saturating")
 
-    def counted(items: tuple[str, ...]) -> str:
-        found = [line.verdict for line in lines if line.item in items]
-        return ", ".join(f"{found.count(v)} {v}" for v in ledger.VERDICTS if v in found)
+    def counted(items: Collection[str]) -> str:
+        return ledger.counts(line for line in lines if line.item in items)
 
     return table(
         "The claims of the paper in its own order, what we find, what became of their targets in "
