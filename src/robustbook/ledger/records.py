@@ -8,7 +8,6 @@ parameter take one line each, and numbers that are not whole are rounded to 6 si
 
 import json
 import math
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from robustbook.files import write_whole
 
 PROFILES = ("paper", "reduced", "quick")  # best first
 DIGITS = 6
@@ -110,17 +111,7 @@ def record_path(folder: Path, paper: str, item: str, profile: str) -> Path:
 def write_record(record: Record, folder: Path) -> Path:
     """Write `record` under `folder` (book/records) at once or not at all; returns the path."""
     path = record_path(folder, record.paper, record.item, record.profile)
-    text = _text(record)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, _text(record).encode("utf-8"))
     return path
 
 

@@ -20,8 +20,8 @@ class BadParameter(ValueError):
         return [f"{type(self).__name__}: {self}"]
 
 
-def _tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+"""For a field that is a tuple: a notebook and papermill hand over a list."""
 
 
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -33,7 +33,7 @@ def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
 Seeds = Annotated[
     tuple[Annotated[int, Field(ge=0)], ...],
     Field(min_length=1),
-    BeforeValidator(_tuple),
+    AS_TUPLE,
     AfterValidator(_distinct),
 ]
 

@@ -1,7 +1,7 @@
 """The overview of Deep Defense: each claim with what is found, and the same networks asked in
 several ways."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -45,7 +45,7 @@ def claims() -> Table:
     """The claims with what is found in one line, and the verdicts counted."""
     lines = entries("deep_defense")
 
-    def counted(items: Sequence[str]) -> str:
+    def counted(items: Collection[str]) -> str:
         return ledger.counts(line for line in lines if line.item in items)
 
     return table(

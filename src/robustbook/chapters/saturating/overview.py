@@ -1,5 +1,6 @@
 """The overview of Nayebi & Ganguli 2017: each claim with what is found, and where it is tried."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from robustbook import ledger
@@ -88,7 +89,7 @@ def claims() -> Table:
     """The claims in the paper's order, with the verdicts counted and links to the pages."""
     lines = entries("saturating")
 
-    def counted(items: tuple[str, ...]) -> str:
+    def counted(items: Collection[str]) -> str:
         return ledger.counts(line for line in lines if line.item in items)
 
     return table(

@@ -33,12 +33,11 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """What is to be run, by (network, method, seed)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
-    for network, setting in p.chosen().items():
-        for seed in p.seeds[: setting.seeds]:
-            networks = setting.networks(seed)
-            networks["fgs-set"] = setting.tuned(Method("fgs-set"), seed)
-            for method in ("reference", *SETS):
-                found[network, method, seed] = read(networks[method], setting.test)
+    for network, setting, seed in p.runs():
+        networks = setting.networks(seed)
+        networks["fgs-set"] = setting.tuned(Method("fgs-set"), seed)
+        for method in ("reference", *SETS):
+            found[network, method, seed] = read(networks[method], setting.test)
     return found
 
 

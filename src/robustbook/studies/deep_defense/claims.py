@@ -151,24 +151,23 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """What is to be run, by (network, seed, what, method)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
-    for network, setting in p.chosen().items():
-        for seed in p.seeds[: setting.seeds]:
-            nets = setting.networks(seed)
-            for method in ("reference", "clean", "par-networks", "adv-training-i", "deep-defense"):
-                found[network, seed, "read", method] = read(nets[method], setting.test)
-            found[network, seed, "noise", "reference"] = noise(nets["reference"], setting.looked)
-            if network != MAIN:
-                continue
-            usual: Method = setting.methods()["deep-defense"]
-            for term in ABLATIONS:
-                nets[term] = setting.tuned(replace(usual, terms=term), seed)
-            for method in ("reference", "clean", "deep-defense", *ABLATIONS):
-                found[network, seed, "sides", method] = sides(
-                    nets[method], nets["reference"], setting.test
-                )
-            certain = confidence(nets["reference"], 0.1, min(setting.looked, 1000))
-            found[network, seed, "confidence", "reference"] = certain
-            found[network, seed, "exactness", "deep-defense"] = exactness(nets["deep-defense"], 20)
+    for network, setting, seed in p.runs():
+        nets = setting.networks(seed)
+        for method in ("reference", "clean", "par-networks", "adv-training-i", "deep-defense"):
+            found[network, seed, "read", method] = read(nets[method], setting.test)
+        found[network, seed, "noise", "reference"] = noise(nets["reference"], setting.looked)
+        if network != MAIN:
+            continue
+        usual: Method = setting.methods()["deep-defense"]
+        for term in ABLATIONS:
+            nets[term] = setting.tuned(replace(usual, terms=term), seed)
+        for method in ("reference", "clean", "deep-defense", *ABLATIONS):
+            found[network, seed, "sides", method] = sides(
+                nets[method], nets["reference"], setting.test
+            )
+        certain = confidence(nets["reference"], 0.1, min(setting.looked, 1000))
+        found[network, seed, "confidence", "reference"] = certain
+        found[network, seed, "exactness", "deep-defense"] = exactness(nets["deep-defense"], 20)
     return found
 
 

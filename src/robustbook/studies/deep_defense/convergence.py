@@ -19,15 +19,12 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """What is to be run, by (network, method, seed, epoch); epoch 0 is the reference."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
-    for network, setting in p.chosen().items():
-        for seed in p.seeds[: setting.seeds]:
-            networks = setting.networks(seed)
-            found[network, "reference", seed, 0] = read(networks["reference"], setting.looked)
-            for method in METHODS:
-                for epoch in setting.kept:
-                    found[network, method, seed, epoch] = read(
-                        networks[method], setting.looked, epoch
-                    )
+    for network, setting, seed in p.runs():
+        networks = setting.networks(seed)
+        found[network, "reference", seed, 0] = read(networks["reference"], setting.looked)
+        for method in METHODS:
+            for epoch in setting.kept:
+                found[network, method, seed, epoch] = read(networks[method], setting.looked, epoch)
     return found
 
 
@@ -39,10 +36,9 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         labels = {"network": network, "method": method, "epoch": epoch}
         rows.append(Row(done.values["accuracy"], "percent", None, "accuracy", seed, setting=labels))
         rows.append(Row(done.values["rho"], "ratio", None, "rho2", seed, setting=labels))
-    for network, setting in p.chosen().items():
-        for seed in p.seeds[: setting.seeds]:
-            of = {key[1::2]: d.values for key, d in results.items() if key[::2] == (network, seed)}
-            rows += _shapes(network, seed, of, setting.kept)
+    for network, setting, seed in p.runs():
+        of = {key[1::2]: d.values for key, d in results.items() if key[::2] == (network, seed)}
+        rows += _shapes(network, seed, of, setting.kept)
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
 
 

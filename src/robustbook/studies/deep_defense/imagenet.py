@@ -8,14 +8,14 @@ ours, chosen so that c times rho_2 is 2 to 3 at the start, as on the smaller set
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from robustbook.ledger import Record, Row
 from robustbook.networks import Architecture
 from robustbook.runs import Call, Done
 from robustbook.studies import parameters
-from robustbook.studies.parameters import STRICT
+from robustbook.studies.parameters import AS_TUPLE, STRICT
 
 from .photographs import Model, Tuning, fine_tune, read, scale, under_fgs
 from .readings import SHARES
@@ -43,7 +43,7 @@ class Parameters(parameters.Parameters):
     architectures: Annotated[
         tuple[Architecture, ...],
         Field(min_length=1, description="a list of alexnet, resnet18"),
-        BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+        AS_TUPLE,
     ] = ("alexnet", "resnet18")
     weights: Annotated[
         str, Field(description="IMAGENET1K_V1, the path of a state dict, or random")

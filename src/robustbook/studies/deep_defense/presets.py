@@ -63,8 +63,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     images = min(p.images, QUICK_IMAGES) if p.profile == "quick" else p.images
     return {
         (network, preset, seed): compare(setting.start(seed), preset, images)
-        for network, setting in p.chosen().items()
-        for seed in p.seeds[: setting.seeds]
+        for network, setting, seed in p.runs()
         for preset in PRESETS
     }
 

@@ -5,16 +5,16 @@ paper's own tables of settings are not accessible). ``reduced``: real CIFAR-10 f
 narrower networks, fewer training images, shorter schedules. ``quick``: the embedded sets.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass as checked
 
 from robustbook.runs import Call
 from robustbook.studies import parameters
-from robustbook.studies.parameters import STRICT
+from robustbook.studies.parameters import AS_TUPLE, STRICT
 from robustbook.training import Recipe
 
 from .methods import Method
@@ -54,7 +54,7 @@ class Parameters(parameters.Parameters):
             min_length=1,
             description="a list of mlp, lenet, convnet, nin, or None for the profile's own",
         ),
-        BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+        AS_TUPLE,
     ] = None
     lam: Annotated[
         float, Field(gt=0, allow_inf_nan=False, description="a weight of the regulariser, above 0")
@@ -74,6 +74,12 @@ class Parameters(parameters.Parameters):
     def parts(self) -> dict[str, tuple[str, ...]]:
         """The chosen networks, or the profile's own."""
         return {"networks": tuple(self.networks or OWN[self.profile])}
+
+    def runs(self) -> Iterator[tuple[Networks, "Setting", int]]:
+        """Each network that is wanted with its setting and each of its seeds."""
+        for network, own in self.chosen().items():
+            for seed in (self.seeds or ())[: own.seeds]:
+                yield network, own, seed
 
     def chosen(self) -> dict[Networks, "Setting"]:
         """The settings of the networks that are wanted, with a reader's lam, c and d."""

@@ -26,14 +26,13 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """What is to be run, by (network, method, seed, what)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
-    for network, setting in p.chosen().items():
-        for seed in p.seeds[: setting.seeds]:
-            networks = setting.networks(seed)
-            eps = scale(networks["deep-defense"], setting.test)
-            found[network, "deep-defense", seed, "scale"] = eps
-            for method, net in networks.items():
-                found[network, method, seed, "read"] = read(net, setting.test)
-                found[network, method, seed, "fgs"] = under_fgs(net, eps, setting.test)
+    for network, setting, seed in p.runs():
+        networks = setting.networks(seed)
+        eps = scale(networks["deep-defense"], setting.test)
+        found[network, "deep-defense", seed, "scale"] = eps
+        for method, net in networks.items():
+            found[network, method, seed, "read"] = read(net, setting.test)
+            found[network, method, seed, "fgs"] = under_fgs(net, eps, setting.test)
     return found
 
 
@@ -41,12 +40,11 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """The rows that the ledger judges, and one row per control."""
     assert p.seeds is not None
     rows: list[Row] = []
-    for network, setting in p.chosen().items():
-        for seed in p.seeds[: setting.seeds]:
-            of = {key[1:]: done for key, done in results.items() if key[0] == network}
-            for method in setting.networks(seed):
-                rows += _network(network, method, seed, of, setting.test)
-            rows += _compared(network, seed, of)
+    for network, setting, seed in p.runs():
+        of = {key[1:]: done for key, done in results.items() if key[0] == network}
+        for method in setting.networks(seed):
+            rows += _network(network, method, seed, of, setting.test)
+        rows += _compared(network, seed, of)
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
 
 

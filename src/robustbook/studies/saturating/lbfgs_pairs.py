@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, UInt8
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -23,7 +23,7 @@ from robustbook.attacks import lbfgs
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Context, Done, step
 from robustbook.studies import parameters
-from robustbook.studies.parameters import STRICT
+from robustbook.studies.parameters import AS_TUPLE, STRICT
 
 from .networks import test_images, train, trained
 from .settings import COMPARED, TEST, mlps
@@ -51,14 +51,10 @@ MAIN = next(iter(READINGS))
 STRAIGHT = "straight line"  # no L-BFGS and no gradient: the control
 
 
-def _tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
 Sources = Annotated[
     tuple[Annotated[int, Field(ge=0, lt=10_000)], ...],
     Field(min_length=CLASSES, max_length=CLASSES),
-    BeforeValidator(_tuple),
+    AS_TUPLE,
 ]
 
 

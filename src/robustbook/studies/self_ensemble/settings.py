@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass as checked
 
 from robustbook.runs import Call
 from robustbook.studies import parameters
-from robustbook.studies.parameters import STRICT
+from robustbook.studies.parameters import AS_TUPLE, STRICT
 from robustbook.training import Augmentation, Recipe
 
 from .networks import Defense, Model, Networks, Noise, distil, train
@@ -170,10 +170,6 @@ OWN: Mapping[str, tuple[Networks, ...]] = {
 """The networks of each profile; others have to be named, as they want a GPU."""
 
 
-def _listed(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
 @checked(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
     """What a study of several networks and defenses takes."""
@@ -190,7 +186,7 @@ class Parameters(parameters.Parameters):
             min_length=1,
             description="a list of vgg16, resnext, model-a, or None for the profile's own",
         ),
-        BeforeValidator(_listed),
+        AS_TUPLE,
     ] = None
     defenses: Annotated[
         tuple[Names, ...] | None,
@@ -198,7 +194,7 @@ class Parameters(parameters.Parameters):
             min_length=1,
             description=f"a list of {', '.join(get_args(Names))}, or None for the profile's own",
         ),
-        BeforeValidator(_listed),
+        AS_TUPLE,
     ] = None
 
     def chosen(self, only: tuple[Networks, ...] | None = None) -> dict[Networks, Setting]:
