@@ -84,7 +84,7 @@ def reference(model: Model, recipe: Recipe, seed: int, *, context: Context) -> d
         checkpoint=context.scratch / "checkpoint.safetensors",
         progress=context.progress,
     )
-    weights = {f"weight/{name}": p.detach().cpu() for name, p in net.named_parameters()}
+    weights = {f"weight/{name}": p.detach().cpu() for name, p in net.state_dict().items()}
     return {**weights, "history/cross_entropy": fitted.terms["cross_entropy"][:, 0]}
 
 
@@ -119,7 +119,7 @@ def fine_tune(
         checkpoint=context.scratch / "checkpoint.safetensors",
         progress=context.progress,
     )
-    weights = {f"weight/{name}": p.detach().cpu() for name, p in net.named_parameters()}
+    weights = {f"weight/{name}": p.detach().cpu() for name, p in net.state_dict().items()}
     history = {f"history/{name}": values[:, 0] for name, values in fitted.terms.items()}
     return {**weights, **snapshots.all(), **history, "seconds": fitted.seconds}
 

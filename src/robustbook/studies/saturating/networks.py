@@ -106,7 +106,7 @@ def train(training: Training, seed: int, *, context: Context) -> dict[str, objec
         checkpoint=context.scratch / "checkpoint.safetensors",
         progress=context.progress,
     )
-    weights = {f"weight/{name}": p.detach().cpu() for name, p in net.named_parameters()}
+    weights = {f"weight/{name}": p.detach().cpu() for name, p in net.state_dict().items()}
     history = {f"history/{name}": values[:, 0] for name, values in fitted.terms.items()}
     return {**weights, **history, "training_seconds": fitted.seconds}
 
