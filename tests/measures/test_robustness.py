@@ -1,12 +1,24 @@
 """Survival against closed forms on linear models, where FGSM's outcome can be computed by hand."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from robustbook.attacks import fgsm, pgd, random_signs, square
-from robustbook.measures import Attack, gradient_sizes, median_lead, predict, strike, survival
+from robustbook.measures import (
+    Attack,
+    accuracy_along,
+    evidence,
+    gradient_sizes,
+    median_lead,
+    predict,
+    smallest,
+    strike,
+    survival,
+)
 from robustbook.networks import MLP, initialise
 from robustbook.randomness import generator
 
@@ -289,3 +301,66 @@ def test_queries_are_no_part_of_older_keys() -> None:
 def test_the_defaults_of_an_attack_stand_in_keys() -> None:
     plain = Attack("pgd", 0.25, "cross_entropy", "float32", False, False, False, None, 20, 0.0625)
     assert Attack("pgd") == plain and plain.queries == 5000
+
+
+class Drawn(nn.Module):
+    """A network whose logits get noise by key and draw, and only so: it refuses a plain call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = mlp()
+
+    def forward(self, images: Tensor) -> Tensor:
+        raise AssertionError("a randomised model is asked for a draw")
+
+    def at(self, keys: Tensor, draw: int | Tensor) -> Callable[[Tensor], Tensor]:
+        angle = keys[:, None] * 37.0 + torch.as_tensor(draw % 1009).reshape(-1, 1) * 11.0
+        noise = 3 * torch.sin(angle + torch.arange(3))
+        return lambda x: self.net(x) + noise.to(x.dtype)
+
+
+ATTACKS = [
+    Attack("none"),
+    Attack("fgsm", 0.1),
+    Attack("pgd", 0.1, steps=3, step_size=0.05, clip=True),
+    Attack("square", 0.1, queries=5),
+    Attack("random-signs", 0.1),
+    Attack("fgsm", 0.1, rescale=True, precision="float64"),
+    Attack("fgsm", 0.1, slope=10.0),
+]
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: f"{a.kind} {a.precision} {a.slope}")
+def test_noise_belongs_to_the_image_and_not_to_its_batch(attack: Attack) -> None:
+    """A randomised model under every kind of attack: batch, pieces, singles and another order."""
+    net, x, keys = Drawn(), images(12), torch.arange(12) + 5
+    y = predict(net, x, keys=keys)
+
+    def struck(rows: Tensor, batch_size: int = 1000) -> tuple[Tensor, Tensor]:
+        if attack.rescale:  # the lead is that of all images, so they are attacked together
+            found = strike(attack, net, x, y, keys=keys, batch_size=batch_size)
+            return found.images[rows], found.found[rows]
+        found = strike(attack, net, x[rows], y[rows], keys=keys[rows], batch_size=batch_size)
+        return found.images, found.found
+
+    whole, found = struck(torch.arange(12))
+    assert attack.kind == "none" or 0 < int(found.sum())
+    for rows in (torch.randperm(12, generator=generator(0)), torch.tensor([3])):
+        for size in (1000, 1, 5):
+            made, verdict = struck(rows, size)
+            torch.testing.assert_close(made, whole[rows])
+            assert torch.equal(verdict, found[rows])
+
+
+def test_measures_of_a_randomised_model_take_pieces_and_keys() -> None:
+    """The row is the key: an image in the second piece of a measure is not the first again."""
+    net, x = Drawn(), images(12)
+    answers = predict(net, x)
+    assert torch.equal(predict(net, x, 5), answers)
+    assert torch.equal(predict(net, x[5:], keys=torch.arange(5, 12)), answers[5:])
+    assert not torch.equal(predict(net, x, draw=1), answers)
+    assert accuracy_along(net, x, answers, torch.zeros_like(x), 1.0) == 100
+    sizes = smallest(net, x, answers, lambda x, y, keys, eps: x + 0, (0.1,), keys=torch.arange(12))
+    assert sizes.isinf().all()
+    assert gradient_sizes(net, x, answers).isfinite().all()
+    assert evidence(net, x, answers, 0.1, queries=3)["changed_answers"] > 0

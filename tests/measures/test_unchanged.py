@@ -18,6 +18,14 @@ NOISE = torch.randn(X.shape, generator=generator(0, "noise"))
 T = torch.linspace(0, 1, 5)
 
 
+@pytest.fixture(autouse=True)
+def own_random_state() -> Iterator[None]:
+    """Dropout draws from torch's generator, so each test starts it at the same place."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        yield
+
+
 class Network(nn.Module):
     """All that can be changed by being asked: batch norm, dropout, a counter, a bfloat16 layer, a
     frozen one, and a hook."""

@@ -1,4 +1,8 @@
-"""What a model answers: its logits, checked in one place. Asking leaves the model as it was."""
+"""What a model answers: its logits, checked in one place. Asking leaves the model as it was.
+
+A randomised model that is a `Drawing` is asked for one draw of its noise: by default draw 0, with
+each image's row as its key. So its answer to an image does not depend on the batch.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -9,7 +13,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-Model = Callable[[Tensor], Tensor]
+from robustbook.attacks.drawing import Drawing
+
+Model = Callable[[Tensor], Tensor] | Drawing
 PIECE = 1000  # images that go through a model together
 
 
@@ -41,27 +47,40 @@ def unchanged(*models: object) -> Iterator[None]:
 
 
 def logits_of(
-    model: Model, images: Float[Tensor, "n *shape"], batch_size: int = PIECE
+    model: Model,
+    images: Float[Tensor, "n *shape"],
+    batch_size: int = PIECE,
+    *,
+    keys: Int[Tensor, " n"] | None = None,
+    draw: int = 0,
 ) -> Float[Tensor, "n k"]:
     """The logits of each image, without a graph.
 
+    keys, draw: of a randomised model's noise (see `Drawing`); keys default to the row numbers.
     Raises ValueError where the model does not return two or more finite logits per image.
     """
+    keys = rows_of(images) if keys is None else keys
     with unchanged(model), torch.no_grad():
-        logits = torch.cat([asked(model, batch) for batch in torch.split(images, batch_size)])
+        pieces = zip(torch.split(images, batch_size), torch.split(keys, batch_size), strict=True)
+        logits = torch.cat([asked(model, x, which, draw) for x, which in pieces])
     refuse_not_finite("logits", logits)
     return logits
 
 
 def predict(
-    model: Model, images: Float[Tensor, "n *shape"], batch_size: int = PIECE
+    model: Model,
+    images: Float[Tensor, "n *shape"],
+    batch_size: int = PIECE,
+    *,
+    keys: Int[Tensor, " n"] | None = None,
+    draw: int = 0,
 ) -> Int[Tensor, " n"]:
     """The class of the highest logit of each image; of equal logits the first class.
 
-    Raises ValueError where the model does not return two or more finite logits per image: the
-    highest of NaNs would be a class as well.
+    keys, draw: as in `logits_of`. Raises ValueError where the model does not return two or more
+    finite logits per image: the highest of NaNs would be a class as well.
     """
-    return logits_of(model, images, batch_size).argmax(1)
+    return logits_of(model, images, batch_size, keys=keys, draw=draw).argmax(1)
 
 
 def gradients(
@@ -75,11 +94,11 @@ def gradients(
     check_set(images, labels)
     found = []
     with unchanged(model), torch.inference_mode(False), torch.enable_grad():
-        pieces = zip(torch.split(images, PIECE), torch.split(labels, PIECE), strict=True)
-        for x, y in pieces:
+        for rows in torch.split(rows_of(images), PIECE):
+            x, y = images[rows], labels[rows]
             # Copies, because tensors made under inference_mode cannot be differentiated.
             point = x.detach().clone().requires_grad_()
-            loss = F.cross_entropy(asked(model, point), y.clone(), reduction="sum")
+            loss = F.cross_entropy(asked(model, point, rows), y.clone(), reduction="sum")
             gradient = None
             if loss.requires_grad:
                 (gradient,) = torch.autograd.grad(loss, point, allow_unused=True)
@@ -94,10 +113,18 @@ def gradients(
     return together
 
 
-def asked(model: Model, images: Float[Tensor, "n *shape"]) -> Float[Tensor, "n k"]:
+def asked(
+    model: Model,
+    images: Float[Tensor, "n *shape"],
+    keys: Int[Tensor, " n"] | None = None,
+    draw: int = 0,
+) -> Float[Tensor, "n k"]:
     """What the model returns for one batch: its shape is checked, its numbers are not."""
+    function: Any = model
+    if isinstance(model, Drawing):
+        function = model.at(rows_of(images) if keys is None else keys, draw)
     try:
-        logits: Any = model(images)
+        logits: Any = function(images)
     except RuntimeError as error:
         parameters = model.parameters() if isinstance(model, nn.Module) else ()
         held = {(parameter.dtype, parameter.device) for parameter in parameters}
@@ -116,6 +143,11 @@ def asked(model: Model, images: Float[Tensor, "n *shape"]) -> Float[Tensor, "n k
         )
     found: Tensor = logits
     return found
+
+
+def rows_of(images: Float[Tensor, "n *shape"]) -> Int[Tensor, " n"]:
+    """The images' row numbers, their keys where there are no others."""
+    return torch.arange(len(images), device=images.device)
 
 
 def check_set(images: Tensor, labels: Tensor) -> None:

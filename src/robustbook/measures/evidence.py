@@ -10,7 +10,16 @@ from torch import Tensor
 
 from robustbook.attacks.checks import check_eps
 
-from .answers import PIECE, Model, asked, check_set, gradients, refuse_not_finite, unchanged
+from .answers import (
+    PIECE,
+    Model,
+    asked,
+    check_set,
+    gradients,
+    refuse_not_finite,
+    rows_of,
+    unchanged,
+)
 from .diagnose import check_names
 from .robustness import Attack, strike, survival
 
@@ -49,7 +58,7 @@ def evidence(
     """Attack a model in several ways; return plain data for `diagnose`, by name.
 
     model: an `nn.Module` or any callable from images in [0, 1] to logits, on the device of the
-        images. A randomised model with a method ``at(keys, draw)`` is asked for two draws.
+        images. A randomised model that is a `Drawing` is asked for two draws, any other twice.
     eps: l-infinity radius, above 0 and at most 1.
     attacks: by names of `NAMES`; default `battery(eps, queries)`, of which an attack is left out
         if the model does not allow it: ``repaired`` without a sigmoid or ReLU to soften,
@@ -117,17 +126,13 @@ def _allowed(
 
 
 @torch.no_grad()
-def _asked_twice(model: Any, images: Tensor) -> list[Tensor]:
+def _asked_twice(model: Model, images: Tensor) -> list[Tensor]:
     """The logits of two equal calls; of a randomised model, those of its first two draws."""
-    keys = torch.arange(len(images), device=images.device)
     found = []
     with unchanged(model):
         for draw in (0, 1):
-            parts = []
-            for rows in torch.split(keys, PIECE):
-                drawn = model.at(rows, draw) if hasattr(model, "at") else model
-                parts.append(asked(drawn, images[rows]))
-            found.append(torch.cat(parts))
+            pieces = torch.split(rows_of(images), PIECE)
+            found.append(torch.cat([asked(model, images[rows], rows, draw) for rows in pieces]))
     for logits in found:
         refuse_not_finite("logits", logits)
     return found

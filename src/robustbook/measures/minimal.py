@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .answers import Model, predict
+from .answers import Model, predict, rows_of
 
 Strike = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 """From images, labels, keys and eps to perturbed images; a key is the image's row in the set."""
@@ -37,7 +37,7 @@ def smallest(
     strike: the attack. ``model`` alone judges its images, whichever model the attack uses.
     grid: sizes above 0 in increasing order. Each is tried on the images that ``model`` still
         classifies correctly after the smaller ones.
-    keys: given to the attack; default the row numbers.
+    keys: given to the attack, and to a randomised model; default the row numbers.
     halvings: a perturbation that was found is shortened. The line from the image to it is bisected
         this many times, so that the answer changes right at the end of what is left.
 
@@ -45,9 +45,9 @@ def smallest(
     """
     if not len(grid) or min(grid) <= 0 or list(grid) != sorted(grid):
         raise ValueError(f"grid must be sizes above 0 from small to large, got {tuple(grid)}")
-    keys = torch.arange(len(images), device=images.device) if keys is None else keys
+    keys = rows_of(images) if keys is None else keys
     found = images.new_zeros(len(images))
-    found[predict(model, images) == labels] = math.inf
+    found[predict(model, images, keys=keys) == labels] = math.inf
     for eps in grid:
         rows = found.isinf().nonzero().squeeze(1)
         if not len(rows):
@@ -55,8 +55,10 @@ def smallest(
         x, y = images[rows], labels[rows]
         with torch.enable_grad():
             delta = strike(x, y, keys[rows], eps).detach().to(x.dtype) - x
-        wrong = predict(model, x + delta) != y
-        found[rows[wrong]] = _shortened(model, x[wrong], y[wrong], delta[wrong], halvings)
+        wrong = predict(model, x + delta, keys=keys[rows]) != y
+        found[rows[wrong]] = _shortened(
+            model, x[wrong], y[wrong], keys[rows[wrong]], delta[wrong], halvings
+        )
     return found
 
 
@@ -64,6 +66,7 @@ def _shortened(
     model: Model,
     images: Float[Tensor, "n *shape"],
     labels: Int[Tensor, " n"],
+    keys: Int[Tensor, " n"],
     delta: Float[Tensor, "n *shape"],
     halvings: int,
 ) -> Float[Tensor, " n"]:
@@ -73,7 +76,7 @@ def _shortened(
         for _ in range(halvings):
             middle = (low + high) / 2
             part = middle.reshape(-1, *[1] * (images.ndim - 1)) * delta
-            wrong = predict(model, images + part) != labels
+            wrong = predict(model, images + part, keys=keys) != labels
             low, high = torch.where(wrong, low, middle), torch.where(wrong, middle, high)
     return high * delta.flatten(1).abs().amax(1)
 

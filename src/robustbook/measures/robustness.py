@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from robustbook.arithmetic import arithmetic
 from robustbook.attacks import Adversarial, fgsm, margin, pgd, random_signs, square
+from robustbook.attacks.propagation import JUDGE
 from robustbook.randomness import generator as generator_of
 from robustbook.runs import later
 
@@ -25,6 +26,7 @@ from .answers import (
     gradients,
     logits_of,
     predict,
+    rows_of,
     unchanged,
 )
 from .views import rescaled, softened
@@ -112,7 +114,9 @@ def survival(
     attacked = net if source is None else source
     chance = generator_of(seed, attack.kind)
     made = strike(attack, attacked, images, labels, generator=chance, batch_size=batch_size)
-    found = made.found if source is None else predict(net, made.images, batch_size) != labels
+    found = made.found
+    if source is not None:
+        found = predict(net, made.images, batch_size, draw=JUDGE) != labels
     return Survival(~found, made.distance == 0)
 
 
@@ -132,9 +136,10 @@ def strike(
     keys, generator: for random draws, as in `robustbook.attacks.pgd`; keys default to row numbers.
     batch_size: how many images are attacked together; it changes no image.
 
-    Nothing of the model is changed: for another precision a copy is attacked. Raises ValueError
-    for an argument that the attack cannot use, for ``flush`` on a GPU, for a view that the model
-    does not have, and for logits that are not finite.
+    A randomised model is judged by a draw of its noise that no attack uses. Nothing of the model is
+    changed: for another precision a copy is attacked. Raises ValueError for an argument that the
+    attack cannot use, for ``flush`` on a GPU, for a view that the model does not have, and for
+    logits that are not finite.
     """
     check_set(images, labels)
     state = None if generator is None else generator.get_state()
@@ -142,17 +147,17 @@ def strike(
     with unchanged(model), torch.inference_mode(False):
         images, labels = images.detach().clone(), labels.clone()
         if keys is None:
-            keys = torch.arange(len(images), device=images.device)
+            keys = rows_of(images)
         view = _view(attack, model, images, labels)
         dtype = getattr(torch, attack.precision)
         with arithmetic(images.device, flush=attack.flush):
-            for rows in torch.split(torch.arange(len(images), device=images.device), batch_size):
+            for rows in torch.split(rows_of(images), batch_size):
                 if generator is not None and state is not None:
                     generator.set_state(state)  # every batch draws from the same seed
                 x = images[rows].to(dtype)
                 made.append(_launch(attack, view, x, labels[rows], keys[rows], generator))
         adversarial = torch.cat([part.images for part in made]).to(images.dtype)
-        answers = predict(model, adversarial, batch_size)
+        answers = predict(model, adversarial, batch_size, keys=keys, draw=JUDGE)
     return Adversarial(
         images=adversarial,
         found=answers != labels,
@@ -207,7 +212,16 @@ def _launch(
                 model, images, labels, eps=eps, clip=clip, keys=keys, generator=generator
             )
         case "fgsm":
-            return fgsm(model, images, labels, eps=eps, clip=clip, loss=loss)
+            return fgsm(
+                model,
+                images,
+                labels,
+                eps=eps,
+                clip=clip,
+                loss=loss,
+                keys=keys,
+                generator=generator,
+            )
         case "pgd":
             return pgd(
                 model,

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .answers import PIECE, Model, check_set, gradients, predict
+from .answers import PIECE, Model, check_set, gradients, predict, rows_of
 
 Box = tuple[Tensor, Tensor]
 
@@ -39,13 +39,11 @@ def accuracy_along(
     """
     check_set(images, labels)
     right = 0
-    for x, y, way in zip(
-        *(torch.split(t, PIECE) for t in (images, labels, directions)), strict=True
-    ):
-        moved = x + eps * way
+    for rows in torch.split(rows_of(images), PIECE):
+        moved = images[rows] + eps * directions[rows]
         if box is not None:
             moved = moved.clamp(*box)
-        right += int((predict(model, moved) == y).sum())
+        right += int((predict(model, moved, keys=rows) == labels[rows]).sum())
     return 100 * right / len(images)
 
 

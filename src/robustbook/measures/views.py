@@ -7,24 +7,43 @@ through training. For the same reason, do not convert or move a view: convert a 
 import copy
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from robustbook.attacks.drawing import Drawing
 
-def rescaled(net: Callable[[Tensor], Tensor], by: float) -> Callable[[Tensor], Tensor]:
+from .answers import Model
+
+
+def rescaled(net: Model, by: float) -> Model:
     """The logits divided by ``by``, as Carlini & Wagner (arXiv 1607.04311) attack distillation.
 
-    Any callable from images to logits will do. Raises ValueError unless ``by`` is finite and above
-    0, as another divisor changes the answers.
+    Any callable from images to logits will do; of a randomised model each draw is divided. Raises
+    ValueError unless ``by`` is finite and above 0, as another divisor changes the answers.
     """
     _check_above_zero("by", by)
+    if isinstance(net, Drawing):
+        return _RescaledDraws(net, by)
     return lambda images: net(images) / by
 
 
-def softened(net: Callable[[Tensor], Tensor], softness: float) -> nn.Module:
+@dataclass(frozen=True)
+class _RescaledDraws:
+    """A randomised model whose draws are rescaled."""
+
+    net: Drawing
+    by: float
+
+    def at(self, keys: Tensor, draw: int | Tensor) -> Callable[[Tensor], Tensor]:
+        drawn = self.net.at(keys, draw)
+        return lambda images: drawn(images) / self.by
+
+
+def softened(net: Model, softness: float) -> nn.Module:
     """The network with the same outputs; backwards, each nonlinearity is ``softness`` times softer.
 
     A sigmoid's derivative is taken from sigmoid(h / softness), a ReLU's from a softplus: it is
@@ -145,7 +164,7 @@ class _Bypassed(nn.Module):
         return logits
 
 
-def bypassed(net: Callable[[Tensor], Tensor]) -> nn.Module:
+def bypassed(net: Model) -> nn.Module:
     """The network with the same outputs, whose backward pass skips the last hidden nonlinearity.
 
     The gradient at the inputs of the last hidden layer's units is set to that at their outputs.

@@ -1,6 +1,5 @@
 """Measurements for "Does it stand today?": attacks whose gradients do not vanish in float32."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -17,6 +16,7 @@ from robustbook.measures import (
     strike,
     survival,
 )
+from robustbook.measures.answers import Model
 from robustbook.randomness import generator
 from robustbook.runs import Context, Done, step
 
@@ -94,7 +94,7 @@ def _strikes(
     """
     climb = Attack("pgd", loss="margin", clip=True, steps=20)
     plain = replace(climb, loss="cross_entropy")
-    named: dict[str, tuple[Callable[[Tensor], Tensor], Attack]] = {
+    named: dict[str, tuple[Model, Attack]] = {
         "plain": (net, plain),
         "margin": (net, climb),
         "float64": (net, replace(climb, precision="float64")),
