@@ -222,3 +222,23 @@ def test_documented_robustbook_commands_exist(root: Path) -> None:
         command = main.commands[name]
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in rest if word.startswith("--")} <= known, (name, rest)
+
+
+ITEMS_THAT_MEASURE_ON_ANOTHER = {("saturating.printed_settings", "saturating.table_1")}
+"""The range of errors of Section 1 is that of Table 1's own evaluations."""
+
+
+def test_no_item_imports_another(root: Path) -> None:
+    """What two items share has a module of its own, so that an item can be read alone."""
+    from robustbook.studies.items import ITEMS
+
+    prefix = "robustbook.studies."
+    items = {item.module.removeprefix(prefix) for item in ITEMS.values()}
+    found = set()
+    for path in (root / "src" / "robustbook" / "studies").glob("*/*.py"):
+        module = f"{path.parent.name}.{path.stem}"
+        for name in imports(path, root):
+            other = ".".join(name.removeprefix(prefix).split(".")[:2])
+            if other in items and other != module:
+                found.add((module, other))
+    assert found == ITEMS_THAT_MEASURE_ON_ANOTHER

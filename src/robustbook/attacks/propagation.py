@@ -1,5 +1,6 @@
 """The model as an attack sees it: logits and gradients at the input, counted image by image."""
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -16,7 +17,7 @@ from .noise import seed_from
 Model = Callable[[Tensor], Tensor] | Drawing
 Average = Literal["loss", "probability"]
 Step = int | Int[Tensor, " n"]
-Graph = tuple[Any, Any]
+Graph = tuple[Tensor, Any]
 """An answer, and the list of the copies of the images that it comes from. (Any: the checks of the
 tests look at a random item of a list, with the global generator.)"""
 
@@ -57,6 +58,7 @@ class Propagation:
         self.forwards = 0
         self.backwards = 0
         self._model = model
+        self._numbered = isinstance(model, Drawing)  # slow to ask, so it is asked once
         self._highest_class = highest_class
         self._draws = draws
         self._average = average
@@ -160,14 +162,14 @@ class Propagation:
 
     def _number(self, step: Step) -> Step:
         """The number of the first draw of a step."""
-        if not isinstance(self._model, Drawing):
+        if not self._numbered:
             return 0
         return self.seed % 2**62 + step * self._draws
 
     def _tiles(self, images: Tensor, first: Step, draws: int) -> Iterator[tuple[Step, int]]:
         """The draws in groups of as many as one pass takes: the first number, and how many."""
         size = 1
-        if isinstance(self._model, Drawing):
+        if self._numbered:
             size = max(AT_ONCE.get(images.device.type, 128) // max(len(images), 1), 1)
         for start in range(0, draws, size):
             yield first + start, min(size, draws - start)
@@ -249,7 +251,7 @@ class Propagation:
         copies = images.detach().clone()  # in the same memory format
         if count > 1:
             copies = copies.repeat(count, *[1] * (images.ndim - 1))
-        if isinstance(model, Drawing):
+        if self._numbered:
             draw, keys = first, goal.repeated(count).keys
             assert keys is not None
             if count > 1:
@@ -308,13 +310,14 @@ def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False
     """
     gradients = None
     if value.requires_grad:
-        with torch.autocast(leaves[0].device.type, enabled=False):
+        kind = leaves[0].device.type
+        cast = torch.is_autocast_enabled(kind)
+        with torch.autocast(kind, enabled=False) if cast else contextlib.nullcontext():
             gradients = torch.autograd.grad(value, leaves, retain_graph=again, allow_unused=True)
     if gradients is None or any(gradient is None for gradient in gradients):
         _refuse_detached()
-    if gradients[0].shape == shape and len(leaves) == 1:
-        return gradients[0]
-    return torch.cat(gradients).view(-1, *shape).sum(0)
+    whole: Tensor = gradients[0] if len(leaves) == 1 else torch.cat(gradients)
+    return whole if whole.shape == shape else whole.view(-1, *shape).sum(0)
 
 
 def _log_probabilities(logits: Float[Tensor, "m k"], count: int) -> Float[Tensor, "n k"]:
