@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from robustbook.attacks import (
     Adversarial,
     adam,
+    carlini_wagner,
     ddn,
     deepfool,
     fgsm,
@@ -89,6 +90,9 @@ ATTACKS = {
         False,
         minimal=True,
         per_row="scale",
+    ),
+    "carlini-wagner": Entry(
+        partial(carlini_wagner, c=20.0, steps=4, step_size=0.05), None, 2, minimal=True
     ),
     "deepfool": Entry(partial(deepfool, steps=1), None, 2, minimal=True, gradients=4),
     "deepfool inf": Entry(partial(deepfool, steps=1, norm=INF), None, minimal=True, gradients=4),
@@ -522,6 +526,7 @@ class Waits(TorchDispatchMode):
 
 
 LENGTH = {"pgd": "steps", "adam": "steps", "lbfgs": "steps", "square": "queries", "ddn": "steps"}
+LENGTH["carlini_wagner"] = "steps"
 
 
 def lengths(entry: Entry, low: int, high: int) -> list[dict[str, int]]:

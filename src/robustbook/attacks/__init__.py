@@ -7,6 +7,7 @@ models), `norms`, `noise`, `result`.
 """
 
 from .adam import adam
+from .carlini_wagner import carlini_wagner
 from .ddn import ddn
 from .deepfool import deepfool
 from .drawing import Drawing
@@ -22,6 +23,7 @@ __all__ = [
     "Adversarial",
     "Drawing",
     "adam",
+    "carlini_wagner",
     "clipped_probabilities",
     "cross_entropy",
     "ddn",

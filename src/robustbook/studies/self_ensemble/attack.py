@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE, carlini_wagner
 from robustbook.data import as_float, load
 from robustbook.defenses import Noisy, ensemble
 from robustbook.runs import Context, Done, step
@@ -81,8 +82,6 @@ def attacked(
 
     averaged: draws that each of the attack's steps averages over; the paper's: 1.
     """
-    from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE, carlini_wagner
-
     net = trained(network, context.device, noise)
     for p in net.parameters():
         p.requires_grad_(False)

@@ -1,0 +1,126 @@
+"""Carlini and Wagner's attack: against a closed form, a naive loop, and another library."""
+
+import math
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # foolbox imports git, which may be missing
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "Please import `gaussian_filter`", DeprecationWarning)
+    import foolbox
+
+from robustbook.attacks import carlini_wagner
+from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE, CarliniWagner
+
+Make = Callable[..., Any]
+
+
+def naive(net: nn.Module, x0: Tensor, y: Tensor, c: float, steps: int, lr: float) -> Tensor:
+    """The released code's steps: tanh, Adam, the clamped hinge, the last iterate."""
+    w = torch.atanh(2 * x0 - 1).requires_grad_()
+    adam = torch.optim.Adam([w], lr=lr)
+    hot = nn.functional.one_hot(y, 3).bool()
+    for _ in range(steps):
+        x = (torch.tanh(w) + 1) / 2
+        logits = net(x)
+        own = (logits * hot).amax(1)  # zeros of the other classes take part in the maximum
+        other = logits.masked_fill(hot, -math.inf).amax(1)
+        loss = (x - x0).square().sum() + c * (own - other).clamp(min=0).sum()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    return ((torch.tanh(w) + 1) / 2).detach()
+
+
+def linear(dtype: torch.dtype = torch.float64) -> tuple[nn.Module, Tensor, Tensor]:
+    """Two pixels, three classes; labels are the model's own answers."""
+    net = nn.Linear(2, 3, dtype=dtype)
+    with torch.no_grad():
+        net.weight.copy_(torch.tensor([[3.0, 1.0], [-1.0, 2.0], [-2.0, -3.0]]))
+        net.bias.copy_(torch.tensor([-0.5, 0.2, 1.0]))
+    x = torch.rand(20, 2, dtype=dtype, generator=torch.Generator().manual_seed(1)) * 0.8 + 0.1
+    return net, x, net(x).argmax(1)
+
+
+def test_the_preset_is_the_released_code() -> None:
+    net, x, y = linear()
+    for c in (0.05, 0.5):
+        expected = naive(net, x, y, c, 40, 1e-2)
+        found = carlini_wagner(
+            net, x, y, c=c, steps=40, step_size=1e-2, preset=RANDOM_SELF_ENSEMBLE
+        )
+        torch.testing.assert_close(found.images, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_the_nearest_point_of_a_linear_model() -> None:
+    """The nearest iterate lies at the nearest boundary, whose distance is known. (One image has its
+    nearest boundary point outside [0, 1].)"""
+    net, x, y = linear()
+    w, b = net.weight.detach(), net.bias.detach()
+    margins = (x @ w.T + b).gather(1, y[:, None]) - (x @ w.T + b)
+    normals = (w[y][:, None] - w[None]).norm(dim=2)
+    exact = (margins / normals).masked_fill(nn.functional.one_hot(y, 3).bool(), math.inf).amin(1)
+    found = carlini_wagner(net, x, y, c=1.0, steps=1000, step_size=1e-2)
+    assert bool(found.found.all())
+    ratio = found.distance / exact
+    assert float(ratio.min()) >= 1 - 1e-9
+    assert float(ratio.median()) < 1.001 and float(ratio.max()) < 1.05
+
+
+def test_a_sweep_over_c_is_a_repeated_batch() -> None:
+    net, x, y = linear()
+    sizes = torch.tensor([0.01, 0.1, 1.0], dtype=x.dtype)
+    both = carlini_wagner(
+        net, x.repeat(3, 1), y.repeat(3), c=sizes.repeat_interleave(20), steps=50, step_size=1e-2
+    )
+    for i, c in enumerate(sizes.tolist()):
+        alone = carlini_wagner(net, x, y, c=c, steps=50, step_size=1e-2)
+        torch.testing.assert_close(both.images[20 * i : 20 * i + 20], alone.images)
+
+
+def test_pixels_at_the_ends_stay_and_do_not_spoil_the_others() -> None:
+    net, x, y = linear()
+    x[:, 0] = torch.tensor([0.0, 1.0], dtype=x.dtype).repeat(10)
+    y = net(x).argmax(1)
+    found = carlini_wagner(
+        net, x, y, c=5.0, steps=30, step_size=1e-2, preset=CarliniWagner(keep="last")
+    )
+    assert torch.equal(found.images[:, 0], x[:, 0])
+    assert bool(found.images.isfinite().all()) and not torch.equal(found.images, x)
+
+
+def test_as_near_as_foolbox(make_curved: Make, make_images: Make) -> None:
+    """At equal steps, rate and c, without its search over c."""
+    net, (images, labels) = make_curved(torch.float32), make_images(30, torch.float32)
+    theirs = foolbox.attacks.L2CarliniWagnerAttack(
+        binary_search_steps=1, steps=200, stepsize=1e-2, confidence=0, initial_const=10.0,
+        abort_early=False,
+    )  # fmt: skip
+    model = foolbox.PyTorchModel(net.eval(), bounds=(0, 1), device="cpu")
+    _, near, fooled = theirs(model, images, labels, epsilons=None)
+    ours = carlini_wagner(net, images, labels, c=10.0, steps=200, step_size=1e-2)
+    assert int(ours.found.sum()) >= int(fooled.sum())
+    both = ours.found & fooled
+    distance = (near - images).flatten(1).norm(dim=1)
+    assert float(ours.distance[both].mean()) <= 1.01 * float(distance[both].mean())
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"c": 0.0}, "c must be a finite number above 0, got 0.0"),
+        ({"c": torch.tensor([1.0, -1.0])}, "c must be a number or a float tensor of shape"),
+        ({"c": 1.0, "kappa": -1}, "kappa must be a finite number, 0 or above, got -1"),
+        ({"c": 1.0, "steps": 0}, "steps must be a whole number, 1 or more, got 0"),
+    ],
+)
+def test_refusals(given: dict[str, Any], sentence: str) -> None:
+    net, x, y = linear()
+    with pytest.raises(ValueError, match=sentence):
+        carlini_wagner(net, x, y, **given)
