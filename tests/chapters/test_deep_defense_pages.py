@@ -279,6 +279,15 @@ def test_the_overview_counts_every_verdict_once() -> None:
     assert sum(int(n) for row in rows for n in numbers(row[3])) == len(lines)
 
 
+def test_the_answer_of_the_overview() -> None:
+    """The gains are those of the pages it sums up."""
+    text = overview.answer(record("table-1"))
+    gains = [numbers(p)[-1] for p in table1.gains([version("table-1")]).split(": ")[1].split("; ")]
+    assert all(f"{gain:.2f} times as large" in text for gain in gains)
+    assert f"{today.nearest_gain(record('today'), 'mlp'):.2f} and" in text
+    assert text.endswith("on 2 of these 2 networks.")
+
+
 def test_the_same_networks_asked_in_several_ways() -> None:
     """All attacks together leave no more than FGSM, method by method."""
     rows = body(overview.asked())

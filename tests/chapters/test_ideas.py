@@ -8,7 +8,7 @@ import torch
 
 from robustbook import notebooks
 from robustbook.attacks import ddn, deepfool
-from robustbook.defenses import sigmoid_penalty
+from robustbook.defenses import deep_defense, sigmoid_penalty
 from robustbook.measures import eps_leaving, gradient_signs
 from robustbook.studies.deep_defense.methods import released
 
@@ -72,3 +72,15 @@ def test_ddn() -> None:
     found = ddn(net, x, torch.tensor([0]), clip=False)
     assert shown["nearest"] == pytest.approx(found.distance.item(), rel=1e-6)
     assert shown["nearest"] < 0.99 * float((shown["r"] ** 2).sum() ** 0.5)
+
+
+def test_the_regulariser() -> None:
+    """For each image the package's cross entropy, and its term for correct or for wrong images."""
+    shown = idea("deep_defense/overview")
+    net = linear(shown["w"], shown["b"])
+    x, y = torch.from_numpy(shown["x"]), (torch.from_numpy(shown["y"]) > 0).long()
+    for i in range(len(x)):
+        one = deep_defense(net, x[i : i + 1], y[i : i + 1], offset=0.0)
+        cross_entropy = one.pop("cross_entropy").item()
+        assert shown["L"][i] == pytest.approx(cross_entropy)
+        assert shown["regulariser"][i] == pytest.approx(sum(t.item() for t in one.values()))

@@ -99,6 +99,11 @@ def bounded(version: Version) -> Table:
     )
 
 
+def nearest_gain(record: Record, network: str) -> float:
+    """Return how many times as far away Deep Defense's nearest images lie, over the seeds."""
+    return fmean(_gains(record, network, "deep-defense", "best"))
+
+
 def _medians(
     record: Record, network: str, method: str, attack: str, name: str = "median"
 ) -> list[float]:
