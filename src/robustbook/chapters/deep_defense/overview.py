@@ -57,7 +57,8 @@ def answer(record: Record) -> str:
         f"{_and(f'{gain:.2f} times as large ({names.TITLES[n]})' for n, gain in gains)}. The "
         "nearest adversarial image by any attack lies "
         f"{_and(f'{gain:.2f}' for gain in found)} times as far away. Adversarial training with "
-        f"FGSM raises $\\rho_2$ more than Deep Defense on {sum(ahead)} of these {len(ahead)} networks."
+        f"FGSM raises $\\rho_2$ more than Deep Defense on {sum(ahead)} of these {len(ahead)} "
+        "networks."
     )
 
 
