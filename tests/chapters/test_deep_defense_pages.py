@@ -242,6 +242,9 @@ def test_figure_4() -> None:
     shown = record("figure-4")
     assert set(figure4.shares(shown)) == set(figure4.LAYERS)
     assert figure4.shares_in_words(shown).count("%") == figure4.masked(shown).count("%") == 4
+    best, second = sorted(figure4.shares(shown).values())[:-3:-1]
+    text = figure4.answer(shown)
+    assert f"{best:.0f} % of the gain" in text and f"at most {second:.0f} %" in text
     rows = body(figure4.layers_table(version("figure-4")))
     counts = [int(row[1].replace(",", "")) for row in rows[1:]]
     assert sum(counts[:-1]) == counts[-1]

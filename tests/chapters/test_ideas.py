@@ -80,7 +80,28 @@ def test_the_regulariser() -> None:
     net = linear(shown["w"], shown["b"])
     x, y = torch.from_numpy(shown["x"]), (torch.from_numpy(shown["y"]) > 0).long()
     for i in range(len(x)):
-        one = deep_defense(net, x[i : i + 1], y[i : i + 1], offset=0.0)
+        one = deep_defense(net, x[i : i + 1], y[i : i + 1], offset=1e-9)
         cross_entropy = one.pop("cross_entropy").item()
         assert shown["L"][i] == pytest.approx(cross_entropy)
         assert shown["regulariser"][i] == pytest.approx(sum(t.item() for t in one.values()))
+
+
+class TwoLayers(torch.nn.Module):
+    """Two classes whose logits are 0 and u max(0, V x)."""
+
+    def __init__(self, V: torch.Tensor, u: torch.Tensor) -> None:
+        super().__init__()
+        self.V, self.u = V, u
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        f = (x @ self.V.T).relu() @ self.u
+        return torch.stack([torch.zeros_like(f), f], 1)
+
+
+def test_the_distance_of_two_layers() -> None:
+    """DeepFool's, on an image whose boundary lies in the same linear piece."""
+    shown = idea("deep_defense/figure4")
+    V, u, x = (torch.from_numpy(shown[name]) for name in ("V", "u", "x"))
+    found = deepfool(TwoLayers(V, u), x[None], torch.tensor([1]), preset=released("mnist"))
+    rho = found.distance.item() / x.norm().item() / 1.02
+    assert shown["rho"](shown["V"], shown["u"], shown["x"]) == pytest.approx(rho, rel=1e-3)
