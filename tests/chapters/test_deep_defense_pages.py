@@ -69,7 +69,7 @@ def test_constants_are_those_of_the_studies() -> None:
     assert layer_masking.LAYERS == figure4.LAYERS
     usual = hyper_parameters.USUAL
     assert {"c": usual.c, "lam": usual.lam, "d": usual.d} == figure3.USUAL
-    assert tuple(today.BOUNDED) == study.ATTACKS
+    assert tuple(today.BOUNDED) == tuple(study.ATTACKS)
 
 
 def test_the_size_in_words_is_one_that_was_run() -> None:
@@ -111,6 +111,18 @@ def test_the_gains_of_table_1() -> None:
     assert len(table1.strips(records).axes) >= len(networks)
 
 
+def test_the_answer_of_table_1() -> None:
+    """Numbers of the table, and the count of networks where a method leads."""
+    shown = record("table-1")
+    text = table1.answer(shown)
+    for network in names.networks(shown):
+        for method in ("reference", "deep-defense"):
+            assert f"{mean(shown, 'rho2', network=network, method=method):.3f}" in text
+    assert text.count(" 2 of 2") == 2
+    leads = table1._leads
+    assert not leads(shown, "mlp", ("adv-training-ii",)) and leads(shown, "mlp", table1.PRINTED)
+
+
 def test_today() -> None:
     """No attack alone leaves less than all together; the nearest image is no further than
     DeepFool's; the reference's gain over itself is 1."""
@@ -128,14 +140,15 @@ def test_today() -> None:
 
 
 def test_the_answer_of_today() -> None:
-    """A verdict in the first line, then a sentence per network."""
+    """Gains and accuracies of the published networks; then a sentence per network."""
     records = records_of(f"{PAPER}/today")
-    head, *sentences = today.answer(records).split("\n\n")
-    assert head.startswith("**As a claim about distances: ")
-    assert len(sentences) == len(names.each_network(records))
+    text = today.answer(records[0])
+    assert text.count(" times (") == len(names.networks(records[0]))
+    assert "too high an estimate" in text  # under all attacks less than half is left
+    assert len(today.networks_in_words(records).splitlines()) == len(names.each_network(records))
     assert today._yes_or_no({"a": True, "b": True}) == "yes"
     assert today._yes_or_no({"a": True, "b": False}) == "a yes, b no"
-    assert len(today.distances(records).axes) >= len(sentences)
+    assert len(today.distances(records).axes) >= len(names.each_network(records))
 
 
 def test_the_replication() -> None:
@@ -229,6 +242,9 @@ def test_figure_4() -> None:
     shown = record("figure-4")
     assert set(figure4.shares(shown)) == set(figure4.LAYERS)
     assert figure4.shares_in_words(shown).count("%") == figure4.masked(shown).count("%") == 4
+    best, second = sorted(figure4.shares(shown).values())[:-3:-1]
+    text = figure4.answer(shown)
+    assert f"{best:.0f} % of the gain" in text and f"at most {second:.0f} %" in text
     rows = body(figure4.layers_table(version("figure-4")))
     counts = [int(row[1].replace(",", "")) for row in rows[1:]]
     assert sum(counts[:-1]) == counts[-1]
@@ -264,6 +280,15 @@ def test_the_overview_counts_every_verdict_once() -> None:
     assert len(set(items)) == len(items) and all(row[2] for row in rows)
     lines = [e for e in entries(PAPER) if e.item in items and not e.same_as]
     assert sum(int(n) for row in rows for n in numbers(row[3])) == len(lines)
+
+
+def test_the_answer_of_the_overview() -> None:
+    """The gains are those of the pages it sums up."""
+    text = overview.answer(record("table-1"))
+    gains = [numbers(p)[-1] for p in table1.gains([version("table-1")]).split(": ")[1].split("; ")]
+    assert all(f"{gain:.2f} times as large" in text for gain in gains)
+    assert f"{today.nearest_gain(record('today'), 'mlp'):.2f} and" in text
+    assert text.endswith("on 2 of these 2 networks.")
 
 
 def test_the_same_networks_asked_in_several_ways() -> None:

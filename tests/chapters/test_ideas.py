@@ -1,12 +1,16 @@
 """The lines of code that pages show for their idea do what the package does."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 
 from robustbook import notebooks
-from robustbook.defenses import sigmoid_penalty
+from robustbook.attacks import ddn, deepfool
+from robustbook.defenses import deep_defense, sigmoid_penalty
+from robustbook.measures import eps_leaving, gradient_signs
+from robustbook.studies.deep_defense.methods import released
 
 
 def idea(name: str) -> dict[str, Any]:
@@ -26,3 +30,78 @@ def test_saturation(capsys: pytest.CaptureFixture[str]) -> None:
     )
     before, after = map(float, capsys.readouterr().out.replace(" and, saturated,", "").split())
     assert 0 < after < before
+
+
+def linear(w: Sequence[float], b: float) -> torch.nn.Module:
+    """Two classes whose logits are 0 and w x + b."""
+    net = torch.nn.Linear(len(w), 2, dtype=torch.float64)
+    with torch.no_grad():
+        net.weight.copy_(torch.tensor([[0.0] * len(w), list(w)], dtype=torch.float64))
+        net.bias.copy_(torch.tensor([0.0, b]))
+    return net
+
+
+def test_rho_2_and_eps_ref() -> None:
+    """DeepFool's first step is the exact distance where the network is linear; it overshoots."""
+    shown = idea("deep_defense/table1")
+    net, x = linear(shown["w"], shown["b"]), torch.from_numpy(shown["x"])
+    y = (torch.from_numpy(shown["y"]) > 0).long()
+    found = deepfool(net, x, y, preset=released("mnist"))
+    rho = (found.distance / x.norm(dim=1)).mean().item() / 1.02
+    assert shown["rho_2"] == pytest.approx(rho, rel=1e-3)
+    eps = eps_leaving(net, x, y, gradient_signs(net, x, y))
+    assert shown["eps_ref"] == pytest.approx(eps, abs=0.002)
+
+
+class Ellipse(torch.nn.Module):
+    """Two classes whose logits are 0 and a x^2 - 1."""
+
+    def __init__(self, a: torch.Tensor) -> None:
+        super().__init__()
+        self.a = a
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        f = x**2 @ self.a - 1
+        return torch.stack([torch.zeros_like(f), f], 1)
+
+
+def test_ddn() -> None:
+    """The same distance as the package's, and nearer than DeepFool's."""
+    shown = idea("deep_defense/today")
+    net, x = Ellipse(torch.from_numpy(shown["a"])), torch.from_numpy(shown["x"])[None]
+    found = ddn(net, x, torch.tensor([0]), clip=False)
+    assert shown["nearest"] == pytest.approx(found.distance.item(), rel=1e-6)
+    assert shown["nearest"] < 0.99 * float((shown["r"] ** 2).sum() ** 0.5)
+
+
+def test_the_regulariser() -> None:
+    """For each image the package's cross entropy, and its term for correct or for wrong images."""
+    shown = idea("deep_defense/overview")
+    net = linear(shown["w"], shown["b"])
+    x, y = torch.from_numpy(shown["x"]), (torch.from_numpy(shown["y"]) > 0).long()
+    for i in range(len(x)):
+        one = deep_defense(net, x[i : i + 1], y[i : i + 1], offset=1e-9)
+        cross_entropy = one.pop("cross_entropy").item()
+        assert shown["L"][i] == pytest.approx(cross_entropy)
+        assert shown["regulariser"][i] == pytest.approx(sum(t.item() for t in one.values()))
+
+
+class TwoLayers(torch.nn.Module):
+    """Two classes whose logits are 0 and u max(0, V x)."""
+
+    def __init__(self, V: torch.Tensor, u: torch.Tensor) -> None:
+        super().__init__()
+        self.V, self.u = V, u
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        f = (x @ self.V.T).relu() @ self.u
+        return torch.stack([torch.zeros_like(f), f], 1)
+
+
+def test_the_distance_of_two_layers() -> None:
+    """DeepFool's, on an image whose boundary lies in the same linear piece."""
+    shown = idea("deep_defense/figure4")
+    V, u, x = (torch.from_numpy(shown[name]) for name in ("V", "u", "x"))
+    found = deepfool(TwoLayers(V, u), x[None], torch.tensor([1]), preset=released("mnist"))
+    rho = found.distance.item() / x.norm().item() / 1.02
+    assert shown["rho"](shown["V"], shown["u"], shown["x"]) == pytest.approx(rho, rel=1e-3)

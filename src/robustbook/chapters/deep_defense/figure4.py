@@ -1,4 +1,4 @@
-"""The page of Figure 4: LeNet where the regulariser may change a single layer."""
+"""The page of Figure 4: LeNet with a regulariser that may change a single layer."""
 
 from collections.abc import Iterator
 
@@ -20,9 +20,30 @@ LOOKS = {
 }
 
 
+WORDS = {
+    "conv1": "the first convolution",
+    "conv2": "the second convolution",
+    "fc1": "the first fully connected layer",
+    "fc2": "the last layer",
+}
+
+
+def answer(record: Record) -> str:
+    """Return the layer that gains most by itself, its share of the gain, and the next layer's."""
+    found = sorted(((share, layer) for layer, share in shares(record).items()), reverse=True)
+    (first, best), (second, _), *_ = found
+    return minus(
+        f"{WORDS[best].capitalize()}. The regulariser on this layer alone gives {first:.0f} % of "
+        "the gain in $\\rho_2$ that it gives on all layers together; on any other layer alone it "
+        f"gives at most {second:.0f} %."
+    )
+
+
 def shares(record: Record) -> dict[str, float]:
-    """Per layer the percentage that it has alone of what all layers together add to the reference's
-    rho2; of means over c and the seeds."""
+    """Return for each layer alone the percentage of the gain in rho2 by all layers together.
+
+    Gains are over the reference; rho2 is the mean over c and the seeds.
+    """
     start, whole = (mean(record, "rho2", layer=layer) for layer in ("reference", "all"))
     return {
         layer: 100 * (mean(record, "rho2", layer=layer) - start) / (whole - start)
@@ -31,20 +52,20 @@ def shares(record: Record) -> dict[str, float]:
 
 
 def shares_in_words(record: Record) -> str:
-    """Those shares in a sentence."""
+    """Return those shares in a sentence."""
     return (
-        "Of what the regulariser adds to $\\rho_2$ when it may change all layers, a single one "
-        f"has, in the mean over $c$: {_listed(record)}."
+        "The gain in $\\rho_2$ with a single layer, as a share of the gain with all layers (means "
+        f"over $c$): {_listed(record)}."
     )
 
 
 def masked(record: Record) -> str:
-    """Those shares in a phrase, for the overview."""
-    return f"share of what all layers gain, mean over c: {_listed(record)}"
+    """Return those shares in a phrase, for the overview."""
+    return f"gain as a share of the gain with all layers, mean over c: {_listed(record)}"
 
 
 def layers(record: Record) -> Figure:
-    """Accuracy against rho2, a curve per layer with c beside its points."""
+    """Draw accuracy against rho2, a curve per layer with c beside its points."""
     cs = _cs(record)
     curves = {
         layer: figures.Curve(
@@ -61,10 +82,10 @@ def layers(record: Record) -> Figure:
 
 
 def layers_table(version: Version) -> Table:
-    """rho2 and accuracy of each layer and c."""
+    """Return rho2 and accuracy for each layer and c."""
     return table(
-        f"{version.heading}. rho2, and in brackets the accuracy in per cent, of LeNet where the "
-        "regulariser may change one layer.",
+        f"{version.heading}. rho2 (accuracy in per cent) of LeNet, by the layer that the "
+        "regulariser may change.",
         f"tab-dd-figure-4-{version.tag}",
         ["Layer", "Parameters", *(f"c = {c:g}" for c in _cs(version.record))],
         list(_rows(version.record)),

@@ -1,7 +1,7 @@
-"""The overview of Deep Defense: each claim with what is found, and the same networks asked in
-several ways."""
+"""The overview of Deep Defense: each claim with what we find, and the same networks under several
+attacks."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -21,6 +21,7 @@ from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
 from . import figure3, figure4, names
+from .today import nearest_gain
 
 COLUMNS = {
     "reference": "Reference",
@@ -33,7 +34,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim, the page that tries it, the items of its targets, and what we find in a phrase."""
+    """A claim, the page that tests it, the items of its targets, and what we find in a phrase."""
 
     words: str
     page: str
@@ -41,16 +42,36 @@ class Claim:
     find: Callable[[], str]
 
 
+def answer(record: Record) -> str:
+    """Return the gain in rho2, in the distance found by any attack, and the rival's rho2.
+
+    ``record`` is that of Table 1; the distances are of the same networks on the page "today".
+    """
+    attacked = record_of("deep_defense/today")
+    shown = [each for each in names.networks(record) if each in names.networks(attacked)]
+    gains = [(each, _times(record, each, "deep-defense", "reference")) for each in shown]
+    found = [nearest_gain(attacked, each) for each in shown]
+    ahead = [_times(record, each, "adv-training-ii", "deep-defense") > 1 for each in shown]
+    return (
+        "DeepFool's perturbations become "
+        f"{_and(f'{gain:.2f} times as large ({names.TITLES[n]})' for n, gain in gains)}. The "
+        "nearest adversarial image by any attack lies "
+        f"{_and(f'{gain:.2f}' for gain in found)} times as far away. Adversarial training with "
+        f"FGSM raises $\\rho_2$ more than Deep Defense on {sum(ahead)} of these {len(ahead)} "
+        "networks."
+    )
+
+
 def claims() -> Table:
-    """The claims with what is found in one line, and the verdicts counted."""
+    """Return the claims, what we find in one line each, and the counts of verdicts."""
     lines = entries("deep_defense")
 
     def counted(items: Collection[str]) -> str:
         return ledger.counts(line for line in lines if line.item in items)
 
     return table(
-        "What the paper and its authors claim, where it is tried, what comes out in one line, and "
-        "the ledger's verdicts.",
+        "What the paper and its authors claim, the page that tests it, what we find, and counts of "
+        "the verdicts.",
         "tab-dd-overview",
         ["Claim", "Page", "We find", "Verdicts"],
         [
@@ -62,7 +83,7 @@ def claims() -> Table:
 
 
 def asked() -> Table:
-    """Accuracies and distances of the same networks, by each way of asking."""
+    """Return accuracies and distances of the same networks under each attack."""
     tables, todays = (
         {record.profile: record for record in records_of(f"deep_defense/{item}")}
         for item in ("table-1", "today")
@@ -76,24 +97,34 @@ def asked() -> Table:
         for network in names.networks(today):
             rows += _asked(tables[profile], today, network)
     return table(
-        "Each network, asked in several ways: accuracies in per cent, distances in l2, sizes in "
-        "l-infinity. Means; the pages have the ranges. Medians are over images that all methods "
+        "Each network under several attacks: accuracies in per cent, distances in l2, radii in "
+        "l-infinity. Means over the seeds. Medians are over images that all methods' networks "
         "classify correctly. 'Both' is Deep Defense with adversarial training II. The first two "
-        f"lines are over all seeds of Table 1, the others over: {seeds}.",
+        f"lines have all seeds of Table 1, the others these numbers of seeds: {seeds}.",
         "tab-dd-overview-asked",
-        ["Network, question", *COLUMNS.values()],
+        ["Network, measure", *COLUMNS.values()],
         rows,
     )
 
 
 def against_adversarial_training() -> str:
-    """rho2 and accuracy of adversarial training II beside Deep Defense's."""
+    """Return rho2 and accuracy of adversarial training II relative to Deep Defense's."""
     words = "; ".join(_against(record, network) for record, network in _each("table-1"))
     return f"{words[0].upper()}{words[1:]}."
 
 
+def _times(record: Record, network: str, method: str, other: str) -> float:
+    """Return the ratio of the mean rho2 of two methods."""
+    ours, theirs = (mean(record, "rho2", network=network, method=m) for m in (method, other))
+    return ours / theirs
+
+
+def _and(parts: Iterable[str]) -> str:
+    return " and ".join(parts)
+
+
 def _each(item: str) -> list[tuple[Record, str]]:
-    """The networks of all published records of an item, each with its record."""
+    """Return the networks of all published records of an item, each with its record."""
     return names.each_network(records_of(f"deep_defense/{item}"))
 
 
@@ -117,7 +148,7 @@ def _compared() -> str:
 
 
 def _early() -> str:
-    """The share of the final gain that the first epoch makes."""
+    """Return the share of the final gain that is there after the first epoch."""
     parts = []
     for record, network in _each("figure-2"):
         of = {"network": network, "method": "deep-defense"}
@@ -153,13 +184,13 @@ def _replicated() -> str:
 
 def _noisy() -> str:
     times = mean(record_of("deep_defense/claims"), "ratio", what="noise", network="mlp")
-    return f"noise that does the same harm is {times:.0f} times as long"
+    return f"random noise has to be {times:.0f} times as large to fool as many images"
 
 
 CLAIMS = (
     Claim("The method: differentiate through DeepFool", "figure1", ("code-networks",), _exact),
     Claim(
-        "More robust than the reference, than adversarial and than Parseval training, at no loss "
+        "More robust than the reference, adversarial training and Parseval training, without loss "
         "of accuracy",
         "table1",
         ("table-1", "supplement", "text-results"),
@@ -178,19 +209,19 @@ CLAIMS = (
         figure3.spanned,
     ),
     Claim(
-        "Of single layers the first fully connected one does best",
+        "If only one layer is changed, the first fully connected one is best",
         "figure4",
         ("figure-layer-masking",),
         _masked,
     ),
     Claim(
-        "The DeepFool paper's numbers, which hold ours to the ground",
+        "The numbers of the DeepFool paper, which check our references and our DeepFool",
         "anchors",
         ("anchor-deepfool-table-1", "anchor-deepfool-table-3", "anchor-deepfool-text"),
         _anchored,
     ),
     Claim(
-        "A replication's printed gain, from a regulariser that has no gradient",
+        "A replication's printed gain, with a regulariser whose gradient is zero",
         "replication",
         ("followup-brown-2019",),
         _replicated,
@@ -207,11 +238,11 @@ CLAIMS = (
 def _ways(
     table_1: Record, today: Record, network: str
 ) -> Iterator[tuple[str, Record, str, dict[str, Any], int]]:
-    """Each way of asking: its words, the record and its rows, and the digits shown."""
+    """Yield each measure: its words, the record and its rows, and the digits shown."""
     eps = names.shown_size(today, network)
     size, digits = names.size_text(network, eps), 3 if names.coloured(network) else 2
     yield "clean accuracy", table_1, "accuracy", {}, 2
-    yield "rho2 by DeepFool, behind the preprocessing", table_1, "rho2", {}, 3
+    yield "rho2 by DeepFool, after the preprocessing", table_1, "rho2", {}, 3
     for name, attack in (("DeepFool", "deepfool"), ("DDN", "ddn")):
         words = f"median distance by {name}, clipped to [0, 1]"
         yield words, today, "shared median", {"attack": attack}, digits

@@ -1,4 +1,4 @@
-"""The page of Table 1: accuracy, rho2 and accuracy under FGS of each network and method."""
+"""The page of Table 1: accuracy, rho2 and accuracy under FGS for each network and method."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,46 +6,68 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, values
-from robustbook.chapters.wording import spread
+from robustbook.chapters.wording import minus, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
 from .names import METHODS, coloured, each_network, networks, title
 
+PRINTED = ("reference", "par-networks", "adv-training-i", "deep-defense")
+"""The methods of the printed table."""
 DATA = {"quick": ("digits", "scenes"), "reduced": ("CIFAR-10", "CIFAR-10")}
-"""What the gray and the coloured networks of a profile are trained on; else MNIST, CIFAR-10."""
+"""What the networks for grey and for coloured images are trained on at a profile; at others it is
+MNIST and CIFAR-10."""
 SHARES = (0.2, 0.5, 1.0)
 CHOICES = {
     "plain": "label, not clipped",
     "predicted": "answer, not clipped",
     "clipped": "label, clipped",
 }
-"""At which class the gradient of FGS is taken, and whether its images are clipped."""
+"""The class whose loss gives the gradient of FGS, and whether its images are clipped."""
+
+
+def answer(record: Record) -> str:
+    """Return how rho2 and clean accuracy change, and whether another method has a larger rho2."""
+    shown = networks(record)
+    changes = [
+        f"{_rho(record, n, 'reference'):{_digits(n)}} to "
+        f"{_rho(record, n, 'deep-defense'):{_digits(n)}} ({_title(record, n)}, accuracy "
+        f"{minus(f'{_gained(record, n):+.2f}')} points)"
+        for n in shown
+    ]
+    printed = _how_many([_leads(record, n, PRINTED) for n in shown])
+    rival = _how_many([not _leads(record, n, ("adv-training-ii",)) for n in shown])
+    return (
+        f"Deep Defense changes $\\rho_2$ from {' and from '.join(changes)}. Of the methods in the "
+        f"printed table it has the largest $\\rho_2$ on {printed} networks. Adversarial training "
+        f"II, which that table does not have, has a larger one on {rival}."
+    )
 
 
 def gains(versions: Sequence[Version]) -> str:
-    """Deep Defense's rho2 over the reference's, network by network."""
+    """Return a sentence with the ratio of Deep Defense's rho2 to the reference's, by network."""
     parts = (
         f"{_title(record, network)} "
         f"{_rho(record, network, 'deep-defense') / _rho(record, network, 'reference'):.2f}"
         for record, network in each_network(version.record for version in versions)
     )
     return (
-        f"Deep Defense's $\\rho_2$ over the reference's, mean over the seeds: {'; '.join(parts)}."
+        "The $\\rho_2$ of Deep Defense divided by that of the reference (means over the seeds): "
+        f"{'; '.join(parts)}."
     )
 
 
 def methods_table(version: Version) -> Table:
-    """The paper's columns for each network and method."""
+    """Return the columns of the paper's table for each network and method."""
     sizes = "; ".join(
         f"{_title(version.record, network)} "
         f"{spread(values(version.record, 'eps_ref', network=network, reading='eps'), 2)}"
         for network in networks(version.record)
     )
     return table(
-        f"{version.heading}. Mean, and the range over the seeds. Accuracies in percent; the last "
-        "three columns under FGS at shares of eps_ref, which is in the networks' numbers: "
-        f"{sizes}.",
+        f"{version.heading}. Means (range over the seeds). Accuracies in per cent. The last three "
+        "columns are accuracies under FGS at 0.2, 0.5 and 1.0 times eps_ref, where 50 is printed "
+        f"for Deep Defense. Here eps_ref, after the preprocessing, is {sizes}.",
         f"tab-dd-table-1-{version.tag}",
         ["Network, method", "Acc.", "rho2", "0.2", "0.5", "1.0"],
         list(_method_rows(version.record)),
@@ -53,7 +75,7 @@ def methods_table(version: Version) -> Table:
 
 
 def strips(records: Sequence[Record]) -> Figure:
-    """rho2 of each network, a row per method and a dot per seed."""
+    """Draw the rho2 of each network, a row per method and a dot per seed."""
     found = {
         _title(record, network): {
             name: {"rho2": values(record, "rho2", network=network, method=method)}
@@ -65,10 +87,10 @@ def strips(records: Sequence[Record]) -> Figure:
 
 
 def choices(record: Record) -> Table:
-    """Accuracy at eps_ref by how the step of FGS is taken, and DeepFool's steps and failures."""
+    """Return accuracies under three variants of FGS, and the steps and failures of DeepFool."""
     return table(
-        "Accuracy in percent under FGS at eps_ref, by reading; DeepFool's mean number of steps, "
-        "and how many images (percent) five of them did not fool.",
+        "Accuracy in per cent under three variants of FGS at eps_ref; the mean number of steps of "
+        "DeepFool; and the share of images (%) whose answer five steps did not change.",
         "tab-dd-table-1-readings",
         ["Network, method", *CHOICES.values(), "steps", "not fooled"],
         list(_choice_rows(record)),
@@ -76,13 +98,36 @@ def choices(record: Record) -> Table:
 
 
 def _title(record: Record, network: str) -> str:
-    """The network and what it was trained on."""
+    """Return the network's name with the data that it was trained on."""
     data = DATA.get(record.profile, ("MNIST", "CIFAR-10"))[coloured(network)]
     return f"{data} {title(record, network)}"
 
 
 def _rho(record: Record, network: str, method: str) -> float:
     return mean(record, "rho2", network=network, method=method)
+
+
+def _digits(network: str) -> str:
+    """Return the format of a rho2 with the digits that carry."""
+    return ".4f" if coloured(network) else ".3f"
+
+
+def _gained(record: Record, network: str) -> float:
+    """Return the percentage points of clean accuracy that Deep Defense adds to the reference."""
+    ours, start = (
+        mean(record, "accuracy", network=network, method=m) for m in ("deep-defense", "reference")
+    )
+    return ours - start
+
+
+def _leads(record: Record, network: str, others: Sequence[str]) -> bool:
+    """Return whether no other method has a larger mean rho2 than Deep Defense."""
+    ours = _rho(record, network, "deep-defense")
+    return all(_rho(record, network, each) <= ours for each in others)
+
+
+def _how_many(holds: Sequence[bool]) -> str:
+    return f"{sum(holds)} of {len(holds)}"
 
 
 def _method_rows(record: Record) -> Iterator[list[str]]:
