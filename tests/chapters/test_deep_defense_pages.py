@@ -224,6 +224,16 @@ def test_figure_2_starts_at_the_reference() -> None:
         assert len({tuple(seed[0] for seed in curve.y) for curve in curves}) == 1
         assert all(curve.x[0] == 0 and sorted(curve.x) == list(curve.x) for curve in curves)
     assert len(figure2.epochs(records).axes) == 2 * len(names.each_network(records))
+    assert len(figure2.of_one(records[0]).axes) == 2 * len(names.networks(records[0]))
+
+
+def test_the_answer_of_figure_2() -> None:
+    """Shares of the final gain; on LeNet another method leads after the first epoch."""
+    shown = record("figure-2")
+    text = figure2.answer(shown)
+    assert all(f"{figure2.early(shown, each)[0]:.0f} % (" in text for each in ("mlp", "lenet"))
+    assert figure2._leads(shown, "mlp", 0) and figure2._leads(shown, "lenet", -1)
+    assert not figure2._leads(shown, "lenet", 0) and "on 1 of 2 networks after the first" in text
 
 
 def test_figure_3() -> None:
@@ -232,6 +242,7 @@ def test_figure_3() -> None:
     tried = tuple(tuple(figure3._tried(shown, name)) for name in ("c", "lam", "d"))
     assert tried == hyper_parameters.GRID["paper"] or len(tried[2]) < 4  # the largest d diverged
     assert len(figure3.grid(shown).axes) == 4
+    assert figure3.answer(shown).startswith("It is c that")
     assert len(figure3.grid_in_words(shown).splitlines()) == 4
     low, high = (numbers(part)[0] for part in figure3.spanned().split(" to "))
     assert low < high
