@@ -270,18 +270,31 @@ def test_deepfool_by_name() -> None:
     assert len(rows) == len(deepfool.PROGRAMS) * len(names.networks(shown))
     assert all(0 <= n <= 100 for row in rows for n in numbers(row[3]))
     means = [numbers(row[1])[0] for row in rows[: len(deepfool.PROGRAMS)]]
-    text = deepfool.finding(shown)
+    text = deepfool.answer(shown)
     assert f"{min(means):.3f}" in text and f"{max(means):.3f}" in text
     assert len(deepfool.strips(shown).axes) >= len(names.networks(shown))
 
 
 def test_anchors() -> None:
-    """Errors are percentages, rho2 is positive; every network has a name there."""
+    """Errors are percentages, rho2 is positive; printed numbers stand in front of ours."""
     for shown in map(version_of, records_of(f"{PAPER}/anchors")):
-        assert set(names.networks(shown.record)) <= anchors.THERE.keys()
+        assert set(names.networks(shown.record)) <= anchors.THERE.keys() == anchors.TARGETS.keys()
         for row in body(anchors.errors(shown)):
             if row[1]:
-                assert 0 <= numbers(row[1])[0] <= 100 and numbers(row[2])[0] > 0
+                there, ours, *_ = numbers(row[1].replace("*", " "))
+                assert 0 <= there <= 100 and 0 <= ours <= 100
+                assert numbers(row[2].replace("*", " "))[0] > 0
+                assert ("/" in row[2]) == (row[0] == anchors.METHODS["reference"])
+
+
+def test_the_answer_and_the_figure_of_the_anchors() -> None:
+    """The DeepFool paper prints rho2 0.11 and 0.2; a printed marker in each row."""
+    shown = record("anchors")
+    text = anchors.answer(shown)
+    assert "(0.11)" in text and "(0.2)" in text
+    axes = anchors.strips(shown).axes
+    assert len(axes) >= len(names.networks(shown))
+    assert len(axes[0].collections) == 2 * len(anchors.METHODS)
 
 
 def test_the_overview_counts_every_verdict_once() -> None:

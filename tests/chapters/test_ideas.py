@@ -117,3 +117,15 @@ def test_the_pull_of_the_regulariser() -> None:
             deep_defense(net, x, y, c=c, offset=1e-9)["correct"].backward()
             slope = net.bias.grad[1].item() / 1.02
             assert shown["pull"](c, rho) == pytest.approx(-slope, rel=1e-4)
+
+
+def test_deepfool() -> None:
+    """The image of the package's preset without clipping and offsets; clipped it is too near."""
+    shown = idea("deep_defense/deepfool")
+    net = torch.nn.Linear(2, 3, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        net.weight.copy_(torch.from_numpy(shown["W"]))
+    x, y = torch.from_numpy(shown["x"])[None], torch.tensor([int(shown["s"])])
+    found = deepfool(net, x, y, preset="matlab")
+    torch.testing.assert_close(torch.from_numpy(shown["adversarial"])[None], found.images)
+    assert (shown["W"] @ shown["image"]).argmax() == shown["s"]
