@@ -224,6 +224,16 @@ def test_figure_2_starts_at_the_reference() -> None:
         assert len({tuple(seed[0] for seed in curve.y) for curve in curves}) == 1
         assert all(curve.x[0] == 0 and sorted(curve.x) == list(curve.x) for curve in curves)
     assert len(figure2.epochs(records).axes) == 2 * len(names.each_network(records))
+    assert len(figure2.of_one(records[0]).axes) == 2 * len(names.networks(records[0]))
+
+
+def test_the_answer_of_figure_2() -> None:
+    """Shares of the final gain; on LeNet another method leads after the first epoch."""
+    shown = record("figure-2")
+    text = figure2.answer(shown)
+    assert all(f"{figure2.early(shown, each)[0]:.0f} % (" in text for each in ("mlp", "lenet"))
+    assert figure2._leads(shown, "mlp", 0) and figure2._leads(shown, "lenet", -1)
+    assert not figure2._leads(shown, "lenet", 0) and "on 1 of 2 networks after the first" in text
 
 
 def test_figure_3() -> None:
@@ -232,6 +242,7 @@ def test_figure_3() -> None:
     tried = tuple(tuple(figure3._tried(shown, name)) for name in ("c", "lam", "d"))
     assert tried == hyper_parameters.GRID["paper"] or len(tried[2]) < 4  # the largest d diverged
     assert len(figure3.grid(shown).axes) == 4
+    assert figure3.answer(shown).startswith("It is c that")
     assert len(figure3.grid_in_words(shown).splitlines()) == 4
     low, high = (numbers(part)[0] for part in figure3.spanned().split(" to "))
     assert low < high
@@ -259,18 +270,31 @@ def test_deepfool_by_name() -> None:
     assert len(rows) == len(deepfool.PROGRAMS) * len(names.networks(shown))
     assert all(0 <= n <= 100 for row in rows for n in numbers(row[3]))
     means = [numbers(row[1])[0] for row in rows[: len(deepfool.PROGRAMS)]]
-    text = deepfool.finding(shown)
+    text = deepfool.answer(shown)
     assert f"{min(means):.3f}" in text and f"{max(means):.3f}" in text
     assert len(deepfool.strips(shown).axes) >= len(names.networks(shown))
 
 
 def test_anchors() -> None:
-    """Errors are percentages, rho2 is positive; every network has a name there."""
+    """Errors are percentages, rho2 is positive; printed numbers stand in front of ours."""
     for shown in map(version_of, records_of(f"{PAPER}/anchors")):
-        assert set(names.networks(shown.record)) <= anchors.THERE.keys()
+        assert set(names.networks(shown.record)) <= anchors.THERE.keys() == anchors.TARGETS.keys()
         for row in body(anchors.errors(shown)):
             if row[1]:
-                assert 0 <= numbers(row[1])[0] <= 100 and numbers(row[2])[0] > 0
+                there, ours, *_ = numbers(row[1].replace("*", " "))
+                assert 0 <= there <= 100 and 0 <= ours <= 100
+                assert numbers(row[2].replace("*", " "))[0] > 0
+                assert ("/" in row[2]) == (row[0] == anchors.METHODS["reference"])
+
+
+def test_the_answer_and_the_figure_of_the_anchors() -> None:
+    """The DeepFool paper prints rho2 0.11 and 0.2; a printed marker in each row."""
+    shown = record("anchors")
+    text = anchors.answer(shown)
+    assert "(0.11)" in text and "(0.2)" in text
+    axes = anchors.strips(shown).axes
+    assert len(axes) >= len(names.networks(shown))
+    assert len(axes[0].collections) == 2 * len(anchors.METHODS)
 
 
 def test_the_overview_counts_every_verdict_once() -> None:

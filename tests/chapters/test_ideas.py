@@ -105,3 +105,27 @@ def test_the_distance_of_two_layers() -> None:
     found = deepfool(TwoLayers(V, u), x[None], torch.tensor([1]), preset=released("mnist"))
     rho = found.distance.item() / x.norm().item() / 1.02
     assert shown["rho"](shown["V"], shown["u"], shown["x"]) == pytest.approx(rho, rel=1e-3)
+
+
+def test_the_pull_of_the_regulariser() -> None:
+    """Minus the derivative of the package's term for correct images with respect to rho."""
+    shown = idea("deep_defense/figure3")
+    x, y = torch.tensor([[1.0, 0.0]], dtype=torch.float64), torch.tensor([1])
+    for c in (5.0, 45.0):
+        for rho in (0.01, 0.2):
+            net = linear([1.0, 0.0], rho / 1.02 - 1)  # its rho is 1.02 (1 + b)
+            deep_defense(net, x, y, c=c, offset=1e-9)["correct"].backward()
+            slope = net.bias.grad[1].item() / 1.02
+            assert shown["pull"](c, rho) == pytest.approx(-slope, rel=1e-4)
+
+
+def test_deepfool() -> None:
+    """The image of the package's preset without clipping and offsets; clipped it is too near."""
+    shown = idea("deep_defense/deepfool")
+    net = torch.nn.Linear(2, 3, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        net.weight.copy_(torch.from_numpy(shown["W"]))
+    x, y = torch.from_numpy(shown["x"])[None], torch.tensor([int(shown["s"])])
+    found = deepfool(net, x, y, preset="matlab")
+    torch.testing.assert_close(torch.from_numpy(shown["adversarial"])[None], found.images)
+    assert (shown["W"] @ shown["image"]).argmax() == shown["s"]

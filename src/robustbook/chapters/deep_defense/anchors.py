@@ -1,8 +1,11 @@
 """The page of the DeepFool paper's own numbers, beside ours."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from robustbook.chapters.published import Version, values
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, mean, printed, values
 from robustbook.chapters.wording import spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
@@ -24,14 +27,79 @@ METHODS = {
 }
 
 
+TARGETS = {
+    "mlp": "fc500-150-10-mnist",
+    "lenet": "lenet-mnist",
+    "convnet": "lenet-cifar10",
+    "nin": "nin-cifar10",
+}
+SETS = {
+    "reference": "table-1/{}/test-error",
+    "clean": "table-3/{}/clean-set",
+    "adv-training-i": "table-3/{}/deepfool-set",
+    "fgs-set": "table-3/{}/fgs-set",
+}
+"""The target with the printed error of each method."""
+LOOKS = {"ours": figures.LOOKS["reference"], "printed": figures.LOOKS["adversarial"]}
+
+
+def answer(record: Record) -> str:
+    """Return rho2 and test error of the references beside the printed numbers."""
+    parts = [
+        f"{title(record, network)} {mean(record, 'rho2', network=network, method='reference'):.3f} "
+        f"({_printed_rho(network):g}), test error "
+        f"{mean(record, 'error', network=network, method='reference'):.2f} % "
+        f"({_printed_error(network, 'reference'):g} %)"
+        for network in networks(record)
+    ]
+    return f"$\\rho_2$ and test error of the references, printed in brackets: {'; '.join(parts)}."
+
+
+def strips(record: Record) -> Figure:
+    """Draw the test errors of each network by its last training, ours and printed."""
+    found = {
+        THERE[network]: {
+            name: {
+                "ours": values(record, "error", network=network, method=method),
+                "printed": [_printed_error(network, method)],
+            }
+            for method, name in METHODS.items()
+        }
+        for network in networks(record)
+    }
+    return figures.strips(found, LOOKS, "test error (%)")
+
+
 def errors(version: Version) -> Table:
-    """Test error and rho2 of each network, as trained and tuned."""
+    """Return test error and rho2 of each network, as trained and tuned."""
     return table(
-        f"{version.heading}. Test error in percent and rho2, mean over the seeds (range).",
+        f"{version.heading}. Test error in per cent and rho2: printed / **ours** (range over the "
+        "seeds). The paper prints rho2 only for the networks as trained.",
         f"tab-dd-anchors-{version.tag}",
         ["Network there and here", "error", "rho2"],
         list(_rows(version.record)),
     )
+
+
+def _printed_rho(network: str) -> float:
+    return _number(f"table-1/{TARGETS[network]}/rho2")
+
+
+def _printed_error(network: str, method: str) -> float:
+    return _number(SETS[method].format(TARGETS[network]))
+
+
+def _number(target: str) -> float:
+    found = printed(f"deep_defense/anchor-deepfool-{target}")
+    assert found is not None
+    return found
+
+
+def _beside(number: float | None, ours: Sequence[float], digits: int) -> str:
+    """Return the printed number, if there is one, and ours with its range."""
+    ours_mean, _, ends = spread(ours, digits).partition(" ")
+    text = f"**{ours_mean}** {ends}".rstrip()
+    return text if number is None else f"{number:g} / {text}"
 
 
 def _rows(record: Record) -> Iterator[list[str]]:
@@ -41,4 +109,8 @@ def _rows(record: Record) -> Iterator[list[str]]:
             error, rho = (
                 values(record, what, network=network, method=method) for what in ("error", "rho2")
             )
-            yield [name, spread(error, 2), spread(rho, 3)]
+            yield [
+                name,
+                _beside(_printed_error(network, method), error, 2),
+                _beside(_printed_rho(network) if method == "reference" else None, rho, 3),
+            ]

@@ -22,23 +22,23 @@ PROGRAMS = {
     "torchattacks": "torchattacks",
     "adversarial_library": "adversarial-library",
     "ours": "ours",
-    "free": "ours, free pixels only",
+    "free": "ours, only pixels free to move",
 }
 COLUMNS = {"distance": 3, "shown": 3, "fooled": 1, "steps": 2, "backwards": 1}
 """What is measured, and the digits that are shown of it."""
 
 
-def finding(record: Record) -> str:
-    """The smallest and the largest mean distance that one name stands for."""
+def answer(record: Record) -> str:
+    """Return the smallest and the largest mean distance of the implementations."""
     parts = "; ".join(_range(record, network) for network in networks(record))
     return (
-        "**The same attack by name, on the same images of the same network, reports mean distances "
-        f"{parts}.**"
+        f"Only with care: on the same images of the same network {len(PROGRAMS)} implementations "
+        f"find mean distances {parts}."
     )
 
 
 def strips(record: Record) -> Figure:
-    """The mean distance of each program, a dot per seed."""
+    """Draw the mean distance of each implementation, a dot per seed."""
     found = {
         TITLES[network]: {
             name: {"distance": values(record, "distance", network=network, preset=preset)}
@@ -51,13 +51,14 @@ def strips(record: Record) -> Figure:
 
 
 def programs(version: Version) -> Table:
-    """Distances, failures and costs of each program."""
+    """Return distances, failures and costs of each implementation."""
     return table(
-        f"{version.heading}. Mean distance of fooled images that were classified correctly; the "
-        "mean the program itself would show, misclassified images and failures included; percent "
-        "fooled; steps of an image; gradients per image.",
+        f"{version.heading}. Distance: the mean over images that were classified correctly and "
+        "that the attack fooled. Shown: the mean that the implementation itself would report, with "
+        "misclassified images and failures. Fooled: the share of images (%). Steps and gradients "
+        "are per image.",
         f"tab-dd-deepfool-{version.tag}",
-        ["Program", "distance", "shown", "fooled", "steps", "gradients"],
+        ["Implementation", "distance", "shown", "fooled", "steps", "gradients"],
         list(_rows(version.record)),
     )
 
@@ -68,7 +69,7 @@ def _range(record: Record, network: str) -> str:
         for preset, name in PROGRAMS.items()
     }
     low, high = (end(means, key=lambda name: means[name]) for end in (min, max))
-    return f"{TITLES[network]}: from {means[low]:.3f} ({low}) to {means[high]:.3f} ({high})"
+    return f"from {means[low]:.3f} ({low}) to {means[high]:.3f} ({high}) on the {TITLES[network]}"
 
 
 def _rows(record: Record) -> Iterator[list[str]]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import settings, values
+from robustbook.chapters.published import mean, settings, values
 from robustbook.ledger import Record
 
 from . import names
@@ -18,8 +18,36 @@ QUANTITIES = (
 """Name of the rows, title of the panel, label of the axis."""
 
 
+def answer(record: Record) -> str:
+    """Return the share of the gain after the first epoch, and who leads then and at the end."""
+    shown = names.networks(record)
+    shares = " and ".join(
+        f"{early(record, each)[0]:.0f} % ({names.title(record, each)})" for each in shown
+    )
+    first, last = (sum(_leads(record, each, place) for each in shown) for place in (0, -1))
+    return (
+        f"After the first epoch Deep Defense has {shares} of its final gain in $\\rho_2$. It has "
+        f"the largest $\\rho_2$ of the methods drawn on {first} of {len(shown)} networks after the "
+        f"first epoch, and on {last} after the last."
+    )
+
+
+def early(record: Record, network: str) -> tuple[float, int, int]:
+    """Return the percentage of Deep Defense's final gain in rho2 that is there after the first
+    epoch, and these two epochs."""
+    marks = _marks(record, network)
+    start = mean(record, "rho2", network=network, method="reference")
+    first, last = (_rho(record, network, "deep-defense", marks[i]) for i in (0, -1))
+    return 100 * (first - start) / (last - start), marks[0], marks[-1]
+
+
+def of_one(record: Record) -> Figure:
+    """Draw the figure of a single record."""
+    return epochs([record])
+
+
 def epochs(records: Sequence[Record]) -> Figure:
-    """Two panels per network, a curve per method."""
+    """Draw two panels per network, a curve per method."""
     return figures.lines(
         [
             figures.Panel(
@@ -36,7 +64,7 @@ def epochs(records: Sequence[Record]) -> Figure:
 
 
 def curve(record: Record, name: str, network: str, method: str) -> figures.Curve:
-    """A quantity over the epochs, the reference at 0; one line per seed."""
+    """Return a quantity over the epochs, one line per seed; at epoch 0 it is the reference's."""
     of = {"network": network, "method": method}
     marks = sorted(settings(record, name, "epoch", **of))
     start = values(record, name, network=network, method="reference")
@@ -46,3 +74,18 @@ def curve(record: Record, name: str, network: str, method: str) -> figures.Curve
         [list(seed) for seed in zip(start, *each, strict=True)],
         figures.LOOKS[method],
     )
+
+
+def _marks(record: Record, network: str) -> list[int]:
+    return sorted(settings(record, "rho2", "epoch", network=network, method="deep-defense"))
+
+
+def _rho(record: Record, network: str, method: str, epoch: int) -> float:
+    return mean(record, "rho2", network=network, method=method, epoch=epoch)
+
+
+def _leads(record: Record, network: str, place: int) -> bool:
+    """Return whether Deep Defense has the largest rho2 after the first (0) or last (-1) epoch."""
+    epoch = _marks(record, network)[place]
+    ours = _rho(record, network, "deep-defense", epoch)
+    return all(_rho(record, network, each, epoch) <= ours for each in DRAWN)

@@ -10,7 +10,8 @@ from robustbook.chapters.wording import whole_percent
 from robustbook.ledger import Record
 
 USUAL = {"c": 25.0, "lam": 15.0, "d": 5.0}
-"""The released code's values."""
+"""The values in the released code."""
+WORDS = {"c": "c", "lam": "lambda", "d": "d"}
 LOOKS = [figures.LOOKS[name] for name in ("par-networks", "reference", "deep-defense")]
 QUANTITIES = (
     ("accuracy", "accuracy", "accuracy (%)"),
@@ -19,8 +20,27 @@ QUANTITIES = (
 """Name of the rows, title of the panel, label of the axis."""
 
 
+def answer(record: Record) -> str:
+    """Return the range of rho2 over each parameter, the one that changes it most first."""
+    ranges = []
+    for name, word in WORDS.items():
+        at = _tried(record, name)
+        found = [mean(record, "rho2", **{**USUAL, name: value}) for value in at]
+        ranges.append((max(found) - min(found), word, at, found))
+    (_, most, at, found), *others = sorted(ranges, reverse=True)
+    rest = " and ".join(
+        f"{min(each):.3f} to {max(each):.3f} over {word}" for _, word, _, each in others
+    )
+    start = mean(record, "rho2", method="reference")
+    return (
+        f"It is {most} that sets the trade: rho2 is {found[0]:.3f} with {most} = {at[0]:g} and "
+        f"{found[-1]:.3f} with {most} = {at[-1]:g} (reference {start:.3f}). It changes less, from "
+        f"{rest}. The other parameters have the values of the released code."
+    )
+
+
 def grid(record: Record) -> Figure:
-    """Over c a curve per lambda, and one curve over d; dotted the reference."""
+    """Draw both quantities over c, a curve per lambda, and over d; the reference is dotted."""
     panels = []
     for name, title, label in QUANTITIES:
         level = {"reference": mean(record, name, method="reference")}
@@ -35,7 +55,7 @@ def grid(record: Record) -> Figure:
 
 
 def grid_in_words(record: Record) -> str:
-    """What each parameter does to rho2 and accuracy, and what is gained at no loss."""
+    """Return what each parameter changes, and the largest gain without loss of accuracy."""
     start = {"method": "reference"}
     tried = [
         {**USUAL, "c": c, "lam": lam} for lam in _tried(record, "lam") for c in _tried(record, "c")
@@ -66,7 +86,7 @@ def grid_in_words(record: Record) -> str:
 
 
 def spanned() -> str:
-    """The smallest and the largest rho2 of the published grid, and their parameters."""
+    """Return the smallest and the largest rho2 of the published grid with their parameters."""
     record = record_of("deep_defense/figure-3")
     rows = sorted(
         (row for row in record.rows if row.name == "rho2" and "c" in row.setting),
@@ -80,7 +100,7 @@ def spanned() -> str:
 
 
 def _tried(record: Record, name: str) -> list[float]:
-    """The values of a parameter, the others at the usual ones, ascending."""
+    """Return the values that were tried of a parameter, the others as usual, ascending."""
     others = {other: value for other, value in USUAL.items() if other != name}
     return sorted(map(float, settings(record, "rho2", name, **others)))
 
@@ -88,14 +108,14 @@ def _tried(record: Record, name: str) -> list[float]:
 def _over(
     record: Record, name: str, parameter: str, look: figures.Look, **changed: float
 ) -> figures.Curve:
-    """A quantity over the values of one parameter, a line per seed."""
+    """Return a quantity over the values of one parameter, a line per seed."""
     at = _tried(record, parameter)
     each = [values(record, name, **{**USUAL, **changed, parameter: value}) for value in at]
     return figures.Curve(at, [list(seed) for seed in zip(*each, strict=True)], look)
 
 
 def _told(record: Record, parameter: str, at: Sequence[float]) -> str:
-    """Both quantities over some values: "0.386 at 98.8 % (5)"."""
+    """Return both quantities for some values, as "0.386 at 98.8 % (5)"."""
     found = [(value, {**USUAL, parameter: value}) for value in at]
     return ", ".join(
         f"{mean(record, 'rho2', **of):.3f} at {mean(record, 'accuracy', **of):.2f} % ({value:g})"

@@ -13,14 +13,13 @@ from robustbook.chapters.published import (
     printed,
     record_of,
     records_of,
-    settings,
     values,
 )
 from robustbook.chapters.wording import minus, page_link, power
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from . import figure3, figure4, names
+from . import figure2, figure3, figure4, names
 from .today import nearest_gain
 
 COLUMNS = {
@@ -151,13 +150,9 @@ def _early() -> str:
     """Return the share of the final gain that is there after the first epoch."""
     parts = []
     for record, network in _each("figure-2"):
-        of = {"network": network, "method": "deep-defense"}
-        marks = sorted(settings(record, "rho2", "epoch", **of))
-        start = mean(record, "rho2", network=network, method="reference")
-        first, last = (mean(record, "rho2", epoch=e, **of) for e in (marks[0], marks[-1]))
-        share = 100 * (first - start) / (last - start)
+        share, first, last = figure2.early(record, network)
         name = names.title(record, network)
-        parts.append(f"{name} {share:.0f} % after epoch {marks[0]} of {marks[-1]}")
+        parts.append(f"{name} {share:.0f} % after epoch {first} of {last}")
     return ", ".join(parts)
 
 
