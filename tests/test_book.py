@@ -84,7 +84,7 @@ def test_times_are_summed() -> None:
 def test_pages_are_listed_with_what_became_of_their_targets(root: Path) -> None:
     """By the items that the page's study judges; a page that begins no item is left out."""
     whole = ledger.build(root / "book")
-    item = [e for e in whole.entries if (e.paper, e.item) == ("saturating", "table-1")]
+    item = [e for e in whole.counted if (e.paper, e.item) == ("saturating", "table-1")]
     judged = {name: book.judged(root)[name] for name in ("benchmarks", "saturating/table1")}
     *_, chapter, row = book.pages_table(whole, judged).splitlines()
     assert chapter == "| **Saturating networks** | |"

@@ -98,7 +98,9 @@ def test_every_target_is_answered_in_its_unit(profile: str) -> None:
     judged = entries(TARGETS, [record], {}, chosen=[t for t in wanted.values() if not t.context])
     verdicts = {entry.verdict for entry in judged}
     assert verdicts <= (
-        {"reproduced", "not reproduced"} if profile == "paper" else {"other setting"}
+        {"reproduced", "not reproduced", "inconclusive"}
+        if profile == "paper"
+        else {"other setting"}
     )
 
 

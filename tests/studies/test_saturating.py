@@ -200,7 +200,9 @@ def test_every_target_of_the_item_is_answered_in_its_unit(of: ModuleType, profil
     judged = entries(TARGETS, [record], {}, chosen=wanted.values())
     verdicts = {entry.verdict for entry in judged}
     assert verdicts <= (
-        {"reproduced", "not reproduced"} if profile == "paper" else {"other setting"}
+        {"reproduced", "not reproduced", "inconclusive"}
+        if profile == "paper"
+        else {"other setting"}
     ) | ({"reproduced"} if of is table_2 else set())
 
 

@@ -220,6 +220,7 @@ def publish(
 
     where = runs.Store(store)
     asked = jobs(items, profile, seeds, given)
+    ledger.read_targets(catalogue.BOOK / "targets")  # refuses a file at fault before any work
     records = []
     for job in asked:  # all of them, before the first is written
         for name in job.changed:
