@@ -223,6 +223,10 @@ def test_figure_1_draws_each_layer() -> None:
     counts = [int(row[4].replace(",", "")) for row in rows]
     assert sum(counts) == int(last[4].replace(",", ""))
     assert figure1.network_and_reverse("lenet").axes
+    shown = version("figure-1")
+    assert figure1.layers_of(shown).markdown == figure1.layers("lenet").markdown
+    assert figure1.of_record(shown.record).axes
+    assert "5 of our 5 networks" in figure1.answer(shown.record)
 
 
 def test_figure_2_starts_at_the_reference() -> None:

@@ -141,3 +141,16 @@ def test_a_stored_perturbation_has_no_gradient() -> None:
     assert isinstance(net.weight.grad, torch.Tensor)
     assert shown["gradient"](shown["rho"]) == pytest.approx(net.weight.grad[1].tolist(), rel=1e-4)
     assert shown["gradient"](lambda w: shown["stored"]) == [0, 0]
+
+
+def test_the_reverse_network() -> None:
+    """The gradient of the difference of two logits, by automatic differentiation."""
+    shown = idea("deep_defense/figure1")
+    x = torch.from_numpy(shown["x"]).requires_grad_()
+    a = x
+    for W in ("W1", "W2"):
+        a = (torch.from_numpy(shown[W]) @ a).relu()
+    g = torch.from_numpy(shown["W3"]) @ a
+    (w,) = torch.autograd.grad(g[shown["j"]] - g[shown["s"]], x)
+    torch.testing.assert_close(torch.from_numpy(shown["w"]), w)
+    assert 0 < (shown["h1"] > 0).sum() < len(shown["h1"])
