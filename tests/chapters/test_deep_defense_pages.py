@@ -157,14 +157,14 @@ def test_the_replication() -> None:
     shown = record(item)
     assert replication._explained(shown, replication.THEIRS) == pytest.approx(100)
     assert replication._explained(shown, replication.TUNED) == 0
-    assert f"{replication._explained(shown, replication.LARGER):.0f} %" in replication.finding(
-        shown
-    )
+    share = replication._explained(shown, replication.LARGER)
+    assert f"give {share:.0f} % of this" in replication.answer(shown)
     rows = body(replication.methods_table(version(item)))
     assert [row[0] for row in rows] == list(replication.METHODS.values())
-    assert "without the constant is 0." in replication.constant(shown)
+    assert "over all seeds, is 0." in replication.constant(shown)
     theirs, same = (rows[i][1:] for i in (3, 4))
-    assert theirs == same
+    assert [cell.split(" / ")[-1] for cell in theirs] == same
+    assert theirs[1].startswith("0.0554 / **") and "/" not in "".join(same)
     text = replication.epochs_in_words(shown)
     assert f"{mean(shown, 'rho2', method='start'):.4f}" in text
     assert len(numbers(replication.with_gradient(shown))) >= 4
@@ -198,6 +198,15 @@ def test_ten_claims() -> None:
     assert all(ordered(cell) for row in sides for cell in row[1:])
 
 
+def test_the_answer_and_the_figure_of_the_claims() -> None:
+    """Claim 9 fails for misclassified images: their perturbations grow too."""
+    text = claims.answer(record("claims"))
+    assert "the 9 that were tested" in text
+    correct, wrong = numbers(text)[-2:]
+    assert correct > 1 and wrong > 1
+    assert len(claims.strips(record("claims")).axes) == 2
+
+
 def test_claims_in_words() -> None:
     """Numbered as the claims are, with shares that are percentages."""
     shown = record("claims")
@@ -214,6 +223,10 @@ def test_figure_1_draws_each_layer() -> None:
     counts = [int(row[4].replace(",", "")) for row in rows]
     assert sum(counts) == int(last[4].replace(",", ""))
     assert figure1.network_and_reverse("lenet").axes
+    shown = version("figure-1")
+    assert figure1.layers_of(shown).markdown == figure1.layers("lenet").markdown
+    assert figure1.of_record(shown.record).axes
+    assert "5 of our 5 networks" in figure1.answer(shown.record)
 
 
 def test_figure_2_starts_at_the_reference() -> None:

@@ -115,6 +115,7 @@ def test_the_pull_of_the_regulariser() -> None:
         for rho in (0.01, 0.2):
             net = linear([1.0, 0.0], rho / 1.02 - 1)  # its rho is 1.02 (1 + b)
             deep_defense(net, x, y, c=c, offset=1e-9)["correct"].backward()
+            assert isinstance(net.bias, torch.Tensor) and net.bias.grad is not None
             slope = net.bias.grad[1].item() / 1.02
             assert shown["pull"](c, rho) == pytest.approx(-slope, rel=1e-4)
 
@@ -129,3 +130,27 @@ def test_deepfool() -> None:
     found = deepfool(net, x, y, preset="matlab")
     torch.testing.assert_close(torch.from_numpy(shown["adversarial"])[None], found.images)
     assert (shown["W"] @ shown["image"]).argmax() == shown["s"]
+
+
+def test_a_stored_perturbation_has_no_gradient() -> None:
+    """The gradient is the package's where rho comes from the weights."""
+    shown = idea("deep_defense/replication")
+    net = linear(shown["w"], -1.0)
+    x = torch.from_numpy(shown["x"])[None]
+    deep_defense(net, x, torch.tensor([1]), offset=1e-9)["correct"].backward()
+    assert isinstance(net.weight.grad, torch.Tensor)
+    assert shown["gradient"](shown["rho"]) == pytest.approx(net.weight.grad[1].tolist(), rel=1e-4)
+    assert shown["gradient"](lambda w: shown["stored"]) == [0, 0]
+
+
+def test_the_reverse_network() -> None:
+    """The gradient of the difference of two logits, by automatic differentiation."""
+    shown = idea("deep_defense/figure1")
+    x = torch.from_numpy(shown["x"]).requires_grad_()
+    a = x
+    for W in ("W1", "W2"):
+        a = (torch.from_numpy(shown[W]) @ a).relu()
+    g = torch.from_numpy(shown["W3"]) @ a
+    (w,) = torch.autograd.grad(g[shown["j"]] - g[shown["s"]], x)
+    torch.testing.assert_close(torch.from_numpy(shown["w"]), w)
+    assert 0 < (shown["h1"] > 0).sum() < len(shown["h1"])

@@ -1,4 +1,4 @@
-"""The page of the replication: Deep Defense whose regulariser has no gradient."""
+"""The page of the replication: Deep Defense with a regulariser whose gradient is zero."""
 
 from collections.abc import Iterator
 
@@ -48,22 +48,23 @@ EPS, SHARES = 0.028, (0.2, 0.5, 1.0)
 """The printed eps_ref, and the shares of it that FGS is shown at."""
 
 
-def finding(record: Record) -> str:
-    """How much of the printed gain the size of the batch makes, and what the gradient makes."""
+def answer(record: Record) -> str:
+    """Return the printed gain in our runs, what batches of 100 alone give, and the true method."""
     return (
-        "What is printed there as Deep Defense has "
-        f"{_rho(record, THEIRS) / _rho(record, TUNED):.2f} times the rho2 of plain fine-tuning on "
-        "the same images, and its regulariser has no part in it: batches of 100 in place of 64, "
-        f"alone, make {_explained(record, LARGER):.0f} % of that difference. With its gradient "
-        f"Deep Defense reaches {_rho(record, 'deep-defense') / _rho(record, TUNED):.2f} times."
+        "The network that is printed as Deep Defense has "
+        f"{_rho(record, THEIRS) / _rho(record, TUNED):.2f} times the $\\rho_2$ of fine-tuning on "
+        "the same images. The gradient of its regulariser is zero: batches of 100 instead of 64, "
+        f"without any regulariser, give {_explained(record, LARGER):.0f} % of this difference. "
+        "With its gradient Deep Defense reaches "
+        f"{_rho(record, 'deep-defense') / _rho(record, TUNED):.2f} times."
     )
 
 
 def methods_table(version: Version) -> Table:
-    """Accuracy, rho2 and accuracy under FGS of each network."""
+    """Return accuracy, rho2 and accuracy under FGS of each network, the printed ones first."""
     return table(
-        f"{version.heading}. Accuracy in percent, rho2, and accuracy under FGS at shares of the "
-        f"printed eps_ref, {EPS}: mean over the seeds (range).",
+        f"{version.heading}. Accuracy in per cent, rho2, and accuracy under FGS at shares of the "
+        f"printed eps_ref, {EPS}: printed / **ours** (range over the seeds).",
         f"tab-dd-replication-{version.tag}",
         ["Network", "accuracy", "rho2", *(f"at {share}" for share in SHARES)],
         list(_method_rows(version.record)),
@@ -71,18 +72,18 @@ def methods_table(version: Version) -> Table:
 
 
 def constant(record: Record) -> str:
-    """That the constant changes no weight, and our eps_ref."""
+    """Return how far the constant changes the weights, and our eps_ref."""
     apart = max(values(record, "difference"))
     return (
-        "The largest difference, over all weights and seeds, between their Deep Defense and the "
-        f"same training without the constant is {apart:g}. The eps at which their Deep Defense "
-        "keeps one half of the images is "
-        f"{spread(values(record, 'eps_ref'), 3)} in our runs."
+        "*Their Deep Defense* and the same training without the constant give weights whose "
+        f"largest difference, over all seeds, is {apart:g}. The eps at which their Deep Defense "
+        "classifies half of the images correctly is "
+        f"{spread(values(record, 'eps_ref'), 3)} in our runs (printed {EPS})."
     )
 
 
 def under_fgs(record: Record) -> Figure:
-    """Accuracy against the size of FGS, with the printed sizes and numbers."""
+    """Draw accuracy against the size of FGS, with the printed sizes and numbers."""
     curves = {
         name: figures.Curve(
             array(record, "eps")[::2],
@@ -105,7 +106,7 @@ def under_fgs(record: Record) -> Figure:
 
 
 def over_epochs(record: Record) -> Figure:
-    """rho2 after each epoch from the common start."""
+    """Draw rho2 after each epoch from the common start."""
     x_label = "readings after the start" if record.profile == "quick" else "epochs after the start"
     return figures.lines(
         [
@@ -122,7 +123,7 @@ def over_epochs(record: Record) -> Figure:
 
 
 def epochs_in_words(record: Record) -> str:
-    """rho2 at the start, after the first epoch and at the end; and what a lower rate explains."""
+    """Return rho2 at the start, after the first epoch and at the end, and with a lower rate."""
     ends = ", ".join(
         f"{_rho(record, method):.4f} ({DRAWN[method][0]})"
         for method in PANELS["on DeepFool's images"]
@@ -130,20 +131,21 @@ def epochs_in_words(record: Record) -> str:
     return (
         f"The start has a rho2 of {_rho(record, 'start'):.4f}. After the first epoch on DeepFool's "
         f"images it is {_first(record, TUNED):.4f} in batches of 64 and "
-        f"{_first(record, LARGER):.4f} in batches of 100; after the last {ends}. The lower rate is "
-        "that of the others times 64/100: in batches of 64 it makes the steps so much shorter that "
-        f"an epoch goes as far, and gives {_explained(record, SLOWER):.0f} % of the difference."
+        f"{_first(record, LARGER):.4f} in batches of 100. After the last epoch it is {ends}. A "
+        "learning rate of 64/100 of the others' makes the steps in batches of 64 shorter, so that "
+        "an epoch goes about as far as in batches of 100. It gives "
+        f"{_explained(record, SLOWER):.0f} % of the difference."
     )
 
 
 def with_gradient(record: Record) -> str:
-    """What Deep Defense with its gradient reaches, beside clean fine-tuning."""
+    """Return what Deep Defense with its gradient reaches, beside clean fine-tuning."""
     ours, clean = (mean(record, "accuracy", method=m) for m in ("deep-defense", "clean-100"))
     return (
-        "The last row is Deep Defense with its gradient: on the training set itself, in batches of "
-        f"100, with the same lambda, c and d. Its rho2 is {_rho(record, 'deep-defense'):.4f} and "
-        f"its accuracy {ours:.1f} %; the same epochs without the regulariser have "
-        f"{_rho(record, 'clean-100'):.4f} and {clean:.1f} %."
+        "*With its gradient the regulariser works.* The last row of the table is Deep Defense on "
+        "the training set itself, in batches of 100, with the same lambda, c and d. Its rho2 is "
+        f"{_rho(record, 'deep-defense'):.4f} and its accuracy {ours:.1f} %. The same epochs "
+        f"without the regulariser give {_rho(record, 'clean-100'):.4f} and {clean:.1f} %."
     )
 
 
@@ -152,13 +154,13 @@ def _rho(record: Record, method: str) -> float:
 
 
 def _first(record: Record, method: str) -> float:
-    """rho2 after the first epoch of fine-tuning that was read, mean over the seeds."""
+    """Return rho2 after the first epoch of fine-tuning, mean over the seeds."""
     seeds = array(record, f"rho/{method}")
     return float(sum(seed[0] for seed in seeds) / len(seeds))
 
 
 def _explained(record: Record, method: str) -> float:
-    """Their gain over plain fine-tuning that a method has without any regulariser, in percent."""
+    """Return the percentage of their gain over fine-tuning that a method has."""
     tuned = _rho(record, TUNED)
     return 100 * (_rho(record, method) - tuned) / (_rho(record, THEIRS) - tuned)
 
@@ -173,12 +175,22 @@ def _epochs(record: Record, method: str) -> figures.Curve:
 
 def _method_rows(record: Record) -> Iterator[list[str]]:
     for method, name in METHODS.items():
-        under = (
-            values(record, "fgs", method=method, share=share, reading="printed") for share in SHARES
-        )
+
+        def cell(measure: str, ours: list[float], digits: int, method: str = method) -> str:
+            there = method in PRINTED and record.profile == "paper"
+            number = printed(f"{ITEM}/{method}/{measure}") if there else None
+            mean_of_ours, _, ends = spread(ours, digits).partition(" ")
+            text = f"**{mean_of_ours}** {ends}".rstrip()
+            return text if number is None else f"{number:g} / {text}"
+
         yield [
             name,
-            spread(values(record, "accuracy", method=method), 1),
-            spread(values(record, "rho2", method=method), 3),
-            *(spread(each, 1) for each in under),
+            cell("accuracy", values(record, "accuracy", method=method), 1),
+            cell("rho2", values(record, "rho2", method=method), 3),
+            *(cell(f"fgs-{share}", _under(record, method, share), 1) for share in SHARES),
         ]
+
+
+def _under(record: Record, method: str, share: float) -> list[float]:
+    """Return accuracies under FGS at a share of the printed eps_ref, by seed."""
+    return values(record, "fgs", method=method, share=share, reading="printed")
