@@ -80,7 +80,8 @@ def stepped(net: nn.Module, images: Tensor, labels: Tensor, device: str) -> Tens
 def form(network: str, device: str) -> Form:
     """The form of Deep Defense's loss: what `fit` may record on a GPU is "fixed".
 
-    NIN's step is bound by arithmetic, and "fixed" does about two and a half times as much of it.
+    By count NIN's step is bound by arithmetic, of which "fixed" does about two and a half times as
+    much as "padded"; to be measured (`benchmarks.gpu`).
     """
     if torch.device(device).type == "cpu":
         return "rows"
