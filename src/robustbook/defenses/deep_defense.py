@@ -21,8 +21,8 @@ piecewise linear networks it is the same as differentiating twice, as here. An i
 The loss can be computed in three forms, which agree up to rounding:
 
 - "rows", for a CPU: images that are done leave the batch, and a class gets a gradient only if its
-  boundary can be the nearest (see `_nearest`). On an H200 such a step took 40 to 92 plain steps: the
-  host waits at each decision, and probably cuDNN plans anew for each new size of batch.
+  boundary can be the nearest (see `_nearest`). On an H200 such a step took 40 to 92 plain steps:
+  the host waits at each decision, and probably cuDNN plans anew for each new size of batch.
 - "padded", for a GPU: one batched backward pass gives the gradients of all classes. The batch
   shrinks to multiples of an eighth of its size, so that few sizes occur; images that are done fill
   it up and are no longer moved. The host waits once a step of DeepFool, to learn how many are left.
