@@ -202,9 +202,9 @@ def deepfool(
     An image that has crossed leaves the batch; with the default, an image misclassified from the
     start is found at distance 0. Each step of an image costs one or two forward passes (one for the
     gradients; one to see whether it has crossed, where that is not the same image or many are
-    expected to have) and a backward pass for each class considered; the fresh look at the end costs
-    one forward pass. The host waits for the device once a step and, with a slack, once for each of
-    these classes.
+    expected to have) and a backward pass for each class considered. A model that draws is judged
+    at the end, which costs `judge` forward passes more. The host waits for the device once a step
+    and, with a slack, once for each of these classes.
     Raises ValueError for an argument it cannot use, or a model that gives NaN.
     """
     check_choice("norm", norm, (2, math.inf))
@@ -252,6 +252,7 @@ def deepfool(
             there, slope, point, left, others[rows], known[rows], norm, variant
         )
         if not asked:
+            logits[rows] = there
             going = ~crossed(there.argmax(1), rows)
             share = 1 - int(going.sum()) / len(rows)
             rows, w, f = rows[going], w[going], f[going]
@@ -266,15 +267,24 @@ def deepfool(
         asked = not (together and step < variant.steps and share < 1 / (1 + others.shape[1]))
         if asked and len(rows):
             image = _beyond(x[rows], r[rows], variant) if variant.ask_beyond else x[rows] + r[rows]
-            there = propagation.logits(image, whole.rows(rows), step + 1)
+            logits[rows] = there = propagation.logits(image, whole.rows(rows), step + 1)
             going = ~crossed(there.argmax(1), rows)
             share = 1 - int(going.sum()) / len(rows)
             rows = rows[going]
 
     if not variant.keep_failures:
         r[rows] = 0
+    # The image stands at the boundary, where another batch's rounding can turn the answer. A model
+    # without draws has given its answer already.
     return judged(
-        propagation, whole, x, _beyond(x, r, variant), norm, spent, not variant.keep_failures
+        propagation,
+        whole,
+        x,
+        _beyond(x, r, variant),
+        norm,
+        spent,
+        minimal=not variant.keep_failures,
+        logits=None if propagation.draws_noise or not variant.ask_beyond else logits,
     )
 
 

@@ -72,6 +72,11 @@ class Propagation:
         """One draw from the generator, at the first use; 0 without one."""
         return seed_from(self._generator)
 
+    @property
+    def draws_noise(self) -> bool:
+        """Whether the judge may answer otherwise than a step does."""
+        return self._numbered or self._draws != 1 or self._judge != 1
+
     def logits(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> Float[Tensor, "n k"]:

@@ -44,13 +44,16 @@ def judged(
     norm: float,
     steps: Int[Tensor, " n"],
     minimal: bool = False,
+    logits: Float[Tensor, "n k"] | None = None,
 ) -> Adversarial:
     """The result of an attack on `images`, after a fresh look of the model at what it made.
 
     minimal: whether the attack looks for the nearest image, so that a row that is not found comes
         back as it was given, at infinite distance.
+    logits: the model's answers where the attack has them; None: it is asked once more.
     """
-    logits = propagation.verdict(adversarial, goal)
+    if logits is None:
+        logits = propagation.verdict(adversarial, goal)
     propagation.ensure_finite(logits)
     found = goal.reached(logits)
     distance = size(adversarial - images, norm)

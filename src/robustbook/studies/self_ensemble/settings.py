@@ -158,7 +158,7 @@ _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
             Model("cifar10", "resnext"), _recipe(50_000, 24, 500, 0.3), images=1600, piece=200
         ),
         "model-a": Setting(
-            Model("stl10", "model-a"), _recipe(5000, 40, 64, 0.1), images=200, piece=50
+            Model("stl10", "model-a"), _recipe(5000, 24, 64, 0.1), images=200, piece=50
         ),
     },
 }
