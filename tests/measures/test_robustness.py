@@ -13,8 +13,10 @@ from robustbook.measures import (
     accuracy_along,
     evidence,
     gradient_sizes,
+    logits_of,
     median_lead,
     predict,
+    rescaled,
     smallest,
     strike,
     survival,
@@ -247,6 +249,7 @@ def test_strike_is_the_attack_that_it_names() -> None:
             assert made.backwards == direct.backwards
     left = strike(Attack("none"), net, x, labels)
     assert torch.equal(left.images, x) and not left.found.any() and left.forwards == 40
+    assert left.backwards == 0 and not left.steps.any()
 
 
 def test_one_generator_gives_each_attack_another_draw() -> None:
@@ -359,6 +362,10 @@ def test_measures_of_a_randomised_model_take_pieces_and_keys() -> None:
     assert torch.equal(predict(net, x, 5), answers)
     assert torch.equal(predict(net, x[5:], keys=torch.arange(5, 12)), answers[5:])
     assert not torch.equal(predict(net, x, draw=1), answers)
+    assert torch.equal(predict(net, x, draw=0), answers)
+    drawn = net.at(torch.arange(12), 0)(x)
+    assert torch.equal(logits_of(net, x), drawn)
+    torch.testing.assert_close(logits_of(rescaled(net, 4.0), x), drawn / 4)
     assert accuracy_along(net, x, answers, torch.zeros_like(x), 1.0) == 100
     sizes = smallest(net, x, answers, lambda x, y, keys, eps: x + 0, (0.1,), keys=torch.arange(12))
     assert sizes.isinf().all()

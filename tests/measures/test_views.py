@@ -126,6 +126,13 @@ def test_bypassed_finds_the_readout_of_the_cnn() -> None:
 def test_a_network_without_hidden_layers_to_bypass_is_refused() -> None:
     with pytest.raises(ValueError, match="net must have preactivations and an activation"):
         bypassed(nn.Linear(2, 2))
+    without = mlp(torch.relu)
+    del without.activation
+    half = nn.Linear(2, 2)
+    half.activation = torch.relu  # type: ignore[assignment]
+    for net in (without, half):
+        with pytest.raises(ValueError, match="net must have preactivations and an activation"):
+            bypassed(net)
 
 
 def block(unit: Callable[[], nn.Module]) -> nn.Sequential:
