@@ -113,6 +113,16 @@ def settings() -> dict[str, object]:
 
 
 @step(version=1)
+def faults() -> dict[str, object]:
+    """Page faults of eight large tensors, one after the other, after a first one."""
+    torch.zeros(2**24).add_(1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(8):
+        torch.ones(2**24)
+    return {"faults": resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before}
+
+
+@step(version=1)
 def die(log: str, after: tuple[Done, ...] = ()) -> dict[str, object]:
     note(log, "die")
     if Path(log).read_text().count("die") == 1:

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import platform
 import random
 import signal
 import subprocess
@@ -306,6 +307,12 @@ def test_steps_compute_in_float32_on_one_thread_and_leave_settings_alone(tmp_pat
         torch.set_flush_denormal(False)
         flags[0].allow_tf32, flags[1].deterministic = before
         torch.set_num_threads(threads)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+def test_steps_reuse_the_memory_they_freed(tmp_path: Path) -> None:
+    """A tensor of 64 MiB is 16,384 pages of 4 KiB, each of which the system would fill again."""
+    assert here([s.faults()], Store(tmp_path))[0].values["faults"] < 1000
 
 
 @pytest.mark.slow
