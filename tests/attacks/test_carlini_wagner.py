@@ -25,7 +25,7 @@ def naive(net: nn.Module, x0: Tensor, y: Tensor, c: float, steps: int, lr: float
     """The released code's steps: tanh, Adam, the clamped hinge, the last iterate."""
     w = torch.atanh(2 * x0 - 1).requires_grad_()
     adam = torch.optim.Adam([w], lr=lr)
-    hot = nn.functional.one_hot(y, 3).bool()
+    hot = nn.functional.one_hot(y, net(x0).shape[1]).bool()
     for _ in range(steps):
         x = (torch.tanh(w) + 1) / 2
         logits = net(x)
@@ -111,12 +111,59 @@ def test_as_near_as_foolbox(make_curved: Make, make_images: Make) -> None:
     assert float(ours.distance[both].mean()) <= 1.01 * float(distance[both].mean())
 
 
+def test_inactive_hinges_get_no_backward_pass(
+    make_curved: Make, make_images: Make, counting: type
+) -> None:
+    """And the result is that of the released code, which gives all images one."""
+    net, (images, _) = make_curved(), make_images(30)
+    labels = net(images).argmax(1)
+    inner = images.clamp(0.01, 0.99)
+    model = counting(net)
+    found = carlini_wagner(
+        model, inner, labels, c=30.0, steps=40, step_size=1e-2, preset=RANDOM_SELF_ENSEMBLE
+    )
+    expected = naive(net, inner, labels, 30.0, 40, 1e-2)
+    torch.testing.assert_close(found.images, expected, rtol=1e-9, atol=1e-9)
+    assert (found.forwards, found.backwards) == (model.forwards, model.backwards)
+    assert found.backwards < 0.6 * 30 * 40 and found.forwards < 1.5 * 30 * 40
+
+
+def test_the_search_finds_the_smallest_c_that_succeeds() -> None:
+    """On a linear model with one rival the best c is known: the minimum of ||d||^2 + c (m - g d)
+    lies at d = c g / 2, which crosses where c = 2 m / ||g||^2, at the exact distance m / ||g||."""
+    net, x, _ = linear()
+    net.weight.data, net.bias.data = net.weight.data[:2], net.bias.data[:2]
+    y = net(x).argmax(1)
+    g = (net.weight[0] - net.weight[1]).detach().norm()
+    margin = (net(x) @ torch.tensor([1.0, -1.0], dtype=x.dtype)).abs().detach()
+    inside = ((x + (margin / g**2)[:, None] * (net.weight[0] - net.weight[1])).detach() - 0.5).abs()
+    exact = (margin / g)[inside.amax(1) < 0.4]
+    x, y = x[inside.amax(1) < 0.4], y[inside.amax(1) < 0.4]
+    one = carlini_wagner(net, x, y, c=1e-3, steps=200, step_size=1e-2)
+    many = carlini_wagner(net, x, y, c=1e-3, steps=200, step_size=1e-2, searches=8)
+    assert not bool(one.found.all()) and bool(many.found.all())
+    assert float((many.distance / exact).max()) < 1.02
+    assert torch.equal(many.steps, torch.full_like(y, 1600))
+
+
+def test_abandoned_searches_lose_little(make_curved: Make, make_images: Make) -> None:
+    net, (images, labels) = make_curved(), make_images(30)
+    given = {"c": 1e-2, "steps": 100, "step_size": 1e-2, "searches": 4}
+    whole = carlini_wagner(net, images, labels, **given)
+    short = carlini_wagner(net, images, labels, abandon=True, **given)
+    assert int(short.steps.sum()) < int(whole.steps.sum())
+    assert int(short.found.sum()) >= int(whole.found.sum()) - 1
+    both = whole.found & short.found
+    assert float(short.distance[both].mean()) < 1.05 * float(whole.distance[both].mean())
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
         ({"c": 0.0}, "c must be a finite number above 0, got 0.0"),
         ({"c": torch.tensor([1.0, -1.0])}, "c must be a number or a float tensor of shape"),
         ({"c": 1.0, "kappa": -1}, "kappa must be a finite number, 0 or above, got -1"),
+        ({"c": 1.0, "searches": 0}, "searches must be a whole number, 1 or more, got 0"),
         ({"c": 1.0, "steps": 0}, "steps must be a whole number, 1 or more, got 0"),
     ],
 )

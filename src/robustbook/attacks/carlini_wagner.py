@@ -1,4 +1,4 @@
-"""The attack of Carlini and Wagner in l2 with a fixed weight c, as Random Self-Ensemble ran it.
+"""The attack of Carlini and Wagner in l2.
 
 Carlini and Wagner 2017, "Towards evaluating the robustness of neural networks" (arXiv 1608.04644),
 section VI.A. With Z the logits, y the label and x0 the image, minimise over w
@@ -8,12 +8,16 @@ section VI.A. With Z the logits, y the label and x0 the image, minimise over w
 by Adam; with a target t the hinge is max(max_(i != t) Z_i - Z_t + kappa, 0). Since x(w) lies in
 [0, 1], nothing is clipped. A pixel of exactly 0 or 1 has no finite w and stays as it is.
 
-The original searches for the smallest c that succeeds. Here c is given, one number or one for each
-image, so a sweep over c is one call on a repeated batch.
+The original searches for the smallest c that succeeds (`searches`). With one search c is fixed: one
+number, or one for each image, so a sweep over c is one call on a repeated batch.
 
 Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c, keep the last iterate instead of the
 nearest adversarial one, and their code has max(Z_y, 0) in the place of Z_y: see
 `RANDOM_SELF_ENSEMBLE`.
+
+The distance has its gradient in closed form, and a hinge at 0 has none. So on a CPU only images
+with an active hinge get a backward pass. On a GPU all get one, since the host would have to wait
+to know which they are.
 """
 
 import math
@@ -21,13 +25,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .checks import Count, Number, PerImage, check_count, check_positive, check_tolerance, prepare
+from .goal import Goal
 from .losses import Loss
-from .norms import each, per_image, size
-from .propagation import Average, Model
+from .norms import per_image, size
+from .propagation import LOOK_EVERY, Average, Model, Propagation
 from .result import Adversarial, judged
 
 
@@ -56,6 +61,8 @@ def carlini_wagner(
     c: PerImage,
     steps: Count = 300,
     step_size: Number = 1e-3,
+    searches: Count = 1,
+    abandon: bool = False,
     kappa: Number = 0.0,
     targets: Int[Tensor, " n"] | None = None,
     preset: CarliniWagner = CarliniWagner(),  # noqa: B008 (frozen)
@@ -70,7 +77,12 @@ def carlini_wagner(
     model, images, labels: as in `fgsm`.
     c: the weight of the margin, above 0: one number, or one for each image.
     steps: of Adam; Random Self-Ensemble: 300.
-    step_size: Adam's rate, for w; Random Self-Ensemble: 1e-3.
+    step_size: Adam's rate, for w; Random Self-Ensemble: 1e-3, the original code: 1e-2.
+    searches: how many values of c are tried, each from the image again. After a success c is
+        lowered and after a failure raised: halfway to the nearest value known to fail or to
+        succeed, or ten times as high while none has succeeded. The original code: 9, from 1e-3.
+    abandon: whether an image leaves a search whose loss has not fallen by 0.01 % in a tenth of the
+        steps, as in the original code.
     kappa: the margin by which the attack should succeed, 0 or above, in logits.
     targets: the classes to reach; None (default): any but the labels.
     preset: a version of the attack.
@@ -78,12 +90,13 @@ def carlini_wagner(
 
     With `keep` "nearest" an image that no iterate fools comes back as it was, at infinite distance,
     and one that is misclassified from the start is found at distance 0. With "last" every image
-    comes back as the last iterate, with its true distance.
-    Each step costs a forward and a backward pass of all images; the fresh look costs a forward.
-    The host never waits for the device between steps.
+    comes back as the last iterate of the last search, with its true distance.
+    Each step costs a forward pass, and a backward pass of the images whose hinge is active; if it
+    was not active in the step before, a second forward pass. The end costs one or two.
+    On a GPU the host waits only for images to leave, ten times a search with `abandon`.
     Raises ValueError for an argument it cannot use, or a model that gives NaN.
     """
-    steps = check_count("steps", steps)
+    steps, searches = check_count("steps", steps), check_count("searches", searches)
     rate, confidence = check_positive("step_size", step_size), check_tolerance("kappa", kappa)
     propagation, goal, images = prepare(
         model,
@@ -97,36 +110,124 @@ def carlini_wagner(
         judge=judge,
         generator=generator,
     )
-    weight = each(check_positive("c", c, images), images)
+    weight = check_positive("c", c, images)
+    weight = torch.as_tensor(weight, dtype=images.dtype, device=images.device).expand(len(images))
+    low, high = torch.zeros_like(weight), torch.full_like(weight, math.inf)
+    best, nearest = images.clone(), torch.full_like(weight, math.inf)
+    last, spent = images, torch.zeros_like(goal.labels)
+    for search in range(searches):
+        found = _search(
+            propagation, goal, images, weight, steps, rate, abandon, first=search * (steps + 1)
+        )
+        last, spent = found.last, spent + found.steps
+        better = found.nearest < nearest
+        nearest = torch.where(better, found.nearest, nearest)
+        best = torch.where(per_image(better, best), found.best, best)
+        succeeded = found.nearest < math.inf
+        high = torch.where(succeeded, weight.minimum(high), high)
+        low = torch.where(succeeded, low, weight.maximum(low))
+        weight = torch.where(high < math.inf, (low + high) / 2, 10 * weight)
+    if preset.keep == "last":
+        return judged(propagation, goal, images, last, 2.0, spent)
+    return judged(propagation, goal, images, best, 2.0, spent, minimal=True)
 
+
+@dataclass(frozen=True)
+class _Found:
+    """What one value of c gave: the last iterates, the nearest at which the attack succeeded with
+    its distance (infinite where there is none), and the steps made."""
+
+    last: Tensor
+    best: Tensor
+    nearest: Tensor
+    steps: Tensor
+
+
+def _search(
+    propagation: Propagation,
+    goal: Goal,
+    images: Float[Tensor, "n *shape"],
+    weight: Float[Tensor, " n"],
+    steps: int,
+    rate: float,
+    abandon: bool,
+    first: int,
+) -> _Found:
+    """Descend from the images at one c for each; ``first`` numbers the first step's draws."""
+    last, best = images.clone(), images.clone()
+    nearest = torch.full_like(weight, math.inf)
+    spent = torch.full_like(goal.labels, steps)
+
+    def note(rows: Tensor, point: Tensor, reached: Tensor) -> Tensor:
+        """The distances of these iterates; remember those that are nearer than all before."""
+        distance = size(point - images[rows], 2.0)
+        better = reached & (distance < nearest[rows])
+        nearest[rows] = torch.where(better, distance, nearest[rows])
+        best[rows] = torch.where(per_image(better, point), point, best[rows])
+        return distance
+
+    rows = torch.arange(len(images), device=images.device)
     w = torch.atanh(2 * images - 1)
     fixed = ~w.isfinite()
     w = w.masked_fill(fixed, 0)
-    first, second = torch.zeros_like(w), torch.zeros_like(w)
-    best, nearest = images.clone(), images.new_full((len(images),), math.inf)
-    point = images
-    for step in range(1, steps + 1):
-        logits, _, gain = propagation.both(point, goal, step)
-        distance = size(point - images, 2.0)
-        better = goal.reached(logits) & (distance < nearest)
-        nearest = torch.where(better, distance, nearest)
-        best = torch.where(per_image(better, best), point, best)
-        slope = 2 * (point - images) - weight * gain  # the gain is minus the hinge
+    mean, square = torch.zeros_like(w), torch.zeros_like(w)  # Adam's two moments
+    point, active = images, torch.ones_like(weight, dtype=torch.bool)
+    loss = torch.full_like(weight, math.inf)
+    for step in range(steps):
+        if not len(rows):
+            break
+        here, at = goal.rows(rows), images[rows]
+        logits, gain, gradient = _active(propagation, here, point, first + step, active)
+        active = gain != 0
+        distance = note(rows, point, here.reached(logits))
+        if abandon and step % max(steps // 10, 1) == 0:
+            now = distance.square() - weight[rows] * gain
+            going = now <= 0.9999 * loss[rows]
+            loss[rows] = now
+            last[rows] = point
+            spent[rows] = torch.where(going, spent[rows], step)
+            kept = going.nonzero().squeeze(1)
+            rows, w, fixed, mean, square = (each[kept] for each in (rows, w, fixed, mean, square))
+            point, at, active, gradient = (each[kept] for each in (point, at, active, gradient))
+        slope = 2 * (point - at) - per_image(weight[rows], w) * gradient  # minus: see `_hinge`
         slope = (slope * 2 * point * (1 - point)).masked_fill(fixed, 0)  # dx/dw = 2 x (1 - x)
-        first.lerp_(slope, 0.1)
-        second.mul_(0.999).addcmul_(slope, slope, value=0.001)
-        root = (second.sqrt() / (1 - 0.999**step) ** 0.5).add_(1e-8)
-        w = torch.addcdiv(w, first, root, value=-rate / (1 - 0.9**step))
+        mean.lerp_(slope, 0.1)
+        square.mul_(0.999).addcmul_(slope, slope, value=0.001)
+        root = (square.sqrt() / (1 - 0.999 ** (step + 1)) ** 0.5).add_(1e-8)
+        w = torch.addcdiv(w, mean, root, value=-rate / (1 - 0.9 ** (step + 1)))
         # Where nothing has moved the pixel is the image's own, without the rounding of tanh.
-        point = torch.where(fixed | (second == 0), images, (torch.tanh(w) + 1) / 2)
+        point = torch.where(fixed | (square == 0), at, (torch.tanh(w) + 1) / 2)
+    if len(rows):
+        last[rows] = point
+        here = goal.rows(rows)
+        note(rows, point, here.reached(propagation.logits(point, here, first + steps)))
+    return _Found(last, best, nearest, spent)
 
-    spent = torch.full_like(goal.labels, steps)
-    if preset.keep == "last":
-        return judged(propagation, goal, images, point, 2.0, spent)
-    distance, reached = size(point - images, 2.0), goal.reached(propagation.logits(point, goal))
-    last = reached & (distance < nearest)
-    best = torch.where(per_image(last, best), point, best)
-    return judged(propagation, goal, images, best, 2.0, spent, minimal=True)
+
+def _active(
+    propagation: Propagation,
+    goal: Goal,
+    images: Float[Tensor, "n *shape"],
+    step: int,
+    active: Bool[Tensor, " n"],
+) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
+    """Logits, gain and gradient. ``active``: the images whose hinge was active in the last step.
+
+    The others get a forward pass first, which tells whether they need a gradient.
+    """
+    if LOOK_EVERY.get(images.device.type, 10) > 1 or bool(active.all()):
+        return propagation.both(images, goal, step)
+    quiet = (~active).nonzero().squeeze(1)
+    logits, gain = propagation.value(images[quiet], goal.rows(quiet), step)
+    still = gain == 0
+    quiet, logits, gain = quiet[still], logits[still], gain[still]
+    needed = torch.ones_like(active).index_fill(0, quiet, value=False).nonzero().squeeze(1)
+    gradient = torch.zeros_like(images)
+    if not len(needed):
+        return logits, gain, gradient
+    more, gained, gradient[needed] = propagation.both(images[needed], goal.rows(needed), step)
+    order = torch.cat([quiet, needed]).argsort()
+    return torch.cat([logits, more])[order], torch.cat([gain, gained])[order], gradient
 
 
 def _hinge(kind: str, kappa: float, targeted: bool) -> Loss:
