@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 FLOORS = [
-    {"arithmetic", "durations", "files", "randomness"},
+    {"arithmetic", "diagnosis", "durations", "files", "randomness"},
     {"data", "networks", "attacks", "runs", "figures", "ledger"},
     {"training", "defenses", "measures"},
     {"studies"},

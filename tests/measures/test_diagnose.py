@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from robustbook.diagnosis import NAMES
 from robustbook.measures import diagnose
-from robustbook.measures.diagnose import NAMES
 
 SOUND: dict[str, Any] = {
     "clean": 98.0,

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from robustbook import ledger
+from robustbook.chapters.saturating import table1
 from robustbook.data import as_float, load
 from robustbook.defenses import linear_penalty, relu_penalty, saturation, sigmoid_penalty
 from robustbook.ledger.build import entries
@@ -229,12 +230,12 @@ def test_the_published_evidence_and_its_verdicts() -> None:
     folder = Path(__file__).resolve().parents[2] / "book" / "records"
     record = ledger.read_record(folder / "saturating" / "table-1.paper.json")
     reds = {
-        network: [f.question for f in diagnose(table_1.evidence(record, network)) if f.red]
+        network: [f.question for f in diagnose(table1.evidence(record, network)) if f.red]
         for network in table_1.NETWORKS
     }
     assert reds["cnn"] == [] and reds["sigmoid-mlp"] == reds["relu-mlp"]
     assert len(reds["relu-mlp"]) == 5
-    sigmoid = table_1.evidence(record, "sigmoid-mlp")
+    sigmoid = table1.evidence(record, "sigmoid-mlp")
     shown = {name: round(value, 1) for name, value in sigmoid.items()}
     assert shown == {
         "one_step": 82.7,

@@ -1,7 +1,8 @@
 """Measurements of a network: robustness, whether to believe it, weights, layers, geometry."""
 
+from robustbook.diagnosis import Finding, diagnose
+
 from .answers import logits_of, predict
-from .diagnose import Finding, diagnose
 from .evidence import battery, evidence
 from .geometry import (
     Walk,

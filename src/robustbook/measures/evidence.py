@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from robustbook.attacks.checks import check_eps
+from robustbook.diagnosis import check_names
 
 from .answers import (
     PIECE,
@@ -20,7 +21,6 @@ from .answers import (
     rows_of,
     unchanged,
 )
-from .diagnose import check_names
 from .robustness import Attack, strike, survival
 
 

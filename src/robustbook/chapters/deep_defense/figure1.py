@@ -1,7 +1,5 @@
 """The page of Figure 1: one step of DeepFool drawn as a network."""
 
-from typing import TYPE_CHECKING
-
 from matplotlib.figure import Figure
 
 from robustbook import figures
@@ -9,8 +7,7 @@ from robustbook.chapters.published import Version, printed
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-if TYPE_CHECKING:
-    from robustbook.studies.deep_defense.networks import Networks
+from .names import coloured
 
 
 def answer(record: Record) -> str:
@@ -23,31 +20,21 @@ def answer(record: Record) -> str:
     )
 
 
-def of_record(record: Record) -> Figure:
-    """Draw the network that a record names."""
-    return network_and_reverse(record.parameters["network"])
-
-
-def layers_of(version: Version) -> Table:
-    """Return the layers of the network that a record names."""
-    name = "tab-deep-defense-layers" + ("-run" if version.fresh else "")
-    return layers(version.record.parameters["network"], name)
-
-
-def network_and_reverse(network: "Networks") -> Figure:
+def network_and_reverse(record: Record) -> Figure:
     """Draw the layers from image to logits, and the reverse network beside them."""
-    from robustbook.studies.deep_defense import figure_1  # here, as it imports torch
+    network = str(record.parameters["network"])
+    shape = (3, 32, 32) if coloured(network) else (1, 28, 28)
+    return figures.recursive(stages(record, network), shape)
 
-    return figures.recursive(_stages(network), figure_1.image_shape(network))
 
-
-def layers(network: "Networks", name: str = "tab-deep-defense-layers") -> Table:
+def layers(version: Version) -> Table:
     """Return each layer, its counterpart in the reverse network, and its number of parameters."""
-    stages = _stages(network)
+    network = str(version.record.parameters["network"])
+    found = stages(version.record, network)
     return table(
         f"The layers of the network drawn ({network}): what each does, what stands for it in the "
         "reverse network, the shape it gives for one image, and its trainable parameters.",
-        name,
+        "tab-deep-defense-layers" + ("-run" if version.fresh else ""),
         ["Layer", "Forward", "In reverse", "Output", "Parameters"],
         [
             *(
@@ -58,15 +45,29 @@ def layers(network: "Networks", name: str = "tab-deep-defense-layers") -> Table:
                     " x ".join(map(str, stage.shape)),
                     f"{stage.parameters:,}",
                 ]
-                for stage in stages
+                for stage in found
             ),
-            ["all", "", "", "", f"{sum(stage.parameters for stage in stages):,}"],
+            ["all", "", "", "", f"{sum(stage.parameters for stage in found):,}"],
         ],
         align="lllrr",
     )
 
 
-def _stages(network: "Networks") -> list[figures.Stage]:
-    from robustbook.studies.deep_defense import figure_1
-
-    return [figures.Stage(*layer) for layer in figure_1.layers(network)]
+def stages(record: Record, network: str) -> list[figures.Stage]:
+    """Return the layers of a network in the order of a forward pass."""
+    rows = [
+        row
+        for row in record.rows
+        if row.name == "layer parameters" and row.setting["network"] == network
+    ]
+    return [
+        figures.Stage(
+            name=str(row.setting["layer"]),
+            forward=str(row.setting["forward"]),
+            reverse=str(row.setting["reverse"]),
+            kept=str(row.setting["kept"]),
+            shape=tuple(map(int, str(row.setting["shape"]).split(" x "))),
+            parameters=int(row.value),
+        )
+        for row in sorted(rows, key=lambda row: int(row.setting["place"]))
+    ]

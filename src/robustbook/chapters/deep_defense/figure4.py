@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, mean, settings, values
+from robustbook.chapters.published import Version, mean, record_of, settings, values
 from robustbook.chapters.wording import minus
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
+
+from .figure1 import stages
 
 LAYERS = ("conv1", "conv2", "fc1", "fc2")
 LOOKS = {
@@ -102,9 +104,8 @@ def _cs(record: Record) -> list[float]:
 
 
 def _rows(record: Record) -> Iterator[list[str]]:
-    from robustbook.studies.deep_defense import figure_1  # here, as it imports torch
-
-    counts = {name: count for name, *_, count in figure_1.layers("lenet")}
+    lenet = stages(record_of("deep_defense/figure-1"), "lenet")
+    counts = {stage.name: stage.parameters for stage in lenet}
     counts["all"] = sum(counts.values())
 
     def cell(layer: str, c: float) -> str:

@@ -9,12 +9,14 @@ from robustbook import figures
 from robustbook.chapters.published import (
     Version,
     accuracies,
+    mean,
     of_target,
     printed,
     settings,
     values,
 )
 from robustbook.chapters.wording import spread, spread_or
+from robustbook.diagnosis import diagnose
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
@@ -52,6 +54,17 @@ GRADIENTS = {
 LENGTH = "optimiser steps per step of lambda"
 ANNEAL = {"quick": 2, "paper": 937}
 """Those steps in the networks of the table."""
+EVIDENCE = {
+    "one_step": "float32",
+    "one_step_clipped": "float32, clipped",
+    "random_signs": "signs",
+    "many_steps": "pgd",
+    "repaired": "pgd softened",
+    "float64": "float64",
+    "rescaled": "rescaled",
+    "transfer": "transfer",
+}
+"""The attack of the record that gives each accuracy which `diagnose` asks for."""
 
 
 def answer(record: Record) -> str:
@@ -123,11 +136,18 @@ def gradients(record: Record) -> Table:
     )
 
 
+def evidence(record: Record, network: str, method: str = "saturated") -> dict[str, float]:
+    """Return what `diagnose` asks about one network: means over the seeds, in percent."""
+
+    def found(name: str, reading: str) -> float:
+        return mean(record, name, network=network, method=method, reading=reading)
+
+    accuracies = {name: found("accuracy", reading) for name, reading in EVIDENCE.items()}
+    return accuracies | {"zero_gradients": found("unmoved", "float32")}
+
+
 def diagnosis(record: Record) -> Table:
     """The questions that the evaluation of each saturated network should be asked."""
-    from robustbook.measures import diagnose  # here, as it imports torch
-    from robustbook.studies.saturating.table_1 import evidence
-
     return table(
         "Questions to the evaluation of the saturated networks; red answers speak against "
         "robustness.",

@@ -40,18 +40,30 @@ def calls(p: Parameters) -> dict[Any, Call]:
 
 
 def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
-    """The parameters of each network, counted."""
+    """Return the number of parameters of each network, and of each layer of the chapter's."""
     nets = {name: built(network) for network, name in NAMES.items()}
     nets["mnist-mlp-bn"] = fc500_150_10_bn(nn.Identity(), generator(0)).body
-    rows = tuple(
+    rows = [
         Row(
             sum(parameter.numel() for parameter in net.parameters()),
             "count",
             f"{PAPER}/code-networks/{name}/parameters",
         )
         for name, net in nets.items()
-    )
-    return Record(PAPER, ITEM, p.profile, p.plain(), (), rows)
+    ]
+    for network in NAMES:
+        for place, (name, forward, back, kept, shape, count) in enumerate(layers(network)):
+            setting: dict[str, str | float | int | bool] = {
+                "network": network,
+                "place": place,
+                "layer": name,
+                "forward": forward,
+                "reverse": back,
+                "kept": kept,
+                "shape": " x ".join(map(str, shape)),
+            }
+            rows.append(Row(count, "count", None, "layer parameters", setting=setting))
+    return Record(PAPER, ITEM, p.profile, p.plain(), (), tuple(rows))
 
 
 def built(network: Networks) -> nn.Module:

@@ -7,7 +7,6 @@ beside it.
 """
 
 from collections.abc import Iterator, Mapping
-from statistics import fmean
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -23,17 +22,6 @@ from .networks import Method, evaluate, inspect, train
 from .settings import CONTROLS, MAIN, METHODS, NETWORKS, TEST, cnns, mlps, readings
 
 PAPER, ITEM = "saturating", "table-1"
-EVIDENCE = {
-    "one_step": MAIN,
-    "one_step_clipped": f"{MAIN}, clipped",
-    "random_signs": "signs",
-    "many_steps": "pgd",
-    "repaired": "pgd softened",
-    "float64": "float64",
-    "rescaled": "rescaled",
-    "transfer": "transfer",
-}
-"""Which reading answers for which accuracy of `measures.diagnose`."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -97,17 +85,6 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
                 rows.append(Row(loss, "percent", f"{target}/clean-loss", seed=seed))
             rows += _controls(p, results, network, method, seed)
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
-
-
-def evidence(record: Record, network: str, method: Method = "saturated") -> dict[str, float]:
-    """What `measures.diagnose` is asked about one network of a record: means over seeds."""
-
-    def mean(name: str, reading: str) -> float:
-        setting = {"network": network, "method": method, "reading": reading}
-        return fmean(r.value for r in record.rows if r.name == name and r.setting == setting)
-
-    found = {name: mean("accuracy", reading) for name, reading in EVIDENCE.items()}
-    return found | {"zero_gradients": mean("unmoved", MAIN)}
 
 
 def _controls(
