@@ -141,9 +141,9 @@ def test_records_at_fault_are_refused(change, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "cannot be read as a record"),
-        ("[]", "cannot be read as a record"),
-        ('{"paper": "saturating"', "cannot be read as a record"),
+        ("", "is no valid record"),
+        ("[]", "is no valid record"),
+        ('{"paper": "saturating"', "is no valid record"),
         ('{"paper": "saturating"}', r"is no valid record \(item: Field required\)"),
     ],
 )

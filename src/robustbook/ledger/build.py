@@ -160,6 +160,19 @@ def entries(
     return tuple(lines)
 
 
+def _values(target: Target, measured: Mapping[str, Measurement]) -> Hashable:
+    """Return what was measured, as accuracy; where nothing was, the target's own name."""
+    found = measured.get(target.id)
+    if found is None:
+        return target.id.replace("error", "accuracy")
+    flip = target.metric.endswith("error")
+    numbers = (float(rounded(100 - v if flip else v)) for v in found.values)
+    return (
+        tuple(zip(found.seeds, numbers, strict=False)),
+        target.metric.replace("error", "accuracy"),
+    )
+
+
 def _earlier(
     first: dict[Hashable, str],
     target: Target,
@@ -171,21 +184,8 @@ def _earlier(
     Two orderings are the same if they order the same measurements: a > b and b < a. An error and
     an accuracy are the same if they add up to 100 % in print and with each seed.
     """
-
-    def values(of: Target) -> Hashable:
-        """What was measured, as accuracy; where nothing was, the target's own name."""
-        found = measured.get(of.id)
-        if found is None:
-            return of.id.replace("error", "accuracy")
-        flip = of.metric.endswith("error")
-        numbers = (float(rounded(100 - v if flip else v)) for v in found.values)
-        return (
-            tuple(zip(found.seeds, numbers, strict=False)),
-            of.metric.replace("error", "accuracy"),
-        )
-
     if target.partner is not None:
-        pair = values(target), values(targets[target.partner])
+        pair = _values(target, measured), _values(targets[target.partner], measured)
         if target.compare == "greater_than":
             pair = pair[1], pair[0]
         earlier = first.setdefault((target.no_loss, pair), target.id)
@@ -194,8 +194,8 @@ def _earlier(
         return ""
     flip = target.metric.endswith("error")
     accuracy = round(100 - target.printed if flip else target.printed, 6)
-    first.setdefault((flip, accuracy, values(target)), target.id)
-    return first.get((not flip, accuracy, values(target)), "")
+    first.setdefault((flip, accuracy, _values(target, measured)), target.id)
+    return first.get((not flip, accuracy, _values(target, measured)), "")
 
 
 def measurements(

@@ -10,7 +10,8 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -122,20 +123,25 @@ def read_record(path: Path) -> Record:
     """
     cure = "restore it from git, or run and publish the item again"
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        fields["arrays"] = {k: _from_null(v) for k, v in fields.get("arrays", {}).items()}
-        # Through JSON again, so that strict checking takes lists for tuples.
-        record = TypeAdapter(Record).validate_json(json.dumps(fields))
+        # From JSON, so that strict checking takes lists for tuples.
+        record: Record = _adapter().validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(map(str, first["loc"])) or "record"
         raise ValueError(f"{path} is no valid record ({at}: {first['msg']}): {cure}") from error
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"{path} cannot be read as a record ({error}): {cure}") from error
+    record = replace(record, arrays={k: _from_null(v) for k, v in record.arrays.items()})
     if path != record_path(path.parents[1], record.paper, record.item, record.profile):
         held = f"{record.paper}/{record.item} at profile {record.profile}"
         raise ValueError(f"{path} holds the record of {held}: rename it, or {cure}")
     return record
+
+
+@cache
+def _adapter() -> Any:
+    """Make pydantic's reader once: that takes as long as reading a small record."""
+    return TypeAdapter(Record)
 
 
 def read_records(folder: Path) -> tuple[Record, ...]:
@@ -278,6 +284,7 @@ def _plain(value: Any) -> Any:
 
 
 def _from_null(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_from_null(v) for v in value]
-    return math.nan if value is None else value
+    if not isinstance(value, list):
+        return math.nan if value is None else value
+    deep = any(isinstance(v, list) for v in value[:1])  # rows of numbers hold no lists
+    return [_from_null(v) for v in value] if deep or None in value else value
