@@ -1,36 +1,23 @@
-"""The book: everything it is built from laid out under _build/stage, then jupyter-book on that.
+"""Lay out everything the book is built from under _build/stage, and run jupyter-book on it."""
 
-The prose pages of book/ are copied; what they include from ``generated/`` (the ledger, the counts
-of verdicts, the public names, the seconds of each page) is written here, so that no table of the
-book is typed by hand. The executed notebooks are already there (``robustbook.notebooks``).
-
-From a shell: ``python -m robustbook.book``.
-"""
-
-import ast
-import importlib
-import inspect
 import json
 import os
-import pkgutil
 import platform
 import re
 import shutil
 import subprocess
 import sys
-import textwrap
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import click
-from filelock import FileLock
 
-import robustbook
 from robustbook import catalogue, ledger, notebooks
 from robustbook.notebooks import ROOT
+
+from .api import api_list, api_pages
 
 
 def stage(root: Path = ROOT) -> Path:
@@ -55,6 +42,9 @@ def stage(root: Path = ROOT) -> Path:
     generated.mkdir()
     for name, text in _generated(here).items():
         (generated / name).write_text(text, encoding="utf-8")
+    (here / "book" / "api").mkdir()
+    for name, text in api_pages().items():
+        (here / "book" / "api" / f"{name}.md").write_text(text, encoding="utf-8")
     return here
 
 
@@ -114,7 +104,7 @@ def _generated(here: Path) -> dict[str, str]:
         "summary.md": ledger.summary(whole) + "\n",
         "pages.md": pages_table(whole, judged(here)),
         "ledger.html": ledger.page_html(whole),
-        "api.md": "\n".join(api()),
+        "api.md": api_list(),
         "status.md": status_table(json.loads(times.read_text()) if times.exists() else {}),
     }
 
@@ -166,74 +156,3 @@ def status_table(times: dict[str, Any]) -> str:
     head = ["| page | profile | seconds |", "| --- | --- | ---: |"]
     foot = [f"| together | | {total:.1f} |", "", f"{machine}, Python {platform.python_version()}."]
     return "\n".join([*head, *rows, *foot, ""])
-
-
-def parts() -> list[ModuleType]:
-    """The modules and folders of the package that state what they offer in ``__all__``."""
-    found = sorted(info.name for info in pkgutil.iter_modules(robustbook.__path__))
-    modules = [importlib.import_module(f"robustbook.{name}") for name in found if name != "cli"]
-    return [module for module in modules if getattr(module, "__all__", None)]
-
-
-def api() -> Iterator[str]:
-    """The page of the package: every public name with its head and docstring, as markdown."""
-    for module in parts():
-        yield f"\n## {module.__name__}\n"
-        yield from _prose(inspect.getdoc(module) or "")
-        for name in module.__all__:
-            yield f"\n### {name}\n"
-            thing = getattr(module, name)
-            yield _block(_signature(name, thing), "python")
-            if inspect.isclass(thing) or callable(thing):
-                yield from _prose(inspect.getdoc(thing) or "")
-
-
-def _block(text: str, language: str) -> str:
-    return f"````{language}\n{text}\n````\n"
-
-
-def _prose(docstring: str) -> Iterator[str]:
-    """A docstring as markdown: "name: what it is" becomes a list, what is indented a block that
-    keeps its lines; the rest is markdown as it stands."""
-    for paragraph in re.split(r"\n\s*\n", docstring):
-        head, _, rest = paragraph.partition("\n")
-        if head in ("Args:", "Returns:", "Raises:"):
-            yield f"{head}\n"
-            paragraph = textwrap.dedent(rest)
-        if paragraph.startswith(" "):
-            yield _block(textwrap.dedent(paragraph), "text")
-        else:
-            words = re.sub(r'(?<=[\s(])"([\w:/-]+)"', r'`"\1"`', paragraph)  # or quotes would curl
-            named = r"^([a-zA-Z_]\w*(?:, [a-zA-Z_]\w*)*): "
-            yield re.sub(named, r"- `\1`: ", words, flags=re.MULTILINE) + "\n"
-
-
-def _signature(name: str, thing: Any) -> str:
-    """The head of a definition as it stands in the source: a function's down to its docstring,
-    a class's with its fields."""
-    try:
-        source = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))
-    except (TypeError, OSError):
-        return f"{name}: {type(thing).__name__}"
-    node = ast.parse(source).body[0]
-    lines = source.splitlines()
-    if isinstance(node, ast.ClassDef):
-        fields = [part for part in node.body if isinstance(part, ast.AnnAssign)]
-        shown = [lines[part.lineno - 1] for part in fields]
-        return "\n".join([*lines[node.lineno - 1 : node.body[0].lineno - 1], *shown])
-    if isinstance(node, ast.FunctionDef):
-        return "\n".join(lines[node.lineno - 1 : node.body[0].lineno - 1])
-    return lines[0]
-
-
-@click.command()
-def main() -> None:
-    """Build the book from the executed notebooks, and say where it is."""
-    with FileLock(ROOT / "_build" / "book.lock"):  # a second build waits: both use these folders
-        stage()
-        landing = build()
-    click.echo(f"The book is at {landing.relative_to(ROOT)}")
-
-
-if __name__ == "__main__":
-    main()
