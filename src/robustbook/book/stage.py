@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,13 @@ from typing import Any
 import click
 
 from robustbook import catalogue, ledger, notebooks
+from robustbook.chapters.front import example
 from robustbook.notebooks import ROOT
 
+from . import front
 from .api import api_list, api_pages
+from .downloads import plain_downloads
+from .icons import embed_icons
 
 
 def stage(root: Path = ROOT) -> Path:
@@ -40,7 +43,7 @@ def stage(root: Path = ROOT) -> Path:
         shutil.copy(root / name, here / name)
     generated = here / "book" / "generated"
     generated.mkdir()
-    for name, text in _generated(here).items():
+    for name, text in _generated(root, here).items():
         (generated / name).write_text(text, encoding="utf-8")
     (here / "book" / "api").mkdir()
     for name, text in api_pages().items():
@@ -64,6 +67,8 @@ def build(root: Path = ROOT) -> Path:
     landing = out / "html" / "index.html"
     if done.returncode or not landing.exists():
         raise click.ClickException("the book was not built: the warnings above are errors here")
+    embed_icons(out / "html")
+    plain_downloads(out / "html", root / "book" / "references.bib")
     for path in sorted((out / "html").rglob("*.html")):
         if foreign := fetched(path.read_text(encoding="utf-8")):
             raise click.ClickException(f"{path.relative_to(root)} would fetch {foreign[0]}")
@@ -97,58 +102,31 @@ class _Fetches(HTMLParser):
             self.found.append(given.get("src", ""))
 
 
-def _generated(here: Path) -> dict[str, str]:
+def _generated(root: Path, here: Path) -> dict[str, str]:
     times = here / "times.json"
     whole = catalogue.whole_ledger(here / "book")
+    judged = front.judged(root)
+    claims = ledger.read_claims(
+        here / "book" / "claims.csv", ledger.read_targets(here / "book" / "targets")
+    )
     return {
+        "example.html": front.example_html(example()),
+        "cards.md": front.cards(whole, root),
+        "claims.md": front.claims_table(claims, whole.entries),
+        "unwritten.md": front.unwritten(whole, root),
         "summary.md": ledger.summary(whole) + "\n",
-        "pages.md": pages_table(whole, judged(here)),
-        "ledger.html": ledger.page_html(whole),
+        "pages.md": front.pages_table(whole, judged),
+        "ledger.html": ledger.page_html(whole, front.ledger_pages(judged)),
+        "filters.json": front.filters(judged),
         "api.md": api_list(),
         "status.md": status_table(json.loads(times.read_text()) if times.exists() else {}),
     }
 
 
-def pages_table(whole: ledger.Ledger, judged: Mapping[str, Collection[str]]) -> str:
-    """The pages of each paper with what became of the targets that they judge, as markdown;
-    ``judged`` gives for each notebook the items, as ``paper/item``."""
-    lines = ["| page | verdicts |", "| --- | --- |"]
-    chapter = ""
-    for name, items in judged.items():
-        found = [e for e in whole.entries if f"{e.paper}/{e.item}" in items]
-        counts = ledger.counts(found)
-        if not counts:
-            continue
-        if found[0].paper != chapter:
-            chapter = found[0].paper
-            lines.append(f"| **{ledger.TITLES[chapter]}** | |")
-        lines.append(f"| {_link(name)} | {counts} |")
-    return "\n".join([*lines, ""])
-
-
-def judged(root: Path) -> dict[str, tuple[str, ...]]:
-    """For each notebook, in the order of the table of contents, the items that it judges: those of
-    the item that it begins."""
-    found: dict[str, tuple[str, ...]] = {}
-    contents = (root / "_toc.yml").read_text(encoding="utf-8")
-    there = notebooks.names(root)
-    for name in re.findall(r"file: notebooks/(\S+)", contents):
-        if name not in there:
-            continue
-        cells = notebooks.stored(name, ".ipynb", root).cells
-        begun = re.search(r'page\.begin\("([^"]+)"', "".join(cell.source for cell in cells))
-        found[name] = catalogue.judged(begun[1]) if begun else ()
-    return found
-
-
-def _link(name: str) -> str:
-    return f"[](../notebooks/{name}.ipynb)"
-
-
 def status_table(times: dict[str, Any]) -> str:
     """The seconds of each page, and the machine, as markdown."""
     rows = [
-        f"| {_link(name)} | {entry['profile'] or 'defaults'} | {entry['seconds']:.1f} |"
+        f"| {front.link(name)} | {entry['profile'] or 'defaults'} | {entry['seconds']:.1f} |"
         for name, entry in sorted(times.items())
     ]
     total = sum(entry["seconds"] for entry in times.values())
