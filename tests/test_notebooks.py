@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,18 @@ def test_pair_agrees_and_holds_only_content(name: str) -> None:
     assert notebooks.faults(name) == []
 
 
+def listed(entries: list[dict[str, Any]]) -> Iterator[str]:
+    """The files of a table of contents; the pages of the package have a pattern, and no file."""
+    for entry in entries:
+        if "file" in entry:
+            yield entry["file"]
+        yield from listed(entry.get("sections", []))
+
+
 def test_each_notebook_is_a_page_and_each_page_exists(root: Path) -> None:
     """A notebook that is not in the table of contents would be executed and never shown."""
     toc = yaml.safe_load((root / "_toc.yml").read_text())
-    files = [toc["root"], *(page["file"] for part in toc["parts"] for page in part["chapters"])]
+    files = [toc["root"], *(file for part in toc["parts"] for file in listed(part["chapters"]))]
     pages = {file.removeprefix("notebooks/") for file in files if file.startswith("notebooks/")}
     assert pages == set(NAMES)
     assert all((root / f"{file}.md").exists() for file in files if file.startswith("book/"))

@@ -1,4 +1,4 @@
-"""Pages load what they use: no thebe (which was declared twice), the ledger's files on its page only.
+"""Pages load what they use: no thebe (which declared itself twice), the ledger's files on its page.
 
 Also what the theme has no option for: the entry "Home" of the sidebar, and under each page the link
 to its rows of the ledger.

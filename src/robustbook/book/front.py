@@ -34,7 +34,7 @@ def example_html(example: front.Example) -> str:
     The parts are HTML, so that the words have the colours of the theme and the size of the text.
     """
     a, b = example.answer, example.wrong
-    change = f"no pixel changes by more than {100 * example.size:.0f} % of its range"
+    change = f"no pixel changes by more than {100 * example.size:.0f}&nbsp;% of its range"
     parts = [
         (example.image, f"A handwritten {a}, white on black.", f"Image<br>answer: <b>{a}</b>"),
         (
@@ -45,7 +45,7 @@ def example_html(example: front.Example) -> str:
         (
             example.adversarial,
             f"The same handwritten {a}, with a barely visible pattern in the black.",
-            f"Adversarial image<br>answer: <b>{b}</b>",
+            f"Adversarial<br>answer: <b>{b}</b>",
         ),
     ]
     figures = [
@@ -70,7 +70,7 @@ def _png(image: UInt8[np.ndarray, "h w"]) -> str:
 
 
 def cards(whole: Ledger, root: Path) -> str:
-    """Return a card for each paper that has a chapter: what it proposes, what was found, tallies."""
+    """Return a card for each paper with a chapter: what it proposes, what was found, tallies."""
     blocks = []
     for paper in written(root):
         own = [entry for entry in whole.counted if entry.paper == paper]

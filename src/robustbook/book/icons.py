@@ -2,7 +2,8 @@
 
 The theme loads Font Awesome twice, as a font (400 KB with its style sheet) and as a script that
 draws every icon there is (1.5 MB). A font file beside the pages is also refused by browsers that
-open the book from a disk. So the glyphs in use are cut out of the font and put into the style sheet.
+open the book from a disk. So the glyphs in use are cut out of the font, and the style sheet holds
+them.
 """
 
 import base64
@@ -49,7 +50,7 @@ def embed_icons(html: Path) -> None:
 
 
 def used_glyphs(css: str, texts: Iterable[str], styles: Iterable[str]) -> set[int]:
-    """Return the code points of the icons that the texts name as classes or the styles as content."""
+    """Return the code points of icons that texts name as classes, or styles as content."""
     named = {
         name: int(code, 16)
         for names, code in _RULE.findall(css)

@@ -36,10 +36,11 @@ def deep_defense() -> str:
     shown = networks(attacked)
     gains = " and ".join(f"{nearest_gain(attacked, n):.2f} ({TITLES[n]})" for n in shown)
     ahead = sum(nearest_gain(attacked, n, RIVAL) > nearest_gain(attacked, n) for n in shown)
+    on = "both" if ahead == len(shown) == 2 else f"{ahead} of {len(shown)}"
     return (
         f"On MNIST the nearest adversarial images lie {gains} times as far away as without it, "
-        f"{'but' if ahead else 'and'} adversarial training with FGSM moves them further on {ahead} "
-        f"of {len(shown)} networks."
+        f"{'but' if ahead else 'and'} adversarial training with FGSM moves them further on {on} "
+        "networks."
     )
 
 
