@@ -70,7 +70,10 @@ class Example:
     def perturbation(self) -> UInt8[np.ndarray, "h w"]:
         """The change as an image: grey is none, the largest change is black or white."""
         largest = max(int(np.abs(self._change).max()), 1)
-        return np.round(127.5 + 127.5 * self._change / largest).astype(np.uint8)
+        grey: UInt8[np.ndarray, "h w"] = np.round(127.5 * (1 + self._change / largest)).astype(
+            np.uint8
+        )
+        return grey
 
     @property
     def _change(self) -> np.ndarray:
