@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 from robustbook.chapters.deep_defense.names import TITLES, networks
 from robustbook.chapters.deep_defense.today import nearest_gain
@@ -76,8 +76,9 @@ class Example:
         return grey
 
     @property
-    def _change(self) -> np.ndarray:
-        return self.adversarial.astype(int) - self.image.astype(int)
+    def _change(self) -> Int[np.ndarray, "h w"]:
+        change: Int[np.ndarray, "h w"] = self.adversarial.astype(int) - self.image
+        return change
 
 
 def example() -> Example:
