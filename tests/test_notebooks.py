@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,18 @@ def test_pair_agrees_and_holds_only_content(name: str) -> None:
     assert notebooks.faults(name) == []
 
 
+def listed(entries: list[dict[str, Any]]) -> Iterator[str]:
+    """The files of a table of contents; the pages of the package have a pattern, and no file."""
+    for entry in entries:
+        if "file" in entry:
+            yield entry["file"]
+        yield from listed(entry.get("sections", []))
+
+
 def test_each_notebook_is_a_page_and_each_page_exists(root: Path) -> None:
     """A notebook that is not in the table of contents would be executed and never shown."""
     toc = yaml.safe_load((root / "_toc.yml").read_text())
-    files = [toc["root"], *(page["file"] for part in toc["parts"] for page in part["chapters"])]
+    files = [toc["root"], *(file for part in toc["parts"] for file in listed(part["chapters"]))]
     pages = {file.removeprefix("notebooks/") for file in files if file.startswith("notebooks/")}
     assert pages == set(NAMES)
     assert all((root / f"{file}.md").exists() for file in files if file.startswith("book/"))
@@ -306,3 +315,45 @@ def test_execution_injects_parameters_and_goes_on_after_a_failure(tmp_path: Path
     tags = [cell["metadata"].get("tags") for cell in done["cells"]]
     assert tags == [["parameters"], ["injected-parameters", "hide-input"], None]
     assert done["cells"][2]["outputs"][0]["text"] == ["quick\n"]
+
+
+def test_pages_of_different_papers_alternate() -> None:
+    """Those of one paper share networks: together, one would wait for the other."""
+    names = ["a/1", "a/2", "a/3", "b/1", "c"]
+    assert notebooks.in_turn(names) == ["a/1", "b/1", "c", "a/2", "a/3"]
+    assert sorted(notebooks.in_turn(NAMES)) == sorted(NAMES)
+
+
+@pytest.mark.notebook
+def test_two_pages_run_at_a_time_over_one_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits until it has seen the other; both are told how many processes they may use. A page
+    that fails says so, and what it wrote to stderr is in a file beside it."""
+    monkeypatch.delenv("ROBUSTBOOK_WORKERS", raising=False)
+    meet = """
+import os, pathlib, sys, time
+own, other = (pathlib.Path(os.environ["ROBUSTBOOK_STORE"], name) for name in NAMES)
+own.parent.mkdir(exist_ok=True)
+own.touch()
+end = time.monotonic() + 120
+while not other.exists() and time.monotonic() < end:
+    time.sleep(0.05)
+print(other.exists(), int(os.environ["ROBUSTBOOK_WORKERS"]) >= 1)
+print("a warning", file=sys.stderr)
+"""
+    one, two = (
+        new_notebook(cells=[new_code_cell(f"NAMES = {names}"), new_code_cell(meet)])
+        for names in (("one", "two"), ("two", "one"))
+    )
+    bad = new_notebook(cells=[new_code_cell("raise ValueError('no')")])
+    for notebook in (one, two, bad):
+        notebook.metadata.kernelspec = nbformat.from_dict(notebooks.KERNEL)
+    pages = {"a/one": one, "b/two": two, "a/bad": bad}
+    times, failures = notebooks.execute_each(pages, tmp_path, jobs=2)
+    assert set(times) == set(pages) and failures == {"a/bad": "ValueError: no"}
+    for name in ("a/one", "b/two"):
+        done = nbformat.read(tmp_path / f"{name}.ipynb", as_version=4)
+        assert done.cells[1].outputs[0].text == "True True\n"
+        assert (tmp_path / f"{name}.log").read_text() == "a warning\n"
+    assert "ROBUSTBOOK_WORKERS" not in os.environ, "the setting is for the pages alone"

@@ -1,11 +1,12 @@
 // Filters of the ledger. They start from the address, as in ledger.html?paper=saturating&text=cnn
+// or, from the page that judges them, ledger.html?page=saturating/table1
 document.addEventListener("DOMContentLoaded", () => {
   const ledger = document.querySelector(".ledger");
   if (!ledger) return;
   const form = ledger.querySelector("form");
   // Not form.elements.item: that is the collection's own method.
-  const fields = ["paper", "item", "kind", "verdict", "text"].map((name) => form.querySelector(`[name=${name}]`));
-  const [paper, item, kind, verdict, text] = fields;
+  const fields = ["paper", "item", "page", "kind", "verdict", "text"].map((name) => form.querySelector(`[name=${name}]`));
+  const [paper, item, page, kind, verdict, text] = fields;
   const rows = Array.from(ledger.querySelectorAll("tbody tr"), (row) => ({
     row,
     ...row.dataset,
@@ -26,6 +27,7 @@ document.addEventListener("DOMContentLoaded", () => {
       const fits =
         (!paper.value || r.paper === paper.value) &&
         (!item.value || r.item === item.value) &&
+        (!page.value || r.page.split(" ").includes(page.value)) &&
         (!kind.value || r.kind === kind.value) &&
         (!verdict.value || r.verdict === verdict.value) &&
         words.every((word) => r.words.includes(word));

@@ -16,9 +16,13 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from itertools import zip_longest
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 import jupytext
@@ -130,13 +134,18 @@ def has_profile(notebook: NotebookNode) -> bool:
     return "profile" in papermill.inspect_notebook(notebook)
 
 
-def execute(notebook: NotebookNode, output: Path, parameters: Mapping[str, Any]) -> None:
+def execute(
+    notebook: NotebookNode,
+    output: Path,
+    parameters: Mapping[str, Any],
+    log: TextIO | None = None,
+) -> None:
     """Run a notebook from top to bottom and write the cleaned result to ``output``.
 
     The kernel's working directory is the folder of ``output``. Its stderr, progress bars included,
-    is copied to ours. If it fails, the notebook as far as it came is written to ``output``, and
-    papermill's exception is raised. Several runs may have the same ``output``: each works on a file
-    of its own, and the last one to end is what stays.
+    is copied to ``log``, or to ours. If it fails, the notebook as far as it came is written to
+    ``output``, and papermill's exception is raised. Several runs may have the same ``output``: each
+    works on a file of its own, and the last one to end is what stays.
     """
     # The kernel of this environment, not one the user has registered under the same name.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
@@ -156,7 +165,7 @@ def execute(notebook: NotebookNode, output: Path, parameters: Mapping[str, Any])
                 kernel_name=KERNEL["name"],
                 cwd=output.parent,
                 progress_bar=False,
-                stderr_file=sys.stderr,
+                stderr_file=log or sys.stderr,
                 request_save_on_cell_execute=False,
             )
         except BaseException:
@@ -166,28 +175,77 @@ def execute(notebook: NotebookNode, output: Path, parameters: Mapping[str, Any])
 
 
 def execute_each(
-    notebooks: Mapping[str, NotebookNode], folder: Path, profile: str | None = None
+    notebooks: Mapping[str, NotebookNode],
+    folder: Path,
+    profile: str | None = None,
+    jobs: int = 1,
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Run notebooks one after the other (the studies use all cores themselves) into ``folder``.
+    """Run notebooks into ``folder``, ``jobs`` of them at a time.
 
     ``profile`` is handed to those that declare it; None runs the defaults. A failure does not
     stop the others. Returns the profile and seconds of each, and the message of each that failed.
+
+    With several jobs each page has a process of its own, as papermill changes the process's folder,
+    and a share of the cores. All use one store, where a lock lets only one page train a network
+    that several need. What a page writes to stderr goes to a file ``folder``/name.log then.
     """
-    times: dict[str, Any] = {}
-    failures: dict[str, str] = {}
-    for number, (name, notebook) in enumerate(notebooks.items(), start=1):
-        parameters = {"profile": profile} if profile and has_profile(notebook) else {}
-        place = f"[{number}/{len(notebooks)}] {name}"
-        click.echo(f"{place}: {parameters.get('profile', 'defaults')} ...", err=True)
-        start = time.perf_counter()
+    pages = [
+        (f"[{number}/{len(notebooks)}] {name}", name, nbformat.writes(notebooks[name]))
+        for number, name in enumerate(in_turn(notebooks), start=1)
+    ]
+    if jobs == 1 or len(pages) == 1:
+        done = [_page(*page, folder, profile) for page in pages]
+    else:
+        share = max(cores() // jobs, 1)
+        with ProcessPoolExecutor(jobs, get_context("spawn"), _share_cores, (share,)) as pool:
+            running = [pool.submit(_page, *page, folder, profile, logged=True) for page in pages]
+            done = [future.result() for future in running]
+    times = {name: entry for name, entry, _ in done}
+    return times, {name: message for name, _, message in done if message}
+
+
+def _share_cores(workers: int) -> None:
+    """Tell the studies of this process's pages how many processes to use, unless it is said."""
+    os.environ.setdefault("ROBUSTBOOK_WORKERS", str(workers))
+
+
+def in_turn(names: Iterable[str]) -> list[str]:
+    """Return the names with those of different folders in turn: pages that run at the same time
+    then rarely wait for the same network."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name.rpartition("/")[0], []).append(name)
+    rounds = zip_longest(*groups.values())
+    return [name for each in rounds for name in each if name is not None]
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _page(
+    place: str, name: str, text: str, folder: Path, profile: str | None, logged: bool = False
+) -> tuple[str, dict[str, Any], str]:
+    """Run one page; return its name, its profile and seconds, and why it failed ("" if not)."""
+    notebook = nbformat.reads(text, as_version=4)
+    parameters = {"profile": profile} if profile and has_profile(notebook) else {}
+    click.echo(f"{place}: {parameters.get('profile', 'defaults')} ...", err=True)
+    start = time.perf_counter()
+    output, message = folder / f"{name}.ipynb", ""
+    with ExitStack() as open_files:
+        options: dict[str, Any] = {}
+        if logged:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            log = open_files.enter_context(output.with_suffix(".log").open("w", encoding="utf-8"))
+            options["log"] = log
         try:
-            execute(notebook, folder / f"{name}.ipynb", parameters)
+            execute(notebook, output, parameters, **options)
         except papermill.PapermillExecutionError as error:
-            failures[name] = f"{error.ename}: {error.evalue}"
-        seconds = time.perf_counter() - start
-        times[name] = {"profile": parameters.get("profile", ""), "seconds": round(seconds, 1)}
-        click.echo(f"{place}: {'FAILED, ' if name in failures else ''}{seconds:.1f} s", err=True)
-    return times, failures
+            message = f"{error.ename}: {error.evalue}"
+    seconds = time.perf_counter() - start
+    click.echo(f"{place}: {'FAILED, ' if message else ''}{seconds:.1f} s", err=True)
+    return name, {"profile": parameters.get("profile", ""), "seconds": round(seconds, 1)}, message
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
@@ -235,6 +293,15 @@ def _stop_on(failures: Mapping[str, str], left: str) -> None:
         sys.exit(1)
 
 
+JOBS = click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=lambda: min(2, cores()),
+    show_default="2, or 1 on one core",
+    help="Pages that run at the same time, each in a process of its own.",
+)
+
+
 @click.group()
 def main() -> None:
     """Execute and check the notebooks of the book."""
@@ -243,14 +310,15 @@ def main() -> None:
 @main.command()
 @click.argument("wanted", metavar="[FOLDER/NAME]...", nargs=-1)
 @click.option("--profile", default="quick", show_default=True)
-def run(wanted: tuple[str, ...], profile: str) -> None:
+@JOBS
+def run(wanted: tuple[str, ...], profile: str, jobs: int) -> None:
     """Execute pages into _build/stage/notebooks, from where the book is built.
 
     Example: python -m robustbook.notebooks run saturating/table1
     """
     folder = ROOT / "_build" / "stage" / "notebooks"
     notebooks = {name: stored(name, ".ipynb") for name in _chosen(wanted)}
-    times, failures = execute_each(notebooks, folder, profile)
+    times, failures = execute_each(notebooks, folder, profile, jobs)
     file = folder.parent / "times.json"
     with FileLock(folder.parent / "times.lock"):  # another run may add its own
         before = json.loads(file.read_text()) if file.exists() else {}
@@ -261,7 +329,8 @@ def run(wanted: tuple[str, ...], profile: str) -> None:
 @main.command()
 @click.argument("wanted", metavar="[FOLDER/NAME]...", nargs=-1)
 @click.option("--from", "side", type=click.Choice(["md", "ipynb"]), help="The side that holds.")
-def pairs(wanted: tuple[str, ...], side: str | None) -> None:
+@JOBS
+def pairs(wanted: tuple[str, ...], side: str | None, jobs: int) -> None:
     """Execute pages at their defaults and write both files of each pair, clean.
 
     Where the two files differ, nothing is guessed: --from says which one holds.
@@ -278,7 +347,7 @@ def pairs(wanted: tuple[str, ...], side: str | None) -> None:
         here = side if side and sides[side] else next(end for end in sides if sides[end])
         sources[name] = stored(name, f".{here}")
     folder = ROOT / "_build" / "pairs"
-    _, failures = execute_each(sources, folder)
+    _, failures = execute_each(sources, folder, jobs=jobs)
     for name in sources.keys() - failures.keys():
         notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
         write(notebook, ROOT / "notebooks" / f"{name}.ipynb")

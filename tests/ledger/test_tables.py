@@ -130,10 +130,21 @@ def test_page_loads_nothing(ledger):
 
 def test_every_filter_has_a_label_and_every_option_a_row(ledger):
     text = page_html(ledger)
-    assert text.count("<label>") == len(re.findall("<select|<input", text)) == 5
+    assert text.count("<label>") == len(re.findall("<select|<input", text)) == 6
     for name in ("paper", "item", "kind", "verdict"):
         options = re.search(rf'<select name="{name}">(.*?)</select>', text)
         values = set(re.findall(r'value="([^"]+)"', options.group(1)))
         shown = set(re.findall(rf'<tr [^>]*data-{name}="([^"]+)"', text))
         assert shown <= values
         assert name in ("kind", "verdict") or shown == values
+
+
+def test_rows_link_to_the_pages_that_judge_them(ledger):
+    """And each such page is an option of the filter, so that a page can link to its rows."""
+    pages = {"saturating/table-1": {"saturating/table1": "Table 1", "saturating/today": "Today"}}
+    text = page_html(ledger, pages)
+    own = [e for e in ledger.entries if (e.paper, e.item) == ("saturating", "table-1")]
+    assert text.count('href="../notebooks/saturating/table1.html"') == len(own) > 0
+    assert text.count('data-page="saturating/table1 saturating/today"') == len(own)
+    assert text.count('data-page=""') == len(ledger.entries) - len(own)
+    assert '<option value="saturating/table1">Saturating networks: Table 1</option>' in text

@@ -18,7 +18,7 @@ import sample_steps as s
 import torch
 
 from robustbook.runs import Call, Done, StepFailed, Store, WorkerLost, engine, run, runs_on
-from robustbook.runs.execute import resolve_device
+from robustbook.runs.execute import default_workers, resolve_device
 
 
 def here(calls: list[Call], store: Store) -> list[Done]:
@@ -112,6 +112,39 @@ def test_two_engines_on_one_store_compute_each_call_once(
         assert process.exitcode == 0
     assert len(lines(log)) == 12 and len(set(lines(log))) == 8
     assert_same(here(calls, store), here(s.study(os.devnull), Store(tmp_path / "reference")))
+
+
+def test_what_another_process_computes_comes_last(
+    tmp_path: Path, log: str, child: Callable[..., BaseProcess]
+) -> None:
+    """Two pages that share a network: one trains it, the other does its own work meanwhile."""
+    store = Store(tmp_path / "store")
+    shared, own = s.leaf(log, 0, wait=1.0), s.leaf(log, 1)
+    holder = child(s.engine, str(store.path), [shared])
+    wait_for(lambda: lines(log) == ["leaf 0"])
+    assert store.busy(shared) and not store.busy(own)
+    done = here([shared, own], store)
+    holder.join(60)
+    assert lines(log) == ["leaf 0", "leaf 1"], "computed once, and the other call meanwhile"
+    assert [each.values["seed"] for each in done] == [0, 1]
+    assert done[1].provenance["date"] <= done[0].provenance["date"]
+    assert not store.busy(shared)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("1", 0), ("3", 3)])
+def test_the_environment_limits_the_workers(
+    asked: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages that run at the same time share the cores."""
+    monkeypatch.setenv("ROBUSTBOOK_WORKERS", asked)
+    assert default_workers("cpu") == default_workers("cuda") == expected
+
+
+@pytest.mark.parametrize("asked", ["0", "-1", "all"])
+def test_another_number_of_workers_is_refused(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROBUSTBOOK_WORKERS", asked)
+    with pytest.raises(ValueError, match="ROBUSTBOOK_WORKERS must be a number from 1, got"):
+        default_workers("cpu")
 
 
 def test_a_lock_dies_with_its_holder(

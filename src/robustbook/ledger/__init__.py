@@ -1,6 +1,7 @@
 """What the papers printed, what we measured, and the verdict on each number."""
 
 from .build import Entry, Ledger, build, read_reasons, unexplained
+from .claims import STATUSES, Claim, read_claims, status
 from .intervals import difference_interval, prediction_interval
 from .records import (
     PROFILES,
@@ -21,9 +22,11 @@ from .webpage import page_html
 __all__ = [
     "PAPERS",
     "PROFILES",
+    "STATUSES",
     "TALLIES",
     "TITLES",
     "VERDICTS",
+    "Claim",
     "Conflict",
     "Entry",
     "Judgement",
@@ -38,12 +41,14 @@ __all__ = [
     "judge",
     "page_html",
     "prediction_interval",
+    "read_claims",
     "read_reasons",
     "read_record",
     "read_records",
     "read_targets",
     "record_path",
     "rounded",
+    "status",
     "summary",
     "text_table",
     "unexplained",

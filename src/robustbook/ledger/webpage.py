@@ -4,7 +4,7 @@ Needs `book/_static/ledger.js` and `ledger.css`, which the book's configuration 
 nothing else: no server, no network. Without JavaScript the whole table is shown.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 
 from .build import Entry, Ledger
@@ -15,12 +15,25 @@ from .verdicts import VERDICTS
 HEADS = ("target", "printed", "ours", "verdict and reason")
 
 
-def page_html(ledger: Ledger) -> str:
-    """The filters, the table of all entries, and apart from it the targets quoted for context."""
+Pages = Mapping[str, Mapping[str, str]]
+"""For each item (``paper/name``) the pages that judge it (``folder/name``), and their names."""
+
+
+def page_html(ledger: Ledger, pages: Pages | None = None) -> str:
+    """The filters, the table of all entries, and apart from it the targets quoted for context.
+
+    Each row links to the ``pages`` that judge its item.
+    """
+    pages = pages or {}
     entries = ledger.entries
     papers = [paper for paper in TITLES if any(entry.paper == paper for entry in entries)]
     items = dict.fromkeys(entry.item for entry in entries)
-    rows = "\n".join(_row(entry) for entry in entries)
+    rows = "\n".join(_row(e, pages.get(f"{e.paper}/{e.item}", {})) for e in entries)
+    names = {
+        page: f"{TITLES[page.partition('/')[0]]}: {name}"
+        for each in pages.values()
+        for page, name in each.items()
+    }
     heads = "".join(f'<th scope="col">{head}</th>' for head in HEADS)
     quoted = "".join(
         f"<li><code>{escape(t.id)}</code> {escape(t.setting)}: "
@@ -37,6 +50,7 @@ def page_html(ledger: Ledger) -> str:
         '<div class="ledger">\n<form class="ledger-filters" hidden>\n'
         + _select("paper", [(paper, TITLES[paper]) for paper in papers])
         + _select("item", [(item, item) for item in items])
+        + _select("page", names.items())
         + _select("kind", [(tally, tally) for tally in TALLIES])
         + _select("verdict", [(verdict, verdict) for verdict in VERDICTS])
         + '<label>text <input type="search" name="text"></label>\n'
@@ -56,7 +70,7 @@ def _select(name: str, options: Iterable[tuple[str, str]]) -> str:
     )
 
 
-def _row(entry: Entry) -> str:
+def _row(entry: Entry, pages: Mapping[str, str]) -> str:
     unit = escape(_unit(entry.unit))
     printed = f"{number(entry.printed)} {unit}" if entry.printed is not None else ""
     ours = f"{number(entry.ours, 5)} {unit}" if entry.ours is not None else ""
@@ -72,10 +86,14 @@ def _row(entry: Entry) -> str:
     if entry.same_as:
         known.append(f"The same comparison as <code>{escape(entry.same_as)}</code>, counted there.")
     kind = entry.verdict.replace(" ", "-")
+    links = [
+        f'<a href="../notebooks/{page}.html">{escape(name)}</a>' for page, name in pages.items()
+    ]
+    about = [escape(entry.setting), f"Page: {', '.join(links)}" if links else ""]
     return (
         f'<tr data-paper="{entry.paper}" data-item="{escape(entry.item)}" '
-        f'data-verdict="{entry.verdict}" data-kind="{entry.tally}">'
-        f"<td><code>{escape(entry.id)}</code>{_small([escape(entry.setting)])}</td>"
+        f'data-page="{" ".join(pages)}" data-verdict="{entry.verdict}" data-kind="{entry.tally}">'
+        f"<td><code>{escape(entry.id)}</code>{_small(about)}</td>"
         f"<td>{printed}</td><td>{ours}{_small(behind)}</td>"
         f'<td><span class="verdict {kind}">{entry.verdict}</span>{_small(known)}</td></tr>'
     )

@@ -51,8 +51,9 @@ def run(
 
     Args:
         store: where results are kept; by default `Store()`.
-        workers: worker processes; by default one for each core, one in all on a GPU. 0 runs the
-            steps in this process, one after the other.
+        workers: worker processes; by default one for each core, one in all on a GPU, or as many as
+            the environment variable ROBUSTBOOK_WORKERS says. 0 runs the steps in this process, one
+            after the other (1 in that variable means the same).
         scheduler: address of a dask.distributed scheduler, "tcp://host:port"; its workers run the
             steps then, and must see the store under the same path.
         device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
@@ -72,6 +73,7 @@ def run(
     store = store or Store()
     if not scheduler:
         device = resolve_device(device)
+        workers = default_workers(device) if workers is None else workers
     done: dict[str, Done] = {}
     missing = _missing(calls, store, done)
     if missing:
@@ -84,7 +86,7 @@ def run(
             elif workers == 0:
                 _run_here(missing, store, device, bar)
             else:
-                _run_in_pool(missing, store, device, workers or default_workers(device), bar)
+                _run_in_pool(missing, store, device, workers or 1, bar)
     return [done[c.key] if c.key in done else execute(c, store, device) for c in calls]
 
 
@@ -116,7 +118,12 @@ def _run_here(missing: dict[str, Call], store: Store, device: str, bar: "tqdm[No
     def show(call: Call, at: int, total: int) -> None:
         bar.set_postfix_str(status_line(call, at / total if total else None))
 
-    for call in missing.values():
+    left = dict(missing)
+    while left:
+        ready = [c for c in left.values() if not {d.key for d in c.dependencies} & left.keys()]
+        # What another process is computing comes last: by then it may be there.
+        call = next((c for c in ready if not store.busy(c)), ready[0])
+        del left[call.key]
         bar.set_postfix_str(status_line(call, None))
         execute(call, store, device, show)
         bar.update()

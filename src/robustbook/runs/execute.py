@@ -117,7 +117,14 @@ def runs_on(device: str) -> str:
 
 
 def default_workers(device: str) -> int:
-    """One worker for each core this process may use; on a GPU one, which owns it."""
+    """How many worker processes to use where nothing is said: as many as ROBUSTBOOK_WORKERS says,
+    where 1 is this process alone (0); else one for each core this process may use; on a GPU one,
+    which owns it."""
+    asked = os.environ.get("ROBUSTBOOK_WORKERS", "")
+    if asked:
+        if not asked.isdecimal() or asked == "0":
+            raise ValueError(f"ROBUSTBOOK_WORKERS must be a number from 1, got {asked!r}")
+        return 0 if asked == "1" else int(asked)
     if device.startswith("cuda"):
         return 1
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

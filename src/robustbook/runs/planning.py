@@ -208,7 +208,7 @@ def plan(
     """
     store = store or Store()
     device = device or runs_on("auto")
-    workers = workers or default_workers("cpu" if device == "cpu" else "cuda")
+    workers = workers or max(default_workers("cpu" if device == "cpu" else "cuda"), 1)
     every = graph(calls)
     states = _states(every, store)
     needed = _needed(calls, states)

@@ -221,6 +221,14 @@ class Store:
         """The lock that whoever computes this call holds; it goes when its holder dies."""
         return self._lock(call.key)
 
+    def busy(self, call: Call) -> bool:
+        """Whether somebody else is computing this call now."""
+        try:
+            with self.lock(call).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
     def _lock(self, key: str) -> BaseFileLock:
         path = self._json_path(key).with_suffix(".lock")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -99,9 +99,9 @@ def bounded(version: Version) -> Table:
     )
 
 
-def nearest_gain(record: Record, network: str) -> float:
-    """Return how many times as far away Deep Defense's nearest images lie, over the seeds."""
-    return fmean(_gains(record, network, "deep-defense", "best"))
+def nearest_gain(record: Record, network: str, method: str = "deep-defense") -> float:
+    """Return how many times as far away a method's nearest images lie, over the seeds."""
+    return fmean(_gains(record, network, method, "best"))
 
 
 def _medians(

@@ -1,5 +1,6 @@
 """The stage that the book is built from. The build itself is `make book`, warnings as errors."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 import yaml
 from nbformat.v4 import new_notebook
 
-from robustbook import book, ledger, notebooks
+from robustbook import book, notebooks
+from robustbook.book.stage import status_table
 
 
 @pytest.fixture
@@ -38,6 +40,15 @@ def test_the_stage_has_everything_the_pages_include(project: Path) -> None:
     assert all((here / "book" / name).stat().st_size for name in included)
 
 
+def test_everything_the_table_of_contents_names_is_there(project: Path) -> None:
+    """The pages of the package are named by a pattern."""
+    here = book.stage(project)
+    patterns = re.findall(r"glob: (\S+)", (here / "_toc.yml").read_text())
+    assert [sorted(path.stem for path in here.glob(pattern)) for pattern in patterns] == [
+        sorted(book.api_pages())
+    ]
+
+
 def test_the_tree_stays_clean(project: Path) -> None:
     """Building twice from a checkout leaves git nothing to say."""
     before = sorted(project.glob("book/**/*"))
@@ -59,37 +70,14 @@ def test_a_page_that_is_gone_leaves_the_stage(project: Path) -> None:
     assert not gone.exists()
 
 
-def test_the_page_of_the_package_shows_every_public_name() -> None:
-    text = "\n".join(book.api())
-    for module in book.parts():
-        assert f"## {module.__name__}\n" in text
-        for name in module.__all__:
-            assert f"### {name}\n" in text
-    assert "def page_html(ledger: Ledger) -> str:" in text, "signatures stand as in the source"
-    assert "\n- `forwards, backwards`: images propagated" in text, (
-        "what a docstring names is a list"
-    )
-
-
 def test_times_are_summed() -> None:
     times = {
         "a/one": {"profile": "quick", "seconds": 1.25},
         "a/two": {"profile": "", "seconds": 2.0},
     }
-    lines = book.status_table(times).splitlines()
+    lines = status_table(times).splitlines()
     assert "| [](../notebooks/a/two.ipynb) | defaults | 2.0 |" in lines
     assert "| together | | 3.2 |" in lines
-
-
-def test_pages_are_listed_with_what_became_of_their_targets(root: Path) -> None:
-    """By the items that the page's study judges; a page that begins no item is left out."""
-    whole = ledger.build(root / "book")
-    item = [e for e in whole.counted if (e.paper, e.item) == ("saturating", "table-1")]
-    judged = {name: book.judged(root)[name] for name in ("benchmarks", "saturating/table1")}
-    *_, chapter, row = book.pages_table(whole, judged).splitlines()
-    assert chapter == "| **Saturating networks** | |"
-    assert row.startswith("| [](../notebooks/saturating/table1.ipynb) |")
-    assert sum(int(word) for word in row.split() if word.isdigit()) == len(item) > 0
 
 
 def test_what_a_page_would_fetch_from_elsewhere_is_found() -> None:

@@ -1,0 +1,21 @@
+"""``python -m robustbook.book``: build the book from the executed notebooks."""
+
+import click
+from filelock import FileLock
+
+from robustbook.notebooks import ROOT
+
+from .stage import build, stage
+
+
+@click.command()
+def main() -> None:
+    """Build the book from the executed notebooks, and say where it is."""
+    with FileLock(ROOT / "_build" / "book.lock"):  # a second build waits: both use these folders
+        stage()
+        landing = build()
+    click.echo(f"The book is at {landing.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The pages of the package: one for each module, with every public name, and a list of them."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+import textwrap
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import robustbook
+
+NOT_SHOWN = {"book", "cli"}
+"""What builds the book and the command line have pages of their own in words."""
+
+
+def parts() -> list[ModuleType]:
+    """Return the modules and folders of the package that state what they offer in ``__all__``."""
+    found = sorted(info.name for info in pkgutil.iter_modules(robustbook.__path__))
+    modules = [
+        importlib.import_module(f"robustbook.{name}") for name in found if name not in NOT_SHOWN
+    ]
+    return [module for module in modules if getattr(module, "__all__", None)]
+
+
+def api_pages() -> dict[str, str]:
+    """Return the page of each module as markdown, by the module's name without the package."""
+    return {short(module): "\n".join(_page(module)) for module in parts()}
+
+
+def api_list() -> str:
+    """Return a table of the modules as markdown: a link to the page, and what the module is for."""
+    rows = [f"| [](api/{short(module)}.md) | {sentence(module)} |" for module in parts()]
+    return "\n".join(["| module | what it is for |", "| --- | --- |", *rows, ""])
+
+
+def short(module: ModuleType) -> str:
+    """Return the name of a module without the package."""
+    return module.__name__.removeprefix("robustbook.")
+
+
+def sentence(module: ModuleType) -> str:
+    """Return the first sentence of a module's docstring, on one line."""
+    paragraph = " ".join((inspect.getdoc(module) or "").partition("\n\n")[0].split())
+    end = re.search(r"[.!?:](?= [A-Z]|$)", paragraph)
+    return f"{paragraph[: end.start()]}." if end else f"{paragraph}."
+
+
+def _page(module: ModuleType) -> Iterator[str]:
+    """Yield the module's docstring, then every public name with its head and docstring."""
+    yield f"# {module.__name__}\n"
+    yield from _prose(inspect.getdoc(module) or "")
+    for name in module.__all__:
+        yield f"\n```{{index}} {name} ({module.__name__})\n```\n"
+        yield f"## {name}\n"
+        thing = getattr(module, name)
+        yield _block(_signature(name, thing), "python")
+        if inspect.isclass(thing) or callable(thing):
+            yield from _prose(inspect.getdoc(thing) or "")
+
+
+def _block(text: str, language: str) -> str:
+    return f"````{language}\n{text}\n````\n"
+
+
+def _prose(docstring: str) -> Iterator[str]:
+    """A docstring as markdown: "name: what it is" becomes a list, what is indented a block that
+    keeps its lines; the rest is markdown as it stands."""
+    for paragraph in re.split(r"\n\s*\n", docstring):
+        head, _, rest = paragraph.partition("\n")
+        if head in ("Args:", "Returns:", "Raises:"):
+            yield f"{head}\n"
+            paragraph = textwrap.dedent(rest)
+        if paragraph.startswith(" "):
+            yield _block(textwrap.dedent(paragraph), "text")
+        else:
+            words = re.sub(r'(?<=[\s(])"([\w:/-]+)"', r'`"\1"`', paragraph)  # or quotes would curl
+            named = r"^([a-zA-Z_]\w*(?:, [a-zA-Z_]\w*)*): "
+            yield re.sub(named, r"- `\1`: ", words, flags=re.MULTILINE) + "\n"
+
+
+def _signature(name: str, thing: Any) -> str:
+    """The head of a definition as it stands in the source: a function's down to its docstring,
+    a class's with its fields."""
+    try:
+        source = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))
+    except (TypeError, OSError):
+        return f"{name}: {type(thing).__name__}"
+    node = ast.parse(source).body[0]
+    lines = source.splitlines()
+    if isinstance(node, ast.ClassDef):
+        fields = [part for part in node.body if isinstance(part, ast.AnnAssign)]
+        shown = [lines[part.lineno - 1] for part in fields]
+        return "\n".join([*lines[node.lineno - 1 : node.body[0].lineno - 1], *shown])
+    if isinstance(node, ast.FunctionDef):
+        return "\n".join(lines[node.lineno - 1 : node.body[0].lineno - 1])
+    return lines[0]

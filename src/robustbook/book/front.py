@@ -1,0 +1,208 @@
+"""What the landing page and the ledger page include: a picture, cards, claims, counts."""
+
+import base64
+import io
+import json
+import re
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from robustbook import catalogue, ledger, notebooks
+from robustbook.chapters import front
+from robustbook.ledger import Claim, Entry, Ledger
+
+SUBJECTS = {
+    "saturating": "Nayebi and Ganguli, 2017 {cite}`nayebi2017`: a penalty keeps every unit in the "
+    "flat part of its nonlinearity.",
+    "deep_defense": "Yan, Guo and Zhang, 2018 {cite}`yan2018`: training raises the distance that "
+    "the attack DeepFool needs.",
+    "self_ensemble": "Liu and others, 2018 {cite}`liu2018`: noise in every layer, and the answers "
+    "averaged over draws of it.",
+    "survey": "A survey of adversarial training and of defenses that are related to it.",
+}
+"""What each paper proposes, in one sentence."""
+
+
+def example_html(example: front.Example) -> str:
+    """Return the picture of the landing page: image, perturbation, adversarial image, answers.
+
+    The parts are HTML, so that the words have the colours of the theme and the size of the text.
+    """
+    a, b = example.answer, example.wrong
+    change = f"no pixel changes by more than {100 * example.size:.0f}&nbsp;% of its range"
+    parts = [
+        (example.image, f"A handwritten {a}, white on black.", f"Image<br>answer: <b>{a}</b>"),
+        (
+            example.perturbation,
+            "Faint speckles around the digit, black and white on grey, that look like nothing.",
+            f"Perturbation,<br>times {1 / (2 * example.size):.0f}",
+        ),
+        (
+            example.adversarial,
+            f"The same handwritten {a}, with a barely visible pattern in the black.",
+            f"Adversarial<br>answer: <b>{b}</b>",
+        ),
+    ]
+    figures = [
+        f'<figure><img class="dark-light" src="{_png(image)}" alt="{escape(alt)}">'
+        f"<figcaption>{words}</figcaption></figure>"
+        for image, alt, words in parts
+    ]
+    signs = ('<span aria-hidden="true">+</span>', '<span aria-hidden="true">=</span>')
+    row = "\n".join([figures[0], signs[0], figures[1], signs[1], figures[2]])
+    return (
+        f'<div class="example">\n{row}\n</div>\n'
+        f'<p class="example-words">A network without any defense calls the left image {a} and the '
+        f"right one {b}; {change}.</p>\n"
+    )
+
+
+def _png(image: UInt8[np.ndarray, "h w"]) -> str:
+    """Return an image as the address of its own data."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def cards(whole: Ledger, root: Path) -> str:
+    """Return a card for each paper with a chapter: what it proposes, what was found, tallies."""
+    blocks = []
+    for paper in written(root):
+        own = [entry for entry in whole.counted if entry.paper == paper]
+        tallies = [
+            f"- {tally}: {ledger.counts(of)}"
+            for tally in ledger.TALLIES
+            if (of := [entry for entry in own if entry.tally == tally])
+        ]
+        blocks += [
+            f"::::{{grid-item-card}} {ledger.TITLES[paper]}",
+            SUBJECTS[paper],
+            "",
+            f"**Found.** {front.FINDINGS[paper]()}",
+            "",
+            f"[Read the chapter](../notebooks/{paper}/overview.ipynb)",
+            "",
+            ":::{card-footer}",
+            *tallies,
+            ":::",
+            "::::",
+            "",
+        ]
+    return "\n".join([":::::{grid} 1 1 2 2", ":gutter: 3", "", *blocks, ":::::", ""])
+
+
+def claims_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
+    """Return the map of claims as markdown: each claim, its page, and what became of it."""
+    verdicts = {entry.id: entry.verdict for entry in entries}
+    lines = ["| Claim | Page | Status |", "| :-- | :-- | :-- |"]
+    paper = ""
+    for claim in claims:
+        if claim.paper != paper:
+            paper = claim.paper
+            lines.append(f"| **{ledger.TITLES[paper]}** | | |")
+        page = f"[{page_name(claim.page)}](../notebooks/{claim.page}.ipynb)" if claim.page else ""
+        status = ledger.status(claim, verdicts)
+        smaller = any(verdicts.get(each) == "other setting" for each in claim.targets)
+        note = " (only run at a smaller size)" if status == "untested" and smaller else ""
+        lines.append(f"| {claim.words} | {page} | {badge(status)}{note} |")
+    return "\n".join([*lines, ""])
+
+
+def badge(status: str) -> str:
+    """Return the status of a claim as a coloured word, in HTML."""
+    return f'<span class="verdict-badge {status.replace(" ", "-")}">{status}</span>'
+
+
+def unwritten(whole: Ledger, root: Path) -> str:
+    """Return what has no page yet or was not run, a paper a line, as a markdown list."""
+    lines = []
+    for paper, title in ledger.TITLES.items():
+        missing = [e for e in whole.counted if e.paper == paper and e.verdict == "not run"]
+        if not missing:
+            continue
+        link = f'<a href="ledger.html?paper={paper}&amp;verdict=not+run">in the ledger</a>'
+        if paper not in written(root):
+            text = f"no page yet. {SUBJECTS[paper]} {len(missing)} comparisons wait {link}."
+        else:
+            needs = dict.fromkeys(filter(None, (e.reason.rpartition("; ")[2] for e in missing)))
+            why = f" ({'; '.join(needs)})" if needs else ""
+            text = f"{len(missing)} comparisons were not run{why}, {link}."
+        lines.append(f"- **{title}**: {text}")
+    return "\n".join([*lines, ""])
+
+
+def written(root: Path) -> list[str]:
+    """Return the papers that have an overview in the table of contents."""
+    names = contents(root)
+    return [paper for paper in ledger.TITLES if f"{paper}/overview" in names]
+
+
+def contents(root: Path) -> list[str]:
+    """Return the notebooks of the table of contents, in its order, without folder and suffix."""
+    text = (root / "_toc.yml").read_text(encoding="utf-8")
+    return re.findall(r"file: notebooks/(\S+)", text)
+
+
+def judged(root: Path) -> dict[str, tuple[str, ...]]:
+    """Return for each notebook of the table of contents the items (``paper/item``) that it judges:
+    those of the item that it begins."""
+    found: dict[str, tuple[str, ...]] = {}
+    there = notebooks.names(root)
+    for name in contents(root):
+        if name not in there:
+            continue
+        cells = notebooks.stored(name, ".ipynb", root).cells
+        begun = re.search(r'page\.begin\("([^"]+)"', "".join(cell.source for cell in cells))
+        found[name] = catalogue.judged(begun[1]) if begun else ()
+    return found
+
+
+def pages_table(whole: Ledger, judged: Mapping[str, tuple[str, ...]]) -> str:
+    """Return the pages of each paper with what became of the targets that they judge, as markdown;
+    ``judged`` gives the items of each notebook."""
+    lines = ["| page | verdicts |", "| --- | --- |"]
+    chapter = ""
+    for name, items in judged.items():
+        found = [e for e in whole.entries if f"{e.paper}/{e.item}" in items]
+        counts = ledger.counts(found)
+        if not counts:
+            continue
+        if found[0].paper != chapter:
+            chapter = found[0].paper
+            lines.append(f"| **{ledger.TITLES[chapter]}** | |")
+        lines.append(f"| {link(name)} | {counts} |")
+    return "\n".join([*lines, ""])
+
+
+def page_name(name: str) -> str:
+    """Return the short name of a page: Table 1, Figure 2, Claims, Stronger attacks."""
+    short = name.rpartition("/")[2]
+    words = {"today": "Stronger attacks", "anchors": "The DeepFool paper"}
+    return words.get(short) or re.sub(r"(?=[0-9])", " ", short, count=1).capitalize()
+
+
+def link(name: str) -> str:
+    """Return a link to a notebook's page from a page in ``book/``, as markdown."""
+    return f"[](../notebooks/{name}.ipynb)"
+
+
+def ledger_pages(judged: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, str]]:
+    """Return for each item the pages that judge it: their address from the ledger, and their
+    name."""
+    pages: dict[str, dict[str, str]] = {}
+    for name, items in judged.items():
+        for item in items:
+            pages.setdefault(item, {})[name] = page_name(name)
+    return pages
+
+
+def filters(judged: Mapping[str, tuple[str, ...]]) -> str:
+    """Return, as JSON, the words behind the ledger's address that show one page's targets."""
+    return json.dumps(
+        {f"notebooks/{name}": f"page={name}" for name, items in judged.items() if items}
+    )

@@ -1,0 +1,95 @@
+"""What the landing page says of each paper, and its picture of an adversarial image."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from robustbook.chapters.deep_defense.names import TITLES, networks
+from robustbook.chapters.deep_defense.today import nearest_gain
+from robustbook.chapters.published import accuracies, record_of
+from robustbook.chapters.saturating.lbfgs_pairs import squares
+from robustbook.chapters.wording import whole_percent
+
+
+def saturating() -> str:
+    """Return in one sentence what FGSM and a stronger attack leave of the saturated networks."""
+    found = [each["saturated"] for each in accuracies(record_of("saturating/table-1")).values()]
+    kept, left = (
+        max(fmean(each[attack]) for each in found if attack in each)
+        for attack in ("float32", "pgd softened")
+    )
+    lost = left < kept / 2
+    return whole_percent(
+        f"After FGSM the best saturated network still classifies {kept:.0f} % of the images "
+        f"correctly, {'but' if lost else 'and'} after an attack whose gradients cannot vanish at "
+        f"most {left:.0f} %: the networks are {'not' if lost else 'partly'} robust."
+    )
+
+
+def deep_defense() -> str:
+    """Return in one sentence how far the nearest images move on MNIST, and whether a simpler
+    defense moves them further."""
+    attacked = record_of("deep_defense/today")
+    shown = networks(attacked)
+    gains = " and ".join(f"{nearest_gain(attacked, n):.2f} ({TITLES[n]})" for n in shown)
+    ahead = sum(nearest_gain(attacked, n, RIVAL) > nearest_gain(attacked, n) for n in shown)
+    on = "both" if ahead == len(shown) == 2 else f"{ahead} of {len(shown)}"
+    return (
+        f"On MNIST the nearest adversarial images lie {gains} times as far away as without it, "
+        f"{'but' if ahead else 'and'} adversarial training with FGSM moves them further on {on} "
+        "networks."
+    )
+
+
+RIVAL = "adv-training-ii"
+FINDINGS: Mapping[str, Callable[[], str]] = {
+    "saturating": saturating,
+    "deep_defense": deep_defense,
+}
+"""For each paper with a chapter, the function that says what was found."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image, an adversarial image, and the network's answers to them."""
+
+    image: UInt8[np.ndarray, "h w"]
+    adversarial: UInt8[np.ndarray, "h w"]
+    answer: int
+    wrong: int
+
+    @property
+    def size(self) -> float:
+        """The largest change of a pixel, as a share of the range."""
+        return float(np.abs(self._change).max()) / 255
+
+    @property
+    def perturbation(self) -> UInt8[np.ndarray, "h w"]:
+        """The change as an image: grey is none, the largest change is black or white."""
+        largest = max(int(np.abs(self._change).max()), 1)
+        grey: UInt8[np.ndarray, "h w"] = np.round(127.5 * (1 + self._change / largest)).astype(
+            np.uint8
+        )
+        return grey
+
+    @property
+    def _change(self) -> Int[np.ndarray, "h w"]:
+        change: Int[np.ndarray, "h w"] = self.adversarial.astype(int) - self.image
+        return change
+
+
+def example() -> Example:
+    """Return the published pair of Figure 8 with the smallest change of any pixel.
+
+    The images are test images that the vanilla network is most confident about, and what L-BFGS
+    made of them; the network answers with the class that the attack aimed at.
+    """
+    images, there = squares(record_of("saturating/figure-8"), "vanilla")
+    own = np.arange(len(images))
+    change = np.abs(images.astype(int) - images[own, own][:, None].astype(int)).max((2, 3))
+    change = np.where(there & (own[:, None] != own), change, 256)
+    answer, wrong = (int(i) for i in np.unravel_index(change.argmin(), change.shape))
+    return Example(images[answer, answer], images[answer, wrong], answer, wrong)

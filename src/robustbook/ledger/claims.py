@@ -1,0 +1,88 @@
+"""What the papers claim in plain words, and whether each claim survives, by the verdicts.
+
+A claim is a row of `book/claims.csv`, written by hand: the paper, the claim, the page that tests it
+("" where none is written yet), and three lists of target ids, separated by spaces. What became of
+the claim is not written there. `status` computes it from the verdicts on these targets:
+
+    fails            a target that supports the claim was not reproduced, or one that refutes it was
+    only in float32  not that, but a target was reproduced that says that the effect shrinks when
+                     the same attack is computed in float64
+    inconclusive     none of these, but our runs of a supporting target scatter too much to tell
+    survives         every supporting target that was judged was reproduced
+    untested         no target was judged at the paper's setting
+"""
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .targets import PAPERS, Target
+from .verdicts import JUDGED
+
+STATUSES = ("survives", "only in float32", "inconclusive", "fails", "untested")
+COLUMNS = ("paper", "claim", "page", "supported_by", "refuted_by", "lost_in_float64")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim. The last three are the ids of targets that support it, that refute it, and that
+    say that it holds in float32 only."""
+
+    paper: str
+    words: str
+    page: str
+    supported_by: tuple[str, ...] = ()
+    refuted_by: tuple[str, ...] = ()
+    lost_in_float64: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The ids of all its targets."""
+        return (*self.supported_by, *self.refuted_by, *self.lost_in_float64)
+
+
+def read_claims(path: Path, targets: Mapping[str, Target]) -> tuple[Claim, ...]:
+    """Return the claims of a file in its order.
+
+    Raises ValueError, in one sentence, for other columns, an unknown paper or target, a claim that
+    stands there twice or that has no target.
+    """
+    claims: dict[str, Claim] = {}
+    with path.open(encoding="utf-8", newline="") as handle:
+        reader = csv.DictReader(handle)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise ValueError(f"{path} must have the columns {COLUMNS}, got {reader.fieldnames}")
+        for row in reader:
+            where = f"{path}, line {reader.line_num}"
+            lists = (tuple(row[name].split()) for name in COLUMNS[3:])
+            claim = Claim(row["paper"], row["claim"], row["page"], *lists)
+            if claim.paper not in PAPERS:
+                raise ValueError(f"{where}: paper must be one of {PAPERS}, got {claim.paper!r}")
+            if claim.words in claims:
+                raise ValueError(f"{where}: the claim {claim.words!r} stands there twice")
+            if not (claim.supported_by or claim.refuted_by):
+                raise ValueError(f"{where}: no target supports or refutes {claim.words!r}")
+            for target in claim.targets:
+                if target not in targets:
+                    raise ValueError(f"{where}: no target has the id {target!r}")
+            claims[claim.words] = claim
+    return tuple(claims.values())
+
+
+def status(claim: Claim, verdicts: Mapping[str, str]) -> str:
+    """Return one of STATUSES from the verdict on each target (see the head of this module)."""
+    supporting = _judged(claim.supported_by, verdicts)
+    refuting = _judged(claim.refuted_by, verdicts)
+    if "not reproduced" in supporting or "reproduced" in refuting:
+        return "fails"
+    if not supporting and not refuting:
+        return "untested"
+    if supporting and "reproduced" in _judged(claim.lost_in_float64, verdicts):
+        return "only in float32"
+    return "inconclusive" if "inconclusive" in (*supporting, *refuting) else "survives"
+
+
+def _judged(ids: Iterable[str], verdicts: Mapping[str, str]) -> list[str]:
+    """Return the verdicts that were given at the paper's setting."""
+    return [verdicts[each] for each in ids if verdicts.get(each) in JUDGED]

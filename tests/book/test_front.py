@@ -1,0 +1,118 @@
+"""What the landing page and the ledger page include."""
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from robustbook import catalogue, ledger
+from robustbook.book import front
+from robustbook.chapters.front import FINDINGS, Example
+from robustbook.ledger import Claim
+
+IMAGE = np.zeros((4, 4), np.uint8)
+CHANGED = np.array([[0, 51], [0, 0]], np.uint8).repeat(2, 0).repeat(2, 1)
+
+
+@pytest.fixture(scope="module")
+def whole() -> ledger.Ledger:
+    return catalogue.whole_ledger()
+
+
+def test_the_picture_shows_both_images_and_both_answers() -> None:
+    html = front.example_html(Example(IMAGE, CHANGED, 3, 8))
+    data = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
+    shown = [np.asarray(Image.open(io.BytesIO(base64.b64decode(each)))) for each in data]
+    assert (shown[0] == IMAGE).all() and (shown[2] == CHANGED).all()
+    assert shown[1].max() == 255 and shown[1].min() == 128, "grey where nothing changes"
+    assert re.findall(r"answer: <b>(\d)</b>", html) == ["3", "8"]
+    assert "times 2<" in html and "more than 20&nbsp;%" in html
+    alts = re.findall(r'alt="([^"]+)"', html)
+    assert len(set(alts)) == 3 and all(len(alt.split()) > 4 for alt in alts)
+
+
+def test_each_written_paper_has_a_card_that_sums_to_its_lines(
+    whole: ledger.Ledger, root: Path
+) -> None:
+    text = front.cards(whole, root)
+    for paper in front.written(root):
+        card = text.partition(f"{{grid-item-card}} {ledger.TITLES[paper]}\n")[2].partition("::::")[
+            0
+        ]
+        assert FINDINGS[paper]() in card
+        numbers = re.findall(r"(\d+) (?:reproduced|not|inconclusive|other|no printed)", card)
+        own = [entry for entry in whole.counted if entry.paper == paper]
+        assert sum(map(int, numbers)) == len(own) > 0
+
+
+def test_every_paper_is_written_or_listed_as_missing(whole: ledger.Ledger, root: Path) -> None:
+    text = front.unwritten(whole, root)
+    assert set(front.written(root)) == set(FINDINGS)
+    for paper, title in ledger.TITLES.items():
+        unrun = [e for e in whole.counted if (e.paper, e.verdict) == (paper, "not run")]
+        line = re.search(rf"^- \*\*{title}\*\*: .*$", text, re.MULTILINE)
+        assert bool(unrun) == bool(line)
+        if line:
+            assert f"{len(unrun)} comparisons" in line[0]
+            assert ("no page yet" in line[0]) == (paper not in front.written(root))
+
+
+def test_each_claim_has_a_line_with_its_page_and_status(whole: ledger.Ledger) -> None:
+    verdicts = {entry.id: entry.verdict for entry in whole.entries}
+    held = next(id_ for id_, verdict in verdicts.items() if verdict == "reproduced")
+    small = next(id_ for id_, verdict in verdicts.items() if verdict == "other setting")
+    claims = (
+        Claim("saturating", "It holds", "saturating/table1", (held,)),
+        Claim("deep_defense", "Elsewhere", "deep_defense/table1", (small,)),
+        Claim("survey", "Later", "", ("survey/none",)),
+    )
+    _, _, _, first, _, second, _, third = front.claims_table(claims, whole.entries).splitlines()
+    assert first == (
+        "| It holds | [Table 1](../notebooks/saturating/table1.ipynb) | "
+        '<span class="verdict-badge survives">survives</span> |'
+    )
+    assert "untested</span> (only run at a smaller size) |" in second
+    assert third.startswith("| Later |  | ") and third.endswith("untested</span> |")
+
+
+def test_pages_are_listed_with_what_became_of_their_targets(
+    whole: ledger.Ledger, root: Path
+) -> None:
+    """By the items that the page's study judges; a page that begins no item is left out."""
+    item = [e for e in whole.counted if (e.paper, e.item) == ("saturating", "table-1")]
+    judged = {name: front.judged(root)[name] for name in ("benchmarks", "saturating/table1")}
+    *_, chapter, row = front.pages_table(whole, judged).splitlines()
+    assert chapter == "| **Saturating networks** | |"
+    assert row.startswith("| [](../notebooks/saturating/table1.ipynb) |")
+    own = [e for e in whole.counted if f"{e.paper}/{e.item}" in judged["saturating/table1"]]
+    assert sum(int(word) for word in row.split() if word.isdigit()) == len(own) >= len(item) > 0
+
+
+def test_pages_and_ledger_link_to_each_other() -> None:
+    judged = {"a/one": ("a/x", "a/y"), "a/two": ("a/y",), "a/none": ()}
+    assert front.ledger_pages(judged) == {
+        "a/x": {"a/one": "One"},
+        "a/y": {"a/one": "One", "a/two": "Two"},
+    }
+    assert json.loads(front.filters(judged)) == {
+        "notebooks/a/one": "page=a/one",
+        "notebooks/a/two": "page=a/two",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("saturating/table1", "Table 1"),
+        ("deep_defense/figure10", "Figure 10"),
+        ("saturating/today", "Stronger attacks"),
+        ("saturating/claims", "Claims"),
+    ],
+)
+def test_pages_have_short_names(name: str, expected: str) -> None:
+    assert front.page_name(name) == expected

@@ -1,0 +1,45 @@
+"""The sentences and the picture of the landing page."""
+
+import re
+
+import numpy as np
+import pytest
+
+from robustbook.chapters import front
+
+
+def test_findings_are_one_sentence_each() -> None:
+    for paper, finding in front.FINDINGS.items():
+        text = finding()
+        assert text.endswith(".") and ". " not in text, paper
+        assert re.search(r"\d", text), paper
+
+
+@pytest.mark.parametrize(("left", "words"), [(2.0, "but after"), (80.0, "and after")])
+def test_the_words_follow_the_numbers(
+    left: float, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = {"cnn": {"saturated": {"float32": [90.0, 80.0], "pgd softened": [left]}}}
+    monkeypatch.setattr(front, "accuracies", lambda record: made)
+    text = front.saturating()
+    assert "still classifies 85\N{NO-BREAK SPACE}%" in text and words in text
+    assert ("are not robust" in text) == (left < 42.5)
+
+
+def test_a_rival_that_does_less_is_not_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    gains = {"deep-defense": 2.0, front.RIVAL: 1.5}
+    monkeypatch.setattr(
+        front, "nearest_gain", lambda record, network, method="deep-defense": gains[method]
+    )
+    assert ", and adversarial training with FGSM moves them further on 0 of 2" in (
+        front.deep_defense()
+    )
+
+
+def test_the_example_is_the_published_pair_that_changes_least() -> None:
+    shown = front.example()
+    assert shown.answer != shown.wrong and 0 < shown.size < 0.25
+    change = np.abs(shown.adversarial.astype(int) - shown.image.astype(int))
+    assert change.max() / 255 == pytest.approx(shown.size)
+    flat = shown.perturbation[change == 0]
+    assert (flat == 128).all() and shown.perturbation.dtype == np.uint8

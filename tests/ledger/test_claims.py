@@ -1,0 +1,71 @@
+"""The claims of the landing page: each status is computed from verdicts."""
+
+from pathlib import Path
+
+import pytest
+
+from robustbook import catalogue, ledger
+from robustbook.ledger import Claim, read_claims, status
+
+CLAIM = Claim("saturating", "It holds", "saturating/table1", ("a", "b"), ("no",), ("f64",))
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ({}, "untested"),
+        ({"a": "not run", "b": "other setting", "no": "no printed number"}, "untested"),
+        ({"a": "reproduced"}, "survives"),
+        ({"a": "reproduced", "b": "other setting"}, "survives"),
+        ({"a": "reproduced", "b": "inconclusive"}, "inconclusive"),
+        ({"a": "reproduced", "b": "not reproduced"}, "fails"),
+        ({"a": "reproduced", "b": "reproduced", "no": "reproduced"}, "fails"),
+        ({"a": "reproduced", "no": "not reproduced"}, "survives"),
+        ({"no": "not reproduced"}, "survives"),
+        ({"no": "inconclusive"}, "inconclusive"),
+        ({"a": "reproduced", "f64": "reproduced"}, "only in float32"),
+        ({"a": "inconclusive", "f64": "reproduced"}, "only in float32"),
+        ({"a": "not reproduced", "f64": "reproduced"}, "fails"),
+        ({"a": "reproduced", "f64": "not reproduced"}, "survives"),
+        ({"f64": "reproduced"}, "untested"),
+    ],
+)
+def test_a_status_follows_from_the_verdicts(verdicts: dict[str, str], expected: str) -> None:
+    assert status(CLAIM, verdicts) == expected
+    assert expected in ledger.STATUSES
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ("nobody,x,,saturating/table-1/sigmoid-vanilla/accuracy,,", "paper must be one of"),
+        ("saturating,x,,,,saturating/critique/float64-fgsm", "no target supports or refutes"),
+        ("saturating,x,,saturating/none,,", "no target has the id 'saturating/none'"),
+    ],
+)
+def test_a_row_at_fault_is_refused(row: str, fault: str, tmp_path: Path) -> None:
+    path = tmp_path / "claims.csv"
+    path.write_text(f"paper,claim,page,supported_by,refuted_by,lost_in_float64\n{row}\n")
+    with pytest.raises(ValueError, match=fault):
+        read_claims(path, ledger.read_targets(catalogue.BOOK / "targets"))
+
+
+def test_a_claim_stands_once(tmp_path: Path) -> None:
+    row = "saturating,x,,saturating/table-1/sigmoid-vanilla/accuracy,,\n"
+    path = tmp_path / "claims.csv"
+    path.write_text(f"paper,claim,page,supported_by,refuted_by,lost_in_float64\n{row}{row}")
+    with pytest.raises(ValueError, match="stands there twice"):
+        read_claims(path, ledger.read_targets(catalogue.BOOK / "targets"))
+
+
+def test_the_books_claims_name_targets_of_pages_that_exist(root: Path) -> None:
+    """A claim without a page is one of a paper that has no chapter yet, and so untested."""
+    targets = ledger.read_targets(root / "book" / "targets")
+    verdicts = {entry.id: entry.verdict for entry in ledger.build(root / "book").entries}
+    claims = read_claims(root / "book" / "claims.csv", targets)
+    assert {claim.paper for claim in claims} == set(ledger.PAPERS)
+    for claim in claims:
+        if claim.page:
+            assert (root / "notebooks" / f"{claim.page}.md").exists(), claim
+        else:
+            assert status(claim, verdicts) == "untested", claim
