@@ -9,13 +9,16 @@ import pytest
 import torch
 
 from robustbook import catalogue
+from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE, carlini_wagner
 from robustbook.ledger import read_targets
-from robustbook.runs import Call, Done
+from robustbook.runs import Call, Context, Done
 from robustbook.studies.parameters import check
 from robustbook.studies.self_ensemble import figure_6, settings, table_2
-from robustbook.studies.self_ensemble.networks import built, inside
+from robustbook.studies.self_ensemble.attack import attacked, probabilities, test_images
+from robustbook.studies.self_ensemble.networks import built, inside, trained
 from robustbook.studies.self_ensemble.settings import CS, Setting
 
+test_images.__test__ = False  # type: ignore[attr-defined]
 ITEMS = {"table-2": table_2, "figure-6": figure_6}
 
 
@@ -112,6 +115,39 @@ def test_names_of_weights_are_those_of_the_plain_network(defense: str) -> None:
         torch.equal(a, b)
         for a, b in zip(inside(net).state_dict().values(), plain.state_dict().values(), strict=True)
     )
+
+
+def untrained(defense: str) -> Done:
+    """A narrow network with its first weights, as if training had left it behind."""
+    call = settings.setting("vgg16", "quick").network(defense, 0)  # type: ignore[arg-type]
+    given = call.arguments
+    net = built(given["model"], given["defense"], given["noise"], 0)
+    state = {f"state/{name}": value for name, value in inside(net).state_dict().items()}
+    return Done(call, {}, state, 1.0, {})
+
+
+@pytest.mark.parametrize("defense", ["none", "rse"])
+def test_the_attack_of_the_study_is_carlini_wagner_on_all_images(
+    defense: str, tmp_path: Path
+) -> None:
+    """Also where images that a network without noise misclassifies are left out."""
+    network, context = untrained(defense), Context(tmp_path, "cpu", lambda done, total: None)
+    found = attacked.function(network, 5.0, 3, 12, 4, 3, context=context)
+    net = trained(network, "cpu")
+    x, y, keys = test_images(network, 3, 12, "cpu")
+    moved = carlini_wagner(net, x, y, c=5.0, steps=4, preset=RANDOM_SELF_ENSEMBLE, keys=keys).images
+    torch.testing.assert_close(found["distance"], (moved - x).flatten(1).norm(dim=1))
+    right = probabilities(net, moved, keys, 3).argmax(1) == y
+    assert torch.equal(found["right"], right)
+
+
+def test_a_network_without_finite_answers_is_refused() -> None:
+    network = untrained("none")
+    net = trained(network, "cpu")
+    with torch.no_grad():
+        next(net.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match="logits must be finite on test images, got NaN"):
+        probabilities(net, torch.zeros(2, 3, 32, 32), torch.arange(2), 1)
 
 
 def test_accuracy_at_a_distortion_is_on_the_line_between_two_points() -> None:

@@ -31,11 +31,23 @@ def test_images(network: Done, first: int, count: int, device: str) -> tuple[Ten
 def probabilities(
     net: nn.Module, images: Tensor, keys: Tensor, draws: int, start: int = FRESH
 ) -> Tensor:
-    """The mean over draws of a network with noise, the softmax of one without."""
-    if isinstance(net, Noisy) and net.when not in ("training", "never"):
-        return ensemble(net, images, keys, draws=draws, start=start)
-    with torch.no_grad():
-        return torch.cat([net(piece).softmax(1) for piece in torch.split(images, 200)])
+    """Return the mean over draws of a network with noise, the softmax of one without.
+
+    Raises ValueError for a probability that is NaN: its image would count as misclassified.
+    """
+    if draws_noise(net):
+        found = ensemble(net, images, keys, draws=draws, start=start)  # type: ignore[arg-type]
+    else:
+        with torch.no_grad():
+            found = torch.cat([net(piece).softmax(1) for piece in torch.split(images, 200)])
+    if bool(found.isnan().any()):
+        raise ValueError("the network's logits must be finite on test images, got NaN")
+    return found
+
+
+def draws_noise(net: nn.Module) -> bool:
+    """Return whether the network in evaluation mode gives another answer at each draw."""
+    return isinstance(net, Noisy) and net.when not in ("training", "never")
 
 
 @step(version=1)
@@ -76,22 +88,36 @@ def attacked(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """The paper's attack at one c on so many test images: ``right``, which are classified correctly
-    afterwards by ``draws`` draws; ``single``, by one of them; ``distance``, how far each was moved
-    in l2.
+    """Attack so many test images at one c, as the paper does.
 
+    ``right``: which are classified correctly afterwards by ``draws`` draws. ``single``: by one of
+    them. ``distance``: how far each was moved in l2.
     averaged: draws that each of the attack's steps averages over; the paper's: 1.
+
+    An image that a network without noise misclassifies has no active hinge and stays as it is, so
+    it is not attacked.
     """
     net = trained(network, context.device, noise)
     for p in net.parameters():
         p.requires_grad_(False)
     x, y, keys = test_images(network, first, images, context.device)
-    found = carlini_wagner(
-        net, x, y, c=c, steps=steps, preset=RANDOM_SELF_ENSEMBLE, draws=averaged, keys=keys
-    )
-    right = probabilities(net, found.images, keys, draws).argmax(1) == y
-    single = probabilities(net, found.images, keys, 1).argmax(1) == y
-    distance = (found.images - x).flatten(1).norm(dim=1)
+    rows = torch.arange(len(x), device=x.device)
+    if not draws_noise(net):
+        rows = (probabilities(net, x, keys, 1).argmax(1) == y).nonzero().squeeze(1)
+    moved = x.clone()
+    moved[rows] = carlini_wagner(
+        net,
+        x[rows],
+        y[rows],
+        c=c,
+        steps=steps,
+        preset=RANDOM_SELF_ENSEMBLE,
+        draws=averaged,
+        keys=keys[rows],
+    ).images
+    right = probabilities(net, moved, keys, draws).argmax(1) == y
+    single = probabilities(net, moved, keys, 1).argmax(1) == y
+    distance = (moved - x).flatten(1).norm(dim=1)
     context.progress(1, 1)
     return {"right": right.cpu(), "single": single.cpu(), "distance": distance.cpu()}
 
