@@ -1,7 +1,8 @@
 """MathJax from this machine: the book's pages ask nothing of the network.
 
 The package sphinx-mathjax-offline holds all of MathJax; this copies the part that HTML pages use
-(its own extension would copy three times as much).
+(its own extension would copy five times as much). The pages load its parts one by one, which
+`loader` in _config.yml names: the file that has them in one also has the menu, a third of it.
 """
 
 from importlib.util import find_spec
@@ -11,7 +12,15 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.util.fileutil import copy_asset
 
-PARTS = ["tex-chtml.js", "input/tex/extensions", "output/chtml/fonts", "ui/menu.js", "ui/safe.js"]
+PARTS = [
+    "startup.js",
+    "core.js",
+    "input/tex.js",
+    "input/tex/extensions",
+    "output/chtml.js",
+    "output/chtml/fonts",
+    "a11y/assistive-mml.js",
+]
 
 
 def copy_parts(app: Sphinx, error: Exception | None) -> None:
@@ -29,6 +38,6 @@ def copy_parts(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, Any]:
     if find_spec("sphinx-mathjax-offline") is None:
         raise RuntimeError("sphinx-mathjax-offline is not installed: run `make setup`")
-    app.config.mathjax_path = "mathjax/tex-chtml.js"
+    app.config.mathjax_path = "mathjax/startup.js"
     app.connect("build-finished", copy_parts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -127,11 +127,11 @@ def unwritten(whole: Ledger, root: Path) -> str:
             continue
         link = f'<a href="ledger.html?paper={paper}&amp;verdict=not+run">in the ledger</a>'
         if paper not in written(root):
-            text = f"no page yet. {SUBJECTS[paper]} {len(missing)} comparisons wait {link}."
+            text = f"no page yet. {SUBJECTS[paper]} {len(missing)} comparisons are listed {link}."
         else:
             needs = dict.fromkeys(filter(None, (e.reason.rpartition("; ")[2] for e in missing)))
             why = f" ({'; '.join(needs)})" if needs else ""
-            text = f"{len(missing)} comparisons were not run{why}, {link}."
+            text = f"{len(missing)} comparisons were not run{why}; they are listed {link}."
         lines.append(f"- **{title}**: {text}")
     return "\n".join([*lines, ""])
 
