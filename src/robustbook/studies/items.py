@@ -33,6 +33,7 @@ class Item:
 
 _DEEP = "robustbook.studies.deep_defense."
 _SATURATING = "robustbook.studies.saturating."
+_ENSEMBLE = "robustbook.studies.self_ensemble."
 _ALL = ("quick", "reduced", "paper")
 _COLOURED = {
     "cifar10-convnet": 'networks=["convnet"]',
@@ -121,6 +122,19 @@ ITEMS: Mapping[str, Item] = {
         _SATURATING + "table_1_search", "Table 1 with other trainings", measures=()
     ),
     "saturating/table-2": Item(_SATURATING + "table_2", "Table 2: the layers of the CNN"),
+    "self_ensemble/figure-6": Item(
+        _ENSEMBLE + "figure_6",
+        "Figure 6: accuracy and distortion against c",
+        _ALL,
+        ("figure-6/", "text-3/clean-cost", "text-4.3/"),
+        {"vgg16": 'networks=["vgg16"]', "resnext": 'networks=["resnext"]'},
+    ),
+    "self_ensemble/table-2": Item(
+        _ENSEMBLE + "table_2",
+        "Table 2: accuracy under Carlini-Wagner",
+        _ALL,
+        ("table-2/", "abstract/"),
+    ),
     # Last: without its photographs a run of every item ends here.
     "deep_defense/imagenet": Item(
         _DEEP + "imagenet",

@@ -47,8 +47,8 @@ def points(
 
 
 def named(p: settings.Parameters, own: Setting) -> tuple[Names, ...]:
-    """The defenses that are asked for, else the profile's with the other readings of RSE."""
-    return p.defenses or (*own.defenses, *READINGS)
+    """Return the defenses to run: by default the profile's, and the other placements of RSE."""
+    return p.defenses or (*own.defenses, *(() if p.profile == "quick" else READINGS))
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
