@@ -58,7 +58,8 @@ def example_html(example: front.Example) -> str:
     return (
         f'<div class="example">\n{row}\n</div>\n'
         f'<p class="example-words">A network without any defense calls the left image {a} and the '
-        f"right one {b}; {change}.</p>\n"
+        f"right one {b}; {change}. (The attack may leave the range of pixels, the picture may not.)"
+        "</p>\n"
     )
 
 
