@@ -26,6 +26,7 @@ from robustbook.attacks import (
     propagation,
     random_signs,
     square,
+    zoo,
 )
 from robustbook.attacks.deepfool import Variant
 
@@ -101,6 +102,14 @@ ATTACKS = {
         2,
         minimal=True,
         skips=True,
+    ),
+    "zoo": Entry(
+        partial(zoo, c=20.0, steps=3, coordinates=40, step_size=0.02),
+        None,
+        2,
+        draws=True,
+        climbs=False,
+        minimal=True,
     ),
     "deepfool": Entry(partial(deepfool, steps=1), None, 2, minimal=True, gradients=4),
     "deepfool inf": Entry(partial(deepfool, steps=1, norm=INF), None, minimal=True, gradients=4),
@@ -275,7 +284,7 @@ def test_a_model_without_gradients_gives_no_nan_and_no_success(
 ) -> None:
     images, labels = make_images(12)
     logits = torch.eye(5, dtype=torch.float64)[labels]
-    result = run(entry, lambda x: logits + 0 * x.sum((1, 2, 3))[:, None], images, labels)
+    result = run(entry, lambda x: logits.repeat(len(x) // 12, 1) + 0 * x.sum(), images, labels)
     assert bool(result.images.isfinite().all()) and not bool(result.found.any())
     assert bool((result.distance.isfinite() != entry.minimal).all())
     if not entry.draws:
@@ -397,7 +406,7 @@ def test_the_model_may_overwrite_its_input(
 def test_the_models_output_is_not_overwritten(entry: Entry, make_images: Make) -> None:
     """A model may return what it keeps."""
     images, labels = make_images(6)
-    table = torch.eye(5, dtype=torch.float64)[labels].requires_grad_()
+    table = torch.eye(5, dtype=torch.float64)[labels].repeat(100, 1).requires_grad_()
     before = table.detach().clone()
 
     def kept(x: Tensor) -> Tensor:
@@ -535,7 +544,7 @@ class Waits(TorchDispatchMode):
 
 
 LENGTH = {"pgd": "steps", "adam": "steps", "lbfgs": "steps", "square": "queries", "ddn": "steps"}
-LENGTH["carlini_wagner"] = "steps"
+LENGTH |= {"carlini_wagner": "steps", "zoo": "steps"}
 
 
 def lengths(entry: Entry, low: int, high: int) -> list[dict[str, int]]:

@@ -18,6 +18,7 @@ from .pgd import pgd
 from .random_signs import random_signs
 from .result import Adversarial
 from .square import square
+from .zoo import zoo
 
 __all__ = [
     "Adversarial",
@@ -35,4 +36,5 @@ __all__ = [
     "random_signs",
     "square",
     "squared_error",
+    "zoo",
 ]

@@ -104,7 +104,7 @@ def carlini_wagner(
         labels,
         targets,
         keys,
-        loss=_hinge(preset.hinge, confidence, targets is not None),
+        loss=hinge(preset.hinge, confidence, targets is not None),
         draws=draws,
         average=average,
         judge=judge,
@@ -189,7 +189,7 @@ def _search(
             kept = going.nonzero().squeeze(1)
             rows, w, fixed, mean, square = (each[kept] for each in (rows, w, fixed, mean, square))
             point, at, active, gradient = (each[kept] for each in (point, at, active, gradient))
-        slope = 2 * (point - at) - per_image(weight[rows], w) * gradient  # minus: see `_hinge`
+        slope = 2 * (point - at) - per_image(weight[rows], w) * gradient  # minus: see `hinge`
         slope = (slope * 2 * point * (1 - point)).masked_fill(fixed, 0)  # dx/dw = 2 x (1 - x)
         mean.lerp_(slope, 0.1)
         square.mul_(0.999).addcmul_(slope, slope, value=0.001)
@@ -230,7 +230,7 @@ def _active(
     return torch.cat([logits, more])[order], torch.cat([gain, gained])[order], gradient
 
 
-def _hinge(kind: str, kappa: float, targeted: bool) -> Loss:
+def hinge(kind: str, kappa: float, targeted: bool) -> Loss:
     """As `Goal` wants it: raised away from labels, lowered towards targets."""
 
     def loss(logits: Float[Tensor, "n k"], classes: Int[Tensor, " n"]) -> Float[Tensor, " n"]:

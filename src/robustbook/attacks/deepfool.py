@@ -221,7 +221,7 @@ def deepfool(
         judge=judge,
         generator=generator,
     )
-    logits = propagation.logits(x, whole)
+    logits = propagation.logits(x, whole).clone()  # a model may return what it keeps
     answers = logits.argmax(1)
     source = answers if variant.attack_wrong or targets is not None else whole.labels
     others = (

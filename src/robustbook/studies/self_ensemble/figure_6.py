@@ -14,7 +14,7 @@ from robustbook.runs import Call, Done
 
 from . import settings
 from .settings import DEFENSES, PAPER, TARGETS
-from .table_2 import cell, points, swept
+from .sweep import cell, points, swept
 
 ITEM = "figure-6"
 JUDGES = ("figure-6", "text-3", "text-4.3")

@@ -4,15 +4,16 @@ RSE, the row that the verdict is about, has the initial noise where the released
 it stand the placement that the text describes and the level of the later release.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
 
 from . import settings
-from .attack import Swept, attacked, clean, joined
+from .attack import Swept
 from .settings import DEFENSES, PAPER, TABLE_2, TARGETS, Names, Setting
+from .sweep import cell, points, swept
 
 ITEM = "table-2"
 JUDGES = ("table-2", "abstract")
@@ -34,18 +35,6 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
     return found
 
 
-def points(
-    own: Setting, defense: Names, seed: int, cs: Sequence[float]
-) -> dict[tuple[float, int], Call]:
-    """The attack at each c and the clean images at c = 0, piece by piece."""
-    net, draws = own.network(defense, seed), own.draws(defense)
-    found = {(0.0, first): clean(net, first, count, (draws,)) for first, count in own.pieces}
-    for c in cs:
-        for first, count in own.pieces:
-            found[c, first] = attacked(net, c, first, count, own.steps, draws)
-    return found
-
-
 def named(p: settings.Parameters, own: Setting) -> tuple[Names, ...]:
     """Return the defenses to run: by default the profile's, and the other placements of RSE."""
     return p.defenses or (*own.defenses, *(() if p.profile == "quick" else READINGS))
@@ -61,39 +50,6 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
             rows += cell(network, defense, c, seed, found, _targets(network, defense, c))
         rows += _compared(cells, seed)
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
-
-
-def swept(
-    results: Mapping[tuple[Any, ...], Done], seed: int
-) -> dict[tuple[str, str, float], Swept]:
-    """By (network, defense, c), the pieces of a seed joined."""
-    pieces: dict[tuple[str, str, float], list[Done]] = {}
-    for (network, defense, at, c, _), done in results.items():
-        if at == seed:
-            pieces.setdefault((network, defense, c), []).append(done)
-    return {key: joined(parts) for key, parts in pieces.items()}
-
-
-def cell(
-    network: str, defense: str, c: float, seed: int, found: Swept, targets: Mapping[str, str]
-) -> Iterator[Row]:
-    """One network at one c; ``targets`` are the ids that ``accuracy`` and ``distortion`` answer."""
-    labels: dict[str, str | float | int | bool] = {"network": network, "defense": defense, "c": c}
-    images = len(found.right)
-    yield Row(
-        found.accuracy,
-        "percent",
-        targets.get("accuracy"),
-        "accuracy",
-        seed,
-        images,
-        setting=labels,
-    )
-    if c:
-        single = 100 * found.single.double().mean().item()
-        yield Row(single, "percent", None, "accuracy of one draw", seed, images, setting=labels)
-        target = targets.get("distortion")
-        yield Row(found.distortion, "l2", target, "distortion", seed, setting=labels)
 
 
 def _targets(network: str, defense: str, c: float) -> dict[str, str]:

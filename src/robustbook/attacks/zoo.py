@@ -1,0 +1,165 @@
+"""ZOO: the attack of Carlini and Wagner with gradients estimated from answers alone.
+
+Chen, Zhang, Sharma, Yi and Hsieh 2017 (arXiv 1708.03999), algorithm 2 (ZOO-Adam). With F the
+softmax probabilities, minimise by Adam, in each step along coordinates chosen at random,
+
+    || x - x0 ||^2 + c max(log F_y(x) - max_(i != y) log F_i(x) + kappa, 0),   x in [0, 1].
+
+The derivative of the second term along a coordinate is estimated by a symmetric difference,
+
+    (f(x + h e_i) - f(x - h e_i)) / 2h;
+
+the first has its derivative in closed form. Differences of log F are differences of logits. Points
+are clipped to [0, 1] and the difference is divided by their true distance, so it is one-sided at 0
+and 1. The authors' code searches for c like Carlini and Wagner's; here c is given. It also has a
+form in which x is a tanh, and starts at a low resolution on large images: neither is here.
+
+For a randomised model f(x + h e_i) and f(x - h e_i) have different noise, and the variance of the
+estimate grows like 1 / h^2. Averaging each f over several draws divides it by their number.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .carlini_wagner import hinge
+from .checks import Count, Number, PerImage, check_count, check_positive, check_tolerance, prepare
+from .goal import Goal
+from .noise import uniform
+from .norms import per_image, size
+from .propagation import Model, Propagation
+from .result import Adversarial, judged
+
+_AT_ONCE = 512  # rows of one forward pass, about
+
+
+@torch.inference_mode(False)
+def zoo(
+    model: Model,
+    images: Float[Tensor, "n *shape"],
+    labels: Int[Tensor, " n"],
+    *,
+    c: PerImage,
+    steps: Count = 1000,
+    coordinates: Count = 128,
+    h: Number = 1e-4,
+    step_size: Number = 0.01,
+    kappa: Number = 0.0,
+    targets: Int[Tensor, " n"] | None = None,
+    draws: Count = 1,
+    judge: Count = 1,
+    keys: Int[Tensor, " n"] | None = None,
+    generator: torch.Generator | None = None,
+) -> Adversarial:
+    """Descend along random coordinates by differences of the model's answers.
+
+    model, images, labels: as in `fgsm`; the model's gradient is not used.
+    c: the weight of the margin, above 0: one number, or one for each image.
+    steps: of Adam; the paper: 1000 on CIFAR-10, 3000 on MNIST.
+    coordinates: how many get a new value in a step; the paper: 128. At most all of an image.
+    h: half the distance of the two points of a difference, in pixels; the paper: 1e-4.
+    step_size: Adam's rate, in pixels; the paper: 0.01.
+    kappa: the margin by which the attack should succeed, 0 or above, in logits.
+    targets: the classes to reach; None (default): any but the labels.
+    draws: for a randomised model, how many draws each answer averages over (the logarithm of the
+        mean probabilities). Each answer has new draws.
+    judge: as in `fgsm`. keys, generator: as in `pgd`, for coordinates and the model's noise.
+
+    An image that no iterate fools comes back as it was, at infinite distance; one misclassified
+    from the start is found at distance 0. `steps` of the result counts steps of Adam. Each step
+    costs 2 `coordinates` + 1 forward passes for each draw, and no backward pass.
+    Raises ValueError for an argument it cannot use, or a model that gives NaN.
+    """
+    steps, count = check_count("steps", steps), check_count("coordinates", coordinates)
+    half: float = check_positive("h", h)
+    rate = check_positive("step_size", step_size)
+    confidence = check_tolerance("kappa", kappa)
+    propagation, goal, images = prepare(
+        model,
+        images,
+        labels,
+        targets,
+        keys,
+        loss=hinge("logits", confidence, targets is not None),
+        draws=draws,
+        judge=judge,
+        generator=generator,
+    )
+    weight = check_positive("c", c, images)
+    weight = torch.as_tensor(weight, dtype=images.dtype, device=images.device).expand(len(images))
+    keys = goal.keys
+    assert keys is not None
+    flat = images.flatten(1)
+    count = min(count, flat.shape[1])
+    x = flat.clone()
+    mean, square, times = (torch.zeros_like(x) for _ in range(3))
+    best, nearest = images.clone(), torch.full_like(weight, math.inf)
+
+    def note(step: int) -> None:
+        """Remember iterates that succeed nearer than all before."""
+        nonlocal best, nearest
+        point = x.view_as(images)
+        distance = size(point - images, 2.0)
+        logits = propagation.logits(point, goal, step * (2 * count + 1))
+        better = goal.reached(logits) & (distance < nearest)
+        nearest = torch.where(better, distance, nearest)
+        best = torch.where(per_image(better, best), point, best)
+
+    for step in range(steps):
+        note(step)
+        scores = uniform(propagation.seed, keys, step, x.shape[1], torch.float64)
+        chosen = scores.topk(count).indices
+        slope = differences(
+            propagation, goal, x.view_as(images), chosen, half, step * (2 * count + 1) + 1
+        )
+        here = x.gather(1, chosen)
+        gradient = 2 * (here - flat.gather(1, chosen)) - weight[:, None] * slope
+        m = mean.gather(1, chosen).lerp(gradient, 0.1)
+        v = square.gather(1, chosen).lerp(gradient.square(), 0.001)
+        t = times.gather(1, chosen) + 1
+        move = rate * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+        x = x.scatter(1, chosen, (here - move).clamp(0, 1))
+        mean, square = mean.scatter(1, chosen, m), square.scatter(1, chosen, v)
+        times = times.scatter(1, chosen, t)
+    note(steps)
+    spent = torch.full_like(goal.labels, steps)
+    return judged(propagation, goal, images, best, 2.0, spent, minimal=True)
+
+
+def differences(
+    propagation: Propagation,
+    goal: Goal,
+    images: Float[Tensor, "n *shape"],
+    coordinates: Int[Tensor, "n m"],
+    h: float,
+    first: int = 0,
+) -> Float[Tensor, "n m"]:
+    """Estimate the derivatives of the goal's gain along coordinates by symmetric differences.
+
+    coordinates: indices into each flattened image. first: the number of the first answer's draws;
+        2 m answers for each image follow, each with draws of its own.
+    """
+    n, m = coordinates.shape
+    flat = images.flatten(1)
+    at_once = max(_AT_ONCE // (2 * max(n, 1)), 1)
+    found = []
+    for start in range(0, m, at_once):
+        chosen = coordinates[:, start : start + at_once].T  # (k, n)
+        k = len(chosen)
+        values = flat.gather(1, chosen.T).T
+        ends = torch.stack([values - h, values + h]).clamp(0, 1)  # (2, k, n)
+        points = flat.expand(2, k, *flat.shape).scatter(
+            3, chosen.expand(2, k, n)[..., None], ends[..., None]
+        )
+        numbers = torch.arange(2 * start, 2 * (start + k), device=images.device) + first
+        whole = goal.repeated(2 * k)
+        gain = whole.gain(
+            propagation.logits(
+                points.reshape(-1, *images.shape[1:]), whole, numbers.repeat_interleave(n)
+            )
+        )
+        low, high = gain.view(2, k, n)
+        found.append((high - low) / (ends[1] - ends[0]))
+    return torch.cat(found).T
