@@ -8,8 +8,10 @@ import torch
 
 from robustbook import notebooks
 from robustbook.attacks import ddn, deepfool
+from robustbook.chapters.published import printed
 from robustbook.defenses import deep_defense, sigmoid_penalty
 from robustbook.measures import eps_leaving, gradient_signs
+from robustbook.networks import CNN
 from robustbook.studies.deep_defense.methods import released
 
 
@@ -30,6 +32,14 @@ def test_saturation(capsys: pytest.CaptureFixture[str]) -> None:
     )
     before, after = map(float, capsys.readouterr().out.replace(" and, saturated,", "").split())
     assert 0 < after < before
+
+
+def test_the_parameters_of_the_cnn() -> None:
+    """Layer by layer those of the package's network; without padding those of the ledger."""
+    shown = idea("saturating/table2")
+    own = [sum(w.numel() for w in layer.parameters()) for layer in CNN().children()]
+    assert shown["parameters"](2) == own
+    assert sum(shown["parameters"](0)) == printed("saturating/table-2/cnn/parameters-valid-padding")
 
 
 def linear(w: Sequence[float], b: float) -> torch.nn.Module:

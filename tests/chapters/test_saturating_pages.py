@@ -3,12 +3,14 @@
 from itertools import pairwise
 
 import pytest
+import torch
 
 from robustbook import ledger
 from robustbook.chapters.published import (
     Version,
     entries,
     mean,
+    of_target,
     printed,
     record_of,
     settings,
@@ -33,6 +35,7 @@ from robustbook.chapters.saturating import (
     today,
 )
 from robustbook.ledger import Record
+from robustbook.networks import CNN
 from robustbook.studies.saturating import ablations, figure_6
 from robustbook.studies.saturating import lbfgs_pairs as study
 from robustbook.studies.saturating import settings as own
@@ -350,17 +353,34 @@ def test_figure_6() -> None:
 
 
 def test_the_layers_of_table_2_add_up() -> None:
-    """The last row is the sum of the others, and the record's count."""
-    *rows, last = body(table2.layers())
-    counts = [int(row[2].replace(",", "")) for row in rows]
-    whole = int(last[2].replace(",", ""))
-    assert sum(counts) == whole
-    (published,) = (
-        row.value
-        for row in record("table-2").rows
-        if row.target == "saturating/table-2/cnn/parameters-same-padding"
-    )
-    assert whole == published
+    """Shapes and counts are those of the network; the last row is the sum of the others."""
+    *rows, last = body(table2.layers(version("table-2")))
+    net = CNN()
+    trained = [row for row in rows if row[3] != "0"]
+    outputs = net.preactivations(torch.zeros(1, 1, 28, 28))
+    for row, layer, output in zip(trained, net.children(), outputs, strict=True):
+        assert int(row[3].replace(",", "")) == sum(w.numel() for w in layer.parameters())
+        assert [int(n) for n in row[2].split(" x ")] == list(output.shape[1:])
+    for column, kind in ((3, "same"), (4, "valid")):
+        counts = [int(row[column].replace(",", "")) for row in rows]
+        whole = int(last[column].replace(",", ""))
+        assert sum(counts) == whole
+        assert [whole] == of_target(record("table-2"), f"{table2.CNN}/parameters-{kind}-padding")
+
+
+def test_table_2_has_both_numbers_in_every_cell() -> None:
+    """Equal ones; the answer counts them, and the figure has a row per layer with parameters."""
+    shown = record("table-2")
+    cells = [
+        pair for row in body(table2.layers(version("table-2")))[:-1] for pair in row[1].split(", ")
+    ]
+    assert len(cells) == 8
+    for cell in cells:
+        there, ours = numbers(cell.replace("*", " "))
+        assert there == ours
+    assert table2.answer(shown).startswith("8 of the 8 printed counts")
+    (axis,) = table2.parameters(shown).axes
+    assert len(axis.get_yticks()) == 4
 
 
 def test_the_overview_counts_every_verdict_once() -> None:
