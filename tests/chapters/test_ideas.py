@@ -10,7 +10,7 @@ from robustbook import notebooks
 from robustbook.attacks import ddn, deepfool
 from robustbook.chapters.published import printed
 from robustbook.defenses import deep_defense, sigmoid_penalty
-from robustbook.measures import eps_leaving, gradient_signs
+from robustbook.measures import eps_leaving, excess_kurtosis, gradient_signs
 from robustbook.networks import CNN
 from robustbook.studies.deep_defense.methods import released
 
@@ -40,6 +40,13 @@ def test_the_parameters_of_the_cnn() -> None:
     own = [sum(w.numel() for w in layer.parameters()) for layer in CNN().children()]
     assert shown["parameters"](2) == own
     assert sum(shown["parameters"](0)) == printed("saturating/table-2/cnn/parameters-valid-padding")
+
+
+def test_the_excess_kurtosis() -> None:
+    """The package's, of the same draws."""
+    shown = idea("saturating/figure1")
+    for w in shown["examples"].values():
+        assert shown["kurtosis"](w) == pytest.approx(excess_kurtosis(torch.from_numpy(w)))
 
 
 def linear(w: Sequence[float], b: float) -> torch.nn.Module:

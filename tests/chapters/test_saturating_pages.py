@@ -237,15 +237,36 @@ def test_questions_to_each_network() -> None:
 
 
 def test_figure_1() -> None:
-    """Kurtoses per layer and network, controls with one seed; epochs of each training."""
+    """Controls have one seed; longer training lies between vanilla and saturated."""
     shown = record("figure-1")
-    assert len(numbers(figure1.kurtoses(shown).split("saturated: ")[1])) >= 12
     rows = body(figure1.layers(shown))
     assert len(rows) == 7 and all(ordered(cell) for row in rows for cell in row[1:5])
     assert all(float(cell) > 0 for row in rows for cell in row[5:])
     vanilla, longer, saturated = numbers(figure1.epochs(shown))[:3]
     assert vanilla < longer <= saturated
     assert len(figure1.weights(shown).axes) == len(figure1.shapes(shown).axes) == 6
+
+
+def test_the_answer_of_figure_1() -> None:
+    """Layer 3 of the ReLU network is not ahead with every seed; the example is in the table."""
+    rows = body(figure1.orders(version("figure-1")))
+    assert len(rows) == 6 and all(ordered(cell) for row in rows for cell in row[2:4])
+    whole = [row for row in rows if row[4] == "5 of 5 seeds"]
+    assert rows[-1] not in whole
+    text = figure1.answer(record("figure-1"))
+    assert text.startswith(f"In {len(whole)} of 6 layers")
+    saturated, vanilla = numbers(text)[-2:]
+    assert [vanilla, saturated] == [numbers(cell)[0] for cell in rows[1][2:4]]
+
+
+@pytest.mark.parametrize("profile", ["quick", "paper"])
+def test_epochs_are_those_of_the_settings(profile: str) -> None:
+    """The page repeats them, because the settings import torch."""
+    trained = own.compared(profile, 0)
+    for network, of in figure1.EPOCHS[profile].items():
+        for method, epochs in of.items():
+            steps = trained[network, method].recipe.steps
+            assert epochs == round(steps / own.EPOCH[profile])
 
 
 def test_a_histogram_in_standard_deviations_keeps_its_area() -> None:
