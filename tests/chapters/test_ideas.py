@@ -49,6 +49,15 @@ def test_the_excess_kurtosis() -> None:
         assert shown["kurtosis"](w) == pytest.approx(excess_kurtosis(torch.from_numpy(w)))
 
 
+def test_the_slope_of_a_sigmoid() -> None:
+    """The package's penalty; in float32 it is zero where the page says so."""
+    shown = idea("saturating/figure2")
+    h = torch.from_numpy(shown["h"])
+    assert h.dtype == torch.float32
+    torch.testing.assert_close(torch.from_numpy(shown["slope"](shown["h"])), sigmoid_penalty(h))
+    assert (shown["slope"](shown["h"]) == 0).tolist() == (h >= 17).tolist()
+
+
 def linear(w: Sequence[float], b: float) -> torch.nn.Module:
     """Two classes whose logits are 0 and w x + b."""
     net = torch.nn.Linear(len(w), 2, dtype=torch.float64)

@@ -287,7 +287,19 @@ def test_figure_2() -> None:
         assert all(a >= b for a, b in pairwise(beyond))
     assert len(figure2.preactivations(shown).axes) == 12
     assert 0 < figure2._responding(shown, "relu-mlp", "vanilla", 1) < 100
-    assert "median size" in figure2.medians(shown)
+
+
+def test_the_answer_of_figure_2() -> None:
+    """Nearly all units of one sigmoid network are saturated; numbers are of the tables."""
+    shown = record("figure-2")
+    least, flat, most, *active = numbers(figure2.answer(shown))
+    assert flat == 17 and most < 1 and least > 97
+    rows = body(figure2.orders(version("figure-2")))
+    assert [row[1] for row in rows] == ["larger"] * 3 + ["lower"] * 3 + ["fewer"] * 3
+    assert all(ordered(cell) for row in rows for cell in row[2:])
+    shares = [[numbers(row[column])[0] for row in rows[6:]] for column in (3, 2)]
+    ends = [end for each in shares for end in (min(each), max(each))]
+    assert active == [round(end) for end in ends]
 
 
 @pytest.mark.parametrize("item", ["figure-3", "figure-7"])
