@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,7 +11,7 @@ from robustbook import notebooks
 from robustbook.attacks import ddn, deepfool
 from robustbook.chapters.published import printed
 from robustbook.defenses import deep_defense, sigmoid_penalty
-from robustbook.measures import eps_leaving, excess_kurtosis, gradient_signs
+from robustbook.measures import dissimilarity, eps_leaving, excess_kurtosis, gradient_signs
 from robustbook.networks import CNN
 from robustbook.studies.deep_defense.methods import released
 
@@ -56,6 +57,14 @@ def test_the_slope_of_a_sigmoid() -> None:
     assert h.dtype == torch.float32
     torch.testing.assert_close(torch.from_numpy(shown["slope"](shown["h"])), sigmoid_penalty(h))
     assert (shown["slope"](shown["h"]) == 0).tolist() == (h >= 17).tolist()
+
+
+def test_the_dissimilarity() -> None:
+    """The package's, of two random codes and of two answers."""
+    shown = idea("saturating/figure3")
+    for a, b in (shown["random"], shown["sure"]):
+        matrix = dissimilarity(torch.from_numpy(np.stack([a, b])))
+        assert shown["d"](a, b) == pytest.approx(matrix[0, 1].item())
 
 
 def linear(w: Sequence[float], b: float) -> torch.nn.Module:

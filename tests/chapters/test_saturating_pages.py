@@ -330,7 +330,19 @@ def test_matrices_share_a_scale_or_have_their_own() -> None:
         for figure in (shared, own_scales)
     ]
     assert len(limits[0]) == 1 < len(limits[1])
-    assert "saturated networks" in figure3.collapsed(shown)
+
+
+def test_the_answer_of_figure_3() -> None:
+    """Its numbers are those of the tables; one class is not close together."""
+    shown = record("figure-3")
+    rows = body(dissimilarity.orders(version("figure-3")))
+    means = [[numbers(cell)[0] for cell in row[2:]] for row in rows]
+    ahead, layers, saturated, vanilla, _, share = numbers(figure3.answer(shown))
+    assert (ahead, layers) == (sum(s > v for v, s in means), len(rows))
+    assert [vanilla, saturated] == pytest.approx(means[1], abs=0.005)
+    assert share > 100 * shown.parameters["near_zero"]
+    assert "are not close together" in figure3.answer(shown)
+    assert "in 2 of 5 saturated networks" in figure3.collapsed(shown)
 
 
 def test_figure_4() -> None:
