@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from robustbook import notebooks
 from robustbook.attacks import ddn, deepfool
+from robustbook.chapters.published import printed
 from robustbook.defenses import deep_defense, sigmoid_penalty
-from robustbook.measures import eps_leaving, gradient_signs
+from robustbook.measures import dissimilarity, eps_leaving, excess_kurtosis, gradient_signs
+from robustbook.networks import CNN
 from robustbook.studies.deep_defense.methods import released
 
 
@@ -30,6 +33,38 @@ def test_saturation(capsys: pytest.CaptureFixture[str]) -> None:
     )
     before, after = map(float, capsys.readouterr().out.replace(" and, saturated,", "").split())
     assert 0 < after < before
+
+
+def test_the_parameters_of_the_cnn() -> None:
+    """Layer by layer those of the package's network; without padding those of the ledger."""
+    shown = idea("saturating/table2")
+    own = [sum(w.numel() for w in layer.parameters()) for layer in CNN().children()]
+    assert shown["parameters"](2) == own
+    assert sum(shown["parameters"](0)) == printed("saturating/table-2/cnn/parameters-valid-padding")
+
+
+def test_the_excess_kurtosis() -> None:
+    """The package's, of the same draws."""
+    shown = idea("saturating/figure1")
+    for w in shown["examples"].values():
+        assert shown["kurtosis"](w) == pytest.approx(excess_kurtosis(torch.from_numpy(w)))
+
+
+def test_the_slope_of_a_sigmoid() -> None:
+    """The package's penalty; in float32 it is zero where the page says so."""
+    shown = idea("saturating/figure2")
+    h = torch.from_numpy(shown["h"])
+    assert h.dtype == torch.float32
+    torch.testing.assert_close(torch.from_numpy(shown["slope"](shown["h"])), sigmoid_penalty(h))
+    assert (shown["slope"](shown["h"]) == 0).tolist() == (h >= 17).tolist()
+
+
+def test_the_dissimilarity() -> None:
+    """The package's, of two random codes and of two answers."""
+    shown = idea("saturating/figure3")
+    for a, b in (shown["random"], shown["sure"]):
+        matrix = dissimilarity(torch.from_numpy(np.stack([a, b])))
+        assert shown["d"](a, b) == pytest.approx(matrix[0, 1].item())
 
 
 def linear(w: Sequence[float], b: float) -> torch.nn.Module:

@@ -3,12 +3,14 @@
 from itertools import pairwise
 
 import pytest
+import torch
 
 from robustbook import ledger
 from robustbook.chapters.published import (
     Version,
     entries,
     mean,
+    of_target,
     printed,
     record_of,
     settings,
@@ -33,6 +35,7 @@ from robustbook.chapters.saturating import (
     today,
 )
 from robustbook.ledger import Record
+from robustbook.networks import CNN
 from robustbook.studies.saturating import ablations, figure_6
 from robustbook.studies.saturating import lbfgs_pairs as study
 from robustbook.studies.saturating import settings as own
@@ -234,15 +237,36 @@ def test_questions_to_each_network() -> None:
 
 
 def test_figure_1() -> None:
-    """Kurtoses per layer and network, controls with one seed; epochs of each training."""
+    """Controls have one seed; longer training lies between vanilla and saturated."""
     shown = record("figure-1")
-    assert len(numbers(figure1.kurtoses(shown).split("saturated: ")[1])) >= 12
     rows = body(figure1.layers(shown))
     assert len(rows) == 7 and all(ordered(cell) for row in rows for cell in row[1:5])
     assert all(float(cell) > 0 for row in rows for cell in row[5:])
     vanilla, longer, saturated = numbers(figure1.epochs(shown))[:3]
     assert vanilla < longer <= saturated
     assert len(figure1.weights(shown).axes) == len(figure1.shapes(shown).axes) == 6
+
+
+def test_the_answer_of_figure_1() -> None:
+    """Layer 3 of the ReLU network is not ahead with every seed; the example is in the table."""
+    rows = body(figure1.orders(version("figure-1")))
+    assert len(rows) == 6 and all(ordered(cell) for row in rows for cell in row[2:4])
+    whole = [row for row in rows if row[4] == "5 of 5 seeds"]
+    assert rows[-1] not in whole
+    text = figure1.answer(record("figure-1"))
+    assert text.startswith(f"In {len(whole)} of 6 layers")
+    saturated, vanilla = numbers(text)[-2:]
+    assert [vanilla, saturated] == [numbers(cell)[0] for cell in rows[1][2:4]]
+
+
+@pytest.mark.parametrize("profile", ["quick", "paper"])
+def test_epochs_are_those_of_the_settings(profile: str) -> None:
+    """The page repeats them, because the settings import torch."""
+    trained = own.compared(profile, 0)
+    for network, of in figure1.EPOCHS[profile].items():
+        for method, epochs in of.items():
+            steps = trained[network, method].recipe.steps
+            assert epochs == round(steps / own.EPOCH[profile])
 
 
 def test_a_histogram_in_standard_deviations_keeps_its_area() -> None:
@@ -263,7 +287,19 @@ def test_figure_2() -> None:
         assert all(a >= b for a, b in pairwise(beyond))
     assert len(figure2.preactivations(shown).axes) == 12
     assert 0 < figure2._responding(shown, "relu-mlp", "vanilla", 1) < 100
-    assert "median size" in figure2.medians(shown)
+
+
+def test_the_answer_of_figure_2() -> None:
+    """Nearly all units of one sigmoid network are saturated; numbers are of the tables."""
+    shown = record("figure-2")
+    least, flat, most, *active = numbers(figure2.answer(shown))
+    assert flat == 17 and most < 1 and least > 97
+    rows = body(figure2.orders(version("figure-2")))
+    assert [row[1] for row in rows] == ["larger"] * 3 + ["lower"] * 3 + ["fewer"] * 3
+    assert all(ordered(cell) for row in rows for cell in row[2:])
+    shares = [[numbers(row[column])[0] for row in rows[6:]] for column in (3, 2)]
+    ends = [end for each in shares for end in (min(each), max(each))]
+    assert active == [round(end) for end in ends]
 
 
 @pytest.mark.parametrize("item", ["figure-3", "figure-7"])
@@ -294,7 +330,19 @@ def test_matrices_share_a_scale_or_have_their_own() -> None:
         for figure in (shared, own_scales)
     ]
     assert len(limits[0]) == 1 < len(limits[1])
-    assert "saturated networks" in figure3.collapsed(shown)
+
+
+def test_the_answer_of_figure_3() -> None:
+    """Its numbers are those of the tables; one class is not close together."""
+    shown = record("figure-3")
+    rows = body(dissimilarity.orders(version("figure-3")))
+    means = [[numbers(cell)[0] for cell in row[2:]] for row in rows]
+    ahead, layers, saturated, vanilla, _, share = numbers(figure3.answer(shown))
+    assert (ahead, layers) == (sum(s > v for v, s in means), len(rows))
+    assert [vanilla, saturated] == pytest.approx(means[1], abs=0.005)
+    assert share > 100 * shown.parameters["near_zero"]
+    assert "are not close together" in figure3.answer(shown)
+    assert "in 2 of 5 saturated networks" in figure3.collapsed(shown)
 
 
 def test_figure_4() -> None:
@@ -350,17 +398,34 @@ def test_figure_6() -> None:
 
 
 def test_the_layers_of_table_2_add_up() -> None:
-    """The last row is the sum of the others, and the record's count."""
-    *rows, last = body(table2.layers())
-    counts = [int(row[2].replace(",", "")) for row in rows]
-    whole = int(last[2].replace(",", ""))
-    assert sum(counts) == whole
-    (published,) = (
-        row.value
-        for row in record("table-2").rows
-        if row.target == "saturating/table-2/cnn/parameters-same-padding"
-    )
-    assert whole == published
+    """Shapes and counts are those of the network; the last row is the sum of the others."""
+    *rows, last = body(table2.layers(version("table-2")))
+    net = CNN()
+    trained = [row for row in rows if row[3] != "0"]
+    outputs = net.preactivations(torch.zeros(1, 1, 28, 28))
+    for row, layer, output in zip(trained, net.children(), outputs, strict=True):
+        assert int(row[3].replace(",", "")) == sum(w.numel() for w in layer.parameters())
+        assert [int(n) for n in row[2].split(" x ")] == list(output.shape[1:])
+    for column, kind in ((3, "same"), (4, "valid")):
+        counts = [int(row[column].replace(",", "")) for row in rows]
+        whole = int(last[column].replace(",", ""))
+        assert sum(counts) == whole
+        assert [whole] == of_target(record("table-2"), f"{table2.CNN}/parameters-{kind}-padding")
+
+
+def test_table_2_has_both_numbers_in_every_cell() -> None:
+    """Equal ones; the answer counts them, and the figure has a row per layer with parameters."""
+    shown = record("table-2")
+    cells = [
+        pair for row in body(table2.layers(version("table-2")))[:-1] for pair in row[1].split(", ")
+    ]
+    assert len(cells) == 8
+    for cell in cells:
+        there, ours = numbers(cell.replace("*", " "))
+        assert there == ours
+    assert table2.answer(shown).startswith("8 of the 8 printed counts")
+    (axis,) = table2.parameters(shown).axes
+    assert len(axis.get_yticks()) == 4
 
 
 def test_the_overview_counts_every_verdict_once() -> None:

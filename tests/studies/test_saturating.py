@@ -298,20 +298,6 @@ def test_table_2_reads_the_printed_numbers_from_the_module() -> None:
     assert not table_2.calls(table_2.Parameters(profile="paper"))
 
 
-def test_table_2_follows_an_image_through_the_layers() -> None:
-    """The shapes of the page's table; the parameters add up to the network's."""
-    layers = list(table_2.layers())
-    assert [(name, shape) for name, shape, _ in layers] == [
-        ("conv1", (32, 28, 28)),
-        ("max pooling", (32, 14, 14)),
-        ("conv2", (64, 14, 14)),
-        ("max pooling", (64, 7, 7)),
-        ("hidden", (1024,)),
-        ("readout", (10,)),
-    ]
-    assert sum(count for _, _, count in layers) == 3_274_634
-
-
 # The steps themselves, on a network of 16 units for 30 steps.
 
 

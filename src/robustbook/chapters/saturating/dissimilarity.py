@@ -1,4 +1,4 @@
-"""What the pages of Figures 3 and 7 share: dissimilarity matrices and their two patterns."""
+"""What the pages of Figures 3 and 7 share: dissimilarity matrices and two patterns in them."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -6,7 +6,7 @@ from functools import partial
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import array, values
+from robustbook.chapters.published import Version, array, values
 from robustbook.figures import Table, table
 from robustbook.ledger import Record, Row
 
@@ -14,7 +14,7 @@ from .names import COMPARED
 
 LAYERS = {"1": "layer 1", "2": "layer 2", "3": "layer 3", "softmax": "softmax"}
 DECADES = {"figure-3": None, "figure-7": 6}
-"""Powers of ten of the colour scale; None: it is linear."""
+"""How many powers of ten the colour scale covers; None for a linear scale."""
 CONTROLS = {
     "figure-3": "The longer-trained network is of one seed.",
     "figure-7": "The networks trained for longer and with a stronger penalty are of one seed.",
@@ -22,7 +22,7 @@ CONTROLS = {
 
 
 def between_classes(record: Record) -> str:
-    """The mean dissimilarity between classes, layer by layer."""
+    """Return the mean dissimilarity between classes, layer by layer."""
     vanilla, saturated = (
         ", ".join(_number(values(record, "between", method=m, layer=layer)) for layer in "123")
         for m in COMPARED
@@ -34,7 +34,7 @@ def between_classes(record: Record) -> str:
 
 
 def matrices(record: Record, *, shared: bool = True) -> Figure:
-    """The matrices of the first seed on one colour scale, or each on its own."""
+    """Draw the matrices of the first seed on one colour scale, or each on its own."""
     rows = {
         method: {
             title: figures.unfold(array(record, f"matrix/{method}/{layer}"))
@@ -54,10 +54,31 @@ def matrices(record: Record, *, shared: bool = True) -> Figure:
 own_scales = partial(matrices, shared=False)
 
 
-def layers(record: Record) -> Table:
-    """Dissimilarity within and between classes, layer by layer."""
+def orders(version: Version) -> Table:
+    """Return the dissimilarity between classes, which the paper says to be larger."""
+    record = version.record
     return table(
-        "Mean dissimilarity of two images of one class (without the diagonal) and of two classes, "
+        f"{version.heading}: mean dissimilarity of two images of different classes, mean (range "
+        "over the seeds). The paper prints no numbers, only colours.",
+        f"tab-{record.item}-{version.origin}",
+        ["Layer", "The paper", "Vanilla", "Saturated"],
+        [
+            [
+                title,
+                "larger",
+                *(_number(values(record, "between", method=m, layer=layer)) for m in COMPARED),
+            ]
+            for layer, title in LAYERS.items()
+            if layer != "softmax"
+        ],
+        align="llrr",
+    )
+
+
+def layers(record: Record) -> Table:
+    """Return the dissimilarity within and between classes of each layer, with the controls."""
+    return table(
+        "Mean dissimilarity of two images of one class (*within*) and of two classes (*between*), "
         f"and their ratio; mean (range over the seeds). {CONTROLS[record.item]}",
         f"tab-{record.item}-layers",
         ["Network and layer", "within", "between", "within / between"],
@@ -66,20 +87,20 @@ def layers(record: Record) -> Table:
 
 
 def patterns(record: Record) -> Table:
-    """The paper's two patterns under each reading of them: how often each holds."""
+    """Return how often the paper's two patterns hold, in each variant of what they could mean."""
     return table(
-        "The two patterns under each reading: the number that decides (the largest ratio over "
-        "layers and networks; the smallest factor from one layer to the next), and in how many "
-        "seeds they hold.",
+        "Two patterns, in each variant of what they could mean, and in how many seeds they hold. "
+        "*Within near zero*: the number is the largest ratio of within to between, over layers and "
+        "both networks. *Grows with depth*: the smallest ratio of a layer to the one before.",
         f"tab-{record.item}-patterns",
-        ["Pattern", "Number", "Holds", ""],
+        ["Pattern: variant", "Number", "Holds", ""],
         list(_pattern_rows(record)),
         align="lrrl",
     )
 
 
 def _number(numbers: Sequence[float]) -> str:
-    """The mean to three digits or more, and the range where there are several; 0 below 1e-9."""
+    """Return the mean to three digits, with the range of several; 0 for less than 1e-9."""
     ends = (sum(numbers) / len(numbers), min(numbers), max(numbers))
     mean, low, high = (_digits(end if end > 1e-9 else 0.0) for end in ends)
     return mean if low == high else f"{mean} ({low} to {high})"
@@ -99,7 +120,7 @@ def _layer_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _pattern_rows(record: Record) -> Iterator[list[str]]:
-    """Each pattern under each reading: the number that decides, and how often it holds."""
+    """Yield each variant of a pattern with its number and how often it holds."""
     found: dict[tuple[str, str], list[Row]] = {}
     for row in record.rows:
         if row.holds is not None:
@@ -113,5 +134,5 @@ def _pattern_rows(record: Record) -> Iterator[list[str]]:
             f"{name}: {words}",
             _number([row.value for row in rows]),
             f"{sum(bool(row.holds) for row in rows)} of {len(rows)}",
-            "judged" if rows[0].target else "",
+            "decides the verdict" if rows[0].target else "",
         ]

@@ -1,12 +1,13 @@
-"""The page of Figure 1: the weights of each layer of the vanilla and the saturated MLPs."""
+"""The page of Figure 1: the weights of each layer of the vanilla and saturated MLPs."""
 
 from collections.abc import Iterator
 from functools import partial
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import array, values
+from robustbook.chapters.published import Version, array, values
 from robustbook.chapters.wording import spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
@@ -16,22 +17,33 @@ from .names import COMPARED, MLPS
 PANELS = {"sigmoid-mlp": "A  Sigmoid MLP", "relu-mlp": "B  ReLU MLP"}
 LAYERS = (1, 2, 3)
 MEASURED = (*COMPARED, "vanilla, longer", "saturated, stronger")
+EPOCHS = {
+    "quick": {
+        "sigmoid-mlp": {"vanilla": 29, "vanilla, longer": 100, "saturated": 180},
+        "relu-mlp": {"vanilla": 29, "vanilla, longer": 52, "saturated": 52},
+    },
+    "paper": {
+        "sigmoid-mlp": {"vanilla": 10, "vanilla, longer": 100, "saturated": 1745},
+        "relu-mlp": {"vanilla": 10, "vanilla, longer": 404, "saturated": 404},
+    },
+}
+"""The epochs of training by profile, as the study's settings have them."""
 
 
-def kurtoses(record: Record) -> str:
-    """The excess kurtosis of each layer, vanilla and saturated."""
-    parts = (
-        f"{title} {', '.join(_kurtosis(record, network, 'vanilla'))} and "
-        f"{', '.join(_kurtosis(record, network, 'saturated'))}"
-        for network, title in MLPS.items()
-    )
+def answer(record: Record) -> str:
+    """Return in how many layers the kurtosis is larger with every seed, and where it is most so."""
+    ahead = sum(all(_ahead(record, network, layer)) for network, layer in _EACH)
+    network, layer = max(_EACH, key=lambda each: _gain(record, *each))
+    vanilla, saturated = (fmean(_kurtosis(record, network, method, layer)) for method in COMPARED)
     return (
-        "Excess kurtosis of layers 1, 2, 3, vanilla and then saturated: " + "; ".join(parts) + "."
+        f"In {ahead} of {len(_EACH)} layers the weights of the saturated network have a larger "
+        "excess kurtosis than those of the vanilla network, with every seed. The difference is "
+        f"largest in layer {layer} of the {MLPS[network]}: {saturated:.1f} against {vanilla:.1f}."
     )
 
 
 def weights(record: Record, *, in_deviations: bool = False) -> Figure:
-    """Histograms of the weights, as they are or in standard deviations of their layer."""
+    """Draw histograms of the weights, as they are or in standard deviations of their layer."""
     rows = {
         PANELS[network]: [
             {method: _bars(record, network, method, layer, in_deviations) for method in COMPARED}
@@ -46,11 +58,33 @@ def weights(record: Record, *, in_deviations: bool = False) -> Figure:
 shapes = partial(weights, in_deviations=True)
 
 
-def layers(record: Record) -> Table:
-    """Kurtosis and reach of each layer, and the controls."""
+def orders(version: Version) -> Table:
+    """Return the kurtosis of each layer before and after, which the paper says to grow."""
+    record = version.record
     return table(
-        "Excess kurtosis of each layer, mean (range over the seeds); of layer 1 over only those "
-        "pixels that any training image lights; and the largest absolute weight of each layer.",
+        f"{version.heading}: excess kurtosis of the weights, mean (range over the seeds). The "
+        "paper says that it is larger in the saturated network; its numbers could not be read.",
+        f"tab-figure-1-{version.origin}",
+        ["Layer", "The paper", "Vanilla", "Saturated", "Larger with"],
+        [
+            [
+                f"{MLPS[network]}, layer {layer}",
+                "larger",
+                *(spread(_kurtosis(record, network, method, layer)) for method in COMPARED),
+                f"{sum(won := _ahead(record, network, layer))} of {len(won)} seeds",
+            ]
+            for network, layer in _EACH
+        ],
+        align="llrrr",
+    )
+
+
+def layers(record: Record) -> Table:
+    """Return the kurtosis of each layer and its largest weight, with the controls."""
+    return table(
+        "Excess kurtosis of the weights of each layer, mean (range over the seeds). *Lit pixels* "
+        "leaves out the weights of pixels that are dark in all training images. The last three "
+        "columns have the largest absolute weight of each layer.",
         "tab-figure-1-layers",
         [
             "Network",
@@ -63,29 +97,34 @@ def layers(record: Record) -> Table:
 
 
 def epochs(record: Record) -> str:
-    """How long each network of the table was trained."""
-    from robustbook.studies.saturating import settings  # here, as it imports torch
-
-    epoch = settings.EPOCH[record.profile]
-    trained = {
-        key: round(training.recipe.steps / epoch)
-        for key, training in settings.compared(record.profile, 0).items()
-    }
+    """Return how long each network of the table was trained."""
+    trained = EPOCHS[record.profile]
     parts = (
-        f"{title} {trained[network, 'vanilla']} (vanilla), "
-        f"{trained[network, 'vanilla, longer']} (vanilla, longer), "
-        f"{trained[network, 'saturated']} (saturated)"
+        f"{title} {trained[network]['vanilla']} (vanilla), "
+        f"{trained[network]['vanilla, longer']} (vanilla, longer), "
+        f"{trained[network]['saturated']} (saturated)"
         for network, title in MLPS.items()
     )
-    return f"Epochs of training: {', '.join(parts)}."
+    return f"Epochs of training: {'; '.join(parts)}."
 
 
-def _kurtosis(record: Record, network: str, method: str) -> list[str]:
-    """Of each layer, as text."""
-    return [
-        spread(values(record, "kurtosis", layer=layer, network=network, method=method))
-        for layer in LAYERS
-    ]
+_EACH = [(network, layer) for network in MLPS for layer in LAYERS]
+
+
+def _kurtosis(record: Record, network: str, method: str, layer: int) -> list[float]:
+    """Return one number per seed."""
+    return values(record, "kurtosis", layer=layer, network=network, method=method)
+
+
+def _gain(record: Record, network: str, layer: int) -> float:
+    vanilla, saturated = (fmean(_kurtosis(record, network, method, layer)) for method in COMPARED)
+    return saturated - vanilla
+
+
+def _ahead(record: Record, network: str, layer: int) -> list[bool]:
+    """Return for each seed whether the saturated network's kurtosis is larger."""
+    pairs = zip(*(_kurtosis(record, network, method, layer) for method in COMPARED), strict=True)
+    return [saturated > vanilla for vanilla, saturated in pairs]
 
 
 def _bars(
@@ -114,7 +153,7 @@ def _layer_rows(record: Record) -> Iterator[list[str]]:
             )
             yield [
                 f"{title}, {method}",
-                *_kurtosis(record, network, method),
+                *(spread(_kurtosis(record, network, method, layer)) for layer in LAYERS),
                 spread(values(record, "kurtosis, lit pixels", **of)),
                 *(f"{each:.3g}" for each in reach),
             ]

@@ -1,11 +1,12 @@
-"""The page of Figure 2: the pre-activations of the vanilla and the saturated MLPs."""
+"""The page of Figure 2: the pre-activations of the vanilla and saturated MLPs."""
 
 from collections.abc import Iterator
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import array, values
+from robustbook.chapters.published import Version, array, values
 from robustbook.chapters.wording import spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
@@ -14,29 +15,30 @@ from .names import COMPARED, MLPS
 
 LAYERS = (1, 2, 3)
 MEASURED = (*COMPARED, "vanilla, longer", "saturated, stronger")
+ORDERS = (
+    ("sigmoid-mlp", "median_abs", "median size", "larger"),
+    ("relu-mlp", "median", "median", "lower"),
+    ("relu-mlp", "active", "active units (%)", "fewer"),
+)
+"""Network, measure, its words, and how the saturated network should differ."""
 
 
-def medians(record: Record) -> str:
-    """The median pre-activation of each layer, vanilla and saturated."""
-    sizes, middles = (
-        {
-            method: ", ".join(
-                spread(values(record, name, layer=layer, network=network, method=method))
-                for layer in LAYERS
-            )
-            for method in COMPARED
-        }
-        for network, name in (("sigmoid-mlp", "median_abs"), ("relu-mlp", "median"))
-    )
+def answer(record: Record) -> str:
+    """Return how many pre-activations are beyond ``flat``, and how many ReLU units are active."""
+    flat = float(record.parameters["flat"])
+    beyond = {m: _means(record, "beyond", "sigmoid-mlp", m, threshold=flat) for m in COMPARED}
+    active = {m: _means(record, "active", "relu-mlp", m) for m in COMPARED}
+    vanilla, saturated = (f"{min(active[m]):.0f} to {max(active[m]):.0f} %" for m in COMPARED)
     return (
-        "Layers 1, 2, 3: the median size of the sigmoid network's pre-activations is "
-        f"{sizes['vanilla']} in the vanilla and {sizes['saturated']} in the saturated network; the "
-        f"median of the ReLU network's is {middles['vanilla']} and {middles['saturated']}."
+        f"In each layer of the saturated sigmoid network at least {min(beyond['saturated']):.1f} % "
+        f"of the pre-activations are larger than {flat:g} in size; in the vanilla network at most "
+        f"{max(beyond['vanilla']):.1f} %. In the ReLU network {saturated} of the units of a layer "
+        f"are active, against {vanilla} in the vanilla one."
     )
 
 
 def preactivations(record: Record) -> Figure:
-    """Histograms per layer, grey where a unit still responds."""
+    """Draw a histogram per layer, grey where a unit still responds to its input."""
     rows: dict[str, list[dict[str, figures.Bars]]] = {}
     bands: dict[str, tuple[float, float]] = {}
     flat = float(record.parameters["flat"])
@@ -48,16 +50,49 @@ def preactivations(record: Record) -> Figure:
     return figures.histograms(rows, x_label="pre-activation $h$", bands=bands)
 
 
+def orders(version: Version) -> Table:
+    """Return what the paper says to grow or fall, layer by layer and before and after."""
+    return table(
+        f"{version.heading}: pre-activations over all units and test images, mean (range over the "
+        "seeds). The paper shows histograms and prints no number.",
+        f"tab-figure-2-{version.origin}",
+        ["Measure", "The paper", "Vanilla", "Saturated"],
+        [
+            [
+                f"{MLPS[network]}, layer {layer}: {words}",
+                order,
+                *(spread(_found(version.record, name, network, m, layer)) for m in COMPARED),
+            ]
+            for network, name, words, order in ORDERS
+            for layer in LAYERS
+        ],
+        align="llrr",
+    )
+
+
 def layers(record: Record) -> Table:
-    """Medians and shares of the pre-activations of each layer, and the controls."""
+    """Return medians and shares of the pre-activations of each layer, with the controls."""
     sizes = sorted({5.0, float(record.parameters["flat"]), 100.0})
     return table(
-        "Pre-activations over all units and test images: median, median size, share of positive "
-        "values and shares beyond a size (per cent); mean (range over the seeds).",
+        "Pre-activations over all units and test images: median, median size, share of active "
+        "units (positive values), and shares beyond a size, in per cent; mean (range over the "
+        "seeds).",
         "tab-figure-2-layers",
         ["Network", "median", "median size", "active", *(f"beyond {size:g}" for size in sizes)],
         list(_layer_rows(record, sizes)),
     )
+
+
+def _found(
+    record: Record, name: str, network: str, method: str, layer: int, **setting: float
+) -> list[float]:
+    """Return one number per seed."""
+    return values(record, name, network=network, method=method, layer=layer, **setting)
+
+
+def _means(record: Record, name: str, network: str, method: str, **setting: float) -> list[float]:
+    """Return the mean over the seeds of each layer."""
+    return [fmean(_found(record, name, network, method, layer, **setting)) for layer in LAYERS]
 
 
 def _bars(record: Record, network: str, method: str, layer: int) -> figures.Bars:
@@ -68,7 +103,7 @@ def _bars(record: Record, network: str, method: str, layer: int) -> figures.Bars
 
 
 def _responding(record: Record, network: str, method: str, layer: int) -> float:
-    """Share (percent) of pre-activations at which a unit still responds, of the first seed."""
+    """Return for how many pre-activations (percent) a unit still responds, with the first seed."""
     of = {"network": network, "method": method, "layer": layer}
     if network == "relu-mlp":
         return values(record, "active", **of)[0]

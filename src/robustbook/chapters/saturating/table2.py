@@ -1,27 +1,114 @@
-"""The page of Table 2: the layers of the CNN."""
+"""The page of Table 2: the layers of the CNN, as counts of the published record."""
 
-from robustbook.figures import Table, table
+import math
+from collections.abc import Iterator
 
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, of_target, printed
+from robustbook.figures import BRIGHT, Look, Table, table
+from robustbook.ledger import Record
+
+CNN = "saturating/table-2/cnn"
+SIDE = 28
+"""The side of an image in pixels."""
 LAYERS = {
-    "conv1": "ReLU convolution, 32 filters of 5 x 5",
-    "conv2": "ReLU convolution, 64 filters of 5 x 5",
-    "hidden": "ReLU fully connected, 1024 units",
-    "readout": "softmax, 10 units",
-    "max pooling": "max pooling, 2 x 2",
+    "convolution 1": {"conv1-filters": "filters", "conv1-kernel": "wide"},
+    "max pooling 1": {"pool1": "wide"},
+    "convolution 2": {"conv2-filters": "filters", "conv2-kernel": "wide"},
+    "max pooling 2": {"pool2": "wide"},
+    "fully connected": {"fc-units": "units"},
+    "softmax": {"outputs": "units"},
+}
+"""Each printed layer with the counts that the paper prints of it, and what they count."""
+PADDINGS = {"padding 2": 2, "no padding": 0}
+LOOKS = {
+    "padding 2": Look(BRIGHT["purple"], "D", "-"),
+    "no padding": Look(BRIGHT["yellow"], "v", "--"),
 }
 
 
-def layers() -> Table:
-    """Each layer with its output's shape and its number of parameters, read from the module."""
-    from robustbook.studies.saturating import table_2  # here, as it imports torch
-
-    found = list(table_2.layers())
-    return table(
-        "The layers, the shape of what each gives for one image, and its trainable parameters.",
-        "tab-table-2-layers",
-        ["Layer", "Output", "Parameters"],
-        [
-            *([LAYERS[name], " x ".join(map(str, shape)), f"{n:,}"] for name, shape, n in found),
-            ["all", "", f"{sum(n for *_, n in found):,}"],
-        ],
+def answer(record: Record) -> str:
+    """Return how many printed counts our network has, and what the padding does to its size."""
+    names = [name for counts in LAYERS.values() for name in counts]
+    same = [_count(record, name) == printed(f"{CNN}/{name}") for name in names]
+    padded, bare = (_count(record, f"parameters-{kind}-padding") for kind in ("same", "valid"))
+    return (
+        f"{sum(same)} of the {len(same)} printed counts are those of our network. The table does "
+        f"not state the padding: with a padding of 2 the network has {padded:,} parameters, "
+        f"without padding {bare:,}."
     )
+
+
+def parameters(record: Record) -> Figure:
+    """Draw the trainable parameters of each layer, for both paddings."""
+    found = {words: _parameters(record, padding) for words, padding in PADDINGS.items()}
+    rows = {
+        name: {words: [each[name] / 1e6] for words, each in found.items()}
+        for name in LAYERS
+        if not name.startswith("max")
+    }
+    return figures.strips({"": rows}, LOOKS, "trainable parameters, in millions")
+
+
+def layers(version: Version) -> Table:
+    """Return the printed layers beside ours, their outputs, and their parameters."""
+    record, shapes = version.record, dict(_shapes(version.record))
+    found = [_parameters(record, padding) for padding in PADDINGS.values()]
+    rows = [
+        [
+            name,
+            ", ".join(
+                f"{printed(f'{CNN}/{count}'):g} / **{_count(record, count)}** {of}"
+                for count, of in counts.items()
+            ),
+            " x ".join(map(str, shapes[name])),
+            *(f"{each[name]:,}" for each in found),
+        ]
+        for name, counts in LAYERS.items()
+    ]
+    sums = (sum(each.values()) for each in found)
+    return table(
+        f"{version.heading}: the layers, printed / **ours**; the shape of a layer's output for one "
+        "image, with padding 2; and its trainable parameters under both paddings.",
+        "tab-table-2-layers" + ("-run" if version.fresh else ""),
+        ["Layer", "Printed / **ours**", "Output", *(f"Parameters, {words}" for words in PADDINGS)],
+        [*rows, ["all", "", "", *(f"{n:,}" for n in sums)]],
+        align="llrrr",
+    )
+
+
+def _count(record: Record, name: str) -> int:
+    (value,) = of_target(record, f"{CNN}/{name}")
+    return int(value)
+
+
+def _shapes(record: Record, padding: int = 2) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield each layer's output for one image, with stride 1."""
+    side = SIDE
+    for i in (1, 2):
+        filters, kernel, pool = (
+            _count(record, name) for name in (f"conv{i}-filters", f"conv{i}-kernel", f"pool{i}")
+        )
+        side += 2 * padding - kernel + 1
+        yield f"convolution {i}", (filters, side, side)
+        side //= pool
+        yield f"max pooling {i}", (filters, side, side)
+    yield "fully connected", (_count(record, "fc-units"),)
+    yield "softmax", (_count(record, "outputs"),)
+
+
+def _parameters(record: Record, padding: int) -> dict[str, int]:
+    """Return each layer's number of trainable parameters: weights and one bias per output."""
+    found = {}
+    channels, inputs = 1, 0
+    for name, (units, *sides) in _shapes(record, padding):
+        if name.startswith("convolution"):
+            weights = channels * _count(record, f"conv{name[-1]}-kernel") ** 2
+            channels = units
+        else:
+            weights = inputs
+        found[name] = 0 if name.startswith("max") else units * (weights + 1)
+        inputs = math.prod((units, *sides))
+    return found

@@ -1,9 +1,9 @@
-"""Figures 3 and 7 of Nayebi & Ganguli 2017: how far apart images lie in each layer.
+"""Figures 3 and 7 of Nayebi & Ganguli 2017: the dissimilarity of images in each layer.
 
-Equation 9: the mean over units of the squared difference of phi(h^l), for every two of 1000 test
-images, 100 of each class. At the read-out the function is a choice. The paper writes phi, the
-nonlinearity of the hidden layers, for all layers, so the verdicts are on phi; the network's own
-last step is the softmax, so that is measured beside it.
+Equation 9 takes every two of 1000 test images, 100 of each class, and computes the mean over units
+of the squared difference of phi(h^l). The function at the read-out is an implementation choice.
+The paper writes phi, the nonlinearity of the hidden layers, for all layers, so the verdicts use
+phi. The network itself has a softmax there, so the softmax is measured too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,13 +30,13 @@ from .settings import COMPARED, compared
 
 PAPER = "saturating"
 LAYERS = ("1", "2", "3", "softmax")  # phi(h^1), phi(h^2), phi(h^3); softmax(h^3)
-PHI, SOFTMAX = ("1", "2", "3"), ("1", "2", "softmax")  # the two readings of "each layer"
+PHI, SOFTMAX = ("1", "2", "3"), ("1", "2", "softmax")  # two meanings of "each layer"
 SIDE = 100  # blocks along a side of what is drawn
 
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters of the page."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     per_class: Annotated[
@@ -46,17 +46,19 @@ class Parameters(parameters.Parameters):
     near_zero: Annotated[
         float,
         Field(gt=0, le=1, description="a ratio of within to between, above 0, at most 1"),
-    ] = 0.25  # up to which dissimilarity within classes counts as close to zero
+    ] = 0.25  # up to this ratio "within" counts as close to zero
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """``near_zero`` and two others beside it."""
+        """Return ``near_zero`` and two other ratios, in ascending order."""
         return tuple(sorted({0.1, self.near_zero, 0.5}))
 
 
 def sample(data: str, per_class: int, seed: int) -> tuple[Tensor, Tensor]:
-    """``per_class`` random test images of each class in [0, 1] and their labels, sorted by class;
-    the draw is the seed's, the same for every network."""
+    """Return ``per_class`` random test images of each class in [0, 1], sorted, and their labels.
+
+    The draw depends on the seed alone, so that all networks of a seed get the same images.
+    """
     test, chance = load(data, "test"), generator(seed, "dissimilarity")
     rows = []
     for label in range(test.classes):
@@ -68,15 +70,18 @@ def sample(data: str, per_class: int, seed: int) -> tuple[Tensor, Tensor]:
 
 @step(version=1)
 def dissimilarities(network: Done, per_class: int, *, context: Context) -> dict[str, object]:
-    """``within`` and ``between`` classes, the mean of each of ``LAYERS``; ``matrices``: means over
-    equal blocks, ``SIDE`` x ``SIDE`` of them."""
+    """Measure the dissimilarity of images in each of ``LAYERS`` of one network.
+
+    Returns the means ``within`` and ``between`` classes, and ``matrices`` for the figure, averaged
+    over equal blocks to ``SIDE`` x ``SIDE`` values.
+    """
     net = trained(network, context.device)
     assert isinstance(net, MLP)
     arguments = network.call.arguments
     images, labels = sample(arguments["training"].data, per_class, arguments["seed"])
     labels = labels.to(context.device)
     hs = preactivations(net, images.to(context.device))
-    # In float64, where the softmax of logits that are hundreds apart does not end at 0 and 1.
+    # In float64, because in float32 the softmax of such large logits is exactly 0 or 1.
     seen = [net.activation(h.double()) for h in hs] + [hs[-1].double().softmax(1)]
     matrices = [dissimilarity(activations) for activations in seen]
     means = [class_means(matrix, labels) for matrix in matrices]
@@ -89,7 +94,7 @@ def dissimilarities(network: Done, per_class: int, *, context: Context) -> dict[
 
 
 def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (method, seed)."""
+    """Return the calls by (method, seed)."""
     assert p.seeds is not None
     size = min(p.per_class, 40) if p.profile == "quick" else p.per_class
     return {
@@ -103,8 +108,10 @@ def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
 def condense(
     item: str, network: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]
 ) -> Record:
-    """The rows that the ledger judges and those of each layer; the first seed's matrices, each as
-    its lower triangle with the diagonal, row by row."""
+    """Return the record: rows for ledger and layers, and the first seed's matrices.
+
+    Of each matrix it holds the lower triangle with the diagonal, row by row.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, object] = {}
@@ -121,8 +128,7 @@ def condense(
 
 
 def _over(a: float, b: float) -> float:
-    """a / b; 1 where a layer gives all images the same, as a ReLU read-out may: nothing near or
-    far."""
+    """Return a / b, or 1 if b is 0, because a layer may give the same output for all images."""
     return a / b if b else 1.0
 
 
@@ -140,7 +146,7 @@ def _layers(item: str, method: str, seed: int, values: Mapping[str, Any]) -> Ite
 def _claims(
     item: str, p: Parameters, seed: int, values: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Row]:
-    """The two patterns, under both readings of the read-out and more than one threshold."""
+    """Yield the two patterns, for both functions at the read-out and several thresholds."""
     between, ratio = {}, {}
     for method, of in values.items():
         pairs = zip(of["within"], of["between"], strict=True)
@@ -160,7 +166,7 @@ def _claims(
                 setting={"readout": readout, "threshold": threshold},
             )
         for method in COMPARED:
-            # The smallest factor from a layer to the next: above 1 where each grows.
+            # The smallest ratio of a layer to the one before: above 1 if it always grows.
             steps = list(pairwise(layers))
             growth = {
                 "between": min(_over(between[method][b], between[method][a]) for a, b in steps),

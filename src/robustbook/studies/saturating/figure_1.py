@@ -1,8 +1,9 @@
 """Figure 1 of Nayebi & Ganguli 2017: the weights of the vanilla and the saturated MLPs.
 
-Per layer, without biases: range, excess kurtosis, histogram. Two things other than the penalty
-could move them, so there are controls, of seed 0: vanilla networks trained for longer, and for the
-ReLU network, whose printed penalty is tiny, a penalty 100,000 times larger.
+Measures the range, the excess kurtosis and a histogram of each layer's weights, without biases.
+Long training changes weights too, and the printed penalty of the ReLU network is tiny. So seed 0
+has controls: vanilla networks that train for longer, and a ReLU network with 100,000 times the
+penalty.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,7 +28,7 @@ PAPER, ITEM = "saturating", "figure-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters of the page."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     bins: Annotated[int, Field(ge=10, le=200, description="a number of bins, 10 to 200")] = 80
@@ -35,9 +36,12 @@ class Parameters(parameters.Parameters):
 
 @step(version=1)
 def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
-    """Per layer ``kurtosis``, ``min``, ``max``, ``sd`` and the histogram's ``density`` (layers,
-    bins) between min and max; ``lit``: the first layer's kurtosis over the pixels that any training
-    image lights, since the weights of the others were never trained."""
+    """Measure the weights of one network.
+
+    Returns ``kurtosis``, ``min``, ``max`` and ``sd`` of each layer, and the ``density`` of its
+    histogram (layers, bins) between min and max. ``lit`` is the kurtosis of the first layer without
+    the pixels that are dark in all training images, because their weights were never trained.
+    """
     layers = layer_weights(trained(network, context.device))
     bars = [histogram(w, bins) for w in layers]
     data = load(network.call.arguments["training"].data, "train")
@@ -53,7 +57,7 @@ def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, method, seed)."""
+    """Return the calls by (network, method, seed)."""
     assert p.seeds is not None
     return {
         (network, method, seed): weights(train(training, seed), p.bins)
@@ -63,7 +67,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """The rows that the ledger judges and those of each layer; the first seed's histograms."""
+    """Return the record: rows for ledger and layers, and the first seed's histograms."""
     assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, object] = {}
@@ -96,8 +100,10 @@ def _layers(network: str, method: str, seed: int, values: Mapping[str, Any]) -> 
 
 
 def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
-    """Each layer's extremes lie beyond the vanilla ones on both sides; value: the smallest factor
-    by which they do."""
+    """Return whether each layer reaches further than the vanilla one on both sides.
+
+    The value is the smallest ratio of an extreme weight to the vanilla network's.
+    """
     factors = [
         ours[end][i] / theirs[end][i] for i in range(len(ours["min"])) for end in ("min", "max")
     ]
@@ -106,8 +112,11 @@ def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
 
 
 def _negative(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
-    """Each layer's minimum lies below the vanilla one and further out than its own maximum; value:
-    the smallest factor of the two."""
+    """Return whether each layer's minimum lies below the vanilla one and outweighs its maximum.
+
+    The value is the smallest of the ratios of the minimum to the vanilla minimum and to the
+    layer's own maximum, in absolute size.
+    """
     factors = [
         factor
         for low, high, other in zip(ours["min"], ours["max"], theirs["min"], strict=True)

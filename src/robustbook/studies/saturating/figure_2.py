@@ -1,6 +1,6 @@
-"""Figure 2 of Nayebi & Ganguli 2017: the pre-activations h^l of all units over the test images.
+"""Figure 2 of Nayebi & Ganguli 2017: pre-activations h^l of all units on the test images.
 
-The paper does not say which vanilla MLP its first row shows: both are measured.
+The paper does not say which vanilla MLP its first row shows, so both are measured.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ PAPER, ITEM = "saturating", "figure-2"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters of the page."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     flat: Annotated[
@@ -36,7 +36,7 @@ class Parameters(parameters.Parameters):
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """``flat`` and two others beside it."""
+        """Return ``flat`` and two other sizes, in ascending order."""
         return tuple(sorted({5.0, self.flat, 100.0}))
 
 
@@ -44,9 +44,12 @@ class Parameters(parameters.Parameters):
 def activities(
     network: Done, images: int, thresholds: tuple[float, ...], bins: int, *, context: Context
 ) -> dict[str, object]:
-    """Per layer, over all units and ``images`` test images: ``median``, ``median_abs``, shares
-    (0..1) ``beyond`` each threshold and ``active`` (h > 0), and the histogram's ``density``
-    (layers, bins) between ``min`` and ``max``."""
+    """Measure the pre-activations h of each layer over all units and ``images`` test images.
+
+    Returns ``median`` and ``median_abs``, the medians of h and of its size; the shares (0..1)
+    ``beyond`` each threshold in size, and ``active`` (h > 0); and the ``density`` of the histogram
+    (layers, bins) between ``min`` and ``max``.
+    """
     net = trained(network, context.device)
     assert isinstance(net, MLP)
     x, _ = test_images(network.call.arguments["training"].data, images, context.device)
@@ -65,7 +68,7 @@ def activities(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, method, seed)."""
+    """Return the calls by (network, method, seed)."""
     assert p.seeds is not None
     return {
         (network, method, seed): activities(
@@ -77,7 +80,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """The rows that the ledger judges and those of each layer; the first seed's histograms."""
+    """Return the record: rows for ledger and layers, and the first seed's histograms."""
     assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, object] = {}
@@ -117,7 +120,7 @@ def _layers(
 
 
 def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
-    """The median size is larger in each layer; value: the smallest factor."""
+    """Return whether the median size is larger in each layer; the value is the smallest ratio."""
     pairs = zip(saturated["median_abs"], vanilla["median_abs"], strict=True)
     factor = min(ours / theirs for ours, theirs in pairs)
     target = f"{PAPER}/{ITEM}/sigmoid/extreme-preactivations"
@@ -125,8 +128,10 @@ def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any])
 
 
 def _lower(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
-    """The median is lower in each layer and fewer units are active; value: the largest difference
-    of the medians."""
+    """Return whether in each layer the median is lower and fewer units are active.
+
+    The value is the largest difference of the medians, saturated less vanilla.
+    """
     medians = zip(saturated["median"], vanilla["median"], strict=True)
     largest = max(ours - theirs for ours, theirs in medians)
     shares = zip(saturated["active"], vanilla["active"], strict=True)

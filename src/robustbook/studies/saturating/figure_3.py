@@ -1,4 +1,4 @@
-"""Figure 3 of Nayebi & Ganguli 2017: the dissimilarity matrices of the sigmoid MLPs."""
+"""Figure 3 of Nayebi & Ganguli 2017: dissimilarity matrices of the sigmoid MLPs."""
 
 from functools import partial
 

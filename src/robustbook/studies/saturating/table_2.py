@@ -1,11 +1,10 @@
-"""Table 2 of Nayebi & Ganguli 2017: the CNN, read from the module itself."""
+"""Table 2 of Nayebi & Ganguli 2017: the layers of the CNN, counted in the network itself."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
 from pydantic.dataclasses import dataclass
-from torch import nn
 
 from robustbook.ledger import Record, Row
 from robustbook.networks import CNN
@@ -18,21 +17,21 @@ PAPER, ITEM = "saturating", "table-2"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """Nothing is drawn, so nothing but the profile can be chosen."""
+    """Only the profile can be chosen, because nothing is random here."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
 
 
 def calls(p: Parameters) -> dict[Any, Call]:
-    """Nothing to run."""
+    """Return no call, because nothing has to be trained."""
     return {}
 
 
 def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
-    """Counts read from the module, and the shape of an image on its way through it."""
+    """Return the record of all counts, read from a network that is built here."""
     net = CNN()
     same = sum(parameter.numel() for parameter in net.parameters())
-    # Without padding 24, 12, 8, 4: the same module but for the inputs of the hidden layer.
+    # Without padding the sides are 24, 12, 8, 4. Only the hidden layer then has other inputs.
     valid = same - (net.hidden.in_features - 64 * 4 * 4) * net.hidden.out_features
     pools = [size for size, after in zip(_sides(), _sides()[1:], strict=False)]
     first, second = pools[0] / _sides()[1], pools[1] / _sides()[2]
@@ -55,18 +54,8 @@ def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
     return Record(PAPER, ITEM, p.profile, p.plain(), (), rows)
 
 
-def layers() -> Iterator[tuple[str, tuple[int, ...], int]]:
-    """Each layer of Table 2 with the shape it gives for one image, and its number of parameters."""
-    net = CNN()
-    shapes = [tuple(h.shape[1:]) for h in net.preactivations(torch.zeros(1, 1, 28, 28))]
-    for (name, module), shape in zip(net.named_children(), shapes, strict=True):
-        yield name, shape, sum(parameter.numel() for parameter in module.parameters())
-        if isinstance(module, nn.Conv2d):
-            yield "max pooling", (shape[0], shape[1] // 2, shape[2] // 2), 0
-
-
 def _sides() -> list[int]:
-    """The side of the image and of the maps after each pooling; the hidden layer takes the last."""
+    """Return the sides of the maps before the first and second pooling and behind the second."""
     net = CNN()
     h1, h2, *_ = net.preactivations(torch.zeros(1, 1, 28, 28))
     last = int((net.hidden.in_features / h2.shape[1]) ** 0.5)
