@@ -1,9 +1,9 @@
-"""Figures 3 and 7 of Nayebi & Ganguli 2017: how far apart images lie in each layer.
+"""Figures 3 and 7 of Nayebi & Ganguli 2017: distances between images in each layer.
 
-Equation 9: the mean over units of the squared difference of phi(h^l), for every two of 1000 test
-images, 100 of each class. At the read-out the function is a choice. The paper writes phi, the
-nonlinearity of the hidden layers, for all layers, so the verdicts are on phi; the network's own
-last step is the softmax, so that is measured beside it.
+Equation 9 is the mean over units of the squared difference of phi(h^l). It is computed for every
+two of 1000 test images, 100 of each class. For the read-out layer the function is a choice. The
+paper writes phi, the nonlinearity of the hidden layers, for all layers, so the verdicts use phi.
+The network itself uses the softmax there, so the softmax is measured too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,8 +30,8 @@ from .settings import COMPARED, compared
 
 PAPER = "saturating"
 LAYERS = ("1", "2", "3", "softmax")  # phi(h^1), phi(h^2), phi(h^3); softmax(h^3)
-PHI, SOFTMAX = ("1", "2", "3"), ("1", "2", "softmax")  # the two readings of "each layer"
-SIDE = 100  # blocks along a side of what is drawn
+PHI, SOFTMAX = ("1", "2", "3"), ("1", "2", "softmax")  # the two meanings of "each layer"
+SIDE = 100  # blocks along a side of the drawn matrix
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -46,17 +46,19 @@ class Parameters(parameters.Parameters):
     near_zero: Annotated[
         float,
         Field(gt=0, le=1, description="a ratio of within to between, above 0, at most 1"),
-    ] = 0.25  # up to which dissimilarity within classes counts as close to zero
+    ] = 0.25  # up to this ratio, dissimilarity within classes counts as close to zero
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """``near_zero`` and two others beside it."""
+        """Return ``near_zero`` and two other thresholds."""
         return tuple(sorted({0.1, self.near_zero, 0.5}))
 
 
 def sample(data: str, per_class: int, seed: int) -> tuple[Tensor, Tensor]:
-    """``per_class`` random test images of each class in [0, 1] and their labels, sorted by class;
-    the draw is the seed's, the same for every network."""
+    """Return ``per_class`` random test images of each class in [0, 1], sorted by class, and labels.
+
+    The draw depends only on the seed, so all networks get the same images.
+    """
     test, chance = load(data, "test"), generator(seed, "dissimilarity")
     rows = []
     for label in range(test.classes):
@@ -68,15 +70,17 @@ def sample(data: str, per_class: int, seed: int) -> tuple[Tensor, Tensor]:
 
 @step(version=1)
 def dissimilarities(network: Done, per_class: int, *, context: Context) -> dict[str, object]:
-    """``within`` and ``between`` classes, the mean of each of ``LAYERS``; ``matrices``: means over
-    equal blocks, ``SIDE`` x ``SIDE`` of them."""
+    """Return the mean dissimilarities ``within`` and ``between`` classes for each of ``LAYERS``.
+
+    ``matrices``: means over equal blocks, ``SIDE`` x ``SIDE`` of them.
+    """
     net = trained(network, context.device)
     assert isinstance(net, MLP)
     arguments = network.call.arguments
     images, labels = sample(arguments["training"].data, per_class, arguments["seed"])
     labels = labels.to(context.device)
     hs = preactivations(net, images.to(context.device))
-    # In float64, where the softmax of logits that are hundreds apart does not end at 0 and 1.
+    # Use float64, where the softmax of logits that differ by hundreds does not round to 0 and 1.
     seen = [net.activation(h.double()) for h in hs] + [hs[-1].double().softmax(1)]
     matrices = [dissimilarity(activations) for activations in seen]
     means = [class_means(matrix, labels) for matrix in matrices]
@@ -89,7 +93,7 @@ def dissimilarities(network: Done, per_class: int, *, context: Context) -> dict[
 
 
 def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (method, seed)."""
+    """Return the calls to run, by (method, seed)."""
     assert p.seeds is not None
     size = min(p.per_class, 40) if p.profile == "quick" else p.per_class
     return {
@@ -103,8 +107,11 @@ def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
 def condense(
     item: str, network: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]
 ) -> Record:
-    """The rows that the ledger judges and those of each layer; the first seed's matrices, each as
-    its lower triangle with the diagonal, row by row."""
+    """Return the record: the rows that the ledger judges, those of each layer, and matrices.
+
+    The matrices are the first seed's, each stored row by row as its lower triangle with the
+    diagonal.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, object] = {}
@@ -121,8 +128,11 @@ def condense(
 
 
 def _over(a: float, b: float) -> float:
-    """a / b; 1 where a layer gives all images the same, as a ReLU read-out may: nothing near or
-    far."""
+    """Return a / b, or 1 where b is 0.
+
+    b is 0 if a layer maps all images to the same point, as a ReLU read-out may; then none is near
+    or far.
+    """
     return a / b if b else 1.0
 
 
@@ -140,7 +150,7 @@ def _layers(item: str, method: str, seed: int, values: Mapping[str, Any]) -> Ite
 def _claims(
     item: str, p: Parameters, seed: int, values: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Row]:
-    """The two patterns, under both readings of the read-out and more than one threshold."""
+    """Yield the two patterns, for both read-out functions and several thresholds."""
     between, ratio = {}, {}
     for method, of in values.items():
         pairs = zip(of["within"], of["between"], strict=True)
@@ -160,7 +170,8 @@ def _claims(
                 setting={"readout": readout, "threshold": threshold},
             )
         for method in COMPARED:
-            # The smallest factor from a layer to the next: above 1 where each grows.
+            # The smallest factor from one layer to the next is above 1 if the measure grows at each
+            # layer.
             steps = list(pairwise(layers))
             growth = {
                 "between": min(_over(between[method][b], between[method][a]) for a, b in steps),

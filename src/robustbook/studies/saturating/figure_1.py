@@ -1,8 +1,8 @@
 """Figure 1 of Nayebi & Ganguli 2017: the weights of the vanilla and the saturated MLPs.
 
-Per layer, without biases: range, excess kurtosis, histogram. Two things other than the penalty
-could move them, so there are controls, of seed 0: vanilla networks trained for longer, and for the
-ReLU network, whose printed penalty is tiny, a penalty 100,000 times larger.
+For each layer, without biases: range, excess kurtosis and histogram. Two other causes could change
+them, so there are controls of seed 0. Vanilla networks are trained for longer. And because the
+printed penalty of the ReLU network is tiny, one ReLU network has a penalty 100,000 times larger.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,9 +35,12 @@ class Parameters(parameters.Parameters):
 
 @step(version=1)
 def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
-    """Per layer ``kurtosis``, ``min``, ``max``, ``sd`` and the histogram's ``density`` (layers,
-    bins) between min and max; ``lit``: the first layer's kurtosis over the pixels that any training
-    image lights, since the weights of the others were never trained."""
+    """Return ``kurtosis``, ``min``, ``max``, ``sd`` and a histogram of each layer's weights.
+
+    ``density`` has shape (layers, bins), between min and max. ``lit``: the first layer's kurtosis
+    over the weights of pixels that are positive in some training image; all other weights were
+    never trained.
+    """
     layers = layer_weights(trained(network, context.device))
     bars = [histogram(w, bins) for w in layers]
     data = load(network.call.arguments["training"].data, "train")
@@ -53,7 +56,7 @@ def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, method, seed)."""
+    """Return the calls to run, by (network, method, seed)."""
     assert p.seeds is not None
     return {
         (network, method, seed): weights(train(training, seed), p.bins)
@@ -63,7 +66,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """The rows that the ledger judges and those of each layer; the first seed's histograms."""
+    """Return the record: judged rows, rows of each layer, and the first seed's histograms."""
     assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, object] = {}
@@ -96,8 +99,10 @@ def _layers(network: str, method: str, seed: int, values: Mapping[str, Any]) -> 
 
 
 def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
-    """Each layer's extremes lie beyond the vanilla ones on both sides; value: the smallest factor
-    by which they do."""
+    """Return whether each layer's extremes exceed the vanilla ones on both sides.
+
+    The row's value is the smallest of these factors.
+    """
     factors = [
         ours[end][i] / theirs[end][i] for i in range(len(ours["min"])) for end in ("min", "max")
     ]
@@ -106,8 +111,11 @@ def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
 
 
 def _negative(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
-    """Each layer's minimum lies below the vanilla one and further out than its own maximum; value:
-    the smallest factor of the two."""
+    """Return whether each layer's minimum is below the vanilla one and larger in size than its
+    maximum.
+
+    The row's value is the smallest of these factors.
+    """
     factors = [
         factor
         for low, high, other in zip(ours["min"], ours["max"], theirs["min"], strict=True)

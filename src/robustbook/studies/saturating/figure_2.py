@@ -1,6 +1,6 @@
 """Figure 2 of Nayebi & Ganguli 2017: the pre-activations h^l of all units over the test images.
 
-The paper does not say which vanilla MLP its first row shows: both are measured.
+The paper does not say which vanilla MLP its first row shows, so both are measured.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,12 +31,12 @@ class Parameters(parameters.Parameters):
     flat: Annotated[
         float,
         Field(gt=0, le=1000, description="a size of pre-activation, above 0, at most 1000"),
-    ] = 17.0  # where a sigmoid's slope is lost in float32
+    ] = 17.0  # beyond it, a sigmoid's slope is zero in float32
     bins: Annotated[int, Field(ge=10, le=200, description="a number of bins, 10 to 200")] = 80
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """``flat`` and two others beside it."""
+        """Return ``flat`` and two other thresholds."""
         return tuple(sorted({5.0, self.flat, 100.0}))
 
 
@@ -44,9 +44,11 @@ class Parameters(parameters.Parameters):
 def activities(
     network: Done, images: int, thresholds: tuple[float, ...], bins: int, *, context: Context
 ) -> dict[str, object]:
-    """Per layer, over all units and ``images`` test images: ``median``, ``median_abs``, shares
-    (0..1) ``beyond`` each threshold and ``active`` (h > 0), and the histogram's ``density``
-    (layers, bins) between ``min`` and ``max``."""
+    """Measure the pre-activations of each layer, over all units and ``images`` test images.
+
+    Return the ``median``, ``median_abs``, and the shares (0..1) ``beyond`` each threshold and
+    ``active`` (h > 0). ``density`` (layers, bins) is the histogram between ``min`` and ``max``.
+    """
     net = trained(network, context.device)
     assert isinstance(net, MLP)
     x, _ = test_images(network.call.arguments["training"].data, images, context.device)
@@ -65,7 +67,7 @@ def activities(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, method, seed)."""
+    """Return the calls to run, by (network, method, seed)."""
     assert p.seeds is not None
     return {
         (network, method, seed): activities(
@@ -77,7 +79,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """The rows that the ledger judges and those of each layer; the first seed's histograms."""
+    """Return the record: judged rows, rows of each layer, and the first seed's histograms."""
     assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, object] = {}
@@ -117,7 +119,7 @@ def _layers(
 
 
 def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
-    """The median size is larger in each layer; value: the smallest factor."""
+    """Return whether the median size is larger in each layer; the value is the smallest factor."""
     pairs = zip(saturated["median_abs"], vanilla["median_abs"], strict=True)
     factor = min(ours / theirs for ours, theirs in pairs)
     target = f"{PAPER}/{ITEM}/sigmoid/extreme-preactivations"
@@ -125,8 +127,10 @@ def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any])
 
 
 def _lower(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
-    """The median is lower in each layer and fewer units are active; value: the largest difference
-    of the medians."""
+    """Return whether in each layer the median is lower and fewer units are active.
+
+    The row's value is the largest difference of the medians.
+    """
     medians = zip(saturated["median"], vanilla["median"], strict=True)
     largest = max(ours - theirs for ours, theirs in medians)
     shares = zip(saturated["active"], vanilla["active"], strict=True)

@@ -1,4 +1,4 @@
-"""Table 2 of Nayebi & Ganguli 2017: the CNN, read from the module itself."""
+"""Table 2 of Nayebi & Ganguli 2017: the layers of the CNN, computed from the module."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -18,21 +18,21 @@ PAPER, ITEM = "saturating", "table-2"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """Nothing is drawn, so nothing but the profile can be chosen."""
+    """The choices a reader can make: only the profile, because nothing is drawn at random."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
 
 
 def calls(p: Parameters) -> dict[Any, Call]:
-    """Nothing to run."""
+    """Return no calls: there is nothing to run."""
     return {}
 
 
 def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
-    """Counts read from the module, and the shape of an image on its way through it."""
+    """Return the record: counts from the module, and the shapes of an image's representations."""
     net = CNN()
     same = sum(parameter.numel() for parameter in net.parameters())
-    # Without padding 24, 12, 8, 4: the same module but for the inputs of the hidden layer.
+    # Without padding the sides are 24, 12, 8, 4; only the inputs of the hidden layer change.
     valid = same - (net.hidden.in_features - 64 * 4 * 4) * net.hidden.out_features
     pools = [size for size, after in zip(_sides(), _sides()[1:], strict=False)]
     first, second = pools[0] / _sides()[1], pools[1] / _sides()[2]
@@ -56,7 +56,9 @@ def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
 
 
 def layers() -> Iterator[tuple[str, tuple[int, ...], int]]:
-    """Each layer of Table 2 with the shape it gives for one image, and its number of parameters."""
+    """Yield each layer of Table 2 with its output shape for one image and its number of
+    parameters.
+    """
     net = CNN()
     shapes = [tuple(h.shape[1:]) for h in net.preactivations(torch.zeros(1, 1, 28, 28))]
     for (name, module), shape in zip(net.named_children(), shapes, strict=True):
@@ -66,7 +68,10 @@ def layers() -> Iterator[tuple[str, tuple[int, ...], int]]:
 
 
 def _sides() -> list[int]:
-    """The side of the image and of the maps after each pooling; the hidden layer takes the last."""
+    """Return the side of the image and of the maps after each pooling.
+
+    The last one is the input of the hidden layer.
+    """
     net = CNN()
     h1, h2, *_ = net.preactivations(torch.zeros(1, 1, 28, 28))
     last = int((net.hidden.in_features / h2.shape[1]) ** 0.5)
