@@ -31,7 +31,7 @@ _PAIRS_AT_ONCE = 2**17  # on a CPU, so that they fit into its cache
 
 
 def seed_from(generator: torch.Generator | None) -> int:
-    """Return a seed for one attack: one number drawn from the generator, or 0 without a generator."""
+    """Return a seed for one attack: a number drawn from the generator, or 0 without one."""
     if generator is None:
         return 0
     draw = torch.randint(2**63 - 1, (), generator=generator, device=generator.device)
@@ -144,5 +144,5 @@ def _mix(bits: Tensor) -> Tensor:
 
 
 def _shift(bits: Tensor, places: int) -> Tensor:
-    """Shift right and fill with zeros (torch's shift of a signed number fills with the sign bit)."""
+    """Shift right and fill with zeros (torch's shift fills with the sign bit)."""
     return (bits >> places) & ((1 << (64 - places)) - 1)

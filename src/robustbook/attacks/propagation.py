@@ -74,7 +74,7 @@ class Propagation:
 
     @property
     def draws_noise(self) -> bool:
-        """Return whether the final evaluation can differ from a step's, because of noise or draws."""
+        """Return whether the final evaluation can differ from a step's (noise or draws)."""
         return self._numbered or self._draws != 1 or self._judge != 1
 
     def logits(
@@ -174,7 +174,7 @@ class Propagation:
         return self.seed % 2**62 + step * self._draws
 
     def _tiles(self, images: Tensor, first: Step, draws: int) -> Iterator[tuple[Step, int]]:
-        """Yield groups of draws that fit into one pass: the first draw number and the group's size."""
+        """Yield groups of draws that fit into one pass: first draw number and group size."""
         size = 1
         if self._numbered:
             size = max(AT_ONCE.get(images.device.type, 128) // max(len(images), 1), 1)

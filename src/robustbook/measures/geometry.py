@@ -153,14 +153,14 @@ def jacobian(
 
 
 def fisher(p: Float[Tensor, "*n k"]) -> Float[Tensor, "*n k k"]:
-    """Return the Fisher metric of a softmax with respect to its logits, diag(p) - p p^T (eq. 10)."""
+    """Return the Fisher metric of a softmax in its logits, diag(p) - p p^T (eq. 10)."""
     return torch.diag_embed(p) - p[..., :, None] * p[..., None, :]
 
 
 def pull_back(
     metric: Float[Tensor, "*n k k"], jacobian: Float[Tensor, "*n k d"]
 ) -> Float[Tensor, "*n d d"]:
-    """Return the metric on the inputs that a ``metric`` on the outputs induces, J^T G J (eq. 11)."""
+    """Return the metric on inputs that a ``metric`` on outputs induces, J^T G J (eq. 11)."""
     return jacobian.mT @ metric @ jacobian
 
 

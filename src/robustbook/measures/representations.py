@@ -87,7 +87,7 @@ def class_means(matrix: Float[Tensor, "n n"], labels: Int[Tensor, " n"]) -> tupl
     others = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     if not (same & others).any() or same.all():
         raise ValueError(
-            "labels must name two classes and two images of one of them, "
+            "labels must have two classes and two images of one class, "
             f"got {len(labels)} images of {len(set(labels.tolist()))} classes"
         )
     return matrix[same & others].mean().item(), matrix[~same].mean().item()

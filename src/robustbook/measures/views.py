@@ -110,7 +110,7 @@ class _SoftSigmoid(torch.autograd.Function):
 
 
 class _SoftReLU(torch.autograd.Function):
-    """Forward pass: max(0, h). Backward pass: sigmoid(h / softness), the derivative of a softplus."""
+    """Forward pass: max(0, h). Backward pass: sigmoid(h / softness), a softplus's derivative."""
 
     @staticmethod
     def forward(ctx, h, softness):  # type: ignore[no-untyped-def]
