@@ -29,10 +29,7 @@ from .settings import COMPARED, TEST, mlps
 PAPER, ITEM = "saturating", "figure-4"
 PAIRS = ((1, 7), (3, 7), (6, 9), (0, 6))  # the columns of the figure: source, target
 FLAT, FLAT_OURS = (0.1, 0.01, 0.001), 0.01  # shares of the peak, and the one used for verdicts
-LARGE, LARGE_OURS = (
-    (0.5, 0.1),
-    0.5,
-)  # shares of the largest singular value, and the one used for verdicts
+LARGE, LARGE_OURS = (0.5, 0.1), 0.5  # shares of the largest value, and the one for verdicts
 Labels = dict[str, str | float | int | bool]
 APART = 0.05  # a distance up to this share of the path counts as "precisely when"
 DRAWN = 400  # number of points of a path in a record
