@@ -58,7 +58,7 @@ def adversarial_training(
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean cross entropy; labels may also be class probabilities, unlike in the attacks."""
+    """Return each image's cross entropy; unlike in the attacks, labels may be probabilities."""
     return F.cross_entropy(logits, labels, reduction="none")
 
 

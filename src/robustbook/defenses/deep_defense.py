@@ -220,7 +220,7 @@ def _batched(
     *,
     shrink: bool,
 ) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return the same as `_rows`; finished images do not move and are removed only with ``shrink``."""
+    """Return the same as `_rows`; finished images stay in the batch unless ``shrink``."""
     rows = torch.arange(len(x), device=x.device)
     going = torch.ones_like(rows, dtype=torch.bool)
     point, r = x, torch.zeros_like(x)
@@ -260,7 +260,7 @@ def _batched(
 
 
 def _padded(going: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
-    """Return the indices of unfinished images, padded with others to a multiple of the piece size."""
+    """Return the indices of unfinished images, padded to a multiple of the piece size."""
     piece = math.ceil(len(going) / PIECES)
     count = piece * math.ceil(int(going.sum()) / piece)  # here the host waits
     return going.int().argsort(descending=True, stable=True)[:count]
@@ -279,7 +279,7 @@ def _one_hot(
 def _move(
     margin: Float[Tensor, " m"], w: Float[Tensor, "m *shape"], offset: float
 ) -> Float[Tensor, "m *shape"]:
-    """Return DeepFool's step |f| w / ||w||^2, with the offset in the norm; 0 where the norm is 0."""
+    """Return DeepFool's step |f| w / ||w||^2, with an offset in the norm; 0 if the norm is 0."""
     squares = _norm(w, offset) ** 2
     return w * per_image(margin.abs() / torch.where(squares > 0, squares, 1), w)
 

@@ -123,5 +123,5 @@ class Frozen:
 
 
 def _is_random(module: nn.Module) -> bool:
-    """Return whether the layer is random; recurrent and attention layers are so only with dropout."""
+    """Return whether the layer is random (recurrent and attention layers: only with dropout)."""
     return float(getattr(module, "dropout", 1.0)) > 0

@@ -24,7 +24,7 @@ class Images(Protocol):
 
 @dataclass
 class Batches:
-    """Batches of a run; each epoch's order and augmentation are drawn and sent to the device once."""
+    """Batches of a run; order and augmentation are drawn once per epoch."""
 
     images: Tensor | Images
     labels: Tensor

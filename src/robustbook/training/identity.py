@@ -1,4 +1,4 @@
-"""The identity of a checkpoint: fingerprints of the data, a description of the objective, a hash."""
+"""The identity of a training run: fingerprints of data, description of the objective, hash."""
 
 import functools
 import hashlib

@@ -132,7 +132,7 @@ class State:
                     )
 
     def refuse_unlike_buffers(self) -> None:
-        """Raise ValueError unless networks trained together have equal buffers that do not change."""
+        """Raise ValueError unless networks trained together have equal, constant buffers."""
         first = dict(self.networks[0].named_buffers())
         for net in self.networks[1:]:
             for name, value in net.named_buffers():

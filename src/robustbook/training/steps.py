@@ -90,7 +90,7 @@ def _update(lift: Lift, state: State, count: int) -> Callable[[Tensor, Tensor, T
 
 
 def _laid_out_as(p: Tensor, g: Tensor) -> Tensor:
-    """Return the gradient in the weight's memory format, because fused optimisers ignore strides."""
+    """Return the gradient in the weight's memory format; fused optimisers ignore strides."""
     return g if g.stride() == p.stride() else torch.empty_like(p).copy_(g)
 
 
