@@ -239,8 +239,8 @@ def _work(call: Call, path: Path, device: str) -> None:
 
 def _lost(calls: Sequence[Call], exits: Sequence[int | None], worked: bool) -> WorkerLost:
     """Return an error that explains why a worker ended, from exit codes (minus a signal's number,
-    or Python's exit code). returned. `worked`: whether some worker had finished a call before. The
-    pool ends the other workers with SIGTERM.
+    or Python's exit code). `worked`: whether some worker had finished a call before. The pool ends
+    the other workers with SIGTERM.
     """
     signals = {-code for code in exits if code and code < 0} - {signal.SIGTERM}
     codes = {code for code in exits if code and code > 0}
