@@ -1,7 +1,8 @@
-"""How numbers are computed, in one place: precision, determinism and denormal numbers.
+"""Settings of floating-point arithmetic: precision, determinism and denormal numbers.
 
-Everything that trains or attacks runs inside `arithmetic`. Steps use it with its defaults: float32
-without TF32 and deterministic algorithms in cuDNN. A recipe that trains in lower precision says so.
+Everything that trains or attacks runs inside `arithmetic`. By default this is float32 without TF32
+and with cuDNN's deterministic algorithms. A recipe states explicitly if it trains in lower
+precision.
 """
 
 import contextlib
@@ -22,13 +23,13 @@ def arithmetic(
 ) -> Iterator[None]:
     """Compute in ``precision`` on ``device`` inside the context; restore all settings afterwards.
 
-    float32: as IEEE defines it, on a GPU without TF32. tf32: on a GPU matrix products and
-    convolutions round their factors to 10 bits of mantissa; on a CPU the same as float32. bfloat16:
-    torch's autocast, so weights, gradients of weights and losses stay in float32.
-    flush: treat numbers below 1.2e-38 as zero. Only a CPU can; on a GPU this is refused, because
-        nothing would change there.
+    float32: IEEE float32, on a GPU without TF32. tf32: matrix products and convolutions on a GPU
+    round their factors to 10 mantissa bits; on a CPU it equals float32. bfloat16: torch's autocast,
+    so weights, gradients of weights and losses stay in float32.
+    flush: treat numbers below 1.2e-38 as zero. On a GPU the setting has no effect, so it raises an
+        error there.
 
-    cuDNN uses deterministic algorithms and no timing search, so that a run repeats to the bit.
+    cuDNN uses deterministic algorithms without a timing search, so repeated runs are bitwise equal.
     Raises ValueError for an unknown precision, or ``flush`` on a GPU.
     """
     if precision not in get_args(Precision):
@@ -49,11 +50,11 @@ def arithmetic(
         backends.cudnn.benchmark,
     )
     _set(precision == "tf32", precision == "tf32", True, False)
-    # torch has no way to ask for the setting of denormals; a number tells.
+    # torch cannot report its denormal setting, so a computation tests it.
     flushed = _flushes()
     torch.set_flush_denormal(flush)
     try:
-        # Without autocast's cache: it would keep weights as they were before an optimiser's step.
+        # Autocast's cache is off, because it would keep weights from before an optimiser step.
         with torch.autocast(kind, torch.bfloat16, precision == "bfloat16", cache_enabled=False):
             yield
     finally:

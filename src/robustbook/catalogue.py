@@ -1,7 +1,7 @@
-"""The items that can be run, and where the book's targets and records lie.
+"""The items that can be run, and the folder with the book's targets and records.
 
-An item is ``paper/name``: ``saturating/table-1``; the list is `robustbook.studies.items`. Importing
-this imports no study, and so no torch.
+An item is ``paper/name``, such as ``saturating/table-1``; the list is `robustbook.studies.items`.
+This module imports no study, and so no torch.
 """
 
 from importlib import import_module
@@ -14,18 +14,18 @@ from robustbook.studies import items
 from robustbook.studies.parameters import BadParameter
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
-"""Where targets, records and reasons lie."""
+"""The folder with target numbers, records and reasons."""
 
 ITEMS = {name: item.module for name, item in items.ITEMS.items()}
-"""Every item that can be run, and the module that says how."""
+"""Every item that can be run, with the name of its study module."""
 
 
 def study(item: str) -> ModuleType:
-    """The study module of ``paper/item``.
+    """Return the study module of ``paper/item``.
 
     Raises:
-        BadParameter: there is no such item; the sentence names those there are.
-        FileNotFoundError: the book's targets, which its numbers are compared with, are not there.
+        BadParameter: there is no such item; the message lists the known ones.
+        FileNotFoundError: the folder with the book's target numbers is missing.
     """
     if item not in ITEMS:
         raise BadParameter(f"item must be one of {', '.join(ITEMS)}, got {item!r}")
@@ -38,10 +38,10 @@ def study(item: str) -> ModuleType:
 
 
 def judged(item: str) -> tuple[str, ...]:
-    """The items, as ``paper/item``, whose targets the page of ``item`` judges."""
+    """Return the items, as ``paper/item``, whose target numbers the page of ``item`` judges."""
     return items.judged(item)
 
 
 def whole_ledger(book: Path | None = None, **filters: str | None) -> Ledger:
-    """The ledger (see `ledger.build`) with the commands of the items there are."""
+    """Return the ledger (see `ledger.build`), with the command that computes each item."""
     return ledger.build(book or BOOK, command=items.command, **filters)

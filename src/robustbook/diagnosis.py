@@ -1,7 +1,7 @@
-"""Questions to ask of an evaluation before its accuracy under attack is called robustness.
+"""Questions about an evaluation, to be asked before its accuracy under attack is called robustness.
 
 After Athalye, Carlini & Wagner 2018 (arXiv 1802.00420, Section 3.1) and Carlini et al. 2019 (arXiv
-1902.06705). A network whose gradients are uninformative looks robust to attacks that follow them.
+1902.06705). A network with uninformative gradients seems robust to attacks that follow them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,15 +29,18 @@ NAMES = {
     "changed_answers": "share of clean images whose class differs between two equal calls",
     "repeats": "a list of accuracies, each from the same call as the others",
 }
-"""What evidence may hold, by name. Accuracies and shares are in percent, all on the same images;
-attacks have one budget eps but where it says otherwise."""
+"""The names that evidence may have, and what each holds.
+
+Accuracies and shares are in percent, all on the same images. All attacks have the same eps, unless
+their description says otherwise.
+"""
 
 
 @dataclass(frozen=True)
 class Finding:
     """The answer to one question about an evaluation.
 
-    ``red``: the answer speaks against taking the accuracy under attack for robustness.
+    ``red``: whether the answer is evidence against calling the accuracy under attack robustness.
     ``sentence``: the numbers that decide it.
     """
 
@@ -52,20 +55,20 @@ def diagnose(
     """Answer the questions that the evidence can answer, in a fixed order.
 
     evidence: plain data under some of `NAMES`; `measures.evidence` collects it from a model.
-    points: differences between accuracies up to this many percentage points count as none.
-    share: shares of images up to this many percent count as none, and so do differences between
-        repetitions.
+    points: differences between accuracies up to this many percentage points are ignored.
+    share: shares of images up to this many percent are ignored, and so are differences between
+    repetitions.
     rise: how many percentage points accuracy may rise between two sizes of the curve.
 
     The thresholds are ours. Raises ValueError for an unknown name, with the nearest known one, and
-    for a value that is not of its kind.
+    for a value of the wrong kind.
     """
     e = _checked(evidence)
     return [*_gradients(e, points, share), *_attacks(e, points, rise), *_outputs(e, share)]
 
 
 def _gradients(e: Mapping[str, Any], points: float, share: float) -> Iterator[Finding]:
-    """Do the gradients say anything?"""
+    """Answer whether the gradients are informative."""
     one, clipped, of_one = _one_step(e)
     if "zero_gradients" in e:
         zero = e["zero_gradients"]
@@ -113,7 +116,7 @@ def _gradients(e: Mapping[str, Any], points: float, share: float) -> Iterator[Fi
 
 
 def _attacks(e: Mapping[str, Any], points: float, rise: float) -> Iterator[Finding]:
-    """Does another attack find more, and does a larger budget?"""
+    """Answer whether another attack, or a larger budget, finds more adversarial images."""
     _, clipped, of_one = _one_step(e)
     followed = [value for value in (clipped, e.get("many_steps")) if value is not None]
     if followed and "gradient_free" in e:
@@ -155,7 +158,7 @@ def _attacks(e: Mapping[str, Any], points: float, rise: float) -> Iterator[Findi
 
 
 def _outputs(e: Mapping[str, Any], share: float) -> Iterator[Finding]:
-    """Is the model random?"""
+    """Answer whether the model is random."""
     if "changed_answers" in e:
         changed = e["changed_answers"]
         yield Finding(
@@ -175,7 +178,7 @@ def _outputs(e: Mapping[str, Any], share: float) -> Iterator[Finding]:
 
 
 def _one_step(e: Mapping[str, Any]) -> tuple[Any, Any, str]:
-    """Accuracy after one step, after one clipped step, and what to call the latter."""
+    """Return accuracy after one step and after one clipped step, and words for the latter."""
     one = e.get("one_step")
     if "one_step_clipped" in e:
         return one, e["one_step_clipped"], "one step clipped to [0, 1]"
@@ -187,7 +190,7 @@ def _has(e: Mapping[str, Any], *names: str) -> bool:
 
 
 def _checked(evidence: Mapping[str, Any]) -> dict[str, Any]:
-    """The evidence with Python's own numbers, or a ValueError."""
+    """Return the evidence with Python's own numbers; raise ValueError for a wrong name or value."""
     check_names(evidence)
     found: dict[str, Any] = {}
     for name, value in evidence.items():
@@ -212,7 +215,9 @@ def _checked(evidence: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raise ValueError for a name that evidence does not have, with the nearest one it has."""
+    """Raise ValueError for an unknown name of evidence; the message suggests the nearest known
+    name.
+    """
     for name in names:
         if name not in NAMES:
             near = get_close_matches(str(name), NAMES, n=1)
@@ -225,5 +230,5 @@ def _is_percentage(value: Any) -> bool:
 
 
 def _is_size(value: Any) -> bool:
-    """A number, 0 or above; numpy's numbers are numbers as well."""
+    """Return whether this is a number, 0 or above; numbers of numpy count too."""
     return isinstance(value, Real) and not isinstance(value, bool) and float(value) >= 0

@@ -1,8 +1,8 @@
-"""How long something took, in words."""
+"""Durations as text."""
 
 
 def duration(seconds: float) -> str:
-    """A time for people: "0.4 s", "12 s", "3 min 20 s", "5 h 02 min"."""
+    """Return a duration as text: "0.4 s", "12 s", "3 min 20 s", "5 h 02 min"."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Write files completely or not at all."""
 
 import os
 import uuid
@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path``, whose folder is made if it is missing; all of it or nothing.
+    """Write all of ``data`` to ``path``, or nothing; make the folder if it is missing.
 
-    The bytes go to a hidden file beside it and to the disk, and take the name only then. The hidden
-    file's name is this call's own, so that of several writers at once, in threads or processes,
-    each one's file is whole, and the last one's stays.
+    The bytes are written to a hidden file in the same folder, flushed to the disk, and then
+    renamed. Each call uses its own hidden file. So if several threads or processes write at once,
+    the file is always complete, and the last one to finish stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")

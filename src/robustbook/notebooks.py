@@ -2,9 +2,10 @@
 
 People review the text (.md) and open the notebook (.ipynb). The notebook is executed at the
 defaults of its parameters cell. Everything that is not content is removed from it, so that a second
-run of the same code gives the same bytes. Whether the two files agree is decided by their content,
-never by their time stamps: a clone gives its files arbitrary times, and ``jupytext --sync`` would
-silently keep the newer one.
+run of the same code gives the same bytes.
+
+The two files agree if their content agrees; time stamps are ignored. A clone gives its files
+arbitrary times, and ``jupytext --sync`` would keep the newer file without notice.
 
 From a shell: ``python -m robustbook.notebooks run | pairs | check``.
 """
@@ -37,13 +38,14 @@ from robustbook.files import write_whole
 __all__ = ["ROOT", "as_text", "clean", "execute", "faults", "has_profile", "names", "stored"]
 
 ROOT = Path(__file__).resolve().parents[2]
-"""The checkout: this package is installed in place."""
+"""The root folder of the project, which must be installed in place (``pip install -e``)."""
 
 FOLDERS = ("ROBUSTBOOK_STORE", "ROBUSTBOOK_DATA")  # environment variables that name folders
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-# tqdm's progress bars: a carriage return, a title, then "10%|#   | 1/10 [00:01<00:09, 1.00s/it]",
-# or "100% 10/10 [...]" without room for a bar, or "5it [00:05, 1.00s/it]" without a known total.
+# Matches a progress bar of tqdm: a carriage return, a title, then "10%|#   | 1/10 [00:01<00:09,
+# 1.00s/it]". The short form is "100% 10/10 [...]", or "5it [00:05, 1.00s/it]" if the total is
+# unknown.
 BAR = re.compile(
     r"\r[^\r\n]*?(?:"
     r"\d+%(?:\|[^|\r\n]*\|)? *[\d.]+[kMGTPEZY]?/[\d.]+(?:[kMGTPEZY]? \[[^\]\r\n]*\])?"
@@ -54,7 +56,9 @@ CURSOR_UP = "\x1b[A"  # how nested bars return to the first one
 
 
 def names(root: Path = ROOT) -> list[str]:
-    """The notebooks as ``folder/name`` without suffix, sorted; half a pair counts as well."""
+    """Return the notebooks as ``folder/name`` without suffix, sorted, even if one file of a pair is
+    missing.
+    """
     folder = root / "notebooks"
     files = [path for path in folder.rglob("*") if path.suffix in {".ipynb", ".md"}]
     stems = {path.relative_to(folder).with_suffix("").as_posix() for path in files}
@@ -62,19 +66,19 @@ def names(root: Path = ROOT) -> list[str]:
 
 
 def as_text(notebook: NotebookNode, root: Path = ROOT) -> str:
-    """The MyST text of a notebook, under the jupytext settings of the project."""
+    """Return the MyST text of a notebook, with the jupytext settings of the project."""
     config = load_jupytext_configuration_file(str(root / "pyproject.toml"))
-    # A copy, as jupytext writes its own settings into what it is given.
+    # Use a copy, because jupytext writes its own settings into the notebook.
     return str(jupytext.writes(copy.deepcopy(notebook), fmt="md:myst", config=config))
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
-    """A copy without what changes between runs of the same code.
+    """Return a copy of the notebook without the parts that differ between runs of the same code.
 
-    Only the kernel, tags and ``mystnb`` of the metadata are kept, and cells are numbered in order.
+    Of the metadata, only the kernel, tags and ``mystnb`` are kept, and cells are numbered in order.
     Object addresses and progress bars are removed. Neighbouring pieces of one stream are joined,
-    because timing decides where a stream is cut. Everything else on stderr is kept: a warning is to
-    be fixed, not hidden.
+    because timing decides where a stream is cut. Everything else on stderr is kept, because
+    warnings must be seen and fixed.
     """
     notebook = copy.deepcopy(notebook)
     notebook.metadata = NotebookNode(kernelspec=NotebookNode(KERNEL))
@@ -117,20 +121,20 @@ def _clean_outputs(outputs: list[NotebookNode], count: int) -> list[NotebookNode
 
 
 def _without_bars(text: str) -> str:
-    """The lines of stderr without progress bars; what was written beside a bar is kept."""
+    """Return the lines of stderr without progress bars; other text on the same line is kept."""
     rest = BAR.sub("\r", text.replace("\r\n", "\n").replace(CURSOR_UP, ""))
     return "".join(f"{line}\n" for line in re.split("[\r\n]", rest) if line.strip())
 
 
 def stored(name: str, suffix: str, root: Path = ROOT) -> NotebookNode:
-    """Read one side of a pair: ``.md`` (no outputs) or ``.ipynb``."""
+    """Read one file of a pair: ``.md`` (no outputs) or ``.ipynb``."""
     path = root / "notebooks" / f"{name}{suffix}"
     notebook: NotebookNode = jupytext.read(path)
     return notebook
 
 
 def has_profile(notebook: NotebookNode) -> bool:
-    """Whether the notebook's parameters cell declares ``profile``."""
+    """Return whether the notebook's parameters cell declares ``profile``."""
     return "profile" in papermill.inspect_notebook(notebook)
 
 
@@ -143,13 +147,13 @@ def execute(
     """Run a notebook from top to bottom and write the cleaned result to ``output``.
 
     The kernel's working directory is the folder of ``output``. Its stderr, progress bars included,
-    is copied to ``log``, or to ours. If it fails, the notebook as far as it came is written to
+    is copied to ``log``, or to our stderr. If a cell fails, the cells up to it are written to
     ``output``, and papermill's exception is raised. Several runs may have the same ``output``: each
-    works on a file of its own, and the last one to end is what stays.
+    works on its own temporary file, and the last one to end stays.
     """
-    # The kernel of this environment, not one the user has registered under the same name.
+    # Use the kernel of this environment, not one that the user registered under the same name.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
-    for name in FOLDERS:  # the kernel would take a relative path as one below its own folder
+    for name in FOLDERS:  # for the kernel, a relative path starts at its own folder
         if chosen := os.environ.get(name):
             os.environ[name] = str(Path(chosen).expanduser().absolute())
     output = output.resolve()
@@ -180,14 +184,15 @@ def execute_each(
     profile: str | None = None,
     jobs: int = 1,
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Run notebooks into ``folder``, ``jobs`` of them at a time.
+    """Run notebooks and write the results to ``folder``, ``jobs`` at a time.
 
-    ``profile`` is handed to those that declare it; None runs the defaults. A failure does not
-    stop the others. Returns the profile and seconds of each, and the message of each that failed.
+    ``profile`` is passed to notebooks that declare it; None runs the defaults. After a failure, the
+    others still run. Return the profile and seconds of each notebook, and the error message of each
+    that failed.
 
-    With several jobs each page has a process of its own, as papermill changes the process's folder,
-    and a share of the cores. All use one store, where a lock lets only one page train a network
-    that several need. What a page writes to stderr goes to a file ``folder``/name.log then.
+    With several jobs each page runs in its own process, because papermill changes the working
+    directory. The cores are divided among the jobs. All pages use one store: its lock lets only one
+    page train a network that several need. A page's stderr is then written to ``folder``/name.log.
     """
     pages = [
         (f"[{number}/{len(notebooks)}] {name}", name, nbformat.writes(notebooks[name]))
@@ -205,13 +210,15 @@ def execute_each(
 
 
 def _share_cores(workers: int) -> None:
-    """Tell the studies of this process's pages how many processes to use, unless it is said."""
+    """Set how many processes the studies in this process may use, unless the user has set it."""
     os.environ.setdefault("ROBUSTBOOK_WORKERS", str(workers))
 
 
 def in_turn(names: Iterable[str]) -> list[str]:
-    """Return the names with those of different folders in turn: pages that run at the same time
-    then rarely wait for the same network."""
+    """Return the names so that those of different folders alternate.
+
+    Pages that run at the same time then rarely wait for the same network.
+    """
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(name.rpartition("/")[0], []).append(name)
@@ -227,7 +234,7 @@ def cores() -> int:
 def _page(
     place: str, name: str, text: str, folder: Path, profile: str | None, logged: bool = False
 ) -> tuple[str, dict[str, Any], str]:
-    """Run one page; return its name, its profile and seconds, and why it failed ("" if not)."""
+    """Run one page; return its name, its profile and seconds, and an error message or ""."""
     notebook = nbformat.reads(text, as_version=4)
     parameters = {"profile": profile} if profile and has_profile(notebook) else {}
     click.echo(f"{place}: {parameters.get('profile', 'defaults')} ...", err=True)
@@ -249,12 +256,14 @@ def _page(
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
-    """Write all or nothing, with jupytext's line splitting, so that a sync changes no line."""
+    """Write the whole notebook or nothing, split into lines as jupytext does, so that a sync
+    changes none.
+    """
     write_whole(path, f"{nbformat.writes(notebook)}\n".encode())
 
 
 def faults(name: str, root: Path = ROOT) -> list[str]:
-    """What is wrong with a committed pair, one sentence each; empty when nothing is."""
+    """Return what is wrong with a committed pair, one sentence for each fault."""
     page, text = (root / "notebooks" / f"{name}{suffix}" for suffix in (".ipynb", ".md"))
     for path in (page, text):
         if not path.exists():
@@ -320,7 +329,7 @@ def run(wanted: tuple[str, ...], profile: str, jobs: int) -> None:
     notebooks = {name: stored(name, ".ipynb") for name in _chosen(wanted)}
     times, failures = execute_each(notebooks, folder, profile, jobs)
     file = folder.parent / "times.json"
-    with FileLock(folder.parent / "times.lock"):  # another run may add its own
+    with FileLock(folder.parent / "times.lock"):  # another run may write its times
         before = json.loads(file.read_text()) if file.exists() else {}
         write_whole(file, json.dumps(before | times, indent=1).encode())
     _stop_on(failures, "_build/stage/notebooks")
@@ -331,9 +340,9 @@ def run(wanted: tuple[str, ...], profile: str, jobs: int) -> None:
 @click.option("--from", "side", type=click.Choice(["md", "ipynb"]), help="The side that holds.")
 @JOBS
 def pairs(wanted: tuple[str, ...], side: str | None, jobs: int) -> None:
-    """Execute pages at their defaults and write both files of each pair, clean.
+    """Execute pages at their defaults and write both files of each pair, cleaned.
 
-    Where the two files differ, nothing is guessed: --from says which one holds.
+    If the two files differ, --from must say which one to use.
 
     Example: python -m robustbook.notebooks pairs --from md saturating/table1
     """
@@ -357,7 +366,7 @@ def pairs(wanted: tuple[str, ...], side: str | None, jobs: int) -> None:
 
 @main.command()
 def check() -> None:
-    """Say what is wrong with the committed pairs; exit with 1 if anything is."""
+    """Print what is wrong with the committed pairs; exit with 1 if anything is."""
     found = [line for name in names() for line in faults(name)]
     for line in found:
         click.echo(line, err=True)

@@ -1,4 +1,4 @@
-"""What a notebook calls: check its parameters, run its study or show the record, give verdicts.
+"""The calls that a notebook makes: check parameters, run a study or show its record, give verdicts.
 
 here = page.begin("saturating/table-1", globals())   # after the parameters cell
 here.run()                                            # at profile "published" nothing is computed
@@ -24,15 +24,18 @@ from robustbook.ledger import Record
 from robustbook.studies.parameters import BadParameter, Parameters, accepted, check
 
 OWN = {"seeds", "networks"}
-"""Parameters whose None stands for the profile's own."""
+"""Parameters for which None means the value of the profile."""
 INJECTED = "# Parameters"
-"""How the cell begins that papermill puts behind the parameters cell."""
+"""The first line of the cell that papermill inserts after the parameters cell."""
 
 
 @dataclass
 class Page:
-    """One item in one notebook. ``published`` (the best one) and ``fresh`` are records, or None
-    where there is none; ``others`` are published at lesser profiles."""
+    """One item in one notebook.
+
+    ``published`` is the best published record and ``fresh`` the record of this run; each may be
+    None. ``others`` are published records at smaller profiles.
+    """
 
     item: str
     given: Mapping[str, Any]
@@ -41,29 +44,31 @@ class Page:
     fresh: Record | None = None
 
     def run(self) -> Markdown:
-        """At profile ``published`` nothing; else run the study, and say what it took."""
+        """Run the study and say how long it took; at profile ``published`` compute nothing."""
         if self.given.get("profile", "published") == "published":
             return Markdown(f"Shown: {self._origin(self.shown)}.")
-        from robustbook import publishing  # here, as it imports torch and a process pool
+        from robustbook import publishing  # imported here, because it needs torch
 
         self.fresh = publishing.compute(self.study, self.parameters)
         return Markdown(f"This run: {self._origin(self.fresh)}.")
 
     @cached_property
     def study(self) -> ModuleType:
-        """The module that computes the item. To import it costs seconds, so a page that only shows
-        its record does not."""
+        """Return the module that computes the item.
+
+        Importing it takes seconds, so a page that only shows its record does not call this.
+        """
         return catalogue.study(self.item)
 
     @cached_property
     def parameters(self) -> Parameters:
-        """The values that a reader set, checked, with the defaults of the others."""
+        """Return the values that a reader set, checked, and the defaults of the others."""
         found: Parameters = check(self.study.Parameters, self.given)
         return found
 
     @property
     def shown(self) -> Record:
-        """The record the page is about: the published one where there is one, else this run's."""
+        """Return the record that the page shows: the published one or, without one, this run's."""
         record = self.published or self.fresh
         if record is None:
             raise BadParameter(
@@ -74,17 +79,19 @@ class Page:
 
     @property
     def records(self) -> list[Version]:
-        """Published and this run's, as far as there are any, each with a heading."""
+        """Return the published record and this run's, if they exist, each with a heading."""
         return [*self._published[:1], *self._fresh]
 
     @property
     def every(self) -> list[Version]:
-        """The same with what is published at lesser profiles, whose parts may be others."""
+        """Return all published records, also of smaller profiles, and this run's, each with a
+        heading.
+        """
         return [*self._published, *self._fresh]
 
     @property
     def groups(self) -> list[tuple[Record, ...]]:
-        """Records that share a figure: all that are published, the best first; then this run's."""
+        """Return the records that share a figure: all published ones, then the one of this run."""
         both = (self._published, self._fresh)
         return [tuple(version.record for version in group) for group in both if group]
 
@@ -101,8 +108,11 @@ class Page:
         return [Version(self.fresh, f"This run ({self.fresh.profile})", fresh=True)]
 
     def answer(self, sentence: Callable[[Record], str], *deciding: str) -> Markdown:
-        """The page's answer: ``sentence`` words it from the published record. Behind it stand the
-        verdicts on the targets that decide, each verdict once; they are named without the item."""
+        """Return the page's answer: the sentence made from the published record, then the verdicts.
+
+        ``deciding`` names the targets whose verdicts decide, without the item's prefix. Each
+        different verdict is shown once.
+        """
         if self.published is None:
             return Markdown("**Answer.** Nothing is published of this page yet.")
         verdicts = {
@@ -112,8 +122,10 @@ class Page:
         return Markdown(" ".join(["**Answer.**", sentence(self.published), *badges]))
 
     def finding(self, *deciding: str) -> Markdown:
-        """The verdicts counted, and in one sentence each the targets that decide, named without the
-        item."""
+        """Return the counts of the verdicts, and one sentence for each target in ``deciding``.
+
+        Targets are named without the item's prefix.
+        """
         entries, targets = self._entries, ledger.read_targets(catalogue.BOOK / "targets")
         words = ledger.counts(entries).replace("other setting", "at another setting")
         sentences = []
@@ -134,8 +146,10 @@ class Page:
         return Markdown("\n".join([f"**Finding: {words}.**", "", *sentences]).rstrip())
 
     def verdicts(self) -> Table:
-        """Printed against ours: the item's rows of the ledger that were run, without the reasons;
-        all of them where none was."""
+        """Return the table of printed numbers beside ours: the rows of the ledger that were run.
+
+        If none was run, it shows all rows. It omits the reasons.
+        """
         paper, item = self.item.split("/")
         targets = ledger.read_targets(catalogue.BOOK / "targets")
         entries = self._entries
@@ -163,7 +177,7 @@ class Page:
         )
 
     def reasons(self) -> Markdown:
-        """Why, for each target that was not reproduced."""
+        """Return the reason for each target that was not reproduced."""
         entries = self._entries
         lines = [
             f"- **{self._short(row.id)}**: {row.reason}"
@@ -178,12 +192,12 @@ class Page:
         return Markdown("\n".join([head, "", *lines]))
 
     def _short(self, target: str) -> str:
-        """A target's id without the item, or where the page judges another's, without the paper."""
+        """Return a target's id without the page's item; for another item, without the paper."""
         return target.removeprefix(f"{self.item}/").removeprefix(f"{self.item.split('/')[0]}/")
 
     @cached_property
     def _entries(self) -> tuple[ledger.Entry, ...]:
-        """The ledger's lines of all items that the page judges, item by item."""
+        """Return the ledger's rows of all items that the page judges, item by item."""
         lines = entries(self.item.split("/")[0])
         judged = catalogue.judged(self.item)
         return tuple(e for item in judged for e in lines if f"{e.paper}/{e.item}" == item)
@@ -193,9 +207,9 @@ class Page:
         if record.seeds:
             words.append("seeds " + ", ".join(map(str, record.seeds)))
         origin = record.provenance
-        if record is self.fresh:  # times differ from run to run, so never in what tests compare
+        if record is self.fresh:  # tests never compare this run's times, because they vary
             words.append(f"{duration(origin['wall_seconds'])} on {origin.get('device', 'cpu')}")
-        elif origin.get("date"):  # none where no step was run
+        elif origin.get("date"):  # missing where no step was run
             words.append(f"{duration(origin['seconds'])} of computing, {origin['date']}")
         return "; ".join(words)
 
@@ -203,10 +217,10 @@ class Page:
 def begin(item: str, given: Mapping[str, Any]) -> Page:
     """Check the values of the parameters cell; ``given`` is the notebook's ``globals()``.
 
-    Each name that the parameters cell or papermill's cell behind it sets must be a parameter of the
-    study, and its value must be of the right type and in range. At profile ``published`` it must be
-    the value that the record was made with. Otherwise ``BadParameter`` is raised before any work.
-    Other names in ``globals()`` do not matter, so that a page may be run again in one kernel.
+    The parameters cell, or papermill's cell after it, may only set parameters of the study. Their
+    values must have the right type and range. At profile ``published`` they must be those of the
+    record. Otherwise ``BadParameter`` is raised before any work. Other names in ``globals()`` are
+    ignored, so a page can be run again in the same kernel.
     """
     records = records_of(item) if item in catalogue.ITEMS else []
     published = records[0] if records else None
@@ -232,27 +246,29 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
 
 
 def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
-    """Whether the values are plainly those of a published record, so that no study need say which
-    there are: the same, or None for what the profile has its own of."""
+    """Return whether the values are those of a published record, or None where the profile decides.
+
+    In this case the study need not be imported to check them.
+    """
 
     def same(name: str, value: Any) -> bool:
         if name == "profile":
             return bool(value == "published")
-        held = record.parameters.get(name, record)  # no value is equal to the record
+        held = record.parameters.get(name, record)  # a default that equals no value
         return (name in OWN and value is None) or _plain(value) == _plain(held)
 
     return all(same(name, value) for name, value in given.items())
 
 
 def _plain(value: Any) -> Any:
-    """With lists for tuples, as JSON has them; a truth value is no number."""
+    """Return the value with lists for tuples, as in JSON; make True differ from 1."""
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
     return (bool, value) if isinstance(value, bool) else value
 
 
 def _set(given: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
-    """What the parameters cell and papermill's cell behind it set."""
+    """Return the values that the parameters cell and papermill's cell after it set."""
     return {
         name: given[name]
         for name in given
@@ -264,11 +280,12 @@ def _set(given: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
 
 
 def _assigned(given: Mapping[str, Any], known: Set[str]) -> set[str]:
-    """The names that the parameters cell and papermill's cell behind it assign.
+    """Return the names that the parameters cell and papermill's cell after it assign.
 
     A kernel keeps the sources of the cells it has run in ``In``. The parameters cell is the latest
-    one that annotates a parameter, as in ``eps: float = 0.25``. A script has no ``In``: there all
-    annotated names count. In a dict of values, which has neither, all names do.
+    cell that annotates a parameter, as in ``eps: float = 0.25``. A script has no ``In``, so there
+    all annotated names count. A plain dict of values has no annotations either, so there all names
+    count.
     """
     if "In" not in given:
         return set(given.get("__annotations__", given))
@@ -283,7 +300,7 @@ def _assigned(given: Mapping[str, Any], known: Set[str]) -> set[str]:
 
 
 def _targets(source: str) -> dict[str, bool]:
-    """The names that a cell assigns at its top level, and whether it annotates them."""
+    """Return the names that a cell assigns at its top level, and whether it annotates them."""
     try:
         statements = ast.parse(source).body
     except SyntaxError:
@@ -296,18 +313,18 @@ def _targets(source: str) -> dict[str, bool]:
 
 
 def published(item: str) -> Page:
-    """What is published of an item, for the top of its page, in front of the parameters cell."""
+    """Return the published page of an item, for use above a notebook's parameters cell."""
     return begin(item, {})
 
 
 def badge(verdict: str) -> str:
-    """A verdict as a coloured word, in HTML, which a notebook and the book both show."""
+    """Return a verdict as a coloured word in HTML, for notebooks and the book."""
     kind = verdict.replace(" ", "-")
     return f'<span class="verdict-badge {kind}">{verdict}</span>'
 
 
 def svg(figure: Figure) -> SVG:
-    """A figure as the book shows it: the same bytes for the same numbers."""
+    """Return a figure as SVG; the same numbers give the same bytes."""
     buffer = io.StringIO()
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -327,7 +344,7 @@ def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -
 
 
 def _interval(entry: ledger.Entry) -> str:
-    """The interval in words; with one seed there is none, and with none nothing was drawn."""
+    """Return the interval as text: "one seed" for one seed, and nothing if no seed was drawn."""
     if entry.seeds == 1:
         return "one seed"
     if entry.difference is not None:
@@ -337,7 +354,7 @@ def _interval(entry: ledger.Entry) -> str:
 
 
 def _asked(entry: ledger.Entry, compare: str) -> str:
-    """What the paper states: a number, a bound, or in one word an order or a pattern."""
+    """Return what the paper states: a number, a bound, or one word for an order or a pattern."""
     if entry.printed is None:
         words = {"greater_than": "greater", "less_than": "less", "shape": "pattern"}
         return "" if entry.verdict == "no printed number" else words.get(compare, "")
@@ -346,14 +363,14 @@ def _asked(entry: ledger.Entry, compare: str) -> str:
 
 
 def _number(value: float | int | None) -> str:
-    """Four digits, or all of a larger whole number."""
+    """Return four significant digits, or all digits of a larger whole number."""
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 10_000 and value == int(value) else f"{value:.4g}"
 
 
 def parameters_table(item: str) -> Table:
-    """The parameters of an item, with defaults and what each accepts."""
+    """Return the table of an item's parameters, with defaults and accepted values."""
     of = catalogue.study(item)
     defaults = of.Parameters()
     return table(

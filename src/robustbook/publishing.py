@@ -1,6 +1,6 @@
-"""A run of one item, and the record that is published of it.
+"""Run one item, and make the record that is published of it.
 
-What a study computes becomes a record here, with the versions, devices and seconds of its results.
+A record holds what a study computed, with the versions, devices and seconds of its results.
 """
 
 import time
@@ -30,7 +30,7 @@ def compute(
     workers: int | None = None,
     progress: bool = True,
 ) -> Record:
-    """Run what is missing of a study and condense it; what is stored already costs nothing."""
+    """Compute the missing results of a study, and return the record of all of them."""
     store = store or Store()
     calls: Mapping[Any, Call] = of.calls(parameters)
     began = time.monotonic()
@@ -50,26 +50,27 @@ def compute(
 def publishable(
     of: ModuleType, parameters: Parameters, store: Store, published: Record | None = None
 ) -> Record:
-    """The record to be published of a study's stored results; nothing is computed.
+    """Return the record to be published, made from a study's stored results; nothing is computed.
 
-    Without a `published` record it is that of `parameters`. Else nothing published may be lost:
+    Without a `published` record it is the record of `parameters`. Otherwise nothing published may
+    be lost:
 
-    1. If `parameters` ask for all that is published (its seeds, and the parts that parameters in
-       ``selects`` choose, such as networks), the new record takes its place.
-    2. Else, if the store holds the results of both, the record is made of all of them at once.
-    3. Else the rows of both are merged, which needs no result of the published part. This cannot
-       make anew what rests on several parts, such as an array of means over seeds. So it is refused
-       for arrays that differ, and where a study names in ``JOINT`` the parameters whose parts its
-       rows compare.
+    1. If `parameters` include all that is published (its seeds, and the parts chosen by the
+       parameters in ``selects``, such as networks), the new record replaces the old one.
+    2. Otherwise, if the store holds the results of both, one record is made from all of them.
+    3. Otherwise the rows of both records are merged, which needs no result of the published part. A
+       merge cannot recompute values that depend on several parts, such as an array of means over
+       seeds. So it is refused if arrays differ. It is also refused if the study's rows compare
+       parts chosen by a parameter that it lists in ``JOINT``.
 
-    A published row that would be lost or get another value is refused in each case.
+    In each case it is an error if a published row would be lost or would get another value.
 
-    Where parts come from different devices or versions, the provenance lists them as ``parts``:
-    what each is ``of`` (seeds and chosen parameters), its device, hardware, versions and date.
-    Parts do not overlap, so a row's seed and network tell which one it is of.
+    If parts come from different devices or versions, the provenance lists them as ``parts``. Each
+    has its seeds and chosen parameters (``of``), device, hardware, versions and date. Parts do not
+    overlap, so the seed and the network of a row determine its part.
 
     Raises:
-        Conflict: something published would be lost or contradicted; the sentence says what helps.
+        Conflict: a published value would be lost or changed; the message says what to do.
     """
     if published is None:
         return _condensed(of, parameters, store)
@@ -81,7 +82,7 @@ def publishable(
         for row in compare(published, record):
             raise Conflict(f"{named(row)} is published and would be lost")
         if theirs.keys() == mine.keys():
-            merge(published, record)  # refuses arrays with other numbers
+            merge(published, record)  # raises Conflict if arrays differ
         return record
     if not plan(list(of.calls(both).values()), store).missing:
         with suppress(Conflict):
@@ -113,8 +114,10 @@ def publishable(
 
 
 def _condensed(of: ModuleType, parameters: Parameters, store: Store) -> Record:
-    """The record of stored results. The same results give the same record, so it leaves out how
-    long this process took."""
+    """Return the record of stored results.
+
+    It omits how long this process took, so that the same results give the same record.
+    """
     record = compute(of, parameters, store=store, progress=False)
     provenance = {k: v for k, v in record.provenance.items() if k != "wall_seconds"}
     parts = _parts(_cells(of, parameters), parameters, store)
@@ -122,8 +125,10 @@ def _condensed(of: ModuleType, parameters: Parameters, store: Store) -> Record:
 
 
 def _published_parameters(of: ModuleType, asked: Parameters, published: Record) -> Parameters:
-    """The parameters of the published record, which must agree with those asked for but in seeds
-    and parts; ``Conflict`` where they do not."""
+    """Return the parameters of the published record.
+
+    Raises Conflict if they differ from ``asked`` in more than seeds and parts.
+    """
     try:
         found: Parameters = check(of.Parameters, published.parameters)
     except BadParameter as error:
@@ -137,7 +142,7 @@ def _published_parameters(of: ModuleType, asked: Parameters, published: Record) 
 
 
 def _together(asked: Parameters, published: Parameters) -> Parameters:
-    """Parameters that ask for all that both ask for; the published parts come first."""
+    """Return parameters that cover the parts and seeds of both; the published parts come first."""
     seeds = {*(published.seeds or ()), *(asked.seeds or ())}
     changed: dict[str, Any] = {"seeds": tuple(sorted(seeds))}
     for name, values in published.parts().items():
@@ -151,8 +156,10 @@ Cell = tuple[int, tuple[Any, ...]]
 
 
 def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
-    """The calls of each cell, of those that are asked for. A study may run fewer seeds of some
-    networks: then there is no such cell."""
+    """Return the calls of each cell that `parameters` choose.
+
+    If a study runs fewer seeds of some networks, the other cells do not exist.
+    """
     every = set(of.calls(parameters).values())
     chosen = parameters.parts()
     found: dict[Cell, list[Call]] = {}
@@ -170,7 +177,7 @@ def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
 
 
 def _rectangles(cells: Iterable[Cell], parameters: Parameters) -> list[dict[str, list[Any]]]:
-    """Cells in words: seeds, and with them the values of the parameter that chooses parts."""
+    """Group cells that have the same seeds; return the seeds and parameter values of each group."""
     seeds: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for seed, values in cells:
         seeds[values].append(seed)
@@ -190,7 +197,7 @@ _ORIGIN = ("device", "hardware", "cuda", "cudnn", "python", "torch", "numpy")
 def _parts(
     cells: Mapping[Cell, list[Call]], parameters: Parameters, store: Store
 ) -> list[dict[str, Any]]:
-    """Cells by where their results come from, each part with its provenance."""
+    """Group cells by the device and versions of their results; return each group's provenance."""
     groups: dict[tuple[Any, ...], dict[Cell, list[Call]]] = defaultdict(dict)
     for cell, calls in cells.items():
         found = _provenance(calls, store)
@@ -203,7 +210,7 @@ def _parts(
 
 
 def _summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """The provenance of all parts together."""
+    """Return the provenance of all parts together."""
     found: dict[str, set[str]] = defaultdict(set)
     spent: dict[str, list[float]] = defaultdict(list)
     for part in parts:
@@ -222,8 +229,11 @@ def _summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
-    """Where a record's numbers come from: versions and devices, the seconds of all calls that it
-    rests on, and of one call of each kind (the mean), from which ``plan`` estimates."""
+    """Return where a record's numbers come from: versions, devices and seconds.
+
+    The seconds are the sum over all calls. `known_seconds` are the mean of one call of each kind,
+    from which ``plan`` estimates.
+    """
     spent: dict[str, list[float]] = {}
     found: dict[str, set[str]] = {}
     for call in graph(list(calls)).values():
@@ -242,10 +252,10 @@ def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
 
 
 def known_seconds() -> dict[str, dict[str, float]]:
-    """By device, "cpu" or a GPU's name: what a call of each kind took, from published records."""
+    """Return, for "cpu" and each GPU, the seconds of one call of each kind in published records."""
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for record in ledger.read_records(catalogue.BOOK / "records"):
         for part in record.provenance.get("parts", [record.provenance]):
-            seconds = part.get("known_seconds", {})  # whole ones are ints in a record
+            seconds = part.get("known_seconds", {})  # JSON stores whole seconds as ints
             found[ran_on(part)] |= {kind: float(value) for kind, value in seconds.items()}
     return dict(found)

@@ -1,5 +1,7 @@
-"""One rule for every draw: a generator seeded by a hash of (seed, purpose, ...), never a global
-one."""
+"""One rule for every random draw: a generator seeded by a hash of (seed, purpose, ...).
+
+A global generator is never used.
+"""
 
 import hashlib
 
@@ -7,7 +9,7 @@ import torch
 
 
 def generator(seed: int, *purpose: str | int) -> torch.Generator:
-    """A CPU generator that depends on ``seed`` and on what the draw is for, and on nothing else.
+    """Return a CPU generator that depends only on ``seed`` and on the purpose of the draw.
 
     Two purposes give independent streams; the same arguments give the same stream on every machine.
     """

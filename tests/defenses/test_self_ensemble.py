@@ -251,7 +251,7 @@ def test_bad_input_is_refused_in_a_sentence() -> None:
         ensemble(net, x, draws=0)
     with pytest.raises(ValueError, match="memory must be 1 byte or more, got 0"):
         ensemble(net, x, memory=0)
-    with pytest.raises(ValueError, match=r"keys must name one key per image, got \(2,\) for 3 im"):
+    with pytest.raises(ValueError, match=r"keys must have one key per image, got \(2,\) for 3 im"):
         inspect.unwrap(ensemble)(net, x, torch.arange(2))  # in tests the type hook speaks first
-    with pytest.raises(ValueError, match="keys must name one key for each of the 3 rows .* got 2"):
+    with pytest.raises(ValueError, match="keys must have one key for each of the 3 .* got 2"):
         net.at(torch.arange(2), 0)(x)

@@ -118,5 +118,5 @@ def test_class_means_leave_the_diagonal_out() -> None:
 @pytest.mark.parametrize("labels", [[1, 1, 1], [0, 1, 2]])
 def test_class_means_need_pairs_of_both_kinds(labels: list[int]) -> None:
     """The mean of nothing is no number."""
-    with pytest.raises(ValueError, match="labels must name two classes and two images of one"):
+    with pytest.raises(ValueError, match="labels must have two classes and two images of one"):
         class_means(torch.zeros(3, 3), torch.tensor(labels))

@@ -68,7 +68,7 @@ def test_histogram_counts_by_hand() -> None:
 @pytest.mark.parametrize("measure", [excess_kurtosis, lambda values: histogram(values, 5)])
 def test_values_that_are_all_the_same_are_refused(measure) -> None:  # type: ignore[no-untyped-def]
     """0.1 has no exact binary form: moments would be rounding errors over rounding errors."""
-    with pytest.raises(ValueError, match="values must not all be the same, got 10 times 0.1"):
+    with pytest.raises(ValueError, match="values must not all be equal, got 10 times 0.1"):
         measure(torch.full((10,), 0.1))
 
 

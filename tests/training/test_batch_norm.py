@@ -185,7 +185,7 @@ class Remember(Counter):
         (nn.InstanceNorm2d(3, track_running_stats=True), "got a InstanceNorm2d"),
         (Counter(), "leave them as they are, got 0.calls"),
         (Remember(), "must leave their buffers as they are"),
-        (nn.Dropout(0.5), "objective must draw nothing .*dropout"),
+        (nn.Dropout(0.5), "objective must draw no random numbers .*dropout"),
     ],
 )
 def test_what_cannot_be_trained_side_by_side_is_refused(extra: nn.Module, message: str) -> None:

@@ -509,7 +509,7 @@ def test_a_bad_recipe_is_refused(change: dict[str, Any], message: str) -> None:
 
 def test_bad_arguments_are_refused_before_any_work() -> None:
     """Missing seeds, batches larger than the set, and layers whose state would not be stacked."""
-    with pytest.raises(ValueError, match="seeds must name one seed per network, got 1 for 2"):
+    with pytest.raises(ValueError, match="seeds must have one seed per network, got 1 for 2"):
         run([network(), network()], ADAM, seeds=[0])
     with pytest.raises(ValueError, match="batch_size must be at most 23 images, got 24"):
         run([network()], Recipe(1, N + 1, 0.1))

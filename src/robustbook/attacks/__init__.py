@@ -1,9 +1,9 @@
 """Attacks on image classifiers: plain functions from a model and images to `Adversarial`.
 
-It imports torch and itself, nothing else, and can be used alone. There is one file per algorithm.
-Beside them are the parts they share: `checks` (what is refused), `goal` and `losses` (what is
-raised, and when an attack has succeeded), `propagation` (the model, counted), `drawing` (randomised
-models), `norms`, `noise`, `result`.
+The package imports only torch and jaxtyping, so it can be used alone. Each algorithm has its own
+file. The shared parts are: `checks` (validation of arguments), `goal` and `losses` (the objective
+of an attack and its success criterion), `propagation` (forward and backward passes, counted),
+`drawing` (randomised models), `norms`, `noise` and `result`.
 """
 
 from .adam import adam

@@ -1,14 +1,13 @@
-"""Gradient descent on the image with Adam's steps, until the model's answer is the one wanted.
+"""Adam attack: minimise a loss over the pixels of an image until the attack succeeds.
 
-Kingma and Ba 2015, "Adam: a method for stochastic optimization" (arXiv 1412.6980), algorithm 1, on
-the pixels of each image. With g the gradient of the loss, per pixel
+Kingma and Ba 2015, "Adam: a method for stochastic optimization" (arXiv 1412.6980), algorithm 1,
+applied to the pixels of each image. With g the gradient of the loss, each pixel follows
 
     m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,
     x <- x - a (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon).
 
-Nayebi and Ganguli 2017 (arXiv 1703.09202), section 7, attack their networks so, towards a target
-class, without a bound on the distance. Where this code departs from them: iterates are clipped to
-[0, 1] unless told otherwise.
+Nayebi and Ganguli 2017 (arXiv 1703.09202), section 7, use this attack with a target class and
+without a bound on the distance. Unlike theirs, this code clips iterates to [0, 1] by default.
 """
 
 import torch
@@ -50,30 +49,30 @@ def adam(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Follow each image down the loss until the goal is reached or the steps are used up.
+    """Minimise the loss of each image until the attack succeeds or all steps are used.
 
-    Neither a budget attack nor one for the nearest image: where it succeeds it returns the first
-    iterate that reaches the goal, and else the last iterate, with `found` False and its true
-    distance (l2). Such a distance says how far the attack went, not how robust the image is.
+    The attack has no budget and does not minimise the distance. It returns the first iterate that
+    succeeds, or the last iterate with `found` False, and its l2 distance. This distance measures
+    how far the attack moved, not how robust the network is at the image.
 
     model, images, labels, loss: as in `fgsm`; default the paper's cross entropy.
-    targets: the classes to reach; None (default): any but the labels.
-    steps: updates at most, 1 or more.
-    step_size: Adam's rate, in pixels of [0, 1], or one for each image; default 0.01, ours (the
-        paper gives none).
+    targets: target classes; None (default): any class other than the label.
+    steps: maximum number of updates, 1 or more.
+    step_size: Adam's learning rate for pixels in [0, 1], one number or one for each image; default
+    0.01, our choice (the paper gives none).
     betas: decay rates of the two moments, each in [0, 1); default (0.9, 0.999), Adam's authors.
-    epsilon: added to the root of the second moment; default 1e-8, Adam's authors. A gradient far
-        below it moves a pixel by step_size * gradient / epsilon, next to nothing: on a saturated
-        network it decides whether the attack moves at all.
-    clip: whether iterates are clipped to [0, 1]; default True, ours.
-    draws, average, judge, keys, generator: as in `fgsm`. Each step has new draws, and those of a
-        step decide whether the image has reached its goal there.
+    epsilon: added to the square root of the second moment; default 1e-8, Adam's authors. Where the
+    gradient is far below epsilon, a pixel moves by only step_size * gradient / epsilon. On a
+    saturated network epsilon therefore decides whether the image moves at all.
+    clip: whether iterates are clipped to [0, 1]; default True, our choice.
+    draws, average, judge, keys, generator: as in `fgsm`. Each step uses new draws, which also
+    decide whether the attack has succeeded at that step.
 
-    An image at its goal from the start comes back as it was, after no step. Each step costs a
-    forward and a backward pass of the images still on their way; an image that arrives costs one
-    more of each, and the fresh look a forward of all. On a GPU the host waits for the device every
-    10 steps, when images that have arrived leave.
-    Raises ValueError for an argument it cannot use, or a model that gives NaN.
+    An image on which the attack succeeds from the start is returned unchanged, after 0 steps. Each
+    step costs a forward and a backward pass of the images that are left. A success costs one more
+    of each for its image, and the final evaluation is a forward pass of all images. On a GPU the
+    host waits for the device every 10 steps, when finished images are removed. Raises ValueError
+    for an invalid argument, or a model that returns NaN.
     """
     steps = check_count("steps", steps)
     betas, epsilon = check_momentum("betas", betas), check_positive("epsilon", epsilon)
@@ -93,13 +92,14 @@ def adam(
 
     adversarial = images.clone()
     spent = torch.zeros_like(goal.labels)
-    rows = torch.arange(len(images), device=images.device)  # the images not yet at their goal
+    # images on which the attack has not succeeded yet
+    rows = torch.arange(len(images), device=images.device)
     iterate, first, second = images.clone(), torch.zeros_like(images), torch.zeros_like(images)
     every = LOOK_EVERY.get(images.device.type, 10)
     for step in range(1, steps + 1):
         logits, _, gain = propagation.both(iterate, aim, step)
         reached = aim.reached(logits)
-        first.lerp_(gain, 1 - betas[0])  # of the gain, which is minus the loss: so added below
+        first.lerp_(gain, 1 - betas[0])  # the gain is minus the loss, so the step is added below
         second.mul_(betas[1]).addcmul_(gain, gain, value=1 - betas[1])
         root = (second.sqrt() / (1 - betas[1] ** step) ** 0.5).add_(epsilon)
         length = rate / (1 - betas[0] ** step)

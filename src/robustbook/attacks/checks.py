@@ -1,6 +1,7 @@
-"""What an attack refuses, before any work, in one sentence: argument, value, what is accepted.
+"""Validation of the arguments of attacks.
 
-The arguments are typed Any where they are whatever the caller really passed.
+Each error states the argument, the values that are valid, and the value it got. Arguments are typed
+Any because callers may pass values of any type.
 """
 
 import math
@@ -18,11 +19,11 @@ from .losses import Loss, cross_entropy
 from .propagation import Propagation
 
 Number = SupportsFloat
-"""A number: Python's, numpy's, or a tensor without dimensions."""
+"""A number of Python or numpy, or a tensor with zero dimensions."""
 Count = SupportsIndex
-"""A whole number: Python's, numpy's, or a tensor without dimensions."""
+"""A whole number of Python or numpy, or a tensor with zero dimensions."""
 PerImage = SupportsFloat | Float[Tensor, " n"]
-"""A number for all images, or a float tensor with one for each."""
+"""One number for all images, or a float tensor with one number for each image."""
 
 
 def prepare(
@@ -39,10 +40,11 @@ def prepare(
     judge: Any = 1,
     generator: Any = None,
 ) -> tuple[Propagation, Goal, Tensor]:
-    """Check what every attack is given; return the model, what is wanted of it, and the images.
+    """Check the arguments that all attacks share; return the wrapped model, the goal and the
+    images.
 
-    With `clip` false images may have values of any size, for an attack that does not clip.
-    The images come back detached, and without keys each image's key is its row.
+    If `clip` is False, pixel values may have any finite size. The returned images are detached.
+    Without `keys`, the key of each image is its row.
     """
     if not callable(model) and not isinstance(model, Drawing):
         raise ValueError(f"model must be a callable from images to logits, got {model!r}")
@@ -52,7 +54,7 @@ def prepare(
         )
     if images.dtype not in (torch.float32, torch.float64):
         raise ValueError(
-            f"images must be float32 or float64, got {images.dtype}: small steps vanish in it; for "
+            f"images must be float32 or float64, got {images.dtype}: small steps round to 0; for "
             "a model in half precision pass a function, such as lambda x: model(x.half())"
         )
     for name, given in (("labels", labels), ("targets", targets), ("keys", keys)):
@@ -82,14 +84,14 @@ def prepare(
 
 
 def _usable(given: Tensor | None) -> Any:
-    """Detached, and fit for autograd also where it was made under torch.inference_mode."""
+    """Return a detached copy that autograd accepts, even if made under torch.inference_mode."""
     if given is None:
         return None
     return given.clone() if given.is_inference() else given.detach()
 
 
 def _check_values(images: Tensor, labels: Tensor, targets: Tensor | None, clip: bool) -> int:
-    """Refuse what lies outside its range; the highest class number. The host waits once."""
+    """Raise on values outside their range; return the highest class number. The host waits once."""
     if not images.numel():
         return -1
     given = [labels] if targets is None else [labels, targets]
@@ -112,7 +114,7 @@ def _check_values(images: Tensor, labels: Tensor, targets: Tensor | None, clip: 
 
 
 def check_eps(eps: Any, images: Tensor, norm: float = math.inf) -> Any:
-    """eps, or one for each image: finite and positive; in l-infinity at most 1."""
+    """Return eps, one number or one per image: finite, above 0 and, in l-infinity, at most 1."""
     eps = check_positive("eps", eps, images)
     if norm == math.inf:
         most = max(eps.tolist(), default=0) if isinstance(eps, Tensor) else eps
@@ -125,7 +127,7 @@ def check_eps(eps: Any, images: Tensor, norm: float = math.inf) -> Any:
 
 
 def check_positive(name: str, value: Any, images: Tensor | None = None) -> Any:
-    """A finite number above zero; where images are given it may be one for each, as a tensor."""
+    """Return a finite number above 0 or, if images are given, a tensor with one for each image."""
     if isinstance(value, Tensor) and value.ndim and images is not None:
         return _per_row(name, value, images)
     number = _number(value)
@@ -135,7 +137,7 @@ def check_positive(name: str, value: Any, images: Tensor | None = None) -> Any:
 
 
 def pick(value: float | Tensor, rows: Tensor) -> Any:
-    """The number for all images, or those of some rows."""
+    """Return a number unchanged, and the given rows of a tensor with one number per image."""
     return value[rows] if isinstance(value, Tensor) else value
 
 
@@ -160,7 +162,7 @@ def _per_row(name: str, value: Tensor, images: Tensor) -> Tensor:
 
 
 def _number(value: Any) -> Any:
-    """The number as Python's; None if it is not one."""
+    """Return the value as a Python number, or None if it is not a number."""
     if isinstance(value, Tensor) and not value.ndim and value.is_floating_point():
         return float(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -169,7 +171,7 @@ def _number(value: Any) -> Any:
 
 
 def check_tolerance(name: str, value: Any) -> Any:
-    """A finite number, zero or above."""
+    """Return the value if it is a finite number, 0 or above."""
     number = _number(value)
     if number is None or not 0 <= number < math.inf:
         raise ValueError(f"{name} must be a finite number, 0 or above, got {value!r}")
@@ -177,7 +179,7 @@ def check_tolerance(name: str, value: Any) -> Any:
 
 
 def check_momentum(name: str, value: Any) -> tuple[float, float]:
-    """Two numbers, each in [0, 1)."""
+    """Return the value if it is two numbers, each in [0, 1)."""
     pair = value if isinstance(value, tuple | list) and len(value) == 2 else (None, None)
     first, second = (_number(beta) for beta in pair)
     if first is None or second is None or not (0 <= first < 1 and 0 <= second < 1):
@@ -186,7 +188,7 @@ def check_momentum(name: str, value: Any) -> tuple[float, float]:
 
 
 def check_count(name: str, value: Any) -> int:
-    """A whole number, 1 or more."""
+    """Return the value as an int if it is a whole number, 1 or more."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if isinstance(value, Tensor) and not value.ndim:
         whole = value.dtype in (torch.int64, torch.int32, torch.int16, torch.uint8)
@@ -196,19 +198,19 @@ def check_count(name: str, value: Any) -> int:
 
 
 def check_choice(name: str, value: Any, accepted: Sequence[Any]) -> None:
-    """One of the values accepted."""
+    """Raise ValueError unless the value is one of those accepted."""
     if value not in accepted:
         raise ValueError(f"{name} must be one of {', '.join(map(str, accepted))}, got {value!r}")
 
 
 def check_generator(generator: Any) -> None:
-    """A torch.Generator, or None."""
+    """Raise ValueError unless the value is a torch.Generator or None."""
     if generator is not None and not isinstance(generator, torch.Generator):
         raise ValueError(f"generator must be a torch.Generator or None, got {generator!r}")
 
 
 def _check_integers(name: str, given: Any, images: Tensor) -> None:
-    """int64, one per image, on the images' device."""
+    """Raise ValueError unless this is an int64 tensor with one entry per image, on their device."""
     shape = (len(images),)
     if not isinstance(given, Tensor) or given.dtype != torch.int64 or given.shape != shape:
         raise ValueError(

@@ -7,10 +7,11 @@ u the normalised gradient of the loss at x + d,
     d <- d + a u,   r <- (1 - gamma) r if x + d is misclassified, else (1 + gamma) r,
     d <- r d / ||d||.
 
-The step length a falls from its first value to a hundredth of it along half a cosine, as in the
-authors' code. The result is the nearest misclassified image met. The attack finds distances like
-those of Carlini and Wagner's at a fiftieth of the cost (table 1 of the paper) and, unlike DeepFool,
-does not assume a flat boundary. Left out here: rounding to 256 grey levels.
+The step length a decreases to a hundredth of its first value along half a cosine, as in the
+authors' code. The result is the nearest misclassified iterate. The attack finds distances like
+those of Carlini and Wagner's attack at a fiftieth of the cost (table 1 of the paper). Unlike
+DeepFool, it does not assume a flat boundary. The paper's rounding to 256 grey levels is omitted
+here.
 """
 
 import math
@@ -27,7 +28,7 @@ from .result import Adversarial, judged
 
 
 def length(step: int, steps: int) -> float:
-    """The length of a step, counted from 0, as a share of the first: from 1 down to about 0.01."""
+    """Return the relative length of step number `step` from 0: it falls from 1 to about 0.01."""
     return 0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2
 
 
@@ -49,24 +50,25 @@ def ddn(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Look for the nearest misclassified image in l2.
+    """Search for the nearest misclassified image in l2.
 
     model, labels, targets: as in `fgsm`.
-    images: in [0, 1]; without `clip` of any size, and then `scale` has to be in their unit.
-    steps: gradients of each image, 1 or more; 300, the paper reports 100, 300 and 1000.
-    gamma: the share by which the radius changes, in (0, 1); the paper: 0.05.
-    scale: the first radius and the first length of a step, or one for each image; the paper: 1, for
-        pixels in [0, 1].
-    loss: as in `fgsm`; default the paper's. An image whose gradient is exactly 0 at first stays
-        where it is; the authors' code draws a direction instead. The gradient of "margin" does not
-        vanish where the softmax saturates.
+    images: in [0, 1]; without `clip` pixel values may have any size, and `scale` has their unit.
+    steps: gradients computed for each image, 1 or more; default 300 (the paper: 100, 300, 1000).
+    gamma: relative change of the radius in each step, in (0, 1); the paper: 0.05.
+    scale: initial radius and initial step length, one number or one for each image; the paper: 1,
+    for pixels in [0, 1].
+    loss: as in `fgsm`; default the paper's. If the gradient of an image is exactly 0 at the start,
+    the image does not move; the authors' code draws a random direction there. The gradient of
+    "margin" does not vanish where the softmax saturates.
     clip: whether images stay in [0, 1].
-    draws, average, judge, keys, generator: as in `fgsm`. Each step has new draws; those of a step
-        decide whether its image is misclassified.
+    draws, average, judge, keys, generator: as in `fgsm`. Each step uses new draws, which also
+    decide whether the iterate is misclassified.
 
-    An image that is misclassified from the start is found at distance 0. One that is not found
-    comes back as it was, at infinite distance. Costs a forward and a backward pass per step, and
-    two forward passes. Raises ValueError for an argument it cannot use, or a model that gives NaN.
+    An image that is misclassified from the start has distance 0. Where the attack fails, the clean
+    image is returned at infinite distance. The attack costs a forward and a backward pass per step,
+    and two more forward passes. Raises ValueError for an invalid argument, or a model that returns
+    NaN.
     """
     steps, change = check_count("steps", steps), check_positive("gamma", gamma)
     if change >= 1:

@@ -1,13 +1,13 @@
-r"""DeepFool: step to the nearest boundary of the linearised model until it has been crossed.
+r"""DeepFool: step to the nearest boundary of the linearised model until the answer changes.
 
-Moosavi-Dezfooli, Fawzi and Frossard 2016 (arXiv 1511.04599), algorithm 2. With s the class
-attacked, f_k = g_k - g_s and w_k = grad f_k at the current point,
+Moosavi-Dezfooli, Fawzi and Frossard 2016 (arXiv 1511.04599), algorithm 2. With s the source class,
+f_k = g_k - g_s and w_k = grad f_k at the current point,
 
     k* = argmin_k |f_k| / ||w_k||_q,   r <- r + |f_k*| / ||w_k*||_2^2 w_k*          (l2, q = 2)
                                        r <- r + |f_k*| / ||w_k*||_1 sign(w_k*)      (l-inf, q = 1)
 
-and the result is x + 1.02 r: two per cent beyond. Implementations of DeepFool differ in what the
-paper leaves open. They are `Variant`s here:
+and the result is x + 1.02 r, an overshoot of two per cent. The paper leaves details open, and
+implementations differ in them. Each implementation is a `Variant` here:
 
     preset               wrong     others  over-   next gradient  clipped  offsets         steps,
                          images            shoot   at                                      failures
@@ -21,21 +21,21 @@ paper leaves open. They are `Variant`s here:
     torchattacks         left      all     a step  the iterate    yes      none            50 kept
     adversarial_library  left      all     a step  the iterate    yes      floor, distance 100 clean
 
-"Wrong images" are those misclassified from the start: left alone, or attacked like the others, away
-from the wrong answer. "Others" is how many other classes are considered, the highest logits at the
-image first. Only the first two and the adversarial library's keep the promise of this package's
-minimal-norm attacks, that a failure comes back as the clean image at infinite distance; the others
-return what they reached, as their sources do, and `found` says which these are.
+"Wrong images" are misclassified from the start. They are left unchanged, or attacked like the
+others, away from the predicted class. "Others" is how many other classes are considered, those of
+highest logits first. Minimal-norm attacks of this package return the clean image at infinite
+distance after a failure. Only the first two presets and adversarial_library do so. The others
+return the last iterate, as in their sources; `found` marks these failures.
 
-Two of these details decide whether it works. Where steps are clipped, each falls short by the part
-that was cut off. The iterate then approaches the boundary slowly and, without the 1e-4 added to
-each step, a third to a half of MNIST's images have not crossed it after 50 steps. And most pixels
-of such an image are at 0 or 1, so most of each step is cut off. With steps of the other pixels
-alone (`free`) two to four steps are enough instead of seven to ten, and the result is two to eight
-per cent further away.
+Two of these details decide whether the attack succeeds: the distance offset and `free`. Where steps
+are clipped, each step is too short by the part that was cut off, so the iterate approaches the
+boundary slowly. Without the 1e-4 added to each step, a third to a half of MNIST's images are still
+classified correctly after 50 steps. The reason is that most MNIST pixels are at 0 or 1, so most of
+each step is cut off. With `free`, only the other pixels move. Two to four steps are then enough
+instead of seven to ten, and the distance is two to eight per cent larger.
 
-For a randomised model and several draws, the functions g_k are the logarithms of the mean
-probabilities over the draws: their boundary is where the answer of the averaged model changes.
+For a randomised model with several draws, g_k is the logarithm of the mean probability over the
+draws. Its boundary is where the predicted class of the averaged model changes.
 """
 
 import math
@@ -55,31 +55,33 @@ from .result import Adversarial, judged
 
 @dataclass(frozen=True)
 class Variant:
-    """What implementations of DeepFool disagree about.
+    """The choices in which implementations of DeepFool differ.
 
-    steps: updates of an image at most.
-    candidates: how many other classes are considered, those of highest logits at the image; None:
-        all. (Choosing them anew at each step gave the same distances on MNIST.)
+    steps: maximum number of updates of an image.
+    candidates: how many other classes are considered, those of highest logits at the clean image;
+        None: all. (Choosing them again at each step gave the same distances on MNIST.)
     slack: after the first step, skip a class that could be nearest only if its gradient norm grew
-        more than `slack` times; math.inf skips none. With 2, the default's, the same classes were
-        chosen (on MNIST, without an exception) for a third of the gradients.
-    overshoot: how far beyond the boundary, as a share.
-    each_step: whether each step overshoots and stays there, or only the sum of all steps.
+        more than `slack` times; math.inf skips none. With the default 2, MNIST needed a third of
+        the gradients, and the same classes were always chosen.
+    overshoot: relative overshoot beyond the boundary.
+    each_step: whether each step overshoots, or only the sum of all steps at the end.
     beyond: whether the next gradient is taken at the overshot image, or at the plain sum.
-    ask_beyond: whether the model classifies the overshot image, or the plain sum, which overshoots
-        only at the end.
+    ask_beyond: whether success is checked at the overshot image or at the plain sum. With the plain
+        sum, only the final image overshoots.
     clip: whether images are clipped to [0, 1].
-    forget: whether what clipping cut off is discarded, or stays in the sum and may come back.
-    free: whether pixels at 0 or 1 that a step would push out of the range are left out before its
-        length is computed.
-    component_offset: added to each component of a gradient inside its norm.
-    norm_offset, norm_floor: added to the norm; its least value.
-    square_offset: added to the square of the norm in the step, where norm_offset is not.
+    forget: whether the part that clipping cuts off is discarded. If not, it remains in the sum, and
+        later steps may use it.
+    free: whether pixels at 0 or 1 that a step would push out of the range are excluded before the
+        step length is computed.
+    component_offset: added to each component of a gradient before its norm is computed.
+    norm_offset: added to the norm of the gradient. norm_floor: the lowest value of this norm.
+    square_offset: added to the squared norm in the step, in place of norm_offset.
     distance_offset: added to the length of each step.
-    attack_wrong: whether images misclassified from the start are attacked, away from their answer.
-    keep_failures: whether an image that has not crossed at the end keeps what was done to it.
+    attack_wrong: whether images misclassified from the start are attacked too, away from their
+        predicted class.
+    keep_failures: whether a failure returns the last iterate instead of the clean image.
 
-    The offsets are in units of the images; see `scaled`.
+    The offsets have the unit of the pixel values; see `scaled`.
     """
 
     steps: int = 50
@@ -101,11 +103,11 @@ class Variant:
     keep_failures: bool = False
 
     def scaled(self, unit: float) -> "Variant":
-        """The same attack on images whose numbers are `unit` times smaller.
+        """Return the same attack for images whose pixel values are `unit` times smaller.
 
-        Then distances are `unit` times smaller and gradients `unit` times larger, so the offsets
-        have to follow: with g(x) = f(unit x) and an offset e to each component,
-        |g| / ||grad g + unit e|| = |f| / ||grad f + e|| / unit.
+        Distances are then `unit` times smaller and gradients `unit` times larger, so the offsets
+        change too. With g(x) = f(unit x) and an offset e of each component, |g| / ||grad g + unit
+        e|| = |f| / ||grad f + e|| / unit.
         """
         return replace(
             self,
@@ -123,16 +125,17 @@ FREE = replace(OURS, free=True)
 MATLAB = Variant(
     steps=100, candidates=9, beyond=False, clip=False, attack_wrong=True, keep_failures=True
 )
-# ZiangYan/deepdefense.pytorch, deepdefense.py: 5e-6 on MNIST (1e-5 on CIFAR-10) in the numbers that
-# the network sees, grey levels of 0..255 less the mean. For images in [0, 1], which the network
-# multiplies by 255, that is 255 times as much, exactly; the mean does not matter.
+# ZiangYan/deepdefense.pytorch, deepdefense.py: 5e-6 on MNIST (1e-5 on CIFAR-10) in the network's
+# input units, grey levels of 0..255 minus the mean. For images in [0, 1], which the network
+# multiplies by 255, the same offset is exactly 255 times as large. Subtracting the mean does not
+# change it.
 AUTHORS = replace(MATLAB, steps=5, component_offset=5e-6).scaled(255.0)
 # LTS4/DeepFool, Python/deepfool.py.
 PYTHON = replace(MATLAB, steps=50, beyond=True, distance_offset=1e-4)
 # bethgelab/foolbox 3.3.4, attacks/deepfool.py.
 FOOLBOX = Variant(candidates=9, norm_offset=1e-8, distance_offset=1e-4, keep_failures=True)
 # Trusted-AI/adversarial-robustness-toolbox 1.20, attacks/evasion/deepfool.py. With more than ten
-# classes it looks at those that are among the ten highest of any image of the set.
+# classes, the original considers every class that is among the ten highest of any image of the set.
 ART = Variant(
     steps=100,
     candidates=9,
@@ -147,8 +150,8 @@ ART = Variant(
 )
 # Harry24k/adversarial-attacks-pytorch 3.3, attacks/deepfool.py.
 TORCHATTACKS = Variant(each_step=True, forget=True, keep_failures=True)
-# jeromerony/adversarial-library 0.2.8, attacks/deepfool.py. A failure is the clean image there too,
-# so that its distance is 0; here it is infinite.
+# jeromerony/adversarial-library 0.2.8, attacks/deepfool.py. The original returns the clean image
+# after a failure too, with distance 0; here the distance is infinite.
 ADVERSARIAL_LIBRARY = replace(OURS, steps=100, norm_floor=1e-6, slack=math.inf)
 PRESETS = {
     "ours": OURS,
@@ -179,33 +182,36 @@ def deepfool(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Look for the nearest misclassified image.
+    """Search for the nearest misclassified image.
 
-    model: as in `fgsm`. It has to return logits: gradients of probabilities are curved and vanish.
-    images: in [0, 1], unless the preset does not clip; then of any size, such as the numbers that
-        a network makes of images before its first layer (see `Variant.scaled` for the offsets).
+    model: as in `fgsm`. It must return logits, because probabilities are far from linear and their
+        gradients vanish.
+    images: in [0, 1]. If the preset does not clip, pixel values may have any size, for example
+        after a network's normalisation (see `Variant.scaled` for the offsets).
     labels: the true classes.
     norm: 2 (default, the paper's) or math.inf.
     preset: "ours" (default), "free", "authors", "matlab", "python", "foolbox", "art",
-        "torchattacks", "adversarial_library", or a `Variant`. "authors", "art" and "torchattacks"
-        are l2 attacks: their l-infinity form is made by analogy.
-    steps: updates of an image at most; default the preset's.
-    candidates: how many other classes may get a gradient, the highest logits first; default the
-        preset's, and the default's are all. 3 takes two thirds of the time; where the nearest
-        boundary belongs to a class beyond these, the distance is a little larger (on MNIST 0.1 to
-        0.5 per cent in the mean).
-    targets: classes to be reached; None (default): away from the answer. Then the target is the
-        only candidate, and each step starts from whatever the model answers at that point.
-    draws, judge, keys, generator: as in `fgsm`, see above. Each step has new draws, which also
-        decide whether the step before has crossed. All draws of a step are kept for its gradients.
+        "torchattacks", "adversarial_library", or a `Variant`. The sources of "authors", "art" and
+        "torchattacks" are l2 attacks; their l-infinity form here is our analogue.
+    steps: maximum number of updates of an image; default the preset's.
+    candidates: how many other classes are considered, those of highest logits first; default the
+        preset's ("ours": all). With 3, the attack needs two thirds of the time. The distance is
+        larger where the nearest boundary belongs to another class (on MNIST by 0.1 to 0.5 per cent
+        in the mean).
+    targets: target classes; None (default): any class other than the source class. With targets,
+        the target is the only candidate, and each step moves away from the class predicted at that
+        point.
+    draws, judge, keys, generator: as in `fgsm`. Each step uses new draws, which also decide whether
+        the previous step succeeded. The graphs of all draws of a step are kept in memory for its
+        gradients.
 
-    An image that has crossed leaves the batch; with the default, an image misclassified from the
-    start is found at distance 0. Each step of an image costs one or two forward passes (one for the
-    gradients; one to see whether it has crossed, where that is not the same image or many are
-    expected to have) and a backward pass for each class considered. A model that draws is judged
-    at the end, which costs `judge` forward passes more. The host waits for the device once a step
-    and, with a slack, once for each of these classes.
-    Raises ValueError for an argument it cannot use, or a model that gives NaN.
+    Finished images are removed from the batch. With the default, an image misclassified from the
+    start has distance 0. Each step costs one backward pass for each class considered, and one or
+    two forward passes. One forward pass is for the gradients. The second checks for success, where
+    that needs another image or many successes are expected. A randomised model is evaluated at the
+    end with `judge` more forward passes. The host waits for the device once a step and, with a
+    finite slack, once for each class considered. Raises ValueError for an argument it cannot use,
+    or a model that gives NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)
@@ -236,7 +242,7 @@ def deepfool(
         return answers != source[rows]
 
     r = torch.zeros_like(x)  # without overshoot
-    known = x.new_full(others.shape, math.inf, dtype=torch.float64)  # norms of the last gradients
+    known = x.new_full(others.shape, math.inf, dtype=torch.float64)  # latest gradient norms
     spent = torch.zeros_like(whole.labels)
     every = torch.arange(len(x), device=x.device)
     rows = every[~crossed(answers, every)]
@@ -262,8 +268,8 @@ def deepfool(
             r[rows] = (x[rows] + r[rows]).clamp(0, 1) - x[rows]
         spent[rows] += 1
 
-        # The next forward pass for gradients can also say who has crossed. Then images that have
-        # get gradients computed for nothing: worth it while they are few.
+        # The next forward pass for gradients can also check for success. Gradients of images that
+        # have succeeded are then wasted, which is worth it while there are few of them.
         asked = not (together and step < variant.steps and share < 1 / (1 + others.shape[1]))
         if asked and len(rows):
             image = _beyond(x[rows], r[rows], variant) if variant.ask_beyond else x[rows] + r[rows]
@@ -274,8 +280,8 @@ def deepfool(
 
     if not variant.keep_failures:
         r[rows] = 0
-    # The image stands at the boundary, where another batch's rounding can turn the answer. A model
-    # without draws has given its answer already.
+    # The image is at the boundary, where the rounding in another batch can change the predicted
+    # class. So the logits of a deterministic model are reused.
     return judged(
         propagation,
         whole,
@@ -289,7 +295,7 @@ def deepfool(
 
 
 def _variant(preset: str | Variant, steps: Count | None, candidates: Count | None) -> Variant:
-    """The preset, with what the caller wants otherwise."""
+    """Return the preset with the given values replaced."""
     if not isinstance(preset, Variant):
         if preset not in PRESETS:
             raise ValueError(
@@ -306,7 +312,9 @@ def _variant(preset: str | Variant, steps: Count | None, candidates: Count | Non
 def rivals(
     logits: Float[Tensor, "n k"], source: Int[Tensor, " n"], candidates: int | None
 ) -> Int[Tensor, "n m"]:
-    """The classes other than the source, the highest logits first; at most `candidates` of them."""
+    """Return at most `candidates` classes other than the source class, those of highest logits
+    first.
+    """
     count = logits.shape[1] - 1
     if count < 1:
         raise ValueError("model must return logits of two classes or more, got 1")
@@ -324,18 +332,20 @@ def _nearest(
     norm: float,
     variant: Variant,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float64[Tensor, "n m"]]:
-    """w and |f| of the class whose linearised boundary is nearest, and the norms now known.
+    """Return w and |f| of the class with the nearest linearised boundary, and the updated norms.
 
-    Classes are taken in the order of their distances by the last known norms; with a slack, until
-    none can be nearer unless its gradient has become `slack` times longer since.
+    Classes are tried by their estimated distances, which use the gradient norms of earlier steps.
+    With a finite slack, the search stops when a remaining class could be nearest only if its
+    gradient norm had grown more than `slack` times.
     """
     margins = (logits.gather(1, others) - logits.gather(1, source[:, None])).abs()
-    guesses, order = (margins / known).sort(dim=1, stable=True)  # 0 at first: as they are
+    # all 0 at first, so the order stays
+    guesses, order = (margins / known).sort(dim=1, stable=True)
     best = known.new_full((len(point),), math.inf)
     w, f = torch.zeros_like(point), margins[:, 0]
     for j in range(others.shape[1]):
         place = order[:, j : j + 1]
-        # Per image, so that it does not matter which classes the others of the batch look at.
+        # Decided per image, so that the result does not depend on the other images of the batch.
         eligible = guesses[:, j] < variant.slack * best
         if j == 0 or variant.slack == math.inf:
             eligible = torch.ones_like(eligible)
@@ -359,10 +369,10 @@ def _nearest(
 def _sizes(
     w: Float[Tensor, "n *shape"], norm: float, variant: Variant
 ) -> tuple[Float64[Tensor, " n"], Float64[Tensor, " n"]]:
-    """The dual norm of each gradient, and the same with the variant's offsets.
+    """Return the dual norm of each gradient, without and with the variant's offsets.
 
-    In float64, where the square of no float32 gradient vanishes: a saturated network would look
-    like one without gradients.
+    Float64 is used because squares of small float32 gradients would round to 0. The gradients of a
+    saturated network would then appear to be zero.
     """
     within = w + variant.component_offset if variant.component_offset else w
     dual = 2 if norm == 2 else 1
@@ -373,12 +383,12 @@ def _sizes(
 def _step(
     f: Float[Tensor, " n"], w: Float[Tensor, "n *shape"], norm: float, variant: Variant
 ) -> Float[Tensor, "n *shape"]:
-    """From the point to the boundary of the linearised model; 0 where it is flat."""
+    """Return the step to the boundary of the linearised model; 0 where the gradient is zero."""
     size, divisor = _sizes(w, norm, variant)
     distance = f / divisor
     if variant.square_offset is not None:
         distance, divisor = f * size / (size**2 + variant.square_offset), size.clamp(min=1e-300)
-    # A boundary too far for this kind of number is as far as there is one.
+    # A distance beyond the range of the dtype becomes its largest number.
     length = (distance + variant.distance_offset).clamp(max=torch.finfo(w.dtype).max).to(w.dtype)
     direction = w.sign() if norm == math.inf else (w / per_image(divisor, w)).to(w.dtype)
     return per_image(length, w) * direction
@@ -387,6 +397,6 @@ def _step(
 def _beyond(
     x: Float[Tensor, "n *shape"], r: Float[Tensor, "n *shape"], variant: Variant
 ) -> Float[Tensor, "n *shape"]:
-    """The image that the perturbation stands for: overshot, and clipped if that is asked."""
+    """Return the perturbed image, with overshoot, and clipped if the variant clips."""
     image = x + (r if variant.each_step else (1 + variant.overshoot) * r)
     return image.clamp(0, 1) if variant.clip else image

@@ -6,8 +6,8 @@ Goodfellow, Shlens and Szegedy 2015, "Explaining and harnessing adversarial exam
     x_adv = x + eps sign(grad_x C(F(x), y)),
 
 or, with a target t, x - eps sign(grad_x C(F(x), t)). The paper does not clip the result to the
-range of pixels; here it is clipped unless told otherwise. sign(0) = 0: a pixel without a gradient
-stays, and an image without one comes back as it was.
+pixel range; here it is clipped by default. Since sign(0) = 0, a pixel whose gradient is zero does
+not change.
 """
 
 import math
@@ -39,30 +39,30 @@ def fgsm(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Move every pixel of every image by eps, misclassified images too.
+    """Move every pixel of every image by eps; images misclassified from the start are attacked too.
 
-    model: from images to logits, in the mode the caller wants it attacked; it gets a copy of the
-        images. A randomised model is attacked reproducibly where it is a `Drawing`.
+    model: function from images to logits, already in training or evaluation mode; it receives a
+    copy of the images. The attack on a randomised model is reproducible if the model is a
+    `Drawing`.
     images: in [0, 1], float32 or float64 (with a float64 model).
     labels: the true classes.
     eps: in (0, 1], the largest change of a pixel: one number, or one for each image.
-    targets: classes to move towards; None (default): away from the labels.
+    targets: target classes; None (default): any class other than the label.
     loss: "cross_entropy" (from logits; default, section 4 of the paper), "clipped_probabilities",
-        "squared_error", "margin" (see `losses`), or a callable from logits and classes to one loss
-        per image.
-    clip: whether the result is clipped to [0, 1]; default True, ours.
-    draws: for a randomised model, over how many draws of its noise each gradient is averaged.
-        Default 1. More only cost time where the model is deterministic.
+    "squared_error", "margin" (see `losses`), or a callable from logits and classes to one loss per
+    image.
+    clip: whether the result is clipped to [0, 1]; default True, our choice.
+    draws: for a randomised model, the number of noise draws over which each gradient is averaged;
+    default 1. For a deterministic model, more draws only cost time.
     average: "loss" (default): the mean of the losses of the draws. "probability": minus the
-        logarithm of the mean probability, for the cross entropy only.
-    judge: how many draws, new ones, decide `found`, by the class of highest mean probability.
-    keys: for each image the number its noise belongs to, such as its index in the data set;
-        default its row. With keys, the result does not depend on the batch.
-    generator: gives by one draw the number from which the draws of a `Drawing` are counted. None:
-        they are counted from 0.
+    logarithm of the mean probability, for the cross entropy only.
+    judge: number of new draws that decide `found`, by the class of highest mean probability.
+    keys: for each image the number that determines its noise, such as its index in the data set;
+    default its row. With keys, the result does not depend on the batch.
+    generator: one number from it becomes the first draw number of a `Drawing`; None: 0.
 
-    Costs two forward passes (the second decides `found`) and one backward.
-    Raises ValueError for an argument it cannot use, or a model that gives NaN.
+    The attack costs two forward passes (the second decides `found`) and one backward pass. Raises
+    ValueError for an invalid argument, or a model that returns NaN.
     """
     propagation, goal, images = prepare(
         model,

@@ -1,4 +1,4 @@
-"""What an attack is after: the loss it raises, and when it has succeeded."""
+"""The goal of an attack: the loss it raises, and the test whether it has succeeded."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +11,12 @@ from .losses import LOSSES, Loss
 
 @dataclass(frozen=True, eq=False)
 class Goal:
-    """Away from the labels or, where there are targets, towards the targets.
+    """Hold the labels, the targets if any, and the loss of an attack.
 
-    keys: which image each row is; only a model that draws (`Drawing`) is told.
+    An untargeted attack raises the loss of the label. A targeted attack lowers the loss of the
+    target.
+
+    keys: the key of each row's image; only a randomised model (`Drawing`) uses them.
     """
 
     labels: Int[Tensor, " n"]
@@ -23,11 +26,13 @@ class Goal:
 
     @property
     def sign(self) -> int:
-        """1 where the loss is raised, -1 where that of a target is lowered."""
+        """Return 1 if the attack raises the loss of the label, -1 if it lowers the loss of the
+        target.
+        """
         return 1 if self.targets is None else -1
 
     def gain(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
-        """What the attack raises: the loss of the label, or minus the loss of the target."""
+        """Return what the attack raises: the loss of the label, or minus the loss of the target."""
         losses = self.loss(logits, self.labels if self.targets is None else self.targets)
         if losses.shape != self.labels.shape:
             raise ValueError(
@@ -37,17 +42,17 @@ class Goal:
         return losses if self.targets is None else -losses
 
     def reached(self, logits: Float[Tensor, "n k"]) -> Bool[Tensor, " n"]:
-        """Whether the class of the highest logit is what the attack wants."""
+        """Return whether the attack succeeds: the answer is not the label, or it is the target."""
         if self.targets is None:
             return logits.argmax(1) != self.labels
         return logits.argmax(1) == self.targets
 
     def rows(self, index: Int[Tensor, " m"]) -> "Goal":
-        """The same goal for some of the images."""
+        """Return the same goal for some of the images."""
         return self._each(lambda given: given[index])
 
     def repeated(self, times: int) -> "Goal":
-        """The same goal for all images once, then for all again, and so on."""
+        """Return the same goal for the whole batch of images repeated ``times`` times."""
         return self if times == 1 else self._each(lambda given: given.repeat(times))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Goal":
@@ -60,7 +65,7 @@ class Goal:
 
 
 def named_loss(loss: str | Loss) -> Loss:
-    """The loss of that name, or the callable itself."""
+    """Return the loss of that name, or the callable itself."""
     if callable(loss):
         return loss
     if loss not in LOSSES:

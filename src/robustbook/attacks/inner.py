@@ -1,9 +1,9 @@
-"""The inner attack of adversarial training: PGD's climb alone, as a part of a loss.
+"""The inner attack of adversarial training: only PGD's updates, for use inside a training loss.
 
 Madry, Makelov, Schmidt, Tsipras and Vladu 2018 (arXiv 1706.06083), section 2.1, as in `pgd`, with
-what training needs otherwise: the last iterate is returned and not the one of highest loss, nothing
-is checked, the host never waits for the device, and it runs inside ``torch.func.vmap``, where
-several networks are trained side by side.
+four differences for training. The last iterate is returned, not the one of highest loss. Arguments
+are not validated. The host never waits for the device. The attack runs inside ``torch.func.vmap``,
+which trains several networks at once.
 """
 
 import math
@@ -31,15 +31,16 @@ def climb(
     loss: str | Loss = "cross_entropy",
     clip: bool = True,
 ) -> Float[Tensor, "n *shape"]:
-    """The images after ``steps`` updates up the loss, in the ball around them, without a graph.
+    """Return the images after ``steps`` updates that increase the loss, detached, in the ball
+    around them.
 
-    model: from images to logits. What it writes to a buffer while it is asked (a batch norm's
-        running statistics in training mode) cannot be differentiated: have it in evaluation mode.
-    labels: the true classes, or whatever ``loss`` makes one number per image of.
+    model: function from images to logits, in evaluation mode. In training mode a batch norm writes
+        its running statistics to a buffer, which ``torch.func.grad`` cannot handle.
+    labels: the true classes, or any other second argument that ``loss`` accepts.
     eps: radius of the ball in the norm, in pixels scaled to [0, 1]; a number, or one per image.
-    step_size: of an update, in the norm; a number, or one per image.
+    step_size: size of one update in the norm; a number, or one per image.
     norm: math.inf or 2.
-    start: images to begin from, brought into the ball first; None: from the images themselves.
+    start: starting points, projected onto the ball first; None: the images themselves.
     loss: as in `fgsm`.
     clip: whether iterates are clipped to [0, 1].
 
@@ -49,7 +50,7 @@ def climb(
     eps, step_size = _each(eps, images), _each(step_size, images)
 
     def total(x: Tensor) -> Tensor:
-        # A copy: a first layer that works in place must not write to what is differentiated.
+        # The clone protects the differentiated input from a first layer that works in place.
         return lossy(model(x.clone()), labels).sum()
 
     def inside(delta: Tensor) -> Tensor:
@@ -78,8 +79,8 @@ def _moved(images: Tensor, delta: Tensor, clip: bool) -> Tensor:
 
 
 def _each(value: float | Tensor, images: Tensor) -> Tensor:
-    """A tensor of one axis per axis of the images."""
+    """Return a tensor with as many axes as the images."""
     if isinstance(value, Tensor):
         return per_image(value, images)
-    # Filled on the device: a tensor made from a number on the host is copied there, with a wait.
+    # Created on the device: copying a number from the host would make the host wait.
     return images.new_full((1,) * images.ndim, value)

@@ -1,25 +1,25 @@
-"""Quasi-Newton descent on the image (L-BFGS), until the model's answer is the one wanted.
+"""L-BFGS attack: minimise a loss over the pixels of an image until the attack succeeds.
 
 Szegedy et al. 2014, "Intriguing properties of neural networks" (arXiv 1312.6199), section 4.1,
-looked for adversarial images with box-constrained L-BFGS. Nayebi and Ganguli 2017 (arXiv
-1703.09202), section 7, minimise the cross entropy l of a target class alone,
+searched for adversarial images with L-BFGS and pixels constrained to [0, 1]. Nayebi and Ganguli
+2017 (arXiv 1703.09202), section 7, minimise the cross entropy l of a target class alone,
 
-    x <- x + a p,   B p = -grad l(x),
+    x <- x + a p,   B p = -grad l(x).
 
-where B approximates the Hessian (`quasi_newton`) and a comes from a line search; they mention
+Here B approximates the Hessian (`quasi_newton`) and a comes from a line search. They mention
 neither clipping nor a bound on the distance (here `clip=False`).
 
-Every row of the batch runs its own algorithm: own history, own line search, own end. One pass of
-the loop evaluates one trial image per row, whatever stage each row is in.
+Every image has its own history, line search and stopping point. Each iteration of the loop
+evaluates one trial image per row of the batch.
 
-Line search: weak Wolfe conditions by bisection and doubling (Lewis and Overton 2013). With
-clipping to [0, 1], pixels at 0 or 1 that the gradient pushes outwards are left out of the direction
-(Bertsekas 1982), and the step is halved along the path of clipped images until the loss has fallen
-enough (Armijo).
+The line search finds a step that satisfies the weak Wolfe conditions by bisection and doubling
+(Lewis and Overton 2013). With clipping to [0, 1], the direction excludes pixels at 0 or 1 that the
+gradient pushes outwards (Bertsekas 1982). The step is then halved along the path of clipped images
+until the loss has decreased enough (Armijo).
 
-A randomised model is asked for the same draws in every pass: differences of losses and gradients
-between images are what L-BFGS learns from, and changing noise would drown them. So the loss that is
-minimised is the mean over `draws` fixed draws (a sample average approximation).
+A randomised model uses the same draws in every pass. L-BFGS needs differences of losses and
+gradients between iterates, and changing noise would dominate these differences. So the attack
+minimises the mean over `draws` fixed draws (a sample average approximation).
 """
 
 import torch
@@ -34,7 +34,7 @@ from .propagation import LOOK_EVERY, Average, Model, Propagation
 from .quasi_newton import InverseHessians
 from .result import Adversarial, judged
 
-DECREASE, CURVATURE, TRIES = 1e-4, 0.9, 20  # of the line search; the last two are scipy's
+DECREASE, CURVATURE, TRIES = 1e-4, 0.9, 20  # line search; the last two as in scipy
 
 
 @torch.inference_mode(False)
@@ -56,34 +56,33 @@ def lbfgs(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Minimise each image's loss until the goal is reached, nothing more is gained, or the steps
-    are used up.
+    """Minimise each image's loss until the attack succeeds, the loss stalls or all steps are used.
 
-    Neither a budget attack nor one for the nearest image: where it succeeds it returns the first
-    image that reaches the goal, and else the accepted iterate of lowest loss, with `found` False
-    and its true distance (l2). Such a distance says how far the attack went, not how robust the
-    image is. `steps` counts accepted iterates; a row that is not found after fewer than `steps` has
-    stalled: a tolerance, or a line search without result, ended it. (Gradients that are zero or
-    below gtol from the start: after no step at all.)
+    The attack has no budget and does not minimise the distance. It returns the first image on which
+    it succeeds. If it fails, it returns the accepted iterate of lowest loss, with `found` False.
+    The l2 distance measures how far the attack moved, not how robust the network is at the image.
+    `steps` counts accepted iterates. A failure after fewer than `steps` iterates means that the
+    search stalled: it met a tolerance, or the line search found no step. If the gradients are below
+    gtol from the start, it stops after 0 steps.
 
     model, images, labels, loss: as in `fgsm`; default the paper's cross entropy.
-    targets: the classes to reach; None (default): any but the labels.
-    steps: iterates at most, 1 or more; default 1000, the paper.
-    history: pairs of steps and gradient differences kept per image; default 10, scipy's.
-    gtol: stop where no component of the gradient is larger; with clip, of those that do not push a
-        pixel out of [0, 1]. Default 1e-5, scipy's. 0: only where all are zero.
-    ftol: stop where a step lowers the loss f by no more than ftol max(1, f); default 2.2e-9,
-        scipy's. 0: only where it does not lower it at all.
-    clip: whether to stay in [0, 1]; default True (Szegedy et al.); the paper does not mention it.
-    draws, average, judge, keys, generator: as in `fgsm`, but all passes have the same draws (see
-        above). So take enough of them that what is found holds for others too. A model that draws
-        by itself, not a `Drawing`, has other noise in each pass: line searches then fail early.
+    targets: target classes; None (default): any class other than the label.
+    steps: maximum number of accepted iterates, 1 or more; default 1000, the paper.
+    history: pairs of steps and gradient differences kept per image; default 10, as in scipy.
+    gtol: stop where no gradient component exceeds gtol; default 1e-5, as in scipy. With clip,
+    components that push a pixel out of [0, 1] are ignored. 0: stop only where all are zero.
+    ftol: stop where a step decreases the loss f by at most ftol max(1, f); default 2.2e-9, as in
+    scipy. 0: stop only where the loss does not decrease.
+    clip: whether iterates are clipped to [0, 1]; default True (Szegedy et al.).
+    draws, average, judge, keys, generator: as in `fgsm`, but all passes use the same draws. Choose
+    enough draws that a success holds for new draws too. A randomised model that is not a `Drawing`
+    has new noise in each pass, so its line searches fail early.
 
-    The first step has length 1 (l2) before its line search, as scipy's without bounds. A line
-    search that fails is tried again along the gradient, without history, before the row gives up.
-    Each trial costs a forward and a backward pass, and the fresh look at the end a forward. On a
-    GPU the host waits for the device every 10 trials, when rows that have ended leave.
-    Raises ValueError for an argument it cannot use, or a model that gives NaN.
+    The first trial step has l2 length 1, as in scipy without bounds. After a failed line search,
+    the row discards its history and searches once more along the negative gradient. Each trial
+    costs a forward and a backward pass; the final evaluation costs a forward pass. On a GPU the
+    host waits for the device every 10 trials, when finished rows are removed. Raises ValueError for
+    an invalid argument, or a model that returns NaN.
     """
     steps, history = check_count("steps", steps), check_count("history", history)
     tolerances = check_tolerance("gtol", gtol), check_tolerance("ftol", ftol)
@@ -116,9 +115,12 @@ def lbfgs(
 
 
 class _Searches:
-    """Where each row stands: its iterate `x` with loss `f` and gradient `g`; the direction `p` and
-    the next step length `alpha`, known to lie between `low` and `high`; how many `tries` this line
-    search and how many `accepted` iterates there have been; whether it is `done`."""
+    """The state of the search of each row.
+
+    `x` is the iterate, with loss `f` and gradient `g`; `p` is the search direction. `alpha` is the
+    next step length, between `low` and `high`. `tries` counts the trials of this line search,
+    `accepted` the iterates so far, and `done` says whether the row has stopped.
+    """
 
     def __init__(
         self,
@@ -149,7 +151,7 @@ class _Searches:
         return self.x.view(-1, *self.shape)
 
     def only(self, index: Int[Tensor, " m"]) -> None:
-        """Drop all other rows."""
+        """Keep only the rows at these indices."""
         self.goal = self.goal.rows(index)
         self.memory.only(index)
         for name, value in vars(self).items():
@@ -157,19 +159,19 @@ class _Searches:
                 setattr(self, name, value[index])
 
     def trial(self, steps: int) -> None:
-        """Evaluate one image per row; take it, or change the length of the step."""
+        """Evaluate one trial image per row; accept it, or change the step length."""
         aim = torch.addcmul(self.x, self.alpha.to(self.x.dtype)[:, None], self.p)
         x = aim.clamp(0, 1) if self.clip else aim
         f, g, scale, reached = self._evaluate(x)
         s, unit = x - self.x, _unit(g, scale)
         promise = _dot(self.unit, s, self.scale)
         slope = _dot(unit, s, scale)
-        # With clipping, the slope along the path: clipped pixels have stopped there.
+        # With clipping, the slope along the clipped path, where clipped pixels no longer move.
         ahead = _dot(unit, s.masked_fill(x != aim, 0), scale) if self.clip else slope
 
         self.tries += 1
         fell = (f <= self.f + DECREASE * promise) & (promise < 0)
-        # What is promised below the rounding of the loss cannot be seen to come.
+        # A predicted decrease below the rounding error of the loss cannot be observed.
         unseen = -promise <= torch.finfo(x.dtype).eps * self.f.abs()
         last = (self.tries == TRIES) | (unseen & ~fell)
         taken = fell & ((ahead >= CURVATURE * promise) | last) & ~self.done
@@ -178,14 +180,15 @@ class _Searches:
         gained = self.f - f > self.ftol * torch.maximum(self.f.abs(), f.abs()).clamp(min=1)
         low = torch.where(fell, self.alpha, self.low)
         high = torch.where(fell, self.high, self.alpha)
-        # Towards 0: the least point of the parabola through the loss and slope here and the loss
-        # there, within a tenth and a half.
+        # Shorten the step to the minimum of a parabola, between a tenth and a half of the step. The
+        # parabola fits the loss and slope at the iterate and the loss at the trial image.
         least = -self.alpha * promise / (2 * (f - self.f - promise))
         shorter = least.clamp(self.alpha / 10, self.alpha / 2)
         middle = torch.where(low > 0, (low + high) / 2, shorter)
         alpha = torch.where(high.isinf(), 2 * self.alpha, middle)
 
-        # Without positive curvature the approximation would become indefinite (scipy's bound).
+        # Without positive curvature the approximation would become indefinite (same bound as
+        # scipy).
         curved = slope - promise > torch.finfo(torch.float64).eps * -promise
         self.memory.forget(failed)
         self.memory.remember(s, g - self.g, taken & curved)
@@ -205,8 +208,10 @@ class _Searches:
         self.tries.masked_fill_(new, 0)
 
     def _direction(self) -> tuple[Float[Tensor, "n d"], Bool[Tensor, " n"]]:
-        """Minus the inverse Hessian times the gradient; and whether that gradient, without pixels
-        at 0 or 1 that it pushes outwards, is within gtol."""
+        """Return the search direction, and whether no gradient component exceeds gtol.
+
+        With clipping, both exclude pixels at 0 or 1 that the gradient pushes outwards.
+        """
         if not self.clip:
             return -self.memory.times(self.unit, self.scale), self.scale <= self.gtol
         edge = ((self.x <= 0) & (self.g > 0)) | ((self.x >= 1) & (self.g < 0))
@@ -219,7 +224,9 @@ class _Searches:
     ) -> tuple[
         Float64[Tensor, " n"], Float[Tensor, "n d"], Float[Tensor, " n"], Bool[Tensor, " n"]
     ]:
-        """The loss, its gradient with its largest entry, and whether the goal is reached."""
+        """Return the loss, its gradient, the gradient's largest entry, and whether the attack
+        succeeds.
+        """
         images = x.view(-1, *self.shape)
         logits, gain, up = self.propagation.both(images, self.goal)
         g = -up.flatten(1)
@@ -227,13 +234,13 @@ class _Searches:
 
 
 def _unit(g: Float[Tensor, "n d"], scale: Float[Tensor, " n"]) -> Float[Tensor, "n d"]:
-    """Each gradient divided by its largest entry; zero where that is zero."""
+    """Return each gradient divided by its largest absolute entry; zero where that is zero."""
     return g / torch.where(scale > 0, scale, 1)[:, None]
 
 
 def _dot(
     unit: Float[Tensor, "n d"], s: Float[Tensor, "n d"], scale: Float[Tensor, " n"]
 ) -> Float64[Tensor, " n"]:
-    """The products of ``scale * unit`` and s, also where they are too small for the dtype."""
+    """Return the inner products of ``scale * unit`` and s, in float64 so that none rounds to 0."""
     products: Tensor = torch.linalg.vecdot(unit, s).double()
     return products * scale.double()

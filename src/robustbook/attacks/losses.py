@@ -1,7 +1,7 @@
-"""Losses that an attack raises or lowers: from logits and classes to one number per image.
+"""Losses that attacks raise or lower: from logits and classes to one number per image.
 
-None is averaged over the batch, so that no image's gradient depends on how many others there are;
-and none changes when a constant is added to all logits of an image.
+No loss is averaged over the batch, so the gradient of an image does not depend on the other images.
+No loss changes if a constant is added to all logits of an image.
 """
 
 from collections.abc import Callable
@@ -14,18 +14,18 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def cross_entropy(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Minus the log probability of the label, computed from the logits."""
+    """Return minus the log probability of the label, computed from the logits."""
     return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
 
 
 def clipped_probabilities(
     logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"], clip: float = 1e-7
 ) -> Float[Tensor, " n"]:
-    """Cross entropy of softmax probabilities clipped to [clip, 1 - clip].
+    """Return the cross entropy of softmax probabilities clipped to [clip, 1 - clip].
 
-    This is how Keras computes it from probabilities, with clip 1e-7 by default. Where the label's
-    probability is outside the clip the gradient is exactly zero: a confident network looks robust
-    to an attack that differentiates this loss. For another clip pass
+    Keras computes it this way from probabilities, with clip 1e-7 by default. Where the probability
+    of the label lies outside these limits, the gradient is exactly zero. A confident network
+    therefore seems robust to an attack that uses this loss. For another clip pass
     `functools.partial(clipped_probabilities, clip=1e-10)`.
     """
     probability = logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
@@ -33,22 +33,23 @@ def clipped_probabilities(
 
 
 def squared_error(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Squared distance of the softmax probabilities to the one-hot label, summed over classes."""
+    """Return the squared distance between the softmax probabilities and the one-hot label."""
     goal = _is_label(logits, labels).to(logits.dtype)
     return (logits.softmax(1) - goal).square().sum(1)
 
 
 def margin(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Highest other logit minus the label's: positive exactly where the label is not the answer.
+    """Return the highest logit of the other classes minus the logit of the label.
 
-    Where several others are highest, the gradient is shared among them.
+    The network misclassifies the image exactly where this is positive. If several other classes
+    have the highest logit, they share the gradient.
     """
     others = logits.masked_fill(_is_label(logits, labels), -torch.inf).amax(1)
     return others - logits.gather(1, labels[:, None]).squeeze(1)
 
 
 def _is_label(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Bool[Tensor, "n k"]:
-    """One-hot labels. (torch.nn.functional.one_hot reads them back to check their range.)"""
+    """Return one-hot labels. `torch.nn.functional.one_hot` would wait for the GPU to check them."""
     classes: Tensor = torch.arange(logits.shape[1], device=logits.device)
     return classes == labels[:, None]
 

@@ -1,13 +1,14 @@
-"""Random numbers that belong to an image, not to its place in a batch.
+"""Random numbers that depend on an image's key, not on its position in a batch.
 
 Each image has a key, and number j of its draw `stream` is a hash of (seed, key, stream, j). So a
-draw does not depend on which images are beside it or in what order, and the integers are the same
-on every device. `uniform` and `in_ball` hash each number by splitmix64 (Steele, Lea and Flood 2014,
-"Fast splittable pseudorandom number generators"): a counter times an odd constant is put through a
-mixing function, and each row is one such sequence, started at a mixed key.
+draw does not depend on the other images of the batch or on their order, and the integers are the
+same on every device. `uniform` and `in_ball` compute each number with splitmix64 (Steele, Lea and
+Flood 2014, "Fast splittable pseudorandom number generators"). It multiplies a counter by an odd
+constant and applies a mixing function. Each row is one such sequence, and its start depends on the
+key.
 
-`normal` is for noise inside networks, where it must cost no more than a layer. It starts each row
-like the others, then hashes in 32 bits, once for two numbers (see there).
+`normal` draws the noise inside networks and must be as fast as a layer. It starts each row in the
+same way, but then uses a 32-bit hash, one for every two numbers.
 """
 
 import math
@@ -22,15 +23,15 @@ from .norms import per_image, size
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MIX_2 = 0x94D049BB133111EB - 2**64
-# Of MurmurHash3's 32-bit finaliser, and an odd constant for the angle.
+# Constants of MurmurHash3's 32-bit finaliser, and an odd constant for the angle.
 _MIX32_1 = 0x85EBCA6B - 2**32
 _MIX32_2 = 0xC2B2AE35 - 2**32
 _ANGLE = 0x9E3779B1 - 2**32
-_PAIRS_AT_ONCE = 2**17  # on a CPU: few enough to stay in its cache
+_PAIRS_AT_ONCE = 2**17  # on a CPU, so that they fit into its cache
 
 
 def seed_from(generator: torch.Generator | None) -> int:
-    """A seed for one attack: one draw from the generator, or 0 without one."""
+    """Return a seed for one attack: a number drawn from the generator, or 0 without one."""
     if generator is None:
         return 0
     draw = torch.randint(2**63 - 1, (), generator=generator, device=generator.device)
@@ -40,9 +41,9 @@ def seed_from(generator: torch.Generator | None) -> int:
 def uniform(
     seed: int, keys: Int[Tensor, " n"], stream: int, count: int, dtype: torch.dtype
 ) -> Float[Tensor, "n {count}"]:
-    """Uniform numbers in [0, 1), `count` for each key.
+    """Return `count` uniform numbers in [0, 1) for each key.
 
-    Float64 has 53 random bits, every other dtype the first 24 of them.
+    Float64 numbers have 53 random bits; other dtypes use the first 24 of them.
     """
     start = _start(seed, keys, stream)
     counter = torch.arange(1, count + 1, device=keys.device)
@@ -54,7 +55,9 @@ def uniform(
 def in_ball(
     seed: int, keys: Int[Tensor, " n"], stream: int, like: Float[Tensor, "n *shape"], norm: float
 ) -> Float[Tensor, "n *shape"]:
-    """For each image a vector drawn uniformly from the unit ball of the norm (infinity or 2)."""
+    """Return for each image a vector drawn uniformly from the unit ball of the norm (infinity or
+    2).
+    """
     pixels = like.shape[1:].numel()
     if norm == math.inf:
         draw = 2 * uniform(seed, keys, stream, pixels, like.dtype) - 1
@@ -74,15 +77,16 @@ def normal(
     shape: tuple[int, ...],
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "n ..."]:
-    """Standard normal numbers: one array of the shape for each key.
+    """Return standard normal numbers: one array of the given shape for each key.
 
-    draws: the number of the draw, for all rows or one for each.
-    dtype: float64 is computed in float64 from the same integers, all others in float32.
+    draws: the draw number, one for all rows or one for each.
+    dtype: float64 numbers are computed in float64 from the same integers, all others in float32.
 
-    The hash of (seed, key, draw) is 64 bits a and b. The pair of numbers j comes from a hash h of
-    a + j and b, the finaliser of MurmurHash3 with b added in the middle, by Box and Muller 1958:
-    radius sqrt(-2 log u) with u the lower 31 bits of h, and as its angle h times an odd number. The
-    first half of the array are the cosines, the second the sines. No number is above 6.7.
+    The hash of (seed, key, draw) has 64 bits: two 32-bit words a and b. For pair j of numbers, h is
+    the finaliser of MurmurHash3 applied to a + j, with b added in the middle. Box and Muller (1958)
+    turn h into two numbers: the radius is sqrt(-2 log u) with u the lower 31 bits of h, and the
+    angle is h times an odd number. The first half of the array has the cosines, the second half the
+    sines. No number exceeds 6.7.
     """
     count = math.prod(shape)
     half = (count + 1) // 2
@@ -97,7 +101,7 @@ def normal(
 
 
 def _box_muller(bits: Tensor, word: Tensor, out: Tensor) -> None:
-    """Write the two numbers of each hash. It overwrites `bits`: in place takes half the time."""
+    """Write the two numbers of each hash to `out`. Overwrites `bits`, which halves the time."""
     half = bits.shape[1]
     spare = (bits >> 16).bitwise_and_(0xFFFF)
     bits.bitwise_xor_(spare).mul_(_MIX32_1)
@@ -112,15 +116,16 @@ def _box_muller(bits: Tensor, word: Tensor, out: Tensor) -> None:
 
 
 def _start(seed: int, keys: Int[Tensor, " n"], stream: int | Tensor) -> Int[Tensor, " n"]:
-    """The state from which the sequence of each row starts."""
-    state = stream * _GAMMA + _mixed(seed)  # a Python integer grows; a tensor's wrap
+    """Return the initial state of each row's sequence."""
+    # a Python integer does not overflow; a tensor's wrap around
+    state = stream * _GAMMA + _mixed(seed)
     if isinstance(state, int):
         return _mix(keys * _GAMMA + _mixed(state))
     return _mix(keys * _GAMMA + _mix(state))
 
 
 def _mixed(state: int) -> int:
-    """The mixing function on one Python integer, so that no number has to go to the device."""
+    """Apply the mixing function to a Python integer, so that no number is copied to the device."""
     state %= 2**64
     state = (state ^ state >> 30) * _MIX_1 % 2**64
     state = (state ^ state >> 27) * _MIX_2 % 2**64
@@ -128,7 +133,7 @@ def _mixed(state: int) -> int:
 
 
 def _signed(state: int) -> int:
-    """The signed 64-bit integer of the same bits."""
+    """Return the signed 64-bit integer with the same bits."""
     return (state + 2**63) % 2**64 - 2**63
 
 
@@ -139,5 +144,5 @@ def _mix(bits: Tensor) -> Tensor:
 
 
 def _shift(bits: Tensor, places: int) -> Tensor:
-    """Shift right filling with zeros (torch's own shift of a signed number fills with the sign)."""
+    """Shift right and fill with zeros (torch's shift fills with the sign bit)."""
     return (bits >> places) & ((1 << (64 - places)) - 1)

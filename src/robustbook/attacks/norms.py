@@ -9,17 +9,17 @@ from torch import Tensor
 
 
 def per_image(values: Shaped[Tensor, " n"], like: Float[Tensor, "n *shape"]) -> Tensor:
-    """The values shaped to multiply images: (n, 1, ..., 1)."""
+    """Return the values with shape (n, 1, ..., 1), so that they can be multiplied with images."""
     return values.reshape((-1,) + (1,) * (like.ndim - 1))
 
 
 def each(value: float | Float[Tensor, " n"], like: Float[Tensor, "n *shape"]) -> Any:
-    """The same for what may also be one number for all images, which stays as it is."""
+    """Do the same as `per_image` for a tensor; return a single number unchanged."""
     return per_image(value, like) if isinstance(value, Tensor) else value
 
 
 def size(vectors: Float[Tensor, "n *shape"], norm: float) -> Float[Tensor, " n"]:
-    """The norm of each row: 2, or infinity (the largest absolute pixel)."""
+    """Return the norm of each row: l2 for 2, the largest absolute pixel for infinity."""
     if norm == math.inf:
         return top(vectors.flatten(1))
     sizes: Tensor = torch.linalg.vector_norm(vectors.flatten(1), norm, dim=1)
@@ -27,19 +27,19 @@ def size(vectors: Float[Tensor, "n *shape"], norm: float) -> Float[Tensor, " n"]
 
 
 def top(vectors: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-    """The largest absolute entry of each row; several times faster than torch's norm."""
+    """Return the largest absolute entry of each row, several times faster than torch's norm."""
     return vectors.abs().amax(1)
 
 
 def steepest(gradient: Float[Tensor, "n *shape"], norm: float) -> Float[Tensor, "n *shape"]:
-    """For each row the direction of unit size that climbs fastest; zero where the gradient is zero.
+    """Return the unit vector along which each row's loss grows fastest; 0 if the gradient is 0.
 
-    The sign for l-infinity, the normalised gradient for l2.
+    It is the sign of the gradient for l-infinity, and the normalised gradient for l2.
     """
     if norm == math.inf:
         return gradient.sign()
-    # Scaled by the largest entry first: squares of gradients below 1e-19 vanish in float32, and a
-    # saturated network would look like one without gradients.
+    # Divide by the largest entry first. Squares of gradients below 1e-19 become 0 in float32, so a
+    # saturated network would seem to have no gradient.
     tiny = torch.finfo(gradient.dtype).tiny
     scaled = gradient / per_image(size(gradient, math.inf).clamp(min=tiny), gradient)
     return scaled / per_image(size(scaled, 2.0).clamp(min=tiny), scaled)
@@ -52,9 +52,11 @@ def project(
     norm: float,
     clip: bool,
 ) -> Float[Tensor, "n *shape"]:
-    """The nearest images in the ball of radius eps around the centre; then, with clip, in [0, 1].
+    """Project each image onto the ball of radius eps around the centre; with clip, then clip to [0,
+    1].
 
-    The centre is in [0, 1], so clipping moves each pixel towards it and does not leave the ball.
+    The centre lies in [0, 1], so clipping moves each pixel towards it and the image stays in the
+    ball.
     """
     delta = images - centre
     if norm == math.inf:

@@ -1,4 +1,4 @@
-"""Projected gradient descent: many small steps up the loss, each brought back into the budget.
+"""Projected gradient descent: steps that increase the loss, each projected onto the budget.
 
 Madry, Makelov, Schmidt, Tsipras and Vladu 2018, "Towards deep learning models resistant to
 adversarial attacks" (arXiv 1706.06083), section 2.1. From a point drawn uniformly in the ball of
@@ -7,9 +7,9 @@ radius eps around x, with step size a,
     x_(t+1) = P(x_t + a d(grad C(F(x_t), y))),
 
 where d is the steepest direction of the norm (the sign, or the normalised gradient for l2) and P
-projects on the ball, then on [0, 1]. Where this code departs from the paper: the result is not the
-last iterate but the one of highest loss (lowest, for targets); and an image that one run made
-misclassified takes no part in the next.
+projects on the ball, then on [0, 1]. This code differs from the paper in two ways. It returns the
+iterate of highest loss (lowest, for targets), not the last one. And once a run succeeds on an
+image, later runs skip it.
 """
 
 import math
@@ -61,27 +61,27 @@ def pgd(
     """Return for each image the iterate of highest loss within the budget, misclassified or not.
 
     model, images, labels, targets, loss: as in `fgsm`; default the paper's cross entropy.
-    eps: radius of the ball: in (0, 1] for l-infinity, above 0 for l2. One number, or one for each
-        image.
+    eps: radius of the ball, in (0, 1] for l-infinity and above 0 for l2; one number, or one for
+        each image.
     steps: updates per run, 1 or more. The paper: 40 on MNIST.
     step_size: size of one update in the norm, or one for each image. The paper: 0.01 with eps 0.3
         on MNIST.
     norm: math.inf (default, the paper's main case) or 2.
-    restarts: runs at most, each from its own random start; an image that one run made misclassified
-        takes no part in the next. Default 1; the paper reports up to 20.
-    random_start: from a uniform draw in the ball (default, the paper), or from the image itself.
+    restarts: maximum number of runs, each from its own random start. Once a run succeeds on an
+        image, later runs skip it. Default 1; the paper reports up to 20.
+    random_start: whether a run starts at a uniform draw from the ball (default, the paper) or at
+        the image itself.
     clip: whether iterates are clipped to [0, 1]; default True, the paper.
-    draws, average, judge: as in `fgsm`. Each step has new draws; losses of steps are compared as
-        they were measured.
-    keys: for each image the number its random starts and noise belong to; as in `fgsm`.
-    generator: gives the seed of random starts and noise by one draw, so that two calls with one
-        generator differ and two with generators in the same state agree; to attack a set in pieces,
-        hand each piece its keys and a generator in the same state. None: seed 0.
+    draws, average, judge: as in `fgsm`. Each step uses new draws. The losses of different steps are
+        compared although their draws differ.
+    keys: for each image the number that determines its random starts and noise; as in `fgsm`.
+    generator: one number from it is the seed of random starts and noise; None: seed 0. So two calls
+        with one generator differ, and two calls with generators in the same state agree. To attack
+        a set in parts, pass the keys of each part and a generator in the same state.
 
-    Of two runs the later counts where it makes the image misclassified or reaches a higher loss.
-    Each run costs steps + 1 forward and steps backward passes of the images in it, and the fresh
-    look at the end a forward pass of all. The host waits for the device at the end of a run, never
-    between its steps.
+    A later run replaces an earlier one where it succeeds or reaches a higher loss. Each run costs
+    steps + 1 forward and steps backward passes of its images. The final evaluation costs a forward
+    pass of all images. The host waits for the device at the end of a run, never between its steps.
     Raises ValueError for an argument it cannot use, or a model that gives NaN.
     """
     check_choice("norm", norm, (2, math.inf))
@@ -109,7 +109,8 @@ def pgd(
     adversarial = images.clone()
     gain = images.new_full((len(images),), -math.inf)
     spent = torch.zeros_like(goal.labels)
-    rows = torch.arange(len(images), device=images.device)  # those that no run made misclassified
+    # images that are still classified correctly
+    rows = torch.arange(len(images), device=images.device)
     for restart in range(restarts):
         centre, aim, bound = images[rows], goal.rows(rows), pick(radius, rows)
         start = centre
@@ -117,7 +118,7 @@ def pgd(
             assert aim.keys is not None
             offset = in_ball(propagation.seed, aim.keys, restart, centre, norm)
             start = project(centre + each(bound, centre) * offset, centre, bound, norm, clip)
-        first = restart * (steps + 1)  # steps of earlier runs, whose draws are not used again
+        first = restart * (steps + 1)  # skip the draw numbers of earlier runs
         best, best_gain, turned = _climb(
             propagation, aim, start, centre, bound, steps, pick(length, rows), norm, clip, first
         )
@@ -146,11 +147,10 @@ def _climb(
     clip: bool,
     first: int,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Bool[Tensor, " n"]]:
-    """One run: for each image the iterate of highest gain, its gain, and whether it reaches the
-    goal.
+    """Run PGD once; return each image's iterate of highest gain, its gain and whether it succeeds.
 
-    Ties go to the later iterate: a confident network's loss can round to 0 while its gradient does
-    not.
+    Of two equal gains, the later iterate is kept, because a confident network's loss can round to 0
+    although its gradient does not.
     """
     length = each(step_size, start)
     iterate = start
@@ -175,7 +175,9 @@ def _higher(
     gain: Float[Tensor, " n"],
     logits: Float[Tensor, "n k"],
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float[Tensor, "n k"]]:
-    """For each image the best so far, or the new iterate where its gain is no lower."""
+    """Return for each image the best iterate so far, or the new one if its gain is at least as
+    high.
+    """
     higher = gain >= best_gain
     return (
         torch.where(per_image(higher, best), iterate, best),

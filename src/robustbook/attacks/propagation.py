@@ -1,4 +1,4 @@
-"""The model as an attack sees it: logits and gradients at the input, counted image by image."""
+"""Forward and backward passes for attacks: logits and input gradients, counted per image."""
 
 import contextlib
 import math
@@ -18,32 +18,32 @@ Model = Callable[[Tensor], Tensor] | Drawing
 Average = Literal["loss", "probability"]
 Step = int | Int[Tensor, " n"]
 Graph = tuple[Tensor, Any]
-"""An answer, and the list of the copies of the images that it comes from. (Any: the checks of the
-tests look at a random item of a list, with the global generator.)"""
+"""Logits, and the list of image copies from which they were computed. (The list is typed Any,
+because a runtime check of its items would use the global random generator.)
+"""
 
 LOOK_EVERY = {"cpu": 1, "cuda": 10}
-"""After how many steps an attack looks which rows have ended and may leave. On a GPU the host has
-to wait for the answer, on a CPU it has it."""
+"""Number of steps between two removals of finished rows. On a GPU each removal makes the host wait;
+on a CPU it does not.
+"""
 AT_ONCE = {"cpu": 128, "cuda": 4096}
-"""How many rows one pass has at most when the draws of a batch are put beside each other."""
+"""Maximum number of rows per pass when several draws of a batch share one pass."""
 JUDGE = 2**40
-"""The judge's draw numbers start so far behind those of the steps, which are fewer."""
+"""Offset of the draw numbers that decide `found`, beyond the draw numbers of all steps."""
 
 
 class Propagation:
-    """Propagates images through a model for an attack with some goal, and counts them.
+    """Passes images through a model for an attack, and counts them.
 
-    Gradients are taken at the input alone, so parameters and their `.grad` stay as they are; the
-    model's mode (training or evaluation) is the caller's and stays too. Losses are summed over the
-    batch before differentiation, never averaged, so that each row of the gradient is that image's
-    own, at its own size. The model gets a copy of the images, which it may change in place.
+    Only the gradient with respect to the images is computed, so parameters and their `.grad` do not
+    change. The model's mode (training or evaluation) does not change either. Losses are summed over
+    the batch before differentiation, not averaged, so an image's gradient does not depend on the
+    batch size. The model gets a copy of the images, which it may change in place.
 
-    A model that draws (`Drawing`) is asked for the draws number `first + step * draws` and on,
-    where `first` comes from the generator's seed, so that each step of an attack has new draws.
-    Any other model is called once per draw.
+    Each step uses new draws of a randomised model (`Drawing`), from number `first + step * draws`,
+    where `first` comes from the generator's seed. Any other model is called once per draw.
 
-    The answer of several draws is the logarithm of the mean over draws of the softmax
-    probabilities, in the place of logits.
+    With several draws, the logarithm of the mean softmax probability replaces the logits.
     """
 
     def __init__(
@@ -58,72 +58,74 @@ class Propagation:
         self.forwards = 0
         self.backwards = 0
         self._model = model
-        self._numbered = isinstance(model, Drawing)  # slow to ask, so it is asked once
+        self._numbered = isinstance(model, Drawing)  # stored, because the check is slow
         self._highest_class = highest_class
         self._draws = draws
         self._average = average
         self._judge = judge
         self._generator = generator
         self._overwrites = False  # whether the model was seen to change its input in place
-        self._total: Tensor | None = None  # of all gradients; on the device until it is asked for
+        self._total: Tensor | None = None  # sum of all gradients, kept on the device
 
     @cached_property
     def seed(self) -> int:
-        """One draw from the generator, at the first use; 0 without one."""
+        """Return one number drawn from the generator at the first use; 0 without a generator."""
         return seed_from(self._generator)
 
     @property
     def draws_noise(self) -> bool:
-        """Whether the judge may answer otherwise than a step does."""
+        """Return whether the final evaluation can differ from a step's (noise or draws)."""
         return self._numbered or self._draws != 1 or self._judge != 1
 
     def logits(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> Float[Tensor, "n k"]:
-        """The answer to the images, without a graph."""
+        """Return the logits of the images, without a graph."""
         with torch.no_grad():
             return self._answer(images, goal, self._number(step), self._draws)[0]
 
     def verdict(self, images: Float[Tensor, "n *shape"], goal: Goal) -> Float[Tensor, "n k"]:
-        """The answer of the judge: of draws that no step has used."""
+        """Return the logits of the final evaluation, over `judge` draws that no step has used."""
         with torch.no_grad():
             return self._answer(images, goal, self._number(0) + JUDGE, self._judge)[0]
 
     def gradient(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-        """The goal's gain for each image and its gradient with respect to that image."""
+        """Return the goal's gain for each image and its gradient with respect to that image."""
         _, gain, gradient = self.both(images, goal, step)
         return gain, gradient
 
     def both(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-        """The answer too, for an attack that stops where its goal is reached."""
+        """Return logits, gain and gradient, for an attack that stops at success."""
         answer, gain, gradient = self._evaluated(images, goal, step, slope=True)
         assert gradient is not None
-        # A NaN has sign 0: an image with such a gradient would stand still and look robust. The sum
-        # is not finite if any entry is not, and is one pass over the gradient without a wait.
+        # The sign of NaN is 0, so an image with such a gradient would not move and would appear
+        # robust. The sum is NaN or infinite if any entry is, and computing it does not make the
+        # host wait.
         self._add(gradient)
         return answer, gain, gradient
 
     def value(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"]]:
-        """The answer and the gain, without a gradient."""
+        """Return the logits and the gain, without a gradient."""
         answer, gain, _ = self._evaluated(images, goal, step, slope=False)
         return answer, gain
 
     def slopes(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Callable[[Tensor, Tensor], Tensor]]:
-        """The answer, and a function of two classes per image: the gradient at the images of how
-        far the second's logit is above the first's.
+        """Return the logits, and a function that returns gradients of logit differences. The
+        function gets two classes per image, source and target, and differentiates target logit
+        minus source logit with respect to the image.
 
-        One forward pass; each call is one backward pass through its graph. For several classes
-        that is as fast on a CPU as one batched pass, and two to three times as fast as repeating
-        the images. A model whose graph allows only one backward pass (made by torch.compile) gets a
-        forward pass more for each call.
+        This costs one forward pass, and each call of the function costs one backward pass. On a
+        CPU, several classes are as fast as one batched pass, and two to three times as fast as
+        repeated images. A model of torch.compile allows only one backward pass per graph, so each
+        call needs another forward pass.
         """
         first = self._number(step)
 
@@ -150,7 +152,7 @@ class Propagation:
     def ensure_finite(self, logits: Float[Tensor, "n k"]) -> None:
         """Raise if these logits, or any gradient so far, were NaN or infinite.
 
-        Here the host waits for the device: call it once, when the work is done.
+        The host waits for the device here, so call this once, at the end of an attack.
         """
         wrong = logits.isnan().any()
         if self._total is not None:
@@ -158,7 +160,7 @@ class Propagation:
         if bool(wrong):
             raise ValueError(
                 "model must give finite logits and gradients on images in [0, 1], "
-                "got NaN or infinity; an attack on it would mean nothing"
+                "got NaN or infinity; results of an attack on it would be meaningless"
             )
 
     def _add(self, gradient: Tensor) -> None:
@@ -166,13 +168,13 @@ class Propagation:
         self._total = total if self._total is None else self._total + total
 
     def _number(self, step: Step) -> Step:
-        """The number of the first draw of a step."""
+        """Return the number of the first draw of a step."""
         if not self._numbered:
             return 0
         return self.seed % 2**62 + step * self._draws
 
     def _tiles(self, images: Tensor, first: Step, draws: int) -> Iterator[tuple[Step, int]]:
-        """The draws in groups of as many as one pass takes: the first number, and how many."""
+        """Yield groups of draws that fit into one pass: first draw number and group size."""
         size = 1
         if self._numbered:
             size = max(AT_ONCE.get(images.device.type, 128) // max(len(images), 1), 1)
@@ -182,7 +184,7 @@ class Propagation:
     def _evaluated(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step, slope: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Answer, gain and, with `slope`, its gradient."""
+        """Return logits, gain and, with `slope`, the gradient of the gain."""
         tiles = self._tiles(images, self._number(step), self._draws)
         parts = [self._tile(images, goal, first, count, slope) for first, count in tiles]
         if self._draws == 1:
@@ -206,7 +208,7 @@ class Propagation:
     def _tile(
         self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The same for some of the draws, not yet divided by their number."""
+        """Return the same for a group of draws, summed over them and not yet averaged."""
         gradient = None
         with torch.set_grad_enabled(slope):
             logits, leaf = self._forward(images, goal, first, count, slope)
@@ -222,7 +224,7 @@ class Propagation:
         return logits, gain.detach(), gradient
 
     def _sum(self, gains: Float[Tensor, "parts n"], goal: Goal) -> Float[Tensor, " n"]:
-        """Of the losses; or, up to its sign, the logarithm of the sum of the probabilities."""
+        """Return the sum of the losses, or the signed logarithm of the summed probabilities."""
         if self._average == "loss":
             return gains.sum(0)
         return -goal.sign * (-goal.sign * gains).logsumexp(0)
@@ -235,8 +237,9 @@ class Propagation:
         draws: int,
         slope: bool = False,
     ) -> Graph:
-        """Logits of one draw, or the logarithm of the mean probabilities of several; and the copies
-        of the images that the model got."""
+        """Return the logits of one draw, or the logarithm of the mean probabilities of several, and
+        the image copies that the model received.
+        """
         if draws == 1:
             logits, leaf = self._forward(images, goal, first, 1, slope)
             return logits, [leaf]
@@ -250,10 +253,11 @@ class Propagation:
     def _forward(
         self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
     ) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m *shape"]]:
-        """The logits of all images of one draw, then of all of the next, `count` times; and the
-        copies of the images that they belong to, with `slope` leaves of the graph."""
+        """Return the logits for `count` draws, draw after draw, each with all images. Return also
+        the image copies; with `slope` they are leaves of the graph.
+        """
         model: Any = self._model
-        copies = images.detach().clone()  # in the same memory format
+        copies = images.detach().clone()  # keeps the memory format
         if count > 1:
             copies = copies.repeat(count, *[1] * (images.ndim - 1))
         if self._numbered:
@@ -272,7 +276,7 @@ class Propagation:
             logits = model(images.clone() if self._overwrites else images)
         except RuntimeError as error:
             if "leaf" in str(error) and not self._overwrites:
-                # It changes its input in place, which autograd allows for no leaf.
+                # The model changes its input in place, which autograd forbids for leaves.
                 self._overwrites = True
                 return self._called(model, images)
             if "dtype" in str(error) or "Input type" in str(error):
@@ -303,15 +307,16 @@ class Propagation:
             )
         if not logits.is_floating_point():
             raise ValueError(f"model must return logits as float numbers, got {logits.dtype}")
-        # The attack's own arithmetic is not done in half precision.
+        # The attack itself never computes in half precision.
         return logits.to(images.dtype) if logits.dtype.itemsize < 4 else logits
 
 
 def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False) -> Tensor:
-    """The gradient at the images, of which each leaf has one or more copies, in their `shape`.
+    """Return the gradient of `value` with respect to the images, in their `shape`.
 
-    With `again` the graph stays for another one. Autocast is for forward passes: here it would do
-    matrix products of float32 layers in half precision.
+    Each leaf has one or more copies of the images. With `again` the graph is kept for another
+    backward pass. Autocast is disabled here, because it would compute matrix products of float32
+    layers in half precision.
     """
     gradients = None
     if value.requires_grad:
@@ -326,7 +331,7 @@ def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False
 
 
 def _log_probabilities(logits: Float[Tensor, "m k"], count: int) -> Float[Tensor, "n k"]:
-    """The logarithm of the sum over draws of the probabilities."""
+    """Return the logarithm of the probabilities summed over draws."""
     return logits.log_softmax(1).view(count, -1, logits.shape[1]).logsumexp(0)
 
 

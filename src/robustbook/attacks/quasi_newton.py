@@ -1,17 +1,17 @@
-"""Limited-memory approximations of many inverse Hessians at once, one per row.
+"""Limited-memory (L-BFGS) approximations of many inverse Hessians at once, one per row.
 
-The inverse Hessian H of each row comes from its last pairs of a step s and the change y of the
-gradient over it. With S and Y the pairs as columns, oldest first, R the upper triangle of S^T Y, D
-its diagonal and gamma = s^T y / y^T y of the newest pair (Byrd, Nocedal and Schnabel 1994,
-"Representations of quasi-Newton matrices", theorem 2.2):
+The inverse Hessian H of each row is built from its last pairs of a step s and the gradient change
+y. Let S and Y have the pairs as columns, oldest first. R is the upper triangle of S^T Y, D its
+diagonal, and gamma = s^T y / y^T y of the newest pair. By Byrd, Nocedal and Schnabel 1994,
+"Representations of quasi-Newton matrices", theorem 2.2:
 
     H g = gamma g + S v - gamma Y u,
     u = R^-1 S^T g,   v = R^-T (D u + gamma Y^T Y u - gamma Y^T g).
 
-So the pairs are read twice, in two batched products; the rest is small matrices, in float64. The
-gradients of a saturated network may be as small as 1e-40, and their squares do not exist in
-float32. So y is kept divided by its largest entry; where a pair is divided by one number, both s
-and y, H stays the same, so s is divided by it too, wherever it enters a small matrix.
+So two batched products use the pairs; all other products are of small matrices, in float64.
+Gradients of a saturated network may be as small as 1e-40, and their squares round to 0 in float32.
+So y is stored divided by its largest entry. H does not change if s and y are divided by the same
+number, so s is divided by that entry too, wherever it enters a small matrix.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from .norms import top
 
 
 def _exact(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Products in the dtype of their factors also where the model runs under torch.autocast."""
+    """Wrap a method so that torch.autocast does not lower the precision of its products."""
 
     @wraps(method)
     def exactly(self: "InverseHessians", *given: Tensor) -> Any:
@@ -37,34 +37,35 @@ def _exact(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class InverseHessians:
-    """For `n` rows of dimension `d` at most `history` pairs each; without pairs, H g is g / |g|."""
+    """Inverse Hessians of `n` rows of dimension `d`, from at most `history` pairs each."""
 
     def __init__(self, history: int, like: Float[Tensor, "n d"]) -> None:
         self.history = history
         n, d = like.shape
-        # Slot 0 takes what is not to be remembered. The others are added as they come into use.
+        # Slot 0 receives the pairs that are discarded. The other slots are allocated when needed.
         small = like.new_zeros((n, history + 1), dtype=torch.float64)
         self.pairs = like.new_zeros(n, 1, 2, d)
         self.products = small.new_zeros(n, history + 1, history + 1, 2)  # s y, y y
-        self.scale = torch.ones_like(small)  # by which each y has been divided
-        self.count = torch.zeros_like(small[:, 0], dtype=torch.int64)  # pairs ever remembered
-        self.used = 0  # slots in use, over all rows
+        self.scale = torch.ones_like(small)  # the divisor of each stored y
+        # pairs stored so far, dropped ones included
+        self.count = torch.zeros_like(small[:, 0], dtype=torch.int64)
+        self.used = 0  # slots in use, the maximum over all rows
 
     def only(self, index: Int[Tensor, " m"]) -> None:
-        """Drop all other rows."""
+        """Keep only the rows at these indices."""
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
                 setattr(self, name, value[index])
 
     def forget(self, which: Bool[Tensor, " n"]) -> None:
-        """Empty these rows."""
+        """Delete all pairs of these rows."""
         self.count.masked_fill_(which, 0)
 
     @_exact
     def remember(
         self, s: Float[Tensor, "n d"], y: Float[Tensor, "n d"], which: Bool[Tensor, " n"]
     ) -> None:
-        """Add the pairs of these rows, in place of the oldest where there is no room."""
+        """Store the pairs of these rows; a full row replaces its oldest pair."""
         y_scale = top(y).clamp(min=torch.finfo(y.dtype).tiny)
         y = y / y_scale[:, None]
         row = torch.arange(len(y), device=y.device)
@@ -82,14 +83,15 @@ class InverseHessians:
 
     @_exact
     def times(self, g: Float[Tensor, "n d"], scale: Float[Tensor, " n"]) -> Float[Tensor, "n d"]:
-        """H times ``scale * g`` for each row."""
+        """Return H times ``scale * g`` for each row; without pairs, H g is g / |g|."""
         wide = scale.double()[:, None]
         norm = torch.linalg.vector_norm(g, dim=1, dtype=torch.float64)[:, None] * wide
         steepest = 1 / norm.clamp(min=torch.finfo(torch.float64).tiny)
         if not self.used:
             direction: Tensor = (steepest * wide).to(g.dtype) * g
             return direction
-        # Oldest first. Empty slots come before all others, with a row and column of the identity.
+        # Sort the pairs, oldest first. Empty slots come first; in R they are rows and columns of
+        # the identity matrix.
         order = (self.count[:, None] + torch.arange(self.used, device=g.device)) % self.used
         filled = order < self.count[:, None]
         row = torch.arange(len(g), device=g.device)[:, None]
@@ -114,5 +116,5 @@ class InverseHessians:
         return combined + (gamma * wide).to(g.dtype) * g
 
     def _known(self) -> Float[Tensor, "n p d"]:
-        """The slots in use, s and y by turns."""
+        """Return the slots in use, with s and y alternating."""
         return self.pairs[:, 1:].flatten(1, 2)

@@ -1,7 +1,7 @@
-"""The control of every sign attack: each pixel is moved by eps up or down, at random.
+"""A control for attacks with gradient signs: each pixel moves by eps up or down at random.
 
-It uses no gradient. Where an attack of the same eps does no better than this one, its gradients are
-uninformative: x_adv = x + eps s, with s uniform in {-1, 1}^d.
+The perturbed image is x_adv = x + eps s, with s uniform in {-1, 1}^d. It uses no gradient. If a
+gradient attack of the same eps does no better than this control, its gradients are uninformative.
 """
 
 import math
@@ -33,11 +33,12 @@ def random_signs(
     """Move every pixel of every image by eps in a random direction, misclassified images too.
 
     eps: in (0, 1], the change of each pixel before clipping: one number, or one for each image.
-    targets: only what counts as found changes: the model's answer must be the target.
+    targets: with targets, the attack succeeds only if the network answers with the target. The
+    perturbation does not depend on them.
     model, images, labels, clip, judge: as in `fgsm`; keys, generator: as in `pgd`.
 
-    Costs one forward pass, which decides `found`, and no backward.
-    Raises ValueError for an argument it cannot use, or a model that gives NaN.
+    The attack costs one forward pass, which decides `found`, and no backward pass. Raises
+    ValueError for an invalid argument, or a model that returns NaN.
     """
     propagation, goal, images = prepare(
         model, images, labels, targets, keys, judge=judge, generator=generator

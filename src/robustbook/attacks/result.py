@@ -1,4 +1,4 @@
-"""What every attack returns."""
+"""The result of an attack."""
 
 import math
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from .propagation import Propagation
 
 @dataclass(frozen=True, eq=False)
 class Adversarial:
-    """The images an attack made, one row per image it was given, and what they cost.
+    """The adversarial images of an attack, one row per clean image, and their cost.
 
-    images: adversarial images in [0, 1] (beyond it only from an attack told `clip=False`),
-        detached, on the device and in the dtype of the images given. A budget attack (FGSM, PGD)
-        returns its perturbed image whether the model misclassifies it or not.
-    found: whether the attack succeeded, by a fresh look of the model at exactly these images: its
-        answer is not the label or, with targets, is the target. For a model that draws, the answer
-        is the class of highest mean probability over `judge` draws that the attack has not seen.
-    distance: of each image to the one given, in the attack's norm. An attack that looks for the
-        nearest image returns the image given, at infinite distance, wherever `found` is False.
-    steps: updates computed for each image, all restarts together.
-    forwards, backwards: images propagated through the model, the fresh look included.
+    images: adversarial images in [0, 1] (outside only with `clip=False`), detached, with the device
+        and dtype of the clean images. A budget attack (FGSM, PGD) returns its perturbed image even
+        if the model classifies it correctly.
+    found: whether the attack succeeded: the model evaluates exactly these images once more, and its
+        predicted class is not the label or, with targets, is the target. For a randomised model,
+        the predicted class has the highest mean probability over `judge` new draws.
+    distance: distance of each adversarial image to its clean image, in the attack's norm. Where a
+        minimal-norm attack fails, it returns the clean image at infinite distance.
+    steps: updates computed for each image, over all restarts.
+    forwards, backwards: images passed through the model, the final evaluation included.
     """
 
     images: Float[Tensor, "n *shape"]
@@ -46,11 +46,11 @@ def judged(
     minimal: bool = False,
     logits: Float[Tensor, "n k"] | None = None,
 ) -> Adversarial:
-    """The result of an attack on `images`, after a fresh look of the model at what it made.
+    """Evaluate the model on the adversarial images and return the result of the attack.
 
-    minimal: whether the attack looks for the nearest image, so that a row that is not found comes
-        back as it was given, at infinite distance.
-    logits: the model's answers where the attack has them; None: it is asked once more.
+    minimal: whether this is a minimal-norm attack, which returns the clean image at infinite
+        distance where it fails.
+    logits: the model's logits, if the attack has them; None: they are computed here.
     """
     if logits is None:
         logits = propagation.verdict(adversarial, goal)

@@ -1,17 +1,18 @@
-"""The Square attack: random search over square windows; it asks for logits, never for a gradient.
+"""The Square attack: random search over square windows that uses logits but no gradients.
 
 Andriushchenko, Croce, Flammarion and Hein 2020, "Square attack: a query-efficient black-box
 adversarial attack via random search" (arXiv 1912.00049), section 3 and algorithm 2, for l-infinity.
-Start with vertical stripes: each column of each channel moved by eps up or down. Then propose,
-again and again, to set a square window of side
+The attack starts with vertical stripes: it moves each column of each channel by eps up or down.
+Each later query proposes to set a square window of side
 
     s = round(sqrt(p h w)), at least 1,
 
-to x + eps or x - eps (one coin per channel), clipped to [0, 1]; keep what raises the margin, or
-is misclassified. p starts at p_init and is halved after iterations 10, 50, 200, 500, 1000, 2000,
-4000, 6000 and 8000, as in AutoAttack. Where this departs from released code: window and signs are
-drawn for each image by its key (AutoAttack shares them within a batch; the authors redraw windows
-that would change nothing); and every position is drawn, the last row and column of windows too.
+to x + eps or x - eps (chosen at random per channel), clipped to [0, 1]. A proposal is accepted if
+it increases the margin or succeeds. p starts at p_init and is halved after iterations 10, 50, 200,
+500, 1000, 2000, 4000, 6000 and 8000, as in AutoAttack. This code differs from released code in two
+ways. Windows and signs are drawn for each image by its key (AutoAttack shares them within a batch;
+the authors redraw windows that would change nothing). And every window position can be drawn, the
+last row and column included.
 """
 
 import math
@@ -29,11 +30,11 @@ from .propagation import Model
 from .result import Adversarial, judged
 
 _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
-_LEAVE_EVERY = 10  # queries between two looks at which images are solved; the host waits there
+_LEAVE_EVERY = 10  # queries between two removals of finished images, when the host waits
 
 
 def side(iteration: int, height: int, width: int, p_init: float = 0.8) -> int:
-    """The side in pixels of the window proposed in an iteration, counted from 0."""
+    """Return the side, in pixels, of the window proposed in an iteration (counted from 0)."""
     p = p_init / 2 ** bisect_left(_HALVED_AFTER, iteration)
     return min(max(round(math.sqrt(p * height * width)), 1), height, width)
 
@@ -53,25 +54,25 @@ def square(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Return for each image the first misclassified one found, or else that of highest margin.
+    """Return for each image the first misclassified proposal, or else the one of highest margin.
 
-    model: from images to logits; it need not be a module, nor differentiable. As in `fgsm`.
+    model: as in `fgsm`; it need not be a module nor differentiable.
     images: in [0, 1], of shape (n, c, h, w). Misclassified ones are perturbed as well.
     labels: the true classes.
     eps: in (0, 1], the radius of the l-infinity ball: one number, or one for each image.
-    queries: per image at most, the starting stripes included; default 5000, AutoAttack.
-    p_init: share of the pixels in the first windows, in (0, 1]; default 0.8, AutoAttack (the
+    queries: maximum number per image, the starting stripes included; default 5000, AutoAttack.
+    p_init: fraction of the pixels in the first windows, in (0, 1]; default 0.8, AutoAttack (the
         paper: 0.05, and 0.3 to 0.8 against robust networks).
-    targets: classes to move towards; None (default): away from the labels.
-    draws: for a randomised model, how many draws make one query; the margin is then that of the
-        logarithm of the mean probabilities. Each query has new draws. Default 1.
+    targets: target classes; None (default): any class other than the label.
+    draws: for a randomised model, the number of draws per query; default 1. The margin is then
+        computed from the logarithm of the mean probabilities. Each query uses new draws.
     judge: as in `fgsm`.
     keys, generator: as in `pgd`, for stripes, windows, signs and the model's noise.
 
-    A solved image is asked about no more, up to nine queries later; `steps` are the queries that an
-    image needed. The fresh look costs one more forward pass; there is no backward pass. On a GPU
-    the host waits for the device every 10 queries, when solved images leave.
-    Raises ValueError for an argument it cannot use, or a model that gives NaN.
+    Every 10 queries, images on which the attack has succeeded are removed, and the host waits for
+    the device. `steps` counts the queries that an image needed. The final evaluation costs one more
+    forward pass; there is no backward pass. Raises ValueError for an argument it cannot use, or a
+    model that gives NaN.
     """
     queries, share = check_count("queries", queries), check_positive("p_init", p_init)
     if share > 1:
@@ -94,7 +95,8 @@ def square(
     assert keys is not None
     n, channels, height, width = images.shape
 
-    # The images still at work; a proposal is one of two values in each pixel, or what it was.
+    # Images that are not finished. A proposal sets a pixel to its value in `low` or `high`, or
+    # leaves it.
     rows = torch.arange(n, device=images.device)
     low, high = (images - change).clamp(0, 1), (images + change).clamp(0, 1)
     stripes = uniform(seed, keys, 0, channels * width, torch.float64) < 0.5
@@ -132,7 +134,7 @@ def square(
 
 
 def _inside(draw: Float[Tensor, " n"], length: int, s: int) -> Tensor:
-    """Which of `length` rows or columns lie in the window of each image, (n, length), bool."""
+    """Return which of `length` rows or columns are in each image's window: (n, length), bool."""
     first = (draw * (length - s + 1)).floor()[:, None]
     place = torch.arange(length, device=draw.device)
     return (place >= first) & (place < first + s)

@@ -1,4 +1,7 @@
-"""The page of the benchmarks: our attacks and trainings beside other libraries and the floor."""
+"""The page of the benchmarks: our attacks and trainings beside other libraries and the floor.
+
+The floor is the time of the forward and backward passes that cannot be avoided.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +16,7 @@ WAYS = {"ours": "ours", "ours, any network": "ours, Jacobians formed", "loop": "
 
 
 def attacks() -> Table:
-    """FGSM and PGD of each library, with the seconds as multiples of ours and of the floor."""
+    """Return the seconds of FGSM and PGD in each library, as multiples of ours and of the floor."""
     report = benchmark("attacks")
     untimed = "".join(
         f" Not timed: {ATTACKS[row['attack']]} of {row['library']} "
@@ -33,7 +36,7 @@ def attacks() -> Table:
 
 
 def geometry() -> Table:
-    """The singular values along a path: ours against a loop over its points."""
+    """Return the seconds for the singular values along a path: ours, and a loop over its points."""
     report = benchmark("geometry")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     return table(
@@ -50,7 +53,7 @@ def geometry() -> Table:
 
 
 def lbfgs() -> Table:
-    """Searches with L-BFGS: ours against scipy's."""
+    """Return the seconds of searches with L-BFGS: ours and scipy's."""
     report = benchmark("lbfgs")
     return table(
         f"Seconds for {report['pairs']} searches from the least confident images "
@@ -76,7 +79,7 @@ def lbfgs() -> Table:
 
 
 def deepfool() -> Table:
-    """DeepFool of each library: seconds, images fooled, mean distance."""
+    """Return seconds, successes and mean distance of DeepFool in each library."""
     report = benchmark("deepfool")
     return table(
         f"DeepFool in l2, {report['images']} images ({report['data']}, small CNN), medians of "
@@ -92,7 +95,7 @@ def deepfool() -> Table:
 
 
 def deep_defense() -> Table:
-    """A training step of Deep Defense as a multiple of a plain one."""
+    """Return the time of a training step of Deep Defense, as a multiple of a plain step."""
     report = benchmark("deep_defense")
     return table(
         f"Milliseconds of a training step of LeNet on {report['batch_size']} images "

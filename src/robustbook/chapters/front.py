@@ -1,4 +1,4 @@
-"""What the landing page says of each paper, and its picture of an adversarial image."""
+"""The findings of each paper on the landing page, and its picture of an adversarial image."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,9 @@ from robustbook.chapters.wording import whole_percent
 
 
 def saturating() -> str:
-    """Return in one sentence what FGSM and a stronger attack leave of the saturated networks."""
+    """Return the accuracy of the saturated networks under FGSM and a stronger attack, in a
+    sentence.
+    """
     found = [each["saturated"] for each in accuracies(record_of("saturating/table-1")).values()]
     kept, left = (
         max(fmean(each[attack]) for each in found if attack in each)
@@ -30,8 +32,10 @@ def saturating() -> str:
 
 
 def deep_defense() -> str:
-    """Return in one sentence how far the nearest images move on MNIST, and whether a simpler
-    defense moves them further."""
+    """Return in a sentence how much further the nearest adversarial images are on MNIST.
+
+    It also says whether a simpler defense moves them further.
+    """
     attacked = record_of("deep_defense/today")
     shown = networks(attacked)
     gains = " and ".join(f"{nearest_gain(attacked, n):.2f} ({TITLES[n]})" for n in shown)
@@ -49,7 +53,7 @@ FINDINGS: Mapping[str, Callable[[], str]] = {
     "saturating": saturating,
     "deep_defense": deep_defense,
 }
-"""For each paper with a chapter, the function that says what was found."""
+"""For each paper with a chapter, the function that returns its finding."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,8 @@ class Example:
 def example() -> Example:
     """Return the published pair of Figure 8 with the smallest change of any pixel.
 
-    The images are test images that the vanilla network is most confident about, and what L-BFGS
-    made of them; the network answers with the class that the attack aimed at.
+    The image is a test image on which the vanilla network is most confident. The adversarial image
+    comes from L-BFGS, and the network answers with the class that the attack aimed at.
     """
     images, there = squares(record_of("saturating/figure-8"), "vanilla")
     own = np.arange(len(images))

@@ -1,4 +1,4 @@
-"""Read what the book publishes: records, printed numbers, lines of the ledger, benchmarks."""
+"""Read what the book publishes: records, printed numbers, rows of the ledger, benchmarks."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,9 @@ from robustbook.studies.parameters import BadParameter
 
 @dataclass(frozen=True)
 class Version:
-    """A record as a page shows it: under a heading, published or made by this run."""
+    """A record as a page shows it: with a heading, and whether it was published or made by this
+    run.
+    """
 
     record: Record
     heading: str
@@ -22,23 +24,26 @@ class Version:
 
     @property
     def origin(self) -> str:
-        """``published`` or ``run``: the end of a label on a page with one published record."""
+        """Return ``published`` or ``run``, the end of a label on a page with one published
+        record.
+        """
         return "run" if self.fresh else "published"
 
     @property
     def tag(self) -> str:
-        """The end of a label on a page with several profiles: no two versions have the same."""
+        """Return the end of a label on a page with several profiles; it differs between
+        versions.
+        """
         return f"{self.record.profile}-run" if self.fresh else self.record.profile
 
 
 def version_of(record: Record) -> Version:
-    """A published record with its heading."""
+    """Return a published record with its heading."""
     return Version(record, f"Published ({record.profile})")
 
 
 def values(record: Record, name: str, /, **setting: Any) -> list[float]:
-    """One value per seed, of the rows of this name whose setting agrees with all of
-    ``setting``."""
+    """Return one value per seed, from the rows with this name and this setting."""
     return [
         float(row.value)
         for row in record.rows
@@ -47,12 +52,12 @@ def values(record: Record, name: str, /, **setting: Any) -> list[float]:
 
 
 def of_target(record: Record, target: str) -> list[float]:
-    """One value per seed, of the rows that answer a target."""
+    """Return one value per seed, from the rows that measure a target."""
     return [float(row.value) for row in record.rows if row.target == target]
 
 
 def array(record: Record, name: str) -> list[Any]:
-    """An array of the record with every number as a float (JSON writes 1.0 as 1)."""
+    """Return an array of the record with every number as a float (JSON writes 1.0 as 1)."""
     return [_floats(each) for each in record.arrays[name]]
 
 
@@ -61,7 +66,7 @@ def _floats(nested: Any) -> Any:
 
 
 def mean(record: Record, name: str, /, **setting: Any) -> float:
-    """The mean over the seeds of what `values` finds; ``ValueError`` where it finds nothing."""
+    """Return the mean of `values` over the seeds; raise ValueError if there are none."""
     found = values(record, name, **setting)
     if not found:
         raise ValueError(f"the record of {record.item} has no row {name} with {setting}")
@@ -69,8 +74,9 @@ def mean(record: Record, name: str, /, **setting: Any) -> float:
 
 
 def settings(record: Record, name: str, label: str, /, **setting: Any) -> list[Any]:
-    """The distinct values of a label, in the order of the record's rows of this name and
-    setting."""
+    """Return the distinct values of a label, in the order of the rows with this name and
+    setting.
+    """
     return list(
         dict.fromkeys(
             row.setting[label]
@@ -83,8 +89,10 @@ def settings(record: Record, name: str, label: str, /, **setting: Any) -> list[A
 
 
 def accuracies(record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Network, training and reading to one accuracy in percent per seed, from rows that say all
-    three."""
+    """Return accuracies in percent by network, training and attack variant, one per seed.
+
+    Only rows with all three labels are used.
+    """
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for row in record.rows:
         if row.name == "accuracy" and {"network", "method", "reading"} <= row.setting.keys():
@@ -98,18 +106,18 @@ def accuracies(record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
 
 
 def printed(target: str) -> float | None:
-    """What the paper printed for a target."""
+    """Return the number that the paper printed for a target."""
     return _targets(catalogue.BOOK / "targets")[target].printed
 
 
 @cache
 def _targets(folder: Path) -> dict[str, ledger.Target]:
-    """What was printed does not change while a page is shown."""
+    """Return the targets, read only once, because they do not change while a page is shown."""
     return ledger.read_targets(folder)
 
 
 def entries(paper: str, item: str | None = None) -> tuple[ledger.Entry, ...]:
-    """The lines of the ledger of a paper, or of one of its items."""
+    """Return the rows of the ledger for a paper, or for one of its items."""
     return _entries(catalogue.BOOK, _stamps(catalogue.BOOK / "records"), paper, item)
 
 
@@ -123,13 +131,14 @@ def _stamps(folder: Path) -> Stamps:
 
 @lru_cache(maxsize=8)
 def _entries(book: Path, stamps: Stamps, paper: str, item: str | None) -> tuple[ledger.Entry, ...]:
-    """A page asks several times for the same lines; ``stamps`` are there to notice a change."""
+    """Return rows of the ledger, cached for repeated calls until a file's time in ``stamps``
+    changes.
+    """
     return catalogue.whole_ledger(book, paper=paper, item=item).entries
 
 
 def records_of(item: str) -> list[Record]:
-    """The published records of an item (``paper/item``), the best profile first; none where
-    nothing is published."""
+    """Return the published records of an item (``paper/item``), the best profile first."""
     paper, name = item.split("/")
     paths = [
         ledger.record_path(catalogue.BOOK / "records", paper, name, p) for p in ledger.PROFILES
@@ -139,12 +148,12 @@ def records_of(item: str) -> list[Record]:
 
 @lru_cache(maxsize=8)
 def _record(path: Path, stamp: int) -> Record:
-    """Two cells of a page read the same file; ``stamp`` is there to notice a change."""
+    """Return the record in a file, cached until the file's time ``stamp`` changes."""
     return ledger.read_record(path)
 
 
 def record_of(item: str) -> Record:
-    """The best published record of an item; ``BadParameter`` where there is none."""
+    """Return the best published record of an item; raise BadParameter if there is none."""
     records = records_of(item)
     if not records:
         raise BadParameter(f"item must have a published record, got {item!r}, which has none")
@@ -152,12 +161,12 @@ def record_of(item: str) -> Record:
 
 
 def benchmark(name: str) -> dict[str, Any]:
-    """What ``python -m benchmarks.<name>`` wrote down."""
+    """Return the results that ``python -m benchmarks.<name>`` wrote."""
     path = catalogue.BOOK.parent / "benchmarks" / "results" / f"{name}.json"
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
 
 def verdicts(paper: str) -> dict[str, str]:
-    """Each target of a paper with its verdict."""
+    """Return the verdict on each target of a paper."""
     return {entry.id: entry.verdict for entry in entries(paper)}

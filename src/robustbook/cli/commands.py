@@ -1,4 +1,4 @@
-"""The commands. What is slow to import is imported inside them, so that --help is quick."""
+"""The commands. Slow imports stand inside them, so that --help is quick."""
 
 import json
 import os
@@ -28,8 +28,8 @@ def main() -> None:
     \b
     Example: robustbook run saturating/table-1 --profile quick
 
-    Where no item is named, all are meant. With ROBUSTBOOK_TRACEBACK=1 an error shows where in the
-    source it came up.
+    Without an item, a command uses all items. With ROBUSTBOOK_TRACEBACK=1 an error prints its
+    traceback.
     """
 
 
@@ -61,7 +61,7 @@ def run(
     data_root: Path | None,
     store: Path | None,
 ) -> None:
-    """Compute what is missing, and print ours beside the paper's.
+    """Compute missing results, and print our numbers beside the paper's.
 
     \b
     Example: robustbook run saturating/table-1 --profile quick --seeds 0:5 --set eps=0.1
@@ -72,18 +72,18 @@ def run(
 
     from .jobs import beside_the_paper, jobs
 
-    if scheduler and not re.fullmatch(r"\w+://.+:\d+", scheduler):  # Dask would wait for it
+    if scheduler and not re.fullmatch(r"\w+://.+:\d+", scheduler):  # Dask would wait for it forever
         raise click.UsageError(f"scheduler must be like tcp://host:8786, got {scheduler!r}")
     if data_root and scheduler:
         raise click.UsageError(
             f"data-root must not be given with a scheduler, got {data_root}; set ROBUSTBOOK_DATA "
             "for its workers instead"
         )
-    if data_root:  # by the environment, which worker processes inherit
+    if data_root:  # worker processes inherit the environment
         os.environ["ROBUSTBOOK_DATA"] = str(data_root.absolute())
     where = Store(store)
     asked = jobs(items, profile, seeds, given)
-    ledger.read_targets(catalogue.BOOK / "targets")  # a fault in them is found before any work
+    ledger.read_targets(catalogue.BOOK / "targets")  # report errors in them before any work
     for job in asked:
         changed = job.changed
         words = [f"{name} {value}" for name, value in {**changed, **job.selected}.items()]
@@ -103,7 +103,7 @@ def run(
         click.echo(beside_the_paper(record, other_setting=bool(changed)))
         took = duration(record.provenance["wall_seconds"])
         click.echo(f"\n{title}: {took}; results are kept in {where.path}")
-        if not changed:  # a published record has the paper's parameters
+        if not changed:  # only the paper's parameters can be published
             click.echo(f"To make this the published record: {job.command('publish')}")
 
 
@@ -129,10 +129,11 @@ def plan(
     workers: int | None,
     store: Path | None,
 ) -> None:
-    """What remains to be computed, and how long that takes on a device.
+    """Show what remains to be computed, and how long it takes on a device.
 
-    Times come from what was computed on such a device: results in the store and published records.
-    They are scaled where only images, steps or batch size differ, and else unknown.
+    Times come from results computed on such a device, in the store or in published records. If only
+    the number of images, the steps or the batch size differ, times are scaled. Otherwise they are
+    unknown.
 
     \b
     Example: robustbook plan saturating/table-1 --profile paper
@@ -146,7 +147,7 @@ def plan(
     asked = jobs(items, profile, seeds, given)
     for name in dict.fromkeys(job.profile for job in asked):
         own = [job for job in asked if job.profile == name]
-        calls = [call for job in own for call in job.calls]  # what two items share counts once
+        calls = [call for job in own for call in job.calls]  # a shared call counts once
         found = runs.plan(calls, where, known.get(device), device=device, workers=workers)
         click.echo(f"{', '.join(job.item for job in own)} at profile {name}:")
         click.echo(textwrap.indent(found.describe(), "  "))
@@ -161,9 +162,10 @@ def plan(
 def status(
     items: Sequence[str], profile: str | None, seeds: list[int] | None, store: Path | None
 ) -> None:
-    """What is stored, stale, missing, and what is published.
+    """Count stored, stale and missing results, and show what is published.
 
-    Stale results were made by older source; they are used until their step's version is raised.
+    A stale result was computed by older source. It is still used, until the version of its step is
+    raised.
 
     \b
     Example: robustbook status saturating/table-1 --profile paper
@@ -207,9 +209,9 @@ def publish(
 ) -> None:
     """Write the records that pages and ledger show.
 
-    They come from what is stored; nothing is computed. Only parameters that choose parts of an item
-    may be set: a record is of the paper's setting. Other seeds or parts than the published ones are
-    added to these. What would lose a published row or change its value is refused.
+    They are made from stored results; nothing is computed. A record has the paper's setting, so
+    only parameters that choose parts of an item may be set. Seeds or parts that are not published
+    yet are added. The command refuses to lose a published row or to change its value.
 
     \b
     Example: robustbook publish saturating/table-1 --profile paper
@@ -220,9 +222,9 @@ def publish(
 
     where = runs.Store(store)
     asked = jobs(items, profile, seeds, given)
-    ledger.read_targets(catalogue.BOOK / "targets")  # refuses a file at fault before any work
+    ledger.read_targets(catalogue.BOOK / "targets")  # report errors in them before any work
     records = []
-    for job in asked:  # all of them, before the first is written
+    for job in asked:  # check all jobs before the first record is written
         for name in job.changed:
             parts = ", ".join(job.parameters.selects) or "none here"
             raise click.UsageError(
@@ -259,8 +261,8 @@ def publish(
 def take(folders: Sequence[Path], store: Path | None) -> None:
     """Bring in results from other machines.
 
-    A folder is another machine's store, or one made by robustbook give. Each result is checked by
-    its hashes. What is damaged is named and left out. Nothing that is stored here is replaced.
+    A folder is another machine's store, or one made by robustbook give. The hashes of each result
+    are checked. Damaged results are listed and left out. No stored result is replaced.
 
     \b
     Example: robustbook take results-of-the-gpu
@@ -270,7 +272,7 @@ def take(folders: Sequence[Path], store: Path | None) -> None:
     where = Store(store)
     files: list[Path] = []
     for folder in folders:
-        # Below scratch/ lie the notes and checkpoints of calls in progress.
+        # scratch/ holds the notes and checkpoints of calls in progress.
         found = [
             path
             for path in folder.glob("**/*.json")
@@ -316,10 +318,10 @@ def give(
     given: dict[str, Any],
     store: Path | None,
 ) -> None:
-    """Write what records need into a folder, for another machine to take.
+    """Write the results that records need into a folder, for another machine to take.
 
-    These are the results that the items' records are made of, as far as they are stored here. What
-    they were computed from, such as weights of networks, stays here.
+    Only results that are stored here are written, and only those from which records are made.
+    Results from which those were computed, such as weights of networks, are left out.
 
     \b
     Example: robustbook give for-the-laptop saturating/table-1 --profile paper
@@ -349,7 +351,7 @@ def give(
 @click.option("--profile", help="Only records of this profile; else the best there is.")
 @click.option("--json", "as_json", is_flag=True, help="A list of objects for a program.")
 def show_ledger(paper: str | None, item: str | None, profile: str | None, as_json: bool) -> None:
-    """Every printed number beside ours, with the verdict.
+    """Print every printed number beside ours, with the verdict.
 
     \b
     Example: robustbook ledger --paper saturating --item table-1
@@ -368,8 +370,8 @@ def show_ledger(paper: str | None, item: str | None, profile: str | None, as_jso
 def bench(arguments: Sequence[str]) -> None:
     """Time the attacks beside those of other libraries.
 
-    These go into an environment of their own, .venv-bench. The options are those of python -m
-    benchmarks.attacks.
+    The other libraries are installed in a separate environment, .venv-bench. The options are those
+    of python -m benchmarks.attacks.
 
     \b
     Example: robustbook bench --data mnist --rounds 9

@@ -1,4 +1,4 @@
-"""From the words of a command line to checked studies, and from a record to what is printed."""
+"""Make checked studies from the arguments of a command line, and text from a record."""
 
 import json
 import shlex
@@ -20,7 +20,7 @@ from robustbook.studies.parameters import BadParameter, Parameters, check
 
 @dataclass(frozen=True)
 class Job:
-    """An item with checked parameters, and the calls of its study."""
+    """An item with checked parameters and the calls of its study."""
 
     item: str
     study: ModuleType
@@ -33,16 +33,18 @@ class Job:
 
     @property
     def changed(self) -> dict[str, Any]:
-        """The item's own parameters that are not at their defaults, and change its setting."""
+        """Return the changed parameters that change the setting of the item."""
         return {k: v for k, v in self._given.items() if k not in self.parameters.selects}
 
     @property
     def selected(self) -> dict[str, Any]:
-        """Those that only choose parts of it."""
+        """Return the changed parameters that only choose parts of the item."""
         return {k: v for k, v in self._given.items() if k in self.parameters.selects}
 
     def command(self, name: str) -> str:
-        """The command line that does `name` with this item, this profile, these seeds and parts."""
+        """Return the command line that runs command `name` with this item, profile, seeds and
+        parts.
+        """
         words = ["robustbook", name, self.item, "--profile", self.profile]
         if self.parameters.seeds and self.parameters.seeds != self._usual.seeds:
             words += ["--seeds", ",".join(map(str, self.parameters.seeds))]
@@ -67,10 +69,10 @@ def jobs(
     seeds: Sequence[int] | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> list[Job]:
-    """Items at a profile, all checked. Where none is named, all that have the profile; where the
-    profile is None, each at all of its own.
+    """Return the items at a profile, with all parameters checked.
 
-    Raises UsageError, in one sentence, for an item, profile, seed or parameter that there is not.
+    Without items, use all items that have the profile. With profile None, use every profile of each
+    item. Raises UsageError, with one sentence, for an unknown item, profile, seed or parameter.
     """
     every = {item: study(item) for item in items or catalogue.ITEMS}
     if not items:
@@ -95,7 +97,7 @@ def jobs(
 
 
 def study(item: str) -> ModuleType:
-    """The study of an item; UsageError tells one that has none yet from a misspelt one."""
+    """Return the study of an item; raise UsageError if the item is unknown or has no study."""
     if item in catalogue.ITEMS:
         return catalogue.study(item)
     there = f"those there are: {', '.join(catalogue.ITEMS)}"
@@ -108,8 +110,11 @@ def study(item: str) -> ModuleType:
 
 
 def device_named(device: str, known: Iterable[str]) -> str:
-    """What times are kept for: "cpu" or a GPU's name, from auto, cpu, cuda, cuda:N, or a part of
-    the name of a GPU of which times are known; UsageError for another."""
+    """Return the device under which times are stored: "cpu", or the name of a GPU.
+
+    `device` is auto, cpu, cuda, cuda:N, or part of the name of a GPU in `known`. Raises UsageError
+    for anything else.
+    """
     if device in ("auto", "cpu") or device.startswith("cuda"):
         return runs_on(device)
     names = sorted({name for name in known if name != "cpu" and " / " not in name})
@@ -124,9 +129,9 @@ def device_named(device: str, known: Iterable[str]) -> str:
 
 
 def beside_the_paper(record: Record, *, other_setting: bool) -> str:
-    """The rows of the ledger that the item judges as text, on no other record than this one.
+    """Return, as text, the ledger's rows that this item judges, computed from this record only.
 
-    `other_setting`: the parameters are not the paper's, so no verdict is claimed.
+    `other_setting`: the parameters are not the paper's, so there is no verdict.
     """
     targets = ledger.read_targets(catalogue.BOOK / "targets")
     item = f"{record.paper}/{record.item}"

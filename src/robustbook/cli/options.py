@@ -1,7 +1,7 @@
-"""What the commands have in common: their options, and errors of one line.
+"""Options that commands share, and error messages of one line.
 
-A mistake is answered in one line on stderr with exit code 2, before any work; Ctrl-C with exit
-code 130.
+A wrong argument is reported before any work, in one line on stderr, with exit code 2. Ctrl-C gives
+exit code 130.
 """
 
 import json
@@ -19,10 +19,10 @@ _SEEDS = re.compile(r"\d+(:\d+)?(,\d+(:\d+)?)*")
 
 
 class Commands(click.Group):
-    """A group of commands whose errors are one line each."""
+    """A group of commands that report each error in one line."""
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
-        """Run the command that `args` (by default the process's) name, and leave the process."""
+        """Run the command in `args` (default: the arguments of the process), then exit."""
         words = list(sys.argv[1:] if args is None else args)
         extra |= {"prog_name": "robustbook", "standalone_mode": False}
         try:
@@ -44,7 +44,7 @@ def _leave(message: str, code: int) -> NoReturn:
 
 
 def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> list[int] | None:
-    """The numbers that "3", "0,2,5" or "0:5" (0 to 4) stand for."""
+    """Return the seeds that "3", "0,2,5" or "0:5" (0 to 4) stand for."""
     if text is None:
         return None
     numbers: list[int] = []
@@ -60,7 +60,7 @@ def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> lis
 
 
 def _given(ctx: click.Context, option: click.Parameter, texts: Sequence[str]) -> dict[str, Any]:
-    """Each "name=value", the value as JSON where it is that, else as it stands."""
+    """Parse each "name=value"; a value that is not valid JSON is a string."""
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")

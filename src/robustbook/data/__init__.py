@@ -1,4 +1,4 @@
-"""Image sets as tensors: embedded in a package, or original files found locally or downloaded."""
+"""Image sets as tensors, from installed packages, local files or downloads."""
 
 from .folder import FolderSet
 from .images import ImageSet, as_float

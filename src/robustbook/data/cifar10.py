@@ -1,11 +1,12 @@
 """CIFAR-10 (A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009).
 
-Each batch of 10,000 images is taken from the first of three places below the root that has it:
-torchvision's folder (`cifar-10-batches-py/data_batch_1`), packs of lossless WebP sheets
-(`cifar10/data_batch_1.zip`: `labels.u8`, one byte each, and `00.webp` to `99.webp`, a hundred
-images each, ten to a row), or the archive as it is published (`cifar-10-python.tar.gz`), which is
-read as it lies and is what is downloaded. From every place the labels and pixels are converted to
-the bytes of the published binary version, and those are checked by hash.
+Each batch of 10,000 images is read from the first of three places below the root that has it. The
+first is torchvision's folder (`cifar-10-batches-py/data_batch_1`). The second is a pack of lossless
+WebP sheets, `cifar10/data_batch_1.zip`, with `labels.u8` (one byte each) and `00.webp` to `99.webp`
+(a hundred images each, ten to a row). The third is the published archive
+(`cifar-10-python.tar.gz`), which is read without unpacking it to disk; this is also what is
+downloaded. Labels and pixels are always converted to the bytes of the published binary version,
+whose hash is checked.
 """
 
 import io
@@ -27,8 +28,8 @@ from .originals import REPLACE, DataError, Original, check, unfit
 
 FOLDER, PACKS, ARCHIVE = "cifar-10-batches-py", "cifar10", "cifar-10-python.tar.gz"
 CLASSES = 10
-# What the batches hold in the binary version: for each image a byte for its label, then the planes
-# of red, green and blue.
+# Size of a batch in the binary version: for each image a byte for its label, then the red, green
+# and blue planes.
 _SIZE = 10_000 * (1 + 3 * 32 * 32)
 BATCHES = {
     "train": tuple(
@@ -55,8 +56,7 @@ BATCHES = {
 
 
 def cifar10(split: str, root: Path, *, download: bool) -> ImageSet:
-    """The 50,000 images of split "train" or the 10,000 of "test", 3 x 32 x 32, in their published
-    order."""
+    """Return the 50,000 "train" or 10,000 "test" images, 3 x 32 x 32, in published order."""
     wanted = BATCHES[split]
     read = {}
     for batch in wanted:
@@ -75,7 +75,7 @@ def cifar10(split: str, root: Path, *, download: bool) -> ImageSet:
 
 
 def _archive(missing: Original, root: Path, download: bool) -> Path:
-    """Where the archive lies, downloaded if it is not there and `download` allows it."""
+    """Return the archive's path; download the archive if it is missing and `download` allows it."""
     path = root / ARCHIVE
     if path.is_file():
         return path
@@ -97,14 +97,14 @@ def _archive(missing: Original, root: Path, download: bool) -> Path:
 
 
 def _addresses() -> Sequence[str]:
-    """Where the archive is served."""
+    """Return the addresses of the archive."""
     from torchvision.datasets import CIFAR10
 
     return [CIFAR10.url]
 
 
 def _from_archive(path: Path, wanted: Collection[Original]) -> dict[Original, bytes]:
-    """The batches `wanted`, in one pass over the archive and no further than the last of them."""
+    """Return the batches `wanted`; read the archive once, up to the last of them."""
     names = {batch.name: batch for batch in wanted}
     read: dict[Original, bytes] = {}
     try:
@@ -128,20 +128,20 @@ def _unpacked(
     read: Callable[[], bytes],
     unpack: Callable[[bytes], tuple[bytes, bytes]],
 ) -> bytes:
-    """The batch as rows of label and pixels, checked by hash."""
+    """Return the batch as rows of label and pixels, checked by hash."""
     try:
         labels, pixels = (np.frombuffer(part, np.uint8) for part in unpack(read()))
         rows = np.column_stack([labels, pixels.reshape(len(labels), -1)])
-    except Exception as error:  # damaged bytes may break a decoder in any way
+    except Exception as error:  # damaged bytes can cause any exception
         raise unfit(path, original, f"it cannot be unpacked ({error})", REPLACE) from error
     check(path, original, rows.tobytes(), REPLACE)
     return rows.tobytes()
 
 
 def _pickle(contents: bytes) -> tuple[bytes, bytes]:
-    """Labels and pixels of a pickled batch: its small integers in order, and its longest string.
+    """Return labels and pixels of a pickled batch: its small integers, and its longest string.
 
-    The operations are listed, not executed, because a pickle can execute anything.
+    The pickle's operations are parsed but not executed, because a pickle can run any code.
     """
     operations = [(operation.name, value) for operation, value, _ in pickletools.genops(contents)]
     pixels = max((v for _, v in operations if isinstance(v, str)), key=len).encode("latin-1")
@@ -150,7 +150,7 @@ def _pickle(contents: bytes) -> tuple[bytes, bytes]:
 
 
 def sheets(contents: bytes, side: int) -> tuple[bytes, bytes]:
-    """Labels and pixels (image, colour, row, column) of a pack of images of `side` x `side`."""
+    """Return labels and pixels (image, colour, row, column) of a pack of `side` x `side` images."""
     with zipfile.ZipFile(io.BytesIO(contents)) as pack:
         labels = pack.read("labels.u8")
         planes = []

@@ -1,16 +1,16 @@
 """Scikit-learn's handwritten digits in the format of MNIST, with no download.
 
 The 1,797 real digits (E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
-Machine Learning Repository, 1998) are 8 x 8 counts of inked pixels in 0..16. They are brought to
-MNIST's format in the way MNIST was made (LeCun, Bottou, Bengio, Haffner 1998, section III.A): the
-digit fills a box of 20 x 20 pixels and its centre of mass is put in the middle of 28 x 28. Between
-the two the contrast is doubled about the middle grey, because the enlarged digits are blurred
-where MNIST's are nearly black and white; that brings mean, standard deviation and share of full
-pixels (0.154, 0.323, 0.076) near MNIST's (0.131, 0.308, 0.074).
+Machine Learning Repository, 1998) are 8 x 8 counts of inked pixels in 0..16. They are converted to
+MNIST's format as MNIST was made (LeCun, Bottou, Bengio, Haffner 1998, section III.A). The digit is
+enlarged to 20 x 20 pixels, and its centre of mass is moved to the middle of 28 x 28 pixels. In
+between, the contrast is doubled about the middle grey, because the enlarged digits are blurred,
+while MNIST's are nearly black and white. Mean, standard deviation and fraction of full pixels
+(0.154, 0.323, 0.076) are then similar to MNIST's (0.131, 0.308, 0.074).
 
 Everything is computed with integers, so that the bytes are the same on every machine. The split is
-fixed and stratified: 40 images of each class are for testing. It mixes the writers, unlike
-MNIST's, so that accuracy here says nothing about new hands.
+fixed and stratified: 40 images of each class are for testing. Unlike MNIST's split, it does not
+separate the writers, so the accuracy does not measure generalisation to new writers.
 """
 
 import hashlib
@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from .images import ImageSet
 from .originals import DataError, Original, read_checked
 
-# Read from scikit-learn's files, not by its `load_digits`: importing that takes seconds in every
-# worker process. A test holds the two equal.
+# Read from scikit-learn's files, because importing its `load_digits` takes seconds in every worker
+# process. A test checks that both give the same images.
 _FILE = Original(
     "digits.csv",
     264_712,
@@ -34,14 +34,14 @@ _FILE = Original(
 )
 _CLASSES = 10
 _TEST_PER_CLASS = 40
-_INK = 16  # the largest count of a pixel of the originals
+_INK = 16  # the highest pixel count of the originals
 _BOX = 20  # pixels, the side of the enlarged digit
 _SIDE = 28
 REINSTALL = "reinstall scikit-learn, which brings it"
 
 
 def digits(split: str) -> ImageSet:
-    """The 1,397 images of split "train" or the 400 of split "test", 28 x 28, in a fixed order."""
+    """Return the 1,397 images of "train" or the 400 of "test", 28 x 28, in a fixed order."""
     counts, labels = _originals()
     train, test = _split(labels)
     chosen = test if split == "test" else train
@@ -56,7 +56,7 @@ def digits(split: str) -> ImageSet:
 
 @cache
 def _originals() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Counts (n, 8, 8) and labels (n,) in the order of scikit-learn's file."""
+    """Return counts (n, 8, 8) and labels (n,) in the order of scikit-learn's file."""
     path = scikit_learn("digits", "data") / f"{_FILE.name}.gz"
     contents = read_checked(path, _FILE, remedy=REINSTALL)
     rows = np.loadtxt(contents.decode().splitlines(), delimiter=",").astype(np.int64)
@@ -64,7 +64,7 @@ def _originals() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def scikit_learn(wanted_by: str, folder: str) -> Path:
-    """A folder of the data files that scikit-learn brings; it is not imported for that."""
+    """Return a folder of scikit-learn's data files, without importing scikit-learn."""
     package = find_spec("sklearn")
     if package is None or package.origin is None:
         raise DataError(f"{wanted_by} needs scikit-learn, which is not installed: install it")
@@ -72,7 +72,7 @@ def scikit_learn(wanted_by: str, folder: str) -> Path:
 
 
 def _split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of the two splits, each shuffled, so that its first images are a fair sample."""
+    """Return the indices of both splits, shuffled, so that the first images are a random sample."""
     classes = [np.flatnonzero(labels == k) for k in range(_CLASSES)]
     test = np.concatenate([_shuffled(members, "split")[:_TEST_PER_CLASS] for members in classes])
     train = np.setdiff1d(np.arange(len(labels)), test)
@@ -80,7 +80,7 @@ def _split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int
 
 
 def _shuffled(indices: NDArray[np.int64], purpose: str) -> NDArray[np.int64]:
-    """The indices sorted by hash, which no version of a random generator can change."""
+    """Return the indices sorted by hash, an order that does not depend on library versions."""
     hashed = [hashlib.sha256(f"digits {purpose} {i}".encode()).digest() for i in indices]
     return indices[sorted(range(len(indices)), key=hashed.__getitem__)]
 
@@ -88,7 +88,7 @@ def _shuffled(indices: NDArray[np.int64], purpose: str) -> NDArray[np.int64]:
 def _mnist_format(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Enlarge (n, 8, 8) counts to 20 x 20, double the contrast, centre by mass in 28 x 28."""
     weights = _bilinear(counts.shape[-1], _BOX)
-    full = (2 * _BOX) ** 2 * _INK  # what a fully inked place sums to
+    full = (2 * _BOX) ** 2 * _INK  # the sum for a fully inked pixel
     enlarged = weights @ counts @ weights.T
     # 255 * (1/2 + 2 * (enlarged / full - 1/2)), rounded half up
     grey = ((4 * enlarged - full) * 255 + full) // (2 * full)
@@ -101,9 +101,9 @@ def _mnist_format(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
 
 
 def _bilinear(n: int, m: int) -> NDArray[np.int64]:
-    """Weights (m, n) of a bilinear enlargement from n to m pixels, in units of 1/(2m).
+    """Return weights (m, n) of a bilinear enlargement from n to m pixels, in units of 1/(2m).
 
-    Output pixel i looks at ((i + 1/2) n / m - 1/2), as pixel centres do; the rim is repeated.
+    Output pixel i has its centre at input position (i + 1/2) n / m - 1/2; edge pixels are repeated.
     """
     weights = np.zeros((m, n), dtype=np.int64)
     for i in range(m):
@@ -114,9 +114,11 @@ def _bilinear(n: int, m: int) -> NDArray[np.int64]:
 
 
 def _start(mass: NDArray[np.int64]) -> int:
-    """Where the box begins so that its centre of mass, given its mass by row, is in the middle.
+    """Return the offset at which the digit's centre of mass, given its mass by row, is in the
+    middle.
 
-    The middle is 13.5; to the nearest pixel, half up, and never so far that the box is cut.
+    The middle is 13.5. The offset is rounded to the nearest pixel (half up) and limited so that the
+    digit is not cut off.
     """
     total, moment = int(mass.sum()), int(mass @ np.arange(len(mass)))
     start = (_SIDE * total - 2 * moment) // (2 * total)  # floor(13.5 - moment / total + 1/2)

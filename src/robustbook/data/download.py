@@ -1,4 +1,4 @@
-"""Downloads: a file that is whole or not there, and a stream; both resume where they broke off."""
+"""Downloads to a file (complete or absent) or as a stream; both resume after an interruption."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -13,29 +13,28 @@ from tqdm import tqdm
 CHUNK = 1 << 16  # bytes
 TIMEOUT = 30  # seconds without a byte
 TRIES = 3
-PARTIAL_CONTENT = 206  # the answer of a server that can resume
-RANGE_NOT_SATISFIABLE = 416  # the answer where the partial file is already as long as the whole
+PARTIAL_CONTENT = 206  # response of a server that can resume
+RANGE_NOT_SATISFIABLE = 416  # response if the partial file already has the full length
 
 
 class DownloadError(OSError):
-    """No address gave the file; the message says what each of them answered."""
+    """No address gave the file; the message has the error of each address."""
 
 
 def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -> None:
-    """Download the file at one of `urls` to `path`, unless it is there.
+    """Download the file at one of `urls` to `path`, unless it exists.
 
-    The bytes go to `path` with `.part` appended, are given to `check` (which raises ValueError if
-    they are wrong) and take the name `path` only then, so that a file of that name is whole at
-    every instant. Each address is tried twice: the second try goes on from where the first broke
-    off, or begins anew if the first brought wrong bytes. What an interrupted process leaves is
-    taken up by the next one. Of two processes that want the same file one downloads and the other
-    waits. Raises DownloadError.
+    The bytes are written to `path` with `.part` appended, checked by `check` (which raises
+    ValueError if they are wrong), and then renamed, so a file at `path` is always complete. Each
+    address is tried twice: the second attempt resumes the first, or starts again if the first gave
+    wrong bytes. A later process resumes an interrupted download. If two processes need the same
+    file, one downloads it and the other waits. Raises DownloadError.
     """
     part = path.with_name(path.name + ".part")
-    reasons: dict[str, str] = {}  # of each address, the latest
+    reasons: dict[str, str] = {}  # the latest error of each address
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A lock of the operating system: it dies with its holder.
+        # A lock of the operating system, which is released when its process dies.
         with FileLock(path.with_name(path.name + ".lock")):
             if path.exists():
                 return
@@ -51,7 +50,7 @@ def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -
                 else:
                     os.replace(part, path)
                     return
-    except OSError as error:  # of the folder, the lock or the renaming, not of the network
+    except OSError as error:  # from the folder, the lock or the renaming, not the network
         raise DownloadError(
             f"{path.parent} cannot be written: {error.strerror or error}"
         ) from error
@@ -59,10 +58,10 @@ def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -
 
 
 class Stream:
-    """The bytes at an address in their order, none of them stored.
+    """The bytes at an address, read in order and not stored.
 
-    Where the connection breaks the rest is asked for, up to `TRIES` times in a row. Raises
-    DownloadError. `about` is the number of bytes that will be read, for the progress bar.
+    If the connection breaks, the rest is requested again, up to `TRIES` times in a row. Raises
+    DownloadError. `about` is the approximate number of bytes to be read, for the progress bar.
     """
 
     def __init__(self, url: str, about: int) -> None:
@@ -79,7 +78,7 @@ class Stream:
         self._bar.close()
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; none at the end."""
+        """Return up to `size` bytes; an empty result means the end."""
         for attempt in range(1, TRIES + 1):
             try:
                 self._response = self._response or self._rest()
@@ -109,14 +108,14 @@ class Stream:
 
 
 def _open(url: str, start: int) -> HTTPResponse:
-    """The answer of the server, from byte `start` on if it can."""
+    """Return the server's response, from byte `start` on if the server supports it."""
     headers = {"Range": f"bytes={start}-"} if start else {}
     response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
     return response
 
 
 def _append(url: str, part: Path) -> None:
-    """Bring the bytes that `part` lacks, or all of them where the server cannot resume."""
+    """Download the bytes missing in `part`, or all of them if the server cannot resume."""
     have = part.stat().st_size if part.exists() else 0
     try:
         response = _open(url, have)
@@ -139,7 +138,7 @@ def _append(url: str, part: Path) -> None:
 
 
 def _cut_off(left: int) -> OSError:
-    """The error where bytes were announced and not sent."""
+    """Return the error for a response shorter than its announced length."""
     return OSError(f"the connection was closed {left} bytes before the end")
 
 

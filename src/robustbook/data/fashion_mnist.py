@@ -1,8 +1,8 @@
 """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017, arXiv 1708.07747): ten kinds of clothing, in MNIST's
 format.
 
-The four files have MNIST's names and sizes, so they are looked for in folders of their own only
-(torchvision's `FashionMNIST/raw`, or `fashion-mnist`), not in the folder that is named.
+The four files have the same names and sizes as MNIST's. So they are searched only in separate
+folders below the root (torchvision's `FashionMNIST/raw`, or `fashion-mnist`).
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from .mnist import CLASSES, read_pair
 from .originals import Original
 
 FOLDERS = ("FashionMNIST/raw", "fashion-mnist")
-# Images and labels of each split. The sums are those of Debian's package dataset-fashion-mnist and
-# of the crate dataset_ml, which unpacks the publisher's files; torchvision keeps MD5 sums of the
-# compressed files only.
+# Images and labels of each split. The hashes are from Debian's package dataset-fashion-mnist and
+# from the crate dataset_ml, which unpacks the publisher's files; torchvision has MD5 sums only of
+# the compressed files.
 FILES = {
     "train": (
         Original(
@@ -45,13 +45,13 @@ FILES = {
 
 
 def fashion_mnist(split: str, root: Path, *, download: bool) -> ImageSet:
-    """The 60,000 images of split "train" or the 10,000 of "test", in their published order."""
+    """Return the 60,000 images of "train" or the 10,000 of "test", in published order."""
     images, labels = read_pair(FILES[split], root, FOLDERS, _mirrors if download else None)
     return ImageSet("fashion-mnist", split, images, labels, CLASSES)
 
 
 def _mirrors() -> Sequence[str]:
-    """Addresses of folders that serve the four compressed originals."""
+    """Return addresses of folders with the four compressed original files."""
     from torchvision.datasets import FashionMNIST
 
     mirrors: list[str] = FashionMNIST.mirrors

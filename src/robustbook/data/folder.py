@@ -1,4 +1,4 @@
-"""Photographs in a folder tree as ImageNet comes, ``root/class/image.jpg``, read when asked for."""
+"""Photographs in a folder tree like ImageNet's, ``root/class/image.jpg``, read when needed."""
 
 import os
 from collections.abc import Iterator
@@ -18,19 +18,19 @@ ACCEPTED = "a folder with one subfolder of JPEG or PNG files per class is accept
 
 
 class FolderSet:
-    """A labelled set that stays on disk: ``set[rows]`` reads and decodes those images.
+    """A labelled set on disk: ``set[rows]`` reads and decodes those images.
 
-    Classes are the names of the subfolders in alphabetical order (ImageNet's WordNet numbers),
-    images the files in them and below, recognised by the ends of their names as torchvision's
-    `ImageFolder` does. Folders and files whose names begin with a dot are skipped. An image's
-    shorter side is brought to 8/7 of ``crop`` pixels (bilinear) and the square in the middle is cut
-    out: 256 and 224, with which torchvision's networks were measured.
+    Classes are the subfolders in alphabetical order (ImageNet's WordNet numbers). Images are the
+    files in them and below, recognised by their suffixes as in torchvision's `ImageFolder`. Names
+    that begin with a dot are skipped. The shorter side of an image is resized to 8/7 of ``crop``
+    pixels (bilinear), and a square of ``crop`` pixels is cut from the centre. With 256 and 224
+    pixels this is the standard evaluation of torchvision's networks.
 
-    Every image is converted to three channels of 8 bits, as torchvision does it: grey is repeated,
-    palettes are looked up, CMYK is converted, transparency is dropped, and the orientation that a
-    camera noted (EXIF) is not applied. Of 16 bits a channel the upper 8 are taken; torchvision
-    makes grey values above 255 white. Images of 32 bits a channel are refused, because nothing
-    tells their range. Raises DataError for a folder, a class or an image that cannot be used.
+    Every image is converted to three channels of 8 bits, as in torchvision: grey is repeated,
+    palettes and CMYK are converted, transparency is dropped, and the camera's orientation (EXIF) is
+    not applied. For 16 bits per channel the upper 8 bits are used, whereas torchvision makes grey
+    values above 255 white. Images with 32 bits per channel raise an error, because their range is
+    unknown. Raises DataError for a folder, a class or an image that cannot be used.
     """
 
     labels: Int[Tensor, " n"]
@@ -62,9 +62,10 @@ class FolderSet:
         return len(self.paths)
 
     def __getitem__(self, rows: Rows) -> UInt8[Tensor, "m 3 side side"]:
-        """The images with these indices, or where a mask is true; a single number gives one image.
+        """Return the images with these indices, or where a mask is true; a single number gives one
+        image.
 
-        Decoding does not hold Python's lock: threads share it.
+        Decoding releases Python's global lock, so several threads decode in parallel.
         """
         chosen = indices(rows, len(self), "rows").tolist()
         if not chosen:
@@ -78,9 +79,10 @@ class FolderSet:
         path = self.paths[row]
         try:
             with Image.open(path) as file:
-                file.info.pop("transparency", None)  # PIL warns before it drops a palette's
+                # avoids PIL's warning about a palette's transparency
+                file.info.pop("transparency", None)
                 image = _eight_bits(file).convert("RGB")
-        # PIL has all of these for damaged files, and one of its own for enormous ones.
+        # PIL raises all of these for damaged files, and the last one for very large files.
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise DataError(
@@ -96,7 +98,7 @@ def _hidden(name: str) -> bool:
 
 
 def _images(folder: Path) -> Iterator[str]:
-    """The image files in a folder and below it, in torchvision's order."""
+    """Yield the image files in a folder and below it, in torchvision's order."""
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
     for parent, _, files in sorted(os.walk(folder, followlinks=True)):
@@ -107,7 +109,7 @@ def _images(folder: Path) -> Iterator[str]:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """The image with the upper 8 of 16 bits a channel; PIL does so only for three channels."""
+    """Return the upper 8 of 16 bits per channel; PIL does this only for three channels."""
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):

@@ -1,4 +1,4 @@
-"""A set of labelled images, kept as bytes until a batch of them is used."""
+"""A set of labelled images, stored as bytes until a batch is used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Rows = SupportsIndex | Sequence[Any] | NDArray[Any] | Tensor
-"""Whole numbers in 0..n-1, or a mask: n bools. A list, an array or a tensor with one axis."""
+"""Row indices in 0..n-1, or a mask of n bools: a list, an array or a tensor with one axis."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +19,8 @@ class ImageSet:
     """Labelled images of one split of a data set.
 
     `images` are grey values or colours in 0..255, `labels` are in 0..classes-1. Raises ValueError
-    for images that are not bytes, for another number of labels than images, and for a label outside
-    of its range (which is looked at on the CPU only: on a GPU it would make the host wait).
+    for images that are not bytes, if there are more or fewer labels than images, and for a label
+    outside its range. The range is checked only on a CPU, because on a GPU the host would wait.
     """
 
     name: str
@@ -46,7 +46,8 @@ class ImageSet:
         return len(self.images)
 
     def subset(self, which: Rows) -> "ImageSet":
-        """The first `which` images if it is a number, else those that it selects, in its order.
+        """Return the first `which` images if it is a number, else the images that it selects, in
+        order.
 
         `which` is a whole number in 1..n, a list, array or tensor of indices in 0..n-1, or a mask
         of n bools. Anything else is a ValueError.
@@ -60,31 +61,31 @@ class ImageSet:
             return replace(self, images=self.images[:first], labels=self.labels[:first])
         rows = indices(array, n).to(self.images.device)
         if len(rows) == 0:
-            raise ValueError("which must name at least one image, got none")
+            raise ValueError("which must select at least one image, got none")
         return replace(self, images=self.images[rows], labels=self.labels[rows])
 
     def to(self, device: torch.device | str) -> "ImageSet":
-        """The same set on `device`, still as bytes."""
+        """Return the same set on `device`, still as bytes."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
 
 def as_float(
     images: UInt8[Tensor, "n c h w"], dtype: torch.dtype = torch.float32
 ) -> Float[Tensor, "n c h w"]:
-    """The images as networks and attacks take them: in [0, 1], the byte 255 being exactly 1.
+    """Return the images scaled to [0, 1] for networks and attacks; the byte 255 becomes exactly 1.
 
-    Raises ValueError for images that are not bytes, which may be in [0, 1] already.
+    Raises ValueError for images that are not bytes, because they may be in [0, 1] already.
     """
     refuse_other_than_bytes(images)
     return images.to(dtype) / 255
 
 
 def indices(which: Rows, n: int, name: str = "which") -> Int64[Tensor, " m"]:
-    """The indices that `which` selects among n images: itself, or where a mask is true.
+    """Return the indices that `which` selects among n images: itself, or where a mask is true.
 
-    A single whole number selects one image. Raises ValueError, which calls the argument `name`, for
-    numbers that are not whole or not in 0..n-1, for a mask of another length and for more than one
-    axis.
+    A single whole number selects one image. Raises ValueError for numbers that are not whole or not
+    in 0..n-1, for a mask of another length and for more than one axis. The message calls the
+    argument `name`.
     """
     array = np.atleast_1d(_array(which, name))
     if array.ndim != 1:
@@ -99,16 +100,17 @@ def indices(which: Rows, n: int, name: str = "which") -> Int64[Tensor, " m"]:
 
 
 def refuse_other_than_bytes(images: Tensor) -> None:
-    """Floats may be in [0, 1] or in 0..255: nothing tells which."""
+    """Raise ValueError for images that are not bytes, because the range of floats is ambiguous."""
     if images.dtype != torch.uint8:
         raise ValueError(f"images must be bytes (torch.uint8) in 0..255, got {images.dtype}")
 
 
 def _array(which: Rows, name: str) -> NDArray[Any]:
-    """`which` with the type it came with, if that is a type of whole numbers or bools."""
+    """Return `which` as an array, if its type is whole numbers or bools."""
     try:
         array = np.asarray(which.cpu() if isinstance(which, Tensor) else which)
-    except (TypeError, ValueError, RuntimeError):  # of a ragged list, or of floats that numpy lacks
+    # for ragged lists, or float types that numpy lacks
+    except (TypeError, ValueError, RuntimeError):
         array = np.empty(1, dtype=object)
     if array.size and array.dtype.kind not in "biu":
         raise ValueError(f"{name} must hold whole numbers or be a mask of bools, got {which!r:.80}")

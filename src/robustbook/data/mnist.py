@@ -1,8 +1,8 @@
 """MNIST (LeCun, Bottou, Bengio, Haffner 1998), from the original files or torchvision's mirrors.
 
-The files are accepted as they are published and as they are unpacked, in torchvision's folder
-(`MNIST/raw`), in `mnist`, or directly in the folder that is named. They are read as they lie;
-torchvision, slow to import, is asked for its mirrors only where something must be downloaded.
+The files may be compressed or unpacked, in torchvision's folder (`MNIST/raw`), in `mnist`, or
+directly in the root folder. torchvision is imported only for a download, because its import is
+slow.
 """
 
 import struct
@@ -18,7 +18,7 @@ from .originals import Original, read_original
 
 FOLDERS = ("MNIST/raw", "mnist", "")
 CLASSES = 10
-# Images and labels of each split. The contents are those of the MD5 sums that torchvision keeps.
+# Images and labels of each split. The contents match the MD5 sums in torchvision.
 FILES = {
     "train": (
         Original(
@@ -48,7 +48,7 @@ FILES = {
 
 
 def mnist(split: str, root: Path, *, download: bool) -> ImageSet:
-    """The 60,000 images of split "train" or the 10,000 of "test", in their published order."""
+    """Return the 60,000 images of "train" or the 10,000 of "test", in published order."""
     images, labels = read_pair(FILES[split], root, FOLDERS, _mirrors if download else None)
     return ImageSet("mnist", split, images, labels, CLASSES)
 
@@ -59,13 +59,13 @@ def read_pair(
     folders: Sequence[str],
     mirrors: Callable[[], Sequence[str]] | None,
 ) -> tuple[UInt8[Tensor, "n 1 h w"], Int64[Tensor, " n"]]:
-    """Images and labels from a file each in MNIST's format; the rest as in `read_original`."""
+    """Return images and labels from two files in MNIST's format, found as in `read_original`."""
     images, labels = (_idx(read_original(each, root, folders, mirrors=mirrors)) for each in files)
     return images[:, None], labels.long()
 
 
 def _mirrors() -> Sequence[str]:
-    """Addresses of folders that serve the four compressed originals."""
+    """Return addresses of folders with the four compressed original files."""
     from torchvision.datasets import MNIST
 
     mirrors: list[str] = MNIST.mirrors
@@ -73,9 +73,10 @@ def _mirrors() -> Sequence[str]:
 
 
 def _idx(contents: bytes) -> UInt8[Tensor, "*shape"]:
-    """The bytes of an idx file: two zeros, a type, the number of axes, the axes, then the values.
+    """Return the values of an idx file: two zeros, a type, the number of axes, the axes, the
+    values.
 
-    The contents have been checked by hash, so the type (8, unsigned bytes) is not asked again.
+    The hash of the contents was checked before, so the type (8, unsigned bytes) is not checked.
     """
     axes = contents[3]
     start = 4 + 4 * axes

@@ -1,8 +1,8 @@
-"""Original files of a data set: found in a local folder or downloaded, checked by hash before use.
+"""Original files of a data set, from a local folder or a download, checked by hash before use.
 
-The hash is that of the uncompressed contents, so that one table serves a file as it was published
-(`.gz`), a file that was unpacked, and a file that was packed again. A file whose contents are not
-the published ones is never used, whatever its name and wherever it lies.
+The hash covers the uncompressed contents, so it is the same for a published file (`.gz`), an
+unpacked file and a file that was compressed again. A file with other contents is never used,
+whatever its name or folder.
 """
 
 import gzip
@@ -26,25 +26,24 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Original:
-    """A published file: its name without `.gz`, and what it holds once unpacked."""
+    """A published file: its name without `.gz`, with size and hash of its uncompressed contents."""
 
     name: str
     size: int  # bytes
-    digest: str  # SHA-256 or, for files of which only that is published, MD5; hexadecimal
+    digest: str  # SHA-256, or MD5 if only that is published; hexadecimal
 
     @property
     def algorithm(self) -> str:
-        """What `digest` was made with; its length tells."""
+        """Return the hash algorithm of `digest`, which follows from its length."""
         return "SHA-256" if len(self.digest) == 64 else "MD5"
 
 
 def data_root(root: str | Path | None = None) -> Path:
-    """The folder that holds data files.
+    """Return the absolute path of the folder for data files.
 
-    `root` if it is given, else the environment variable `ROBUSTBOOK_DATA`, else the user's cache
-    folder (on Linux `~/.cache/robustbook/data`), which copies of the project share. `~` is the home
-    folder. The path that comes back is absolute, so that it stays the same folder when the working
-    directory changes.
+    It is `root` if given, else the environment variable `ROBUSTBOOK_DATA`, else the user's cache
+    folder (on Linux `~/.cache/robustbook/data`), which all copies of the project share. `~` is the
+    home folder. The path is absolute, so that it does not depend on the working directory.
     """
     chosen = root or os.environ.get("ROBUSTBOOK_DATA")
     return (
@@ -59,13 +58,12 @@ def read_original(
     *,
     mirrors: Callable[[], Sequence[str]] | None = None,
 ) -> bytes:
-    """The contents of `original`, from a local file or else from the first mirror that serves it.
+    """Return the contents of `original`, from a local file or else from the first working mirror.
 
-    `subfolders` are the places below `root` where the file may lie, plain or with `.gz`; the first
-    one found is taken. A download goes to the first subfolder and stays there, compressed;
-    `mirrors` returns the addresses (ending in `/`) to try in turn, and is called only if the file
-    is not found; without it nothing is downloaded. Raises DataError, in one sentence that names
-    the file, what was expected and what to do.
+    `subfolders` are searched in order below `root` for the file, plain or with `.gz`. A download is
+    stored compressed in the first subfolder. `mirrors` returns the addresses (ending in `/`) to try
+    in turn, and is called only if the file is not found; without it nothing is downloaded. Raises
+    DataError with the file, what was expected and what to do.
     """
     for folder in subfolders:
         for name in (original.name, f"{original.name}.gz"):
@@ -96,7 +94,7 @@ def read_original(
 
 
 def read_checked(path: Path, original: Original, *, remedy: str) -> bytes:
-    """The uncompressed contents of the file at `path`.
+    """Return the uncompressed contents of the file at `path`.
 
     Raises DataError, which ends with `remedy`, if they are not those of `original`.
     """
@@ -104,7 +102,7 @@ def read_checked(path: Path, original: Original, *, remedy: str) -> bytes:
         with path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"  # by content: a partial download has no .gz name
         with gzip.open(path) if packed else path.open("rb") as file:
-            contents = file.read(original.size + 1)  # no more than tells a longer file apart
+            contents = file.read(original.size + 1)  # one more byte, to detect a longer file
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise unfit(path, original, f"it cannot be unpacked ({error})", remedy) from error
     except OSError as error:
@@ -125,7 +123,7 @@ def check(path: Path, original: Original, contents: bytes, remedy: str) -> None:
 
 
 def unfit(path: Path, original: Original, found: str, remedy: str) -> DataError:
-    """The error of a file that is not `original`: what was expected, what was found, what to do."""
+    """Return the error for a wrong file: what was expected, what was found, what to do."""
     return DataError(
         f"{path} is not the published {original.name} ({original.size} bytes with "
         f"{original.algorithm} {original.digest} when unpacked): {found}; {remedy}"

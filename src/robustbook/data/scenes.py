@@ -1,26 +1,26 @@
 """Handwritten digits on pieces of photographs: colour images of CIFAR-10's size, with no download.
 
 The digits are those of `digits` (1,397 for training, 400 for testing). The photographs are the two
-that scikit-learn brings: china.jpg by danielbuechele and flower.jpg by vultilion (both CC BY 2.0).
-Each photograph is reduced to half its size and half its contrast. Its left seven tenths are used
-for training, the rest for testing. A digit lies on a crop of 32 x 32 pixels, at most one pixel off
-the middle, in a random colour that covers seven eighths of the photograph below. The training set
-has each digit twice, on two crops and in two colours: 2,794 images.
+in scikit-learn: china.jpg by danielbuechele and flower.jpg by vultilion (both CC BY 2.0). Each
+photograph is reduced to half its size and half its contrast. Its left 70 % are used for training,
+the rest for testing. A digit is drawn on a crop of 32 x 32 pixels, at most one pixel off the
+centre, in a random colour with an opacity of 7/8. The training set has each digit twice, on two
+crops and in two colours: 2,794 images.
 
-The set is hard enough that pixels alone do not suffice: the nearest training image has the right
-label for 39 % of the test images. It is easy enough that a small network learns it in seconds: the
-ConvNet of half width behind its whitening classifies 83 to 86 % correctly (three seeds, 12 epochs
-of Adam at a rate of 0.003 falling to 0, batches of 100; seven seconds on a core).
+The set is not trivial: a nearest-neighbour classifier on pixels is correct for 39 % of the test
+images. A small network learns it in seconds: the ConvNet of half width with whitening classifies 83
+to 86 % correctly. (Three seeds, 12 epochs of Adam, learning rate from 0.003 to 0, batches of 100;
+seven seconds on a core.)
 
-It also suffices for batch norm, which needs batches that resemble the whole set. A shuffled batch
-of 100 holds every class. The mean of a colour in such a batch differs from that of the set by about
-0.01, where its standard deviation over images and pixels is 0.15 to 0.18. Three convolutions with
-batch norm and a linear layer, trained as above, classify 87 to 91 % of the test images correctly
-with running statistics, and 88 to 92 % with those of test batches (two seeds).
+The set also works with batch norm, which needs batches that resemble the whole set. A shuffled
+batch of 100 has every class. The mean of a colour channel in such a batch differs from the mean of
+the set by about 0.01; the standard deviation over images and pixels is 0.15 to 0.18. A network of
+three convolutions with batch norm and a linear layer, trained as above, classifies 87 to 91 % of
+the test images correctly. With statistics of test batches it is 88 to 92 % (two seeds).
 
-Everything after the decoding of the photographs is computed with integers. JPEG decoders may differ
-slightly, mostly where they enlarge colour planes; in these photographs the planes have full size.
-The decoded pixels are checked by hash, so that the images are the same bytes on every machine.
+After decoding, everything is computed with integers. JPEG decoders can differ slightly, mostly
+where they enlarge colour planes, but these photographs have colour planes of full size. The decoded
+pixels are checked by hash, so that the images are the same bytes on every machine.
 """
 
 import hashlib
@@ -48,14 +48,15 @@ _DECODED = {
     "china.jpg": "e701459344fd69797154c91add3bb5d70e5ed1a61d8bed889bab3a796104698d",
     "flower.jpg": "3202904ed246795bf616c66d7859cd7c6080eff736c6e38dc5cc62779742033f",
 }
-_COPIES = {"train": 2, "test": 1}  # of each digit
+_COPIES = {"train": 2, "test": 1}  # copies of each digit
 _COLUMNS = {"train": slice(0, 224), "test": slice(224, 320)}  # of the reduced photographs
 _SIDE = 32
 
 
 def scenes(split: str) -> ImageSet:
-    """The 2,794 images of split "train" or the 400 of split "test", 3 x 32 x 32, in the order of
-    `digits`, all of them once before the second copies."""
+    """Return the 2,794 images of "train" or the 400 of "test", 3 x 32 x 32, in the order of
+    `digits`. All first copies come before the second copies.
+    """
     strokes = digits(split)
     pieces = _photographs()[:, :, _COLUMNS[split]]
     labels = strokes.labels.repeat(_COPIES[split])
@@ -66,8 +67,8 @@ def scenes(split: str) -> ImageSet:
 
 
 def _image(mask: NDArray[np.int64], pieces: NDArray[np.int64], purpose: str) -> NDArray[np.uint8]:
-    """A digit, 28 x 28 in 0..255, on a crop of one of the pieces, (2, height, width, 3)."""
-    # Drawn by hash, which no version of a random generator can change.
+    """Return a digit (28 x 28, 0..255) on a crop of one of two photographs (height, width, 3)."""
+    # Drawn by hash, so that the numbers do not depend on library versions.
     draws = np.frombuffer(hashlib.sha256(f"scenes {purpose}".encode()).digest(), ">u2")
     rows, columns = (side - _SIDE + 1 for side in pieces.shape[1:3])
     choices = np.array([len(pieces), rows, columns, 3, 3, 256, 256, 256])
@@ -80,7 +81,7 @@ def _image(mask: NDArray[np.int64], pieces: NDArray[np.int64], purpose: str) -> 
 
 @cache
 def _photographs() -> NDArray[np.int64]:
-    """Both, (2, 213, 320, 3): means of 2 x 2 pixels, brought halfway to the middle grey."""
+    """Return both photographs, (2, 213, 320, 3): half size (2 x 2 means), half contrast."""
     return np.stack([_reduced(photograph) for photograph in _PHOTOGRAPHS])
 
 

@@ -1,4 +1,4 @@
-"""The image sets by name."""
+"""Load image sets by name."""
 
 from pathlib import Path
 
@@ -23,14 +23,14 @@ def load(
     download: bool = True,
     at_least: int = 1,
 ) -> ImageSet:
-    """The images and labels of one split of a data set.
+    """Return the images and labels of one split of a data set.
 
-    `name` is "digits" or "scenes" (both come with scikit-learn), "mnist", "fashion-mnist",
+    `name` is "digits" or "scenes" (both use scikit-learn's files), "mnist", "fashion-mnist",
     "cifar10" or "stl10"; `split` is "train" or "test". `root` is the folder with the original
-    files, else `ROBUSTBOOK_DATA`, else the user's cache folder (see `data_root`); what is missing
-    there is downloaded to it, unless `download` is False. Every file is checked by hash each time.
-    `at_least` is how many images are needed: of STL-10's 8,000 test images there may be only the
-    first 1,600 (see `stl10`).
+    files; default `ROBUSTBOOK_DATA`, else the user's cache folder (see `data_root`). Missing files
+    are downloaded to it, unless `download` is False. Every file's hash is checked at each call.
+    `at_least` is the number of images needed, because only the first 1,600 of STL-10's 8,000 test
+    images may be available (see `stl10`).
 
     Raises ValueError for another name or split, and DataError for a file that is missing, truncated
     or altered, and for a set with fewer than `at_least` images.

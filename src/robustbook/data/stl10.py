@@ -1,19 +1,19 @@
 """STL-10 (A. Coates, H. Lee, A. Ng, "An analysis of single layer networks in unsupervised feature
 learning", AISTATS 2011): the labelled images, without the 100,000 that have no label.
 
-A split is taken from the first of three places below the root that has all of it:
+A split is read from the first of three places below the root that has it completely:
 
 - the binary files as published (`stl10_binary/train_X.bin` and `train_y.bin`);
 - packs of lossless WebP sheets (`stl10/train_1.zip` to `train_5.zip`, `test_first_1600.zip`), in
   the format of the packs of CIFAR-10. They have only the first 1,600 of the 8,000 test images, on
-  which Random Self-Ensemble was measured;
-- the published archive (`stl10_binary.tar.gz`, 2.6 GB), in which the labelled images lie first. It
-  is read only as far as the last file that is needed: about 190 MB for the test images and 300 MB
-  for the training images. A download is never stored as an archive; what is stored are its labelled
-  images, as binary files (up to 360 MB).
+  which Random Self-Ensemble is evaluated;
+- the published archive (`stl10_binary.tar.gz`, 2.6 GB), whose first files are the labelled images.
+  It is read only up to the last file that is needed: about 190 MB for the test images and 300 MB
+  for the training images. A download is not stored as an archive; only its labelled images are
+  stored, as binary files (up to 360 MB).
 
-From every place images and labels are converted to the bytes of the published binary files, and
-those are checked by hash.
+Images and labels are always converted to the bytes of the published binary files, whose hash is
+checked.
 """
 
 import tarfile
@@ -35,7 +35,7 @@ from .originals import REPLACE, DataError, Original, check, read_checked, unfit
 FOLDER, PACKS, ARCHIVE = "stl10_binary", "stl10", "stl10_binary.tar.gz"
 CLASSES, SIDE = 10, 96
 _IMAGE = 3 * SIDE * SIDE  # bytes
-ABOUT = {"test": 190_000_000, "train": 300_000_000}  # bytes of the archive up to the last of these
+ABOUT = {"test": 190_000_000, "train": 300_000_000}  # approximate bytes to read from the archive
 # Images and labels of each split, with the published MD5 sums.
 FILES = {
     "train": (
@@ -47,7 +47,7 @@ FILES = {
         Original("test_y.bin", 8000, "36f9794fa4beb8a2c72628de14fa638e"),
     ),
 }
-# What the packs of each split hold together, as the files above would have it.
+# Contents of all packs of each split, in the format of the files above.
 PACKED = {
     "train": (tuple(f"train_{i}.zip" for i in range(1, 6)), *FILES["train"]),
     "test": (
@@ -67,8 +67,8 @@ PACKED = {
 
 
 def stl10(split: str, root: Path, *, download: bool, at_least: int = 1) -> ImageSet:
-    """The 5,000 images of split "train" or the 8,000 of "test", 3 x 96 x 96, in their published
-    order; of "test" the first 1,600 where there are packs alone and `at_least` is no more.
+    """Return the 5,000 images of "train" or the 8,000 of "test", 3 x 96 x 96, in published order.
+    For "test" only the first 1,600 are returned if there are only packs and `at_least` allows it.
 
     Labels 0 to 9 are airplane, bird, car, cat, deer, dog, horse, monkey, ship, truck; the published
     files count from 1.
@@ -99,7 +99,7 @@ def _missing(split: str, root: Path) -> list[Original]:
 
 
 def _files(split: str, root: Path) -> tuple[bytes, bytes]:
-    """Images and labels from the published binary files."""
+    """Return images and labels from the published binary files."""
     images, labels = (
         read_checked(root / FOLDER / file.name, file, remedy=REPLACE) for file in FILES[split]
     )
@@ -107,7 +107,7 @@ def _files(split: str, root: Path) -> tuple[bytes, bytes]:
 
 
 def _unpacked(packs: list[Path], images: Original, labels: Original) -> tuple[bytes, bytes]:
-    """Images and labels from packs, in the bytes of the published files."""
+    """Return images and labels from packs, as the bytes of the published files."""
     pixels, numbers = [], []
     for path in packs:
         try:
@@ -124,9 +124,9 @@ def _unpacked(packs: list[Path], images: Original, labels: Original) -> tuple[by
 
 
 def _fetch(split: str, root: Path, download: bool) -> None:
-    """Bring the missing files of a split from the archive, below the root or else at its address.
+    """Extract the missing files of a split from the archive below the root, or download them.
 
-    Of two processes one reads and the other waits.
+    If two processes need them, one reads and the other waits.
     """
     path, missing = root / ARCHIVE, f"{_missing(split, root)[0].name} is not in {root}"
     names, _, labels = PACKED[split]
@@ -166,14 +166,14 @@ def _download(split: str, root: Path) -> None:
 
 
 def _address() -> str:
-    """Where the archive is served."""
+    """Return the address of the archive."""
     from torchvision.datasets import STL10
 
     return str(STL10.url)
 
 
 def _extract(file: IO[bytes] | Stream, path: Path, split: str, root: Path) -> None:
-    """Write the labelled files that lie in the archive before the last one that `split` needs."""
+    """Write the labelled files of the archive, up to the last one that `split` needs."""
     known = {original.name: original for pair in FILES.values() for original in pair}
     left = _missing(split, root)
     try:
@@ -181,7 +181,8 @@ def _extract(file: IO[bytes] | Stream, path: Path, split: str, root: Path) -> No
             while (left := _missing(split, root)) and (member := archive.next()):
                 original, packed = known.get(Path(member.name).name), archive.extractfile(member)
                 if original and packed and not (root / FOLDER / original.name).is_file():
-                    contents = packed.read(original.size + 1)  # no more than tells it apart
+                    # one more byte, to detect a longer file
+                    contents = packed.read(original.size + 1)
                     check(path, original, contents, REPLACE)
                     write_whole(root / FOLDER / original.name, contents)
     except (tarfile.TarError, EOFError, zlib.error) as error:

@@ -1,5 +1,6 @@
-"""What protects a network: objectives (a network and a batch to named loss terms), a retraction of
-its weights, and noise in its layers with the ensemble over its draws."""
+"""Defenses: training objectives, a retraction of weights, and noise layers with an ensemble over
+draws. An objective maps a network and a batch to named loss terms.
+"""
 
 from .adversarial import adversarial_training
 from .bounded import BoundedReLU, bounded

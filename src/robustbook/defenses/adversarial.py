@@ -2,8 +2,8 @@ r"""Adversarial training as Goodfellow, Shlens & Szegedy 2015 (arXiv 1412.6572, 
 it.
 
 :math:`\alpha C(x, y) + (1 - \alpha) C(x + \epsilon\,\mathrm{sgn}\nabla_x C, y)`: eq. (4) of Nayebi
-& Ganguli 2017. The adversarial images come from the current weights at every step; nothing flows
-through their making.
+& Ganguli 2017. Each step computes the adversarial images from the current weights, and no gradient
+flows through this computation.
 """
 
 import contextlib
@@ -27,18 +27,18 @@ def adversarial_training(
     steps: int = 1,
     step_size: float | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
-    """The terms ``clean`` and ``adversarial``, already weighted, whose sum is minimised.
+    """Return the weighted terms ``clean`` and ``adversarial``, whose sum is minimised.
 
-    net: its batch norms use their running statistics while the adversarial images are made. In the
-        two terms each uses its batch's, and the running ones take in the clean batch, then the
-        adversarial one.
+    net: the network; its batch norms use their running statistics while the adversarial images are
+        computed. The two loss terms use batch statistics and update the running statistics, first
+        with the clean batch, then with the adversarial batch.
     labels: the true classes, or the probabilities of the classes.
-    eps: in pixels scaled to [0, 1], of the l-infinity ball.
-    alpha: 0.5 is both papers' value.
-    clip: whether the adversarial images are brought back into [0, 1], which neither paper mentions.
-    steps, step_size: of PGD, from the image itself. 1 and None (eps) are Goodfellow's single step;
-        with more steps and alpha 0 it is the training of Madry et al. 2018 (arXiv 1706.06083) but
-        for their random start.
+    eps: l-infinity radius for pixels in [0, 1].
+    alpha: weight of the clean term; both papers use 0.5.
+    clip: whether adversarial images are clipped to [0, 1], which neither paper mentions.
+    steps, step_size: PGD's, starting at the clean image. The values 1 and None (eps) give
+        Goodfellow's single step. More steps and alpha 0 give the training of Madry et al. 2018
+        (arXiv 1706.06083) without their random start.
     """
     with running_statistics(net):
         adversarial = climb(
@@ -58,14 +58,15 @@ def adversarial_training(
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Unlike that of the attacks also for probabilities of the classes."""
+    """Return each image's cross entropy; unlike in the attacks, labels may be probabilities."""
     return F.cross_entropy(logits, labels, reduction="none")
 
 
 @contextlib.contextmanager
 def running_statistics(net: object) -> Iterator[None]:
-    """Batch norms use their running statistics, and leave them as they are; other layers stay in
-    their mode. Afterwards all are as before."""
+    """Make batch norms use their running statistics without updating them; restore their mode
+    afterwards. Other layers keep their mode.
+    """
     modules = net.modules() if isinstance(net, nn.Module) else ()
     norms = [m for m in modules if isinstance(m, nn.modules.batchnorm._NormBase) and m.training]
     for layer in norms:

@@ -1,8 +1,9 @@
-"""Bounded ReLU: min(max(x, 0), bound), so that no activation passes a perturbation on without end.
+"""Bounded ReLU: min(max(x, 0), bound), which limits how far a perturbation can change an
+activation.
 
-Zantedeschi, Nicolae and Rawat 2017 (arXiv 1707.06728), "Robust Opt. + BReLU" in Random
-Self-Ensemble, whose released code has the bound 1 and trains on images with Gaussian noise of
-deviation 0.05.
+The method is from Zantedeschi, Nicolae and Rawat 2017 (arXiv 1707.06728). Random Self-Ensemble
+calls it "Robust Opt. + BReLU". Its released code uses the bound 1 and trains on images with
+Gaussian noise of standard deviation 0.05.
 """
 
 import copy
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 
 class BoundedReLU(nn.Module):
-    """min(max(x, 0), bound)."""
+    """A layer that computes min(max(x, 0), bound)."""
 
     def __init__(self, bound: float = 1.0) -> None:
         super().__init__()
@@ -27,8 +28,10 @@ class BoundedReLU(nn.Module):
 
 
 def bounded(net: nn.Module, *, bound: float = 1.0) -> nn.Module:
-    """A copy of ``net`` with a `BoundedReLU` in the place of every ReLU layer; weights keep their
-    names. Raises ValueError for a bound that is not above 0, or a network without ReLU layers."""
+    """Return a copy of ``net`` with a `BoundedReLU` in place of every ReLU layer; weights keep
+    their names. Raises ValueError for a bound that is not above 0, or a network without ReLU
+    layers.
+    """
     if not 0 < bound < float("inf"):
         raise ValueError(f"bound must be a finite number above 0, got {bound}")
     found = copy.deepcopy(net)

@@ -1,37 +1,38 @@
 r"""Deep Defense (Yan, Guo and Zhang 2018, arXiv 1803.00404): make DeepFool's perturbations larger.
 
-Let r_k be DeepFool's perturbation of the k-th image, in the numbers that the network's first layer
-sees, and :math:`\rho_k = \|1.02\,r_k\|_2 / \|x_k\|_2`. The loss of a batch of n images is
+Let r_k be DeepFool's perturbation of the k-th image x_k, in the input units of the network's first
+layer, and :math:`\rho_k = \|1.02\,r_k\|_2 / \|x_k\|_2`. The loss of a batch of n images is
 
 .. math:: \frac1n\sum_k L(y_k, f(x_k)) + \frac\lambda n\sum_{k\in T} e^{-c\rho_k}
           + \frac\lambda n\sum_{k\in F} e^{+d\rho_k}
 
-(eq. 6; the formula sums over the training set, the released code divides by the batch). T are the
-images that the network now classifies correctly: DeepFool perturbs them until the answer is
-another. F are the misclassified ones: DeepFool perturbs them until the answer is their label; each
-of its steps starts from whatever class the network answers at that point. Steps, overshoot and
-offset are those of the released code, as in the preset "authors" of `deepfool`.
+(eq. 6; the formula sums over the training set, the released code divides by the batch). T contains
+the images that the network currently classifies correctly; DeepFool perturbs them until they are
+misclassified. F contains the misclassified images; DeepFool perturbs them until they are classified
+correctly. For these, each step moves away from the class predicted at that point. Steps, overshoot
+and offset are those of the released code, as in the preset "authors" of `deepfool`.
 
-The gradient goes through everything differentiable: the logits and their gradients at each iterate,
-and the iterates themselves. The choices (which class is nearest, which images are done) and ||x||
-are constants. The authors build a second network for the gradients and differentiate that; for
-piecewise linear networks it is the same as differentiating twice, as here. An image whose ||x|| is
-0 has no rho and is left out of both terms; the paper says nothing about it.
+The loss is differentiated through the logits, through their gradients at each iterate, and through
+the iterates. Constants are ||x||, the choice of the nearest class and the set of finished images.
+The authors differentiate a second network that computes the gradients. For piecewise linear
+networks this equals the double differentiation used here. An image with ||x|| = 0 has no rho and is
+excluded from both terms; the paper does not mention this case.
 
-The loss can be computed in three forms, which agree up to rounding:
+The loss can be computed in three forms, which give the same result up to rounding:
 
-- "rows", for a CPU: images that are done leave the batch, and a class gets a gradient only if its
-  boundary can be the nearest (see `_nearest`). On an H200 such a step took 40 to 92 plain steps:
-  the host waits at each decision, and probably cuDNN plans anew for each new size of batch.
+- "rows", for a CPU: finished images are removed from the batch, and gradients are computed only for
+  classes whose boundary can be the nearest (see `_nearest`). On an H200 such a step was as slow as
+  40 to 92 steps with the cross entropy alone. The host waits at each decision, and cuDNN probably
+  selects algorithms again for each new batch size.
 - "padded", for a GPU: one batched backward pass gives the gradients of all classes. The batch
-  shrinks to multiples of an eighth of its size, so that few sizes occur; images that are done fill
-  it up and are no longer moved. The host waits once a step of DeepFool, to learn how many are left.
-- "fixed", for a step that is recorded as a CUDA graph: the same, but the batch never shrinks, so no
-  shape depends on the data and the host never waits. Few images need more than three of the five
-  steps, so this does more arithmetic.
+  shrinks to multiples of an eighth of its size, so that few batch sizes occur; finished images pad
+  it and do not move. The host waits once per DeepFool step, for the number of unfinished images.
+- "fixed", for a step that is recorded as a CUDA graph: as "padded", but the batch never shrinks. So
+  no shape depends on the data, and the host never waits. This form computes more, because few
+  images need more than three of the five steps.
 
-In all of them the first forward pass is that of the cross entropy, and only the nearest class's
-gradient is differentiated again: the other classes' gradients only decide which one is nearest.
+In all forms, the first forward pass also gives the cross entropy. Only the nearest class's gradient
+is differentiated again, because the other gradients only decide which class is nearest.
 """
 
 import contextlib
@@ -55,18 +56,20 @@ from robustbook.training import Diverged
 from .freezing import Frozen
 
 FIRST = 5
-"""In the form "rows": how many classes get a gradient at the image before the others are asked
-whether they can be nearer. Later, in front of a boundary, it is one, and ``slack`` counts twice."""
+"""In the form "rows", the number of classes whose gradients are computed first, at the clean image.
+The other classes are then tested for being nearer. At later iterates only one gradient is computed
+first, and ``slack`` is doubled.
+"""
 
 PIECES = 8
-"""In the form "padded" the batch shrinks by whole eighths."""
+"""In the form "padded", the batch size is a multiple of one eighth of the full batch."""
 
 Form = Literal["auto", "rows", "padded", "fixed"]
 
 
 @dataclass(frozen=True)
 class _Search:
-    """How the perturbations are looked for; see `deep_defense`."""
+    """Parameters of the search for perturbations; see `deep_defense`."""
 
     steps: int
     overshoot: float
@@ -91,33 +94,34 @@ def deep_defense(
     generator: torch.Generator | None = None,
     form: Form = "auto",
 ) -> dict[str, Float[Tensor, ""]]:
-    """The terms ``cross_entropy``, ``correct`` and ``wrong``, already weighted, whose sum is
+    """Return the weighted terms ``cross_entropy``, ``correct`` and ``wrong``, whose sum is
     minimised.
 
-    net: with a `Prepared` one, perturbations and norms are taken behind its preprocessing. Layers
-        are frozen while the loss is computed: batch norms use their running statistics, and an
-        image keeps its dropout masks through all iterations. A network that `torch.compile` made
-        runs uncompiled here, because compiled code cannot be differentiated twice.
+    net: the network. For a `Prepared` network, perturbations and norms are computed after its
+        preprocessing. Layers are frozen while the loss is computed: batch norms use their running
+        statistics, and an image keeps its dropout masks in all iterations. A network compiled by
+        `torch.compile` runs uncompiled, because compiled code cannot be differentiated twice.
     images: in [0, 1]. labels: the true classes.
-    lam, c, d: above 0; the weight of both terms (15, released code), the scale for correct images
-        (25, released code, on MNIST) and for wrong ones (5, released code).
-    steps: of DeepFool at most; 5, released code.
-    overshoot: 0.02, released code.
-    offset: added to each component of a gradient inside its norm: 5e-6 on MNIST, 1e-5 on CIFAR-10,
-        released code.
-    candidates: how many other classes are compared, the highest logits at the image first; None:
-        all, as the released code does with 10 classes. DeepFool's own default is 9.
-    slack: in the form "rows" a class is skipped that could be the nearest only with a gradient more
-        than this many times the mean of the five most likely ones'. Ours; with math.inf, and in the
-        other forms, none is. The default never changed the choice in 25,000 of MNIST's training
-        images with the MLP and LeNet, before and after this training, where the most that was
-        needed is 1.65.
+    lam, c, d: above 0. lam is the weight of both terms (released code: 15). c is the scale for
+        correctly classified images (released code: 25 on MNIST), d the one for misclassified images
+        (released code: 5).
+    steps: maximum number of DeepFool steps (released code: 5).
+    overshoot: relative overshoot of DeepFool (released code: 0.02).
+    offset: added to each component of a gradient before its norm is computed (released code: 5e-6
+        on MNIST, 1e-5 on CIFAR-10).
+    candidates: how many other classes are compared, those of highest logits at the clean image
+        first; None: all, as the released code does with 10 classes. DeepFool's default is 9.
+    slack: (our addition) in the form "rows", skip a class that could be nearest only if its
+        gradient norm exceeded this many times the mean norm of the first five classes. With
+        math.inf, and in the other forms, no class is skipped. The default never changed the nearest
+        class in 25,000 training images of MNIST (MLP and LeNet, before and after this training);
+        1.65 would have been enough.
     generator: draws the dropout masks of this step; needed if the network has dropout. On a GPU
         None means torch's default generator of that GPU, which a CUDA graph can record.
     form: "rows", "padded", "fixed" or "auto" (default): "padded" on a GPU, "rows" on a CPU.
 
-    Raises Diverged, naming the term and the batch's rho, where one is NaN or infinite; not in the
-    form "fixed" on a GPU, where whoever reads the terms has to look.
+    Raises Diverged with the term and the batch's rho if a term is NaN or infinite. In the form
+    "fixed" on a GPU, the caller has to check the terms.
     """
     for name, value in (("lam", lam), ("c", c), ("d", d), ("offset", offset), ("slack", slack)):
         if not value > 0 or (value == math.inf and name != "slack"):
@@ -128,7 +132,7 @@ def deep_defense(
         raise ValueError(f"form must be one of {', '.join(get_args(Form))}, got {form!r}")
     if form == "auto":
         form = "padded" if images.is_cuda else "rows"
-    net = getattr(net, "_orig_mod", net)  # of a compiled network the one that was compiled
+    net = getattr(net, "_orig_mod", net)  # the original of a compiled network
     prepare, body = (net.preprocess, net.body) if isinstance(net, Prepared) else (None, net)
     with _uncompiled(), Frozen(body, generator) as frozen:
         x = (images if prepare is None else prepare(images)).detach()
@@ -152,17 +156,17 @@ def deep_defense(
 
 
 def _total(exponents: Float[Tensor, " n"], chosen: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
-    """The sum of exp(exponent) over the chosen images."""
+    """Return the sum of exp(exponent) over the chosen images."""
     return torch.exp(exponents[chosen]).sum()
 
 
 def _masked_total(exponents: Float[Tensor, " n"], chosen: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
-    """The same without a shape that depends on the data; exp(-inf) is 0, and so is its slope."""
+    """Return the same sum without data-dependent shapes; exp(-inf) and its derivative are 0."""
     return torch.exp(exponents.masked_fill(~chosen, -math.inf)).sum()
 
 
 def _uncompiled() -> contextlib.AbstractContextManager[object]:
-    """Run what `torch.compile` made as it was written: its code cannot be differentiated twice."""
+    """Disable `torch.compile`, because compiled code cannot be differentiated twice."""
     if "torch._dynamo" not in sys.modules:  # nothing is compiled, and the import takes seconds
         return contextlib.nullcontext()
     stance: contextlib.AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
@@ -172,8 +176,9 @@ def _uncompiled() -> contextlib.AbstractContextManager[object]:
 def _rows(
     frozen: Frozen, x: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"], search: _Search
 ) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """The cross entropy, which images are classified correctly, and the perturbations without
-    overshoot; images leave the batch when they are done."""
+    """Return the cross entropy, which images are classified correctly, and their perturbations. The
+    perturbations are without overshoot. Finished images are removed from the batch.
+    """
     rows = torch.arange(len(x), device=x.device)
     point = x.clone().requires_grad_()
     logits = frozen(point, rows)
@@ -215,12 +220,13 @@ def _batched(
     *,
     shrink: bool,
 ) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """The same; images that are done are no longer moved, and leave only with ``shrink``."""
+    """Return the same as `_rows`; finished images stay in the batch unless ``shrink``."""
     rows = torch.arange(len(x), device=x.device)
     going = torch.ones_like(rows, dtype=torch.bool)
     point, r = x, torch.zeros_like(x)
     for step in range(1, search.steps + 1):
-        pull: Callable[[Tensor], tuple[Tensor]]  # from slopes at the logits to those at the points
+        # maps gradients at the logits to gradients at the points
+        pull: Callable[[Tensor], tuple[Tensor]]
         logits, pull = torch.func.vjp(partial(frozen, rows=rows), point)  # type: ignore[misc]
         if step == 1:
             cross_entropy = F.cross_entropy(logits, labels)
@@ -254,7 +260,7 @@ def _batched(
 
 
 def _padded(going: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
-    """The places of the images that are going, then of others up to a whole number of pieces."""
+    """Return the indices of unfinished images, padded to a multiple of the piece size."""
     piece = math.ceil(len(going) / PIECES)
     count = piece * math.ceil(int(going.sum()) / piece)  # here the host waits
     return going.int().argsort(descending=True, stable=True)[:count]
@@ -263,7 +269,9 @@ def _padded(going: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
 def _one_hot(
     target: Int[Tensor, "*m n"], source: Int[Tensor, " n"], logits: Float[Tensor, "n k"]
 ) -> Float[Tensor, "*m n k"]:
-    """The slope of each image's margin at its logits: 1 at the target, -1 at the source."""
+    """Return the gradient of each image's margin with respect to its logits: 1 at the target, -1 at
+    the source.
+    """
     classes = torch.arange(logits.shape[1], device=logits.device)
     return (target[..., None] == classes).to(logits) - (source[:, None] == classes).to(logits)
 
@@ -271,7 +279,7 @@ def _one_hot(
 def _move(
     margin: Float[Tensor, " m"], w: Float[Tensor, "m *shape"], offset: float
 ) -> Float[Tensor, "m *shape"]:
-    """DeepFool's step |f| w / ||w||^2, where the norm has the offset; 0 where the norm is 0."""
+    """Return DeepFool's step |f| w / ||w||^2, with an offset in the norm; 0 if the norm is 0."""
     squares = _norm(w, offset) ** 2
     return w * per_image(margin.abs() / torch.where(squares > 0, squares, 1), w)
 
@@ -289,16 +297,16 @@ def _nearest(
     search: _Search,
     known: Float[Tensor, "m *shape"] | None,
 ) -> Int[Tensor, " m"]:
-    """For each image the class whose linearised boundary is nearest: a constant.
+    """Return for each image the class whose linearised boundary is nearest, as a constant.
 
-    ``away``: whether the image is classified correctly, so that the perturbation leads away from
-    its label; for the other images the result is not used.
+    ``away``: whether the clean image is classified correctly. For other images the result is not
+    used, because their perturbation leads to the label.
 
-    The classes with the smallest |f| get gradients through the graph that is there: the first
-    ``FIRST``, or only the first one where its gradient is ``known``. Another class can be nearest
-    only if its gradient is longer than |f| over the least distance so far. It is skipped where that
-    is more than ``slack`` times (with one gradient, twice that) the mean length of the gradients so
-    far. The few pairs of image and class that are left form the rows of another batch.
+    Gradients are first computed for the ``FIRST`` classes of smallest |f|, or only for the first
+    class if its gradient is ``known``; these use the existing graph. Another class can be nearest
+    only if its gradient norm exceeds |f| divided by the smallest distance so far. It is skipped if
+    this bound exceeds ``slack`` times the mean gradient norm so far (twice ``slack`` with one
+    gradient). The remaining pairs of image and class are computed in another batch.
     """
     offset, slack = search.offset, search.slack
     sizes = [] if known is None else [_norm(known.detach(), offset)]
@@ -324,7 +332,7 @@ def _nearest(
 def _by_margin(
     logits: Float[Tensor, "m k"], source: Int[Tensor, " m"], classes: Int[Tensor, "m others"]
 ) -> tuple[Float[Tensor, "m others"], Int[Tensor, "m others"]]:
-    """|f| of the other classes, the smallest first, and these classes."""
+    """Return |f| of the other classes, the smallest first, and these classes."""
     f = (logits.gather(1, classes) - logits.gather(1, source[:, None])).detach().abs()
     f, order = f.sort(1)
     return f, classes.gather(1, order)
@@ -339,7 +347,9 @@ def _slope(
     retain: bool = False,
     create: bool = False,
 ) -> Float[Tensor, "m *shape"]:
-    """The gradient of each image's margin; ``retain`` the graph, or ``create`` the gradient's."""
+    """Return the gradient of each image's margin; ``retain`` the graph, or ``create`` a graph of
+    it.
+    """
     margin = _margin(logits, source, target).sum()
     w: Tensor
     (w,) = torch.autograd.grad(margin, point, retain_graph=retain or create, create_graph=create)
@@ -349,12 +359,12 @@ def _slope(
 def _margin(
     logits: Float[Tensor, "m k"], source: Int[Tensor, " m"], target: Int[Tensor, " m"]
 ) -> Float[Tensor, " m"]:
-    """How far the target's logit is above the source's: f of DeepFool."""
+    """Return the target's logit minus the source's logit, DeepFool's f."""
     return (logits.gather(1, target[:, None]) - logits.gather(1, source[:, None])).squeeze(1)
 
 
 def _norm(vectors: Float[Tensor, "m *shape"], offset: float = 0.0) -> Float[Tensor, " m"]:
-    """The l2 norm of each, the offset added to each component."""
+    """Return the l2 norm of each vector, with the offset added to each component."""
     sizes: Tensor = torch.linalg.vector_norm(vectors.flatten(1) + offset, dim=1)
     return sizes
 
@@ -362,7 +372,7 @@ def _norm(vectors: Float[Tensor, "m *shape"], offset: float = 0.0) -> Float[Tens
 def _refuse_nonfinite(
     terms: dict[str, Tensor], rho: Float[Tensor, " n"], right: Bool[Tensor, " n"]
 ) -> None:
-    """Stop where a term is NaN or infinite, saying what the perturbations were."""
+    """Raise Diverged with the range of rho if a term is NaN or infinite."""
     for name, value in terms.items():
         if not bool(value.isfinite()):
             which = ~right if name == "wrong" else right

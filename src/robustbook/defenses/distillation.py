@@ -1,13 +1,14 @@
-r"""Cross entropy with soft targets and a temperature, of two papers on distillation.
+r"""Distillation: cross entropy with soft targets and a temperature.
 
-Hinton, Vinyals & Dean 2015 (arXiv 1503.02531, Section 2), and the defense made of it: Papernot et
-al. 2016 (arXiv 1511.04508).
+The loss is from Hinton, Vinyals & Dean 2015 (arXiv 1503.02531, Section 2). Papernot et al. 2016
+(arXiv 1511.04508) use it as a defense.
 
 With targets p and logits z of a batch of n, at temperature T,
 
 .. math:: -\frac1n\sum_i\sum_k p_{ik}\log\mathrm{softmax}(z_i/T)_k
 
-Its gradient is that of the Kullback-Leibler divergence from p, which differs by p's entropy.
+The Kullback-Leibler divergence from p differs from it only by p's entropy, so it has the same
+gradient.
 """
 
 from collections.abc import Callable
@@ -25,11 +26,11 @@ def distillation(
     *,
     temperature: float = 1.0,
 ) -> dict[str, Float[Tensor, ""]]:
-    """The term ``cross_entropy`` of the network at ``temperature``, above 0.
+    """Return the term ``cross_entropy`` of the network at ``temperature``, above 0.
 
     targets: for each image the probabilities of the classes; see `soft_targets`. Papernot et al.
-        make them at the temperature at which they train. Hinton et al. multiply the term by the
-        temperature squared; here it is as it stands.
+        compute them at the training temperature. Hinton et al. multiply the term by the squared
+        temperature; this factor is omitted here.
     """
     _refuse(temperature)
     return {"cross_entropy": F.cross_entropy(net(images) / temperature, targets)}
@@ -42,7 +43,7 @@ def soft_targets(
     *,
     temperature: float = 1.0,
 ) -> Float[Tensor, "n k"]:
-    """What the network, in the mode it is in, gives as probabilities at ``temperature``."""
+    """Return the network's class probabilities at ``temperature``, in its current mode."""
     _refuse(temperature)
     return (net(images) / temperature).softmax(1)
 

@@ -1,9 +1,8 @@
-"""A network held fixed while one loss asks it several times about the same images.
+"""Keep a network fixed during several passes over the same images within one loss.
 
-Some losses are made of several passes, such as the iterations of an attack. Layers that behave
-differently in training would then change the function between two passes: batch norm depends on the
-batch, and dropout draws at every call. Here batch norms use their running statistics, and each
-image keeps its dropout masks.
+Some losses need several passes, such as the iterations of an attack. In training mode the function
+would change between passes, because batch norm depends on the batch and dropout draws a new mask at
+every call. Here batch norms use their running statistics, and each image keeps its dropout masks.
 """
 
 from collections import Counter
@@ -24,19 +23,20 @@ REFUSED = (
     nn.RNNBase,
     nn.MultiheadAttention,
 )
-"""Layers that draw random numbers themselves and cannot be given masks from outside."""
+"""Layers that draw random numbers internally, so that their masks cannot be set."""
 
 
 class Frozen:
-    """A context in which ``net`` is one fixed function of each image; afterwards it is as before.
+    """A context in which ``net`` is a fixed function of each image; its modes are restored
+    afterwards.
 
-    Every layer is in evaluation mode. The dropouts of `torch.nn` that were in training mode
-    multiply by masks instead. The masks are drawn in the first pass, one for each of its images and
-    each place in the network where the dropout is called: a module that is called twice has two.
+    Every layer is in evaluation mode. Dropout layers of `torch.nn` that were in training mode
+    multiply by stored masks instead. The first pass draws the masks, one for each image and each
+    call of a dropout layer; a module that is called twice has two.
 
-    generator: draws the masks, on its own device. None on a GPU: torch's default generator of that
-        GPU draws them there, which a CUDA graph can record. None on a CPU is refused if a dropout
-        is in training mode.
+    generator: draws the masks, on the generator's device. None on a GPU: torch's default generator
+        of that GPU draws them, which a CUDA graph can record. None on a CPU raises an error if a
+        dropout is in training mode.
 
     Raises ValueError for a network with a layer that cannot be frozen, or with dropout and no
     generator.
@@ -53,8 +53,9 @@ class Frozen:
             active = training or isinstance(module, nn.FractionalMaxPool2d | nn.FractionalMaxPool3d)
             if active and isinstance(module, REFUSED) and _is_random(module):
                 raise ValueError(
-                    f"net must have layers that can be frozen (dropout, batch norm, and whatever "
-                    f"is the same in training and evaluation), got a {type(module).__name__}"
+                    f"net must have layers that can be frozen (dropout, batch norm, and "
+                    f"layers that work equally in training and evaluation), "
+                    f"got a {type(module).__name__}"
                 )
         self._dropouts = [
             module
@@ -71,8 +72,9 @@ class Frozen:
     def __call__(
         self, images: Float[Tensor, "m *shape"], rows: Int[Tensor, " m"] | None = None
     ) -> Float[Tensor, "m *out"]:
-        """The network's answer. ``rows``: the places of these images among those of the first pass;
-        None: they are the same images in the same order."""
+        """Return the network's output. ``rows``: the indices of these images in the first pass;
+        None: the same images in the same order.
+        """
         if self._count is None:
             self._count = len(images)
         self._rows = rows
@@ -97,7 +99,9 @@ class Frozen:
             module.training = training
 
     def _drop(self, layer: Any, inputs: Any, output: Tensor) -> Tensor:
-        """In evaluation mode the output is the input: multiply it by the images' own masks."""
+        """Multiply the layer's output by the images' masks; in evaluation mode dropout itself does
+        nothing.
+        """
         place = (layer, self._calls[layer])
         self._calls[layer] += 1
         if place not in self._masks:
@@ -106,7 +110,7 @@ class Frozen:
         return output * (mask if self._rows is None else mask[self._rows])
 
     def _mask(self, layer: Any, output: Tensor) -> Tensor:
-        """0 with the layer's probability, else 1 over that of staying; a row per image."""
+        """Return a dropout mask per image: 0 with probability p, else 1 / (1 - p)."""
         units = output.shape[1:] if type(layer) is nn.Dropout else output.shape[1:2]
         draw = torch.rand(
             (self._count, *units),
@@ -119,5 +123,5 @@ class Frozen:
 
 
 def _is_random(module: nn.Module) -> bool:
-    """Whether the layer draws at all: recurrences and attention do only with their dropout."""
+    """Return whether the layer is random (recurrent and attention layers: only with dropout)."""
     return float(getattr(module, "dropout", 1.0)) > 0

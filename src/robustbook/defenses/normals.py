@@ -1,16 +1,17 @@
-"""Normal numbers that belong to an image and a draw, never to the batch; quick on a CPU.
+"""Fast normal random numbers that depend on the image's key and the draw, not on the batch.
 
-A row of numbers is a sequence of its own: 64-bit words of splitmix64 (Steele, Lea and Flood 2014),
-a counter put through a mixing function, started at a hash of (seed, key, draw). So it does not
-matter which rows are beside it.
+Each row of numbers is a separate sequence of 64-bit words from splitmix64 (Steele, Lea and Flood
+2014), a mixing function of a counter. It starts at a hash of (seed, key, draw), so it does not
+depend on other rows.
 
-Each 16 bits of a word choose one of 65,536 equally likely values: the means of the normal
-distribution between its quantiles, scaled to variance 1. Accuracy: the distribution function is off
-by less than 1.6e-5 everywhere, the fourth moment by 0.1 %, and no number is beyond 4.4.
+Each 16 bits of a word choose one of 65,536 equally likely values. These values are the means of the
+normal distribution between its 65,536-quantiles, scaled to variance 1. The error of the
+distribution function is below 1.6e-5, the error of the fourth moment is 0.1 %, and no absolute
+value exceeds 4.4.
 
-The integers and the table of values are the same on a CPU and on a GPU, hence the numbers. On one
-core this takes about 1.5 ns a number, `torch.randn` 4.3 ns in float32 and 9 ns in bfloat16, and a
-generator of numpy's for each row 10 ns.
+A CPU and a GPU use the same integers and the same table, so their numbers are equal. On one core a
+number costs about 1.5 ns. `torch.randn` needs 4.3 ns in float32 and 9 ns in bfloat16; one numpy
+generator per row needs 10 ns.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ _GAMMA = 0x9E3779B97F4A7C15
 _MIXES = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
 _UNSIGNED = tuple((np.uint64(shift), np.uint64(factor)) for shift, factor in _MIXES)
 _BLOCK = 32_768
-"""Words mixed at a time on a CPU: they and their copies fit into its second cache."""
+"""Number of words computed at a time on a CPU, so that they fit into its level-2 cache."""
 
 
 Bits = TypeVar("Bits", int, Tensor)
@@ -35,16 +36,16 @@ Bits = TypeVar("Bits", int, Tensor)
 
 @dataclass
 class Stream:
-    """One sequence of normal numbers for each row, read from its beginning on.
+    """One sequence of normal numbers for each row, with the current position.
 
-    starts: where the rows' sequences begin, see `streams`. position: the words read so far.
+    starts: initial states of the rows' sequences, see `streams`. position: number of words used.
     """
 
     starts: Int[Tensor, " n"]
     position: int = 0
 
     def normal(self, count: int, dtype: torch.dtype) -> Float[Tensor, "n {count}"]:
-        """The next ``count`` numbers of each row, N(0, 1), rounded to ``dtype``."""
+        """Return the next ``count`` numbers of each row, N(0, 1), rounded to ``dtype``."""
         words = -(-count // 4)
         if self.starts.is_cuda:
             found = on_gpu(self.starts, self.position, words, dtype)
@@ -55,21 +56,23 @@ class Stream:
 
 
 def streams(seed: int, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]) -> Stream:
-    """A sequence for each row: the same for the same seed, key and draw, on every device."""
+    """Return a sequence for each row, determined by seed, key and draw on every device."""
     seeded = _mixed(seed)
-    # A draw that all rows share is a Python number, and costs nothing.
+    # A draw number that all rows share is a Python integer, which needs no work on the device.
     if isinstance(draw, int):
         return Stream(_mixed(_mixed(seeded + _steps(draw)) + _steps(keys)))
     return Stream(_mixed(_mixed(seeded + _steps(draw)) + _steps(keys)))
 
 
 def fresh(rows: int) -> Stream:
-    """Sequences that do not come again: the seed is a draw from torch's own generator."""
+    """Return new sequences, with a seed drawn from torch's global generator."""
     return streams(int(torch.randint(2**63 - 1, ())), torch.arange(rows), 0)
 
 
 def _on_cpu(starts: Tensor, position: int, words: int, dtype: torch.dtype) -> Float[Tensor, "n m"]:
-    """In numpy, whose integers are unsigned and twice as quick as torch's."""
+    """Return normal numbers computed in numpy, whose unsigned integers are twice as fast as
+    torch's.
+    """
     begin: NDArray[np.uint64] = starts.numpy().view(np.uint64)[:, None]
     counter, table = _counter(position, words), values(dtype, "cpu")
     found = torch.empty(len(begin), words * 4, dtype=dtype)
@@ -97,7 +100,7 @@ def _counter(position: int, words: int) -> NDArray[np.uint64]:
 
 
 def on_gpu(starts: Tensor, position: int, words: int, dtype: torch.dtype) -> Float[Tensor, "n m"]:
-    """The same numbers by torch alone, on any device."""
+    """Return the same numbers computed in torch, on any device."""
     counter = torch.arange(position + 1, position + words + 1, device=starts.device)
     bits = _mixed(starts[:, None] + _steps(counter))
     places = bits.view(torch.uint16).to(torch.int32)
@@ -107,34 +110,36 @@ def on_gpu(starts: Tensor, position: int, words: int, dtype: torch.dtype) -> Flo
 
 @cache
 def values(dtype: torch.dtype, device: str) -> Float[Tensor, "65536"]:
-    """The means of the normal distribution between its 65,536-quantiles, with variance 1."""
+    """Return the means of the normal distribution between its 65,536-quantiles, scaled to variance
+    1.
+    """
     edges = torch.special.ndtri(torch.arange(2**16 + 1, dtype=torch.float64) / 2**16)
     density = torch.exp(-edges.square() / 2)
     means = density[:-1] - density[1:]
-    means = (means - means.flip(0)) / 2  # symmetric to the last bit
+    means = (means - means.flip(0)) / 2  # exactly symmetric
     return (means / means.square().mean().sqrt()).to(device, dtype)
 
 
 def _steps(count: Bits) -> Bits:
-    """So many steps of the counter further."""
+    """Return the counter's increment after ``count`` steps."""
     return _wrapped(count * _signed(_GAMMA))
 
 
 def _mixed(bits: Bits) -> Bits:
-    """splitmix64's function of 64 bits, a bijection."""
+    """Apply splitmix64's mixing function, a bijection of 64-bit integers."""
     bits = _wrapped(bits)
     for shift, factor in _MIXES:
-        # A signed number is shifted by filling with its sign: those bits are masked away.
+        # Shifting a signed number right fills with its sign bit, so these bits are masked.
         bits = _wrapped((bits ^ ((bits >> shift) & ((1 << (64 - shift)) - 1))) * _signed(factor))
     return bits
 
 
 def _wrapped(bits: Bits) -> Bits:
-    """Modulo 2**64, as torch computes by itself."""
+    """Reduce a Python integer modulo 2**64; torch does this by itself."""
     return _signed(bits) if isinstance(bits, int) else bits
 
 
 def _signed(number: int) -> int:
-    """As torch's int64 holds these 64 bits."""
+    """Return the signed 64-bit integer with the same bits."""
     number %= 2**64
     return number - 2**64 if number >= 2**63 else number

@@ -1,12 +1,13 @@
 r"""The saturation penalty of Nayebi & Ganguli 2017, Sections 3 and 4.
 
-The cross entropy plus :math:`\lambda\sum_{l=1}^{D}\sum_i \phi_c(h^l_i)` (eq. 8), over the
-pre-activations of every layer with the read-out. :math:`\phi_c` is the distance to the nearest flat
-point of the nonlinearity (eq. 7): for ReLU, max(0, z). A sigmoid has no flat point, so the paper
-takes its slope, sigma(z)(1 - sigma(z)). The CNN takes the "stronger penalty" z itself at the last
-layer.
+The loss is the cross entropy plus :math:`\lambda\sum_{l=1}^{D}\sum_i \phi_c(h^l_i)` (eq. 8), over
+the pre-activations of every layer including the read-out. :math:`\phi_c` is the distance to the
+nearest flat point of the nonlinearity (eq. 7): for ReLU, max(0, z). A sigmoid has no flat point, so
+the paper uses its derivative, sigma(z)(1 - sigma(z)). For the CNN's last layer, the paper uses the
+"stronger penalty" z.
 
-The paper does not say how a batch is reduced: here the mean over images of the sum over units.
+The paper does not say how a batch is reduced. Here it is the mean over images of the sum over
+units.
 """
 
 from collections.abc import Callable
@@ -22,24 +23,24 @@ Penalty = Callable[[Tensor], Tensor]
 
 @runtime_checkable  # for beartype
 class Layered(Protocol):
-    """A network that shows the pre-activations of all its layers, the logits last."""
+    """A network that can return the pre-activations of all its layers, the logits last."""
 
     def preactivations(self, images: Tensor) -> list[Tensor]: ...
 
 
 def relu_penalty(h: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """max(0, h): distance to the flat half of a ReLU (eq. 7)."""
+    """Return max(0, h), the distance to the flat half of a ReLU (eq. 7)."""
     return torch.relu(h)
 
 
 def sigmoid_penalty(h: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """sigma(h)(1 - sigma(h)), the slope of the sigmoid: 0.25 at 0, falling to 0 as exp(-|h|)."""
+    """Return sigma(h)(1 - sigma(h)), the sigmoid's derivative: 0.25 at 0, decaying as exp(-|h|)."""
     s = torch.sigmoid(h)
     return s - s * s
 
 
 def linear_penalty(h: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """h itself, unbounded below: what the paper puts on the logits of its CNN."""
+    """Return h itself, unbounded below: the paper's penalty on the logits of its CNN."""
     return h
 
 
@@ -53,11 +54,11 @@ def saturation(
     readout: Penalty,
     layers: Literal["all", "hidden"] = "all",
 ) -> dict[str, Float[Tensor, ""]]:
-    """The terms ``cross_entropy`` and ``saturation`` (already times ``lam``), whose sum is
+    """Return the terms ``cross_entropy`` and ``saturation`` (times ``lam``), whose sum is
     minimised.
 
-    ``hidden`` penalises h^1 ... h^(D-1), ``readout`` the logits h^D; ``layers="hidden"`` leaves the
-    read-out alone, the ablation of Section 4.
+    ``hidden`` penalises h^1 ... h^(D-1), ``readout`` the logits h^D; ``layers="hidden"`` does not
+    penalise the read-out, as in the ablation of Section 4.
     """
     *hs, logits = net.preactivations(images)
     penalty = sum((hidden(h).sum() for h in hs), start=logits.new_zeros(()))

@@ -1,10 +1,10 @@
 """Random Self-Ensemble (Liu, Cheng, Zhang and Hsieh 2018): noise in front of every convolution.
 
-A noise layer adds to each number that a convolution is given a normal one with mean 0 and a fixed
-deviation, drawn anew for every image and every pass, in training and at test. The prediction is the
-class whose softmax probability, summed over several draws, is largest (the paper's Algorithm 1).
-The noise of one layer, by default that of the image, has the deviation ``init``, all others have
-``inner``. The linear layers get none.
+A noise layer adds normal noise with mean 0 and a fixed standard deviation to the input of a
+convolution. Each image and each pass has new noise, in training and at test time. The prediction is
+the class whose softmax probability, summed over several draws, is largest (the paper's Algorithm
+1). One noise layer, by default the one on the image, has the deviation ``init``; all others have
+``inner``. Linear layers get no noise.
 """
 
 import contextlib
@@ -27,14 +27,16 @@ Placement = Literal["paper", "code", "2018"]
 
 @dataclass
 class _Source:
-    """What the noise layers of one network share: when they draw, and from what."""
+    """State that all noise layers of a network share: when they draw noise, and from which
+    sequence.
+    """
 
     when: str
     stream: Stream | None = None
 
 
 class Noise(nn.Module):
-    """Adds to every number a normal one of deviation ``sigma``; where it stands, its repr says."""
+    """A layer that adds normal noise of deviation ``sigma``."""
 
     def __init__(self, sigma: float, source: _Source) -> None:
         super().__init__()
@@ -55,10 +57,10 @@ class Noise(nn.Module):
 
 
 def _shaped(stream: Stream, x: Tensor) -> Tensor:
-    """Normal numbers like ``x``; channels vary quickest, which is how convolutions are laid out."""
+    """Return normal numbers in the shape of ``x``; in memory, channels are the fastest axis."""
     if len(stream.starts) != len(x):
         raise ValueError(
-            f"keys must name one key for each of the {len(x)} rows that a noise layer is given, "
+            f"keys must have one key for each of the {len(x)} input rows of a noise layer, "
             f"got {len(stream.starts)}"
         )
     drawn = stream.normal(x[0].numel() if len(x) else 0, x.dtype)
@@ -70,8 +72,8 @@ def _shaped(stream: Stream, x: Tensor) -> Tensor:
 class Noisy(nn.Module):
     """A network with noise layers, made by `noisy`: a randomised model.
 
-    Called with images it draws fresh noise from torch's own generator. `at` gives the function of
-    images that one draw of the noise makes of it.
+    A call draws new noise from torch's global generator. `at` returns the function of images for
+    one fixed draw of the noise.
     """
 
     def __init__(self, net: nn.Module, source: _Source, seed: int) -> None:
@@ -81,7 +83,7 @@ class Noisy(nn.Module):
 
     @property
     def when(self) -> str:
-        """When noise is drawn: always, in training mode only, at test only, or never."""
+        """Return when noise is drawn: always, only in training mode, only at test, or never."""
         return self._source.when
 
     @when.setter
@@ -96,12 +98,12 @@ class Noisy(nn.Module):
     def at(
         self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
     ) -> Callable[[Float[Tensor, "n *shape"]], Float[Tensor, "n k"]]:
-        """From n images to logits, with the noise of these keys and draws.
+        """Return a function from n images to logits, with the noise of these keys and draws.
 
-        keys: one number for each image. draw: the number of the draw, one for all or one for each.
-        The noise of an image depends on the network's ``seed``, its key and its draw and on nothing
-        else: not on the images beside it, their order or the device. The same call gives the same
-        noise each time.
+        keys: one number for each image. draw: the draw number, one for all or one for each. The
+        noise of an image depends only on the network's ``seed``, its key and its draw number.
+        It does not depend on the other images, their order or the device, and the same call gives
+        the same noise.
         """
         starts = streams(self.seed, keys, draw).starts
 
@@ -130,21 +132,21 @@ def noisy(
     when: str = "always",
     seed: int = 0,
 ) -> Noisy:
-    """A copy of ``net`` with a noise layer in front of every convolution.
+    """Return a copy of ``net`` with a noise layer in front of every convolution.
 
-    init, inner: standard deviations, of images in [0, 1] and of activations, 0 or more; default
-        those of the paper's first version for VGG16 and Model A (its Table 1).
-    placement: in front of which convolution the noise is ``init``. ``paper``: the first, so on the
-        image (Figure 1). ``code``: the second, while the image gets ``inner``; so it is in the
-        released code's VGG16, by an index that is off by one; its other networks are as ``paper``.
-        ``2018``: the first, as in the authors' later release, which repairs that. The order is that
-        in which the network registers its layers.
-    when: ``always`` (the paper's), ``training`` (noise in training mode only), ``test`` (in
-        evaluation mode only) or ``never``; it can be set later.
-    seed: of the noise that `Noisy.at` draws.
+    init, inner: standard deviations of the noise, 0 or more, for images in [0, 1] and for
+        activations. Defaults: the paper's first version for VGG16 and Model A (its Table 1).
+    placement: the convolution whose noise has deviation ``init``. ``paper``: the first one, so the
+        noise is on the image (Figure 1). ``code``: the second one, while the image gets ``inner``.
+        The released code does this for VGG16, because an index is off by one; its other networks
+        follow ``paper``. ``2018``: the first one, as in the authors' later release, which corrects
+        the index. Convolutions are ordered as the network registers its layers.
+    when: ``always`` (the paper), ``training`` (noise only in training mode), ``test`` (only in
+        evaluation mode) or ``never``; it can be changed later.
+    seed: seed of the noise that `Noisy.at` draws.
 
-    The names of weights stay: ``noisy(net).net`` takes the ``state_dict`` of ``net``.
-    Raises ValueError for a network without convolutions, or with noise layers.
+    Weights keep their names: ``noisy(net).net`` can load the ``state_dict`` of ``net``. Raises
+    ValueError for a network without convolutions, or with noise layers.
     """
     _check_sigma("init", init)
     _check_sigma("inner", inner)
@@ -155,8 +157,8 @@ def noisy(
     first = 1 if placement == "code" else 0
     if len(layers) <= first:
         raise ValueError(
-            f"net must have {first + 1} convolutions or more, as noise is put in front of them "
-            f"(placement {placement}), got {type(net).__name__} with {len(layers)}"
+            f"net must have {first + 1} convolutions or more, because noise is added in front "
+            f"of them (placement {placement}), got {type(net).__name__} with {len(layers)}"
         )
     source = _Source(when)
     for i, layer in enumerate(layers):
@@ -166,12 +168,12 @@ def noisy(
 
 
 def prototype(net: nn.Module, *, sigma: float = 0.3, seed: int = 0) -> Noisy:
-    """The control that is not the paper's method: noise in training mode only.
+    """Return a control that is not the paper's method: noise only in training mode.
 
-    The authors' first prototype, which is the default branch of the released repository, adds noise
-    behind every convolution and in front of the linear layers, and none in evaluation mode. One
-    published evaluation attacked it, a deterministic network, as Random Self-Ensemble (Li et al.
-    2019, NATTACK, at deviation 0.3).
+    The default branch of the released repository is the authors' first prototype. It adds noise
+    after every convolution and in front of the linear layers, but none in evaluation mode. One
+    published evaluation attacked this deterministic network as if it were Random Self-Ensemble (Li
+    et al. 2019, NATTACK, at deviation 0.3).
     """
     _check_sigma("sigma", sigma)
     found = _copied(net)
@@ -195,14 +197,15 @@ def ensemble(
     start: int = 0,
     memory: int = 2**30,
 ) -> Float[Tensor, "n k"]:
-    """The mean of the softmax probabilities over ``draws`` draws of the noise.
+    """Return the mean of the softmax probabilities over ``draws`` draws of the noise.
 
-    keys: one number for each image; default its row. draws: how many, 1 or more; default the
-    paper's 50. start: the number of the first draw, so that others are fresh ones.
-    memory: bytes that the activations may take, about; fewer draws are computed at a time then, and
-        the result is the same up to rounding.
+    keys: one number for each image; default its row. draws: number of draws, 1 or more; default the
+    paper's 50. start: the first draw number; another start gives new draws.
+    memory: approximate limit on the bytes of activations. A lower limit computes fewer draws at a
+        time; the result is the same up to rounding.
 
-    Images and draws are one batch, computed in pieces of a size measured to be quick on the device.
+    Images and draws form one batch, which is computed in parts of a size that is fast on the
+    device.
     """
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
@@ -211,7 +214,7 @@ def ensemble(
     keys = torch.arange(len(images), device=images.device) if keys is None else keys
     if keys.shape != (len(images),):
         raise ValueError(
-            f"keys must name one key per image, got {tuple(keys.shape)} for {len(images)} images"
+            f"keys must have one key per image, got {tuple(keys.shape)} for {len(images)} images"
         )
     numbers = torch.arange(start, start + draws, device=images.device)
     which = torch.arange(len(images), device=images.device).repeat_interleave(draws)
@@ -238,12 +241,13 @@ def ensemble(
 
 
 _ROWS = {"cpu": 64, "cuda": 2048}
-"""Rows (an image and a draw) that one pass computes, as measured."""
+"""Number of rows (pairs of image and draw) per pass, chosen by measuring speed."""
 
 
 def _row_bytes(net: nn.Module, images: Tensor) -> int:
-    """What one row's activations take, about: the widest layer's input and output, its noise and
-    the integers that the noise is made of."""
+    """Return the approximate bytes of one row's activations. They are the widest layer's input and
+    output, its noise, and the integers from which the noise is computed.
+    """
     widest = [1]
 
     def look(layer: Any, inputs: Any, output: Any) -> None:
@@ -265,7 +269,7 @@ def _copied(net: nn.Module) -> nn.Module:
         raise ValueError("net must be a network without noise layers, got one that has them")
     if not _convolutions(net):
         raise ValueError(
-            f"net must have convolutions, as noise is put in front of each, "
+            f"net must have convolutions, because noise is added in front of each, "
             f"got {type(net).__name__} without one"
         )
     return copy.deepcopy(net)

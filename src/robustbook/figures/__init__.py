@@ -1,4 +1,4 @@
-"""Figures in the book's one style, and its numbered tables."""
+"""Figures in the book's common style, and numbered tables."""
 
 from .anneal import anneal
 from .curves import curves

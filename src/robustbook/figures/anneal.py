@@ -1,4 +1,4 @@
-"""Accuracy under attack against the length of the anneal, a curve per way to compute gradients."""
+"""Accuracy under attack against the length of the anneal, one curve per kind of gradient."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,11 +10,12 @@ from .style import BRIGHT, HALF, WIDTH, panels, style
 def anneal(
     curves: Mapping[str, Mapping[int, Sequence[float]]], *, printed: float, x_label: str
 ) -> Figure:
-    """``curves[label][length]``: one accuracy in percent per seed; ``printed``: a line across.
+    """Draw ``curves[label][length]``, which holds one accuracy in percent per seed.
 
-    Lines join the means, bands reach from the smallest to the largest.
+    Lines join the means, and bands reach from the smallest to the largest value. ``printed`` is a
+    horizontal line.
     """
-    import pandas as pd  # here, as importing both takes longer than most pages need
+    import pandas as pd  # imported here, because both are slow to import
     import seaborn
 
     frame = pd.DataFrame(

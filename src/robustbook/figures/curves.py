@@ -1,4 +1,4 @@
-"""One panel per network: accuracy against the size of the attack, a curve per training."""
+"""Accuracy against the size of the attack: one panel per network, one curve per training."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from .style import LOOKS, WIDTH, draw_band, draw_printed, draw_seeds, panels, style
 
 Curves = Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
-"""Network, then training, to one curve in percent per seed."""
+"""One curve in percent per seed, by network and training."""
 Dots = Mapping[str, Mapping[str, Sequence[float]]]
-"""Network, then training, to one accuracy in percent per seed (or one number of the paper)."""
+"""One accuracy in percent per seed (or one printed number), by network and training."""
 
 
 def curves(
@@ -25,8 +25,8 @@ def curves(
     """Draw ``values`` over ``sizes``: the mean over seeds, and a band from the lowest to the
     highest.
 
-    At the size ``at`` stand two more readings of the same networks: a dot per seed for ``single``,
-    an open marker for each number of ``printed``.
+    At the size ``at``, other measurements of the same networks are added. ``single`` has a dot per
+    seed, and ``printed`` an open marker for each number.
     """
     with style():
         figure, axes = panels(1, len(titles), width=WIDTH, height=2.9)
@@ -43,7 +43,7 @@ def curves(
                     draw_printed(axis, here, np.array([number], dtype=float))
             axis.set(xlim=(0, max(sizes)), ylim=(-3, 103), title=titles[network])
             axis.set_yticks([0, 25, 50, 75, 100])
-            axis.locator_params(axis="x", prune="upper")  # else it touches the next panel's first
+            axis.locator_params(axis="x", prune="upper")  # else it touches the next panel's label
             if axis is not axes[0]:
                 axis.tick_params(labelleft=False)
             axis.grid(True)

@@ -1,7 +1,7 @@
-"""Descents of one image towards another class: how far it goes, and what the network makes of it.
+"""Descents of one image towards another class: the distance, and the target's probability.
 
-A column per source image; the descents from it are curves over the iterations, on logarithmic axes
-because the events of a descent come ever more slowly. Under them, the images themselves.
+Each source image has a column. The descents from it are curves over the iterations, with
+logarithmic axes because changes become ever slower. The images themselves are shown below.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,12 @@ from .style import BRIGHT, WIDTH, panels, style
 
 @dataclass(frozen=True, eq=False)
 class Trail:
-    """The trace of one descent, a value per entry of ``iterations``: ``moved``, the mean absolute
-    change of a pixel; ``loss``, the cross entropy to the target, in nats. ``image``: where it
-    ended; ``reached``: whether the target was the answer there."""
+    """The trace of one descent.
+
+    Each entry of ``iterations`` has ``moved``, the mean absolute change of a pixel, and ``loss``,
+    the cross entropy of the target in nats. ``image``: the last image; ``reached``: whether the
+    network answers with the target there.
+    """
 
     iterations: Sequence[float]
     moved: Sequence[float]
@@ -31,10 +34,10 @@ class Trail:
 def descent(
     descents: Mapping[str, Mapping[str, Trail]], starts: Mapping[str, Float[np.ndarray, "h w"]]
 ) -> Figure:
-    """``descents[source][label]``; ``starts[source]`` is the image they began at.
+    """Draw ``descents[source][label]``, which start at the images ``starts[source]``.
 
-    A circle ends a curve that reached the target, a red X one that did not. Pixels are shown
-    clipped to [0, 1]. Raises ValueError for bytes, which would all be white.
+    A curve ends in a circle if it reached the target, and in a red X if not. Pixels are shown
+    clipped to [0, 1]. Raises ValueError for images in bytes, which would all be white.
     """
     looks = {label: (BRIGHT[c], dash) for label, c, dash in _looks(descents)}
     with style():
@@ -49,7 +52,7 @@ def descent(
                 likely.sharey(axes[columns])
             for label, trail in trails.items():
                 color, dash = looks[label]
-                keep = np.array(trail.iterations) >= 1  # the start has no place on these axes
+                keep = np.array(trail.iterations) >= 1  # logarithmic axes cannot show iteration 0
                 at = np.array(trail.iterations)[keep]
                 for axis, values in (
                     (far, np.array(trail.moved)[keep]),

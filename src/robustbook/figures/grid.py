@@ -1,4 +1,4 @@
-"""Squares of images, source classes by target classes, with a red cross where there is none."""
+"""Squares of images, source classes by target classes, with a red cross for missing images."""
 
 from collections.abc import Mapping
 
@@ -14,9 +14,9 @@ GAP = 2  # pixels between images
 def grid(
     squares: Mapping[str, tuple[UInt8[np.ndarray, "k k h w"], Bool[np.ndarray, "k k"]]],
 ) -> Figure:
-    """By title: a square of images and which of them exist; side by side, lettered from A.
+    """Draw squares of images side by side, lettered from A; each comes with which images exist.
 
-    Raises ValueError for images that are not bytes: in [0, 1] all of them would be black.
+    Raises ValueError for images that are not bytes: images in [0, 1] would all be black.
     """
     for title, (images, _) in squares.items():
         if images.dtype != np.uint8:
@@ -32,7 +32,7 @@ def grid(
             page[:, GAP // 2 : GAP // 2 + h, :, GAP // 2 : GAP // 2 + w] = shown.transpose(
                 0, 2, 1, 3
             )
-            extent = (-0.5, k - 0.5, k - 0.5, -0.5)  # so that class c is at c
+            extent = (-0.5, k - 0.5, k - 0.5, -0.5)  # the image of class c is centred at c
             axis.imshow(page.reshape(k * (h + GAP), k * (w + GAP)), vmin=0, vmax=255, extent=extent)
             rows, columns = np.nonzero(~there)
             axis.plot(columns, rows, "x", color=BRIGHT["red"], markersize=9, markeredgewidth=2)

@@ -1,6 +1,6 @@
-"""Panels of histograms: a row per network, a column per layer, one or more distributions a panel.
+"""Panels of histograms: one row per network, one column per layer, as in two published figures.
 
-As in Figures 1 and 2 of Nayebi & Ganguli 2017.
+These are Figures 1 and 2 of Nayebi & Ganguli 2017. A panel shows one or more distributions.
 """
 
 import math
@@ -30,11 +30,10 @@ def histograms(
     bands: Mapping[str, tuple[float, float]] | None = None,
     normal: bool = False,
 ) -> Figure:
-    """Draw ``rows[label][layer][training]``; the vertical axes are logarithmic, so that tails of a
-    few weights in a hundred thousand can be seen.
+    """Draw ``rows[label][layer][training]`` with logarithmic vertical axes.
 
-    ``bands[label]`` shades a row between two values (infinite for no end), and ``normal`` adds the
-    density of a standard Gaussian, dotted.
+    These show tails of a few weights in a hundred thousand. ``bands[label]`` shades a row between
+    two values (infinite for no end). ``normal`` adds the density of a standard Gaussian, dotted.
     """
     columns = len(next(iter(rows.values())))
     with style():
@@ -42,7 +41,7 @@ def histograms(
         for i, (label, layers) in enumerate(rows.items()):
             for j, drawn in enumerate(layers):
                 axis = axes[i * columns + j]
-                # Bins hold a few values or none: the axis ends just below the emptiest.
+                # Some bins are empty, so the axis ends just below the smallest positive density.
                 floor = min(d for bars in drawn.values() for d in bars.density if d > 0) / 2
                 for k, (training, bars) in enumerate(drawn.items()):
                     look = LOOKS[training]

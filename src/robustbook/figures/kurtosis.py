@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from .style import BRIGHT, WIDTH, panels, style
 
 Measured = Mapping[float, Sequence[float]]
-"""Excess kurtosis to one scaled ratio per seed; 0 is the Gaussian."""
+"""One scaled ratio per seed, by excess kurtosis; 0 is the Gaussian."""
 
 
 def kurtosis(
@@ -18,10 +18,11 @@ def kurtosis(
     end: float,
     example: float,
 ) -> Figure:
-    """A panel per title of ``measured``: a line through the means, a dot per seed, the Gaussian in
-    red, behind them the closed form ``closed[title]`` at the kurtoses ``x``; up to ``end``.
+    """Draw one panel per title of ``measured``: a line through the means and a dot per seed.
 
-    ``example``: the value that the paper's caption explains, a line across the first panel.
+    The Gaussian is red. Behind them is the closed form ``closed[title]`` at the kurtoses ``x``, up
+    to ``end``. ``example``: the value that the paper's caption explains, a line across the first
+    panel.
     """
     with style():
         figure, axes = panels(1, len(measured), width=WIDTH, height=2.9)

@@ -1,4 +1,4 @@
-"""Panels of curves, each with the spread of its seeds; and panels of dots, a row per method."""
+"""Panels of curves with the spread of their seeds, and panels of dots with a row per method."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,10 @@ from .style import WIDTH, Look, panels, style
 
 @dataclass(frozen=True)
 class Curve:
-    """``x`` and, for each seed, as many numbers ``y``; ``labels`` stand beside the points of the
-    first seed."""
+    """A curve: ``x``, and for each seed as many numbers ``y``.
+
+    ``labels`` are printed beside the points of the first seed.
+    """
 
     x: Sequence[float]
     y: Sequence[Sequence[float]]
@@ -23,7 +25,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves by name, and heights of dotted lines by name (a mean that nothing changes)."""
+    """Curves by name, and the heights of dotted horizontal lines by name."""
 
     title: str
     x_label: str
@@ -33,8 +35,10 @@ class Panel:
 
 
 def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> Figure:
-    """Draw each panel's curves: the mean over seeds with a mark at each point, and a band from the
-    lowest to the highest seed. One legend serves all panels."""
+    """Draw each panel's curves: the mean over seeds with a mark at each point, and a band.
+
+    The band reaches from the lowest to the highest seed. All panels share one legend.
+    """
     with style():
         rows = -(-len(shown) // columns)
         figure, axes = panels(rows, columns, width=WIDTH, height=height * rows + 0.4)
@@ -70,12 +74,14 @@ def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> F
 
 
 Strips = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
-"""Panel, then row, then mark: a number per seed."""
+"""One number per seed, by panel, row and mark."""
 
 
 def strips(values: Strips, looks: Mapping[str, Look], x_label: str) -> Figure:
-    """A panel per key, up to three beside each other or else two; a row per method, a dot per seed
-    and mark; ``looks`` by mark."""
+    """Draw one panel per key, with a row per method and a dot per seed and mark.
+
+    Up to three panels stand side by side, otherwise two. ``looks`` gives the style of each mark.
+    """
     with style():
         most = max(len(rows) for rows in values.values())
         columns = len(values) if len(values) < 4 else 2
@@ -107,8 +113,8 @@ def strips(values: Strips, looks: Mapping[str, Look], x_label: str) -> Figure:
         for axis in axes[len(values) :]:
             axis.set_axis_off()
         lowest = axes[(deep - 1) * columns : len(values)]
-        for axis in lowest[1:2] if columns == 3 else lowest:  # three panels are narrower than it
-            axis.set_xlabel(x_label)  # one of the figure's own would lie on the legend
+        for axis in lowest[1:2] if columns == 3 else lowest:  # one of three is too narrow
+            axis.set_xlabel(x_label)  # a label of the figure would overlap the legend
         if len(named) > 1:
             figure.legend(
                 named.values(), named.keys(), loc="outside lower center", ncols=min(4, len(named))

@@ -1,6 +1,6 @@
-"""Dissimilarity matrices as heat maps: a row per network, a column per layer.
+"""Dissimilarity matrices as heat maps: one row per network, one column per layer.
 
-As in Figures 3 and 7 of Nayebi & Ganguli 2017, whose colour scales we could not read.
+They follow Figures 3 and 7 of Nayebi & Ganguli 2017, whose colour scales we could not read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,9 @@ from .style import WIDTH, panels, style
 
 
 def unfold(lower: Sequence[float]) -> Float[np.ndarray, "n n"]:
-    """The symmetric matrix whose lower triangle with the diagonal is ``lower``, row by row."""
+    """Return the symmetric matrix whose lower triangle with the diagonal is ``lower``, row by
+    row.
+    """
     n = round((np.sqrt(8 * len(lower) + 1) - 1) / 2)
     matrix = np.zeros((n, n))
     rows, columns = np.tril_indices(n)
@@ -32,15 +34,15 @@ def matrices(
 ) -> Figure:
     """Draw ``rows[network][layer]``, square matrices sorted by ``classes`` of equal size.
 
-    Colours reach from 0 to the largest value of all panels with one bar for them, or, if not
-    ``shared``, to that of each panel, whose value stands above it. ``scale`` names what is shown.
-    With ``decades`` the shared colours are logarithmic, over so many powers of ten below the
-    largest value; what is smaller looks like the smallest of these.
+    Colours reach from 0 to the largest value of all panels, with one colour bar. If not ``shared``,
+    they reach to the largest value of each panel, which is printed above it. ``scale`` is the label
+    of the colour bar. With ``decades`` the shared colours are logarithmic, over this many powers of
+    ten below the largest value; smaller values have the lowest colour.
     """
     columns = len(next(iter(rows.values())))
     top = max(float(m.max()) for row in rows.values() for m in row.values())
     with style():
-        side = (WIDTH - 1.2 if shared else WIDTH) / columns  # inches; the bar takes its share
+        side = (WIDTH - 1.2 if shared else WIDTH) / columns  # inches; the colour bar needs space
         figure, axes = panels(len(rows), columns, width=WIDTH, height=0.5 + side * len(rows))
         for i, (network, layers) in enumerate(rows.items()):
             for j, (layer, matrix) in enumerate(layers.items()):
@@ -52,7 +54,7 @@ def matrices(
                     matrix,
                     cmap="viridis",
                     norm=norm,
-                    interpolation="none",  # pixels as they are, also in an SVG
+                    interpolation="none",  # do not blur pixels, also in an SVG
                 )
                 size = len(matrix) / len(classes)
                 middles = [size * (k + 0.5) - 0.5 for k in range(len(classes))]

@@ -1,5 +1,4 @@
-"""Networks along straight paths between two images: the layout of Figure 4 of Nayebi & Ganguli
-2017."""
+"""Networks along straight paths between two images, as in Figure 4 of Nayebi & Ganguli 2017."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,11 +11,14 @@ from matplotlib.figure import Figure
 from .style import BRIGHT, LOOKS, panels, style
 
 Curves = Mapping[str, Sequence[Any]]
-"""``<method>/t``, ``/length``, ``/probabilities`` (class by point), ``/singular`` (value by point):
-one entry per path."""
+"""The curves of each method, one entry per path.
+
+The keys are ``<method>/t``, ``/length``, ``/probabilities`` (class by point) and ``/singular``
+(value by point).
+"""
 
 _OTHERS = ("yellow", "purple", "green", "cyan")
-_NAMED = 0.2  # a class that never gets this probability stays grey
+_NAMED = 0.2  # a class whose probability never reaches this value is grey
 
 
 def paths(
@@ -24,9 +26,11 @@ def paths(
     pairs: Sequence[Sequence[int]],
     methods: Sequence[str] = ("vanilla", "saturated"),
 ) -> Figure:
-    """Three rows per method (length element, probabilities, singular values), a column per pair.
+    """Draw three rows per method (length element, probabilities, singular values), a column per
+    pair.
 
-    A row shares one scale. Classes that matter on a path carry their digit at their highest point.
+    The panels of a row share one scale. Classes with a high probability on a path are labelled with
+    their digit where it is highest.
     """
     with style():
         figure, axes = panels(3 * len(methods), len(pairs), height=1.35 * 3 * len(methods) + 0.6)
@@ -73,7 +77,7 @@ def _probabilities(
 
 
 def _singular(axis: Axes, t: Float[np.ndarray, " t"], values: Float[np.ndarray, "m t"]) -> None:
-    """The largest dark, the smallest light."""
+    """Draw the singular values, the largest dark and the smallest light."""
     for rank, curve in reversed(list(enumerate(values))):
         axis.plot(t, curve, color=BRIGHT["purple"], alpha=1 - 0.085 * rank, lw=1.1)
 

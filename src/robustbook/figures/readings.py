@@ -1,4 +1,4 @@
-"""One panel per network: accuracy under each way of attacking it, a dot per seed."""
+"""Accuracy under each attack variant: one panel per network, one dot per seed."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from .style import LOOKS, WIDTH, panels, style
 
 Values = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
-"""Network, then training, then reading, to one accuracy in percent per seed."""
+"""One accuracy in percent per seed, by network, training and attack variant."""
 
 
 TRAININGS = ("vanilla", "adversarial", "saturated")
@@ -21,10 +21,10 @@ def readings(
     printed: Mapping[str, Mapping[str, float]],
     main: str,
 ) -> Figure:
-    """Draw ``values``, readings from top to bottom and networks from left to right.
+    """Draw ``values``, with attack variants from top to bottom and networks from left to right.
 
-    ``names`` and ``titles`` are their labels; ``printed[network][training]`` becomes an open marker
-    on the row of the reading called ``main``.
+    ``names`` and ``titles`` are their labels. ``printed[network][training]`` is an open marker in
+    the row of the variant ``main``.
     """
     with style():
         height = 0.9 + 0.21 * len(names)

@@ -1,7 +1,8 @@
-"""A network that attacks itself, drawn from its layers: Deep Defense's figure 1.
+"""Deep Defense's figure 1: a network with its reverse network, drawn from its layers.
 
-Down the left the network, up the middle the reverse network with the same weights, on the right
-what they are for: the step, the ratio and the loss, and over the top the way back to the image.
+The left column is the network. The middle column is the reverse network with the same weights,
+drawn upwards. The right column shows the step, the ratio and the loss. An arrow across the top
+returns to the image.
 """
 
 from collections.abc import Sequence
@@ -14,14 +15,18 @@ from matplotlib.patches import FancyBboxPatch
 
 from .style import BRIGHT, WIDTH, style
 
-ROW, BOX, EDGE = 0.34, 0.26, 0.62  # inches: from box to box, a box, above and under the rows
+ROW, BOX, EDGE = 0.34, 0.26, 0.62  # inches: distance of rows, height of a box, margins
 FORWARD, REVERSE, RIGHT = (0.1, 2.85), (3.4, 1.85), (5.55, 1.4)  # left edge and width
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One layer: its name in the module, what it does, how the reverse network undoes it, what of
-    the forward pass that needs, the shape it gives for one image, and its parameters."""
+    """One layer of the network.
+
+    It has its name in the module, what it does, and what the reverse network does in its place.
+    Then what the reverse layer needs from the forward pass, the output's shape for one image, and
+    the number of parameters.
+    """
 
     name: str
     forward: str
@@ -32,7 +37,7 @@ class Stage:
 
 
 def recursive(stages: Sequence[Stage], shape: tuple[int, ...]) -> Figure:
-    """``stages`` in the order in which an image of this ``shape`` meets them."""
+    """Draw ``stages`` in the order of a forward pass of an image of this ``shape``."""
     rows = len(stages) + 2
     height = max(rows * ROW, 2.6) + 2 * EDGE
     with style():
@@ -64,7 +69,9 @@ def recursive(stages: Sequence[Stage], shape: tuple[int, ...]) -> Figure:
 
 
 def _right(axes: Axes, at: Sequence[float], height: float) -> None:
-    """The step and its way back over the top; the ratio; the loss, which also takes the logits."""
+    """Draw the step with its arrow back to the image, the ratio, and the loss of ratio and
+    logits.
+    """
     green, yellow = BRIGHT["green"], BRIGHT["yellow"]
     top, bottom = at[0], at[-1]
     middle = top - 0.85
@@ -106,7 +113,9 @@ def _box(
     *,
     tall: float = BOX,
 ) -> None:
-    """A box around ``y`` with its text in the middle, or at its left with another at its right."""
+    """Draw a box around ``y`` with ``text`` in the middle, or with ``text`` left and ``end``
+    right.
+    """
     left, width = column
     axes.add_patch(
         FancyBboxPatch(
@@ -126,7 +135,7 @@ def _box(
 
 
 def _arrow(axes: Axes, way: Sequence[tuple[float, float]], *, dashed: bool = False) -> None:
-    """Along these corners; the head at the last."""
+    """Draw a line through these corners with an arrow head at the last."""
     look: dict[str, Any] = {"color": "0.35", "linewidth": 1.0, "linestyle": "--" if dashed else "-"}
     axes.plot(*zip(*way[:-1], strict=True), **look)
     head = {"arrowstyle": "->", "mutation_scale": 8, "shrinkA": 0, "shrinkB": 0}

@@ -1,10 +1,10 @@
-"""The one style of the book's figures: what is the same in all of them stands here.
+"""The common style of all figures of the book.
 
-A drawing function opens `style()`, asks `panels` for a figure and draws on its axes with
-matplotlib; whoever saves the figure does so inside `style()` too, because matplotlib reads how to
-write text and name the parts of an SVG only then. Nothing here uses `pyplot` or leaves a setting
+A drawing function opens `style()`, gets a figure from `panels` and draws on its axes with
+matplotlib. A figure must be saved inside `style()` too, because matplotlib decides only then how to
+write text and how to name the parts of an SVG. Nothing here uses `pyplot` or leaves a setting
 changed. The colours are Paul Tol's bright scheme (Colour Schemes, SRON/EPS/TN/09-002), which
-colour-blind readers can tell apart; marker and dash say again what the colour says.
+colour-blind readers can tell apart. Markers and dashes repeat what the colours say.
 """
 
 from contextlib import AbstractContextManager
@@ -34,15 +34,15 @@ BRIGHT = {
 
 @dataclass(frozen=True)
 class Look:
-    """How a way of training looks in every figure."""
+    """The colour, marker and dash of one way of training, in every figure."""
 
     color: str
     marker: str
     dash: str
 
 
-# One entry per way of training in the whole book; colours are used again only where no figure has
-# both. Red crosses are failures, open black markers the paper's values.
+# One entry per way of training in the whole book. A colour is used twice only if no figure has
+# both. Red crosses are failures, and open black markers are printed values.
 LOOKS = {
     "vanilla": Look(BRIGHT["blue"], "o", "-"),
     "adversarial": Look(BRIGHT["red"], "s", "--"),
@@ -59,9 +59,9 @@ LOOKS = {
 _SETTINGS: dict[str, Any] = {
     "figure.dpi": 100,
     "savefig.dpi": 200,
-    "savefig.bbox": None,  # the size asked for is the size that comes
+    "savefig.bbox": None,  # save a figure at exactly its size
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so it is the same everywhere
+    "font.sans-serif": ["DejaVu Sans"],  # part of matplotlib, so it is the same everywhere
     "font.size": 10,
     "axes.labelsize": 10,
     "axes.titlesize": 10,
@@ -82,19 +82,19 @@ _SETTINGS: dict[str, Any] = {
     "image.cmap": "gray",
     "image.interpolation": "nearest",
     "svg.fonttype": "path",
-    "svg.hashsalt": "robustbook",  # else the parts of an SVG have new names each time
+    "svg.hashsalt": "robustbook",  # otherwise the parts of an SVG get new names each time
 }
 
 
 def style() -> AbstractContextManager[None]:
-    """The book's settings of matplotlib, for drawing and for saving; restored afterwards."""
+    """Return a context with the book's matplotlib settings, for drawing and for saving."""
     return mpl.rc_context(_SETTINGS)
 
 
 def panels(
     rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: float
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of `width` x `height` inches and its panels, row by row."""
+    """Return a figure of `width` x `height` inches and its panels, row by row."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
@@ -107,7 +107,7 @@ def draw_seeds(
     *,
     label: str | None = None,
 ) -> None:
-    """A dot for each of `s` seeds at each of the places `x`."""
+    """Draw a dot for each of `s` seeds at each of the positions `x`."""
     look = LOOKS[training]
     axes.scatter(
         np.broadcast_to(x, values.shape).ravel(),
@@ -130,7 +130,9 @@ def draw_intervals(
     *,
     width: float = 0.3,
 ) -> None:
-    """An interval from `low` to `high` at each of the places `x`, as a band `width` wide."""
+    """Draw an interval from `low` to `high` at each of the positions `x`, as a band `width`
+    wide.
+    """
     axes.bar(x, high - low, width, low, color=LOOKS[training].color, alpha=0.25, zorder=1)
 
 
@@ -141,7 +143,7 @@ def draw_band(
     high: Real[np.ndarray, " n"],
     training: str,
 ) -> None:
-    """The intervals around a curve over `x`, as one band."""
+    """Draw the intervals around a curve over `x` as one band."""
     color = LOOKS[training].color
     axes.fill_between(x, low, high, color=color, alpha=0.25, linewidth=0, zorder=1)
 
@@ -153,7 +155,7 @@ def draw_printed(
     *,
     label: str | None = None,
 ) -> None:
-    """The paper's values at the places `x`, as open black markers above everything else."""
+    """Draw the printed values at the positions `x`, as open black markers above everything else."""
     axes.plot(
         x,
         values,

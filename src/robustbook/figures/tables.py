@@ -1,7 +1,7 @@
-"""Tables that the book numbers and refers to, as a notebook's output.
+"""Numbered tables as the output of a notebook cell.
 
-Jupyter Book numbers a figure that a cell shows, but not a table; a MyST `table` directive in a
-Markdown output it does. The caller formats the numbers, so that 0.10 stays 0.10.
+Jupyter Book numbers a figure that a cell shows, but not a table. It does number a MyST `table`
+directive in a Markdown output. The caller formats the numbers, so that 0.10 is not shortened.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Table:
-    """What `table` returns; a notebook that shows it gets both forms."""
+    """The result of `table`: Markdown for the book, and plain text."""
 
     markdown: str
     plain: str
@@ -28,12 +28,12 @@ def table(
     *,
     align: str | None = None,
 ) -> Table:
-    """A numbered table with `caption`, to be referred to by `name` with the role numref.
+    """Return a numbered table with `caption`; the role numref refers to it by `name`.
 
-    Caption, headers and cells may hold inline MyST. `align` has one of `l`, `c`, `r` per column;
-    by default the first column is left and the others, which hold numbers, right. Raises
-    ValueError for a caption or cell of several lines, a name that is not a label, or a row of
-    another length than the headers.
+    Caption, headers and cells may hold inline MyST. `align` has one of `l`, `c`, `r` per column. By
+    default the first column is aligned left and the others, which hold numbers, right. Raises
+    ValueError for a caption or cell of several lines, an invalid name, or a row whose length
+    differs from that of the headers.
     """
     align = "l" + "r" * (len(headers) - 1) if align is None else align
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
@@ -71,9 +71,9 @@ def table(
 
 
 def _piped(cells: Sequence[str]) -> str:
-    # A bare bar would begin a new column, also inside a formula or code.
+    # A bare bar would begin a new column, even inside a formula or code.
     escaped = (cell.replace("|", r"\|") for cell in cells)
-    # Nor may a line end inside "0.1 to 0.2" or before the sign of "40 %".
+    # A line must not break inside "0.1 to 0.2" or before the sign of "40 %".
     whole = (re.sub(r"(?<=\d) (?:to (?=[-\d])|(?=%))", _unbroken, cell) for cell in escaped)
     return f"| {' | '.join(whole)} |"
 
@@ -83,7 +83,7 @@ def _unbroken(found: re.Match[str]) -> str:
 
 
 def _justified(rows: Sequence[Sequence[str]], align: str) -> list[str]:
-    """One line per row, every column as wide as its longest cell."""
+    """Return one line per row, with every column as wide as its longest cell."""
     pad = {"l": str.ljust, "c": str.center, "r": str.rjust}
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

@@ -1,4 +1,4 @@
-"""What the papers printed, what we measured, and the verdict on each number."""
+"""The ledger: what the papers printed, what we measured, and the verdict on each number."""
 
 from .build import Entry, Ledger, build, read_reasons, unexplained
 from .claims import STATUSES, Claim, read_claims, status

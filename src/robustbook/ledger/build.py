@@ -1,6 +1,6 @@
-"""The ledger: every target beside the best published measurement of it, with a verdict.
+"""The ledger: every target number beside our best published measurement of it, with a verdict.
 
-Reads `book/targets`, `book/records` and `book/reasons.csv`; writes nothing.
+It reads `book/targets`, `book/records` and `book/reasons.csv`, and writes nothing.
 """
 
 import csv
@@ -15,25 +15,33 @@ from .targets import PAPERS, TALLIES, Target, read_targets
 from .verdicts import Measurement, judge
 
 Command = Callable[[str, str, str, str], tuple[str, str]]
-"""From a target's id, its paper, a profile and the item that measured it as ``paper/item`` ("" if
-none has): the command line that runs it, and what is to be known first; "" where there is none."""
+"""A function that returns the command line that measures a target, and a note on what the run
+needs.
+
+Its arguments are the target's id, its paper, a profile, and the item that measured it as
+``paper/item``, or "". The command is "" if nothing measures the target.
+"""
 
 
 def no_command(target: str, paper: str, profile: str, item: str = "") -> tuple[str, str]:
-    """The `Command` of a ledger to which no list of items was handed in."""
+    """The `Command` of a ledger without a list of items."""
     return "", ""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the ledger; None where there is nothing to say.
+    """One line of the ledger; fields without a value are None.
 
     ours, low, high: mean over seeds and its 95 % prediction interval, without the tolerance.
-    seeds: how many (0: nothing was drawn). verdict: one of VERDICTS. reason: what the rule saw,
-    then what was written by hand, and of a line that was not run what a run needs. command: what
-    would run, or run again, this line; empty if there is no study of it. tally: what the verdict is
-    about, one of TALLIES. difference: see `Judgement`. same_as: the id of an earlier line that asks
-    for the same comparison; this one is shown and not counted.
+    seeds: how many (0: nothing was drawn).
+    verdict: one of VERDICTS.
+    reason: the note of the rule, then the hand-written reason; for a line that was not run, what a
+    run needs.
+    command: the command that runs this line; empty if no study measures it.
+    tally: the kind of comparison, one of TALLIES.
+    difference: see `Judgement`.
+    same_as: the id of an earlier line that makes the same comparison. Then this line is shown but
+    not counted.
     """
 
     id: str
@@ -58,18 +66,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """entries: all lines. context: targets that are only quoted, listed apart."""
+    """All lines of the ledger (``entries``), and the targets that are only quoted (``context``)."""
 
     entries: tuple[Entry, ...]
     context: tuple[Target, ...]
 
     @property
     def counted(self) -> tuple[Entry, ...]:
-        """The lines without those that repeat another's comparison."""
+        """Return the lines that do not repeat an earlier comparison."""
         return tuple(entry for entry in self.entries if not entry.same_as)
 
     def json(self) -> list[dict[str, Any]]:
-        """The entries as plain objects whose keys are the fields of `Entry`."""
+        """Return the entries as plain objects whose keys are the fields of `Entry`."""
         return [asdict(entry) for entry in self.entries]
 
 
@@ -81,12 +89,14 @@ def build(
     profile: str | None = None,
     command: Command = no_command,
 ) -> Ledger:
-    """The ledger of a book folder (the one that holds targets, records and reasons.csv).
+    """Return the ledger of a book folder, which holds targets, records and reasons.csv.
 
-    paper, item: only the targets of these. profile: only the records of this profile, so that
-    what it leaves out reads `not run`; None takes for each target the best profile there is
-    (paper, then reduced, then quick). command: tells the command of each line.
-    Raises ValueError, in one sentence, for a filter that nothing carries and for files at fault.
+    paper, item: include only targets of these.
+    profile: use only records of this profile; all other targets are `not run`. None uses for each
+    target the best profile there is (paper, then reduced, then quick).
+    command: returns the command of each line.
+
+    Raises ValueError, in one sentence, for a filter that matches nothing and for invalid files.
     """
     targets = read_targets(book / "targets")
     _known("paper", paper, PAPERS)
@@ -119,7 +129,7 @@ def entries(
     profile: str = "paper",
     command: Command = no_command,
 ) -> tuple[Entry, ...]:
-    """Judge the `chosen` targets; `profile` is the one that the commands name where they can."""
+    """Return the verdicts on the `chosen` targets; commands use `profile` where the item has it."""
     measured = measurements(targets, records)
     lines = []
     first: dict[Hashable, str] = {}
@@ -131,7 +141,7 @@ def entries(
             target.id, "reason unknown" if verdict.verdict == "not reproduced" else ""
         )
         unrun = verdict.verdict == "not run"
-        # An ordering may lack only its partner: then the partner's item is what has to run.
+        # If only the partner of an ordering is missing, the partner's item has to run.
         asked = targets[target.partner] if found and unrun and target.partner else target
         item = f"{target.paper}/{found.item}" if found and not unrun else ""
         line, needs = command(asked.id, asked.paper, profile, item)
@@ -161,7 +171,7 @@ def entries(
 
 
 def _values(target: Target, measured: Mapping[str, Measurement]) -> Hashable:
-    """Return what was measured, as accuracy; where nothing was, the target's own name."""
+    """Return the measured values as accuracies or, if there are none, a name of the target."""
     found = measured.get(target.id)
     if found is None:
         return target.id.replace("error", "accuracy")
@@ -179,10 +189,10 @@ def _earlier(
     targets: Mapping[str, Target],
     measured: Mapping[str, Measurement],
 ) -> str:
-    """The id of the first target that asks for the same comparison, or "" if this is the first.
+    """Return the id of the first target that makes the same comparison, or "" if this is the first.
 
-    Two orderings are the same if they order the same measurements: a > b and b < a. An error and
-    an accuracy are the same if they add up to 100 % in print and with each seed.
+    Two orderings are the same if they order the same measurements: a > b and b < a. An error and an
+    accuracy are the same if they add up to 100 %, as printed and for each seed.
     """
     if target.partner is not None:
         pair = _values(target, measured), _values(targets[target.partner], measured)
@@ -201,8 +211,11 @@ def _earlier(
 def measurements(
     targets: Mapping[str, Target], records: Iterable[Record]
 ) -> dict[str, Measurement]:
-    """Per target id the rows of the best record that has any: best profile first, then the
-    record of the target's own item (a run may answer targets of other items on the way)."""
+    """Return for each target id the rows of the best record that has any.
+
+    A better profile comes first. Then the record of the target's own item comes first, because a
+    run may also measure targets of other items.
+    """
     best: dict[str, tuple[tuple[int, bool, str], Measurement]] = {}
     for record in records:
         where = f"the record {record.paper}/{record.item}.{record.profile}"
@@ -222,9 +235,9 @@ def measurements(
 
 
 def read_reasons(path: Path, targets: Mapping[str, Target]) -> dict[str, str]:
-    """The hand-written reasons (columns id, reason) by target id; none if there is no file.
+    """Return the hand-written reasons (columns id, reason) by target id; none if there is no file.
 
-    Raises ValueError for an id that no target has or that stands there twice, or no reason.
+    Raises ValueError for an unknown or repeated id, or an empty reason.
     """
     if not path.exists():
         return {}
@@ -245,7 +258,7 @@ def read_reasons(path: Path, targets: Mapping[str, Target]) -> dict[str, str]:
 
 
 def unexplained(ledger: Ledger, reasons: Mapping[str, str]) -> list[str]:
-    """Ids that were not reproduced and for which nobody has written down why."""
+    """Return the ids that were not reproduced and have no hand-written reason."""
     return [
         entry.id
         for entry in ledger.entries

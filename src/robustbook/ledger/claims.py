@@ -1,13 +1,13 @@
-"""What the papers claim in plain words, and whether each claim survives, by the verdicts.
+"""The claims of the papers in plain words, and whether each survives, computed from the verdicts.
 
-A claim is a row of `book/claims.csv`, written by hand: the paper, the claim, the page that tests it
-("" where none is written yet), and three lists of target ids, separated by spaces. What became of
-the claim is not written there. `status` computes it from the verdicts on these targets:
+A claim is a hand-written row of `book/claims.csv`. It has the paper, the claim, the page that tests
+it ("" if none is written yet), and three lists of target ids, separated by spaces. The outcome is
+not written there. `status` computes it from the verdicts on these targets:
 
-    fails            a target that supports the claim was not reproduced, or one that refutes it was
-    only in float32  not that, but a target was reproduced that says that the effect shrinks when
-                     the same attack is computed in float64
-    inconclusive     none of these, but our runs of a supporting target scatter too much to tell
+    fails            a supporting target was not reproduced, or a refuting one was reproduced
+    only in float32  not failed, but a target was reproduced that says that the effect shrinks
+                     when the same attack is computed in float64
+    inconclusive     none of these, but our runs of a supporting target vary too much to tell
     survives         every supporting target that was judged was reproduced
     untested         no target was judged at the paper's setting
 """
@@ -26,8 +26,10 @@ COLUMNS = ("paper", "claim", "page", "supported_by", "refuted_by", "lost_in_floa
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim. The last three are the ids of targets that support it, that refute it, and that
-    say that it holds in float32 only."""
+    """One claim, and the ids of three kinds of targets.
+
+    They support the claim, refute it, or say that it holds only in float32.
+    """
 
     paper: str
     words: str
@@ -38,15 +40,15 @@ class Claim:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The ids of all its targets."""
+        """Return the ids of all its targets."""
         return (*self.supported_by, *self.refuted_by, *self.lost_in_float64)
 
 
 def read_claims(path: Path, targets: Mapping[str, Target]) -> tuple[Claim, ...]:
     """Return the claims of a file in its order.
 
-    Raises ValueError, in one sentence, for other columns, an unknown paper or target, a claim that
-    stands there twice or that has no target.
+    Raises ValueError, in one sentence, for wrong columns, an unknown paper or target, a repeated
+    claim, or a claim without targets.
     """
     claims: dict[str, Claim] = {}
     with path.open(encoding="utf-8", newline="") as handle:
@@ -71,7 +73,7 @@ def read_claims(path: Path, targets: Mapping[str, Target]) -> tuple[Claim, ...]:
 
 
 def status(claim: Claim, verdicts: Mapping[str, str]) -> str:
-    """Return one of STATUSES from the verdict on each target (see the head of this module)."""
+    """Return one of STATUSES from the verdict on each target (see the module's docstring)."""
     supporting = _judged(claim.supported_by, verdicts)
     refuting = _judged(claim.refuted_by, verdicts)
     if "not reproduced" in supporting or "reproduced" in refuting:

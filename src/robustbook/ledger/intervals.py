@@ -1,37 +1,37 @@
-"""How far one more run may lie from ours, and how far two means may lie apart.
+"""Prediction intervals for one more run, and confidence intervals for a difference of means.
 
 A paper prints one run. So a printed number is compared with a *prediction* interval for one more
-run of our own, not with a confidence interval for our mean (which shrinks to nothing as seeds are
-added, while the paper's single run scatters as before).
+run of ours. A confidence interval for our mean would be wrong: it shrinks to nothing as seeds are
+added, while the paper's single run varies as before.
 """
 
 import math
 from collections.abc import Sequence
 from statistics import fmean, variance
 
-# scipy.stats has these too, but is slow to import.
+# scipy.stats has these functions too, but is slow to import.
 from scipy.special import bdtrc, stdtrit
 
 FULL = {"percent": 100.0, "fraction": 1.0}
 
 
 def quantile(df: float | int) -> float:
-    """t(0.975, df), the factor of a two-sided 95 % interval."""
+    """Return t(0.975, df), the factor of a two-sided 95 % interval."""
     return float(stdtrit(df, 0.975))
 
 
 def prediction_interval(
     values: Sequence[float | int], *, unit: str = "none", images: int | None = None
 ) -> tuple[float, float]:
-    """95 % prediction interval for one more run, from `values` of n >= 1 independent runs.
+    """Return the 95 % prediction interval for one more run, from the values of n >= 1 independent
+    runs.
 
         mean +- t(0.975, n - 1) * sqrt(s^2 (1 + 1/n) + b)
 
-    With `images` = k the values are shares of k test images, in `unit` percent or fraction, and
-    b = p (1 - p) / k with p the mean share: the run that the paper printed may have met other
-    images. Where it met the very same ones b counts an error that is not there, so the interval
-    is then somewhat too wide, never too narrow. Shares are clipped to their range.
-    One run has no spread to show: its interval is the value alone.
+    With `images` = k the values are shares of k test images, in `unit` percent or fraction. Then b
+    = p (1 - p) / k, with p the mean share, because the paper may have used other test images. If it
+    used the same ones, the interval is somewhat too wide, never too narrow. Shares are clipped to
+    their range. One run shows no spread, so its interval is the value alone.
     """
     if not values:
         raise ValueError("values must hold at least one run, got none")
@@ -52,8 +52,11 @@ def prediction_interval(
 
 
 def binomial_error(mean: float, n: int, unit: str, images: int | None) -> float:
-    """Half of the 95 % interval that n >= 2 runs would have if only the choice of test images
-    scattered; 0 where the values are no shares of ``images``, or for one run."""
+    """Return half of the 95 % interval that n >= 2 runs have if only the choice of test images
+    varies.
+
+    Return 0 for one run, or if the values are not shares of ``images``.
+    """
     if images is None or n < 2:
         return 0.0
     share = mean / FULL[unit]
@@ -61,17 +64,17 @@ def binomial_error(mean: float, n: int, unit: str, images: int | None) -> float:
 
 
 def binomial_tail(k: int, n: int, probability: float) -> float:
-    """The probability of k or more successes in n trials; k from 1."""
+    """Return the probability of k or more successes in n trials; k is 1 or more."""
     return float(bdtrc(k - 1, n, probability))
 
 
 def difference_interval(
     ours: Sequence[float | int], partners: Sequence[float | int], *, paired: bool
 ) -> tuple[float, float]:
-    """95 % confidence interval of mean(ours) - mean(partners).
+    """Return the 95 % confidence interval of mean(ours) - mean(partners).
 
-    `paired`: value i of both comes from the same seed (Student's t on the differences); else
-    Welch's t, which does not ask the two spreads to be alike. With a single run on either side
+    `paired`: value i of both comes from the same seed, and Student's t is used on the differences.
+    Otherwise Welch's t is used, which allows different variances. With a single run on either side
     the interval is the difference alone.
     """
     difference = fmean(ours) - fmean(partners)

@@ -1,9 +1,9 @@
-"""Records: what a study measured, as small committed files in which a diff shows what changed.
+"""Records: the measurements of a study, as small committed files with readable diffs.
 
-A record is `book/records/<paper>/<item>.<profile>.json`: the rows that the ledger judges, the
-arrays that the figures draw, and where both came from. Keys are sorted, a row, an array and a
-parameter take one line each, and numbers that are not whole are rounded to 6 significant digits
-(more than any of them carries), so that the same record is the same bytes.
+A record is `book/records/<paper>/<item>.<profile>.json`. It holds the rows that the ledger judges,
+the arrays that the figures draw, and their provenance. The same record always gives the same bytes.
+Keys are sorted, and each row, array and parameter has one line. Numbers that are not whole are
+rounded to 6 significant digits, more than any measurement carries.
 """
 
 import json
@@ -28,13 +28,14 @@ class Row:
     """One measured number.
 
     value: in `unit` (percent 0..100, fraction 0..1, ratio, count, l2, none), finite.
-    target: id of the target it answers; None for controls and for readings other than ours.
-    name: what was measured, in words; may stay empty where a target says it.
+    target: the id of the target that it measures; None for controls and for variants that no target
+    judges.
+    name: what was measured, in words; may be empty if there is a target.
     seed: None where nothing was drawn (a count of parameters).
-    images: give it where the value is a share of that many test images, and only there: the
-        binomial error of the share then enters the interval.
+    images: the number of test images, if the value is a share of them; None otherwise. The binomial
+    error of the share then enters the interval.
     holds: for a target that states a pattern (compare `shape`): whether it holds at this seed.
-    setting: labels such as network, training, reading.
+    setting: labels such as network, training, attack variant.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -65,10 +66,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Record:
-    """What one run of one item gave: `paper` and `item` as in the targets, `profile` of PROFILES.
+    """The results of one run of one item.
 
-    arrays: nested lists (or anything with `tolist`) of numbers, bools and strings; NaN for a
-    value that does not exist. parameters and provenance: anything that JSON can hold.
+    `paper` and `item` are as in the targets, `profile` is one of PROFILES. arrays: nested lists (or
+    anything with `tolist`) of numbers, bools and strings; NaN for a value that does not exist.
+    parameters and provenance: anything that JSON can hold.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -97,7 +99,7 @@ class Record:
 
 
 def rounded(value: float | int) -> float | int:
-    """Whole numbers as they are (a count of parameters is exact), others to 6 digits."""
+    """Return whole numbers unchanged (a count of parameters is exact), others to 6 digits."""
     value = float(value)
     if value.is_integer() and abs(value) < 1e15:
         return int(value)
@@ -105,25 +107,25 @@ def rounded(value: float | int) -> float | int:
 
 
 def record_path(folder: Path, paper: str, item: str, profile: str) -> Path:
-    """The file of a record below ``folder`` (book/records)."""
+    """Return the file of a record in ``folder`` (book/records)."""
     return folder / paper / f"{item}.{profile}.json"
 
 
 def write_record(record: Record, folder: Path) -> Path:
-    """Write `record` under `folder` (book/records) at once or not at all; returns the path."""
+    """Write `record` into `folder` (book/records) completely or not at all; return the path."""
     path = record_path(folder, record.paper, record.item, record.profile)
     write_whole(path, _text(record).encode("utf-8"))
     return path
 
 
 def read_record(path: Path) -> Record:
-    """The record of one file; arrays as nested lists.
+    """Return the record of one file, with arrays as nested lists.
 
-    Raises ValueError, in one sentence that names the file, if it cannot be read or trusted.
+    Raises ValueError, in one sentence with the file's name, if it is unreadable or invalid.
     """
     cure = "restore it from git, or run and publish the item again"
     try:
-        # From JSON, so that strict checking takes lists for tuples.
+        # Validate the JSON text, because then strict checking accepts lists for tuples.
         record: Record = _adapter().validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         first = error.errors()[0]
@@ -140,23 +142,23 @@ def read_record(path: Path) -> Record:
 
 @cache
 def _adapter() -> Any:
-    """Make pydantic's reader once: that takes as long as reading a small record."""
+    """Return pydantic's reader, built once: building it takes as long as reading a small record."""
     return TypeAdapter(Record)
 
 
 def read_records(folder: Path) -> tuple[Record, ...]:
-    """All records under `folder` (book/records), sorted by path; none if there is no folder."""
+    """Return all records in `folder` (book/records), sorted by path; none if it does not exist."""
     return tuple(read_record(path) for path in sorted(folder.glob("*/*.json")))
 
 
 class Conflict(ValueError):
-    """Two records that cannot be one; the sentence names what differs."""
+    """Two records contradict each other; the message says in what."""
 
 
 def compare(published: Record, new: Record) -> list[Row]:
-    """The rows of `published` that `new` lacks.
+    """Return the rows of `published` that `new` lacks.
 
-    Values count as equal if they are written alike, to 6 digits.
+    Values are equal if they agree to 6 digits.
 
     Raises:
         Conflict: a row of both has two values.
@@ -173,12 +175,12 @@ def compare(published: Record, new: Record) -> list[Row]:
 
 
 def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, Any]]:
-    """The rows and arrays of both records.
+    """Return the rows and arrays of both records.
 
-    The order is that of a study that writes all seeds at once, as far as the record with more seeds
-    shows it: a row goes behind the block of the next smaller seed in which its like stands, and
-    one that is like none behind the row before it. Arrays of one name must be equal: they may be
-    means over seeds, and nothing tells how to merge these.
+    The rows are ordered as if one study had written all seeds. The order is learned from the record
+    with more seeds. A new row follows the block of the next smaller seed that has a row of the same
+    kind. A row without such a counterpart follows the row before it. Arrays of the same name must
+    be equal: they may be means over seeds, which cannot be merged.
 
     Raises:
         Conflict: a row or an array of both has two values.
@@ -190,11 +192,12 @@ def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, An
     base, other = published, new
     if len({row.seed for row in new.rows}) > len({row.seed for row in published.rows}):
         base, other = new, published
-    like: dict[str, list[tuple[int, int]]] = defaultdict(list)  # per kind: seeds and places
+    like: dict[str, list[tuple[int, int]]] = defaultdict(list)  # by kind: seeds and positions
     for place, row in enumerate(base.rows):
         seed, kind = _key(row)
         like[kind].append((seed, place))
-    before: dict[int, list[tuple[int, Row]]] = defaultdict(list)  # what goes before each place
+    # rows to insert before each position
+    before: dict[int, list[tuple[int, Row]]] = defaultdict(list)
     at, near = (len(base.rows) if base is published else 0), -1
     for row in other.rows:
         seed, kind = _key(row)
@@ -211,15 +214,18 @@ def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, An
 
 
 def named(row: Row) -> str:
-    """A row for people: its target, or its name and labels, and its seed."""
+    """Return a row's name for people: its target, or its name and labels, and its seed."""
     labels = "".join(f", {name} {value}" for name, value in row.setting.items())
     seed = "" if row.seed is None else f" at seed {row.seed}"
     return f"{row.target or row.name + labels}{seed}"
 
 
 def _place(rows: Sequence[Row], like: Sequence[tuple[int, int]], seed: int) -> int:
-    """The end of the block of this or the next smaller seed in which a row's like stands, or the
-    start of that of the next larger seed."""
+    """Return the position at which a row of this seed belongs, given the rows of its kind.
+
+    It is the end of the block of this seed or the next smaller one. Without such a block, it is the
+    start of the block of the next larger seed.
+    """
     smaller = [pair for pair in like if pair[0] <= seed]
     near, place = max(smaller) if smaller else min(like)
     if smaller:
@@ -236,7 +242,7 @@ def _seed(row: Row) -> int:
 
 
 def _key(row: Row) -> tuple[int, str]:
-    """What a row measures: its seed (-1 for none), and the rest but for its value."""
+    """Return what a row measures: its seed (-1 for none), and all its labels as text."""
     return _seed(row), _line([row.target, row.name, row.setting])
 
 
@@ -269,7 +275,10 @@ def _line(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold: arrays as lists, numbers rounded, NaN as null; infinity is refused."""
+    """Return the value as JSON can hold it: arrays as lists, numbers rounded, NaN as null.
+
+    Raises ValueError for infinity.
+    """
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, Mapping):
@@ -286,5 +295,5 @@ def _plain(value: Any) -> Any:
 def _from_null(value: Any) -> Any:
     if not isinstance(value, list):
         return math.nan if value is None else value
-    deep = any(isinstance(v, list) for v in value[:1])  # rows of numbers hold no lists
+    deep = any(isinstance(v, list) for v in value[:1])  # a list of numbers contains no lists
     return [_from_null(v) for v in value] if deep or None in value else value

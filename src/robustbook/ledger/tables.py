@@ -20,7 +20,10 @@ TITLES = {
 
 
 def number(value: float | int | None, digits: int = 6) -> str:
-    """Whole numbers in full, others to `digits` and at most NUMBER characters; a dash for none."""
+    """Return whole numbers in full, others with up to `digits` digits and NUMBER characters.
+
+    Return a dash for None.
+    """
     if value is None:
         return "-"
     if isinstance(rounded(value), int):
@@ -29,9 +32,11 @@ def number(value: float | int | None, digits: int = 6) -> str:
 
 
 def interval(entry: Entry) -> str:
-    """The prediction interval, or for an ordering that of the difference that decided.
+    """Return the prediction interval or, for an ordering, the interval of the difference that
+    decided.
 
-    Empty where no seed shows a spread; 4 digits, fewer where that is longer than SPREAD.
+    Return "" if fewer than two seeds were run. It has 4 digits, or fewer to fit into SPREAD
+    characters.
     """
     if entry.low is None or entry.high is None or (entry.seeds or 0) < 2:
         return ""
@@ -43,8 +48,10 @@ def interval(entry: Entry) -> str:
 
 
 def counts(entries: Iterable[Entry]) -> str:
-    """How many lines have each verdict, in words: "3 reproduced, 1 inconclusive". A line that
-    repeats another's comparison is not counted."""
+    """Return how many lines have each verdict, in words: "3 reproduced, 1 inconclusive".
+
+    Lines that repeat an earlier comparison are not counted.
+    """
     found = Counter(entry.verdict for entry in entries if not entry.same_as)
     return ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS if found[verdict])
 
@@ -54,7 +61,9 @@ def _fitting(texts: list[str], width: int) -> str:
 
 
 def text_table(ledger: Ledger) -> str:
-    """At most 100 columns: a head per item, a line per target, the counts at the end."""
+    """Return the ledger in at most 100 columns: a heading per item, a line per target, then
+    counts.
+    """
     groups: dict[str, list[Entry]] = {}
     for entry in ledger.entries:
         groups.setdefault(f"{entry.paper}/{entry.item}", []).append(entry)
@@ -97,10 +106,10 @@ def _lines(entry: Entry) -> list[str]:
         entry.profile or "-",
         entry.verdict,
     )
-    # A long name takes a line of its own, so that ids stay whole and can be copied.
+    # Put a long name on its own line, so that ids are not cut and can be copied.
     lines = [f"{name:<{NAME}}{values}"] if len(name) < NAME else [name, " " * NAME + values]
     if entry.verdict == "not run" and entry.ours is None:
-        return lines  # what a run needs stands once, under all of them
+        return lines  # the needs of a run are printed once, below all lines
     return lines + _wrapped(entry.reason)
 
 
@@ -110,7 +119,7 @@ def _wrapped(reason: str) -> list[str]:
 
 
 def summary(ledger: Ledger) -> str:
-    """Counts per paper, kind of target and verdict, as a Markdown table."""
+    """Return the counts per paper, kind of target and verdict, as a Markdown table."""
     lines = [
         "| | what is compared | " + " | ".join(VERDICTS) + " | sum |",
         "| :-- | :-- |" + " --: |" * (len(VERDICTS) + 1),

@@ -1,14 +1,14 @@
-"""What the papers printed: the rows of `book/targets/*-targets.csv` as checked, frozen data.
+"""The target numbers: the rows of `book/targets/*-targets.csv` as checked, frozen data.
 
-A target asks for one measurement and says how it is to be compared:
+A target is one number, ordering or pattern of a paper, and says how it is compared:
 
-    equal             with the printed number, give or take the tolerance
+    equal             with the printed number, up to the tolerance
     at_most/at_least  with the printed number as a bound
     less_than ID      with the target ID, both measured by us
-    greater_than ID   the same, the other way round
+    greater_than ID   the same in the other direction
     shape             a pattern that the note states in words
 
-The tolerance is fixed before the run; what it stands for is in each row's note.
+The tolerance is fixed before the run; the note of each row says what it stands for.
 """
 
 import csv
@@ -27,20 +27,20 @@ BOUNDS = ("equal", "at_most", "at_least")  # need a printed number
 ORDERINGS = ("less_than", "greater_than")  # need a partner
 
 TALLIES = ("measured number", "ordering or shape", "setting", "claim tested by us")
-# Sizes of layers, constants of a recipe, and numbers that hold by definition: eps_ref is defined as
-# the eps at which Deep Defense has an error of 50 %.
+# Sizes of layers, constants of a recipe, and numbers that hold by definition. For example, eps_ref
+# is defined as the eps at which Deep Defense has an error of 50 %.
 SETTING = re.compile(
     r"/settings/|/code-networks/|^saturating/table-2/|/l1-bounds/|/deep-defense/fgs-1\.0$"
 )
 
-# The notes of seven orderings ask for "no loss" and not for a gain: their tolerance is what
-# may be lost. All other orderings are strict.
+# Seven orderings ask for "no loss" instead of a gain, as their notes say. Their tolerance is the
+# loss that is allowed. All other orderings are strict.
 NO_LOSS = re.compile(r"no loss of accuracy|no degradation", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Target:
-    """One number, ordering or pattern of a paper. `printed` and `partner` are None where absent."""
+    """One number, ordering or pattern of a paper. `printed` and `partner` are None if absent."""
 
     id: str
     paper: str
@@ -58,16 +58,18 @@ class Target:
 
     @property
     def context(self) -> bool:
-        """Quoted for context only: listed apart, never run, never counted."""
+        """Return whether the target is only quoted: it is listed separately, never run and never
+        counted.
+        """
         return self.note.startswith("context:") or self.setting.startswith("CONTEXT ONLY")
 
     @property
     def tally(self) -> str:
-        """What a verdict on it is about, one of TALLIES.
+        """Return the kind of comparison, one of TALLIES.
 
-        measured number: a number that a paper prints or that follows from printed ones. ordering
-        or shape: which of two is larger, or how a curve runs. setting: see SETTING. claim tested by
-        us: a claim in words, or a critic's, for which we chose the test.
+        measured number: a number that a paper prints or that follows from printed ones. ordering or
+        shape: which of two numbers is larger, or the course of a curve. setting: see SETTING. claim
+        tested by us: a claim in words, of the paper or of a critic, whose test we chose.
         """
         if SETTING.search(self.id) or self.metric in ("parameters", "setting"):
             return "setting"
@@ -79,15 +81,15 @@ class Target:
 
     @property
     def no_loss(self) -> bool:
-        """An ordering that only asks that nothing more than the tolerance is lost."""
+        """Return whether an ordering asks only that no more than the tolerance is lost."""
         return NO_LOSS.search(self.note) is not None
 
 
 def read_targets(folder: Path) -> dict[str, Target]:
-    """All targets of a folder by id, paper after paper, in the order of the files.
+    """Return all targets of a folder by id, paper after paper, in the order of the files.
 
     Raises ValueError, in one sentence, for a row that cannot be judged: an unknown column, paper,
-    unit, kind or comparison, a bound without a number, a partner that no row has, an id twice.
+    unit, kind or comparison, a bound without a number, an unknown partner, a repeated id.
     """
     targets: dict[str, Target] = {}
     for file in sorted(folder.glob("*-targets.csv")):

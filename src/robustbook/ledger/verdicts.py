@@ -1,6 +1,6 @@
-"""The verdict on one target, as a pure function of the target and what was measured.
+"""The verdict on one target, as a pure function of the target and the measurements.
 
-The rules were fixed before any verdict was looked at. The tests hold each of them.
+The rules were fixed before any verdict was computed. The tests check each of them.
 
 equal. *reproduced* if our mean lies within the tolerance of the printed number, or if the
 prediction interval for one more run, widened by the tolerance, contains it. If only the interval
@@ -8,17 +8,17 @@ reaches the printed number, the interval must be narrow: its half-width may be a
 tolerances plus the binomial error of the test images. A wider interval gives *inconclusive*,
 because it would have agreed with many numbers. Outside the widened interval: *not reproduced*.
 
-at_most, at_least. The same with a bound in place of a number: only the end of the interval on the
+at_most, at_least. The same with a bound instead of a number. Only the end of the interval on the
 allowed side counts.
 
 Whole numbers with tolerance 0 (a count, or a yes or no as 1 or 0) and patterns (compare `shape`).
 Each seed agrees with the claim or contradicts it. *reproduced* if no seed contradicts it. *not
-reproduced* if so many do that chance can be excluded: were one run in twenty to contradict it, as
-many or more would contradict it with a probability of at most 5 %. Otherwise *inconclusive*. So one
-of five is inconclusive, and two of five refute the claim.
+reproduced* if too many seeds contradict it to be chance. We assume that one run in twenty
+contradicts a true claim. The probability of as many contradictions or more must then be at most 5
+%. Otherwise *inconclusive*. So one of five is inconclusive, and two of five refute the claim.
 
 less_than, greater_than. The 95 % confidence interval of the difference of the means decides. It is
-paired by seed where both were run with the same seeds, and Welch's otherwise. *reproduced* if the
+paired by seed if both were run with the same seeds, and Welch's otherwise. *reproduced* if the
 interval lies wholly on the claimed side of 0. *inconclusive* if it contains 0 and reaches beyond
 the tolerance on the claimed side. Otherwise *not reproduced*: the difference has the wrong sign or
 is at most the tolerance. With a single run on either side the difference must exceed the tolerance.
@@ -44,16 +44,16 @@ VERDICTS = (
     "not run",
 )
 WIDE = 3
-"""An interval is wide if its half-width is more than so many tolerances plus the binomial error."""
+"""An interval is wide if its half-width exceeds this many tolerances plus the binomial error."""
 EXCEPTIONS = 0.05
-"""A claimed pattern may fail in one run of twenty, and still be called a pattern."""
+"""The share of runs, one in twenty, that may contradict a true claim."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """The rows of one record that answer one target: one row per seed."""
+    """The rows of one record that measure one target: one row per seed."""
 
-    item: str  # of the record, mostly the target's own
+    item: str  # the record's item, usually the same as the target's
     profile: str
     rows: tuple[Row, ...]
 
@@ -68,9 +68,12 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Judgement:
-    """verdict: one of VERDICTS. ours, low, high: mean and prediction interval. difference: for an
-    ordering the difference of the means that decided, with its interval. note: what the rule
-    saw."""
+    """A verdict and the numbers behind it.
+
+    verdict: one of VERDICTS. ours, low, high: mean and prediction interval. difference: for an
+    ordering, the difference of the means that decided, with its interval. note: a short
+    explanation.
+    """
 
     verdict: str
     ours: float | None = None
@@ -84,9 +87,10 @@ class Judgement:
 def judge(
     target: Target, measured: Measurement | None, partner: Measurement | None = None
 ) -> Judgement:
-    """The verdict on `target`; `partner` is what was measured for the target it names, if any.
+    """Return the verdict on `target`; `partner` is the measurement of the target it is compared
+    with.
 
-    Raises ValueError where the rows cannot answer the target: another unit, a claimed pattern
+    Raises ValueError if the rows cannot decide the target: another unit, or a claimed pattern
     without `holds`.
     """
     if measured is None:
@@ -96,7 +100,7 @@ def judge(
             raise ValueError(f"{target.id} is asked for in {target.unit}, got {row.unit}")
     images = min((row.images for row in measured.rows if row.images), default=None)
     interval = prediction_interval(measured.values, unit=target.unit, images=images)
-    # Judged as shown: the rounded numbers.
+    # Judge the rounded numbers, because these are shown.
     ours, low, high = (float(rounded(x)) for x in (fmean(measured.values), *interval))
 
     difference = None
@@ -131,7 +135,9 @@ DIRECTION = dict(zip(JUDGED, ("holds", "does not hold", "is inconclusive"), stri
 
 
 def _whole(target: Target, measured: Measurement) -> bool:
-    """Whether each seed gives a whole number that agrees with the printed one or does not."""
+    """Return whether each seed gives a whole number that either agrees with the printed one or
+    not.
+    """
     assert target.printed is not None
     numbers = [target.printed, *measured.values]
     return (
@@ -143,7 +149,7 @@ def _whole(target: Target, measured: Measurement) -> bool:
 
 
 def _outcomes(agree: Sequence[bool]) -> tuple[str, str]:
-    """The verdict on a claim with which each seed agrees or not."""
+    """Return the verdict on a claim with which each seed agrees or not."""
     n, against = len(agree), list(agree).count(False)
     note = f"holds in {n - against} of {n}"
     if not against:
@@ -153,21 +159,23 @@ def _outcomes(agree: Sequence[bool]) -> tuple[str, str]:
 
 
 def _beyond(target: Target, bottom: float, top: float) -> float:
-    """How far the printed number lies outside [bottom, top] on a side that counts, less the
-    tolerance."""
+    """Return how far the printed number lies outside [bottom, top], less the tolerance.
+
+    For a bound, only the side that counts is used.
+    """
     assert target.printed is not None
     printed, tolerance = target.printed, target.tolerance
     under = bottom - tolerance - printed if target.compare != "at_least" else 0.0
     over = printed - top - tolerance if target.compare != "at_most" else 0.0
     gap = max(under, over)
-    # Decimals such as 0.1 have no exact binary form, so equality is taken up to rounding.
+    # Decimals such as 0.1 have no exact binary form, so equality allows for rounding.
     return gap if gap > 1e-9 * max(abs(printed), tolerance) else 0.0
 
 
 def _bound(
     target: Target, ours: float, low: float, high: float, n: int, error: float
 ) -> tuple[str, str]:
-    """The verdict on a printed number or bound; ``error`` is the binomial one's half-width."""
+    """Return the verdict on a printed number or bound; ``error`` is the binomial half-width."""
     bound = {"at_most": "printed as an upper bound", "at_least": "printed as a lower bound"}
     notes = [bound[target.compare]] if target.compare in bound else []
     gap, verdict = _beyond(target, low, high), "reproduced"
@@ -191,7 +199,7 @@ def _bound(
 def _ordering(
     target: Target, measured: Measurement, partner: Measurement
 ) -> tuple[str, str, tuple[float, float, float]]:
-    """The verdict on an ordering, what decided it, and the difference with its interval."""
+    """Return the verdict on an ordering, a note, and the difference with its interval."""
     sign = 1 if target.compare == "greater_than" else -1
     ours, partners, paired = _aligned(measured, partner)
     low, high = difference_interval(ours, partners, paired=paired)

@@ -1,7 +1,7 @@
 """The ledger as one HTML table with filters, for a page of the book.
 
-Needs `book/_static/ledger.js` and `ledger.css`, which the book's configuration names, and
-nothing else: no server, no network. Without JavaScript the whole table is shown.
+It needs only `book/_static/ledger.js` and `ledger.css`, which the book's configuration lists; no
+server and no network. Without JavaScript the whole table is shown.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,11 +16,11 @@ HEADS = ("target", "printed", "ours", "verdict and reason")
 
 
 Pages = Mapping[str, Mapping[str, str]]
-"""For each item (``paper/name``) the pages that judge it (``folder/name``), and their names."""
+"""For each item (``paper/name``), the pages that judge it (``folder/name``) with their titles."""
 
 
 def page_html(ledger: Ledger, pages: Pages | None = None) -> str:
-    """The filters, the table of all entries, and apart from it the targets quoted for context.
+    """Return the filters, the table of all entries, and the list of targets quoted for context.
 
     Each row links to the ``pages`` that judge its item.
     """

@@ -1,4 +1,4 @@
-"""Measurements of a network: robustness, whether to believe it, weights, layers, geometry."""
+"""Measurements of a network: robustness and its evidence, weights, layers and geometry."""
 
 from robustbook.diagnosis import Finding, diagnose
 

@@ -1,7 +1,7 @@
-"""What a model answers: its logits, checked in one place. Asking leaves the model as it was.
+"""Compute and check a model's logits, predictions and gradients without changing the model.
 
-A randomised model that is a `Drawing` is asked for one draw of its noise: by default draw 0, with
-each image's row as its key. So its answer to an image does not depend on the batch.
+A randomised model that is a `Drawing` is evaluated with one draw of its noise, by default draw 0
+with each image's row as its key. So its logits for an image do not depend on the batch.
 """
 
 import contextlib
@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from robustbook.attacks.drawing import Drawing
 
 Model = Callable[[Tensor], Tensor] | Drawing
-PIECE = 1000  # images that go through a model together
+PIECE = 1000  # images per forward pass
 
 
 @contextlib.contextmanager
 def unchanged(*models: object) -> Iterator[None]:
-    """Restore afterwards what asking a model can change: its buffers and torch's random state.
+    """Restore what a forward pass can change: the models' buffers and torch's random state.
 
     A batch norm in training mode updates its running statistics, and dropout draws from torch's
-    global generator. The models work on copies of their buffers inside the context. As the random
+    global generator. Inside the context, the models use copies of their buffers. Since the random
     state is restored too, a model with dropout draws the same masks again in the next measure.
     """
     modules = {part for model in models if isinstance(model, nn.Module) for part in model.modules()}
@@ -54,9 +54,9 @@ def logits_of(
     keys: Int[Tensor, " n"] | None = None,
     draw: int = 0,
 ) -> Float[Tensor, "n k"]:
-    """The logits of each image, without a graph.
+    """Return the logits of each image, without a graph.
 
-    keys, draw: of a randomised model's noise (see `Drawing`); keys default to the row numbers.
+    keys, draw: determine a randomised model's noise (see `Drawing`); keys default to row numbers.
     Raises ValueError where the model does not return two or more finite logits per image.
     """
     keys = rows_of(images) if keys is None else keys
@@ -75,10 +75,10 @@ def predict(
     keys: Int[Tensor, " n"] | None = None,
     draw: int = 0,
 ) -> Int[Tensor, " n"]:
-    """The class of the highest logit of each image; of equal logits the first class.
+    """Return the class of the highest logit of each image; if logits are equal, the first class.
 
-    keys, draw: as in `logits_of`. Raises ValueError where the model does not return two or more
-    finite logits per image: the highest of NaNs would be a class as well.
+    keys, draw: as in `logits_of`. Raises ValueError unless the model returns two or more finite
+    logits per image, because argmax returns a class even for NaN.
     """
     return logits_of(model, images, batch_size, keys=keys, draw=draw).argmax(1)
 
@@ -86,10 +86,10 @@ def predict(
 def gradients(
     model: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]
 ) -> Float[Tensor, "n *shape"]:
-    """The gradient of each image's cross entropy with respect to that image.
+    """Return the gradient of each image's cross entropy with respect to that image.
 
-    It is computed inside `torch.no_grad` and `torch.inference_mode` too. Raises ValueError where
-    the model is not differentiable, or a gradient is not finite.
+    This also works inside `torch.no_grad` and `torch.inference_mode`. Raises ValueError where the
+    model is not differentiable, or a gradient is not finite.
     """
     check_set(images, labels)
     found = []
@@ -119,7 +119,7 @@ def asked(
     keys: Int[Tensor, " n"] | None = None,
     draw: int = 0,
 ) -> Float[Tensor, "n k"]:
-    """What the model returns for one batch: its shape is checked, its numbers are not."""
+    """Return the model's logits for one batch; their shape is checked, but not their values."""
     function: Any = model
     if isinstance(model, Drawing):
         function = model.at(rows_of(images) if keys is None else keys, draw)
@@ -146,14 +146,16 @@ def asked(
 
 
 def rows_of(images: Float[Tensor, "n *shape"]) -> Int[Tensor, " n"]:
-    """The images' row numbers, their keys where there are no others."""
+    """Return the images' row numbers, which are the default keys."""
     return torch.arange(len(images), device=images.device)
 
 
 def check_set(images: Tensor, labels: Tensor) -> None:
     """Raise ValueError unless there are images, and one whole number per image as its label."""
     if not len(images):
-        raise ValueError("images must be one or more, got none: a share of none is no number")
+        raise ValueError(
+            "images must be one or more, got none: an accuracy needs at least one image"
+        )
     if labels.shape != images.shape[:1] or labels.is_floating_point() or labels.is_complex():
         raise ValueError(
             f"labels must be one whole number per image, shape ({len(images)},), got "
@@ -167,5 +169,5 @@ def refuse_not_finite(what: str, values: Tensor) -> None:
     if bool(rows.any()):
         raise ValueError(
             f"model must give finite {what}, got NaN or infinity for {int(rows.sum())} of "
-            f"{len(values)} images: an accuracy would mean nothing"
+            f"{len(values)} images: an accuracy would be meaningless"
         )

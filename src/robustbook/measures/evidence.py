@@ -1,4 +1,4 @@
-"""Collect from any model the evidence that `diagnose` asks for."""
+"""Collect from any model the evidence that `diagnose` needs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,9 +25,10 @@ from .robustness import Attack, strike, survival
 
 
 def battery(eps: float, queries: int = 1000) -> dict[str, Attack]:
-    """The attacks of an evaluation at l-infinity radius ``eps``, by their names in `NAMES`.
+    """Return the attacks of an evaluation at l-infinity radius ``eps``, by their names in `NAMES`.
 
-    All are clipped to [0, 1]. PGD takes 20 steps of eps / 4, Square ``queries`` per image at most.
+    All are clipped to [0, 1]. PGD makes 20 steps of eps / 4; Square uses at most ``queries``
+    queries per image.
     """
     step = Attack("fgsm", eps, clip=True)
     climb = Attack("pgd", eps, clip=True, steps=20, step_size=eps / 4)
@@ -58,17 +59,17 @@ def evidence(
     """Attack a model in several ways; return plain data for `diagnose`, by name.
 
     model: an `nn.Module` or any callable from images in [0, 1] to logits, on the device of the
-        images. A randomised model that is a `Drawing` is asked for two draws, any other twice.
+        images. A `Drawing` is evaluated with two draws of its noise, any other model twice.
     eps: l-infinity radius, above 0 and at most 1.
-    attacks: by names of `NAMES`; default `battery(eps, queries)`, of which an attack is left out
-        if the model does not allow it: ``repaired`` without a sigmoid or ReLU to soften,
-        ``float64`` if the model cannot be converted or the images are float64 already.
+    attacks: attacks by their names in `NAMES`; default `battery(eps, queries)` without those that
+        the model does not allow. ``repaired`` needs a sigmoid or ReLU to soften. ``float64`` needs
+        a model that can be converted, and images that are not float64 already.
     source: another network, whose ``one_step`` images give ``transfer``.
-    sizes: where ``curve`` has a value of ``many_steps``, in multiples of eps and up to eps 1; eps 0
-        and eps 1 are always there.
-    seed: of random signs, random starts and windows.
+    sizes: the budgets of ``curve``, as multiples of eps, up to eps 1; the attack is ``many_steps``.
+        Eps 0 and eps 1 are always included.
+    seed: seed of random signs, random starts and windows.
 
-    Nothing of the model is changed. Raises as `strike` does.
+    The model is not changed. Raises the same errors as `strike`.
     """
     check_set(images, labels)
     check_eps(eps, images)
@@ -109,7 +110,7 @@ def evidence(
 def _allowed(
     model: Model, images: Tensor, labels: Tensor, attacks: dict[str, Attack]
 ) -> dict[str, Attack]:
-    """The attacks that this model and these images allow, in the precision of the images."""
+    """Return the attacks that this model and these images allow, in the images' precision."""
     double = images.dtype == torch.float64
     left = {
         name: replace(attack, precision="float64") if double else attack
@@ -121,13 +122,13 @@ def _allowed(
         except ValueError:
             del left[name]
     if double:
-        left.pop("float64", None)  # it would be one_step again
+        left.pop("float64", None)  # it would equal one_step
     return left
 
 
 @torch.no_grad()
 def _asked_twice(model: Model, images: Tensor) -> list[Tensor]:
-    """The logits of two equal calls; of a randomised model, those of its first two draws."""
+    """Return the logits of two equal calls or, for a randomised model, of its first two draws."""
     found = []
     with unchanged(model):
         for draw in (0, 1):

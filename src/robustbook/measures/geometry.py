@@ -5,10 +5,10 @@ writes lambda for t). J is the Jacobian of the logits, p their softmax. The Fish
 
     G^F = diag(p) - p p^T (eq. 10),    G^in = J^T G^F J (eq. 11),    dl^2 = dx^T G^in dx (eq. 12)
 
-measures how far the probabilities move. Along the path dx = (x_T - x_S) dt. So with
-v = J (x_T - x_S) the length element is dl/dt = sqrt(sum_k p_k (v_k - sum_j p_j v_j)^2), the
-standard deviation of v under p. It is 0 if all v_k are equal, as a number added to all logits
-changes no probability. (The paper says that their scale does not matter. It is the shift.)
+measures how far the probabilities move. Along the path dx = (x_T - x_S) dt. So with v = J (x_T -
+x_S) the length element is dl/dt = sqrt(sum_k p_k (v_k - sum_j p_j v_j)^2), the standard deviation
+of v under p. It is 0 if all v_k are equal, because adding a number to all logits changes no
+probability. (The paper says that the scale of the logits does not matter; correct is the shift.)
 """
 
 from collections.abc import Callable
@@ -25,11 +25,11 @@ from .answers import logits_of, refuse_not_finite, unchanged
 
 @dataclass(frozen=True)
 class Walk:
-    """What was measured at each of ``t`` points of one path.
+    """Measurements at each of the ``t`` points of one path.
 
     ``length``: dl/dt. ``change``: half the sum over classes of |dp_k/dt|, the rate of change in
-    total variation. ``singular_values``: of the Jacobian of the logits, the largest first; ``m`` is
-    the smaller of its two dimensions.
+    total variation. ``singular_values``: singular values of the Jacobian of the logits, the largest
+    first; ``m`` is the smaller of its two dimensions.
     """
 
     probabilities: Float[Tensor, "t k"]
@@ -54,9 +54,9 @@ def walk(
     """
     x = straight_path(source, target, t)
     if isinstance(net, MLP):
-        # The first layer is linear: the path of its outputs h^1 is straight as well. With A the
-        # Jacobian of the other layers, J = A W and J J^T = A (W W^T) A^T. J itself, which would be
-        # most of the work, is never formed.
+        # The first layer is linear, so the path of its outputs h^1 is straight too. With A the
+        # Jacobian of the other layers, J = A W and J J^T = A (W W^T) A^T. So J, which would be
+        # expensive, is never computed.
         first = net.layers[0]
         assert isinstance(first, nn.Linear)
         ends = first(source.flatten()), first(target.flatten())
@@ -79,7 +79,7 @@ def walk(
 def straight_path(
     source: Float[Tensor, "*source"], target: Float[Tensor, "*target"], t: Float[Tensor, " t"]
 ) -> Float[Tensor, "t *source"]:
-    """The images (1 - t) ``source`` + t ``target`` (eq. 13).
+    """Return the images (1 - t) ``source`` + t ``target`` (eq. 13).
 
     Raises ValueError for images of different shapes, and for fewer than 2 points.
     """
@@ -89,7 +89,7 @@ def straight_path(
             f"{tuple(source.shape)}, got {tuple(target.shape)}"
         )
     if len(t) < 2:
-        raise ValueError(f"t must have 2 or more points, as a path has two ends, got {len(t)}")
+        raise ValueError(f"t must have 2 or more points, because a path has two ends, got {len(t)}")
     t = t.reshape(-1, *[1] * source.ndim)
     return (1 - t) * source + t * target
 
@@ -107,11 +107,11 @@ def resolve(
     """Add points to ``t`` where probabilities change fast; return all points and the distances.
 
     An interval is halved until the probabilities at its two ends are at most ``farthest`` apart, or
-    ``halvings`` times. No two distributions are more than pi apart. The sum of the distances is the
-    length of the path.
+    ``halvings`` times. The distance of two distributions is at most pi, and the sum of the
+    distances is the path length.
 
-    A saturated network can change its answer within a millionth of the path, between two points of
-    an even grid. A change that is undone between two points of ``t`` is not found.
+    The probabilities of a saturated network can change within a millionth of the path, between two
+    points of an even grid. A change that is reversed between two points of ``t`` is not found.
     """
 
     def gaps(t: Tensor) -> Tensor:
@@ -127,10 +127,11 @@ def resolve(
 
 
 def fisher_distance(p: Float[Tensor, "*n k"], q: Float[Tensor, "*n k"]) -> Float[Tensor, "*n"]:
-    """The length of the shortest path between two distributions, 2 arccos(sum_k sqrt(p_k q_k)).
+    """Return the Fisher distance of two distributions, 2 arccos(sum_k sqrt(p_k q_k)).
 
-    It is pi if no class has a positive probability in both. So a path between two images, of whose
-    different classes the network is certain, is about pi long or longer.
+    This is the length of the shortest path between them. It is pi if no class has a positive
+    probability in both. So if the network predicts different classes for two images with certainty,
+    the path between them is at least about pi long.
     """
     return 2 * (p.sqrt() * q.sqrt()).sum(-1).clamp(max=1).arccos()
 
@@ -138,9 +139,9 @@ def fisher_distance(p: Float[Tensor, "*n k"], q: Float[Tensor, "*n k"]) -> Float
 def jacobian(
     net: Callable[[Tensor], Tensor], x: Float[Tensor, "n d"]
 ) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k d"]]:
-    """The outputs for each row of ``x``, and the Jacobian of each row's outputs in that row.
+    """Return the outputs for each row of ``x``, and their Jacobian with respect to that row.
 
-    One backward pass per output, for all rows together.
+    This costs one backward pass per output, for all rows together.
     """
     with unchanged(net), torch.inference_mode(False), torch.enable_grad():
         point = x.detach().clone().requires_grad_()
@@ -152,27 +153,28 @@ def jacobian(
 
 
 def fisher(p: Float[Tensor, "*n k"]) -> Float[Tensor, "*n k k"]:
-    """The Fisher metric of a softmax with respect to its logits, diag(p) - p p^T (eq. 10)."""
+    """Return the Fisher metric of a softmax in its logits, diag(p) - p p^T (eq. 10)."""
     return torch.diag_embed(p) - p[..., :, None] * p[..., None, :]
 
 
 def pull_back(
     metric: Float[Tensor, "*n k k"], jacobian: Float[Tensor, "*n k d"]
 ) -> Float[Tensor, "*n d d"]:
-    """The metric on inputs that belongs to a ``metric`` on outputs, J^T G J (eq. 11)."""
+    """Return the metric on inputs that a ``metric`` on outputs induces, J^T G J (eq. 11)."""
     return jacobian.mT @ metric @ jacobian
 
 
 def length_element(p: Float[Tensor, "*n k"], v: Float[Tensor, "*n k"]) -> Float[Tensor, "*n"]:
-    """sqrt(v^T G^F v), the speed of the probabilities where the logits change at the rate ``v``.
+    """Return sqrt(v^T G^F v), the rate of change of the probabilities if the logits change at rate
+    ``v``.
 
-    Eq. 12, written as a sum of squares, so that it has no cancellation.
+    This is eq. 12, computed as a sum of squares to avoid cancellation.
     """
     return (p * (v - (p * v).sum(-1, keepdim=True)) ** 2).sum(-1).sqrt()
 
 
 def _behind_first(net: MLP, h: Float[Tensor, "n units"]) -> Float[Tensor, "n k"]:
-    """The logits as a function of the first layer's pre-activations."""
+    """Return the logits as a function of the first layer's pre-activations."""
     for layer in net.layers[1:]:
         h = layer(net.activation(h))
     return h

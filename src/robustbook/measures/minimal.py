@@ -1,10 +1,9 @@
-"""For each image the size of the smallest adversarial perturbation that an attack finds.
+"""Measure the size of the smallest adversarial perturbation that an attack finds for each image.
 
-The share of images whose smallest perturbation is larger than eps is the accuracy at eps, so one
-measurement gives the whole curve. Each attack gives an upper bound on the smallest size, and the
-minimum over several attacks is a better one: the curve can only fall as attacks are added. So
-attacks are compared image by image, not on average (Carlini et al. 2019, arXiv 1902.06705, section
-5).
+The accuracy at eps is the fraction of images whose smallest perturbation is larger than eps, so one
+measurement gives the whole curve. Each attack gives an upper bound on the smallest size; the
+minimum over several attacks is a tighter bound. So attacks are combined image by image, not on
+average (Carlini et al. 2019, arXiv 1902.06705, section 5).
 """
 
 import math
@@ -17,7 +16,9 @@ from torch import Tensor
 from .answers import Model, predict, rows_of
 
 Strike = Callable[[Tensor, Tensor, Tensor, float], Tensor]
-"""From images, labels, keys and eps to perturbed images; a key is the image's row in the set."""
+"""An attack: a function from images, labels, keys and eps to perturbed images. A key is the image's
+row in the set.
+"""
 
 
 @torch.no_grad()
@@ -31,17 +32,17 @@ def smallest(
     keys: Int[Tensor, " n"] | None = None,
     halvings: int = 12,
 ) -> Float[Tensor, " n"]:
-    """For each image the l-infinity size of the smallest perturbation found that ``model``
-    misclassifies: 0 if it misclassifies the image itself, infinite if no perturbation was found.
+    """Return for each image the l-infinity size of the smallest adversarial perturbation found. It
+    is 0 if ``model`` misclassifies the image itself, infinite if no perturbation was found.
 
-    strike: the attack. ``model`` alone judges its images, whichever model the attack uses.
+    strike: the attack. It may use another model, but ``model`` decides whether it succeeds.
     grid: sizes above 0 in increasing order. Each is tried on the images that ``model`` still
         classifies correctly after the smaller ones.
-    keys: given to the attack, and to a randomised model; default the row numbers.
-    halvings: a perturbation that was found is shortened. The line from the image to it is bisected
-        this many times, so that the answer changes right at the end of what is left.
+    keys: passed to the attack and to a randomised model; default the row numbers.
+    halvings: number of bisections that shorten a perturbation along the line to its image. The
+        shortened perturbation ends near the decision boundary.
 
-    Raises ValueError for another grid, and where the logits are not finite.
+    Raises ValueError if the grid is not increasing, and if logits are not finite.
     """
     if not len(grid) or min(grid) <= 0 or list(grid) != sorted(grid):
         raise ValueError(f"grid must be sizes above 0 from small to large, got {tuple(grid)}")
@@ -70,7 +71,7 @@ def _shortened(
     delta: Float[Tensor, "n *shape"],
     halvings: int,
 ) -> Float[Tensor, " n"]:
-    """The size of ``delta`` after it was shortened to where its image stops being misclassified."""
+    """Return the size of ``delta`` after shortening it to where the attack just succeeds."""
     low, high = images.new_zeros(len(images)), images.new_ones(len(images))
     if len(images):
         for _ in range(halvings):
@@ -82,5 +83,5 @@ def _shortened(
 
 
 def surviving(sizes: Float[Tensor, " n"], eps: Float[Tensor, " m"]) -> Float[Tensor, " m"]:
-    """In percent, for each ``eps`` the share of images whose smallest perturbation is larger."""
+    """Return for each ``eps`` the percentage of images whose smallest perturbation is larger."""
     return 100 * (sizes[None, :] > eps[:, None]).double().mean(1)

@@ -1,18 +1,19 @@
-"""The smallest perturbation of a linear classifier of two prototypes, for weights of any kurtosis.
+"""Smallest adversarial perturbation of a two-prototype linear classifier, for weights of any
+kurtosis.
 
-Nayebi & Ganguli 2017, Section 8. An input belongs to the nearer of two orthogonal unit vectors, w1
-and w2. An attack that changes every pixel by the same size moves x = w1 to the other class if that
-size is above
+Nayebi & Ganguli 2017, Section 8. An input is assigned to the nearer of two orthogonal unit vectors,
+w1 and w2. An attack that changes every pixel of x = w1 by the same size succeeds if this size
+exceeds
 
     eps_min = ||w1||_2^2 / ||w2 - w1||_1.                                            (equation 14)
 
 The paper divides by the intensity of the input, "the average absolute value of a nonzero component
-of w1". With the median in place of the mean the same weights give larger ratios.
+of w1". With the median instead of the mean, the same weights give larger ratios.
 
 Weights of excess kurtosis g are drawn from the Pearson type VII distribution of variance 1. The
-paper's density is c [1 + x^2 / (2 + 6/g)]^(-5/2 - 3/g). (We reconstructed it from the printed c:
-the formula is lost in the copies that we could read.) This is a Student t with nu = 4 + 6/g degrees
-of freedom, times sqrt((nu - 2) / nu). For g = 0 it is the Gaussian.
+paper's density is c [1 + x^2 / (2 + 6/g)]^(-5/2 - 3/g). (We reconstructed the formula from the
+printed c, because it is missing in the copies that we could read.) This is a Student t with nu = 4
++ 6/g degrees of freedom, times sqrt((nu - 2) / nu). For g = 0 it is the Gaussian.
 """
 
 import math
@@ -27,17 +28,19 @@ Intensity = Literal["mean", "median"]
 
 
 def epsilon_min(w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"]) -> Float[Tensor, "*s"]:
-    """Equation 14 for each pair of prototypes."""
+    """Return eps_min (equation 14) for each pair of prototypes."""
     return (w1**2).sum(-1) / (w2 - w1).abs().sum(-1)
 
 
 def scaled_ratio(
     w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"], intensity: Intensity = "mean"
 ) -> Float[Tensor, "*s"]:
-    """eps_min divided by the mean (as printed) or median of |w1|, over its components other than 0.
+    """Return eps_min divided by the mean (as printed) or median of |w1| over its nonzero
+    components.
 
-    The ratio does not change if both prototypes are multiplied by one number. Of an even number of
-    components the median is the smaller of the two middle ones. Raises ValueError where w1 is 0.
+    The ratio does not change if both prototypes are multiplied by the same number. For an even
+    number of components, the median is the smaller of the two middle ones. Raises ValueError if w1
+    is 0.
     """
     _refuse_zero("w1", w1)
     sizes = torch.where(w1 != 0, w1.abs(), torch.nan)
@@ -48,10 +51,11 @@ def scaled_ratio(
 def pearson_vii(
     kurtosis: float, shape: tuple[int, ...], generator: torch.Generator
 ) -> Float[Tensor, "..."]:
-    """Draws of mean 0, variance 1 and excess kurtosis ``kurtosis``, in float64.
+    """Return draws with mean 0, variance 1 and excess kurtosis ``kurtosis``, in float64.
 
-    Bailey's polar method (Mathematics of Computation 62, 1994); for the Gaussian it is that of Box
-    and Muller. A generator in the same state gives the same uniform draws for every kurtosis.
+    The method is Bailey's polar method (Mathematics of Computation 62, 1994); for the Gaussian it
+    is the Box-Muller method. A generator in the same state gives the same uniform draws for every
+    kurtosis.
     """
     nu = _degrees(kurtosis)
     spread, angle = torch.rand(2, *shape, generator=generator, dtype=torch.float64)
@@ -65,22 +69,23 @@ def pearson_vii(
 def resampled(
     weights: Float[Tensor, "..."], shape: tuple[int, ...], generator: torch.Generator
 ) -> Float[Tensor, "..."]:
-    """Draws with replacement from a network's own weights, which are not centred.
+    """Return draws with replacement from a network's own weights, which are not centred.
 
-    The paper's inverse transform sampling from their distribution amounts to this.
+    The paper's inverse transform sampling from the weight distribution is equivalent.
     """
     values = weights.flatten()
     return values[torch.randint(len(values), shape, generator=generator)]
 
 
 def unit(w: Float[Tensor, "*s n"]) -> Float[Tensor, "*s n"]:
-    """Each vector divided by its l2 norm. Raises ValueError for a vector of zeros."""
+    """Return each vector divided by its l2 norm. Raises ValueError for a vector of zeros."""
     _refuse_zero("w", w)
     return w / (w**2).sum(-1, keepdim=True).sqrt()
 
 
 def expected_ratio(kurtosis: float, intensity: Intensity = "mean") -> float:
-    """The limit of the scaled ratio for Pearson VII weights of many dimensions, in closed form.
+    """Return the limit of the scaled ratio for Pearson VII weights of many dimensions (closed
+    form).
 
     It is E[x^2] / (E|x1 - x2| E|x|), or the same with the median of |x| in place of E|x|.
     """
@@ -98,7 +103,7 @@ def expected_ratio(kurtosis: float, intensity: Intensity = "mean") -> float:
 
 
 def _degrees(kurtosis: float) -> float:
-    """Degrees of freedom of Student's t."""
+    """Return the degrees of freedom of Student's t distribution for this kurtosis."""
     if not kurtosis >= 0:
         raise ValueError(f"kurtosis must be an excess kurtosis of 0 or more, got {kurtosis}")
     return 4 + 6 / kurtosis if kurtosis else math.inf
@@ -106,4 +111,4 @@ def _degrees(kurtosis: float) -> float:
 
 def _refuse_zero(name: str, vectors: Tensor) -> None:
     if bool((vectors == 0).all(-1).any()):
-        raise ValueError(f"{name} must have a component other than 0 in each vector, got zeros")
+        raise ValueError(f"{name} must have a nonzero component in each vector, got zeros")

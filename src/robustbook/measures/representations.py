@@ -1,4 +1,4 @@
-"""Pre-activations of a network's layers on a set of images, and distances between images in them.
+"""Pre-activations of a network's layers on a set of images, and distances between their rows.
 
 Nayebi & Ganguli 2017 (arXiv 1703.09202), Section 5, Figures 2, 3 and 7.
 """
@@ -17,10 +17,10 @@ from .answers import refuse_not_finite, unchanged
 
 @dataclass(frozen=True)
 class Activity:
-    """Pre-activations h of one layer, over a set of images and all its units.
+    """Statistics of the pre-activations h of one layer, over a set of images and all its units.
 
-    ``median`` and ``median_abs``: of h and of |h|. ``beyond``: for each threshold the share with
-    |h| above it. ``active``: the share with h > 0. Shares are in 0..1.
+    ``median`` and ``median_abs``: medians of h and of |h|. ``beyond``: for each threshold, the
+    fraction with |h| above it. ``active``: the fraction with h > 0. Fractions are in 0..1.
     """
 
     median: float
@@ -37,11 +37,10 @@ def preactivations(
     layers: Sequence[int] | None = None,
     batch_size: int = 1000,
 ) -> list[Float[Tensor, "n units"]]:
-    """For each layer the pre-activations of all images, flattened to one row per image.
+    """Return for each layer the pre-activations of all images, flattened to one row per image.
 
-    layers: which ones, counted from 1; default all, the logits last.
-    Raises ValueError for a layer that the network does not have, and for values that are not
-    finite.
+    layers: layer numbers, counted from 1; default all, the logits last. Raises ValueError for a
+    layer that the network does not have, and for values that are not finite.
     """
     with unchanged(net):
         depth = len(net.preactivations(images[:2]))
@@ -58,7 +57,7 @@ def preactivations(
 
 
 def activity(h: Float[Tensor, "..."], thresholds: Sequence[float] = ()) -> Activity:
-    """Medians of the pre-activations ``h``, and shares beyond thresholds."""
+    """Return medians of the pre-activations ``h``, and fractions beyond thresholds."""
     size = h.abs()
     return Activity(
         median=h.median().item(),
@@ -69,23 +68,26 @@ def activity(h: Float[Tensor, "..."], thresholds: Sequence[float] = ()) -> Activ
 
 
 def dissimilarity(activations: Float[Tensor, "n units"]) -> Float[Tensor, "n n"]:
-    """For every two rows the mean over units of their squared difference (eq. 9), in float64."""
+    """Return for every two rows the mean over units of their squared difference (eq. 9), in
+    float64.
+    """
     x = activations.double()
-    # Not through the matrix product |a|^2 + |b|^2 - 2ab, which loses small distances and symmetry.
+    # The matrix product |a|^2 + |b|^2 - 2ab would round small distances and lose symmetry.
     between = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
     return between.square() / x.shape[1]
 
 
 def class_means(matrix: Float[Tensor, "n n"], labels: Int[Tensor, " n"]) -> tuple[float, float]:
-    """Means of ``matrix``: over pairs of two images of one class, and over pairs of two classes.
+    """Return the means of ``matrix`` over pairs of the same class and over pairs of different
+    classes.
 
-    Raises ValueError if there is no pair of one of the two kinds.
+    Raises ValueError if one of the two kinds has no pair.
     """
     same = labels[:, None] == labels
     others = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     if not (same & others).any() or same.all():
         raise ValueError(
-            "labels must name two classes and two images of one of them, "
+            "labels must have two classes and two images of one class, "
             f"got {len(labels)} images of {len(set(labels.tolist()))} classes"
         )
     return matrix[same & others].mean().item(), matrix[~same].mean().item()

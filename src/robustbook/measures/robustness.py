@@ -1,7 +1,7 @@
-"""Attack a network and judge it on the images that come out.
+"""Attack a network and evaluate it on the adversarial images.
 
-An `Attack` is data: an algorithm, its options, and how its gradients are computed. `strike` is the
-one function that carries it out. `survival` judges a network on the images that it returns.
+An `Attack` is data: an algorithm, its options, and how its gradients are computed. `strike` runs
+it. `survival` evaluates a network on the images that `strike` returns.
 """
 
 import copy
@@ -38,18 +38,19 @@ Precision = Literal["float32", "float64"]
 
 @dataclass(frozen=True)
 class Attack:
-    """An attack as data: an algorithm of `robustbook.attacks`, its options, its view of the model.
+    """An attack as data: an algorithm of `robustbook.attacks`, its options, and its gradients.
 
-    ``eps``: l-infinity radius in pixels of [0, 1]. ``loss``: what FGSM and PGD increase. ``clip``:
-    whether adversarial images are clipped to [0, 1]; Square always clips. ``steps`` and
+    ``eps``: l-infinity radius for pixels in [0, 1]. ``loss``: the loss that FGSM and PGD increase.
+    ``clip``: whether adversarial images are clipped to [0, 1]; Square always clips. ``steps`` and
     ``step_size`` are PGD's, ``queries`` (per image at most) Square's.
 
-    The view changes gradients; the network that is judged stays as it is. ``precision``: gradients
-    are computed in it. ``flush``: float32 numbers below 1.2e-38 become zero, as in TensorFlow's CPU
-    kernels; refused on a GPU, which has no such setting. ``rescale``: the logits are divided by
-    their `median_lead`, so that the softmax does not saturate. ``slope``: the backward pass uses
-    the derivative of a nonlinearity that is this many times softer (see `softened`); None: its own.
-    Raises ValueError for an unknown kind, loss or precision.
+    The next four options change only the attack's gradients, not the evaluated network.
+    ``precision``: the dtype in which gradients are computed. ``flush``: float32 numbers below
+    1.2e-38 become zero, as in TensorFlow's CPU kernels; a GPU has no such setting, so it raises an
+    error there. ``rescale``: the logits are divided by their `median_lead`, so that the softmax
+    does not saturate. ``slope``: the backward pass uses the derivative of a nonlinearity that is
+    this many times softer (see `softened`); None: the true derivative. Raises ValueError for an
+    unknown kind, loss or precision.
     """
 
     kind: Kind
@@ -74,10 +75,10 @@ class Attack:
 
 @dataclass(frozen=True)
 class Survival:
-    """What an attack left of a network's accuracy.
+    """Which images a network still classifies correctly under an attack.
 
     ``correct``: for each image whether the network still classifies it correctly. ``still``:
-    whether the attack left the image exactly as it was: its gradient is zero or, with clipping,
+    whether the attack did not change the image at all. Its gradient is then zero or, with clipping,
     points out of [0, 1] in every pixel.
     """
 
@@ -86,12 +87,12 @@ class Survival:
 
     @property
     def accuracy(self) -> float:
-        """In percent."""
+        """Return the accuracy under attack, in percent."""
         return 100 * self.correct.double().mean().item()
 
     @property
     def unmoved(self) -> float:
-        """In percent."""
+        """Return the percentage of images that the attack did not change."""
         return 100 * self.still.double().mean().item()
 
 
@@ -105,11 +106,11 @@ def survival(
     source: Model | None = None,
     batch_size: int = PIECE,
 ) -> Survival:
-    """Attack ``net`` and judge it on the adversarial images; with ``source``, attack that instead.
+    """Attack ``net``, or ``source`` if given, and evaluate ``net`` on the adversarial images.
 
-    images: in [0, 1]. seed: of random signs, PGD's random starts and Square's windows.
-    batch_size: how many images are attacked together; it changes no image.
-    Nothing of the networks is changed. Raises as `strike` does.
+    images: in [0, 1]. seed: seed of random signs, PGD's random starts and Square's windows.
+    batch_size: how many images are attacked together; it does not change the result. The networks
+    are not changed. Raises the same errors as `strike`.
     """
     attacked = net if source is None else source
     chance = generator_of(seed, attack.kind)
@@ -130,16 +131,16 @@ def strike(
     generator: torch.Generator | None = None,
     batch_size: int = PIECE,
 ) -> Adversarial:
-    """Carry out ``attack``, and judge ``model`` itself on the images, whatever the attack's view.
+    """Run ``attack`` and evaluate ``model`` on the images, however the attack computes gradients.
 
-    images: in [0, 1], of a dtype that the model takes; adversarial images have the same dtype.
+    images: in [0, 1], in the model's dtype; adversarial images have the same dtype.
     keys, generator: for random draws, as in `robustbook.attacks.pgd`; keys default to row numbers.
-    batch_size: how many images are attacked together; it changes no image.
+    batch_size: how many images are attacked together; it does not change the result.
 
-    A randomised model is judged by a draw of its noise that no attack uses. Nothing of the model is
-    changed: for another precision a copy is attacked. Raises ValueError for an argument that the
-    attack cannot use, for ``flush`` on a GPU, for a view that the model does not have, and for
-    logits that are not finite.
+    A randomised model is evaluated with a draw of its noise that no attack uses. The model is not
+    changed; for another precision a copy is attacked. Raises ValueError for an invalid argument,
+    for ``flush`` on a GPU, for gradients that the model does not support, and for logits that are
+    not finite.
     """
     check_set(images, labels)
     state = None if generator is None else generator.get_state()
@@ -153,7 +154,7 @@ def strike(
         with arithmetic(images.device, flush=attack.flush):
             for rows in torch.split(rows_of(images), batch_size):
                 if generator is not None and state is not None:
-                    generator.set_state(state)  # every batch draws from the same seed
+                    generator.set_state(state)  # every batch uses the same seed
                 x = images[rows].to(dtype)
                 made.append(_launch(attack, view, x, labels[rows], keys[rows], generator))
         adversarial = torch.cat([part.images for part in made]).to(images.dtype)
@@ -169,7 +170,7 @@ def strike(
 
 
 def _view(attack: Attack, model: Model, images: Tensor, labels: Tensor) -> Model:
-    """The model as the attack sees it: the same answers, other gradients."""
+    """Return a model for the attack, with the same predictions but the attack's gradients."""
     if attack.slope is not None:
         model = softened(model, attack.slope)
     lead = median_lead(model, images, labels) if attack.rescale else None
@@ -200,7 +201,7 @@ def _launch(
     keys: Tensor,
     generator: torch.Generator | None,
 ) -> Adversarial:
-    """The algorithm that the attack names, with its options."""
+    """Run the attack's algorithm with its options."""
     eps, clip, loss = attack.eps, attack.clip, attack.loss
     match attack.kind:
         case "none":
@@ -248,10 +249,10 @@ def _launch(
 
 
 def median_lead(net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]) -> float:
-    """The median over images of how far the label's logit is above the highest other logit.
+    """Return the median over images of the label's logit minus the highest other logit.
 
-    It is negative for a misclassified image; at least 1e-6 is returned, as logits are divided by
-    it.
+    The difference is negative for a misclassified image. The result is at least 1e-6, because
+    logits are divided by it.
     """
     check_set(images, labels)
     leads = -margin(logits_of(net, images), labels)
@@ -261,5 +262,5 @@ def median_lead(net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tenso
 def gradient_sizes(
     net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """The largest absolute component of each image's gradient of the cross entropy."""
+    """Return the largest absolute component of the cross entropy's gradient, for each image."""
     return gradients(net, images, labels).flatten(1).abs().amax(1)

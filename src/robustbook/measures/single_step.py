@@ -1,8 +1,8 @@
-"""Accuracy along one fixed direction per image: FGSM of every size from one gradient.
+"""Accuracy along one fixed direction per image: FGSM at every eps from one gradient.
 
 The sign of the gradient does not depend on eps. So each point of a curve over eps costs one forward
-pass, and the eps at which a given accuracy is left is found by bisection. Images may be of any
-scale: pixels, or the numbers behind a network's preprocessing.
+pass, and bisection finds the eps with a given accuracy. Images may have any scale: pixels, or
+values after a network's preprocessing.
 """
 
 import torch
@@ -19,7 +19,7 @@ def gradient_signs(
     images: Float[Tensor, "n *shape"],
     labels: Int[Tensor, " n"],
 ) -> Float[Tensor, "n *shape"]:
-    """The sign of the gradient of the cross entropy at each image; 0 where it vanishes."""
+    """Return the sign of the cross entropy's gradient at each image; 0 where the gradient is 0."""
     return gradients(model, images, labels).sign()
 
 
@@ -32,10 +32,10 @@ def accuracy_along(
     eps: float,
     box: Box | None = None,
 ) -> float:
-    """Accuracy in percent on images + ``eps`` times their directions.
+    """Return the accuracy, in percent, on images + ``eps`` times their directions.
 
-    box: the least and the greatest number of each pixel, to which the moved images are clipped;
-        None: they are not clipped.
+    box: the lowest and highest value of each pixel, to which the moved images are clipped; None:
+        they are not clipped.
     """
     check_set(images, labels)
     right = 0
@@ -58,24 +58,24 @@ def eps_leaving(
     start: float = 1.0,
     tolerance: float = 1e-3,
 ) -> float:
-    """The eps at which accuracy falls to ``accuracy`` percent, or below.
+    """Return the eps at which accuracy falls to ``accuracy`` percent or below.
 
-    It is found by doubling from ``start`` and then by bisection, to the relative ``tolerance``.
-    Where accuracy falls with eps this is the only such size; else it is one of them. Raises
-    ValueError if accuracy is that low without any step, or higher at every size tried.
+    It is found by doubling from ``start`` and then by bisection, to the relative ``tolerance``. If
+    accuracy does not decrease monotonically, there can be several such eps, and one is returned.
+    Raises ValueError if accuracy is that low on clean images, or higher at every eps tried.
     """
 
     def reached(eps: float) -> bool:
         return accuracy_along(model, images, labels, directions, eps, box) <= accuracy
 
     if reached(0.0):
-        raise ValueError(f"accuracy must be below that without any step, got {accuracy:g}")
+        raise ValueError(f"accuracy must be below the accuracy on clean images, got {accuracy:g}")
     low, high = 0.0, start
     while not reached(high):
         low, high = high, 2 * high
         if high > 2**20 * start:
             raise ValueError(
-                f"directions must bring accuracy to {accuracy:g} %, got more up to eps {low:g}"
+                f"directions must reduce accuracy to {accuracy:g} %, got more up to eps {low:g}"
             )
     while high - low > tolerance * high:
         middle = (low + high) / 2

@@ -1,4 +1,4 @@
-"""A network as an attack may see it: the same answers, other gradients.
+"""Views of a network for attacks: the same predictions with other gradients.
 
 A view shares the weights and buffers of its network, so it costs no memory and follows the network
 through training. For the same reason, do not convert or move a view: convert a `copy.deepcopy`.
@@ -20,10 +20,11 @@ from .answers import Model
 
 
 def rescaled(net: Model, by: float) -> Model:
-    """The logits divided by ``by``, as Carlini & Wagner (arXiv 1607.04311) attack distillation.
+    """Return the model with its logits divided by ``by``.
 
-    Any callable from images to logits will do; of a randomised model each draw is divided. Raises
-    ValueError unless ``by`` is finite and above 0, as another divisor changes the answers.
+    Carlini & Wagner (arXiv 1607.04311) attack distillation in this way. The model is any callable
+    from images to logits; for a randomised model the logits of each draw are divided. Raises
+    ValueError unless ``by`` is finite and above 0, because another divisor changes the predictions.
     """
     _check_above_zero("by", by)
     if isinstance(net, Drawing):
@@ -44,16 +45,17 @@ class _RescaledDraws:
 
 
 def softened(net: Model, softness: float) -> nn.Module:
-    """The network with the same outputs; backwards, each nonlinearity is ``softness`` times softer.
+    """Return the network with the same outputs and, in its backward pass, softer nonlinearities.
 
-    A sigmoid's derivative is taken from sigmoid(h / softness), a ReLU's from a softplus: it is
-    sigmoid(h / softness), which never is 0. All `nn.Sigmoid` and `nn.ReLU` layers are replaced, and
-    every ``activation`` that is `torch.sigmoid` or `torch.relu`; functions that a ``forward`` calls
-    by itself keep their derivative.
+    A sigmoid gets the derivative of sigmoid(h / softness). A ReLU gets the derivative of a
+    softplus, sigmoid(h / softness), which is never 0. This replaces all `nn.Sigmoid` and `nn.ReLU`
+    layers, and every ``activation`` that is `torch.sigmoid` or `torch.relu`. Functions that a
+    ``forward`` calls directly keep their derivative.
 
-    Our form of the "stabilised gradient" of Brendel & Bethge 2017 (arXiv 1704.01547); we could not
-    read their own formula. Raises ValueError for a network without such a nonlinearity, or a plain
-    callable, and unless ``softness`` is finite and above 0.
+    This is our version of the "stabilised gradient" of Brendel & Bethge 2017 (arXiv 1704.01547),
+    because we could not read their formula. Raises ValueError for a network without such a
+    nonlinearity, for a callable that is not a module, and unless ``softness`` is finite and above
+    0.
     """
     _check_above_zero("softness", softness)
     if not isinstance(net, nn.Module):
@@ -92,7 +94,7 @@ class _Softened(nn.Module):
 
 
 class _SoftSigmoid(torch.autograd.Function):
-    """sigmoid(h) forwards; backwards the derivative of sigmoid(h / softness)."""
+    """Forward pass: sigmoid(h). Backward pass: the derivative of sigmoid(h / softness)."""
 
     @staticmethod
     def forward(ctx, h, softness):  # type: ignore[no-untyped-def]
@@ -108,7 +110,7 @@ class _SoftSigmoid(torch.autograd.Function):
 
 
 class _SoftReLU(torch.autograd.Function):
-    """max(0, h) forwards; backwards sigmoid(h / softness), the derivative of a softplus."""
+    """Forward pass: max(0, h). Backward pass: sigmoid(h / softness), a softplus's derivative."""
 
     @staticmethod
     def forward(ctx, h, softness):  # type: ignore[no-untyped-def]
@@ -132,7 +134,7 @@ _SOFT: dict[object, type[torch.autograd.Function]] = {
 
 
 class _StraightThrough(torch.autograd.Function):
-    """A function forwards; backwards the identity."""
+    """Forward pass: the function. Backward pass: the identity."""
 
     @staticmethod
     def forward(ctx, h, function):  # type: ignore[no-untyped-def]
@@ -160,16 +162,16 @@ class _Bypassed(nn.Module):
                     "net must compute its logits from its last hidden layer by its activation and "
                     f"its last linear layer, got a {type(self.net).__name__} that does not"
                 )
-            self.checked = True  # once is enough: on a GPU the host waits for it
+            self.checked = True  # checked once, because the host waits for it on a GPU
         return logits
 
 
 def bypassed(net: Model) -> nn.Module:
-    """The network with the same outputs, whose backward pass skips the last hidden nonlinearity.
+    """Return the network with the same outputs and a backward pass without the last nonlinearity.
 
-    The gradient at the inputs of the last hidden layer's units is set to that at their outputs.
-    This is how we understand an attack "from the penultimate pre-activations" (Brendel & Bethge
-    2017). Earlier layers keep their derivatives.
+    The backward pass treats the last hidden nonlinearity as the identity. This is our
+    interpretation of an attack "from the penultimate pre-activations" (Brendel & Bethge 2017).
+    Earlier layers keep their derivatives.
 
     Raises ValueError for a network without hidden ``preactivations`` and an ``activation``, and in
     the first forward pass for one that computes its logits in another way.

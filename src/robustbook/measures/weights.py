@@ -1,7 +1,7 @@
 """The distribution of a network's weights: range, kurtosis, histogram.
 
-Nayebi & Ganguli 2017 (arXiv 1703.09202), Section 5 and Figure 1. A layer's weights are those
-without its biases, which the paper does not mention.
+Nayebi & Ganguli 2017 (arXiv 1703.09202), Section 5 and Figure 1. Biases are excluded; the paper
+does not mention them.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Histogram:
-    """A ``density`` over equal bins from ``low`` to ``high``; its integral is 1."""
+    """A ``density`` over equal bins from ``low`` to ``high``, with integral 1."""
 
     low: float
     high: float
@@ -21,14 +21,14 @@ class Histogram:
 
 
 def layer_weights(net: nn.Module) -> list[Float[Tensor, "units ..."]]:
-    """The weights of each layer from input to output, without biases."""
+    """Return the weights of each layer from input to output, without biases."""
     return [p.detach() for p in net.parameters() if p.ndim > 1]
 
 
 def excess_kurtosis(values: Float[Tensor, "..."]) -> float:
-    """m4 / m2^2 - 3 with the central moments of all values: 0 for a Gaussian, -2 or more.
+    """Return m4 / m2^2 - 3 from the central moments of all values: 0 for a Gaussian, at least -2.
 
-    Raises ValueError if all values are the same: the ratio is 0 / 0.
+    Raises ValueError if all values are equal, because the ratio is then 0 / 0.
     """
     _ends(values)
     wide = values.double()
@@ -37,9 +37,9 @@ def excess_kurtosis(values: Float[Tensor, "..."]) -> float:
 
 
 def histogram(values: Float[Tensor, "..."], bins: int) -> Histogram:
-    """``bins`` equal bins from the smallest to the largest value, as a density.
+    """Return a density over ``bins`` equal bins from the smallest to the largest value.
 
-    Raises ValueError if all values are the same.
+    Raises ValueError if all values are equal.
     """
     low, high = _ends(values)
     counts = torch.histc(values.double(), bins, low, high)
@@ -49,5 +49,5 @@ def histogram(values: Float[Tensor, "..."], bins: int) -> Histogram:
 def _ends(values: Tensor) -> tuple[float, float]:
     low, high = (end.item() for end in torch.aminmax(values))
     if low == high:
-        raise ValueError(f"values must not all be the same, got {values.numel()} times {low:g}")
+        raise ValueError(f"values must not all be equal, got {values.numel()} times {low:g}")
     return low, high

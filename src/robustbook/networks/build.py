@@ -1,4 +1,4 @@
-"""From a name and a seed to a network with its first weights."""
+"""Build a network from its name and draw its first weights."""
 
 from typing import Literal, get_args
 
@@ -13,8 +13,10 @@ Start = Literal["xavier", "normal", "truncated"]
 
 
 def build(name: Name, width: int = 200) -> CNN | nn.Module:
-    """The network called ``name``, its weights not yet set; ``width`` is that of an MLP's hidden
-    layers."""
+    """Return the network called ``name`` with weights not yet set.
+
+    ``width`` is that of an MLP's hidden layers.
+    """
     if name == "sigmoid-mlp":
         return sigmoid_mlp(width)
     if name == "relu-mlp":
@@ -29,9 +31,9 @@ def initialise(net: nn.Module, start: Start, generator: torch.Generator) -> None
     """Draw first weights in place.
 
     ``xavier``: uniform with Glorot & Bengio's variance, biases 0. ``normal``: N(0, 1), biases 0,
-    the default of TensorFlow's ``random_normal`` in 2017. ``truncated``: normal of standard
-    deviation 0.1 cut at two deviations, biases 0.1, as TensorFlow's tutorial of that time set its
-    convolutional network.
+    the default of TensorFlow's ``random_normal`` in 2017. ``truncated``: a normal distribution of
+    standard deviation 0.1, truncated at two standard deviations, and biases 0.1. TensorFlow's
+    tutorial of that time initialised its convolutional network in this way.
     """
     if start not in get_args(Start):
         raise ValueError(f"start must be one of {', '.join(get_args(Start))}, got {start!r}")

@@ -1,8 +1,8 @@
 """The convolutional network of Table 2 in Nayebi & Ganguli 2017.
 
-Two 5 x 5 convolutions of 32 and 64 filters, each followed by ReLU and 2 x 2 max pooling, 1024 ReLU
-units, 10 logits. Padding and stride are not stated: stride 1 and padding 2 ("same"), as in the
-TensorFlow tutorial of the time, which has exactly these layers.
+It has two 5 x 5 convolutions of 32 and 64 filters, each followed by ReLU and 2 x 2 max pooling.
+Then come 1024 ReLU units and 10 logits. The paper does not state padding and stride. We use stride
+1 and padding 2 ("same"), as in the TensorFlow tutorial of the time, which has exactly these layers.
 """
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class CNN(nn.Module):
-    """28 x 28 gray images to 10 logits; 3,274,634 parameters."""
+    """A network from 28 x 28 gray images to 10 logits, with 3,274,634 parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,8 +23,9 @@ class CNN(nn.Module):
         self.activation = torch.relu
 
     def preactivations(self, images: Float[Tensor, "n 1 28 28"]) -> list[Float[Tensor, "n ..."]]:
-        """h^1 ... h^4: the convolutions' before pooling (every position), the hidden layer's, the
-        logits."""
+        """Return h^1 ... h^4: both convolutions before pooling, the hidden layer, and the
+        logits.
+        """
         h1 = self.conv1(images)
         h2 = self.conv2(self.activation(F.max_pool2d(h1, 2)))  # max and ReLU commute: pool first
         h3 = self.hidden(self.activation(F.max_pool2d(h2, 2)).flatten(1))

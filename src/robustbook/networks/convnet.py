@@ -1,8 +1,8 @@
 """The ConvNet of Deep Defense (Yan, Guo and Zhang 2018) for CIFAR-10, from the released code.
 
-Like MatConvNet's network for CIFAR-10, but every pool is 2 x 2 with stride 2 where that one has
-3 x 3; the first pool comes before its ReLU. First weights are MatConvNet's: normal, deviation 0.01
-in the first layer and 0.05 in the others, biases 0.
+It is like MatConvNet's network for CIFAR-10, but every pooling is 2 x 2 with stride 2 instead of 3
+x 3. The first pooling comes before its ReLU. The first weights are MatConvNet's: normal with
+standard deviation 0.01 in the first layer and 0.05 in the others, biases 0.
 """
 
 from collections import OrderedDict
@@ -16,7 +16,7 @@ from .prepared import Prepared, draw_normal
 
 
 def convnet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> Prepared:
-    """32 x 32 colour images to 10 logits; 145,578 parameters.
+    """Return a network from 32 x 32 colour images to 10 logits, with 145,578 parameters.
 
     ``narrow`` divides the widths 32, 32, 64, 64 of the hidden layers: 1 (the paper's), 2, 4 or 8.
     """

@@ -1,4 +1,4 @@
-"""Convolutions laid out for a CPU: the same functions as torch's, computed in another order."""
+"""Convolutions for a CPU: the same functions as torch's, computed in another order."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 
 class PatchConv2d(nn.Conv2d):
-    """A convolution of few channels, stride 1, whose gradient at its input is quick on a CPU.
+    """A convolution of few channels and stride 1 with a fast input gradient on a CPU.
 
-    torch's CPU kernels take eight times as long for the gradient at a one-channel image as for the
-    convolution itself; as a product with the kernels, added up patch by patch, it is a quarter of
-    that. An attack needs this gradient for every class at every step, a training step never.
-    On a GPU this is torch's own.
+    For a one-channel image, torch's CPU kernels need eight times as long for this gradient as for
+    the convolution itself. Here it is a product with the kernels, summed patch by patch, which
+    takes a quarter of that time. An attack needs this gradient for every class at every step;
+    training never does. On a GPU torch's own convolution is used.
     """
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
@@ -26,16 +26,18 @@ class PatchConv2d(nn.Conv2d):
 
 
 class ChannelsLast(nn.Module):
-    """Lay the channels of a pixel side by side: on a CPU convolutions and pools become faster."""
+    """Store the channels of a pixel next to each other, which makes convolutions faster on a
+    CPU.
+    """
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         return x.contiguous(memory_format=torch.channels_last)
 
 
 class _Patches(torch.autograd.Function):
-    """Gives a convolution's output its gradient at the images; that at the weights is torch's.
+    """Compute the gradient of a convolution at its images; torch computes that at the weights.
 
-    The backward pass is made of differentiable operations, so it can be differentiated again.
+    The backward pass consists of differentiable operations, so it can be differentiated again.
     """
 
     generate_vmap_rule = True

@@ -1,7 +1,8 @@
-"""First weights that the released code of Random Self-Ensemble draws, and torch's own.
+"""First weights as drawn by the released code of Random Self-Ensemble, or by torch.
 
-Both are drawn from a generator. Batch norms stand behind every convolution of these networks, so
-the scale of a weight changes nothing but how fast it turns: a smaller one turns faster.
+Both are drawn from a generator. Every convolution of these networks is followed by a batch norm. So
+the scale of its weights does not change the network's output. It changes only the speed of
+training: smaller weights change direction faster.
 """
 
 import math
@@ -19,9 +20,10 @@ Start = Literal["torch", "released"]
 def draw_first_weights(net: nn.Module, generator: torch.Generator, start: str) -> None:
     """Draw the first weights of convolutions, linear layers and batch norms in place.
 
-    ``torch``: the defaults of torch's layers, uniform within 1 / sqrt(inputs) for weights and
-    biases; batch norms start at weight 1 and bias 0. ``released``: weights N(0, 0.02^2), biases as
-    torch's; a batch norm's weights N(1, 0.02^2), its biases 0 (Liu et al. 2018, released code).
+    ``torch``: the defaults of torch's layers. Weights and biases are uniform within 1 /
+    sqrt(inputs); batch norms start at weight 1 and bias 0. ``released``: weights are N(0, 0.02^2),
+    and biases are as torch's; a batch norm's weights are N(1, 0.02^2) and its biases 0 (Liu et al.
+    2018, released code).
     """
     if start not in get_args(Start):
         raise ValueError(f"start must be one of {', '.join(get_args(Start))}, got {start!r}")
@@ -43,6 +45,6 @@ def draw_first_weights(net: nn.Module, generator: torch.Generator, start: str) -
 
 
 def check_narrow(narrow: int) -> None:
-    """Refuse a divisor of widths that these networks do not have."""
+    """Raise ValueError for a divisor of widths that these networks do not support."""
     if narrow not in (1, 2, 4, 8):
         raise ValueError(f"narrow must be 1, 2, 4 or 8, got {narrow}")

@@ -1,10 +1,10 @@
-"""AlexNet and ResNet-18 for ImageNet: torchvision's, behind the normalisation they were trained on.
+"""AlexNet and ResNet-18 for ImageNet from torchvision, with their normalisation.
 
-Deep Defense (Yan, Guo and Zhang 2018) fine-tunes both; its code for them is not released. Its
+Deep Defense (Yan, Guo and Zhang 2018) fine-tunes both, but its code for them is not released. Its
 AlexNet is said to be Caffe's, with grouped convolutions and 60,965,224 parameters, on grey levels
-less a mean; torchvision's has one group and 61,100,840. Norms are taken behind the normalisation
-here. As the channels' deviations differ by two per cent only, a ratio of norms is within that of
-the same ratio behind the subtraction of the mean alone.
+minus a mean. torchvision's has one group and 61,100,840 parameters. Here norms are measured after
+the normalisation. The standard deviations of the channels differ by only two per cent. So a ratio
+of norms differs by at most that from the ratio after subtracting only the mean.
 """
 
 from pathlib import Path
@@ -22,11 +22,15 @@ from .prepared import Prepared
 Architecture = Literal["alexnet", "resnet18"]
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
-"""Of ImageNet's red, green and blue in [0, 1], as torchvision trains with."""
+"""Mean and standard deviation of ImageNet's red, green and blue in [0, 1], as used by
+torchvision.
+"""
 
 
 class Normalised(nn.Module):
-    """Images in [0, 1] less the mean of each channel, divided by its deviation."""
+    """Subtract the mean of each channel from images in [0, 1] and divide by its standard
+    deviation.
+    """
 
     mean: Tensor
     deviation: Tensor
@@ -49,20 +53,20 @@ def imagenet_network(
     classes: int = 1000,
     generator: torch.Generator | None = None,
 ) -> Prepared:
-    """Colour images to logits.
+    """Return a network from colour images to logits.
 
-    ResNet-18's batch norms are frozen: they use their running statistics, and their scale and shift
-    are buffers, not parameters. So the released code treats batch norms in fine-tuning. Together
-    11,689,512 numbers, the frozen scale and shift included and the statistics not.
+    ResNet-18's batch norms are frozen, as in the fine-tuning of the released code. They use their
+    running statistics, and their scale and shift are buffers, not parameters. Together these are
+    11,689,512 numbers, with scale and shift but without the statistics.
 
-    weights: torchvision's name of trained ones ("IMAGENET1K_V1", downloaded at first use), the path
-        of a state dict (.safetensors, or what `torch.save` wrote), or "random": He et al.'s normal
-        ones from ``generator``, biases 0, batch norms that change nothing.
-    classes: how many logits; 1000 with torchvision's weights.
+    weights: torchvision's name of trained weights ("IMAGENET1K_V1", downloaded at first use), the
+    path of a state dict (.safetensors, or a file of `torch.save`), or "random". Random weights are
+    He et al.'s normal ones from ``generator``, with biases 0 and batch norms that change nothing.
+    classes: number of logits; 1000 with torchvision's weights.
 
     Raises ValueError for weights of another architecture or number of classes.
     """
-    from torchvision import models, ops  # slow to import, and of use here alone
+    from torchvision import models, ops  # slow to import, and needed only here
 
     if architecture not in get_args(Architecture):
         known = " or ".join(get_args(Architecture))
@@ -70,7 +74,7 @@ def imagenet_network(
     if (weights == "random") != (generator is not None):
         raise ValueError(f"generator must be given with random weights alone, got {weights!r}")
     extra = {"norm_layer": ops.FrozenBatchNorm2d} if architecture == "resnet18" else {}
-    with torch.random.fork_rng(devices=()):  # what torchvision draws is written over
+    with torch.random.fork_rng(devices=()):  # the weights that torchvision draws are replaced
         body = models.get_model(architecture, weights=None, num_classes=classes, **extra)
     if generator is None:
         body.load_state_dict(_state(weights, architecture, body))
@@ -84,7 +88,7 @@ def imagenet_network(
 
 
 def _state(weights: str, architecture: str, body: nn.Module) -> dict[str, Tensor]:
-    """The named weights, if they are those of this architecture."""
+    """Return the named weights if they fit this architecture."""
     from torchvision import models
 
     there = {known.name: known for known in models.get_model_weights(architecture)}
@@ -98,7 +102,7 @@ def _state(weights: str, architecture: str, body: nn.Module) -> dict[str, Tensor
             f"weights must be {names}, random or the path of a state dict, got {weights!r}"
         )
     asked = f"weights must be those of {architecture}"
-    # A batch norm that is not frozen counts its batches as well.
+    # A batch norm that is not frozen also counts its batches.
     found = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
     for name, value in body.state_dict().items():
         given = tuple(found.pop(name).shape) if name in found else "missing"
@@ -119,5 +123,5 @@ def _read(path: Path) -> dict[str, Tensor]:
         if isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values()):
             return state
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError):
-        pass  # their messages are several lines, and advise to read what cannot be trusted
+        pass  # their messages are long and advise loading untrusted files
     raise ValueError(f"weights must be a state dict, whole and of tensors alone, got {path}")

@@ -1,8 +1,9 @@
-"""LeNet as MatConvNet's MNIST demonstration has it, and the MLP beside it in Deep Defense.
+"""LeNet of MatConvNet's MNIST example, and the MLP that Deep Defense uses with it.
 
-Yan, Guo and Zhang 2018 take both from the DeepFool paper. Two 5 x 5 convolutions of 20 and 50
-filters without padding, each followed by 2 x 2 max pooling but by no ReLU, 500 ReLU units, 10
-logits. First weights are MatConvNet's: normal with deviation 0.01, biases 0.
+Yan, Guo and Zhang 2018 take both from the DeepFool paper. LeNet has two 5 x 5 convolutions of 20
+and 50 filters without padding. Each is followed by 2 x 2 max pooling but by no ReLU. Then come 500
+ReLU units and 10 logits. The first weights are MatConvNet's: normal with standard deviation 0.01,
+biases 0.
 """
 
 from collections import OrderedDict
@@ -16,7 +17,7 @@ from .prepared import Prepared, draw_normal
 
 
 def lenet(preprocess: nn.Module, generator: torch.Generator) -> Prepared:
-    """28 x 28 gray images to 10 logits; 431,080 parameters."""
+    """Return LeNet from 28 x 28 gray images to 10 logits, with 431,080 parameters."""
     body = nn.Sequential(
         OrderedDict[str, nn.Module](
             conv1=nn.utils.skip_init(PatchConv2d, 1, 20, 5),  # type: ignore[no-untyped-call]
@@ -35,9 +36,10 @@ def lenet(preprocess: nn.Module, generator: torch.Generator) -> Prepared:
 
 
 def fc500_150_10(preprocess: nn.Module, generator: torch.Generator) -> Prepared:
-    """28 x 28 gray images to 10 logits through 500 and 150 ReLU units; 469,160 parameters.
+    """Return an MLP from 28 x 28 gray images to 10 logits, with 469,160 parameters.
 
-    Not in MatConvNet: its LeNet's first weights are used.
+    It has 500 and 150 ReLU units. It is not part of MatConvNet; its first weights are drawn like
+    LeNet's.
     """
     body = MLP((784, 500, 150, 10), torch.relu)
     draw_normal(body, generator, (0.01,) * 3)
@@ -45,8 +47,10 @@ def fc500_150_10(preprocess: nn.Module, generator: torch.Generator) -> Prepared:
 
 
 def fc500_150_10_bn(preprocess: nn.Module, generator: torch.Generator) -> Prepared:
-    """The same with a batch norm before each ReLU, a later addition to the released code of Deep
-    Defense; 470,460 parameters."""
+    """Return the same MLP with a batch norm before each ReLU, with 470,460 parameters.
+
+    The released code of Deep Defense added it later.
+    """
     body = nn.Sequential(
         OrderedDict[str, nn.Module](
             flatten=nn.Flatten(),

@@ -1,8 +1,8 @@
-"""Fully connected networks: images in [0, 1] to logits through equal hidden layers.
+"""Fully connected networks: images in [0, 1] to logits through hidden layers of equal width.
 
 Nayebi & Ganguli 2017, Section 2: h^l = W^l x^(l-1) + b^l and x^l = phi(h^l) for l < D; the logits
-are h^D. The paper's "3 layer" networks have D = 3 weight matrices here, because its D counts those;
-the hidden width, 200 to 2000 "for best performance", is not stated.
+are h^D. D counts weight matrices, so we build the paper's "3 layer" networks with three of them.
+The hidden width, 200 to 2000 "for best performance", is not stated.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Module):
-    """``sizes[0]`` inputs, ``sizes[-1]`` logits, ``activation`` after every layer but the last."""
+    """A network of ``sizes[0]`` inputs and ``sizes[-1]`` logits.
+
+    ``activation`` is applied after every layer but the last.
+    """
 
     def __init__(self, sizes: tuple[int, ...], activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -26,7 +29,7 @@ class MLP(nn.Module):
         self.activation = activation
 
     def preactivations(self, images: Float[Tensor, "n *shape"]) -> list[Float[Tensor, "n units"]]:
-        """h^1 ... h^D, each (n, units); the last are the logits."""
+        """Return h^1 ... h^D, each (n, units); the last are the logits."""
         x = images.flatten(1)
         hs: list[Tensor] = []
         for layer in self.layers:
@@ -38,10 +41,10 @@ class MLP(nn.Module):
 
 
 def sigmoid_mlp(width: int) -> MLP:
-    """784-width-width-10 with sigmoid units."""
+    """Return a 784-width-width-10 network with sigmoid units."""
     return MLP((784, width, width, 10), torch.sigmoid)
 
 
 def relu_mlp(width: int) -> MLP:
-    """784-width-width-10 with rectified linear units."""
+    """Return a 784-width-width-10 network with rectified linear units."""
     return MLP((784, width, width, 10), torch.relu)

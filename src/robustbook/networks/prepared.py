@@ -1,8 +1,8 @@
-"""What a network does with an image before its first layer, as a module of its own.
+"""The preprocessing of a network as a module of its own.
 
 Images are floats in [0, 1] everywhere in this book. Some networks were trained on other numbers,
-for example on grey levels minus the mean image. They convert inside, so that an attack on the
-network is an attack on the image. To measure in a network's own numbers, call its two parts
+for example on grey levels minus the mean image. They convert images inside, so that an attack on
+the network is an attack on the image. To measure after the preprocessing, call the two parts
 `preprocess` and `body` one after the other.
 """
 
@@ -14,16 +14,16 @@ from torch import Tensor, nn
 
 
 class GreyLevels(nn.Module):
-    """Images in 0..255 less the mean image, not divided: MatConvNet's preprocessing of MNIST.
+    """Return images in 0..255 minus the mean image: MatConvNet's preprocessing of MNIST.
 
-    A distance here is 255 times that of the images in [0, 1], a gradient with respect to what comes
-    out is 1/255 of that with respect to the images.
+    A distance after it is 255 times the distance between the images in [0, 1]. A gradient with
+    respect to its output is 1/255 of the gradient with respect to the images.
     """
 
     mean: Tensor
 
     def __init__(self, mean: Float[Tensor, "c h w"]) -> None:
-        """``mean``: of the training images, in grey levels; see `mean_image`."""
+        """``mean``: the mean of the training images, in grey levels; see `mean_image`."""
         super().__init__()
         self.register_buffer("mean", mean.clone())
 
@@ -36,7 +36,7 @@ class GreyLevels(nn.Module):
 
 
 class Prepared(nn.Module):
-    """A body behind its preprocessing: from images in [0, 1] to logits."""
+    """A network with its preprocessing: from images in [0, 1] to logits."""
 
     def __init__(self, preprocess: nn.Module, body: nn.Module) -> None:
         super().__init__()
@@ -48,9 +48,10 @@ class Prepared(nn.Module):
 
 
 def refuse_other_images(images: Tensor, mean: Tensor) -> None:
-    """Raise ValueError for images of another shape than the mean image, and for bytes.
+    """Raise ValueError for images whose shape differs from the mean image's, and for bytes.
 
-    The mean image would be broadcast to other shapes, and 255 times a byte overflows in silence.
+    Otherwise the mean image would be broadcast, and 255 times a byte would overflow without an
+    error.
     """
     if images.shape[1:] != mean.shape:
         expected = ", ".join(map(str, mean.shape))
@@ -66,15 +67,20 @@ def refuse_other_than_bytes(images: Tensor) -> None:
 
 
 def mean_image(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "c h w"]:
-    """The mean of each pixel over a set, in grey levels; summed in whole numbers, so exact."""
+    """Return the mean of each pixel over a set, in grey levels; whole numbers are summed, so it is
+    exact.
+    """
     refuse_other_than_bytes(images)
     return (images.sum(0, dtype=torch.int64).double() / len(images)).float()
 
 
 @torch.no_grad()
 def draw_normal(net: nn.Module, generator: torch.Generator, deviations: Sequence[float]) -> None:
-    """First weights as MatConvNet draws them, in place: the i-th layer's are normal with mean 0 and
-    deviation ``deviations[i]``, its biases 0."""
+    """Draw first weights as MatConvNet does, in place.
+
+    The weights of layer i are normal with mean 0 and standard deviation ``deviations[i]``; its
+    biases are 0.
+    """
     layers = [layer for layer in net.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
     if len(layers) != len(deviations):
         raise ValueError(

@@ -1,8 +1,9 @@
-"""ResNeXt29 2x64d for CIFAR-10 (Xie et al. 2017) as Random Self-Ensemble has it.
+"""ResNeXt29 2x64d for CIFAR-10 (Xie et al. 2017) as used by Random Self-Ensemble.
 
-Liu, Cheng, Zhang and Hsieh 2018; layers from the released code: the first convolution is 1 x 1 and
-not 3 x 3, cardinality 2, a group width of 64 that doubles from stage to stage, expansion 2. Images
-in [0, 1] are not normalised. Convolutions have no bias; a batch norm follows each.
+The layers follow the released code of Liu, Cheng, Zhang and Hsieh 2018. The first convolution is 1
+x 1 instead of 3 x 3. The cardinality is 2, the group width is 64 and doubles from stage to stage,
+and the expansion is 2. Images in [0, 1] are not normalised. Convolutions have no bias; a batch norm
+follows each.
 """
 
 from collections import OrderedDict
@@ -16,11 +17,13 @@ from .first_weights import check_narrow, draw_first_weights
 
 
 def resnext29(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:
-    """32 x 32 colour images to 10 logits; 9,128,778 parameters, 1,409 million multiply-adds.
+    """Return a network from 32 x 32 colour images to 10 logits, with 9,128,778 parameters.
+
+    It needs 1,409 million multiply-adds per image.
 
     generator: draws the first weights.
     narrow: divides the widths 64 to 1024 of the hidden layers: 1 (the paper's), 2, 4 or 8.
-    start: what the first weights are, see `draw_first_weights`.
+    start: how the first weights are drawn, see `draw_first_weights`.
     """
     check_narrow(narrow)
     width = before = 64 // narrow
@@ -47,7 +50,10 @@ def resnext29(generator: torch.Generator, narrow: int = 1, start: str = "torch")
 
 
 class Block(nn.Module):
-    """1 x 1, 3 x 3 in two groups, 1 x 1, and a shortcut: itself convolved where shapes differ."""
+    """Convolutions of 1 x 1, 3 x 3 in two groups, and 1 x 1, with a shortcut.
+
+    If shapes differ, the shortcut is a convolution too.
+    """
 
     def __init__(self, before: int, inner: int, after: int, stride: int) -> None:
         super().__init__()
@@ -67,7 +73,7 @@ class Block(nn.Module):
 
 
 def _conv(before: int, after: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """Without a bias, keeping the size but for the stride."""
+    """Return a convolution without bias that keeps the size, except for its stride."""
     conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
         nn.Conv2d,
         before,

@@ -1,8 +1,8 @@
-"""VGG16 for CIFAR-10, and the small network of that kind for STL-10 that is called Model A.
+"""VGG16 for CIFAR-10, and Model A, a similar small network for STL-10.
 
-Liu, Cheng, Zhang and Hsieh 2018 (Random Self-Ensemble); layers from the released code. Both take
-images in [0, 1] and do not normalise them. Every convolution is 3 x 3 and has a bias; a batch norm
-and a ReLU follow it. Pools take the maximum over 2 x 2.
+The layers follow the released code of Liu, Cheng, Zhang and Hsieh 2018 (Random Self-Ensemble). Both
+networks take images in [0, 1] and do not normalise them. Every convolution is 3 x 3 and has a bias;
+a batch norm and a ReLU follow it. Pooling takes the maximum over 2 x 2.
 """
 
 from collections import OrderedDict
@@ -16,25 +16,27 @@ from .first_weights import check_narrow, draw_first_weights
 
 _VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
 _MODEL_A = (32, 0, 64, 0, 128, 0, 128, 0, 256, 256, 0)
-"""Widths of the convolutions; 0 is a pool."""
+"""Widths of the convolutions; 0 stands for pooling."""
 
 
 def vgg16(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:
-    """32 x 32 colour images to 10 logits; 14,728,266 parameters, 313 million multiply-adds.
+    """Return a network from 32 x 32 colour images to 10 logits, with 14,728,266 parameters.
+
+    It needs 313 million multiply-adds per image.
 
     generator: draws the first weights.
     narrow: divides the widths 64 to 512 of the hidden layers: 1 (the paper's), 2, 4 or 8.
-    start: what the first weights are, see `draw_first_weights`.
+    start: how the first weights are drawn, see `draw_first_weights`.
     """
     return _network(_VGG16, generator, narrow, start)
 
 
 def model_a(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:
-    """96 x 96 colour images to 10 logits; 1,128,650 parameters, 121 million multiply-adds.
+    """Return a network from 96 x 96 colour images to 10 logits, with 1,128,650 parameters.
 
-    Its batch norms have no weights of their own, and its last two convolutions no padding, so that
-    6 x 6 becomes 2 x 2 before the last pool. Arguments as those of `vgg16`; the widths that
-    ``narrow`` divides are 32 to 256.
+    It needs 121 million multiply-adds per image. Its batch norms have no weights. Its last two
+    convolutions have no padding, so that 6 x 6 becomes 2 x 2 before the last pooling. The arguments
+    are those of `vgg16`; ``narrow`` divides the widths 32 to 256.
     """
     return _network(_MODEL_A, generator, narrow, start, affine=False, unpadded=2)
 
@@ -48,8 +50,10 @@ def _network(
     affine: bool = True,
     unpadded: int = 0,
 ) -> nn.Sequential:
-    """Convolutions with their batch norms, numbered from 1, the last ``unpadded`` without padding;
-    pools where a width is 0; one linear layer."""
+    """Return convolutions with batch norms, pooling where a width is 0, and one linear layer.
+
+    Convolutions are numbered from 1; the last ``unpadded`` ones have no padding.
+    """
     check_narrow(narrow)
     layers: OrderedDict[str, nn.Module] = OrderedDict(layout=ChannelsLast())
     convolutions = sum(width > 0 for width in widths)

@@ -2,17 +2,17 @@
 
 In this order, on grey levels in 0..255:
 
-1. the mean image of the training set is subtracted;
-2. contrast: from each image its own mean is subtracted, and what is left is divided by its
-   deviation, or by 40 if that is less, and multiplied by the mean deviation of the images;
-3. whitening (ZCA): with V the eigenvectors and d the eigenvalues of the training images' second
-   moments, each image is multiplied by V diag(s / max(sqrt(d), 10)) V', s^2 being the mean of d,
-   which about keeps its norm.
+1. The mean image of the training set is subtracted.
+2. Contrast: the image's own mean is subtracted. The rest is divided by its standard deviation, or
+   by 40 if that is smaller, and multiplied by the mean standard deviation of the images.
+3. Whitening (ZCA): let V be the eigenvectors and d the eigenvalues of the training images' second
+   moments. Each image is multiplied by V diag(s / max(sqrt(d), 10)) V'. s^2 is the mean of d, which
+   roughly keeps the norm.
 
-MatConvNet takes the mean deviation over training and test set, 53.0990 for CIFAR-10; here it is the
-training set's, 53.1056, so that nothing depends on the test set. It divides the second moments'
-sum over the 50,000 training images by 60,000, which moves the floor of 10; here the sum over any
-set is divided by 6/5 of its size.
+MatConvNet computes the mean standard deviation over training and test set, 53.0990 for CIFAR-10.
+Here it is the training set's, 53.1056, so that nothing depends on the test set. MatConvNet also
+divides the sum of second moments over the 50,000 training images by 60,000, which changes the
+effect of the floor 10. Here the sum over any set is divided by 6/5 of its size.
 """
 
 from collections.abc import Iterator
@@ -23,19 +23,19 @@ from torch import Tensor, nn
 
 from .prepared import mean_image, refuse_other_images, refuse_other_than_bytes
 
-DEVIATION_FLOOR = 40.0  # grey levels; an image of less contrast stays below the others
-SPECTRUM_FLOOR = 10.0  # of sqrt(d), in grey levels
+DEVIATION_FLOOR = 40.0  # grey levels; images of less contrast get a smaller standard deviation
+SPECTRUM_FLOOR = 10.0  # the smallest sqrt(d), in grey levels
 ALL_BY_TRAIN = 6 / 5  # MatConvNet's number of images over that of training images
 BATCH = 1000  # images at a time
 
 
 class Whitened(nn.Module):
-    """Grey levels less the mean image, of equal contrast, whitened; made by `whitening`.
+    """Subtract the mean image from grey levels, equalise the contrast and whiten; see `whitening`.
 
-    What comes out has no box; on CIFAR-10 its deviation is 35 and an image's norm 1,870. It is
-    differentiable, so that an attack on the network behind it is one on the image. The buffers
-    follow from the training images and, being 38 MB for 3 x 32 x 32 pixels, are not part of a
-    network's state.
+    The output has no fixed range. On CIFAR-10 its standard deviation is 35, and the norm of an
+    image is 1,870. The module is differentiable, so an attack on the network after it is an attack
+    on the image. Its buffers are computed from the training images. They take 38 MB for 3 x 32 x 32
+    pixels, so they are not part of a network's state.
     """
 
     mean: Tensor
@@ -44,8 +44,12 @@ class Whitened(nn.Module):
     def __init__(
         self, mean: Float[Tensor, "c h w"], deviation: float, matrix: Float[Tensor, "d d"]
     ) -> None:
-        """``mean``: of the training images, ``deviation``: what an image's is brought to, both in
-        grey levels; ``matrix``: the symmetric one of the third step, of side c h w."""
+        """Store the constants of the preprocessing.
+
+        ``mean``: of the training images, in grey levels. ``deviation``: the standard deviation to
+        which each image is scaled, in grey levels. ``matrix``: the symmetric matrix of the third
+        step, of side c h w.
+        """
         super().__init__()
         if matrix.shape != (mean.numel(), mean.numel()):
             raise ValueError(
@@ -67,12 +71,12 @@ class Whitened(nn.Module):
 
 @torch.no_grad()
 def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
-    """The preprocessing that belongs to a set of training images, computed on their device.
+    """Return the preprocessing for a set of training images, computed on their device.
 
-    The products of pixels are in float32, their sums and the eigenvalues in float64: half a minute
-    on a core for CIFAR-10. Where there are fewer images than pixels their inner products are taken
-    instead of the second moments, which have the same eigenvalues besides zeros: 1,400 images take
-    two seconds.
+    Products of pixels are in float32, their sums and the eigenvalues in float64. CIFAR-10 takes
+    half a minute on one core. If there are fewer images than pixels, the inner products of images
+    replace the second moments. Both have the same nonzero eigenvalues, and 1,400 images take two
+    seconds.
     """
     n, d = len(images), images[0].numel() if len(images) else 0
     if n < 2:
@@ -107,18 +111,20 @@ def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
 def preprocessed(
     preprocess: nn.Module, images: UInt8[Tensor, "n c h w"]
 ) -> Float[Tensor, "n c h w"]:
-    """A whole set as a network's body takes it, once instead of in every epoch."""
+    """Preprocess a whole set once, instead of in every epoch."""
     refuse_other_than_bytes(images)
     return torch.cat([preprocess(batch.float() / 255) for batch in torch.split(images, BATCH)])
 
 
 def _centred(grey: Float[Tensor, "n c h w"], mean: Float[Tensor, "c h w"]) -> Float[Tensor, "n d"]:
-    """Grey levels less the mean image and then less each image's own mean."""
+    """Return grey levels minus the mean image, and then minus each image's own mean."""
     x = (grey - mean).flatten(1)
     return x - x.mean(1, keepdim=True)
 
 
 def _equal_contrast(x: Float[Tensor, "n d"], deviation: float) -> Float[Tensor, "n d"]:
-    """Centred images brought to ``deviation``. The floor is under the root: a flat image has a
-    gradient too."""
+    """Scale centred images to the standard deviation ``deviation``.
+
+    The floor is inside the root, so that a flat image has a gradient too.
+    """
     return x * (deviation / x.var(1, keepdim=True).clamp(min=DEVIATION_FLOOR**2).sqrt())

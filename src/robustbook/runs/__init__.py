@@ -1,6 +1,6 @@
 """The engine: steps, the store of their results, worker processes, clusters, plans.
 
-It knows nothing of machine learning.
+The package is independent of machine learning.
 """
 
 from .calls import Call, Step, later, step

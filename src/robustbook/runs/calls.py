@@ -1,8 +1,8 @@
 """Steps and calls: what is to be computed, as data.
 
-A *step* is a pure function of plain arguments. Calling it builds a `Call` and runs nothing; a call
-may stand as an argument of another call, so calls form a graph. A call's `key` is a hash of the
-step's name, its version and its arguments: the name under which its result is stored.
+A *step* is a pure function of plain arguments. Calling it builds a `Call` and runs nothing. A call
+may be an argument of another call, so calls form a graph. A call's `key` is a hash of the step's
+name, version and arguments; its result is stored under this key.
 """
 
 import difflib
@@ -26,10 +26,10 @@ _ACCEPTED = (
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A step and its arguments, not yet run; made by calling a step, never by hand.
+    """A step and its arguments, not yet run. Calling a step creates it.
 
-    Two calls are equal if their keys are. `arguments` holds every argument, defaults filled in;
-    `unnamed` are those that the key leaves out (see `step`).
+    Two calls are equal if their keys are equal. `arguments` has every argument, defaults included;
+    `unnamed` are the arguments that are not part of the key (see `step`).
     """
 
     module: str
@@ -40,30 +40,30 @@ class Call:
 
     @property
     def step(self) -> str:
-        """The step's name, "module:function", without the name of this package."""
+        """Return the step's name, "module:function", without the name of this package."""
         return f"{self.module.removeprefix(_PACKAGE + '.')}:{self.function}"
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """The call as JSON: step, version, arguments; a nested call in full."""
+        """Return the call as JSON: step, version and arguments, with nested calls in full."""
         return _encoded_call(self, seeds=True)
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of the canonical JSON of the content, in hexadecimal."""
+        """Return the SHA-256 of the canonical JSON of the content, in hexadecimal."""
         return digest(self.content)
 
     @cached_property
     def kind(self) -> str:
-        """Like `key`, without any argument named `seed`, in nested calls too.
+        """Return a hash like `key` that omits arguments named `seed`, in nested calls too.
 
-        Calls of one kind take about the same time.
+        Calls of one kind need about the same time.
         """
         return digest(_encoded_call(self, seeds=False))
 
     @property
     def dependencies(self) -> tuple["Call", ...]:
-        """The calls among the arguments, each once, in the order of the arguments."""
+        """Return the calls among the arguments, each once, in the order of the arguments."""
         found: dict[str, Call] = {}
         pending: list[Any] = list(self.arguments.values())
         while pending:
@@ -85,7 +85,7 @@ class Call:
 
 
 class Step:
-    """A function that `step` has marked; calling it builds a `Call` and runs nothing.
+    """A function decorated by `step`; calling it builds a `Call` and runs nothing.
 
     `function` is the plain function itself.
     """
@@ -119,7 +119,7 @@ class Step:
         """Build the call.
 
         Raises:
-            TypeError: an argument is missing, not known, or of a kind that has no canonical form.
+            TypeError: an argument is missing, unknown, or of a type without canonical form.
         """
         known = list(self._signature.parameters)
         takes = f"it takes {', '.join(known) or 'nothing'}"
@@ -132,7 +132,8 @@ class Step:
         except TypeError as error:
             raise TypeError(f"step {self.__name__}: {error}; {takes}") from None
         bound.apply_defaults()
-        # The annotations are read here and not at import, when they may name what is defined later.
+        # Annotations are resolved here and not at import, because they may refer to later
+        # definitions.
         hints = typing.get_type_hints(self.function)
         arguments = {
             name: _accepted(value, hints.get(name, Any), f"step {self.__name__}: argument {name}")
@@ -150,48 +151,50 @@ class Step:
 def step(
     *, version: int, later: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Mapping[str, object]]], Step]:
-    """Mark a module-level pure function as a step.
+    """Decorate a module-level pure function as a step.
 
-    The function takes plain arguments (None, bool, int, finite float, str, tuples, frozen
-    dataclasses) and other steps' calls, in whose place it is given their `Done` when it runs. It
-    returns a dict whose values are tensors or JSON-able. If it has a parameter `context`, the
-    engine passes a `Context` there.
+    Arguments are plain values (None, bool, int, finite float, str, tuples, frozen dataclasses) or
+    calls of other steps. When the function runs, each call is replaced by its `Done`. The function
+    returns a dict whose values are tensors or JSON values. If it has a parameter `context`, the
+    engine passes a `Context`.
 
     Args:
-        version: part of the key; to be raised by hand when the function's results change.
-        later: parameters that were added after results had been stored. At their defaults they are
-            not part of the key, so that the stored results are still found.
+        version: part of the key; increase it when the function's results change.
+        later: parameters that were added when results were already stored. At their defaults they
+            are not part of the key, so older results are still found.
     """
     return lambda function: Step(function, version, later)
 
 
 def later(default: Any) -> Any:
-    """A field added to a dataclass after results had been stored with it.
+    """Return a dataclass field that was added when results were already stored.
 
-    At its default it is not part of a call's key, so that the stored results are still found.
+    At its default it is not part of a call's key, so older results are still found.
     """
     return field(default=default, metadata={"later": True})
 
 
 def canonical(content: object) -> str:
-    """JSON text that depends on the content alone: sorted keys, no blanks, floats by repr."""
+    """Return canonical JSON text: sorted keys, no blanks, floats by repr."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 def digest(content: object) -> str:
-    """SHA-256 of the canonical JSON text, in hexadecimal."""
+    """Return the SHA-256 of the canonical JSON text, in hexadecimal."""
     return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
 def _accepted(value: Any, annotation: Any, name: str, *, calls: bool = True) -> Any:
-    """The value in canonical form (ints made floats where a float is annotated), or a TypeError."""
+    """Return the value in canonical form, with ints converted to annotated floats; else raise
+    TypeError.
+    """
     options = _options(annotation)
     if type(value) is int and float in options and int not in options:
         return float(value)
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float) and math.isfinite(value):
-        return float(value)  # numpy's float64 is a float, too
+        return float(value)  # numpy's float64 is also a float
     if isinstance(value, Call) and calls:
         return value
     if isinstance(value, tuple) and type(value) is tuple:
@@ -204,7 +207,8 @@ def _accepted(value: Any, annotation: Any, name: str, *, calls: bool = True) -> 
         changed = {}
         for field in fields(value):
             old = getattr(value, field.name)
-            # A call inside a dataclass would not be seen when results take the place of calls.
+            # Calls inside a dataclass are not allowed, because they would not be replaced by
+            # results.
             new = _accepted(old, hints[field.name], f"{name}.{field.name}", calls=False)
             if new is not old and field.init:
                 changed[field.name] = new
@@ -218,14 +222,14 @@ def _frozen(value: Any) -> bool:
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:
-    """The members of a union, or the annotation itself."""
+    """Return the members of a union, or the annotation itself."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return typing.get_args(annotation)
     return (annotation,)
 
 
 def _elements(options: tuple[Any, ...], length: int) -> tuple[Any, ...]:
-    """The annotations of a tuple's elements; Any where there are none that fit."""
+    """Return the annotations of a tuple's elements, or Any if none fits."""
     for option in options:
         arguments = typing.get_args(option)
         if typing.get_origin(option) is tuple:

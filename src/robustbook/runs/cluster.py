@@ -1,7 +1,7 @@
-"""Run a graph of calls on an existing dask.distributed cluster, the store on a shared file system.
+"""Run a graph of calls on a dask.distributed cluster with the store on a shared file system.
 
-Dask schedules, retries and moves the calls; results stay in the store. Each worker should have one
-thread, for torch's number of threads belongs to the process.
+Dask schedules and retries the calls; results are written to the store. Each worker should have one
+thread, because torch's number of threads is a setting of the whole process.
 """
 
 import os
@@ -19,16 +19,16 @@ from .store import Store
 def run_on_cluster(
     missing: Mapping[str, Call], store: Store, scheduler: str, device: str, bar: "tqdm[None]"
 ) -> None:
-    """Compute these calls on the workers of a scheduler; dependencies must come first.
+    """Compute these calls on the workers of a scheduler. ``missing`` lists dependencies first.
 
     Args:
-        scheduler: its address, "tcp://host:port".
+        scheduler: address of the scheduler, "tcp://host:port".
 
     Raises:
         ModuleNotFoundError: dask.distributed is not installed.
-        OSError: the scheduler does not answer, or its workers do not see the store.
-        StepFailed: a step raised, twice.
-        WorkerLost: a worker was lost again and again.
+        OSError: the scheduler does not respond, or its workers cannot access the store.
+        StepFailed: a step raised an exception in both attempts.
+        WorkerLost: several workers died while running the same call.
     """
     try:
         from distributed import Client, as_completed
@@ -40,7 +40,7 @@ def run_on_cluster(
         ) from error
     failures: list[BaseException] = []
     with Client(scheduler, set_as_default=False) as client:  # type: ignore[no-untyped-call]
-        # Another store or device under the same scheduler is other work.
+        # The key contains store and device, so that runs on the same scheduler do not collide.
         place = digest([str(store.path), device])[:8]
         futures: dict[str, Any] = {}
         for key, call in missing.items():
@@ -66,27 +66,27 @@ def run_on_cluster(
                 failure = future.exception()
                 if isinstance(failure, KilledWorker):
                     failure = WorkerLost(
-                        f"{call!r} has cost the cluster several workers (out of memory?); what "
-                        "had finished is kept"
+                        f"{call!r} ended several workers of the cluster (out of memory?); "
+                        "finished results are kept"
                     )
                 if not failures:
-                    # Those that run go on to their end and into the store; the others never start.
+                    # Running calls finish and are stored; pending calls are cancelled.
                     client.cancel([f for f in names if f.status == "pending"])
-                # A call that waited for a failed one fails with the same words.
+                # A call that depends on a failed call fails with the same message.
                 if str(failure) not in map(str, failures):
                     failures.append(failure)
     raise_first(failures)
 
 
 def _work(call: Call, path: Path, device: str, before: list[None]) -> None:
-    """What a worker does; `before` is there to make it wait."""
+    """Execute a call on a worker. `before` only makes dask run its dependencies first."""
     execute(call, Store(path), device)
 
 
 def _check_shared(call: Call, store: Store) -> None:
-    os.listdir(store.path)  # makes a network file system look again
+    os.listdir(store.path)  # refreshes the listing of a network file system
     if store.peek(call) is None:
         raise OSError(
             f"a worker has finished {call!r}, but its result is not in the store {store.path}; "
-            "the store must lie on a file system that the workers share, under the same path"
+            "the store must be on a file system that all workers share, under the same path"
         )

@@ -1,8 +1,8 @@
-"""Run a graph of calls: what the store has not, dependencies first, in worker processes.
+"""Run a graph of calls in worker processes: those that are not stored, dependencies first.
 
-On one machine this is the standard library's process pool; for a cluster see `cluster`. Results
-travel through the store. Whatever ends this process or a worker costs the steps in progress (from
-their last checkpoint on) and nothing else: run again to go on.
+One machine uses the standard library's process pool; for a cluster see `cluster`. Results are
+exchanged through the store. If this process or a worker ends, only the work since the last
+checkpoint of the running steps is lost. Run again to resume.
 """
 
 import os
@@ -35,7 +35,7 @@ from .planning import estimates
 from .store import Done, Store
 
 _SINGLE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_LOOK_EVERY = 0.5  # seconds between two looks at the progress of running steps
+_LOOK_EVERY = 0.5  # seconds between two updates of the progress bar
 
 
 def run(
@@ -47,23 +47,25 @@ def run(
     device: str = "auto",
     progress: bool = True,
 ) -> list[Done]:
-    """The results of these calls, in their order; what is not stored is computed first.
+    """Return the results of these calls, in their order; compute first what is not stored.
 
     Args:
-        store: where results are kept; by default `Store()`.
-        workers: worker processes; by default one for each core, one in all on a GPU, or as many as
-            the environment variable ROBUSTBOOK_WORKERS says. 0 runs the steps in this process, one
-            after the other (1 in that variable means the same).
-        scheduler: address of a dask.distributed scheduler, "tcp://host:port"; its workers run the
-            steps then, and must see the store under the same path.
-        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
+        store: the store of results; default `Store()`.
+        workers: number of worker processes; default the environment variable ROBUSTBOOK_WORKERS,
+            else one per core, or one in total on a GPU. 0 runs the steps in this process, one after
+            the other (1 in that variable means the same).
+        scheduler: address of a dask.distributed scheduler, "tcp://host:port". Its workers then run
+            the steps; they must have the store under the same path.
+        device: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
         progress: show a bar on stderr.
 
     Raises:
-        StepFailed: a step raised. Those running beside it have finished and are kept.
-        WorkerLost: a worker ended: killed when memory ran out, or unable to start because the
-            script that calls this has no `if __name__ == "__main__":`. The sentence tells which.
-        OSError: the store cannot be written to; found before any step runs.
+        StepFailed: a step raised an exception. Steps that were running have finished and are
+        stored.
+        WorkerLost: a worker process ended. Either it was killed when memory ran out, or it could
+            not start because the calling script has no `if __name__ == "__main__":`. The message
+            says which.
+        OSError: the store cannot be written to; this is checked before any step runs.
     """
     for call in calls:
         if not isinstance(call, Call):
@@ -91,7 +93,9 @@ def run(
 
 
 def _missing(calls: Sequence[Call], store: Store, done: dict[str, Done]) -> dict[str, Call]:
-    """What has to run, by key, dependencies first; what is stored of `calls` goes into `done`."""
+    """Return the calls to run, by key, dependencies first; put stored results of `calls` into
+    `done`.
+    """
     missing: dict[str, Call] = {}
     wanted = {call.key for call in calls}
     stored: set[str] = set()
@@ -121,7 +125,7 @@ def _run_here(missing: dict[str, Call], store: Store, device: str, bar: "tqdm[No
     left = dict(missing)
     while left:
         ready = [c for c in left.values() if not {d.key for d in c.dependencies} & left.keys()]
-        # What another process is computing comes last: by then it may be there.
+        # Calls that another process is computing come last, because they may be stored by then.
         call = next((c for c in ready if not store.busy(c)), ready[0])
         del left[call.key]
         bar.set_postfix_str(status_line(call, None))
@@ -136,7 +140,7 @@ def _run_in_pool(
     waiting = {
         key: {c.key for c in call.dependencies} & missing.keys() for key, call in missing.items()
     }
-    # The longest first, and before them those of which nothing is known.
+    # Calls of unknown duration come first, then the longest ones.
     order = sorted(waiting, key=lambda key: -expected.get(key, float("inf")))
     running: dict[Future[None], Call] = {}
     failures: list[BaseException] = []
@@ -177,21 +181,23 @@ def _run_in_pool(
 
 @contextmanager
 def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of single-threaded spawned workers that end at once when this process leaves it."""
+    """Yield a pool of single-threaded spawned workers, which end at once when this process exits
+    it.
+    """
     context = get_context("spawn")
-    # Workers wait for the end of this pipe. It comes when we close it and also when we are killed,
-    # so that no worker is left behind.
+    # Workers wait until this pipe is closed. It closes also when this process is killed, so that no
+    # worker remains.
     theirs, ours = context.Pipe(duplex=False)
     saved = {name: os.environ.get(name) for name in _SINGLE_THREAD}
-    # Workers inherit the environment as they start, and must have it before they import torch.
+    # Workers inherit the environment when they start; it must be set before they import torch.
     os.environ.update(dict.fromkeys(_SINGLE_THREAD, "1"))
     pool = ProcessPoolExecutor(size, context, initializer=_start_worker, initargs=(theirs,))
     try:
         yield pool
     except BrokenProcessPool:
-        raise  # it ends its other workers itself, and exit codes tell which one ended first
+        raise  # the pool ends its other workers; exit codes tell which ended first
     except BaseException:
-        ours.close()  # Ctrl-C: nothing that is not stored by now will be
+        ours.close()  # after Ctrl-C, no further result is stored
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -206,8 +212,9 @@ def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C waits. A worker that starts meanwhile inherits this, so that it does not die of one
-    with a traceback of its own while it is still importing."""
+    """Block Ctrl-C in this context. Workers that start meanwhile inherit this, so that a Ctrl-C
+    during their imports causes no traceback.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -216,24 +223,25 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def _start_worker(engine: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the engine to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine handles Ctrl-C
 
     def leave_with_the_engine() -> None:
-        engine.poll(None)  # nothing is ever sent: this returns at the end of the pipe
+        engine.poll(None)  # returns only when the pipe is closed
         os._exit(1)
 
     threading.Thread(target=leave_with_the_engine, daemon=True).start()
 
 
 def _work(call: Call, path: Path, device: str) -> None:
-    """What a worker does; the result stays in the store."""
+    """Execute a call in a worker; the result goes to the store."""
     execute(call, Store(path), device)
 
 
 def _lost(calls: Sequence[Call], exits: Sequence[int | None], worked: bool) -> WorkerLost:
-    """Why a worker ended, as far as exit codes tell: minus a signal's number, or what Python
-    returned. `worked`: some worker had finished a call before. The pool ends the others itself,
-    with SIGTERM."""
+    """Return an error that explains why a worker ended, from exit codes (minus a signal's number,
+    or Python's exit code). `worked`: whether some worker had finished a call before. The pool ends
+    the other workers with SIGTERM.
+    """
     signals = {-code for code in exits if code and code < 0} - {signal.SIGTERM}
     codes = {code for code in exits if code and code > 0}
     if codes and not signals and not worked:

@@ -1,4 +1,4 @@
-"""Run one call in this process: its dependencies first, under its lock, result into the store."""
+"""Run one call in this process, dependencies first, while holding its lock; store the result."""
 
 import contextlib
 import ctypes
@@ -30,38 +30,39 @@ _REPORT_EVERY = 0.5  # seconds
 
 
 class RunFailed(RuntimeError):
-    """A run came to no result; what had finished is kept."""
+    """A run failed; results that had finished are kept."""
 
     @property
     def sentence(self) -> str:
-        """What went wrong, and what else did beside it."""
+        """Return a sentence that names the failure and any other failures."""
         return ". ".join([str(self), *getattr(self, "__notes__", [])])
 
     def _render_traceback_(self) -> list[str]:
-        """In a notebook the sentence alone, as on the command line: if a training diverges with a
-        reader's parameters, a traceback would not help. With ROBUSTBOOK_TRACEBACK=1 all of it."""
+        """Return only the sentence, as on the command line. If a training diverges with a reader's
+        parameters, a traceback would not help. ROBUSTBOOK_TRACEBACK=1 shows the full traceback.
+        """
         if os.environ.get("ROBUSTBOOK_TRACEBACK"):
             return traceback.format_exception(self)
         return [f"{type(self).__name__}: {self.sentence}"]
 
 
 class StepFailed(RunFailed):
-    """A step raised; the message has the original error, and the step with its arguments."""
+    """A step raised an exception; the message has the original error and the step's arguments."""
 
 
 class WorkerLost(RunFailed):
-    """A worker process ended without an answer; finished results are kept."""
+    """A worker process ended without a result; finished results are kept."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What the engine hands to a step that has a parameter `context`.
+    """The information that the engine passes to a step with a parameter `context`.
 
     Args:
-        scratch: a folder for this call's checkpoints; it outlives a killed run and goes once the
-            result is stored.
+        scratch: a folder for this call's checkpoints. It remains after an interrupted run, and is
+            deleted when the result is stored.
         device: "cpu", "cuda" or "cuda:N"; not part of the call's key.
-        progress: to be called with (done, total) as often as one likes.
+        progress: a function that the step may call with (done, total), as often as it likes.
     """
 
     scratch: Path
@@ -70,12 +71,12 @@ class Context:
 
 
 def execute(call: Call, store: Store, device: str, show: Show | None = None) -> Done:
-    """The call's result, from the store where it is there, else computed and stored.
+    """Return the call's result from the store; if it is not there, compute and store it.
 
-    Where another process is computing the same call, this waits for it and reads its result.
+    If another process is computing the same call, wait for it and read its result.
 
     Raises:
-        StepFailed: the step raised, or its result could not be stored; from the original error.
+        StepFailed: the step raised an exception, or its result could not be stored.
     """
     done = store.load(call)
     if done is not None:
@@ -87,7 +88,7 @@ def execute(call: Call, store: Store, device: str, show: Show | None = None) -> 
             try:
                 _compute(call, results, store, device, show)
             except Exception as error:
-                # What went wrong first: the call may be long.
+                # The error comes first, because the call may be long.
                 raise StepFailed(f"{type(error).__name__}: {error} (in {call!r:.500})") from error
             done = store.load(call)
     if done is None:
@@ -96,7 +97,9 @@ def execute(call: Call, store: Store, device: str, show: Show | None = None) -> 
 
 
 def resolve_device(device: str) -> str:
-    """The device that "auto" stands for here, CUDA where there is one; others are checked."""
+    """Return the device, with "auto" replaced by CUDA if available, else the CPU; check other
+    names.
+    """
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device == "auto":
         return "cuda" if there else "cpu"
@@ -111,15 +114,15 @@ def resolve_device(device: str) -> str:
 
 
 def runs_on(device: str) -> str:
-    """The name under which times are kept: "cpu", or that of the GPU that `device` means here."""
+    """Return the device name used for timings: "cpu", or the name of the GPU."""
     device = resolve_device(device)
     return "cpu" if device == "cpu" else torch.cuda.get_device_name(device)
 
 
 def default_workers(device: str) -> int:
-    """How many worker processes to use where nothing is said: as many as ROBUSTBOOK_WORKERS says,
-    where 1 is this process alone (0); else one for each core this process may use; on a GPU one,
-    which owns it."""
+    """Return the default number of worker processes. It is ROBUSTBOOK_WORKERS if set, where 1 means
+    this process only (0). Otherwise it is one per available core or, on a GPU, one.
+    """
     asked = os.environ.get("ROBUSTBOOK_WORKERS", "")
     if asked:
         if not asked.isdecimal() or asked == "0":
@@ -131,13 +134,13 @@ def default_workers(device: str) -> int:
 
 
 def status_line(call: Call, share: float | None) -> str:
-    """For the progress bar: the step's function, and the share done if it is known."""
+    """Return text for the progress bar: the step's function, and the fraction done if known."""
     name = call.step.rpartition(":")[2]
     return name if share is None else f"{name} {share:.0%}"
 
 
 def progress_of(call: Call, store: Store) -> float | None:
-    """The share of a running call that is done, in [0, 1], or None where it does not say."""
+    """Return the completed fraction of a running call, in [0, 1], or None if unknown."""
     state = _state(store.scratch(call))
     return state["done"] / state["total"] if state.get("total") else None
 
@@ -155,8 +158,8 @@ def _compute(
         files = folder / "files"
         files.mkdir(parents=True, exist_ok=True)
         if any(files.iterdir()):
-            # An earlier attempt left checkpoints: its time counts, and a result that is in part
-            # the work of older source carries the older fingerprint.
+            # An earlier attempt left checkpoints. Its time counts, and a result that was partly
+            # computed by older source gets the older fingerprint.
             before |= _state(folder)
         arguments["context"] = Context(files, device, _reporter(call, folder, before, show))
     _keep_freed_memory()
@@ -171,7 +174,7 @@ def _compute(
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """One thread inside, so that no result depends on the number of cores."""
+    """Use one thread, so that results do not depend on the number of cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -181,10 +184,10 @@ def _one_thread() -> Iterator[None]:
 
 
 def _keep_freed_memory() -> None:
-    """Let this process reuse its freed memory instead of returning it to the system.
+    """Make this process reuse freed memory instead of returning it to the system.
 
-    With glibc's defaults, each large tensor is new memory that the system first fills with zeros. A
-    training step of Model A on STL-10 spends 28 % of its time on that.
+    With glibc's defaults, the system fills new memory with zeros for each large tensor. This is 28
+    % of the time of a training step of Model A on STL-10.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):  # not glibc: nothing to do
         mallopt = ctypes.CDLL(None).mallopt
@@ -206,7 +209,7 @@ def _step(call: Call) -> Step:
 
 
 def _filled(value: Any, results: dict[Call, Done]) -> Any:
-    """The argument with each call's result in the place of the call."""
+    """Return the argument with each call replaced by its result."""
     if isinstance(value, Call):
         return results[value]
     if isinstance(value, tuple):
@@ -217,7 +220,7 @@ def _filled(value: Any, results: dict[Call, Done]) -> Any:
 def _reporter(
     call: Call, folder: Path, before: dict[str, Any], show: Show | None
 ) -> Callable[[int, int], None]:
-    """A progress function that leaves a note in the scratch folder, now and then."""
+    """Return a progress function that regularly writes a note to the scratch folder."""
     start = last = time.perf_counter()
 
     def note(done: int, total: int) -> None:
@@ -236,12 +239,12 @@ def _reporter(
             if show:
                 show(call, done, total)
 
-    note(0, 0)  # at once, so that the fingerprint is on record
+    note(0, 0)  # immediately, to record the fingerprint
     return progress
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    """The note that a running or killed attempt has left; empty where there is no whole one."""
+    """Return the note of a running or interrupted attempt; empty if there is no valid note."""
     with contextlib.suppress(OSError, ValueError):
         state = json.loads((folder / "state.json").read_text())
         if isinstance(state, dict) and {"done", "total", "seconds", "fingerprint"} <= state.keys():
@@ -267,7 +270,7 @@ def _provenance(device: str) -> dict[str, str]:
 
 
 def _processor() -> str:
-    """The processor's name; Linux tells it in a file only."""
+    """Return the processor's name; on Linux it is read from a file."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -276,7 +279,7 @@ def _processor() -> str:
 
 
 def raise_first(failures: Sequence[BaseException]) -> None:
-    """Raise the first failure, with the others noted on it; nothing where there is none."""
+    """Raise the first failure, with the others as notes; do nothing if there is none."""
     if failures:
         for other in failures[1:]:
             failures[0].add_note(f"Beside it, {other}")

@@ -1,4 +1,4 @@
-"""What is stored, what is stale, what is missing, and how long the missing part will take."""
+"""Plan a run: which results are stored, stale or missing, and how long the rest will take."""
 
 import math
 import re
@@ -18,15 +18,15 @@ from .store import Store, ran_on
 
 @dataclass(frozen=True)
 class StepPlan:
-    """The calls of one step, counted.
+    """Counts of the calls of one step.
 
     Args:
-        stale: stored, of the same version, but the source has changed since, here or in a call
-            that this one depends on; used all the same. Not counted in `stored`.
-        missing: to be computed.
-        spent: seconds that the stored ones took.
-        left: estimated seconds of the missing ones of which something is known.
-        unknown: missing ones of which nothing is known.
+        stale: stored calls of the same version whose source, or a dependency's source, has changed
+            since. They are still used, and are not counted in `stored`.
+        missing: calls to be computed.
+        spent: seconds that the stored calls needed.
+        left: estimated seconds of the missing calls that have an estimate.
+        unknown: number of missing calls without an estimate.
     """
 
     step: str
@@ -40,13 +40,13 @@ class StepPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run before it is run.
+    """The plan of a run, with estimated times.
 
     Args:
-        steps: in the order in which they first run.
-        device: "cpu" or the name of the GPU for which the times are estimated.
-        workers: processes at work at once.
-        wall: estimated seconds from start to end, a lower bound where something is unknown.
+        steps: the steps, in the order in which they first run.
+        device: "cpu" or the GPU's name, for which times are estimated.
+        workers: number of processes that run at once.
+        wall: estimated seconds from start to end; a lower bound if some calls have no estimate.
     """
 
     steps: tuple[StepPlan, ...]
@@ -56,11 +56,11 @@ class Plan:
 
     @property
     def missing(self) -> int:
-        """Calls to be computed."""
+        """Return the number of calls to be computed."""
         return sum(s.missing for s in self.steps)
 
     def describe(self) -> str:
-        """A small table as text, and a sentence."""
+        """Return the plan as text: a small table and a sentence."""
         head = ("step", "stored", "stale", "missing", "spent", "left")
         rows = [head] + [
             (s.step, str(s.stored), str(s.stale), str(s.missing), duration(s.spent), _left(s))
@@ -99,7 +99,7 @@ class Plan:
 
 
 def graph(calls: Sequence[Call]) -> dict[str, Call]:
-    """All calls that these depend on and these themselves, by key, dependencies first."""
+    """Return these calls and all their dependencies, by key, dependencies first."""
     found: dict[str, Call] = {}
 
     def visit(call: Call) -> None:
@@ -114,10 +114,11 @@ def graph(calls: Sequence[Call]) -> dict[str, Call]:
 
 
 _WORK = re.compile(r"/(images|steps|epochs)|.*/Recipe/(steps|batch_size)")
-"""Where the numbers stand to which a step's time is proportional: its own numbers of images, steps
-and epochs, and a recipe's steps and batch size. By name, so that no step has to say so."""
+"""Arguments to which a step's time is proportional: its numbers of images, steps and epochs, and a
+recipe's steps and batch size. They are recognised by name.
+"""
 _NO_WORK = re.compile(r".*/Recipe/(lr|schedule|momentum|weight_decay)\b.*")
-"""Settings of an optimiser that do not change how long a step of it takes."""
+"""Settings of an optimiser that do not change the time of a step."""
 
 
 def estimates(
@@ -127,15 +128,15 @@ def estimates(
     *,
     device: str = "cpu",
 ) -> dict[str, float]:
-    """Seconds that each call will take, by key; a call of which nothing is known is left out.
+    """Return the estimated seconds of each call, by key; calls without an estimate are omitted.
 
-    Taken from calls that ran on the same device and differ by their seed only; else from
-    `known_seconds`; else from calls of the same step that differ only in numbers to which the time
-    is proportional (images, optimiser steps, batch size), scaled by these. Each time the mean. A
-    call that differs in anything else, such as another network, tells nothing.
+    Each estimate is a mean over stored calls on the same device that differ only in their seed. If
+    there are none, `known_seconds` is used. Otherwise, calls of the same step are used that differ
+    only in numbers to which the time is proportional (images, optimiser steps, batch size), scaled
+    by these numbers. Calls that differ in anything else, such as the network, are ignored.
 
     Args:
-        known_seconds: seconds by `Call.kind` on this device, from published records for example.
+        known_seconds: seconds by `Call.kind` on this device, for example from published records.
         device: "cpu" or a GPU's name.
     """
     kinds: dict[str, list[float]] = defaultdict(list)
@@ -158,14 +159,16 @@ def estimates(
 
 
 def _scaled(work: float, done: Sequence[tuple[float, float]]) -> float:
-    """Seconds in proportion to the work, from the calls (work, seconds) whose work is nearest."""
+    """Return seconds proportional to the work, from the calls (work, seconds) of the most similar
+    work.
+    """
     apart = [abs(math.log(work / other)) for other, _ in done]
     nearest = [d for d, far in zip(done, apart, strict=True) if far == min(apart)]
     return fmean(seconds * work / other for other, seconds in nearest)
 
 
 def _work(content: Mapping[str, Any]) -> tuple[str, float]:
-    """A call as text without its amount of work, and that amount: a product of its numbers."""
+    """Return a hash of the call without its amount of work, and this amount (a product)."""
     rest, work = [], 1.0
     for path, value in _leaves(content["arguments"]):
         if _WORK.fullmatch(path) and isinstance(value, int | float) and value > 0:
@@ -176,9 +179,9 @@ def _work(content: Mapping[str, Any]) -> tuple[str, float]:
 
 
 def _leaves(arguments: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Each number and word in a call's arguments with its place; seeds do not count.
+    """Yield each value in a call's arguments with its path, except seeds.
 
-    A call among the arguments stays whole, so that its own work does not count here.
+    A call among the arguments is yielded as one value, so that its own work does not count here.
     """
     if isinstance(arguments, dict) and "arguments" in arguments:
         yield path, {"step": arguments["step"], "of": [*_leaves(arguments["arguments"], "call")]}
@@ -199,12 +202,12 @@ def plan(
     device: str | None = None,
     workers: int | None = None,
 ) -> Plan:
-    """What `run` of these calls would find stored and what it would compute; runs nothing.
+    """Return which of these calls `run` would find stored and which it would compute; run nothing.
 
     Args:
-        known_seconds: seconds by `Call.kind` on the device, where the store knows no better.
-        device: "cpu" or the name of a GPU, which need not be here; by default as `run`.
-        workers: how many calls run at once, for the estimate of the wall time; by default as `run`.
+        known_seconds: seconds by `Call.kind` on the device, used where the store has no times.
+        device: "cpu" or the name of a GPU, which need not be in this machine; default as `run`.
+        workers: how many calls run at once, for the estimate of the wall time; default as `run`.
     """
     store = store or Store()
     device = device or runs_on("auto")
@@ -238,7 +241,7 @@ def plan(
 def _states(
     every: dict[str, Call], store: Store
 ) -> dict[str, tuple[Literal["stored", "stale", "missing"], float]]:
-    """The state of each call, and the seconds it took."""
+    """Return the state of each call, and the seconds it needed."""
     states: dict[str, tuple[Literal["stored", "stale", "missing"], float]] = {}
     for key, call in every.items():
         meta = store.peek(call)
@@ -252,7 +255,7 @@ def _states(
 
 
 def _needed(calls: Sequence[Call], states: Mapping[str, tuple[str, float]]) -> set[str]:
-    """The keys that have to run: a missing call under a stored one does not."""
+    """Return the keys of the calls to run; a missing dependency of a stored call need not run."""
     needed: set[str] = set()
     pending = list(calls)
     while pending:
@@ -266,7 +269,9 @@ def _needed(calls: Sequence[Call], states: Mapping[str, tuple[str, float]]) -> s
 def _wall(
     every: dict[str, Call], needed: set[str], expected: Mapping[str, float], workers: int
 ) -> float:
-    """No schedule is shorter than its longest chain, nor than the work shared evenly."""
+    """Return a lower bound on the wall time: the longest chain of calls, or the work divided by
+    workers.
+    """
     ends: dict[str, float] = {}
     for key, call in every.items():
         before = max((ends[c.key] for c in call.dependencies), default=0.0)

@@ -1,9 +1,9 @@
-"""A fingerprint of the source that a step reaches, to tell which stored results are stale.
+"""Fingerprint the source code that a step uses, to detect which stored results are stale.
 
-From the step's function, names are followed to the module-level definitions they stand for, through
-imports, inside one top-level package. What is hashed is their code without comments, docstrings and
-layout. Names looked up at run time only (getattr with a computed name) are not seen: a step's
-version, raised by hand, is what decides; this is the reminder.
+Starting at the step's function, names are resolved to module-level definitions, through imports,
+within one top-level package. The hash covers their code without comments, docstrings and layout.
+Names that are computed at run time (getattr) are not found. So the fingerprint is only a reminder;
+a step's version, which is increased by hand, decides whether a result is used.
 """
 
 import ast
@@ -14,14 +14,14 @@ import sys
 from functools import cache
 from pathlib import Path
 
-# The engine itself moves results about and changes none of them.
+# The engine is excluded, because it moves results without changing them.
 _ENGINE = __name__.rpartition(".")[0]
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 @cache
 def fingerprint(module: str, function: str) -> str:
-    """SHA-256 over the code that `function` of `module` reaches; "" if its source is not there."""
+    """Return the SHA-256 of the code that `function` of `module` uses; "" if there is no source."""
     reached: dict[str, list[str]] = {}
     seen = set()
     pending = [(module, function)]
@@ -40,9 +40,9 @@ def fingerprint(module: str, function: str) -> str:
 
 
 def _definition(module: str, name: str) -> tuple[list[str], list[tuple[str, str]]]:
-    """The code that defines a name in a module, and the (module, name) pairs it uses.
+    """Return the code that defines a name in a module, and the (module, name) pairs that it uses.
 
-    The name "*" stands for everything in the module.
+    The name "*" means everything in the module.
     """
     bound = _bindings(module)
     if name == "*":
@@ -62,7 +62,7 @@ def _definition(module: str, name: str) -> tuple[list[str], list[tuple[str, str]
 
 
 def _used(module: str, statement: ast.stmt) -> list[tuple[str, str]]:
-    """What a definition uses: names of its module, attributes of modules, its own imports."""
+    """Return what a definition uses: names of its module, attributes of modules, local imports."""
     places = []
     whole = set()
     attributes = []
@@ -75,7 +75,7 @@ def _used(module: str, statement: ast.stmt) -> list[tuple[str, str]]:
             places += [place for _, place in _imported(module, node)]
     known = _bindings(module)
     for name, attribute in attributes:
-        # `networks.mlp`, with `networks` a module, uses mlp and not all of networks.
+        # If `networks` is a module, `networks.mlp` uses only mlp and not the whole module.
         inside = [p for s in known.get(name, []) for p in _submodule(module, name, s)]
         places += [(m, attribute) for m in inside]
         if inside:
@@ -84,20 +84,20 @@ def _used(module: str, statement: ast.stmt) -> list[tuple[str, str]]:
 
 
 def _submodule(module: str, name: str, statement: ast.stmt) -> list[str]:
-    """The module for which an imported name stands; empty if it stands for something else."""
+    """Return the module to which an imported name refers; empty if it refers to something else."""
     if not isinstance(statement, ast.Import | ast.ImportFrom):
         return []
     if isinstance(statement, ast.Import) and not any(a.asname == name for a in statement.names):
-        return []  # `import a.b` binds a, and what follows a is not looked at: all of a.b it is
+        return []  # `import a.b` binds a; all of a.b counts as used
     places = [place for alias, place in _imported(module, statement) if alias == name]
     whole = [m for m, n in places if n == "*"]
     return whole + [f"{m}.{n}" for m, n in places if n not in _bindings(m) and n != "*"]
 
 
 def _imported(module: str, node: ast.Import | ast.ImportFrom) -> list[tuple[str, tuple[str, str]]]:
-    """The names an import binds, each with the (module, name) it stands for.
+    """Return the names that an import binds, each with the (module, name) to which it refers.
 
-    Without those of other packages: they are not followed.
+    Names from other packages are omitted.
     """
     package = module.partition(".")[0]
     if isinstance(node, ast.Import):
@@ -116,7 +116,7 @@ def _imported(module: str, node: ast.Import | ast.ImportFrom) -> list[tuple[str,
 
 @cache
 def _bindings(module: str) -> dict[str, list[ast.stmt]]:
-    """The module's top-level statements by the names they bind; empty if there is no source."""
+    """Return the module's top-level statements by the names they bind; empty without source."""
     path = _file(module)
     if path is None:
         return {}
@@ -132,7 +132,7 @@ def _bindings(module: str) -> dict[str, list[ast.stmt]]:
 
 
 def _names(statement: ast.stmt) -> list[str]:
-    """The names a top-level statement binds, those inside an `if` or `try` included."""
+    """Return the names that a top-level statement binds, also inside an `if` or `try`."""
     if isinstance(statement, _DEFINITIONS):
         return [statement.name]
     found: dict[str, None] = {}
@@ -148,7 +148,7 @@ def _names(statement: ast.stmt) -> list[str]:
 
 @cache
 def _file(module: str) -> Path | None:
-    """The module's source file, or None."""
+    """Return the module's source file, or None."""
     origin = getattr(sys.modules.get(module), "__file__", None)
     if origin is None and module not in sys.modules:
         try:

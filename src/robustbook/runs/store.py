@@ -1,14 +1,14 @@
-"""The store: results on disk, each under its call's key.
+"""The store: results on disk, each in files named by its call's key.
 
-For a call with key `abc...` the folder `ab` holds `abc....safetensors` (only if there are tensors),
-written first, and `abc....json` (call, values, seconds, provenance, and the hashes of the tensor
-file and of itself), written last. A result is there when its JSON is. Each file is written under a
-temporary name, flushed to the disk and renamed, so that a kill at any instant leaves either the
-whole file or none. A file that was damaged later is set aside under a name that says so.
+A call with key `abc...` has two files in the folder `ab`. `abc....safetensors`, only if there are
+tensors, is written first. `abc....json` is written last; it has the call, values, seconds,
+provenance, and the hashes of both files. A result exists if its JSON exists. Each file is written
+under a temporary name, flushed to disk and renamed, so an interruption leaves a complete file or
+none. A file that was damaged later is renamed.
 
-Results travel between machines as these files. A call's key depends on neither machine nor device.
-Where a result was given without those that it depends on, `abc....elsewhere` keeps the seconds and
-the provenance of each of them (see `Store.give`).
+These files can be copied between machines, because a call's key does not depend on machine or
+device. If a result was copied without its dependencies, `abc....elsewhere` has the seconds and
+provenance of each dependency (see `Store.give`).
 """
 
 import hashlib
@@ -29,19 +29,19 @@ from torch import Tensor
 from .calls import Call, canonical, digest
 
 _START = Path.cwd()
-"""Where this process started: a relative ROBUSTBOOK_STORE is meant from there."""
-_BUSY = 5.0  # seconds to wait for the lock of a result that is to be taken
+"""The folder in which this process started; a relative ROBUSTBOOK_STORE is relative to it."""
+_BUSY = 5.0  # seconds to wait for the lock of a result that is to be copied
 _ELSEWHERE = ".elsewhere"
 _OF_A_NOTE = ("call", "kind", "seconds", "provenance")
 _FIELDS = {"call", "kind", "values", "tensors", "seconds", "provenance"}
 
 
 def store_path(path: Path | str | None = None) -> Path:
-    """The folder of a store, absolute.
+    """Return the absolute path of a store's folder.
 
-    `path` if it is given; else the environment variable `ROBUSTBOOK_STORE`, where a relative path
-    starts at the folder in which this process started; else `.robustbook` in the project's
-    checkout, or in the folder of the start where there is no checkout. `~` is the home folder.
+    It is `path` if given, else the environment variable `ROBUSTBOOK_STORE`. A relative path in this
+    variable starts at the folder in which this process started. The default is `.robustbook` in the
+    project's checkout or, without a checkout, in that folder. `~` is the home folder.
     """
     if path:
         return Path(path).expanduser().absolute()
@@ -55,18 +55,18 @@ def _default() -> Path:
 
 
 if os.environ.get("ROBUSTBOOK_STORE"):
-    # Once and for all: child processes may start in other folders.
+    # Set as an absolute path, because child processes may start in other folders.
     os.environ["ROBUSTBOOK_STORE"] = str(store_path())
 
 
 @dataclass(frozen=True, eq=False)
 class Done:
-    """A call that has run.
+    """The result of a call.
 
     Args:
-        values: what it returned, but for the tensors: None, bools, numbers, strings, lists, dicts.
-        tensors: the tensors it returned, on the CPU.
-        seconds: what it took, over all of its attempts where it went on from a checkpoint.
+        values: returned values other than tensors: None, bools, numbers, strings, lists, dicts.
+        tensors: returned tensors, on the CPU.
+        seconds: run time, over all attempts if it resumed from a checkpoint.
         provenance: versions, device, processor, date, and the fingerprint of the source.
     """
 
@@ -78,25 +78,25 @@ class Done:
 
 
 class DamagedResult(UserWarning):
-    """A stored file was damaged; it has been set aside and its call will run again."""
+    """A stored file was damaged; it was renamed, and its call will run again."""
 
 
 class Refused(ValueError):
-    """A file of another store that is no whole result; the sentence names it."""
+    """A file of another store is not a valid result; the message names the file."""
 
 
 class _Damage(Exception):
-    """Names the file and what is wrong with it."""
+    """A file is damaged; the error names the file and the problem."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} is damaged: {reason}")
 
 
 class Store:
-    """Results in a folder, which is made when the first one is saved.
+    """Results in a folder, which is created when the first result is saved.
 
     Args:
-        path: the folder; by default the one that `store_path` names.
+        path: the folder; default `store_path()`.
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
@@ -106,14 +106,14 @@ class Store:
         return f"Store({str(self.path)!r})"
 
     def load(self, call: Call) -> Done | None:
-        """The call's result, or None where there is none; checked against its hashes.
+        """Return the call's result, checked against its hashes, or None if it is not stored.
 
-        Damaged files are set aside with a `DamagedResult` warning that names them.
+        Damaged files are renamed, with a `DamagedResult` warning that names them.
         """
         try:
             return self._read(call)
         except _Damage:
-            # Once more and under the lock, for by now another process may have mended it.
+            # Check again under the lock, because another process may have replaced it meanwhile.
             with self.lock(call):
                 try:
                     return self._read(call)
@@ -122,7 +122,7 @@ class Store:
         return None
 
     def peek(self, call: Call) -> dict[str, Any] | None:
-        """What the call's JSON says, or None; the tensor file is not read and nothing is moved."""
+        """Return the content of the call's JSON, or None; do not read tensors or rename files."""
         try:
             meta = self._meta(call)
         except _Damage:
@@ -132,7 +132,7 @@ class Store:
         return meta if there else None
 
     def known(self, call: Call) -> dict[str, Any] | None:
-        """The seconds, kind and provenance of a call: of its result, or of one left elsewhere."""
+        """Return a call's seconds, kind and provenance, from its result or from a note."""
         return self.peek(call) or _note(self._json_path(call.key).with_suffix(_ELSEWHERE))
 
     def save(
@@ -143,11 +143,11 @@ class Store:
         seconds: float,
         provenance: dict[str, str],
     ) -> None:
-        """Store what the call's function returned. To be called while holding the call's lock.
+        """Store the result of the call's function. The caller must hold the call's lock.
 
         Raises:
-            TypeError: the result is not a dict of tensors and JSON-able values.
-            OSError: it could not be written; nothing is stored then.
+            TypeError: the result is not a dict of tensors and JSON values.
+            OSError: the result could not be written; nothing is stored.
         """
         values, tensors = _split(result)
         path = self._json_path(call.key)
@@ -168,15 +168,15 @@ class Store:
         _write(path, _signed(meta))
 
     def take(self, file: Path) -> bool:
-        """Copy a result that another store holds; False where this store has it already.
+        """Copy a result from another store; return False if this store has it already.
 
-        Nothing of this store is replaced, but for a damaged result, which is set aside first.
+        Existing files are not replaced, except a damaged result, which is renamed first.
 
         Args:
-            file: the result's JSON; its tensors lie beside it.
+            file: the result's JSON; its tensor file is in the same folder.
 
         Raises:
-            Refused: a file is damaged or no result, or the call is being computed here.
+            Refused: a file is damaged or not a result, or the call is being computed here.
         """
         key, text, data = _to_copy(file)
         try:
@@ -186,7 +186,7 @@ class Store:
             raise Refused(f"{file} is not taken: its call is being computed here") from None
 
     def take_note(self, file: Path) -> None:
-        """Copy the note of a result left elsewhere (see `give`); a damaged one is passed over."""
+        """Copy a note about a dependency that was not copied (see `give`); skip a damaged note."""
         note = _note(file)
         if note is not None:
             path = self._json_path(digest(note["call"])).with_suffix(_ELSEWHERE)
@@ -195,10 +195,10 @@ class Store:
                 _write(path, _signed(note))
 
     def give(self, call: Call, other: "Store") -> tuple[int, bool]:
-        """Copy the call's result into another store: its size in bytes, and whether it was new.
+        """Copy the call's result to another store; return its bytes and whether it was new there.
 
-        What it depends on is not copied; a note keeps how long that took and where, so that a
-        record made there can say so.
+        Dependencies are not copied. A note keeps their seconds and devices, so that a record built
+        in the other store can include them.
 
         Raises:
             Refused: a file is damaged, or there is no result.
@@ -218,11 +218,13 @@ class Store:
             self._give_notes(below, other)
 
     def lock(self, call: Call) -> BaseFileLock:
-        """The lock that whoever computes this call holds; it goes when its holder dies."""
+        """Return the lock of the process that computes this call; it is released when the process
+        dies.
+        """
         return self._lock(call.key)
 
     def busy(self, call: Call) -> bool:
-        """Whether somebody else is computing this call now."""
+        """Return whether another process is computing this call now."""
         try:
             with self.lock(call).acquire(timeout=0):
                 return False
@@ -232,16 +234,17 @@ class Store:
     def _lock(self, key: str) -> BaseFileLock:
         path = self._json_path(key).with_suffix(".lock")
         path.parent.mkdir(parents=True, exist_ok=True)
-        # One object per path and thread, so that `load` may take it again inside.
+        # One object per path and thread, so that `load` can acquire it recursively.
         return FileLock(path, is_singleton=True)
 
     def scratch(self, call: Call) -> Path:
-        """The folder for what a call keeps while it runs; not made here."""
+        """Return the folder for a running call's checkpoints; it is not created here."""
         return self.path / "scratch" / call.key
 
     def history(self) -> Iterator[dict[str, Any]]:
-        """`call`, `kind`, `seconds` and `provenance` of every stored result, whole or not, and of
-        those left elsewhere."""
+        """Yield `call`, `kind`, `seconds` and `provenance` of every stored result and of every
+        note, without checking tensor files.
+        """
         for path in sorted([*self.path.glob("??/*.json"), *self.path.glob(f"??/*{_ELSEWHERE}")]):
             if path.suffix == _ELSEWHERE and path.with_suffix(".json").exists():
                 continue
@@ -254,11 +257,13 @@ class Store:
             yield found
 
     def devices(self) -> set[str]:
-        """On what the stored results were computed: "cpu", and names of GPUs."""
+        """Return the devices of the stored results: "cpu" and names of GPUs."""
         return {ran_on(done["provenance"]) for done in self.history()}
 
     def check_writable(self) -> None:
-        """Raise an OSError now rather than after hours, if nothing can be written here."""
+        """Raise OSError if the store cannot be written to, so that a long run does not fail at its
+        end.
+        """
         probe = self.path / f"probe.{uuid.uuid4().hex}.tmp"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -289,7 +294,7 @@ class Store:
         return Done(call, meta["values"], tensors, meta["seconds"], meta["provenance"])
 
     def _add(self, key: str, text: bytes, data: bytes) -> bool:
-        """Write a whole result; False where there is one. A damaged one is set aside."""
+        """Write a result; return False if there is a valid one. A damaged one is renamed."""
         path = self._json_path(key)
         try:
             if _whole(path) is not None:
@@ -304,8 +309,9 @@ class Store:
 
 
 def ran_on(provenance: Mapping[str, Any]) -> str:
-    """The device of a result for which times are kept: "cpu" or a GPU's name. A record's provenance
-    may name several."""
+    """Return the device of a result, for timings: "cpu" or a GPU's name. A record's provenance can
+    have several.
+    """
     device = str(provenance.get("device", "cpu"))
     return str(provenance.get("hardware", "")) if device.startswith("cuda") else device
 
@@ -315,12 +321,14 @@ def _tensor_path(path: Path) -> Path:
 
 
 def _signed(meta: Mapping[str, Any]) -> bytes:
-    """As JSON, with its own hash."""
+    """Return the data as JSON that includes its own hash."""
     return json.dumps({"sha256": digest(meta)} | dict(meta), indent=1).encode() + b"\n"
 
 
 def _checked(path: Path) -> dict[str, Any] | None:
-    """What a result's JSON says, or None where there is none; _Damage if its hash is wrong."""
+    """Return the content of a result's JSON, or None if there is none; raise _Damage if its hash is
+    wrong.
+    """
     try:
         text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -337,7 +345,7 @@ def _checked(path: Path) -> dict[str, Any] | None:
 
 
 def _tensors(path: Path, meta: Mapping[str, Any]) -> bytes:
-    """The bytes of the tensor file beside a result's JSON; _Damage if its hash is wrong."""
+    """Return the bytes of a result's tensor file; raise _Damage if its hash is wrong."""
     if not meta["tensors"]:
         return b""
     path = _tensor_path(path)
@@ -351,7 +359,9 @@ def _tensors(path: Path, meta: Mapping[str, Any]) -> bytes:
 
 
 def _whole(path: Path) -> tuple[str, bytes, bytes] | None:
-    """The key of a result and the bytes of its two files; None where there is none, _Damage."""
+    """Return a result's key and the bytes of its two files, None if there is none; may raise
+    _Damage.
+    """
     meta = _checked(path)
     if meta is None:
         return None
@@ -374,7 +384,7 @@ def _to_copy(path: Path) -> tuple[str, bytes, bytes]:
 
 
 def _note(file: Path) -> dict[str, Any] | None:
-    """The note of a result left elsewhere; None where there is no whole one."""
+    """Return the note in a file, or None if there is no valid note."""
     try:
         note = json.loads(file.read_bytes())
         if note.pop("sha256") == digest(note) and note.keys() == set(_OF_A_NOTE):
@@ -386,7 +396,7 @@ def _note(file: Path) -> dict[str, Any] | None:
 
 def _set_aside(path: Path, damage: _Damage, then: str = "it will be computed again") -> None:
     moved = []
-    # The JSON first: from then on, and whatever happens, there is no result.
+    # The JSON is moved first, because a result without JSON does not exist.
     for file in (path, _tensor_path(path)):
         if file.exists():
             aside = next(p for p in _numbered(file) if not p.exists())
@@ -405,7 +415,7 @@ def _numbered(path: Path) -> Iterator[Path]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """All of the data under that name, on the disk, or nothing."""
+    """Write the data atomically under that name."""
     temporary = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -415,7 +425,7 @@ def _write(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    if os.name == "posix":  # the rename itself is on the disk when its folder is
+    if os.name == "posix":  # flushing the folder makes the rename durable
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -424,14 +434,14 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _split(result: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The JSON-able values and the tensors of what a step returned."""
+    """Split a step's result into JSON values and tensors."""
     if not isinstance(result, Mapping) or not all(isinstance(name, str) for name in result):
         raise TypeError(f"a step must return a dict with str keys, got {result!r:.80}")
     values = {}
     tensors = {}
     for name, value in result.items():
         if isinstance(value, Tensor):
-            # A copy, for safetensors refuses tensors that share memory.
+            # Copied, because safetensors rejects tensors that share memory.
             tensors[name] = value.detach().to("cpu", copy=True).contiguous()
         else:
             _check_jsonable(value, name)
@@ -440,7 +450,7 @@ def _split(result: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, Tens
 
 
 def _check_jsonable(value: object, name: str) -> None:
-    # NaN and infinities pass: Python's JSON writes and reads them.
+    # NaN and infinities are allowed, because Python's JSON supports them.
     if isinstance(value, list | tuple):
         for i, v in enumerate(value):
             _check_jsonable(v, f"{name}[{i}]")

@@ -1,1 +1,1 @@
-"""What to run: one folder per paper, one module per item."""
+"""The studies: one folder per paper, one module per item."""

@@ -1,7 +1,7 @@
 """The list of items: every table, figure or claim that can be run, by ``paper/name``.
 
-Nothing but the standard library is imported here, so that the command line and the ledger can read
-the list without loading a study.
+It imports only the standard library, so that the command line and the ledger can read the list
+without loading a study.
 """
 
 import shlex
@@ -13,13 +13,13 @@ PROFILES = ("paper", "reduced", "quick")  # best first
 
 @dataclass(frozen=True)
 class Item:
-    """One item.
+    """One table, figure or claim that can be run.
 
-    module: where its study is. title: what it is called. profiles: those that it computes.
-    measures: beginnings of the ids (behind the paper) of the targets that it measures; None for
-        those of its own name. Of two items that measure a target the later one in the list runs it.
-    parts: for words in such ids, the parameter that chooses this part of the item at profile
-        ``paper``, where it is not among the profile's own.
+    module: the name of its study module. title: its title. profiles: those that it can compute.
+    measures: prefixes of the target ids that it measures, after the paper's name; None: its own
+    name. If two items measure a target, the command runs the later one in the list.
+    parts: for words in target ids, the parameter that chooses this part of the item at profile
+    ``paper``, if the profile does not include it.
     needs: what a run needs that is not downloaded.
     """
 
@@ -150,11 +150,11 @@ WITHOUT_STUDY: Mapping[str, str] = {
     "deep_defense/anchor-deepfool-table-1/caffenet-": "CaffeNet is not in the book",
     "deep_defense/anchor-deepfool-table-1/googlenet-": "GoogLeNet is not in the book",
 }
-"""Targets that no study measures though an item's beginning fits, and why."""
+"""Targets that match the prefix of an item but have no study, and the reason."""
 
 
 def judged(item: str) -> tuple[str, ...]:
-    """The items, as ``paper/name``, whose targets the page of ``item`` judges."""
+    """Return the items, as ``paper/name``, whose targets the page of ``item`` judges."""
     paper, name = item.split("/")
     found = ITEMS[item].measures if item in ITEMS else None
     names = (name,) if found is None else (start.partition("/")[0] for start in found)
@@ -162,7 +162,7 @@ def judged(item: str) -> tuple[str, ...]:
 
 
 def measured_by(target: str, paper: str) -> str:
-    """The item that measures the target with this id, or "" where there is no study of it."""
+    """Return the item that measures the target with this id, or "" if no study does."""
     found = ""
     if not any(target.startswith(start) for start in WITHOUT_STUDY):
         for item, of in ITEMS.items():
@@ -174,11 +174,11 @@ def measured_by(target: str, paper: str) -> str:
 
 
 def command(target: str, paper: str, profile: str, item: str = "") -> tuple[str, str]:
-    """The command line that measures a target, and what there is to know before it is run.
+    """Return the command line that measures a target, and a note on what the run needs.
 
-    ``item`` names the item where it is known which one measured the target. Where the item has no
-    such ``profile`` the command has the best one that it has. Where nothing measures the target the
-    command is "" and the second text says so.
+    ``item``: the item that measured the target, if known. If the item lacks ``profile``, the
+    command uses its best profile. If nothing measures the target, the command is "" and the note
+    says so.
     """
     item = item or measured_by(target, paper)
     if item not in ITEMS:

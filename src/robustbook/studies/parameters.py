@@ -1,4 +1,4 @@
-"""A study's parameters: typed fields that say what they accept, one sentence for a bad value."""
+"""The parameters of a study: typed fields that describe their values, and clear errors."""
 
 import difflib
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 
 
 class BadParameter(ValueError):
-    """A parameter that no study takes, or a value it does not accept; nothing has been computed."""
+    """An unknown parameter, or a value that it does not accept; raised before any computation."""
 
     def _render_traceback_(self) -> list[str]:
-        """In a notebook the sentence alone, as a reader's slip is no fault of the code."""
+        """Return only the message for a notebook: a reader's mistake needs no traceback."""
         return [f"{type(self).__name__}: {self}"]
 
 
 AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
-"""For a field that is a tuple: a notebook and papermill hand over a list."""
+"""For a field that is a tuple: notebooks and papermill pass a list."""
 
 
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -40,14 +40,16 @@ Seeds = Annotated[
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters:
-    """What every study takes. A field's description is what an error says it accepts, and what the
-    notebook's parameters cell says behind the default."""
+    """The parameters that every study has.
+
+    The description of a field completes the error message for a bad value. The notebook's
+    parameters cell shows it after the default.
+    """
 
     own_seeds: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     """The seeds of each profile that computes."""
     selects: ClassVar[tuple[str, ...]] = ()
-    """The parameter, if any, that only chooses parts of the item: what is chosen is still computed
-    at the paper's setting."""
+    """The parameters that only choose parts of the item, which keep the paper's setting."""
 
     profile: Annotated[
         Literal["published", "quick", "paper"],
@@ -63,18 +65,20 @@ class Parameters:
             object.__setattr__(self, "seeds", self.own_seeds[self.profile])
 
     def parts(self) -> dict[str, tuple[Any, ...]]:
-        """What the parameters in `selects` choose. A study whose None stands for several parts
-        names them here."""
+        """Return the values of the parameters in `selects`.
+
+        A study overrides this if None stands for several parts.
+        """
         values = {name: getattr(self, name) for name in self.selects}
         return {name: v if isinstance(v, tuple) else (v,) for name, v in values.items()}
 
     def plain(self) -> dict[str, Any]:
-        """As a dict, for a record."""
+        """Return the parameters as a dict, for a record."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def accepted(parameters: type[Parameters]) -> dict[str, str]:
-    """What each parameter accepts, in words."""
+    """Return the description of the values that each parameter accepts."""
     return {
         name: str(field.description)
         for name, field in parameters.__pydantic_fields__.items()  # type: ignore[attr-defined]
@@ -82,7 +86,7 @@ def accepted(parameters: type[Parameters]) -> dict[str, str]:
 
 
 def check(parameters: type[T], values: Mapping[str, Any]) -> T:
-    """``parameters(**values)``, or ``BadParameter``: the name, the value, what is accepted."""
+    """Return ``parameters(**values)``; raise BadParameter for an unknown name or a bad value."""
     known = accepted(parameters)
     for name in values:
         if name not in known:

@@ -1,4 +1,4 @@
-"""The one training loop: networks and a recipe in, weights and each loss term's history out."""
+"""The training loop: it trains networks by a recipe and returns the history of each loss term."""
 
 from .augmentation import Augmentation
 from .loop import Fitted, fit

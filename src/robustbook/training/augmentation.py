@@ -1,8 +1,8 @@
-"""Augmentation: images are mirrored and shifted as part of the data, not of the loss.
+"""Augmentation of training images: mirroring and shifting, as part of the data.
 
-What happens to an image is a function of (seed, epoch, the image's place in the set), by the hash
-of `robustbook.attacks.noise`. So it does not depend on the batch, on the device, or on where a
-killed run goes on.
+The augmentation of an image is a hash of (seed, epoch, index of the image) from
+`robustbook.attacks.noise`. So it does not depend on the batch or the device, nor on where an
+interrupted run resumes.
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,10 @@ from robustbook.randomness import generator
 
 @dataclass(frozen=True)
 class Augmentation:
-    """``mirror``: left to right with probability one half. ``padding``: so many zeros on each side,
-    then a crop of the original size at a place drawn uniformly. The crop comes first."""
+    """``mirror``: mirror the image left to right with probability 1/2. ``padding``: add this many
+    zeros on each side, then crop the original size at a uniformly drawn position. The crop comes
+    first.
+    """
 
     mirror: bool = False
     padding: int = 0
@@ -33,8 +35,9 @@ class Augmentation:
     def drawn(
         self, seed: int, epoch: int, count: int, device: torch.device
     ) -> Int[Tensor, "{count} 3"]:
-        """For each image of a set of ``count``: whether it is mirrored, and the crop's first row
-        and column in the padded image."""
+        """Return for each of ``count`` images whether it is mirrored, and the crop's first row and
+        column in the padded image.
+        """
         stream = generator(seed, "augmentation").initial_seed()
         keys = torch.arange(count, device=device)
         shares = uniform(stream, keys, epoch, 3, torch.float32)
@@ -45,12 +48,12 @@ class Augmentation:
     def applied(
         self, images: Shaped[Tensor, "n c h w"], drawn: Int[Tensor, "n 3"]
     ) -> Shaped[Tensor, "n c h w"]:
-        """The images, each as ``drawn`` says; of their dtype, so bytes stay bytes."""
+        """Return the images, augmented as ``drawn`` says, in the same dtype."""
         turned, top, left = drawn.unbind(1)
         if self.padding:
             height, width = images.shape[2:]
             padded = F.pad(images, (self.padding,) * 4)
-            crops = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view with all of them
+            crops = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view of all crops
             images = crops[torch.arange(len(images), device=images.device), :, top, left]
         if self.mirror:
             images = torch.where(turned.bool()[:, None, None, None], images.flip(3), images)

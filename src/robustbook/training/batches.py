@@ -1,4 +1,4 @@
-"""What each network sees at a step: a pure function of (seed, step)."""
+"""The batch of each network at a step, a function of (seed, step) only."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from .recipe import Recipe
 
 @runtime_checkable
 class Images(Protocol):
-    """A set too large to be held: batches are read when they are asked for."""
+    """An image set too large for memory; each batch is read when needed."""
 
     def __len__(self) -> int: ...
 
@@ -24,7 +24,7 @@ class Images(Protocol):
 
 @dataclass
 class Batches:
-    """Orders and augmentation of an epoch are drawn once, and sent to the device once."""
+    """Batches of a run; order and augmentation are drawn once per epoch."""
 
     images: Tensor | Images
     labels: Tensor
@@ -38,7 +38,7 @@ class Batches:
         return len(self.labels) // self.recipe.batch_size
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Images and labels; for several networks with a first axis for the network."""
+        """Return images and labels; for several networks the first axis is the network."""
         epoch, batch = divmod(step, self.per_epoch)
         if epoch != self.epoch:
             self._begin(epoch)
@@ -59,7 +59,7 @@ class Batches:
     def _begin(self, epoch: int) -> None:
         self.epoch, device = epoch, self.labels.device
         orders = torch.stack([self._order(seed, epoch) for seed in self.seeds])
-        # From pinned memory the host need not wait until the device has read it.
+        # With pinned memory, the host need not wait until the device has copied the data.
         orders = orders.pin_memory() if device.type == "cuda" else orders
         self.orders = orders.to(device, non_blocking=True)
         if (augmentation := self.recipe.augmentation) is not None:

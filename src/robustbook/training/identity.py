@@ -1,4 +1,4 @@
-"""What a checkpoint is of: fingerprints of the data, the objective in words, and a hash."""
+"""The identity of a training run: fingerprints of data, description of the objective, hash."""
 
 import functools
 import hashlib
@@ -13,10 +13,10 @@ from torch import Tensor
 
 
 def fingerprint(images: Any, labels: Tensor) -> str:
-    """SHA-256 of all images and labels with their shapes and dtypes; about a second per gigabyte.
+    """Return the SHA-256 of images and labels with shapes and dtypes; about a second per gigabyte.
 
-    Of a set that is read batch by batch it covers the labels, the number of images, and the first,
-    the middle and the last of them.
+    For a set that is read batch by batch, it covers the labels, the number of images, and the
+    first, middle and last image.
     """
     if isinstance(images, Tensor):
         return digest({"images": images, "labels": labels})
@@ -25,7 +25,7 @@ def fingerprint(images: Any, labels: Tensor) -> str:
 
 
 def digest(tensors: Mapping[str, Tensor], meta: Mapping[str, object] | None = None) -> str:
-    """SHA-256 of names, dtypes, shapes and contents; ``meta`` is JSON."""
+    """Return the SHA-256 of names, dtypes, shapes and contents, and of ``meta`` as JSON."""
     found = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -35,11 +35,11 @@ def digest(tensors: Mapping[str, Tensor], meta: Mapping[str, object] | None = No
 
 
 def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
-    """A function or a value as JSON, to tell one objective from another.
+    """Return a description of a function or value as JSON, to distinguish objectives.
 
-    Of a function: its name, its defaults, what it takes from around it (closure, partial
-    arguments), and the constants and names in its code. Plain data is given as it is, of other
-    things only the type. What a function finds in its module is not looked at.
+    For a function, the description has its name, defaults, closure, partial arguments, and the
+    constants and names in its code. Global variables of its module are not included. Plain data is
+    returned unchanged; other objects are described by their type.
     """
     if thing is None or isinstance(thing, bool | int | float | str):
         return thing
@@ -68,7 +68,7 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """What differs between two identities: each key, with the two values where they are short."""
+    """Return the keys in which two identities differ, with both values where they are short."""
     found = []
     for key in {**there, **here}:
         one, other = there.get(key), here.get(key)
@@ -83,5 +83,5 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
 def _content(cell: Any) -> object:
     try:
         return cell.cell_contents
-    except ValueError:  # not filled yet
+    except ValueError:  # empty cell
         return None

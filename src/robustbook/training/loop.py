@@ -1,19 +1,18 @@
-"""The one training loop: networks and a recipe in, weights and each loss term's history out.
+"""The training loop: it trains networks by a recipe and returns the history of each loss term.
 
 - An *objective* maps (network, images, labels, coefficient) to named loss terms; their sum is
   minimised.
-- ``coefficient(step)`` is asked before every step: an annealed penalty weight is a function of the
-  step.
-- Batches are permutations of the training set, one per epoch, drawn from (seed, epoch) alone, or
-  the set as it lies; an image's augmentation is drawn from (seed, epoch, image), and what is drawn
-  inside a step from (seed, step). So the state of a run is its weights, its buffers, its optimiser
-  and its step number: a run killed at any instant goes on from the last checkpoint to the bit-same
-  end.
-- Networks of one shape can be trained side by side as a batch axis (``torch.func``): the same
-  result as one by one up to rounding, faster where small kernels leave a device idle. On a GPU the
-  step is replayed as a CUDA graph.
-- On a GPU the host waits for the device every 50 steps, when losses are looked at, and where
-  ``each_epoch`` or a checkpoint reads weights; at no other place of this loop.
+- ``coefficient(step)`` is called before every step, for example for an annealed penalty weight.
+- Each epoch uses a permutation of the training set that depends only on (seed, epoch), or the
+  unpermuted set. The augmentation depends on (seed, epoch, image), and random numbers inside a step
+  on (seed, step). So the state of a run consists of weights, buffers, optimiser state and step
+  number. A run that was interrupted at any time resumes from the last checkpoint and gives bitwise
+  the same result.
+- Networks of the same shape can be trained together along a batch axis (``torch.func``). The result
+  equals separate training up to rounding, and it is faster where small kernels do not fill the
+  device. On a GPU the step is replayed as a CUDA graph.
+- On a GPU the host waits for the device only when losses are checked (every 50 steps), and when
+  ``each_epoch`` or a checkpoint reads weights.
 """
 
 import contextlib
@@ -40,8 +39,9 @@ from .steps import Lift, Objective, Step, graphed, plain
 
 @dataclass(frozen=True)
 class Fitted:
-    """``terms[name]`` is each loss term's mean over each epoch, one column per network; ``seconds``
-    is the time spent, over all sessions of a resumed run."""
+    """``terms[name]``: the loss term's mean over each epoch, one column per network. ``seconds``:
+    the training time, summed over all sessions of a resumed run.
+    """
 
     terms: dict[str, Float[Tensor, "epochs networks"]]
     seconds: float
@@ -67,42 +67,44 @@ def fit(
     identity: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Fitted:
-    """Train ``networks`` in place, the i-th on batches in the order of ``seeds[i]``.
+    """Train ``networks`` in place, network i with batches in the order of ``seeds[i]``.
 
-    networks: parameters with ``requires_grad`` False stay as they are. Buffers that change, such as
-        a batch norm's running statistics, are trained with one network and refused with several.
-    images: bytes, which become [0, 1] batch by batch on ``device``, or numbers, taken as they are.
-        The recipe's augmentation pads with zeros in these numbers.
+    networks: parameters with ``requires_grad`` False do not change. Buffers that change, such as a
+        batch norm's running statistics, are supported only with one network.
+    images: bytes, which are scaled to [0, 1] batch by batch on ``device``, or floats, which are not
+        scaled. The recipe's augmentation pads with zeros before this scaling.
     labels: the classes, or for each image the probabilities of the classes.
-    rates: what the learning rate of a parameter of this name is multiplied by; 1 for the others.
-    retract: changes the trained weights of this name in place after each step, to bring them back
-        to a set or nearer to it.
-    each_epoch: given the number of epochs done and what the network's ``state_dict`` holds (weights
-        and buffers; with several networks a first axis for the network) after each whole epoch,
-        again for one that a resumed run repeats. To keep a tensor, copy it.
-    shuffle: whether each epoch has an order of its own. False: batches are the images as they lie.
-    static: whether a step does the same operations whatever the batch, with all draws on
-        ``device``. Then a GPU captures it as a graph. False for objectives with a search in them or
-        that draw on the host; then only one network is accepted.
-    checkpoint: a file written about every ``every`` seconds; where it exists the run goes on from
-        it. One of another network, recipe, order, objective or data is refused, a damaged one is
-        set aside with a warning.
-    identity: what the checkpoint calls the objective; None: its name, its constants, and what it
-        takes from around it.
+    rates: factors of the learning rate by parameter name; 1 for other parameters.
+    retract: by parameter name, a function that changes the weights in place after each step, to
+        project them onto a set or move them towards it.
+    each_epoch: called after each complete epoch with the number of epochs and the ``state_dict``
+        (weights and buffers; with several networks the first axis is the network). A resumed run
+        calls it again for an epoch that it repeats. Copy a tensor to keep it.
+    shuffle: whether each epoch has a new random order. False: images keep their order.
+    static: whether a step has the same operations for every batch, with all random numbers drawn on
+        ``device``. A GPU then captures it as a graph. Use False for objectives with a
+        data-dependent search or with random numbers from the host; then only one network is
+        accepted.
+    checkpoint: a file written about every ``every`` seconds; if it exists, the run resumes from it.
+        A checkpoint of another network, recipe, order, objective or data raises an error. A damaged
+        one is renamed with a warning.
+    identity: description of the objective in the checkpoint; None: its name, constants and closure.
     progress: called with (steps done, steps) about once a second.
 
-    For each step torch's own generators are seeded by (seed, step), for dropout and the like; they
-    are put back at the end. Several networks may draw nothing.
+    Before each step, torch's global generators are seeded by (seed, step), for example for dropout.
+    Their state is restored at the end. Several networks trained together must not draw random
+    numbers.
 
-    Raises ``Diverged`` with the step, the term and its value; on a GPU the step when it was seen.
+    Raises ``Diverged`` with the step, the term and its value; on a GPU, the step when it was
+    detected.
 
-    Numbers below 1.2e-38 are flushed to zero while training on a CPU: saturated networks have such
-    gradients, and arithmetic with them is up to four times slower. All settings of the arithmetic
-    are as before when this returns.
+    On a CPU, numbers below 1.2e-38 are flushed to zero during training. Saturated networks have
+    such gradients, and arithmetic with them is up to four times slower. All arithmetic settings are
+    restored at the end.
     """
     if len(networks) != len(seeds) or not networks:
         raise ValueError(
-            f"seeds must name one seed per network, got {len(seeds)} for {len(networks)}"
+            f"seeds must have one seed per network, got {len(seeds)} for {len(networks)}"
         )
     if len(networks) > 1 and not static:
         raise ValueError(f"networks must be one where static is False, got {len(networks)}")
@@ -128,8 +130,9 @@ def fit(
         images = images.to(device)
     batches = Batches(images, labels.to(device), recipe, seeds, shuffle)
     cuda = torch.device(device).type == "cuda"
-    look = 50 if cuda else 1  # looking at a number on the host makes a GPU wait
-    precision = "tf32" if recipe.precision == "tf32" else "float32"  # but of the forward pass
+    look = 50 if cuda else 1  # reading a number makes the host wait for the GPU
+    # bfloat16 is only for the forward pass
+    precision = "tf32" if recipe.precision == "tf32" else "float32"
     with (
         arithmetic(device, precision, flush=not cuda),
         layout(networks, recipe.channels_last),
@@ -195,8 +198,9 @@ def fit(
 
 @contextlib.contextmanager
 def _own_draws(seed: int, device: str | torch.device) -> Iterator[Callable[[int], None]]:
-    """A function that makes torch's own generators those of (seed, step); afterwards they are as
-    before. Layers such as dropout can draw from no others."""
+    """Yield a function that seeds torch's global generators by (seed, step); restore them
+    afterwards. Layers such as dropout can only draw from these generators.
+    """
     place = torch.device(device)
     cuda = [place] if place.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
@@ -213,7 +217,7 @@ def _own_draws(seed: int, device: str | torch.device) -> Iterator[Callable[[int]
 
 
 def _located(step: int, compute: Step, *arguments: Any) -> Tensor:
-    """The step's values; a loss that refuses its own numbers does not know which step it is."""
+    """Run the step and return its values; add the step number to any `Diverged`."""
     try:
         return compute(*arguments)
     except Diverged as error:

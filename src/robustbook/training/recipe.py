@@ -1,4 +1,4 @@
-"""How to train: as data, so that it can be part of a result's name."""
+"""Training hyperparameters as data, so that a result can be identified by them."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,21 +13,22 @@ Stairs = tuple[tuple[int, float], ...]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. ``steps`` optimiser steps on batches of ``batch_size`` images; an incomplete
-    last batch of an epoch is dropped.
+    """Training hyperparameters: ``steps`` optimiser steps on batches of ``batch_size`` images. An
+    incomplete last batch of an epoch is dropped.
 
-    schedule: of the learning rate: constant, linear from ``lr`` to 0, or stairs: pairs of a step
-        and what ``lr`` is multiplied by from there on (1 before the first).
-    warmup: in [0, 1): over this share of the steps the rate rises linearly to what the schedule
-        says. The first of r such steps has 1/(r + 1) of it. A linear schedule falls over the rest.
-    nesterov: of SGD: Nesterov's momentum.
-    decay: what ``weight_decay`` is applied to: all parameters, or "weights": those of two axes or
-        more, so neither biases nor the scales of batch norms.
-    precision: see `robustbook.arithmetic`. The forward pass in bfloat16; weights, their gradients
-        and the optimiser's numbers stay in float32.
-    channels_last: whether images and kernels are laid out with a pixel's channels side by side
-        while training: the same up to rounding, and faster on a CPU and in bfloat16.
-    augmentation: what is done to the images of a batch; None: nothing.
+    schedule: learning rate schedule: constant, linear from ``lr`` to 0, or piecewise constant,
+        given as pairs of a step and the factor of ``lr`` from this step on (1 before the first).
+    warmup: fraction of the steps, in [0, 1), over which the learning rate increases linearly to the
+        schedule's value. With r such steps, the first uses 1/(r + 1) of it. A linear schedule
+        decreases over the remaining steps.
+    nesterov: whether SGD uses Nesterov's momentum.
+    decay: the parameters with ``weight_decay``: all, or "weights", which are those of two axes or
+        more (no biases or batch norm scales).
+    precision: see `robustbook.arithmetic`. With bfloat16, weights, their gradients and the
+        optimiser's state stay in float32.
+    channels_last: whether images and kernels use the channels-last memory format in training. It
+        gives the same result up to rounding, and is faster on a CPU and in bfloat16.
+    augmentation: augmentation of the training images; None: no augmentation.
     """
 
     steps: int
@@ -35,7 +36,7 @@ class Recipe:
     lr: float
     optimizer: Literal["adam", "sgd"] = "adam"
     schedule: Literal["constant", "linear"] | Stairs = "constant"
-    momentum: float = 0.9  # of SGD; Adam keeps its betas of (0.9, 0.999) and eps of 1e-8
+    momentum: float = 0.9  # for SGD; Adam uses betas (0.9, 0.999) and eps 1e-8
     weight_decay: float = 0.0
     precision: Precision = later("float32")
     channels_last: bool = later(False)
@@ -64,11 +65,11 @@ class Recipe:
                 raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
         if self.nesterov and (self.optimizer != "sgd" or not self.momentum > 0):
             raise ValueError(
-                "nesterov must be False but for sgd with a momentum above 0, "
+                "nesterov must be False except for sgd with momentum above 0, "
                 f"got {self.optimizer} with momentum {self.momentum}"
             )
         if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup must be a share of the steps in [0, 1), got {self.warmup}")
+            raise ValueError(f"warmup must be a fraction of the steps in [0, 1), got {self.warmup}")
         if self.decay not in ("all", "weights"):
             raise ValueError(f"decay must be all or weights, got {self.decay!r}")
         if self.augmentation is not None and not isinstance(self.augmentation, Augmentation):
@@ -77,7 +78,7 @@ class Recipe:
             )
 
     def lr_at(self, step: int) -> float:
-        """The learning rate of step number ``step``, counted from 0."""
+        """Return the learning rate of step number ``step``, counted from 0."""
         rising = round(self.warmup * self.steps)
         if isinstance(self.schedule, tuple):
             passed = [factor for first, factor in self.schedule if first <= step]

@@ -1,4 +1,4 @@
-"""Everything a run needs to go on, and its checkpoints."""
+"""The state of a training run, and its checkpoints."""
 
 import contextlib
 import json
@@ -19,16 +19,17 @@ from .recipe import Recipe
 
 
 class Diverged(ArithmeticError):
-    """A loss term became NaN or infinite. The last good checkpoint is still there."""
+    """A loss term became NaN or infinite. The last finite checkpoint is kept."""
 
 
 @dataclass
 class State:
-    """Weights, optimiser, step, sums over the epoch. ``rates``: see `fit`.
+    """Weights, optimiser, step number and sums over the epoch. ``rates``: see `fit`.
 
-    ``weights`` are the parameters that are trained, ``fixed`` those with ``requires_grad`` False.
-    Of one network they are its own parameters, of several they are stacked. Buffers are the
-    networks' own. ``identity`` is JSON: what another run's checkpoint would have otherwise.
+    ``weights`` are the trained parameters, ``fixed`` those with ``requires_grad`` False. For one
+    network they are its parameters; for several networks they are stacked. Buffers are those of the
+    networks. ``identity`` is JSON that identifies the run, so that a checkpoint of another run is
+    detected.
     """
 
     networks: Sequence[nn.Module]
@@ -37,7 +38,7 @@ class State:
     identity: Mapping[str, Any] = field(default_factory=dict)
     step: int = 0
     seconds: float = 0.0
-    names: list[str] = field(default_factory=list)  # of the loss terms
+    names: list[str] = field(default_factory=list)  # names of the loss terms
     history: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -69,7 +70,7 @@ class State:
             {
                 "params": [p for name, p in self.weights.items() if kinds[name] == kind],
                 "factor": kind[0],
-                # A tensor, so that a captured graph can read a changing rate.
+                # A tensor, so that a captured graph can use a changing learning rate.
                 "lr": torch.tensor(0.0, device=device) if graph else 0.0,
                 "weight_decay": kind[1],
             }
@@ -97,7 +98,9 @@ class State:
                 group["lr"] = lr * group["factor"]
 
     def whole(self) -> dict[str, Tensor]:
-        """What ``state_dict`` gives, trained weights with a first axis for several networks."""
+        """Return the ``state_dict``; with several networks, trained weights have a first axis for
+        them.
+        """
         own = {name: p.detach() for name, p in self.networks[0].state_dict().items()}
         if len(self.networks) == 1:
             return own
@@ -115,7 +118,9 @@ class State:
             p.grad = None
 
     def refuse_nonfinite(self) -> None:
-        """A finite loss may still have had a gradient, or a variance, that was not."""
+        """Raise Diverged if a weight or buffer is not finite, which can happen although the loss
+        is.
+        """
         buffers = dict(self.networks[0].named_buffers())
         parts = [("weight", self.weights), ("buffer", {k: buffers[k] for k in self._finite})]
         for kind, tensors in parts:
@@ -127,7 +132,7 @@ class State:
                     )
 
     def refuse_unlike_buffers(self) -> None:
-        """Buffers of networks side by side are the first's: they must be, and stay, the same."""
+        """Raise ValueError unless networks trained together have equal, constant buffers."""
         first = dict(self.networks[0].named_buffers())
         for net in self.networks[1:]:
             for name, value in net.named_buffers():
@@ -138,7 +143,7 @@ class State:
                     )
 
     def save(self, path: Path, since: float) -> None:
-        """Write a checkpoint: whole or not at all."""
+        """Write a checkpoint atomically."""
         tensors = {f"weight/{k}": p.detach() for k, p in {**self.weights, **self.fixed}.items()}
         tensors |= {f"buffer/{name}": p for name, p in self.networks[0].named_buffers()}
         for name, p in self.weights.items():
@@ -159,17 +164,18 @@ class State:
         part.replace(path)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint.
+        """Resume from a checkpoint.
 
-        One that is damaged is set aside with a warning. Raises ValueError for another run's.
+        A damaged checkpoint is renamed with a warning. Raises ValueError for a checkpoint of
+        another run.
         """
         try:
             with safe_open(path, "pt") as file:
                 meta = dict(file.metadata())
                 tensors = {key: file.get_tensor(key) for key in file.keys()}
             if meta.pop("sha256") != digest(tensors, meta):
-                raise ValueError("its contents do not have the hash that it names")
-        # Whatever a flipped bit makes of the header: no hash, other names, text that is no text.
+                raise ValueError("its contents do not match their hash")
+        # A corrupted header can lack the hash, have wrong names or be invalid text.
         except (SafetensorError, ValueError, TypeError, KeyError) as error:
             aside = path.with_suffix(".damaged")
             path.replace(aside)
@@ -178,7 +184,7 @@ class State:
                 stacklevel=3,
             )
             return
-        here = json.loads(json.dumps(self._identity()))  # as a file gives it back
+        here = json.loads(json.dumps(self._identity()))  # as read from a file
         if found := differences(json.loads(meta["identity"]), here):
             raise ValueError(
                 f"checkpoint {path} is of another network or recipe, other seeds, data or "
@@ -203,7 +209,7 @@ class State:
                 if slot == "step":
                     place = value if device.type == "cpu" else value.to(device)
                 else:
-                    place = torch.empty_like(p).copy_(value)  # in the weight's layout
+                    place = torch.empty_like(p).copy_(value)  # in the weight's memory format
                 self.optimizer.state[p][slot] = place
         self.running = tensors["running"].to(device)
         self.history = list(tensors["history"].to(device)) if "history" in tensors else []
@@ -219,13 +225,14 @@ class State:
 
 @contextlib.contextmanager
 def layout(networks: Sequence[nn.Module], channels_last: bool) -> Iterator[None]:
-    """Kernels with a pixel's channels side by side, if asked for; afterwards as they were.
+    """Use the channels-last memory format for kernels, if requested; restore the format afterwards.
 
-    A weight that is a view with gaps is made whole first.
+    A weight that is a non-contiguous view is copied first.
     """
     every = [p for net in networks for p in net.parameters()]
     for p in every:
-        if torch.empty_like(p).stride() != p.stride():  # with gaps, over which optimisers would run
+        # not contiguous, which optimisers cannot handle
+        if torch.empty_like(p).stride() != p.stride():
             p.data = p.data.contiguous()
     usual = [p for p in every if channels_last and p.ndim == 4 and p.is_contiguous()]
     for p in usual:
@@ -240,7 +247,7 @@ def layout(networks: Sequence[nn.Module], channels_last: bool) -> Iterator[None]
 def _refuse_unlike(
     networks: Sequence[nn.Module], columns: Sequence[Mapping[str, nn.Parameter]]
 ) -> None:
-    """What training side by side, or at all, cannot do."""
+    """Raise ValueError for networks that cannot be trained, or not together."""
     trained = [[name for name, p in column.items() if p.requires_grad] for column in columns]
     if not trained[0]:
         raise ValueError("networks must have a parameter that requires a gradient, got none")

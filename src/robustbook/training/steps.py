@@ -1,4 +1,4 @@
-"""One optimiser step: for one network, for several as a batch axis, and as a CUDA graph."""
+"""One optimiser step: for one network, for several along a batch axis, and as a CUDA graph."""
 
 import contextlib
 import warnings
@@ -14,11 +14,15 @@ from .state import State
 
 Objective = Callable[[nn.Module, Tensor, Tensor, Tensor], Mapping[str, Tensor]]
 Step = Callable[[Tensor, Tensor, float, float], Tensor]
-"""From images, labels, coefficient and learning rate to the terms' values: (terms, networks)."""
+"""A function from images, labels, coefficient and learning rate to loss terms, shape (terms,
+networks).
+"""
 
 
 class Lift(nn.Module):
-    """A network and an objective as one module, for ``functional_call``: batch to stacked terms."""
+    """A network and an objective as one module for ``functional_call``; it returns stacked loss
+    terms.
+    """
 
     def __init__(self, net: nn.Module, objective: Objective) -> None:
         super().__init__()
@@ -32,7 +36,7 @@ class Lift(nn.Module):
 
 
 def plain(lift: Lift, state: State, count: int) -> Step:
-    """One optimiser step of ``count`` networks."""
+    """Return a function that makes one optimiser step of ``count`` networks."""
     compute = _update(lift, state, count)
 
     def step(images: Tensor, labels: Tensor, coefficient: float, lr: float) -> Tensor:
@@ -43,7 +47,7 @@ def plain(lift: Lift, state: State, count: int) -> Step:
 
 
 def _update(lift: Lift, state: State, count: int) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """The same at the learning rate that is set."""
+    """Return a function that makes one optimiser step at the current learning rate."""
 
     def terms(images: Tensor, labels: Tensor, coefficient: Tensor) -> Tensor:
         if count == 1:
@@ -64,7 +68,7 @@ def _update(lift: Lift, state: State, count: int) -> Callable[[Tensor, Tensor, T
     parameters = list(state.weights.values())
 
     def compute(images: Tensor, labels: Tensor, coefficient: Tensor) -> Tensor:
-        # The backward pass is not inside: it follows the number formats of the forward pass.
+        # The backward pass is outside autocast; it uses the number formats of the forward pass.
         with torch.enable_grad():
             with _lowered(state.recipe.precision, images.device):
                 values = terms(images, labels, coefficient)
@@ -74,7 +78,8 @@ def _update(lift: Lift, state: State, count: int) -> Callable[[Tensor, Tensor, T
                 "objective must return terms that depend on the trained weights through autograd, "
                 f"got {', '.join(lift.names)}, which do not"
             )
-        # Summed over networks: each one's weights meet only its own terms, so gradients stay apart.
+        # The sum over networks keeps their gradients separate, because a network's terms depend
+        # only on its own weights.
         gradients = torch.autograd.grad(total, parameters, allow_unused=True)
         for p, g in zip(parameters, gradients, strict=True):
             p.grad = g if g is None else _laid_out_as(p, g)
@@ -85,7 +90,7 @@ def _update(lift: Lift, state: State, count: int) -> Callable[[Tensor, Tensor, T
 
 
 def _laid_out_as(p: Tensor, g: Tensor) -> Tensor:
-    """Fused optimisers read both in the order of memory, whatever the strides."""
+    """Return the gradient in the weight's memory format; fused optimisers ignore strides."""
     return g if g.stride() == p.stride() else torch.empty_like(p).copy_(g)
 
 
@@ -96,10 +101,10 @@ def _lowered(precision: str, device: torch.device) -> contextlib.AbstractContext
 
 
 def _refuse_side_by_side(error: RuntimeError) -> NoReturn:
-    """In the place of torch.func's own words for what it cannot do for several networks."""
+    """Replace torch.func's error messages for operations that do not support several networks."""
     if "randomness error mode" in str(error):
         raise ValueError(
-            "objective must draw nothing where networks are trained side by side, got one that "
+            "objective must draw no random numbers if networks are trained together, got one that "
             "does (dropout?); train them one by one"
         ) from error
     if "inplace arithmetic" in str(error):
@@ -111,10 +116,11 @@ def _refuse_side_by_side(error: RuntimeError) -> NoReturn:
 
 
 def graphed(lift: Lift, state: State, count: int, x: Tensor, y: Tensor) -> Step:
-    """The same step captured once and replayed: small networks wait for nothing but launches.
+    """Return the same step as a captured CUDA graph, which avoids most launch overhead.
 
-    Warming up runs real steps, so weights, buffers and optimiser are put back afterwards. What the
-    step draws it draws from torch's generator on the device, as that is seeded at each replay.
+    Warm-up runs real steps, so weights, buffers and optimiser are restored afterwards. Random
+    numbers of the step come from torch's generator of the device, which is seeded before each
+    replay.
     """
     compute = _update(lift, state, count)
     x, y = x.clone(), y.clone()
@@ -127,7 +133,7 @@ def graphed(lift: Lift, state: State, count: int, x: Tensor, y: Tensor) -> Step:
     ]
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.device(x.device), warnings.catch_warnings():
-        # Warming up is what Adam warns of: a capturable optimiser that steps outside a graph.
+        # Adam warns about capturable optimisers that step outside a graph, as the warm-up does.
         warnings.filterwarnings("ignore", "This instance was constructed with capturable=True")
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())

@@ -1,1 +1,1 @@
-"""What the pages on Yan, Guo and Zhang 2018 show."""
+"""The content of the pages on Yan, Guo and Zhang 2018."""

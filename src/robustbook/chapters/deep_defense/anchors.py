@@ -1,4 +1,4 @@
-"""The page of the DeepFool paper's own numbers, beside ours."""
+"""The page with numbers of the DeepFool paper beside ours."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,7 +18,7 @@ THERE = {
     "convnet": "LeNet, CIFAR-10",
     "nin": "NIN, CIFAR-10",
 }
-"""What the DeepFool paper calls the networks."""
+"""The names of the networks in the DeepFool paper."""
 METHODS = {
     "reference": "as trained",
     "clean": "tuned on clean images",
@@ -56,7 +56,7 @@ def answer(record: Record) -> str:
 
 
 def strips(record: Record) -> Figure:
-    """Draw the test errors of each network by its last training, ours and printed."""
+    """Draw the printed and our test errors of each network, by its last training."""
     found = {
         THERE[network]: {
             name: {
@@ -71,7 +71,7 @@ def strips(record: Record) -> Figure:
 
 
 def errors(version: Version) -> Table:
-    """Return test error and rho2 of each network, as trained and tuned."""
+    """Return test error and rho2 of each network, as trained and fine-tuned."""
     return table(
         f"{version.heading}. Test error in per cent and rho2: printed / **ours** (range over the "
         "seeds). The paper prints rho2 only for the networks as trained.",

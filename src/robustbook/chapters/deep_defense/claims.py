@@ -59,7 +59,7 @@ CLAIMS = (
         "no gain",
     ),
 )
-"""Each claim in our words, and what decides it."""
+"""Each claim in our words, and the measurement that decides it."""
 COMPARED = ("reference", "clean", "par-networks", "adv-training-i", "deep-defense")
 SIDES = {
     "reference": "Reference",
@@ -121,7 +121,7 @@ def verdicts() -> Table:
 
 
 def first(record: Record) -> str:
-    """Return what is known of claim 1: how much larger the image is than its perturbation."""
+    """Return the result for claim 1: how much larger the image is than its perturbation."""
     caffenet, googlenet = (
         1 / float(printed(f"deep_defense/anchor-deepfool-table-1/{network}-ilsvrc2012/rho2") or 0)
         for network in ("caffenet", "googlenet")

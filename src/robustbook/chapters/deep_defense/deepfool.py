@@ -25,7 +25,7 @@ PROGRAMS = {
     "free": "ours, only pixels free to move",
 }
 COLUMNS = {"distance": 3, "shown": 3, "fooled": 1, "steps": 2, "backwards": 1}
-"""What is measured, and the digits that are shown of it."""
+"""The measured quantities, with the number of digits that are shown."""
 
 
 def answer(record: Record) -> str:

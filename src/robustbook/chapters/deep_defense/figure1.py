@@ -11,7 +11,7 @@ from .names import coloured
 
 
 def answer(record: Record) -> str:
-    """Return how the gradient is computed, and how many networks have the right size."""
+    """Return how the gradient is computed, and how many networks have the printed size."""
     same = [row.value == printed(row.target) for row in record.rows if row.target]
     return (
         "Each step of DeepFool is computed from logits and their gradients. The gradient is itself "

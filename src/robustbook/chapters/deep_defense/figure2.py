@@ -19,7 +19,9 @@ QUANTITIES = (
 
 
 def answer(record: Record) -> str:
-    """Return the share of the gain after the first epoch, and who leads then and at the end."""
+    """Return the share of the gain after the first epoch, and which method leads then and at the
+    end.
+    """
     shown = names.networks(record)
     shares = " and ".join(
         f"{early(record, each)[0]:.0f} % ({names.title(record, each)})" for each in shown
@@ -33,8 +35,10 @@ def answer(record: Record) -> str:
 
 
 def early(record: Record, network: str) -> tuple[float, int, int]:
-    """Return the percentage of Deep Defense's final gain in rho2 that is there after the first
-    epoch, and these two epochs."""
+    """Return which percentage of Deep Defense's final gain in rho2 exists after the first epoch.
+
+    Also return the first and the last epoch.
+    """
     marks = _marks(record, network)
     start = mean(record, "rho2", network=network, method="reference")
     first, last = (_rho(record, network, "deep-defense", marks[i]) for i in (0, -1))
@@ -64,7 +68,7 @@ def epochs(records: Sequence[Record]) -> Figure:
 
 
 def curve(record: Record, name: str, network: str, method: str) -> figures.Curve:
-    """Return a quantity over the epochs, one line per seed; at epoch 0 it is the reference's."""
+    """Return a quantity over the epochs, one line per seed; epoch 0 is the reference."""
     of = {"network": network, "method": method}
     marks = sorted(settings(record, name, "epoch", **of))
     start = values(record, name, network=network, method="reference")

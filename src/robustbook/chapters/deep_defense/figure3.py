@@ -21,7 +21,7 @@ QUANTITIES = (
 
 
 def answer(record: Record) -> str:
-    """Return the range of rho2 over each parameter, the one that changes it most first."""
+    """Return the range of rho2 over each parameter, starting with the largest range."""
     ranges = []
     for name, word in WORDS.items():
         at = _tried(record, name)
@@ -55,7 +55,7 @@ def grid(record: Record) -> Figure:
 
 
 def grid_in_words(record: Record) -> str:
-    """Return what each parameter changes, and the largest gain without loss of accuracy."""
+    """Return the effect of each parameter, and the largest gain without loss of accuracy."""
     start = {"method": "reference"}
     tried = [
         {**USUAL, "c": c, "lam": lam} for lam in _tried(record, "lam") for c in _tried(record, "c")
@@ -86,7 +86,7 @@ def grid_in_words(record: Record) -> str:
 
 
 def spanned() -> str:
-    """Return the smallest and the largest rho2 of the published grid with their parameters."""
+    """Return the smallest and the largest rho2 of the published grid, with their parameters."""
     record = record_of("deep_defense/figure-3")
     rows = sorted(
         (row for row in record.rows if row.name == "rho2" and "c" in row.setting),
@@ -100,7 +100,9 @@ def spanned() -> str:
 
 
 def _tried(record: Record, name: str) -> list[float]:
-    """Return the values that were tried of a parameter, the others as usual, ascending."""
+    """Return the values of one parameter that were tried at the defaults of the others,
+    ascending.
+    """
     others = {other: value for other, value in USUAL.items() if other != name}
     return sorted(map(float, settings(record, "rho2", name, **others)))
 

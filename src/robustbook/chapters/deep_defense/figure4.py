@@ -1,4 +1,4 @@
-"""The page of Figure 4: LeNet with a regulariser that may change a single layer."""
+"""The page of Figure 4: LeNet if the regulariser may change only one layer."""
 
 from collections.abc import Iterator
 
@@ -31,7 +31,7 @@ WORDS = {
 
 
 def answer(record: Record) -> str:
-    """Return the layer that gains most by itself, its share of the gain, and the next layer's."""
+    """Return the layer with the largest gain alone, its share of the gain, and the next layer's."""
     found = sorted(((share, layer) for layer, share in shares(record).items()), reverse=True)
     (first, best), (second, _), *_ = found
     return minus(
@@ -42,7 +42,7 @@ def answer(record: Record) -> str:
 
 
 def shares(record: Record) -> dict[str, float]:
-    """Return for each layer alone the percentage of the gain in rho2 by all layers together.
+    """Return the gain in rho2 of each layer alone, as a percentage of that of all layers together.
 
     Gains are over the reference; rho2 is the mean over c and the seeds.
     """

@@ -1,4 +1,4 @@
-"""What the pages on Deep Defense call networks and methods, and which a record is about."""
+"""Names of networks and methods on the pages on Deep Defense."""
 
 from collections.abc import Iterable, Mapping
 
@@ -20,37 +20,39 @@ TITLES: Mapping[str, str] = {"mlp": "MLP", "lenet": "LeNet", "convnet": "ConvNet
 
 
 def networks(record: Record) -> list[str]:
-    """The networks that a record's rows are about, in their order."""
+    """Return the networks in a record's rows, in their order."""
     return list(dict.fromkeys(str(row.setting["network"]) for row in record.rows if row.setting))
 
 
 def each_network(records: Iterable[Record]) -> list[tuple[Record, str]]:
-    """The networks of several records, each with its record."""
+    """Return the networks of several records, each with its record."""
     return [(record, network) for record in records for network in networks(record)]
 
 
 def coloured(network: str) -> bool:
-    """Whether the network is for coloured images."""
+    """Return whether the network is for coloured images."""
     return network in ("convnet", "nin")
 
 
 def title(record: Record, network: str) -> str:
-    """A network's name, and whether it is narrower than the paper's: ``narrow ConvNet``."""
+    """Return a network's name, such as ``narrow ConvNet`` if it is narrower than the paper's."""
     narrow = coloured(network) and record.profile != "paper"
     return f"{'narrow ' if narrow else ''}{TITLES[network]}"
 
 
 def sizes(record: Record, network: str) -> list[float]:
-    """The l-infinity sizes at which a network of the page "today" was attacked, ascending."""
+    """Return the l-infinity radii at which the page "today" attacked a network, ascending."""
     return [float(eps) for eps in settings(record, "accuracy", "eps", network=network)]
 
 
 def shown_size(record: Record, network: str) -> float:
-    """The one that sentences give accuracies at: a large one on digits, the smallest on coloured
-    images."""
+    """Return the eps for accuracies in sentences.
+
+    It is a large one on digits, and the smallest one on coloured images.
+    """
     return sizes(record, network)[0 if coloured(network) else 2]
 
 
 def size_text(network: str, eps: float) -> str:
-    """A size as it is usually written: 0.15, or 4/255 on coloured images."""
+    """Return eps as it is usually written: 0.15, or 4/255 on coloured images."""
     return f"{255 * eps:.0f}/255" if coloured(network) else f"{eps:g}"

@@ -1,5 +1,6 @@
-"""The overview of Deep Defense: each claim with what we find, and the same networks under several
-attacks."""
+"""The overview of Deep Defense: its claims with our findings, and its networks under several
+attacks.
+"""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim, the page that tests it, the items of its targets, and what we find in a phrase."""
+    """A claim, the page that tests it, the items of its targets, and a phrase with our finding."""
 
     words: str
     page: str
@@ -42,7 +43,7 @@ class Claim:
 
 
 def answer(record: Record) -> str:
-    """Return the gain in rho2, in the distance found by any attack, and the rival's rho2.
+    """Return the gain in rho2, the gain in distance by any attack, and the rival defense's rho2.
 
     ``record`` is that of Table 1; the distances are of the same networks on the page "today".
     """
@@ -62,7 +63,7 @@ def answer(record: Record) -> str:
 
 
 def claims() -> Table:
-    """Return the claims, what we find in one line each, and the counts of verdicts."""
+    """Return the claims, our finding on each in one line, and the counts of verdicts."""
     lines = entries("deep_defense")
 
     def counted(items: Collection[str]) -> str:
@@ -147,7 +148,7 @@ def _compared() -> str:
 
 
 def _early() -> str:
-    """Return the share of the final gain that is there after the first epoch."""
+    """Return the share of the final gain that exists after the first epoch."""
     parts = []
     for record, network in _each("figure-2"):
         share, first, last = figure2.early(record, network)
@@ -233,7 +234,7 @@ CLAIMS = (
 def _ways(
     table_1: Record, today: Record, network: str
 ) -> Iterator[tuple[str, Record, str, dict[str, Any], int]]:
-    """Yield each measure: its words, the record and its rows, and the digits shown."""
+    """Yield each measure: its name, the record and its rows, and the number of digits."""
     eps = names.shown_size(today, network)
     size, digits = names.size_text(network, eps), 3 if names.coloured(network) else 2
     yield "clean accuracy", table_1, "accuracy", {}, 2

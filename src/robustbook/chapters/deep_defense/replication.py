@@ -32,7 +32,7 @@ DRAWN = {
     "clean": ("Clean", "clean"),
     "deep-defense": ("With gradient", "deep-defense"),
 }
-"""Curves, each with its name in the legend and its look."""
+"""The curves, each with its name in the legend and its style."""
 PRINTED = ("vanilla", "fine-tuned-deepfool-set", "deep-defense-detached")
 TUNED, THEIRS, LARGER, SLOWER = (
     "fine-tuned-deepfool-set",
@@ -45,11 +45,13 @@ PANELS = {
     "on the training set": ("vanilla", "clean", "deep-defense"),
 }
 EPS, SHARES = 0.028, (0.2, 0.5, 1.0)
-"""The printed eps_ref, and the shares of it that FGS is shown at."""
+"""The printed eps_ref, and the shares of it at which accuracy under FGS is shown."""
 
 
 def answer(record: Record) -> str:
-    """Return the printed gain in our runs, what batches of 100 alone give, and the true method."""
+    """Return the printed gain in our runs, the gain from batches of 100 alone, and the true
+    method's.
+    """
     return (
         "The network that is printed as Deep Defense has "
         f"{_rho(record, THEIRS) / _rho(record, TUNED):.2f} times the $\\rho_2$ of fine-tuning on "
@@ -123,7 +125,7 @@ def over_epochs(record: Record) -> Figure:
 
 
 def epochs_in_words(record: Record) -> str:
-    """Return rho2 at the start, after the first epoch and at the end, and with a lower rate."""
+    """Return rho2 at the start, after the first epoch and at the end, also with a lower rate."""
     ends = ", ".join(
         f"{_rho(record, method):.4f} ({DRAWN[method][0]})"
         for method in PANELS["on DeepFool's images"]
@@ -139,7 +141,7 @@ def epochs_in_words(record: Record) -> str:
 
 
 def with_gradient(record: Record) -> str:
-    """Return what Deep Defense with its gradient reaches, beside clean fine-tuning."""
+    """Return the rho2 of Deep Defense with its gradient, beside that of clean fine-tuning."""
     ours, clean = (mean(record, "accuracy", method=m) for m in ("deep-defense", "clean-100"))
     return (
         "*With its gradient the regulariser works.* The last row of the table is Deep Defense on "
@@ -160,7 +162,7 @@ def _first(record: Record, method: str) -> float:
 
 
 def _explained(record: Record, method: str) -> float:
-    """Return the percentage of their gain over fine-tuning that a method has."""
+    """Return a method's gain as a percentage of the replication's gain over fine-tuning."""
     tuned = _rho(record, TUNED)
     return 100 * (_rho(record, method) - tuned) / (_rho(record, THEIRS) - tuned)
 

@@ -15,15 +15,14 @@ from .names import METHODS, coloured, each_network, networks, title
 PRINTED = ("reference", "par-networks", "adv-training-i", "deep-defense")
 """The methods of the printed table."""
 DATA = {"quick": ("digits", "scenes"), "reduced": ("CIFAR-10", "CIFAR-10")}
-"""What the networks for grey and for coloured images are trained on at a profile; at others it is
-MNIST and CIFAR-10."""
+"""The data sets for grey and for coloured images at each profile; MNIST and CIFAR-10 at others."""
 SHARES = (0.2, 0.5, 1.0)
 CHOICES = {
     "plain": "label, not clipped",
     "predicted": "answer, not clipped",
     "clipped": "label, clipped",
 }
-"""The class whose loss gives the gradient of FGS, and whether its images are clipped."""
+"""The class whose loss FGS differentiates, and whether its images are clipped."""
 
 
 def answer(record: Record) -> str:
@@ -108,7 +107,7 @@ def _rho(record: Record, network: str, method: str) -> float:
 
 
 def _digits(network: str) -> str:
-    """Return the format of a rho2 with the digits that carry."""
+    """Return the format of a rho2 with its significant digits."""
     return ".4f" if coloured(network) else ".3f"
 
 

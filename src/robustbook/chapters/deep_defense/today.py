@@ -30,7 +30,7 @@ LOOKS = {"DeepFool": figures.LOOKS["reference"], "DDN": figures.LOOKS["adv-train
 def answer(record: Record) -> str:
     """Return whether the distances grow for any attack, and whether FGSM overstates accuracy.
 
-    Numbers are of the record's networks; the others that are published are counted as well.
+    The numbers are those of the record's networks; other published networks are counted too.
     """
     others = [each for each in records_of("deep_defense/today") if each.profile != record.profile]
     further = {title(*each): _further(*each) for each in each_network([record, *others])}
@@ -100,7 +100,9 @@ def bounded(version: Version) -> Table:
 
 
 def nearest_gain(record: Record, network: str, method: str = "deep-defense") -> float:
-    """Return how many times as far away a method's nearest images lie, over the seeds."""
+    """Return the ratio of a method's distance to the nearest adversarial images and the
+    reference's.
+    """
     return fmean(_gains(record, network, method, "best"))
 
 
@@ -132,7 +134,7 @@ def _single_and_all(record: Record, network: str) -> tuple[float, float]:
 
 
 def _further(record: Record, network: str) -> bool:
-    """Return whether the nearest images lie further away than the reference's with every seed."""
+    """Return whether the nearest images lie further away than the reference's for every seed."""
     found = _gains(record, network, "deep-defense", "best")
     return bool(found) and min(found) > 1
 

@@ -1,8 +1,8 @@
-"""What the DeepFool paper printed of networks that Deep Defense took over from it.
+"""Numbers that the DeepFool paper printed for networks that Deep Defense uses too.
 
-Moosavi-Dezfooli, Fawzi and Frossard 2016: test error and rho_2 (table 1), and what fine-tuning on
-perturbed images does to the error (table 3) and to rho_2 (text). These are printed numbers of the
-same protocol, so they tell whether our references and our DeepFool are theirs.
+Moosavi-Dezfooli, Fawzi and Frossard 2016 print the test error and rho_2 (table 1). They also print
+how fine-tuning on perturbed images changes the error (table 3) and rho_2 (text). The protocol is
+the same, so these numbers test whether our reference networks and our DeepFool agree with theirs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,14 +23,16 @@ NAMES = {
     "convnet": "lenet-cifar10",
     "nin": "nin-cifar10",
 }
-"""What the DeepFool paper calls the networks; its pools on CIFAR-10 are MatConvNet's 3 x 3."""
+"""The names of the networks in the DeepFool paper. On CIFAR-10 their pooling is MatConvNet's, 3 x
+3.
+"""
 
 SETS = {"adv-training-i": "deepfool-set", "fgs-set": "fgs-set", "clean": "clean-set"}
-"""What each network was tuned on, as the columns of table 3 have it."""
+"""The images on which each network was fine-tuned, as the columns of table 3 name them."""
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, method, seed)."""
+    """Return the calls to run, by (network, method, seed)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
@@ -42,7 +44,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Errors and rho_2 of each network; the gains that the text rounds."""
+    """Return the record: errors and rho_2 of each network, and the gains that the text rounds."""
     assert p.seeds is not None
     rows: list[Row] = []
     for (network, method, seed), done in results.items():
@@ -73,7 +75,7 @@ def _network(network: str, method: str, seed: int, values: Mapping[str, Any]) ->
 
 
 def _gain(results: Mapping[tuple[Any, ...], Done], network: str, seed: int) -> float:
-    """By how many percent tuning on DeepFool's images raises rho_2."""
+    """Return by how many percent fine-tuning on DeepFool's images raises rho_2."""
     tuned, start = (
         results[network, method, seed].values["rho"] for method in ("adv-training-i", "reference")
     )

@@ -1,8 +1,9 @@
-"""The claims of the authors' post on Deep Defense (Intel, 2018), each with what would decide it.
+"""The claims of the authors' post on Deep Defense (Intel, 2018), each with a measurement that
+decides it.
 
-The post has no numbers, so thresholds where one is needed are ours. Claims 5 to 7 are orderings of
-Table 1's numbers on the MLP; the first, of perturbations a thousand times smaller than the image,
-is for large images and not decided here.
+The post has no numbers, so the thresholds are ours. Claims 5 to 7 compare Table 1's numbers on the
+MLP. Claim 1, that perturbations are a thousand times smaller than the image, is about large images
+and is not decided here.
 """
 
 import copy
@@ -29,16 +30,18 @@ from .settings import PAPER, Parameters
 ITEM = "claims"
 JOINT = ("networks",)  # claim 4 is about the slowest of all networks
 MAIN = "mlp"  # the network that the verdicts are on
-SURE = 0.7  # mean confidence in a wrong answer that counts as high
-LESS_HARM = 5.0  # how many times longer noise has to be that does the harm of a perturbation
+SURE = 0.7  # a mean confidence in a wrong answer above this counts as high
+LESS_HARM = 5.0  # noise must be this many times longer to do as much harm as a perturbation
 ABLATIONS: tuple[Literal["correct", "wrong"], ...] = ("correct", "wrong")
 
 
 @step(version=1)
 def confidence(network: Done, eps: float, images: int, *, context: Context) -> dict[str, object]:
-    """The mean highest probability of images that FGSM and PGD (40 steps) at this eps make the
-    network misclassify, and of the ``clean`` images that it classifies correctly; and the share of
-    images that each attack ``turned``, in percent."""
+    """Measure how confident the network is in adversarial images of FGSM and PGD (40 steps).
+
+    Return for each attack the mean highest probability of its misclassified images, and their share
+    in percent (``turned``). ``clean``: the mean highest probability of correctly classified images.
+    """
     net, x, y = pixels(network, images, context.device)
     clean = logits_of(net, x)
     found: dict[str, object] = {}
@@ -57,10 +60,10 @@ def confidence(network: Done, eps: float, images: int, *, context: Context) -> d
 
 @step(version=1)
 def noise(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Gaussian noise of the l2 norm of each image's DeepFool perturbation.
+    """Add Gaussian noise with the l2 norm of each image's DeepFool perturbation.
 
-    ``accuracy`` under the noise, accuracy ``under deepfool`` and without perturbation (``clean``),
-    and ``ratio``: how many times longer the noise has to be for an accuracy of 50 %.
+    Return ``accuracy`` under the noise, accuracy ``under deepfool`` and without perturbation
+    (``clean``). ``ratio``: how many times longer the noise must be for an accuracy of 50 %.
     """
     net = trained(network, context.device)
     data, seed = model_of(network).data, network.call.arguments["seed"]
@@ -80,11 +83,12 @@ def noise(network: Done, images: int, *, context: Context) -> dict[str, object]:
 
 @step(version=1)
 def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[str, object]:
-    """The mean relative size of DeepFool's perturbation on two sets of test images.
+    """Return the mean relative size of DeepFool's perturbation on two sets of test images.
 
     ``correct``: images that ``start`` classifies correctly; DeepFool moves them away from the
-    label. ``wrong``: the ``images`` that it misclassifies; DeepFool moves them to the label, and by
-    0 if ``network`` classifies them correctly. The sets are the same for every ``network``.
+    label. ``wrong``: images that it misclassifies; DeepFool moves them to the label, by 0 if
+    ``network`` classifies them correctly. ``images``: the number of misclassified images. The sets
+    are the same for every ``network``.
     """
     net, first = trained(network, context.device), trained(start, context.device)
     data = model_of(network).data
@@ -97,7 +101,7 @@ def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[
     rest = answers != labels
     back = torch.zeros_like(size[~right])
     if rest.any():
-        # The label is the target; the attack is told the answer as the class to leave.
+        # The target is the label; the class to leave is the network's answer.
         found = deepfool(
             net, wrong[rest], answers[rest], targets=labels[rest], preset=released(data)
         )
@@ -111,7 +115,8 @@ def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[
 
 @step(version=1)
 def exactness(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """``error``: how far the regulariser's gradient is from central differences, in float64.
+    """Return ``error``: how much the regulariser's gradient differs from central differences, in
+    float64.
 
     It is the median relative difference over nine random directions in the weights.
     """
@@ -137,9 +142,9 @@ def exactness(network: Done, images: int, *, context: Context) -> dict[str, obje
 def _difference(
     value: Any, weights: list[nn.Parameter], ways: list[Tensor], h: float = 1e-6
 ) -> float:
-    """The central difference of ``value`` along ``ways``."""
+    """Return the central difference of ``value`` along the directions ``ways``."""
     ends = []
-    for sign in (1, -2, 1):  # forth, back beyond the start, and home
+    for sign in (1, -2, 1):  # forward, backward past the start, and back to the start
         with torch.no_grad():
             for p, way in zip(weights, ways, strict=True):
                 p.add_(sign * h * way)
@@ -148,7 +153,7 @@ def _difference(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, seed, what, method)."""
+    """Return the calls to run, by (network, seed, what, method)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
@@ -172,7 +177,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """A row per claim and seed, and one per measurement."""
+    """Return the record: a row per claim and seed, and one per measurement."""
     assert p.seeds is not None
     rows: list[Row] = []
     for (network, seed, what, method), done in results.items():
@@ -213,5 +218,5 @@ def _verdicts(
     both = after["correct"] > before["correct"] and after["wrong"] < before["wrong"]
     yield row(9, after["correct"] / before["correct"], "ratio", bool(both))
     error = of["exactness", "deep-defense"]["error"]
-    alone = gain["clean"] < 0.1 * gain["deep-defense"]  # all that is left without its gradient
+    alone = gain["clean"] < 0.1 * gain["deep-defense"]  # the gain that remains without the gradient
     yield row(10, error, "fraction", bool(error < 1e-2 and alone))

@@ -12,11 +12,11 @@ from .settings import NAMES, PAPER, Parameters
 ITEM = "figure-2"
 METHODS = ("par-networks", "adv-training-i", "deep-defense")
 LOSS = {"mlp": 0.3, "lenet": 0.3, "convnet": 1.0, "nin": 1.0}
-"""How much accuracy, in percent, the targets call seed noise."""
+"""Losses of accuracy, in percentage points, that the target numbers count as seed noise."""
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, method, seed, epoch); epoch 0 is the reference."""
+    """Return the calls to run, by (network, method, seed, epoch); epoch 0 is the reference."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
@@ -29,7 +29,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """One row per curve, epoch and seed; the shapes that the ledger judges."""
+    """Return the record: one row per curve, epoch and seed, and the shapes that the ledger
+    judges.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     for (network, method, seed, epoch), done in results.items():
@@ -45,8 +47,12 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _shapes(
     network: str, seed: int, of: Mapping[tuple[str, int], Mapping[str, Any]], kept: tuple[int, ...]
 ) -> Iterator[Row]:
-    """rho_2: Deep Defense is above the other two at every epoch and has four fifths of its final
-    value at the first. Accuracy: it ends at or above the reference's, up to the seed noise."""
+    """Return whether the curves have the printed shapes.
+
+    rho_2: Deep Defense is above the other two methods at every epoch, and after the first epoch it
+    has four fifths of its final value. Accuracy: Deep Defense ends at or above the reference, up to
+    seed noise.
+    """
     name = NAMES[network]  # type: ignore[index]
     target = f"{PAPER}/figure-convergence-{name.partition('-')[0]}/{name}"
     rho = {method: [of[method, epoch]["rho"] for epoch in kept] for method in METHODS}

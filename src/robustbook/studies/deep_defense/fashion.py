@@ -1,12 +1,13 @@
 """The networks of a student replication of Deep Defense (Deng, Zhao and Zhang 2019), and controls.
 
-784-100-10 on Fashion-MNIST, in pixels of [0, 1]; every weight and bias starts from a normal of
-deviation 0.01 cut at two deviations; Adam throughout. Its objective has Deep Defense's regulariser,
-but of perturbations that were made beforehand and enter as numbers: a constant.
+The network is 784-100-10 on Fashion-MNIST, with pixels in [0, 1]. Every weight and bias starts from
+a normal distribution of standard deviation 0.01, truncated at two standard deviations. The
+optimiser is Adam. The replication's objective has Deep Defense's regulariser, but computes it from
+perturbations made before training. So the regulariser is a constant without a gradient.
 
-Two deviations. Adam's eps is torch's 1e-8 in place of Keras's 1e-7 (on one seed rho_2 moved by
-0.0003). And an epoch's last batch is dropped where it is not full: 32 of 60,000 images in batches
-of 64. Each step here takes less than a minute on one core, so none keeps checkpoints.
+We differ in two ways. Adam's eps is torch's 1e-8 instead of Keras's 1e-7; on one seed this moved
+rho_2 by 0.0003. And the last batch of an epoch is dropped if it is not full: 32 of 60,000 images in
+batches of 64. Each step here takes less than a minute on one core, so none writes checkpoints.
 """
 
 from collections.abc import Mapping
@@ -35,25 +36,27 @@ from .readings import SHARES
 SIX_STEPS = Variant(
     steps=6, each_step=True, clip=False, distance_offset=1e-4, attack_wrong=True, keep_failures=True
 )
-"""The replication's DeepFool: each step overshoots and the next begins there."""
+"""The replication's DeepFool: each step overshoots, and the next step starts from there."""
 
 GRID = tuple(k / 1000 for k in range(50))
-"""Sizes of FGS, in pixels of [0, 1]."""
+"""The values of eps for FGS, in pixels of [0, 1]."""
 PRINTED_EPS = 0.028
-"""Its eps_ref."""
+"""The eps_ref that the replication printed."""
 
 Loss = Literal["mean", "sum", "constant", "deep-defense"]
 PAIRED = ("sum", "constant")
-"""Losses whose batches hold each image's perturbation too."""
+"""Losses whose batches also hold the perturbation of each image."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """How a network is trained on.
+    """How a network is fine-tuned.
 
-    images: those of the training set, or DeepFool's of the network that it starts from, made once.
-    loss: the mean of the cross entropy; its sum over the batch; that sum and the regulariser as the
-        replication has it, a constant; or Deep Defense, with its gradient.
+    images: "clean" for the training set; "deepfool" for DeepFool's images of the starting network,
+    made once.
+    loss: "mean" and "sum" of the cross entropy over the batch; "constant" for the sum plus the
+    replication's regulariser, which is a constant; "deep-defense" for Deep Defense with its
+    gradient.
     shuffle: whether each epoch has an order of its own.
     """
 
@@ -70,14 +73,16 @@ class Tuning:
 
 @cache
 def pixels(data: str, split: str) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, " n"]]:
-    """Images in [0, 1] and labels. All callers share them: they must not be changed in place."""
+    """Return images in [0, 1] and labels. All callers share them, so do not change them in
+    place.
+    """
     found = load(data, split)
     return as_float(found.images), found.labels
 
 
 @torch.no_grad()
 def body(draws: torch.Generator) -> MLP:
-    """The network with its first weights."""
+    """Return the network with its first weights."""
     net = MLP((784, 100, 10), torch.relu)
     for values in net.parameters():
         nn.init.trunc_normal_(values, std=0.01, a=-0.02, b=0.02, generator=draws)
@@ -87,13 +92,13 @@ def body(draws: torch.Generator) -> MLP:
 def fooled(
     net: nn.Module, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]
 ) -> Float[Tensor, "n *shape"]:
-    """DeepFool's image of each, away from the network's own answer."""
+    """Return DeepFool's adversarial image of each image, away from the network's own answer."""
     pieces = zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True)
     return torch.cat([deepfool(net, x, y, preset=SIX_STEPS).images for x, y in pieces])
 
 
 def objective(tuning: Tuning) -> Objective:
-    """The loss terms of a tuning."""
+    """Return the loss terms of a tuning."""
     if tuning.loss == "mean":
         return cross_entropy
     return partial(_genuine if tuning.loss == "deep-defense" else _summed, tuning)
@@ -102,7 +107,10 @@ def objective(tuning: Tuning) -> Objective:
 def _genuine(
     tuning: Tuning, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
 ) -> Mapping[str, Tensor]:
-    """The offset is the released code's in these units, 255 times what it is in grey levels."""
+    """Return the terms of Deep Defense with its gradient.
+
+    The offset is that of the released code in these units: 255 times its value in grey levels.
+    """
     return deep_defense(
         net,
         images,
@@ -118,10 +126,11 @@ def _genuine(
 def _summed(
     tuning: Tuning, net: nn.Module, pairs: Tensor, labels: Tensor, _: Tensor
 ) -> Mapping[str, Tensor]:
-    """``pairs`` holds each image and, as a second channel, its perturbation made beforehand.
+    """Return the summed cross entropy and, for the loss "constant", the replication's regulariser.
 
-    Where an image is not of a term's kind the exponent is 0, so that the term is 1 and not left
-    out: as in the replication, and without consequence for a constant.
+    ``pairs`` holds each image and, as a second channel, its perturbation made before training. A
+    correct image contributes exp(0) = 1 to the term of wrong images, and a wrong image to that of
+    correct ones, as in the replication. A constant has no effect on training.
     """
     images, moved = pairs[:, :1], pairs[:, 1:]
     logits = net(images)
@@ -138,8 +147,11 @@ def _summed(
 def vanilla(
     data: str, epochs: int, marks: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """The undefended network (Adam at 1e-3, batches of 64): ``epoch/<k>/<name>`` after every k
-    epochs that ``marks`` divides; ``steps`` in one."""
+    """Train the undefended network (Adam at 1e-3, batches of 64).
+
+    Return ``epoch/<k>/<name>`` after every k epochs that ``marks`` divides, and ``steps``, the
+    number of steps in an epoch.
+    """
     images, labels = pixels(data, "train")
     tuning = Tuning("clean", 64, epochs, lr=1e-3)
     return _fitted(body(generator(seed, "weights")), images, labels, tuning, marks, seed, context)
@@ -149,7 +161,9 @@ def vanilla(
 def fine_tune(
     start: Done, epoch: int, tuning: Tuning, marks: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """A `vanilla` network as it was after ``epoch``, trained on; the same results."""
+    """Fine-tune a `vanilla` network, starting from its weights after ``epoch``; return as
+    `vanilla`.
+    """
     net = trained(start, epoch, context.device)
     images, labels = pixels(start.call.arguments["data"], "train")
     if tuning.images == "deepfool":
@@ -191,7 +205,7 @@ def _fitted(
 
 
 def trained(network: Done, epoch: int, device: str) -> MLP:
-    """A network as it was after an epoch that was kept."""
+    """Return a network with the weights of an epoch that was stored."""
     net, prefix = body(generator(0)), f"epoch/{epoch}/"
     own = {k.removeprefix(prefix): v for k, v in network.tensors.items() if k.startswith(prefix)}
     net.load_state_dict(own)
@@ -200,10 +214,14 @@ def trained(network: Done, epoch: int, device: str) -> MLP:
 
 @step(version=1)
 def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[str, object]:
-    """On all test images, of the network after each of ``epochs``: ``accuracy`` in percent and
-    ``rho``, the mean of the norm of DeepFool's perturbation over that of the image. After the last:
-    ``unfooled`` in percent, and accuracy under FGS, not clipped, ``along`` `GRID` and at
-    ``printed``, 0.2, 0.5 and 1 times the printed eps_ref. ``images``: how many."""
+    """Measure the network after each of ``epochs``, on all test images.
+
+    Return ``accuracy`` in percent, and ``rho``, the mean norm of DeepFool's perturbation divided by
+    that of the image. After the last epoch, also return ``unfooled``, the percentage of images on
+    which DeepFool fails, and accuracies under FGS without clipping. ``along`` holds them at the
+    sizes of `GRID`; ``printed`` at 0.2, 0.5 and 1 times the printed eps_ref. ``images`` is the
+    number of images.
+    """
     x, y = _test(network, context.device)
     accuracy, rho = [], []
     for epoch in epochs:
@@ -227,8 +245,9 @@ def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[st
 
 @step(version=1)
 def under_fgs(network: Done, epoch: int, scale: Done, *, context: Context) -> dict[str, object]:
-    """Accuracy in percent at 0.2, 0.5 and 1 times the eps_ref of the network that was `read` as
-    ``scale``."""
+    """Return accuracy in percent at 0.2, 0.5 and 1 times eps_ref of the result ``scale`` of
+    `read`.
+    """
     x, y = _test(network, context.device)
     net = trained(network, epoch, context.device)
     signs, eps = gradient_signs(net, x, y), eps_ref(scale)
@@ -236,7 +255,7 @@ def under_fgs(network: Done, epoch: int, scale: Done, *, context: Context) -> di
 
 
 def eps_ref(reading: Done) -> float:
-    """The first size of `GRID` at which accuracy is nearest to one half."""
+    """Return the first eps of `GRID` at which accuracy is nearest to one half."""
     return min(zip(GRID, reading.values["along"], strict=True), key=lambda at: abs(at[1] - 50))[0]
 
 

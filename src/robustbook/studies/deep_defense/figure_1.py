@@ -1,4 +1,4 @@
-"""Figure 1 of Deep Defense: the recursive network, read from the modules that are trained."""
+"""Figure 1 of Deep Defense: the recursive network, computed from the trained modules."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
@@ -24,7 +24,7 @@ ITEM = "figure-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """Nothing is drawn at random; the figure shows one network."""
+    """The choices a reader can make: one network. Nothing is drawn at random."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
     profile: Annotated[
@@ -35,12 +35,14 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[Any, Call]:
-    """Nothing to run."""
+    """Return no calls: there is nothing to run."""
     return {}
 
 
 def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
-    """Return the number of parameters of each network, and of each layer of the chapter's."""
+    """Return the number of parameters of each network, and of each layer of the chapter's
+    networks.
+    """
     nets = {name: built(network) for network, name in NAMES.items()}
     nets["mnist-mlp-bn"] = fc500_150_10_bn(nn.Identity(), generator(0)).body
     rows = [
@@ -67,19 +69,22 @@ def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
 
 
 def built(network: Networks) -> nn.Module:
-    """The network behind its preprocessing, as the chapter trains it."""
+    """Return the network without its preprocessing, as the chapter trains it."""
     return body(Model("mnist" if network in ("mlp", "lenet") else "cifar10", network), 0)
 
 
 def image_shape(network: Networks) -> tuple[int, ...]:
-    """Of what it takes."""
+    """Return the shape of an image that the network accepts."""
     return (1, 28, 28) if network in ("mlp", "lenet") else (3, 32, 32)
 
 
 def layers(network: Networks) -> Iterator[tuple[str, str, str, str, tuple[int, ...], int]]:
-    """In the order of a forward pass: each layer's name, what it does, what the reverse network
-    does in its place and what of the forward pass that needs; its output's shape for one image,
-    and its number of parameters."""
+    """Yield the layers in the order of a forward pass.
+
+    For each layer: its name, what it does, and what the reverse network does in its place. Then
+    what the reverse layer needs from the forward pass, the shape of the output for one image, and
+    the number of parameters.
+    """
     net = built(network).eval()
     met: list[tuple[str, nn.Module, tuple[int, ...]]] = []
     for name, module in net.named_modules():
@@ -92,13 +97,15 @@ def layers(network: Networks) -> Iterator[tuple[str, str, str, str, tuple[int, .
     for place, (name, module, shape) in enumerate(met):
         count = sum(parameter.numel() for parameter in module.parameters())
         yield name, *reverse(module), shape, count
-        if isinstance(net, MLP) and place + 1 < len(met):  # its ReLU is a function, not a module
+        if isinstance(net, MLP) and place + 1 < len(met):  # its ReLU is no module
             yield "activation", *reverse(nn.ReLU()), shape, 0
 
 
 def reverse(layer: nn.Module) -> tuple[str, str, str]:
-    """What a layer does, what it becomes in the reverse network, and what that takes from the
-    forward pass."""
+    """Return what a layer does, its form in the reverse network, and what that form needs.
+
+    The last is what it needs from the forward pass.
+    """
     match layer:
         case nn.Linear():
             return f"{layer.out_features} units", "transpose, no bias", "$W$"

@@ -1,9 +1,9 @@
-"""Figure 3 of Deep Defense: what c, lambda and d do to LeNet's accuracy and rho_2.
+"""Figure 3 of Deep Defense: how c, lambda and d change LeNet's accuracy and rho_2.
 
-The paper's grid is not accessible. Here c and lambda take three values of lambda by nine of c, 27
-networks, and d is varied at the defaults of the released code. d = 20 was in the grid too: on MNIST
-its training diverged (seed 0, step 54), because one wrong image with a large rho then outweighs its
-batch; see the page. On the embedded digits seed 2 does the same.
+We cannot access the paper's grid. Here the grid has three values of lambda and nine of c, so 27
+networks; d is varied at the released code's defaults. d = 20 is left out because training diverged
+(MNIST, seed 0, step 54; embedded digits, seed 2). One wrong image with a large rho then outweighs
+its batch; see the page.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ GRID = {  # values of c, of lambda, and of d
     "quick": ((5.0, 25.0, 45.0), (5.0, 15.0), (5.0, 10.0)),
     "paper": (tuple(5.0 * i for i in range(1, 10)), (5.0, 15.0, 25.0), (1.0, 2.5, 5.0, 10.0)),
 }
-WEAK = 0.01  # of rho_2: the target's seed noise
+WEAK = 0.01  # differences of rho_2 that the target counts as seed noise
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -38,14 +38,14 @@ class Parameters(parameters.Parameters):
 
 
 def methods(profile: str) -> list[Method]:
-    """The networks of the figure, each once."""
+    """Return the networks of the figure, each once."""
     cs, lams, ds = GRID[profile]
     grid = [replace(USUAL, c=c, lam=lam) for lam in lams for c in cs]
     return list(dict.fromkeys([*grid, *(replace(USUAL, d=d) for d in ds)]))
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (method or "reference", seed)."""
+    """Return the calls to run, by (method or "reference", seed)."""
     assert p.seeds is not None
     lenet = setting("lenet", p.profile)
     found: dict[tuple[Any, ...], Call] = {}
@@ -57,7 +57,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """One row per network and quantity, and the shapes that the ledger judges."""
+    """Return the record: one row per network and quantity, and the shapes that the ledger
+    judges.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     for (method, seed), done in results.items():
@@ -74,8 +76,12 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _shapes(seed: int, of: Mapping[Any, Mapping[str, float]], p: Parameters) -> Iterator[Row]:
-    """c: from its smallest to its largest value rho_2 falls and accuracy does not. lambda: rho_2
-    rises and the largest costs accuracy against the usual. d: rho_2 stays within seed noise."""
+    """Return whether each curve has the printed shape.
+
+    c: from its smallest to its largest value rho_2 falls and accuracy does not. lambda: rho_2
+    rises, and the largest lambda costs accuracy compared with the default. d: rho_2 changes by no
+    more than seed noise.
+    """
     cs, lams, ds = GRID[p.profile]
 
     def at(**changed: Any) -> Mapping[str, float]:

@@ -1,8 +1,8 @@
 """The ImageNet rows of Deep Defense's Table 1: AlexNet and ResNet-18 before and after fine-tuning.
 
-The released code has nothing of these rows. Rate, batch, lambda and d are its defaults for MNIST;
-the epochs and DeepFool's ten classes are the paper's as they are remembered, not confirmed; c is
-ours, chosen so that c times rho_2 is 2 to 3 at the start, as on the smaller sets.
+The released code has nothing for these rows. The learning rate, batch size, lambda and d are its
+defaults for MNIST. The number of epochs and DeepFool's ten classes are the paper's as we remember
+them, not confirmed. c is ours: c times rho_2 is 2 to 3 at the start, as on the smaller sets.
 """
 
 from collections.abc import Mapping
@@ -65,7 +65,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (architecture, method, seed, what)."""
+    """Return the calls to run, by (architecture, method, seed, what)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for architecture in p.architectures:
@@ -83,8 +83,11 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Table 1's rows, the gain in rho_2, and how many times smaller than the image a perturbation
-    is: of the network for which it is smallest."""
+    """Return the record: Table 1's rows, the gain in rho_2, and the test of claim 1.
+
+    Claim 1 uses the ratio of the image's size to the perturbation's, for the network where it is
+    largest.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     of = {key: done.values for key, done in results.items()}

@@ -1,6 +1,6 @@
-"""Figure 4 of Deep Defense: LeNet where the regulariser may change one layer only.
+"""Figure 4 of Deep Defense: LeNet if the regulariser may change only one layer.
 
-The cross entropy still trains all layers; 4 layers by 5 values of c, 20 networks.
+The cross entropy still trains all layers. There are 4 layers and 5 values of c, so 20 networks.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ from .settings import PAPER, setting
 ITEM = "figure-4"
 LAYERS = ("conv1", "conv2", "fc1", "fc2")
 CS = {"quick": (5.0, 45.0), "paper": (5.0, 15.0, 25.0, 35.0, 45.0)}
-LOSS = 0.2  # percent of accuracy that may be lost
+LOSS = 0.2  # percentage points of accuracy that may be lost
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -32,7 +32,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (layer, c, seed); layer "all" is the method as it is."""
+    """Return the calls to run, by (layer, c, seed); layer "all" is the unchanged method."""
     assert p.seeds is not None
     lenet = setting("lenet", p.profile)
     usual = Method("deep-defense")
@@ -47,7 +47,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """One row per network and quantity; per layer what the ledger judges."""
+    """Return the record: one row per network and quantity, and the judged row of each layer."""
     assert p.seeds is not None
     rows: list[Row] = []
     for (layer, c, seed), done in results.items():
@@ -63,8 +63,11 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _best(
     seed: int, of: Mapping[tuple[str, float], Mapping[str, float]], cs: tuple[float, ...]
 ) -> Iterator[Row]:
-    """Per layer the largest rho_2 over c among networks as accurate as the reference, less 0.2
-    points; the reference's own where none is."""
+    """Yield for each layer the largest rho_2 over c among networks that are accurate enough.
+
+    They must be as accurate as the reference, up to 0.2 percentage points. If none is, use the
+    reference's own rho_2.
+    """
     start = of["reference", 0.0]
     best = {}
     for layer in LAYERS:

@@ -1,4 +1,4 @@
-"""What each method of fine-tuning minimises, and on which images."""
+"""The objective and the images of each method of fine-tuning."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,15 +25,17 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Method:
-    """What fine-tuning minimises, in the networks' numbers (see `sets`).
+    """The objective of fine-tuning, in units of the preprocessed images (see `sets`).
 
-    deep-defense: ``lam``, ``c``, ``d``; ``terms`` drops the one of correct or of wrong images;
-    ``layer`` names the only layer that the regulariser changes; ``eps`` above 0 puts Goodfellow's
-    objective in the place of the cross entropy (the combination). adv-training-i: on DeepFool's
-    images of the network it starts from, made once. fgs-set: on FGS images of that network, made
-    once, at the size that makes 90 per cent of them wrong. adv-training-ii: Goodfellow's objective
-    with ``eps`` and ``alpha``. par-networks: ``beta``, and a ``share`` of each layer's units.
     clean: the control.
+    deep-defense: with ``lam``, ``c`` and ``d``. ``terms`` keeps both terms or only that of correct
+    or of wrong images. ``layer`` restricts the regulariser to one layer. With ``eps`` above 0,
+    Goodfellow's objective replaces the cross entropy (the combination).
+    adv-training-i: on DeepFool's images of the starting network, made once.
+    fgs-set: on FGS images of the starting network, made once, with the eps at which it
+    misclassifies 90 per cent of them.
+    adv-training-ii: Goodfellow's objective with ``eps`` and ``alpha``.
+    par-networks: ``beta``, applied to a ``share`` of each layer's units.
     """
 
     kind: Kind
@@ -49,19 +51,23 @@ class Method:
 
 
 def released(data: str) -> Variant:
-    """The authors' DeepFool in the networks' numbers: their offset on MNIST, on CIFAR-10."""
+    """Return the authors' DeepFool with their offset for these images (MNIST's or CIFAR-10's)."""
     return replace(AUTHORS, component_offset=offset(data))
 
 
 def offset(data: str) -> float:
-    """What the released code adds to each component of a gradient inside its norm."""
+    """Return the number that the released code adds to each component of a gradient inside its
+    norm.
+    """
     return 1e-5 if data in COLOURED else 5e-6
 
 
 def fooled(
     net: nn.Module, images: Tensor, labels: Tensor, data: str, device: str, piece: int = 1000
 ) -> Tensor:
-    """DeepFool's perturbed image of each image, with the overshoot; no classes are skipped."""
+    """Return DeepFool's adversarial image of each image, with the overshoot; no classes are
+    skipped.
+    """
     parts = [
         deepfool(net, x.to(device), y.to(device), preset=released(data)).images.cpu()
         for x, y in zip(torch.split(images, piece), torch.split(labels, piece), strict=True)
@@ -70,18 +76,20 @@ def fooled(
 
 
 def stepped(net: nn.Module, images: Tensor, labels: Tensor, device: str) -> Tensor:
-    """FGS's perturbed image of each image, at the smallest size at which the network misclassifies
-    90 per cent of them."""
+    """Return the FGS image of each image, at the smallest eps that makes 90 per cent
+    misclassified.
+    """
     x, y = images.to(device), labels.to(device)
     signs = gradient_signs(net, x, y)
     return (x + eps_leaving(net, x, y, signs, accuracy=10.0) * signs).cpu()
 
 
 def form(network: str, device: str) -> Form:
-    """The form of Deep Defense's loss: what `fit` may record on a GPU is "fixed".
+    """Return the form of Deep Defense's loss that is fastest on the device.
 
-    By count NIN's step is bound by arithmetic, of which "fixed" does about two and a half times as
-    much as "padded"; to be measured (`benchmarks.gpu`).
+    `fit` can record only the form "fixed" on a GPU. Counted by operations, "fixed" does about two
+    and a half times the work of "padded" on NIN, whose steps are bound by arithmetic. This remains
+    to be measured (`benchmarks.gpu`).
     """
     if torch.device(device).type == "cpu":
         return "rows"
@@ -89,7 +97,7 @@ def form(network: str, device: str) -> Form:
 
 
 def objective(method: Method, data: str, form: Form = "auto") -> Objective:
-    """The loss terms that ``method`` minimises; ``form``: see `deep_defense`."""
+    """Return the loss terms that ``method`` minimises; for ``form`` see `deep_defense`."""
     if method.kind == "deep-defense":
         return partial(_regularised, method, offset(data), form)
     if method.kind == "adv-training-ii":
@@ -137,17 +145,18 @@ def _regularised(
 
 
 def confined(value: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-    """The same number with a gradient for these parameters only."""
+    """Return the same number with a gradient for these parameters only."""
     gradients = torch.autograd.grad(value, parameters, retain_graph=True)
     pairs = zip(parameters, gradients, strict=True)
     return value.detach() + sum(((p - p.detach()) * g).sum() for p, g in pairs)
 
 
 def augmented(inner: Objective, data: str) -> Objective:
-    """Colour images are mirrored with probability one half, each for itself.
+    """Return the objective on mirrored images for colour images, and unchanged for gray ones.
 
-    MatConvNet mirrors whole batches when it trains the references, the released code single images
-    in fine-tuning, and at test time too; here the test images stay as they are.
+    Each image is mirrored independently with probability one half. MatConvNet mirrors whole batches
+    when it trains the references. The released code mirrors single images in fine-tuning, and also
+    at test time; here test images are never mirrored.
     """
     if data not in COLOURED:
         return inner
@@ -156,12 +165,15 @@ def augmented(inner: Objective, data: str) -> Objective:
 
 
 def mirrored(images: Tensor) -> Tensor:
-    """Each image left to right with probability one half; drawn by torch's own generator of the
-    images' device, which `fit` seeds for each step."""
+    """Mirror each image left to right with probability one half.
+
+    The draws come from torch's own generator on the images' device, which `fit` seeds for each
+    step.
+    """
     chosen = torch.rand(len(images), device=images.device) < 0.5
     return torch.where(chosen[:, None, None, None], images.flip(3), images)
 
 
 def own_generator(images: Tensor) -> torch.Generator | None:
-    """Torch's own generator, which `fit` seeds for each step; None is that of the images' GPU."""
+    """Return torch's own CPU generator, which `fit` seeds for each step; None for the GPU's own."""
     return None if images.is_cuda else torch.default_generator

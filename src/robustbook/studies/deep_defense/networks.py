@@ -1,6 +1,6 @@
-"""The networks of Deep Defense: references, and what each method makes of them by fine-tuning.
+"""The networks of Deep Defense: the references, and each method's fine-tuned networks.
 
-Every page of the chapter names its networks by the calls made here, so each is trained once.
+All pages of the chapter make their calls with these functions, so each network is trained once.
 """
 
 from collections.abc import Mapping
@@ -27,8 +27,11 @@ Networks = Literal["mlp", "lenet", "convnet", "nin"]
 
 @dataclass(frozen=True)
 class Model:
-    """A network and what it is trained on. ``narrow`` divides the widths of a colour network;
-    ``images``: so many of the training set, evenly spaced; None: all."""
+    """A network and its training set.
+
+    ``narrow`` divides the widths of a colour network. ``images`` is the number of training images,
+    evenly spaced; None: all.
+    """
 
     data: str
     network: Networks
@@ -37,7 +40,7 @@ class Model:
 
 
 def body(model: Model, seed: int) -> nn.Module:
-    """The network behind the preprocessing, with its first weights."""
+    """Return the network without its preprocessing, with its first weights."""
     draws, before = generator(seed, "weights"), nn.Identity()
     built = {
         "mlp": lambda: fc500_150_10(before, draws),
@@ -49,8 +52,10 @@ def body(model: Model, seed: int) -> nn.Module:
 
 
 def rates(model: Model) -> dict[str, float]:
-    """MatConvNet's multipliers of the learning rate, by which its CIFAR-10 recipes are to be read:
-    of weights and biases, and of those of the last layer."""
+    """Return MatConvNet's multipliers of the learning rate, which its CIFAR-10 recipes need.
+
+    There is one for weights and one for biases; the last layer has its own.
+    """
     if model.network not in ("convnet", "nin"):
         return {}
     usual, last = {"convnet": ((0.1, 2.0), (0.01, 0.2)), "nin": ((1.0, 10.0), (0.001, 0.01))}[
@@ -67,7 +72,9 @@ def rates(model: Model) -> dict[str, float]:
 
 @step(version=1)
 def reference(model: Model, recipe: Recipe, seed: int, *, context: Context) -> dict[str, object]:
-    """The network that the others start from: ``weight/<name>``, ``history/cross_entropy``."""
+    """Train the network from which all methods start: ``weight/<name>``,
+    ``history/cross_entropy``.
+    """
     images, labels = numbers(model.data, "train", model.images)
     net = body(model, seed)
     fitted = fit(
@@ -78,7 +85,7 @@ def reference(model: Model, recipe: Recipe, seed: int, *, context: Context) -> d
         recipe,
         seeds=[seed],
         rates=rates(model) if recipe.optimizer == "sgd" else {},
-        # On a GPU flips and dropout masks are drawn there, so that the step can be recorded.
+        # On a GPU, flips and dropout masks are drawn on the GPU, so that the step can be recorded.
         static=context.device != "cpu" or (model.data not in COLOURED and model.network != "nin"),
         device=context.device,
         checkpoint=context.scratch / "checkpoint.safetensors",
@@ -92,8 +99,11 @@ def reference(model: Model, recipe: Recipe, seed: int, *, context: Context) -> d
 def fine_tune(
     start: Done, method: Method, recipe: Recipe, seed: int, marks: int, *, context: Context
 ) -> dict[str, object]:
-    """``start``'s network trained on: ``weight/<name>``; ``epoch/<k>/<name>`` for every k that
-    ``marks`` divides; each loss term per epoch as ``history/<term>``."""
+    """Fine-tune the network ``start``.
+
+    Return ``weight/<name>``, and ``epoch/<k>/<name>`` for every k that ``marks`` divides.
+    ``history/<term>`` is each loss term per epoch.
+    """
     model = model_of(start)
     net = trained(start, context.device)
     images, labels = numbers(model.data, "train", model.images)
@@ -126,13 +136,14 @@ def fine_tune(
 
 @dataclass(frozen=True)
 class _Snapshots:
-    """Weights after some epochs, kept beside the checkpoint until the result is stored."""
+    """Weights after some epochs, written beside the checkpoint until the result is stored."""
 
     context: Context
     marks: int
 
     def keep(self, epoch: int, weights: Mapping[str, Tensor]) -> None:
-        # A run that is killed in this write does the epoch again: its checkpoint is older.
+        # If a run is killed during this write, it repeats the epoch, because its checkpoint is
+        # older.
         if epoch % self.marks == 0:
             held = {f"epoch/{epoch}/{name}": p.cpu().clone() for name, p in weights.items()}
             save_file(held, self.context.scratch / f"{epoch}.epoch")
@@ -143,7 +154,7 @@ class _Snapshots:
 
 
 def model_of(result: Done) -> Model:
-    """Of a ``reference`` or a ``fine_tune``."""
+    """Return the model of a result of ``reference`` or ``fine_tune``."""
     arguments = result.call.arguments
     model: Model = (
         arguments["model"] if "model" in arguments else arguments["start"].arguments["model"]
@@ -152,7 +163,7 @@ def model_of(result: Done) -> Model:
 
 
 def trained(result: Done, device: str, epoch: int | None = None) -> nn.Module:
-    """The network that a call left behind, at its end or after an epoch that it kept."""
+    """Return the network of a result, after all epochs or after an epoch that was stored."""
     net = body(model_of(result), 0)
     prefix = "weight/" if epoch is None else f"epoch/{epoch}/"
     own = {k.removeprefix(prefix): v for k, v in result.tensors.items() if k.startswith(prefix)}
@@ -161,7 +172,9 @@ def trained(result: Done, device: str, epoch: int | None = None) -> nn.Module:
 
 
 def pixels(network: Done, images: int, device: str) -> tuple[Prepared, Tensor, Tensor]:
-    """The network with its preprocessing inside, and test images in [0, 1] evenly spaced."""
+    """Return the network with its preprocessing, and evenly spaced test images in [0, 1] with
+    labels.
+    """
     data = model_of(network).data
     net = Prepared(preprocess(data), trained(network, device)).to(device).eval()
     test = load(data, "test")

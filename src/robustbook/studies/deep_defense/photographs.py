@@ -1,7 +1,7 @@
-"""AlexNet and ResNet-18 of Deep Defense on ImageNet's photographs, read as they are wanted.
+"""AlexNet and ResNet-18 of Deep Defense on ImageNet's photographs, read from disk batch by batch.
 
-Training images are the squares in the middle, mirrored with probability one half; validation images
-the same, unmirrored. Norms and eps are behind the networks' normalisation.
+Training images are the central squares, mirrored with probability one half. Validation images are
+the central squares without mirroring. Norms and eps are measured after the networks' normalisation.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,15 +26,17 @@ from .readings import SHARES
 
 SECTIONS = 32
 PIECE = 100
-OFFSET = 1e-5  # the released code's for CIFAR-10; next to a gradient's norm it is nothing
+OFFSET = 1e-5  # the released code's for CIFAR-10, far below the norm of a gradient
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network, its weights (see `imagenet_network`) and its photographs: in the folders
-    ``train`` and ``val`` of ``root`` (None: `imagenet` among the data files), cut to ``crop``.
+    """A network, its weights (see `imagenet_network`) and its photographs.
 
-    Results are stored under these names: a file that changes under its name is not noticed."""
+    They lie in the folders ``train`` and ``val`` of ``root`` and are cut to ``crop`` pixels. If
+    ``root`` is None, it is the folder `imagenet` among the data files. Results are stored under
+    these names, so a changed file with the same name is not noticed.
+    """
 
     architecture: Architecture
     weights: str = "IMAGENET1K_V1"
@@ -48,7 +50,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Tuning:
-    """How Deep Defense trains on; ``candidates``: classes beside the answer that DeepFool sees."""
+    """How Deep Defense is fine-tuned.
+
+    ``candidates``: the number of classes besides the predicted one that DeepFool considers.
+    """
 
     epochs: int
     batch_size: int = 100
@@ -61,7 +66,7 @@ class Tuning:
 
 @step(version=1)
 def fine_tune(model: Model, tuning: Tuning, seed: int, *, context: Context) -> dict[str, object]:
-    """The trained network made to defend itself: ``weight/<name>``, ``history/<term>``."""
+    """Fine-tune the trained network with Deep Defense: ``weight/<name>``, ``history/<term>``."""
     photographs = model.photographs("train")
     if photographs.classes != (shown := model.photographs("val").classes):
         raise ValueError(
@@ -94,8 +99,12 @@ def fine_tune(model: Model, tuning: Tuning, seed: int, *, context: Context) -> d
 def read(
     model: Model, tuned: Done | None, images: int | None, candidates: int, *, context: Context
 ) -> dict[str, object]:
-    """``accuracy``, and of the authors' DeepFool ``rho``, ``iterations`` and ``unfooled``, as in
-    `readings`; ``images`` looked at. Of the reference where nothing is tuned."""
+    """Measure ``accuracy`` and, with the authors' DeepFool, ``rho``, ``iterations`` and
+    ``unfooled``.
+
+    They are defined as in `readings`, on ``images`` validation images. If ``tuned`` is None, the
+    reference is measured.
+    """
     net = network(model, tuned, context.device)
     authors = replace(MATLAB, steps=5, component_offset=OFFSET, candidates=candidates)
     right, ratio, spent, still = [], [], [], []
@@ -121,7 +130,9 @@ def read(
 
 @step(version=1)
 def scale(model: Model, tuned: Done, images: int | None, *, context: Context) -> dict[str, object]:
-    """``eps``: eps_ref, the least at which FGS leaves no more than half of the images right."""
+    """Return ``eps``: eps_ref, the smallest eps at which FGS leaves at most half of the images
+    correct.
+    """
     net = network(model, tuned, context.device)
     return {"eps": halving(lambda sizes: under(model, net, images, sizes, context))}
 
@@ -130,14 +141,14 @@ def scale(model: Model, tuned: Done, images: int | None, *, context: Context) ->
 def under_fgs(
     model: Model, tuned: Done | None, scale: Done, images: int | None, *, context: Context
 ) -> dict[str, object]:
-    """``plain``: accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref."""
+    """Return ``plain``: accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref."""
     net = network(model, tuned, context.device)
     sizes = [share * scale.values["eps"] for share in SHARES]
     return {"plain": under(model, net, images, sizes, context)}
 
 
 def network(model: Model, tuned: Done | None, device: str) -> Prepared:
-    """The reference, or what fine-tuning made of it."""
+    """Return the fine-tuned network, or the reference if ``tuned`` is None."""
     net = imagenet_network(
         model.architecture,
         weights=model.weights,
@@ -152,7 +163,7 @@ def network(model: Model, tuned: Done | None, device: str) -> Prepared:
 
 
 def objective(tuning: Tuning) -> Objective:
-    """Deep Defense's terms on mirrored images."""
+    """Return the loss terms of Deep Defense on mirrored images."""
 
     def terms(net: nn.Module, images: Tensor, labels: Tensor, _: Tensor) -> Mapping[str, Tensor]:
         return deep_defense(
@@ -173,7 +184,9 @@ def objective(tuning: Tuning) -> Objective:
 def batches(
     model: Model, net: Prepared, images: int | None, context: Context
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Validation images, evenly spaced, as the network's body takes them; never all at once."""
+    """Yield batches of evenly spaced validation images, preprocessed, so that not all are in
+    memory.
+    """
     photographs = model.photographs("val")
     n = min(images or len(photographs), len(photographs))
     rows = torch.arange(n) * len(photographs) // n
@@ -186,7 +199,10 @@ def batches(
 def under(
     model: Model, net: Prepared, images: int | None, sizes: Sequence[float], context: Context
 ) -> list[float]:
-    """Accuracy in percent under FGS of each size: one gradient per image, one pass over them."""
+    """Return accuracy in percent under FGS of each size, with one gradient per image.
+
+    It makes one pass over the images.
+    """
     seen, right = 0, [0] * len(sizes)
     for x, y in batches(model, net, images, context):
         signs = gradient_signs(net.body, x, y)
@@ -197,11 +213,12 @@ def under(
 
 
 def halving(curve: Callable[[Sequence[float]], list[float]]) -> float:
-    """The least eps with accuracy at most one half, to a thousandth, from three passes.
+    """Return the smallest eps at which accuracy is at most one half, to a thousandth, in three
+    passes.
 
-    ``curve`` gives the accuracy in percent at any number of sizes for the price of a pass over the
-    images. Powers of 2 first; then 32 sections of the interval where accuracy first falls to one
-    half, twice. 0 where it is no more than that from the start.
+    ``curve`` returns the accuracy in percent at several sizes from one pass over the images. The
+    first pass tries powers of 2. The next two divide the interval in which accuracy falls to one
+    half into 32 sections. Return 0 if accuracy is at most one half without an attack.
     """
     sizes = [0.0, *(2.0**k for k in range(-12, 6))]
     for _ in range(3):

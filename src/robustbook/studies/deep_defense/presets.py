@@ -1,7 +1,7 @@
-"""Nine implementations of DeepFool on one network and the same images.
+"""Nine implementations of DeepFool on the same networks and the same images.
 
-The networks are those of Table 1 with their preprocessing inside, because the presets have offsets
-in pixels of [0, 1].
+The networks are those of Table 1 including their preprocessing, because the presets have offsets in
+pixels of [0, 1].
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,12 +36,13 @@ class Parameters(settings.Parameters):
 
 @step(version=1)
 def compare(network: Done, preset: str, images: int, *, context: Context) -> dict[str, object]:
-    """What one preset of DeepFool does to test images.
+    """Attack test images with one preset of DeepFool, and measure the result.
 
-    ``distance``: the mean l2 size in pixels of successful perturbations of correctly classified
-    images. ``shown``: the mean size that the program itself would report, over all images and with
-    whatever it returns for a failure. ``fooled``: successes in percent of the correctly classified
-    images. ``steps``: their mean number. ``backwards``: gradients per image.
+    ``distance``: the mean l2 size, in pixels, of successful perturbations of correctly classified
+    images. ``shown``: the mean size that the program itself would report, over all images and
+    including what it returns after a failure. ``fooled``: the percentage of correctly classified
+    images on which the attack succeeds. ``steps``: the mean number of steps on them. ``backwards``:
+    gradients per image.
     """
     net, x, y = pixels(network, images, context.device)
     right = predict(net, x) == y
@@ -58,7 +59,7 @@ def compare(network: Done, preset: str, images: int, *, context: Context) -> dic
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, preset, seed), on the reference networks."""
+    """Return the calls to run, by (network, preset, seed), on the reference networks."""
     assert p.seeds is not None
     images = min(p.images, QUICK_IMAGES) if p.profile == "quick" else p.images
     return {
@@ -69,7 +70,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """One row per network, preset and quantity; nothing is judged."""
+    """Return the record: one row per network, preset and quantity. No target is judged."""
     assert p.seeds is not None
     rows = tuple(
         row

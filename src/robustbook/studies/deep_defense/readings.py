@@ -1,4 +1,4 @@
-"""What the chapter measures of a network: DeepFool's rho_2, and accuracy under FGS at eps_ref."""
+"""The chapter's measurements of a network: DeepFool's rho_2, and accuracy under FGS at eps_ref."""
 
 import torch
 
@@ -18,13 +18,16 @@ PIECE = 500
 def read(
     network: Done, images: int, epoch: int | None = None, *, context: Context
 ) -> dict[str, object]:
-    """Accuracy, and the authors' DeepFool, on test images that are evenly spaced over the set.
+    """Measure accuracy and the authors' DeepFool on evenly spaced test images.
 
-    ``accuracy`` in percent. ``rho``: the mean ratio of the norm of the perturbation to the norm of
-    the image, both in the networks' numbers, with images that are misclassified from the start.
-    ``iterations``: their mean number. ``unfooled``: images whose class did not change, in percent.
-    Per image: ``ratio``, ``right`` (classified correctly) and ``confidence``, the highest
-    probability at the perturbed image. With ``epoch``: of the network as it was after that epoch.
+    ``accuracy``: in percent. ``rho``: the mean ratio of the perturbation's norm to the image's
+    norm, both after preprocessing; images that are misclassified from the start are included.
+    ``iterations``: the mean number of DeepFool steps. ``unfooled``: the percentage of images whose
+    predicted class did not change.
+
+    For each image, ``ratio`` is that of the norms, ``right`` says whether it is classified
+    correctly, and ``confidence`` is the highest probability at the perturbed image. With ``epoch``,
+    the network after that epoch is measured.
     """
     data = model_of(network).data
     net = trained(network, context.device, epoch)
@@ -57,8 +60,10 @@ def read(
 
 @step(version=1)
 def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """``eps``: eps_ref in the networks' numbers, at which FGS leaves an accuracy of one half.
-    ``clipped``: the same for FGS clipped to the range of pixels, for sets that have one."""
+    """Return ``eps``: the eps_ref at which FGS leaves an accuracy of one half, after preprocessing.
+
+    ``clipped`` is the same for FGS clipped to the range of pixels, for data sets that have one.
+    """
     net = trained(network, context.device)
     data = model_of(network).data
     x, y = (t.to(context.device) for t in numbers(data, "test", images))
@@ -72,10 +77,11 @@ def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
 
 @step(version=1)
 def under_fgs(network: Done, scale: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref.
+    """Return accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref.
 
     ``plain``: the gradient of the label's loss, not clipped. ``predicted``: the gradient of the
-    predicted class's loss. ``clipped``: at its own eps_ref, for sets whose pixels have a range.
+    predicted class's loss. ``clipped``: clipped to the range of pixels and at its own eps_ref, for
+    data sets that have one.
     """
     net = trained(network, context.device)
     data = model_of(network).data

@@ -1,11 +1,15 @@
-"""A student replication of Deep Defense whose regulariser has no gradient, and what its gain is.
+"""A student replication of Deep Defense whose regulariser has no gradient, and the cause of its
+gain.
 
-It prints accuracy, rho_2 and accuracy under FGS of an MLP on Fashion-MNIST: trained for 15 epochs;
-fine-tuned, from the 10th, for five more on DeepFool's images of the training set; and trained on
-those images with what is meant as Deep Defense. There the perturbations enter as numbers, so the
-regulariser is a constant and cannot act. What is left is fine-tuning in batches of another size
-(100, not 64), in a fixed order, with a sum in the place of a mean. The controls take these apart,
-and the last one is Deep Defense with its gradient.
+It prints accuracy, rho_2 and accuracy under FGS of three MLPs on Fashion-MNIST. The first is
+trained for 15 epochs. The second is fine-tuned from the tenth epoch for five more, on DeepFool's
+images of the training set. The third is trained on those images with a loss that is meant to be
+Deep Defense.
+
+In that loss the perturbations are constants, so the regulariser has no gradient and cannot act. The
+remaining differences from the second network are the batch size (100, not 64), a fixed order, and a
+sum instead of a mean. The controls change one of these at a time. The last control is Deep Defense
+with its gradient.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,7 +30,7 @@ from .settings import PAPER
 
 ITEM = "followup-brown-2019"
 METHODS = ("vanilla", "fine-tuned-deepfool-set", "deep-defense-detached")
-"""Its own three networks, as the targets call them."""
+"""The replication's own three networks, as the target ids name them."""
 THEIRS = "deep-defense-detached"
 
 
@@ -43,8 +47,11 @@ class Parameters(parameters.Parameters):
 
 @dataclass(frozen=True)
 class Setting:
-    """first: epochs of the network that all others start from; more: those of every one after
-    that; marks: each how many of them weights are kept and read."""
+    """The epochs of the networks.
+
+    first: epochs of the network from which all others start. more: further epochs of every network.
+    marks: weights are stored and measured after each multiple of this many epochs.
+    """
 
     data: str
     first: int
@@ -52,7 +59,7 @@ class Setting:
     marks: int
 
     def tunings(self) -> dict[str, Tuning]:
-        """What happens in the further epochs, by name; vanilla goes on as it began."""
+        """Return the fine-tunings by name; "vanilla" continues unchanged and is not among them."""
         return {
             "fine-tuned-deepfool-set": Tuning("deepfool", 64, self.more),
             THEIRS: Tuning("deepfool", 100, self.more, "constant", shuffle=False),
@@ -65,7 +72,7 @@ class Setting:
         }
 
     def networks(self, seed: int) -> dict[str, tuple[Call, tuple[int, ...]]]:
-        """Each network, and the epochs of it that are read."""
+        """Return each network, and the epochs at which it is measured."""
         last = self.first + self.more
         start = vanilla(self.data, last, self.marks, seed)
         further = tuple(range(self.marks, self.more + 1, self.marks))
@@ -84,7 +91,7 @@ SETTINGS = {
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (method, seed, what)."""
+    """Return the calls to run, by (method, seed, what)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
@@ -98,7 +105,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """The rows that the ledger judges, those of the controls, and the curves."""
+    """Return the record: the rows that the ledger judges, those of the controls, and the curves."""
     assert p.seeds is not None
     methods = list(SETTINGS[p.profile].networks(0))
     rows: list[Row] = []

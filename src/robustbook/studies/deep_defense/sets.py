@@ -1,8 +1,9 @@
-"""The images of Deep Defense as its networks see them: after MatConvNet's preprocessing.
+"""The images of Deep Defense after MatConvNet's preprocessing, as its networks receive them.
 
-As in the released code, everything in the chapter takes place behind the preprocessing: grey levels
-minus the mean image for the gray sets, whitened colours for the others. Perturbations, norms and
-eps are in these numbers. Only the page on today's attacks works with pixels in [0, 1].
+As in the released code, all computations of the chapter take place after the preprocessing. It
+subtracts the mean image from the grey levels of gray sets, and whitens the colours of the others.
+Perturbations, norms and eps have these units. Only the page on today's attacks uses pixels in [0,
+1].
 """
 
 import copy
@@ -18,9 +19,9 @@ COLOURED = ("scenes", "cifar10")
 
 
 def preprocess(data: str) -> nn.Module:
-    """From images in [0, 1] to the networks' numbers, with constants of the training set.
+    """Return the preprocessing of images in [0, 1], with constants of the training set.
 
-    Each caller gets a module of its own, as moving a module to a device changes it in place.
+    Each caller gets its own module, because moving a module to a device changes it in place.
     """
     return copy.deepcopy(_preprocess(data))
 
@@ -28,16 +29,17 @@ def preprocess(data: str) -> nn.Module:
 @cache
 def _preprocess(data: str) -> nn.Module:
     images = load(data, "train").images
-    if data == "scenes":  # each digit once is enough, and three times as quick
+    if data == "scenes":  # each digit once is enough, and it is three times as fast
         images = images[: len(images) // 2]
     return whitening(images) if data in COLOURED else GreyLevels(mean_image(images))
 
 
 @cache
 def numbers(data: str, split: str, images: int | None = None) -> tuple[Tensor, Tensor]:
-    """What the networks see of a split, and its labels; ``images``: so many, evenly spaced.
+    """Return the preprocessed images of a split and its labels.
 
-    All callers share these tensors, so they must not be changed in place.
+    ``images``: how many, evenly spaced; None: all. All callers share these tensors, so do not
+    change them in place.
     """
     found = load(data, split)
     if images is not None:
@@ -46,8 +48,10 @@ def numbers(data: str, split: str, images: int | None = None) -> tuple[Tensor, T
 
 
 def box(data: str, device: str) -> tuple[Tensor, Tensor] | None:
-    """The least and the greatest number of each pixel; None for coloured sets, where whitening
-    mixes pixels."""
+    """Return the smallest and the largest preprocessed value of each pixel.
+
+    Return None for coloured sets, where whitening mixes pixels.
+    """
     if data in COLOURED:
         return None
     shape = load(data, "train").images.shape[1:]

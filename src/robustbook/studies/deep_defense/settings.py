@@ -1,8 +1,9 @@
-"""The settings of Deep Defense by profile: which networks, how trained, on how many test images.
+"""The settings of Deep Defense by profile: networks, training, and number of test images.
 
-``paper``: fine-tuning by the released code's defaults, references by MatConvNet's recipes (the
-paper's own tables of settings are not accessible). ``reduced``: real CIFAR-10 for two CPU cores:
-narrower networks, fewer training images, shorter schedules. ``quick``: the embedded sets.
+``paper``: fine-tuning has the released code's defaults, and references are trained by MatConvNet's
+recipes (we cannot access the paper's own tables of settings). ``reduced``: real CIFAR-10 on two CPU
+cores, with narrower networks, fewer training images and shorter schedules. ``quick``: the embedded
+sets.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,20 +28,22 @@ NAMES: Mapping[Networks, str] = {
     "convnet": "cifar10-convnet",
     "nin": "cifar10-nin",
 }
-"""What the targets call a network, whatever it was trained on."""
+"""The name of each network in the target ids, whatever it was trained on."""
 
 OWN: Mapping[str, tuple[Networks, ...]] = {
     "quick": ("mlp", "lenet", "convnet"),
     "reduced": ("convnet", "nin"),
     "paper": ("mlp", "lenet"),
 }
-"""The networks of each profile. Others have to be named: NIN at ``quick`` takes minutes, the colour
-networks at ``paper`` want a GPU."""
+"""The networks of each profile. Others must be requested.
+
+NIN at ``quick`` takes minutes, and the colour networks at ``paper`` need a GPU.
+"""
 
 
 @checked(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """What a study of several networks takes."""
+    """The parameters of a study of several networks."""
 
     own_seeds: ClassVar = {"quick": (0,), "reduced": (0, 1, 2), "paper": (0, 1, 2, 3, 4)}
     selects: ClassVar = ("networks",)
@@ -72,17 +75,17 @@ class Parameters(parameters.Parameters):
     ] = 5.0
 
     def parts(self) -> dict[str, tuple[str, ...]]:
-        """The chosen networks, or the profile's own."""
+        """Return the chosen networks, or the profile's own."""
         return {"networks": tuple(self.networks or OWN[self.profile])}
 
     def runs(self) -> Iterator[tuple[Networks, "Setting", int]]:
-        """Each network that is wanted with its setting and each of its seeds."""
+        """Yield each chosen network with its setting, once for each of its seeds."""
         for network, own in self.chosen().items():
             for seed in (self.seeds or ())[: own.seeds]:
                 yield network, own, seed
 
     def chosen(self) -> dict[Networks, "Setting"]:
-        """The settings of the networks that are wanted, with a reader's lam, c and d."""
+        """Return the settings of the chosen networks, with the reader's lam, c and d."""
         found = {n: setting(n, self.profile) for n in self.networks or OWN[self.profile]}
         return {
             network: replace(own, lam=self.lam, c=self.c or own.c, d=self.d)
@@ -94,10 +97,10 @@ class Parameters(parameters.Parameters):
 class Setting:
     """One network at one profile.
 
-    reference, tuning: how both are trained; every method tunes alike. epoch: steps in one of
-    tuning. marks: each how many epochs of tuning weights are kept. c, eps, beta: see `Method`.
-    test: how many test images; looked: how many at those epochs. seeds: how many of the seeds that
-    are asked for.
+    reference, tuning: how the reference is trained and how it is fine-tuned; all methods share it.
+    epoch: steps in one epoch of fine-tuning. marks: weights are stored after each multiple of this
+    many epochs. c, eps, beta: see `Method`. test: number of test images; looked: number of test
+    images at stored epochs. seeds: how many of the chosen seeds this network uses.
     """
 
     model: Model
@@ -116,11 +119,11 @@ class Setting:
 
     @property
     def kept(self) -> tuple[int, ...]:
-        """The epochs of tuning after which weights are kept."""
+        """Return the epochs of fine-tuning after which weights are stored."""
         return tuple(range(self.marks, self.tuning.steps // self.epoch + 1, self.marks))
 
     def methods(self) -> dict[str, Method]:
-        """Every fine-tuning that the chapter compares, by name."""
+        """Return every fine-tuning that the chapter compares, by name."""
         ours = Method("deep-defense", lam=self.lam, c=self.c, d=self.d)
         return {
             "clean": Method("clean"),
@@ -138,13 +141,13 @@ class Setting:
         return fine_tune(self.start(seed), method, self.tuning, seed, self.marks)
 
     def networks(self, seed: int) -> dict[str, Call]:
-        """The reference, and what each method makes of it."""
+        """Return the reference and each method's fine-tuned network."""
         tuned = {name: self.tuned(method, seed) for name, method in self.methods().items()}
         return {"reference": self.start(seed), **tuned}
 
 
 def setting(network: Networks, profile: str) -> Setting:
-    """The network as it is trained and measured at a profile that computes."""
+    """Return the setting of a network at a profile that computes."""
     return (_gray if network in ("mlp", "lenet") else _coloured)(network, profile)
 
 
@@ -170,7 +173,7 @@ def _gray(network: Networks, profile: str) -> Setting:
         epoch=600,
         marks=1,
         c=25.0,
-        eps=25.5,  # 0.1 of the grey levels; not stated
+        eps=25.5,  # 0.1 of the range of grey levels; the paper does not state it
         beta=1e-4,
         test=10_000,
         looked=10_000 if mlp else 2000,
@@ -180,7 +183,7 @@ def _gray(network: Networks, profile: str) -> Setting:
 
 def _coloured(network: Networks, profile: str) -> Setting:
     convnet = network == "convnet"
-    if profile == "quick":  # 2,794 images: 27 steps an epoch; Adam, as there is time for few
+    if profile == "quick":  # 2,794 images: 27 steps an epoch; Adam needs few epochs
         epochs = 12 if convnet else 20
         return Setting(
             Model("scenes", network, 2 if convnet else 4),
@@ -195,7 +198,7 @@ def _coloured(network: Networks, profile: str) -> Setting:
             looked=100,
         )
     model, epoch, epochs, tuned = Model("cifar10", network), 500, 45, 10
-    if profile == "reduced":  # a step of NIN's regulariser takes ten times ConvNet's
+    if profile == "reduced":  # a step of NIN's regulariser costs ten times ConvNet's
         model, epoch, epochs, tuned = Model("cifar10", network, 4, 20_000), 200, 30, 10
         if not convnet:
             model, epoch, epochs, tuned = Model("cifar10", network, 8, 10_000), 100, 60, 5
@@ -224,5 +227,5 @@ def _sgd(steps: int, lr: float, batch_size: int = 100, *, decay: float = 5e-4) -
 
 
 def _halved(recipe: Recipe) -> Recipe:
-    """The rate is halved once, for the last fifth of the steps."""
+    """Return the recipe with the learning rate halved for the last fifth of the steps."""
     return replace(recipe, schedule=((round(0.8 * recipe.steps), 0.5),))

@@ -1,9 +1,9 @@
 """Table 1 of Deep Defense: accuracy, rho_2 and accuracy under FGS of every network and method.
 
-eps_ref is that of the Deep Defense network of the same seed, so its own accuracy at eps_ref is one
-half by construction, and a better defense lowers everybody else's. Beside the methods of the table
-stand three that its supplement is said to have, or that serve as a control: adversarial training
-II, its combination with Deep Defense, and fine-tuning on clean images.
+eps_ref comes from the Deep Defense network of the same seed. So its own accuracy at eps_ref is one
+half by construction, and a better defense lowers the accuracy of all others. Three methods are
+added to those of the table: adversarial training II, its combination with Deep Defense, and
+fine-tuning on clean images. The supplement is said to contain the first two; the last is a control.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,13 +17,13 @@ from .settings import NAMES, PAPER, Parameters
 
 ITEM = "table-1"
 METHODS = ("reference", "par-networks", "adv-training-i", "deep-defense")
-"""The rows of the table, in its order."""
+"""The rows of the table, in the paper's order."""
 NOISE = {"mlp": 0.01, "lenet": 0.01, "convnet": 0.003, "nin": 0.003}
-"""Differences of rho_2 that the targets call seed noise."""
+"""Differences of rho_2 that the target numbers count as seed noise."""
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, method, seed, what)."""
+    """Return the calls to run, by (network, method, seed, what)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
@@ -37,7 +37,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """The rows that the ledger judges, and one row per control."""
+    """Return the record: the rows that the ledger judges, and one row per control."""
     assert p.seeds is not None
     rows: list[Row] = []
     for network, setting, seed in p.runs():
@@ -51,7 +51,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _network(
     network: str, method: str, seed: int, of: Mapping[tuple[Any, ...], Done], images: int
 ) -> Iterator[Row]:
-    """The cells of one row of the table, and their other readings."""
+    """Yield the cells of one row of the table, and their other variants."""
     name = NAMES[network]  # type: ignore[index]
     labels: dict[str, str | float | int | bool] = {"network": network, "method": method}
     seen, fgs = of[method, seed, "read"].values, of[method, seed, "fgs"].values
@@ -85,7 +85,7 @@ def _network(
 
 
 def _compared(network: str, seed: int, of: Mapping[tuple[Any, ...], Done]) -> Iterator[Row]:
-    """What the text says of the table: gains over the reference; and eps_ref."""
+    """Yield the gains over the reference that the text states, and eps_ref."""
     name = NAMES[network]  # type: ignore[index]
     rho = {m: of[m, seed, "read"].values["rho"] for m in METHODS}
     last = {m: of[m, seed, "fgs"].values["plain"][-1] for m in METHODS}

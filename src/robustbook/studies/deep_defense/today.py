@@ -1,11 +1,11 @@
-"""Does Deep Defense stand today? Its networks under attacks that it was not trained against.
+"""Does Deep Defense still hold? Its networks under attacks that it was not trained against.
 
-Deep Defense increases DeepFool's estimate of the smallest perturbation. Another attack tells
+Deep Defense increases DeepFool's estimate of the smallest perturbation. Another attack tests
 whether the smallest perturbation itself became larger: DDN, which follows the curved boundary for
-300 steps. The paper's FGS columns suggest that the defense helps against l-infinity perturbations
-too. PGD, and Square, which needs no gradient, test that. Everything is in pixels of [0, 1], with
-the preprocessing inside the network. Images are clipped to [0, 1] unless an attack is called
-"free".
+300 steps. The paper's FGS columns suggest that the defense also helps against l-infinity
+perturbations. PGD, and Square, which needs no gradient, test that. Everything is in pixels of [0,
+1], with the preprocessing inside the network. Images are clipped to [0, 1] unless an attack's name
+says "free".
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ STEPS = 300  # of DDN
 QUICK_IMAGES = {"mlp": 40, "lenet": 15, "convnet": 10, "nin": 5}
 QUICK_STEPS, QUICK_QUERIES = 40, 20
 SIZES = {False: (0.05, 0.1, 0.15, 0.2), True: (1 / 255, 2 / 255, 4 / 255, 8 / 255)}
-"""Of the l-infinity attacks, in pixels of [0, 1]: on gray and on coloured images."""
+"""The eps of the l-infinity attacks, in pixels of [0, 1], on gray and on coloured images."""
 CLIMB = Attack("pgd", clip=True, steps=40)
 ATTACKS = {
     "fgsm": Attack("fgsm", clip=True),
@@ -57,12 +57,12 @@ class Parameters(settings.Parameters):
 
 @step(version=1)
 def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict[str, object]:
-    """``distance/<attack>``: for each test image the l2 size in pixels of the smallest perturbation
-    that the attack found.
+    """Return the l2 size, in pixels, of the smallest perturbation that each attack found per image.
 
-    It is 0 if the image is misclassified from the start, and infinite if nothing was found. The
-    attacks are ``deepfool`` and ``ddn``; ``best`` is the minimum of both. On gray images there are
-    also the paper's own ``deepfool free`` and ``ddn free``, which are not clipped.
+    ``distance/<attack>`` is 0 if the image is misclassified from the start, and infinite if nothing
+    was found. The attacks are ``deepfool`` and ``ddn``; ``best`` is the minimum of both. On gray
+    images there are also ``deepfool free``, the paper's own, and ``ddn free``, which are not
+    clipped.
     """
     net, x, y = pixels(network, images, context.device)
     found = {
@@ -87,13 +87,15 @@ def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict
 def bounded(
     network: Done, sizes: tuple[float, ...], images: int, queries: int, *, context: Context
 ) -> dict[str, object]:
-    """``right/<attack>``: which images are still classified correctly under each of `ATTACKS`, of
-    shape (sizes, images). PGD takes 40 steps of eps / 8."""
+    """Return which images are still classified correctly under each of `ATTACKS`.
+
+    ``right/<attack>`` has shape (sizes, images). PGD takes 40 steps of eps / 8.
+    """
     net, x, y = pixels(network, images, context.device)
     seed = network.call.arguments["seed"]
     right: dict[str, list[Tensor]] = {attack: [] for attack in ATTACKS}
     for i, eps in enumerate(sizes):
-        chance = generator(seed, "today", i)  # one for all: each attack takes the next draw
+        chance = generator(seed, "today", i)  # shared: each attack uses the next draw
         for name, attack in ATTACKS.items():
             sized = replace(attack, eps=eps, step_size=eps / 8, queries=queries)
             right[name].append(~strike(sized, net, x, y, generator=chance).found)
@@ -102,7 +104,7 @@ def bounded(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, method, seed, what)."""
+    """Return the calls to run, by (network, method, seed, what)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     quick = p.profile == "quick"
@@ -120,9 +122,13 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Medians of the smallest perturbations, accuracies at each size; nothing is judged."""
+    """Return the record: medians of the smallest perturbations, and accuracies at each size.
+
+    No target is judged.
+    """
     assert p.seeds is not None
-    shared: dict[tuple[str, int], Tensor] = {}  # images that all methods' networks name correctly
+    # images that the networks of all methods classify correctly
+    shared: dict[tuple[str, int], Tensor] = {}
     for (network, _, seed, what), done in results.items():
         if what == "nearest":
             right = done.tensors["distance/best"] > 0
@@ -141,9 +147,12 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> Iterator[Row]:
-    """``median`` over all test images, where one that is wrong from the start counts 0; and
-    ``shared median`` over the shared ones, so that methods are compared on the same images and not
-    by how many they name correctly."""
+    """Yield the median size of the smallest perturbations, over two sets of images.
+
+    ``median`` is over all test images; one that is misclassified from the start counts as 0.
+    ``shared median`` is over images that all methods classify correctly, so that methods are
+    compared on the same images and their clean accuracy does not matter.
+    """
     for name, sizes in done.tensors.items():
         setting = {**labels, "attack": name.removeprefix("distance/")}
         yield Row(sizes.median().item(), "l2", None, "median", seed, setting=setting)
@@ -155,7 +164,10 @@ def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> I
 
 
 def _accuracies(done: Done, seed: int, labels: dict[str, Any]) -> Iterator[Row]:
-    """Each attack's, and ``worst``: an image counts only if it withstood all of them."""
+    """Yield the accuracy under each attack, and ``worst``, under all of them together.
+
+    For ``worst`` an image counts only if no attack succeeds on it.
+    """
     right = {name.removeprefix("right/"): rows for name, rows in done.tensors.items()}
     right["worst"] = torch.stack(list(right.values())).all(0)
     for name, rows in right.items():

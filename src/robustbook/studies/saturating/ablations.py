@@ -1,8 +1,9 @@
-"""Section 4 of Nayebi & Ganguli 2017 takes three choices and says that each is the better one.
+"""Three choices of Section 4 of Nayebi & Ganguli 2017, each replaced by its alternative.
 
-The penalty covers the read-out too, lambda is annealed, and adversarial training weighs clean
-images with alpha = 0.5. Here each is undone alone, from the same seed. The saturated networks are
-Table 1's but for a shorter anneal, as ten networks of the full one would take a day.
+The paper says that each choice is the better one. The penalty includes the read-out layer, lambda
+is annealed, and adversarial training weights clean images with alpha = 0.5. Here one choice at a
+time is changed, with the same seed. The saturated networks are those of Table 1 with a shorter
+anneal, because ten networks with the full anneal would take a day.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,11 +22,14 @@ ALPHA = {"sigmoid-mlp": "alpha, sigmoid", "relu-mlp": "alpha, ReLU"}
 ALPHAS = (0.1, 0.3, 0.5, 0.7, 0.9)
 READINGS = ("clean", MAIN, f"{MAIN}, clipped")
 BESIDE = {(LAMBDA, "one jump"), *((ALPHA["relu-mlp"], str(alpha)) for alpha in ALPHAS)}
-"""What decides no verdict: measured at the first seed alone, and not at quick."""
+"""Variants without a verdict, measured at the first seed only, and not at profile quick."""
 
 
 def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
-    """Each training by (what is undone, how); ``every``: optimiser steps per step of lambda."""
+    """Return each training by (what is changed, how).
+
+    ``every``: optimiser steps per step of lambda.
+    """
     base = saturated_sigmoid(profile, every)
     assert base.anneal is not None
     plain, top = base.anneal.plain, base.anneal.rise * base.anneal.rises
@@ -33,7 +37,8 @@ def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
     found = {
         (PENALTY, "all layers"): base,
         (PENALTY, "hidden layers only"): replace(base, layers="hidden"),
-        # As many steps with lambda at its maximum: from the first, or after the plain epochs.
+        # The maximum lambda is used for as many steps, either from the first step or after the
+        # plain epochs.
         (LAMBDA, "constant"): replace(base, anneal=Anneal(0, top, 1, whole)),
         (LAMBDA, "one jump"): replace(base, anneal=Anneal(plain, top, 1, rest)),
     }
@@ -45,7 +50,7 @@ def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
 
 
 def calls(profile: str, seeds: tuple[int, ...], every: int) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by ("ablation", what is undone, how, seed)."""
+    """Return the calls to run, by ("ablation", what is changed, how, seed)."""
     attacks = (Attack("none"), *(readings(0.25)[name] for name in READINGS[1:]))
     beside = seeds[:1] if profile == "paper" else ()
     return {
@@ -62,9 +67,9 @@ def rows(
     every: int,
     points: float,
 ) -> Iterator[Row]:
-    """The three claims at each seed, and every accuracy behind them.
+    """Yield the three claims at each seed, and all accuracies that decide them.
 
-    ``points``: how many percentage points count as a difference.
+    ``points``: differences below this many percentage points are ignored.
     """
     target, size = "saturating/text-4/claim", TEST[profile]
     for seed in seeds:
@@ -93,5 +98,5 @@ def rows(
 
 
 def lost_without_anneal(annealed: Mapping[str, float], constant: Mapping[str, float]) -> float:
-    """Percentage points: the larger of the losses of clean and of FGSM accuracy."""
+    """Return the larger loss, in percentage points, of clean and of FGSM accuracy."""
     return max(annealed[reading] - constant[reading] for reading in ("clean", MAIN))

@@ -1,4 +1,4 @@
-"""Measurements for "Does it stand today?": attacks whose gradients do not vanish in float32."""
+"""Attacks whose gradients do not vanish in float32, for the page "Does it hold today?"."""
 
 from dataclasses import replace
 
@@ -22,14 +22,14 @@ from robustbook.runs import Context, Done, step
 
 from .networks import test_images, trained
 
-SOFTER = (10.0, 20.0, 40.0)  # softness of the softened views; Table 1 has 10
+SOFTER = (10.0, 20.0, 40.0)  # softness of the softened networks; Table 1 uses 10
 
 
 @step(version=1)
 def bypass(
     network: Done, attacks: tuple[Attack, ...], images: int, *, context: Context
 ) -> dict[str, object]:
-    """``evaluate`` with gradients that skip the last hidden layer's nonlinearity."""
+    """Evaluate attacks whose gradients skip the last hidden layer's nonlinearity."""
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
     seed, view = network.call.arguments["seed"], bypassed(net)
@@ -46,8 +46,10 @@ def search(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Square on test images ``rows`` (from, to) of ``images``: which the network still classifies
-    ``correctly``, and the ``queries`` that each took."""
+    """Run the Square attack on the test images with numbers in ``rows`` (from, to) of ``images``.
+
+    Return which images the network still classifies ``correctly``, and the ``queries`` of each.
+    """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)
     chance = generator(network.call.arguments["seed"], "square")
@@ -66,11 +68,12 @@ def minimal(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """``size/<attack>``: for each of the test images ``rows`` the size of the smallest perturbation
-    that this attack alone found.
+    """Return the size of the smallest perturbation that each attack alone found, per test image.
 
-    ``grey``: how many of these have the class that the network gives to the constant grey image. No
-    other image can survive size 0.5. ``source``: the network of the transfer attack.
+    ``size/<attack>`` covers the test images with numbers in ``rows``. ``grey``: how many of them
+    have the class that the network predicts for the constant grey image. At size 0.5 an attack can
+    reach the grey image, so it succeeds on all others. ``source``: the network of the transfer
+    attack.
     """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)
@@ -88,7 +91,7 @@ def minimal(
 def _strikes(
     net: nn.Module, source: nn.Module | None, lead: float, queries: int, seed: int
 ) -> dict[str, Strike]:
-    """The attacks of the curves by name, all clipped to [0, 1].
+    """Return the attacks of the curves by name, all clipped to [0, 1].
 
     ``lead``: the `median_lead` over all test images, not only those of one piece.
     """
@@ -126,7 +129,7 @@ def _data(network: Done) -> str:
 def _piece(
     network: Done, images: int, rows: tuple[int, int], device: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Images, labels and row numbers of one piece of the evenly spaced test images."""
+    """Return images, labels and row numbers of one piece of the evenly spaced test images."""
     x, y = test_images(_data(network), images, device)
     keys = torch.arange(*rows, device=x.device)
     return x[keys], y[keys], keys

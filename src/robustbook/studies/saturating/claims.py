@@ -1,8 +1,8 @@
-"""The quantitative claims in the text of Nayebi & Ganguli 2017 that no table or figure holds.
+"""The quantitative claims in the text of Nayebi & Ganguli 2017 that are in no table or figure.
 
-Its settings and the range of errors (`printed_settings`), three choices of Section 4 undone one at
-a time (`ablations`), and Adam on the image (`descents`). The 30 million steps of Section 7 are an
-item of their own (`long_descent`).
+They are the settings and the range of errors (`printed_settings`), three choices of Section 4
+(`ablations`), and Adam on the image (`descents`). The 30 million steps of Section 7 are a separate
+item (`long_descent`).
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from . import ablations, descents, printed_settings
 
 PAPER, ITEM = "saturating", "claims"
 JUDGES = tuple(item.partition("/")[2] for item in judged(f"{PAPER}/{ITEM}"))
-EVERY = {"quick": 1, "paper": 937}  # the most that a profile takes of what is asked for
+EVERY = {"quick": 1, "paper": 937}  # the largest value that a profile uses
 STEPS = {"quick": 300, "paper": 1_000_000}
 
 
@@ -46,7 +46,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (part of the page, ...)."""
+    """Return the calls to run, by (part of the page, ...)."""
     assert p.seeds is not None
     return {
         **printed_settings.calls(p.profile, p.seeds),
@@ -56,7 +56,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """The rows that the ledger judges, and those of every other reading."""
+    """Return the record: the rows that the ledger judges, and those of all other variants."""
     assert p.seeds is not None
     rows = (
         *printed_settings.rows(p.profile),

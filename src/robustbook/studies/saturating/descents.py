@@ -1,7 +1,8 @@
 """Section 7 of Nayebi & Ganguli 2017: Adam on the image, from ten sources to nine classes each.
 
-Neither a bound nor a box holds the image, as in the paper, so what is tested is whether a descent
-arrives at all. The paper gives no step size: the verdicts are on 0.01, fixed before looking.
+As in the paper, neither a bound nor clipping restricts the image. So the test is whether a descent
+reaches its target at all. The paper gives no step size. The verdicts use 0.01, which was fixed
+before any result.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from .networks import test_images, train, trained
 from .settings import COMPARED, TEST, mlps
 from .targeted import PRECISIONS, RULES, Precision, Rule, pairs, sources
 
-FASTER = (3, 10)  # further readings, in float32: steps that many times longer and fewer
+FASTER = (3, 10)  # more variants, in float32: steps that many times longer, and fewer of them
 
 
 @step(version=1)
@@ -32,8 +33,10 @@ def descents(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """For the 90 pairs: ``source``, ``target``, ``found``, ``steps``, and ``moved``, the mean
-    absolute change of a pixel. Sources are among ``images`` test images."""
+    """Run Adam on the 90 pairs; return ``source``, ``target``, ``found``, ``steps`` and ``moved``.
+
+    ``moved`` is the mean absolute change of a pixel. Sources are among ``images`` test images.
+    """
     net = trained(network, context.device)
     training = network.call.arguments["training"]
     x, y = test_images(training.data, images, context.device)
@@ -55,8 +58,10 @@ def descents(
 
 @step(version=1)
 def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[str, object]:
-    """``moved`` for an attacker who puts the target's own source in place of the image: the median
-    over the pairs. It always succeeds."""
+    """Return ``moved`` for replacing each image by the source of its target class.
+
+    This control always succeeds; the result is the median over the pairs.
+    """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
     of_class = sources(net, x, y, rule)
@@ -65,7 +70,7 @@ def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[s
 
 
 def settings(step_size: float, steps: int) -> list[tuple[Precision, float, int]]:
-    """Precision, step size and number of steps of each reading, the main one first."""
+    """Return precision, step size and number of steps of each variant, the main one first."""
     faster = [(round(step_size * times, 6), max(1, steps // times)) for times in FASTER]
     return [
         *((precision, step_size, steps) for precision in PRECISIONS),
@@ -76,8 +81,11 @@ def settings(step_size: float, steps: int) -> list[tuple[Precision, float, int]]
 def calls(
     profile: str, seeds: tuple[int, ...], step_size: float, steps: int
 ) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by ("descents", method, rule, precision, step size, seed), and by
-    ("apart", method, rule, seed)."""
+    """Return the calls to run.
+
+    Their keys are ("descents", method, rule, precision, step size, seed), and ("apart", method,
+    rule, seed).
+    """
     networks, images = mlps(profile), TEST[profile]
     swapped = {
         ("apart", method, rule, seed): apart(
@@ -101,7 +109,9 @@ def calls(
 def rows(
     results: Mapping[tuple[Any, ...], Done], seeds: tuple[int, ...], step_size: float
 ) -> Iterator[Row]:
-    """The four claims of Section 7 on Adam, and what each reading gave from either source."""
+    """Yield the four claims of Section 7 on Adam, and the results of each variant from either
+    source.
+    """
     for seed in seeds:
         found = {
             key[1:-1]: done.values
@@ -137,7 +147,10 @@ def rows(
 def _claims(
     vanilla: list[dict[str, Any]], saturated: list[dict[str, Any]], seed: int
 ) -> Iterator[Row]:
-    """Both sources together. The saturated network must resist both: "either least or most"."""
+    """Yield the claims, judged on both kinds of source together.
+
+    The paper says "either least or most", so the saturated network must resist both.
+    """
     target = "saturating/text-7/adam"
     taken = [n for values in vanilla for n in _steps(values)]
     reached = [f for values in vanilla for f in values["found"]]
@@ -152,7 +165,7 @@ def _claims(
 
 
 def _steps(values: Mapping[str, Any]) -> list[int]:
-    """Updates until the target was the answer, of the pairs where it became it."""
+    """Return the number of updates of each pair that reached its target."""
     return [n for n, found in zip(values["steps"], values["found"], strict=True) if found]
 
 

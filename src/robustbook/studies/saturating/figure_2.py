@@ -31,7 +31,7 @@ class Parameters(parameters.Parameters):
     flat: Annotated[
         float,
         Field(gt=0, le=1000, description="a size of pre-activation, above 0, at most 1000"),
-    ] = 17.0  # where a sigmoid's slope is lost in float32
+    ] = 17.0  # beyond it, a sigmoid's slope is zero in float32
     bins: Annotated[int, Field(ge=10, le=200, description="a number of bins, 10 to 200")] = 80
 
     @property

@@ -1,10 +1,10 @@
 """Figure 4 of Nayebi & Ganguli 2017: the geometry of the vanilla and the saturated sigmoid MLP.
 
-From the most confident test image of one class straight to that of another: the length element,
-the ten probabilities and the ten singular values of the Jacobian of the logits. "Flat with sharp
-peaks" is read as the share of the path whose length element is below 1 % of its peak; "only one
-singular value inflates" as the number above half the largest at that peak. Both thresholds are
-ours, so others are measured beside them.
+A straight path leads from the most confident test image of one class to that of another. Along it
+the figure shows the length element, the ten probabilities, and the ten singular values of the
+Jacobian of the logits. For "flat with sharp peaks" we measure the share of the path whose length
+element is below 1 % of its peak. For "only one singular value inflates" we count the values above
+half the largest one at that peak. Both thresholds are ours, so other thresholds are measured too.
 """
 
 import math
@@ -28,11 +28,11 @@ from .settings import COMPARED, TEST, mlps
 
 PAPER, ITEM = "saturating", "figure-4"
 PAIRS = ((1, 7), (3, 7), (6, 9), (0, 6))  # the columns of the figure: source, target
-FLAT, FLAT_OURS = (0.1, 0.01, 0.001), 0.01  # of the peak, and what the verdicts are on
-LARGE, LARGE_OURS = (0.5, 0.1), 0.5  # of the largest singular value, and what the verdicts are on
+FLAT, FLAT_OURS = (0.1, 0.01, 0.001), 0.01  # shares of the peak, and the one used for verdicts
+LARGE, LARGE_OURS = (0.5, 0.1), 0.5  # shares of the largest value, and the one for verdicts
 Labels = dict[str, str | float | int | bool]
-APART = 0.05  # of the path: how near is "precisely when"
-DRAWN = 400  # points of a path in a record
+APART = 0.05  # a distance up to this share of the path counts as "precisely when"
+DRAWN = 400  # number of points of a path in a record
 
 
 def _pairs(value: object) -> object:
@@ -73,9 +73,11 @@ class Parameters(parameters.Parameters):
 def geometry(
     network: Done, pairs: tuple[tuple[int, int], ...], points: int, images: int, *, context: Context
 ) -> dict[str, object]:
-    """Each pair's walk between two of ``images`` test images, in float64: at ``points`` evenly
-    spaced places (``even``), and with points added where probabilities jump (``resolved``); the
-    ``rows`` of the two images in the test set and their ``confidence``."""
+    """Measure each pair's path between two of ``images`` test images, in float64.
+
+    ``even`` has ``points`` evenly spaced points; ``resolved`` adds points where probabilities jump.
+    Also return the ``rows`` of the two images in the test set and their ``confidence``.
+    """
     net = trained(network, context.device).double()
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
     x = x.double()
@@ -104,9 +106,11 @@ def geometry(
 def most_confident(
     net: nn.Module, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
 ) -> tuple[Int[Tensor, " k"], Float[Tensor, " k"]]:
-    """Of each class the row of the correctly classified image with the highest probability of it,
-    and that probability; -1 and 0 where none is correct. Where probabilities round to the same
-    number the lead of the logit decides."""
+    """Return for each class the row of its most confident, correctly classified image.
+
+    Also return its probability. A class without a correct image has -1 and 0. If probabilities
+    round to the same number, the difference between its logit and the next one decides.
+    """
     logits = torch.cat([net(batch) for batch in torch.split(images, 1000)])
     own = logits.gather(1, labels[:, None])
     others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
@@ -122,7 +126,7 @@ def most_confident(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (method, seed)."""
+    """Return the calls to run, by (method, seed)."""
     assert p.seeds is not None
     size = TEST[p.profile]
     return {
@@ -135,7 +139,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """The rows that the ledger judges, the same at other thresholds, the first seed's curves."""
+    """Return the record: judged rows, rows at other thresholds, and the first seed's curves."""
     assert p.seeds is not None
     rows: list[Row] = []
     curves: dict[str, list[Any]] = {}
@@ -162,7 +166,7 @@ def _name(pair: tuple[int, int]) -> str:
 
 
 def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
-    """What ``geometry`` left of its ``i``-th pair."""
+    """Return the results of ``geometry`` for its ``i``-th pair."""
     start = f"{i}/{grid}/"
     return {k.removeprefix(start): v for k, v in result.tensors.items() if k.startswith(start)}
 
@@ -170,8 +174,11 @@ def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
 def _readings(
     found: Mapping[str, Tensor], pair: tuple[int, int], method: Method, seed: int, grid: str
 ) -> Iterator[Row]:
-    """What one walk says: shares of the path, counts at its peak, its height and its length. Those
-    that a target asks for come a second time, under its name."""
+    """Yield the measurements of one path: shares of the path, counts at its peak, height and
+    length.
+
+    A measurement that belongs to a target number is also stored under the target's id.
+    """
     labels: Labels = {"start": pair[0], "end": pair[1], "method": method, "grid": grid}
     length, values, t = found["length"], found["singular_values"], found["t"]
     judged = pair in PAIRS and grid == "even"
@@ -200,14 +207,20 @@ def _readings(
 
 
 def _apart(found: Mapping[str, Tensor]) -> float:
-    """Distance between the peak of the length element and the steepest change, in paths."""
+    """Return the distance between the peak of the length element and the steepest change.
+
+    The unit is the length of the path.
+    """
     peaks = found["t"][torch.stack([found["length"].argmax(), found["change"].argmax()])]
     return abs(peaks[1] - peaks[0]).item()
 
 
 def _drawn(found: Mapping[str, Tensor]) -> dict[str, Any]:
-    """At most DRAWN points of a path, of each stretch the one with the largest length element, so
-    that no peak is lost."""
+    """Return at most DRAWN points of a path.
+
+    The path is cut into stretches, and the point with the largest length element of each is kept,
+    so that no peak is lost.
+    """
     stretches = torch.arange(len(found["t"])).chunk(DRAWN)
     kept = torch.stack([stretch[found["length"][stretch].argmax()] for stretch in stretches])
     return {
@@ -219,5 +232,5 @@ def _drawn(found: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _to_a_thousandth(values: Tensor) -> Tensor:
-    """Rounded to about a thousandth of the largest."""
+    """Round to about a thousandth of the largest value."""
     return values.round(decimals=3 - math.floor(math.log10(values.max().item())))

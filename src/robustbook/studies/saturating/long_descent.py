@@ -1,9 +1,9 @@
 """Section 7 of Nayebi & Ganguli 2017: one image, 30 million steps of Adam towards another class.
 
-The paper's saturated network did not give in (3 towards 7), though the image kept moving until its
-mean pixel distance from the start "converged". As `attacks.adam` does it, that would take most of
-a day; here forward pass, backward pass and Adam are written out for one image of one sigmoid MLP,
-on tensors made once, six times as fast.
+The attack failed on the paper's saturated network (3 towards 7). The image moved until its mean
+pixel distance from the start "converged". With `attacks.adam` this would take most of a day. So
+here the forward pass, backward pass and Adam are written out for one image of one sigmoid MLP. No
+tensors are allocated in the loop, which makes it six times as fast.
 """
 
 import os
@@ -34,7 +34,7 @@ PAPER, ITEM = "saturating", "long-descent"
 STEPS = {"quick": 5_000, "paper": 30_000_000}
 TRACED = ("iterations", "moved", "loss", "gradient")
 PER_DECADE = 20  # points of the trace, evenly spaced in the logarithm of the iterations
-BLOCK = 10_000  # steps between two looks at the clock
+BLOCK = 10_000  # steps between two checks of the time
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # Kingma & Ba 2015, and torch.optim.Adam
 
 Digit = Annotated[int, Field(ge=0, le=9, description="a class, 0 to 9")]
@@ -56,8 +56,10 @@ class Parameters(parameters.Parameters):
 
 
 class Descent:
-    """Adam on one image, in the precision of ``net`` (784-w-w-10 with sigmoid units), without a
-    box or a bound. ``taken`` counts the updates; nothing is allocated between them."""
+    """Adam on one image, in the precision of ``net`` (784-w-w-10 with sigmoid units).
+
+    There is no clipping and no bound. ``taken`` counts the updates. Updates allocate no memory.
+    """
 
     def __init__(self, net: nn.Module, start: Float[Tensor, "..."], target: int, step_size: float):
         layers: list[nn.Linear] = list(net.layers)  # type: ignore[arg-type]
@@ -69,26 +71,29 @@ class Descent:
         self.target, self.step_size, self.taken = target, step_size, 0
         self.wanted = nn.functional.one_hot(torch.tensor(target), len(self.biases[-1])).to(start)
         self.outputs = [torch.empty_like(bias) for bias in self.biases]
-        self.slopes = [torch.empty_like(bias) for bias in self.biases]  # of the loss, per unit
+        # derivatives of the loss, per unit
+        self.slopes = [torch.empty_like(bias) for bias in self.biases]
         self.logits = torch.empty_like(self.wanted)
 
     @torch.no_grad()
     def propagate(self) -> None:
-        """Logits of the image, and the gradient of the cross entropy to the target."""
+        """Compute the logits of the image, and the gradient of the target's cross entropy."""
         (w1, w2, w3), (b1, b2, b3) = self.weights, self.biases
         (x1, x2, p), (d1, d2, d3) = self.outputs, self.slopes
         torch.sigmoid(torch.addmv(b1, w1, self.image, out=x1), out=x1)
         torch.sigmoid(torch.addmv(b2, w2, x1, out=x2), out=x2)
         torch.softmax(torch.addmv(b3, w3, x2, out=self.logits), 0, out=p)
         torch.sub(p, self.wanted, out=d3)
-        backward = torch.ops.aten.sigmoid_backward.grad_input  # times x (1 - x)
+        backward = torch.ops.aten.sigmoid_backward.grad_input  # multiplies by x (1 - x)
         backward(torch.mv(w3.T, d3, out=d2), x2, grad_input=d2)
         backward(torch.mv(w2.T, d2, out=d1), x1, grad_input=d1)
         torch.mv(w1.T, d1, out=self.gradient)
 
     @torch.no_grad()
     def advance(self, until: int) -> bool:
-        """Step until ``taken`` is ``until``, or until the answer is the target: then True."""
+        """Step until ``taken`` is ``until``; return True if the network answers with the target
+        first.
+        """
         image, first, second, gradient = self.image, self.first, self.second, self.gradient
         (beta1, beta2), root = BETAS, torch.empty_like(image)
         while True:
@@ -105,13 +110,15 @@ class Descent:
 
     @property
     def still(self) -> bool:
-        """Whether no later step can move the image: gradient and first moment are exactly zero."""
+        """Return whether no later step can move the image: gradient and first moment are exactly
+        zero.
+        """
         return not bool(self.gradient.any()) and not bool(self.first.any())
 
     def look(self) -> list[float]:
-        """One line of the trace, in the order of ``TRACED``; after `advance`.
+        """Return one line of the trace, in the order of ``TRACED``; call it after `advance`.
 
-        Raises ValueError for logits that are not finite, whose highest would be no answer.
+        Raises ValueError for logits that are not finite, because they have no largest one.
         """
         if not bool(self.logits.isfinite().all()):
             raise ValueError(f"net must give finite logits, got {self.logits.tolist()}")
@@ -120,7 +127,7 @@ class Descent:
         return [float(self.taken), moved, loss, self.gradient.abs().max().item()]
 
     def save(self, path: Path, trace: list[list[float]]) -> None:
-        """A checkpoint: whole or not at all."""
+        """Write a checkpoint completely or not at all."""
         held = {"image": self.image, "first": self.first, "second": self.second}
         held["trace"] = torch.tensor(trace, dtype=torch.float64)
         part = path.with_suffix(f".{os.getpid()}.part")
@@ -130,7 +137,7 @@ class Descent:
         part.replace(path)
 
     def load(self, path: Path) -> list[list[float]]:
-        """Go on from a checkpoint; its trace. A damaged one is set aside: begin anew."""
+        """Continue from a checkpoint and return its trace; rename a damaged one and start again."""
         try:
             with safe_open(path, "pt") as file:
                 held = {name: file.get_tensor(name) for name in file.keys()}
@@ -158,10 +165,10 @@ def descend(
     every: float = 30.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Literal["reached", "still", "steps"], list[list[float]]]:
-    """Up to ``steps`` updates: why they ended, and the trace at logarithmic points.
+    """Make up to ``steps`` updates; return why they ended, and the trace at logarithmic points.
 
-    ``checkpoint`` is written about every ``every`` seconds; a killed run goes on from there to the
-    bit-same end.
+    ``checkpoint`` is written about every ``every`` seconds. A killed run continues from it and
+    gives the same bits.
     """
     trace: list[list[float]] = []
     if checkpoint is not None and checkpoint.exists():
@@ -183,7 +190,7 @@ def descend(
 
 
 def grid(steps: int) -> list[int]:
-    """0, whole numbers evenly spaced in the logarithm, ``steps``."""
+    """Return 0, whole numbers that are evenly spaced in the logarithm, and ``steps``."""
     points, k = {0, steps}, 0
     while (point := round(10 ** (k / PER_DECADE))) < steps:
         points.add(point)
@@ -204,9 +211,10 @@ def long_descent(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Why the descent ``ended``, its ``trace``, and the images it went from and to.
+    """Return why the descent ``ended``, its ``trace``, and its first and last image.
 
-    On the CPU whatever the device: a step is too small for a GPU."""
+    It always runs on the CPU, because one step is too small for a GPU.
+    """
     net = trained(network, "cpu")
     training = network.call.arguments["training"]
     x, y = test_images(training.data, images, "cpu")
@@ -219,7 +227,7 @@ def long_descent(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (rule, precision, seed)."""
+    """Return the calls to run, by (rule, precision, seed)."""
     assert p.seeds is not None
     if p.source == p.target:
         raise BadParameter(f"target must be another class than source, got {p.target} for both")
@@ -236,7 +244,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """How far each descent went, with its seconds; traces and images of the first seed."""
+    """Return the record: the length and seconds of each descent, and the first seed's traces and
+    images.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, Any] = {}

@@ -1,6 +1,7 @@
-"""The networks of Nayebi & Ganguli 2017: three shapes; vanilla, adversarially trained, saturated.
+"""The networks of Nayebi & Ganguli 2017: three architectures, each trained in three ways.
 
-Every page of the paper names its networks by the calls made here, so each is trained once.
+They are vanilla, adversarially trained or saturated. All pages of the paper make their calls with
+these functions, so each network is trained once.
 """
 
 from collections.abc import Mapping
@@ -31,8 +32,11 @@ Method = Literal["vanilla", "adversarial", "saturated"]
 
 @dataclass(frozen=True)
 class Anneal:
-    """lambda is 0 for ``plain`` optimiser steps, then rises by ``rise`` every ``every`` steps,
-    ``rises`` times."""
+    """The schedule of lambda.
+
+    lambda is 0 for ``plain`` optimiser steps. Then it rises by ``rise`` every ``every`` steps,
+    ``rises`` times.
+    """
 
     plain: int
     rise: float
@@ -49,8 +53,11 @@ class Anneal:
 
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained. ``eps`` and ``alpha``: of adversarial training. ``layers``: whether
-    the saturation penalty includes the read-out layer."""
+    """How a network is trained.
+
+    ``eps`` and ``alpha`` belong to adversarial training. ``layers``: whether the saturation penalty
+    includes the read-out layer.
+    """
 
     data: str
     network: Name
@@ -65,7 +72,7 @@ class Training:
 
 
 def objective(training: Training) -> Objective:
-    """The loss terms that ``training`` minimises."""
+    """Return the loss terms that ``training`` minimises."""
     if training.method == "adversarial":
         goodfellow = partial(adversarial_training, eps=training.eps, alpha=training.alpha)
         return lambda net, images, labels, lam: goodfellow(net, images, labels)
@@ -83,7 +90,7 @@ def _cross_entropy(
 
 
 def fresh(training: Training, seed: int) -> nn.Module:
-    """The network of ``training`` with its first weights."""
+    """Return the network of ``training`` with its first weights."""
     net = build(training.network, training.width)
     initialise(net, training.start, generator(seed, "weights"))
     return net
@@ -91,7 +98,9 @@ def fresh(training: Training, seed: int) -> nn.Module:
 
 @step(version=1)
 def train(training: Training, seed: int, *, context: Context) -> dict[str, object]:
-    """One network: weights as ``weight/<name>``, each loss term per epoch as ``history/<term>``."""
+    """Train one network; return ``weight/<name>``, and each loss term per epoch as
+    ``history/<term>``.
+    """
     data = load(training.data, "train")
     net = fresh(training, seed)
     fitted = fit(
@@ -112,7 +121,7 @@ def train(training: Training, seed: int, *, context: Context) -> dict[str, objec
 
 
 def trained(result: Done, device: str) -> nn.Module:
-    """The network that a ``train`` call left behind."""
+    """Return the network of a ``train`` call."""
     training: Training = result.call.arguments["training"]
     net = build(training.network, training.width)
     weights = {k.removeprefix("weight/"): v for k, v in result.tensors.items() if "weight/" in k}
@@ -129,13 +138,15 @@ def evaluate(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """For each attack ``accuracy`` under it and the share of images that it left ``unmoved``, in
+    """Return ``accuracy`` under each attack, and the share of images it left ``unmoved``, in
     percent.
 
-    images: so many test images, evenly spaced: the first half of MNIST's test set is the easier
-        one. source: the network that is attacked in place of ``network``.
+    images: how many test images, evenly spaced, because the first half of MNIST's test set is
+    easier.
+    source: the network that is attacked instead of ``network``.
+
     Random signs and starts are drawn from the network's seed. An attack that flushes denormal
-    numbers runs on the CPU, as a GPU has no such setting.
+    numbers runs on the CPU, because a GPU has no such setting.
     """
     given, outcomes = network.call.arguments, []
     places = {"cpu" if attack.flush else context.device for attack in attacks}
@@ -153,10 +164,10 @@ def evaluate(
 
 @step(version=1)
 def inspect(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """How much a gradient can tell an attack, over test images.
+    """Measure over test images how informative the gradients are.
 
     ``gradient``: the median of each gradient's largest component. ``lead``: the `median_lead`.
-    ``certain``: the share of images (in percent) whose label has probability exactly 1 in float32.
+    ``certain``: the percentage of images whose label has probability exactly 1 in float32.
     """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
@@ -170,7 +181,9 @@ def inspect(network: Done, images: int, *, context: Context) -> dict[str, object
 
 
 def test_images(data: str, images: int, device: str) -> tuple[Tensor, Tensor]:
-    """``images`` test images in [0, 1] with their labels, evenly spaced over the test set."""
+    """Return ``images`` test images in [0, 1] with their labels, evenly spaced over the test
+    set.
+    """
     test = load(data, "test")
     rows = torch.arange(images) * len(test.images) // images
     return as_float(test.images[rows]).to(device), test.labels[rows].to(device)

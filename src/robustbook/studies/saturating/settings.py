@@ -1,8 +1,8 @@
 """The settings that several pages of Nayebi & Ganguli 2017 share, by profile.
 
-Which networks are trained and how, on how many test images they are attacked, and how Table 1
-attacks them. ``quick``: 28 x 28 digits and trainings cut to seconds. ``paper``: MNIST, with one
-step of lambda per epoch.
+They say which networks are trained and how, how many test images are attacked, and how Table 1
+attacks them. ``quick``: 28 x 28 digits and trainings of seconds. ``paper``: MNIST, with one step of
+lambda per epoch.
 """
 
 from dataclasses import replace
@@ -17,9 +17,9 @@ MLPS: tuple[Name, ...] = ("sigmoid-mlp", "relu-mlp")
 NETWORKS: tuple[Name, ...] = (*MLPS, "cnn")
 METHODS: tuple[Method, ...] = ("vanilla", "adversarial", "saturated")
 COMPARED: tuple[Method, ...] = ("vanilla", "saturated")
-"""The trainings that the figures set side by side."""
+"""The trainings that the figures compare."""
 MAIN = "float32"
-"""The reading of Table 1 that the verdicts are on."""
+"""The attack variant of Table 1 on which the verdicts are based."""
 Networks = dict[tuple[str, Method], Training]
 
 EPOCH = {"quick": 21, "paper": 937}  # optimiser steps on batches of 64
@@ -28,12 +28,12 @@ CONTROLS = {"quick": 100, "paper": 10_000}
 
 
 def mlps(profile: str) -> Networks:
-    """The six fully connected networks."""
+    """Return the six fully connected networks."""
     epoch, paper = EPOCH[profile], profile == "paper"
     data, width = ("mnist", 200) if paper else ("digits", 200)
     plain = 5 * epoch if paper else 300
     usual = Recipe(steps=10 * epoch if paper else 600, batch_size=64, lr=1e-3)
-    # Sec. 4: lambda rises to 1.74 by 0.001 (sigmoid), to 3.99e-8 by 1e-10 (ReLU).
+    # Section 4: lambda rises to 1.74 by 0.001 (sigmoid), and to 3.99e-8 by 1e-10 (ReLU).
     sigmoid = Anneal(plain, 0.001, 1740, epoch if paper else 2)
     relu = Anneal(plain, 1e-10, 399, epoch if paper else 2)
     networks: Networks = {}
@@ -51,7 +51,10 @@ def mlps(profile: str) -> Networks:
 
 
 def cnns(profile: str) -> Networks:
-    """The three convolutional networks; lambda makes its single step, to 1e-5, after two epochs."""
+    """Return the three convolutional networks.
+
+    Their lambda makes its only step, to 1e-5, after two epochs.
+    """
     epoch, data = (600, "mnist") if profile == "paper" else (20, "digits")
     anneal = Anneal(plain=2 * epoch, rise=1e-5, rises=1, every=3 * epoch)
 
@@ -68,8 +71,10 @@ def cnns(profile: str) -> Networks:
 
 
 def saturated_sigmoid(profile: str, every: int, *, lr: float = 3e-3, times: int = 1) -> Training:
-    """The saturated sigmoid network of Table 1 with an anneal of ``every`` steps per step of
-    lambda, of ``times`` the final lambda."""
+    """Return the saturated sigmoid network of Table 1 with another schedule of lambda.
+
+    lambda rises once in ``every`` optimiser steps, and its final value is multiplied by ``times``.
+    """
     base = mlps(profile)["sigmoid-mlp", "saturated"]
     assert base.anneal is not None
     anneal = Anneal(base.anneal.plain, 0.001 * times, 1740, every)
@@ -77,8 +82,10 @@ def saturated_sigmoid(profile: str, every: int, *, lr: float = 3e-3, times: int 
 
 
 def saturated_relu(profile: str, scale: float) -> Training:
-    """The saturated ReLU network with every lambda times ``scale`` and an anneal of 10 (quick:
-    1)."""
+    """Return the saturated ReLU network with every lambda multiplied by ``scale``.
+
+    lambda rises once in 10 optimiser steps (quick: 1).
+    """
     base = mlps(profile)["relu-mlp", "saturated"]
     assert base.anneal is not None
     every = 10 if profile == "paper" else 1
@@ -86,14 +93,14 @@ def saturated_relu(profile: str, scale: float) -> Training:
     return replace(base, anneal=anneal, recipe=Recipe(anneal.steps, 64, 1e-3))
 
 
-LONGEST = {"sigmoid-mlp": 100, "relu-mlp": 404}  # epochs, as far as Table 1's search trained
+LONGEST = {"sigmoid-mlp": 100, "relu-mlp": 404}  # epochs, the longest training in Table 1's search
 
 
 def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
-    """The four networks of Figures 1, 2, 3 and 7, and at seed 0 three controls.
+    """Return the four networks of Figures 1, 2, 3 and 7, and at seed 0 three controls.
 
-    By (network, method). The controls: vanilla networks that trained for longer, and a ReLU network
-    with a penalty 100,000 times as large.
+    The keys are (network, method). The controls are vanilla networks that trained for longer, and a
+    ReLU network with a penalty 100,000 times as large.
     """
     nets = mlps(profile)
     found: dict[tuple[str, str], Training] = {
@@ -110,7 +117,7 @@ def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
 
 
 def readings(eps: float) -> dict[str, Attack]:
-    """Every way of attacking that the page shows, by name; PGD and transfer are clipped."""
+    """Return every attack variant of the page, by name; PGD and transfer are clipped."""
     fgsm = Attack("fgsm", eps)
     pgd = Attack("pgd", eps, clip=True, steps=20, step_size=eps / 4)
     plain = {

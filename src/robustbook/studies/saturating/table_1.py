@@ -1,9 +1,9 @@
-"""Table 1 of Nayebi & Ganguli 2017: clean and FGSM accuracy of nine networks; what it hangs on.
+"""Table 1 of Nayebi & Ganguli 2017: clean and FGSM accuracy of nine networks, and their causes.
 
-Three shapes (sigmoid MLP, ReLU MLP, CNN) times three trainings (vanilla, adversarial, saturated).
-The verdicts are on one reading, chosen before looking: FGSM at eps 0.25 without clipping, in
-float32, on the cross entropy from logits, on all test images. Every other reading is measured
-beside it.
+There are three architectures (sigmoid MLP, ReLU MLP, CNN) and three trainings (vanilla,
+adversarial, saturated). The verdicts use one variant, chosen before any result: FGSM at eps 0.25
+without clipping, in float32, on the cross entropy from logits, on all test images. All other
+variants are measured too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,14 +32,14 @@ class Parameters(parameters.Parameters):
     eps: Annotated[
         float,
         Field(gt=0, le=1, description="a size of attack in pixels of [0, 1], above 0, at most 1"),
-    ] = 0.25  # of attacks; adversarial training keeps 0.25
+    ] = 0.25  # of attacks; adversarial training always uses 0.25
     controls: Annotated[
         int, Field(ge=1, le=10_000, description="a number of test images, 1 to 10000")
-    ] = 1000  # behind every control; quick has 100
+    ] = 1000  # for every control; quick has 100
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, method, seed, what)."""
+    """Return the calls to run, by (network, method, seed, what)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     main = (Attack("none"), readings(p.eps)[MAIN])
@@ -61,7 +61,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """The rows that the ledger judges, and one row per control."""
+    """Return the record: the rows that the ledger judges, and one row per control."""
     assert p.seeds is not None
     size = TEST[p.profile]
     rows: list[Row] = []

@@ -1,10 +1,11 @@
-"""What else was tried for Table 1 of Nayebi & Ganguli 2017, where the paper leaves a choice open.
+"""Other settings tried for Table 1 of Nayebi & Ganguli 2017, where the paper leaves a choice open.
 
-One choice is moved at a time. Sigmoid networks: the length of the anneal (optimiser steps per step
-of lambda), then around an anneal of 10 the start, the learning rate, the width, the final lambda,
-and whether the read-out is penalised. ReLU networks and CNNs: the scale of lambda, for CNNs also
-the length of training. Vanilla MLPs: that length, because what lifts the saturated rows by
-numerical accident may lift these too, and the paper prints 0 and 0.41 % for them.
+One choice changes at a time. For sigmoid networks it is the length of the anneal (optimiser steps
+per step of lambda). At an anneal of 10 it is also the initialisation, the learning rate, the width,
+the final lambda, and whether the penalty includes the read-out layer. For ReLU networks and CNNs it
+is the scale of lambda, and for CNNs the length of training. For vanilla MLPs it is the length of
+training too. If numerical accidents raise the accuracy of saturated networks, they may also raise
+that of vanilla ones, for which the paper prints 0 and 0.41 %.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from .settings import CONTROLS, EPOCH, MAIN, cnns, mlps, readings, saturated_rel
 
 PAPER, ITEM = "saturating", "table-1-search"
 SHOWN = (MAIN, "float64", "flushed", "probabilities", "signs", "pgd softened")
-"""The readings measured on each network, of those on the page of Table 1."""
+"""The attack variants measured on each network, a subset of those of Table 1's page."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -35,7 +36,7 @@ class Parameters(parameters.Parameters):
 
 
 def cnn(profile: str, *, scale: float = 1.0, times: int = 1) -> Training:
-    """The saturated CNN with its lambda times ``scale``, and every epoch ``times`` as long."""
+    """Return the saturated CNN with lambda multiplied by ``scale`` and ``times`` as many epochs."""
     base = cnns(profile)["cnn", "saturated"]
     assert base.anneal is not None
     given = base.anneal
@@ -44,7 +45,7 @@ def cnn(profile: str, *, scale: float = 1.0, times: int = 1) -> Training:
 
 
 def variants(profile: str) -> dict[tuple[str, str], Training]:
-    """Each training tried, by (what is varied, how)."""
+    """Return each training tried, by (what is varied, how)."""
     paper = profile == "paper"
     short = 10 if paper else 1
     base = saturated_sigmoid(profile, short)
@@ -71,7 +72,7 @@ def variants(profile: str) -> dict[tuple[str, str], Training]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (varied, how, seed, what)."""
+    """Return the calls to run, by (varied, how, seed, what)."""
     assert p.seeds is not None
     few = min(1000, CONTROLS[p.profile])
     attacks = (Attack("none"), *(readings(0.25)[name] for name in SHOWN))
@@ -85,7 +86,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """One row per variant, reading and seed; no target asks for them."""
+    """Return the record: one row per variant, attack and seed; no target judges them."""
     assert p.seeds is not None
     rows = []
     for (varied, how, seed, what), done in results.items():

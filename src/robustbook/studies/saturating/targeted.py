@@ -1,7 +1,8 @@
-"""Targeted attacks of Nayebi & Ganguli 2017, section 7: from which images, towards which classes.
+"""Targeted attacks of Nayebi & Ganguli 2017, section 7: their source images and target classes.
 
-A source per class, the test image that the network classifies correctly with the lowest or the
-highest softmax probability; from each of the ten sources to each of the nine other classes.
+Each class has one source: the correctly classified test image with the lowest or the highest
+softmax probability. Attacks start at each of the ten sources, towards each of the nine other
+classes.
 """
 
 from typing import Literal
@@ -27,12 +28,11 @@ def sources(
     rule: Rule,
     name: str = "the network",
 ) -> Int[Tensor, " 10"]:
-    """For each class the row of its correctly classified image of the ``least`` or ``most``
-    softmax probability.
+    """Return for each class the row of its correctly classified image of least or most probability.
 
     A saturated network gives most images a probability that float32 rounds to 1. So images are
-    ranked by log p - log (1 - p), which grows with p and is not rounded to one value. Of equal ones
-    the first counts. Raises ValueError that names a class without a correctly classified image.
+    ranked by log p - log (1 - p), which grows with p and does not round to one value. Of equal ones
+    the first counts. Raises ValueError if a class has no correctly classified image.
     """
     logits = logits_of(net, images).double()
     own = labels[:, None]
@@ -55,8 +55,10 @@ def sources(
 def pairs(
     rows: Int[Tensor, " 10"],
 ) -> tuple[Int[Tensor, " 90"], Int[Tensor, " 90"], Int[Tensor, " 90"]]:
-    """For the 90 pairs of two classes, in the order of the sources: the row of the source's image,
-    the source's class, the target class."""
+    """Return the 90 pairs of two classes, in the order of the sources.
+
+    Each pair has the row of the source's image, the source's class and the target class.
+    """
     source, target = (~torch.eye(CLASSES, dtype=torch.bool, device=rows.device)).nonzero().T
     return rows[source], source, target
 
@@ -69,9 +71,12 @@ def check_sources(
     rows: Int[Tensor, " 10"],
     name: str = "the network",
 ) -> None:
-    """Raise ValueError unless the rows are images of the classes 0 to 9, in this order, and ``net``
-    classifies them correctly. An attack on a misclassified image would start beyond the boundary
-    that it has to cross."""
+    """Raise ValueError unless the rows are correctly classified images of the classes 0 to 9, in
+    order.
+
+    An attack on a misclassified image would start on the wrong side of the boundary that it must
+    cross.
+    """
     if int(rows.max()) >= len(images):
         raise ValueError(f"sources must be below {len(images)}, the images, got {int(rows.max())}")
     answers = predict(net, images[rows]).tolist()
@@ -95,7 +100,7 @@ def straight(
     images: Float[Tensor, "n *shape"],
     targets: Int[Tensor, " p"],
 ) -> Float[Tensor, " p"]:
-    """For each start the distance to the target class on a straight line.
+    """Return for each start the distance to the target class on a straight line.
 
     The line leads to the nearest of the ``images`` that ``net`` gives the target class. Bisection
     finds a point on it where the answer changes.
