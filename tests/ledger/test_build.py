@@ -20,7 +20,6 @@ from robustbook.studies import items
 ACCURACY = "saturating/table-1/sigmoid-vanilla/accuracy"
 SATURATED = "saturating/table-1/sigmoid-saturated/fgsm-accuracy"
 TRANSFER = "saturating/critique/transfer-fgsm"  # its partner SATURATED is of another item
-)
 
 
 @pytest.fixture

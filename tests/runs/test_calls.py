@@ -139,9 +139,8 @@ def test_kind_forgets_seeds_and_nothing_else() -> None:
         s.leaf,
         1j,
     ],
-    ids=lambda value: (
-        type(value).__name__
-    ),  # a repr may contain an address, which xdist cannot handle
+    # A repr may contain an address, which xdist cannot handle.
+    ids=lambda value: type(value).__name__,
 )
 def test_what_has_no_canonical_form_is_refused(value: object) -> None:
     with pytest.raises(TypeError, match=r"^step anything: argument value\S* must be .*, got "):
