@@ -1,6 +1,6 @@
-"""What every test gets: a store of its own, and a skip that says what is missing.
+"""Fixtures for all tests: each test has its own store, and a skipped test says what is missing.
 
-The package is not imported here: jaxtyping's hook has to see the first import of each module.
+The package is not imported here, because jaxtyping's hook must see the first import of each module.
 """
 
 import os
@@ -14,13 +14,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def root() -> Path:
-    """The checkout."""
+    """Return the root folder of the project."""
     return ROOT
 
 
 @pytest.fixture(autouse=True)
 def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's results."""
+    """Give each test its own store, so that none reads or writes the user's results."""
     monkeypatch.setenv("ROBUSTBOOK_STORE", str(tmp_path / "store"))
 
 

@@ -1,4 +1,6 @@
-"""The settings of the arithmetic: what they do inside, and that nothing of them stays."""
+"""The settings of `arithmetic`: their effect inside the context, and their restoration
+afterwards.
+"""
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ def settings() -> tuple[bool, ...]:
 
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
 def test_the_callers_settings_come_back(precision: str) -> None:
-    """Also after an error, and where the caller had set them otherwise."""
+    """They come back after an error too, and if the caller had changed them before."""
     before = settings()
     try:
         torch.backends.cuda.matmul.allow_tf32 = True
@@ -42,8 +44,10 @@ def test_products_are_in_the_precision_that_was_asked_for() -> None:
 
 
 def test_a_weight_that_changes_inside_is_seen() -> None:
-    """Autocast keeps a weight's bfloat16 copy for as long as the context lasts, unless told not to:
-    a training loop inside would compute with the first weights for ever."""
+    """By default autocast keeps a weight's bfloat16 copy until the context ends.
+
+    A training loop inside it would then always compute with the first weights.
+    """
     layer = torch.nn.Linear(2, 2, bias=False)
     with arithmetic("cpu", "bfloat16"):
         first = layer(torch.ones(1, 2)).detach()

@@ -1,4 +1,4 @@
-"""The command line: what it accepts, the one line it answers to a mistake, what it keeps."""
+"""The command line: accepted arguments, error messages of one line, and stored results."""
 
 import inspect
 import json
@@ -34,7 +34,7 @@ TARGETS = [
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project whose only study is `tiny_study`, under two names, and a third item without one."""
+    """A project whose only study is `tiny_study`, under two names, and an item without a study."""
     targets = tmp_path / "book" / "targets"
     targets.mkdir(parents=True)
     (targets / "one-targets.csv").write_text("\n".join([",".join(COLUMNS), *TARGETS]) + "\n")
@@ -48,7 +48,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def cli(project: Path) -> Cli:
-    """Run one command line; an exception that would show a traceback is raised."""
+    """Run one command line; raise any exception that would print a traceback."""
 
     def invoke(line: str) -> Result:
         return CliRunner().invoke(main, shlex.split(line), catch_exceptions=False)
@@ -62,24 +62,24 @@ def ran(project: Path) -> list[str]:
 
 
 def parse(line: str) -> click.Context:
-    """A printed command through the parser that a user's goes through."""
+    """Parse a printed command in the same way as a user's command."""
     program, name, *words = shlex.split(line)
     assert program == "robustbook"
     return main.commands[name].make_context(name, words)
 
 
-# What it accepts
+# Accepted arguments
 
 
 def test_starts_quickly() -> None:
-    """--help would take seconds if one command's imports stood at the top."""
+    """With all imports at the top of the module, --help would take seconds."""
     slow = {"torch", "pandas", "matplotlib", "IPython", "scipy", "pydantic", "robustbook.catalogue"}
     code = f"import sys, robustbook.cli; sys.exit(bool({slow!r} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_run_plan_give_and_publish_need_no_notebook_and_no_figure() -> None:
-    """A bare machine with a GPU has neither; importing them would also cost seconds."""
+    """A minimal machine with a GPU has neither; importing them would also take seconds."""
     code = (
         "import sys, robustbook.catalogue, robustbook.cli.commands, robustbook.cli.jobs; "
         "robustbook.catalogue.study('deep_defense/table-1'); "
@@ -91,7 +91,7 @@ def test_run_plan_give_and_publish_need_no_notebook_and_no_figure() -> None:
 
 @pytest.mark.parametrize("name", [None, *main.commands])
 def test_help_has_an_example_that_parses(cli: Cli, name: str | None) -> None:
-    """An example that the parser refuses is worse than none."""
+    """An example that the parser rejects would mislead."""
     result = cli(f"{name or ''} --help")
     (example,) = [line for line in result.stdout.splitlines() if "Example: " in line]
     command = example.partition("Example: ")[2]
@@ -101,7 +101,9 @@ def test_help_has_an_example_that_parses(cli: Cli, name: str | None) -> None:
 
 @pytest.mark.parametrize("profile", [None, "quick", "reduced", "paper"])
 def test_every_command_of_the_ledger_is_accepted(profile: str | None) -> None:
-    """Each line has a command that the parser and the study accept, or says that it has none."""
+    """The parser and the study accept the command of each line, or the line says that it has
+    none.
+    """
     found = catalogue.whole_ledger(profile=profile).entries
     for line in {entry.command for entry in found} - {""}:
         given = parse(line).params
@@ -126,18 +128,18 @@ def test_an_item_without_a_study_is_told_from_a_misspelt_one() -> None:
     [("3", [3]), ("0:5", [0, 1, 2, 3, 4]), ("0,2,5", [0, 2, 5]), ("7,0:2", [7, 0, 1])],
 )
 def test_forms_of_seeds(text: str, seeds: list[int]) -> None:
-    """A range leaves its end out, as in Python."""
+    """A range excludes its end, as in Python."""
     assert parse(f"robustbook run --seeds {text}").params["seeds"] == seeds
 
 
 def test_values_are_json_where_they_can_be() -> None:
-    """Types are the study's to check; here numbers, lists and words are only told apart."""
+    """Only numbers, lists and strings are distinguished here; the study checks the types."""
     line = "robustbook run --set a=0.1 --set b=3 --set c=mnist --set d=[1,2] --set e=x=y"
     given = {"a": 0.1, "b": 3, "c": "mnist", "d": [1, 2], "e": "x=y"}
     assert parse(line).params["given"] == given
 
 
-# Mistakes: one line, exit code 2, nothing computed
+# Errors: one line, exit code 2, nothing computed
 
 
 @pytest.mark.parametrize(
@@ -213,7 +215,7 @@ def test_values_are_json_where_they_can_be() -> None:
     ],
 )
 def test_a_mistake_is_one_line(cli: Cli, project: Path, line: str, sentence: str) -> None:
-    """No traceback, no usage block, nothing on stdout, nothing computed."""
+    """There is no traceback, no usage block and nothing on stdout, and nothing is computed."""
     result = cli(line)
     assert result.stderr.splitlines()[-1].startswith(f"robustbook: {sentence}")
     assert "Traceback" not in result.stderr and "Usage" not in result.stderr
@@ -225,7 +227,9 @@ def test_a_mistake_is_one_line(cli: Cli, project: Path, line: str, sentence: str
 def test_without_the_targets_nothing_is_computed(
     cli: Cli, project: Path, line: str, fault: str
 ) -> None:
-    """They are what the numbers are compared with afterwards: the package copied alone."""
+    """The results are compared with the targets, which are missing if only the package was
+    copied.
+    """
     (file,) = (project / "book" / "targets").glob("*.csv")
     if fault == "no book":
         shutil.rmtree(project / "book")
@@ -239,20 +243,20 @@ def test_without_the_targets_nothing_is_computed(
 
 
 def test_all_items_are_checked_before_the_first_runs(cli: Cli, project: Path) -> None:
-    """The second name's mistake must not be found hours later."""
+    """An error in the second name must not be found hours later."""
     result = cli(f"run {TINY} saturating/tiny-two --workers 0")
     assert result.exit_code == 2 and not ran(project)
 
 
 def test_the_real_items_refuse_what_their_study_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tiny study above could be more careful than the ones people run."""
+    """The tiny study above may be stricter than the real ones."""
     result = CliRunner().invoke(main, ["run", "saturating/table-1", "--set", "eps=-1"])
     assert result.exit_code == 2
     assert result.stderr.startswith("robustbook: saturating/table-1: eps must be ")
 
 
 def test_a_failing_step_is_one_line(cli: Cli, project: Path, monkeypatch) -> None:
-    """With what it said, whatever its line breaks; and with a traceback for those who ask."""
+    """The line has the error's message without line breaks; a traceback is printed on request."""
     (project / "at-build").write_text("fail")
     result = cli(f"run {TINY} --workers 0")
     last = result.stderr.splitlines()[-1]
@@ -263,7 +267,7 @@ def test_a_failing_step_is_one_line(cli: Cli, project: Path, monkeypatch) -> Non
         cli(f"run {TINY} --workers 0")
 
 
-# What it does
+# Effects
 
 
 def test_without_arguments_it_helps(cli: Cli) -> None:
@@ -275,7 +279,7 @@ def test_version(cli: Cli) -> None:
 
 
 def test_run_prints_ours_beside_the_papers_and_costs_nothing_again(cli: Cli, project: Path) -> None:
-    """The same as the notebook's page, from this run's record only."""
+    """The output equals that of the notebook's page, computed from this run's record only."""
     result = cli(f"run {TINY} --seeds 0:2 --workers 0 --store {project / 'here'}")
     assert result.exit_code == 0
     row = result.stdout.splitlines()[1].split()
@@ -291,7 +295,7 @@ def test_run_prints_ours_beside_the_papers_and_costs_nothing_again(cli: Cli, pro
 
 
 def test_other_parameters_claim_no_verdict(cli: Cli) -> None:
-    """At profile paper another height would read as a failure of the paper."""
+    """A result at another height would otherwise look like a failure of the paper."""
     usual = cli(f"run {TINY} --profile paper --workers 0").stdout
     assert usual.splitlines()[1].endswith(" reproduced") and "publish" in usual
     other = cli(f"run {TINY} --profile paper --set height=5 --workers 0").stdout
@@ -300,7 +304,7 @@ def test_other_parameters_claim_no_verdict(cli: Cli) -> None:
 
 
 def test_parts_of_an_item_can_be_published_and_other_settings_cannot(cli: Cli) -> None:
-    """Three of four networks are a record of the paper's setting; another eps is none."""
+    """Three of four networks are a record of the paper's setting; another eps is not."""
     ran = cli(f"run {TINY} --profile paper --set word=other --workers 0").stdout
     assert ran.splitlines()[1].endswith(" reproduced")
     command = ran.splitlines()[-1].partition(": robustbook ")[2]
@@ -312,7 +316,7 @@ def test_parts_of_an_item_can_be_published_and_other_settings_cannot(cli: Cli) -
 
 
 def test_run_without_a_name_means_every_item(cli: Cli) -> None:
-    """The design's `robustbook run --profile paper` computes the whole book."""
+    """`robustbook run --profile paper` computes the whole book."""
     result = cli("run --workers 0")
     assert f"{TINY} at profile quick: " in result.stdout
     assert f"{TINY}-too at profile quick: " in result.stdout
@@ -327,7 +331,7 @@ def test_data_root_reaches_the_workers(cli: Cli, project: Path, monkeypatch) -> 
 
 
 def test_ctrl_c_says_how_to_go_on(cli: Cli, project: Path) -> None:
-    """And what had finished is not computed again by that command."""
+    """The printed command does not compute finished results again."""
     (project / "at-measure 1").write_text("interrupt")
     result = cli(f"run {TINY} --seeds 0:3 --workers 0")
     command = f"robustbook run {TINY} --seeds 0:3 --workers 0"
@@ -342,7 +346,7 @@ def test_ctrl_c_says_how_to_go_on(cli: Cli, project: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_in_a_terminal(project: Path) -> None:
-    """There it goes to the worker processes as well: they must stay silent and must not stay."""
+    """In a terminal Ctrl-C also reaches the worker processes, which must end without output."""
     (project / "at-measure 1").write_text("sleep")
     code = (
         "from robustbook import catalogue; from robustbook.cli import main; "
@@ -359,14 +363,14 @@ def test_ctrl_c_in_a_terminal(project: Path) -> None:
     while "measure 1" not in ran(project) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=20)  # ends once no worker holds the pipe any more
+    _, stderr = process.communicate(timeout=20)  # returns when no worker holds the pipe
     assert process.returncode == 130
     assert "Traceback" not in stderr
     assert stderr.splitlines()[-1].startswith("robustbook: stopped; what had finished is kept")
 
 
 def test_plan_knows_times_from_published_records(cli: Cli, project: Path) -> None:
-    """A fresh clone has no store, but its records say how long things took."""
+    """A fresh clone has no store, but its records contain the times of calls."""
     assert "Nothing is known yet" in cli(f"plan {TINY} --profile paper").stdout
     cli(f"run {TINY} --workers 0")
     cli(f"publish {TINY} --profile quick")
@@ -379,11 +383,11 @@ def test_plan_knows_times_from_published_records(cli: Cli, project: Path) -> Non
     result = cli(f"plan {TINY} --profile paper --workers 1 --store {project / 'empty'}")
     (measure,) = [line.split() for line in result.stdout.splitlines() if ":measure" in line]
     assert measure[1:4] == ["0", "0", "3"] and "5 min 00 s" in result.stdout
-    assert cli(f"plan {TINY}").stdout.count(" at profile ") == 2  # none named: each
+    assert cli(f"plan {TINY}").stdout.count(" at profile ") == 2  # no profile given: all of them
 
 
 def test_plan_says_for_which_device_it_is(cli: Cli, project: Path) -> None:
-    """Seconds of a GPU elsewhere are no estimate for this CPU, and can be asked for by name."""
+    """Times on another machine's GPU are no estimate for this CPU, but can be requested by name."""
     cli(f"run {TINY} --device cpu --workers 0")
     cli(f"publish {TINY} --profile quick")
     path = ledger.record_path(project / "book" / "records", "saturating", "tiny", "quick")
@@ -405,7 +409,7 @@ def test_plan_says_for_which_device_it_is(cli: Cli, project: Path) -> None:
 
 
 def test_plan_takes_no_hours_for_minutes(cli: Cli, tmp_path: Path, monkeypatch) -> None:
-    """Times of narrow networks on small images say nothing of CIFAR-10's."""
+    """Times of narrow networks on small images must not be used for CIFAR-10's."""
     monkeypatch.undo()
     from robustbook.studies.deep_defense import table_1
 
@@ -426,7 +430,7 @@ def test_plan_takes_no_hours_for_minutes(cli: Cli, tmp_path: Path, monkeypatch) 
 
 
 def test_plan_counts_what_items_share_once(cli: Cli) -> None:
-    """The sum over items would promise too long a night."""
+    """The sum over items would overestimate the time."""
     result = cli("plan --profile paper")
     assert result.stdout.startswith(f"{TINY}, {TINY}-too at profile paper:\n")
     (measure,) = [line.split() for line in result.stdout.splitlines() if ":measure" in line]
@@ -434,7 +438,9 @@ def test_plan_counts_what_items_share_once(cli: Cli) -> None:
 
 
 def test_status(cli: Cli, project: Path) -> None:
-    """Stored, stale, missing, time and publication, for each item and profile."""
+    """It lists stored, stale and missing results, time and publication for each item and
+    profile.
+    """
     cli(f"run {TINY} --workers 0 --store {project / 'here'}")
     cli(f"publish {TINY} --profile quick --store {project / 'here'}")
     result = cli(f"status {TINY} --store {project / 'here'}")
@@ -448,7 +454,7 @@ def test_status(cli: Cli, project: Path) -> None:
 
 
 def test_stale_results_are_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They may be published, but not unnoticed."""
+    """Stale results may be published, but with a message."""
     cli(f"run {TINY} --workers 0")
     assert cli(f"publish {TINY} --profile quick").stderr == ""
     monkeypatch.setattr("robustbook.runs.planning.fingerprint", lambda *_: "newer")
@@ -459,7 +465,7 @@ def test_stale_results_are_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_publish_writes_what_the_ledger_then_shows(cli: Cli, project: Path) -> None:
-    """The same results give the same bytes, so that a diff shows what moved."""
+    """The same results give the same bytes, so that a diff shows only changes."""
     cli(f"run {TINY} --profile paper --workers 0")
     result = cli(f"publish {TINY}")
     path = project / "book" / "records" / "saturating" / "tiny.paper.json"
@@ -477,7 +483,7 @@ def test_publish_writes_what_the_ledger_then_shows(cli: Cli, project: Path) -> N
 
 
 def test_publish_refuses_what_is_incomplete(cli: Cli, project: Path) -> None:
-    """One seed of the two asked for would be taken for both."""
+    """Otherwise one of two requested seeds would be published as if it were both."""
     cli(f"run {TINY} --workers 0")
     result = cli(f"publish {TINY} --profile quick --seeds 0,4")
     assert result.stderr == (
@@ -488,7 +494,7 @@ def test_publish_refuses_what_is_incomplete(cli: Cli, project: Path) -> None:
 
 
 def test_bench_hands_its_options_on(cli: Cli, project: Path, monkeypatch) -> None:
-    """They are the benchmark's own to check; its exit code is ours."""
+    """The benchmark checks its options, and its exit code is returned."""
     asked = []
 
     def start(command: list[str], cwd: Path) -> SimpleNamespace:

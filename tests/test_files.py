@@ -1,4 +1,4 @@
-"""A file is whole or not there, whoever else writes it."""
+"""A file is complete or missing, even if others write it at the same time."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor

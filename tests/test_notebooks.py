@@ -1,4 +1,4 @@
-"""The pairs in notebooks/, and the machinery that keeps them."""
+"""The pairs in notebooks/, and the code that maintains them."""
 
 import copy
 import io
@@ -24,17 +24,17 @@ from robustbook import notebooks
 
 NAMES = notebooks.names()
 SHORT = ("deep_defense/figure2", "saturating/figure2")
-"""Of each paper a page that trains networks within seconds at quick."""
+"""For each paper, a page that trains networks within seconds at profile quick."""
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_pair_agrees_and_holds_only_content(name: str) -> None:
-    """People review the text and open the notebook: they must be the same page."""
+    """People review the text and open the notebook, so both must be the same page."""
     assert notebooks.faults(name) == []
 
 
 def listed(entries: list[dict[str, Any]]) -> Iterator[str]:
-    """The files of a table of contents; the pages of the package have a pattern, and no file."""
+    """Return the files of a table of contents; the pages of the package are given by a pattern."""
     for entry in entries:
         if "file" in entry:
             yield entry["file"]
@@ -42,7 +42,7 @@ def listed(entries: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def test_each_notebook_is_a_page_and_each_page_exists(root: Path) -> None:
-    """A notebook that is not in the table of contents would be executed and never shown."""
+    """A notebook that is not in the table of contents would be executed but never shown."""
     toc = yaml.safe_load((root / "_toc.yml").read_text())
     files = [toc["root"], *(file for part in toc["parts"] for file in listed(part["chapters"]))]
     pages = {file.removeprefix("notebooks/") for file in files if file.startswith("notebooks/")}
@@ -51,7 +51,7 @@ def test_each_notebook_is_a_page_and_each_page_exists(root: Path) -> None:
 
 
 def test_a_page_of_each_paper_is_executed() -> None:
-    """A new paper's path from code to figure would go untested."""
+    """Otherwise a new paper's code would go untested from study to figure."""
     assert {name.split("/")[0] for name in SHORT} == {n.split("/")[0] for n in NAMES if "/" in n}
 
 
@@ -59,7 +59,7 @@ def test_a_page_of_each_paper_is_executed() -> None:
 @pytest.mark.notebook
 @pytest.mark.parametrize("name", SHORT)
 def test_runs_at_quick(name: str, tmp_path: Path) -> None:
-    """The whole path from code to figure on embedded data, from an empty store."""
+    """Run everything from code to figure on embedded data, with an empty store."""
     out = tmp_path / "out.ipynb"
     notebooks.execute(notebooks.stored(name, ".ipynb"), out, {"profile": "quick"})
     done = nbformat.read(out, as_version=4)
@@ -69,7 +69,9 @@ def test_runs_at_quick(name: str, tmp_path: Path) -> None:
 
 
 def test_documented_parameters_exist(root: Path) -> None:
-    """papermill only warns about a misspelt name, so the commands we print are checked here."""
+    """papermill only warns about an unknown parameter, so the documented commands are checked
+    here.
+    """
     text = (root / "README.md").read_text() + (root / "book" / "run.md").read_text()
     lines = re.findall(r"papermill notebooks/(\S+)\.ipynb (.*)", text.replace("\\\n", " "))
     assert len(lines) == 2
@@ -80,7 +82,7 @@ def test_documented_parameters_exist(root: Path) -> None:
 
 
 def made(*outputs: NotebookNode) -> NotebookNode:
-    """A notebook as papermill leaves it."""
+    """Return a notebook in the state in which papermill leaves it."""
     cell = new_code_cell("1", outputs=list(outputs), execution_count=7)
     cell.metadata = nbformat.from_dict({"tags": [], "papermill": {"duration": 1.5}})
     kernel = {"name": "mine", "display_name": "Mine"}
@@ -94,7 +96,7 @@ def stream(name: str, text: str) -> NotebookNode:
 
 
 def test_clean_leaves_content_only() -> None:
-    """Whatever else stays would change at every run and drown what did change."""
+    """Everything else would change with every run and hide real changes."""
     result = new_output("execute_result", data={"text/plain": "<f at 0x7f01>"}, execution_count=7)
     given = made(stream("stdout", "a\n"), stream("stdout", "b\n"), result)
     before = copy.deepcopy(given)
@@ -110,7 +112,7 @@ def test_clean_leaves_content_only() -> None:
 
 
 def test_clean_drops_bars_and_keeps_warnings() -> None:
-    """A bar is no content; a warning that vanished would never be fixed."""
+    """A progress bar is not content; a removed warning would never be fixed."""
     outputs = [
         stream("stderr", "\r 10%|# | 1/10"),
         stream("stdout", "done\n"),
@@ -125,7 +127,7 @@ MESSAGE = "the disk is nearly full"
 
 
 def bar(**options: Any) -> str:
-    """What tqdm writes for three steps of a second."""
+    """Return the output of tqdm for three steps of one second."""
     written = io.StringIO()
     with tqdm(file=written, mininterval=0, **options) as shown:
         for _ in range(3):
@@ -149,7 +151,7 @@ def bar(**options: Any) -> str:
     ],
 )
 def test_only_what_is_a_bar_is_dropped(options: dict[str, Any]) -> None:
-    """Whatever is written between two states of a bar stands on the line of the first."""
+    """Text that is written between two states of a bar is on the same line as the first."""
     states = [f"\r{state}" for state in bar(**options).split("\r") if state]
     assert len(states) >= 3 and "".join(states).count("3") >= 1
 
@@ -166,7 +168,7 @@ def test_only_what_is_a_bar_is_dropped(options: dict[str, Any]) -> None:
 
 
 def test_a_carriage_return_alone_is_no_bar() -> None:
-    """Line ends of other systems, and messages that write over each other."""
+    """It also occurs in line ends of other systems, and in messages that overwrite each other."""
     given = (
         "UserWarning: beware\r\n\r 0%| | 0/3the disk\n\rstep 1 of 2\rstep 2 of 2\n 50%| is half\n"
     )
@@ -176,7 +178,7 @@ def test_a_carriage_return_alone_is_no_bar() -> None:
 
 
 def test_many_writers_of_one_page_are_all_whole(tmp_path: Path) -> None:
-    """Under one temporary name the first to finish takes it from the others."""
+    """If they shared one temporary name, the first to finish would rename the others' file."""
     path = tmp_path / "page.ipynb"
     pages = [made(stream("stdout", f"{i}\n" * 2000)) for i in range(24)]
     with ThreadPoolExecutor(8) as threads:
@@ -188,7 +190,9 @@ def test_many_writers_of_one_page_are_all_whole(tmp_path: Path) -> None:
 def test_two_runs_of_one_page_are_both_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each works on a file of its own, so neither reads nor replaces what the other half wrote."""
+    """Each run has its own temporary file, so neither reads nor replaces the other's partial
+    output.
+    """
     output = tmp_path / "new" / "page.ipynb"
     working: list[Path] = []
 
@@ -197,7 +201,7 @@ def test_two_runs_of_one_page_are_both_whole(
         working.append(target)
         number = len(working)
         target.write_text("half")
-        if number == 1:  # the second run begins and ends within the first
+        if number == 1:  # the second run starts and ends during the first
             notebooks.execute(made(), output, {})
             assert nbformat.read(output, as_version=4).cells[0].outputs[0].text == "2\n"
         nbformat.write(made(stream("stdout", f"{number}\n")), target)
@@ -213,7 +217,7 @@ def test_two_runs_of_one_page_are_both_whole(
 def test_a_kernel_is_told_absolute_folders(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the results would lie under _build, which `make clean` deletes."""
+    """Otherwise the results would be stored in _build, which `make clean` deletes."""
     seen: list[str | None] = []
 
     def run(source: Path, target: Path, **options: object) -> None:
@@ -240,7 +244,7 @@ def test_a_kernel_is_told_absolute_folders(
 def test_runs_add_to_the_times_of_other_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two runs of different pages: the page of times has both."""
+    """After two runs of different pages, the page of times lists both."""
     monkeypatch.setattr(notebooks, "ROOT", tmp_path)
     monkeypatch.setattr(notebooks, "_chosen", lambda wanted: list(wanted))
     monkeypatch.setattr(notebooks, "stored", lambda name, suffix: made())
@@ -257,7 +261,7 @@ def test_runs_add_to_the_times_of_other_runs(
 
 @pytest.fixture
 def pair(root: Path, tmp_path: Path) -> Path:
-    """A project with one clean pair, ``paper/page``; returns its folder."""
+    """Make a project with one clean pair, ``paper/page``; return its folder."""
     shutil.copy(root / "pyproject.toml", tmp_path)
     notebook = notebooks.clean(made(stream("stdout", "1\n")))
     notebooks.write(notebook, tmp_path / "notebooks" / "paper" / "page.ipynb")
@@ -272,7 +276,7 @@ def test_a_clean_pair_has_no_fault(pair: Path) -> None:
 
 
 def test_an_edit_of_one_side_is_found(pair: Path) -> None:
-    """By content, whichever file is newer."""
+    """The contents are compared, whichever file is newer."""
     text = pair / "notebooks" / "paper" / "page.md"
     text.write_text(text.read_text() + "\nA sentence.\n")
     (fault,) = notebooks.faults("paper/page", pair)
@@ -299,7 +303,7 @@ def test_leftovers_of_a_run_and_warnings_are_found(pair: Path) -> None:
 
 @pytest.mark.notebook
 def test_execution_injects_parameters_and_goes_on_after_a_failure(tmp_path: Path) -> None:
-    """One page that fails must not hide the state of the others."""
+    """A page that fails must not prevent the others from running."""
     parameters = new_code_cell('profile: str = "published"', metadata={"tags": ["parameters"]})
     good = new_notebook(cells=[parameters, new_code_cell("print(profile)")])
     bad = new_notebook(cells=[new_code_cell("raise ValueError('eps must be positive')")])
@@ -318,7 +322,7 @@ def test_execution_injects_parameters_and_goes_on_after_a_failure(tmp_path: Path
 
 
 def test_pages_of_different_papers_alternate() -> None:
-    """Those of one paper share networks: together, one would wait for the other."""
+    """Pages of one paper share networks, so that one of them would wait for the other."""
     names = ["a/1", "a/2", "a/3", "b/1", "c"]
     assert notebooks.in_turn(names) == ["a/1", "b/1", "c", "a/2", "a/3"]
     assert sorted(notebooks.in_turn(NAMES)) == sorted(NAMES)
@@ -328,8 +332,10 @@ def test_pages_of_different_papers_alternate() -> None:
 def test_two_pages_run_at_a_time_over_one_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each waits until it has seen the other; both are told how many processes they may use. A page
-    that fails says so, and what it wrote to stderr is in a file beside it."""
+    """Each page waits until it has seen the other, and both get a limit on their processes.
+
+    A failing page is reported, and its stderr is in a file in the same folder.
+    """
     monkeypatch.delenv("ROBUSTBOOK_WORKERS", raising=False)
     meet = """
 import os, pathlib, sys, time

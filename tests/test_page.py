@@ -1,4 +1,4 @@
-"""What a notebook calls: slips stop before any work, and `published` computes nothing."""
+"""The calls of a notebook: errors stop before any work, and `published` computes nothing."""
 
 import math
 import shutil
@@ -23,14 +23,14 @@ CONTROLS = table_1.Parameters().controls
 
 @pytest.fixture
 def book(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A book with the targets and no record yet."""
+    """Make a book with the targets and no record."""
     shutil.copytree(root / "book" / "targets", tmp_path / "book" / "targets")
     monkeypatch.setattr(catalogue, "BOOK", tmp_path / "book")
     return tmp_path / "book"
 
 
 def record(profile: str = "paper", **given: Any) -> Record:
-    """Of Table 1 with the parameters given, and one row."""
+    """Return a record of Table 1 with the given parameters and one row."""
     p = table_1.Parameters(profile=profile, **given)
     assert p.seeds is not None
     name = "saturating/table-1/cnn-vanilla/accuracy"
@@ -63,14 +63,14 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_begin_refuses_a_slip(given: dict[str, Any], sentence: str) -> None:
-    """papermill only warns of a misspelt name, and would run the defaults under it."""
+    """papermill only warns about a misspelt name, and would run the defaults instead."""
     with pytest.raises(BadParameter, match=sentence):
         page.begin(ITEM, {"profile": "quick", **given})
 
 
 @pytest.mark.usefixtures("book")
 def test_names_that_are_no_parameters_of_a_reader_are_left_alone() -> None:
-    """A kernel's globals hold modules, its own names and underscored ones."""
+    """A kernel's globals also contain modules, names of IPython and names with an underscore."""
     kernel = {"In": [""], "Out": {}, "get_ipython": print, "exit": 0, "quit": 0, "open": open}
     names = {"_": 1, "__name__": "__main__", "_i1": "", "page": page, "m": math, **kernel}
     here = page.begin(ITEM, {"profile": "quick", "eps": 0.1, **names})
@@ -95,12 +95,12 @@ OTHER = 'profile: str = "quick"\nvariants: list = None\nhere = None'
 
 @pytest.fixture
 def shell() -> InteractiveShell:
-    """What a kernel runs cells with, without a history on disk."""
+    """Return the shell in which a kernel runs cells, without a history on disk."""
     return InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
 
 
 def in_kernel(shell: InteractiveShell, *cells: str) -> Any:
-    """Run the cells, and return `here`; raise what the last one raised."""
+    """Run the cells and return `here`; raise the exception of the last cell, if any."""
     for cell in cells:
         done = shell.run_cell(cell, store_history=True, silent=False)
     if done.error_in_exec is not None:
@@ -109,7 +109,7 @@ def in_kernel(shell: InteractiveShell, *cells: str) -> Any:
 
 
 def in_script(*cells: str) -> Any:
-    """The same without IPython: `exec` in a namespace of its own."""
+    """Do the same without IPython: `exec` in a new namespace."""
     names: dict[str, Any] = {}
     for cell in cells:
         exec(cell, names)
@@ -133,7 +133,7 @@ RUNS = {
 @pytest.mark.usefixtures("book", "nothing_runs")
 @pytest.mark.parametrize("cells", RUNS.values(), ids=RUNS)
 def test_a_page_may_be_run_again_in_one_kernel(shell: InteractiveShell, cells: list[str]) -> None:
-    """Variables, functions and other pages are no parameters, whenever they were defined."""
+    """Variables, functions and other pages are not parameters, whenever they were defined."""
     assert in_kernel(shell, *cells).parameters == table_1.Parameters(profile="quick")
     injected = [INJECTED if cell == BEGIN else "" for cell in cells]
     again = [each for pair in zip(injected, cells, strict=True) for each in pair]
@@ -157,14 +157,14 @@ def test_a_page_may_be_run_again_in_one_kernel(shell: InteractiveShell, cells: l
     ],
 )
 def test_a_misspelt_name_is_refused_in_a_kernel(shell: InteractiveShell, cells: list[str]) -> None:
-    """In the parameters cell and in the one that papermill injects; papermill itself only warns."""
+    """It is found in the parameters cell and in papermill's injected cell; papermill only warns."""
     with pytest.raises(BadParameter, match=r"(epz|profle) is no parameter of this item; it takes"):
         in_kernel(shell, *cells)
 
 
 @pytest.mark.usefixtures("book", "nothing_runs")
 def test_a_page_may_be_run_as_a_script() -> None:
-    """Where IPython keeps no cells, the annotations tell the parameters."""
+    """Without IPython's list of cells, annotations identify the parameters."""
     helper = HELPER.replace("rows: int", "rows")
     for cells in ([DEFAULTS, BEGIN], [helper, DEFAULTS, helper, BEGIN, BEGIN], RUNS["in one cell"]):
         assert in_script(*cells).parameters == table_1.Parameters(profile="quick")
@@ -175,7 +175,7 @@ def test_a_page_may_be_run_as_a_script() -> None:
 
 @pytest.mark.usefixtures("book", "nothing_runs")
 def test_a_dict_of_values_holds_parameters_alone() -> None:
-    """But for what can be none: a page from before, a function, a module."""
+    """All its names are parameters, except those of pages, functions and modules."""
     before = page.begin(ITEM, {"profile": "quick"})
     given = {"profile": "quick", "here": before, "show": print, "math": math}
     assert page.begin(ITEM, given).parameters == before.parameters
@@ -184,7 +184,7 @@ def test_a_dict_of_values_holds_parameters_alone() -> None:
 
 
 def test_an_unknown_item_is_refused() -> None:
-    """With the items there are."""
+    """The error lists the known items."""
     with pytest.raises(BadParameter, match="item must be one of .*saturating/table-1, .*, got 'x'"):
         page.begin("x", {})
 
@@ -201,7 +201,7 @@ def test_an_unknown_item_is_refused() -> None:
 def test_published_refuses_what_its_record_does_not_have(
     book: Path, given: dict[str, Any], sentence: str
 ) -> None:
-    """Else the page would show the numbers of one question under another."""
+    """Otherwise the page would show numbers that belong to other parameters."""
     publish(book, record(seeds=(0, 1)))
     with pytest.raises(BadParameter, match=sentence):
         page.begin(ITEM, given)
@@ -221,7 +221,7 @@ def test_published_refuses_what_its_record_does_not_have(
 def test_published_asks_no_study(
     book: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
 ) -> None:
-    """To import one takes seconds, and the record says what it was made with."""
+    """Importing a study takes seconds, and the record contains its parameters."""
     publish(book, record(seeds=(0, 1)))
 
     def refuse(item: str) -> None:
@@ -236,7 +236,7 @@ def test_published_asks_no_study(
 
 @pytest.mark.usefixtures("nothing_runs")
 def test_published_shows_its_record_and_computes_nothing(book: Path) -> None:
-    """The best record there is; also with its own values named."""
+    """It shows the best record, also if the record's own values are given."""
     best = record(seeds=(0, 1))
     publish(book, record("quick"), best)
     for given in ({}, {"eps": 0.25, "seeds": [0, 1], "controls": CONTROLS, "profile": "published"}):
@@ -250,7 +250,7 @@ def test_published_shows_its_record_and_computes_nothing(book: Path) -> None:
 
 @pytest.mark.usefixtures("nothing_runs")
 def test_a_finding_says_what_the_paper_states(book: Path) -> None:
-    """A number with its unit, a bound as a bound, and in words that there is no number."""
+    """It gives a number with its unit, a bound as a bound, and says if there is no number."""
     rows = page.begin(ITEM, {}).verdicts().markdown
     assert "| order/cnn-saturated-over-adversarial | greater |" in rows
     assert "| cnn-saturated/clean-loss | at most 0.02 |" in rows
@@ -263,7 +263,7 @@ def test_a_finding_says_what_the_paper_states(book: Path) -> None:
 
 
 def test_without_a_record_published_says_what_to_do(book: Path) -> None:
-    """Before the first publication."""
+    """This is the case before the first publication."""
     here = page.begin(ITEM, {})
     with pytest.raises(BadParameter, match="profile must be quick or paper as nothing is publ"):
         here.run()
@@ -272,7 +272,7 @@ def test_without_a_record_published_says_what_to_do(book: Path) -> None:
 
 
 def test_table_2_from_parameters_to_ledger(book: Path, tmp_path: Path) -> None:
-    """The whole path for an item that trains nothing: computed, shown, published, judged."""
+    """An item without training is computed, shown, published and judged."""
     here = page.begin("saturating/table-2", {"profile": "paper"})
     assert here.run().data.startswith("This run: profile `paper`")
     assert here.fresh is not None and here.shown is here.fresh
@@ -288,7 +288,7 @@ def test_table_2_from_parameters_to_ledger(book: Path, tmp_path: Path) -> None:
 
 
 def test_compute_gives_what_condense_gave_and_says_where_it_comes_from(tmp_path: Path) -> None:
-    """Rows, arrays and seeds pass through; only the provenance is added."""
+    """Rows, arrays and seeds are unchanged; only the provenance is added."""
     p = table_2.Parameters(profile="quick")
     plain = table_2.condense(p, {})
     made = publishing.compute(table_2, p, store=Store(tmp_path), progress=False)
@@ -297,7 +297,7 @@ def test_compute_gives_what_condense_gave_and_says_where_it_comes_from(tmp_path:
 
 
 def test_the_parameters_table_has_every_parameter() -> None:
-    """What the page prints below the cell."""
+    """The page prints this table below the parameters cell."""
     text = page.parameters_table(ITEM).markdown
     for name in ("profile", "seeds", "eps", "controls"):
         assert f"`{name}`" in text

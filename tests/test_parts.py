@@ -1,4 +1,4 @@
-"""Results travel between machines, and what is published grows by parts without loss."""
+"""Results move between machines, and a published record grows by parts without loss."""
 
 import json
 import shlex
@@ -44,7 +44,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
 
 @contextmanager
 def on(hardware: str) -> Iterator[None]:
-    """What is computed inside says that it was computed on this GPU."""
+    """Make results that are computed inside name this GPU as their device."""
     with pytest.MonkeyPatch.context() as patch:
         usual = execute._provenance
         device = {"device": "cuda", "hardware": hardware, "cuda": "13.0"}
@@ -53,7 +53,7 @@ def on(hardware: str) -> Iterator[None]:
 
 
 def compute(store: str, seeds: str, *networks: str) -> str:
-    """Compute a part into a store; returns the options that name the part."""
+    """Compute a part into a store; return the options that select the part."""
     chosen = f" --set 'networks={json.dumps(networks)}'" if networks else ""
     options = f"{TINY} --profile paper --seeds {seeds}{chosen}"
     line = f"run {options} --device cpu --workers 0 --store {store}"
@@ -63,14 +63,14 @@ def compute(store: str, seeds: str, *networks: str) -> str:
 
 
 def published(cli: Cli, line: str) -> dict:
-    """The record after this command line, as JSON."""
+    """Return the record after this command line, as JSON."""
     result = cli(f"publish {line}")
     assert result.exit_code == 0, result.stderr
     return json.loads(Path("book/records/saturating/tiny.paper.json").read_text())
 
 
 def lines() -> list[str]:
-    """The text of the record but for its provenance."""
+    """Return the text of the record without its provenance."""
     whole = Path("book/records/saturating/tiny.paper.json").read_text()
     before, after = whole.split(' "provenance": {\n')
     return [before, after.split("\n },\n", 1)[1]]
@@ -80,7 +80,7 @@ def lines() -> list[str]:
 
 
 def test_a_record_made_of_two_stores_is_that_of_one(cli: Cli, tmp_path: Path) -> None:
-    """Byte for byte but for the provenance, which says where each part came from."""
+    """The bytes are equal except for the provenance, which says where each part was computed."""
     one = published(cli, compute("one", "0:3") + " --store one")
     expected = lines()
     shutil.rmtree("book/records")
@@ -100,12 +100,12 @@ def test_a_record_made_of_two_stores_is_that_of_one(cli: Cli, tmp_path: Path) ->
     assert parts[1]["hardware"] == "Some GPU" and parts[0]["device"] == "cpu"
     assert all(part["date"] and part["torch"] for part in parts)
     assert two["provenance"]["device"] == "cpu / cuda" and "parts" not in one["provenance"]
-    # The seconds of trainings that were not taken are known all the same.
+    # The seconds of trainings are known although their results were not copied.
     assert two["provenance"]["known_seconds"].keys() == one["provenance"]["known_seconds"].keys()
 
 
 def test_no_weights_are_given_and_none_are_needed(cli: Cli) -> None:
-    """A result stands for what it was computed from: for run, plan and publish."""
+    """Run, plan and publish need only a result, not the results from which it was computed."""
     options = compute("there", "0:3")
     cli(f"give parcel {options} --store there")
     assert not list(Path("parcel").glob("**/*.safetensors"))
@@ -118,7 +118,7 @@ def test_no_weights_are_given_and_none_are_needed(cli: Cli) -> None:
     assert [d.values for d in run(calls, store=here, workers=0, device="cpu", progress=False)]
     assert not list(Path("here").glob("**/*.safetensors"))
     assert cli(f"publish {options} --store here").exit_code == 0
-    # What was known of trainings is handed on, and is no result.
+    # The seconds of trainings are passed on, but do not count as a result.
     assert cli(f"give next {options} --store here").exit_code == 0
     training = next(call for call in graph(calls).values() if call.step.endswith("train"))
     assert here.load(training) is None and Store("next").known(training) is not None
@@ -135,7 +135,9 @@ def test_taking_twice_changes_nothing(cli: Cli) -> None:
 
 
 def test_nothing_of_this_store_is_replaced_but_damage(cli: Cli) -> None:
-    """Another machine's last digits do not take the place of ours; a broken file of ours does."""
+    """Another machine's last digits do not replace ours; an intact file replaces our damaged
+    one.
+    """
     compute("here", "0")
     shutil.copytree("here", "there")
     call = next(iter(tiny_parts.calls(tiny_parts.Parameters(profile="paper")).values()))  # type: ignore[call-arg]
@@ -203,7 +205,7 @@ def test_giving_says_what_is_lacking(cli: Cli) -> None:
 
 
 def test_parts_are_merged_without_the_results_of_the_others(cli: Cli) -> None:
-    """By network and by seed, from machines that never met; as if all had been made in one."""
+    """Parts by network and by seed, from different machines, give the same record as one run."""
     published(cli, compute("one", "0:2", "small", "middle", "large") + " --store one")
     expected = lines()
     shutil.rmtree("book/records")
@@ -220,7 +222,7 @@ def test_parts_are_merged_without_the_results_of_the_others(cli: Cli) -> None:
     assert publishing.known_seconds().keys() == {"cpu", "Some GPU"}
     assert len(publishing.known_seconds()["Some GPU"]) == 2
     assert published(cli, second + " --store b") == record  # a second time changes nothing
-    # A record of parts reads as one whose kinds of calls are those of its parameters.
+    # The kinds of calls in a record of parts are those of its parameters.
     parameters = tiny_parts.Parameters(**record["parameters"])
     kinds = {call.kind for call in graph(list(tiny_parts.calls(parameters).values())).values()}
     assert kinds == record["provenance"]["known_seconds"].keys()
@@ -237,7 +239,7 @@ def test_seeds_are_added_one_machine_after_another(cli: Cli) -> None:
 
 
 def test_parts_need_not_be_all_seeds_of_all_networks(cli: Cli) -> None:
-    """A GPU's network seed by seed beside five seeds of the others."""
+    """One network comes from a GPU seed by seed; the others have all five seeds."""
     published(cli, compute("a", "0:3") + " --store a")
     record = published(cli, compute("b", "1", "large") + " --store b")
     assert record["parameters"]["networks"] == ["small", "middle", "large"]
@@ -247,7 +249,7 @@ def test_parts_need_not_be_all_seeds_of_all_networks(cli: Cli) -> None:
 
 
 def refused(cli: Cli, line: str, words: str) -> None:
-    """One sentence, and the published record as it was."""
+    """Check that there is one sentence, and that the published record is unchanged."""
     path = Path("book/records/saturating/tiny.paper.json")
     before = path.read_bytes()
     result = cli(f"publish {line}")
@@ -285,7 +287,9 @@ def test_what_would_lose_or_contradict_is_refused(
 def test_what_rests_on_several_parts_needs_them_all(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An array of means, or rows that compare networks: the sentence names the remedy."""
+    """Examples are an array of means, or rows that compare networks; the message says what to
+    do.
+    """
     usual = tiny_parts.condense
 
     def with_mean(p, results):
@@ -307,7 +311,7 @@ def test_what_rests_on_several_parts_needs_them_all(
 
 
 def test_another_setting_is_not_merged(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A default that has changed since, for example."""
+    """For example, a default may have changed since publication."""
     record = published(cli, compute("a", "0") + " --store a")
     path = Path("book/records/saturating/tiny.paper.json")
     path.write_text(path.read_text().replace('"height": 3,\n', '"height": 2,\n', 1))
@@ -327,8 +331,7 @@ def test_another_setting_is_not_merged(cli: Cli, monkeypatch: pytest.MonkeyPatch
 def test_published_records_taken_apart_by_seeds_merge_to_themselves(
     item: str, first: tuple[int]
 ) -> None:
-    """Rows in the order in which their study writes them; those of figure 1 that only the first
-    seed has included."""
+    """The rows keep the order of their study, including rows that only the first seed has."""
     path = ledger.record_path(catalogue.BOOK / "records", *item.split("/"), "paper")
     record = replace(ledger.read_record(path), arrays={})
     parts = [
@@ -354,13 +357,13 @@ def test_merging_refuses_another_value() -> None:
 
 
 def test_the_list_says_what_the_studies_say() -> None:
-    """Names, profiles, and that each target a record answers is measured by its item."""
+    """It agrees in names and profiles, and each target of a record is measured by its item."""
     targets = ledger.read_targets(catalogue.BOOK / "targets")
     for name, item in items.ITEMS.items():
         study = catalogue.study(name)
         assert name == f"{name.split('/')[0]}/{study.ITEM}" and item.module == study.__name__
         assert set(item.profiles) == study.Parameters.own_seeds.keys()
-        assert len(study.Parameters.selects) <= 1  # a part is told by one parameter and a seed
+        assert len(study.Parameters.selects) <= 1  # a part is given by one parameter and a seed
         for start in item.measures or ():
             paper = name.split("/")[0]
             own = [id_.partition("/")[2] for id_, t in targets.items() if t.paper == paper]
@@ -374,8 +377,10 @@ def test_the_list_says_what_the_studies_say() -> None:
     "name", ["deep_defense/anchors", "saturating/claims", "saturating/figure-6"]
 )
 def test_every_call_is_of_a_seed_and_a_part(name: str) -> None:
-    """Else the provenance of its results would be missing among a record's parts: also where a
-    network has fewer seeds than others, or the first seed does more."""
+    """Otherwise the provenance of some results would be missing from a record's parts.
+
+    This must hold if a network has fewer seeds than others, or if the first seed runs more calls.
+    """
     study = catalogue.study(name)
     parameters = study.Parameters(profile="paper")
     cells = publishing._cells(study, parameters)
@@ -385,7 +390,7 @@ def test_every_call_is_of_a_seed_and_a_part(name: str) -> None:
 
 
 def test_no_call_names_a_device_or_a_place() -> None:
-    """A result computed on one machine is found on every other."""
+    """So a result computed on one machine is found on every other."""
     study = catalogue.study("deep_defense/table-1")
     calls = graph(list(study.calls(study.Parameters(profile="quick")).values()))
     for call in calls.values():

@@ -1,4 +1,4 @@
-"""What holds the project together: versions, layering, documentation, commands that exist."""
+"""The project as a whole: versions, layers, documentation, and commands that exist."""
 
 import ast
 import importlib.metadata
@@ -30,7 +30,10 @@ FLOORS = [
     {"book"},
     {"cli"},
 ]
-"""From the ground up; no room may import from above, nor its neighbour on the ground floor."""
+"""The layers of the package, lowest first. No module may import from a higher layer.
+
+Modules of the second layer may not import each other either.
+"""
 
 
 def pins(root: Path) -> dict[str, Requirement]:
@@ -54,7 +57,7 @@ def sources(root: Path) -> list[Path]:
 
 
 def imports(path: Path, root: Path) -> set[str]:
-    """The modules that a file names, absolute: ``torch.nn``, ``robustbook.runs.store``."""
+    """Return the modules that a file imports, absolute: ``torch.nn``, ``robustbook.runs.store``."""
     package = list(path.relative_to(root / "src").with_suffix("").parts)[:-1]
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -68,7 +71,7 @@ def imports(path: Path, root: Path) -> set[str]:
 
 
 def test_each_requirement_admits_its_pin(root: Path) -> None:
-    """A fresh environment could not be resolved otherwise."""
+    """Otherwise a fresh environment could not be resolved."""
     fixed = pins(root)
     for need in requirements(root):
         (version,) = fixed[need.name.lower()].specifier
@@ -77,7 +80,7 @@ def test_each_requirement_admits_its_pin(root: Path) -> None:
 
 
 def test_the_environment_meets_the_ranges(root: Path) -> None:
-    """Also where torch was there before and the constraints were not used."""
+    """This also holds if torch was installed before and the constraints were not used."""
     for need in requirements(root):
         try:
             version = importlib.metadata.version(need.name)
@@ -87,14 +90,14 @@ def test_the_environment_meets_the_ranges(root: Path) -> None:
 
 
 def test_constraints_name_versions_only(root: Path) -> None:
-    """An index's address would bind everyone to it; CUDA packages would break other platforms."""
+    """An index address would bind everyone to it; CUDA packages would fail on other platforms."""
     text = (root / "constraints.txt").read_text()
     assert "://" not in text and "\n-" not in text
     assert not [name for name in pins(root) if re.match("nvidia|cuda|triton", name)]
 
 
 def test_conda_and_make_install_the_same(root: Path) -> None:
-    """environment.yml, Makefile and pyproject.toml are three ways to one environment."""
+    """environment.yml, Makefile and pyproject.toml describe the same environment."""
     conda = yaml.safe_load((root / "environment.yml").read_text())["dependencies"]
     python = next(line.split("=")[1] for line in conda if str(line).startswith("python="))
     assert SpecifierSet(project(root)["requires-python"]).contains(python)
@@ -105,13 +108,13 @@ def test_conda_and_make_install_the_same(root: Path) -> None:
 
 
 def test_torch_and_torchvision_are_a_pair() -> None:
-    """Builds that do not belong together fail at the first operator, not at installation."""
+    """Incompatible builds fail at the first operator, not at installation."""
     boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.9]])
     assert torchvision.ops.nms(boxes, torch.tensor([0.5, 0.9]), 0.5).tolist() == [1]
 
 
 def test_shapes_are_checked() -> None:
-    """Without jaxtyping's hook every shape in the package would be decoration."""
+    """Without jaxtyping's hook the shapes in annotations would not be checked."""
     from robustbook.attacks import cross_entropy
 
     with pytest.raises(jaxtyping.TypeCheckError):
@@ -119,7 +122,7 @@ def test_shapes_are_checked() -> None:
 
 
 def test_imports_never_go_up(root: Path) -> None:
-    """The floors of the house, with the ground floor's rooms apart from each other."""
+    """Imports go only to lower layers, and not between modules of the second layer."""
     height = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
     wrong = []
     for path in sources(root):
@@ -137,7 +140,7 @@ def test_imports_never_go_up(root: Path) -> None:
 
 
 def test_attacks_know_torch_and_themselves(root: Path) -> None:
-    """People take the attacks without the book."""
+    """The attacks can be used without the rest of the package."""
     for path in sources(root):
         if path.parent.name == "attacks":
             tops = {tuple(name.split(".")[:2]) for name in imports(path, root)}
@@ -147,10 +150,12 @@ def test_attacks_know_torch_and_themselves(root: Path) -> None:
 
 
 def test_the_global_generators_are_left_alone(root: Path) -> None:
-    """A draw from a global generator depends on everything that ran before. The one exception is
-    the training loop, which lends dropout, that can draw from nothing else, a seed for each step
-    under `fork_rng`, and has its own test that nothing of it stays; objectives of Deep Defense draw
-    their masks there."""
+    """A draw from a global generator depends on everything that ran before.
+
+    The training loop is the only exception. Dropout can draw only from the global generator, so the
+    loop seeds it for each step under `fork_rng`; another test checks that its state is restored.
+    Objectives of Deep Defense draw their masks there too.
+    """
     seeding = re.compile(
         r"torch\.manual_seed|np\.random\.(seed|rand)|random\.seed|cuda\.manual_seed"
         r"|default_generator"
@@ -167,13 +172,13 @@ def test_the_global_generators_are_left_alone(root: Path) -> None:
 
 
 def test_no_module_for_leftovers(root: Path) -> None:
-    """A module is named after its idea."""
+    """A module is named after its purpose."""
     names = {path.stem for path in sources(root)}
     assert not names & {"utils", "util", "helpers", "common", "misc"}
 
 
 def test_public_names_are_documented() -> None:
-    """Each is on the book's page of the package with what its source says."""
+    """Each has a docstring, which the book's page of the package shows."""
     from robustbook.book import parts
 
     bare = []
@@ -186,7 +191,9 @@ def test_public_names_are_documented() -> None:
 
 
 def test_files_name_no_machine(root: Path) -> None:
-    """What is committed runs anywhere: no folder of one machine, no package index."""
+    """Committed files contain no folder of one machine and no package index, so they run
+    anywhere.
+    """
     place = re.compile(r"(?<![\w.~-])/(home|root|work|Users|mnt)/\w|pypi\.org/simple|pythonhosted")
     folders = ["book", "notebooks", "src", "tests", "benchmarks", ".github", ".ci"]
     files = [path for folder in folders for path in (root / folder).rglob("*")]
@@ -197,14 +204,14 @@ def test_files_name_no_machine(root: Path) -> None:
 
 
 def commands(root: Path, program: str) -> list[list[str]]:
-    """The lines of README and run.md that call a program, as arguments."""
+    """Return the lines of README and run.md that call a program, as lists of arguments."""
     text = (root / "README.md").read_text() + (root / "book" / "run.md").read_text()
     lines = re.findall(rf"^{program} .*$", text.replace("\\\n", " "), re.M)
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
 def test_documented_make_targets_exist(root: Path) -> None:
-    """A command that someone copies from the README works, and `make help` shows it."""
+    """Commands in the README exist, and `make help` lists them."""
     targets = set(re.findall(r"^([a-z-]+):.*##", (root / "Makefile").read_text(), re.M))
     asked = commands(root, "make")
     assert asked
@@ -213,7 +220,7 @@ def test_documented_make_targets_exist(root: Path) -> None:
 
 
 def test_documented_robustbook_commands_exist(root: Path) -> None:
-    """So do the command line's own, option by option."""
+    """Every documented robustbook command and option exists."""
     from robustbook.cli import main
 
     asked = commands(root, "robustbook")
@@ -225,11 +232,11 @@ def test_documented_robustbook_commands_exist(root: Path) -> None:
 
 
 ITEMS_THAT_MEASURE_ON_ANOTHER = {("saturating.printed_settings", "saturating.table_1")}
-"""The range of errors of Section 1 is that of Table 1's own evaluations."""
+"""Section 1's range of errors uses Table 1's own evaluations."""
 
 
 def test_no_item_imports_another(root: Path) -> None:
-    """What two items share has a module of its own, so that an item can be read alone."""
+    """Code that two items share is in its own module, so that an item can be read alone."""
     from robustbook.studies.items import ITEMS
 
     prefix = "robustbook.studies."

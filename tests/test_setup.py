@@ -1,4 +1,4 @@
-"""What `make setup` would install, with stand-ins for the programs that it asks."""
+"""The packages that `make setup` installs, tested with replacements for the programs it calls."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ GPU, CPU = "downloads up to 2.9 GB and takes 5.3 GB", "downloads up to 0.4 GB an
 
 @dataclass
 class Machine:
-    """A folder with the project's Makefile, and how the machine around it answers."""
+    """A folder with the project's Makefile, and replacements for the programs of a machine."""
 
     folder: Path
 
@@ -33,7 +33,9 @@ class Machine:
         system: str = "Linux",
         **environment: str,
     ) -> tuple[int, str, list[str]]:
-        """The exit status of `make setup`, what it said, and what uv was asked to install."""
+        """Return the exit status of `make setup`, its output, and the packages that uv should
+        install.
+        """
         asked = self.folder / "asked"
         asked.write_text("")
         self.program("tools/nvidia-smi", f"exit {int(not driver)}")
@@ -71,7 +73,7 @@ no_driver_here = pytest.mark.skipif(
 
 @no_driver_here
 def test_without_a_driver_the_cpu_build_is_taken(machine: Machine) -> None:
-    """So that a machine with 4 GB of free disk gets the book."""
+    """A machine with 4 GB of free disk can then build the book."""
     status, said, (asked,) = machine.setup(free=4.0)
     assert status == 0 and f"{CPU} of disk; 4.0 GB are free" in said
     assert "--torch-backend cpu -e .[book,test]" in asked
@@ -96,7 +98,9 @@ def test_another_system_has_no_cuda_build(machine: Machine) -> None:
 @pytest.mark.parametrize("driver", [False, True])
 @pytest.mark.parametrize("index", [False, True])
 def test_a_users_choice_wins(machine: Machine, driver: bool, index: bool) -> None:
-    """On the command line, in the environment and in uv's own variable; with whatever free disk."""
+    """It may be on the command line, in the environment or in uv's own variable, at any free
+    disk.
+    """
     for options, environment in (
         (("TORCH_BACKEND=cu130",), {}),
         ((), {"TORCH_BACKEND": "cu130"}),
@@ -114,7 +118,7 @@ def test_a_users_choice_wins(machine: Machine, driver: bool, index: bool) -> Non
 def test_too_little_disk_is_refused_in_a_sentence(
     machine: Machine, driver: bool, free: float
 ) -> None:
-    """Before anything is downloaded; not where torch is there and little is missing."""
+    """It stops before any download, but not if torch is installed and little is missing."""
     status, said, asked = machine.setup(driver=driver, free=free)
     assert status != 0 and not asked and not (machine.folder / ".venv" / ".ok").exists()
     assert f"setup: {5.3 if driver else 1.3} GB of disk must be free; TORCH_BACKEND=cpu" in said

@@ -1,4 +1,4 @@
-"""A study of several networks for the tests of merging: weights, and what is measured on them."""
+"""A study of several networks for the tests of merging: weights, and measurements of them."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
@@ -18,7 +18,7 @@ SEEDS = {"large": 2}  # of those asked for; of the others all
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """Three networks, of which two are the profile's own."""
+    """Three networks; two of them belong to the profile by default."""
 
     own_seeds: ClassVar = {"paper": (0, 1, 2)}
     selects: ClassVar = ("networks",)

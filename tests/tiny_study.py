@@ -1,4 +1,4 @@
-"""A study of two short steps for the tests of the command line; it leaves a note of each run."""
+"""A study of two short steps for the tests of the command line; each run leaves a note."""
 
 import os
 import time
@@ -19,7 +19,7 @@ PAPER, ITEM = "saturating", "tiny"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """One number, and one word that only chooses."""
+    """One number, and one word that only chooses a part."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2)}
     selects: ClassVar = ("word",)
@@ -28,7 +28,7 @@ class Parameters(parameters.Parameters):
 
 
 def note(text: str) -> None:
-    """TINY_LOG is a folder; a file `at-<text>` there says what is to happen."""
+    """Write a note to the folder TINY_LOG; a file `at-<text>` there tells the step what to do."""
     folder = Path(os.environ["TINY_LOG"])
     with (folder / "log").open("a") as log:
         log.write(text + "\n")

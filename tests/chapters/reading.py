@@ -1,4 +1,4 @@
-"""How the tests of the pages read a table and a sentence back."""
+"""Read tables and sentences of the pages back, for their tests."""
 
 import re
 
@@ -6,20 +6,20 @@ from robustbook.figures import Table
 
 
 def body(table: Table) -> list[list[str]]:
-    """The cells of a table's rows."""
+    """Return the cells of a table's rows."""
     lines = [line for line in table.markdown.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
 
 
 def numbers(text: str) -> list[float]:
-    """Every number of a text, in order."""
+    """Return every number of a text, in order."""
     plain = text.replace("\N{MINUS SIGN}", "-").replace("\N{NON-BREAKING HYPHEN}", "-")
-    # A hyphen between a letter or digit and a number joins words (layer-1), so it is no sign.
+    # A hyphen between a letter or digit and a number joins words (layer-1), so it is not a sign.
     found = re.findall(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?", plain)
     return [float(each.replace(",", "")) for each in found]
 
 
 def ordered(cell: str) -> bool:
-    """Whether a cell's mean lies between its ends, where it has any."""
+    """Return whether a cell's mean lies between its ends, if it has any."""
     mean, *ends = numbers(cell.replace("**", ""))
     return not ends or ends[0] <= mean <= ends[1]

@@ -1,4 +1,4 @@
-"""What the pages on Deep Defense show of the published records."""
+"""The content of the pages on Deep Defense, from the published records."""
 
 from itertools import pairwise
 
@@ -38,7 +38,7 @@ def version(item: str) -> Version:
 
 
 def test_a_layer_has_a_share_of_what_all_layers_gain() -> None:
-    """The reference has none of it and all layers together have it all: 0.2 to 0.4, over both c."""
+    """The reference has 0 % of the gain and all layers have 100 %: from 0.2 to 0.4, over both c."""
     alone = {"conv1": (0.2, 0.2), "conv2": (0.1, 0.2), "fc1": (0.4, 0.2), "fc2": (0.4, 0.4)}
     found = {"reference": (0.2,), "all": (0.5, 0.3), **alone}
     rows = tuple(
@@ -51,7 +51,7 @@ def test_a_layer_has_a_share_of_what_all_layers_gain() -> None:
 
 
 def test_a_narrowed_network_is_called_so() -> None:
-    """Its numbers are not the paper's network's."""
+    """Its numbers are not those of the paper's network."""
     rows = tuple(
         Row(1.0, "percent", None, "accuracy", setting={"network": n}) for n in ("mlp", "nin")
     )
@@ -64,7 +64,7 @@ def test_a_narrowed_network_is_called_so() -> None:
 
 
 def test_constants_are_those_of_the_studies() -> None:
-    """A share or a layer that no row has would leave its cells empty."""
+    """A share or a layer without rows would leave its cells empty."""
     assert table1.SHARES == replication.SHARES == readings.SHARES
     assert layer_masking.LAYERS == figure4.LAYERS
     usual = hyper_parameters.USUAL
@@ -73,7 +73,7 @@ def test_constants_are_those_of_the_studies() -> None:
 
 
 def test_the_size_in_words_is_one_that_was_run() -> None:
-    """A large one on digits, the smallest on coloured images."""
+    """It is a large eps on digits and the smallest one on coloured images."""
     for shown in records_of(f"{PAPER}/today"):
         for network in names.networks(shown):
             sizes = names.sizes(shown, network)
@@ -82,8 +82,10 @@ def test_the_size_in_words_is_one_that_was_run() -> None:
 
 
 def test_table_1() -> None:
-    """A row per method under each network; accuracy under FGS falls with its size, and Deep
-    Defense's own at eps_ref is one half by construction."""
+    """Each network has a row per method; accuracy under FGS falls with its size.
+
+    Deep Defense's own accuracy at eps_ref is one half by construction.
+    """
     for shown in map(version_of, records_of(f"{PAPER}/table-1")):
         for row in body(table1.methods_table(shown)):
             if row[1]:
@@ -97,7 +99,7 @@ def test_table_1() -> None:
 
 
 def test_the_gains_of_table_1() -> None:
-    """A ratio of means for each network of every record; panels likewise."""
+    """Each network of every record has a ratio of means and a panel."""
     records = records_of(f"{PAPER}/table-1")
     text = table1.gains([version_of(each) for each in records])
     networks = names.each_network(records)
@@ -112,7 +114,7 @@ def test_the_gains_of_table_1() -> None:
 
 
 def test_the_answer_of_table_1() -> None:
-    """Numbers of the table, and the count of networks where a method leads."""
+    """It has numbers of the table, and the number of networks on which a method leads."""
     shown = record("table-1")
     text = table1.answer(shown)
     for network in names.networks(shown):
@@ -124,8 +126,11 @@ def test_the_answer_of_table_1() -> None:
 
 
 def test_today() -> None:
-    """No attack alone leaves less than all together; the nearest image is no further than
-    DeepFool's; the reference's gain over itself is 1."""
+    """No single attack leaves less than all together, and the nearest image is no further than
+    DeepFool's.
+
+    The reference's gain over itself is 1.
+    """
     for shown in map(version_of, records_of(f"{PAPER}/today")):
         for row in body(today.bounded(shown)):
             if row[1]:
@@ -140,7 +145,7 @@ def test_today() -> None:
 
 
 def test_the_answer_of_today() -> None:
-    """Gains and accuracies of the published networks; then a sentence per network."""
+    """It has the gains and accuracies of the published networks, then a sentence per network."""
     records = records_of(f"{PAPER}/today")
     text = today.answer(records[0])
     assert text.count(" times (") == len(names.networks(records[0]))
@@ -152,7 +157,7 @@ def test_the_answer_of_today() -> None:
 
 
 def test_the_replication() -> None:
-    """What batches of 100 explain is a share of the printed gain; the constant changes nothing."""
+    """The gain from batches of 100 is a share of the printed gain; the constant changes nothing."""
     item = "followup-brown-2019"
     shown = record(item)
     assert replication._explained(shown, replication.THEIRS) == pytest.approx(100)
@@ -171,7 +176,7 @@ def test_the_replication() -> None:
 
 
 def test_the_figures_of_the_replication() -> None:
-    """Printed numbers as markers at three sizes; every curve starts at the common start."""
+    """Printed numbers are markers at three sizes; all curves start at the same point."""
     shown = record("followup-brown-2019")
     (axis,) = replication.under_fgs(shown).axes
     markers = [
@@ -188,7 +193,9 @@ def test_the_figures_of_the_replication() -> None:
 
 
 def test_ten_claims() -> None:
-    """A row each; the reference's gain is 0 and Deep Defense's 100 per cent of itself."""
+    """Each claim has a row; the reference's gain is 0, and Deep Defense's 100 per cent of
+    itself.
+    """
     rows = body(claims.verdicts())
     assert [row[0].split(".")[0] for row in rows] == [str(i) for i in range(1, 11)]
     gains = {row[0]: row[3] for row in body(claims.gains(record("claims")))}
@@ -199,7 +206,7 @@ def test_ten_claims() -> None:
 
 
 def test_the_answer_and_the_figure_of_the_claims() -> None:
-    """Claim 9 fails for misclassified images: their perturbations grow too."""
+    """Claim 9 fails for misclassified images, because their perturbations grow too."""
     text = claims.answer(record("claims"))
     assert "the 9 that were tested" in text
     correct, wrong = numbers(text)[-2:]
@@ -208,7 +215,7 @@ def test_the_answer_and_the_figure_of_the_claims() -> None:
 
 
 def test_claims_in_words() -> None:
-    """Numbered as the claims are, with shares that are percentages."""
+    """The sentences are numbered like the claims, and shares are percentages."""
     shown = record("claims")
     assert claims.first(shown).startswith("**1.**")
     assert claims.second_to_fourth(shown).count("\n\n") == 2
@@ -228,7 +235,7 @@ def test_figure_1_draws_each_layer() -> None:
 
 
 def test_figure_2_starts_at_the_reference() -> None:
-    """All methods at epoch 0 have one value per seed: the reference's."""
+    """At epoch 0 all methods have the reference's value, one per seed."""
     records = records_of(f"{PAPER}/figure-2")
     for shown, network in names.each_network(records):
         curves = [figure2.curve(shown, "rho2", network, method) for method in figure2.DRAWN]
@@ -239,7 +246,7 @@ def test_figure_2_starts_at_the_reference() -> None:
 
 
 def test_the_answer_of_figure_2() -> None:
-    """Shares of the final gain; on LeNet another method leads after the first epoch."""
+    """It gives shares of the final gain; on LeNet another method leads after the first epoch."""
     shown = record("figure-2")
     text = figure2.answer(shown)
     assert all(f"{figure2.early(shown, each)[0]:.0f} % (" in text for each in ("mlp", "lenet"))
@@ -248,10 +255,11 @@ def test_the_answer_of_figure_2() -> None:
 
 
 def test_figure_3() -> None:
-    """The grid is the study's; the sentences span it."""
+    """The grid is that of the study, and the sentences give its range."""
     shown = record("figure-3")
     tried = tuple(tuple(figure3._tried(shown, name)) for name in ("c", "lam", "d"))
-    assert tried == hyper_parameters.GRID["paper"] or len(tried[2]) < 4  # the largest d diverged
+    # Training diverged at the largest d.
+    assert tried == hyper_parameters.GRID["paper"] or len(tried[2]) < 4
     assert len(figure3.grid(shown).axes) == 4
     assert figure3.answer(shown).startswith("It is c that")
     assert len(figure3.grid_in_words(shown).splitlines()) == 4
@@ -260,7 +268,7 @@ def test_figure_3() -> None:
 
 
 def test_figure_4() -> None:
-    """A curve per layer and one for all; counts of parameters add up to the network's."""
+    """There is a curve per layer and one for all; counts of parameters add up to the network's."""
     shown = record("figure-4")
     assert set(figure4.shares(shown)) == set(figure4.LAYERS)
     assert figure4.shares_in_words(shown).count("%") == figure4.masked(shown).count("%") == 4
@@ -275,7 +283,7 @@ def test_figure_4() -> None:
 
 
 def test_deepfool_by_name() -> None:
-    """Each program is there; the range in the sentence is that of the table."""
+    """Each implementation has a row; the range in the sentence is that of the table."""
     shown = record("deepfool")
     rows = body(deepfool.programs(version("deepfool")))
     assert len(rows) == len(deepfool.PROGRAMS) * len(names.networks(shown))
@@ -287,7 +295,7 @@ def test_deepfool_by_name() -> None:
 
 
 def test_anchors() -> None:
-    """Errors are percentages, rho2 is positive; printed numbers stand in front of ours."""
+    """Errors are percentages and rho2 is positive; printed numbers come before ours."""
     for shown in map(version_of, records_of(f"{PAPER}/anchors")):
         assert set(names.networks(shown.record)) <= anchors.THERE.keys() == anchors.TARGETS.keys()
         for row in body(anchors.errors(shown)):
@@ -299,7 +307,7 @@ def test_anchors() -> None:
 
 
 def test_the_answer_and_the_figure_of_the_anchors() -> None:
-    """The DeepFool paper prints rho2 0.11 and 0.2; a printed marker in each row."""
+    """The DeepFool paper prints rho2 0.11 and 0.2; each row has a printed marker."""
     shown = record("anchors")
     text = anchors.answer(shown)
     assert "(0.11)" in text and "(0.2)" in text
@@ -309,7 +317,7 @@ def test_the_answer_and_the_figure_of_the_anchors() -> None:
 
 
 def test_the_overview_counts_every_verdict_once() -> None:
-    """Each claim has a finding; no line of the ledger stands under two."""
+    """Each claim has a finding; no row of the ledger belongs to two claims."""
     rows = body(overview.claims())
     items = [item for claim in overview.CLAIMS for item in claim.items]
     assert len(set(items)) == len(items) and all(row[2] for row in rows)
@@ -318,7 +326,7 @@ def test_the_overview_counts_every_verdict_once() -> None:
 
 
 def test_the_answer_of_the_overview() -> None:
-    """The gains are those of the pages it sums up."""
+    """The gains are those of the pages that it summarises."""
     text = overview.answer(record("table-1"))
     gains = [numbers(p)[-1] for p in table1.gains([version("table-1")]).split(": ")[1].split("; ")]
     assert all(f"{gain:.2f} times as large" in text for gain in gains)
@@ -327,7 +335,7 @@ def test_the_answer_of_the_overview() -> None:
 
 
 def test_the_same_networks_asked_in_several_ways() -> None:
-    """All attacks together leave no more than FGSM, method by method."""
+    """For each method, all attacks together leave no more than FGSM."""
     rows = body(overview.asked())
     for fgsm, together in pairwise(rows):
         if together[0].startswith("under all attacks"):
@@ -340,7 +348,9 @@ def test_the_same_networks_asked_in_several_ways() -> None:
 
 
 def test_benchmarks() -> None:
-    """Ours is once ours; a plain step is once a plain step; every library has a row."""
+    """Our ratio to ours is 1, a plain step's ratio to a plain step is 1, and every library has a
+    row.
+    """
     for table in (benchmarks.attacks(), benchmarks.geometry(), benchmarks.lbfgs()):
         assert body(table)
     ours = [row for row in body(benchmarks.attacks()) if row[0] == "robustbook"]

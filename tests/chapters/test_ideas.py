@@ -1,4 +1,4 @@
-"""The lines of code that pages show for their idea do what the package does."""
+"""The code that pages show for their idea gives the same results as the package."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from robustbook.studies.deep_defense.methods import released
 
 
 def idea(name: str) -> dict[str, Any]:
-    """What the cell of a page with the tag `idea` defines, after running it."""
+    """Run the cell with the tag `idea` of a page; return the names that it defines."""
     cells = notebooks.stored(name, ".md").cells
     (cell,) = (cell for cell in cells if "idea" in cell.metadata.get("tags", []))
     space: dict[str, Any] = {}
@@ -68,7 +68,7 @@ def test_the_dissimilarity() -> None:
 
 
 def linear(w: Sequence[float], b: float) -> torch.nn.Module:
-    """Two classes whose logits are 0 and w x + b."""
+    """Return a model of two classes with logits 0 and w x + b."""
     net = torch.nn.Linear(len(w), 2, dtype=torch.float64)
     with torch.no_grad():
         net.weight.copy_(torch.tensor([[0.0] * len(w), list(w)], dtype=torch.float64))
@@ -77,7 +77,7 @@ def linear(w: Sequence[float], b: float) -> torch.nn.Module:
 
 
 def test_rho_2_and_eps_ref() -> None:
-    """DeepFool's first step is the exact distance where the network is linear; it overshoots."""
+    """On a linear network DeepFool's first step is the exact distance; it overshoots."""
     shown = idea("deep_defense/table1")
     net, x = linear(shown["w"], shown["b"]), torch.from_numpy(shown["x"])
     y = (torch.from_numpy(shown["y"]) > 0).long()
@@ -89,7 +89,7 @@ def test_rho_2_and_eps_ref() -> None:
 
 
 class Ellipse(torch.nn.Module):
-    """Two classes whose logits are 0 and a x^2 - 1."""
+    """A model of two classes with logits 0 and a x^2 - 1."""
 
     def __init__(self, a: torch.Tensor) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class Ellipse(torch.nn.Module):
 
 
 def test_ddn() -> None:
-    """The same distance as the package's, and nearer than DeepFool's."""
+    """It finds the same distance as the package, nearer than DeepFool's."""
     shown = idea("deep_defense/today")
     net, x = Ellipse(torch.from_numpy(shown["a"])), torch.from_numpy(shown["x"])[None]
     found = ddn(net, x, torch.tensor([0]), clip=False)
@@ -110,7 +110,7 @@ def test_ddn() -> None:
 
 
 def test_the_regulariser() -> None:
-    """For each image the package's cross entropy, and its term for correct or for wrong images."""
+    """It gives the package's cross entropy and term for each image, correct or misclassified."""
     shown = idea("deep_defense/overview")
     net = linear(shown["w"], shown["b"])
     x, y = torch.from_numpy(shown["x"]), (torch.from_numpy(shown["y"]) > 0).long()
@@ -122,7 +122,7 @@ def test_the_regulariser() -> None:
 
 
 class TwoLayers(torch.nn.Module):
-    """Two classes whose logits are 0 and u max(0, V x)."""
+    """A model of two classes with logits 0 and u max(0, V x)."""
 
     def __init__(self, V: torch.Tensor, u: torch.Tensor) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class TwoLayers(torch.nn.Module):
 
 
 def test_the_distance_of_two_layers() -> None:
-    """DeepFool's, on an image whose boundary lies in the same linear piece."""
+    """It is DeepFool's, on an image whose boundary lies in the same linear piece."""
     shown = idea("deep_defense/figure4")
     V, u, x = (torch.from_numpy(shown[name]) for name in ("V", "u", "x"))
     found = deepfool(TwoLayers(V, u), x[None], torch.tensor([1]), preset=released("mnist"))
@@ -143,7 +143,7 @@ def test_the_distance_of_two_layers() -> None:
 
 
 def test_the_pull_of_the_regulariser() -> None:
-    """Minus the derivative of the package's term for correct images with respect to rho."""
+    """It is minus the derivative of the package's term for correct images with respect to rho."""
     shown = idea("deep_defense/figure3")
     x, y = torch.tensor([[1.0, 0.0]], dtype=torch.float64), torch.tensor([1])
     for c in (5.0, 45.0):
@@ -156,7 +156,9 @@ def test_the_pull_of_the_regulariser() -> None:
 
 
 def test_deepfool() -> None:
-    """The image of the package's preset without clipping and offsets; clipped it is too near."""
+    """It gives the image of the package's preset without clipping and offsets; clipped, it is too
+    near.
+    """
     shown = idea("deep_defense/deepfool")
     net = torch.nn.Linear(2, 3, bias=False, dtype=torch.float64)
     with torch.no_grad():
@@ -168,7 +170,7 @@ def test_deepfool() -> None:
 
 
 def test_a_stored_perturbation_has_no_gradient() -> None:
-    """The gradient is the package's where rho comes from the weights."""
+    """If rho is computed from the weights, the gradient is the package's."""
     shown = idea("deep_defense/replication")
     net = linear(shown["w"], -1.0)
     x = torch.from_numpy(shown["x"])[None]
@@ -179,7 +181,7 @@ def test_a_stored_perturbation_has_no_gradient() -> None:
 
 
 def test_the_reverse_network() -> None:
-    """The gradient of the difference of two logits, by automatic differentiation."""
+    """It is the gradient of the difference of two logits, by automatic differentiation."""
     shown = idea("deep_defense/figure1")
     x = torch.from_numpy(shown["x"]).requires_grad_()
     a = x

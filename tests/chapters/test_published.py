@@ -1,4 +1,4 @@
-"""Reading what is published: the numbers of one question, and how they are written."""
+"""Reading published results: selecting numbers by label, and writing them as text."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from robustbook.ledger import Record, Row
 
 
 def test_values_are_those_of_one_name_and_setting() -> None:
-    """A page's numbers are picked by label; a control may not slip in among the main rows."""
+    """A page selects numbers by label; a control must not be mixed with the main rows."""
     rows = (
         Row(1.0, "percent", None, "accuracy", 0, setting={"network": "cnn", "reading": "a"}),
         Row(2.0, "percent", None, "accuracy", 0, setting={"network": "cnn", "reading": "b"}),
@@ -33,14 +33,14 @@ def test_values_are_those_of_one_name_and_setting() -> None:
 
 
 def test_a_spread_is_given_only_where_there_is_one() -> None:
-    """One seed, or seeds that agree to the digits shown, have none."""
+    """It is omitted for one seed, or if the seeds agree in all shown digits."""
     assert spread([1.0, 2.0, 6.0]) == "3.0 (1.0\u2013\u20606.0)"
     assert spread([-1.0, 2.0]) == "0.5 (-1.0 to 2.0)"
     assert spread([1.01, 1.02]) == spread([1.0]) == "1.0"
 
 
 def test_the_mean_of_no_row_is_refused() -> None:
-    """A name that no row has is a slip: it must not become a number."""
+    """A name without rows is an error and must not give a number."""
     rows = (Row(1.0, "percent", None, "accuracy", 0), Row(4.0, "percent", None, "accuracy", 1))
     one = Record("saturating", "table-1", "quick", {}, (0, 1), rows)
     assert mean(one, "accuracy") == 2.5
@@ -49,7 +49,7 @@ def test_the_mean_of_no_row_is_refused() -> None:
 
 
 def test_settings_are_distinct_and_in_the_order_of_the_rows() -> None:
-    """The values of c that a figure draws come from its record."""
+    """A figure takes its values of c from the record."""
     rows = tuple(
         Row(1.0, "ratio", None, name, seed, setting={"c": c, "d": d})
         for seed in (0, 1)
@@ -62,7 +62,7 @@ def test_settings_are_distinct_and_in_the_order_of_the_rows() -> None:
 
 
 def test_accuracies_are_of_rows_that_name_network_training_and_reading() -> None:
-    """Seeds stand together; a row without a reading is left out."""
+    """Seeds are grouped; a row without an attack variant is left out."""
     of = {"network": "cnn", "method": "vanilla", "reading": "pgd"}
     rows = (
         *(Row(float(s), "percent", None, "accuracy", s, setting=of) for s in (0, 1)),
@@ -73,7 +73,7 @@ def test_accuracies_are_of_rows_that_name_network_training_and_reading() -> None
 
 
 def test_no_two_versions_of_a_page_share_a_label() -> None:
-    """A label that occurs twice breaks the references of the book."""
+    """A repeated label breaks the references of the book."""
     records = [Record("saturating", "table-1", p, {}, (), ()) for p in ("paper", "quick")]
     versions = [*map(version_of, records), Version(records[0], "This run", fresh=True)]
     assert len({version.tag for version in versions}) == 3
@@ -81,7 +81,7 @@ def test_no_two_versions_of_a_page_share_a_label() -> None:
 
 
 def test_words_around_numbers() -> None:
-    """What a line must not break, and a link by a page's short name."""
+    """It tests text without line breaks, and links by a page's short name."""
     assert minus("-0.10") == "\u22120.10"
     assert power(2.9e-5) == "3e\u201105"
     assert spread_or([], missing="none") == "none" and spread_or([1.0]) == "1.0"

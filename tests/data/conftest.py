@@ -1,4 +1,4 @@
-"""Small original files, and a server that serves, cuts off, stalls and resumes like real ones."""
+"""Small original files, and a server that serves, interrupts, stalls and resumes like real ones."""
 
 import gzip
 import hashlib
@@ -20,7 +20,7 @@ from robustbook.data.originals import Original
 
 
 def idx(shape: tuple[int, ...], values: bytes) -> bytes:
-    """A file in idx format, written from its description, apart from the code that reads it."""
+    """Return a file in idx format, written from its description without the code that reads it."""
     return bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + values
 
 
@@ -30,9 +30,9 @@ def original(name: str, contents: bytes) -> Original:
 
 @pytest.fixture
 def small_mnist(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """Contents by file name of a set with 3 training and 2 test images of 2 x 4, in MNIST's names.
+    """Make a set of 3 training and 2 test images of 2 x 4 pixels, under MNIST's file names.
 
-    Their hashes take the place of MNIST's.
+    Their hashes replace MNIST's.
     """
     contents, table = {}, {}
     for split, prefix, n in (("train", "train", 3), ("test", "t10k", 2)):
@@ -51,9 +51,9 @@ Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # labels (n,), images (n, 3
 
 @pytest.fixture
 def small_cifar(monkeypatch: pytest.MonkeyPatch) -> dict[str, Batch]:
-    """Two training batches and a test batch of 100 images each, in CIFAR-10's names.
+    """Make two training batches and a test batch of 100 images each, under CIFAR-10's names.
 
-    The hashes of their binary version take the place of CIFAR-10's.
+    The hashes of their binary version replace CIFAR-10's.
     """
     draw = np.random.default_rng(0)
     batches: dict[str, Batch] = {}
@@ -73,9 +73,9 @@ def small_cifar(monkeypatch: pytest.MonkeyPatch) -> dict[str, Batch]:
 
 
 def pickled(batch: Batch) -> bytes:
-    """A dictionary as Python 2 pickled it: {"labels": [...], "data": string, "filenames": [...]}.
+    """Pickle a dictionary as Python 2 did: {"labels": [...], "data": string, "filenames": [...]}.
 
-    In the originals the string is inside an array; that adds only small numbers after the labels.
+    In the originals the string is inside an array; this adds only small numbers after the labels.
     """
     labels, images = batch
     pixels = images.tobytes()
@@ -90,7 +90,7 @@ def pickled(batch: Batch) -> bytes:
 
 
 def packed_sheets(batch: Batch) -> bytes:
-    """One sheet, put together image by image."""
+    """Return one sheet, composed of the images."""
     labels, images = batch
     side = images.shape[-1]
     sheet, pack, picture = Image.new("RGB", (10 * side, 10 * side)), io.BytesIO(), io.BytesIO()
@@ -105,7 +105,7 @@ def packed_sheets(batch: Batch) -> bytes:
 
 
 def archived(files: dict[str, bytes], folder: str = "cifar-10-batches-py") -> bytes:
-    """A compressed archive of files in torchvision's folder."""
+    """Return a compressed archive of files in torchvision's folder."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
         for name, contents in files.items():
@@ -117,7 +117,7 @@ def archived(files: dict[str, bytes], folder: str = "cifar-10-batches-py") -> by
 
 @dataclass
 class Site:
-    """What the server serves, and what it was asked."""
+    """The files that the server serves, and the requests it received."""
 
     files: dict[str, bytes] = field(default_factory=dict)  # by path
     cuts: list[int] = field(default_factory=list)  # of the next answers: bytes before it hangs up

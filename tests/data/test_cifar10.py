@@ -1,4 +1,4 @@
-"""CIFAR-10: the same images from whatever it lies in, and only if they are the published ones."""
+"""CIFAR-10: every file layout gives the same images, and only the published files are accepted."""
 
 import hashlib
 import pickle
@@ -29,7 +29,7 @@ def lay_packs(batches: dict[str, Batch], root: Path) -> None:
 
 
 def published(batches: dict[str, Batch]) -> bytes:
-    """In the published archive the batches are in no order, among other files."""
+    """Return an archive like the published one, whose batches are unordered among other files."""
     files = {name: pickled(batches[name]) for name in sorted(batches, reverse=True)}
     return archived({"readme.html": b"text", **files, "batches.meta": b"names"})
 
@@ -60,7 +60,7 @@ def same(data: ImageSet, *batches: Batch) -> bool:
 
 
 def test_the_made_batches_are_pickles(small_cifar: dict[str, Batch]) -> None:
-    """Written by hand here, as Python 2 did: they must be what a reader of pickles reads."""
+    """They are written by hand here as in Python 2, and a pickle reader must accept them."""
     labels, images = small_cifar["test_batch"]
     read = pickle.loads(pickled((labels, images)), encoding="bytes")
     assert read[b"labels"] == labels.tolist() and read[b"data"][-1] == images.tobytes()
@@ -70,7 +70,7 @@ def test_the_made_batches_are_pickles(small_cifar: dict[str, Batch]) -> None:
 def test_every_layout_gives_the_same_images(
     small_cifar: dict[str, Batch], tmp_path: Path, lay: Lay, path: str
 ) -> None:
-    """Batches in their order, planes red, green, blue, and the splits not mixed up."""
+    """Batches are in order, colour planes are red, green, blue, and the splits are not mixed up."""
     lay(small_cifar, tmp_path)
     train = load("cifar10", "train", root=tmp_path, download=False)
     assert same(train, small_cifar["data_batch_1"], small_cifar["data_batch_2"])
@@ -97,7 +97,7 @@ def test_what_the_folder_lacks_comes_from_the_other_places(
 def test_a_damaged_file_is_refused(
     small_cifar: dict[str, Batch], tmp_path: Path, lay: Lay, path: str, damage: str
 ) -> None:
-    """In one sentence, and not silently replaced by what another place or the network has."""
+    """The error is one sentence, and no file from another place or the network replaces it."""
     lay(small_cifar, tmp_path)
     file = tmp_path / path
     data = file.read_bytes()
@@ -117,9 +117,9 @@ def test_a_damaged_file_is_refused(
 def test_no_single_altered_byte_passes_or_breaks_the_reader(
     small_cifar: dict[str, Batch], tmp_path: Path
 ) -> None:
-    """A pack has headers, names, checksums and a coded picture: each kind of damage is a sentence.
+    """A pack has headers, names, checksums and a coded picture; any damage gives one sentence.
 
-    Bytes that no reader looks at (times, attributes) may change.
+    Bytes that no reader uses (times, attributes) may change.
     """
     lay_packs(small_cifar, tmp_path)
     file = tmp_path / "cifar10" / "test_batch.zip"
@@ -144,7 +144,7 @@ def test_no_single_altered_byte_passes_or_breaks_the_reader(
 
 
 def test_a_pickle_is_not_executed(small_cifar: dict[str, Batch], tmp_path: Path) -> None:
-    """A file from elsewhere may hold code; it must be refused before it can do anything."""
+    """A file may contain malicious code, so it must be rejected before it can run."""
     lay_folder(small_cifar, tmp_path)
 
     class Evil:
@@ -182,7 +182,7 @@ def test_a_missing_set_is_named_with_where_to_put_it(
 def test_the_archive_is_downloaded_once(
     small_cifar: dict[str, Batch], site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Checked whole before it takes its name; then both splits come from it."""
+    """It is checked completely before it gets its name; then both splits come from it."""
     monkeypatch.setattr("robustbook.data.cifar10._addresses", lambda: [f"{site.url}archive"])
     site.files["/archive"] = published({**small_cifar, "test_batch": small_cifar["data_batch_1"]})
     assert "not those of the published file" in message(tmp_path, download=True)
@@ -228,8 +228,10 @@ def test_the_address_is_torchvisions() -> None:
     ],
 )
 def test_the_real_set(split: str, count: int, digest: str) -> None:
-    """The table of hashes belongs to the real files; the digests here are of another order of the
-    pixels (colours last), as others publish them."""
+    """The table of hashes belongs to the real files.
+
+    The digests here use another order of the pixels (colours last), as published by others.
+    """
     try:
         data = load("cifar10", split, download=False)
     except DataError as error:

@@ -1,4 +1,4 @@
-"""The embedded digits are the same bytes everywhere, and look like MNIST."""
+"""The embedded digits are the same bytes everywhere, and resemble MNIST."""
 
 import hashlib
 from pathlib import Path
@@ -23,14 +23,14 @@ GOLDEN = {
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_bytes_are_fixed(split: str) -> None:
-    """Published `quick` numbers hang on these bytes: a change of any is a change of all numbers."""
+    """Published `quick` numbers depend on every one of these bytes."""
     data = load("digits", split)
     arrays = (data.images.numpy(), data.labels.numpy().astype("<i8"))
     assert tuple(hashlib.sha256(a.tobytes()).hexdigest() for a in arrays) == GOLDEN[split]
 
 
 def test_the_splits_are_disjoint_complete_and_stratified() -> None:
-    """No test image is trained on."""
+    """No test image is used for training."""
     _, labels = digits._originals()
     train, test = digits._split(labels)
     assert sorted([*train, *test]) == list(range(1797))
@@ -40,14 +40,16 @@ def test_the_splits_are_disjoint_complete_and_stratified() -> None:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_first_images_are_a_fair_sample(split: str) -> None:
-    """Of 100 images about 10 are of each class; fewer than 2 or more than 22 are 4 deviations."""
+    """Of 100 images about 10 are of each class; below 2 or above 22 is 4 standard deviations
+    away.
+    """
     counts = torch.bincount(load("digits", split).subset(100).labels, minlength=10)
     assert counts.min() >= 2 and counts.max() <= 22
 
 
 @pytest.mark.slow
 def test_images_and_labels_are_scikit_learns() -> None:
-    """The file is read apart from scikit-learn's own reader; both must see the same digits."""
+    """scikit-learn's own reader gives the same digits from this file."""
     from sklearn.datasets import load_digits
 
     expected = load_digits()
@@ -57,7 +59,7 @@ def test_images_and_labels_are_scikit_learns() -> None:
 
 
 def test_the_integer_enlargement_is_the_bilinear_one() -> None:
-    """Against torch's interpolation in float64, to half a grey: the rounding."""
+    """It agrees with torch's interpolation in float64 up to rounding, half a grey level."""
     counts = digits._originals()[0][::10]
     box = torch.nn.functional.interpolate(
         torch.from_numpy(counts).double()[:, None], size=(20, 20), mode="bilinear"
@@ -74,7 +76,9 @@ def test_the_integer_enlargement_is_the_bilinear_one() -> None:
 
 
 def test_the_centre_of_mass_is_in_the_middle() -> None:
-    """As in MNIST: within half a pixel of 13.5, in rows and in columns; no image is at the rim."""
+    """As in MNIST it is within half a pixel of 13.5, in rows and columns; no digit touches the
+    edge.
+    """
     images = as_float(load("digits", "train").images, torch.float64)[:, 0]
     place = torch.arange(28, dtype=torch.float64)
     mass = images.sum((1, 2))
@@ -84,7 +88,9 @@ def test_the_centre_of_mass_is_in_the_middle() -> None:
 
 
 def test_greys_are_spread_as_in_mnist() -> None:
-    """MNIST's training images: mean 0.131, deviation 0.308, 7.4 % of pixels full (250 or more)."""
+    """MNIST's training images have mean 0.131, deviation 0.308, and 7.4 % of pixels at 250 or
+    more.
+    """
     images = load("digits", "train").images
     scaled = as_float(images)
     assert abs(scaled.mean() - 0.131) < 0.03

@@ -1,4 +1,4 @@
-"""A file is whole or not there, whatever the network and the process do."""
+"""A file is complete or missing, whatever happens to the network and the process."""
 
 import random
 import signal
@@ -23,7 +23,7 @@ def check(part: Path) -> None:
         raise ValueError("not the body")
 
 
-# The module is run by its path, because importing the package would cost seconds for torch.
+# The module is run by its path, because importing the package would import torch for seconds.
 CHILD = """
 import runpy, sys
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_a_file_that_is_there_is_not_asked_for(site: Site, tmp_path: Path) -> No
 
 
 def test_a_cut_connection_is_resumed_where_it_broke_off(site: Site, tmp_path: Path) -> None:
-    """A body shorter than announced must not be taken for whole, nor thrown away."""
+    """A body shorter than announced must be neither accepted nor thrown away."""
     site.files["/f"] = BODY
     site.cuts = [3 * CHUNK]
     fetch([site.url + "f"], tmp_path / "f", check=check)
@@ -69,7 +69,7 @@ def test_a_cut_connection_is_resumed_where_it_broke_off(site: Site, tmp_path: Pa
 
 
 def test_a_server_that_cannot_resume_is_read_from_the_start(site: Site, tmp_path: Path) -> None:
-    """Appending a whole body to a partial file would give a wrong file every time."""
+    """Appending a complete body to a partial file would always give a wrong file."""
     site.files["/f"] = BODY
     site.cuts, site.ranges = [2 * CHUNK], False
     fetch([site.url + "f"], tmp_path / "f", check=check)
@@ -78,7 +78,7 @@ def test_a_server_that_cannot_resume_is_read_from_the_start(site: Site, tmp_path
 
 @pytest.mark.parametrize("left", [BODY, BODY + b"more"], ids=["whole", "too long"])
 def test_a_partial_file_as_long_as_the_whole(site: Site, tmp_path: Path, left: bytes) -> None:
-    """Left by a process that died before renaming; the server has no more bytes to send."""
+    """A process that died before renaming leaves it; the server then has no more bytes to send."""
     site.files["/f"] = BODY
     (tmp_path / "f.part").write_bytes(left)
     fetch([site.url + "f"], tmp_path / "f", check=check)
@@ -89,7 +89,7 @@ def test_altered_bytes_are_refused_and_the_next_mirror_is_asked(site: Site, tmp_
     site.files = {"/bad/f": BODY[:-1] + b"?", "/good/f": BODY}
     fetch([site.url + "bad/f", site.url + "good/f"], tmp_path / "f", check=check)
     assert (tmp_path / "f").read_bytes() == BODY
-    assert site.asked[-1] == ("/good/f", None)  # from the start: nothing of the altered file stays
+    assert site.asked[-1] == ("/good/f", None)  # from the start, without the altered file
 
 
 def test_altered_bytes_from_every_mirror_leave_nothing_behind(site: Site, tmp_path: Path) -> None:
@@ -116,7 +116,9 @@ def test_a_folder_that_cannot_be_written_is_named(site: Site, tmp_path: Path) ->
 def test_a_killed_download_is_not_taken_for_whole_and_is_resumed(
     site: Site, tmp_path: Path
 ) -> None:
-    """SIGKILL halfway: no file of that name, no lock left behind, and no byte fetched twice."""
+    """After a kill half way there is no file of that name and no lock, and no byte is fetched
+    twice.
+    """
     site.files["/f"] = BODY
     site.go_on.clear()
     path, part = tmp_path / "f", tmp_path / "f.part"
@@ -133,7 +135,7 @@ def test_a_killed_download_is_not_taken_for_whole_and_is_resumed(
 
 
 def test_two_processes_at_once_download_once(site: Site, tmp_path: Path) -> None:
-    """Two writers of one partial file would garble it; the second waits and finds it whole."""
+    """Two writers would corrupt the partial file; the second waits and then finds it complete."""
     site.files["/f"] = BODY
     site.go_on.clear()
     child = start_child(site.url + "f", tmp_path / "f")

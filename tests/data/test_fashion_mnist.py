@@ -1,6 +1,6 @@
-"""Fashion-MNIST's files: MNIST's names and format, so what matters is that they are not mixed up.
+"""Fashion-MNIST's files have MNIST's names and format, so the two must not be mixed up.
 
-What holds of any file (damage, downloads that break off) is tested on MNIST, whose reader it is.
+Damage and interrupted downloads are tested on MNIST, which uses the same reader.
 """
 
 import gzip
@@ -21,7 +21,7 @@ from .test_mnist import IMAGES, LABELS, lay
 def small_fashion(
     small_mnist: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, bytes]:
-    """Contents by file name as in the small MNIST, with images and labels of its own."""
+    """Make a set like the small MNIST, with its own images and labels."""
     contents, table = {}, {}
     for split, prefix, n in (("train", "train", 3), ("test", "t10k", 2)):
         pair = {
@@ -44,7 +44,7 @@ def test_each_set_is_read_from_its_own_folder(
     folder: str,
     packed: bool,
 ) -> None:
-    """Both below one root, MNIST's directly in it: neither is taken for the other."""
+    """Both are below one root, MNIST's directly in it; neither is confused with the other."""
     lay(small_mnist, tmp_path, packed=packed)
     lay(small_fashion, tmp_path / folder, packed=packed)
     train = load("fashion-mnist", "train", root=tmp_path, download=False)
@@ -60,8 +60,10 @@ def test_each_set_is_read_from_its_own_folder(
 def test_mnists_files_in_the_folder_are_not_taken(
     small_mnist: dict[str, bytes], small_fashion: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """A file of the same name beside its folder is no damaged one; and the sentence sends nobody
-    to put the files there."""
+    """A file of the same name outside its folder is not reported as damaged.
+
+    The message also does not suggest to put the files there.
+    """
     lay(small_mnist, tmp_path, packed=True)
     with pytest.raises(DataError) as caught:
         load("fashion-mnist", "train", root=tmp_path, download=False)
@@ -74,7 +76,7 @@ def test_mnists_files_in_the_folder_are_not_taken(
 def test_mnist_in_the_folder_is_refused_with_both_hashes(
     small_mnist: dict[str, bytes], small_fashion: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """The mistake that the equal names invite: one set's files in the other's folder."""
+    """Equal names make this mistake likely: one set's files in the other's folder."""
     lay(small_mnist, tmp_path / "fashion-mnist", packed=True)
     with pytest.raises(DataError, match="is not the published") as caught:
         load("fashion-mnist", "train", root=tmp_path, download=True)
@@ -94,7 +96,7 @@ def test_a_download_goes_to_torchvisions_place(
 
 @pytest.mark.slow
 def test_the_mirrors_and_names_are_torchvisions() -> None:
-    """A renamed table in torchvision would show only on the first machine without the files."""
+    """A change in torchvision would otherwise show only on a machine without the files."""
     from torchvision.datasets import FashionMNIST
 
     from robustbook.data import fashion_mnist
@@ -119,7 +121,9 @@ def _there() -> bool:
     ],
 )
 def test_the_real_set(split: str, each: int, digest: str) -> None:
-    """The table of hashes belongs to the real files, which have as many images of each class."""
+    """The table of hashes belongs to the real files, which have the same number of images per
+    class.
+    """
     data = load("fashion-mnist", split, download=False)
     assert data.images.shape == (10 * each, 1, 28, 28)
     assert torch.bincount(data.labels).tolist() == [each] * 10

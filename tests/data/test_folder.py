@@ -1,4 +1,4 @@
-"""Photographs on disk: the pixels of torchvision's own preprocessing, and clear refusals."""
+"""Photographs on disk: the pixels agree with torchvision's preprocessing, and errors are clear."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from robustbook.training.loop import Images
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Two classes with three and two photographs of different shapes, one of them gray."""
+    """Make two classes with three and two photographs of different shapes, one of them gray."""
     rng = np.random.default_rng(0)
     for name, shapes in {
         "n02": [(90, 80, 3), (300, 260, 3), (64, 90)],
@@ -31,7 +31,9 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_rows_are_torchvisions_preprocessing(tree: Path) -> None:
-    """What the reference networks were measured on; classes by name, labels to match."""
+    """The reference networks were measured with it; classes are sorted by name, and labels
+    agree.
+    """
     photos = FolderSet(tree)
     assert photos.classes == ("n01", "n02") and photos.labels.tolist() == [0, 0, 1, 1, 1]
     assert len(photos) == 5 and isinstance(photos, Images)
@@ -46,7 +48,7 @@ def test_rows_are_torchvisions_preprocessing(tree: Path) -> None:
 
 @pytest.mark.parametrize("crop", [56, 224])
 def test_every_crop_shows_the_same_part(tmp_path: Path, crop: int) -> None:
-    """A ramp of grey over a square photograph: the middle 7/8 of it, whatever the size."""
+    """On a ramp of grey over a square photograph, every crop shows the middle 7/8."""
     (tmp_path / "n01").mkdir()
     ramp = np.tile(np.linspace(0, 255, 512).astype(np.uint8), (512, 1))
     Image.fromarray(ramp).save(tmp_path / "n01" / "ramp.png")
@@ -59,7 +61,7 @@ def test_every_crop_shows_the_same_part(tmp_path: Path, crop: int) -> None:
 
 
 def test_what_cannot_be_used_is_named(tree: Path) -> None:
-    """One sentence with the path and what is accepted."""
+    """The error is one sentence with the path and what is accepted."""
     with pytest.raises(DataError, match=r"nowhere is no folder: a folder with one subfolder of"):
         FolderSet(tree / "nowhere")
     with pytest.raises(DataError, match=r"n01 has no subfolders: a folder with"):
@@ -78,7 +80,7 @@ def test_what_cannot_be_used_is_named(tree: Path) -> None:
 
 
 def test_hidden_folders_and_files_are_skipped(tree: Path) -> None:
-    """An editor's copies beside the classes would be a class, and shift every label by one."""
+    """An editor's backup folder would become a class and shift every label by one."""
     expected = FolderSet(tree)
     picture = (tree / "n01" / "0.jpg").read_bytes()
     for name in (".ipynb_checkpoints/0.jpg", "n01/.ipynb_checkpoints/0.jpg", "n01/._0.jpg", ".jpg"):
@@ -95,7 +97,7 @@ def test_hidden_folders_and_files_are_skipped(tree: Path) -> None:
 
 
 def test_paths_are_in_torchvisions_order(tree: Path) -> None:
-    """Folders in a class belong to it; upper case counts as well."""
+    """Folders inside a class belong to it; upper-case suffixes count too."""
     picture = (tree / "n01" / "0.jpg").read_bytes()
     for name in ("n01/b/1.jpg", "n01/a/2.jpg", "n01/z.JPEG", "n02/a/x.jpg"):
         (tree / name).parent.mkdir(exist_ok=True)
@@ -104,7 +106,7 @@ def test_paths_are_in_torchvisions_order(tree: Path) -> None:
 
 
 def test_rows_may_be_a_mask_or_any_whole_numbers(tree: Path) -> None:
-    """As in `ImageSet.subset`: one function."""
+    """This is the same function as in `ImageSet.subset`."""
     photos = FolderSet(tree, 8)
     last = photos[torch.tensor([3, 4])]
     for rows in ([3, 4], np.array([3, 4], np.uint8), np.arange(5) > 2, torch.arange(5) > 2):
@@ -123,7 +125,7 @@ def test_rows_may_be_a_mask_or_any_whole_numbers(tree: Path) -> None:
 
 
 def one(folder: Path, image: Image.Image, suffix: str = "png", **options: Any) -> Tensor:
-    """What a set makes of a single image of 8 x 8 equal pixels: its colour."""
+    """Return the colour that a set gives for a single image of 8 x 8 equal pixels."""
     (folder / "n01").mkdir(exist_ok=True)
     path = folder / "n01" / f"0.{suffix}"
     image.resize((8, 8), Image.Resampling.NEAREST).save(path, **options)
@@ -136,7 +138,7 @@ def one(folder: Path, image: Image.Image, suffix: str = "png", **options: Any) -
 
 
 def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
-    """PIL cuts at 255, so a photograph from a scanner would be white."""
+    """PIL clips at 255, so a photograph from a scanner would be white."""
     for suffix in ("png", "tiff"):
         for value in (0, 255, 256, 32768, 65535):
             grey = Image.fromarray(np.full((1, 1), value, np.uint16))
@@ -145,13 +147,13 @@ def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_thirty_two_bits_are_refused(tmp_path: Path, dtype: type) -> None:
-    """They may reach from 0 to 1, to 255 or to anything."""
+    """Their range may be 0 to 1, 0 to 255 or anything else."""
     with pytest.raises(DataError, match=r"0\.tiff cannot be read \(it has 32 bits a channel, wher"):
         one(tmp_path, Image.fromarray(np.ones((1, 1), dtype)), "tiff")
 
 
 def test_every_mode_has_three_channels(tmp_path: Path) -> None:
-    """As torchvision reads them: palettes are looked up, transparency is dropped; no warning."""
+    """As in torchvision, palettes are resolved and transparency is dropped, without a warning."""
     palette = Image.new("P", (1, 1), 1)
     palette.putpalette([9, 9, 9, 10, 20, 30])
     assert one(tmp_path, palette).tolist() == [10, 20, 30]
@@ -164,7 +166,7 @@ def test_every_mode_has_three_channels(tmp_path: Path) -> None:
 
 
 def test_a_noted_orientation_is_not_applied(tmp_path: Path) -> None:
-    """So the reference networks were measured; PIL keeps the note apart from the pixels."""
+    """The reference networks were measured without it; PIL stores it separately from the pixels."""
     (tmp_path / "n01").mkdir()
     pixels = np.zeros((8, 8), np.uint8)
     pixels[:4] = 255
@@ -176,7 +178,7 @@ def test_a_noted_orientation_is_not_applied(tmp_path: Path) -> None:
 
 
 def test_an_enormous_image_is_refused(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PIL's own error would name neither file nor remedy."""
+    """PIL's own error names neither the file nor a solution."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(DataError, match=r"n01/0\.jpg cannot be read \(Image size"):
         FolderSet(tree)[[0]]

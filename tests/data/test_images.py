@@ -1,4 +1,4 @@
-"""A set stays bytes, and a batch of it is exactly what networks take."""
+"""A set stays bytes, and a batch of it has exactly the numbers that networks expect."""
 
 from dataclasses import FrozenInstanceError
 from inspect import unwrap
@@ -21,7 +21,7 @@ def data() -> ImageSet:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_bytes_become_the_nearest_fractions(dtype: torch.dtype) -> None:
-    """0 and 255 are exactly the ends of the box, and every grey is the correctly rounded k/255."""
+    """0 and 255 become exactly 0 and 1, and every grey level is the correctly rounded k/255."""
     grey = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1)
     scaled = as_float(grey, dtype)
     assert scaled.dtype == dtype
@@ -31,7 +31,7 @@ def test_bytes_become_the_nearest_fractions(dtype: torch.dtype) -> None:
 
 
 def test_floats_are_not_scaled_twice() -> None:
-    """Neither with jaxtyping's hook, as here, nor without."""
+    """This holds with jaxtyping's hook, as here, and without it."""
     once = as_float(torch.full((1, 1, 2, 2), 200, dtype=torch.uint8))
     with pytest.raises(TypeCheckError):
         as_float(once)  # type: ignore[arg-type]
@@ -50,7 +50,7 @@ def test_a_subset_keeps_images_with_their_labels(data: ImageSet) -> None:
 
 
 def test_every_type_of_index_selects_the_same(data: ImageSet) -> None:
-    """A mask that is cast before it is looked at would be the images 0 and 1, many times."""
+    """A mask that is cast to integers first would select the images 0 and 1 many times."""
     threes = data.labels >= 3  # images 0 and 1
     for which in (threes, threes.numpy(), threes.tolist(), tuple(threes.tolist())):
         assert data.subset(which).labels.tolist() == [4, 3]
@@ -61,7 +61,7 @@ def test_every_type_of_index_selects_the_same(data: ImageSet) -> None:
         [torch.tensor(3), torch.tensor(1)],
         np.array([3, 1], np.uint8),
         np.array([1, 3])[::-1],
-        torch.tensor([3, 1], dtype=torch.uint8),  # to torch alone a mask
+        torch.tensor([3, 1], dtype=torch.uint8),  # torch itself would treat it as a mask
         torch.tensor([3, 1], dtype=torch.int16),
         range(3, 0, -2),
     ):
@@ -71,7 +71,7 @@ def test_every_type_of_index_selects_the_same(data: ImageSet) -> None:
 
 
 def test_an_index_selects_one_image(data: ImageSet) -> None:
-    """For sets that are indexed; a set is not cut by 0, but 0 is an index."""
+    """0 is an index and selects one image, not an empty set."""
     for single in (0, np.int8(0), torch.tensor(0), [0]):
         assert indices(single, 5).tolist() == [0]
     assert indices([], 5).tolist() == [] and indices([False] * 5, 5).dtype == torch.int64
@@ -106,7 +106,7 @@ def test_an_index_selects_one_image(data: ImageSet) -> None:
     ],
 )
 def test_a_subset_that_is_not_there_is_refused(data: ImageSet, which: Any, expected: str) -> None:
-    """More images than there are would be fewer in silence; -1 would be another one."""
+    """Too many images would silently give fewer, and -1 would select another image."""
     with pytest.raises(ValueError, match=expected):
         data.subset(which)
 
@@ -117,7 +117,7 @@ def test_a_set_does_not_change(data: ImageSet) -> None:
 
 
 def test_images_and_labels_must_agree() -> None:
-    """Before training fails on a GPU with a message of the device's own. Unwrapped: no hook."""
+    """Otherwise training fails on a GPU with an unclear message. Unwrapped: no hook."""
     images = torch.zeros(2, 1, 2, 2, dtype=torch.uint8)
     labels = torch.tensor([0, 1])
     with pytest.raises(TypeCheckError):

@@ -1,4 +1,4 @@
-"""MNIST's files: found wherever they may lie, and used only if they are the published ones."""
+"""MNIST's files: they are found in all usual places, and only the published ones are accepted."""
 
 import gzip
 import hashlib
@@ -36,7 +36,7 @@ def message(root: Path, *, download: bool = False) -> str:
 def test_every_place_and_form_gives_the_same_images(
     small_mnist: dict[str, bytes], tmp_path: Path, folder: str, packed: bool
 ) -> None:
-    """Rows, columns, images and labels in the order of the file, and the splits not mixed up."""
+    """Rows, columns, images and labels have the file's order, and the splits are not mixed up."""
     lay(small_mnist, tmp_path / folder, packed=packed)
     train = load("mnist", "train", root=tmp_path, download=False)
     expected = torch.arange(7, 31, dtype=torch.uint8).view(3, 1, 2, 4)
@@ -105,7 +105,7 @@ def test_a_download_is_kept_and_checked_and_needed_once(served_mnist: Site, tmp_
 def test_an_altered_download_is_refused(
     served_mnist: Site, small_mnist: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """A mirror that serves something else, well packed and of the same length."""
+    """A mirror may serve another file that is well packed and has the same length."""
     served_mnist.files[f"/{IMAGES}.gz"] = gzip.compress(small_mnist[IMAGES][:-1] + b"?")
     assert "not those of the published file" in message(tmp_path, download=True)
     assert not list(tmp_path.rglob("*.gz")) and not list(tmp_path.rglob("*.part"))
@@ -138,7 +138,7 @@ def test_an_unknown_name_or_split_is_refused(name: str, split: str, expected: st
 
 @pytest.mark.slow
 def test_the_mirrors_and_names_are_torchvisions() -> None:
-    """A renamed table in torchvision would show only on the first machine without the files."""
+    """A change in torchvision would otherwise show only on a machine without the files."""
     from torchvision.datasets import MNIST
 
     from robustbook.data import mnist

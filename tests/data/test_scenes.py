@@ -1,4 +1,4 @@
-"""The embedded colour images are the same bytes everywhere, and what their module says they are."""
+"""The embedded colour images are the same bytes everywhere, and agree with their description."""
 
 import hashlib
 from pathlib import Path
@@ -25,14 +25,14 @@ GOLDEN = {
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_the_bytes_are_fixed(split: str) -> None:
-    """Published `quick` numbers hang on these bytes: a change of any is a change of all numbers."""
+    """Published `quick` numbers depend on every one of these bytes."""
     data = load("scenes", split)
     arrays = (data.images.numpy(), data.labels.numpy().astype("<i8"))
     assert tuple(hashlib.sha256(a.tobytes()).hexdigest() for a in arrays) == GOLDEN[split]
 
 
 def test_the_labels_are_those_of_the_digits() -> None:
-    """Each digit twice in training, all of them once before any twice; once in testing."""
+    """Each digit occurs twice in training, all of them once before any repeats; once in testing."""
     train, test = load("scenes", "train"), load("scenes", "test")
     assert train.images.shape == (2794, 3, 32, 32) and test.images.shape == (400, 3, 32, 32)
     assert torch.equal(train.labels, load("digits", "train").labels.repeat(2))
@@ -42,7 +42,7 @@ def test_the_labels_are_those_of_the_digits() -> None:
 
 
 def test_no_pixel_of_a_photograph_is_in_both_splits() -> None:
-    """Else a network could know the backgrounds of the test images."""
+    """Otherwise a network could learn the backgrounds of the test images."""
     columns = {split: set(range(320)[part]) for split, part in scenes._COLUMNS.items()}
     assert not columns["train"] & columns["test"]
     assert columns["train"] | columns["test"] == set(range(320))
@@ -55,7 +55,7 @@ def test_no_two_images_are_the_same() -> None:
 
 
 def test_an_image_is_a_stroke_on_a_crop() -> None:
-    """Without ink a crop of the split's part of a photograph; a full stroke takes seven eighths."""
+    """Without ink it is a crop of the split's photograph; a full stroke covers seven eighths."""
     pieces = scenes._photographs()[:, :, scenes._COLUMNS["test"]]
     mask = np.zeros((28, 28), dtype=np.int64)
     bare, half, full = (scenes._image(mask + cover, pieces, "test 3") for cover in (0, 128, 255))
@@ -66,13 +66,13 @@ def test_an_image_is_a_stroke_on_a_crop() -> None:
     assert (bottom - top, right - left) == (27, 27) and {top, left} <= {1, 2, 3}
     box = slice(top, top + 28), slice(left, left + 28)
     inks = (8 * full[box].astype(int) - bare[box]) / 7
-    assert np.ptp(inks, (0, 1)).max() <= 8 / 7  # of rounding
+    assert np.ptp(inks, (0, 1)).max() <= 8 / 7  # from rounding
     mixed = bare[box] + 128 / 255 * (full[box].astype(float) - bare[box])
     assert np.abs(half[box] - mixed).max() <= 1
 
 
 def test_the_photographs_are_means_brought_halfway_to_grey() -> None:
-    """Against floats, to half a grey: the rounding."""
+    """They agree with a computation in floats up to rounding, half a grey level."""
     path = digits.scikit_learn("scenes", "images") / "china.jpg"
     with Image.open(path) as image:
         halves = np.asarray(image.reduce(2), dtype=np.float64)[:213]
@@ -80,7 +80,9 @@ def test_the_photographs_are_means_brought_halfway_to_grey() -> None:
 
 
 def test_pixels_alone_do_not_tell_the_classes() -> None:
-    """The nearest training image is right for 39 % of the test images; digits alone have 98 %."""
+    """The nearest training image is right for 39 % of the test images; for the digits alone, 98
+    %.
+    """
     train, test = load("scenes", "train"), load("scenes", "test")
     distances = torch.cdist(test.images.flatten(1).float(), train.images.flatten(1).float())
     right = train.labels[distances.argmin(1)] == test.labels
@@ -88,10 +90,10 @@ def test_pixels_alone_do_not_tell_the_classes() -> None:
 
 
 def test_the_set_suffices_for_batch_norm() -> None:
-    """Batches of 100 resemble the set: every class, and the colours' means and deviations.
+    """Batches of 100 resemble the set: they have every class and similar colour statistics.
 
-    Of 27 batches the means must lie within 0.05 (five times their deviation, 0.01) of the set's,
-    so that running statistics serve for testing; and no pixel is constant within a batch.
+    The means of 27 batches must lie within 0.05 of the set's, five times their deviation of 0.01.
+    Then running statistics can be used for testing. No pixel is constant within a batch.
     """
     train = load("scenes", "train")
     images = train.images.double() / 255
@@ -115,7 +117,7 @@ def test_an_altered_photograph_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_another_decoder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that rounds otherwise would give other images under the same name."""
+    """A decoder with other rounding would give other images under the same name."""
     decoded = Image.open
 
     def brighter(*args: object, **options: object) -> Image.Image:

@@ -1,4 +1,4 @@
-"""STL-10: the same images from whatever they lie in, and no unlabelled one is downloaded."""
+"""STL-10: every file layout gives the same images, and no unlabelled image is downloaded."""
 
 import hashlib
 import threading
@@ -19,9 +19,9 @@ SIDE = 8
 
 @pytest.fixture
 def small_stl(monkeypatch: pytest.MonkeyPatch) -> dict[str, Batch]:
-    """200 images of each split, 8 x 8; the packs of the test images hold the first 100.
+    """Make 200 images of 8 x 8 pixels for each split; the packs of test images hold the first 100.
 
-    Their hashes take the place of STL-10's.
+    Their hashes replace STL-10's.
     """
     draw = np.random.default_rng(0)
     sets = {
@@ -42,7 +42,7 @@ def small_stl(monkeypatch: pytest.MonkeyPatch) -> dict[str, Batch]:
 
 
 def binary(sets: dict[str, Batch], split: str) -> list[tuple[str, bytes]]:
-    """The published files, written pixel by pixel: channel, column, row; labels from 1."""
+    """Write the published files pixel by pixel: channel, column, row; labels start at 1."""
     labels, images = sets[split]
     pixels = bytearray()
     for image in images:
@@ -53,7 +53,9 @@ def binary(sets: dict[str, Batch], split: str) -> list[tuple[str, bytes]]:
 
 
 def published(sets: dict[str, Batch]) -> bytes:
-    """The order of the published archive; the unlabelled images are noise that must not be read."""
+    """Return an archive in the published order; its unlabelled images are noise that must not be
+    read.
+    """
     files = dict(binary(sets, "test") + binary(sets, "train"))
     noise = np.random.default_rng(1).bytes(2_000_000)
     files |= {"unlabeled_X.bin": noise, "class_names.txt": b"airplane"}
@@ -107,7 +109,7 @@ def same(data: ImageSet, batch: Batch) -> bool:
 def test_every_layout_gives_the_same_images(
     small_stl: dict[str, Batch], tmp_path: Path, lay: Lay, path: str
 ) -> None:
-    """Rows are rows: the published files hold columns. Labels count from 0."""
+    """Rows are rows although the published files hold columns. Labels start at 0."""
     lay(small_stl, tmp_path)
     train = load("stl10", "train", root=tmp_path, download=False)
     assert same(train, small_stl["train"])
@@ -123,7 +125,7 @@ def test_every_layout_gives_the_same_images(
 def test_packs_have_the_first_test_images_and_say_so(
     small_stl: dict[str, Batch], tmp_path: Path
 ) -> None:
-    """A study that needs more must not be judged on fewer without a word."""
+    """A study that needs more images must not silently use fewer."""
     lay_packs(small_stl, tmp_path)
     assert len(load("stl10", "test", root=tmp_path, download=False, at_least=100)) == 100
     text = message(tmp_path, "test", needed=101)
@@ -148,7 +150,7 @@ def test_more_images_than_a_set_has_are_refused(
 def test_a_damaged_file_is_refused(
     small_stl: dict[str, Batch], tmp_path: Path, lay: Lay, path: str, damage: str
 ) -> None:
-    """In one sentence, and not silently replaced by what another place or the network has."""
+    """The error is one sentence, and no file from another place or the network replaces it."""
     lay(small_stl, tmp_path)
     file = tmp_path / path
     data = file.read_bytes()
@@ -184,7 +186,7 @@ def test_labels_that_do_not_belong_are_refused(small_stl: dict[str, Batch], tmp_
 
 @pytest.fixture
 def served(small_stl: dict[str, Batch], site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """The small archive on a server in the place of the publisher's."""
+    """Serve the small archive instead of the publisher's."""
     monkeypatch.setattr(stl10, "_address", lambda: f"{site.url}archive")
     site.files["/archive"] = published(small_stl)
     return site
@@ -193,7 +195,9 @@ def served(small_stl: dict[str, Batch], site: Site, monkeypatch: pytest.MonkeyPa
 def test_a_download_stops_before_the_unlabelled_images(
     small_stl: dict[str, Batch], served: Site, tmp_path: Path
 ) -> None:
-    """A reader that wanted more than the first half would ask again. What lies there is kept."""
+    """A reader that needs more than the first half would send another request. Existing files are
+    kept.
+    """
     served.cuts = [len(served.files["/archive"]) // 2]
     assert same(load("stl10", "train", root=tmp_path), small_stl["train"])
     assert {p.name for p in tmp_path.rglob("*.bin")} == {
@@ -215,7 +219,7 @@ def test_the_test_images_come_first(
 def test_a_cut_connection_is_resumed(
     small_stl: dict[str, Batch], served: Site, tmp_path: Path
 ) -> None:
-    """Several times, as long as something comes each time."""
+    """It resumes several times, as long as each connection brings some bytes."""
     served.cuts = [5000, 10_000, 7, 20_000]
     assert same(load("stl10", "train", root=tmp_path), small_stl["train"])
     assert [asked for _, asked in served.asked] == [
@@ -294,8 +298,10 @@ def test_the_address_and_sums_are_torchvisions() -> None:
     ],
 )
 def test_the_real_set(split: str, count: int, digest: str) -> None:
-    """The tables of hashes belong to the real files; the digests here are of another order of the
-    pixels: rows, columns, colours."""
+    """The tables of hashes belong to the real files.
+
+    The digests here use another order of the pixels: rows, columns, colours.
+    """
     try:
         data = load("stl10", split, download=False)
     except DataError as error:

@@ -1,4 +1,4 @@
-"""Accuracy against eps: every curve and every dot where it belongs."""
+"""Accuracy against eps: every curve and every dot has the right position."""
 
 import matplotlib.colors
 import numpy as np
@@ -7,7 +7,7 @@ from robustbook.figures import LOOKS, curves
 
 
 def test_draws_means_bands_and_both_readings_at_one_size() -> None:
-    """A curve in another panel, or a printed number at another size, would misstate the page."""
+    """A curve in another panel, or a printed number at another size, would be wrong."""
     figure = curves(
         [0.0, 0.1, 0.2],
         {

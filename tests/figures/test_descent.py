@@ -1,4 +1,4 @@
-"""The figure of long descents: each curve where it belongs, each end marked by what came out."""
+"""The figure of long descents: each curve is in its panel, and its end shows the outcome."""
 
 from inspect import unwrap
 
@@ -16,8 +16,10 @@ def trail(moved: float, loss: float, reached: bool) -> Trail:
 
 
 def test_each_descent_has_two_curves_an_end_and_an_image() -> None:
-    """A circle where the target was reached, the X of the book's failures where not; from the
-    natural logarithm of the loss to the power of ten of the probability."""
+    """A circle marks a reached target, and a red X a failure.
+
+    The natural logarithm of the loss is converted to a power of ten of the probability.
+    """
     figure = descent(
         {
             "least": {"float32": trail(0.4, 1e-9, True), "float64": trail(0.3, 2.302585, False)},
@@ -40,7 +42,7 @@ def test_each_descent_has_two_curves_an_end_and_an_image() -> None:
 
 
 def test_bytes_are_refused() -> None:
-    """Every grey from 1 on would be drawn white."""
+    """Every grey level from 1 on would be drawn white."""
     trails = {"least": {"float32": trail(0.4, 1e-9, True)}}
     with pytest.raises(ValueError, match=r"image of start must be in \[0, 1\], got bytes"):
         unwrap(descent)(trails, {"least": np.full((28, 28), 255, np.uint8)})

@@ -1,4 +1,4 @@
-"""What the figures of an item draw: every number given, where it belongs."""
+"""The figures of an item contain every given number at the right position."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from robustbook.figures import anneal, readings
 
 
 def test_readings_draws_every_seed_and_every_printed_value() -> None:
-    """A dot lost or on another reading's row would misstate the page's main figure."""
+    """A missing dot, or one in another variant's row, would make the page's main figure wrong."""
     values = {
         "a": {"vanilla": {"one": [1.0, 2.0], "two": [30.0]}, "saturated": {"two": [40.0, 50.0]}},
         "b": {"adversarial": {"one": [60.0]}},
@@ -32,7 +32,7 @@ def test_readings_draws_every_seed_and_every_printed_value() -> None:
 
 
 def test_anneal_joins_the_means_and_marks_the_printed_value() -> None:
-    """The curve is the mean over seeds; the line across is the paper's number."""
+    """The curve is the mean over seeds; the horizontal line is the paper's number."""
     figure = anneal({"x": {10: [40.0, 60.0], 100: [90.0]}}, printed=94.43, x_label="length")
     (axis,) = figure.axes
     curve = next(

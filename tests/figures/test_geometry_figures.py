@@ -1,4 +1,4 @@
-"""Figures 4 and 6: every curve where it belongs."""
+"""Figures 4 and 6: every curve is in its panel."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from robustbook.figures import kurtosis, paths
 
 
 def test_paths_has_three_rows_a_method_and_a_column_a_pair() -> None:
-    """Ten probabilities and all singular values in each panel, one scale a row."""
+    """Each panel has ten probabilities and all singular values; each row has one scale."""
     t = [0.0, 0.5, 1.0]
     p = np.zeros((10, 3))
     p[1], p[7], p[4] = (1, 0.2, 0), (0, 0.2, 1), (0, 0.6, 0)
@@ -27,7 +27,7 @@ def test_paths_has_three_rows_a_method_and_a_column_a_pair() -> None:
 
 
 def test_kurtosis_marks_the_gaussian_and_every_seed() -> None:
-    """The curve is the mean over seeds; what lies beyond the end is left out."""
+    """The curve is the mean over seeds; values beyond the end are left out."""
     measured = {"as printed": {0.0: [1.1, 1.12], 10.0: [1.2, 1.4], 1e9: [1.36, 1.36]}}
     figure = kurtosis(measured, {"as printed": [1.1, 1.3]}, [0.0, 10.0], end=100.0, example=1.4)
     (axis,) = figure.axes

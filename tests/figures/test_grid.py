@@ -1,4 +1,4 @@
-"""Squares of images: each in its place, and a cross where there is none."""
+"""Squares of images: each image is in its place, and missing images have a cross."""
 
 from inspect import unwrap
 
@@ -10,7 +10,7 @@ from robustbook.figures.grid import GAP
 
 
 def test_images_and_crosses_are_where_their_classes_are() -> None:
-    """Transposed, the figure would show the sources as targets."""
+    """A transposed figure would swap sources and targets."""
     images = np.zeros((3, 3, 4, 5), np.uint8)
     images[0, 2] = 77
     there = np.ones((3, 3), bool)

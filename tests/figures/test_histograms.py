@@ -1,4 +1,4 @@
-"""Histograms and heat maps: every number where it belongs."""
+"""Histograms and heat maps: every number is in its place."""
 
 import math
 
@@ -13,7 +13,9 @@ def bars(low: float = -1.0, high: float = 3.0, note: str = "") -> Bars:
 
 
 def test_histograms_draw_each_density_over_its_own_bins() -> None:
-    """Two networks with other ranges share a panel; an empty bin ends below the axis' others."""
+    """Two networks of different ranges share a panel; an empty bin ends at the floor of the
+    axis.
+    """
     panel = {"vanilla": bars(note="two"), "saturated": bars(-10.0, 30.0, "nine")}
     figure = histograms({"A": [panel, panel], "B": [panel, panel]}, x_label="weight")
     assert len(figure.axes) == 4
@@ -43,7 +45,7 @@ def test_a_band_without_an_end_stops_at_the_panel() -> None:
 
 
 def test_the_gaussian_is_a_density() -> None:
-    """It is the yardstick for tails, so it must be on the histograms' scale."""
+    """It is the reference for tails, so it must have the scale of the histograms."""
     (axis,) = histograms({"A": [{"vanilla": bars(-6.0, 6.0)}]}, x_label="w", normal=True).axes
     x, y = axis.lines[0].get_data()
     assert np.trapezoid(y, x) == pytest.approx(1, abs=1e-6)
@@ -61,7 +63,9 @@ def test_unfold_is_the_inverse_of_taking_the_lower_triangle() -> None:
 def test_matrices_have_one_scale_or_say_that_they_have_several(
     shared: bool, tops: list[float]
 ) -> None:
-    """Colours of two panels may be compared only on one scale; else each panel names its own."""
+    """Colours of two panels are comparable only on one scale; otherwise each panel states its
+    own.
+    """
     small = np.array([[0.0, 2.0], [2.0, 0.0]])
     rows = {"v": {"one": small, "two": 2 * small}, "s": {"one": 3 * small, "two": 4 * small}}
     figure = matrices(rows, classes=["0", "1"], scale="d", shared=shared)
@@ -78,7 +82,7 @@ def test_matrices_have_one_scale_or_say_that_they_have_several(
 
 
 def test_a_logarithmic_scale_ends_below_and_says_so() -> None:
-    """A zero has no logarithm: it must look like the smallest colour, not like nothing."""
+    """Zero has no logarithm, so it must get the lowest colour and not be left blank."""
     rows = {"v": {"one": np.array([[0.0, 200.0], [200.0, 0.0]])}}
     figure = matrices(rows, classes=["0", "1"], scale="d", decades=3)
     image = figure.axes[0].images[0]

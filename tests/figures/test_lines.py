@@ -1,4 +1,4 @@
-"""Curves and dots say what they are given."""
+"""Curves and dots show the given numbers."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from robustbook.figures import LOOKS, Curve, Panel, lines, strips
 
 
 def test_a_curve_is_the_mean_and_its_band_the_range() -> None:
-    """A band that was the mean's own would hide the seeds."""
+    """A band around the mean alone would hide the seeds."""
     curve = Curve([1.0, 2.0], [[0.0, 2.0], [1.0, 4.0]], LOOKS["deep-defense"])
     figure = lines([Panel("MLP", "epoch", "rho", {"ours": curve}, {"reference": 0.5})])
     axis = figure.axes[0]
@@ -31,7 +31,7 @@ def test_every_row_has_its_dots_and_name() -> None:
 
 @pytest.mark.parametrize(("count", "columns"), [(3, 3), (4, 2), (5, 2)])
 def test_many_panels_go_below_each_other(count: int, columns: int) -> None:
-    """Names stand once a line, and a place without a panel is blank."""
+    """Names are printed once per line, and unused places are blank."""
     rows = {"one": {"all": [1.0]}}
     figure = strips({str(i): rows for i in range(count)}, {"all": LOOKS["reference"]}, "size")
     named = [bool(axis.yaxis.get_tick_params()["labelleft"]) for axis in figure.axes[:count]]

@@ -1,4 +1,4 @@
-"""The drawing of the recursive network: everything it is given, each in its box."""
+"""The drawing of the recursive network: everything is drawn, each text in its box."""
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,7 +15,7 @@ STAGES = [
 
 @pytest.mark.parametrize("times", [1, 8])
 def test_each_layer_has_two_boxes_and_every_text_is_inside_its_own(times: int) -> None:
-    """A layer lost, or words over an edge or another's, would teach something wrong."""
+    """A missing layer, or text outside its box, would be misleading."""
     figure = recursive(STAGES * times, (3, 32, 32))
     FigureCanvasAgg(figure).draw()
     (axes,) = figure.axes

@@ -1,4 +1,4 @@
-"""Every figure looks like the others, is the same bytes each time, and leaves nothing behind."""
+"""Every figure has the common style and the same bytes each time, and changes no setting."""
 
 import io
 import sys
@@ -22,7 +22,9 @@ from robustbook.figures import (
 
 
 def draw() -> bytes:
-    """A small figure as it comes on a page: dots, band, printed value, a legend and a clip."""
+    """Return a small figure like those of a page: dots, band, printed value, a legend and a
+    clip.
+    """
     with style():
         figure, (axes,) = panels(width=HALF, height=2.0)
         x = np.array([0])
@@ -37,12 +39,12 @@ def draw() -> bytes:
 
 
 def test_a_figure_is_the_same_bytes_each_time() -> None:
-    """Else every build changes every page, and a changed figure cannot be told from an old one."""
+    """Otherwise every build would change every page, and real changes could not be seen."""
     assert draw() == draw()
 
 
 def test_no_setting_of_matplotlib_is_left_changed() -> None:
-    """Nor does a setting from outside reach a figure, even when drawing fails."""
+    """An outside setting has no effect on a figure either, even if drawing fails."""
     with mpl.rc_context({"font.size": 3.0, "svg.hashsalt": None}):
         before = dict(mpl.rcParams)
         draw()
@@ -70,9 +72,11 @@ def test_the_file_has_the_size_that_was_asked_for() -> None:
 
 
 def test_every_way_of_training_has_its_own_colour_marker_and_dash() -> None:
-    """Colour alone does not reach everyone; and nothing else is an open black diamond. Methods of
-    one chapter stand in one figure; with seven of them the dash has to serve twice, the marker
-    never."""
+    """Not everyone can tell colours apart, and only printed values are open black diamonds.
+
+    Methods of one chapter are in one figure. With seven of them a dash may be used twice, a marker
+    never.
+    """
     names = list(LOOKS)
     first, second = names[: names.index("reference")], names[names.index("reference") :]
     for chapter, parts in ((first, ("color", "marker", "dash")), (second, ("color", "marker"))):
@@ -89,7 +93,7 @@ def test_panels_come_row_by_row() -> None:
 
 
 def test_seeds_are_drawn_at_their_places() -> None:
-    """Row by row: transposed, the seeds of one place would be spread over all."""
+    """If the array were transposed, the seeds of one position would be spread over all."""
     _, (axes,) = panels(height=2.0)
     draw_seeds(axes, np.array([10, 20, 30]), np.array([[1, 2, 3], [4, 5, 6]]), "saturated")
     (dots,) = axes.collections

@@ -1,4 +1,4 @@
-"""A table keeps its numbers as they were written, and its cells apart."""
+"""A table keeps its numbers as written, and its cells separate."""
 
 import pytest
 from markdown_it import MarkdownIt
@@ -10,7 +10,7 @@ ROWS = [["sigmoid MLP", "97.60"], ["CNN", "0.10"]]
 
 
 def test_both_forms() -> None:
-    """The page and the notebook compare these texts, so they are fixed to the letter."""
+    """The page and the notebook compare these texts, so they are fixed exactly."""
     shown = table("Accuracy on **MNIST**", "tab-accuracy", HEADERS, ROWS)
     assert shown._repr_mimebundle_(include=None, exclude=None) == {
         "text/markdown": (
@@ -34,7 +34,7 @@ def test_both_forms() -> None:
 
 
 def test_a_bar_in_a_cell_stays_in_its_cell() -> None:
-    """|w| in a formula or in code would otherwise become columns; read back by a real parser."""
+    """Otherwise |w| in a formula or in code would make new columns; a real parser reads it back."""
     cells = ["$|w|$", "`a|b`", r"c\|d", ""]
     markdown = table("c", "t", ["1", "2", "3", "4"], [cells], align="lcrl").markdown
     tokens = MarkdownIt("commonmark").enable("table").parse("\n".join(markdown.split("\n")[3:-1]))
@@ -43,7 +43,7 @@ def test_a_bar_in_a_cell_stays_in_its_cell() -> None:
 
 
 def test_a_range_and_a_percentage_stay_on_one_line() -> None:
-    """In the page only: a narrow column would tear them apart."""
+    """This holds only for the page, where a narrow column would break the line."""
     shown = table("c", "t", ["1 to 2", "b"], [["0.5 (-1 to 2e-3)", "40 % of 9 to few"]])
     assert "| 1~to~2 | b |" in shown.markdown.replace("\N{NO-BREAK SPACE}", "~")
     assert "| 0.5 (-1~to~2e-3) | 40~% of 9 to few |" in shown.markdown.replace("\xa0", "~")

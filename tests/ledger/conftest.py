@@ -27,19 +27,19 @@ TARGET = Target(
 
 @pytest.fixture
 def book() -> Path:
-    """The committed book folder."""
+    """Return the committed book folder."""
     return BOOK
 
 
 @pytest.fixture
 def target() -> Callable[..., Target]:
-    """A target with the given fields changed."""
+    """Return a target with the given fields changed."""
     return lambda **changes: replace(TARGET, **changes)
 
 
 @pytest.fixture
 def measured() -> Callable[..., Measurement]:
-    """One row per value, seeds 0, 1, ... unless given."""
+    """Return one row per value, with seeds 0, 1, ... unless given."""
 
     def make(*values: float, profile: str = "paper", seeds=None, holds=None, **row) -> Measurement:
         seeds = range(len(values)) if seeds is None else seeds

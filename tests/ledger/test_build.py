@@ -19,12 +19,12 @@ from robustbook.studies import items
 
 ACCURACY = "saturating/table-1/sigmoid-vanilla/accuracy"
 SATURATED = "saturating/table-1/sigmoid-saturated/fgsm-accuracy"
-TRANSFER = "saturating/critique/transfer-fgsm"  # less than SATURATED, another item
+TRANSFER = "saturating/critique/transfer-fgsm"  # its partner SATURATED is of another item
 
 
 @pytest.fixture
 def mine(book, tmp_path):
-    """A book folder of our own: the committed targets, no records, no reasons."""
+    """Return a book folder with the committed targets but no records and no reasons."""
     shutil.copytree(book / "targets", tmp_path / "targets")
     return tmp_path
 
@@ -45,7 +45,7 @@ def line(book, id_=ACCURACY, **filters):
 
 
 def test_the_committed_ledger_builds(book):
-    """Each committed record reads, answers targets that exist, in their units."""
+    """Every committed record is valid and measures existing targets in their units."""
     ledger = build(book)
     assert len(ledger.entries) == 962 and len(ledger.context) == 212
     assert {entry.verdict for entry in ledger.entries} <= set(VERDICTS)
@@ -57,8 +57,11 @@ def test_each_number_not_reproduced_has_a_written_reason(book):
 
 
 def test_a_comparison_is_counted_once(book):
-    """a > b and b < a are one, so are an accuracy and its error, and so is an ordering that a
-    second item asks for again; two equal numbers of different networks are two."""
+    """a > b and b < a are one comparison, and so are an accuracy and its error.
+
+    An ordering that a second item repeats is the same too. Equal numbers of different networks are
+    two.
+    """
     ledger = build(book)
     first = {entry.id: entry.same_as for entry in ledger.entries}
     table = "deep_defense/table-1/mnist-mlp"
@@ -75,7 +78,7 @@ def test_a_comparison_is_counted_once(book):
 
 
 def test_a_missing_reason_is_found(mine):
-    """The test above has to be able to fail."""
+    """The test above must be able to fail."""
     publish(mine, row(50.0))
     assert unexplained(build(mine), {}) == [ACCURACY]
     assert unexplained(build(mine), {ACCURACY: "known"}) == []
@@ -118,7 +121,9 @@ def test_the_best_profile_speaks(mine):
 
 
 def test_a_record_may_answer_targets_of_another_item(mine):
-    """Own item first at the same profile; the command is that of the record that spoke."""
+    """At the same profile the own item comes first; the command belongs to the record that is
+    used.
+    """
     publish(mine, row(5.0, TRANSFER), row(90.0, SATURATED))
     found = line(mine, TRANSFER)
     assert found.verdict == "reproduced"
@@ -137,7 +142,7 @@ def test_an_ordering_without_its_partner_names_what_would_run_it(mine):
 
 
 def test_what_was_not_run_names_the_item_that_measures_it(mine):
-    """Tables are measured by studies of other names, ImageNet's rows by a study of their own."""
+    """Some tables are measured by items of other names, and ImageNet's rows by their own item."""
     entries = {e.id: e for e in build(mine, command=items.command).entries}
     alexnet = entries["deep_defense/table-1/imagenet-alexnet/reference/rho2"]
     assert alexnet.command == "robustbook run deep_defense/imagenet --profile paper"
@@ -158,7 +163,7 @@ def test_what_was_not_run_names_the_item_that_measures_it(mine):
 
 
 def test_without_a_list_of_items_there_are_no_commands(mine):
-    """The ledger knows no study by itself."""
+    """The ledger itself knows no study."""
     assert {entry.command for entry in build(mine).entries} == {""}
 
 
@@ -176,7 +181,8 @@ def test_filters(mine):
     assert line(mine, profile="quick").ours == 10
     reduced = line(mine, profile="reduced")
     assert reduced.verdict == "not run"
-    assert reduced.command == "robustbook run saturating/table-1 --profile paper"  # no reduced
+    # The item has no profile reduced.
+    assert reduced.command == "robustbook run saturating/table-1 --profile paper"
     quick = line(mine, SATURATED, profile="quick")
     assert quick.command == "robustbook run saturating/table-1 --profile quick"
 
@@ -196,7 +202,7 @@ def test_filters_that_nothing_carries_are_refused(mine, filters, message):
 
 
 def test_a_record_that_answers_nothing_known_is_refused(mine):
-    """A misspelt id would otherwise be a number that nobody ever sees."""
+    """Otherwise a number with a misspelt id would never be shown."""
     publish(mine, row(1.0, ACCURACY.replace("vanilla", "vanila")))
     with pytest.raises(ValueError, match=f"no target of saturating .nearest: {ACCURACY}."):
         build(mine)

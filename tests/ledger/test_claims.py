@@ -59,7 +59,7 @@ def test_a_claim_stands_once(tmp_path: Path) -> None:
 
 
 def test_the_books_claims_name_targets_of_pages_that_exist(root: Path) -> None:
-    """A claim without a page is one of a paper that has no chapter yet, and so untested."""
+    """A claim without a page belongs to a paper without a chapter, so it is untested."""
     targets = ledger.read_targets(root / "book" / "targets")
     verdicts = {entry.id: entry.verdict for entry in ledger.build(root / "book").entries}
     claims = read_claims(root / "book" / "claims.csv", targets)

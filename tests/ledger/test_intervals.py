@@ -15,7 +15,7 @@ def test_two_values_by_hand():
 
 
 def test_the_binomial_error_is_added():
-    """Equal shares have no spread over seeds: what is left is t * sqrt(p (1 - p) / k)."""
+    """Equal shares have no spread over seeds, so only t * sqrt(p (1 - p) / k) remains."""
     half = 4.302652730 * math.sqrt(0.9 * 0.1 / 1600)
     expected = (0.9 - half, 0.9 + half)
     assert prediction_interval([0.9] * 3, unit="fraction", images=1600) == pytest.approx(expected)
@@ -34,7 +34,9 @@ def test_one_run_is_its_own_interval():
 
 
 def test_the_next_run_falls_inside_95_times_of_100():
-    """4000 draws of (5 runs, 1 more): a share of 0.95 has standard error 0.0034; 4 of them."""
+    """With 4000 draws of (5 runs, 1 more), a share of 0.95 has standard error 0.0034; 4 are
+    allowed.
+    """
     draws = np.random.default_rng(7).normal(50.0, 3.0, (4000, 6))
     inside = 0
     for *runs, one_more in draws.tolist():

@@ -44,7 +44,7 @@ def test_what_is_written_is_read_back(tmp_path):
 
 
 def test_the_same_record_is_the_same_bytes(tmp_path):
-    """A record whose keys came in another order must not show up in a diff."""
+    """A record with another order of keys must not show up in a diff."""
     path = write_record(RECORD, tmp_path)
     before = path.read_bytes()
     shuffled = replace(
@@ -73,7 +73,7 @@ def test_keys_are_sorted(tmp_path):
 
 
 def test_rounding_keeps_six_digits_and_whole_numbers_in_full():
-    """14728266 parameters are compared with tolerance 0: six digits would lose them."""
+    """14728266 parameters are compared with tolerance 0; six digits would change the number."""
     assert rounded(14728266.0) == 14728266
     assert rounded(97.123456789) == 97.1235
     assert rounded(1 / 3e9) == 3.33333e-10
@@ -81,7 +81,7 @@ def test_rounding_keeps_six_digits_and_whole_numbers_in_full():
 
 
 def test_every_printed_number_survives_rounding(book):
-    """A measured value equal to the printed one must still be equal to it in the record."""
+    """A measured value that equals the printed one must equal it in the record too."""
     for target in read_targets(book / "targets").values():
         if target.printed is not None:
             assert rounded(target.printed) == target.printed
@@ -103,7 +103,7 @@ def test_a_row_without_a_number_is_refused(value):
 
 
 def test_an_infinite_array_is_refused_and_leaves_no_file(tmp_path):
-    """A half-written record must never be found where a whole one is expected."""
+    """A partly written record must never be found."""
     with pytest.raises(ValueError, match="finite numbers, or NaN for no value, got inf"):
         write_record(replace(RECORD, arrays={"a": [math.inf]}), tmp_path)
     assert not list(tmp_path.rglob("*.*"))
@@ -181,7 +181,7 @@ def test_no_folder_means_no_records(tmp_path):
 
 
 def test_killed_while_writing_leaves_the_old_or_the_new_record(tmp_path):
-    """A writer killed at any instant must leave a record that reads."""
+    """A writer that is killed at any point must leave a valid record."""
     path = write_record(RECORD, tmp_path)
     code = (
         "import sys; from pathlib import Path; from dataclasses import replace\n"

@@ -23,7 +23,9 @@ from robustbook.studies import items
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory):
-    """The committed targets with made-up records of every size of number and every verdict."""
+    """Return the committed targets with made-up records of every size of number and every
+    verdict.
+    """
     from .conftest import BOOK
 
     book = tmp_path_factory.mktemp("book")
@@ -49,7 +51,7 @@ def ledger(tmp_path_factory):
 
 
 class Page(HTMLParser):
-    """Counts tags, checks their nesting, and collects attributes and text."""
+    """Count tags, check their nesting, and collect attributes and text."""
 
     def __init__(self, text):
         super().__init__()
@@ -93,14 +95,16 @@ def test_text_lists_context_apart_and_what_would_run(ledger):
     counted, quoted = text_table(ledger).split("Quoted for context")
     assert quoted.count("survey/") == 209
     assert "to run: robustbook run saturating/figure-5 --profile paper" in counted
-    # What a run needs stands once under the lines of an item, not under each.
+    # The needs of a run are printed once below the lines of an item, not below each line.
     assert counted.count("needs a GPU, and ImageNet's photographs") == 3
     unrun = {(e.paper, e.item) for e in ledger.entries if e.reason == "no study yet"}
     assert counted.count("      no study yet\n") == len(unrun) > 20
 
 
 def test_summary_adds_up(ledger):
-    """And to the same sums as the text and the list of pages: each comparison once."""
+    """Its sums agree with those of the text and of the list of pages: each comparison counts
+    once.
+    """
     header, _, *rows = summary(ledger).splitlines()
     cells = [[int(cell) for cell in row.split("|")[3:-1]] for row in rows]
     assert all(sum(row[:-1]) == row[-1] for row in cells)
@@ -140,7 +144,7 @@ def test_every_filter_has_a_label_and_every_option_a_row(ledger):
 
 
 def test_rows_link_to_the_pages_that_judge_them(ledger):
-    """And each such page is an option of the filter, so that a page can link to its rows."""
+    """Each such page is also an option of the filter, so that a page can link to its rows."""
     pages = {"saturating/table-1": {"saturating/table1": "Table 1", "saturating/today": "Today"}}
     text = page_html(ledger, pages)
     own = [e for e in ledger.entries if (e.paper, e.item) == ("saturating", "table-1")]

@@ -35,14 +35,16 @@ def write(folder, *rows):
 
 
 def test_targets_are_fixed_before_the_run(book):
-    """A printed number or a tolerance that changed after the runs would change verdicts unseen:
-    who corrects a target changes its hash here, in the same commit, and says so."""
+    """A printed number or tolerance that changed after the runs would silently change verdicts.
+
+    To correct a target, change its hash here in the same commit, with a message.
+    """
     files = (book / "targets").glob("*.csv")
     assert FIXED == {f.name: hashlib.sha256(f.read_bytes()).hexdigest()[:32] for f in files}
 
 
 def test_committed_targets_are_whole(book):
-    """Rows lost, added or moved between papers would change every count of the book."""
+    """Rows that are lost, added or moved between papers would change all counts of the book."""
     targets = read_targets(book / "targets").values()
     counts = Counter(target.paper for target in targets)
     assert counts == {"saturating": 138, "deep_defense": 199, "self_ensemble": 312, "survey": 525}
@@ -51,7 +53,7 @@ def test_committed_targets_are_whole(book):
 
 
 def test_partners_can_be_compared(book):
-    """An ordering between a share and a count, or with a row that is never run, means nothing."""
+    """An ordering between a share and a count, or with a row that is never run, has no meaning."""
     targets = read_targets(book / "targets")
     for target in targets.values():
         if target.partner:
@@ -61,7 +63,7 @@ def test_partners_can_be_compared(book):
 
 
 def test_no_loss_is_read_from_exactly_these_notes(book):
-    """These seven tolerances are what may be lost; in all other orderings they are seed noise."""
+    """These seven tolerances are allowed losses; in all other orderings they are seed noise."""
     found = {t.id for t in read_targets(book / "targets").values() if t.partner and t.no_loss}
     networks = (
         "mnist-mlp mnist-lenet cifar10-convnet cifar10-nin imagenet-alexnet imagenet-resnet18"

@@ -9,7 +9,7 @@ YES, NO, UNSURE = "reproduced", "not reproduced", "inconclusive"
 @pytest.mark.parametrize(
     ("compare", "printed", "tolerance", "ours", "verdict"),
     [
-        ("equal", 97.6, 0.6, 97.0, YES),  # exactly on the edge, which has no exact binary form
+        ("equal", 97.6, 0.6, 97.0, YES),  # exactly on the edge, which is not exact in binary
         ("equal", 97.6, 0.6, 98.2, YES),
         ("equal", 97.6, 0.6, 96.99, NO),
         ("equal", 97.6, 0.6, 98.21, NO),
@@ -33,14 +33,16 @@ def test_one_run_is_judged_by_the_tolerance(
 
 
 def test_several_seeds_are_judged_by_the_widened_interval(target, measured):
-    """50, 52, 54: 52 +- 9.94. The edges are low - tolerance and high + tolerance. A tolerance of 4
-    makes that interval narrow (9.94 < 3 * 4), a tolerance of 1 makes it wide."""
+    """50, 52, 54 give 52 +- 9.94. The edges are low - tolerance and high + tolerance.
+
+    With a tolerance of 4 the interval is narrow (9.94 < 3 * 4); with a tolerance of 1 it is wide.
+    """
     values = [50.0, 52.0, 54.0]
     low, high = prediction_interval(values)
     for tolerance, reached in [(4.0, YES), (1.0, UNSURE)]:
         for compare, below, above in [
             ("equal", NO, NO),
-            ("at_most", NO, YES),  # printed above all of ours: a bound that holds
+            ("at_most", NO, YES),  # the printed bound is above all our values, so it holds
             ("at_least", YES, NO),
         ]:
             for printed, inside, verdict in [
@@ -57,8 +59,10 @@ def test_several_seeds_are_judged_by_the_widened_interval(target, measured):
 
 
 def test_a_wide_interval_is_three_tolerances_and_the_binomial_error(target, measured):
-    """With t = 4.303 for two degrees of freedom: 90 +- 4.303 sqrt(4/3) = 4.97 without images; of
-    1,000 images the binomial error alone is 4.303 sqrt(90 * 10 / 1000) = 4.08."""
+    """With t = 4.303 for two degrees of freedom, 90 +- 4.303 sqrt(4/3) = 4.97 without images.
+
+    For 1,000 images the binomial error alone is 4.303 sqrt(90 * 10 / 1000) = 4.08.
+    """
     narrow, wide = 4.97 / 3 + 0.01, 4.97 / 3 - 0.01
     for tolerance, verdict in [(narrow, YES), (wide, UNSURE)]:
         asked = target(compare="equal", printed=90 - 3.0, tolerance=tolerance)
@@ -68,7 +72,7 @@ def test_a_wide_interval_is_three_tolerances_and_the_binomial_error(target, meas
 
 
 def test_more_noise_never_helps_to_agree(target, measured):
-    """The same mean with a growing spread: not reproduced, perhaps reproduced, inconclusive."""
+    """With the same mean and a growing spread: not reproduced, perhaps reproduced, inconclusive."""
     asked = target(compare="equal", printed=94.0, tolerance=3.0)
     verdicts = [
         judge(asked, measured(84 - s, 84, 84 + s)).verdict for s in (0.5, 1, 1.5, 2, 4, 8, 16)
@@ -94,15 +98,18 @@ def test_the_interval_is_shown_without_the_tolerance(target, measured):
 
 
 def test_images_widen_the_interval(target, measured):
-    """Without the binomial error of 100 images 90.0 three times has no width at all; with it the
-    interval is all binomial error, so it is not called wide."""
+    """Without the binomial error of 100 images, three values of 90.0 give an interval without
+    width.
+
+    With it the interval is only binomial error, so it does not count as wide.
+    """
     asked = target(compare="equal", printed=88.0)
     assert judge(asked, measured(90, 90, 90)).verdict == NO
     assert judge(asked, measured(90, 90, 90, images=100)).verdict == YES
 
 
 def test_a_printed_number_that_only_a_wide_interval_contains(target, measured):
-    """The case that this verdict was made for: 94.43 printed, two seeds of five far below."""
+    """This case led to the verdict: 94.43 is printed, and two seeds of five are far below."""
     asked = target(compare="equal", printed=94.43, tolerance=3.0)
     judged = judge(asked, measured(94, 95, 92, 66, 66))
     assert judged.verdict == UNSURE
@@ -126,8 +133,11 @@ def test_a_printed_number_that_only_a_wide_interval_contains(target, measured):
     ],
 )
 def test_yes_or_no_is_judged_seed_by_seed(target, measured, n, against, verdict):
-    """By the binomial probability that so many of n runs contradict a claim that holds in 19 of 20.
-    A Student interval of ones and zeros would contain anything."""
+    """The rule uses the binomial probability that so many of n runs contradict a true claim.
+
+    A true claim is assumed to hold in 19 of 20 runs. A Student interval of ones and zeros would
+    contain almost any number.
+    """
     values = [1] * against + [0] * (n - against)
     never = target(compare="equal", printed=0.0, unit="none", kind="claim")
     judged = judge(never, measured(*values, unit="none"))
@@ -138,7 +148,7 @@ def test_yes_or_no_is_judged_seed_by_seed(target, measured, n, against, verdict)
 
 
 def test_whole_numbers_without_a_tolerance_are_judged_seed_by_seed(target, measured):
-    """9, 9, 12 has a mean of 10 and still one run above the bound."""
+    """9, 9, 12 have mean 10, but one run is above the bound."""
     most = target(compare="at_most", printed=10.0, unit="count")
     assert judge(most, measured(9, 9, 10, unit="count")).verdict == YES
     assert judge(most, measured(9, 9, 12, unit="count")).verdict == UNSURE
@@ -151,7 +161,9 @@ def ordering(target, compare="greater_than", **changes):
 
 @pytest.mark.parametrize("compare", ["greater_than", "less_than"])
 def test_an_ordering_must_clear_zero_on_its_own_side(target, measured, compare):
-    """Differences 1, 2, 3 by seed: 2 +- 4.303 / sqrt(3) = [-0.48, 4.48]; 11, 12, 13 clear it."""
+    """Differences 1, 2, 3 by seed give 2 +- 4.303 / sqrt(3) = [-0.48, 4.48]; 11, 12, 13 exclude
+    0.
+    """
     base, sign = measured(50, 60, 70), 1 if compare == "greater_than" else -1
     near = measured(*(v + sign * d for v, d in zip((50, 60, 70), (1, 2, 3), strict=True)))
     far = measured(*(v + sign * d for v, d in zip((50, 60, 70), (11, 12, 13), strict=True)))
@@ -159,14 +171,16 @@ def test_an_ordering_must_clear_zero_on_its_own_side(target, measured, compare):
     assert judge(asked, near, base).verdict == UNSURE
     assert judge(asked, far, base).verdict == YES
     assert judge(asked, base, far).verdict == NO
-    # All that the interval allows is less than the tolerance: there is no difference to speak of.
+    # The whole interval is below the tolerance, so the difference is negligible.
     assert judge(ordering(target, compare, tolerance=5.0), near, base).verdict == NO
     low, high = sorted((sign * -0.484, sign * 4.484))
     assert judge(asked, near, base).difference == pytest.approx((sign * 2, low, high), abs=1e-3)
 
 
 def test_orderings_pair_by_seed_and_not_by_position(target, measured):
-    """Seeds that differ by 20 drown a difference of 12 unless each is compared with itself."""
+    """Differences of 20 between seeds hide a difference of 12, unless each seed is paired with
+    itself.
+    """
     ours = measured(82, 61, 73, seeds=[2, 0, 1])
     same = judge(ordering(target), ours, measured(50, 60, 70, seeds=[0, 1, 2]))
     assert same.verdict == YES and same.note.endswith("], paired")
@@ -175,7 +189,7 @@ def test_orderings_pair_by_seed_and_not_by_position(target, measured):
 
 
 def test_a_single_run_must_exceed_the_tolerance(target, measured):
-    """With one seed the tolerance of an ordering stands for the noise between seeds."""
+    """With one seed the tolerance of an ordering represents the noise between seeds."""
     asked = ordering(target, tolerance=5.0)
     assert judge(asked, measured(56), measured(50)).verdict == YES
     assert judge(asked, measured(54), measured(50)).verdict == NO
@@ -203,7 +217,9 @@ def test_an_ordering_waits_for_its_partner(target, measured):
 
 
 def test_a_claimed_pattern_must_be_decided(target, measured):
-    """A forgotten `holds` would otherwise read as 'no printed number', and a claim would vanish."""
+    """Otherwise a forgotten `holds` would give 'no printed number', and the claim would
+    disappear.
+    """
     with pytest.raises(ValueError, match="holds must be given for each seed"):
         judge(target(kind="claim"), measured(1, 2))
     with pytest.raises(ValueError, match="holds must be given for each seed"):
@@ -230,7 +246,7 @@ def test_nothing_measured_is_not_run(target):
 
 
 def test_another_unit_is_refused(target, measured):
-    """0.97 as a fraction must never be held against 97 percent."""
+    """0.97 as a fraction must never be compared with 97 percent."""
     with pytest.raises(ValueError, match="asked for in percent, got fraction"):
         judge(target(compare="equal", printed=97.0), measured(0.97, unit="fraction"))
 

@@ -1,4 +1,6 @@
-"""AlexNet and ResNet-18: torchvision's own functions, counted, and no other weights than theirs."""
+"""AlexNet and ResNet-18: torchvision's functions, parameter counts, and errors for other
+weights.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ BUILT: dict[str, Any] = {
 
 
 def test_the_numbers_are_counted() -> None:
-    """AlexNet's parameters; of ResNet-18 also the frozen scale and shift, but no statistics."""
+    """Count AlexNet's parameters; for ResNet-18 also the frozen scale and shift, but no
+    statistics.
+    """
     alexnet, resnet = BUILT["alexnet"].body, BUILT["resnet18"].body
     assert sum(p.numel() for p in alexnet.parameters()) == 61_100_840
     held = {k: v.numel() for k, v in resnet.state_dict().items() if "running" not in k}
@@ -31,7 +35,7 @@ def test_the_numbers_are_counted() -> None:
 
 
 def test_the_mlp_with_batch_norm_is_counted() -> None:
-    """The released code's MLPBN; each norm stands before its ReLU."""
+    """It is the released code's MLPBN; each norm comes before its ReLU."""
     net = fc500_150_10_bn(GreyLevels(torch.zeros(1, 28, 28)), generator(0))
     assert sum(p.numel() for p in net.parameters()) == 470_460
     kinds = [type(layer).__name__ for layer in net.body]
@@ -41,7 +45,7 @@ def test_the_mlp_with_batch_norm_is_counted() -> None:
 
 
 def test_normalisation_is_the_one_of_torchvisions_weights() -> None:
-    """Pixels in [0, 1] go in: the network is attacked as an image classifier."""
+    """The input is pixels in [0, 1], so the network is attacked as an image classifier."""
     expected = models.AlexNet_Weights.IMAGENET1K_V1.transforms()
     images = torch.rand(2, 3, 4, 4, generator=generator(0))
     mean, std = (torch.tensor(v)[:, None, None] for v in (expected.mean, expected.std))
@@ -50,7 +54,9 @@ def test_normalisation_is_the_one_of_torchvisions_weights() -> None:
 
 
 def test_frozen_norms_compute_what_torchvisions_network_does(tmp_path: Path) -> None:
-    """From a file of the usual network, counters of batches and all; in training mode too."""
+    """Weights come from a file of the usual network, with its counters; training mode agrees
+    too.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(0)
         usual = models.resnet18(weights=None, num_classes=7)
@@ -69,7 +75,9 @@ def test_frozen_norms_compute_what_torchvisions_network_does(tmp_path: Path) -> 
 
 
 def test_random_weights_are_the_generators_alone() -> None:
-    """He et al.'s deviation, sqrt(2 / inputs), which keeps activations alive through 18 layers."""
+    """The standard deviation is He et al.'s, sqrt(2 / inputs), so that activations survive 18
+    layers.
+    """
     before = torch.get_rng_state()
     same = imagenet_network("resnet18", weights="random", generator=generator(0)).state_dict()
     assert torch.equal(before, torch.get_rng_state())
@@ -83,7 +91,7 @@ def test_random_weights_are_the_generators_alone() -> None:
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    """In one sentence that names a layer, before anything is computed."""
+    """The error is one sentence that names a layer, before any computation."""
     state = BUILT["resnet18"].body.state_dict()
     save_file(state, tmp_path / "resnet.safetensors")
     file = str(tmp_path / "resnet.safetensors")

@@ -1,4 +1,4 @@
-"""The architectures: sizes that can be counted by hand, and first weights that can be derived."""
+"""The architectures: sizes counted by hand, and first weights with known distributions."""
 
 import inspect
 import math
@@ -22,7 +22,7 @@ def drawn(name: str, start: str, seed: int = 0, width: int = 20) -> nn.Module:
 
 
 def test_the_cnn_has_the_parameters_of_table_2() -> None:
-    """A layer, a bias or a padding that is not the paper's would change this sum."""
+    """A layer, bias or padding that differs from the paper's would change this sum."""
     by_hand = (25 + 1) * 32 + (25 * 32 + 1) * 64 + (7 * 7 * 64 + 1) * 1024 + (1024 + 1) * 10
     assert count(CNN()) == by_hand == 3_274_634
 
@@ -37,7 +37,7 @@ def test_an_mlp_has_two_hidden_layers_of_its_width(name: str, width: int) -> Non
 
 @pytest.mark.parametrize("name", ["sigmoid-mlp", "relu-mlp", "cnn"])
 def test_the_preactivations_end_in_what_forward_returns(name: str) -> None:
-    """The penalty's read-out would otherwise be of another network than the cross entropy."""
+    """Otherwise the penalty would use other logits than the cross entropy."""
     net = drawn(name, "xavier")
     images = torch.rand(3, 1, 28, 28, generator=generator(1))
     *hidden, logits = net.preactivations(images)
@@ -54,7 +54,9 @@ def test_the_preactivations_end_in_what_forward_returns(name: str) -> None:
     ("name", "phi"), [("sigmoid-mlp", torch.sigmoid), ("relu-mlp", torch.relu)]
 )
 def test_an_mlp_is_its_equations(name: str, phi: object) -> None:
-    """h^l = W^l phi(h^(l-1)) + b^l with no activation on the image nor on the logits (Sec. 2)."""
+    """h^l = W^l phi(h^(l-1)) + b^l, without an activation on the image or on the logits (Sec.
+    2).
+    """
     net = drawn(name, "truncated")
     images = torch.rand(4, 1, 28, 28, generator=generator(1))
     (w1, b1), (w2, b2), (w3, b3) = ((layer.weight, layer.bias) for layer in net.layers)
@@ -66,7 +68,7 @@ def test_an_mlp_is_its_equations(name: str, phi: object) -> None:
 
 
 def test_the_cnn_pools_after_its_relu() -> None:
-    """It pools first, to be faster; that is the same because max and ReLU commute."""
+    """The code pools first, which is faster and equal because max and ReLU commute."""
     net = drawn("cnn", "truncated")
     images = torch.rand(2, 1, 28, 28, generator=generator(1))
     h1, h2, h3, _ = net.preactivations(images)
@@ -81,7 +83,9 @@ def test_the_cnn_pools_after_its_relu() -> None:
 @pytest.mark.parametrize("start", ["xavier", "normal", "truncated"])
 @pytest.mark.parametrize("name", ["relu-mlp", "cnn"])
 def test_first_weights_are_the_generators_alone(name: str, start: str) -> None:
-    """Same seed, same weights; another seed, others; the caller's stream does not move."""
+    """The same seed gives the same weights, another seed others; the caller's stream is
+    unchanged.
+    """
     before = torch.get_rng_state()
     one, same, other = (drawn(name, start, seed) for seed in (0, 0, 1))
     assert torch.equal(before, torch.get_rng_state())
@@ -90,17 +94,18 @@ def test_first_weights_are_the_generators_alone(name: str, start: str) -> None:
         assert p.ndim == 1 or not torch.equal(p, r)
 
 
-# Of a normal cut at two deviations: 1 - 2 * 2 phi(2) / (2 Phi(2) - 1).
+# The variance of a normal truncated at two standard deviations: 1 - 2 * 2 phi(2) / (2 Phi(2) - 1).
 CUT = 1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2))
 
 
 @pytest.mark.parametrize("start", ["xavier", "normal", "truncated"])
 @pytest.mark.parametrize("name", ["relu-mlp", "cnn"])
 def test_first_weights_have_the_variance_asked_for(name: str, start: str) -> None:
-    """A wrong fan or deviation would train another network, and no other test would see it.
+    """A wrong fan-in or standard deviation would train another network, and no other test would
+    fail.
 
     The mean of n squares of variance v has a standard deviation of at most v sqrt(2 / n) (normal;
-    less if bounded): 5 of these is passed by chance once in a million.
+    less if bounded). A deviation of 5 of these occurs by chance once in a million.
     """
     for weight_name, w in drawn(name, start, width=200).named_parameters():
         if weight_name.endswith("bias"):
@@ -117,7 +122,9 @@ def test_first_weights_have_the_variance_asked_for(name: str, start: str) -> Non
 
 
 def test_unknown_names_are_refused_in_a_sentence() -> None:
-    """Argument, value, what is accepted; unwrapped, as in tests the type hook speaks first."""
+    """It has argument, value and accepted values; unwrapped, because the type hook would raise
+    first.
+    """
     with pytest.raises(ValueError, match="network must be one of sigmoid-mlp, .*, got 'resnet'"):
         inspect.unwrap(build)("resnet")
     with pytest.raises(ValueError, match="start must be one of xavier, .*, got 'he'"):

@@ -1,4 +1,4 @@
-"""The networks of Deep Defense: sizes by hand, and layers that are torch's in another layout."""
+"""The networks of Deep Defense: sizes counted by hand, and layers that agree with torch's."""
 
 import math
 from collections.abc import Callable
@@ -37,7 +37,7 @@ every_network = pytest.mark.parametrize(("make", "shape", "count"), NETWORKS.val
 
 @every_network
 def test_the_parameters_are_counted(make: Any, shape: tuple[int, ...], count: int) -> None:
-    """Those of the released code, and of the DeepFool paper's networks."""
+    """They are those of the released code, and of the DeepFool paper's networks."""
     net = make(GreyLevels(torch.zeros(shape)), generator(0))
     assert sum(p.numel() for p in net.parameters()) == count
     assert net(torch.rand(2, *shape, generator=generator(1))).shape == (2, 10)
@@ -61,7 +61,8 @@ def test_first_weights_are_the_generators_alone(
         ("lenet", [0.01] * 4),
         ("mlp", [0.01] * 3),
         ("convnet", [0.01] + [0.05] * 4),
-        # He's for 75, 192, 160, 2400, 192, 192, 1728, 192 and 192 inputs; the last a tenth.
+        # He's deviations for 75, 192, 160, 2400, 192, 192, 1728, 192 and 192 inputs; the last is a
+        # tenth.
         ("nin", [math.sqrt(2 / n) for n in (75, 192, 160, 2400, 192, 192, 1728, 192, 19200)]),
     ],
 )
@@ -76,7 +77,7 @@ def test_first_weights_have_matconvnets_deviations(name: str, deviations: list[f
 
 
 def test_grey_levels_are_the_scale_of_the_paper() -> None:
-    """255 x less the mean image, and the mean image is that of the whole numbers."""
+    """The output is 255 x minus the mean image, and the mean image is exact."""
     images = torch.randint(256, (7, *GRAY), generator=generator(0)).to(torch.uint8)
     mean = mean_image(images)
     torch.testing.assert_close(mean, images.float().mean(0))
@@ -86,7 +87,7 @@ def test_grey_levels_are_the_scale_of_the_paper() -> None:
 
 
 def test_images_of_another_shape_are_refused() -> None:
-    """Where the mean would be broadcast to them, or a layer fail with numbers of its own."""
+    """Otherwise the mean would be broadcast, or a layer would fail with an unclear message."""
     layer = GreyLevels(torch.zeros(GRAY))
     for shape in ((2, *COLOUR), (2, 1, 14, 14), (2, 3, 28, 28)):
         with pytest.raises(ValueError, match=r"images must be of shape \(n, 1, 28, 28\), got"):
@@ -94,7 +95,7 @@ def test_images_of_another_shape_are_refused() -> None:
 
 
 def test_a_prepared_network_is_its_two_parts() -> None:
-    """What is stored is also its mean image; a network with another would be another."""
+    """The mean image is stored too, because a network with another one would be another network."""
     mean = torch.rand(GRAY, generator=generator(1))
     net = lenet(GreyLevels(mean), generator(0))
     images = torch.rand(3, *GRAY, generator=generator(2))
@@ -105,7 +106,7 @@ def test_a_prepared_network_is_its_two_parts() -> None:
 
 
 def test_lenet_has_one_relu_and_the_convnet_pools_before_its_first() -> None:
-    """Two details of the released code that no parameter count shows."""
+    """No parameter count shows these two details of the released code."""
     net = lenet(GreyLevels(torch.zeros(GRAY)), generator(0))
     kinds = [type(layer).__name__ for layer in net.body if not isinstance(layer, ChannelsLast)]
     conv, pool = ["PatchConv2d", "MaxPool2d"], ["Conv2d", "MaxPool2d"]
@@ -121,7 +122,7 @@ def test_lenet_has_one_relu_and_the_convnet_pools_before_its_first() -> None:
 
 @pytest.mark.parametrize("make", [convnet, nin])
 def test_narrowed_networks(make: Callable[..., nn.Module]) -> None:
-    """Widths are divided, the classes stay ten; another factor is refused in a sentence."""
+    """Widths are divided and the ten classes stay; another divisor is an error of one sentence."""
     whole, narrow = (make(GreyLevels(torch.zeros(COLOUR)), generator(0), n) for n in (1, 4))
     for p, q in zip(whole.parameters(), narrow.parameters(), strict=True):
         assert p.shape[0] == (q.shape[0] if q.shape[0] == 10 else 4 * q.shape[0])
@@ -137,7 +138,9 @@ def test_a_deviation_for_each_layer() -> None:
 @pytest.mark.parametrize("padding", [0, 2])
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_patch_convolution_is_a_convolution(padding: int, bias: bool) -> None:
-    """Value, both gradients, and the gradient of a gradient, which Deep Defense trains on."""
+    """Value, both gradients and the gradient of a gradient agree; Deep Defense trains on the
+    last.
+    """
     ours = PatchConv2d(2, 3, (3, 2), padding=padding, bias=bias).double()
     draw_normal(ours, generator(0), (0.5,))
     theirs = nn.Conv2d(2, 3, (3, 2), padding=padding, bias=bias).double()
@@ -174,7 +177,7 @@ def test_a_patch_convolution_under_vmap() -> None:
     "module", [GreyLevels(torch.zeros(1, 2, 2)), Whitened(torch.zeros(1, 2, 2), 50.0, torch.eye(4))]
 )
 def test_bytes_are_no_images_of_a_network(module: nn.Module) -> None:
-    """255 times a byte overflows: a wrong answer without a word. Unwrapped: without the hook."""
+    """255 times a byte overflows and silently gives a wrong answer. Unwrapped: without the hook."""
     bytes_ = torch.full((1, 1, 2, 2), 9, dtype=torch.uint8)
     with pytest.raises(ValueError, match=r"images must be floats in \[0, 1\], got torch.uint8"):
         unwrap(type(module).forward)(module, bytes_)

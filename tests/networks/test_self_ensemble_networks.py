@@ -23,7 +23,7 @@ every_network = pytest.mark.parametrize(
 
 
 def multiply_adds(net: nn.Module, images: Tensor) -> int:
-    """Of one image: for each output number of a layer, the inputs that it is a sum over."""
+    """Return the multiply-adds for one image, summed over all outputs of all layers."""
     found: list[int] = []
 
     def count(layer: Any, inputs: Any, output: Tensor) -> None:
@@ -43,7 +43,7 @@ def multiply_adds(net: nn.Module, images: Tensor) -> int:
 def test_sizes_are_those_of_the_paper(
     make: Any, side: int, parameters: int, work: int, convolutions: int
 ) -> None:
-    """Counted on the released code; a bias, a stride or a norm more would change them."""
+    """They are counted on the released code; any extra bias, stride or norm would change them."""
     net = make(generator(0)).eval()
     assert sum(p.numel() for p in net.parameters()) == parameters
     assert sum(isinstance(layer, nn.Conv2d) for layer in net.modules()) == convolutions
@@ -54,7 +54,9 @@ def test_sizes_are_those_of_the_paper(
 
 @every_network
 def test_narrow_divides_the_hidden_widths(make: Any, side: int) -> None:
-    """Weights between hidden layers fall with its square; no other divisor is accepted."""
+    """Weights between hidden layers fall with the square of the divisor; other divisors are
+    errors.
+    """
     sizes = []
     for narrow in (4, 8):
         net = make(generator(0), narrow).eval()
@@ -68,7 +70,7 @@ def test_narrow_divides_the_hidden_widths(make: Any, side: int) -> None:
 
 @every_network
 def test_layers_leave_what_they_are_given(make: Any, side: int) -> None:
-    """A ReLU in place would change what a noise layer, or an attack, still holds."""
+    """A ReLU in place would change a tensor that a noise layer or an attack still uses."""
     net = make(generator(0), 8).eval()
     kept: list[tuple[Tensor, Tensor]] = []
     for layer in net.modules():
@@ -81,7 +83,7 @@ def test_layers_leave_what_they_are_given(make: Any, side: int) -> None:
 @every_network
 @pytest.mark.parametrize("start", ["torch", "released"])
 def test_first_weights_are_the_generators_alone(make: Any, side: int, start: str) -> None:
-    """The caller's stream does not move."""
+    """The caller's stream is unchanged."""
     before = torch.get_rng_state()
     one, same, other = (make(generator(seed), 8, start) for seed in (0, 0, 1))
     assert torch.equal(before, torch.get_rng_state())
@@ -108,7 +110,7 @@ def test_first_weights_have_their_deviation(start: str) -> None:
 
 
 def test_torchs_first_weights_have_the_spread_of_torchs_own_layers() -> None:
-    """Uniform within 1 / sqrt(inputs), weights and biases (torch's documentation)."""
+    """Weights and biases are uniform within 1 / sqrt(inputs) (torch's documentation)."""
     layer = nn.Conv2d(7, 4000, 3)
     ours = nn.Conv2d(7, 4000, 3)
     draw_first_weights(ours, generator(0), "torch")
@@ -121,7 +123,7 @@ def test_torchs_first_weights_have_the_spread_of_torchs_own_layers() -> None:
 
 @every_network
 def test_one_step_of_training_changes_every_weight(make: Any, side: int) -> None:
-    """A layer out of the graph would never learn."""
+    """A layer outside the graph would never be trained."""
     net = make(generator(0), 8)
     images = torch.rand(4, 3, side, side, generator=generator(1))
     loss = nn.functional.cross_entropy(net(images), torch.arange(4))

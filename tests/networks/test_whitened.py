@@ -11,16 +11,18 @@ from robustbook.randomness import generator
 
 
 def small(n: int, seed: int = 0) -> Tensor:
-    """Colour images of 8 x 8 pixels, means of 4 x 4 of the embedded ones: (n, 3, 8, 8) bytes."""
+    """Return colour images of 8 x 8 pixels, means over 4 x 4 of the embedded ones: (n, 3, 8, 8)
+    bytes.
+    """
     images = load("scenes", "train").images[torch.randperm(2794, generator=generator(seed))[:n]]
     spread = 4 * (nn.functional.avg_pool2d(images.float(), 4) - 128) + 128
     return spread.clamp(0, 255).to(torch.uint8)
 
 
 def by_hand(images: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """The whole chain in numpy, as MatConvNet's script has it: inputs of step 3, and its output.
+    """Compute the three steps in numpy like MatConvNet's script; return input and output of step 3.
 
-    Eigenvalues of the full second moments, in float64, whatever the number of images.
+    It always uses eigenvalues of the full second moments, in float64.
     """
     z = images.flatten(1).double().numpy().T  # a column an image
     z = z - z.mean(1, keepdims=True)
@@ -35,14 +37,14 @@ def by_hand(images: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("n", [60, 191, 192, 400])
 def test_the_chain_is_the_scripts(n: int) -> None:
-    """With more images than the 192 pixel values, and with fewer, where the other form is used."""
+    """With fewer images than the 192 pixel values, the other form is used."""
     images = small(n)  # come out in -1000..1000: float32 is good to some thousandths
     ours = preprocessed(whitening(images), images).flatten(1).double().numpy()
     np.testing.assert_allclose(ours, by_hand(images)[1], rtol=0, atol=0.01)
 
 
 def test_the_whitened_images_have_the_stated_spectrum() -> None:
-    """s^2 where sqrt(d) is above its floor of 10, and s^2 d / 100 below; both kinds occur."""
+    """It is s^2 where sqrt(d) is above its floor of 10, and s^2 d / 100 below; both cases occur."""
     images = small(400)
     before, _ = by_hand(images)
     after = preprocessed(whitening(images), images).flatten(1).double().numpy()
@@ -54,12 +56,12 @@ def test_the_whitened_images_have_the_stated_spectrum() -> None:
 
 
 def plain(deviation: float = 50.0) -> Whitened:
-    """Without the third step, and with the mean image 0."""
+    """Return the preprocessing without the third step and with mean image 0."""
     return Whitened(torch.zeros(3, 4, 4), deviation, torch.eye(48))
 
 
 def test_contrast_is_made_equal() -> None:
-    """To mean 0 and the deviation; whatever was added to an image or multiplied with it."""
+    """Mean 0 and the deviation result, whatever was added to an image or multiplied with it."""
     images = torch.rand(5, 3, 4, 4, generator=generator(0))
     out = plain()(images).flatten(1)
     torch.testing.assert_close(out.mean(1), torch.zeros(5), rtol=0, atol=1e-4)
@@ -68,7 +70,7 @@ def test_contrast_is_made_equal() -> None:
 
 
 def test_little_contrast_is_enlarged_by_no_more_than_the_floor_allows() -> None:
-    """An image of deviation 10 comes out with a quarter of the deviation."""
+    """An image of standard deviation 10 gets a quarter of the common deviation."""
     images = torch.rand(5, 3, 4, 4, generator=generator(0))
     images = images - images.mean((1, 2, 3), keepdim=True)
     images = 0.5 + images * (10 / 255 / images.flatten(1).std(1))[:, None, None, None]
@@ -82,7 +84,9 @@ def test_little_contrast_is_enlarged_by_no_more_than_the_floor_allows() -> None:
 
 
 def test_steps_that_do_nothing_leave_the_image() -> None:
-    """The mean image subtracted already, deviation 60 wanted and had, identity for the matrix."""
+    """The mean image is already subtracted, the deviation is already 60, and the matrix is the
+    identity.
+    """
     images = torch.rand(5, 3, 4, 4, generator=generator(0), dtype=torch.float64)
     grey = 255 * images.flatten(1)
     grey = grey - grey.mean(1, keepdim=True)
@@ -94,7 +98,9 @@ def test_steps_that_do_nothing_leave_the_image() -> None:
 
 
 def test_gradients_are_differences() -> None:
-    """Through the deviation too, above and below its floor: what an attack in pixels follows."""
+    """This includes the deviation, above and below its floor; attacks on pixels use this
+    gradient.
+    """
     images = small(60)[:3].double() / 255
     images[1] = 0.5 + (images[1] - images[1].mean()) / 20  # below
     layer = whitening(small(60)).double()
@@ -103,7 +109,9 @@ def test_gradients_are_differences() -> None:
 
 
 def test_a_prepared_network_is_attackable_in_pixels() -> None:
-    """Its logits have a gradient at the images, and its weights alone are its state."""
+    """Its logits have a gradient with respect to pixels, and its state contains only its
+    weights.
+    """
     images = load("scenes", "train").images[:30]
     net = convnet(whitening(images), generator(0), narrow=8)
     x = (images[:2].float() / 255).requires_grad_()

@@ -1,4 +1,4 @@
-"""The steps that these tests run live in `sample_steps`, where worker processes find them too."""
+"""The steps of these tests are in `sample_steps`, where worker processes can import them."""
 
 import multiprocessing
 import sys
@@ -13,13 +13,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 @pytest.fixture
 def log(tmp_path: Path) -> str:
-    """A file to which each run of a sample step adds a line."""
+    """Return a file to which each run of a sample step adds a line."""
     return str(tmp_path / "log.txt")
 
 
 @pytest.fixture
 def child() -> Callable[..., BaseProcess]:
-    """Start a function in a process of its own, soon: torch is imported once for all of them."""
+    """Start a function in its own process quickly, because torch is imported once for all of
+    them.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["robustbook.runs", "pytest"])
 

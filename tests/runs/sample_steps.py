@@ -1,4 +1,4 @@
-"""Small steps for the tests of the engine. `log` is a file to which each run adds a line."""
+"""Small steps for the tests of the engine. Each run adds a line to the file `log`."""
 
 import itertools
 import os
@@ -114,7 +114,7 @@ def settings() -> dict[str, object]:
 
 @step(version=1)
 def faults() -> dict[str, object]:
-    """Page faults of eight large tensors, one after the other, after a first one."""
+    """Count page faults of eight large tensors, one after the other, after a first one."""
     torch.zeros(2**24).add_(1)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(8):
@@ -132,7 +132,7 @@ def die(log: str, after: tuple[Done, ...] = ()) -> dict[str, object]:
 
 @step(version=1)
 def count(log: str, steps: int, wait: float, *, context: Context) -> dict[str, object]:
-    """Adds up 1 ... steps, a checkpoint after each addition."""
+    """Add up 1 ... steps, with a checkpoint after each addition."""
     checkpoint = context.scratch / "sum.txt"
     at, so_far = 0, 0
     if checkpoint.exists():
@@ -151,19 +151,23 @@ def count(log: str, steps: int, wait: float, *, context: Context) -> dict[str, o
 
 
 def study(log: str, leaves: int = 6, wait: float = 0.0) -> list[Call]:
-    """A graph with shared dependencies: totals of neighbours, and a total of every second leaf."""
+    """Return a graph with shared dependencies: totals of neighbours, and a total of every second
+    leaf.
+    """
     parts = [leaf(log, seed, wait) for seed in range(leaves)]
     pairs = [total(log, pair) for pair in zip(parts, parts[1:], strict=False)]
     return [*pairs, total(log, tuple(parts[::2]), scale=2.0)]
 
 
 def engine(path: str, calls: list[Call], workers: int = 0) -> None:
-    """A process of its own that runs these calls."""
+    """Run these calls in this process."""
     run(calls, store=Store(path), workers=workers, device="cpu", progress=False)
 
 
 def engine_that_dies(path: str, calls: list[Call], instant: int) -> None:
-    """The same, killed at the given instant of its writes; at a flush with half of it on disk."""
+    """Do the same, but kill the process at the given point of its writes, or in the middle of a
+    flush.
+    """
     events = itertools.count()
     fsync, replace = os.fsync, os.replace
 
@@ -187,7 +191,7 @@ def engine_that_dies(path: str, calls: list[Call], instant: int) -> None:
 
 
 def engine_short_of_disk(path: str, calls: list[Call], limit: int) -> None:
-    """The same, where no file can grow beyond `limit` bytes; exits with 7 on a StepFailed."""
+    """Do the same with files limited to `limit` bytes; exit with 7 on a StepFailed."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
         engine(path, calls)

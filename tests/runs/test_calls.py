@@ -1,4 +1,4 @@
-"""A call's key names its result for good: it must be stable, and different wherever it matters."""
+"""The key of a call: it must never change, and it must differ where the result can differ."""
 
 import dataclasses
 import pickle
@@ -58,12 +58,12 @@ def test_calling_a_step_runs_nothing_and_fills_in_defaults() -> None:
 
 
 def test_the_package_is_not_part_of_a_steps_name() -> None:
-    """Else renaming the package would throw every result away."""
+    """Otherwise renaming the package would lose all stored results."""
     assert Call("robustbook.studies.table1", "train", 1, {}).step == "studies.table1:train"
 
 
 def test_golden_key() -> None:
-    """A change of this key makes every result ever stored unfindable."""
+    """If this key changes, no stored result can be found."""
     call = s.total("l", (s.leaf("l", 0), s.leaf("l", 1)), scale=2)
     assert call.key == "1b2b141fb7a552811ef57ecccb1563d2100d15fa2721b1a1c737edae98bdc66d"
     assert call.kind == "218e7e873c38a31b13a1b0106e27348e6afa1b4622de5fbcdd95a5b0f647f467"
@@ -101,7 +101,7 @@ def test_every_difference_makes_another_key() -> None:
 
 
 def test_an_int_for_a_float_is_the_float() -> None:
-    """1 and 1.0 are equal in Python and must not be trained twice, nor be 1 in one run only."""
+    """1 and 1.0 are equal in Python, so they must give the same key and the same value."""
     assert mixed(1) == mixed(1.0)
     assert mixed(1, 2, 3, (4, 5), (6, 7)) == mixed(1.0, 2.0, 3, (4.0, 5.0), (6, 7.0))
     assert mixed(1, c=1) != mixed(1, c=1.0)
@@ -139,7 +139,8 @@ def test_kind_forgets_seeds_and_nothing_else() -> None:
         s.leaf,
         1j,
     ],
-    ids=lambda value: type(value).__name__,  # a repr may hold an address, which xdist minds
+    # A repr may contain an address, which xdist cannot handle.
+    ids=lambda value: type(value).__name__,
 )
 def test_what_has_no_canonical_form_is_refused(value: object) -> None:
     with pytest.raises(TypeError, match=r"^step anything: argument value\S* must be .*, got "):
@@ -171,7 +172,7 @@ def test_a_call_travels() -> None:
 
 
 def test_a_step_can_name_a_result_that_stands_for_a_call() -> None:
-    """Annotated `Done`, given a `Call`: what a study writes."""
+    """Studies pass a `Call` for a parameter annotated as `Done`."""
 
     @step(version=1)
     def measure(network: Done) -> dict[str, object]:
@@ -187,7 +188,7 @@ class Grown:
 
 
 def test_what_was_added_later_is_named_only_where_it_is_not_the_default() -> None:
-    """Results stored before the field or the parameter existed are still found."""
+    """Results stored before a field or parameter was added are still found."""
 
     def first(recipe: Grown, seed: int) -> dict[str, object]:
         return {}
@@ -200,6 +201,6 @@ def test_what_was_added_later_is_named_only_where_it_is_not_the_default() -> Non
     assert "precision" not in str(old(Grown(), 0).content)
     assert "precision" in str(old(Grown(precision="tf32"), 0).content)
     assert new(Grown(), 0) == old(Grown(), 0) and new(Grown(), 0).kind == old(Grown(), 0).kind
-    assert new(Grown(), 0, (1,)) == old(Grown(), 0)  # an int for a float is the float
+    assert new(Grown(), 0, (1,)) == old(Grown(), 0)  # an int becomes a float
     assert new(Grown(), 0, (2.0,)) != old(Grown(), 0)
     assert new(Grown(), 0).arguments["keys"] == (1.0,)

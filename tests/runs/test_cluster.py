@@ -1,4 +1,4 @@
-"""The same graph through a real local dask cluster of two processes."""
+"""The same graph on a real local dask cluster of two processes."""
 
 import logging
 import os
@@ -39,7 +39,7 @@ def test_a_cluster_gives_the_same_results(tmp_path: Path, log: str, scheduler: s
     again = run(calls, store=store, scheduler=scheduler, device="cpu", progress=False)
     assert_same(again, done)
     assert len(lines(log)) == 12
-    # Another store under the same scheduler is other work, whatever dask still remembers.
+    # Another store needs new results, even if dask remembers the old ones.
     run(calls[:1], store=Store(tmp_path / "b"), scheduler=scheduler, device="cpu", progress=False)
     assert len(lines(log)) == 15
 

@@ -1,4 +1,4 @@
-"""Nothing that happens to an engine loses or changes a result."""
+"""Interruptions of an engine neither lose nor change a result."""
 
 import inspect
 import os
@@ -32,7 +32,7 @@ def lines(log: str) -> list[str]:
 def assert_same(ours: list[Done], reference: list[Done]) -> None:
     for a, b in zip(ours, reference, strict=True):
         assert a.call.step == b.call.step
-        assert str(a.values) == str(b.values)  # as text, for NaN is not NaN
+        assert str(a.values) == str(b.values)  # compared as text, because NaN != NaN
         assert a.tensors.keys() == b.tensors.keys()
         assert all(torch.equal(a.tensors[k], b.tensors[k]) for k in a.tensors)
 
@@ -56,7 +56,7 @@ def test_results_are_right_in_order_and_each_computed_once(tmp_path: Path, log: 
     assert_same(here(calls, store), done)
     assert here([*calls, calls[0]], store)[-1].call == calls[0]
     assert here([], store) == []
-    assert len(lines(log)) == 12  # a second run of the same costs nothing
+    assert len(lines(log)) == 12  # a second run computes nothing
 
 
 def test_order_does_not_matter(tmp_path: Path, log: str) -> None:
@@ -89,7 +89,8 @@ def test_an_engine_killed_at_random_instants_loses_only_the_step_in_progress(
     for _ in range(7):
         before = len(lines(log))
         process = child(s.engine, str(store.path), calls)
-        # From the first step of this life on, for up to three leaves: seven lives are too few.
+        # From this run's first step on, for up to three leaves: seven runs are not enough to
+        # finish.
         wait_for(lambda n=before: len(lines(log)) > n)  # type: ignore[misc]
         time.sleep(rng.uniform(0.0, 0.12))
         process.kill()
@@ -103,7 +104,7 @@ def test_an_engine_killed_at_random_instants_loses_only_the_step_in_progress(
 def test_two_engines_on_one_store_compute_each_call_once(
     tmp_path: Path, log: str, child: Callable[..., BaseProcess]
 ) -> None:
-    """The same calls in the same order (they meet at each one) and backwards."""
+    """They have the same calls, in the same order (so they meet at each one) and in reverse."""
     store = Store(tmp_path / "store")
     calls = s.study(log, wait=0.03)
     engines = [child(s.engine, str(store.path), c) for c in (calls, calls, calls[::-1])]
@@ -117,7 +118,7 @@ def test_two_engines_on_one_store_compute_each_call_once(
 def test_what_another_process_computes_comes_last(
     tmp_path: Path, log: str, child: Callable[..., BaseProcess]
 ) -> None:
-    """Two pages that share a network: one trains it, the other does its own work meanwhile."""
+    """If two pages share a network, one trains it while the other does its own work."""
     store = Store(tmp_path / "store")
     shared, own = s.leaf(log, 0, wait=1.0), s.leaf(log, 1)
     holder = child(s.engine, str(store.path), [shared])
@@ -168,7 +169,7 @@ def test_a_killed_step_goes_on_from_its_checkpoint(
     store = Store(tmp_path / "store")
     call = s.count(log, 40, 0.03)
     process = child(s.engine, str(store.path), [call])
-    wait_for(lambda: "at 25" in lines(log))  # more than half a second: a progress note was left
+    wait_for(lambda: "at 25" in lines(log))  # late enough that there is a progress note
     process.kill()
     process.join()
     assert (store.scratch(call) / "files" / "sum.txt").exists()
@@ -176,14 +177,14 @@ def test_a_killed_step_goes_on_from_its_checkpoint(
     assert done.values == {"sum": 820, "device": "cpu"}
     resumed = [line for line in lines(log) if line.startswith("resumed at")]
     assert len(resumed) == 1 and int(resumed[0].split()[-1]) >= 24
-    assert len(lines(log)) <= 42  # 40, the resumption, and one done again if the kill fell there
+    assert len(lines(log)) <= 42  # 40, the resumption, and perhaps one repeated step
     assert not store.scratch(call).exists()
-    # The time of both lives: the second alone slept for at most 16 x 0.03 = 0.48 s.
+    # The time of both runs: the second alone sleeps for at most 16 x 0.03 = 0.48 s.
     assert done.seconds > 0.9
 
 
 def test_checkpoints_of_older_source_make_the_result_stale(tmp_path: Path, log: str) -> None:
-    """Else work that is in part that of older code would carry the newer code's name."""
+    """Otherwise a result that is partly from older code would have the newer code's fingerprint."""
     store = Store(tmp_path / "store")
     call = s.count(log, 2, 0.0)
     folder = store.scratch(call)
@@ -193,7 +194,7 @@ def test_checkpoints_of_older_source_make_the_result_stale(tmp_path: Path, log: 
     (folder / "files" / "sum.txt").write_text("1 1")
     (done,) = here([call], store)
     assert done.provenance["fingerprint"] == "older" and 5.0 < done.seconds < 6.0
-    # Without a checkpoint there is no older work, and a damaged note is no note.
+    # Without a checkpoint there is no older work, and a damaged note is ignored.
     for number, text in enumerate((state, "{", "[]")):
         fresh = s.count(log, 3 + number, 0.0)
         (store.scratch(fresh) / "files").mkdir(parents=True)
@@ -223,7 +224,7 @@ def test_bad_arguments_are_refused_before_any_work(tmp_path: Path, log: str) -> 
     leaf = s.leaf(log, 0)
     store = Store(tmp_path)
     with pytest.raises(TypeError, match="calls must be calls of steps, got Step"):
-        # Unwrapped, for the type checker of these tests would otherwise say it first.
+        # Unwrapped, because otherwise the type checker of these tests would raise first.
         inspect.unwrap(run)([leaf, s.leaf], store=store)
     with pytest.raises(ValueError, match="workers must be 0 or more, got -1"):
         run([leaf], store=store, workers=-1)
@@ -244,17 +245,19 @@ def test_progress_is_shown_on_stderr_or_not_at_all(
     out, err = capfd.readouterr()
     assert out == "" and "1/1" in err and "count 33%" in err
     run([s.count(log, 3, 0.6)], store=store, workers=0, device="cpu")
-    assert capfd.readouterr() == ("", "")  # nothing to do, nothing to show
+    assert capfd.readouterr() == ("", "")  # without work there is no output
 
 
-# From here on with real worker processes: each takes seconds to import torch, hence few tests.
+# The tests below use real worker processes. There are few, because each imports torch for seconds.
 
 
 @pytest.mark.slow
 def test_workers_are_single_threaded_and_failures_spare_the_others(
     tmp_path: Path, log: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """One graph: a failure while another step runs, what depends on it, and what never starts."""
+    """One graph has a failure while another step runs, a call that depends on it, and one that
+    never starts.
+    """
     store = Store(tmp_path / "store")
     beside, never = s.count(log, 20, 0.1), s.leaf(log, 5)
     calls = [s.where(), beside, s.total(log, (s.fail(log, 1),)), *(s.fail(log, i) for i in (2, 3))]
@@ -263,7 +266,7 @@ def test_workers_are_single_threaded_and_failures_spare_the_others(
         StepFailed, match=r"^ZeroDivisionError: .* \(in .*fail\(.*seed=1\)"
     ) as caught:
         run([*calls, never], store=store, workers=2, device="cpu")
-    assert 'raise ZeroDivisionError(f"seed' in str(caught.value.__cause__)  # where it happened
+    assert 'raise ZeroDivisionError(f"seed' in str(caught.value.__cause__)  # the line that failed
     assert store.load(beside) is not None and lines(log).count("at 20") == 1
     assert store.load(never) is None
     where = store.load(s.where())
@@ -298,7 +301,7 @@ def test_a_killed_worker_is_one_sentence_and_a_rerun_goes_on(tmp_path: Path, log
 def test_exit_codes_tell_why_a_worker_was_lost(
     log: str, exits: list[int | None], worked: bool, words: str
 ) -> None:
-    """Memory is not to blame for a script that cannot be imported."""
+    """A script that cannot be imported must not be reported as out of memory."""
     error = engine._lost([s.leaf(log, 0)], exits, worked)
     assert str(error).startswith(words)
     assert ("workers=0" in str(error)) == ("could not start" in words)
@@ -306,7 +309,7 @@ def test_exit_codes_tell_why_a_worker_was_lost(
 
 @pytest.mark.slow
 def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
-    """Workers import the script that started them; run as a file, and from standard input."""
+    """Workers import the script that started them; it is run as a file and from standard input."""
     script = tmp_path / "script.py"
     script.write_text(
         f"import sys; sys.path.insert(0, {str(Path(s.__file__).parent)!r})\n"
@@ -321,7 +324,7 @@ def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
 
 
 def test_steps_compute_in_float32_on_one_thread_and_leave_settings_alone(tmp_path: Path) -> None:
-    """Whatever the program that calls them has set, so that a result depends on no such setting."""
+    """The caller's settings do not matter, so a result depends on none of them."""
     flags = torch.backends.cuda.matmul, torch.backends.cudnn
     before, threads = (flags[0].allow_tf32, flags[1].deterministic), torch.get_num_threads()
     try:
@@ -344,7 +347,7 @@ def test_steps_compute_in_float32_on_one_thread_and_leave_settings_alone(tmp_pat
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
 def test_steps_reuse_the_memory_they_freed(tmp_path: Path) -> None:
-    """A tensor of 64 MiB is 16,384 pages of 4 KiB, each of which the system would fill again."""
+    """A tensor of 64 MiB has 16,384 pages of 4 KiB, which the system would otherwise fill again."""
     assert here([s.faults()], Store(tmp_path))[0].values["faults"] < 1000
 
 
@@ -353,7 +356,9 @@ def test_steps_reuse_the_memory_they_freed(tmp_path: Path) -> None:
 def test_an_engine_with_workers_leaves_none_behind(
     tmp_path: Path, log: str, child: Callable[..., BaseProcess], how: int
 ) -> None:
-    """Killed or interrupted while its workers are busy; orphans would hold locks and memory."""
+    """It is killed or interrupted while its workers are busy; orphans would hold locks and
+    memory.
+    """
     store = Store(tmp_path / "store")
     calls = s.study(log, wait=0.3)
     process = child(s.engine, str(store.path), calls, 1)

@@ -1,4 +1,4 @@
-"""The plan tells what `run` will do."""
+"""The plan predicts what `run` will do."""
 
 import dataclasses
 import os
@@ -15,7 +15,7 @@ LOG = os.devnull
 
 
 def keep(store: Store, call: Call, seconds: float, fingerprint: str = "") -> None:
-    """A result as if it had taken that long, made by this source or another."""
+    """Store a result with the given run time and source fingerprint."""
     source = fingerprint or planning.fingerprint(call.module, call.function)
     with store.lock(call):
         store.save(call, {"x": 1}, seconds=seconds, provenance={"fingerprint": source})
@@ -83,7 +83,7 @@ def test_estimates_from_other_seeds_then_from_records_and_from_nothing_else(tmp_
     known = {slow[0].kind: 1000.0, other.kind: 3.0}
     expected = planning.estimates([*slow, other, third, unknown], store, known)
     assert expected == {**{c.key: 15.0 for c in slow}, other.key: 3.0}
-    # A total over leaves of other seeds is of the same kind, too.
+    # A total over leaves of other seeds is of the same kind too.
     pair = s.total(LOG, (slow[0], slow[1]))
     keep(store, pair, 7.0)
     again = s.total(LOG, (slow[2], slow[3]))
@@ -96,21 +96,23 @@ def trained(steps: int, batch: int = 64, *, lr: float = 0.1, width: int = 200, *
 
 
 def test_estimates_in_proportion_to_the_work(tmp_path: Path) -> None:
-    """Optimiser steps, batch size and images; a rate does not matter, all else is unknown."""
+    """Steps, batch size and images scale the time, a learning rate does not matter, and anything
+    else gives no estimate.
+    """
     store = Store(tmp_path)
     keep(store, trained(100), 10.0)
     keep(store, trained(4000), 200.0)
     net = trained(100)
     keep(store, s.test(net, images=50), 2.0)
     asked = {
-        trained(8000): 400.0,  # twice the nearest's, which is 4000
+        trained(8000): 400.0,  # twice that of the nearest, 4000 steps
         trained(200): 20.0,
         trained(100, 128): 20.0,
         trained(50, 32, lr=0.5): 2.5,
         trained(100, width=201): None,
         trained(100, optimizer="sgd"): None,
         s.test(net, images=1000): 40.0,
-        s.test(trained(4000), images=50): None,  # of another network
+        s.test(trained(4000), images=50): None,  # for another network
     }
     expected = planning.estimates(list(asked), store)
     for call, seconds in asked.items():
@@ -118,7 +120,7 @@ def test_estimates_in_proportion_to_the_work(tmp_path: Path) -> None:
 
 
 def test_times_are_kept_per_device(tmp_path: Path) -> None:
-    """A GPU's seconds say nothing of a CPU's hours."""
+    """A GPU's seconds must not be used for a CPU."""
     store = Store(tmp_path)
     call, gpu = trained(100), {"device": "cuda:0", "hardware": "Some GPU", "fingerprint": ""}
     with store.lock(call):

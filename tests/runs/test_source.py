@@ -1,4 +1,4 @@
-"""The fingerprint changes with the code that a step reaches, and with nothing else."""
+"""The fingerprint changes exactly if the code that a step uses changes."""
 
 import importlib
 import sys
@@ -53,7 +53,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def forget() -> None:
-    """Start like a new process."""
+    """Clear all caches, as in a new process."""
     for name in [n for n in sys.modules if n.partition(".")[0] == "sample_package"]:
         del sys.modules[name]
     for cached in (source.fingerprint, source._bindings, source._file):
@@ -97,7 +97,7 @@ def test_what_is_reached_counts(package: Path, file: str, old: str, new: str) ->
     ],
 )
 def test_what_is_not_reached_does_not(package: Path, file: str, old: str, new: str) -> None:
-    """Else every edit makes every result stale, and nobody looks any more."""
+    """Otherwise every edit would make every result stale, and the message would be ignored."""
     edit_and_compare(package / file, lambda text: text.replace(old, new), same=True)
 
 

@@ -1,4 +1,4 @@
-"""What is stored comes back as it was, or not at all."""
+"""A stored result is returned unchanged or not at all."""
 
 import json
 import math
@@ -98,14 +98,14 @@ def test_a_damaged_file_is_set_aside_and_computed_again(
     assert torch.equal(again.tensors["noise"], first.tensors["noise"])
     assert path.with_name(path.name + ".damaged-1").read_bytes() == damaged
     assert Path(log).read_text() == "leaf 0\nleaf 0\n"
-    DAMAGES[damage](path)  # what was set aside before stays
+    DAMAGES[damage](path)  # files that were renamed before are kept
     with pytest.warns(DamagedResult):
         one(call, store)
     assert path.with_name(path.name + ".damaged-2").exists()
 
 
 def test_a_changed_number_does_not_pass(tmp_path: Path, log: str) -> None:
-    """Valid JSON with another accuracy in it would be a wrong number on a page."""
+    """Valid JSON with a changed accuracy would put a wrong number on a page."""
     store = Store(tmp_path / "store")
     call = s.leaf(log, 7)
     one(call, store)
@@ -149,14 +149,16 @@ def test_a_damaged_dependency_is_mended_below_a_missing_call(tmp_path: Path, log
 def test_a_kill_at_any_instant_of_a_write_leaves_all_or_nothing(
     tmp_path: Path, log: str, child: Callable[..., BaseProcess]
 ) -> None:
-    """Four instants for each of the two files; then the step runs again or is found whole."""
+    """There are four points for each of the two files. Then the step runs again, or a complete
+    result is found.
+    """
     call = s.leaf(log, 0)
     reference = one(call, Store(tmp_path / "whole")).tensors["noise"]
     for instant in range(9):
         store = Store(tmp_path / f"store{instant}")
         process = child(s.engine_that_dies, str(store.path), [call], instant)
         process.join(30)
-        # The eighth is after the last write: this shows that none was left out.
+        # The eighth point is after the last write, so no write was left out.
         assert process.exitcode == (-9 if instant < 8 else 0)
         json_file, tensor_file = files(store, call)
         assert (store.load(call) is not None) == json_file.exists()  # never damaged: no warning
@@ -168,7 +170,7 @@ def test_a_kill_at_any_instant_of_a_write_leaves_all_or_nothing(
 def test_a_full_disk_is_an_error_and_leaves_nothing_half(
     tmp_path: Path, log: str, child: Callable[..., BaseProcess], limit: int
 ) -> None:
-    """Full before the first byte, within the tensors, and after them."""
+    """The disk is full before the first byte, within the tensors, and after them."""
     store = Store(tmp_path / "store")
     call = s.leaf(os.devnull, 0)
     if limit == 4400:  # the tensors fit, the JSON does not
@@ -203,7 +205,7 @@ def test_where_the_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_relative_store_is_meant_from_where_the_process_started(tmp_path: Path) -> None:
-    """Also after a change of folder, and in a child process that starts in another one."""
+    """This holds after a change of folder, and in a child process that starts in another folder."""
     (tmp_path / "elsewhere").mkdir()
     code = (
         "import os, subprocess, sys; from robustbook.runs import Store; os.chdir('elsewhere'); "

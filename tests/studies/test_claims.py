@@ -1,4 +1,4 @@
-"""The claims of the text: read from what trains, undone one at a time, counted over 90 pairs."""
+"""The claims of the text: settings, ablations, and the counts over 90 pairs."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -32,7 +32,9 @@ test_images.__test__ = False  # type: ignore[attr-defined]  # not a test, for al
 
 
 def descended(call: Call) -> dict[str, Any]:
-    """Ninety descents made by hand: the vanilla all arrive after 4 steps, of the saturated none."""
+    """Return ninety descents made by hand: all vanilla ones succeed after 4 steps, no saturated
+    one.
+    """
     source, target = zip(*PAIRS, strict=True)
     arrived = call.arguments["network"].arguments["training"].method == "vanilla"
     steps = [4 if arrived else call.arguments["steps"]] * 90
@@ -47,7 +49,7 @@ def descended(call: Call) -> dict[str, Any]:
 
 
 def done(call: Call) -> Done:
-    """A result made by hand."""
+    """Return a result made by hand."""
     if call.step.endswith(":descents"):
         return Done(call, descended(call), {}, 2.0, {})
     if call.step.endswith(":apart"):
@@ -69,7 +71,7 @@ def results(p: claims.Parameters) -> dict[tuple[Any, ...], Done]:
 def test_calls_are_made_without_data_and_share_the_networks(
     profile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Text 1 costs nothing after Table 1; the vanilla networks are Table 1's as well."""
+    """Text 1 needs no new results after Table 1; the vanilla networks are Table 1's too."""
 
     def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("data were read")
@@ -88,7 +90,7 @@ def test_calls_are_made_without_data_and_share_the_networks(
 
 @pytest.mark.parametrize("profile", ["quick", "paper"])
 def test_every_target_is_answered_in_its_unit(profile: str) -> None:
-    """A target that nothing answers would read `not run` for ever. (Text 8 is figure 6's.)"""
+    """A target without a row would always be `not run`. (Text 8 belongs to figure 6.)"""
     p = claims.Parameters(profile=profile)
     record = claims.condense(p, results(p))
     items = set(claims.JUDGES) - {"text-8"}
@@ -105,7 +107,7 @@ def test_every_target_is_answered_in_its_unit(profile: str) -> None:
 
 
 def test_a_record_survives_its_file(tmp_path: Path) -> None:
-    """What is published is what is read again, and small enough to commit."""
+    """Writing and reading gives the same record, and it is small enough to commit."""
     p = claims.Parameters(profile="paper")
     path = ledger.write_record(claims.condense(p, results(p)), tmp_path)
     assert path.stat().st_size < 600_000
@@ -116,7 +118,7 @@ def test_a_record_survives_its_file(tmp_path: Path) -> None:
 
 
 def test_the_settings_are_the_printed_ones() -> None:
-    """Configuration checks: what trains at paper has exactly the numbers of Sections 2 and 4."""
+    """Networks at profile paper are trained with exactly the numbers of Sections 2 and 4."""
     rows = {row.target: row.value for row in printed_settings.rows("paper")}
     assert rows.keys() == {name for name in TARGETS if "/text-4/settings/" in name}
     for name, value in rows.items():
@@ -127,7 +129,7 @@ def test_the_settings_are_the_printed_ones() -> None:
 def test_a_setting_that_differs_between_networks_is_not_hidden(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One network with another eps, and there is no one number to report."""
+    """If one network has another eps, no single number can be reported."""
     usual = settings.mlps("paper")
     key = ("relu-mlp", "adversarial")
     changed = {**usual, key: replace(usual[key], eps=0.3)}  # type: ignore[index]
@@ -137,7 +139,7 @@ def test_a_setting_that_differs_between_networks_is_not_hidden(
 
 
 def test_the_range_of_errors_is_over_the_three_saturated_networks() -> None:
-    """Of the second attack of Table 1's main call, the FGSM."""
+    """It uses the second attack of Table 1's main call, which is FGSM."""
     calls = printed_settings.calls("quick", (4,))
     fgsm = {"sigmoid-mlp": 94.5, "relu-mlp": 60.0, "cnn": 98.0}
     found = {
@@ -156,7 +158,7 @@ def test_the_range_of_errors_is_over_the_three_saturated_networks() -> None:
 
 
 def test_each_ablation_moves_one_thing() -> None:
-    """Two changes at once, and the difference would say nothing about either."""
+    """If two settings changed at once, the difference would show the effect of neither."""
     variants = ablations.variants("paper", 10)
     base = variants[PENALTY, "all layers"]
     moved = {
@@ -173,7 +175,7 @@ def test_each_ablation_moves_one_thing() -> None:
 
 
 def test_lambda_is_constant_at_the_same_maximum_for_as_many_steps() -> None:
-    """Otherwise the comparison would be of the strength of the penalty, or of the time."""
+    """Otherwise the comparison would be between penalties of different strength or duration."""
     variants = ablations.variants("paper", 10)
     base = variants[PENALTY, "all layers"]
     assert isinstance(base.anneal, Anneal)
@@ -186,7 +188,7 @@ def test_lambda_is_constant_at_the_same_maximum_for_as_many_steps() -> None:
 
 
 def ablated(changes: dict[tuple[str, str], dict[str, float]]) -> dict[str | None, Any]:
-    """The three claims' rows where every accuracy is 50 but for the changes."""
+    """Return the rows of the three claims if every accuracy is 50 except for the changes."""
     found = {}
     for key, call in ablations.calls("paper", (3,), 10).items():
         accuracy = {reading: 50.0 for reading in READINGS} | changes.get((key[1], key[2]), {})
@@ -196,7 +198,9 @@ def ablated(changes: dict[tuple[str, str], dict[str, float]]) -> dict[str | None
 
 
 def test_annealing_is_essential_if_a_constant_lambda_costs_clean_or_fgsm_accuracy() -> None:
-    """More than the points asked for, in either; a gain in the other does not make up for it."""
+    """Either loss must exceed the given points; a gain in the other accuracy does not
+    compensate.
+    """
     for lost, name in ((48.0, "clean"), (48.0, MAIN)):
         row = ablated({(LAMBDA, "constant"): {"clean": 60.0, MAIN: 60.0, name: lost}})
         assert row["annealing-essential"].value == pytest.approx(2.0)
@@ -207,7 +211,7 @@ def test_annealing_is_essential_if_a_constant_lambda_costs_clean_or_fgsm_accurac
 
 
 def test_alpha_half_is_best_up_to_the_points_on_the_sigmoid_network() -> None:
-    """What the ReLU network says stands beside it and decides nothing."""
+    """The result of the ReLU network is reported but decides nothing."""
     sigmoid, relu = ALPHA["sigmoid-mlp"], ALPHA["relu-mlp"]
     better = ablated({(sigmoid, "0.1"): {MAIN: 53.0}, (relu, "0.9"): {MAIN: 99.0}})
     assert better["alpha-half-best"].value == pytest.approx(3.0)
@@ -226,8 +230,10 @@ def test_the_penalty_rows_are_the_fgsm_accuracies_of_the_two_networks() -> None:
 
 
 def test_the_claims_on_adam_count_both_sources() -> None:
-    """The saturated network holds 3 against 7 only if neither source gives in; of two counts of
-    failures the lower one is judged."""
+    """The saturated network resists 3 to 7 only if both sources fail.
+
+    Of the two counts of failures the lower one is judged.
+    """
     calls = descents.calls("paper", (1,), 0.01, 10_000)
     assert len(calls) == len(COMPARED) * len(RULES) * (4 + 1)
     found = {key: done(call) for key, call in calls.items()}
@@ -244,7 +250,7 @@ def test_the_claims_on_adam_count_both_sources() -> None:
     }
     at = PAIRS.index((3, 7))
     other = found["descents", "saturated", "most", "float64", 0.01, 1].values
-    other["found"][at] = True  # in another reading: it decides nothing
+    other["found"][at] = True  # in another variant, which decides nothing
     assert claimed()["saturated-3-to-7"] == 0
     found["descents", "saturated", "most", "float32", 0.01, 1].values["found"][at] = True
     assert claimed()["saturated-3-to-7"] == 1 and claimed()["saturated-failures"] == 89
@@ -253,7 +259,7 @@ def test_the_claims_on_adam_count_both_sources() -> None:
 
 
 def test_longer_steps_are_fewer() -> None:
-    """The readings may go equally far, so that they differ in the size of the step alone."""
+    """All variants may move equally far, so that only the size of the step differs."""
     readings = descents.settings(0.01, 10_000)
     assert readings[0] == ("float32", 0.01, 10_000)
     assert {round(size * steps) for _, size, steps in readings} == {100}
@@ -261,7 +267,7 @@ def test_longer_steps_are_fewer() -> None:
 
 
 def test_descents_go_from_each_source_to_each_other_class(tmp_path: Path) -> None:
-    """On a network of 40 units: what is reported as found is what the network answers."""
+    """On a network of 40 units, each reported success is an answer of the network."""
     training = Training("digits", "relu-mlp", 40, "xavier", "vanilla", Recipe(100, 50, 0.01))
     context = Context(tmp_path, "cpu", lambda done, total: None)
     result = train.function(training, 3, context=context)

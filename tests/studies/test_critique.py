@@ -1,4 +1,4 @@
-"""The page "Does it stand today?": what it runs, what it measures, and what it makes of that."""
+"""The page "Does it hold today?": its calls, its measurements and its record."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +28,7 @@ TARGETS = {
 
 @pytest.mark.parametrize("profile", ["quick", "paper"])
 def test_what_table_1_has_run_costs_nothing(profile: str) -> None:
-    """The readings and transfers are its very calls, and so are the networks."""
+    """The attack variants, transfers and networks are exactly the calls of Table 1."""
     ours = critique.calls(critique.Parameters(profile=profile))
     theirs = {c.key for c in table_1.calls(table_1.Parameters(profile=profile)).values()}
     shared = [call for key, call in ours.items() if key[3] in ("readings", "transfer")]
@@ -42,7 +42,7 @@ def test_what_table_1_has_run_costs_nothing(profile: str) -> None:
 
 
 def test_the_pieces_cover_every_image_once() -> None:
-    """An image left out would be missing in the curve; one in two pieces would count twice."""
+    """A missing image would be missing from the curve; one in two pieces would count twice."""
     ours = critique.calls(critique.Parameters(profile="paper", seeds=(0,), cnn_images=60))
     for network, n in (("sigmoid-mlp", 1000), ("cnn", 60)):
         for what in ("square", "minimal"):
@@ -52,7 +52,7 @@ def test_the_pieces_cover_every_image_once() -> None:
 
 
 def faked(calls: Mapping[Any, Call]) -> dict[Any, Done]:
-    """Results by hand: of the attacks at index i of a call 90 - i percent are left."""
+    """Return results made by hand: the attack at index i of a call leaves 90 - i percent."""
     found = {}
     for key, call in calls.items():
         values: dict[str, Any] = {}
@@ -113,7 +113,7 @@ def test_the_record_has_every_reading_and_answers_every_target() -> None:
 
 
 def test_a_record_survives_its_file(tmp_path: Path) -> None:
-    """Also where most images were never turned, whose median would be infinite."""
+    """This also holds if no attack succeeds on most images and the median would be infinite."""
     p = critique.Parameters(profile="quick")
     results = faked(critique.calls(p))
     for key, done in results.items():
@@ -154,7 +154,7 @@ def test_square_in_pieces_is_square_in_one(small: tuple[Done, Context, nn.Module
 def test_smallest_sizes_in_pieces_are_those_in_one(
     small: tuple[Done, Context, nn.Module],
 ) -> None:
-    """And no image is left at size 0.5 but those with the label of the grey image."""
+    """At size 0.5 attacks succeed on all images except those with the label of the grey image."""
     network, context, net = small
     given = (network, network, (0.05, 0.2, 0.5), 20, 30)
     whole = minimal.function(*given, (0, 30), context=context)
@@ -171,7 +171,7 @@ def test_smallest_sizes_in_pieces_are_those_in_one(
 
 
 def test_bypass_judges_the_network_itself(small: tuple[Done, Context, nn.Module]) -> None:
-    """Without an attack it is the network's accuracy, with one it is less."""
+    """Without an attack it gives the network's accuracy; with an attack, less."""
     network, context, _ = small
     attacks = (Attack("none"), Attack("pgd", 0.1, "margin", clip=True, steps=3))
     found = bypass.function(network, attacks, 50, context=context)

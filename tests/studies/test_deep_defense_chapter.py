@@ -1,4 +1,4 @@
-"""The chapter's networks, methods and readings on small bodies and known numbers."""
+"""The chapter's networks, methods and measurements, on small networks and known numbers."""
 
 import re
 from dataclasses import replace
@@ -57,7 +57,7 @@ def batch(model: Model, n: int = 30) -> tuple[nn.Module, Tensor, Tensor]:
 
 
 def test_the_numbers_are_the_preprocessed_pixels() -> None:
-    """A body on its numbers is the prepared network on the pixels: accuracies must not differ."""
+    """The body on preprocessed images equals the prepared network on pixels."""
     net, images, _ = batch(MLP)
     test = load("digits", "test")
     pixels = test.images[torch.arange(30) * len(test) // 30].float() / 255
@@ -69,8 +69,10 @@ def test_the_numbers_are_the_preprocessed_pixels() -> None:
 
 @pytest.mark.parametrize("data", ["digits", "scenes"])
 def test_a_moved_preprocessing_is_the_movers_own(data: str) -> None:
-    """A worker that measures first and loads later must find the shared constants where they were:
-    moving, converting or editing a module changes it in place."""
+    """Moving, converting or editing a module changes it in place.
+
+    A worker that measures first and loads later must find the shared constants unchanged.
+    """
     images, before = load(data, "test").images[:2] / 255, preprocess(data).state_dict()
     expected = preprocess(data)(images)
     Prepared(preprocess(data), nn.Identity()).to("meta")
@@ -96,7 +98,7 @@ def test_what_a_step_measures_in_pixels_moves_nothing_shared(store: Store) -> No
 
 
 def test_the_released_deepfool_is_the_preset_in_other_units() -> None:
-    """In grey levels behind the preprocessing as in pixels before it, offsets included."""
+    """It gives the same in grey levels after preprocessing as in pixels before it, with offsets."""
     net, images, labels = batch(MLP)
     with torch.no_grad():
         for p in net.parameters():
@@ -108,7 +110,7 @@ def test_the_released_deepfool_is_the_preset_in_other_units() -> None:
 
 
 def test_a_confined_loss_changes_one_layer_only() -> None:
-    """Figure 4: the value stays, and so does the gradient of the layer that is left."""
+    """For Figure 4, the value and the gradient of the chosen layer are unchanged."""
     net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     x = torch.randn(5, 3, generator=generator(0))
     value = net(x).square().mean()
@@ -141,7 +143,7 @@ def test_each_method_minimises_what_it_says(method: Method, terms: set[str]) -> 
 
 
 def test_a_masked_regulariser_leaves_the_others_to_the_cross_entropy() -> None:
-    """The same step as fine-tuning on clean images in every layer but one."""
+    """All layers but one get the same step as in fine-tuning on clean images."""
     net, images, labels = batch(MLP)
     masked = methods.objective(Method("deep-defense", layer="layers.1"), "digits")
     loss = sum(masked(net, images, labels, torch.tensor(0.0)).values())
@@ -154,7 +156,7 @@ def test_a_masked_regulariser_leaves_the_others_to_the_cross_entropy() -> None:
 
 
 def test_rates_are_matconvnets() -> None:
-    """Weights learn at a tenth of the printed rate and biases at twice it; the last layer less."""
+    """Weights have a tenth of the printed rate and biases twice it; the last layer less."""
     rates = networks.rates(Model("scenes", "convnet", 8))
     assert rates["conv1.weight"] == 0.1 and rates["conv4.bias"] == 2.0
     assert rates["conv5.weight"] == 0.01 and rates["conv5.bias"] == 0.2
@@ -162,7 +164,7 @@ def test_rates_are_matconvnets() -> None:
 
 
 def test_fine_tuning_goes_on_from_the_reference_and_keeps_its_epochs(store: Store) -> None:
-    """The last kept epoch is the end; one step of a tiny rate stays near the start."""
+    """The last stored epoch is the end; one step of a tiny rate stays near the start."""
     start = reference(MLP, SHORT, 0)
     tiny = replace(SHORT, steps=138, lr=1e-9)
     first, tuned = done(store, start, fine_tune(start, Method("clean"), tiny, 0, 1))
@@ -177,7 +179,7 @@ def test_fine_tuning_goes_on_from_the_reference_and_keeps_its_epochs(store: Stor
 
 
 def test_adversarial_training_i_sees_only_fooled_images(store: Store) -> None:
-    """Made once, of the network it starts from: each is across that network's boundary."""
+    """They are made once, from the starting network, and lie across its boundary."""
     (start,) = done(store, reference(MLP, SHORT, 0))
     net = networks.trained(start, "cpu")
     images, labels = numbers("digits", "test", 50)
@@ -186,7 +188,7 @@ def test_adversarial_training_i_sees_only_fooled_images(store: Store) -> None:
 
 
 def test_the_readings_are_their_definitions(store: Store) -> None:
-    """rho_2 over all images, wrong ones too; accuracy at the network's own eps_ref is one half."""
+    """rho_2 includes misclassified images; accuracy at the network's own eps_ref is one half."""
     start = reference(MLP, replace(SHORT, steps=300), 0)
     eps = readings.scale(start, 60)
     seen, size, fgs = done(store, readings.read(start, 60), eps, readings.under_fgs(start, eps, 60))
@@ -206,7 +208,7 @@ def test_the_readings_are_their_definitions(store: Store) -> None:
     "study", [table_1, convergence, hyper_parameters, layer_masking, anchors, claims]
 )
 def test_every_answered_target_exists_and_all_of_them_are_answered(study: Any) -> None:
-    """With made-up results: a typing error in an id would leave its line `not run` for ever."""
+    """The results are made up. With a misspelt id, a target would always be `not run`."""
 
     seen = {"accuracy": 98.0, "rho": 0.1, "iterations": 1.5, "unfooled": 0.0}
     if study is claims:
@@ -240,7 +242,7 @@ def test_every_answered_target_exists_and_all_of_them_are_answered(study: Any) -
 @pytest.mark.parametrize("profile", ["quick", "reduced", "paper"])
 @pytest.mark.parametrize("network", settings.NAMES)
 def test_epochs_are_those_of_the_training_set(network: Any, profile: str) -> None:
-    """Marks count epochs, so a wrong length would keep the wrong weights."""
+    """Marks count epochs, so a wrong length would store the wrong weights."""
     sizes = {"digits": 1397, "mnist": 60_000, "cifar10": 50_000}
     setting = settings.setting(network, profile)
     images = setting.model.images or sizes.get(setting.model.data)
@@ -250,7 +252,7 @@ def test_epochs_are_those_of_the_training_set(network: Any, profile: str) -> Non
 
 
 def test_a_killed_fine_tuning_ends_bit_the_same(store: Store, tmp_path: Path) -> None:
-    """Kept epochs and what each step draws must not depend on where it was stopped."""
+    """Stored epochs and the draws of each step must not depend on where it was interrupted."""
     start = reference(MLP, SHORT, 0)
     call = fine_tune(start, Method("par-networks", beta=0.01), replace(SHORT, steps=138), 0, 1)
     (whole,) = done(store, call)
@@ -279,8 +281,11 @@ TRAINED = reference(MLP, replace(SHORT, steps=300), 0)
 
 
 def test_the_sides_of_a_network_are_its_own_distances(store: Store) -> None:
-    """Claim 9 is decided on images that the reference fixes: of the reference itself they are its
-    own right and wrong ones, and the way to the label is never free."""
+    """The reference determines the images that decide claim 9.
+
+    For the reference itself these are its own correct and misclassified images, and the distance to
+    the label is never 0.
+    """
     seen, split = done(store, readings.read(TRAINED, 80), claims.sides(TRAINED, TRAINED, 80))
     right = seen.tensors["right"]
     assert split.values["images"] == int((~right).sum()) > 0
@@ -291,13 +296,13 @@ def test_the_sides_of_a_network_are_its_own_distances(store: Store) -> None:
 
 
 def test_the_gradient_of_the_regulariser_is_exact(store: Store) -> None:
-    """Claim 10, and the measurement's own error: central differences in float64."""
+    """This tests claim 10 and the measurement's own error, with central differences in float64."""
     (found,) = done(store, claims.exactness(TRAINED, 12))
     assert found.values["error"] < 1e-5
 
 
 def test_noise_does_less_harm_than_deepfool(store: Store) -> None:
-    """Both as long as each image's own perturbation."""
+    """Both perturbations have the same norm for each image."""
     (found,) = done(store, claims.noise(TRAINED, 80))
     values = found.values
     assert values["under deepfool"] < values["accuracy"] <= values["clean"] + 5
@@ -305,7 +310,7 @@ def test_noise_does_less_harm_than_deepfool(store: Store) -> None:
 
 
 def test_the_nearest_image_is_the_nearest_of_all(store: Store) -> None:
-    """Images that are wrong from the start are at distance 0 for every attack."""
+    """Images that are misclassified from the start are at distance 0 for every attack."""
     seen, near = done(store, readings.read(TRAINED, 40), today.nearest(TRAINED, 40, 30))
     sizes = {name.removeprefix("distance/"): size for name, size in near.tensors.items()}
     assert torch.equal(sizes["best"], torch.minimum(sizes["deepfool"], sizes["ddn"]))
@@ -314,10 +319,10 @@ def test_the_nearest_image_is_the_nearest_of_all(store: Store) -> None:
 
 
 def test_methods_are_compared_on_the_images_that_all_name_correctly(store: Store) -> None:
-    """A median over all images would say how many are wrong rather than how far the rest is."""
+    """A median over all images would depend on how many are misclassified."""
     (near,) = done(store, today.nearest(TRAINED, 40, 30))
     sizes = near.tensors["distance/best"]
-    shared = sizes > sizes.median()  # as if the others had half of them wrong
+    shared = sizes > sizes.median()  # as if the others misclassified half of them
     for images, expected in ((shared, [sizes[shared].median().item()]), (shared & ~shared, [])):
         rows = [row for row in today._medians(near, 0, {}, images) if "shared" in row.name]
         best = [r.value for r in rows if r.setting.get("attack") == "best"]
@@ -325,7 +330,9 @@ def test_methods_are_compared_on_the_images_that_all_name_correctly(store: Store
 
 
 def test_images_that_all_methods_name_correctly_are_counted_once_per_network(store: Store) -> None:
-    """The page tells how many images its comparison rests on: wrong for one method is enough."""
+    """The page states how many images it compares; misclassified by one method excludes an
+    image.
+    """
     (near,) = done(store, today.nearest(TRAINED, 40, 30))
     sizes = near.tensors["distance/best"]
     half = {"distance/best": torch.where(sizes > sizes.median(), sizes, 0.0)}
@@ -340,7 +347,7 @@ def test_images_that_all_methods_name_correctly_are_counted_once_per_network(sto
 
 
 def test_the_worst_case_is_no_better_than_any_attack(store: Store) -> None:
-    """Per image, so that it may be worse than the worst attack alone."""
+    """It is taken per image, so it may be lower than the accuracy under the strongest attack."""
     (found,) = done(store, today.bounded(TRAINED, (0.05, 0.2), 40, 20))
     rows = list(today._accuracies(found, 0, {}))
     by = {(row.setting["attack"], row.setting["eps"]): row.value for row in rows}
@@ -350,7 +357,7 @@ def test_the_worst_case_is_no_better_than_any_attack(store: Store) -> None:
 
 
 def test_presets_are_counted_on_the_same_images(store: Store) -> None:
-    """What a program shows counts wrong images too; the distance does not."""
+    """The size that a program reports includes misclassified images; the distance does not."""
     ours, free = done(
         store, *(presets.compare(TRAINED, preset, 40) for preset in ("ours", "authors"))
     )
@@ -362,7 +369,7 @@ def test_presets_are_counted_on_the_same_images(store: Store) -> None:
 
 
 def test_every_network_and_method_has_a_name() -> None:
-    """One without would be left out of the pages' tables, or stop them."""
+    """One without a name would be missing from the pages' tables, or stop them."""
     for profile, own in settings.OWN.items():
         for network in own:
             here = settings.setting(network, profile)

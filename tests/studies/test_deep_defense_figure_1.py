@@ -1,4 +1,4 @@
-"""Figure 1 shows the modules as they are, and its reverse network is their gradient."""
+"""Figure 1 shows the modules as they are, and its reverse network computes their gradient."""
 
 from typing import Any
 
@@ -18,7 +18,9 @@ from robustbook.studies.deep_defense.settings import NAMES
 
 
 def upwards(net: nn.Module, images: Tensor, direction: Tensor) -> Tensor:
-    """The authors' reverse network by hand: from a direction in the logits to one in the images."""
+    """Compute the authors' reverse network by hand, from a direction in the logits to the
+    images.
+    """
     met: list[tuple[Any, Tensor, Tensor]] = []
     for module in net.modules():
         if not list(module.children()) and not isinstance(module, ChannelsLast):
@@ -56,8 +58,10 @@ def upwards(net: nn.Module, images: Tensor, direction: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("name", [*NAMES, "mlp-bn"])
 def test_the_reverse_network_is_the_gradient(name: Any) -> None:
-    """Layer by layer as the figure says, for every network: what double back-propagation
-    differentiates is what the authors' second network computes."""
+    """Each layer of the figure is right, for every network.
+
+    Double back-propagation differentiates what the authors' second network computes.
+    """
     draws = generator(1)
     net = fc500_150_10_bn(nn.Identity(), draws).body if name == "mlp-bn" else figure_1.built(name)
     net = net.double().eval()
@@ -73,7 +77,7 @@ def test_the_reverse_network_is_the_gradient(name: Any) -> None:
 
 @pytest.mark.parametrize(("network", "name"), NAMES.items())
 def test_the_layers_are_those_of_the_module(network: Any, name: str) -> None:
-    """Counts add up to the target's, shapes end in ten logits, no ReLU is left out."""
+    """Counts add up to the target's, shapes end in ten logits, and no ReLU is missing."""
     stages = [Stage(*layer) for layer in figure_1.layers(network)]
     record = figure_1.condense(figure_1.Parameters(profile="paper"), {})
     assert figure1.stages(record, network) == stages, "the page draws what the module has"
@@ -86,7 +90,7 @@ def test_the_layers_are_those_of_the_module(network: Any, name: str) -> None:
 
 
 def test_lenet_reads_like_the_released_code() -> None:
-    """No padding, one ReLU: the shapes of MatConvNet's network."""
+    """It has no padding and one ReLU, so the shapes are those of MatConvNet's network."""
     shapes = {layer[0]: layer[4] for layer in figure_1.layers("lenet")}
     assert shapes["conv1"] == (20, 24, 24) and shapes["pool1"] == (20, 12, 12)
     assert shapes["conv2"] == (50, 8, 8) and shapes["flatten"] == (800,)
@@ -106,8 +110,10 @@ def test_the_record_answers_every_count() -> None:
 
 
 def test_differentiating_the_gradient_is_differentiating_the_reverse_network() -> None:
-    """What the page's cell shows, once more with respect to the weights: each copy of a weight, in
-    the network and in its reverse, gives its share."""
+    """The page shows this for the image; here it is tested for the weights.
+
+    Each weight occurs in the network and in its reverse, and both contribute to the gradient.
+    """
     net = figure_1.built("mlp").double()
     draws = generator(0)
     images = torch.rand(4, 1, 28, 28, generator=draws, dtype=torch.float64).requires_grad_()

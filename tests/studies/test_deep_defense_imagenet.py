@@ -1,4 +1,4 @@
-"""ImageNet's rows from end to end, on a tree of a dozen small photographs."""
+"""The rows of ImageNet from start to end, on a folder of a dozen small photographs."""
 
 import os
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ CROP = 64
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four classes of three photographs, the same in train and val."""
+    """Make four classes of three photographs, the same in train and val."""
     root = tmp_path_factory.mktemp("imagenet")
     rng = np.random.default_rng(0)
     for name in ("n01", "n02", "n03", "n04"):
@@ -38,13 +38,15 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def weights(tree: Path) -> str:
-    """A ResNet-18 that is right about all twelve: random layers, and a read-out that solves for
-    the labels."""
+    """Return a ResNet-18 that classifies all twelve photographs correctly.
+
+    Its layers are random, and its last layer is solved for the labels.
+    """
     net = imagenet_network("resnet18", weights="random", classes=4, generator=generator(0)).eval()
     photos = FolderSet(tree / "val", CROP)
     head, net.body.fc = net.body.fc, torch.nn.Identity()
     for name, scale in net.body.named_buffers():
-        if name.endswith("bn2.weight"):  # so that the sums of eight blocks do not grow
+        if name.endswith("bn2.weight"):  # so that the sum over eight blocks does not grow
             scale.fill_(0.1)
     with torch.no_grad():
         features = net(photos[torch.arange(12)].float() / 255)
@@ -60,8 +62,10 @@ def weights(tree: Path) -> str:
 def test_every_row_of_resnet_comes_out(
     tree: Path, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From photographs to the rows that the ledger asks for; the network is changed, and FGS at
-    its own eps_ref leaves half of the images."""
+    """All rows of the ledger are computed from the photographs.
+
+    Training changes the network, and FGS at its own eps_ref leaves half of the images.
+    """
     monkeypatch.setattr(photographs, "SECTIONS", 8)
     parameters = imagenet.Parameters(
         profile="paper",
@@ -96,7 +100,7 @@ def test_every_row_of_resnet_comes_out(
 
 @pytest.mark.slow
 def test_alexnet_is_trained_with_its_dropout(tree: Path, tmp_path: Path) -> None:
-    """One step in training mode, images read from the disk, every weight moved."""
+    """One step in training mode reads images from the disk and changes every weight."""
     context = Context(tmp_path, "cpu", lambda done, total: None)
     model = Model("alexnet", "random", str(tree), crop=63)
     trained = fine_tune.function(model, Tuning(1, batch_size=8, c=5.0), 0, context=context)
@@ -109,7 +113,7 @@ def test_alexnet_is_trained_with_its_dropout(tree: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("at", [0.00031, 0.02, 1.0, 30.0])
 def test_halving_finds_the_first_crossing_in_three_passes(at: float) -> None:
-    """To a thousandth, with accuracy at most one half at what is returned."""
+    """The result is exact to a thousandth, and accuracy there is at most one half."""
     passes = []
 
     def curve(sizes: Sequence[float]) -> list[float]:
@@ -124,8 +128,10 @@ def test_halving_finds_the_first_crossing_in_three_passes(at: float) -> None:
 
 
 def test_the_images_have_to_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no root is named they are looked for among the data files, and the path is named; other
-    items' plans do not care."""
+    """Without a root they are looked for among the data files, and the error names the path.
+
+    The plans of other items do not need them.
+    """
     monkeypatch.setenv("ROBUSTBOOK_DATA", str(tmp_path))
     parameters = imagenet.Parameters(profile="paper")
     calls = imagenet.calls(parameters)
@@ -136,7 +142,7 @@ def test_the_images_have_to_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_train_and_val_must_name_the_same_classes(tree: Path, tmp_path: Path) -> None:
-    """Labels are places in the list of classes: another list would shift them all."""
+    """Labels are positions in the list of classes, so another list would shift them."""
     os.symlink(tree / "train", tmp_path / "train")
     (tmp_path / "val").mkdir()
     for name in ("n01", "n02", "n03", "n05"):

@@ -1,4 +1,4 @@
-"""The student replication on small nets and known numbers, and its constant."""
+"""The student replication on small networks and known numbers, and its constant regulariser."""
 
 import math
 from typing import Any
@@ -40,7 +40,9 @@ def same(one: list[Tensor], other: list[Tensor]) -> bool:
 
 
 def test_first_weights_are_of_a_cut_normal() -> None:
-    """Biases too. Of a normal cut at two deviations, 0.8796 of the deviation is left."""
+    """This includes biases. Truncation at two standard deviations leaves 0.8796 of the
+    deviation.
+    """
     net = fashion.body(generator(3))
     assert [p.shape for p in net.parameters()] == [(100, 784), (100,), (10, 100), (10,)]
     left = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))
@@ -52,8 +54,10 @@ def test_first_weights_are_of_a_cut_normal() -> None:
 
 
 def test_its_deepfool_on_a_linear_model_is_one_formula() -> None:
-    """To the nearest boundary and 1e-4 further, that 1.02 times; wrong images as well, away from
-    the answer; out of the box if it lies there."""
+    """The step is the distance to the nearest boundary plus 1e-4, times 1.02.
+
+    It is not clipped. Misclassified images move too, away from the network's answer.
+    """
     net = nn.Linear(6, 4)
     draws = generator(1)
     with torch.no_grad():
@@ -77,7 +81,7 @@ def test_its_deepfool_on_a_linear_model_is_one_formula() -> None:
 
 
 def test_its_deepfool_takes_six_steps_at_most() -> None:
-    """A wave that linear steps chase for ever."""
+    """On a wave, linear steps never reach the boundary."""
 
     def waves(x: Tensor) -> Tensor:
         f = 1.01 + torch.sin(40 * x).sum(1)
@@ -111,7 +115,10 @@ def test_the_constant_is_its_formula_and_has_no_gradient() -> None:
 
 
 def test_training_with_the_constant_is_training_without(store: Store) -> None:
-    """Bit by bit the same weights: it has no gradient. And Adam hardly knows a sum from a mean."""
+    """The weights are equal bit by bit, because the constant has no gradient.
+
+    Adam is almost independent of the scale of the loss, so a sum gives nearly the same as a mean.
+    """
     constant, without, mean = done(
         store,
         *(
@@ -121,18 +128,18 @@ def test_training_with_the_constant_is_training_without(store: Store) -> None:
     )
     assert same(after(constant, 1), after(without, 1))
     for one, other in zip(after(without, 1), after(mean, 1), strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-3)  # two of Adam's steps
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-3)  # the size of two steps of Adam
 
 
 def test_the_genuine_regulariser_moves_the_boundary(store: Store) -> None:
-    """With the gradient rho_2 is above that of the same 78 steps without."""
+    """With the gradient, rho_2 is larger than after the same 78 steps without it."""
     tunings = [Tuning("clean", 100, 6), Tuning("clean", 100, 6, "deep-defense")]
     plain, genuine = done(store, *(read(fine_tune(START, 3, t, 6, 0), (6,)) for t in tunings))
     assert genuine.values["rho"][-1] > 1.05 * plain.values["rho"][-1]
 
 
 def test_vanilla_goes_on_with_the_same_optimiser(store: Store) -> None:
-    """An epoch kept on the way is the end of a shorter run."""
+    """An epoch that is stored on the way equals the end of a shorter run."""
     long, short = done(store, START, vanilla("digits", 2, 1, 0))
     assert same(after(long, 2), after(short, 2))
     assert not same(after(long, 2), after(long, 3))
@@ -168,7 +175,7 @@ def test_eps_ref_is_the_first_of_the_nearest() -> None:
 
 @pytest.mark.parametrize("profile", ["quick", "paper"])
 def test_every_answered_target_exists_and_all_of_them_are_answered(profile: Any) -> None:
-    """With made-up results: a typing error in an id would leave its line `not run` for ever."""
+    """The results are made up. With a misspelt id, a target would always be `not run`."""
     fgs = [80.0, 60.0, 40.0]
     read = {"accuracy": [88.0], "rho": [0.05], "unfooled": 0.0, "printed": fgs, "images": 100}
     read["along"] = [50.0] * 50
@@ -195,7 +202,7 @@ def test_every_answered_target_exists_and_all_of_them_are_answered(profile: Any)
 
 @pytest.mark.parametrize("setting", replication.SETTINGS.values(), ids=replication.SETTINGS)
 def test_every_epoch_that_is_read_is_kept(setting: replication.Setting) -> None:
-    """A missing one would stop a run at its end."""
+    """A missing epoch would stop a run at its end."""
     for network, epochs in setting.networks(0).values():
         given = network.arguments
         last = given["epochs"] if "epochs" in given else given["tuning"].epochs

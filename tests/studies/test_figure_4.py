@@ -1,4 +1,4 @@
-"""Figure 4: which images a path joins, what is counted along it, and that it answers the paper."""
+"""Figure 4: the end points of a path, the measurements along it, and the rows of the ledger."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,8 +27,11 @@ def bump(t: Tensor, at: float, width: float) -> Tensor:
 
 
 def done(call: Call) -> Done:
-    """A walk by hand: saturated a narrow peak and one large singular value, vanilla a broad peak
-    and three; the resolved walk has its peak elsewhere and one more there."""
+    """Return a path made by hand.
+
+    The saturated one has a narrow peak and one large singular value, the vanilla one a broad peak
+    and three. The resolved path has its peak elsewhere, and one more large value there.
+    """
     saturated = call.arguments["network"].arguments["training"].method == "saturated"
     tensors = {}
     for i, _ in enumerate(call.arguments["pairs"]):
@@ -56,8 +59,10 @@ def condensed(**given: Any) -> ledger.Record:
 
 @pytest.mark.parametrize("profile", ["quick", "paper"])
 def test_every_target_is_answered_in_its_unit(profile: str) -> None:
-    """A target that nothing answers would read `not run` for ever; a walk as the paper describes
-    it must come out as reproduced."""
+    """A target without a row would always be `not run`.
+
+    A path as the paper describes it must be judged as reproduced.
+    """
     record = condensed(profile=profile)
     wanted = {t.id: t for t in TARGETS.values() if (t.paper, t.item) == ("saturating", "figure-4")}
     answered = {row.target: row.unit for row in record.rows if row.target is not None}
@@ -67,7 +72,9 @@ def test_every_target_is_answered_in_its_unit(profile: str) -> None:
 
 
 def test_the_readings_of_a_walk() -> None:
-    """Counts are taken at the peak; verdicts are on the even grid, the others beside them."""
+    """Counts are taken at the peak; verdicts use the even grid, and the other grid is reported
+    too.
+    """
     record = condensed(profile="quick", points=1001)
     of = {"start": 3, "end": 7}
 
@@ -86,7 +93,7 @@ def test_the_readings_of_a_walk() -> None:
     assert value("large singular values", threshold=0.1, **even) == 2
     assert value("inflated singular values", **even) == 10
     assert value("large singular values", threshold=0.5, grid="even", method="vanilla") == 3
-    for threshold in figure_4.FLAT:  # beyond sqrt(log 1/threshold) widths
+    for threshold in figure_4.FLAT:  # further out than sqrt(log 1/threshold) widths
         width = 2 * 0.01 * torch.tensor(1 / threshold).log().sqrt().item()
         share = value("flat share", threshold=threshold, **even)
         assert share == pytest.approx(1 - width, abs=2e-3)
@@ -100,7 +107,7 @@ def test_the_readings_of_a_walk() -> None:
 
 
 def test_no_peak_is_lost_from_the_figure() -> None:
-    """A walk of 4000 points is drawn with 400, among them the highest; a record stays small."""
+    """Of 4000 points 400 are drawn, including the highest; a record stays small."""
     record = condensed(profile="quick", points=4000)
     lengths = record.arrays["saturated/length"]
     assert [len(curve) for curve in lengths] == [400] * 4
@@ -121,7 +128,7 @@ def test_other_pairs_answer_no_target_and_bad_ones_are_refused() -> None:
 
 
 def test_the_networks_are_those_of_table_1() -> None:
-    """So that nothing is trained for this figure."""
+    """So no network is trained for this figure."""
     calls = figure_4.calls(figure_4.Parameters(profile="paper"))
     assert len(calls) == 10
     for (method, seed), call in calls.items():
@@ -130,7 +137,7 @@ def test_the_networks_are_those_of_table_1() -> None:
 
 
 class Table(nn.Module):
-    """Logits looked up: image i holds the number i."""
+    """A model with given logits: image i holds the number i."""
 
     def __init__(self, logits: Tensor) -> None:
         super().__init__()
@@ -141,7 +148,9 @@ class Table(nn.Module):
 
 
 def test_the_most_confident_image_is_correct_and_ties_go_to_the_larger_lead() -> None:
-    """A misclassified image is never a source; two that round to probability 1 are told apart."""
+    """A misclassified image is never a source; two images whose probability rounds to 1 are
+    ordered.
+    """
     logits = torch.tensor(
         [[9.0, 0, 0], [99, 0, 0], [200, 100, 0], [0, 5, 90], [-9, 3, 2], [0, 1.5, 0], [0, 9, 9]],
         dtype=torch.float64,
@@ -149,7 +158,8 @@ def test_the_most_confident_image_is_correct_and_ties_go_to_the_larger_lead() ->
     labels = torch.tensor([0, 0, 0, 1, 1, 1, 2])
     images = torch.arange(7, dtype=torch.float64).reshape(7, 1, 1, 1)
     rows, confidence = figure_4.most_confident(Table(logits), images, labels)
-    assert rows.tolist() == [2, 4, -1]  # 99 and 100 ahead are both certain; nothing for class 2
+    # Leads of 99 and 100 both give probability 1; class 2 has no image.
+    assert rows.tolist() == [2, 4, -1]
     p = logits[4].softmax(0)[1].item()
     assert confidence.tolist() == pytest.approx([1.0, p, 0.0])
 
@@ -164,7 +174,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Context]:
 
 
 def test_a_path_runs_from_class_to_class(small: tuple[Done, Context]) -> None:
-    """In float64, between images that are correctly classified, with the source's class first."""
+    """It runs in float64 between correctly classified images and starts in the source's class."""
     network, context = small
     found: Any = figure_4.geometry.function(network, ((0, 6),), 30, 100, context=context)
     p = found["0/even/probabilities"]
@@ -184,7 +194,7 @@ def test_a_path_runs_from_class_to_class(small: tuple[Done, Context]) -> None:
 
 
 def test_a_class_without_a_correct_image_is_named(small: tuple[Done, Context]) -> None:
-    """A network that never answers 6 has no path to a 6."""
+    """If a network never answers 6, there is no path to a 6."""
     network, context = small
     deaf = {k: v.clone() for k, v in network.tensors.items()}
     deaf["weight/layers.2.bias"][6] = -1e3

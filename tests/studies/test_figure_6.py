@@ -1,4 +1,4 @@
-"""Figure 6 and Section 8: what is drawn, and that it answers the paper."""
+"""Figure 6 and Section 8: its curves and the rows of the ledger."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,10 @@ TARGETS = ledger.read_targets(Path(__file__).parents[2] / "book" / "targets")
 
 
 def done(call: Call) -> Done:
-    """The closed forms for the curve; own weights with a ratio of 1 (vanilla), or 2, 1 and 0.5."""
+    """Return the closed forms for the curve, and ratios of own weights.
+
+    The ratios are 1 for vanilla, and 2, 1 and 0.5 for the others.
+    """
     tensors: dict[str, torch.Tensor]
     if call.step.endswith(":pearson"):
         tensors = {
@@ -56,7 +59,7 @@ def test_every_target_of_both_items_is_answered_in_its_unit(profile: str) -> Non
 
 
 def test_the_gain_is_the_largest_over_layers_and_shapes() -> None:
-    """Of saturated over vanilla, in percent, under the mean."""
+    """It is the gain of saturated over vanilla in percent, with the mean scaling."""
     record = condensed(profile="quick", seeds=(2,))
     gains = {
         (row.setting["network"], row.setting["layer"]): row.value
@@ -71,7 +74,7 @@ def test_the_gain_is_the_largest_over_layers_and_shapes() -> None:
 
 
 def test_the_pattern_of_the_curve() -> None:
-    """Rising, concave, from 1.11 to below 1.36; a dip, a bend or another level is seen."""
+    """It rises, is concave, and goes from 1.11 to below 1.36; any violation is detected."""
     curve = {k: expected_ratio(k) for k in figure_6.KURTOSES}
     assert figure_6.rising_and_concave(curve)
     assert not figure_6.rising_and_concave({**curve, 10.0: 1.2})
@@ -94,8 +97,10 @@ def test_draws_are_those_of_the_seed_and_come_near_the_closed_form() -> None:
 
 
 def test_own_weights_are_drawn_layer_by_layer_without_biases() -> None:
-    """A layer whose weights differ in sign alone has the least ratio, 1; biases would spoil it, and
-    so would the order in which a file happens to hold the layers."""
+    """A layer whose weights differ only in sign has the smallest ratio, 1.
+
+    Biases, or another order of the layers in a file, would change it.
+    """
     training = Training("digits", "relu-mlp", 16, "xavier", "vanilla", Recipe(1, 1, 0.1))
     tensors: dict[str, torch.Tensor] = {}
     for name, values in reversed(list(fresh(training, 0).named_parameters())):

@@ -1,4 +1,4 @@
-"""Figures 1, 2, 3 and 7 of Nayebi & Ganguli 2017: what is run, and when a claim holds."""
+"""Figures 1, 2, 3 and 7 of Nayebi & Ganguli 2017: their calls, and when a claim holds."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,8 +36,10 @@ Change = Callable[[Call, dict[str, Any]], None]
 
 
 def done(call: Call, change: Change) -> Done:
-    """A result in which every claim of the paper holds, before ``change``: the saturated networks
-    are ten times further out, and classes lie far apart."""
+    """Return a result in which every claim of the paper holds, before ``change``.
+
+    The saturated networks have values ten times as large, and classes lie far apart.
+    """
     method = call.arguments["network"].arguments["training"].method
     times = 10.0 if method == "saturated" else 1.0
     tensors: dict[str, torch.Tensor] = {}
@@ -87,7 +89,7 @@ def holds(record: ledger.Record, target: str) -> bool | None:
 
 @pytest.mark.parametrize("of", ITEMS)
 def test_networks_are_those_of_table_1_and_its_search(of: ModuleType) -> None:
-    """Anything else would cost hours of training."""
+    """Other networks would cost hours of training."""
     calls = of.calls(of.Parameters(profile="paper"))
     known = set(settings.mlps("paper").values())
     tried = set(table_1_search.variants("paper").values())
@@ -99,7 +101,7 @@ def test_networks_are_those_of_table_1_and_its_search(of: ModuleType) -> None:
 
 
 def test_the_controls_are_never_penalised_longer_or_penalised_more() -> None:
-    """What they are called on the pages."""
+    """The controls agree with their names on the pages."""
     for profile in ("quick", "paper"):
         nets = settings.compared(profile, 0)
         assert len(nets) == 7 and len(settings.compared(profile, 1)) == 4
@@ -124,7 +126,7 @@ def test_the_controls_are_never_penalised_longer_or_penalised_more() -> None:
     ],
 )
 def test_bad_parameters_are_refused(of: Any, given: dict[str, Any], message: str) -> None:
-    """In one sentence, before any work."""
+    """The error is one sentence, before any work."""
     with pytest.raises(BadParameter, match=message):
         check(of.Parameters, given)
 
@@ -137,7 +139,7 @@ def test_bad_parameters_are_refused(of: Any, given: dict[str, Any], message: str
 def test_every_target_is_answered_once_a_seed_in_its_unit(
     of: Any, profile: str, tmp_path: Path
 ) -> None:
-    """A target that nothing answers would read `not run` for ever."""
+    """A target without a row would always be `not run`."""
     record = condensed(of, profile=profile, seeds=(0, 3))
     wanted = {t.id: t for t in TARGETS.values() if (t.paper, t.item) == (of.PAPER, of.ITEM)}
     for seed in (0, 3):
@@ -182,7 +184,7 @@ def alter(name: str, layer: int, method: str, value: Any) -> Change:
 def test_one_layer_is_enough_to_break_a_claim(
     of: Any, target: str, name: str, value: float, layer: int
 ) -> None:
-    """The paper says each layer; a mean over layers would hide one."""
+    """The paper says "each layer"; a mean over layers could hide an exception."""
     assert holds(condensed(of, profile="quick"), target) is True
     change = alter(name, layer, "saturated", value)
     assert holds(condensed(of, profile="quick", change=change), target) is False
@@ -191,7 +193,7 @@ def test_one_layer_is_enough_to_break_a_claim(
 @pytest.mark.parametrize("method", ["vanilla", "saturated"])
 @pytest.mark.parametrize("layer", range(3))
 def test_within_near_zero_asks_each_layer_of_both_networks(method: str, layer: int) -> None:
-    """And the threshold is the reader's; two more stand beside it."""
+    """The reader chooses the threshold; two more are measured."""
 
     def change(call: Call, values: dict[str, Any]) -> None:
         alter("between", layer, method, 1e-3)(call, values)
@@ -213,7 +215,7 @@ def test_within_near_zero_asks_each_layer_of_both_networks(method: str, layer: i
 
 
 def test_growth_is_judged_on_phi_and_shown_on_the_softmax_too() -> None:
-    """Layer 3 below layer 2 breaks phi's claim; the softmax, the fourth, goes its own way."""
+    """If layer 3 is below layer 2, the claim on phi fails; the softmax is independent of it."""
     change = alter("between", 2, "saturated", 0.1)
     record = condensed(figure_7, profile="quick", change=change)
     assert holds(record, "figure-7/grows-with-depth") is False
@@ -231,7 +233,9 @@ def test_growth_is_judged_on_phi_and_shown_on_the_softmax_too() -> None:
 
 
 def test_a_read_out_that_is_silent_is_no_cluster() -> None:
-    """ReLU logits that are all negative give every image the same code: no ratio of 0 to 0."""
+    """If all ReLU logits are negative, all images have the same code, and the ratio is not 0 /
+    0.
+    """
 
     def change(call: Call, values: dict[str, Any]) -> None:
         values["within"][2] = values["between"][2] = 0.0
@@ -261,7 +265,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Context]:
 
 
 def test_a_sample_is_sorted_drawn_by_the_seed_and_without_repeats() -> None:
-    """Each class is a block of the matrix; both networks of a seed see the same images."""
+    """Each class is a block of the matrix; both networks of a seed get the same images."""
     images, labels = shared.sample("digits", 30, 3)
     assert labels.tolist() == [k for k in range(10) for _ in range(30)]
     assert len(images.flatten(1).unique(dim=0)) == 300
@@ -273,7 +277,7 @@ def test_a_sample_is_sorted_drawn_by_the_seed_and_without_repeats() -> None:
 def test_dissimilarities_are_equation_9_on_phi_and_on_the_softmax(
     small: tuple[Done, Context],
 ) -> None:
-    """Layers in order, the softmax last; block means keep the mean of the whole."""
+    """Layers are in order with the softmax last; means over blocks keep the overall mean."""
     result, context = small
     found: Any = shared.dissimilarities.function(result, 20, context=context)
     net: Any = trained(result, "cpu")
@@ -293,7 +297,7 @@ def test_dissimilarities_are_equation_9_on_phi_and_on_the_softmax(
 
 
 def test_weights_and_activities_are_of_the_trained_network(small: tuple[Done, Context]) -> None:
-    """Layers in order; pixels that no training image lights are left out of one reading."""
+    """Layers are in order; one kurtosis excludes pixels that are 0 in all training images."""
     result, context = small
     net: Any = trained(result, "cpu")
     found: Any = figure_1.weights.function(result, 20, context=context)

@@ -1,4 +1,4 @@
-"""One image, many steps of Adam: the hand-written pass against autograd; what ends a descent."""
+"""One image and many steps of Adam: the hand-written gradient, and the end of a descent."""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ DTYPES = [torch.float32, torch.float64]
 
 
 def network(dtype: torch.dtype, scale: float = 1.0) -> MLP:
-    """784-30-30-10 with N(0, scale) weights: like the saturated one, its units hardly move."""
+    """Return a 784-30-30-10 network with N(0, scale) weights, almost saturated like the paper's."""
     net = sigmoid_mlp(30)
     with torch.no_grad():
         for p in net.parameters():
@@ -34,14 +34,14 @@ def image(dtype: torch.dtype) -> Tensor:
 
 
 def far(net: MLP, x: Tensor) -> int:
-    """The class that the network holds for the least likely."""
+    """Return the class with the lowest probability."""
     with torch.no_grad():
         return int(net(x[None]).argmin())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_gradient_is_autograds(dtype: torch.dtype) -> None:
-    """A wrong sign or a lost layer would still move the image, and fool nobody."""
+    """A wrong sign or a missing layer would still move the image, but the attack would fail."""
     net, x = network(dtype, 0.3), image(dtype)
     descent = Descent(net, x, 7, 0.01)
     descent.propagate()
@@ -56,7 +56,9 @@ def test_the_gradient_is_autograds(dtype: torch.dtype) -> None:
 
 
 def test_the_steps_are_those_of_torchs_adam() -> None:
-    """Moments, bias correction and the epsilon, which decides how fast a tiny gradient moves."""
+    """They agree in moments, bias correction and epsilon, which decides how far tiny gradients
+    move.
+    """
     net, x = network(torch.float64), image(torch.float64)
     target = far(net, x)
     leaf = x.clone().requires_grad_()
@@ -73,7 +75,7 @@ def test_the_steps_are_those_of_torchs_adam() -> None:
 
 
 def test_a_descent_ends_at_the_first_image_that_is_called_the_target() -> None:
-    """Not a step later, and not at the next point of the trace."""
+    """It ends at exactly this step, not at the next point of the trace."""
     net, x = network(torch.float64, 0.3), image(torch.float64)
     target = int(net(x[None]).topk(2).indices[0, 1])
     descent = Descent(net, x, target, 0.001)
@@ -95,20 +97,20 @@ def test_an_image_that_is_the_target_from_the_start_takes_no_step() -> None:
 
 
 def test_nothing_moves_without_a_gradient() -> None:
-    """Weights so large that every slope is exactly zero in float32: a fixed point, and said so."""
+    """Weights are so large that every slope is exactly zero in float32; the result says so."""
     net, x = network(torch.float32, 1e4), image(torch.float32)
     descent = Descent(net, x, far(net, x), 0.01)
     ended, trace = descend(descent, 10_000)
     assert ended == "still" and len(trace) == 1
     assert torch.equal(descent.image, descent.start)
-    # A momentum that is not yet spent still moves the image.
+    # A remaining momentum still moves the image.
     descent.first.fill_(1e-3)
     assert not descent.still
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_killed_descent_goes_on_to_the_bit_same_end(dtype: torch.dtype, tmp_path: Path) -> None:
-    """Else what an hour gives would hang on whether the machine was switched off meanwhile."""
+    """Otherwise the result of an hour would depend on interruptions."""
     net, x = network(dtype), image(dtype)
     target = far(net, x)
     whole = Descent(net, x, target, 1e-4)
@@ -134,7 +136,7 @@ def test_a_killed_descent_goes_on_to_the_bit_same_end(dtype: torch.dtype, tmp_pa
 
 
 def test_a_damaged_checkpoint_is_set_aside(tmp_path: Path) -> None:
-    """It must not end a run for good, nor be lost."""
+    """It must neither stop the run nor be deleted."""
     net, x = network(torch.float32), image(torch.float32)
     file = tmp_path / "checkpoint.safetensors"
     file.write_bytes(b"nonsense")
@@ -145,7 +147,7 @@ def test_a_damaged_checkpoint_is_set_aside(tmp_path: Path) -> None:
 
 
 def test_the_trace_is_kept_at_logarithmic_points() -> None:
-    """A hundred and fifty points for 30 million steps, the first and the last among them."""
+    """30 million steps have a hundred and fifty points, including the first and the last."""
     points = grid(30_000_000)
     assert points[:4] == [0, 1, 2, 3] and points[-1] == 30_000_000
     assert points == sorted(set(points)) and len(points) < 160
@@ -159,7 +161,7 @@ def test_the_trace_is_kept_at_logarithmic_points() -> None:
 
 
 def test_the_item_asks_for_both_sources_and_precisions() -> None:
-    """On the saturated network of Table 1, 30 million steps at paper and few at quick."""
+    """It uses the saturated network of Table 1, with 30 million steps at paper and few at quick."""
     p = long_descent.Parameters(profile="paper")
     calls = long_descent.calls(p)
     assert set(calls) == {
@@ -182,7 +184,7 @@ def test_a_target_equal_to_the_source_is_refused_before_any_work() -> None:
 
 
 def test_the_record_holds_each_end_and_the_traces_of_one_seed(tmp_path: Path) -> None:
-    """What the figure draws; small enough to commit."""
+    """The figure needs these; the record is small enough to commit."""
     p = long_descent.Parameters(profile="paper")
     trace = [[float(n), n / 3e8, 100.0 / (n + 1), 1e-12] for n in grid(30_000_000)]
     tensors = {"from": image(torch.float64).flatten(), "to": image(torch.float64).flatten() - 0.1}

@@ -1,4 +1,4 @@
-"""A reader's slip ends in one sentence that says what is accepted, before anything is computed."""
+"""A wrong parameter gives one sentence with the accepted values, before any computation."""
 
 import ast
 import re
@@ -15,13 +15,13 @@ TABLE_1 = study("saturating/table-1").Parameters
 
 
 def test_defaults_are_the_published_page() -> None:
-    """A notebook that is opened and run computes nothing."""
+    """A notebook that is opened and run with its defaults computes nothing."""
     p = check(TABLE_1, {})
     assert (p.profile, p.seeds, p.eps) == ("published", None, 0.25)
 
 
 def test_a_profile_brings_its_own_seeds_and_a_list_becomes_a_tuple() -> None:
-    """A record, and so a verdict, names the seeds that were really run."""
+    """A record contains the seeds that were really run."""
     assert check(TABLE_1, {"profile": "paper"}).seeds == (0, 1, 2, 3, 4)
     assert check(TABLE_1, {"profile": "quick", "seeds": [3, 4]}).seeds == (3, 4)
 
@@ -49,7 +49,7 @@ def test_a_profile_brings_its_own_seeds_and_a_list_becomes_a_tuple() -> None:
     ],
 )
 def test_a_slip_is_one_sentence(given: dict[str, Any], sentence: str) -> None:
-    """The name, what is accepted, the value; and in a notebook no traceback around it."""
+    """It has the name, the accepted values and the value; a notebook shows no traceback."""
     with pytest.raises(BadParameter, match=f"^{sentence}") as caught:
         check(TABLE_1, given)
     assert "\n" not in str(caught.value)
@@ -72,8 +72,10 @@ def pages() -> list[Any]:
 
 @pytest.mark.parametrize(("item", "text"), pages())
 def test_the_notebooks_parameters_cell_is_the_studys(item: str, text: str) -> None:
-    """Names in order, defaults, and behind each what it accepts: the cell is what readers see and
-    what papermill's help prints."""
+    """Names, order, defaults and descriptions agree.
+
+    Readers see this cell, and papermill's help prints it.
+    """
     parameters = study(item).Parameters
     cell = CELL.search(text)
     assert cell is not None, "no cell is tagged parameters"
@@ -92,7 +94,7 @@ def test_the_notebooks_parameters_cell_is_the_studys(item: str, text: str) -> No
 
 
 def test_every_item_has_words_for_each_parameter() -> None:
-    """An error would otherwise say `must be None`."""
+    """Otherwise an error would say `must be None`."""
     for item in ITEMS:
         words = accepted(study(item).Parameters)
         assert {"profile", "seeds"} <= words.keys()
@@ -101,7 +103,7 @@ def test_every_item_has_words_for_each_parameter() -> None:
 
 @pytest.mark.parametrize("item", ITEMS)
 def test_a_profile_that_is_accepted_can_be_run(item: str) -> None:
-    """A page would otherwise break off in the middle, where its study finds no setting."""
+    """Otherwise a page would fail in the middle, because its study has no such setting."""
     of = study(item)
     for profile in PROFILES:
         if profile in of.Parameters.own_seeds:

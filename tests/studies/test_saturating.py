@@ -1,6 +1,6 @@
-"""The studies of Nayebi & Ganguli 2017: what is run, what is shared, and that it answers the paper.
+"""The studies of Nayebi & Ganguli 2017: their calls, shared networks, and rows of the ledger.
 
-Networks are trained here for a few steps only; the condensing is fed results made by hand.
+Networks are trained for only a few steps here; records are made from results made by hand.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ test_images.__test__ = False  # type: ignore[attr-defined]  # not a test, for al
 
 
 def trainings(calls: Mapping[Any, Call]) -> dict[str, Call]:
-    """Every training that the calls ask for, by key."""
+    """Return every training among the calls, by key."""
     return {
         inner.key: inner
         for call in calls.values()
@@ -50,7 +50,7 @@ def trainings(calls: Mapping[Any, Call]) -> dict[str, Call]:
 
 
 def done(call: Call, seed: int) -> Done:
-    """A result made by hand: accuracies between 10 and 99, the same for the same call."""
+    """Return a result made by hand: accuracies between 10 and 99, the same for the same call."""
     if call.step.endswith(":evaluate"):
         n = len(call.arguments["attacks"])
         draw = torch.rand(n, generator=generator(seed, call.kind)).tolist()
@@ -81,7 +81,7 @@ def condensed(of: ModuleType, **given: Any) -> ledger.Record:
 def test_calls_are_made_without_data(
     of: ModuleType, profile: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`robustbook plan` must say what a run will take before there is anything to run it on."""
+    """`robustbook plan` must work before any data is there."""
 
     def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("data were read")
@@ -93,7 +93,7 @@ def test_calls_are_made_without_data(
 
 @pytest.mark.parametrize(("profile", "seeds"), [("quick", 1), ("paper", 5)])
 def test_each_network_of_table_1_is_trained_once(profile: str, seeds: int) -> None:
-    """Nine networks a seed, the vanilla one being also the source of the transfers."""
+    """There are nine networks per seed; the vanilla one is also the source of the transfers."""
     calls = table_1.calls(table_1.Parameters(profile=profile))
     nets = trainings(calls)
     assert len(nets) == 9 * seeds
@@ -108,7 +108,7 @@ def test_each_network_of_table_1_is_trained_once(profile: str, seeds: int) -> No
 
 
 def test_the_search_shares_what_table_1_trained() -> None:
-    """Its base is a network of Table 1 with one thing moved, so the seeds are the same streams."""
+    """It starts from a network of Table 1 and changes one setting, so the random streams agree."""
     nets = trainings(table_1_search.calls(table_1_search.Parameters(profile="paper")))
     variants = table_1_search.variants("paper")
     distinct = set(variants.values())
@@ -123,7 +123,7 @@ def test_the_search_shares_what_table_1_trained() -> None:
 
 
 def test_another_eps_measures_anew_and_trains_nothing() -> None:
-    """The networks are the paper's; eps is a question put to them."""
+    """eps changes the attacks, not the networks."""
     one = table_1.calls(table_1.Parameters(profile="quick"))
     other = table_1.calls(table_1.Parameters(profile="quick", eps=0.1))
     assert trainings(one).keys() == trainings(other).keys()
@@ -132,7 +132,7 @@ def test_another_eps_measures_anew_and_trains_nothing() -> None:
 
 
 def test_the_paper_profile_is_the_papers() -> None:
-    """Sections 2 and 4: three networks, eps 0.25, alpha 0.5, and how far lambda rises."""
+    """Sections 2 and 4: three networks, eps 0.25, alpha 0.5, and the maximum of lambda."""
     networks = {**settings.mlps("paper"), **settings.cnns("paper")}
     assert len(networks) == 9
     assert {t.data for t in networks.values()} == {"mnist"}
@@ -149,7 +149,7 @@ def test_the_paper_profile_is_the_papers() -> None:
 
 
 def test_anneal_at_its_edges() -> None:
-    """Off by one, and lambda would miss its first step or pass its last."""
+    """An error by one would skip lambda's first step or exceed its last."""
     anneal = Anneal(plain=10, rise=0.1, rises=3, every=4)
     expected = {0: 0, 9: 0, 10: 1, 13: 1, 14: 2, 17: 2, 18: 3, 21: 3, 22: 3, 1000: 3}
     assert {step: anneal(step) for step in expected} == pytest.approx(
@@ -193,7 +193,7 @@ def test_each_network_has_its_own_penalty(network: Any, hidden: Any, readout: An
 @pytest.mark.parametrize("of", [table_1, table_2])
 @pytest.mark.parametrize("profile", ["quick", "paper"])
 def test_every_target_of_the_item_is_answered_in_its_unit(of: ModuleType, profile: str) -> None:
-    """A target that nothing answers would read `not run` for ever."""
+    """A target without a row would always be `not run`."""
     record = condensed(of, profile=profile)
     wanted = {t.id: t for t in TARGETS.values() if (t.paper, t.item) == (of.PAPER, of.ITEM)}
     answered = {row.target: row.unit for row in record.rows if row.target is not None}
@@ -208,7 +208,9 @@ def test_every_target_of_the_item_is_answered_in_its_unit(of: ModuleType, profil
 
 
 def test_the_derived_rows_of_table_1() -> None:
-    """Error is 100 minus accuracy; the clean accuracy lost is against the same seed's vanilla."""
+    """The error is 100 minus accuracy; the loss of clean accuracy uses the vanilla network of the
+    seed.
+    """
     record = condensed(table_1, profile="quick", seeds=(2, 5))
     rows = {(row.target, row.seed): row.value for row in record.rows if row.target}
     for seed in (2, 5):
@@ -226,7 +228,7 @@ def test_the_derived_rows_of_table_1() -> None:
 
 
 def test_the_published_evidence_and_its_verdicts() -> None:
-    """What the page of Table 1 says of the saturated networks, from the rows of the record."""
+    """The page of Table 1 draws its findings on saturated networks from these rows."""
     folder = Path(__file__).resolve().parents[2] / "book" / "records"
     record = ledger.read_record(folder / "saturating" / "table-1.paper.json")
     reds = {
@@ -251,7 +253,7 @@ def test_the_published_evidence_and_its_verdicts() -> None:
 
 
 def test_every_reading_is_in_the_record_once_for_each_network_and_seed() -> None:
-    """The page's side-by-side table is drawn from these rows."""
+    """The page's table of attack variants is made from these rows."""
     record = condensed(table_1, profile="quick", seeds=(2, 5))
     rows = [
         (row.setting["network"], row.setting["method"], row.setting["reading"], row.seed)
@@ -266,7 +268,7 @@ def test_every_reading_is_in_the_record_once_for_each_network_and_seed() -> None
 
 @pytest.mark.parametrize("of", [table_1, table_1_search, table_2])
 def test_a_record_survives_its_file(of: ModuleType, tmp_path: Path) -> None:
-    """What is published is what is read again."""
+    """Writing and reading gives the same record."""
     record = condensed(of, profile="quick")
     again = ledger.read_record(ledger.write_record(record, tmp_path))
     assert (again.paper, again.item, again.seeds) == (of.PAPER, of.ITEM, record.seeds)
@@ -274,7 +276,7 @@ def test_a_record_survives_its_file(of: ModuleType, tmp_path: Path) -> None:
 
 
 def test_the_search_has_a_row_for_each_variant_and_reading() -> None:
-    """The page's table of what else was tried is drawn from these."""
+    """The page's table of other settings is made from these rows."""
     record = condensed(table_1_search, profile="quick")
     variants = len(table_1_search.variants("quick"))
     names = [row.name for row in record.rows]
@@ -289,7 +291,9 @@ def test_the_search_has_a_row_for_each_variant_and_reading() -> None:
 
 
 def test_table_2_reads_the_printed_numbers_from_the_module() -> None:
-    """All are exact; without padding the hidden layer sees 4 x 4 maps and the count is smaller."""
+    """All are exact; without padding the hidden layer has 4 x 4 maps as inputs, so the count is
+    smaller.
+    """
     record = condensed(table_2, profile="paper")
     rows = {row.target: row.value for row in record.rows}
     for target in rows:
@@ -314,7 +318,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Context]:
 def test_a_training_is_its_seed_alone_and_comes_back_from_its_result(
     small: tuple[Done, Context], tmp_path: Path
 ) -> None:
-    """Weights, the history and the seconds are what later steps and pages are given."""
+    """Later steps and pages use the weights, the history and the seconds."""
     result, context = small
     training = result.call.arguments["training"]
     net = trained(result, "cpu")
@@ -333,7 +337,7 @@ def test_a_training_is_its_seed_alone_and_comes_back_from_its_result(
 
 
 def test_test_images_are_spread_evenly() -> None:
-    """The first half of MNIST's test set is the easier one."""
+    """The first half of MNIST's test set is easier."""
     images, labels = test_images("digits", 10, "cpu")
     test = load("digits", "test")
     rows = [i * len(test.images) // 10 for i in range(10)]
@@ -344,7 +348,7 @@ def test_test_images_are_spread_evenly() -> None:
 
 
 def test_evaluate_and_inspect_measure_the_trained_network(small: tuple[Done, Context]) -> None:
-    """Accuracies in percent, in the order of the attacks, on the network of the result."""
+    """Accuracies are in percent, in the order of the attacks, for the network of the result."""
     result, context = small
     net = trained(result, "cpu")
     x, y = test_images("digits", 100, "cpu")

@@ -22,7 +22,7 @@ test_images.__test__ = False  # type: ignore[attr-defined]  # not a test, for al
 
 
 class Given(nn.Module):
-    """Answers each image (one pixel per class) with its pixels as logits, times a factor."""
+    """A model whose logits are the pixels of the image (one per class) times a factor."""
 
     def __init__(self, factor: float = 1.0) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ def some() -> tuple[Tensor, Tensor]:
 def test_sources_have_the_extreme_probability_of_their_class(
     rule: Any, some: tuple[Tensor, Tensor]
 ) -> None:
-    """Among those classified correctly: a tenth of the labels is made wrong first."""
+    """Only correctly classified images count, so a tenth of the labels is made wrong first."""
     images, labels = some
     labels = torch.where(torch.arange(400) % 10 == 0, (labels + 1) % 10, labels)
     rows = sources(Given(), images, labels, rule)
@@ -57,7 +57,7 @@ def test_sources_have_the_extreme_probability_of_their_class(
 
 
 def test_a_tie_in_float32_is_none_for_sources(some: tuple[Tensor, Tensor]) -> None:
-    """With logits of a saturated network the probability of nearly all images is exactly 1."""
+    """With the logits of a saturated network, nearly all images have probability exactly 1."""
     images, labels = some
     logits = 1000 * images.flatten(1)
     assert int((logits.softmax(1).amax(1) == 1).sum()) > 300
@@ -77,7 +77,9 @@ def test_pairs_are_all_pairs_of_two_classes() -> None:
 
 
 def test_a_source_that_is_none_is_refused(some: tuple[Tensor, Tensor]) -> None:
-    """Where the search would start beyond the border, or there is nothing to start from."""
+    """The search would start on the wrong side of the boundary, or there is no image to start
+    from.
+    """
     images, labels = some
     rows = sources(Given(), images, labels, "least")
     check_sources(Given(), images, labels, rows)
@@ -94,7 +96,7 @@ def test_a_source_that_is_none_is_refused(some: tuple[Tensor, Tensor]) -> None:
 
 
 def test_the_straight_line_ends_at_the_border() -> None:
-    """From one corner to another of the same length the answer changes half way."""
+    """Between two corners of the same length, the answer changes half way."""
     images = torch.eye(10).view(10, 1, 2, 5)
     at, source, target = pairs(torch.arange(10))
     away = straight(Given(), images[at], images, target)
@@ -114,7 +116,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Done, Context]:
 
 
 def test_attack_finds_what_the_network_calls_so(network: tuple[Done, Context]) -> None:
-    """Found images, written as grays, are of the target class; where none was found is nothing."""
+    """Successful images, stored in grey levels, are of the target class; failures have no image."""
     done, context = network
     searches = (Search(), Search("float64", tolerances=False), Search(clip=True))
     values: dict[str, Any] = attack.function(
@@ -147,7 +149,9 @@ def test_given_sources_are_used_or_refused(network: tuple[Done, Context]) -> Non
 
 
 def by_hand(call: Call) -> Done:
-    """A result: the vanilla network always fooled, the saturated one in 20 (or 7) pairs."""
+    """Return a result: attacks always succeed on the vanilla network, in 20 (or 7) pairs
+    otherwise.
+    """
     vanilla = "vanilla" in str(call.arguments["network"].arguments["training"].method)
     found = 90 if vanilla else 20 if call.arguments["rule"] == "least" else 7
     n, most = len(call.arguments["searches"]), call.arguments["iterations"]
@@ -180,7 +184,7 @@ def test_every_target_is_answered_once_a_seed_in_its_unit(of: Any, tmp_path: Pat
 
 
 def test_the_ends_of_the_searches_are_counted() -> None:
-    """Found, stalled and at the limit make up the 90; at once is a part of the stalled."""
+    """Found, stalled and limit add up to 90; "stalled at once" is a part of "stalled"."""
     p = figure_5.Parameters(profile="quick")
     record = figure_5.condense(p, {k: by_hand(c) for k, c in figure_5.calls(p).items()})
     of = {"network": "sigmoid-mlp", "method": "saturated", "reading": "float32"}
@@ -201,7 +205,7 @@ def test_images_come_back_from_a_record() -> None:
 
 
 def test_networks_are_those_of_table_1() -> None:
-    """Anything else would cost hours of training; and the two figures differ in the rule alone."""
+    """Other networks would cost hours of training; the two figures differ only in the rule."""
     p = figure_5.Parameters(profile="paper")
     five, eight = figure_5.calls(p), figure_8.calls(p)
     known = set(settings.mlps("paper").values())
