@@ -166,6 +166,10 @@ def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) 
         rows.append(Row(away, "l2", None, "distance, found", seed, setting=setting))
         if network == "sigmoid-mlp":
             rows += _answers(item, method, seed, _outcomes(done)[0])
+        elif method == "saturated" and item == "figure-5":
+            found = sum(_outcomes(done)[0]["found"])
+            target = f"{PAPER}/{item}/relu-saturated/successes"
+            rows.append(Row(found, "count", target, seed=seed))
     arrays: dict[str, Any] = {
         method: _written(results["sigmoid-mlp", method, p.seeds[0]].tensors["images"])
         for method in COMPARED
