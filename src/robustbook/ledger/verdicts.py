@@ -46,7 +46,7 @@ VERDICTS = (
 WIDE = 3
 """An interval is wide if its half-width exceeds this many tolerances plus the binomial error."""
 EXCEPTIONS = 0.05
-"""The share of runs, one in twenty, that may contradict a true claim."""
+"""The fraction of runs that may contradict a true claim: one in twenty."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Figures 3 and 7 of Nayebi & Ganguli 2017: distances between images in each layer.
 
 Equation 9 is the mean over units of the squared difference of phi(h^l). It is computed for every
-two of 1000 test images, 100 of each class. For the read-out layer the function is a choice. The
-paper writes phi, the nonlinearity of the hidden layers, for all layers, so the verdicts use phi.
-The network itself uses the softmax there, so the softmax is measured too.
+two of 1000 test images, 100 of each class. The read-out layer allows two choices of this function.
+The paper writes phi, the nonlinearity of the hidden layers, for all layers, so the verdicts use
+phi. The network's own read-out function is the softmax, so the softmax is measured too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ SIDE = 100  # blocks along a side of the drawn matrix
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters that a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     per_class: Annotated[
@@ -130,8 +130,7 @@ def condense(
 def _over(a: float, b: float) -> float:
     """Return a / b, or 1 where b is 0.
 
-    b is 0 if a layer maps all images to the same point, as a ReLU read-out may; then none is near
-    or far.
+    b is 0 if a layer maps all images to the same point, which a ReLU read-out may do.
     """
     return a / b if b else 1.0
 

@@ -1,8 +1,8 @@
 """Figure 1 of Nayebi & Ganguli 2017: the weights of the vanilla and the saturated MLPs.
 
-For each layer, without biases: range, excess kurtosis and histogram. Two other causes could change
-them, so there are controls of seed 0. Vanilla networks are trained for longer. And because the
-printed penalty of the ReLU network is tiny, one ReLU network has a penalty 100,000 times larger.
+The study measures range, excess kurtosis and histogram of each layer's weights without biases. Seed
+0 has controls for two other causes. For the first, vanilla networks are trained for longer. For the
+second, one ReLU network has a penalty 100,000 times larger, because the printed penalty is tiny.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ PAPER, ITEM = "saturating", "figure-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters that a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     bins: Annotated[int, Field(ge=10, le=200, description="a number of bins, 10 to 200")] = 80
@@ -99,9 +99,9 @@ def _layers(network: str, method: str, seed: int, values: Mapping[str, Any]) -> 
 
 
 def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
-    """Return whether each layer's extremes exceed the vanilla ones on both sides.
+    """Return whether each layer's minimum and maximum are larger in size than the vanilla layer's.
 
-    The row's value is the smallest of these factors.
+    The row's value is the smallest ratio of these extremes, saturated over vanilla.
     """
     factors = [
         ours[end][i] / theirs[end][i] for i in range(len(ours["min"])) for end in ("min", "max")
@@ -111,10 +111,10 @@ def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
 
 
 def _negative(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
-    """Return whether each layer's minimum is below the vanilla one and larger in size than its
-    maximum.
+    """Return whether each layer has large negative weights.
 
-    The row's value is the smallest of these factors.
+    Its minimum must be below the vanilla layer's minimum, and larger in size than its own maximum.
+    The row's value is the smallest of these ratios.
     """
     factors = [
         factor

@@ -25,7 +25,7 @@ PAPER, ITEM = "saturating", "figure-2"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters that a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     flat: Annotated[
