@@ -1,9 +1,10 @@
-"""The verdict on one target, as a pure function of the target and the measurements.
+"""| The verdict on one target, as a pure function of the target and the measurements.
 
 The rules were fixed before any verdict was computed. The tests check each of them.
 
-equal. *reproduced* if our mean lies within the tolerance of the printed number, or if the
-prediction interval for one more run, widened by the tolerance, contains it. If only the interval
+equal. *reproduced* if our mean is within the tolerance of the printed number. Also *reproduced* if
+the prediction interval for one more run, widened by the tolerance, contains it. If only the
+interval
 reaches the printed number, the interval must be narrow: its half-width may be at most three
 tolerances plus the binomial error of the test images. A wider interval gives *inconclusive*,
 because it would have agreed with many numbers. Outside the widened interval: *not reproduced*.

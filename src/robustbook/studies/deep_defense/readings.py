@@ -18,16 +18,16 @@ PIECE = 500
 def read(
     network: Done, images: int, epoch: int | None = None, *, context: Context
 ) -> dict[str, object]:
-    """Measure accuracy and the authors' DeepFool on evenly spaced test images.
+    """| Measure accuracy and the authors' DeepFool on evenly spaced test images.
 
     ``accuracy``: in percent. ``rho``: the mean ratio of the perturbation's norm to the image's
     norm, both after preprocessing; images that are misclassified from the start are included.
     ``iterations``: the mean number of DeepFool steps. ``unfooled``: the percentage of images whose
     predicted class did not change.
 
-    For each image, ``ratio`` is the ratio of the norms, ``right`` says whether it is classified
-    correctly, and ``confidence`` is the highest probability at the perturbed image. ``epoch``:
-    measure the network after this epoch; None: after all epochs.
+    For each image, ``ratio`` is the ratio of the norms, and ``right`` says whether it is classified
+    correctly. ``confidence`` is the highest probability at the perturbed image. ``epoch``: measure
+    the network after this epoch; None: after all epochs.
     """
     data = model_of(network).data
     net = trained(network, context.device, epoch)

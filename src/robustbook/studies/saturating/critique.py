@@ -1,10 +1,10 @@
-"""Does it hold today? The networks of Table 1 of Nayebi & Ganguli 2017 under better attacks.
+"""| Does it hold today? The networks of Table 1 of Nayebi & Ganguli 2017 under better attacks.
 
 Brendel & Bethge 2017 (arXiv 1704.01547) said that the paper's attacks failed for numerical reasons:
-slopes vanish in float32. Each variant here avoids this in one way. It computes in float64, rescales
-the logits, uses the difference of logits, skips the last nonlinearity in the backward pass, softens
-its slope, transfers another network's images, or searches without gradients. The page also shows
-accuracy at all eps, from the smallest perturbation per image that any of the attacks found.
+slopes vanish in float32. Each variant here avoids this in one way. Some compute in float64, rescale
+the logits, or use the difference of logits. Some skip or soften the last nonlinearity in the
+backward pass. Others transfer another network's images, or search without gradients. The page also
+shows accuracy at all eps, from the smallest perturbation per image that any of the attacks found.
 """
 
 from collections.abc import Iterator, Mapping
