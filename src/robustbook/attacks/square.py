@@ -69,10 +69,10 @@ def square(
     judge: as in `fgsm`.
     keys, generator: as in `pgd`, for stripes, windows, signs and the model's noise.
 
-    Every 10 queries, images on which the attack has succeeded are removed, and the host waits for
-    the device. `steps` counts the queries that an image needed. The final evaluation costs one more
-    forward pass; there is no backward pass. Raises ValueError for an argument it cannot use, or a
-    model that gives NaN.
+    Every 10 queries, images on which the attack has succeeded are removed; on a GPU the host then
+    waits for the device. `steps` counts the queries that an image needed. The final evaluation
+    costs one more forward pass; there is no backward pass. Raises ValueError for an invalid
+    argument, or a model that returns NaN.
     """
     queries, share = check_count("queries", queries), check_positive("p_init", p_init)
     if share > 1:

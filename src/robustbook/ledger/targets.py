@@ -1,4 +1,4 @@
-"""The target numbers: the rows of `book/targets/*-targets.csv` as checked, frozen data.
+"""The target numbers: the rows of `book/targets/*-targets.csv`, checked and read-only.
 
 A target is one number, ordering or pattern of a paper, and says how it is compared:
 
