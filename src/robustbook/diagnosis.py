@@ -178,7 +178,7 @@ def _outputs(e: Mapping[str, Any], share: float) -> Iterator[Finding]:
 
 
 def _one_step(e: Mapping[str, Any]) -> tuple[Any, Any, str]:
-    """Return accuracy after one step and after one clipped step, and the clipped step's name."""
+    """Return accuracy after one step and after one clipped step, and a phrase for the latter."""
     one = e.get("one_step")
     if "one_step_clipped" in e:
         return one, e["one_step_clipped"], "one step clipped to [0, 1]"

@@ -1,4 +1,4 @@
-"""| Random numbers that depend on an image's key, not on its position in a batch.
+"""Random numbers that depend on an image's key, not on its position in a batch.
 
 Each image has a key, and number j of its draw `stream` is a hash of (seed, key, stream, j). So a
 draw does not depend on the other images of the batch or on their order. The integers are the same

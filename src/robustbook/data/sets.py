@@ -23,7 +23,7 @@ def load(
     download: bool = True,
     at_least: int = 1,
 ) -> ImageSet:
-    """| Return the images and labels of one split of a data set.
+    """Return the images and labels of one split of a data set.
 
     `name` is "digits" or "scenes" (both use scikit-learn's files), "mnist", "fashion-mnist",
     "cifar10" or "stl10"; `split` is "train" or "test". `root` is the folder with the original

@@ -1,4 +1,4 @@
-"""| The common style of all figures of the book.
+"""The common style of all figures of the book.
 
 A drawing function opens `style()`, gets a figure from `panels` and draws on its axes with
 matplotlib. A figure must be saved inside `style()` too. Only then does matplotlib decide how to

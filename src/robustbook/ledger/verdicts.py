@@ -1,12 +1,11 @@
-"""| The verdict on one target, as a pure function of the target and the measurements.
+"""The verdict on one target, as a pure function of the target and the measurements.
 
 The rules were fixed before any verdict was computed. The tests check each of them.
 
 equal. *reproduced* if our mean is within the tolerance of the printed number. Also *reproduced* if
 the prediction interval for one more run, widened by the tolerance, contains it. If only the
-interval
-reaches the printed number, the interval must be narrow: its half-width may be at most three
-tolerances plus the binomial error of the test images. A wider interval gives *inconclusive*,
+interval reaches the printed number, the interval must be narrow: its half-width may be at most
+three tolerances plus the binomial error of the test images. A wider interval gives *inconclusive*,
 because it would have agreed with many numbers. Outside the widened interval: *not reproduced*.
 
 at_most, at_least. The same with a bound instead of a number. Only the end of the interval on the

@@ -1,4 +1,4 @@
-"""| Network in network for CIFAR-10 (Lin, Chen and Yan 2014) as used by Deep Defense.
+"""Network in network for CIFAR-10 (Lin, Chen and Yan 2014) as used by Deep Defense.
 
 The layers follow the released code of Yan, Guo and Zhang 2018, whose constructor raises an error
 because dropout is missing. The network is like MatConvNet's, except for its poolings. They are 2 x

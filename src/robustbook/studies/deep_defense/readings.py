@@ -18,7 +18,7 @@ PIECE = 500
 def read(
     network: Done, images: int, epoch: int | None = None, *, context: Context
 ) -> dict[str, object]:
-    """| Measure accuracy and the authors' DeepFool on evenly spaced test images.
+    """Measure accuracy and the authors' DeepFool on evenly spaced test images.
 
     ``accuracy``: in percent. ``rho``: the mean ratio of the perturbation's norm to the image's
     norm, both after preprocessing; images that are misclassified from the start are included.

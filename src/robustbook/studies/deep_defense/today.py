@@ -146,7 +146,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> Iterator[Row]:
-    """| Yield the median size of the smallest perturbations, over two sets of images.
+    """Yield the median size of the smallest perturbations, over two sets of images.
 
     ``median`` is over all test images; one that is misclassified from the start counts as 0.
     ``shared median`` is over the images that all methods classify correctly. So methods are

@@ -1,4 +1,4 @@
-"""| Does it hold today? The networks of Table 1 of Nayebi & Ganguli 2017 under better attacks.
+"""Does it hold today? The networks of Table 1 of Nayebi & Ganguli 2017 under better attacks.
 
 Brendel & Bethge 2017 (arXiv 1704.01547) said that the paper's attacks failed for numerical reasons:
 slopes vanish in float32. Each variant here avoids this in one way. Some compute in float64, rescale

@@ -36,7 +36,7 @@ class Parameters(parameters.Parameters):
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return ``flat`` and two other thresholds."""
+        """Return the thresholds of |h|: ``flat`` and two others."""
         return tuple(sorted({5.0, self.flat, 100.0}))
 
 

@@ -1,5 +1,4 @@
-"""| Other settings tried for Table 1 of Nayebi & Ganguli 2017, where the paper leaves a choice
-open.
+"""Other settings tried for Table 1 of Nayebi & Ganguli 2017, where the paper leaves a choice open.
 
 One choice changes at a time. For sigmoid networks it is the length of the anneal (optimiser steps
 per step of lambda). At an anneal of 10 it is also the initialisation, the learning rate, the width,
