@@ -1,4 +1,4 @@
-"""Questions about an evaluation, to be asked before its accuracy under attack is called robustness.
+"""Checks of an evaluation for signs that its accuracy under attack overstates robustness.
 
 After Athalye, Carlini & Wagner 2018 (arXiv 1802.00420, Section 3.1) and Carlini et al. 2019 (arXiv
 1902.06705). A network with uninformative gradients seems robust to attacks that follow them.
@@ -29,10 +29,10 @@ NAMES = {
     "changed_answers": "share of clean images whose class differs between two equal calls",
     "repeats": "a list of accuracies, each from the same call as the others",
 }
-"""The names that evidence may have, and what each holds.
+"""The possible entries of the evidence, each with a description.
 
-Accuracies and shares are in percent, all on the same images. All attacks have the same eps, unless
-their description says otherwise.
+Accuracies and fractions are in percent, all on the same images. All attacks have the same eps,
+unless their description says otherwise.
 """
 
 
@@ -40,7 +40,7 @@ their description says otherwise.
 class Finding:
     """The answer to one question about an evaluation.
 
-    ``red``: whether the answer is evidence against calling the accuracy under attack robustness.
+    ``red``: whether the accuracy under attack probably overstates the robustness.
     ``sentence``: the numbers that decide it.
     """
 
@@ -178,7 +178,7 @@ def _outputs(e: Mapping[str, Any], share: float) -> Iterator[Finding]:
 
 
 def _one_step(e: Mapping[str, Any]) -> tuple[Any, Any, str]:
-    """Return accuracy after one step and after one clipped step, and words for the latter."""
+    """Return accuracy after one step and after one clipped step, and a phrase for the latter."""
     one = e.get("one_step")
     if "one_step_clipped" in e:
         return one, e["one_step_clipped"], "one step clipped to [0, 1]"

@@ -52,7 +52,7 @@ def publishable(
 ) -> Record:
     """Return the record to be published, made from a study's stored results; nothing is computed.
 
-    Without a `published` record it is the record of `parameters`. Otherwise nothing published may
+    If nothing is published yet, return the record of `parameters`. Otherwise nothing published may
     be lost:
 
     1. If `parameters` include all that is published (its seeds, and the parts chosen by the

@@ -1,4 +1,4 @@
-"""Models with known weights, models that draw, and one that counts what passes through it."""
+"""Models with known weights, randomised models, and a model that counts its passes."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ def generator() -> torch.Generator:
 
 @pytest.fixture
 def make_images() -> Callable[..., tuple[Tensor, Tensor]]:
-    """Images whose pixels are partly at the edges of the box, and labels of 5 classes."""
+    """Return images with some pixels at 0 or 1, and labels of 5 classes."""
 
     def make(n: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
         draw = torch.rand(n, 2, 6, 6, generator=seeded(1), dtype=torch.float64)
@@ -33,7 +33,7 @@ def make_images() -> Callable[..., tuple[Tensor, Tensor]]:
 
 @pytest.fixture
 def make_linear() -> Callable[..., nn.Module]:
-    """Logits w x + b, weights normal with sd 1."""
+    """Return a model with logits w x + b and weights drawn from N(0, 1)."""
 
     def make(classes: int = 5, pixels: int = 72, dtype: torch.dtype = torch.float64) -> nn.Module:
         linear = nn.Linear(pixels, classes, dtype=dtype)
@@ -47,7 +47,7 @@ def make_linear() -> Callable[..., nn.Module]:
 
 @pytest.fixture
 def make_curved() -> Callable[..., nn.Module]:
-    """A small smooth convolutional network, 5 classes."""
+    """Return a small smooth convolutional network with 5 classes."""
 
     def make(dtype: torch.dtype = torch.float64) -> nn.Module:
         network = nn.Sequential(
@@ -63,7 +63,7 @@ def make_curved() -> Callable[..., nn.Module]:
 
 
 class Counting(nn.Module):
-    """Counts the images that pass forwards, and whose gradients come back, by itself."""
+    """A model that counts the images in its forward passes, and those in its backward passes."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -88,11 +88,11 @@ def counting() -> type[Counting]:
 
 
 class Noisy:
-    """A network with normal noise on its images, numbered by key and draw. Keeps what was asked."""
+    """A network with normal noise on its images, numbered by key and draw; it records its calls."""
 
     def __init__(self, inner: nn.Module, scale: float = 0.1) -> None:
         self.inner, self.scale = inner, scale
-        self.asked: list[list[tuple[int, int]]] = []  # of each pass: pairs of key and draw
+        self.asked: list[list[tuple[int, int]]] = []  # pairs of key and draw for each pass
 
     def at(self, keys: Tensor, draw: int | Tensor) -> Callable[[Tensor], Tensor]:
         draws = draw.tolist() if isinstance(draw, Tensor) else [draw] * len(keys)
@@ -112,7 +112,7 @@ def noisy() -> type[Noisy]:
 
 
 class Parity:
-    """Two networks: the first answers for even draws, the second for odd ones."""
+    """Two networks: the first answers even draws, the second odd ones."""
 
     def __init__(self, even: nn.Module, odd: nn.Module) -> None:
         self.even, self.odd, self.calls = even, odd, 0
@@ -122,14 +122,19 @@ class Parity:
         return lambda images: torch.where(odd[:, None], self.odd(images), self.even(images))
 
     def by_turns(self, images: Tensor) -> Tensor:
-        """The same as a model that draws by itself: its noise belongs to no key."""
+        """Return a model that alternates between the networks by itself, so its noise has no
+        key.
+        """
         self.calls += 1
         logits: Tensor = (self.even if self.calls % 2 else self.odd)(images)
         return logits
 
     def mean(self, images: Tensor) -> Tensor:
-        """A deterministic model: the logarithm of the mean probabilities, and, too small to be an
-        answer, the logits of both networks for `mean_loss`."""
+        """Return a deterministic model whose logits are the logarithm of the mean probabilities.
+
+        It also returns the logits of both networks for `mean_loss`, lowered so that they never
+        decide.
+        """
         both = [self.even(images), self.odd(images)]
         probability = sum(logits.softmax(1) for logits in both) / 2
         return torch.cat([probability.log(), *(logits - 1000 for logits in both)], 1)

@@ -1,4 +1,4 @@
-"""Adam on the image: against torch's own optimiser, and where it stops."""
+"""Adam on the image: compared with torch's own optimiser, and tests of where it stops."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from robustbook.attacks import adam, propagation
 
 Make = Callable[..., Any]
-NEVER = 5  # a class that no network of five classes answers
+NEVER = 5  # a class that a network of five classes never predicts
 
 
 def with_never(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The model with a sixth logit that is never the highest."""
+    """Return the model with a sixth logit that is never the highest."""
     return lambda x: torch.nn.functional.pad(model(x), (0, 1), value=-1e9)
 
 
@@ -24,7 +24,9 @@ def with_never(model: nn.Module) -> Callable[[Tensor], Tensor]:
 def test_equals_torch_adam(
     dtype: torch.dtype, clip: bool, given: dict[str, Any], make_curved: Make, make_images: Make
 ) -> None:
-    """Step by step what `torch.optim.Adam` does to each image; in the box, clipped in between."""
+    """It makes the steps of `torch.optim.Adam` for each image; with clipping, iterates are
+    clipped.
+    """
     images, labels = make_images(6, dtype)
     model = with_never(make_curved(dtype))
     targets = torch.full_like(labels, NEVER)
@@ -52,7 +54,7 @@ def test_equals_torch_adam(
 def test_stops_at_the_first_image_that_reaches_the_goal(
     make_curved: Make, make_images: Make
 ) -> None:
-    """One step fewer is not enough, more steps change nothing, and the cost is what was needed."""
+    """One step fewer is not enough, more steps change nothing, and the cost is as documented."""
     images, labels = make_images(12)
     model = make_curved()
     labels = model(images).argmax(1)
@@ -81,8 +83,9 @@ def test_an_image_at_its_goal_from_the_start_stays(make_curved: Make, make_image
 
 @pytest.mark.parametrize(("epsilon", "way"), [(1e-8, 1e-6), (1e-20, 0.01)])
 def test_epsilon_holds_tiny_gradients_back(epsilon: float, way: float) -> None:
-    """On gradients of 1e-12 the default moves a pixel by step_size * 1e-4; a tiny one by all of
-    it."""
+    """For gradients of 1e-12 the default moves a pixel by step_size * 1e-4; a tiny epsilon by
+    step_size.
+    """
     images = torch.full((1, 4), 0.5, dtype=torch.float64)
     result = adam(
         lambda x: torch.cat([x, -1 + 0 * x[:, :1]], 1),
@@ -101,7 +104,7 @@ def test_epsilon_holds_tiny_gradients_back(epsilon: float, way: float) -> None:
 def test_looking_less_often_changes_nothing(
     make_curved: Make, make_images: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a GPU rows that have arrived stay in the batch for a while: they must not move on."""
+    """On a GPU finished rows stay in the batch for a while and must not move further."""
     images, labels = make_images(12)
     often = adam(make_curved(), images, labels, steps=40)
     monkeypatch.setitem(propagation.LOOK_EVERY, "cpu", 7)

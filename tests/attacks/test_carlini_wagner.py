@@ -1,4 +1,4 @@
-"""Carlini and Wagner's attack: against a closed form, a naive loop, and another library."""
+"""Carlini and Wagner's attack: compared with a closed form, a plain loop, and another library."""
 
 import math
 import os
@@ -22,14 +22,14 @@ Make = Callable[..., Any]
 
 
 def naive(net: nn.Module, x0: Tensor, y: Tensor, c: float, steps: int, lr: float) -> Tensor:
-    """The released code's steps: tanh, Adam, the clamped hinge, the last iterate."""
+    """Compute the released code's steps: tanh, Adam, the clamped hinge, the last iterate."""
     w = torch.atanh(2 * x0 - 1).requires_grad_()
     adam = torch.optim.Adam([w], lr=lr)
     hot = nn.functional.one_hot(y, net(x0).shape[1]).bool()
     for _ in range(steps):
         x = (torch.tanh(w) + 1) / 2
         logits = net(x)
-        own = (logits * hot).amax(1)  # zeros of the other classes take part in the maximum
+        own = (logits * hot).amax(1)  # the zeros of other classes count in the maximum
         other = logits.masked_fill(hot, -math.inf).amax(1)
         loss = (x - x0).square().sum() + c * (own - other).clamp(min=0).sum()
         adam.zero_grad()
@@ -39,7 +39,7 @@ def naive(net: nn.Module, x0: Tensor, y: Tensor, c: float, steps: int, lr: float
 
 
 def linear(dtype: torch.dtype = torch.float64) -> tuple[nn.Module, Tensor, Tensor]:
-    """Two pixels, three classes; labels are the model's own answers."""
+    """Return a model of two pixels and three classes; labels are the model's own answers."""
     net = nn.Linear(2, 3, dtype=dtype)
     with torch.no_grad():
         net.weight.copy_(torch.tensor([[3.0, 1.0], [-1.0, 2.0], [-2.0, -3.0]]))
@@ -59,8 +59,10 @@ def test_the_preset_is_the_released_code() -> None:
 
 
 def test_the_nearest_point_of_a_linear_model() -> None:
-    """The nearest iterate lies at the nearest boundary, whose distance is known. (One image has its
-    nearest boundary point outside [0, 1].)"""
+    """The nearest iterate lies at the nearest boundary, whose distance is known.
+
+    For one image the nearest boundary point is outside [0, 1].
+    """
     net, x, y = linear()
     w, b = net.weight.detach(), net.bias.detach()
     margins = (x @ w.T + b).gather(1, y[:, None]) - (x @ w.T + b)
@@ -96,7 +98,7 @@ def test_pixels_at_the_ends_stay_and_do_not_spoil_the_others() -> None:
 
 
 def test_as_near_as_foolbox(make_curved: Make, make_images: Make) -> None:
-    """At equal steps, rate and c, without its search over c."""
+    """Steps, rate and c are equal, without foolbox's search over c."""
     net, (images, labels) = make_curved(torch.float32), make_images(30, torch.float32)
     theirs = foolbox.attacks.L2CarliniWagnerAttack(
         binary_search_steps=1, steps=200, stepsize=1e-2, confidence=0, initial_const=10.0,
@@ -114,7 +116,7 @@ def test_as_near_as_foolbox(make_curved: Make, make_images: Make) -> None:
 def test_inactive_hinges_get_no_backward_pass(
     make_curved: Make, make_images: Make, counting: type
 ) -> None:
-    """And the result is that of the released code, which gives all images one."""
+    """The result equals that of the released code, which computes all backward passes."""
     net, (images, _) = make_curved(), make_images(30)
     labels = net(images).argmax(1)
     inner = images.clamp(0.01, 0.99)
@@ -129,8 +131,11 @@ def test_inactive_hinges_get_no_backward_pass(
 
 
 def test_the_search_finds_the_smallest_c_that_succeeds() -> None:
-    """On a linear model with one rival the best c is known: the minimum of ||d||^2 + c (m - g d)
-    lies at d = c g / 2, which crosses where c = 2 m / ||g||^2, at the exact distance m / ||g||."""
+    """On a linear model with one other class the best c is known.
+
+    The minimum of ||d||^2 + c (m - g d) is at d = c g / 2. It reaches the boundary at c = 2 m /
+    ||g||^2, at the exact distance m / ||g||.
+    """
     net, x, _ = linear()
     net.weight.data, net.bias.data = net.weight.data[:2], net.bias.data[:2]
     y = net(x).argmax(1)

@@ -1,4 +1,4 @@
-"""What holds for every attack. A new attack joins with one line in ATTACKS."""
+"""Properties of every attack. To test a new attack, add one line to ATTACKS."""
 
 import math
 import random
@@ -35,18 +35,18 @@ Make = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Entry:
-    """An attack with its settings, and which of the common promises it makes."""
+    """An attack with its settings, and the common properties that it has."""
 
     attack: Callable[..., Adversarial]
-    eps: float | None  # None: no budget; it goes as far as it takes
+    eps: float | None  # None: no budget, it may move any distance
     norm: float = math.inf
     clips: bool = True
-    draws: bool = False  # takes keys and a generator
-    climbs: bool = True  # follows a gradient
+    draws: bool = False  # has the arguments keys and generator
+    climbs: bool = True  # uses a gradient
     minimal: bool = False  # looks for the nearest adversarial image instead of filling a budget
-    gradients: int = 1  # of each image at each step
-    per_row: str | None = None  # what may be one number per image, beside eps
-    looks: bool = False  # from time to time at which images have ended
+    gradients: int = 1  # number for each image and step
+    per_row: str | None = None  # the argument, besides eps, that may have one number per image
+    looks: bool = False  # checks from time to time which images have finished
     skips: bool = False  # gradients that are known to be 0
 
 
@@ -146,7 +146,7 @@ def test_stays_in_the_box_and_the_budget_and_keeps_dtype(
         assert 0 <= float(result.images.min()) and float(result.images.max()) <= 1
     else:
         assert float(result.images.min()) < 0 and float(result.images.max()) > 1
-    # One rounding of a pixel below 1 is eps / 2 at most; l2 adds those of 72 pixels and its own.
+    # A pixel below 1 is rounded by at most eps / 2; l2 adds the errors of 72 pixels and its own.
     slack = (1 if entry.norm == math.inf else 10) * torch.finfo(dtype).eps
     change = (result.images - images).flatten(1)
     sizes = torch.linalg.vector_norm(change, entry.norm, dim=1)
@@ -193,7 +193,7 @@ def test_changes_nothing_outside(entry: Entry, make_curved: Make, make_images: M
 def test_each_image_is_alone_in_the_world(
     entry: Entry, make_curved: Make, make_images: Make
 ) -> None:
-    """The batch, its images one by one, and the batch in another order give the same."""
+    """The batch, single images, and the batch in another order give the same result."""
     images, labels = make_images(12)
     keys = torch.arange(100, 112)
     model = make_curved()
@@ -201,7 +201,7 @@ def test_each_image_is_alone_in_the_world(
     order = torch.randperm(12, generator=torch.Generator().manual_seed(6))
     for rows in [order, *torch.arange(12).split(1), torch.arange(5)]:
         part = run(entry, model, images[rows], labels[rows], keys=keys[rows])
-        # Another batch size may round sums differently; 1e-9 is far below any step.
+        # Another batch size may round sums differently; 1e-9 is far smaller than any step.
         torch.testing.assert_close(part.images, whole.images[rows], rtol=0, atol=1e-9)
         assert torch.equal(part.found, whole.found[rows])
         assert torch.equal(part.steps, whole.steps[rows])
@@ -235,7 +235,9 @@ def test_renaming_the_classes_changes_nothing(
 
 @every_attack
 def test_is_deterministic(entry: Entry, make_curved: Make, make_images: Make) -> None:
-    """Same generator state, same result, whatever the global state; another one, another result."""
+    """The same generator state gives the same result, whatever the global state; another one
+    differs.
+    """
     images, labels = make_images(12)
     model = make_curved()
     first = run(entry, model, images, labels)
@@ -262,7 +264,7 @@ def test_found_is_what_the_model_says(
     result = run(entry, model, images, labels, targets=targets)
     answer = model(result.images).argmax(1)
     assert torch.equal(result.found, answer != labels if targets is None else answer == targets)
-    far = entry.eps is None and not targeted  # without a budget every image finds some other class
+    far = entry.eps is None and not targeted  # without a budget every attack succeeds
     both = 0 < int(result.found.sum()) < 60
     assert both or (far and not entry.minimal), "the example must have both, or it shows nothing"
 
@@ -300,7 +302,8 @@ def test_counts_what_the_model_counts(
     result = run(entry, model, images, labels)
     assert (result.forwards, result.backwards) == (model.forwards, model.backwards)
     assert result.forwards > 0 and (result.backwards > 0) == entry.climbs
-    if entry.climbs and (entry.minimal or entry.eps):  # others look at images they do not take
+    # Other attacks evaluate images that they do not return.
+    if entry.climbs and (entry.minimal or entry.eps):
         most = int(result.steps.sum()) * entry.gradients
         assert result.backwards < most if entry.skips else result.backwards == most
 
@@ -316,13 +319,15 @@ def test_works_where_gradients_are_switched_off(
 
 
 @pytest.mark.parametrize(
-    "entry",  # not the random direction, which may lead back
+    "entry",  # not random signs, which may move an image back
     [pytest.param(entry, id=name) for name, entry in ATTACKS.items() if entry.climbs and entry.eps],
 )
 def test_more_budget_is_never_fewer_successes(
     entry: Entry, make_linear: Make, make_images: Make
 ) -> None:
-    """On a two-class linear model every attack that climbs meets the nearest side first."""
+    """On a linear model of two classes, every gradient attack reaches the nearest boundary
+    first.
+    """
     images, labels = make_images(60)
     model, labels = make_linear(classes=2), labels % 2
     found = [
@@ -336,14 +341,14 @@ def test_more_budget_is_never_fewer_successes(
 
 @every_attack
 def test_nothing_is_hidden_from_a_nan(entry: Entry, make_curved: Make, make_images: Make) -> None:
-    """NaN has no sign and no rank: such an image would come back unmoved, or pass for fooled."""
+    """NaN has no sign and no order: the image would be unchanged, or counted as a success."""
     images, labels = make_images(6)
     model = make_curved()
-    if entry.minimal:  # no gradient of an image that is misclassified already
+    if entry.minimal:  # it computes no gradient of misclassified images
         labels = model(images).argmax(1)
     with pytest.raises(ValueError, match="model must give finite logits and gradients"):
         run(entry, lambda x: model(x) * torch.nan, images, labels)
-    if entry.climbs:  # finite logits whose gradient is 0/0: the square root of exactly 0
+    if entry.climbs:  # finite logits with gradient 0/0, from the square root of 0
         with pytest.raises(ValueError, match="model must give finite logits and gradients"):
             run(entry, lambda x: model(x) + (0 * x).sum((1, 2, 3)).sqrt()[:, None], images, labels)
 
@@ -352,7 +357,7 @@ def test_nothing_is_hidden_from_a_nan(entry: Entry, make_curved: Make, make_imag
 def test_a_number_per_image_is_one_call_per_number(
     entry: Entry, make_curved: Make, make_images: Make
 ) -> None:
-    """So a sweep over eps is a repeated batch."""
+    """So a sweep over eps can be computed as a repeated batch."""
     images, labels = make_images(5)
     names = [*(["eps"] if entry.eps else []), *([entry.per_row] if entry.per_row else [])]
     keys, model = torch.arange(5), make_curved()
@@ -379,7 +384,7 @@ def test_a_number_per_image_is_one_call_per_number(
 
 
 class InPlace(nn.Module):
-    """A first layer that overwrites what it gets, as torchvision's Normalize(inplace=True)."""
+    """A first layer that overwrites its input, such as torchvision's Normalize(inplace=True)."""
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
@@ -404,7 +409,7 @@ def test_the_model_may_overwrite_its_input(
 
 @every_attack
 def test_the_models_output_is_not_overwritten(entry: Entry, make_images: Make) -> None:
-    """A model may return what it keeps."""
+    """A model may return a tensor that it keeps."""
     images, labels = make_images(6)
     table = torch.eye(5, dtype=torch.float64)[labels].repeat(100, 1).requires_grad_()
     before = table.detach().clone()
@@ -449,7 +454,7 @@ def test_numbers_may_be_numpys_and_tensors(
 
     for convert in (as_numpy, as_tensors):
         converted = {name: convert(value) for name, value in given.items() if name != "norm"}
-        # Both have the same binary value: float32's, so given to both as that.
+        # Both values are float32 numbers, so that both dtypes get the same value.
         plain = {
             name: getattr(value, "item", lambda v=value: v)() for name, value in converted.items()
         }
@@ -459,7 +464,7 @@ def test_numbers_may_be_numpys_and_tensors(
 
 @every_attack
 def test_inference_mode_is_no_obstacle(entry: Entry, make_curved: Make, make_images: Make) -> None:
-    """Images and labels made under it, and an attack called under it."""
+    """Images and labels may be made under it, and an attack may be called under it."""
     images, labels = make_images(6)
     model = make_curved()
     plain = run(entry, model, images, labels)
@@ -499,7 +504,7 @@ def test_refuses_what_no_attack_can_use(
 def test_a_model_in_half_precision_gets_float32_arithmetic(
     entry: Entry, make_curved: Make, make_images: Make
 ) -> None:
-    """Distances are of float32 images, and small steps do not vanish."""
+    """Distances are those of float32 images, and small steps do not round to 0."""
     images, labels = make_images(12, torch.float32)
     model = make_curved(torch.float32)
     labels = model(images).argmax(1)
@@ -514,7 +519,7 @@ def test_a_model_in_half_precision_gets_float32_arithmetic(
 def test_autocast_is_for_the_model_alone(
     entry: Entry, make_curved: Make, make_images: Make
 ) -> None:
-    """A model that is not cast gives the same inside as outside."""
+    """A model that autocast does not change gives the same result inside and outside."""
     images, labels = make_images(12, torch.float32)
     network = make_curved(torch.float32)
 
@@ -531,7 +536,7 @@ def test_autocast_is_for_the_model_alone(
 
 
 class Waits(TorchDispatchMode):
-    """Counts what on a GPU would make the host wait for the device."""
+    """Count the operations that would make the host wait for a GPU."""
 
     count = 0
 
@@ -548,21 +553,24 @@ LENGTH |= {"carlini_wagner": "steps", "zoo": "steps"}
 
 
 def lengths(entry: Entry, low: int, high: int) -> list[dict[str, int]]:
-    """How an attack is told to take that many steps, if it takes steps."""
+    """Return the arguments that give an attack this many steps, if it has steps."""
     kind = entry.attack.func if isinstance(entry.attack, partial) else entry.attack
     name = LENGTH.get(kind.__name__)
     return [{name: steps} for steps in (low, high)] if name else [{}]
 
 
 @pytest.mark.parametrize(
-    "entry",  # DeepFool's waits depend on the images: it is left out, and says so
+    "entry",  # not DeepFool, whose waits depend on the images, as documented
     [pytest.param(entry, id=name) for name, entry in ATTACKS.items() if "deepfool" not in name],
 )
 def test_the_host_waits_at_stated_places_only(
     entry: Entry, make_curved: Make, make_images: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a GPU every wait would cost more than a small network's step: a few at start and end, and
-    one look every ten steps (which may read three times: whether, how many, which)."""
+    """On a GPU every wait would cost more than a step of a small network.
+
+    A few waits at start and end are allowed, and one check every ten steps. A check may read three
+    values: whether images have finished, how many, and which.
+    """
     monkeypatch.setitem(propagation.LOOK_EVERY, "cpu", 10)
     images, labels = make_images(6)
     model = make_curved()
@@ -583,12 +591,12 @@ def test_the_host_waits_at_stated_places_only(
 def test_a_gpu_waits_at_stated_places_only(
     entry: Entry, make_curved: Make, make_images: Make
 ) -> None:
-    """The same as counted by torch: independent of the steps but for the looks."""
+    """torch counts the same waits: apart from the checks, they do not depend on the steps."""
     images, labels = (given.cuda() for given in make_images(6))
     model = make_curved().cuda()
     options = getattr(entry.attack, "keywords", {})
     stated = 4 + 2 * options.get("restarts", 1) + 10 * options.get("searches", 0)
-    run(entry, model, images, labels)  # the first call sets libraries up
+    run(entry, model, images, labels)  # the first call initialises libraries
     for given in lengths(entry, 10, 50):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

@@ -1,4 +1,4 @@
-"""DDN where the nearest point is known, and beside DeepFool where it is not."""
+"""DDN on models with a known nearest point, and compared with DeepFool on others."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ Make = Callable[..., Any]
 
 
 def test_it_finds_the_hyperplane(make_linear: Make, make_images: Make) -> None:
-    """Two classes of a linear model: the distance is |f| / ||w||, and never less than that."""
+    """On a linear model of two classes the distance is |f| / ||w||, and never less."""
     images, labels = make_images(40)
     model, labels = make_linear(classes=2), labels % 2
     logits = model(images)
@@ -30,9 +30,11 @@ def test_it_finds_the_hyperplane(make_linear: Make, make_images: Make) -> None:
 
 
 def test_it_is_not_further_than_deepfool() -> None:
-    """It is there to tell whether DeepFool's distances mean anything, so it must not lose. The
-    logits are as far apart as a trained network's: else the cross entropy's gradient points away
-    from the label and to no class in particular."""
+    """DDN is used to check DeepFool's distances, so it must not be worse.
+
+    The logits are as far apart as those of a trained network. Otherwise the gradient of the cross
+    entropy points to no class in particular.
+    """
     net = relu_mlp(30)
     initialise(net, "xavier", generator(0, "weights"))
     images = torch.rand(60, 784, generator=generator(1))
@@ -43,7 +45,7 @@ def test_it_is_not_further_than_deepfool() -> None:
 
 
 def test_other_units_give_the_same(make_curved: Make, make_images: Make) -> None:
-    """Grey levels behind a preprocessing: everything is 255 times larger."""
+    """In grey levels after a preprocessing, everything is 255 times larger."""
     images, labels = make_images(12)
     model = make_curved()
     plain = ddn(model, images, labels, steps=40, clip=False)
@@ -52,7 +54,7 @@ def test_other_units_give_the_same(make_curved: Make, make_images: Make) -> None
 
 
 def test_the_length_of_a_step_falls_along_half_a_cosine() -> None:
-    """From 1 through 0.505 in the middle to 0.01 + 0.99 (1 - cos(pi / n)) / 2 at the last step."""
+    """It falls from 1 through 0.505 to 0.01 + 0.99 (1 - cos(pi / n)) / 2 at the last step."""
     assert length(0, 300) == 1 and length(150, 300) == pytest.approx(0.505)
     assert length(299, 300) == pytest.approx(0.01 + 0.99 * 2.7415e-5, rel=1e-4)
     assert [length(step, 4) for step in range(4)] == pytest.approx([1, 0.855018, 0.505, 0.154982])
@@ -60,7 +62,7 @@ def test_the_length_of_a_step_falls_along_half_a_cosine() -> None:
 
 @pytest.mark.parametrize("clip", [False, True])
 def test_equals_a_plain_loop(clip: bool, make_curved: Make, make_images: Make) -> None:
-    """Algorithm 1 of the paper, one image at a time, step by step."""
+    """Compute algorithm 1 of the paper one image at a time, step by step."""
     images, _ = make_images(8)
     model, steps, gamma, scale = make_curved(), 12, 0.1, 0.25
     labels = model(images).argmax(1)

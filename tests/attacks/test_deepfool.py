@@ -1,4 +1,4 @@
-"""DeepFool (Moosavi-Dezfooli, Fawzi and Frossard 2016): closed forms, and what its variants do."""
+"""DeepFool (Moosavi-Dezfooli, Fawzi and Frossard 2016): closed forms, and its variants."""
 
 import inspect
 import math
@@ -28,13 +28,13 @@ both_norms = pytest.mark.parametrize("norm", [2, math.inf])
 
 
 def inside(make_images: Make, n: int = 40) -> Tensor:
-    """Images far enough from the edges of the box that nothing is clipped."""
+    """Return images with pixels so far from 0 and 1 that nothing is clipped."""
     images, _ = make_images(n)
     return 0.45 + 0.1 * images
 
 
 def flatter(model: nn.Module, images: Tensor) -> nn.Module:
-    """The linear model with biases such that all logits are near each other on these images."""
+    """Return the linear model with biases such that all logits are similar on these images."""
     with torch.no_grad():
         model[1].bias -= model(images).mean(0)
     return model
@@ -45,10 +45,9 @@ def flatter(model: nn.Module, images: Tensor) -> nn.Module:
 def test_is_exact_on_a_linear_model(
     preset: str, norm: float, make_linear: Make, make_images: Make
 ) -> None:
-    """One step, to the nearest of the four hyperplanes, and as far beyond it as the preset says.
+    """One step goes to the nearest of four hyperplanes, plus the preset's overshoot.
 
-    The distance to f_k = 0 is |f_k| / ||w_k||_q; the offsets of each preset enter as it defines
-    them.
+    The distance to f_k = 0 is |f_k| / ||w_k||_q; the offsets of each preset are added.
     """
     images = inside(make_images)
     model = flatter(make_linear(), images)
@@ -56,7 +55,7 @@ def test_is_exact_on_a_linear_model(
     logits = model(images).detach()
     labels = logits.argmax(1)
     result = deepfool(model, images, labels, norm=norm, preset=preset)
-    # By hand: loops over images and classes.
+    # Computed by hand, with loops over images and classes.
     for i in range(len(images)):
         best = math.inf
         for k in set(range(5)) - {int(labels[i])}:
@@ -72,7 +71,7 @@ def test_is_exact_on_a_linear_model(
                     length, divisor = f * plain / (plain**2 + variant.square_offset), plain
                 delta = length * (w / divisor if norm == 2 else w.sign())
         by_hand = images[i].flatten() + (1 + variant.overshoot) * delta
-        # ART stops on the boundary itself, one rounding or a second tiny step before or after.
+        # ART stops on the boundary itself, so rounding decides whether it makes a second tiny step.
         close = 1e-9 if preset == "art" else 1e-12
         torch.testing.assert_close(result.images[i].flatten(), by_hand, rtol=0, atol=close)
     if preset != "art":
@@ -83,7 +82,7 @@ def test_is_exact_on_a_linear_model(
 def test_the_default_finds_the_nearest_image(
     norm: float, make_linear: Make, make_images: Make
 ) -> None:
-    """Apart from the two per cent beyond: no linear model has a nearer one."""
+    """Except for the overshoot of two per cent, no image of another class is nearer."""
     images = inside(make_images)
     model = flatter(make_linear(), images)
     logits, weight = model(images).detach(), model[1].weight.detach()
@@ -101,8 +100,10 @@ def test_the_default_finds_the_nearest_image(
 def test_agrees_with_foolbox(
     preset: str, norm: float, make_curved: Make, make_images: Make
 ) -> None:
-    """foolbox's preset to rounding, several steps and clipping included; ours within its offsets
-    (1e-4 on every step)."""
+    """The preset foolbox agrees up to rounding, with several steps and clipping.
+
+    Our default agrees up to its offsets (1e-4 on every step).
+    """
     images, labels = make_images(40)
     model = make_curved().eval()
     kind = foolbox.attacks.L2DeepFoolAttack if norm == 2 else foolbox.attacks.LinfDeepFoolAttack
@@ -137,8 +138,11 @@ class GreyLevels(nn.Module):
 def test_a_scale_inside_the_network_is_only_a_scale(
     preset: str, make_curved: Make, make_images: Make
 ) -> None:
-    """The paper's numbers are in grey levels: attacking images in [0, 1] in front of the network's
-    own scaling gives 1/255 of each, and the offsets follow."""
+    """The paper's numbers are in grey levels.
+
+    An attack on images in [0, 1], before the network's own scaling, gives 1/255 of each number,
+    including the offsets.
+    """
     images, labels = make_images(30)
     body = make_curved()
     with torch.no_grad():
@@ -148,12 +152,12 @@ def test_a_scale_inside_the_network_is_only_a_scale(
     here = deepfool(model, images, labels, preset=variant)
     there = deepfool(body, model.before(images), labels, preset=variant.scaled(1 / 255))
     torch.testing.assert_close(255 * here.distance, there.distance, rtol=1e-8, atol=0)
-    if preset != "art":  # which stops on the boundary itself: rounding decides
+    if preset != "art":  # it stops on the boundary itself, so rounding decides
         assert torch.equal(here.steps, there.steps)
 
 
 def test_the_authors_offset_is_that_of_their_code() -> None:
-    """5e-6 to each component, in grey levels."""
+    """5e-6 is added to each component, in grey levels."""
     assert PRESETS["authors"].scaled(1 / 255).component_offset == pytest.approx(5e-6, rel=1e-12)
     assert PRESETS["authors"].steps == 5 and not PRESETS["authors"].clip
 
@@ -161,8 +165,10 @@ def test_the_authors_offset_is_that_of_their_code() -> None:
 def test_solved_images_leave_the_batch(
     make_curved: Make, make_images: Make, counting: type
 ) -> None:
-    """An image costs the model its own steps, not those of the slowest in its batch; and at most
-    one gradient more, where the question whether it is across and the next gradients are one."""
+    """An image costs its own number of steps, not that of the slowest in its batch.
+
+    It may cost one gradient more if success is checked in the same pass as the next gradients.
+    """
     images, labels = make_images(40)
     model = counting(make_curved())
     result = deepfool(model, images, labels, preset=replace(OURS, slack=math.inf))
@@ -178,7 +184,7 @@ def test_solved_images_leave_the_batch(
 def test_gradients_that_are_not_taken_would_change_nothing(
     preset: str, norm: float, make_curved: Make, make_images: Make, counting: type
 ) -> None:
-    """A class far behind at the last step is not looked at again, unless it has come near."""
+    """A class that was far away at the last step is skipped, unless it has come near."""
     images, _ = make_images(60)
     few, every = counting(make_curved()), counting(make_curved())
     labels = few.inner(images).argmax(1)
@@ -208,7 +214,9 @@ def test_fewer_candidates_are_never_nearer_on_a_linear_model(
 def test_a_target_is_reached_and_no_other_class(
     norm: float, make_linear: Make, make_images: Make
 ) -> None:
-    """On a linear model with a target: towards its boundary with whatever the answer is there."""
+    """On a linear model, a targeted attack moves to the target's boundary, whatever the answer
+    there.
+    """
     images = inside(make_images)
     model = flatter(make_linear(), images)
     labels = model(images).argmax(1)
@@ -218,7 +226,7 @@ def test_a_target_is_reached_and_no_other_class(
     assert torch.equal(model(result.images).argmax(1), targets)
     nearest = deepfool(model, images, labels, norm=norm)
     assert bool((result.distance >= nearest.distance * (1 - 1e-12)).all())
-    straight = result.steps == 1  # no third class between
+    straight = result.steps == 1  # no third class lies between
     assert 5 < int(straight.sum()) < 40
     logits, weight = model(images).detach(), model[1].weight.detach()
     w = (weight[targets] - weight[labels])[straight]
@@ -229,7 +237,7 @@ def test_a_target_is_reached_and_no_other_class(
 
 @every_preset
 def test_failures(preset: str, make_images: Make) -> None:
-    """Behind a step with no slope there is nothing to follow: no NaN, no success, no small mean."""
+    """Where the gradient is zero, there is no NaN, no success and no small mean distance."""
     images, _ = make_images(6)
     labels = torch.zeros(6, dtype=torch.int64)
 
@@ -245,7 +253,7 @@ def test_failures(preset: str, make_images: Make) -> None:
 
 @every_preset
 def test_what_an_unfinished_image_keeps(preset: str, make_curved: Make, make_images: Make) -> None:
-    """After one step: the default gives the image back untouched, most others what they have."""
+    """After one step the default returns the clean image; most other presets return the iterate."""
     images, labels = make_images(40)
     model = make_curved()
     labels = model(images).argmax(1)
@@ -260,7 +268,9 @@ def test_what_an_unfinished_image_keeps(preset: str, make_curved: Make, make_ima
 
 @every_preset
 def test_images_wrong_from_the_start(preset: str, make_curved: Make, make_images: Make) -> None:
-    """Left alone at no cost; or moved away from the wrong answer, which may lead to the label."""
+    """They are left unchanged without cost, or moved away from the wrong answer, perhaps to the
+    label.
+    """
     images, _ = make_images(20)
     model = make_curved()
     answers = model(images).argmax(1)
@@ -271,7 +281,7 @@ def test_images_wrong_from_the_start(preset: str, make_curved: Make, make_images
     if PRESETS[preset].attack_wrong:
         assert bool((result.distance > 0).all()) and bool((there != answers).all())
         right = deepfool(model, images, answers, preset=preset)
-        assert torch.equal(result.images, right.images)  # the label is not asked
+        assert torch.equal(result.images, right.images)  # the label does not matter
     else:
         assert torch.equal(result.images, images) and bool((result.distance == 0).all())
         assert (result.forwards, result.backwards) == (20, 0) and not bool(result.steps.any())
@@ -281,8 +291,10 @@ def test_images_wrong_from_the_start(preset: str, make_curved: Make, make_images
 def test_the_answer_that_ended_the_search_decides(
     preset: str, make_curved: Make, make_images: Make
 ) -> None:
-    """Images are returned so near the boundary that the rounding of another batch could change the
-    answer. Without draws nothing is computed again where the search has the answer already."""
+    """Images are so near the boundary that rounding in another batch could change the answer.
+
+    Without draws, the answer of the search is used and not computed again.
+    """
     images, _ = make_images(30, torch.float32)
     model = make_curved(torch.float32)
     calls: list[tuple[Tensor, Tensor]] = []
@@ -302,8 +314,10 @@ def test_the_answer_that_ended_the_search_decides(
 
 
 def test_free_pixels_alone_make_the_step(make_linear: Make, make_images: Make) -> None:
-    """On a linear model whose pixels are all at an edge or far from both: one step, and its length
-    is that of the closed form with the pushed-out pixels left out."""
+    """On a linear model, pixels at 0 or 1 that would be pushed out are left out of the closed form.
+
+    All other pixels are far from 0 and 1, so one step is enough.
+    """
     images, _ = make_images(40)
     images = torch.where(images > 0.9, 1.0, torch.where(images < 0.1, 0.0, 0.5)).double()
     model = flatter(make_linear(), images)
@@ -325,7 +339,7 @@ def test_free_pixels_alone_make_the_step(make_linear: Make, make_images: Make) -
 
 
 def test_gradients_whose_squares_vanish_are_followed(make_images: Make, make_linear: Make) -> None:
-    """1e-25 squared is 0 in float32; a saturated network is not one without boundaries."""
+    """1e-25 squared is 0 in float32, but a saturated network still has boundaries."""
     images = inside(make_images).float()
     model = flatter(make_linear(dtype=torch.float32), images)
     labels = model(images).argmax(1)
@@ -337,7 +351,7 @@ def test_gradients_whose_squares_vanish_are_followed(make_images: Make, make_lin
 def test_a_compiled_model_is_attacked_like_any_other(
     make_curved: Make, make_images: Make, counting: type
 ) -> None:
-    """Its graphs allow one backward pass each: a forward pass more for each class instead."""
+    """Its graphs allow only one backward pass each, so there is one more forward pass per class."""
     images, labels = make_images(12)
     model = make_curved()
     plain = deepfool(model, images, labels, candidates=2, steps=3)
@@ -374,7 +388,7 @@ WEIGHT = torch.eye(4)[:, :3]
 
 @pytest.mark.parametrize("wrong, message", CASES)
 def test_is_refused(wrong: dict[str, Any], message: str) -> None:
-    # The tests' type checker would stop some of these at the annotation: users do not have it.
+    # The type checker of the tests would reject some of these first; users do not have it.
     given = {
         "model": lambda x: x @ WEIGHT,
         "images": torch.eye(4)[:3],

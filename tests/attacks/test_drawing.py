@@ -1,4 +1,4 @@
-"""Randomised models: whose noise, how it is averaged, and which draws decide."""
+"""Randomised models: which noise an image gets, how it is averaged, and which draws decide."""
 
 import math
 from collections.abc import Callable
@@ -44,7 +44,7 @@ every_attack = pytest.mark.parametrize("name", EVERY)
 
 @pytest.fixture
 def classified(make_curved: Make, make_images: Make) -> Make:
-    """Images with the answers of the network without noise as labels."""
+    """Return images; the labels are the answers of the network without noise."""
 
     def make(n: int) -> tuple[Tensor, Tensor]:
         images, _ = make_images(n)
@@ -64,7 +64,7 @@ def same(one: Adversarial, other: Adversarial, rows: Tensor | slice = slice(None
 def test_noise_belongs_to_the_image(
     name: str, draws: int, make_curved: Make, classified: Make, noisy: type
 ) -> None:
-    """The batch, its images one by one, and the batch in another order give the same."""
+    """The batch, single images, and the batch in another order give the same result."""
     images, labels = classified(10)
     keys = torch.arange(100, 110)
     model = noisy(make_curved())
@@ -83,13 +83,13 @@ def test_noise_belongs_to_the_image(
 def test_the_judge_has_draws_that_no_step_has_used(
     name: str, draws: int, make_curved: Make, classified: Make, noisy: type
 ) -> None:
-    """`found` is the class of highest mean probability over exactly these."""
+    """`found` is decided by the class of highest mean probability over exactly these draws."""
     images, labels = classified(30)
     model = noisy(make_curved())
     generator = torch.Generator().manual_seed(3)
     result = EVERY[name](model, images, labels, draws=draws, judge=5, generator=generator)
     by_judge, steps = [], list(model.asked)
-    while len({draw for _, draw in sum(by_judge, [])}) < 5:  # the last passes, in pieces
+    while len({draw for _, draw in sum(by_judge, [])}) < 5:  # the last passes, perhaps split
         by_judge.insert(0, steps.pop())
     asked = sum(by_judge, [])
     assert sorted(key for key, _ in asked) == sorted(5 * list(range(30)))
@@ -110,7 +110,9 @@ def test_the_judge_has_draws_that_no_step_has_used(
 def test_each_step_has_new_draws(
     name: str, make_curved: Make, classified: Make, noisy: type
 ) -> None:
-    """But those of L-BFGS, which compares losses at different images, has one set for all."""
+    """L-BFGS is the exception: it compares losses of different images, so it has one set of
+    draws.
+    """
     images, labels = classified(12)
     model = noisy(make_curved())
     EVERY[name](model, images, labels, draws=2, judge=1)
@@ -119,8 +121,8 @@ def test_each_step_has_new_draws(
     for draws in by_image:
         assert 0 <= min(draws) and len(set(draws)) >= 3
         if name == "lbfgs":
-            assert len(set(draws)) == 3  # two and the judge's
-        elif name != "deepfool":  # where the look after a step is the next step's
+            assert len(set(draws)) == 3  # two, and that of the final evaluation
+        elif name != "deepfool":  # there the check after a step is part of the next step
             assert len(set(draws)) == len(draws)
 
 
@@ -130,8 +132,11 @@ def test_each_step_has_new_draws(
 def test_two_draws_of_a_coin_are_the_mean_of_its_sides(
     name: str, average: str, targeted: bool, make_parity: Make, make_images: Make
 ) -> None:
-    """Even draws are one network, odd ones another: so an attack with two draws a step must be
-    that on a deterministic model with the mean loss, or with the mean probability."""
+    """Even draws are one network, odd ones another.
+
+    So an attack with two draws per step must equal the attack on a deterministic model with the
+    mean loss, or the mean probability.
+    """
     images, labels = make_images(12)
     targets = (labels + 1) % 5 if targeted else None
     coin = make_parity()
@@ -168,7 +173,7 @@ def test_tiles_change_nothing(
     noisy: type,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Five draws in one pass, in three, or one by one."""
+    """Five draws in one pass, in three passes, or one by one give the same result."""
     images, labels = classified(4)
     given = {"average": average} if name in WITH_LOSS else {}
     results, passes = [], []
@@ -184,14 +189,18 @@ def test_tiles_change_nothing(
 
 
 def test_many_draws_approach_the_mean_gradient(make_linear: Make, make_images: Make) -> None:
-    """Gradient of the mean loss over 3 sigma of noise: its sign is met in more pixels the more
-    draws there are, and in all but few with many."""
+    """With more draws, more pixels have the sign of the gradient of the mean loss.
+
+    The noise is 3 sigma; with many draws almost all pixels have the right sign.
+    """
     images, labels = make_images(4)
     model = make_linear(classes=2)
     labels = labels % 2
 
     class Multiplied:
-        """Every pixel's weight is multiplied by 1 + 3 z: the mean gradient is that without."""
+        """A model whose weight of each pixel is multiplied by 1 + 3 z; z does not change the mean
+        gradient.
+        """
 
         def at(self, keys: Tensor, draw: int | Tensor) -> Callable[[Tensor], Tensor]:
             factor = 1 + 3 * normal(0, keys, draw, (2, 6, 6), torch.float64)
@@ -202,8 +211,9 @@ def test_many_draws_approach_the_mean_gradient(make_linear: Make, make_images: M
     for draws in (1, 16, 4000):
         drawn = fgsm(Multiplied(), images, labels, eps=0.1, loss="margin", draws=draws, clip=False)
         agreement.append(float(((drawn.images - exact).abs() < 1e-9).double().mean()))
-    # One draw has the right sign with probability P(z > -1/3) = 0.63, in 288 pixels to 0.028.
-    # The mean of m draws with probability P(z > -sqrt(m) / 3): 0.91 (sd 0.017) for 16, then 1.
+    # One draw has the right sign with probability P(z > -1/3) = 0.63; over 288 pixels its deviation
+    # is 0.028. The mean of m draws has it with probability P(z > -sqrt(m) / 3): 0.91 (sd 0.017) for
+    # 16, then 1.
     assert abs(agreement[0] - 0.63) < 0.11 and abs(agreement[1] - 0.909) < 0.07
     assert agreement[2] == 1
 
@@ -223,7 +233,7 @@ def test_a_model_that_draws_by_itself_is_called_again(
 def test_what_a_fresh_look_does_not_find_has_no_distance(
     attack: Attack, make_linear: Make, make_images: Make
 ) -> None:
-    """Noise of the model's own near a boundary: some rows that seemed found are not."""
+    """The model's own noise near a boundary makes some successes fail in the final evaluation."""
     images, _ = make_images(60)
     model = make_linear()
     labels = model(images).argmax(1)

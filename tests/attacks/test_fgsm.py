@@ -1,4 +1,4 @@
-"""FGSM against its formula on models where it is known."""
+"""FGSM compared with its formula on models with a known solution."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +14,7 @@ Make = Callable[..., Any]
 
 @pytest.fixture
 def inner() -> torch.Tensor:
-    """Images that a step of 0.2 does not bring to the edge of the box."""
+    """Return images whose pixels stay inside [0, 1] after a step of 0.2."""
     draw = torch.rand(40, 2, 6, 6, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
     return 0.3 + 0.4 * draw
 
@@ -24,7 +24,7 @@ def test_is_exact_on_a_linear_model(make_linear: Make, inner: torch.Tensor) -> N
     model = make_linear(classes=2)
     labels = model(inner).argmax(1)
     way = (model[1].weight[1] - model[1].weight[0]).detach()
-    towards = torch.where(labels == 0, 1.0, -1.0).double()[:, None] * way  # the other class
+    towards = torch.where(labels == 0, 1.0, -1.0).double()[:, None] * way  # to the other class
     for eps in (0.001, 0.01, 0.2):
         result = fgsm(model, inner, labels, eps=eps)
         expected = inner + eps * towards.sign().view_as(inner)
@@ -38,7 +38,7 @@ def test_is_exact_on_a_linear_model(make_linear: Make, inner: torch.Tensor) -> N
 def test_every_loss_points_the_same_way_with_two_classes(
     make_linear: Make, inner: torch.Tensor
 ) -> None:
-    """All rise as the label's probability falls, so the sign of the gradient is one."""
+    """All losses rise as the label's probability falls, so all gradients have the same sign."""
     model = make_linear(classes=2)
     labels = torch.arange(40) % 2
     by_name = [
@@ -62,7 +62,7 @@ def test_clipping_is_the_only_difference_of_clip(make_curved: Make, make_images:
 def test_clipped_probabilities_stop_at_the_clip_given(
     make_linear: Make, inner: torch.Tensor
 ) -> None:
-    """An image whose label has probability 1 - 1e-9 stands still at clip 1e-7, moves at 1e-12."""
+    """An image whose label has probability 1 - 1e-9 does not move at clip 1e-7, but at 1e-12."""
     model = make_linear(classes=2)
     logits = model(inner)
     labels = logits.argmax(1)
@@ -79,7 +79,7 @@ def test_clipped_probabilities_stop_at_the_clip_given(
 
 
 def test_gradients_too_small_for_an_average_are_followed(make_linear: Make) -> None:
-    """The loss is summed: 1000 images do not push a float32 gradient of 1e-43 down to zero."""
+    """The loss is summed, so 1000 images do not make a float32 gradient of 1e-43 zero."""
     images = torch.full((1000, 72), 0.5)
     labels = torch.zeros(1000, dtype=torch.int64)
     weight = torch.stack([torch.full((72,), 1e-43), torch.zeros(72)], 1)
@@ -94,5 +94,5 @@ def test_random_signs_move_each_pixel_by_eps_and_by_nothing_else(
     result = random_signs(make_linear(), inner, labels, eps=0.2)
     steps = (result.images - inner) / 0.2
     torch.testing.assert_close(steps.abs(), torch.ones_like(steps))
-    # 2880 coin tosses: the mean has standard deviation 0.0186; 0.075 is four of them.
+    # These are 2880 coin tosses: the mean has standard deviation 0.0186, and 0.075 is four of them.
     assert abs(float(steps.mean())) < 0.075

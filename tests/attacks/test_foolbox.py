@@ -42,9 +42,9 @@ def test_fgsm_agrees(problem: Any, eps: float) -> None:
 @pytest.mark.parametrize("norm", [2, torch.inf])
 @pytest.mark.parametrize("targeted", [False, True])
 def test_pgd_agrees(problem: Any, norm: float, targeted: bool) -> None:
-    """foolbox returns the last iterate: equal where that is the best, else our loss is higher.
+    """foolbox returns the last iterate; if that is not the best one, our loss is higher.
 
-    Both from the image itself, because each has its own random numbers.
+    Both start at the image itself, because their random numbers differ.
     """
     model, images, labels = problem
     eps, steps = (0.3, 10) if norm == torch.inf else (1.0, 10)

@@ -1,4 +1,4 @@
-"""The climb inside a loss: PGD's last iterate, for one network and for several at once."""
+"""The attack inside a loss: PGD's last iterate, for one network or several at once."""
 
 import math
 
@@ -21,7 +21,9 @@ def network(seed: int = 0) -> MLP:
 
 
 def linear() -> nn.Sequential:
-    """With two classes: the loss rises at each step, so PGD's best iterate is its last."""
+    """Return a model of two classes, on which the loss rises at each step, so the last iterate is
+    best.
+    """
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).double()
     initialise(model[1], "normal", generator(0))
     return model
@@ -46,7 +48,7 @@ def test_it_is_the_last_iterate_of_pgd(steps: int, norm: float, clip: bool) -> N
 
 @pytest.mark.parametrize("norm", [math.inf, 2])
 def test_it_is_pgd_from_its_random_start(norm: float) -> None:
-    """The start is brought into the ball and the box first."""
+    """The start is first projected onto the ball and onto [0, 1]."""
     model, (images, labels) = linear(), batch()
     start = images + 0.2 * in_ball(0, torch.arange(6), 0, images, float(norm))
     theirs = pgd(model, images, labels % 2, eps=0.2, steps=3, step_size=0.02, norm=norm)
@@ -63,7 +65,9 @@ def test_it_is_pgd_from_its_random_start(norm: float) -> None:
 
 @pytest.mark.parametrize("norm", [math.inf, 2])
 def test_a_budget_for_each_image(norm: float) -> None:
-    """As a call of its own for each, with its eps and step size; 0 leaves an image as it is."""
+    """It equals a separate call per image, with its eps and step size; 0 leaves an image
+    unchanged.
+    """
     model, (images, labels) = network(), batch()
     eps = torch.tensor([0.0, 0.01, 0.05, 0.1, 0.3, 0.5], dtype=torch.float64)
     together = climb(model, images, labels, eps=eps, steps=4, step_size=eps / 2, norm=norm)
@@ -80,7 +84,7 @@ def test_a_budget_for_each_image(norm: float) -> None:
 @pytest.mark.parametrize("norm", [math.inf, 2])
 @pytest.mark.parametrize("own", [True, False])
 def test_several_networks_at_once(own: bool, norm: float) -> None:
-    """Under vmap, over the weights alone or over images, starts and budgets as well."""
+    """It runs under vmap over weights only, or also over images, starts and budgets."""
     nets = [network(seed) for seed in range(3)]
     stacked = torch.func.stack_module_state(nets)[0]
     images, labels = batch()
@@ -128,8 +132,11 @@ def test_an_image_does_not_depend_on_its_batch() -> None:
 
 
 def test_nothing_outside_changes() -> None:
-    """Not the images, though the first layer works in place, nor gradients, flags or streams; and
-    what comes back has no graph, whatever the caller's mode."""
+    """Images, gradients, flags and random streams are unchanged, though the first layer works in
+    place.
+
+    The result has no graph, whatever the caller's mode.
+    """
     inner, (images, labels) = network(), batch()
     model = nn.Sequential(nn.Threshold(0.5, 0.5, inplace=True), inner)
     kept, stream = images.clone(), torch.get_rng_state()
@@ -145,7 +152,7 @@ def test_nothing_outside_changes() -> None:
 
 
 def test_other_losses_and_targets_that_are_probabilities() -> None:
-    """A name of the attacks', or a function; towards a class where its sign is turned."""
+    """The loss is a name or a function; with the opposite sign it is a targeted attack."""
     model, (images, labels) = network(), batch()
 
     def soft(logits: Tensor, targets: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Batched L-BFGS: known minima, dense BFGS matrices, scipy, and why it stops."""
+"""Batched L-BFGS: known minima, dense BFGS matrices, scipy, and the reasons to stop."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,9 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def endless(model: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The model with one more logit, which is never the highest: a goal that is never reached."""
+    """Return the model with one more logit that is never the highest, so the target is never
+    reached.
+    """
     return lambda x: torch.cat([model(x), model(x).amin(1, keepdim=True).detach() - 1], 1)
 
 
@@ -43,7 +45,9 @@ def descend(
 
 @pytest.fixture
 def bowls() -> tuple[Tensor, Tensor]:
-    """A root of a matrix of condition number 100, and centres in and around the box."""
+    """Return the root of a matrix of condition number 100, and centres inside and outside [0,
+    1].
+    """
     draw = torch.randn(D, D, generator=seeded(1), dtype=torch.float64)
     scale = torch.logspace(0, -1, D, dtype=torch.float64)
     root = torch.linalg.qr(draw)[0] * scale
@@ -52,12 +56,14 @@ def bowls() -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("clip", [False, True])
 def test_finds_the_bottom_of_a_bowl(clip: bool, bowls: tuple[Tensor, Tensor]) -> None:
-    """Free: its centre. In the box: what scipy's bounded least squares finds."""
+    """Without clipping it is the centre; with clipping, scipy's bounded least squares finds the
+    same.
+    """
     root, centres = bowls
     start = torch.rand(8, D, generator=seeded(3), dtype=torch.float64)
     result = descend(
         lambda z: 0.5 * z.square().sum(1),
-        torch.cat([start, (centres + 0.5) / 2], 1),  # each image brings its own centre along
+        torch.cat([start, (centres + 0.5) / 2], 1),  # each image contains its own centre
         lambda x: (x[:, :D] - (2 * x[:, D:] - 0.5).detach()) @ root,
         clip=clip,
         gtol=1e-12,
@@ -73,8 +79,10 @@ def test_finds_the_bottom_of_a_bowl(clip: bool, bowls: tuple[Tensor, Tensor]) ->
 
 
 def test_is_the_dense_bfgs_matrix_of_the_last_pairs() -> None:
-    """Rows with different numbers of pairs, some overwritten, one emptied: H g as the textbook's
-    update of a dense matrix gives it (Nocedal and Wright, eq. 6.17)."""
+    """H g agrees with the textbook's update of a dense matrix (Nocedal and Wright, eq. 6.17).
+
+    Rows have different numbers of pairs, some overwritten and one emptied.
+    """
     n, d, history, added = 4, 6, 3, 5
     memory = InverseHessians(history, torch.zeros(n, d, dtype=torch.float64))
     kept: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(n)]
@@ -110,7 +118,7 @@ def test_is_the_dense_bfgs_matrix_of_the_last_pairs() -> None:
 
 
 def net(dtype: torch.dtype = torch.float64) -> nn.Module:
-    """A small sigmoid network, far from saturated."""
+    """Return a small sigmoid network, far from saturated."""
     layers = nn.Sequential(nn.Linear(30, 16), nn.Sigmoid(), nn.Linear(16, 5)).to(torch.float64)
     with torch.no_grad():
         for parameter in layers.parameters():
@@ -120,13 +128,15 @@ def net(dtype: torch.dtype = torch.float64) -> nn.Module:
 
 @pytest.mark.parametrize("clip", [False, True])
 def test_ends_as_low_as_scipy(clip: bool) -> None:
-    """On 30 images of a small sigmoid network, each towards one of the other classes, with a pull
-    towards the start (without it the free minimum is at infinity)."""
+    """Attack 30 images of a small sigmoid network, each towards another class.
+
+    A quadratic term pulls them towards the start; without it the minimum is at infinity.
+    """
     images = torch.rand(30, 30, generator=seeded(5), dtype=torch.float64)
     classes = (net()(images).argmax(1) + 1 + torch.arange(30) % 4) % 5
 
     def outputs(x: Tensor) -> Tensor:
-        """Of an image that brings its start and class along: logits, pull, class."""
+        """Return logits, pull and class of an image that contains its start and class."""
         x, start, class_ = x[:, :30], x[:, 30:60].detach(), x[:, 60:].detach()
         return torch.cat([net()(x), (x - start).square().sum(1, keepdim=True), 4 * class_], 1)
 
@@ -156,7 +166,7 @@ def test_ends_as_low_as_scipy(clip: bool) -> None:
 
 
 def test_one_batch_is_as_many_single_runs() -> None:
-    """Over a whole descent, with rows leaving at different times: no row hears of another."""
+    """Rows finish at different times, and none influences another."""
     images = torch.rand(12, 30, generator=seeded(6), dtype=torch.float64)
     labels = net()(images).argmax(1)
     targets = (labels + 1 + torch.arange(12) % 4) % 5
@@ -171,7 +181,7 @@ def test_one_batch_is_as_many_single_runs() -> None:
 
 
 def test_looking_less_often_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a GPU rows that have ended stay in the batch for a while: they must not move on."""
+    """On a GPU finished rows stay in the batch for a while and must not move further."""
     images = torch.rand(12, 30, generator=seeded(6), dtype=torch.float64)
     labels = net()(images).argmax(1)
     often = lbfgs(net(), images, labels, steps=30)
@@ -183,7 +193,9 @@ def test_looking_less_often_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("size", [1e-30, 1e20])
 def test_the_size_of_the_loss_does_not_matter(size: float, bowls: tuple[Tensor, Tensor]) -> None:
-    """In float32 the squares of gradients of 1e-30 are 0: a saturated network would look flat."""
+    """In float32 the squares of gradients of 1e-30 are 0, so a saturated network would seem
+    flat.
+    """
     root, centres = (given.float() for given in bowls)
     images = torch.rand(8, D, generator=seeded(3))
 
@@ -202,8 +214,10 @@ def test_the_size_of_the_loss_does_not_matter(size: float, bowls: tuple[Tensor, 
 
 
 def test_says_why_it_stopped() -> None:
-    """Found: the goal; fewer than `steps` and not found: stalled; `steps` and not found: the
-    limit. Without a gradient, or within gtol, no step is taken."""
+    """The result tells success, a stalled search (fewer than `steps`) and the limit of steps apart.
+
+    Without a gradient, or within gtol, no step is made.
+    """
     images = torch.rand(6, 30, generator=seeded(6), dtype=torch.float64)
     labels = net()(images).argmax(1)
     targets = (labels + 1) % 5
@@ -235,7 +249,7 @@ def test_says_why_it_stopped() -> None:
 
 
 def test_never_ends_higher_than_it_began(make_curved: Make, make_images: Make) -> None:
-    """Accepted iterates only go down, also where the loss has steps and no useful gradient."""
+    """Accepted iterates only lower the loss, even if the loss has jumps and no useful gradient."""
     images, _ = make_images(12)
     model = make_curved()
     edges = descend(

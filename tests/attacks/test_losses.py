@@ -1,4 +1,4 @@
-"""The losses: values by hand, derivatives by differences, and what happens at their edges."""
+"""The losses: values by hand, derivatives by differences, and extreme cases."""
 
 import math
 
@@ -23,7 +23,7 @@ def test_values_by_hand() -> None:
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 def test_derivatives(loss: Loss) -> None:
-    """The gradient is that of the value, to second order, and a sum's rows are their own."""
+    """The gradient agrees with differences to second order, and rows are independent."""
     logits = LOGITS.clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda z: loss(z, LABELS), (logits,))
     (together,) = torch.autograd.grad(loss(logits, LABELS).sum(), logits)
@@ -35,7 +35,7 @@ def test_derivatives(loss: Loss) -> None:
 
 @pytest.mark.parametrize("clip, moves", [(1e-7, False), (1e-3, False), (1e-10, True)])
 def test_outside_the_clip_the_gradient_is_exactly_zero(clip: float, moves: bool) -> None:
-    """Probability 1 - 2e-9 of the label: outside [1e-7, 1 - 1e-7], inside [1e-10, 1 - 1e-10]."""
+    """The label has probability 1 - 2e-9: outside [1e-7, 1 - 1e-7], inside [1e-10, 1 - 1e-10]."""
     logits = torch.tensor([[0.0, 20.0]], dtype=torch.float64, requires_grad=True)
     loss = clipped_probabilities(logits, torch.tensor([1]), clip=clip)
     (gradient,) = torch.autograd.grad(loss.sum(), logits)
@@ -45,14 +45,16 @@ def test_outside_the_clip_the_gradient_is_exactly_zero(clip: float, moves: bool)
 
 
 def test_margin_shares_its_gradient_among_equals() -> None:
-    """Else which of two equal classes is followed would depend on their names."""
+    """Otherwise the order of the classes would decide which of two equal ones is used."""
     logits = torch.tensor([[1.0, 3.0, 3.0]], requires_grad=True)
     (gradient,) = torch.autograd.grad(margin(logits, torch.tensor([0])).sum(), logits)
     assert gradient.tolist() == [[-1.0, 0.5, 0.5]]
 
 
 def test_float32_cross_entropy_of_a_sure_network_loses_its_gradient() -> None:
-    """The reason for float64 runs: 1 - p of 1e-9 is below float32's rounding, not float64's."""
+    """This is why we run in float64: 1 - p of 1e-9 is below float32's rounding, but not
+    float64's.
+    """
 
     def gradient(dtype: torch.dtype) -> Tensor:
         logits = torch.tensor([[0.0, 120.0]], dtype=dtype, requires_grad=True)

@@ -1,4 +1,4 @@
-"""The noise of an image: the same everywhere, uniform, and its own."""
+"""The noise of an image: the same everywhere, uniform, and independent of the batch."""
 
 import math
 
@@ -12,7 +12,7 @@ _WORD = 2**64
 
 
 def splitmix64(state: int) -> int:
-    """One output of the published algorithm, in Python's whole numbers."""
+    """Return one output of the published algorithm, in Python's integers."""
     state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 % _WORD
     state = (state ^ state >> 27) * 0x94D049BB133111EB % _WORD
     return state ^ state >> 31
@@ -33,7 +33,7 @@ def test_is_splitmix64_to_the_bit() -> None:
 
 
 def test_first_outputs_of_the_published_generator() -> None:
-    """The reference values of splitmix64 from state 0: the test's own copy is right as well."""
+    """The reference values of splitmix64 from state 0 check the test's own copy."""
     gamma = 0x9E3779B97F4A7C15
     first = [splitmix64(j * gamma % _WORD) for j in (1, 2, 3)]
     assert first == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
@@ -45,8 +45,8 @@ def test_first_outputs_of_the_published_generator() -> None:
 def test_is_uniform_and_uncorrelated_among(neighbours: str, n: int) -> None:
     """Neighbouring counters, the worst case for a hash, give numbers like independent ones.
 
-    20 bins: chi-square with 19 degrees of freedom exceeds 50 with probability 1.3e-4.
-    A correlation of n independent pairs has standard deviation 1/sqrt(n); the bound is 4 of them.
+    In 20 bins, chi-square with 19 degrees of freedom exceeds 50 with probability 1.3e-4. A
+    correlation of n independent pairs has standard deviation 1/sqrt(n); the bound is 4 of them.
     """
     one, many = torch.zeros(1, dtype=torch.int64), torch.arange(n)
     draws = {
@@ -74,14 +74,16 @@ def test_the_dtypes_share_a_draw() -> None:
 
 
 def test_the_l2_ball_is_filled_evenly() -> None:
-    """In d dimensions the radius to the power d is uniform and the direction has no favourite."""
+    """In d dimensions the radius to the power d is uniform, and all directions are equally
+    likely.
+    """
     keys = torch.arange(4000)
     draw = in_ball(0, keys, 0, torch.zeros(4000, 3, dtype=torch.float64), 2.0)
     volume = draw.norm(dim=1) ** 3
     bins = torch.histc(volume, 20, 0, 1)
     assert float(volume.max()) <= 1 + 1e-12
     assert float(((bins - 200) ** 2 / 200).sum()) < 50  # chi-square as above
-    # A coordinate has variance 1/5: means of 4000 have sd 0.0071, squares (sd 0.169) 0.0027.
+    # A coordinate has variance 1/5, so means of 4000 have sd 0.0071, and those of squares 0.0027.
     assert float(draw.mean(0).abs().max()) < 4 * 0.0071
     assert float((draw.square().mean(0) - 0.2).abs().max()) < 4 * 0.0027
     cube = in_ball(0, keys, 0, torch.zeros(4000, 3), math.inf)
@@ -97,7 +99,7 @@ def test_the_seed_is_one_draw_from_the_generator() -> None:
 
 
 def hashed(seed: int, key: int, draw: int, j: int) -> tuple[float, float]:
-    """The pair of normal numbers j as `normal` describes it, in Python's whole numbers."""
+    """Return the pair of normal numbers j as described in `normal`, in Python's integers."""
     gamma, word = 0x9E3779B97F4A7C15, 2**32
     start = splitmix64((splitmix64(seed) + draw * gamma) % _WORD)
     start = splitmix64((start + key * gamma) % _WORD)
@@ -121,7 +123,7 @@ def test_normal_numbers_are_those_of_the_description() -> None:
 
 
 def test_normal_numbers_belong_to_key_and_draw(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One draw number for all or one for each; alone, in another order, in other pieces."""
+    """There is one draw number for all rows or one for each; order and splitting do not matter."""
     keys, order = torch.arange(30), torch.randperm(30, generator=torch.Generator().manual_seed(0))
     whole = normal(1, keys, 4, (5, 7, 3))
     assert torch.equal(normal(1, keys[order], torch.full((30,), 4), (5, 7, 3)), whole[order])
@@ -137,8 +139,10 @@ def test_normal_numbers_belong_to_key_and_draw(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("neighbours", ["places", "keys", "draws", "halves"])
 def test_normal_numbers_are_normal_and_uncorrelated_among(neighbours: str) -> None:
-    """Cumulative probabilities in 20 bins by chi-square as above; and of n pairs the correlations
-    of values and of squares, whose standard deviation is 1/sqrt(n)."""
+    """Test cumulative probabilities in 20 bins by chi-square as above, and correlations of n pairs.
+
+    The correlations are of values and of squares; their standard deviation is 1/sqrt(n).
+    """
     one, many, n = torch.zeros(1, dtype=torch.int64), torch.arange(40_000), 40_000
     numbers = {
         "places": lambda: normal(0, one, 0, (n,), torch.float64)[0],

@@ -1,4 +1,4 @@
-"""PGD against closed forms, a plain loop, and its own promises."""
+"""PGD compared with closed forms and a plain loop, and its documented properties."""
 
 import math
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Make = Callable[..., Any]
 
 @pytest.mark.parametrize("random_start", [False, True])
 def test_reaches_the_best_corner_of_a_linear_model(make_linear: Make, random_start: bool) -> None:
-    """There the optimum in the ball is x + eps sign(w), whatever the start."""
+    """The optimum in the ball is x + eps sign(w), whatever the start."""
     images = torch.full((10, 2, 6, 6), 0.5, dtype=torch.float64)
     model, labels = make_linear(classes=2), torch.arange(10) % 2
     way = (model[1].weight[1] - model[1].weight[0]).detach().view(2, 6, 6)
@@ -25,7 +25,9 @@ def test_reaches_the_best_corner_of_a_linear_model(make_linear: Make, random_sta
 
 
 def test_reaches_the_best_point_of_the_l2_ball(make_linear: Make) -> None:
-    """There the optimum is x + eps w / |w|: at once from the image, in the limit from elsewhere."""
+    """The optimum is x + eps w / |w|: reached in one step from the image, in the limit from
+    elsewhere.
+    """
     images = torch.full((10, 2, 6, 6), 0.5, dtype=torch.float64)
     model, labels = make_linear(classes=2), torch.arange(10) % 2
     way = (model[1].weight[1] - model[1].weight[0]).detach().view(2, 6, 6)
@@ -34,8 +36,8 @@ def test_reaches_the_best_point_of_the_l2_ball(make_linear: Make) -> None:
     direct = pgd(model, images, labels, steps=1, random_start=False, **given)
     torch.testing.assert_close(direct.images, images + 0.8 * towards, rtol=0, atol=1e-14)
     torch.testing.assert_close(direct.distance, torch.full((10,), 0.8, dtype=torch.float64))
-    # Each step at least halves the angle (step_size > eps) until the loss, flat to second order
-    # there, no longer tells the iterates apart: at the root of float64's rounding, 1.5e-8.
+    # Each step at least halves the angle (step_size > eps). Near the optimum the loss is flat to
+    # second order, so iterates within the root of float64's rounding, 1.5e-8, have equal losses.
     drawn = pgd(model, images, labels, steps=50, **given)
     torch.testing.assert_close(drawn.images, images + 0.8 * towards, rtol=0, atol=1e-7)
 
@@ -51,7 +53,7 @@ def test_one_step_of_size_eps_from_the_image_is_fgsm(make_curved: Make, make_ima
 
 @pytest.mark.parametrize("targeted", [False, True])
 def test_equals_a_plain_loop(targeted: bool, make_curved: Make, make_images: Make) -> None:
-    """One image at a time, one iterate after the other, the best of all kept."""
+    """It attacks one image at a time and keeps the best of all iterates."""
     images, labels = make_images(8)
     targets = (labels + 2) % 5 if targeted else None
     model, eps, steps, step_size = make_curved(), 0.2, 6, 0.15
@@ -86,7 +88,7 @@ def test_equals_a_plain_loop(targeted: bool, make_curved: Make, make_images: Mak
 
 
 def test_found_is_about_the_image_returned_not_about_the_last_iterate() -> None:
-    """The margin is above 0 near 0.58 only: 0.5 steps to 0.6, a success, and back to 0.5."""
+    """The margin is positive only near 0.58: 0.5 moves to 0.6, a success, and back to 0.5."""
 
     def model(x: torch.Tensor) -> torch.Tensor:
         margin = 0.001 - (x - 0.58) ** 2
@@ -124,12 +126,12 @@ def test_restarts_go_to_unturned_images_only_and_never_lose(
 
 
 def test_a_random_start_belongs_to_the_key(make_linear: Make) -> None:
-    """The same image twice: two keys, two starts; one key, one start; and a set in two pieces."""
+    """Two keys give two starts for the same image, one key one start; a set may be split."""
     images = torch.full((4, 72), 0.5, dtype=torch.float64)
     labels = torch.zeros(4, dtype=torch.int64)
 
     def start(rows: slice, keys: list[int]) -> torch.Tensor:
-        """With steps far too small to matter, the image returned is the start."""
+        """Use such small steps that the returned image is the start."""
         return pgd(
             make_linear(),
             images[rows],
@@ -149,7 +151,7 @@ def test_a_random_start_belongs_to_the_key(make_linear: Make) -> None:
 
 
 def test_tiny_gradients_have_a_direction(make_linear: Make) -> None:
-    """Float32 gradients of 1e-30, whose squares vanish, still give an l2 step of full size."""
+    """The squares of float32 gradients of 1e-30 are 0, but the l2 step has its full size."""
     images = torch.full((3, 72), 0.5)
     labels = torch.zeros(3, dtype=torch.int64)
     weight = torch.randn(72, 2, generator=torch.Generator().manual_seed(1)) * 1e-30
@@ -159,7 +161,7 @@ def test_tiny_gradients_have_a_direction(make_linear: Make) -> None:
 
 
 def test_a_loss_that_rounds_to_zero_does_not_stop_the_climb() -> None:
-    """Float32: logits 30 apart give loss 0 exactly, and a gradient of 1e-13, not 0."""
+    """In float32, logits 30 apart give a loss of exactly 0 and a gradient of 1e-13, not 0."""
     images, labels = torch.full((3, 72), 0.5), torch.zeros(3, dtype=torch.int64)
 
     def model(x: torch.Tensor) -> torch.Tensor:
@@ -172,7 +174,7 @@ def test_a_loss_that_rounds_to_zero_does_not_stop_the_climb() -> None:
 
 
 def test_the_host_waits_at_the_end_of_a_run_only(make_curved: Make, make_images: Make) -> None:
-    """On a GPU every wait inside the loop would cost more than a small network's step."""
+    """On a GPU every wait inside the loop would cost more than a step of a small network."""
 
     class Waits(TorchDispatchMode):
         count = 0

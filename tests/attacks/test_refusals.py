@@ -1,4 +1,6 @@
-"""Wrong arguments are refused before any work, in one sentence with argument, value and remedy."""
+"""Wrong arguments give an error before any work: one sentence with argument, value and what is
+valid.
+"""
 
 import inspect
 import re
@@ -105,7 +107,7 @@ CASES = {
     [(name, wrong, message) for name, cases in CASES.items() for wrong, message in cases],
 )
 def test_is_refused(name: str, wrong: dict[str, Any], message: str) -> None:
-    # The tests' type checker would stop some of these at the annotation: users do not have it.
+    # The type checker of the tests would reject some of these first; users do not have it.
     attack = inspect.unwrap(getattr(attacks, name))
     given = {"model": lambda x: x @ WEIGHT, "images": IMAGES, "labels": LABELS} | GIVEN[name]
     with pytest.raises(ValueError, match=re.escape(message)) as error:

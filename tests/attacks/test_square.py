@@ -1,4 +1,4 @@
-"""Square against its schedule, a plain loop for one image, and what a linear model needs."""
+"""Square compared with its schedule, a plain loop for one image, and a linear model."""
 
 import importlib
 import inspect
@@ -16,7 +16,8 @@ from robustbook.attacks.noise import uniform
 from robustbook.attacks.square import side
 
 Make = Callable[..., Any]
-module = importlib.import_module("robustbook.attacks.square")  # the name is that of the function
+# `robustbook.attacks.square` is the function, so the module is imported by its name.
+module = importlib.import_module("robustbook.attacks.square")
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ module = importlib.import_module("robustbook.attacks.square")  # the name is tha
     ],
 )
 def test_the_schedule_of_the_released_code(size: int, sides: list[int]) -> None:
-    """Another schedule is another attack: windows too large at the end find nothing small."""
+    """With another schedule, windows at the end would be too large to find small changes."""
     first = [0, 11, 51, 201, 501, 1001, 2001, 4001, 6001, 8001]
     last = [*(i - 1 for i in first[1:]), 9999]
     for iterations in (first, last):
@@ -41,7 +42,7 @@ def test_a_window_never_exceeds_a_narrow_image() -> None:
 
 @pytest.mark.parametrize("p_init", [1.0, 0.8, 0.3, 0.05])
 def test_side_lengths_by_hand(p_init: float) -> None:
-    """round(sqrt(p h w)) with p halved at each of the nine places, first to last."""
+    """The side is round(sqrt(p h w)), and p is halved at each of the nine iterations."""
     halvings = {0: 0, 10: 0, 11: 1, 50: 1, 51: 2, 1000: 4, 1001: 5, 8000: 8, 8001: 9, 99_999: 9}
     for iteration, times in halvings.items():
         exact = math.sqrt(p_init / 2**times * 24 * 40)
@@ -65,9 +66,11 @@ def test_windows_and_signs_of_given_numbers(
     box: tuple[int, int, int, int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Images of 6 x 7 and windows of 5 x 5: two places for the upper edge, three for the left. A
-    number below one half is minus, for stripes and windows."""
-    stripes = torch.arange(14) / 14  # the first channel's columns down, the second's up
+    """Windows of 5 x 5 in images of 6 x 7 have two places vertically and three horizontally.
+
+    A number below one half means minus, for stripes and windows.
+    """
+    stripes = torch.arange(14) / 14  # columns of the first channel move down, of the second up
     given = torch.tensor([row, column, *signs], dtype=torch.float64)
     draws = {0: stripes.double()[None], 1: given[None]}
     monkeypatch.setattr(module, "uniform", lambda seed, keys, stream, *rest: draws[stream])
@@ -90,7 +93,7 @@ def test_windows_and_signs_of_given_numbers(
 
 
 def test_is_the_loop_of_the_paper(make_curved: Make, make_images: Make) -> None:
-    """One image in plain numbers, pixel by pixel: same windows, same decisions, same queries."""
+    """A loop over one image, pixel by pixel, gives the same windows, decisions and queries."""
     images, _ = make_images(8)
     model, eps, queries = make_curved(), 0.05, 40
     labels = model(images).argmax(1)
@@ -135,7 +138,9 @@ def test_is_the_loop_of_the_paper(make_curved: Make, make_images: Make) -> None:
 def test_never_finds_less_than_a_linear_model_needs_and_finds_it_with_little_more(
     make_linear: Make,
 ) -> None:
-    """There the answer changes at eps = |margin| / ||w||_1, at one corner of the ball alone."""
+    """On a linear model the answer changes at eps = |margin| / ||w||_1, at one corner of the
+    ball.
+    """
     draw = torch.rand(12, 2, 6, 6, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
     images, model = 0.35 + 0.3 * draw, make_linear(classes=2)
     logits = model(images).detach()
@@ -144,18 +149,17 @@ def test_never_finds_less_than_a_linear_model_needs_and_finds_it_with_little_mor
     need = (logits[:, 0] - logits[:, 1]).abs() / way.abs().sum()
     nearer, farther = need < 0.99 * need.median(), need > 1.01 * need.median()
     eps = float(need.median())
-    # Windows of one pixel from the start: 36 places times 4 pairs of signs, 1200 draws.
+    # Windows have one pixel from the start: 36 places times 4 pairs of signs, in 1200 draws.
     result = square(model, images, labels, eps=eps, queries=1200, p_init=0.01)
     assert torch.equal(result.found[nearer | farther], nearer[nearer | farther])
     assert nearer.any() and farther.any()
-    # What is not turned has come to the corner that PGD is at.
+    # Where the attack fails, it has reached the same corner as PGD.
     best = pgd(model, images, labels, eps=eps, steps=20, step_size=eps, loss="margin").images
     torch.testing.assert_close(result.images[farther], best[farther], rtol=0, atol=1e-12)
 
 
 def test_more_queries_go_on_where_fewer_stopped(make_curved: Make, make_images: Make) -> None:
-    """The margin only rises, a solved image stays as it is, and no image is asked about for
-    nothing."""
+    """The margin only rises, a finished image does not change, and gets no more queries."""
     images, labels = make_images(40)
     model = make_curved()
     runs = [square(model, images, labels, eps=0.05, queries=n) for n in (1, 2, 10, 60, 200)]
@@ -183,7 +187,7 @@ def test_when_solved_images_leave_changes_nothing(
 
 
 def test_asks_for_nothing_but_answers(make_curved: Make, make_images: Make) -> None:
-    """A model outside autograd is attacked like any other."""
+    """A model without autograd is attacked in the same way."""
     images, labels = make_images(10)
     model = make_curved()
 
@@ -197,11 +201,11 @@ def test_asks_for_nothing_but_answers(make_curved: Make, make_images: Make) -> N
 
 
 def test_finds_what_a_vanished_gradient_hides() -> None:
-    """A staircase is flat wherever a gradient is taken: PGD stays where it starts, Square not."""
+    """A staircase has zero gradients almost everywhere: PGD does not move, but Square succeeds."""
     images, labels = torch.full((20, 1, 5, 5), 0.5), torch.zeros(20, dtype=torch.int64)
 
     def staircase(x: Tensor) -> Tensor:
-        height = x.sum((1, 2, 3)) - 12.5  # needs 60 % of the pixels up by 0.2, none down
+        height = x.sum((1, 2, 3)) - 12.5  # 60 % of the pixels must rise by 0.2 and none may fall
         level = (10 * height).round() / 10 + 0 * height
         return torch.stack([torch.full_like(level, 2.95), level], 1)
 
@@ -224,6 +228,6 @@ def test_finds_what_a_vanished_gradient_hides() -> None:
 )
 def test_refuses(given: dict[str, Any], message: str, make_linear: Make) -> None:
     usual = {"images": torch.zeros(2, 1, 8, 9), "labels": torch.zeros(2, dtype=torch.int64)}
-    attack = inspect.unwrap(square)  # the tests' type checker would stop some at the annotation
+    attack = inspect.unwrap(square)  # the tests' type checker would reject some calls first
     with pytest.raises(ValueError, match=re.escape(message)):
         attack(make_linear(), **(usual | {"eps": 0.1} | given))

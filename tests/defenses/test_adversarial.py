@@ -1,4 +1,4 @@
-"""Adversarial training against Nayebi & Ganguli 2017, eq. (4), written out with our own FGSM."""
+"""Adversarial training compared with Nayebi & Ganguli 2017, eq. (4), using our own FGSM."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def batch() -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("alpha", [0.5, 0.3])
 def test_the_terms_are_those_of_equation_4(alpha: float, clip: bool) -> None:
-    """alpha C(x) + (1 - alpha) C(x + eps sgn grad C), the gradient's and nothing else."""
+    """They are alpha C(x) + (1 - alpha) C(x + eps sgn grad C), and nothing else."""
     model, (images, labels) = net(), batch()
     terms = adversarial_training(model, images, labels, eps=0.1, alpha=alpha, clip=clip)
     adversarial = fgsm(model, images, labels, eps=0.1, clip=clip).images
@@ -36,11 +36,11 @@ def test_the_terms_are_those_of_equation_4(alpha: float, clip: bool) -> None:
         terms["adversarial"], (1 - alpha) * F.cross_entropy(model(adversarial), labels)
     )
     moved = (adversarial < 0).any() or (adversarial > 1).any()
-    assert bool(moved) is not clip  # otherwise this test says nothing about clipping
+    assert bool(moved) is not clip  # otherwise clipping is not tested
 
 
 def test_nothing_flows_through_the_adversarial_images() -> None:
-    """The paper's training holds them fixed: the gradient is that at these images as data."""
+    """The paper holds them fixed, so the gradient treats these images as data."""
     model, (images, labels) = net(), batch()
     weights = list(model.parameters())
     terms = adversarial_training(model, images, labels, eps=0.1)
@@ -54,7 +54,7 @@ def test_nothing_flows_through_the_adversarial_images() -> None:
 
 
 def test_making_the_images_leaves_no_gradient_behind() -> None:
-    """A stray .grad would be added to the next optimiser step."""
+    """Otherwise .grad would be added to the next optimiser step."""
     model, (images, labels) = net(), batch()
     kept = torch.full_like(model.layers[0].bias, 7.0)
     model.layers[0].bias.grad = kept.clone()
@@ -65,7 +65,7 @@ def test_making_the_images_leaves_no_gradient_behind() -> None:
 
 
 def test_alpha_1_is_plain_training() -> None:
-    """And so the weights of the two terms are where eq. (4) puts them."""
+    """This tests that the weights of the two terms are not swapped."""
     model, (images, labels) = net(), batch()
     terms = adversarial_training(model, images, labels, eps=0.1, alpha=1.0)
     weights = list(model.parameters())
@@ -77,7 +77,7 @@ def test_alpha_1_is_plain_training() -> None:
 
 
 def test_a_batch_is_its_images_one_by_one() -> None:
-    """Each image's sign is its own: a mean over the batch may not enter the attack."""
+    """A mean over the batch must not change the attack on an image."""
     model, (images, labels) = net(), batch()
     whole = adversarial_training(model, images, labels, eps=0.1)
     parts = [
@@ -101,8 +101,10 @@ def normed() -> nn.Sequential:
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_batch_norms_are_in_evaluation_mode_while_attacking(steps: int) -> None:
-    """The images are PGD's on the network in evaluation mode, the terms those in training mode; the
-    running statistics take in the clean batch and the adversarial one, and nothing else."""
+    """Images are PGD's on the network in evaluation mode; the terms are computed in training mode.
+
+    Running statistics include the clean batch and the adversarial one, and nothing else.
+    """
     model, usual, (images, labels) = normed(), normed(), batch()
     options = {"eps": 0.1, "clip": True, "steps": steps, "step_size": 0.05 if steps > 1 else 0.1}
     terms = adversarial_training(model, images, labels, **options)
@@ -119,7 +121,7 @@ def test_batch_norms_are_in_evaluation_mode_while_attacking(steps: int) -> None:
 
 @pytest.mark.parametrize("layer", [0, 2])
 def test_modes_come_back(layer: int) -> None:
-    """A batch norm that was in evaluation mode stays so, and an error leaves all as they were."""
+    """A batch norm in evaluation mode stays so, and after an error all modes are restored."""
     model, (images, labels) = normed(), batch()
     model[layer].eval()
     before = [module.training for module in model.modules()]
@@ -131,7 +133,7 @@ def test_modes_come_back(layer: int) -> None:
 
 
 def test_its_numbers_are_those_of_before() -> None:
-    """One step is the sign of the gradient of the summed loss times eps: to the bit, in float32."""
+    """One step is eps times the sign of the gradient of the summed loss, to the bit, in float32."""
     model, (images, labels) = net().float(), batch()
     images = images.float()
     terms = adversarial_training(model, images, labels, eps=0.1)

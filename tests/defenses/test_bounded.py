@@ -1,4 +1,4 @@
-"""Bounded ReLU in the place of every ReLU."""
+"""Bounded ReLU as a replacement for every ReLU."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_it_is_clipped_from_both_sides(bound: float) -> None:
 
 @pytest.mark.parametrize(("make", "layers"), [(vgg16, 13), (resnext29, 28)])
 def test_every_relu_is_replaced_in_a_copy(make: object, layers: int) -> None:
-    """A functional ReLU inside a block would stay unbounded and unseen."""
+    """A functional ReLU inside a block would not be found, and would stay unbounded."""
     plain = make(generator(0), 8)  # type: ignore[operator]
     net = bounded(plain)
     assert sum(isinstance(layer, BoundedReLU) for layer in net.modules()) == layers

@@ -1,6 +1,6 @@
 """Deep Defense (Yan, Guo and Zhang 2018) against its formula, and its gradient against differences.
 
-The formula is written out here without a short cut: all images in every iteration, all classes.
+The formula is written out here without optimisation: all images in every iteration, all classes.
 """
 
 import importlib
@@ -47,7 +47,9 @@ Slopes = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 def small(shape: tuple[int, ...] = (1, 4, 4)) -> Prepared:
-    """16-12-8-5 behind grey levels, in float64, with logits some units apart."""
+    """Return a 16-12-8-5 network with grey-level preprocessing, in float64, with logits some units
+    apart.
+    """
     body = MLP((math.prod(shape), 12, 8, 5), torch.relu).double()
     draw_normal(body, generator(0, "weights"), (0.01, 0.4, 0.5))
     for layer in body.layers:
@@ -62,7 +64,7 @@ def batch(n: int = 12, shape: tuple[int, ...] = (1, 4, 4), classes: int = 5) -> 
 
 
 def mixed(net: nn.Module, images: Tensor, wrong: int = 3) -> Tensor:
-    """Labels with which the network is wrong about the first few images, and right elsewhere."""
+    """Return labels such that the network misclassifies the first few images and no others."""
     net.eval()
     with torch.no_grad():
         labels = net(images).argmax(1)
@@ -71,7 +73,7 @@ def mixed(net: nn.Module, images: Tensor, wrong: int = 3) -> Tensor:
 
 
 def by_autograd(body: nn.Module, point: Tensor, logits: Tensor) -> Tensor:
-    """The gradient of every logit at the input, differentiable: (n, k, d)."""
+    """Return the gradient of every logit at the input, differentiable: (n, k, d)."""
     rows = [
         torch.autograd.grad(logits[:, k].sum(), point, create_graph=True)[0].flatten(1)
         for k in range(logits.shape[1])
@@ -80,8 +82,11 @@ def by_autograd(body: nn.Module, point: Tensor, logits: Tensor) -> Tensor:
 
 
 def by_reverse_network(body: MLP, point: Tensor, logits: Tensor) -> Tensor:
-    """The same as the authors compute it: a second network with the same weights transposed, the
-    ReLUs being the masks of the forward pass."""
+    """Compute the same as the authors do.
+
+    They use a second network with the transposed weights; its ReLUs are the masks of the forward
+    pass.
+    """
     (w1, w2, w3) = (layer.weight for layer in body.layers)
     h1, h2, _ = body.preactivations(point)
     one = torch.eye(logits.shape[1], dtype=point.dtype).expand(len(point), -1, -1)
@@ -101,7 +106,7 @@ def written_out(
     steps: int = 5,
     held: str = "",
 ) -> dict[str, Tensor]:
-    """The loss; ``held`` names what is taken for a constant that is none."""
+    """Return the loss; ``held`` names quantities that are wrongly treated as constants."""
     x = net.preprocess(images).detach()
     logits = net.body(x)
     entropy = F.cross_entropy(logits, labels)
@@ -142,7 +147,7 @@ def gradients(net: nn.Module, terms: Mapping[str, Tensor]) -> list[Tensor]:
 
 
 def test_the_loss_and_its_gradient_are_those_of_the_formula() -> None:
-    """Leaving the batch early and sharing a pass may change nothing."""
+    """Finished images leave the batch and passes are shared, which must change nothing."""
     net, (images, _) = small(), batch(40)
     labels = mixed(net, images, 8)
     ours = deep_defense(net, images, labels, slack=math.inf)
@@ -150,13 +155,13 @@ def test_the_loss_and_its_gradient_are_those_of_the_formula() -> None:
     assert list(ours) == ["cross_entropy", "correct", "wrong"]
     for name, value in plain.items():
         torch.testing.assert_close(ours[name], value, rtol=1e-10, atol=0)
-        assert float(value.detach()) > 0.01  # or it is not tested
+        assert float(value.detach()) > 0.01  # otherwise it is not tested
     for one, other in zip(gradients(net, ours), gradients(net, plain), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-12)
 
 
 def close(one: list[Tensor], other: list[Tensor], rtol: float) -> None:
-    """All gradients as one vector, equal up to ``rtol`` of its length."""
+    """Check that all gradients, as one vector, are equal up to ``rtol`` of its length."""
     a, b = (torch.cat([g.flatten() for g in gradients]) for gradients in (one, other))
     assert bool(a.isfinite().all()) and float((a - b).norm()) <= rtol * float(b.norm())
 
@@ -180,7 +185,9 @@ def test_the_forms_are_the_same_loss(
 
 
 def test_padded_batches() -> None:
-    """Whole eighths: those that are going first, then as many of the others as are missing."""
+    """Their sizes are whole eighths: active images first, then as many finished ones as are
+    missing.
+    """
     padded = importlib.import_module("robustbook.defenses.deep_defense")._padded
     going = torch.zeros(100, dtype=torch.bool)
     assert len(padded(going)) == 0
@@ -201,7 +208,7 @@ PAPERS = [
 
 
 def paper(make: Callable[..., Prepared], args: Any, data: str) -> tuple[Prepared, Tensor, Tensor]:
-    """A network with its first weights, in training mode, and 240 images."""
+    """Return a network with its first weights, in training mode, and 240 images."""
     some = load(data, "train").subset(240)
     net = make(GreyLevels(mean_image(some.images)), generator(0), *args)
     return net.train(), as_float(some.images), some.labels
@@ -217,7 +224,9 @@ def descend(net: nn.Module, loss: Callable[[int], Tensor], steps: int) -> None:
 
 @pytest.mark.parametrize(("make", "args", "data"), PAPERS)
 def test_the_forms_agree_on_the_papers_networks(make: Any, args: Any, data: str) -> None:
-    """In float32: with the first weights, after some plain steps, and after some of this loss."""
+    """In float32: with the first weights, after some plain steps, and after some steps of this
+    loss.
+    """
     net, images, labels = paper(make, args, data)
     images[0] = 0
 
@@ -264,9 +273,9 @@ def test_the_forms_agree_on_the_papers_networks(make: Any, args: Any, data: str)
 def test_only_the_fixed_form_can_be_recorded(
     make: Any, args: Any, data: str, form: Any, refused: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tensors without values: nothing may ask for one, and no shape may depend on one.
+    """Tensors have no values here, so no value may be read and no shape may depend on one.
 
-    The look at the terms' finiteness is left out, as it is on a GPU.
+    The check that terms are finite is left out, as on a GPU.
     """
     module = importlib.import_module("robustbook.defenses.deep_defense")
     monkeypatch.setattr(module, "_refuse_nonfinite", lambda *_: None)
@@ -288,7 +297,7 @@ def test_only_the_fixed_form_can_be_recorded(
 
 
 class Operations(TorchDispatchMode):
-    """Counts what is launched; views are not."""
+    """Count the launched operations, except views."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -303,14 +312,16 @@ class Operations(TorchDispatchMode):
 
 
 def test_the_fixed_form_does_the_same_operations_whatever_the_batch() -> None:
-    """So that one recorded step serves all; and launches less than forty plain steps."""
+    """So one recorded step serves all batches; it launches fewer operations than forty plain
+    steps.
+    """
     net, images, labels = paper(convnet, (8,), "scenes")
     seen = []
     answers = net.eval()(images).argmax(1)
     for own, few in ((labels, slice(0, 9)), (answers, slice(9, 18)), (answers + 1, slice(9, 18))):
         with Operations() as counted:
             gradients(net, deep_defense(net, images[few], own[few] % 10, form="fixed"))
-        counted.seen.pop("aten._local_scalar_dense.default")  # the look at finiteness, on a CPU
+        counted.seen.pop("aten._local_scalar_dense.default")  # the check for finite terms, on a CPU
         seen.append(counted.seen)
     assert seen[0] == seen[1] == seen[2]
     with Operations() as plain:
@@ -320,7 +331,9 @@ def test_the_fixed_form_does_the_same_operations_whatever_the_batch() -> None:
 
 @pytest.mark.parametrize("form", ["rows", "fixed"])
 def test_an_image_of_zeros_has_no_rho(form: Any) -> None:
-    """Whether it is classified correctly or not: terms and gradients are those of the others."""
+    """Whether it is classified correctly or not, terms and gradients are those of the other
+    images.
+    """
     net, (images, _) = small().body, batch(10)
     labels = mixed(net, images, 3)
     images[[0, 9]] = 0
@@ -338,7 +351,7 @@ def test_an_image_of_zeros_has_no_rho(form: Any) -> None:
 @pytest.mark.parametrize("form", ["rows", "fixed"])
 @pytest.mark.parametrize("offset", [5e-6, 1e-30])
 def test_a_network_without_a_slope(form: Any, offset: float) -> None:
-    """Dead units: no image moves, whatever the offset; nothing is divided by 0."""
+    """All units are inactive, so no image moves at any offset, and nothing is divided by 0."""
     net, (images, labels) = small().float(), batch(10)
     with torch.no_grad():
         net.body.layers[1].bias.fill_(-100.0)
@@ -348,7 +361,7 @@ def test_a_network_without_a_slope(form: Any, offset: float) -> None:
 
 
 def test_the_images_are_of_every_kind() -> None:
-    """Otherwise the test above says nothing about later iterations."""
+    """Otherwise the test above would not cover later iterations."""
     net, (images, _) = small(), batch(40)
     labels = mixed(net, images, 8)
     x = net.preprocess(images)
@@ -360,7 +373,7 @@ def test_the_images_are_of_every_kind() -> None:
 
 
 def test_the_perturbations_are_those_of_the_attack() -> None:
-    """rho of the loss is rho_2 of the measurement: one DeepFool, written twice."""
+    """The loss and the measurement implement DeepFool separately, and give the same rho."""
     net, (images, _) = small(), batch(30)
     labels = mixed(net, images, 5)
     x = net.preprocess(images)
@@ -379,7 +392,7 @@ def test_the_perturbations_are_those_of_the_attack() -> None:
 
 
 def test_double_backward_is_the_authors_reverse_network() -> None:
-    """They differentiate a second network with shared weights: the same number, the same slope."""
+    """The authors differentiate a second network with shared weights; value and gradient agree."""
     net, (images, _) = small(), batch(40)
     labels = mixed(net, images, 8)
     ours = deep_defense(net, images, labels, slack=math.inf)
@@ -392,7 +405,7 @@ def test_double_backward_is_the_authors_reverse_network() -> None:
 
 @pytest.mark.parametrize("held", ["slopes", "logits", "iterates"])
 def test_nothing_differentiable_is_detached(held: str) -> None:
-    """Each of the three paths carries a part of the gradient that would be missed."""
+    """Each of the three paths contributes to the gradient."""
     net, (images, _) = small(), batch(40)
     labels = mixed(net, images, 8)
     ours = torch.cat([g.flatten() for g in gradients(net, deep_defense(net, images, labels))])
@@ -402,14 +415,16 @@ def test_nothing_differentiable_is_detached(held: str) -> None:
 
 
 def test_with_fixed_perturbations_the_regulariser_trains_nothing() -> None:
-    """What a well-known replication did: the loss is a number that no weight can change."""
+    """A well-known replication did this: no weight can change such a loss."""
     net, (images, _) = small(), batch()
     terms = written_out(net, images, mixed(net, images), held="all", steps=1)
     assert not terms["correct"].requires_grad and not terms["wrong"].requires_grad
 
 
 def test_the_weights_of_the_terms() -> None:
-    """lam scales both; c and d are each one's own; wrong images pay for distance, right gain."""
+    """lam scales both terms; c and d each scale one. Distance raises the loss of wrong images and
+    lowers that of correct ones.
+    """
     net, (images, _) = small(), batch(30)
     labels = mixed(net, images, 5)
     one = deep_defense(net, images, labels)
@@ -432,9 +447,9 @@ def test_a_batch_is_its_images_one_by_one() -> None:
 
 
 def test_fewer_candidates_than_classes() -> None:
-    """As for ImageNet: the perturbation to one class alone is no shorter than that to the nearest.
+    """As for ImageNet: the perturbation to one class is no shorter than that to the nearest class.
 
-    (On the first step; later ones go their own way.)
+    This holds for the first step; later steps differ.
     """
     net, (images, _) = small(), batch(40)
     labels = mixed(net, images, 0)
@@ -449,7 +464,7 @@ def test_fewer_candidates_than_classes() -> None:
 
 
 def test_classes_passed_over_could_not_be_nearest() -> None:
-    """Ten classes: the default takes fewer gradients and chooses the same."""
+    """With ten classes the default computes fewer gradients and chooses the same ones."""
     net = fc500_150_10(GreyLevels(torch.full((1, 28, 28), 30.0)), generator(0)).double()
     draw_normal(net.body, generator(1), (0.01, 0.06, 0.1))
     images, _ = batch(60, (1, 28, 28))
@@ -461,9 +476,9 @@ def test_classes_passed_over_could_not_be_nearest() -> None:
 def check_difference(
     net: nn.Module, weights: list[nn.Parameter], loss: Callable[[], Tensor], step: float
 ) -> None:
-    """The slope of the loss along a random direction of the weights, against a central difference.
+    """Compare the slope along a random direction of the weights with a central difference.
 
-    Kinks (of a ReLU, a pool, a choice of class) are met with a probability proportional to the
+    A kink (of a ReLU, a pooling, a choice of class) is met with a probability proportional to the
     step; the seeds here meet none.
     """
     directions = [
@@ -484,7 +499,7 @@ def check_difference(
 
 
 def wide(make: Callable[..., Prepared], *args: Any, side: int, channels: int) -> Prepared:
-    """A network of the paper with first weights large enough that images lie between classes."""
+    """Return a network of the paper with first weights so large that images lie between classes."""
     net = make(GreyLevels(torch.full((channels, side, side), 100.0)), generator(0), *args).double()
     layers = [m for m in net.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     draw_normal(net, generator(1), [1.4 / math.sqrt(m.weight[0].numel()) for m in layers])
@@ -505,8 +520,11 @@ def wide(make: Callable[..., Prepared], *args: Any, side: int, channels: int) ->
 def test_the_gradient_against_finite_differences(
     make: Any, args: tuple[int, ...], side: int, channels: int
 ) -> None:
-    """The papers' networks, right and wrong images in one batch; NIN with its dropout on, whose
-    masks stay over the iterations, or this would not be the slope of one function."""
+    """The papers' networks have correct and misclassified images in one batch.
+
+    NIN has its dropout on. Its masks stay the same over the iterations; otherwise this would not be
+    the slope of one function.
+    """
     net = wide(make, *args, side=side, channels=channels)
     images, _ = batch(4, (channels, side, side))
     labels = mixed(net, images, 1)
@@ -522,7 +540,9 @@ def test_the_gradient_against_finite_differences(
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "side"), [("alexnet", 64), ("resnet18", 32)])
 def test_torchvisions_networks(name: str, side: int) -> None:
-    """In training mode: AlexNet's dropouts keep their masks, ResNet's batch norms stand still."""
+    """In training mode AlexNet's dropouts keep their masks, and ResNet's batch norms do not
+    change.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = getattr(torchvision.models, name)(weights=None).double()
@@ -551,7 +571,7 @@ def test_torchvisions_networks(name: str, side: int) -> None:
 
 
 class Noisy(nn.Module):
-    """Two dropouts, one per channel, around a batch norm."""
+    """A network with two dropouts, one per channel, around a batch norm."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -568,7 +588,9 @@ class Noisy(nn.Module):
 
 
 def test_an_image_keeps_its_masks() -> None:
-    """In any later pass, in any order, in a batch of any size; and other draws give others."""
+    """It has the same masks in any later pass, order and batch size; other draws give other
+    masks.
+    """
     net, (images, _) = Noisy(), batch(6)
     with Frozen(net, generator(0)) as frozen:
         whole = frozen(images, torch.arange(6))
@@ -584,7 +606,7 @@ def test_an_image_keeps_its_masks() -> None:
 
 
 class Twice(nn.Module):
-    """One dropout at two places, of different shapes and of the same one."""
+    """One dropout at two places, with different shapes and with the same shape."""
 
     def __init__(self, dropout: nn.Module, widths: tuple[int, int, int]) -> None:
         super().__init__()
@@ -620,14 +642,14 @@ def test_a_dropout_that_is_called_twice_has_a_mask_at_each_place(
 
 
 def test_masks_are_dropouts() -> None:
-    """Whole channels or single units, as often as p says, scaled so that the mean stays."""
+    """They drop whole channels or single units, as often as p says, and keep the mean."""
     for layer, place in ((nn.Dropout2d(0.25), (0, 1)), (nn.Dropout(0.25), (0, 1, 2, 3))):
         ones = torch.ones(50, 20, 4, 4)
         with Frozen(layer, generator(0)) as frozen:
             out = frozen(ones, torch.arange(50))
         torch.testing.assert_close(out.unique(), torch.tensor([0, 1 / 0.75]))
         draws = out.amax([axis for axis in range(4) if axis not in place])
-        # The mean of n draws: four standard deviations are passed by chance once in 16,000.
+        # The mean of n draws exceeds four standard deviations by chance once in 16,000.
         deviation = math.sqrt(0.25 / 0.75 / draws.numel())
         assert abs(float(draws.mean()) - 1) < 4 * deviation
         if layer.__class__ is nn.Dropout2d:
@@ -635,7 +657,9 @@ def test_masks_are_dropouts() -> None:
 
 
 def test_the_network_is_afterwards_as_it_was() -> None:
-    """Modes, statistics, hooks and the global random numbers; also where the loss fails."""
+    """Modes, statistics, hooks and the global random numbers are restored, even if the loss
+    fails.
+    """
     net, (images, labels) = Noisy().train(), batch(6, classes=3)
     net.layers[1].eval()
     modes = [module.training for module in net.modules()]
@@ -670,7 +694,7 @@ def test_what_is_not_positive_is_refused(name: str, value: float) -> None:
     ],
 )
 def test_a_layer_that_cannot_be_frozen_is_refused(layer: nn.Module) -> None:
-    """It would be another function at every iteration, and its gradient that of none."""
+    """It would be another function at every iteration, so the gradient would be wrong."""
     images, labels = batch()
     name = type(layer).__name__
     with pytest.raises(
@@ -691,7 +715,7 @@ def test_dropout_needs_a_generator() -> None:
 
 
 def test_divergence_names_the_term_and_the_batchs_rho() -> None:
-    """Where one wrong image is very far from its class, exp(d rho) overflows."""
+    """exp(d rho) overflows if one wrong image is very far from its class."""
     net, (images, _) = small(), batch()
     labels = mixed(net, images)
     with pytest.raises(Diverged, match=r"wrong became inf: rho of the batch's 3 .* from .* to "):
@@ -712,7 +736,9 @@ def test_another_form_is_refused() -> None:
 @pytest.mark.filterwarnings("ignore")  # torch's own, of its compiler
 @pytest.mark.parametrize("form", ["rows", "fixed"])
 def test_a_compiled_network(form: Any) -> None:
-    """Compiled whole, or in part, or in place: the loss and gradients of the network as written."""
+    """Compiled as a whole, in part or in place, it has the loss and gradients of the plain
+    network.
+    """
     net, (images, _) = small(), batch()
     labels = mixed(net, images)
     expected = gradients(net, deep_defense(net, images, labels, form=form))
@@ -725,7 +751,7 @@ def test_a_compiled_network(form: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_compiled_network_stays_compiled() -> None:
-    """What runs uncompiled inside the loss is compiled again afterwards."""
+    """Modules that run uncompiled inside the loss are compiled again afterwards."""
     net, (images, labels) = nn.Sequential(nn.Flatten(), nn.Linear(16, 5)).double(), batch()
     graphs = []
 

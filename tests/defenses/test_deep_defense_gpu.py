@@ -1,6 +1,6 @@
-"""Deep Defense on a GPU: its forms against the CPU's, a recorded step against a plain one.
+"""Deep Defense on a GPU: its forms against the CPU's, and a recorded step against a plain one.
 
-Needs neither IPython nor papermill nor dask.
+It needs neither IPython nor papermill nor dask.
 """
 
 import copy
@@ -49,7 +49,7 @@ EACH = pytest.mark.parametrize("name", NETWORKS)
 
 @cache
 def trained(name: str) -> tuple[Prepared, Tensor, Tensor]:
-    """After some steps on a CPU, with the images of a batch."""
+    """Train some steps on a CPU; return the network and a batch."""
     make, args, data = NETWORKS[name]
     some = load(data, "train").subset(60)
     images, labels = as_float(some.images), some.labels
@@ -70,7 +70,7 @@ def network(name: str, device: str, dtype: torch.dtype = torch.float32) -> tuple
 
 
 def total(net: Prepared, terms: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """The terms and the gradient of their sum, each as one vector on the CPU."""
+    """Return the terms and the gradient of their sum, each as one vector on the CPU."""
     values = torch.stack(list(terms.values()))
     gradient = torch.autograd.grad(values.sum(), list(net.parameters()))
     return values.detach().cpu(), torch.cat([g.flatten() for g in gradient]).cpu()
@@ -81,7 +81,7 @@ def total(net: Prepared, terms: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     ("dtype", "size"), [(torch.float64, 1e-8), (torch.float32, 1e-4)], ids=["double", "single"]
 )
 def test_every_form_is_the_loss_of_the_cpu(name: str, dtype: torch.dtype, size: float) -> None:
-    """With the same dropout masks, which a generator of the CPU draws for both."""
+    """Both use the same dropout masks, drawn by a generator of the CPU."""
 
     def found(device: str, form: Any) -> tuple[Tensor, Tensor]:
         net, images, labels = network(name, device, dtype)
@@ -98,10 +98,10 @@ def test_every_form_is_the_loss_of_the_cpu(name: str, dtype: torch.dtype, size: 
 
 @EACH
 def test_the_fixed_form_does_not_wait(name: str) -> None:
-    """Neither for the loss nor for its gradient, with masks that the GPU draws."""
+    """Neither the loss nor its gradient waits, with masks drawn on the GPU."""
     net, images, labels = network(name, "cuda")
     weights = list(net.parameters())
-    for mode in ("default", "error"):  # first plans are made, for which it may wait
+    for mode in ("default", "error"):  # the first calls make plans and may wait
         torch.cuda.set_sync_debug_mode(mode)
         try:
             terms = deep_defense(net, images, labels, form="fixed")
@@ -113,7 +113,7 @@ def test_the_fixed_form_does_not_wait(name: str) -> None:
 
 @EACH
 def test_a_recorded_step_is_the_plain_one(name: str) -> None:
-    """Trained through `fit`, whose graph replays what the same form does as it comes."""
+    """`fit` records and replays the operations of the same form."""
     ends = []
     for static in (True, False):
         net, images, labels = network(name, "cuda")
@@ -139,7 +139,7 @@ def _objective(
 
 
 def test_a_quick_study_is_that_of_the_cpu(tmp_path: Path) -> None:
-    """A reference, what Deep Defense makes of it, and its reading: the last digits differ."""
+    """A reference, its fine-tuning and its measurements agree up to the last digits."""
     recipes = (Recipe(100, 50, 2e-3, "sgd"), Recipe(27, 50, 5e-4, "sgd"))
     start = reference(Model("digits", "lenet"), recipes[0], 0)
     tuned = fine_tune(start, Method("deep-defense"), recipes[1], 0, 1)

@@ -1,4 +1,4 @@
-"""Soft targets: the cross entropy's gradient is that of the divergence, written out."""
+"""Soft targets: the gradient of the cross entropy is that of the divergence, computed by hand."""
 
 import pytest
 import torch
@@ -14,8 +14,10 @@ def logits(seed: int) -> Tensor:
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5, 20.0])
 def test_its_gradient_is_that_of_the_divergence(temperature: float) -> None:
-    """KL(p || q) with q = softmax(z/T) has the slope (q - p)/(n T) in z, and so has the term; the
-    two differ by p's entropy."""
+    """KL(p || q) with q = softmax(z/T) has the gradient (q - p)/(n T) in z, and so has the term.
+
+    The two differ only by p's entropy.
+    """
     z, p = logits(0).requires_grad_(), logits(1).softmax(1)
     (term,) = distillation(nn.Identity(), z, p, temperature=temperature).values()
     (ours,) = torch.autograd.grad(term, z)
@@ -28,7 +30,7 @@ def test_its_gradient_is_that_of_the_divergence(temperature: float) -> None:
 
 
 def test_at_the_targets_own_temperature_there_is_nothing_to_learn() -> None:
-    """A student that is its teacher has gradient 0 at that temperature, and not at another."""
+    """A student that equals its teacher has gradient 0 at that temperature, and not at another."""
     z = logits(0)
     p = soft_targets(nn.Identity(), z, temperature=4.0)
     torch.testing.assert_close(p.sum(1), torch.ones(5, dtype=torch.float64))

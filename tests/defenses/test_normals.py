@@ -1,4 +1,4 @@
-"""Normal numbers by key: their distribution, and that nothing but seed, key and draw matters."""
+"""Normal numbers by key: their distribution, and that only seed, key and draw matter."""
 
 import math
 
@@ -10,7 +10,7 @@ from robustbook.randomness import generator
 
 
 def splitmix64(number: int) -> int:
-    """The published function, by hand (Steele, Lea and Flood 2014; Vigna's mix 13)."""
+    """Compute the published function by hand (Steele, Lea and Flood 2014; Vigna's mix 13)."""
     number = ((number ^ (number >> 30)) * 0xBF58476D1CE4E5B9) % 2**64
     number = ((number ^ (number >> 27)) * 0x94D049BB133111EB) % 2**64
     return number ^ (number >> 31)
@@ -32,7 +32,7 @@ def test_the_integers_are_splitmix64s(seed: int, key: int, draw: int) -> None:
 
 
 def test_a_row_depends_on_its_key_and_draw_alone() -> None:
-    """In any order, alone or among others; read at once or piece by piece."""
+    """The order, other rows, and reading in pieces do not matter."""
     keys, draws = torch.arange(40) * 7, torch.arange(40) % 3
     together = streams(1, keys, draws).normal(3001, torch.float32)
     order = torch.randperm(40, generator=generator(0))
@@ -51,7 +51,7 @@ def test_a_row_depends_on_its_key_and_draw_alone() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_torch_draws_what_numpy_draws(dtype: torch.dtype) -> None:
-    """A GPU has torch's form of the same integers; here it runs on the CPU."""
+    """A GPU uses torch's form of the same integers; here it runs on the CPU."""
     stream = streams(5, torch.arange(3), 2)
     for position, count in ((0, 4000), (1000, 64)):
         assert stream.position == position
@@ -60,7 +60,7 @@ def test_torch_draws_what_numpy_draws(dtype: torch.dtype) -> None:
 
 
 def test_the_values_are_normal_to_the_stated_accuracy() -> None:
-    """Of the table itself, so exactly: distribution function, moments, largest value."""
+    """The table itself is tested, so it is exact: distribution function, moments, largest value."""
     table = values(torch.float64, "cpu")
     assert torch.equal(table, -table.flip(0))
     assert (table.diff() > 0).all()
@@ -77,7 +77,7 @@ def test_the_values_are_normal_to_the_stated_accuracy() -> None:
 
 
 def test_samples_are_normal_and_independent() -> None:
-    """Bounds of five deviations; 4e5 numbers, across rows, draws and neighbours in a row."""
+    """Bounds are five standard deviations for 4e5 numbers, across rows, draws and neighbours."""
     n = 20_000
     drawn = torch.cat(
         [streams(0, torch.arange(10), draw).normal(n, torch.float64) for draw in (0, 1)]
@@ -96,7 +96,9 @@ def test_samples_are_normal_and_independent() -> None:
 
 
 def test_fresh_numbers_are_torchs_own_generators() -> None:
-    """The training loop seeds that for each step, so a resumed run draws the same noise."""
+    """The training loop seeds this generator for each step, so a resumed run draws the same
+    noise.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(3)
         first, second = (fresh(4).normal(9, torch.float32) for _ in range(2))

@@ -1,4 +1,4 @@
-"""Parseval's retraction against the mathematics it stands for."""
+"""Parseval's retraction compared with its mathematics."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def drawn(shape: tuple[int, ...]) -> Tensor:
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_rows_approach_orthonormality(shape: tuple[int, ...]) -> None:
-    """Also when only a share of them moves at a time: else the bound on lengths never comes."""
+    """This also holds if only a share of the rows moves at a time."""
     with torch.random.fork_rng():
         weights = {"layer": drawn(shape)}
         for _ in range(3000):
@@ -31,7 +31,7 @@ def test_rows_approach_orthonormality(shape: tuple[int, ...]) -> None:
 
 
 def test_singular_values_follow_their_recursion() -> None:
-    """s becomes (1 + beta) s - beta s^3, and the singular vectors stay: the closed form."""
+    """s becomes (1 + beta) s - beta s^3 and the singular vectors stay, a closed form."""
     w = drawn((5, 9))
     before = torch.linalg.svdvals(w)
     parseval({"layer": w}, beta=0.1, share=1.0)
@@ -40,7 +40,7 @@ def test_singular_values_follow_their_recursion() -> None:
 
 
 def test_it_is_a_step_down_the_distance_from_orthonormality() -> None:
-    """The sign and the factor: beta/4 ||W W^T - I||^2."""
+    """It tests sign and factor: beta/4 ||W W^T - I||^2."""
     w = drawn((3, 4)).requires_grad_()
     distance = (w @ w.T - torch.eye(3, dtype=w.dtype)).square().sum() / 4
     (gradient,) = torch.autograd.grad(distance, w)
@@ -50,7 +50,7 @@ def test_it_is_a_step_down_the_distance_from_orthonormality() -> None:
 
 
 def test_only_a_share_of_the_rows_of_matrices_moves() -> None:
-    """Biases are no matrices; 30 per cent of ten rows are three."""
+    """Biases do not move; 30 per cent of ten rows are three."""
     with torch.random.fork_rng():
         weights = {"weight": drawn((10, 4)), "bias": drawn((10,))}
         before = {name: value.clone() for name, value in weights.items()}

@@ -1,4 +1,4 @@
-"""The saturation penalty (Nayebi & Ganguli 2017, eqs. 7 and 8) against its formulas."""
+"""The saturation penalty (Nayebi & Ganguli 2017, eqs. 7 and 8) compared with its formulas."""
 
 import math
 from collections.abc import Callable
@@ -17,14 +17,14 @@ def random(*shape: int) -> Tensor:
 
 
 def tiny(activation: Callable[[Tensor], Tensor] = torch.relu) -> MLP:
-    """2-3-2 in float64."""
+    """Return a 2-3-2 network in float64."""
     net = MLP((2, 3, 2), activation).double()
     initialise(net, "normal", generator(0))
     return net
 
 
 def test_the_relu_penalty_is_the_distance_to_the_flat_half() -> None:
-    """Eq. (7), by brute force: the nearest of 4001 points at which the ReLU's slope is zero."""
+    """Eq. (7) by brute force: the nearest of 4001 points at which the ReLU's slope is zero."""
     grid = torch.linspace(-2, 2, 4001, dtype=torch.float64)
     flat = grid[grid <= 0]
     h = random(50).clamp(-2, 2)
@@ -34,7 +34,7 @@ def test_the_relu_penalty_is_the_distance_to_the_flat_half() -> None:
 
 
 def test_the_sigmoid_penalty_is_the_slope_of_the_sigmoid() -> None:
-    """It peaks with 0.25 at 0, is even, and falls off as exp(-|h|)."""
+    """It is 0.25 at 0, where it is largest, even, and falls like exp(-|h|)."""
     h = random(50).requires_grad_()
     (slope,) = torch.autograd.grad(torch.sigmoid(h).sum(), h)
     torch.testing.assert_close(sigmoid_penalty(h.detach()), slope)
@@ -50,14 +50,16 @@ def test_the_sigmoid_penalty_is_the_slope_of_the_sigmoid() -> None:
 
 
 def test_the_linear_penalty_is_unbounded_below() -> None:
-    """The CNN's "stronger penalty" rewards logits for sinking, which max(0, z) would not."""
+    """The CNN's "stronger penalty" rewards falling logits, which max(0, z) would not."""
     h = torch.tensor([-1e6, 0.0, 2.0])
     assert torch.equal(linear_penalty(h), h)
 
 
 @pytest.mark.parametrize("layers", ["all", "hidden"])
 def test_the_terms_by_hand(layers: str) -> None:
-    """Mean over images of the sum over units, every layer's with the read-out or without it."""
+    """It is the mean over images of the sum over units of every layer, with or without the
+    read-out.
+    """
     net = tiny()
     with torch.no_grad():
         net.layers[0].weight.copy_(torch.tensor([[1.0, 2.0], [-1.0, 0.0], [0.0, 1.0]]))
@@ -87,7 +89,9 @@ def test_the_terms_by_hand(layers: str) -> None:
 
 
 def test_the_readout_has_a_penalty_of_its_own() -> None:
-    """For the CNN: max(0, z) over all positions of hidden layers, z itself over the logits."""
+    """For the CNN it is max(0, z) over all positions of hidden layers, and z itself over the
+    logits.
+    """
     net = CNN()
     initialise(net, "truncated", generator(0))
     images = torch.rand(2, 1, 28, 28, generator=generator(1))
@@ -100,7 +104,7 @@ def test_the_readout_has_a_penalty_of_its_own() -> None:
 
 
 def test_repeating_the_batch_changes_nothing() -> None:
-    """Lambda would otherwise mean another strength at another batch size."""
+    """Otherwise the effect of lambda would depend on the batch size."""
     net, images, labels = tiny(torch.sigmoid), random(4, 2).abs(), torch.tensor([0, 1, 1, 0])
     once, twice = (
         saturation(
@@ -119,7 +123,7 @@ def test_repeating_the_batch_changes_nothing() -> None:
 
 @pytest.mark.parametrize("penalty", [relu_penalty, sigmoid_penalty, linear_penalty])
 def test_the_gradient_against_finite_differences(penalty: Callable[[Tensor], Tensor]) -> None:
-    """A detached term would train as if the penalty were not there."""
+    """A detached term would have no effect on training."""
     activation = torch.relu if penalty is relu_penalty else torch.sigmoid
     net, images, labels = tiny(activation), random(3, 2).abs(), torch.tensor([0, 1, 1])
     names = [name for name, _ in net.named_parameters()]

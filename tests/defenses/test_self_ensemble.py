@@ -1,4 +1,4 @@
-"""Random Self-Ensemble: where the noise is, how large, what it depends on, what an ensemble is."""
+"""Random Self-Ensemble: the place and size of the noise, what it depends on, and the ensemble."""
 
 import copy
 import inspect
@@ -15,7 +15,7 @@ from robustbook.randomness import generator
 
 
 def plain() -> nn.Sequential:
-    """A convolutional network of 12 x 12 images with a batch norm."""
+    """Return a convolutional network for 12 x 12 images with a batch norm."""
     body = nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1),
         nn.BatchNorm2d(4),
@@ -40,7 +40,7 @@ def images(n: int) -> Tensor:
 
 
 def seen(net: nn.Module, x: Tensor) -> dict[str, list[tuple[Tensor, Tensor]]]:
-    """What each noise layer was given and gave in one pass."""
+    """Return the input and output of each noise layer in one pass."""
     found: dict[str, list[tuple[Tensor, Tensor]]] = {}
     hooks = [
         layer.register_forward_hook(
@@ -63,19 +63,20 @@ def seen(net: nn.Module, x: Tensor) -> dict[str, list[tuple[Tensor, Tensor]]]:
 def test_the_noise_is_in_front_of_every_convolution(
     make: Callable[..., nn.Module], side: int, numbers: int
 ) -> None:
-    """The facts' counts of noise numbers for an image, of the released code's networks."""
+    """The numbers of noise values per image are those of the released code's networks."""
     net = noisy(make(generator(0), 8)).eval()
     passed = seen(net, torch.rand(1, 3, side, side, generator=generator(1)))
     convolutions = sum(isinstance(layer, nn.Conv2d) for layer in net.modules())
     assert sum(len(calls) for calls in passed.values()) == convolutions
     image = 3 * side * side
     total = sum(x.numel() for calls in passed.values() for x, _ in calls)
-    assert image + (total - image) * 8 == numbers  # the hidden layers have an eighth of the width
+    # Hidden layers have an eighth of the paper's width.
+    assert image + (total - image) * 8 == numbers
 
 
 @pytest.mark.parametrize(("placement", "where"), [("paper", 0), ("code", 1), ("2018", 0)])
 def test_the_placements(placement: str, where: int) -> None:
-    """Which layer has the initial noise; its measured deviation is the one in its repr."""
+    """The right layer has the initial noise, and its measured deviation is the one in its repr."""
     net = small(init=0.4, inner=0.1, placement=placement)
     for i, calls in enumerate(seen(net, images(200)).values()):
         ((given, gave),) = calls
@@ -90,7 +91,9 @@ def test_the_placements(placement: str, where: int) -> None:
 
 
 def test_two_passes_differ_in_evaluation_too() -> None:
-    """The prototype that many cloned has noise in training mode only, and is deterministic here."""
+    """A widely copied prototype has noise only in training mode, and would be deterministic
+    here.
+    """
     x = images(3)
     for net, same in ((small(), False), (prototype(plain()), True)):
         net.eval()
@@ -101,7 +104,7 @@ def test_two_passes_differ_in_evaluation_too() -> None:
 
 @pytest.mark.parametrize("when", ["always", "training", "test", "never"])
 def test_when_the_noise_is_on(when: str) -> None:
-    """Section 3.2's regimes are one network in several modes."""
+    """The regimes of Section 3.2 are one network in several modes."""
     net, x = small(when=when), images(2)
     for training in (True, False):
         net.train(training)
@@ -113,7 +116,7 @@ def test_when_the_noise_is_on(when: str) -> None:
 
 
 def test_the_network_given_stays_as_it_was() -> None:
-    """A copy gets the noise; names of weights stay, so weights of either fit the other."""
+    """Only a copy gets the noise. Names of weights are unchanged, so both can load each other's."""
     body = plain()
     before = repr(body)
     net = noisy(body)
@@ -123,7 +126,9 @@ def test_the_network_given_stays_as_it_was() -> None:
 
 
 def test_a_draw_belongs_to_its_image() -> None:
-    """Batch = singles = permuted, bit by bit in the noise; logits up to rounding."""
+    """Batch, singles and another order have the same noise to the bit, and logits up to
+    rounding.
+    """
     net, x = small(seed=3), images(7)
     keys = torch.tensor([5, 0, 11, 2, 40, 3, 1])
     draws = torch.tensor([0, 1, 2, 0, 1, 2, 0])
@@ -143,7 +148,7 @@ def test_a_draw_belongs_to_its_image() -> None:
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_the_layout_of_the_images_is_none_of_the_noises(layout: torch.memory_format) -> None:
-    """Number j of a row meets the same pixel in either layout."""
+    """Number j of a row is added to the same pixel in either memory layout."""
     net, x = small(), images(4)
     with torch.no_grad():
         laid = net.at(torch.arange(4), 0)(x.contiguous(memory_format=layout))
@@ -151,13 +156,13 @@ def test_the_layout_of_the_images_is_none_of_the_noises(layout: torch.memory_for
 
 
 def test_gradients_pass_the_noise_unchanged() -> None:
-    """Against finite differences, at one draw, in float64."""
+    """Gradients are compared with finite differences, at one draw, in float64."""
     net, x = small().double(), images(2).double().requires_grad_()
     assert torch.autograd.gradcheck(net.at(torch.arange(2), 4), x, fast_mode=True)
 
 
 def test_a_convolution_used_twice_draws_twice() -> None:
-    """Noise belongs to a place in the pass, not to a module."""
+    """Noise is drawn for each place in the pass, not for each module."""
 
     class Twice(nn.Module):
         def __init__(self) -> None:
@@ -178,7 +183,7 @@ def test_a_convolution_used_twice_draws_twice() -> None:
 
 @pytest.mark.parametrize("memory", [2**30, 40_000, 1])
 def test_the_ensemble_is_the_mean_over_its_draws(memory: int) -> None:
-    """The loop of Algorithm 1; a small budget only makes smaller pieces."""
+    """It equals the loop of Algorithm 1; a small memory budget only makes smaller pieces."""
     net, x, keys = small(seed=1), images(5), torch.tensor([9, 4, 0, 1, 2])
     with torch.no_grad():
         loop = sum(net.at(keys, draw)(x).softmax(1) for draw in range(3, 10)) / 7
@@ -199,7 +204,7 @@ def test_an_ensemble_of_one_is_a_draw_and_more_draws_say_more() -> None:
         )
 
     def spread(draws: int) -> float:
-        # Forty ensembles at once: the same images under other keys.
+        # Forty ensembles at once: the same images with other keys.
         found = ensemble(net, x.repeat(40, 1, 1, 1), draws=draws)
         return float(found.unflatten(0, (40, 4)).std(0).mean())
 
@@ -207,7 +212,7 @@ def test_an_ensemble_of_one_is_a_draw_and_more_draws_say_more() -> None:
 
 
 def test_training_draws_from_torchs_own_generator() -> None:
-    """Which `fit` seeds for each step, so that a killed run goes on to the same end."""
+    """`fit` seeds it for each step, so that a killed run continues to the same end."""
     net, x = small().train(), images(4)
     found = []
     for seed in (0, 0, 1):
@@ -218,7 +223,7 @@ def test_training_draws_from_torchs_own_generator() -> None:
 
 
 def test_bfloat16_activations_get_bfloat16_noise() -> None:
-    """Under autocast; drawing in float32 would promote, and cost, every layer."""
+    """Under autocast, noise in float32 would convert activations to float32, which costs time."""
     net = small()
     with torch.autocast("cpu", torch.bfloat16):
         passed = seen(net, images(2))
@@ -252,6 +257,6 @@ def test_bad_input_is_refused_in_a_sentence() -> None:
     with pytest.raises(ValueError, match="memory must be 1 byte or more, got 0"):
         ensemble(net, x, memory=0)
     with pytest.raises(ValueError, match=r"keys must have one key per image, got \(2,\) for 3 im"):
-        inspect.unwrap(ensemble)(net, x, torch.arange(2))  # in tests the type hook speaks first
+        inspect.unwrap(ensemble)(net, x, torch.arange(2))  # past the type hook of the tests
     with pytest.raises(ValueError, match="keys must have one key for each of the 3 .* got 2"):
         net.at(torch.arange(2), 0)(x)

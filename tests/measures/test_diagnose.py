@@ -1,4 +1,4 @@
-"""Each question turns red on the evidence it is about, and on nothing else."""
+"""Each question is red only for the evidence that it is about."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def reds(evidence: dict[str, Any], **thresholds: float) -> list[str]:
 
 
 def test_a_sound_evaluation_has_no_red() -> None:
-    """All evidence there is, and a warning that is always there is read by nobody."""
+    """A warning that always appears would be ignored."""
     assert SOUND.keys() == NAMES.keys()
     assert reds(SOUND) == [] and len(diagnose(SOUND)) == 12
 
@@ -58,7 +58,7 @@ def test_a_sound_evaluation_has_no_red() -> None:
     ],
 )
 def test_each_question_turns_red_alone(change: dict[str, Any], question: str) -> None:
-    """An uninformative gradient must be seen by the question that is meant for it."""
+    """Each kind of uninformative gradient must be found by its own question."""
     (found,) = reds(SOUND | change)
     assert question in found.lower()
 
@@ -72,7 +72,7 @@ def test_each_question_turns_red_alone(change: dict[str, Any], question: str) ->
         ({"many_steps": 37.0, "repaired": 37.0, "gradient_free": 37.0}, {}),
         ({"float64": 35.0, "rescaled": 25.0}, {}),
         ({"transfer": 27.0}, {}),
-        ({"curve": {0.3: 5.0, 0.1: 40.0, 0.2: 4.0}}, {}),  # given in any order
+        ({"curve": {0.3: 5.0, 0.1: 40.0, 0.2: 4.0}}, {}),  # the order does not matter
         ({"curve": {0.1: 40.0, 0.2: 42.0}}, {"rise": 2.0}),
         ({"unlimited": 15.0}, {}),
         ({"changed_answers": 1.0, "repeats": [30.0, 31.0]}, {}),
@@ -85,7 +85,7 @@ def test_differences_up_to_the_threshold_count_as_none(
 
 
 def test_only_what_the_evidence_can_answer_is_asked() -> None:
-    """One accuracy by itself answers nothing, and each question needs its own evidence."""
+    """One accuracy alone answers nothing, and each question needs its own evidence."""
     assert diagnose({}) == [] and diagnose({"clean": 98.0, "chance": 10.0}) == []
     without = {name: value for name, value in SOUND.items() if name != "transfer"}
     assert len(diagnose(without)) == len(diagnose(SOUND)) - 1
@@ -102,13 +102,13 @@ def test_one_step_stands_for_the_clipped_one_where_that_is_left_out() -> None:
 
 
 def test_the_sentences_hold_the_numbers() -> None:
-    """The page prints them as they are."""
+    """The page prints them unchanged."""
     text = " ".join(f.sentence for f in diagnose(SOUND))
     for number in ("30.0", "95.0", "32.0", "60.0", "31.0", "12.0"):
         assert f"{number} %" in text
     (risen,) = diagnose({"curve": {0.1: 10.0, 0.2: 50.0, 0.4: 20.0}})
     assert "from 10.0 % at eps 0.1 to 50.0 % at eps 0.2" in risen.sentence
-    assert diagnose({"zero_gradients": np.float32(3.0)})[0].red  # numpy's numbers are numbers
+    assert diagnose({"zero_gradients": np.float32(3.0)})[0].red  # numbers of numpy are accepted
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The evidence of models whose weaknesses are known, and what the diagnosis says of it."""
+"""The evidence for models with known weaknesses, and their diagnosis."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def images(n: int = 60) -> Tensor:
 
 def linear(scale: float = 1.0) -> nn.Module:
     net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
-    with torch.no_grad():  # all its numbers, so that the global generator plays no part
+    with torch.no_grad():  # all its weights are set, so the global generator has no effect
         net[1].weight.copy_(scale * W)
         net[1].bias.copy_(-scale * W.sum(1) / 2)
     return net
@@ -32,8 +32,10 @@ def reds(found: dict[str, Any]) -> list[str]:
 
 
 def test_a_linear_model_is_sound() -> None:
-    """Every question that can be answered is, with plain data; a module without a nonlinearity has
-    no backward pass to repair."""
+    """Every question that can be answered is answered with plain data.
+
+    A module without a nonlinearity has no backward pass to repair.
+    """
     net, x = linear(), images()
     found = evidence(net, x, predict(net, x), 0.1, source=linear(2.0), queries=300)
     assert json.loads(json.dumps(found)).keys() == found.keys()
@@ -46,8 +48,10 @@ def test_a_linear_model_is_sound() -> None:
 
 
 def test_a_saturated_network_is_found_out() -> None:
-    """Its softmax rounds to 1: no gradient in float32; in float64, on rescaled logits, without
-    gradients and from another network the attack succeeds."""
+    """Its softmax rounds to 1, so its float32 gradient is 0.
+
+    Attacks succeed in float64, on rescaled logits, without gradients, and from another network.
+    """
     net, x = linear(1000.0), images()
     found = evidence(net, x, predict(net, x), 0.1, source=linear(), queries=300)
     assert found["zero_gradients"] > 50
@@ -57,7 +61,7 @@ def test_a_saturated_network_is_found_out() -> None:
 
 
 def test_a_backward_pass_that_vanishes_is_repaired() -> None:
-    """A ReLU that is off everywhere but at the boundary: only its softened form has a gradient."""
+    """A ReLU is inactive except at the boundary, so only its softened form has a gradient."""
 
     class Dead(nn.Module):
         def __init__(self) -> None:
@@ -73,13 +77,13 @@ def test_a_backward_pass_that_vanishes_is_repaired() -> None:
     total = x.flatten(1).sum(1)
     x = x[(total > 7.4) & (total < 8.2)]
     found = evidence(Dead(), x, torch.zeros(len(x), dtype=torch.int64), 0.1, queries=20)
-    # PGD's random starts may cross the kink by chance, so not all of its images stand still.
+    # PGD's random starts may cross the kink by chance, so some of its images move.
     assert found["zero_gradients"] == 100 and found["one_step"] == 100
     assert found["repaired"] == 0 and "Does repairing the gradient change anything?" in reds(found)
 
 
 class Noisy(nn.Module):
-    """A linear model whose logits are drawn: from torch's generator, or by key and draw."""
+    """A linear model whose logits have noise, from torch's generator or by key and draw."""
 
     def __init__(self, sigma: float = 1.0, keyed: bool = False) -> None:
         super().__init__()
@@ -99,7 +103,7 @@ class Noisy(nn.Module):
 
 
 def test_a_random_output_is_found() -> None:
-    """The random state is restored afterwards, and must not be before the second call."""
+    """The random state must be restored only after both calls."""
     x, net = images(), Noisy()
     labels = predict(net.net, x)
     few = {"clean": Attack("none")}
@@ -112,7 +116,9 @@ def test_a_random_output_is_found() -> None:
 
 
 def test_a_model_with_draws_is_asked_for_two_of_them() -> None:
-    """By its keys: of two draws one gives class 0 to the even keys, the other to the odd ones."""
+    """Noise is drawn by keys: one of the two draws gives class 0 to even keys, the other to odd
+    ones.
+    """
     x, net = images(6), Noisy(0.0, keyed=True)
     labels = predict(net.net, x)
     found = evidence(net, x, labels, 0.1, attacks={"clean": Attack("none")})
@@ -151,7 +157,7 @@ def test_float64_images_are_attacked_in_float64() -> None:
 
 
 def test_the_attacks_are_the_callers_choice() -> None:
-    """An attack by any name of the evidence; the curve's sizes are multiples of eps up to 1."""
+    """The caller may pass an attack under any name; the curve has multiples of eps up to 1."""
     net, x = linear(), images()
     y = predict(net, x)
     chosen = {name: battery(0.3)[name] for name in ("one_step", "many_steps")}

@@ -38,7 +38,7 @@ def net() -> MLP:
 
 
 class Plain(nn.Module):
-    """Hides that a network is an MLP."""
+    """A wrapper that hides that a network is an MLP."""
 
     def __init__(self, inner: nn.Module, shift: float = 0.0) -> None:
         super().__init__()
@@ -50,8 +50,10 @@ class Plain(nn.Module):
 
 
 def test_the_linear_softmax_model_has_a_closed_form() -> None:
-    """z = W x + b: J is W everywhere, so its singular values are W's, and dl/dt is the standard
-    deviation of W (x_T - x_S) under p."""
+    """For z = W x + b, J is W everywhere, so its singular values are those of W.
+
+    dl/dt is the standard deviation of W (x_T - x_S) under p.
+    """
     layer = nn.Linear(16, 5).double()
     source, target = drawn(*SHAPE), drawn(*SHAPE, seed=1)
     found = walk(lambda x: layer(x.flatten(1)), source, target, even(7))
@@ -67,8 +69,10 @@ def test_the_linear_softmax_model_has_a_closed_form() -> None:
 
 
 def test_the_walk_is_what_finite_differences_say(net: MLP) -> None:
-    """The metric is the second derivative of twice the Kullback-Leibler divergence, and the change
-    is that of the probabilities."""
+    """The metric is the second derivative of twice the Kullback-Leibler divergence.
+
+    The rate of change is that of the probabilities.
+    """
     source, target, h = drawn(*SHAPE), drawn(*SHAPE, seed=1), 1e-5
     t = torch.tensor([0.1, 0.35, 0.8], dtype=torch.float64)
     found = walk(net, source, target, t)
@@ -81,7 +85,7 @@ def test_the_walk_is_what_finite_differences_say(net: MLP) -> None:
 
 
 def test_the_short_cut_of_an_mlp_is_the_general_way(net: MLP) -> None:
-    """Passing over the first layer may save time and nothing else; SVD gives the same values."""
+    """Skipping the first layer saves time only; an SVD gives the same values."""
     source, target = drawn(*SHAPE), drawn(*SHAPE, seed=1)
     short, long = (walk(n, source, target, even(9)) for n in (net, Plain(net)))
     for name, values in vars(short).items():
@@ -95,7 +99,7 @@ def test_the_short_cut_of_an_mlp_is_the_general_way(net: MLP) -> None:
 
 
 def test_adding_a_number_to_all_logits_changes_nothing(net: MLP) -> None:
-    """Only differences of logits are probabilities; the singular values see no constant."""
+    """Probabilities depend only on differences of logits; a constant does not change J."""
     source, target = drawn(*SHAPE), drawn(*SHAPE, seed=1)
     here, there = (walk(Plain(net, shift), source, target, even(5)) for shift in (0.0, 100.0))
     for name, values in vars(here).items():
@@ -103,8 +107,10 @@ def test_adding_a_number_to_all_logits_changes_nothing(net: MLP) -> None:
 
 
 def test_the_metric_of_the_input(net: MLP) -> None:
-    """G^in = J^T G^F J is positive semidefinite, of rank 4 at most for 5 classes, and measures dx
-    as the length element does; G^F is the covariance of the score."""
+    """G^in = J^T G^F J is positive semidefinite, and of rank 4 at most for 5 classes.
+
+    It gives dx the same length as the length element; G^F is the covariance of the score.
+    """
     x, dx = drawn(3, 16), drawn(3, 16, seed=1) - 0.5
     logits, j = jacobian(net, x)
     p = logits.softmax(1)
@@ -120,7 +126,7 @@ def test_the_metric_of_the_input(net: MLP) -> None:
 
 
 def test_length_does_not_drown_in_cancellation() -> None:
-    """p nearly certain and v large: sum p v^2 - (sum p v)^2 would be rounding alone."""
+    """If p is nearly certain and v large, sum p v^2 - (sum p v)^2 would be only rounding errors."""
     p = torch.tensor([1.0, 1e-24], dtype=torch.float64)
     v = torch.tensor([1e3, 1e3 + 1], dtype=torch.float64)
     assert length_element(p, v).item() == pytest.approx(1e-12)
@@ -128,8 +134,10 @@ def test_length_does_not_drown_in_cancellation() -> None:
 
 @pytest.mark.parametrize("sharpness", [3.0, 1e3, 1e7])
 def test_a_crossing_between_two_classes_is_pi_long(sharpness: float) -> None:
-    """With two classes there is one way, so the path is as long as its ends are apart; the even
-    grid sees a sharp transition as too low a peak, the resolved one as it is."""
+    """With two classes, the path is as long as the distance of its ends.
+
+    On the even grid a sharp transition has too low a peak; the resolved grid has the right one.
+    """
 
     def net(x: Tensor) -> Tensor:
         z = sharpness * (x.flatten(1).sum(1) - 0.3777)
@@ -141,7 +149,7 @@ def test_a_crossing_between_two_classes_is_pi_long(sharpness: float) -> None:
     assert gaps.max() <= 0.1
     assert gaps.sum().item() == pytest.approx(fisher_distance(ends[0], ends[1]).item(), abs=1e-6)
     found = walk(net, source, target, t)
-    if sharpness < 100:  # the trapezoid rule wants more points than the length needs
+    if sharpness < 100:  # the trapezoid rule needs more points than the length
         assert torch.trapezoid(found.length, t).item() == pytest.approx(gaps.sum().item(), rel=1e-3)
     assert found.length.max().item() == pytest.approx(sharpness, rel=1e-2)  # 2s sqrt(1/4)
     assert {0.0, 1.0} <= set(t.tolist()) and bool((t[1:] > t[:-1]).all())
@@ -150,7 +158,7 @@ def test_a_crossing_between_two_classes_is_pi_long(sharpness: float) -> None:
 
 
 def test_a_jump_stops_after_the_halvings_asked_for() -> None:
-    """No refinement resolves a step; it must end all the same."""
+    """No refinement resolves a jump, but the search must end."""
 
     def net(x: Tensor) -> Tensor:
         z = torch.where(x.flatten(1).sum(1) > 0.3777, 50.0, -50.0)
@@ -162,7 +170,7 @@ def test_a_jump_stops_after_the_halvings_asked_for() -> None:
 
 
 def test_any_network_walks() -> None:
-    """The CNN has no linear first layer to pass over; float32 comes back as float32."""
+    """The CNN has no linear first layer to skip; float32 input gives float32 output."""
     net = CNN()
     initialise(net, "truncated", generator(0, "test"))
     found = walk(net, torch.zeros(1, 28, 28), torch.ones(1, 28, 28), torch.linspace(0, 1, 3))
@@ -181,7 +189,7 @@ def test_paths_that_are_none_are_refused() -> None:
 
 
 def test_two_points_are_a_path() -> None:
-    """Its ends; and half way between them at t = 1/2."""
+    """The path consists of its ends, and of the middle at t = 1/2."""
     source, target = torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.5])
     ends = straight_path(source, target, torch.tensor([0.0, 1.0]))
     assert torch.equal(ends, torch.stack([source, target]))
@@ -192,8 +200,10 @@ def test_two_points_are_a_path() -> None:
 
 
 def test_the_defaults_of_resolve() -> None:
-    """A jump halves one interval 40 times, from 2 points to 42; a smooth path of length 0.19 from
-    end to end is halved once, as neighbours may be 0.1 apart."""
+    """A jump halves one interval 40 times, so 2 points become 42.
+
+    A smooth path of length 0.19 is halved once, because neighbours may be 0.1 apart.
+    """
 
     def jump(x: Tensor) -> Tensor:
         z = torch.where(x.flatten(1).sum(1) > 0.3777, 50.0, -50.0)
@@ -220,7 +230,7 @@ def test_distances_of_probabilities_by_hand() -> None:
 
 
 def test_singular_values_are_as_many_as_the_smaller_side() -> None:
-    """Two pixels and three logits: two values, those of the matrix."""
+    """With two pixels and three logits there are two values, those of the matrix."""
     layer = nn.Linear(2, 3).double()
     found = walk(layer, torch.zeros(2).double(), torch.ones(2).double(), even(2))
     expected = torch.linalg.svdvals(layer.weight).expand(2, 2)

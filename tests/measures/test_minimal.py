@@ -1,4 +1,4 @@
-"""Smallest perturbations against linear models, where they have a closed form."""
+"""Smallest perturbations compared with the closed form on linear models."""
 
 from collections.abc import Callable
 
@@ -12,19 +12,19 @@ from robustbook.randomness import generator
 
 
 def linear(classes: int = 3) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-    """Logits w x with images of 16 pixels, and w."""
+    """Return a model with logits w x for images of 16 pixels, and w."""
     w = torch.randn(classes, 16, generator=generator(0, "w"), dtype=torch.float64)
     return (lambda x: (x.flatten(1) - 0.5) @ w.T), w
 
 
 def inner(n: int = 60) -> Tensor:
-    """Images far enough from the edges of the box for steps of 0.2."""
+    """Return images whose pixels stay inside [0, 1] after a step of 0.2."""
     draw = torch.rand(n, 1, 4, 4, generator=generator(0, "x"), dtype=torch.float64)
     return 0.35 + 0.3 * draw
 
 
 def needed(model: Callable[[Tensor], Tensor], w: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """min over other classes t of (z_y - z_t) / ||w_y - w_t||_1, 0 where the answer is wrong."""
+    """Return min over other classes t of (z_y - z_t) / ||w_y - w_t||_1, or 0 if misclassified."""
     z = model(x)
     gap = z.gather(1, y[:, None]) - z
     size = (w[y][:, None] - w[None]).abs().sum(2)
@@ -32,7 +32,7 @@ def needed(model: Callable[[Tensor], Tensor], w: Tensor, x: Tensor, y: Tensor) -
 
 
 def towards(model: Callable[[Tensor], Tensor], target: int) -> Callable[..., Tensor]:
-    """One step that lowers z_y - z_target; the images of the target's own class stay."""
+    """Make one step that lowers z_y - z_target; images of the target class do not move."""
 
     def strike(x: Tensor, y: Tensor, keys: Tensor, eps: float) -> Tensor:
         def gap(logits: Tensor, labels: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def towards(model: Callable[[Tensor], Tensor], target: int) -> Callable[..., Ten
 
 
 def test_is_the_margin_over_the_l1_norm_on_a_linear_model() -> None:
-    """Whatever the grid, because the perturbation is shortened after it was found."""
+    """This holds for any grid, because a perturbation is shortened after it was found."""
     model, w = linear(classes=2)
     x = inner()
     y = torch.arange(len(x)) % 2  # some are misclassified from the start
@@ -62,7 +62,7 @@ def test_is_the_margin_over_the_l1_norm_on_a_linear_model() -> None:
 
 
 def test_the_least_of_several_attacks_is_exact_where_each_knows_one_way() -> None:
-    """Three classes: the nearest boundary is that of one of the others, and none is nearer."""
+    """With three classes the nearest boundary is that of one of the two others."""
     model, w = linear(classes=3)
     x = inner()
     y = model(x).argmax(1)
@@ -76,7 +76,7 @@ def test_the_least_of_several_attacks_is_exact_where_each_knows_one_way() -> Non
 
 
 def test_an_image_is_alone_in_the_world() -> None:
-    """A set may be measured in pieces: keys carry each image's own random starts."""
+    """A set may be measured in pieces, because keys determine each image's random starts."""
     model, _ = linear()
     x = inner()
     y = model(x).argmax(1)
@@ -94,7 +94,7 @@ def test_an_image_is_alone_in_the_world() -> None:
 
 
 def test_the_model_judges_whatever_the_strike_looks_at() -> None:
-    """Images made for another network count only where this one is turned."""
+    """Images made for another network count only if this network misclassifies them."""
     model, _ = linear()
     x = inner()
     y = model(x).argmax(1)
@@ -105,7 +105,9 @@ def test_the_model_judges_whatever_the_strike_looks_at() -> None:
 
 
 def test_the_curve_is_the_share_of_larger_sizes() -> None:
-    """At eps 0 it is the clean accuracy, and what was never turned survives everywhere."""
+    """At eps 0 it is the clean accuracy; images without a found perturbation survive at every
+    eps.
+    """
     sizes = torch.tensor([0.0, 0.1, 0.3, torch.inf])
     curve = surviving(sizes, torch.tensor([0.0, 0.1, 0.2, 0.3, 1.0]))
     assert curve.tolist() == [75, 50, 50, 25, 25]
@@ -119,8 +121,10 @@ def test_a_grid_that_is_none_is_refused(grid: tuple[float, ...]) -> None:
 
 
 def test_a_perturbation_is_shortened_twelve_times() -> None:
-    """One pixel at 0.5 is class 0 up to 0.56. The step of 0.2 is bisected: 0.06 lies between
-    1228/4096 and 1229/4096 of it."""
+    """One pixel at 0.5 is of class 0 up to 0.56.
+
+    The step of 0.2 is bisected: 0.06 lies between 1228/4096 and 1229/4096 of it.
+    """
 
     def model(x: Tensor) -> Tensor:
         return torch.cat([0.56 - x.flatten(1), torch.zeros(len(x), 1, dtype=x.dtype)], 1)
@@ -134,7 +138,7 @@ def test_a_perturbation_is_shortened_twelve_times() -> None:
 
     size = smallest(model, x, y, strike, (0.05, 0.2, 0.4), keys=torch.tensor([7]))
     assert size.item() == pytest.approx(0.2 * 1229 / 4096, rel=1e-12)
-    assert asked == [([7], 0.05), ([7], 0.2)]  # and no larger one, once it was found
+    assert asked == [([7], 0.05), ([7], 0.2)]  # no larger size after a success
     assert smallest(model, x, y, strike, (0.2,), halvings=2).item() == pytest.approx(0.1)
     smallest(model, x, y, strike, (0.05,))
-    assert asked[-1] == ([0], 0.05)  # keys are the row numbers
+    assert asked[-1] == ([0], 0.05)  # by default keys are the row numbers

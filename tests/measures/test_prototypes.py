@@ -1,4 +1,4 @@
-"""The two-prototype classifier: closed forms, the attack itself, and the laws that are drawn."""
+"""The two-prototype classifier: closed forms, the attack itself, and the distributions."""
 
 import math
 
@@ -19,7 +19,9 @@ from robustbook.randomness import generator
 
 
 def test_eps_min_is_where_the_nearest_prototype_changes() -> None:
-    """Equation 14 against the attack: just below it w1 keeps its class, just above it does not."""
+    """Equation 14 agrees with the attack: just below it w1 keeps its class, just above it does
+    not.
+    """
     w = torch.randn(2, 50, generator=generator(0, "test"), dtype=torch.float64)
     w1 = w[0]
     w2 = unit(w[1] - (w[1] @ w1) / (w1 @ w1) * w1) * w1.norm()  # orthogonal, equally long
@@ -32,7 +34,7 @@ def test_eps_min_is_where_the_nearest_prototype_changes() -> None:
 
 @pytest.mark.parametrize("intensity", ["mean", "median"])
 def test_the_ratio_has_no_scale(intensity: str) -> None:
-    """A brighter image needs a larger perturbation, in proportion."""
+    """A brighter image needs a proportionally larger perturbation."""
     w = torch.randn(2, 3, 40, generator=generator(0, "test"), dtype=torch.float64)
     ratio = scaled_ratio(w[0], w[1], intensity)
     assert ratio.shape == (3,)
@@ -51,14 +53,14 @@ def test_zero_components_do_not_count_as_intensity() -> None:
 
 @pytest.mark.parametrize("kurtosis", [0.0, 0.5, 5.0, 100.0, 1e9])
 def test_pearson_vii_is_the_scaled_student(kurtosis: float) -> None:
-    """A sampler of another law would move the whole curve."""
+    """Another distribution would shift the whole curve."""
     x = pearson_vii(kurtosis, (50_000,), generator(0, "test")).numpy()
     if kurtosis:
         nu = 4 + 6 / kurtosis
         law = stats.t(nu, scale=math.sqrt((nu - 2) / nu))
     else:
         law = stats.norm()
-    assert stats.kstest(x, law.cdf).pvalue > 0.01  # the seed is fixed, so it cannot fail by chance
+    assert stats.kstest(x, law.cdf).pvalue > 0.01  # the seed is fixed, so no failure by chance
     assert law.std() == pytest.approx(1)
 
 
@@ -74,13 +76,17 @@ def test_pearson_vii_is_the_papers_density() -> None:
 
 
 def test_the_same_draw_at_every_kurtosis() -> None:
-    """A draw differs between kurtoses by the law alone, and joins the Gaussian without a jump."""
+    """Draws at two kurtoses differ only in the distribution, and approach the Gaussian
+    continuously.
+    """
     near, gaussian = (pearson_vii(k, (1000,), generator(3, "test")) for k in (1e-9, 0.0))
     torch.testing.assert_close(near, gaussian, rtol=1e-6, atol=1e-9)
 
 
 def test_closed_forms() -> None:
-    """Gaussian pi / (2 sqrt 2); 40 % more under the median only, 22 % under the mean."""
+    """The Gaussian gives pi / (2 sqrt 2); the gain is 40 % only with the median, 22 % with the
+    mean.
+    """
     gaussian = expected_ratio(0.0)
     assert gaussian == pytest.approx(math.pi / (2 * math.sqrt(2)))
     assert expected_ratio(1e-7) == pytest.approx(gaussian, rel=1e-6)
@@ -93,7 +99,7 @@ def test_closed_forms() -> None:
 
 @pytest.mark.parametrize("kurtosis", [1.0, 20.0])
 def test_closed_forms_are_the_integrals(kurtosis: float) -> None:
-    """E|x| and E|x1 - x2| = 4 int F (F - 1/2) ... by quadrature: 2 int F(1 - F)."""
+    """E|x| and E|x1 - x2| by quadrature; the second is 2 times the integral of F (1 - F)."""
     nu = 4 + 6 / kurtosis
     law = stats.t(nu, scale=math.sqrt((nu - 2) / nu))
     mean = 2 * integrate.quad(lambda x: x * law.pdf(x), 0, np.inf)[0]
@@ -111,7 +117,9 @@ def test_many_components_come_to_the_closed_form() -> None:
 
 
 def test_resampling_draws_from_the_weights_with_replacement() -> None:
-    """Each weight as often as another; their ratio comes to that of the empirical distribution."""
+    """Every weight is equally likely, and the ratio approaches that of the empirical
+    distribution.
+    """
     weights = torch.tensor([[1.0, -2.0], [3.0, -2.0]], dtype=torch.float64)
     drawn = resampled(weights, (2, 40_000), generator(0, "test"))
     values, counts = drawn.unique(return_counts=True)

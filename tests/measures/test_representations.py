@@ -1,4 +1,4 @@
-"""Pre-activations and dissimilarities, against double loops and closed forms."""
+"""Pre-activations and dissimilarities, compared with double loops and closed forms."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def rows(n: int, units: int) -> Tensor:
 
 
 def test_preactivations_are_the_networks_in_any_batch_size() -> None:
-    """The measure may cut the set as it likes; the logits come last."""
+    """The set may be split in any way; the logits come last."""
     net, images = mlp(), rows(11, 4).reshape(11, 1, 2, 2)
     with torch.no_grad():
         expected = net.preactivations(images)
@@ -45,13 +45,13 @@ def test_preactivations_of_a_convolution_are_one_row_per_image() -> None:
 
 @pytest.mark.parametrize("layer", [0, -1, 4])
 def test_a_layer_that_does_not_exist_is_refused(layer: int) -> None:
-    """Counting is the paper's, from 1: Python's -1 would quietly be the logits."""
+    """Layers are counted from 1 as in the paper; Python's -1 would silently mean the logits."""
     with pytest.raises(ValueError, match=rf"layers must be in 1\.\.3, .*got {layer}$"):
         preactivations(mlp(), rows(2, 4), layers=[1, layer])
 
 
 def test_activity_is_numpys() -> None:
-    """An odd number of values, so that there is one median."""
+    """The number of values is odd, so that there is one median."""
     h = torch.randn(9, 11, generator=generator(2)) * 3 - 1
     found, values = activity(h, (0.5, 4.0)), h.numpy()
     assert found.median == pytest.approx(np.median(values))
@@ -68,7 +68,7 @@ def test_a_threshold_and_zero_are_not_beyond_themselves() -> None:
 
 
 def test_dissimilarity_is_a_double_loop_over_equation_9() -> None:
-    """Mean, not sum, over units; squared, not absolute."""
+    """It is the mean, not the sum, over units, of squared, not absolute, differences."""
     x = rows(7, 5)
     found = dissimilarity(x)
     for a in range(7):
@@ -78,7 +78,7 @@ def test_dissimilarity_is_a_double_loop_over_equation_9() -> None:
 
 
 def test_dissimilarity_is_symmetric_with_a_diagonal_of_exactly_zero() -> None:
-    """Also far from the origin, where a shortcut through the matrix product loses every digit."""
+    """This also holds far from the origin, where the matrix product would lose every digit."""
     x = 1e4 + rows(40, 30)
     found = dissimilarity(x)
     assert torch.equal(found, found.T)
@@ -87,7 +87,7 @@ def test_dissimilarity_is_symmetric_with_a_diagonal_of_exactly_zero() -> None:
 
 
 def test_dissimilarity_follows_its_images_and_ignores_the_order_of_units() -> None:
-    """Sorting the images by class only moves rows and columns."""
+    """Sorting the images by class only permutes rows and columns."""
     x, order = rows(12, 8), torch.randperm(12, generator=generator(3))
     torch.testing.assert_close(dissimilarity(x[order]), dissimilarity(x)[order][:, order])
     units = torch.randperm(8, generator=generator(4))
@@ -103,20 +103,20 @@ def test_dissimilarity_of_one_hot_codes() -> None:
 
 
 def test_dissimilarity_of_saturated_sigmoids_is_the_share_of_units_that_differ() -> None:
-    """Codes of zeros and ones: eq. 9 is then Hamming's distance over the number of units."""
+    """For codes of zeros and ones, eq. 9 is the Hamming distance divided by the number of units."""
     x = (rows(6, 9) > 0.5).float()
     expected = (x[:, None] != x).double().mean(2)
     torch.testing.assert_close(dissimilarity(x), expected)
 
 
 def test_class_means_leave_the_diagonal_out() -> None:
-    """It is zero whatever the network, and would make classes look tighter."""
+    """It is zero for every network, and would make classes look tighter."""
     matrix = torch.tensor([[0.0, 4.0, 1.0], [4.0, 0.0, 3.0], [1.0, 3.0, 0.0]])
     assert class_means(matrix, torch.tensor([5, 5, 2])) == (4.0, 2.0)
 
 
 @pytest.mark.parametrize("labels", [[1, 1, 1], [0, 1, 2]])
 def test_class_means_need_pairs_of_both_kinds(labels: list[int]) -> None:
-    """The mean of nothing is no number."""
+    """Without pairs there is no mean."""
     with pytest.raises(ValueError, match="labels must have two classes and two images of one"):
         class_means(torch.zeros(3, 3), torch.tensor(labels))

@@ -1,4 +1,4 @@
-"""Survival against closed forms on linear models, where FGSM's outcome can be computed by hand."""
+"""Survival compared with closed forms on linear models, where FGSM's result is known."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ EPS = 0.25
 
 
 class Linear(nn.Module):
-    """Two classes, logits -s/2 and s/2 with s = w x + b."""
+    """A model of two classes with logits -s/2 and s/2, where s = w x + b."""
 
     def __init__(self, w: Tensor, b: float = 0.0) -> None:
         super().__init__()
@@ -55,9 +55,9 @@ def mlp(seed: int = 0) -> MLP:
 
 
 def test_fgsm_survives_where_the_margin_exceeds_eps_times_the_l1_norm() -> None:
-    """Every pixel moves against the margin: it falls by exactly eps ||w||_1 (no clipping)."""
+    """Every pixel moves against the margin, which falls by exactly eps ||w||_1 (no clipping)."""
     x, w = images(), random(16)
-    net = Linear(w, b=-float(w.sum()) / 2)  # the boundary through the middle of the box
+    net = Linear(w, b=-float(w.sum()) / 2)  # the boundary goes through the middle of [0, 1]^d
     score = x.flatten(1) @ w + net.b
     labels = (score > 0).long()
     for eps in (0.01, 0.05, EPS):
@@ -71,7 +71,7 @@ def test_fgsm_survives_where_the_margin_exceeds_eps_times_the_l1_norm() -> None:
 
 
 def test_no_attack_is_plain_accuracy() -> None:
-    """Of images that are named wrongly from the start, none is counted as surviving."""
+    """Images that are misclassified from the start do not count as surviving."""
     x, net = images(), mlp()
     answers = net(x).argmax(1)
     labels = torch.where(torch.arange(len(x)) < 50, (answers + 1) % 3, answers)
@@ -82,7 +82,7 @@ def test_no_attack_is_plain_accuracy() -> None:
 
 
 def test_random_signs_hold_still_in_no_pixel_and_follow_their_seed() -> None:
-    """The control of every sign attack, drawn per image: the batch size may not matter."""
+    """Signs are drawn per image, so the batch size must not matter."""
     x, net = images(), mlp()
     labels = net(x).argmax(1)
     signs = Attack("random-signs", EPS)
@@ -95,8 +95,10 @@ def test_random_signs_hold_still_in_no_pixel_and_follow_their_seed() -> None:
 
 
 def test_transfer_takes_the_gradient_of_the_source() -> None:
-    """A source whose gradient points the other way helps the network: nothing is lost. Judged is
-    the network itself: by its own gradient this attack leaves nothing."""
+    """A source with the opposite gradient helps the network, so nothing is lost.
+
+    The network itself is judged; with its own gradient this attack would leave nothing.
+    """
     x, w = images(), random(16)
     net, opposite = Linear(w, b=-float(w.sum()) / 2), Linear(-w)
     labels = predict(net, x)
@@ -108,7 +110,7 @@ def test_transfer_takes_the_gradient_of_the_source() -> None:
 
 @pytest.mark.parametrize("clip", [False, True])
 def test_unmoved_counts_exactly_the_zero_gradients(clip: bool) -> None:
-    """Images on the flat side of a ReLU stay where they are, all others move."""
+    """Images on the flat side of a ReLU do not move; all others do."""
 
     class Flat(nn.Module):
         def __init__(self) -> None:
@@ -128,8 +130,10 @@ def test_unmoved_counts_exactly_the_zero_gradients(clip: bool) -> None:
 
 
 def test_a_vanished_gradient_comes_back_in_float64_or_on_rescaled_logits() -> None:
-    """What the page's readings are for: float32 loses a gradient of a confident network, and the
-    clipped probability loses it in either precision."""
+    """In float32 a confident network's gradient vanishes.
+
+    With clipped probabilities it vanishes in either precision.
+    """
     x, w = images(), random(16)
     net = Linear(600 * w, b=-300 * float(w.sum()))
     score = 2 * net(x)[:, 1].detach()
@@ -145,7 +149,7 @@ def test_a_vanished_gradient_comes_back_in_float64_or_on_rescaled_logits() -> No
 
 
 def test_flushing_loses_what_only_denormal_numbers_hold() -> None:
-    """And the setting is off afterwards, also when the attack fails."""
+    """The setting is off afterwards, even if the attack fails."""
     x = images()
     net = Linear(torch.full((16,), 11.5))
     lead = 2 * net(x)[:, 1].detach()
@@ -169,7 +173,7 @@ def test_flushing_loses_what_only_denormal_numbers_hold() -> None:
     ],
 )
 def test_measuring_changes_nothing(attack: Attack) -> None:
-    """Weights bit-same and float32 again, no .grad, no moved images, no moved global stream."""
+    """Weights keep their bits and dtype, and .grad, images and the global stream are unchanged."""
     net, source, x = mlp(0), mlp(1), images(20)
     labels = predict(net, x)
     kept = [[p.detach().clone() for p in module.parameters()] for module in (net, source)]
@@ -187,7 +191,7 @@ def test_measuring_changes_nothing(attack: Attack) -> None:
 
 
 def test_pgd_leaves_no_more_than_one_clipped_step() -> None:
-    """On a linear model the clipped step is optimal, and PGD's fixed point is the same corner."""
+    """On a linear model the clipped step is optimal, and PGD ends in the same corner."""
     x, w = images(), random(16)
     net = Linear(w, b=-float(w.sum()) / 2)
     labels = predict(net, x)
@@ -197,8 +201,10 @@ def test_pgd_leaves_no_more_than_one_clipped_step() -> None:
 
 
 def test_the_median_lead() -> None:
-    """Labelled logit minus the best other, negative where the answer is wrong; never below 1e-6,
-    as it is divided by."""
+    """It is the label's logit minus the best other one, negative where misclassified.
+
+    It is never below 1e-6, because logits are divided by it.
+    """
     logits = torch.tensor([[3.0, 1.0, 0.0], [0.0, 5.0, 4.5], [2.0, 9.0, 0.0]])
     labels = torch.tensor([0, 1, 0])
     # leads: 2, 0.5, -7
@@ -208,7 +214,7 @@ def test_the_median_lead() -> None:
 
 
 def test_gradient_sizes_on_a_linear_model() -> None:
-    """The gradient of the cross entropy is (p - 1) w: its largest component by hand."""
+    """The gradient of the cross entropy is (p - 1) w, so its largest component is known."""
     x, w = images(30), random(16)
     net = Linear(w)
     labels = torch.ones(30, dtype=torch.int64)
@@ -219,7 +225,9 @@ def test_gradient_sizes_on_a_linear_model() -> None:
 
 
 def test_strike_is_the_attack_that_it_names() -> None:
-    """Each algorithm with its options, its keys and its generator; batches change no image."""
+    """Each algorithm gets its options, keys and generator; splitting into batches changes no
+    image.
+    """
     net, x = mlp(), images(40)
     labels, keys = predict(net, x), torch.arange(40) + 7
 
@@ -253,7 +261,7 @@ def test_strike_is_the_attack_that_it_names() -> None:
 
 
 def test_one_generator_gives_each_attack_another_draw() -> None:
-    """As the attacks themselves do; all batches of one attack share one draw."""
+    """As in the attacks themselves, all batches of one attack share one draw."""
     net, x = mlp(), images(10)
     labels, chance = predict(net, x), generator(0, "one")
     signs = Attack("random-signs", 0.1)
@@ -265,7 +273,7 @@ def test_one_generator_gives_each_attack_another_draw() -> None:
 
 
 def test_a_view_is_judged_by_the_network_itself() -> None:
-    """In float64 an attack may end where float32 rounds to the other side."""
+    """An attack in float64 may end where float32 rounds to the other side of the boundary."""
     net, x = mlp(), images(60)
     labels = predict(net, x)
     for attack in (
@@ -282,7 +290,7 @@ def test_a_view_is_judged_by_the_network_itself() -> None:
 
 
 def test_flushing_is_refused_where_it_does_nothing() -> None:
-    """With the reason; any device but the CPU will do."""
+    """The error says why, for any device but the CPU."""
     x = torch.zeros(2, 1, 4, 4, device="meta")
     net = Linear(torch.ones(16, device="meta"))
     with pytest.raises(ValueError, match="flush must be False on a GPU, where .* does nothing"):
@@ -292,7 +300,7 @@ def test_flushing_is_refused_where_it_does_nothing() -> None:
 
 
 def test_queries_are_no_part_of_older_keys() -> None:
-    """Results were stored before attacks had that field."""
+    """Results were stored before attacks had this field."""
     from robustbook.runs.calls import _encoded
 
     (inside,) = _encoded(Attack("fgsm"), seeds=True).values()
@@ -307,7 +315,7 @@ def test_the_defaults_of_an_attack_stand_in_keys() -> None:
 
 
 class Drawn(nn.Module):
-    """A network whose logits get noise by key and draw, and only so: it refuses a plain call."""
+    """A network with noise by key and draw only; it rejects a plain call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -335,12 +343,14 @@ ATTACKS = [
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda a: f"{a.kind} {a.precision} {a.slope}")
 def test_noise_belongs_to_the_image_and_not_to_its_batch(attack: Attack) -> None:
-    """A randomised model under every kind of attack: batch, pieces, singles and another order."""
+    """Every attack on a randomised model gives the same for a batch, pieces, singles and another
+    order.
+    """
     net, x, keys = Drawn(), images(12), torch.arange(12) + 5
     y = predict(net, x, keys=keys)
 
     def struck(rows: Tensor, batch_size: int = 1000) -> tuple[Tensor, Tensor]:
-        if attack.rescale:  # the lead is that of all images, so they are attacked together
+        if attack.rescale:  # the median lead needs all images together
             found = strike(attack, net, x, y, keys=keys, batch_size=batch_size)
             return found.images[rows], found.found[rows]
         found = strike(attack, net, x[rows], y[rows], keys=keys[rows], batch_size=batch_size)
@@ -356,7 +366,7 @@ def test_noise_belongs_to_the_image_and_not_to_its_batch(attack: Attack) -> None
 
 
 def test_measures_of_a_randomised_model_take_pieces_and_keys() -> None:
-    """The row is the key: an image in the second piece of a measure is not the first again."""
+    """By default the row is the key, also for images in the second piece of a measure."""
     net, x = Drawn(), images(12)
     answers = predict(net, x)
     assert torch.equal(predict(net, x, 5), answers)

@@ -1,4 +1,4 @@
-"""Accuracy along fixed directions on a linear model, where each crossing is known."""
+"""Accuracy along fixed directions on a linear model, where the boundary is known."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from robustbook.randomness import generator
 
 
 def linear() -> nn.Linear:
-    """Logits 0 and w x with ||w||_1 = 2: class 1 where w x is above 0."""
+    """Return logits 0 and w x with ||w||_1 = 2, so class 1 is where w x is above 0."""
     model = nn.Linear(3, 2, bias=False)
     with torch.no_grad():
         model.weight.copy_(torch.tensor([[0.0, 0.0, 0.0], [1.0, -0.5, 0.5]]))
@@ -19,7 +19,7 @@ def linear() -> nn.Linear:
 
 
 def distances() -> tuple[Tensor, Tensor, Tensor]:
-    """Five images at w x = 1, 2, 3, 4, 5, all of class 1: FGSM turns them at half of that."""
+    """Return five images of class 1 at w x = 1, 2, 3, 4, 5: FGSM needs half of that as eps."""
     at = torch.arange(1.0, 6.0)
     return torch.stack([at, torch.zeros(5), torch.zeros(5)], 1), torch.ones(5).long(), at / 2
 
@@ -35,7 +35,7 @@ def test_the_eps_leaving_of_a_linear_model_is_its_median_distance() -> None:
 
 
 def test_it_is_fgsm() -> None:
-    """In the box and out of it, for a network: else Table 1's columns would not be FGSM's."""
+    """It equals FGSM with and without clipping, so Table 1's columns are FGSM's."""
     net = relu_mlp(20)
     initialise(net, "xavier", generator(0, "weights"))
     images = torch.rand(50, 784, generator=generator(1))
@@ -56,8 +56,10 @@ def test_what_cannot_be_halved_is_refused() -> None:
 
 
 def test_the_search_by_hand() -> None:
-    """Images 1 to 5 are misclassified from 0.5, 1, 1.5, 2, 2.5: two fifths are left at 1.5. From a
-    start of 1, doubling stops at 2, and the first middle, 1.5, stays the upper end to the last."""
+    """Images 1 to 5 are misclassified from 0.5, 1, 1.5, 2, 2.5, so two fifths are left at 1.5.
+
+    From a start of 1, doubling stops at 2. The first middle, 1.5, stays the upper end to the last.
+    """
     images, labels, _ = distances()
     ways, tried = gradient_signs(linear(), images, labels), []
 
@@ -69,7 +71,7 @@ def test_the_search_by_hand() -> None:
     assert eps_leaving(model, images, labels, ways) == 1.5
     assert tried[:5] == [0.0, 1.0, 2.0, 1.5, 1.25]
     low, high = 1.0, 1.5
-    while high - low > 1e-3 * high:  # every middle leaves more
+    while high - low > 1e-3 * high:  # accuracy at every middle is higher
         low = (low + high) / 2
     assert tried[-1] == pytest.approx(low, abs=1e-6) and len(tried) == 3 + 1 + 9
     tried.clear()
@@ -80,7 +82,7 @@ def test_the_search_by_hand() -> None:
 
 
 def test_clipping_keeps_each_pixel_in_its_range() -> None:
-    """The first pixel may not fall below 0.9, so that w x stays above 0 for all images but none."""
+    """The first pixel may not fall below 0.9, so w x stays above 0 for all images but none."""
     images, labels, _ = distances()
     ways = torch.tensor([-1.0, 0.0, 0.0]).expand(5, 3)
     low, high = torch.full((3,), -1.0), torch.full((3,), 9.0)

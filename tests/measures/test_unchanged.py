@@ -1,4 +1,4 @@
-"""Measuring leaves everything of the caller's as it was, and gives no number for nonsense."""
+"""Measuring changes nothing of the caller's, and invalid logits raise an error."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -20,15 +20,17 @@ T = torch.linspace(0, 1, 5)
 
 @pytest.fixture(autouse=True)
 def own_random_state() -> Iterator[None]:
-    """Dropout draws from torch's generator, so each test starts it at the same place."""
+    """Set torch's generator, from which dropout draws, to the same state for each test."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         yield
 
 
 class Network(nn.Module):
-    """All that can be changed by being asked: batch norm, dropout, a counter, a bfloat16 layer, a
-    frozen one, and a hook."""
+    """A network with everything that a forward pass could change.
+
+    It has batch norm, dropout, a counter, a bfloat16 layer, a frozen layer and a hook.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,13 +100,13 @@ NETWORKLESS = {
     *("epsilon_min", "expected_ratio", "pearson_vii", "resampled", "scaled_ratio", "unit"),
     *("excess_kurtosis", "histogram", "layer_weights"),
     *("fisher", "fisher_distance", "length_element", "pull_back", "straight_path"),
-    *("bypassed", "rescaled", "softened"),  # they ask a network nothing; see test_views
+    *("bypassed", "rescaled", "softened"),  # they do not run a network; see test_views
     "survival",
 }
 
 
 def held(net: nn.Module) -> dict[str, Any]:
-    """All that a caller can see of a network."""
+    """Return everything that a caller can see of a network."""
     found: dict[str, Any] = {}
     for name, part in net.named_modules():
         hooks = (len(part._forward_hooks), len(part._backward_hooks), len(part._forward_pre_hooks))
@@ -123,11 +125,13 @@ def test_every_measure_of_a_network_is_tried() -> None:
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", MEASURES)
 def test_nothing_of_the_callers_is_changed(name: str, training: bool) -> None:
-    """Weights, buffers, dtypes, modes, requires_grad, .grad, hooks; images and the random state."""
+    """This covers weights, buffers, dtypes, modes, requires_grad, .grad, hooks, images and random
+    state.
+    """
     net = Network().train(training)
     x, y = X.clone(), torch.arange(12) % 3
     before, state, setting = held(net), torch.get_rng_state(), torch.get_default_dtype()
-    if name == "jacobian" and training:  # its model is a closure, which hides the network
+    if name == "jacobian" and training:  # its model is a function that hides the network
         net.eval()
         before = held(net)
     MEASURES[name](net, x, y)
@@ -148,7 +152,7 @@ def test_nothing_of_the_callers_is_changed(name: str, training: bool) -> None:
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_every_measure_works_where_gradients_are_off(name: str) -> None:
-    """Whoever evaluates does so under no_grad or inference_mode; the numbers are the same."""
+    """Evaluation often runs under no_grad or inference_mode; the numbers are the same."""
     net, y = Network().eval(), torch.arange(12) % 3
     plain = MEASURES[name](net, X, y)
     for off in (torch.no_grad, torch.inference_mode):
@@ -179,7 +183,7 @@ def weights(net: Network, value: float) -> Iterator[Network]:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", sorted(set(MEASURES) - {"jacobian", "transfer"}))
 def test_no_measure_gives_a_number_for_logits_that_are_not_finite(name: str, value: float) -> None:
-    """The highest of NaNs is a class as well, and an accuracy of chance looks like a number."""
+    """argmax of NaNs is a class too, so the accuracy would look valid."""
     with weights(Network().eval(), value) as net:
         with pytest.raises(ValueError, match=r"must give finite|must be finite"):
             MEASURES[name](net, X, torch.arange(12) % 3)
@@ -237,7 +241,7 @@ def test_mistakes_are_one_sentence() -> None:
 
 
 class Single(nn.Module):
-    """Computes in float32 whatever it is converted to."""
+    """A model that computes in float32 even after conversion."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -251,7 +255,7 @@ class Single(nn.Module):
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", sorted(set(MEASURES) - {"flushed", "jacobian", "walk", "resolve"}))
 def test_nothing_is_changed_on_a_gpu(name: str) -> None:
-    """Nor its random state."""
+    """This includes its random state."""
     net, here = Network().cuda().train(), torch.arange(12) % 3
     before, state = held(net), torch.cuda.get_rng_state()
     MEASURES[name](net, X.cuda(), here.cuda())
@@ -264,7 +268,7 @@ def test_nothing_is_changed_on_a_gpu(name: str) -> None:
 
 @pytest.mark.gpu
 def test_flushing_is_refused_on_a_gpu() -> None:
-    """There it would change nothing, and its accuracy would be that of float32."""
+    """There it would have no effect, and the accuracy would be that of float32."""
     net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).cuda()
     with pytest.raises(ValueError, match="flush must be False on a GPU"):
         measures.survival(net, X.cuda(), (torch.arange(12) % 3).cuda(), Attack("fgsm", flush=True))

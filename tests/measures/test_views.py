@@ -1,4 +1,4 @@
-"""An attacker's view may change gradients; it may never change an answer."""
+"""A view changes gradients but never an answer of the network."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ def mlp(activation: Callable[[Tensor], Tensor]) -> MLP:
 
 
 def test_rescaled_divides_the_logits_and_changes_no_answer() -> None:
-    """Else it would attack another classifier than the one that is judged."""
+    """Otherwise another classifier would be attacked than is judged."""
     net, x = mlp(torch.relu), images()
     view = rescaled(net, 37.0)
     torch.testing.assert_close(view(x), net(x) / 37)
@@ -31,7 +31,7 @@ def test_rescaled_divides_the_logits_and_changes_no_answer() -> None:
 
 @pytest.mark.parametrize("activation", [torch.sigmoid, torch.relu])
 def test_softened_has_the_same_outputs_bit_by_bit(activation: Callable[[Tensor], Tensor]) -> None:
-    """And shares the weights, and leaves the network as it was."""
+    """It shares the weights and does not change the network."""
     net, x = mlp(activation), images()
     soft = softened(net, 10.0)
     assert torch.equal(soft(x), net(x))
@@ -45,8 +45,11 @@ def test_softened_has_the_same_outputs_bit_by_bit(activation: Callable[[Tensor],
 def test_softened_takes_the_slope_of_a_softer_unit(
     activation: Callable[[Tensor], Tensor], softness: float
 ) -> None:
-    """Backwards s(1 - s)/softness with s = sigma(h/softness) for a sigmoid, which is the slope of
-    sigma(h/softness); s for a ReLU, the slope of a softplus. Written out through both layers."""
+    """For a sigmoid the derivative is s(1 - s)/softness with s = sigma(h/softness).
+
+    This is the slope of sigma(h/softness). For a ReLU it is s, the slope of a softplus. The test
+    computes both layers by hand.
+    """
     net, x = mlp(activation), images().requires_grad_()
     (ours,) = torch.autograd.grad(softened(net, softness)(x)[:, 0].sum(), x)
     h = net.preactivations(x)[0].detach()
@@ -58,7 +61,7 @@ def test_softened_takes_the_slope_of_a_softer_unit(
 
 
 def test_a_softness_of_1_is_the_sigmoid_itself() -> None:
-    """The closed form above at the point where it can be checked by another road."""
+    """Here the closed form above can be checked in another way."""
     net, x = mlp(torch.sigmoid), images().requires_grad_()
     (soft,) = torch.autograd.grad(softened(net, 1.0)(x).sum(), x)
     (own,) = torch.autograd.grad(net(x).sum(), x)
@@ -66,7 +69,7 @@ def test_a_softness_of_1_is_the_sigmoid_itself() -> None:
 
 
 def test_the_cnn_can_be_softened() -> None:
-    """Gradients pass where every ReLU is off, the case the view is for."""
+    """Gradients are not zero where every ReLU is inactive."""
     net = CNN()
     initialise(net, "truncated", generator(0))
     with torch.no_grad():
@@ -78,7 +81,7 @@ def test_the_cnn_can_be_softened() -> None:
 
 
 def test_other_activations_are_refused() -> None:
-    """Their softer form is not defined here, and their own slope would pass for it."""
+    """Their softer form is not defined here, and they would keep their own slope unnoticed."""
     for net in (mlp(torch.tanh), nn.Linear(2, 2)):
         with pytest.raises(ValueError, match="net must have a sigmoid or ReLU activation"):
             softened(net, 2.0)
@@ -95,7 +98,9 @@ def test_other_activations_are_refused() -> None:
 def test_bypassed_has_the_same_outputs_and_leaves_out_one_slope(
     activation: Callable[[Tensor], Tensor],
 ) -> None:
-    """The last hidden layer's, by hand: W3 W2 D1 W1 with D1 the first layer's own slopes."""
+    """The last hidden layer's slope is left out: W3 W2 D1 W1, with D1 the first layer's own
+    slopes.
+    """
     net = MLP((4, 6, 5, 3), activation).double()
     initialise(net, "normal", generator(0))
     view, x = bypassed(net), images().requires_grad_()
@@ -109,7 +114,9 @@ def test_bypassed_has_the_same_outputs_and_leaves_out_one_slope(
 
 
 def test_bypassed_finds_the_readout_of_the_cnn() -> None:
-    """A gradient where every hidden unit is off; and the view can go to float64 and back."""
+    """There is a gradient where every hidden unit is inactive; the view converts to float64 and
+    back.
+    """
     net = CNN()
     initialise(net, "truncated", generator(0))
     with torch.no_grad():
@@ -136,7 +143,7 @@ def test_a_network_without_hidden_layers_to_bypass_is_refused() -> None:
 
 
 def block(unit: Callable[[], nn.Module]) -> nn.Sequential:
-    """Batch norm, one nonlinearity under two names, and a nested one."""
+    """Return a batch norm, one nonlinearity under two names, and a nested one."""
     shared = unit()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -155,7 +162,7 @@ def block(unit: Callable[[], nn.Module]) -> nn.Sequential:
 def test_layers_of_a_batch_norm_network_are_softened(
     unit: Callable[[], nn.Module], training: bool
 ) -> None:
-    """All of them; the same outputs in both modes, the same running statistics, shared weights."""
+    """All are softened; outputs in both modes, running statistics and weights are the same."""
     net, x = block(unit).train(training), images(8).requires_grad_()
     soft, twin = softened(net, 10.0), block(unit).train(training)
     twin.load_state_dict(net.state_dict())
@@ -183,7 +190,7 @@ def test_a_view_of_a_prepared_network_softens_its_body() -> None:
 
 
 def test_the_views_of_a_plain_callable() -> None:
-    """Rescaled, as any; the others need the layers."""
+    """It can be rescaled; the other views need its layers."""
     net, x = mlp(torch.relu), images()
     assert torch.equal(rescaled(lambda x: net(x), 2.0)(x), net(x) / 2)
     with pytest.raises(ValueError, match="net must have preactivations"):
@@ -197,8 +204,10 @@ def test_the_views_of_a_plain_callable() -> None:
 
 
 def test_a_bypass_that_would_change_answers_is_refused() -> None:
-    """A batch norm between the last nonlinearity and the readout, or a readout that is not the last
-    linear layer: the view's logits would be those of another network."""
+    """It is an error if a batch norm follows the last nonlinearity, or a layer the read-out.
+
+    The view's logits would be those of another network.
+    """
 
     class Normed(MLP):
         def __init__(self) -> None:

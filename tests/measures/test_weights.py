@@ -1,4 +1,4 @@
-"""Tails and histograms of weights, against closed forms and scipy."""
+"""Tails and histograms of weights, compared with closed forms and scipy."""
 
 import pytest
 import torch
@@ -14,8 +14,9 @@ def weights(n: int = 30_000) -> torch.Tensor:
 
 
 def test_kurtosis_is_scipys() -> None:
-    """Central fourth moment over the squared second, minus 3, without a correction for the size of
-    the sample."""
+    """It is the central fourth moment over the squared second, minus 3, without a size
+    correction.
+    """
     values = weights()
     expected = stats.kurtosis(values.double().numpy(), fisher=True, bias=True)
     assert excess_kurtosis(values) == pytest.approx(expected, rel=1e-10)
@@ -23,7 +24,7 @@ def test_kurtosis_is_scipys() -> None:
 
 @pytest.mark.parametrize("p", [0.5, 0.1, 0.01])
 def test_kurtosis_of_two_points_is_the_closed_form(p: float) -> None:
-    """(1 - 6 p (1 - p)) / (p (1 - p)): -2, the smallest there is, for a fair coin."""
+    """(1 - 6 p (1 - p)) / (p (1 - p)) is -2, the smallest possible value, for a fair coin."""
     n = 1000
     values = torch.zeros(n)
     values[: round(p * n)] = 7.0
@@ -31,7 +32,7 @@ def test_kurtosis_of_two_points_is_the_closed_form(p: float) -> None:
 
 
 def test_kurtosis_does_not_see_scale_shift_or_order() -> None:
-    """So a larger range of weights alone is no larger kurtosis; powers of 2 keep every digit."""
+    """A larger range of weights alone does not change it; powers of 2 keep every digit."""
     values = weights(1000).double()
     same = excess_kurtosis(values)
     assert excess_kurtosis(1024 * values) == same
@@ -41,7 +42,7 @@ def test_kurtosis_does_not_see_scale_shift_or_order() -> None:
 
 
 def test_kurtosis_of_a_large_offset_in_float32_is_not_lost() -> None:
-    """Moments in float32 would be rounding here."""
+    """In float32 the moments would be only rounding errors."""
     values = 1000 + weights()
     expected = stats.kurtosis(values.double().numpy())
     assert excess_kurtosis(values) == pytest.approx(expected, rel=1e-6)
@@ -60,14 +61,14 @@ def test_histogram_is_a_density_over_the_range() -> None:
 
 
 def test_histogram_counts_by_hand() -> None:
-    """Four bins of width 1 from 0 to 4; the largest value belongs to the last."""
+    """There are four bins of width 1 from 0 to 4; the largest value belongs to the last."""
     values = torch.tensor([[0.0, 0.5, 1.0], [2.5, 3.5, 4.0]])
     assert (6 * histogram(values, 4).density).tolist() == pytest.approx([2, 1, 1, 2])
 
 
 @pytest.mark.parametrize("measure", [excess_kurtosis, lambda values: histogram(values, 5)])
 def test_values_that_are_all_the_same_are_refused(measure) -> None:  # type: ignore[no-untyped-def]
-    """0.1 has no exact binary form: moments would be rounding errors over rounding errors."""
+    """0.1 is not exact in binary, so the kurtosis would be a ratio of rounding errors."""
     with pytest.raises(ValueError, match="values must not all be equal, got 10 times 0.1"):
         measure(torch.full((10,), 0.1))
 

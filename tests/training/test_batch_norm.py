@@ -1,4 +1,4 @@
-"""What large networks need of training: running statistics, frozen parts, layouts and formats."""
+"""Training of large networks: running statistics, frozen parts, layouts and number formats."""
 
 import copy
 import inspect
@@ -23,7 +23,7 @@ ADAM = replace(SGD, optimizer="adam", lr=0.01)
 
 
 def network(seed: int = 0, *, norm: bool = True, dropout: bool = False) -> nn.Sequential:
-    """Convolutions, with what a large network has between them."""
+    """Return convolutions with the layers that large networks have between them."""
     net = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1, bias=False),
         nn.BatchNorm2d(8) if norm else nn.Identity(),
@@ -73,7 +73,7 @@ def assert_same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> None:
 
 
 def test_running_statistics_are_those_of_the_loop_written_out() -> None:
-    """Bit by bit, in the network when `fit` returns, and in evaluation mode."""
+    """They are equal bit by bit when `fit` returns, and in evaluation mode."""
     net, naive = network(), network().train()
     run([net], replace(SGD, augmentation=None))
     images, labels = data()
@@ -102,7 +102,7 @@ CASES: dict[str, tuple[Recipe, Objective, bool]] = {
 def test_a_network_stopped_at_any_step_ends_bit_the_same(
     recipe: Recipe, objective: Objective, dropout: bool, tmp_path: Path
 ) -> None:
-    """Weights, running statistics, history; what dropout draws and how images are augmented."""
+    """This covers weights, running statistics, history, dropout's draws and augmentation."""
     whole = network(dropout=dropout)
     expected = run([whole], recipe, objective).terms
     file = tmp_path / "a.safetensors"
@@ -120,13 +120,13 @@ def test_a_network_stopped_at_any_step_ends_bit_the_same(
     terms = run([resumed], recipe, objective, checkpoint=file).terms
     assert_same(states(resumed), states(whole))
     assert_same(terms, expected)
-    again = network(9, dropout=dropout)  # nothing is left to do
+    again = network(9, dropout=dropout)  # no steps are left
     assert_same(run([again], recipe, objective, checkpoint=file).terms, expected)
     assert_same(states(again), states(whole))
 
 
 def test_each_epoch_is_given_what_a_network_is_stored_as() -> None:
-    """Weights and buffers; for several networks with an axis for the network."""
+    """These are weights and buffers; several networks have an axis for the network."""
     kept: list[dict[str, Tensor]] = []
 
     def keep(epoch: int, state: Mapping[str, Tensor]) -> None:
@@ -148,7 +148,9 @@ def test_each_epoch_is_given_what_a_network_is_stored_as() -> None:
 
 
 def test_a_running_statistic_that_is_infinite_stops_the_run() -> None:
-    """The loss does not show it: in training the batch's variance is divided by, and 1/inf is 0."""
+    """The loss does not show it, because training divides by the batch's variance, and 1/inf is
+    0.
+    """
     net = network()
     with torch.no_grad():
         net[0].weight.mul_(1e25)
@@ -157,7 +159,7 @@ def test_a_running_statistic_that_is_infinite_stops_the_run() -> None:
 
 
 class Counter(nn.Module):
-    """Writes to a buffer, but not what the images say."""
+    """A layer that writes to a buffer, but nothing that depends on the images."""
 
     calls: Tensor
 
@@ -171,7 +173,7 @@ class Counter(nn.Module):
 
 
 class Remember(Counter):
-    """Writes what the images say."""
+    """A layer that writes numbers that depend on the images to a buffer."""
 
     def forward(self, x: Tensor) -> Tensor:
         self.calls.copy_(x.mean())
@@ -196,7 +198,7 @@ def test_what_cannot_be_trained_side_by_side_is_refused(extra: nn.Module, messag
 
 
 def test_unlike_networks_are_refused_side_by_side() -> None:
-    """Of another shape, or with something else frozen."""
+    """They differ in shape, or in which parameters are frozen."""
     one, other = network(norm=False), network(norm=False)
     other[8].requires_grad_(False)
     with pytest.raises(ValueError, match="the same of them frozen"):
@@ -218,8 +220,10 @@ def test_unlike_networks_are_refused_side_by_side() -> None:
 def test_frozen_parameters_stay(
     frozen: tuple[str, ...], recipe: Recipe, count: int, tmp_path: Path
 ) -> None:
-    """Values, flags and gradients; weight decay and momentum do not reach them, nor do those of a
-    neighbour; the others train as with a rate of 0 for the frozen."""
+    """Values, flags and gradients stay; weight decay, momentum and neighbours do not change them.
+
+    The other parameters train as if the frozen ones had a rate of 0.
+    """
     nets = [network(seed, norm=False) for seed in range(count)]
     for net in nets:
         for name in frozen:
@@ -242,7 +246,7 @@ def test_frozen_parameters_stay(
 
 
 def test_frozen_parameters_have_no_part_in_the_optimiser(tmp_path: Path) -> None:
-    """And are part of the checkpoint, which is of the whole network."""
+    """The checkpoint contains them, because it has the whole network."""
     from safetensors.torch import load_file
 
     net, file = network(), tmp_path / "a.safetensors"
@@ -303,8 +307,10 @@ def strided(net: nn.Sequential, how: str) -> nn.Sequential:
 @pytest.mark.parametrize("recipe", [SGD, ADAM], ids=["sgd", "adam"])
 @pytest.mark.parametrize("how", ["channels last", "transposed", "with gaps"])
 def test_training_does_not_depend_on_how_weights_lie(how: str, recipe: Recipe) -> None:
-    """Fused optimisers go through memory: with gradients laid out otherwise than their weights
-    these end 0.2 apart."""
+    """Fused optimisers use the order in memory.
+
+    If gradients had another memory layout than their weights, results would differ by 0.2.
+    """
     usual, other = network(), strided(network(), how)
     run([usual], replace(recipe, steps=20))
     run([other], replace(recipe, steps=20))
@@ -314,8 +320,10 @@ def test_training_does_not_depend_on_how_weights_lie(how: str, recipe: Recipe) -
 
 @pytest.mark.parametrize("recipe", [SGD, ADAM], ids=["sgd", "adam"])
 def test_channels_last_is_the_same_up_to_rounding(recipe: Recipe, tmp_path: Path) -> None:
-    """Images and kernels are laid out so inside, weights and optimiser also after a checkpoint; and
-    the network comes back as it was."""
+    """Images, kernels, weights and optimiser use this layout inside, also after a checkpoint.
+
+    The network is returned in its old layout.
+    """
     inside: list[bool] = []
 
     def note(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
@@ -344,7 +352,7 @@ def test_channels_last_is_the_same_up_to_rounding(recipe: Recipe, tmp_path: Path
 
 
 def test_bfloat16_is_autocast_around_the_forward_pass() -> None:
-    """Bit by bit the loop written out; weights, optimiser and losses are in float32."""
+    """It equals the loop by hand bit by bit; weights, optimiser and losses are in float32."""
     net, naive = network(), network().train()
     recipe = replace(SGD, precision="bfloat16", augmentation=None)
     history = run([net], recipe).terms["cross_entropy"]
@@ -384,7 +392,9 @@ def test_tf32_is_float32_on_a_cpu_and_no_setting_stays() -> None:
 
 
 def test_adversarial_training_in_bfloat16_trains_every_weight() -> None:
-    """Autocast's cache could hand the loss a weight's copy from the attack, without a gradient."""
+    """Autocast's cache could give the loss a copy of a weight from the attack, without a
+    gradient.
+    """
     net, before = network(), states(network())
     run([net], replace(SGD, precision="bfloat16", weight_decay=0.0), hardened)
     for name, _ in net.named_parameters():
@@ -396,8 +406,10 @@ def test_adversarial_training_in_bfloat16_trains_every_weight() -> None:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_soft_labels_are_data(count: int) -> None:
-    """Probabilities travel with their images; hard ones train as classes do, softer ones as the
-    distillation loss written out says."""
+    """Probabilities stay with their images; one-hot ones train like classes.
+
+    Softer ones train as the distillation loss by hand.
+    """
     images, labels = data()
     recipe = replace(SGD, augmentation=None)
     classes = [network(seed, norm=False) for seed in range(count)]
@@ -423,7 +435,7 @@ def test_soft_labels_are_data(count: int) -> None:
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_an_inner_attack_runs_side_by_side(count: int) -> None:
-    """Several steps, each network's own: the result is that of training one by one."""
+    """With several steps per network, the result is that of training one by one."""
     together = [network(seed, norm=False) for seed in range(count)]
     alone = [network(seed, norm=False) for seed in range(count)]
     run(together, SGD, hardened)
@@ -435,12 +447,12 @@ def test_an_inner_attack_runs_side_by_side(count: int) -> None:
 
 def test_as_many_labels_as_images() -> None:
     with pytest.raises(ValueError, match="labels must be one per image, got 23 for 24"):
-        # Past the type hook, which speaks first.
+        # Call past the type hook, which would raise first.
         inspect.unwrap(fit)([network()], data()[0], data()[1][:-1], loss, SGD, seeds=[0])
 
 
 def test_what_a_step_draws_needs_no_telling() -> None:
-    """Dropout is drawn from (seed, step) whoever has drawn before, and the stream comes back."""
+    """Dropout is drawn from (seed, step), whatever was drawn before, and the stream is restored."""
     nets = [network(dropout=True) for _ in range(2)]
     torch.rand(3)
     stream = torch.get_rng_state()

@@ -1,4 +1,4 @@
-"""What a CPU cannot tell: captured steps of a large network, waits of the host, and the device."""
+"""GPU tests: captured steps of a large network, waits of the host, and agreement with the CPU."""
 
 import contextlib
 import itertools
@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:This instance was constructed with capturable=True"),
 ]
 
-N, BATCH, STEPS = 96, 16, 9  # six batches an epoch: the last epoch is a part of one
+N, BATCH, STEPS = 96, 16, 9  # six batches per epoch; the last epoch is incomplete
 FAST = Recipe(
     STEPS,
     BATCH,
@@ -50,7 +50,7 @@ ADAM = replace(EXACT, optimizer="adam", nesterov=False, lr=0.01)
 
 
 class Noise(nn.Module):
-    """Draws on the device, as layers of randomised networks do."""
+    """A layer that draws on the device, like those of randomised networks."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x + 0.1 * torch.randn_like(x)
@@ -125,7 +125,7 @@ EACH = pytest.mark.parametrize(("recipe", "objective", "noise"), CASES.values(),
 def test_a_captured_step_is_the_plain_step(
     recipe: Recipe, objective: Objective, noise: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Weights and running statistics; noise and dropout draw the same numbers in both."""
+    """Weights and running statistics agree; noise and dropout draw the same numbers in both."""
     captured, direct = network(noise=noise), network(noise=noise)
     terms = run(captured, recipe, objective).terms
     monkeypatch.setattr(loop, "graphed", lambda lift, state, n, *_: steps.plain(lift, state, n))
@@ -142,8 +142,7 @@ def test_a_captured_step_is_the_plain_step(
 def test_a_run_stopped_at_any_step_ends_bit_the_same(
     recipe: Recipe, objective: Objective, noise: bool, tmp_path: Path
 ) -> None:
-    """The graph is captured anew: its warm-up must leave weights, statistics and optimiser as they
-    came from the checkpoint."""
+    """The graph is captured again, and its warm-up must not change what the checkpoint restored."""
     whole = network(noise=noise)
     expected = run(whole, recipe, objective).terms
     file = tmp_path / "a.safetensors"
@@ -165,7 +164,7 @@ def test_a_run_stopped_at_any_step_ends_bit_the_same(
 
 
 def test_a_step_draws_anew_and_leaves_the_streams_alone() -> None:
-    """Replayed, a graph would draw the same numbers for ever if it were not for the seed."""
+    """Without a seed per step, a replayed graph would always draw the same numbers."""
     seen: list[Tensor] = []
 
     def drawn(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
@@ -177,7 +176,7 @@ def test_a_step_draws_anew_and_leaves_the_streams_alone() -> None:
     torch.cuda.manual_seed(5)
     state, host = torch.cuda.get_rng_state(), torch.get_rng_state()
     net, again = network(), network()
-    recipe = replace(EXACT, batch_size=N)  # one step an epoch, so that the history has each draw
+    recipe = replace(EXACT, batch_size=N)  # one step per epoch, so that the history has each draw
     seen = [run(n, recipe, drawn).terms["draw"] for n in (net, again)]
     assert len(seen[0].unique()) == STEPS and torch.equal(seen[0], seen[1])
     assert torch.equal(state, torch.cuda.get_rng_state())
@@ -185,8 +184,10 @@ def test_a_step_draws_anew_and_leaves_the_streams_alone() -> None:
 
 
 def test_the_device_does_not_change_what_is_seen() -> None:
-    """Batches, crops and sides are those of a CPU (a byte's 255th part is rounded otherwise); a
-    network trained on both ends the same up to rounding."""
+    """Batches, crops and mirroring are those of a CPU; only the division by 255 rounds differently.
+
+    A network trained on both ends the same up to rounding.
+    """
     images, labels = data()
     there = Batches(images.cuda(), labels.cuda(), EXACT, [3], True)
     here = Batches(images, labels, EXACT, [3], True)
@@ -212,12 +213,14 @@ def no_wait() -> Iterator[None]:
 
 
 def test_the_loop_waits_for_nothing_between_its_looks() -> None:
-    """From the first step to the next look, over the end of an epoch: batches, augmentation, rate,
-    coefficient, history and progress."""
+    """It covers all work between two checks, over the end of an epoch.
+
+    This is batches, augmentation, rate, coefficient, history and progress.
+    """
     checking = contextlib.ExitStack()
 
     def ask(step: int) -> float:
-        if step == 0:  # the graph is captured, which may wait
+        if step == 0:  # the capture of the graph may wait
             checking.enter_context(no_wait())
         if step == 45:
             checking.close()
@@ -227,7 +230,7 @@ def test_the_loop_waits_for_nothing_between_its_looks() -> None:
     with checking:
         run(network(noise=True), recipe, cross_entropy, coefficient=ask)
 
-    # Augmentation is drawn at the beginning of an epoch.
+    # Augmentation is drawn at the start of an epoch.
     def within(step: int) -> float:
         if step % 6 == 0:
             checking.enter_context(no_wait())
@@ -270,13 +273,15 @@ OBJECTIVES: dict[str, tuple[Callable[[], nn.Module], Objective]] = {
 def test_a_step_of_each_objective_waits_for_nothing(
     build: Callable[[], nn.Module], objective: Objective, precision: Any, monkeypatch: Any
 ) -> None:
-    """As plain steps, where every operation is launched by the host; captured it could not wait."""
+    """Steps are plain here, so that the host launches every operation; a captured step cannot
+    wait.
+    """
     monkeypatch.setattr(loop, "graphed", lambda lift, state, n, *_: steps.plain(lift, state, n))
     count = itertools.count()
     checking = contextlib.ExitStack()
 
     def ask(step: int) -> float:
-        # The first step makes the optimiser's state, and may load kernels.
+        # The first step creates the optimiser's state, and may load kernels.
         if next(count) == 1:
             checking.enter_context(no_wait())
         if step == 4:

@@ -1,4 +1,4 @@
-"""A checkpoint goes on with the run it is of, and with no other; a flipped bit is noticed."""
+"""A checkpoint continues only its own run; a flipped bit is detected."""
 
 import dataclasses
 import warnings
@@ -99,7 +99,7 @@ FOREIGN: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 def test_another_runs_checkpoint_is_refused(
     there: dict[str, Any], here: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    """The sentence names what differs; the file stays, and goes on with its own run."""
+    """The error says what differs; the file stays and can continue its own run."""
     file = tmp_path / "a.safetensors"
     run(file, **there)
     kept = file.read_bytes()
@@ -112,7 +112,7 @@ def test_another_runs_checkpoint_is_refused(
 
 
 def test_the_same_run_is_known_again(tmp_path: Path) -> None:
-    """Objectives that are built anew, data loaded anew; and a name makes two objectives one."""
+    """Objectives and data are made again; a name makes two objectives the same."""
     for name, make in {
         "partial": lambda: partial(scaled, 2.0),
         "closure": lambda: enclosed(2.0),
@@ -135,7 +135,7 @@ def test_a_function_that_refers_to_itself_is_described() -> None:
 
 
 def test_each_bit_of_a_set_counts() -> None:
-    """Images, labels, their order, shape and dtype."""
+    """Images, labels, their order, shape and dtype all count."""
     images, labels = data()
     usual = fingerprint(images, labels)
     order = torch.randperm(9, generator=generator(0))
@@ -169,7 +169,7 @@ def test_a_set_that_is_read_is_known_by_its_labels_and_some_images() -> None:
 
 
 def test_any_flipped_bit_is_noticed(tmp_path: Path) -> None:
-    """In the header's length, its names, shapes and texts, and in the numbers."""
+    """It may be in the header's length, in names, shapes and texts, or in the numbers."""
     file = tmp_path / "a.safetensors"
     run(file)
     good = file.read_bytes()
@@ -199,7 +199,7 @@ def test_any_flipped_bit_is_noticed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("keep", [0, 7, 40, -1])
 def test_training_begins_anew_after_damage(keep: int, tmp_path: Path) -> None:
-    """And ends as it would have."""
+    """The end is the same as without damage."""
     file = tmp_path / "a.safetensors"
     whole = run(file)
     file.write_bytes(file.read_bytes()[:keep])

@@ -1,4 +1,4 @@
-"""Schedules, optimisers and augmentation against values worked out by hand, and what is refused."""
+"""Schedules, optimisers and augmentation compared with values by hand, and invalid recipes."""
 
 import inspect
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def train(recipe: Recipe) -> dict[str, object]:
 
 
 def test_the_key_of_a_recipe_of_before_is_what_it_was() -> None:
-    """What was added later is no part of a key at its default; set otherwise it is."""
+    """A later field is part of the key only if it differs from its default."""
     content = train(BASE).content["arguments"]["recipe"]["Recipe"]
     assert set(content) == {
         "steps", "batch_size", "lr", "optimizer", "schedule", "momentum", "weight_decay"
@@ -50,7 +50,7 @@ def test_the_key_of_a_recipe_of_before_is_what_it_was() -> None:
     [
         ({}, [1] * 10),
         ({"schedule": "linear"}, [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]),
-        # Four steps of a fifth each up to the full rate at the fifth, then sixths of the way down.
+        # The rate rises in five equal steps to its full value, then falls in sixths.
         (
             {"schedule": "linear", "warmup": 0.4},
             [1 / 5, 2 / 5, 3 / 5, 4 / 5, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6],
@@ -68,7 +68,7 @@ def test_the_rate_of_each_step(change: dict[str, Any], factors: list[float]) -> 
     assert [recipe.lr_at(k) for k in range(10)] == pytest.approx([0.6 * f for f in factors])
 
 
-# The optimiser, on a loss whose gradient is written out: half of (w + 1) squared.
+# The optimiser, on the loss (w + 1)^2 / 2, whose gradient is known.
 
 
 class Weights(nn.Module):
@@ -98,7 +98,7 @@ def trained(recipe: Recipe) -> Weights:
 
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_nesterov_is_its_recursion(nesterov: bool) -> None:
-    """v = mu v + g; w -= lr (g + mu v) where Nesterov's, w -= lr v where not."""
+    """v = mu v + g; then w -= lr (g + mu v) with Nesterov, and w -= lr v without."""
     w, v = 4.0, 0.0
     for _ in range(3):
         g = w + 1
@@ -109,7 +109,7 @@ def test_nesterov_is_its_recursion(nesterov: bool) -> None:
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_decay_spares_what_has_one_axis(optimizer: Any) -> None:
-    """As training with it for the matrix, and without for the bias."""
+    """It equals training with decay for the matrix and without decay for the bias."""
     recipe = Recipe(3, 4, 0.1, optimizer, weight_decay=0.5)
     everywhere, nowhere = trained(recipe), trained(replace(recipe, weight_decay=0.0))
     weights = trained(replace(recipe, decay="weights"))
@@ -119,7 +119,7 @@ def test_decay_spares_what_has_one_axis(optimizer: Any) -> None:
 
 
 def test_decay_spares_the_same_where_networks_are_side_by_side() -> None:
-    """Their biases are stacked, and have two axes for it."""
+    """Their biases are stacked, so they have two axes."""
     recipe = Recipe(3, 4, 0.1, "sgd", weight_decay=0.5, decay="weights")
     alone, pair = trained(recipe), [Weights(), Weights()]
     fit(pair, torch.zeros(4, 1, 1, 1), torch.zeros(4).long(), halves, recipe, seeds=[0, 1])
@@ -177,7 +177,7 @@ def pictures() -> Tensor:
 
 
 def seen(augmentation: Augmentation, *, batch: int, seed: int = 0, epochs: int = 2) -> Tensor:
-    """What a network meets, by epoch and image; the label is the image's number."""
+    """Return the images that a network gets, by epoch and image; an image's label is its number."""
     found = torch.zeros(epochs, N, 2, SIZE, SIZE)
     counts = iter(range(1000))
 
@@ -193,7 +193,7 @@ def seen(augmentation: Augmentation, *, batch: int, seed: int = 0, epochs: int =
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("padding", [0, 2])
 def test_an_image_is_cropped_and_mirrored_as_its_numbers_say(mirror: bool, padding: int) -> None:
-    """Row, column and side from the hash of (seed, epoch, image), one image at a time."""
+    """Row, column and mirroring come from the hash of (seed, epoch, image), one image at a time."""
     found = seen(Augmentation(mirror, padding), batch=4, seed=7)
     stream = generator(7, "augmentation").initial_seed()
     padded = F.pad(pictures(), (padding,) * 4)
@@ -207,7 +207,7 @@ def test_an_image_is_cropped_and_mirrored_as_its_numbers_say(mirror: bool, paddi
 
 
 def test_augmentation_depends_on_seed_epoch_and_image_and_on_nothing_else() -> None:
-    """Not on the batch, nor on who is trained beside it."""
+    """It depends neither on the batch nor on the other networks."""
     both = Augmentation(True, 1)
     usual = seen(both, batch=4)
     assert torch.equal(usual, seen(both, batch=6)) and torch.equal(usual, seen(both, batch=1))
@@ -216,7 +216,7 @@ def test_augmentation_depends_on_seed_epoch_and_image_and_on_nothing_else() -> N
 
 
 def test_networks_side_by_side_see_the_images_of_their_own_seed() -> None:
-    """Weights after training together are those after training alone."""
+    """Weights after training together equal those after training alone."""
 
     def build(seed: int) -> nn.Module:
         net = nn.Sequential(nn.Flatten(), nn.Linear(2 * SIZE**2, 3))
@@ -239,8 +239,10 @@ def test_networks_side_by_side_see_the_images_of_their_own_seed() -> None:
 
 
 def test_each_side_and_place_is_as_frequent_as_it_should_be() -> None:
-    """Of 40,000 images half are mirrored, and each of nine crops' places is met by a ninth: within
-    five deviations of the binomial."""
+    """Of 40,000 images half are mirrored, and each of nine crops occurs in a ninth.
+
+    The bound is five standard deviations of the binomial.
+    """
     drawn = Augmentation(True, 1).drawn(0, 0, 40_000, torch.device("cpu"))
     turned, top, left = drawn.unbind(1)
     assert abs(turned.double().mean().item() - 1 / 2) < 5 * (1 / 4 / 40_000) ** 0.5

@@ -1,4 +1,4 @@
-"""The training loop against naive ones, and against kills, bad numbers and foreign checkpoints."""
+"""The training loop compared with plain loops; interruptions, bad numbers and wrong checkpoints."""
 
 import inspect
 import multiprocessing
@@ -19,9 +19,9 @@ from robustbook.networks import MLP, initialise
 from robustbook.randomness import generator
 from robustbook.training import Diverged, Fitted, Objective, Recipe, fit, loop, state, steps
 
-N, BATCH = 23, 4  # five batches an epoch, three images left over
+N, BATCH = 23, 4  # five batches per epoch; three images are left over
 PER_EPOCH = N // BATCH
-STEPS = 13  # the last epoch is a part of one
+STEPS = 13  # the last epoch is incomplete
 
 
 def network(seed: int = 0, hidden: int = 5) -> MLP:
@@ -31,7 +31,7 @@ def network(seed: int = 0, hidden: int = 5) -> MLP:
 
 
 def normed(seed: int = 0) -> nn.Sequential:
-    """With batch norms, whose running statistics are part of the network."""
+    """Return a network with batch norms, whose running statistics are part of it."""
     first, last = network(seed).layers
     return nn.Sequential(nn.Flatten(), first, nn.BatchNorm1d(5), nn.Sigmoid(), last)
 
@@ -55,7 +55,7 @@ def rising(step: int) -> float:
 
 
 class Shift(nn.Module):
-    """A constant in a buffer, as a mean image is."""
+    """A constant in a buffer, like a mean image."""
 
     by: Tensor
 
@@ -75,7 +75,7 @@ def run(
 
 
 def weights(net: nn.Module) -> list[Tensor]:
-    """And buffers."""
+    """Return weights and buffers."""
     return [p.detach().clone() for p in net.state_dict().values()]
 
 
@@ -88,7 +88,7 @@ SGD = Recipe(STEPS, BATCH, 0.2, "sgd", weight_decay=0.01)
 
 
 def orders(seed: int) -> list[Tensor]:
-    """The batches of the first epochs, from the rule that the docstring states."""
+    """Return the batches of the first epochs, by the rule in the docstring."""
     found: list[Tensor] = []
     for epoch in range(STEPS // PER_EPOCH + 1):
         order = torch.randperm(N, generator=generator(seed, "batches", epoch))
@@ -101,8 +101,10 @@ def orders(seed: int) -> list[Tensor]:
 
 @pytest.mark.parametrize("momentum", [0.9, 0.0])
 def test_sgd_is_its_recursion(momentum: float) -> None:
-    """v = mu v + (g + wd w), w -= lr v, on a linear least squares model whose gradient is written
-    out: 2 (w x + b - t) x / (3 n)."""
+    """v = mu v + (g + wd w), w -= lr v.
+
+    The model is linear least squares, with gradient 2 (w x + b - t) x / (3 n).
+    """
     net = MLP((4, 3), torch.relu)
     initialise(net, "normal", generator(0))
     w, b = weights(net)
@@ -129,7 +131,7 @@ def test_sgd_is_its_recursion(momentum: float) -> None:
 
 @pytest.mark.parametrize("recipe", [ADAM, SGD], ids=["adam", "sgd"])
 def test_the_loop_is_the_ten_line_loop(recipe: Recipe) -> None:
-    """Bit by bit: batches, scaling, coefficient, schedule, optimiser and nothing else."""
+    """Batches, scaling, coefficient, schedule and optimiser agree bit by bit."""
     net, naive = network(), network()
     run([net], recipe, seeds=[5])
 
@@ -172,8 +174,10 @@ def test_adam_is_its_recursion() -> None:
 
 
 def test_each_epoch_is_a_permutation_of_its_own_or_the_set_as_it_lies() -> None:
-    """No image twice in an epoch, another order each time, another for each seed; or, not
-    shuffled, the images as they lie, each time."""
+    """No image occurs twice in an epoch, and the order differs between epochs and seeds.
+
+    Without shuffling, the images keep their order.
+    """
     seen: list[list[int]] = []
 
     def note(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
@@ -199,14 +203,14 @@ def test_each_epoch_is_a_permutation_of_its_own_or_the_set_as_it_lies() -> None:
 
 
 def test_the_linear_schedule_ends_at_zero() -> None:
-    """The first step has the full rate, the one after the last would have none."""
+    """The first step has the full rate; the step after the last would have rate 0."""
     recipe = Recipe(8, 1, 0.4, schedule="linear")
     assert [recipe.lr_at(step) for step in (0, 2, 4, 8)] == pytest.approx([0.4, 0.3, 0.2, 0.0])
     assert {Recipe(8, 1, 0.4).lr_at(step) for step in range(8)} == {0.4}
 
 
 def test_the_coefficient_is_asked_once_before_each_step() -> None:
-    """An annealed penalty may keep state, and step k must be trained with the k-th value."""
+    """An annealed penalty may keep state, and step k must use the k-th value."""
     asked: list[int] = []
     met: list[float] = []
 
@@ -235,10 +239,10 @@ OBJECTIVES: dict[str, Objective] = {
 @pytest.mark.parametrize("recipe", [ADAM, SGD], ids=["adam", "sgd"])
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
 def test_side_by_side_is_one_by_one(objective: Objective, recipe: Recipe) -> None:
-    """To rounding: each on its own batches, and none sees another's gradient.
+    """Up to rounding, each network trains on its own batches and is not affected by the others.
 
     Fused Adam reads gradients in memory order whatever their strides, and those of vmap are
-    transposed: without the contiguous copy this fails.
+    transposed. Without the contiguous copy this test fails.
     """
     alone = [network(seed) for seed in range(3)]
     single = [run([net], recipe, objective, seeds=[seed]).terms for seed, net in enumerate(alone)]
@@ -260,7 +264,9 @@ def test_side_by_side_is_one_by_one(objective: Objective, recipe: Recipe) -> Non
 def test_a_run_stopped_at_any_step_ends_bit_the_same(
     recipe: Recipe, networks: int, tmp_path: Path
 ) -> None:
-    """Weights and history; stopped in an epoch, at its end, before the first step, and twice."""
+    """Weights and history agree after a stop in an epoch, at its end, before the first step, or
+    twice.
+    """
     whole = [network(seed) for seed in range(networks)]
     expected = run(whole, recipe).terms
     for n, stops in enumerate([(0,), (1,), (PER_EPOCH,), (7, 8), (STEPS - 1,)]):
@@ -291,8 +297,10 @@ def interrupted(stop: int, step: int) -> float:
 
 
 def test_a_finished_run_resumed_gives_the_same(tmp_path: Path) -> None:
-    """A kill may fall between the last checkpoint and the storing of the result: then nothing is
-    left to train, and still weights and history must come back."""
+    """A kill may happen between the last checkpoint and the storing of the result.
+
+    Then no training is left, but weights and history must be restored.
+    """
     file, first, again = tmp_path / "a.safetensors", network(), network(9)
     expected = run([first], ADAM, checkpoint=file).terms
     terms = run([again], ADAM, checkpoint=file).terms
@@ -305,7 +313,7 @@ INSTANTS = ["in a step", "in a write", "before the flush", "before the rename", 
 
 
 def killed(instant: str, at: int, file: Path) -> None:
-    """Train in this process until the ``at``-th time at ``instant``, and die there."""
+    """Train in this process until the ``at``-th time at ``instant``, then kill it."""
     counts = iter(range(1, 1000))
 
     def perhaps(*args: Any, **kwargs: Any) -> None:
@@ -344,9 +352,9 @@ def killed(instant: str, at: int, file: Path) -> None:
 
 
 def killed_everywhere(folder: Path) -> None:
-    """In a process without threads, so that it can fork one that dies for each instant, twice."""
+    """Kill forked copies at each instant, twice, in a process without threads."""
     torch.set_num_threads(1)
-    torch.optim.Adam(network().parameters())  # imports much, so once and not in each fork
+    torch.optim.Adam(network().parameters())  # imports a lot, so it runs once and not in each fork
     for instant in INSTANTS:
         for at in (3, 5):
             if (pid := os.fork()) == 0:
@@ -357,7 +365,7 @@ def killed_everywhere(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_killed_at_any_instant_ends_bit_the_same(tmp_path: Path) -> None:
-    """SIGKILL for real; what stays on disk is a whole checkpoint or none."""
+    """After a real SIGKILL, the disk has a complete checkpoint or none."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["robustbook.runs", "pytest"])
     process = context.Process(target=killed_everywhere, args=(tmp_path,))
@@ -372,8 +380,10 @@ def test_a_run_killed_at_any_instant_ends_bit_the_same(tmp_path: Path) -> None:
 
 
 def test_a_damaged_checkpoint_is_set_aside(tmp_path: Path) -> None:
-    """A torn file must cost the time since it began, never the run: else a study could not go on
-    until someone found the file."""
+    """A damaged file costs the training time so far, but must not stop the run.
+
+    Otherwise a study could not continue until someone found the file.
+    """
     file = tmp_path / "checkpoint.safetensors"
     whole, other = network(), network()
     run([whole], Recipe(steps=9, batch_size=4, lr=0.1), checkpoint=file)
@@ -390,7 +400,7 @@ def test_a_damaged_checkpoint_is_set_aside(tmp_path: Path) -> None:
     ids=["architecture", "optimizer", "steps"],
 )
 def test_a_foreign_checkpoint_is_refused(hidden: int, recipe: Recipe, tmp_path: Path) -> None:
-    """To go on from it would give a network that no recipe describes."""
+    """Continuing from it would give a network that no recipe describes."""
     file = tmp_path / "a.safetensors"
     run([network()], ADAM, checkpoint=file)
     before = weights(net := network(hidden=hidden))
@@ -404,7 +414,9 @@ def test_a_foreign_checkpoint_is_refused(hidden: int, recipe: Recipe, tmp_path: 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 def test_a_bad_number_stops_the_run_where_it_arose(value: float, tmp_path: Path) -> None:
-    """Step, term and value are named, and the last good checkpoint goes on to the right end."""
+    """The error has step, term and value; the last good checkpoint can be continued to the right
+    end.
+    """
     file, whole, net = tmp_path / "a.safetensors", network(), network()
     run([whole], ADAM)
 
@@ -418,8 +430,10 @@ def test_a_bad_number_stops_the_run_where_it_arose(value: float, tmp_path: Path)
 
 
 def test_a_bad_gradient_stops_the_run_although_the_loss_is_finite(tmp_path: Path) -> None:
-    """sqrt has value 0 and no slope at 0: the weights break before any term shows it, and such
-    weights must not become the checkpoint, nor the result."""
+    """sqrt has value 0 and an infinite slope at 0, so weights become invalid before any term does.
+
+    Such weights must become neither the checkpoint nor the result.
+    """
 
     def kinked(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
         return {**plain(net, x, y, c), "kink": (c * net(x)).abs().sqrt().sum()}
@@ -438,7 +452,7 @@ def test_a_bad_gradient_stops_the_run_although_the_loss_is_finite(tmp_path: Path
 
 
 def test_large_but_finite_terms_are_no_divergence() -> None:
-    """Their sum overflows, each of them is a number."""
+    """Their sum overflows, but each term is finite."""
 
     def large(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
         return {name: 3e38 + 0 * net(x).mean() for name in ("one", "other")}
@@ -447,7 +461,7 @@ def test_large_but_finite_terms_are_no_divergence() -> None:
     assert terms["one"].isfinite().all()
 
 
-# What is left behind.
+# Side effects.
 
 
 def flushes() -> bool:
@@ -455,7 +469,7 @@ def flushes() -> bool:
 
 
 def test_denormal_numbers_are_flushed_in_training_and_not_after() -> None:
-    """The setting is the whole thread's: left on, it would change every later measurement."""
+    """The setting belongs to the whole thread and would change every later measurement."""
     inside: list[bool] = []
 
     def note(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
@@ -471,7 +485,7 @@ def test_denormal_numbers_are_flushed_in_training_and_not_after() -> None:
 
 
 def test_nothing_else_is_touched(tmp_path: Path) -> None:
-    """The global stream, the data, and the folder but for the checkpoint itself."""
+    """The global stream, the data and the folder are unchanged, except for the checkpoint."""
     images, labels = data()
     state = torch.get_rng_state()
     fit(
@@ -500,7 +514,7 @@ def test_nothing_else_is_touched(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_recipe_is_refused(change: dict[str, Any], message: str) -> None:
-    """One sentence: argument, value, what is accepted; past the type hook, which speaks first."""
+    """One sentence has argument, value and what is valid; called past the type hook."""
     with pytest.raises(ValueError, match=message):
         inspect.unwrap(Recipe.__init__)(
             object.__new__(Recipe), **{"steps": 1, "batch_size": 1, "lr": 0.1, **change}
@@ -508,7 +522,9 @@ def test_a_bad_recipe_is_refused(change: dict[str, Any], message: str) -> None:
 
 
 def test_bad_arguments_are_refused_before_any_work() -> None:
-    """Missing seeds, batches larger than the set, and layers whose state would not be stacked."""
+    """Seeds are missing, batches larger than the set, or layers have state that cannot be
+    stacked.
+    """
     with pytest.raises(ValueError, match="seeds must have one seed per network, got 1 for 2"):
         run([network(), network()], ADAM, seeds=[0])
     with pytest.raises(ValueError, match="batch_size must be at most 23 images, got 24"):
@@ -525,7 +541,7 @@ def test_bad_arguments_are_refused_before_any_work() -> None:
         fit(shifted, *data(), plain, ADAM, seeds=[0, 1])
 
 
-# What a step may bring with it.
+# Options of a step.
 
 
 def dropped(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
@@ -533,8 +549,10 @@ def dropped(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Ten
 
 
 def test_what_a_step_draws_is_drawn_anew_in_a_resumed_run(tmp_path: Path) -> None:
-    """Dropout and flips are part of the run: kept nowhere, they must follow from (seed, step). And
-    they differ from step to step, or half of each image would never be seen."""
+    """Dropout and mirroring are not stored, so they must follow from (seed, step).
+
+    They must differ from step to step; otherwise half of each image would never be used.
+    """
     whole = network()
     expected = run([whole], SGD, dropped, static=False).terms
     file = tmp_path / "a.safetensors"
@@ -559,7 +577,7 @@ def test_what_a_step_draws_is_drawn_anew_in_a_resumed_run(tmp_path: Path) -> Non
 
 
 def test_rates_scale_the_steps_of_single_parameters() -> None:
-    """Without momentum a step is lr times rate times the gradient: MatConvNet's multipliers."""
+    """Without momentum a step is lr times rate times the gradient, as MatConvNet's multipliers."""
     recipe = Recipe(1, BATCH, 0.1, "sgd", momentum=0.0)
     start, usual, scaled = network(), network(), network()
     run([usual], recipe)
@@ -577,7 +595,7 @@ def test_stairs_hold_from_their_step_on() -> None:
 
 
 def test_stairs_survive_a_checkpoint(tmp_path: Path) -> None:
-    """Tuples come back from JSON as lists: the run must know its own recipe again."""
+    """JSON turns tuples into lists, but the run must recognise its own recipe."""
     recipe = Recipe(STEPS, BATCH, 0.4, "sgd", schedule=((5, 0.5),))
     file = tmp_path / "a.safetensors"
     terms = run([network()], recipe, checkpoint=file).terms
@@ -586,7 +604,7 @@ def test_stairs_survive_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_numbers_are_taken_as_they_are_and_bytes_are_scaled() -> None:
-    """Preprocessed images are no bytes; and a set may be read batch by batch."""
+    """Preprocessed images are not bytes; and a set may be read batch by batch."""
 
     class Read:
         def __len__(self) -> int:
@@ -603,7 +621,7 @@ def test_numbers_are_taken_as_they_are_and_bytes_are_scaled() -> None:
 
 
 def test_weights_are_retracted_after_every_step_and_seen_after_every_epoch() -> None:
-    """A projection that came before the step, or not at the last one, would not hold at the end."""
+    """A projection before the step, or not after the last one, would not hold at the end."""
     seen: dict[int, Tensor] = {}
 
     def clip(weights: Mapping[str, Tensor]) -> None:
@@ -620,7 +638,7 @@ def test_weights_are_retracted_after_every_step_and_seen_after_every_epoch() -> 
 
 
 def test_a_loss_that_refuses_its_numbers_is_located() -> None:
-    """The sentence names the step, which the loss itself does not know."""
+    """The error has the step, which the loss itself does not know."""
     counts = iter(range(STEPS))
 
     def refusing(net: nn.Module, x: Tensor, y: Tensor, c: Tensor) -> Mapping[str, Tensor]:
@@ -633,7 +651,7 @@ def test_a_loss_that_refuses_its_numbers_is_located() -> None:
 
 
 def test_constant_buffers_are_left_alone() -> None:
-    """A mean image is no weight: the network behind it trains as if it were outside."""
+    """A mean image is not a weight, so the network trains as if the mean were outside."""
     images, labels = data()
     inside, outside = nn.Sequential(Shift(0.25), network()), network()
     fit([inside], images, labels, plain, SGD, seeds=[0])
@@ -656,8 +674,10 @@ def test_the_graph_is_the_plain_step(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """Replaying a captured step trains as running it does, with a rate and a coefficient that
-    change from step to step; also where it goes on from a checkpoint."""
+    """Replaying a captured step trains like running it, with a rate and a coefficient that change.
+
+    This also holds after a checkpoint.
+    """
     graphed = [network(seed) for seed in range(networks)]
     terms = run(graphed, recipe, objective, device="cuda").terms
     file = tmp_path / "a.safetensors"

@@ -210,8 +210,8 @@ def deepfool(
     two forward passes. One forward pass is for the gradients. The second checks for success, where
     that needs another image or many successes are expected. A randomised model is evaluated at the
     end with `judge` more forward passes. The host waits for the device once a step and, with a
-    finite slack, once for each class considered. Raises ValueError for an argument it cannot use,
-    or a model that gives NaN.
+    finite slack, once for each class considered. Raises ValueError for an invalid argument, or a
+    model that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)

@@ -1,11 +1,10 @@
 """Random numbers that depend on an image's key, not on its position in a batch.
 
 Each image has a key, and number j of its draw `stream` is a hash of (seed, key, stream, j). So a
-draw does not depend on the other images of the batch or on their order, and the integers are the
-same on every device. `uniform` and `in_ball` compute each number with splitmix64 (Steele, Lea and
-Flood 2014, "Fast splittable pseudorandom number generators"). It multiplies a counter by an odd
-constant and applies a mixing function. Each row is one such sequence, and its start depends on the
-key.
+draw does not depend on the other images of the batch or on their order. The integers are the same
+on every device. `uniform` and `in_ball` compute each number with splitmix64 (Steele, Lea and Flood
+2014, "Fast splittable pseudorandom number generators"). It multiplies a counter by an odd constant
+and applies a mixing function. Each row is one such sequence, and its start depends on the key.
 
 `normal` draws the noise inside networks and must be as fast as a layer. It starts each row in the
 same way, but then uses a 32-bit hash, one for every two numbers.

@@ -82,7 +82,7 @@ def pgd(
     A later run replaces an earlier one where it succeeds or reaches a higher loss. Each run costs
     steps + 1 forward and steps backward passes of its images. The final evaluation costs a forward
     pass of all images. The host waits for the device at the end of a run, never between its steps.
-    Raises ValueError for an argument it cannot use, or a model that gives NaN.
+    Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)

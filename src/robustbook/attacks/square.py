@@ -11,7 +11,7 @@ to x + eps or x - eps (chosen at random per channel), clipped to [0, 1]. A propo
 it increases the margin or succeeds. p starts at p_init and is halved after iterations 10, 50, 200,
 500, 1000, 2000, 4000, 6000 and 8000, as in AutoAttack. This code differs from released code in two
 ways. Windows and signs are drawn for each image by its key (AutoAttack shares them within a batch;
-the authors redraw windows that would change nothing). And every window position can be drawn, the
+the authors redraw windows that would change nothing). Here all window positions can be drawn, the
 last row and column included.
 """
 
@@ -69,10 +69,10 @@ def square(
     judge: as in `fgsm`.
     keys, generator: as in `pgd`, for stripes, windows, signs and the model's noise.
 
-    Every 10 queries, images on which the attack has succeeded are removed, and the host waits for
-    the device. `steps` counts the queries that an image needed. The final evaluation costs one more
-    forward pass; there is no backward pass. Raises ValueError for an argument it cannot use, or a
-    model that gives NaN.
+    Every 10 queries, images on which the attack has succeeded are removed; on a GPU the host then
+    waits for the device. `steps` counts the queries that an image needed. The final evaluation
+    costs one more forward pass; there is no backward pass. Raises ValueError for an invalid
+    argument, or a model that returns NaN.
     """
     queries, share = check_count("queries", queries), check_positive("p_init", p_init)
     if share > 1:

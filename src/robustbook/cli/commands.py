@@ -1,4 +1,4 @@
-"""The commands. Slow imports stand inside them, so that --help is quick."""
+"""The commands. Slow imports are inside the commands, so that --help is quick."""
 
 import json
 import os

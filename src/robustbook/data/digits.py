@@ -86,7 +86,10 @@ def _shuffled(indices: NDArray[np.int64], purpose: str) -> NDArray[np.int64]:
 
 
 def _mnist_format(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Enlarge (n, 8, 8) counts to 20 x 20, double the contrast, centre by mass in 28 x 28."""
+    """Enlarge (n, 8, 8) counts to 20 x 20, double the contrast, and centre them in 28 x 28.
+
+    The centre of mass of each digit is then in the middle.
+    """
     weights = _bilinear(counts.shape[-1], _BOX)
     full = (2 * _BOX) ** 2 * _INK  # the sum for a fully inked pixel
     enlarged = weights @ counts @ weights.T

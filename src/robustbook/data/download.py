@@ -24,11 +24,11 @@ class DownloadError(OSError):
 def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -> None:
     """Download the file at one of `urls` to `path`, unless it exists.
 
-    The bytes are written to `path` with `.part` appended, checked by `check` (which raises
-    ValueError if they are wrong), and then renamed, so a file at `path` is always complete. Each
-    address is tried twice: the second attempt resumes the first, or starts again if the first gave
-    wrong bytes. A later process resumes an interrupted download. If two processes need the same
-    file, one downloads it and the other waits. Raises DownloadError.
+    The bytes are written to `path` with `.part` appended and checked by `check`, which raises
+    ValueError if they are wrong. Then the file is renamed, so a file at `path` is always complete.
+    Each address is tried twice: the second attempt resumes the first, or starts again if the first
+    gave wrong bytes. A later process resumes an interrupted download. If two processes need the
+    same file, one downloads it and the other waits. Raises DownloadError.
     """
     part = path.with_name(path.name + ".part")
     reasons: dict[str, str] = {}  # the latest error of each address

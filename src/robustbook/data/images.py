@@ -81,7 +81,7 @@ def as_float(
 
 
 def indices(which: Rows, n: int, name: str = "which") -> Int64[Tensor, " m"]:
-    """Return the indices that `which` selects among n images: itself, or where a mask is true.
+    """Return the row indices that `which` (indices or a mask) selects among n images.
 
     A single whole number selects one image. Raises ValueError for numbers that are not whole or not
     in 0..n-1, for a mask of another length and for more than one axis. The message calls the

@@ -36,9 +36,9 @@ def adversarial_training(
     eps: l-infinity radius for pixels in [0, 1].
     alpha: weight of the clean term; both papers use 0.5.
     clip: whether adversarial images are clipped to [0, 1], which neither paper mentions.
-    steps, step_size: PGD's, starting at the clean image. The values 1 and None (eps) give
-        Goodfellow's single step. More steps and alpha 0 give the training of Madry et al. 2018
-        (arXiv 1706.06083) without their random start.
+    steps, step_size: PGD's, starting at the clean image. One step of size None, which means eps, is
+        Goodfellow's attack. More steps and alpha 0 give the training of Madry et al. 2018 (arXiv
+        1706.06083) without their random start.
     """
     with running_statistics(net):
         adversarial = climb(

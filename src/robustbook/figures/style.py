@@ -1,7 +1,7 @@
 """The common style of all figures of the book.
 
 A drawing function opens `style()`, gets a figure from `panels` and draws on its axes with
-matplotlib. A figure must be saved inside `style()` too, because matplotlib decides only then how to
+matplotlib. A figure must be saved inside `style()` too. Only then does matplotlib decide how to
 write text and how to name the parts of an SVG. Nothing here uses `pyplot` or leaves a setting
 changed. The colours are Paul Tol's bright scheme (Colour Schemes, SRON/EPS/TN/09-002), which
 colour-blind readers can tell apart. Markers and dashes repeat what the colours say.

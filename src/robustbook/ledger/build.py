@@ -171,7 +171,7 @@ def entries(
 
 
 def _values(target: Target, measured: Mapping[str, Measurement]) -> Hashable:
-    """Return the measured values as accuracies or, if there are none, a name of the target."""
+    """Return the measured values, errors as accuracies; the target's id if it was not measured."""
     found = measured.get(target.id)
     if found is None:
         return target.id.replace("error", "accuracy")

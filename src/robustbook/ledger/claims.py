@@ -1,8 +1,8 @@
 """The claims of the papers in plain words, and whether each survives, computed from the verdicts.
 
 A claim is a hand-written row of `book/claims.csv`. It has the paper, the claim, the page that tests
-it ("" if none is written yet), and three lists of target ids, separated by spaces. The outcome is
-not written there. `status` computes it from the verdicts on these targets:
+it ("" if none is written yet), and three lists of target ids, separated by spaces. The file does
+not contain the outcome. `status` computes it from the verdicts on these targets:
 
     fails            a supporting target was not reproduced, or a refuting one was reproduced
     only in float32  not failed, but a target was reproduced that says that the effect shrinks

@@ -1,4 +1,4 @@
-"""The target numbers: the rows of `book/targets/*-targets.csv` as checked, frozen data.
+"""The target numbers: the rows of `book/targets/*-targets.csv`, checked and read-only.
 
 A target is one number, ordering or pattern of a paper, and says how it is compared:
 
@@ -8,7 +8,7 @@ A target is one number, ordering or pattern of a paper, and says how it is compa
     greater_than ID   the same in the other direction
     shape             a pattern that the note states in words
 
-The tolerance is fixed before the run; the note of each row says what it stands for.
+The tolerance is fixed before the run; the note of each row says how it was chosen.
 """
 
 import csv
@@ -68,8 +68,8 @@ class Target:
         """Return the kind of comparison, one of TALLIES.
 
         measured number: a number that a paper prints or that follows from printed ones. ordering or
-        shape: which of two numbers is larger, or the course of a curve. setting: see SETTING. claim
-        tested by us: a claim in words, of the paper or of a critic, whose test we chose.
+        shape: which of two numbers is larger, or how a curve runs. setting: see SETTING. claim
+        tested by us: a claim in words, of the paper or of a critic, which we test in our own way.
         """
         if SETTING.search(self.id) or self.metric in ("parameters", "setting"):
             return "setting"

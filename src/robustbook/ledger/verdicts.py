@@ -2,10 +2,10 @@
 
 The rules were fixed before any verdict was computed. The tests check each of them.
 
-equal. *reproduced* if our mean lies within the tolerance of the printed number, or if the
-prediction interval for one more run, widened by the tolerance, contains it. If only the interval
-reaches the printed number, the interval must be narrow: its half-width may be at most three
-tolerances plus the binomial error of the test images. A wider interval gives *inconclusive*,
+equal. *reproduced* if our mean is within the tolerance of the printed number. Also *reproduced* if
+the prediction interval for one more run, widened by the tolerance, contains it. If only the
+interval reaches the printed number, the interval must be narrow: its half-width may be at most
+three tolerances plus the binomial error of the test images. A wider interval gives *inconclusive*,
 because it would have agreed with many numbers. Outside the widened interval: *not reproduced*.
 
 at_most, at_least. The same with a bound instead of a number. Only the end of the interval on the
@@ -46,7 +46,7 @@ VERDICTS = (
 WIDE = 3
 """An interval is wide if its half-width exceeds this many tolerances plus the binomial error."""
 EXCEPTIONS = 0.05
-"""The share of runs, one in twenty, that may contradict a true claim."""
+"""The fraction of runs that may contradict a true claim: one in twenty."""
 
 
 @dataclass(frozen=True)

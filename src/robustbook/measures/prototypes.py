@@ -12,8 +12,8 @@ of w1". With the median instead of the mean, the same weights give larger ratios
 
 Weights of excess kurtosis g are drawn from the Pearson type VII distribution of variance 1. The
 paper's density is c [1 + x^2 / (2 + 6/g)]^(-5/2 - 3/g). (We reconstructed the formula from the
-printed c, because it is missing in the copies that we could read.) This is a Student t with nu = 4
-+ 6/g degrees of freedom, times sqrt((nu - 2) / nu). For g = 0 it is the Gaussian.
+printed c, because it is missing in the copies that we could read.) This is Student's t distribution
+with nu = 4 + 6/g degrees of freedom, scaled by sqrt((nu - 2) / nu). For g = 0 it is the Gaussian.
 """
 
 import math

@@ -38,7 +38,8 @@ Precision = Literal["float32", "float64"]
 
 @dataclass(frozen=True)
 class Attack:
-    """An attack as data: an algorithm of `robustbook.attacks`, its options, and its gradients.
+    """An attack as data: an algorithm of `robustbook.attacks`, its options, and how gradients are
+    computed.
 
     ``eps``: l-infinity radius for pixels in [0, 1]. ``loss``: the loss that FGSM and PGD increase.
     ``clip``: whether adversarial images are clipped to [0, 1]; Square always clips. ``steps`` and

@@ -3,8 +3,8 @@
 Deep Defense (Yan, Guo and Zhang 2018) fine-tunes both, but its code for them is not released. Its
 AlexNet is said to be Caffe's, with grouped convolutions and 60,965,224 parameters, on grey levels
 minus a mean. torchvision's has one group and 61,100,840 parameters. Here norms are measured after
-the normalisation. The standard deviations of the channels differ by only two per cent. So a ratio
-of norms differs by at most that from the ratio after subtracting only the mean.
+the normalisation. The standard deviations of the channels differ by only two per cent. So ratios of
+norms change by at most two per cent if only the mean is subtracted.
 """
 
 from pathlib import Path

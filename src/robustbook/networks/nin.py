@@ -1,10 +1,10 @@
 """Network in network for CIFAR-10 (Lin, Chen and Yan 2014) as used by Deep Defense.
 
 The layers follow the released code of Yan, Guo and Zhang 2018, whose constructor raises an error
-because dropout is missing. The network is like MatConvNet's, but poolings are 2 x 2 with stride 2
-instead of 3 x 3, and the last average is over 8 x 8. The first weights are MatConvNet's: normal
-with variance 2 / fan-in (He et al. 2015), a tenth of that standard deviation in the last layer,
-biases 0.
+because dropout is missing. The network is like MatConvNet's, except for its poolings. They are 2 x
+2 with stride 2 instead of 3 x 3, and the last average is over 8 x 8. The first weights are
+MatConvNet's: normal with variance 2 / fan-in (He et al. 2015), a tenth of that standard deviation
+in the last layer, biases 0.
 """
 
 import math

@@ -16,7 +16,7 @@ from .first_weights import check_narrow, draw_first_weights
 
 _VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
 _MODEL_A = (32, 0, 64, 0, 128, 0, 128, 0, 256, 256, 0)
-"""Widths of the convolutions; 0 stands for pooling."""
+"""Widths of the convolutions; 0 means a pooling layer."""
 
 
 def vgg16(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:

@@ -34,7 +34,7 @@ class Whitened(nn.Module):
 
     The output has no fixed range. On CIFAR-10 its standard deviation is 35, and the norm of an
     image is 1,870. The module is differentiable, so an attack on the network after it is an attack
-    on the image. Its buffers are computed from the training images. They take 38 MB for 3 x 32 x 32
+    on the image. Its buffers are computed from the training images. They need 38 MB for 3 x 32 x 32
     pixels, so they are not part of a network's state.
     """
 

@@ -41,7 +41,8 @@ def store_path(path: Path | str | None = None) -> Path:
 
     It is `path` if given, else the environment variable `ROBUSTBOOK_STORE`. A relative path in this
     variable starts at the folder in which this process started. The default is `.robustbook` in the
-    project's checkout or, without a checkout, in that folder. `~` is the home folder.
+    project's checkout or, without a checkout, in the folder where the process started. `~` is the
+    home folder.
     """
     if path:
         return Path(path).expanduser().absolute()

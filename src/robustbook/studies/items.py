@@ -18,8 +18,8 @@ class Item:
     module: the name of its study module. title: its title. profiles: those that it can compute.
     measures: prefixes of the target ids that it measures, after the paper's name; None: its own
     name. If two items measure a target, the command runs the later one in the list.
-    parts: for words in target ids, the parameter that chooses this part of the item at profile
-    ``paper``, if the profile does not include it.
+    parts: command-line options for parts that profile ``paper`` does not include, by words in
+    target ids.
     needs: what a run needs that is not downloaded.
     """
 

@@ -21,7 +21,7 @@ class BadParameter(ValueError):
 
 
 AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
-"""For a field that is a tuple: notebooks and papermill pass a list."""
+"""Convert lists to tuples, because notebooks and papermill pass lists."""
 
 
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:

@@ -48,7 +48,7 @@ def sizes(record: Record, network: str) -> list[float]:
 def shown_size(record: Record, network: str) -> float:
     """Return the eps for accuracies in sentences.
 
-    It is a large one on digits, and the smallest one on coloured images.
+    This eps is large on digits; on coloured images it is the smallest one.
     """
     return sizes(record, network)[0 if coloured(network) else 2]
 

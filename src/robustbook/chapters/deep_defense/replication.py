@@ -49,8 +49,8 @@ EPS, SHARES = 0.028, (0.2, 0.5, 1.0)
 
 
 def answer(record: Record) -> str:
-    """Return the printed gain in our runs, the gain from batches of 100 alone, and the true
-    method's.
+    """Return three gains: the replication's in our runs, that of batches of 100 alone, and Deep
+    Defense's.
     """
     return (
         "The network that is printed as Deep Defense has "

@@ -146,7 +146,7 @@ def _flattered(record: Record, network: str) -> bool:
 
 
 def _yes_or_no(holds: Mapping[str, bool]) -> str:
-    """Return yes or no, for each network where they differ."""
+    """Return "yes" or "no"; if networks differ, return it for each of them."""
     if len(set(holds.values())) == 1:
         return "yes" if all(holds.values()) else "no"
     return ", ".join(f"{name} {'yes' if held else 'no'}" for name, held in holds.items())

@@ -23,8 +23,8 @@ NAMES = {
     "convnet": "lenet-cifar10",
     "nin": "nin-cifar10",
 }
-"""The names of the networks in the DeepFool paper. On CIFAR-10 their pooling is MatConvNet's, 3 x
-3.
+"""The names of the networks in the DeepFool paper. On CIFAR-10 its networks use MatConvNet's 3 x 3
+pooling.
 """
 
 SETS = {"adv-training-i": "deepfool-set", "fgs-set": "fgs-set", "clean": "clean-set"}
@@ -44,7 +44,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: errors and rho_2 of each network, and the gains that the text rounds."""
+    """Return the record: errors and rho_2 of each network, and the gains that the text states."""
     assert p.seeds is not None
     rows: list[Row] = []
     for (network, method, seed), done in results.items():

@@ -29,7 +29,7 @@ from .settings import PAPER, Parameters
 
 ITEM = "claims"
 JOINT = ("networks",)  # claim 4 is about the slowest of all networks
-MAIN = "mlp"  # the network that the verdicts are on
+MAIN = "mlp"  # the network on which the verdicts are based
 SURE = 0.7  # a mean confidence in a wrong answer above this counts as high
 LESS_HARM = 5.0  # noise must be this many times longer to do as much harm as a perturbation
 ABLATIONS: tuple[Literal["correct", "wrong"], ...] = ("correct", "wrong")
@@ -39,8 +39,9 @@ ABLATIONS: tuple[Literal["correct", "wrong"], ...] = ("correct", "wrong")
 def confidence(network: Done, eps: float, images: int, *, context: Context) -> dict[str, object]:
     """Measure how confident the network is in adversarial images of FGSM and PGD (40 steps).
 
-    Return for each attack the mean highest probability of its misclassified images, and their share
-    in percent (``turned``). ``clean``: the mean highest probability of correctly classified images.
+    Return for each attack the mean highest probability of its misclassified images, and the
+    percentage of misclassified images (``turned``). ``clean``: the mean highest probability of
+    correctly classified images.
     """
     net, x, y = pixels(network, images, context.device)
     clean = logits_of(net, x)
@@ -101,7 +102,7 @@ def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[
     rest = answers != labels
     back = torch.zeros_like(size[~right])
     if rest.any():
-        # The target is the label; the class to leave is the network's answer.
+        # The target is the label; each step moves away from the predicted class.
         found = deepfool(
             net, wrong[rest], answers[rest], targets=labels[rest], preset=released(data)
         )
@@ -115,7 +116,7 @@ def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[
 
 @step(version=1)
 def exactness(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Return ``error``: how much the regulariser's gradient differs from central differences, in
+    """Return ``error``, the difference of the regulariser's gradient from central differences in
     float64.
 
     It is the median relative difference over nine random directions in the weights.

@@ -12,7 +12,7 @@ from .settings import NAMES, PAPER, Parameters
 ITEM = "figure-2"
 METHODS = ("par-networks", "adv-training-i", "deep-defense")
 LOSS = {"mlp": 0.3, "lenet": 0.3, "convnet": 1.0, "nin": 1.0}
-"""Losses of accuracy, in percentage points, that the target numbers count as seed noise."""
+"""Losses of accuracy, in percentage points, that count as seed noise in the target numbers."""
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:

@@ -3,11 +3,11 @@
 The network is 784-100-10 on Fashion-MNIST, with pixels in [0, 1]. Every weight and bias starts from
 a normal distribution of standard deviation 0.01, truncated at two standard deviations. The
 optimiser is Adam. The replication's objective has Deep Defense's regulariser, but computes it from
-perturbations made before training. So the regulariser is a constant without a gradient.
+perturbations made before training. So the regulariser is a constant and has no gradient.
 
 We differ in two ways. Adam's eps is torch's 1e-8 instead of Keras's 1e-7; on one seed this moved
 rho_2 by 0.0003. And the last batch of an epoch is dropped if it is not full: 32 of 60,000 images in
-batches of 64. Each step here takes less than a minute on one core, so none writes checkpoints.
+batches of 64. Each step runs in less than a minute on one core, so there are no checkpoints.
 """
 
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ PRINTED_EPS = 0.028
 
 Loss = Literal["mean", "sum", "constant", "deep-defense"]
 PAIRED = ("sum", "constant")
-"""Losses whose batches also hold the perturbation of each image."""
+"""Losses that need the perturbation of each image in the batch."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Tuning:
     loss: "mean" and "sum" of the cross entropy over the batch; "constant" for the sum plus the
     replication's regulariser, which is a constant; "deep-defense" for Deep Defense with its
     gradient.
-    shuffle: whether each epoch has an order of its own.
+    shuffle: whether each epoch has a new random order.
     """
 
     images: Literal["clean", "deepfool"]
@@ -128,9 +128,9 @@ def _summed(
 ) -> Mapping[str, Tensor]:
     """Return the summed cross entropy and, for the loss "constant", the replication's regulariser.
 
-    ``pairs`` holds each image and, as a second channel, its perturbation made before training. A
-    correct image contributes exp(0) = 1 to the term of wrong images, and a wrong image to that of
-    correct ones, as in the replication. A constant has no effect on training.
+    ``pairs`` has each image and, as a second channel, its perturbation made before training. As in
+    the replication, a correctly classified image contributes exp(0) = 1 to the term of
+    misclassified images, and the other way round. A constant has no effect on training.
     """
     images, moved = pairs[:, :1], pairs[:, 1:]
     logits = net(images)
@@ -149,8 +149,8 @@ def vanilla(
 ) -> dict[str, object]:
     """Train the undefended network (Adam at 1e-3, batches of 64).
 
-    Return ``epoch/<k>/<name>`` after every k epochs that ``marks`` divides, and ``steps``, the
-    number of steps in an epoch.
+    Return the weights ``epoch/<k>/<name>`` after each epoch k that is a multiple of ``marks``, and
+    ``steps``, the number of steps per epoch.
     """
     images, labels = pixels(data, "train")
     tuning = Tuning("clean", 64, epochs, lr=1e-3)
@@ -205,7 +205,7 @@ def _fitted(
 
 
 def trained(network: Done, epoch: int, device: str) -> MLP:
-    """Return a network with the weights of an epoch that was stored."""
+    """Return a network with its stored weights after ``epoch``."""
     net, prefix = body(generator(0)), f"epoch/{epoch}/"
     own = {k.removeprefix(prefix): v for k, v in network.tensors.items() if k.startswith(prefix)}
     net.load_state_dict(own)
@@ -218,9 +218,9 @@ def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[st
 
     Return ``accuracy`` in percent, and ``rho``, the mean norm of DeepFool's perturbation divided by
     that of the image. After the last epoch, also return ``unfooled``, the percentage of images on
-    which DeepFool fails, and accuracies under FGS without clipping. ``along`` holds them at the
-    sizes of `GRID`; ``printed`` at 0.2, 0.5 and 1 times the printed eps_ref. ``images`` is the
-    number of images.
+    which DeepFool fails, and accuracies under FGS without clipping. ``along`` has these accuracies
+    at the sizes of `GRID`, ``printed`` at 0.2, 0.5 and 1 times the printed eps_ref. ``images`` is
+    the number of images.
     """
     x, y = _test(network, context.device)
     accuracy, rho = [], []

@@ -102,9 +102,9 @@ def layers(network: Networks) -> Iterator[tuple[str, str, str, str, tuple[int, .
 
 
 def reverse(layer: nn.Module) -> tuple[str, str, str]:
-    """Return what a layer does, its form in the reverse network, and what that form needs.
+    """Return what a layer does, its form in the reverse network, and the input of this form.
 
-    The last is what it needs from the forward pass.
+    The last is the quantity that the reverse layer needs from the forward pass.
     """
     match layer:
         case nn.Linear():

@@ -2,8 +2,8 @@
 
 We cannot access the paper's grid. Here the grid has three values of lambda and nine of c, so 27
 networks; d is varied at the released code's defaults. d = 20 is left out because training diverged
-(MNIST, seed 0, step 54; embedded digits, seed 2). One wrong image with a large rho then outweighs
-its batch; see the page.
+(MNIST, seed 0, step 54; embedded digits, seed 2). With d = 20, a misclassified image with a large
+rho dominates the loss of its batch.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,13 +32,13 @@ WEAK = 0.01  # differences of rho_2 that the target counts as seed noise
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters that a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
 
 
 def methods(profile: str) -> list[Method]:
-    """Return the networks of the figure, each once."""
+    """Return the fine-tuning methods of the figure, without duplicates."""
     cs, lams, ds = GRID[profile]
     grid = [replace(USUAL, c=c, lam=lam) for lam in lams for c in cs]
     return list(dict.fromkeys([*grid, *(replace(USUAL, d=d) for d in ds)]))

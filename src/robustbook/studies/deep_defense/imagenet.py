@@ -26,7 +26,7 @@ EPOCHS: Mapping[Architecture, int] = {"alexnet": 10, "resnet18": 1}
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters that a reader can set."""
 
     own_seeds: ClassVar = {"paper": (0,)}
     profile: Annotated[
@@ -85,8 +85,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the record: Table 1's rows, the gain in rho_2, and the test of claim 1.
 
-    Claim 1 uses the ratio of the image's size to the perturbation's, for the network where it is
-    largest.
+    Claim 1 uses the ratio of the image's norm to the perturbation's norm, for the network with the
+    largest ratio.
     """
     assert p.seeds is not None
     rows: list[Row] = []

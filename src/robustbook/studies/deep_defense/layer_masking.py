@@ -26,7 +26,7 @@ LOSS = 0.2  # percentage points of accuracy that may be lost
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters that a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
 
@@ -63,10 +63,10 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _best(
     seed: int, of: Mapping[tuple[str, float], Mapping[str, float]], cs: tuple[float, ...]
 ) -> Iterator[Row]:
-    """Yield for each layer the largest rho_2 over c among networks that are accurate enough.
+    """Yield for each layer the largest rho_2 over c among networks that keep the accuracy.
 
-    They must be as accurate as the reference, up to 0.2 percentage points. If none is, use the
-    reference's own rho_2.
+    A network keeps the accuracy if it loses at most 0.2 percentage points against the reference. If
+    no network does, the row has the rho_2 of the reference.
     """
     start = of["reference", 0.0]
     best = {}

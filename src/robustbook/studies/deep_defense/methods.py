@@ -167,7 +167,7 @@ def augmented(inner: Objective, data: str) -> Objective:
 def mirrored(images: Tensor) -> Tensor:
     """Mirror each image left to right with probability one half.
 
-    The draws come from torch's own generator on the images' device, which `fit` seeds for each
+    The draws come from torch's global generator of the images' device, which `fit` seeds for each
     step.
     """
     chosen = torch.rand(len(images), device=images.device) < 0.5
@@ -175,5 +175,5 @@ def mirrored(images: Tensor) -> Tensor:
 
 
 def own_generator(images: Tensor) -> torch.Generator | None:
-    """Return torch's own CPU generator, which `fit` seeds for each step; None for the GPU's own."""
+    """Return torch's global CPU generator, or None for images on a GPU."""
     return None if images.is_cuda else torch.default_generator

@@ -40,7 +40,7 @@ class Model:
 
 
 def body(model: Model, seed: int) -> nn.Module:
-    """Return the network without its preprocessing, with its first weights."""
+    """Return the network without its preprocessing, with its initial weights."""
     draws, before = generator(seed, "weights"), nn.Identity()
     built = {
         "mlp": lambda: fc500_150_10(before, draws),
@@ -54,7 +54,7 @@ def body(model: Model, seed: int) -> nn.Module:
 def rates(model: Model) -> dict[str, float]:
     """Return MatConvNet's multipliers of the learning rate, which its CIFAR-10 recipes need.
 
-    There is one for weights and one for biases; the last layer has its own.
+    Weights, biases and the last layer have different multipliers.
     """
     if model.network not in ("convnet", "nin"):
         return {}
@@ -101,8 +101,8 @@ def fine_tune(
 ) -> dict[str, object]:
     """Fine-tune the network ``start``.
 
-    Return ``weight/<name>``, and ``epoch/<k>/<name>`` for every k that ``marks`` divides.
-    ``history/<term>`` is each loss term per epoch.
+    Return the final weights ``weight/<name>``, and ``epoch/<k>/<name>``, the weights after each
+    epoch k that is a multiple of ``marks``. ``history/<term>`` is each loss term per epoch.
     """
     model = model_of(start)
     net = trained(start, context.device)
@@ -136,7 +136,7 @@ def fine_tune(
 
 @dataclass(frozen=True)
 class _Snapshots:
-    """Weights after some epochs, written beside the checkpoint until the result is stored."""
+    """Weights after some epochs, in files next to the checkpoint until the result is stored."""
 
     context: Context
     marks: int
@@ -163,7 +163,7 @@ def model_of(result: Done) -> Model:
 
 
 def trained(result: Done, device: str, epoch: int | None = None) -> nn.Module:
-    """Return the network of a result, after all epochs or after an epoch that was stored."""
+    """Return the network of a result, after all epochs or after a stored epoch."""
     net = body(model_of(result), 0)
     prefix = "weight/" if epoch is None else f"epoch/{epoch}/"
     own = {k.removeprefix(prefix): v for k, v in result.tensors.items() if k.startswith(prefix)}

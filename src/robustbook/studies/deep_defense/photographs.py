@@ -33,9 +33,9 @@ OFFSET = 1e-5  # the released code's for CIFAR-10, far below the norm of a gradi
 class Model:
     """A network, its weights (see `imagenet_network`) and its photographs.
 
-    They lie in the folders ``train`` and ``val`` of ``root`` and are cut to ``crop`` pixels. If
-    ``root`` is None, it is the folder `imagenet` among the data files. Results are stored under
-    these names, so a changed file with the same name is not noticed.
+    The photographs are in the folders ``train`` and ``val`` of ``root`` and are cropped to ``crop``
+    pixels. If ``root`` is None, it is the folder `imagenet` among the data files. Results are
+    identified by these names, so a changed file with the same name is not detected.
     """
 
     architecture: Architecture
@@ -102,8 +102,8 @@ def read(
     """Measure ``accuracy`` and, with the authors' DeepFool, ``rho``, ``iterations`` and
     ``unfooled``.
 
-    They are defined as in `readings`, on ``images`` validation images. If ``tuned`` is None, the
-    reference is measured.
+    The measures are defined as in `readings`, on ``images`` validation images. If ``tuned`` is
+    None, the reference network is measured.
     """
     net = network(model, tuned, context.device)
     authors = replace(MATLAB, steps=5, component_offset=OFFSET, candidates=candidates)
@@ -217,8 +217,9 @@ def halving(curve: Callable[[Sequence[float]], list[float]]) -> float:
     passes.
 
     ``curve`` returns the accuracy in percent at several sizes from one pass over the images. The
-    first pass tries powers of 2. The next two divide the interval in which accuracy falls to one
-    half into 32 sections. Return 0 if accuracy is at most one half without an attack.
+    first pass tries powers of 2 as eps. Each of the next two passes divides the interval in which
+    accuracy falls to one half into 32 parts. Return 0 if accuracy is at most one half without an
+    attack.
     """
     sizes = [0.0, *(2.0**k for k in range(-12, 6))]
     for _ in range(3):

@@ -27,7 +27,7 @@ QUICK_IMAGES = 40
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The choices a reader can make."""
+    """The parameters that a reader can set."""
 
     images: Annotated[
         int, Field(ge=1, le=10_000, description="a number of test images, 1 to 10000")

@@ -25,9 +25,9 @@ def read(
     ``iterations``: the mean number of DeepFool steps. ``unfooled``: the percentage of images whose
     predicted class did not change.
 
-    For each image, ``ratio`` is that of the norms, ``right`` says whether it is classified
-    correctly, and ``confidence`` is the highest probability at the perturbed image. With ``epoch``,
-    the network after that epoch is measured.
+    For each image, ``ratio`` is the ratio of the norms, and ``right`` says whether it is classified
+    correctly. ``confidence`` is the highest probability at the perturbed image. ``epoch``: measure
+    the network after this epoch; None: after all epochs.
     """
     data = model_of(network).data
     net = trained(network, context.device, epoch)
@@ -60,7 +60,8 @@ def read(
 
 @step(version=1)
 def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Return ``eps``: the eps_ref at which FGS leaves an accuracy of one half, after preprocessing.
+    """Return ``eps``: eps_ref, the eps at which accuracy under FGS is one half, after
+    preprocessing.
 
     ``clipped`` is the same for FGS clipped to the range of pixels, for data sets that have one.
     """

@@ -1,10 +1,9 @@
-"""A student replication of Deep Defense whose regulariser has no gradient, and the cause of its
-gain.
+"""A student replication of Deep Defense: its regulariser has no gradient; what causes its gain?
 
-It prints accuracy, rho_2 and accuracy under FGS of three MLPs on Fashion-MNIST. The first is
-trained for 15 epochs. The second is fine-tuned from the tenth epoch for five more, on DeepFool's
-images of the training set. The third is trained on those images with a loss that is meant to be
-Deep Defense.
+The replication prints accuracy, rho_2 and accuracy under FGS of three MLPs on Fashion-MNIST. The
+first is trained for 15 epochs. The second is fine-tuned for five epochs after the tenth, on
+DeepFool's images of the training set. The third is fine-tuned on the same images with a loss that
+was intended as Deep Defense.
 
 In that loss the perturbations are constants, so the regulariser has no gradient and cannot act. The
 remaining differences from the second network are the batch size (100, not 64), a fixed order, and a
@@ -36,7 +35,7 @@ THEIRS = "deep-defense-detached"
 
 @checked(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters that a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     profile: Annotated[

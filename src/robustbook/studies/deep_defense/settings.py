@@ -37,7 +37,7 @@ OWN: Mapping[str, tuple[Networks, ...]] = {
 }
 """The networks of each profile. Others must be requested.
 
-NIN at ``quick`` takes minutes, and the colour networks at ``paper`` need a GPU.
+NIN at ``quick`` needs minutes, and the colour networks at ``paper`` need a GPU.
 """
 
 

@@ -51,7 +51,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _network(
     network: str, method: str, seed: int, of: Mapping[tuple[Any, ...], Done], images: int
 ) -> Iterator[Row]:
-    """Yield the cells of one row of the table, and their other variants."""
+    """Yield the measurements for one row of the table, and their other variants."""
     name = NAMES[network]  # type: ignore[index]
     labels: dict[str, str | float | int | bool] = {"network": network, "method": method}
     seen, fgs = of[method, seed, "read"].values, of[method, seed, "fgs"].values
@@ -85,7 +85,7 @@ def _network(
 
 
 def _compared(network: str, seed: int, of: Mapping[tuple[Any, ...], Done]) -> Iterator[Row]:
-    """Yield the gains over the reference that the text states, and eps_ref."""
+    """Yield eps_ref, and the gains over the reference network that the text states."""
     name = NAMES[network]  # type: ignore[index]
     rho = {m: of[m, seed, "read"].values["rho"] for m in METHODS}
     last = {m: of[m, seed, "fgs"].values["plain"][-1] for m in METHODS}

@@ -1,11 +1,10 @@
-"""Does Deep Defense still hold? Its networks under attacks that it was not trained against.
+"""Robustness of Deep Defense's networks under attacks that are not used in its training.
 
-Deep Defense increases DeepFool's estimate of the smallest perturbation. Another attack tests
-whether the smallest perturbation itself became larger: DDN, which follows the curved boundary for
-300 steps. The paper's FGS columns suggest that the defense also helps against l-infinity
-perturbations. PGD, and Square, which needs no gradient, test that. Everything is in pixels of [0,
-1], with the preprocessing inside the network. Images are clipped to [0, 1] unless an attack's name
-says "free".
+Deep Defense increases DeepFool's estimate of the smallest perturbation. DDN tests whether the
+smallest perturbation itself became larger; it follows the curved boundary for 300 steps. The
+paper's FGS columns suggest that the defense also helps against l-infinity perturbations. PGD and
+Square test this; Square uses no gradient. Everything is in pixels of [0, 1], with the preprocessing
+inside the network. Images are clipped to [0, 1] unless an attack's name says "free".
 """
 
 from collections.abc import Iterator, Mapping
@@ -48,7 +47,7 @@ ATTACKS = {
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The choices a reader can make."""
+    """The parameters that a reader can set."""
 
     queries: Annotated[
         int, Field(ge=1, le=100_000, description="Square's queries per image, 1 to 100000")
@@ -89,7 +88,7 @@ def bounded(
 ) -> dict[str, object]:
     """Return which images are still classified correctly under each of `ATTACKS`.
 
-    ``right/<attack>`` has shape (sizes, images). PGD takes 40 steps of eps / 8.
+    ``right/<attack>`` has shape (sizes, images). PGD makes 40 steps of eps / 8.
     """
     net, x, y = pixels(network, images, context.device)
     seed = network.call.arguments["seed"]
@@ -150,8 +149,8 @@ def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> I
     """Yield the median size of the smallest perturbations, over two sets of images.
 
     ``median`` is over all test images; one that is misclassified from the start counts as 0.
-    ``shared median`` is over images that all methods classify correctly, so that methods are
-    compared on the same images and their clean accuracy does not matter.
+    ``shared median`` is over the images that all methods classify correctly. So methods are
+    compared on the same images, and their clean accuracy does not matter.
     """
     for name, sizes in done.tensors.items():
         setting = {**labels, "attack": name.removeprefix("distance/")}

@@ -98,5 +98,5 @@ def rows(
 
 
 def lost_without_anneal(annealed: Mapping[str, float], constant: Mapping[str, float]) -> float:
-    """Return the larger loss, in percentage points, of clean and of FGSM accuracy."""
+    """Return the loss of clean accuracy or of FGSM accuracy without anneal, whichever is larger."""
     return max(annealed[reading] - constant[reading] for reading in ("clean", MAIN))

@@ -70,10 +70,10 @@ def minimal(
 ) -> dict[str, object]:
     """Return the size of the smallest perturbation that each attack alone found, per test image.
 
-    ``size/<attack>`` covers the test images with numbers in ``rows``. ``grey``: how many of them
-    have the class that the network predicts for the constant grey image. At size 0.5 an attack can
-    reach the grey image, so it succeeds on all others. ``source``: the network of the transfer
-    attack.
+    ``size/<attack>`` covers the test images with numbers in ``rows``. ``grey``: the number of these
+    images with the class that the network predicts for the constant grey image. At size 0.5 an
+    attack can reach the grey image, so it succeeds on all images of other classes. ``source``: the
+    network of the transfer attack.
     """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)
@@ -93,7 +93,7 @@ def _strikes(
 ) -> dict[str, Strike]:
     """Return the attacks of the curves by name, all clipped to [0, 1].
 
-    ``lead``: the `median_lead` over all test images, not only those of one piece.
+    ``lead``: the `median_lead` over all test images, not only over those attacked in this call.
     """
     climb = Attack("pgd", loss="margin", clip=True, steps=20)
     plain = replace(climb, loss="cross_entropy")
@@ -129,7 +129,7 @@ def _data(network: Done) -> str:
 def _piece(
     network: Done, images: int, rows: tuple[int, int], device: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return images, labels and row numbers of one piece of the evenly spaced test images."""
+    """Return images, labels and row numbers of a part of the evenly spaced test images."""
     x, y = test_images(_data(network), images, device)
     keys = torch.arange(*rows, device=x.device)
     return x[keys], y[keys], keys

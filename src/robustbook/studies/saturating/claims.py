@@ -1,4 +1,4 @@
-"""The quantitative claims in the text of Nayebi & Ganguli 2017 that are in no table or figure.
+"""The quantitative claims of Nayebi & Ganguli 2017 that are only in the text.
 
 They are the settings and the range of errors (`printed_settings`), three choices of Section 4
 (`ablations`), and Adam on the image (`descents`). The 30 million steps of Section 7 are a separate
@@ -27,7 +27,7 @@ STEPS = {"quick": 300, "paper": 1_000_000}
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters that a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     every: Annotated[

@@ -1,10 +1,10 @@
 """Does it hold today? The networks of Table 1 of Nayebi & Ganguli 2017 under better attacks.
 
 Brendel & Bethge 2017 (arXiv 1704.01547) said that the paper's attacks failed for numerical reasons:
-slopes vanish in float32. Each variant here avoids this in one way. It computes in float64, rescales
-the logits, uses the difference of logits, skips the last nonlinearity in the backward pass, softens
-its slope, transfers another network's images, or searches without gradients. The page also shows
-accuracy at all eps, from the smallest perturbation per image that any of the attacks found.
+slopes vanish in float32. Each variant here avoids this in one way. Some compute in float64, rescale
+the logits, or use the difference of logits. Some skip or soften the last nonlinearity in the
+backward pass. Others transfer another network's images, or search without gradients. The page also
+shows accuracy at all eps, from the smallest perturbation per image that any of the attacks found.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ OWN = ("float32", "float64", "rescaled", "margin", "signs", "pgd", "pgd margin",
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters that a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     eps: Annotated[
@@ -167,7 +167,7 @@ def _accuracies(
 def _sizes(
     results: Mapping[tuple[Any, ...], Done], key: tuple[str, Method, int]
 ) -> tuple[dict[str, Tensor], int]:
-    """Return the smallest perturbations of one network, and its number of grey labels.
+    """Return the smallest perturbations of one network, and the ``grey`` count (see `minimal`).
 
     They are given for each attack and, as ``all``, for all attacks together.
     """
@@ -181,7 +181,7 @@ def _sizes(
 
 
 def _answers(own: Mapping[str, float], still: float, seed: int, images: int) -> Iterator[Row]:
-    """Yield the target numbers, all of the saturated sigmoid network."""
+    """Yield the rows of the target numbers, which are all about the saturated sigmoid network."""
 
     def row(name: str, value: float, holds: bool | None = None) -> Row:
         target = f"{PAPER}/{ITEM}/{name}"

@@ -83,8 +83,8 @@ def calls(
 ) -> dict[tuple[Any, ...], Call]:
     """Return the calls to run.
 
-    Their keys are ("descents", method, rule, precision, step size, seed), and ("apart", method,
-    rule, seed).
+    The keys are ("descents", method, rule, precision, step size, seed) and ("apart", method, rule,
+    seed).
     """
     networks, images = mlps(profile), TEST[profile]
     swapped = {
@@ -109,9 +109,7 @@ def calls(
 def rows(
     results: Mapping[tuple[Any, ...], Done], seeds: tuple[int, ...], step_size: float
 ) -> Iterator[Row]:
-    """Yield the four claims of Section 7 on Adam, and the results of each variant from either
-    source.
-    """
+    """Yield the four claims of Section 7 on Adam, and each variant's results by source rule."""
     for seed in seeds:
         found = {
             key[1:-1]: done.values
@@ -147,7 +145,7 @@ def rows(
 def _claims(
     vanilla: list[dict[str, Any]], saturated: list[dict[str, Any]], seed: int
 ) -> Iterator[Row]:
-    """Yield the claims, judged on both kinds of source together.
+    """Yield the claims, judged on the sources of lowest and of highest confidence together.
 
     The paper says "either least or most", so the saturated network must resist both.
     """

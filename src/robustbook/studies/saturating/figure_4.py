@@ -2,9 +2,10 @@
 
 A straight path leads from the most confident test image of one class to that of another. Along it
 the figure shows the length element, the ten probabilities, and the ten singular values of the
-Jacobian of the logits. For "flat with sharp peaks" we measure the share of the path whose length
-element is below 1 % of its peak. For "only one singular value inflates" we count the values above
-half the largest one at that peak. Both thresholds are ours, so other thresholds are measured too.
+Jacobian of the logits. For "flat with sharp peaks" we measure the fraction of the path where the
+length element is below 1 % of its peak. For "only one singular value inflates" we count, at the
+peak, the singular values above half of the largest one. Both thresholds are ours, so other
+thresholds are measured too.
 """
 
 import math
@@ -52,7 +53,7 @@ Digit = Annotated[int, Field(ge=0, le=9)]
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters that a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     points: Annotated[
@@ -174,8 +175,7 @@ def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
 def _readings(
     found: Mapping[str, Tensor], pair: tuple[int, int], method: Method, seed: int, grid: str
 ) -> Iterator[Row]:
-    """Yield the measurements of one path: shares of the path, counts at its peak, height and
-    length.
+    """Yield the measurements of one path: flat fractions, large singular values, height and length.
 
     A measurement that belongs to a target number is also stored under the target's id.
     """
@@ -218,8 +218,8 @@ def _apart(found: Mapping[str, Tensor]) -> float:
 def _drawn(found: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return at most DRAWN points of a path.
 
-    The path is cut into stretches, and the point with the largest length element of each is kept,
-    so that no peak is lost.
+    Each of these points has the largest length element of a section of the path, so no peak is
+    lost.
     """
     stretches = torch.arange(len(found["t"])).chunk(DRAWN)
     kept = torch.stack([stretch[found["length"][stretch].argmax()] for stretch in stretches])

@@ -1,7 +1,7 @@
 """Figure 6 and Section 8 of Nayebi & Ganguli 2017: kurtosis protects a linear classifier.
 
 The figure shows the scaled ratio of equation 14 for two random prototypes of 20,000 components. The
-components come from the Pearson type VII distribution, at several excess kurtoses, or from the
+components are drawn from the Pearson type VII distribution, at several excess kurtoses, or from the
 weights of trained networks. The verdicts use the scaling that the paper prints, the mean of |w1|;
 the median is measured too.
 """
@@ -46,7 +46,7 @@ TOP = 1.4  # the y-value that the caption explains
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters that a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     n: Annotated[

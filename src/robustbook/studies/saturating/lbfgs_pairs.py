@@ -1,8 +1,8 @@
 """Figures 5 and 8 of Nayebi & Ganguli 2017: L-BFGS on the image, from ten sources to nine classes.
 
 The sources are the least (figure 5) or the most (figure 8) confident test images. L-BFGS minimises
-the cross entropy of the target class. As the paper mentions neither, there is no bound on the
-distance and no clipping. The paper does not say which L-BFGS it used. The verdicts use scipy's
+the cross entropy of the target class. There is no bound on the distance and no clipping, because
+the paper mentions neither. The paper does not say which L-BFGS it used. The verdicts use scipy's
 default tolerances and float32, a likely choice in 2017, fixed before any result. The other variants
 are measured too.
 """
@@ -62,7 +62,7 @@ Sources = Annotated[
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters that a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     iterations: Annotated[
@@ -199,7 +199,7 @@ def _counts(
     seed: int,
     setting: dict[str, str | float | int | bool],
 ) -> Iterator[Row]:
-    """Yield how many pairs ended in which way.
+    """Yield for each outcome (found, stalled, out of iterations) the number of pairs.
 
     A pair "stalled" if its search ended before the last iteration: at a tolerance, at a zero
     gradient, or because the line search found no lower loss.

@@ -42,7 +42,7 @@ Digit = Annotated[int, Field(ge=0, le=9, description="a class, 0 to 9")]
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters that a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
     source: Digit = 3
@@ -91,8 +91,8 @@ class Descent:
 
     @torch.no_grad()
     def advance(self, until: int) -> bool:
-        """Step until ``taken`` is ``until``; return True if the network answers with the target
-        first.
+        """Step until ``taken`` is ``until``; stop and return True when the network predicts the
+        target.
         """
         image, first, second, gradient = self.image, self.first, self.second, self.gradient
         (beta1, beta2), root = BETAS, torch.empty_like(image)
@@ -127,7 +127,7 @@ class Descent:
         return [float(self.taken), moved, loss, self.gradient.abs().max().item()]
 
     def save(self, path: Path, trace: list[list[float]]) -> None:
-        """Write a checkpoint completely or not at all."""
+        """Write a checkpoint atomically."""
         held = {"image": self.image, "first": self.first, "second": self.second}
         held["trace"] = torch.tensor(trace, dtype=torch.float64)
         part = path.with_suffix(f".{os.getpid()}.part")
@@ -167,8 +167,8 @@ def descend(
 ) -> tuple[Literal["reached", "still", "steps"], list[list[float]]]:
     """Make up to ``steps`` updates; return why they ended, and the trace at logarithmic points.
 
-    ``checkpoint`` is written about every ``every`` seconds. A killed run continues from it and
-    gives the same bits.
+    ``checkpoint`` is written about every ``every`` seconds. An interrupted run resumes from it and
+    gives bitwise the same result.
     """
     trace: list[list[float]] = []
     if checkpoint is not None and checkpoint.exists():
@@ -211,7 +211,7 @@ def long_descent(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return why the descent ``ended``, its ``trace``, and its first and last image.
+    """Run a long descent; return why it ``ended``, its ``trace``, and its first and last image.
 
     It always runs on the CPU, because one step is too small for a GPU.
     """

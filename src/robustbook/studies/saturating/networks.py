@@ -1,7 +1,7 @@
 """The networks of Nayebi & Ganguli 2017: three architectures, each trained in three ways.
 
-They are vanilla, adversarially trained or saturated. All pages of the paper make their calls with
-these functions, so each network is trained once.
+The networks are vanilla, adversarially trained or saturated. All pages of the paper create their
+calls with these functions, so each network is trained only once.
 """
 
 from collections.abc import Mapping
@@ -138,8 +138,7 @@ def evaluate(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return ``accuracy`` under each attack, and the share of images it left ``unmoved``, in
-    percent.
+    """Return ``accuracy`` under each attack, and the percentage of images that it left ``unmoved``.
 
     images: how many test images, evenly spaced, because the first half of MNIST's test set is
     easier.

@@ -1,6 +1,6 @@
 """The settings that Nayebi & Ganguli 2017 print, compared with those used for training here.
 
-Also the range of errors that their introduction promises, from the networks of Table 1.
+The module also compares the range of FGSM errors in their introduction with Table 1's networks.
 """
 
 from collections.abc import Iterator, Mapping

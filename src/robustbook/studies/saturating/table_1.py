@@ -1,9 +1,9 @@
 """Table 1 of Nayebi & Ganguli 2017: clean and FGSM accuracy of nine networks, and their causes.
 
-There are three architectures (sigmoid MLP, ReLU MLP, CNN) and three trainings (vanilla,
-adversarial, saturated). The verdicts use one variant, chosen before any result: FGSM at eps 0.25
-without clipping, in float32, on the cross entropy from logits, on all test images. All other
-variants are measured too.
+The nine networks combine three architectures (sigmoid MLP, ReLU MLP, CNN) with three trainings
+(vanilla, adversarial, saturated). The verdicts use one variant, chosen before any result: FGSM at
+eps 0.25 without clipping, in float32, on the cross entropy from logits, on all test images. All
+other variants are measured too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ PAPER, ITEM = "saturating", "table-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters that a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     eps: Annotated[

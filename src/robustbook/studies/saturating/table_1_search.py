@@ -2,10 +2,10 @@
 
 One choice changes at a time. For sigmoid networks it is the length of the anneal (optimiser steps
 per step of lambda). At an anneal of 10 it is also the initialisation, the learning rate, the width,
-the final lambda, and whether the penalty includes the read-out layer. For ReLU networks and CNNs it
-is the scale of lambda, and for CNNs the length of training. For vanilla MLPs it is the length of
-training too. If numerical accidents raise the accuracy of saturated networks, they may also raise
-that of vanilla ones, for which the paper prints 0 and 0.41 %.
+the final lambda, or the layers of the penalty. For ReLU networks and CNNs it is the scale of
+lambda, and for CNNs the length of training. For vanilla MLPs it is also the length of training. If
+vanishing gradients raise the accuracy of saturated networks, they may also raise that of vanilla
+networks, for which the paper prints 0 and 0.41 %.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ SHOWN = (MAIN, "float64", "flushed", "probabilities", "signs", "pgd softened")
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters that a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2)}
 

@@ -28,11 +28,11 @@ def sources(
     rule: Rule,
     name: str = "the network",
 ) -> Int[Tensor, " 10"]:
-    """Return for each class the row of its correctly classified image of least or most probability.
+    """Return for each class the row of its least or most confident correctly classified image.
 
     A saturated network gives most images a probability that float32 rounds to 1. So images are
-    ranked by log p - log (1 - p), which grows with p and does not round to one value. Of equal ones
-    the first counts. Raises ValueError if a class has no correctly classified image.
+    ranked by log p - log (1 - p), which increases with p and does not saturate. If several are
+    equal, the first is returned. Raises ValueError if a class has no correctly classified image.
     """
     logits = logits_of(net, images).double()
     own = labels[:, None]
@@ -55,9 +55,9 @@ def sources(
 def pairs(
     rows: Int[Tensor, " 10"],
 ) -> tuple[Int[Tensor, " 90"], Int[Tensor, " 90"], Int[Tensor, " 90"]]:
-    """Return the 90 pairs of two classes, in the order of the sources.
+    """Return for each of the 90 pairs its source row, source class and target class.
 
-    Each pair has the row of the source's image, the source's class and the target class.
+    The pairs are in the order of the sources.
     """
     source, target = (~torch.eye(CLASSES, dtype=torch.bool, device=rows.device)).nonzero().T
     return rows[source], source, target
@@ -102,8 +102,8 @@ def straight(
 ) -> Float[Tensor, " p"]:
     """Return for each start the distance to the target class on a straight line.
 
-    The line leads to the nearest of the ``images`` that ``net`` gives the target class. Bisection
-    finds a point on it where the answer changes.
+    The line ends at the nearest of the ``images`` that ``net`` assigns to the target class.
+    Bisection finds a point on it where the predicted class changes.
     """
     answers = predict(net, images)
     away = torch.cdist(starts.flatten(1), images.flatten(1))
