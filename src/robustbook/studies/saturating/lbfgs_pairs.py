@@ -1,10 +1,10 @@
 """Figures 5 and 8 of Nayebi & Ganguli 2017: L-BFGS on the image, from ten sources to nine classes.
 
 The sources are the least (figure 5) or the most (figure 8) confident test images. L-BFGS minimises
-the cross entropy of the target class, without a bound on the distance and without a box, as the
-paper says nothing of them. Which L-BFGS it was it does not say either. The verdicts are on the
-tolerances that scipy's has by default, in float32: what somebody would have run in 2017, fixed
-before looking. The other readings are measured beside it.
+the cross entropy of the target class. The distance is not bounded and images are not clipped to
+[0, 1], because the paper mentions neither. It does not say which L-BFGS it used. The verdicts are
+on a search in float32 with scipy's default tolerances, which was the obvious choice in 2017 and was
+fixed before the runs. Other ways of searching are measured beside it.
 """
 
 import copy
@@ -34,21 +34,21 @@ PAPER = "saturating"
 
 @dataclass(frozen=True)
 class Search:
-    """A way to run L-BFGS: precision, tolerances (scipy's, or none), and whether in the box."""
+    """A way to run L-BFGS: precision, scipy's tolerances or none, clipped to [0, 1] or not."""
 
     precision: Literal["float32", "float64"] = "float32"
     tolerances: bool = True
     clip: bool = False
 
 
-READINGS = {  # the first is the one that the verdicts are on
+READINGS = {  # the verdicts are on the first
     "float32": Search(),
     "float32, no tolerances": Search(tolerances=False),
     "float64, no tolerances": Search("float64", tolerances=False),
     "float32, in the box": Search(clip=True),
 }
 MAIN = next(iter(READINGS))
-STRAIGHT = "straight line"  # no L-BFGS and no gradient: the control
+STRAIGHT = "straight line"  # the control, without L-BFGS and without gradients
 
 
 Sources = Annotated[
@@ -85,13 +85,13 @@ def attack(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """L-BFGS from ten sources to nine classes each. The sources are those of the ``rule`` among
-    ``images`` test images or, where they are ``given``, those.
+    """Run L-BFGS from ten sources to nine classes each.
 
-    Per search and pair: ``found``, ``iterations`` and ``distance`` (l2). ``sources``: their rows.
-    ``images``: of the first search, by source and target class, clipped to [0, 1], in 256 grays;
-    the source itself where both are one class, zeros where nothing was found. ``straight``: the
-    control's distances.
+    The sources are ``given``, or chosen by the ``rule`` among ``images`` test images. Returns for
+    each search and pair: ``found``, ``iterations`` and ``distance`` (l2). ``sources``: the rows of
+    the sources. ``images``: what the first search found, by source and target class, clipped to
+    [0, 1], in 256 grays. It is the source itself where both classes are the same, and zeros where
+    nothing was found. ``straight``: the distances of the control.
     """
     net = trained(network, context.device)
     training = network.call.arguments["training"]
@@ -129,8 +129,10 @@ def _gray(images: Float[Tensor, "n 1 h w"]) -> UInt8[Tensor, "n h w"]:
 
 
 def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, method, seed). The paper says of the ReLU MLP that it does
-    the same; there the main reading only."""
+    """Return what is to be run, by (network, method, seed).
+
+    The ReLU MLP, for which the paper reports a similar trend, is searched in one way only.
+    """
     assert p.seeds is not None
     most = p.iterations if p.profile == "paper" else min(p.iterations, 100)
     networks = mlps(p.profile)
@@ -146,8 +148,8 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """The rows that the ledger judges, one row per count of every reading, and the images of the
-    first seed."""
+    """Return the rows that the ledger judges, the counts of every way of searching, and the images
+    of the first seed."""
     assert p.seeds is not None
     rows: list[Row] = []
     for (network, method, seed), done in results.items():
@@ -172,12 +174,12 @@ def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) 
 
 
 def _written(images: UInt8[Tensor, "k k h w"]) -> list[list[str]]:
-    """Each image as two hexadecimal digits a pixel; nothing where there is none."""
+    """Return each image as two hexadecimal digits per pixel, or "" where there is none."""
     return [[bytes(i.flatten().tolist()).hex() if i.any() else "" for i in row] for row in images]
 
 
 def _outcomes(done: Done) -> list[dict[str, list[Any]]]:
-    """``found``, ``iterations`` and ``distance`` of the pairs, reading by reading."""
+    """Return ``found``, ``iterations`` and ``distance`` of the pairs, for each way of searching."""
     names = ("found", "iterations", "distance")
     columns = zip(*(done.values[name] for name in names), strict=True)
     return [dict(zip(names, column, strict=True)) for column in columns]
@@ -193,8 +195,11 @@ def _counts(
     seed: int,
     setting: dict[str, str | float | int | bool],
 ) -> Iterator[Row]:
-    """How the pairs ended. Stalled: before the last iteration, by a tolerance, a gradient of zero
-    or a line search that found nothing lower."""
+    """Count how the searches ended.
+
+    A search stalled if it ended before the last iteration: by a tolerance, by a gradient of zero,
+    or because its line search found no lower loss.
+    """
     failed = _split(outcome, "iterations", False)
     ends = {
         "found": sum(outcome["found"]),
@@ -212,7 +217,7 @@ def _counts(
 
 
 def _answers(item: str, method: str, seed: int, outcome: Mapping[str, list[Any]]) -> Iterator[Row]:
-    """What the ledger asks of the main reading."""
+    """Yield the rows for the ledger, from the first way of searching."""
     target, successes = f"{PAPER}/{item}/{method}", sum(outcome["found"])
     yield Row(successes, "count", f"{target}/successes", seed=seed)
     if method == "vanilla" and successes:
