@@ -372,16 +372,26 @@ def test_the_90_searches_all_end(item: str) -> None:
         ends = zip(*(values(shown, n, **of) for n in ("found", "stalled", "limit")), strict=True)
         assert all(sum(each) == lbfgs_pairs.PAIRS for each in ends)
     page = figure5 if item == "figure-5" else figure8
-    assert numbers(page.finding(shown))[0] == 90
+    assert numbers(page.answer(shown))[0] == 90
     assert len(lbfgs_pairs.found_images(shown).axes) == 2
 
 
 def test_what_figures_5_and_8_say() -> None:
-    """Distances to the border are the record's; searches stall in both precisions."""
-    shown = record("figure-8")
-    of = {"network": "sigmoid-mlp", "method": "vanilla", "reading": lbfgs_pairs.STRAIGHT}
-    assert f"{mean(shown, 'distance, found', **of):.1f}" in figure8.straight(shown)
-    assert "The searches stall" in figure5.stalled(record("figure-5"))
+    """Counts are the record's, and so are the lengths of the straight lines."""
+    five, eight = record("figure-5"), record("figure-8")
+    of = {"network": "sigmoid-mlp", "reading": lbfgs_pairs.STRAIGHT}
+    for shown in (five, eight):
+        vanilla, saturated = (
+            mean(shown, "distance, found", method=method, **of) for method in names.COMPARED
+        )
+        text = lbfgs_pairs.straight(shown)
+        assert f"{vanilla:.1f}" in text and f"{saturated:.1f}" in text
+        assert f"{saturated / vanilla:.2f} times" in text
+    (found,) = set(of_target(five, "saturating/figure-5/relu-saturated/successes"))
+    assert numbers(figure5.answer(five))[-1] == numbers(figure5.relu(five))[2] == found
+    assert len(numbers(figure5.stalled(five))) >= 5
+    assert numbers(figure8.stopped(eight))[0] <= lbfgs_pairs.PAIRS
+    assert "printed: 5" in figure8.answer(eight)
 
 
 def test_figure_6() -> None:

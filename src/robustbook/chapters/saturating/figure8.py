@@ -1,35 +1,36 @@
 """The page of Figure 8: L-BFGS from the most confident image of each class."""
 
-from robustbook.chapters.published import values
+from robustbook.chapters.published import of_target, printed, record_of
 from robustbook.chapters.wording import spread
 from robustbook.ledger import Record
 
-from .lbfgs_pairs import STRAIGHT, count
+from .lbfgs_pairs import PAIRS, count
+
+SUCCESSES = "saturating/{}/saturated/successes"
+"""The target of the pairs in which the search succeeds, by figure."""
 
 
-def finding(record: Record) -> str:
-    """How many pairs the search fools each sigmoid network on."""
+def answer(record: Record) -> str:
+    """Return in how many pairs the search succeeds, also from the least confident images."""
+    least = of_target(record_of("saturating/figure-5"), SUCCESSES.format("figure-5"))
     return (
-        "Of 90 pairs of classes the search fools the vanilla network in "
-        f"{count(record, 'found', 'vanilla')} and the saturated one in {count(record, 'found')}. "
-        f"Of the others {count(record, 'stalled at once')} do not take a single step: every "
-        "component of the gradient is within the tolerance."
+        "Starting from the most confident images, the search succeeds in "
+        f"{count(record, 'found', 'vanilla')} of {PAIRS} pairs of classes on the vanilla sigmoid "
+        f"network, and in {count(record, 'found')} on the saturated one (printed: "
+        f"{printed(SUCCESSES.format('figure-8')):g}). From the least confident images of the "
+        f"saturated network it succeeds in {spread(least, 0)}."
     )
 
 
-def straight(record: Record) -> str:
-    """How far a straight line goes until the answer is the target class."""
-    vanilla, saturated = (
-        spread(
-            values(
-                record, "distance, found", network="sigmoid-mlp", method=method, reading=STRAIGHT
-            )
-        )
-        for method in ("vanilla", "saturated")
+def stopped(record: Record) -> str:
+    """Return how many searches take no step, and how many succeed without tolerances."""
+    tight, wide = (
+        count(record, "found", search=f"{precision}, no tolerances")
+        for precision in ("float32", "float64")
     )
     return (
-        "And as before a walk without any gradient, straight to the nearest image of the target "
-        f"class, reaches its border in all pairs, at a median distance of {vanilla} for the "
-        f"vanilla and {saturated} for the saturated network. The certainty of a network about an "
-        "image says how flat the ground is there, not how far away its edge is."
+        f"On the saturated network {count(record, 'stalled at once')} of the {PAIRS} searches end "
+        "where they begin, because no component of the gradient exceeds the tolerance. Without "
+        f"tolerances {tight} searches succeed in place of {count(record, 'found')}, and in float64 "
+        f"{wide}."
     )

@@ -1,0 +1,31 @@
+"""The ideas of the pages on the figures of Nayebi & Ganguli 2017 do what the package does."""
+
+import pytest
+import torch
+
+from robustbook.attacks import lbfgs
+
+from .test_ideas import idea
+
+
+def test_l_bfgs() -> None:
+    """The package's search with a history of one step finds the same image after as many steps."""
+    shown = idea("saturating/figure5")
+    net = torch.nn.Linear(2, 3, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        net.weight.copy_(torch.from_numpy(shown["W"]))
+    x, y = torch.tensor([[1.0, 0.5]], dtype=torch.float64), torch.tensor([0])
+    found = lbfgs(net, x, y, targets=y + 1, history=1, gtol=0.0, ftol=0.0, clip=False)
+    torch.testing.assert_close(found.images[0], torch.from_numpy(shown["x"]))
+    assert found.steps.tolist() == [shown["t"]] and shown["t"] > 2
+
+
+def test_the_gradient_of_saturated_units() -> None:
+    """The gradient by automatic differentiation, which falls below the tolerance of L-BFGS."""
+    shown = idea("saturating/figure8")
+    W1, W2 = 10 * torch.from_numpy(shown["W1"]), torch.from_numpy(shown["W2"])
+    x = torch.from_numpy(shown["x"]).requires_grad_()
+    loss = -(W2 @ torch.sigmoid(W1 @ x)).log_softmax(0)[1]
+    (g,) = torch.autograd.grad(loss, x)
+    torch.testing.assert_close(torch.from_numpy(shown["g"]), g)
+    assert abs(g).max() < 1e-5 and shown["signal"][1] == pytest.approx(-1, abs=0.01)
