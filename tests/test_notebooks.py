@@ -23,8 +23,9 @@ from tqdm import tqdm
 from robustbook import notebooks
 
 NAMES = notebooks.names()
-SHORT = ("deep_defense/figure2", "saturating/figure2")
-"""For each paper, a page that trains networks within seconds at profile quick."""
+SHORT = {"deep_defense/anchors": {"networks": ["mlp"]}, "saturating/figure4": {}}
+"""For each paper, a page that trains networks within seconds at profile quick, and what else is
+given to it. The build of the book executes all pages."""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,11 +58,11 @@ def test_a_page_of_each_paper_is_executed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.notebook
-@pytest.mark.parametrize("name", SHORT)
-def test_runs_at_quick(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "given"), SHORT.items())
+def test_runs_at_quick(name: str, given: dict[str, Any], tmp_path: Path) -> None:
     """Run everything from code to figure on embedded data, with an empty store."""
     out = tmp_path / "out.ipynb"
-    notebooks.execute(notebooks.stored(name, ".ipynb"), out, {"profile": "quick"})
+    notebooks.execute(notebooks.stored(name, ".ipynb"), out, {"profile": "quick"} | given)
     done = nbformat.read(out, as_version=4)
     outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
     assert outputs
