@@ -12,7 +12,7 @@ from .style import WIDTH, Look, panels, style
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve: ``x``, and for each seed as many numbers ``y``.
+    """A curve: the values ``x``, and for each seed one ``y`` per ``x``.
 
     ``labels`` are printed beside the points of the first seed.
     """

@@ -8,7 +8,8 @@ writes lambda for t). J is the Jacobian of the logits, p their softmax. The Fish
 measures how far the probabilities move. Along the path dx = (x_T - x_S) dt. So with v = J (x_T -
 x_S) the length element is dl/dt = sqrt(sum_k p_k (v_k - sum_j p_j v_j)^2), the standard deviation
 of v under p. It is 0 if all v_k are equal, because adding a number to all logits changes no
-probability. (The paper says that the scale of the logits does not matter; correct is the shift.)
+probability. (The paper says that the scale of the logits does not matter. In fact the scale does
+matter; only a shift does not.)
 """
 
 from collections.abc import Callable

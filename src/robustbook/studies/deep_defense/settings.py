@@ -147,7 +147,7 @@ class Setting:
 
 
 def setting(network: Networks, profile: str) -> Setting:
-    """Return the setting of a network at a profile that computes."""
+    """Return the setting of a network at profile quick, reduced or paper."""
     return (_gray if network in ("mlp", "lenet") else _coloured)(network, profile)
 
 
