@@ -87,6 +87,8 @@ def test_what_is_reached_counts(package: Path, file: str, old: str, new: str) ->
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
+        ("deep.py", "    k = 1", '    """Says."""\n    k = 1\n    """One."""'),
+        ("deep.py", "    pass", '    """Nothing of its own."""'),
         ("study.py", "return 1", "return 2"),
         ("study.py", "What it does.", "What it does, in other words."),
         ("study.py", "RATE = 0.5", "# half\nRATE  =  0.5"),

@@ -122,13 +122,22 @@ def _bindings(module: str) -> dict[str, list[ast.stmt]]:
         return {}
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, _DEFINITIONS) and len(node.body) > 1 and ast.get_docstring(node):
-            del node.body[0]
+        if isinstance(node, _DEFINITIONS):
+            # Also the docstrings of fields, and of a class that has nothing else.
+            node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
     bound: dict[str, list[ast.stmt]] = {}
     for statement in tree.body:
         for name in _names(statement):
             bound.setdefault(name, []).append(statement)
     return bound
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
 
 
 def _names(statement: ast.stmt) -> list[str]:
