@@ -20,7 +20,6 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from scipy import special
 from torch import Tensor
 
 Intensity = Literal["mean", "median"]
@@ -77,24 +76,6 @@ def unit(w: Float[Tensor, "*s n"]) -> Float[Tensor, "*s n"]:
     """Each vector divided by its l2 norm. Raises ValueError for a vector of zeros."""
     _refuse_zero("w", w)
     return w / (w**2).sum(-1, keepdim=True).sqrt()
-
-
-def expected_ratio(kurtosis: float, intensity: Intensity = "mean") -> float:
-    """The limit of the scaled ratio for Pearson VII weights of many dimensions, in closed form.
-
-    It is E[x^2] / (E|x1 - x2| E|x|), or the same with the median of |x| in place of E|x|.
-    """
-    nu = _degrees(kurtosis)
-    if math.isinf(nu):
-        difference, mean = 2 / math.sqrt(math.pi), math.sqrt(2 / math.pi)
-        median = special.ndtri(0.75)
-    else:
-        scale, root = math.sqrt((nu - 2) / nu), math.sqrt(nu) / (nu - 1)
-        log_beta = special.betaln(nu / 2, 0.5)
-        mean = 2 * scale * root * math.exp(-log_beta)
-        difference = 4 * scale * root * math.exp(special.betaln(0.5, nu - 0.5) - 2 * log_beta)
-        median = scale * special.stdtrit(nu, 0.75)
-    return float(1 / (difference * (mean if intensity == "mean" else median)))
 
 
 def _degrees(kurtosis: float) -> float:

@@ -1,9 +1,9 @@
 """Figure 6 and Section 8 of Nayebi & Ganguli 2017: kurtosis protects a linear classifier.
 
-The scaled ratio of equation 14 for two random prototypes of 20,000 components, against the excess
-kurtosis of the law that these come from (Pearson type VII), and for components drawn from the
-trained networks' own weights. The verdicts are on the scaling that the paper prints, the mean of
-|w1|; the median is measured beside it.
+The scaled ratio of equation 14 is measured for two random prototypes of 20,000 components. They are
+drawn from Pearson type VII distributions of growing excess kurtosis, or from the weights of the
+trained networks. The verdicts are on the scaling that the paper prints, the mean of |w1|. The
+median is measured beside it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ KURTOSES = (
     *(0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 50.0, 70.0, 100.0),
     *(200.0, 500.0, 1000.0, LIMIT),
 )
-SHOWN = 100.0  # where the figure ends; where the paper's does is not known
+SHOWN = 100.0  # where our figure ends; the paper's axis is not known
 Labels = dict[str, str | float | int | bool]
 TOP = 1.4  # the y-value that the caption explains
 
@@ -59,8 +59,11 @@ class Parameters(parameters.Parameters):
 
 @step(version=1)
 def pearson(kurtoses: tuple[float, ...], n: int, draws: int, seed: int) -> dict[str, object]:
-    """Per intensity: the scaled ratio of each draw at each kurtosis. A draw's uniform numbers are
-    the same at every kurtosis, so that the curve shows the kurtosis and not the draw."""
+    """Return for each intensity the scaled ratio of each draw at each kurtosis.
+
+    A draw uses the same uniform numbers at every kurtosis, so that the curve shows the effect of
+    the kurtosis and not of chance.
+    """
     found: dict[str, Tensor] = {name: torch.empty(len(kurtoses), draws) for name in INTENSITIES}
     for i in range(draws):
         for j, kurtosis in enumerate(kurtoses):
@@ -72,8 +75,11 @@ def pearson(kurtoses: tuple[float, ...], n: int, draws: int, seed: int) -> dict[
 
 @step(version=1)
 def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
-    """Per intensity, and for the absolute ``cosine`` of w1 and w2: each draw at each layer, its
-    components drawn from the weights of that layer (no biases) as they are, with its seed."""
+    """Return for each intensity the scaled ratio of each draw at each layer.
+
+    Components are drawn from the weights of the layer, without biases and not centred. ``cosine``
+    is the absolute cosine of w1 and w2.
+    """
     layers = layer_weights(trained(network, "cpu"))
     found = {name: torch.empty(len(layers), draws) for name in (*INTENSITIES, "cosine")}
     for i in range(draws):
@@ -87,7 +93,7 @@ def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
 
 
 def _ratios(w: Tensor) -> dict[str, Tensor]:
-    """The scaled ratio of two prototypes, made unit vectors, under each intensity."""
+    """Return the scaled ratio of two prototypes, made unit vectors, for each intensity."""
     w1, w2 = unit(w)
     return {
         "mean": scaled_ratio(w1, w2, "mean"),
@@ -96,7 +102,7 @@ def _ratios(w: Tensor) -> dict[str, Tensor]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run: by ("pearson", seed), and by (network, method, seed)."""
+    """Return what is to be run, by ("pearson", seed) and by (network, method, seed)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
@@ -107,7 +113,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """The rows that the ledger judges; every mean over draws; the two bounds of the l1 norm."""
+    """Return the rows that the ledger judges, every mean over draws, and the l1 norm's bounds."""
     assert p.seeds is not None
     rows = [Row(value, "none", f"{PAPER}/text-8/l1-bounds/{k}") for k, value in _bounds(p.n)]
     for seed in p.seeds:
@@ -124,7 +130,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _bounds(n: int) -> Iterator[tuple[str, float]]:
-    """The l1 norm of the sparsest and of the densest unit vector."""
+    """Yield the l1 norm of the sparsest and of the densest unit vector."""
     yield "lower", unit(torch.eye(1, n, dtype=torch.float64)).abs().sum().item()
     yield "upper", unit(torch.ones(1, n, dtype=torch.float64)).abs().sum().item()
 
@@ -149,8 +155,10 @@ def _of_the_curve(curves: Mapping[str, list[float]], seed: int) -> Iterator[Row]
 
 
 def rising_and_concave(curve: Mapping[float, float], tolerance: float = 0.02) -> bool:
-    """Whether the curve rises, from 1.11 to below 1.36, and no point lies below the chord of its
-    neighbours; each up to ``tolerance``."""
+    """Return whether the curve rises from 1.11 to below 1.36 and is concave, up to ``tolerance``.
+
+    Concave: no point lies below the straight line between its neighbours.
+    """
     points = sorted(curve.items())
     rises = all(b > a - tolerance for (_, a), (_, b) in zip(points, points[1:], strict=False))
     chords = (
@@ -187,7 +195,7 @@ def _of_own_weights(results: Mapping[tuple[Any, ...], Done], seed: int) -> Itera
 
 
 def _closed() -> dict[str, Any]:
-    """The curves in the limit of many components, for the figure."""
+    """Return the curves in the limit of many components, for the figure."""
     kurtoses = [round(SHOWN * (i / 100) ** 3, 6) for i in range(101)]
     closed = {name: [expected_ratio(k, name) for k in kurtoses] for name in INTENSITIES}
     return {"closed/kurtosis": kurtoses, **{f"closed/{k}": v for k, v in closed.items()}}
