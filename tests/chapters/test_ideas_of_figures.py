@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from robustbook.attacks import lbfgs
+from robustbook.measures import scaled_ratio
 
 from .test_ideas import idea
 
@@ -29,3 +30,13 @@ def test_the_gradient_of_saturated_units() -> None:
     (g,) = torch.autograd.grad(loss, x)
     torch.testing.assert_close(torch.from_numpy(shown["g"]), g)
     assert abs(g).max() < 1e-5 and shown["signal"][1] == pytest.approx(-1, abs=0.01)
+
+
+def test_the_scaled_ratio() -> None:
+    """The package's; it is larger for weights with heavier tails."""
+    shown = idea("saturating/figure6")
+    gaussian, heavy = (torch.from_numpy(shown[name]) for name in ("gaussian", "heavy"))
+    for w in (gaussian, heavy):
+        ratio = scaled_ratio(*(each / each.norm() for each in w)).item()
+        assert shown["R"](*w.numpy()) == pytest.approx(ratio)
+    assert shown["R"](*heavy.numpy()) > shown["R"](*gaussian.numpy())

@@ -63,3 +63,21 @@ def test_the_modules_of_the_pages_import_no_torch(root: Path) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=root
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_published_page_opens_without_torch(root: Path) -> None:
+    """Figure 6 needs a closed form that torch code uses as well; its cells must not import that."""
+    script = (
+        "import sys\n"
+        "from robustbook import notebooks\n"
+        "cells = notebooks.stored('saturating/figure6', '.md').cells\n"
+        "space = {'__name__': '__main__'}\n"
+        "for cell in cells:\n"
+        "    if cell.cell_type == 'code':\n"
+        "        exec(cell.source, space)\n"
+        "print('torch' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=root
+    )
+    assert done.stdout.splitlines()[-1] == "False"

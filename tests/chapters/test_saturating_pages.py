@@ -405,6 +405,8 @@ def test_figure_6() -> None:
     best = max(row.value for row in shown.rows if row.name == "gain")
     assert best < 1000 and numbers(figure6.largest_gain(shown))
     assert len(figure6.ratios(shown).axes) == 2
+    text = figure6.answer(shown)
+    assert "almost 40 %" in text and "as much as 300 %" in text
 
 
 def test_the_layers_of_table_2_add_up() -> None:

@@ -1,6 +1,7 @@
 """Measurements of a network: robustness and its evidence, weights, layers and geometry."""
 
 from robustbook.diagnosis import Finding, diagnose
+from robustbook.pearson import expected_ratio
 
 from .answers import logits_of, predict
 from .evidence import battery, evidence
@@ -19,7 +20,6 @@ from .minimal import Strike, smallest, surviving
 from .prototypes import (
     Intensity,
     epsilon_min,
-    expected_ratio,
     pearson_vii,
     resampled,
     scaled_ratio,

@@ -21,7 +21,6 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from scipy import special
 from torch import Tensor
 
 Intensity = Literal["mean", "median"]

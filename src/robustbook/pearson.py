@@ -1,0 +1,32 @@
+"""The scaled ratio of two random prototypes of many dimensions, in closed form and without torch.
+
+`measures.prototypes` draws such prototypes and measures the ratio. A page that shows its record
+needs the closed form only. So it stands here, where no import takes seconds.
+"""
+
+import math
+from typing import Literal
+
+from scipy import special
+
+
+def expected_ratio(kurtosis: float, intensity: Literal["mean", "median"] = "mean") -> float:
+    """Return the limit of the scaled ratio for Pearson VII weights of many dimensions.
+
+    ``intensity``: what eps_min is divided by, the mean of |w1| (as printed) or the median. The
+    limit is E[x^2] / (E|x1 - x2| E|x|), or the same with the median of |x| in place of E|x|. Raises
+    ValueError for a negative excess kurtosis.
+    """
+    if not kurtosis >= 0:
+        raise ValueError(f"kurtosis must be an excess kurtosis of 0 or more, got {kurtosis}")
+    if kurtosis == 0:
+        difference, mean = 2 / math.sqrt(math.pi), math.sqrt(2 / math.pi)
+        median = special.ndtri(0.75)
+    else:
+        nu = 4 + 6 / kurtosis  # degrees of freedom of Student's t
+        scale, root = math.sqrt((nu - 2) / nu), math.sqrt(nu) / (nu - 1)
+        log_beta = special.betaln(nu / 2, 0.5)
+        mean = 2 * scale * root * math.exp(-log_beta)
+        difference = 4 * scale * root * math.exp(special.betaln(0.5, nu - 0.5) - 2 * log_beta)
+        median = scale * special.stdtrit(nu, 0.75)
+    return float(1 / (difference * (mean if intensity == "mean" else median)))
