@@ -67,6 +67,18 @@ def test_the_dissimilarity() -> None:
         assert shown["d"](a, b) == pytest.approx(matrix[0, 1].item())
 
 
+def test_the_scale_of_a_relu_network() -> None:
+    """The package's dissimilarity grows with the square of alpha; the ratio stays."""
+    shown = idea("saturating/figure7")
+    a, a2, b = (shown[name] for name in ("a", "a2", "b"))
+    matrices = {}
+    for alpha in (1.0, 10.0):
+        units = np.stack([shown["layer"](x, alpha) for x in (a, a2, b)])
+        matrices[alpha] = dissimilarity(torch.from_numpy(units))
+        assert shown["d"](a, b, alpha) == pytest.approx(matrices[alpha][0, 2].item())
+    torch.testing.assert_close(matrices[10.0], 100 * matrices[1.0])
+
+
 def linear(w: Sequence[float], b: float) -> torch.nn.Module:
     """Return a model of two classes with logits 0 and w x + b."""
     net = torch.nn.Linear(len(w), 2, dtype=torch.float64)

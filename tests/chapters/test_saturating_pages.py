@@ -26,6 +26,7 @@ from robustbook.chapters.saturating import (
     figure4,
     figure5,
     figure6,
+    figure7,
     figure8,
     lbfgs_pairs,
     names,
@@ -300,6 +301,15 @@ def test_the_answer_of_figure_2() -> None:
     shares = [[numbers(row[column])[0] for row in rows[6:]] for column in (3, 2)]
     ends = [end for each in shares for end in (min(each), max(each))]
     assert active == [round(end) for end in ends]
+
+
+def test_figure_7_in_words() -> None:
+    """Distances between classes grow by orders of magnitude, relative to those within they do not."""
+    shown = record("figure-7")
+    low, high, least, most = numbers(figure7.answer(shown))
+    assert 10 < low < high and 0.5 < least <= most < 1
+    longer, stronger = numbers(figure7.controls(shown).replace("layer 3", ""))
+    assert longer > 1 > stronger
 
 
 @pytest.mark.parametrize("item", ["figure-3", "figure-7"])

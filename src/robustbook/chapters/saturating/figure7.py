@@ -1,0 +1,44 @@
+"""What the page of Figure 7 shows besides `dissimilarity`, which also serves Figure 3."""
+
+from collections.abc import Sequence
+
+from robustbook.chapters.published import mean
+from robustbook.ledger import Record
+
+from .names import COMPARED
+
+LAYERS = ("1", "2", "3")
+
+
+def answer(record: Record) -> str:
+    """Return how much further apart classes are, and the same relative to distances within."""
+    further = _range([_ratio(record, "between", layer) for layer in LAYERS])
+    relative = _range([1 / _ratio(record, "within over between", layer) for layer in LAYERS])
+    return (
+        f"Images of different classes are {further} times as far apart in the saturated network, "
+        "depending on the layer. But a ReLU network can have any scale. Relative to the distance "
+        f"of images of one class, they are {relative} times as far apart."
+    )
+
+
+def controls(record: Record) -> str:
+    """Return the distances of two networks that tell the penalty from the training."""
+    longer, stronger = (
+        _ratio(record, "between", LAYERS[-1], method)
+        for method in ("vanilla, longer", "saturated, stronger")
+    )
+    return (
+        "In layer 3 a vanilla network that is trained for as long as the saturated one has "
+        f"{longer:.2g} times the vanilla network's distance between classes. A saturated network "
+        f"with a stronger penalty has {stronger:.2g} times that distance."
+    )
+
+
+def _ratio(record: Record, name: str, layer: str, method: str = COMPARED[1]) -> float:
+    """Return the ratio of another network's mean over the seeds to the vanilla network's."""
+    ours, vanilla = (mean(record, name, method=m, layer=layer) for m in (method, COMPARED[0]))
+    return ours / vanilla
+
+
+def _range(numbers: Sequence[float]) -> str:
+    return f"{min(numbers):.2g} to {max(numbers):.2g}"
