@@ -1,10 +1,10 @@
 """Figure 4 of Nayebi & Ganguli 2017: the geometry of the vanilla and the saturated sigmoid MLP.
 
-From the most confident test image of one class straight to that of another: the length element,
-the ten probabilities and the ten singular values of the Jacobian of the logits. "Flat with sharp
-peaks" is read as the share of the path whose length element is below 1 % of its peak; "only one
-singular value inflates" as the number above half the largest at that peak. Both thresholds are
-ours, so others are measured beside them.
+Measured are the length element, the ten probabilities and the ten singular values of the Jacobian
+of the logits, on the straight path from the most confident test image of one class to that of
+another. For "flat with sharp peaks" we take the share of the path whose length element is below 1 %
+of its peak. For "only one singular value inflates" we count those above half the largest at that
+peak. Both thresholds are ours, so others are measured beside them.
 """
 
 import math
@@ -73,9 +73,11 @@ class Parameters(parameters.Parameters):
 def geometry(
     network: Done, pairs: tuple[tuple[int, int], ...], points: int, images: int, *, context: Context
 ) -> dict[str, object]:
-    """Each pair's walk between two of ``images`` test images, in float64: at ``points`` evenly
-    spaced places (``even``), and with points added where probabilities jump (``resolved``); the
-    ``rows`` of the two images in the test set and their ``confidence``."""
+    """Measure the path of each pair of classes, in float64, between two of ``images`` test images.
+
+    ``even``: at ``points`` evenly spaced points; ``resolved``: with points added where the
+    probabilities jump. ``rows`` and ``confidence``: of the two images in the test set.
+    """
     net = trained(network, context.device).double()
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
     x = x.double()
@@ -104,9 +106,11 @@ def geometry(
 def most_confident(
     net: nn.Module, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
 ) -> tuple[Int[Tensor, " k"], Float[Tensor, " k"]]:
-    """Of each class the row of the correctly classified image with the highest probability of it,
-    and that probability; -1 and 0 where none is correct. Where probabilities round to the same
-    number the lead of the logit decides."""
+    """Return for each class the row of its most confident correct image, and the probability.
+
+    It is the image with the highest probability of the class. Where several are equal, the lead of
+    the logit decides. Where no image is classified correctly, the row is -1 and the probability 0.
+    """
     logits = torch.cat([net(batch) for batch in torch.split(images, 1000)])
     own = logits.gather(1, labels[:, None])
     others = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
@@ -122,7 +126,7 @@ def most_confident(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (method, seed)."""
+    """Return what is to be run, by (method, seed)."""
     assert p.seeds is not None
     size = TEST[p.profile]
     return {
@@ -135,7 +139,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """The rows that the ledger judges, the same at other thresholds, the first seed's curves."""
+    """Return the rows for the ledger, those of other thresholds, and the first seed's curves."""
     assert p.seeds is not None
     rows: list[Row] = []
     curves: dict[str, list[Any]] = {}
@@ -162,7 +166,7 @@ def _name(pair: tuple[int, int]) -> str:
 
 
 def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
-    """What ``geometry`` left of its ``i``-th pair."""
+    """Return what ``geometry`` measured of its ``i``-th pair."""
     start = f"{i}/{grid}/"
     return {k.removeprefix(start): v for k, v in result.tensors.items() if k.startswith(start)}
 
@@ -170,8 +174,10 @@ def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
 def _readings(
     found: Mapping[str, Tensor], pair: tuple[int, int], method: Method, seed: int, grid: str
 ) -> Iterator[Row]:
-    """What one walk says: shares of the path, counts at its peak, its height and its length. Those
-    that a target asks for come a second time, under its name."""
+    """Yield shares of one path, counts at its peak, its height and its length.
+
+    Numbers that a target asks for come a second time, with its id.
+    """
     labels: Labels = {"start": pair[0], "end": pair[1], "method": method, "grid": grid}
     length, values, t = found["length"], found["singular_values"], found["t"]
     judged = pair in PAIRS and grid == "even"
@@ -200,14 +206,16 @@ def _readings(
 
 
 def _apart(found: Mapping[str, Tensor]) -> float:
-    """Distance between the peak of the length element and the steepest change, in paths."""
+    """Return how far the peak of the length element lies from the steepest change."""
     peaks = found["t"][torch.stack([found["length"].argmax(), found["change"].argmax()])]
     return abs(peaks[1] - peaks[0]).item()
 
 
 def _drawn(found: Mapping[str, Tensor]) -> dict[str, Any]:
-    """At most DRAWN points of a path, of each stretch the one with the largest length element, so
-    that no peak is lost."""
+    """Return at most DRAWN points of a path for the figure.
+
+    Of each stretch it keeps the point with the largest length element, so that no peak is lost.
+    """
     stretches = torch.arange(len(found["t"])).chunk(DRAWN)
     kept = torch.stack([stretch[found["length"][stretch].argmax()] for stretch in stretches])
     return {
@@ -219,5 +227,5 @@ def _drawn(found: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _to_a_thousandth(values: Tensor) -> Tensor:
-    """Rounded to about a thousandth of the largest."""
+    """Return the values rounded to about a thousandth of the largest."""
     return values.round(decimals=3 - math.floor(math.log10(values.max().item())))
