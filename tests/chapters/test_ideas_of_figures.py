@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from robustbook.attacks import lbfgs
-from robustbook.measures import scaled_ratio
+from robustbook.measures import scaled_ratio, walk
 
 from .test_ideas import idea
 
@@ -40,3 +40,16 @@ def test_the_scaled_ratio() -> None:
         ratio = scaled_ratio(*(each / each.norm() for each in w)).item()
         assert shown["R"](*w.numpy()) == pytest.approx(ratio)
     assert shown["R"](*heavy.numpy()) > shown["R"](*gaussian.numpy())
+
+
+def test_the_length_element() -> None:
+    """The package's on the same path."""
+    shown = idea("saturating/figure4")
+    net = torch.nn.Linear(2, 2, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        net.weight.copy_(torch.tensor([[2.0, -1.0], [-1.0, 2.0]]))
+    ends = (torch.from_numpy(shown[name]) for name in ("x_S", "x_T"))
+    found = walk(net, *ends, torch.from_numpy(shown["t"]))
+    dl_dt, p = shown["walk"](net.weight.detach().numpy())
+    torch.testing.assert_close(torch.from_numpy(dl_dt), found.length)
+    torch.testing.assert_close(torch.from_numpy(p), found.probabilities)

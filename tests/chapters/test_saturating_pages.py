@@ -368,6 +368,8 @@ def test_figure_4() -> None:
         assert all(0 <= n <= 10 for cell in row[4:] for n in numbers(cell))
     ratio = numbers(figure4.peaks_in_words(shown))[0]
     assert ratio > 1
+    assert all(0 <= n <= 10 for n in numbers(figure4.doubled_in_words(shown)))
+    assert all(0 <= n <= 100 for n in numbers(figure4.answer(shown)))
     assert figure4.walks(shown).axes
 
 

@@ -1,4 +1,4 @@
-"""The page of Figure 4: straight walks between digits, and how fast the answer changes on them."""
+"""The page of Figure 4: straight paths between digits, and how fast the answer changes on them."""
 
 from collections.abc import Iterator
 
@@ -12,14 +12,32 @@ from robustbook.ledger import Record
 
 from .names import COMPARED
 
+FLAT, LARGE = 0.01, 0.5
+"""The verdicts' thresholds: a share of the peak, and one of the largest singular value."""
+
+
+def answer(record: Record) -> str:
+    """Return how much of a path is flat, and how many singular values are large at the peak."""
+    flat, large = (
+        [mean(record, name, grid="even", threshold=at, method=method) for method in COMPARED]
+        for name, at in (("flat share", FLAT), ("large singular values", LARGE))
+    )
+    return (
+        "On average the probabilities of a saturated network are nearly constant on "
+        f"{100 * flat[1]:.0f} % of a path, and those of a vanilla network on "
+        f"{100 * flat[0]:.0f} %. "
+        f"Where they change fastest, the Jacobian has {large[1]:.1f} large singular values in the "
+        f"saturated network and {large[0]:.1f} in the vanilla one."
+    )
+
 
 def walks(record: Record) -> Figure:
-    """The panels of the paper: length element, probabilities and singular values per walk."""
+    """Draw the paper's panels: length element, probabilities and singular values of each path."""
     return figures.paths(record.arrays, record.parameters["pairs"])
 
 
 def peaks(record: Record) -> Table:
-    """How high and where the length element peaks, and how often the answer changes on the way."""
+    """Return how high and where the length element peaks, and how often the answer changes."""
     columns = (
         ("peak", "even", 0),
         ("peak", "resolved", 0),
@@ -28,10 +46,11 @@ def peaks(record: Record) -> Table:
         ("largest at peak", "resolved", 2),
     )
     return table(
-        "The highest length element, on the even grid and with the cliffs resolved; the length of "
-        "the path in units of pi, which is how often the answer changed completely; how far from "
-        "the steepest change of the probabilities the peak lies, in paths; and the largest "
-        "singular value there as a share of its largest on the path. Mean (range over the seeds).",
+        "The highest length element, on the even grid and with added points (resolved); the length "
+        "of the path in units of pi, which is how often the answer changed completely; how far the "
+        "peak lies from the steepest change of the probabilities, as a share of the path; and the "
+        "largest singular value there as a share of its maximum on the path. Mean over the seeds "
+        "(range).",
         "tab-figure-4-walks",
         ["Path", "Peak, grid", "Peak, resolved", "Length / pi", "Apart", "At the peak"],
         [
@@ -48,28 +67,39 @@ def peaks(record: Record) -> Table:
 
 
 def peaks_in_words(record: Record) -> str:
-    """How much higher the saturated peaks are, and how much longer the paths."""
+    """Return how much higher the peaks of the saturated networks are, and how long the paths."""
     saturated, vanilla = (
         {"grid": "resolved", "method": method} for method in ("saturated", "vanilla")
     )
     ratio = mean(record, "peak", **saturated) / mean(record, "peak", **vanilla)
     ours, theirs = (spread(values(record, "crossings", **of)) for of in (saturated, vanilla))
     return (
-        f"Averaged over pairs and seeds the resolved peaks of the saturated networks are "
-        f"{ratio:.0f} times as high as the vanilla ones. Their paths are longer as well: {ours} "
-        f"against {theirs} complete changes of the answer. A saturated network does not only cross "
-        "the border between two classes more abruptly, it often strays through other classes in "
-        "between, some of them for a hair's breadth."
+        f"On average over paths and seeds, the peak of the length element is {ratio:.0f} times as "
+        f"high in the saturated networks as in the vanilla ones. A path has {ours} complete "
+        f"changes of the answer in the saturated networks, and {theirs} in the vanilla ones."
+    )
+
+
+def doubled_in_words(record: Record) -> str:
+    """Return how many singular values grow at the peak, beside their own median on the path."""
+    vanilla, saturated = (
+        mean(record, "inflated singular values", grid="resolved", method=method)
+        for method in COMPARED
+    )
+    return (
+        "At the peak, the number of singular values above twice their own median along the path is "
+        f"{saturated:.1f} of ten in the saturated networks on average, and {vanilla:.1f} in the "
+        "vanilla ones."
     )
 
 
 def thresholds(record: Record) -> Table:
-    """How flat a path is and how many singular values are large, at several thresholds."""
+    """Return how flat a path is and how many singular values are large, by threshold."""
     return table(
         "Share of the path (%) whose length element is below 10, 1 and 0.1 % of its peak, on the "
-        "even grid; singular values above a half and a tenth of the largest at the peak, on the "
-        "even grid and resolved; and how many are there above twice their own median along the "
-        "path.",
+        "even grid; the number of singular values above a half and a tenth of the largest one at "
+        "the peak, on the even grid and with added points (resolved); and the number of those "
+        "above twice their own median along the path (doubled). Mean over the seeds (range).",
         "tab-figure-4-thresholds",
         ["Path", "< 10 %", "< 1 %", "< 0.1 %", "> 1/2", "> 1/10"]
         + ["> 1/2, resolved", "> 1/10, resolved", "doubled"],
@@ -78,7 +108,7 @@ def thresholds(record: Record) -> Table:
 
 
 def _paths(record: Record) -> Iterator[tuple[str, dict[str, object]]]:
-    """Each pair of classes under each training, with the labels of its rows."""
+    """Yield a name for each pair of classes and each training, with the labels of its rows."""
     for start, end in record.parameters["pairs"]:
         for method in COMPARED:
             of = {"start": start, "end": end, "method": method}
