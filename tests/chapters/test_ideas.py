@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from robustbook import notebooks
-from robustbook.attacks import ddn, deepfool
+from robustbook.attacks import adam, ddn, deepfool
 from robustbook.chapters.published import printed
 from robustbook.defenses import deep_defense, sigmoid_penalty
 from robustbook.measures import dissimilarity, eps_leaving, excess_kurtosis, gradient_signs
@@ -65,6 +65,27 @@ def test_the_dissimilarity() -> None:
     for a, b in (shown["random"], shown["sure"]):
         matrix = dissimilarity(torch.from_numpy(np.stack([a, b])))
         assert shown["d"](a, b) == pytest.approx(matrix[0, 1].item())
+
+
+def test_adam_on_the_image() -> None:
+    """The package's attack, on a target that it never reaches, for each size of the gradient."""
+    shown = idea("saturating/claims")
+    w, x = torch.from_numpy(shown["w"]), torch.from_numpy(shown["x_S"])[None]
+
+    def far(images: torch.Tensor) -> torch.Tensor:
+        return torch.stack([torch.full((len(images),), 1e6).double(), images @ w], 1)
+
+    for size, moved in shown["moved"].items():
+        found = adam(
+            far,
+            x,
+            torch.tensor([0]),
+            targets=torch.tensor([1]),
+            steps=10,
+            loss=lambda logits, _, size=size: size * logits[:, 1],
+            clip=False,
+        )
+        torch.testing.assert_close(torch.from_numpy(moved)[None], found.images - x)
 
 
 def linear(w: Sequence[float], b: float) -> torch.nn.Module:

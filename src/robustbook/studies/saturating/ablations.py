@@ -1,8 +1,9 @@
-"""Section 4 of Nayebi & Ganguli 2017 takes three choices and says that each is the better one.
+"""Three choices that Section 4 of Nayebi & Ganguli 2017 calls the better ones, each changed alone.
 
-The penalty covers the read-out too, lambda is annealed, and adversarial training weighs clean
-images with alpha = 0.5. Here each is undone alone, from the same seed. The saturated networks are
-Table 1's but for a shorter anneal, as ten networks of the full one would take a day.
+The penalty covers the read-out too, lambda rises slowly, and adversarial training weighs clean
+images with alpha = 0.5. The networks to compare start from the same seed. The saturated networks
+differ from those of Table 1 in a faster rise of lambda, because ten networks with the slow rise
+would take a day.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,11 +22,11 @@ ALPHA = {"sigmoid-mlp": "alpha, sigmoid", "relu-mlp": "alpha, ReLU"}
 ALPHAS = (0.1, 0.3, 0.5, 0.7, 0.9)
 READINGS = ("clean", MAIN, f"{MAIN}, clipped")
 BESIDE = {(LAMBDA, "one jump"), *((ALPHA["relu-mlp"], str(alpha)) for alpha in ALPHAS)}
-"""What decides no verdict: measured at the first seed alone, and not at quick."""
+"""Variants that decide no verdict: they are measured with the first seed only, not at quick."""
 
 
 def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
-    """Each training by (what is undone, how); ``every``: optimiser steps per step of lambda."""
+    """Return each training by (choice, variant); ``every``: optimiser steps per step of lambda."""
     base = saturated_sigmoid(profile, every)
     assert base.anneal is not None
     plain, top = base.anneal.plain, base.anneal.rise * base.anneal.rises
@@ -33,7 +34,7 @@ def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
     found = {
         (PENALTY, "all layers"): base,
         (PENALTY, "hidden layers only"): replace(base, layers="hidden"),
-        # As many steps with lambda at its maximum: from the first, or after the plain epochs.
+        # As many steps with lambda at its maximum, from the first or after the plain ones.
         (LAMBDA, "constant"): replace(base, anneal=Anneal(0, top, 1, whole)),
         (LAMBDA, "one jump"): replace(base, anneal=Anneal(plain, top, 1, rest)),
     }
@@ -45,7 +46,7 @@ def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
 
 
 def calls(profile: str, seeds: tuple[int, ...], every: int) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by ("ablation", what is undone, how, seed)."""
+    """Return the calls by ("ablation", choice, variant, seed)."""
     attacks = (Attack("none"), *(readings(0.25)[name] for name in READINGS[1:]))
     beside = seeds[:1] if profile == "paper" else ()
     return {
@@ -62,7 +63,7 @@ def rows(
     every: int,
     points: float,
 ) -> Iterator[Row]:
-    """The three claims at each seed, and every accuracy behind them.
+    """Yield the rows of the three claims for each seed, and all accuracies behind them.
 
     ``points``: how many percentage points count as a difference.
     """
@@ -93,5 +94,5 @@ def rows(
 
 
 def lost_without_anneal(annealed: Mapping[str, float], constant: Mapping[str, float]) -> float:
-    """Percentage points: the larger of the losses of clean and of FGSM accuracy."""
+    """Return the larger of the losses of clean and of FGSM accuracy, in percentage points."""
     return max(annealed[reading] - constant[reading] for reading in ("clean", MAIN))

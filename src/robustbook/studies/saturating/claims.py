@@ -1,8 +1,8 @@
-"""The quantitative claims in the text of Nayebi & Ganguli 2017 that no table or figure holds.
+"""The claims in the text of Nayebi & Ganguli 2017 that stand in no table or figure.
 
-Its settings and the range of errors (`printed_settings`), three choices of Section 4 undone one at
-a time (`ablations`), and Adam on the image (`descents`). The 30 million steps of Section 7 are an
-item of their own (`long_descent`).
+They are the settings and the range of errors (`printed_settings`), three choices of Section 4,
+changed one at a time (`ablations`), and Adam on the image (`descents`). The 30 million steps of
+Section 7 are a separate item (`long_descent`).
 """
 
 from collections.abc import Mapping
@@ -21,18 +21,18 @@ from . import ablations, descents, printed_settings
 
 PAPER, ITEM = "saturating", "claims"
 JUDGES = tuple(item.partition("/")[2] for item in judged(f"{PAPER}/{ITEM}"))
-EVERY = {"quick": 1, "paper": 937}  # the most that a profile takes of what is asked for
+EVERY = {"quick": 1, "paper": 937}  # the largest values that a profile allows
 STEPS = {"quick": 300, "paper": 1_000_000}
 
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters of the page."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     every: Annotated[
         int, Field(ge=1, le=937, description="optimiser steps per step of lambda, 1 to 937")
-    ] = 10  # of the ablations alone; quick has 1
+    ] = 10  # in the ablations only; quick has 1
     points: Annotated[
         float,
         Field(ge=0, le=100, description="percentage points that count as a difference, 0 to 100"),
@@ -46,7 +46,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (part of the page, ...)."""
+    """Return the calls by (part of the page, ...)."""
     assert p.seeds is not None
     return {
         **printed_settings.calls(p.profile, p.seeds),
@@ -56,7 +56,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """The rows that the ledger judges, and those of every other reading."""
+    """Return the record: rows for the ledger, and those of all other variants."""
     assert p.seeds is not None
     rows = (
         *printed_settings.rows(p.profile),

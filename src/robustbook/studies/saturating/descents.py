@@ -1,7 +1,8 @@
 """Section 7 of Nayebi & Ganguli 2017: Adam on the image, from ten sources to nine classes each.
 
-Neither a bound nor a box holds the image, as in the paper, so what is tested is whether a descent
-arrives at all. The paper gives no step size: the verdicts are on 0.01, fixed before looking.
+As in the paper, the distance is not bounded and pixels are not clipped to [0, 1], so the test is
+whether a descent reaches its target at all. The paper gives no step size. The verdicts use 0.01,
+which was fixed before any run.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from .networks import test_images, train, trained
 from .settings import COMPARED, TEST, mlps
 from .targeted import PRECISIONS, RULES, Precision, Rule, pairs, sources
 
-FASTER = (3, 10)  # further readings, in float32: steps that many times longer and fewer
+FASTER = (3, 10)  # variants in float32: steps so many times as long, and as many times fewer
 
 
 @step(version=1)
@@ -32,8 +33,11 @@ def descents(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """For the 90 pairs: ``source``, ``target``, ``found``, ``steps``, and ``moved``, the mean
-    absolute change of a pixel. Sources are among ``images`` test images."""
+    """Attack the 90 pairs of a source image and a target class.
+
+    Returns for each pair ``source``, ``target``, ``found``, ``steps``, and ``moved``, the mean
+    absolute change of a pixel. Sources are chosen among ``images`` test images.
+    """
     net = trained(network, context.device)
     training = network.call.arguments["training"]
     x, y = test_images(training.data, images, context.device)
@@ -55,8 +59,10 @@ def descents(
 
 @step(version=1)
 def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[str, object]:
-    """``moved`` for an attacker who puts the target's own source in place of the image: the median
-    over the pairs. It always succeeds."""
+    """Return ``moved`` for replacing an image by the target class's source image.
+
+    It is the median over the pairs. This attack needs no gradient and always succeeds.
+    """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
     of_class = sources(net, x, y, rule)
@@ -65,7 +71,7 @@ def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[s
 
 
 def settings(step_size: float, steps: int) -> list[tuple[Precision, float, int]]:
-    """Precision, step size and number of steps of each reading, the main one first."""
+    """Return precision, step size and number of steps of each variant, the main one first."""
     faster = [(round(step_size * times, 6), max(1, steps // times)) for times in FASTER]
     return [
         *((precision, step_size, steps) for precision in PRECISIONS),
@@ -76,8 +82,11 @@ def settings(step_size: float, steps: int) -> list[tuple[Precision, float, int]]
 def calls(
     profile: str, seeds: tuple[int, ...], step_size: float, steps: int
 ) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by ("descents", method, rule, precision, step size, seed), and by
-    ("apart", method, rule, seed)."""
+    """Return the calls.
+
+    Their keys are ("descents", method, rule, precision, step size, seed) and ("apart", method,
+    rule, seed).
+    """
     networks, images = mlps(profile), TEST[profile]
     swapped = {
         ("apart", method, rule, seed): apart(
@@ -101,7 +110,7 @@ def calls(
 def rows(
     results: Mapping[tuple[Any, ...], Done], seeds: tuple[int, ...], step_size: float
 ) -> Iterator[Row]:
-    """The four claims of Section 7 on Adam, and what each reading gave from either source."""
+    """Yield the rows of the four claims of Section 7 on Adam, and those of each variant."""
     for seed in seeds:
         found = {
             key[1:-1]: done.values
@@ -137,7 +146,7 @@ def rows(
 def _claims(
     vanilla: list[dict[str, Any]], saturated: list[dict[str, Any]], seed: int
 ) -> Iterator[Row]:
-    """Both sources together. The saturated network must resist both: "either least or most"."""
+    """Yield the rows of the claims. The saturated network must resist both sources."""
     target = "saturating/text-7/adam"
     taken = [n for values in vanilla for n in _steps(values)]
     reached = [f for values in vanilla for f in values["found"]]
@@ -152,7 +161,7 @@ def _claims(
 
 
 def _steps(values: Mapping[str, Any]) -> list[int]:
-    """Updates until the target was the answer, of the pairs where it became it."""
+    """Return the number of steps of each pair whose target was reached."""
     return [n for n, found in zip(values["steps"], values["found"], strict=True) if found]
 
 

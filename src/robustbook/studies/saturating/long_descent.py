@@ -1,9 +1,9 @@
 """Section 7 of Nayebi & Ganguli 2017: one image, 30 million steps of Adam towards another class.
 
-The paper's saturated network did not give in (3 towards 7), though the image kept moving until its
-mean pixel distance from the start "converged". As `attacks.adam` does it, that would take most of
-a day; here forward pass, backward pass and Adam are written out for one image of one sigmoid MLP,
-on tensors made once, six times as fast.
+In the paper the attack failed (3 towards 7), although the image kept changing until its mean pixel
+distance from the start "converged". With `attacks.adam` so many steps would take most of a day.
+Here the forward pass, the backward pass and Adam are written out for one image of one sigmoid MLP,
+on tensors that are allocated once. This is six times as fast.
 """
 
 import os
@@ -42,7 +42,7 @@ Digit = Annotated[int, Field(ge=0, le=9, description="a class, 0 to 9")]
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make."""
+    """The parameters of the long descents."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
     source: Digit = 3
@@ -56,8 +56,11 @@ class Parameters(parameters.Parameters):
 
 
 class Descent:
-    """Adam on one image, in the precision of ``net`` (784-w-w-10 with sigmoid units), without a
-    box or a bound. ``taken`` counts the updates; nothing is allocated between them."""
+    """Adam on one image, in the precision of ``net`` (784-w-w-10 with sigmoid units).
+
+    Neither the distance nor the range of pixels is bounded. ``taken`` counts the steps. A step
+    allocates no memory.
+    """
 
     def __init__(self, net: nn.Module, start: Float[Tensor, "..."], target: int, step_size: float):
         layers: list[nn.Linear] = list(net.layers)  # type: ignore[arg-type]
@@ -74,7 +77,7 @@ class Descent:
 
     @torch.no_grad()
     def propagate(self) -> None:
-        """Logits of the image, and the gradient of the cross entropy to the target."""
+        """Compute the logits of the image and the gradient of the cross entropy to the target."""
         (w1, w2, w3), (b1, b2, b3) = self.weights, self.biases
         (x1, x2, p), (d1, d2, d3) = self.outputs, self.slopes
         torch.sigmoid(torch.addmv(b1, w1, self.image, out=x1), out=x1)
@@ -88,7 +91,7 @@ class Descent:
 
     @torch.no_grad()
     def advance(self, until: int) -> bool:
-        """Step until ``taken`` is ``until``, or until the answer is the target: then True."""
+        """Step until ``taken`` is ``until``; return True as soon as the answer is the target."""
         image, first, second, gradient = self.image, self.first, self.second, self.gradient
         (beta1, beta2), root = BETAS, torch.empty_like(image)
         while True:
@@ -105,13 +108,13 @@ class Descent:
 
     @property
     def still(self) -> bool:
-        """Whether no later step can move the image: gradient and first moment are exactly zero."""
+        """Return whether gradient and first moment are zero, so that the image can never move."""
         return not bool(self.gradient.any()) and not bool(self.first.any())
 
     def look(self) -> list[float]:
-        """One line of the trace, in the order of ``TRACED``; after `advance`.
+        """Return one line of the trace, in the order of ``TRACED``; to be called after `advance`.
 
-        Raises ValueError for logits that are not finite, whose highest would be no answer.
+        Raises ValueError for logits that are not finite, whose largest is no answer.
         """
         if not bool(self.logits.isfinite().all()):
             raise ValueError(f"net must give finite logits, got {self.logits.tolist()}")
@@ -120,7 +123,7 @@ class Descent:
         return [float(self.taken), moved, loss, self.gradient.abs().max().item()]
 
     def save(self, path: Path, trace: list[list[float]]) -> None:
-        """A checkpoint: whole or not at all."""
+        """Write a checkpoint; an interrupted write leaves none."""
         held = {"image": self.image, "first": self.first, "second": self.second}
         held["trace"] = torch.tensor(trace, dtype=torch.float64)
         part = path.with_suffix(f".{os.getpid()}.part")
@@ -130,7 +133,7 @@ class Descent:
         part.replace(path)
 
     def load(self, path: Path) -> list[list[float]]:
-        """Go on from a checkpoint; its trace. A damaged one is set aside: begin anew."""
+        """Go on from a checkpoint and return its trace; set a damaged one aside and begin anew."""
         try:
             with safe_open(path, "pt") as file:
                 held = {name: file.get_tensor(name) for name in file.keys()}
@@ -158,10 +161,10 @@ def descend(
     every: float = 30.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Literal["reached", "still", "steps"], list[list[float]]]:
-    """Up to ``steps`` updates: why they ended, and the trace at logarithmic points.
+    """Take up to ``steps`` steps; return why they ended, and the trace at logarithmic points.
 
-    ``checkpoint`` is written about every ``every`` seconds; a killed run goes on from there to the
-    bit-same end.
+    ``checkpoint`` is written about every ``every`` seconds. A killed run goes on from there and
+    ends with the same bits.
     """
     trace: list[list[float]] = []
     if checkpoint is not None and checkpoint.exists():
@@ -183,7 +186,7 @@ def descend(
 
 
 def grid(steps: int) -> list[int]:
-    """0, whole numbers evenly spaced in the logarithm, ``steps``."""
+    """Return 0, whole numbers that are evenly spaced in the logarithm, and ``steps``."""
     points, k = {0, steps}, 0
     while (point := round(10 ** (k / PER_DECADE))) < steps:
         points.add(point)
@@ -204,9 +207,10 @@ def long_descent(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Why the descent ``ended``, its ``trace``, and the images it went from and to.
+    """Return why the descent ``ended``, its ``trace``, and its first and last image.
 
-    On the CPU whatever the device: a step is too small for a GPU."""
+    It runs on the CPU on every machine, because a step is too small for a GPU.
+    """
     net = trained(network, "cpu")
     training = network.call.arguments["training"]
     x, y = test_images(training.data, images, "cpu")
@@ -219,7 +223,7 @@ def long_descent(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (rule, precision, seed)."""
+    """Return the calls by (rule, precision, seed)."""
     assert p.seeds is not None
     if p.source == p.target:
         raise BadParameter(f"target must be another class than source, got {p.target} for both")
@@ -236,7 +240,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """How far each descent went, with its seconds; traces and images of the first seed."""
+    """Return the record: how each descent ended, and traces and images of the first seed."""
     assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, Any] = {}

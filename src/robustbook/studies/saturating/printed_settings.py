@@ -1,6 +1,6 @@
-"""What Nayebi & Ganguli 2017 print about their settings, read from the objects that train here.
+"""The settings that Nayebi & Ganguli 2017 print, read from the objects that our trainings use.
 
-And the range of errors that their introduction promises, from the networks of Table 1.
+The range of errors that their introduction states is measured on the networks of Table 1.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ from .settings import NETWORKS, TEST, cnns, mlps, readings
 
 
 def rows(profile: str) -> Iterator[Row]:
-    """Section 2 and 4: eps, alpha, how lambda rises, and the sigmoid penalty at its maximum."""
+    """Yield the settings of Sections 2 and 4: eps, alpha, lambda, and the penalty's maximum."""
     networks = {**mlps(profile), **cnns(profile)}
     eps = {t.eps for t in networks.values()} | {
         attack.eps for attack in readings(table_1.Parameters().eps).values()
@@ -43,7 +43,7 @@ def _anneal(training: Training) -> Anneal:
 
 
 def calls(profile: str, seeds: tuple[int, ...]) -> dict[tuple[Any, ...], Call]:
-    """Table 1's own evaluations of the saturated networks, by ("error", network, seed)."""
+    """Return Table 1's calls for the saturated networks, by ("error", network, seed)."""
     wanted = table_1.calls(table_1.Parameters(profile=profile, seeds=seeds))  # type: ignore[arg-type]
     return {
         ("error", network, seed): call
@@ -55,7 +55,7 @@ def calls(profile: str, seeds: tuple[int, ...]) -> dict[tuple[Any, ...], Call]:
 def errors(
     results: Mapping[tuple[Any, ...], Done], profile: str, seeds: tuple[int, ...]
 ) -> Iterator[Row]:
-    """Section 1: the smallest and the largest FGSM error over the three saturated networks."""
+    """Yield the smallest and the largest FGSM error over the three saturated networks."""
     for seed in seeds:
         found = [
             100 - results["error", network, seed].values["accuracy"][1] for network in NETWORKS
