@@ -35,7 +35,7 @@ from robustbook.chapters.saturating import (
     table2,
     today,
 )
-from robustbook.ledger import Record
+from robustbook.ledger import Record, Row
 from robustbook.networks import CNN
 from robustbook.studies.saturating import ablations, figure_6
 from robustbook.studies.saturating import lbfgs_pairs as study
@@ -160,13 +160,35 @@ def test_each_choice_is_undone_alone() -> None:
     assert len(body(table)) == 6
 
 
-def test_a_choice_in_words_names_its_verdict() -> None:
-    """One of the ledger's, once per choice; counts grow or fall with the points."""
-    text = claims.undone_in_words(record("claims"))
-    parts = text.split("\n\n")
+def test_the_answer_of_the_claims() -> None:
+    """As many seeds as the record has, and the steps of the longest descent that arrived."""
+    text = claims.answer(record("claims"))
+    threes = of_target(record("claims"), "saturating/text-7/adam/saturated-3-to-7")
+    assert f"with {sum(map(bool, threes))} of {len(threes)} seeds" in text
+    steps = [row.value for row in record("long-descent").rows if row.name == "iterations"]
+    assert "All 4 longer descents" in text and f"to {max(steps):,} steps" in text
+
+
+def test_every_claim_has_its_verdict() -> None:
+    """All lines of the ledger on sections 1, 4 and 7, but the partner and what was not run."""
+    rows = body(claims.verdicts())
+    assert all(any(v in row[4] for v in ledger.VERDICTS) for row in rows)
+    there = {
+        entry.id for entry in entries("saturating") if entry.item in ("text-1", "text-4", "text-7")
+    }
+    rest = {target for target in there - claims.CLAIMED.keys() if "/settings/" not in target}
+    assert rest <= {
+        "saturating/text-4/claim/hidden-only",
+        "saturating/text-7/adam/iterations-tried",
+    }
+    assert rows[-1][2] == rows[-1][3] == "10"
+
+
+def test_choices_in_words() -> None:
+    """Three of them; counts grow or fall with the points."""
+    parts = claims.undone_in_words(record("claims")).split("\n\n")
     assert len(parts) == 3
-    assert all(any(f"**{v}**" in part for v in ledger.VERDICTS) for part in parts)
-    assert claims._counts([0.2, 2.0], lambda n, p: n > p).startswith("of 2 seeds 1 at 0.5, 1 at 1,")
+    assert claims._counts([0.2, 2.0], lambda n, p: n > p) == "1, 1 and 0 of 2 seeds"
 
 
 def test_pairs_that_adam_did_not_fool() -> None:
@@ -176,7 +198,7 @@ def test_pairs_that_adam_did_not_fool() -> None:
         fooled, seeds = numbers(row[2])
         assert 0 <= fooled <= seeds
         assert (row[3] == "none") == (numbers(row[1])[0] == 90)
-    assert claims.adam_in_words(record("claims")).count("*They are") == 3
+    assert claims.adam_in_words(record("claims")).count("*Failures") == 3
 
 
 def test_the_long_descents() -> None:
@@ -188,8 +210,34 @@ def test_the_long_descents() -> None:
         for precision in ("float32", "float64"):
             assert claims._late_share(shown, rule, precision) <= 100
     text = claims.long_in_words(shown)
-    assert all(name in text for name in claims.SOURCES.values())
+    assert text.startswith("All 4 longer descents")
     assert claims.long_figure(shown).axes
+
+
+def test_descents_that_do_not_arrive() -> None:
+    """The sentence counts those that do, and says how far the others still moved."""
+    kinds = {"least": ("reached", 50), "most": ("steps", 100)}
+    rows = tuple(
+        Row(
+            n,
+            "count",
+            None,
+            "iterations",
+            0,
+            setting={"rule": rule, "precision": "float32", "ended": e},
+        )
+        for rule, (e, n) in kinds.items()
+    )
+    arrays = {
+        "most float32 moved": [0.0, 0.1, 0.4],
+        "most float32 iterations": [0.0, 10.0, 100.0],
+    }
+    text = claims.long_in_words(
+        Record("saturating", "long-descent", "quick", {}, (0,), rows, arrays)
+    )
+    assert text.startswith("1 of 2 longer descents")
+    assert "Not after 100 steps: from the most confident source in float32" in text
+    assert text.endswith("float32: 75 %.")
 
 
 # Today.

@@ -1,4 +1,4 @@
-"""The page "The claims of the text": errors, three choices undone, Adam on the image."""
+"""The page on the claims of the text: errors, three choices, and Adam on the image."""
 
 from collections.abc import Callable, Iterator, Sequence
 from math import log
@@ -11,23 +11,65 @@ from robustbook import figures
 from robustbook.chapters.published import (
     Version,
     array,
+    entries,
     of_target,
     printed,
+    record_of,
     settings,
     values,
-    verdicts,
 )
 from robustbook.chapters.wording import spread, spread_or
 from robustbook.figures import Table, table
-from robustbook.ledger import Record
+from robustbook.ledger import Entry, Record, counts
 
+ERROR, CLAIM, ADAM = (
+    "saturating/text-1/error-range",
+    "saturating/text-4/claim",
+    "saturating/text-7/adam",
+)
+CLAIMED = {
+    f"{ERROR}/low": (
+        "Saturated networks have errors of 2 to 7 % under FGSM",
+        "smallest error of the three networks (%)",
+    ),
+    f"{ERROR}/high": ("", "largest error of the three networks (%), at most as printed"),
+    f"{CLAIM}/readout-penalised": (
+        "The penalty should cover the read-out too",
+        "FGSM accuracy (%) with the penalty on all layers, larger than without the read-out",
+    ),
+    f"{CLAIM}/annealing-essential": (
+        "Raising lambda slowly is essential",
+        "points of clean or FGSM accuracy that a constant lambda costs, more than `points`",
+    ),
+    f"{CLAIM}/alpha-half-best": (
+        "Adversarial training works best with alpha = 0.5",
+        "points of FGSM accuracy behind the best alpha, at most `points`",
+    ),
+    f"{ADAM}/vanilla-success": (
+        "Adam always fools the vanilla network",
+        "share of the 180 pairs of source and target",
+    ),
+    f"{ADAM}/vanilla-iterations": (
+        "... and usually in less than 10 steps",
+        "median number of steps, less than printed",
+    ),
+    f"{ADAM}/saturated-failures": (
+        "Adam fails on the saturated network in several cases",
+        "pairs of 90 on which it fails, at least as printed",
+    ),
+    f"{ADAM}/saturated-3-to-7": (
+        "... such as from 3 to 7",
+        "share of the seeds with which the 3 becomes a 7",
+    ),
+}
+"""Each target with the claim in our words, and the number that decides."""
 UNDONE = {
     ("penalty", "all layers"): "annealed, penalty on all layers (ours)",
     ("penalty", "hidden layers only"): "... penalty on the hidden layers only",
     ("lambda", "constant"): "... lambda at its maximum from the first step",
     ("lambda", "one jump"): "... lambda jumps to its maximum after the plain epochs",
 }
-"""What was varied and how, to the name of the network in the table."""
+"""What was changed and how, to the name of the network in the table."""
 READINGS = {"clean": "Clean", "float32": "FGSM", "float32, clipped": "FGSM, clipped"}
 ALPHA = {"sigmoid": "alpha, sigmoid", "ReLU": "alpha, ReLU"}
 SOURCES = {"least": "least confident source", "most": "most confident source"}
@@ -37,25 +79,59 @@ ENDS = {
     "steps": "all steps used, target not reached",
 }
 FULL = 30_000_000
-"""The steps that the paper tried."""
-LARGE = 1.0
-"""Points that a choice must cost; counts are given for half and three times as many too."""
+"""How many steps the paper tried."""
+POINTS = (0.5, 1.0, 3.0)
+"""Differences in percentage points that may count; the verdicts use the second."""
+
+
+def answer(record: Record) -> str:
+    """Return how often Adam fails, how often a 3 becomes a 7, and how longer descents end."""
+    threes = of_target(record, f"{ADAM}/saturated-3-to-7")
+    failed = spread(of_target(record, f"{ADAM}/saturated-failures"), 0)
+    return (
+        f"Within {record.parameters['steps']:,} steps Adam fails on {failed} of 90 pairs of a "
+        "source image and a target class in the saturated network, but it changes a 3 into a 7 "
+        f"with {sum(map(bool, threes))} of {len(threes)} seeds. "
+        f"{_arrived(record_of('saturating/long-descent'))}"
+    )
+
+
+def verdicts() -> Table:
+    """Return the claims of the text, each with what decides it, both numbers and the verdict."""
+    found = {entry.id: entry for entry in entries("saturating")}
+    same = [entry for name, entry in found.items() if name.startswith("saturating/text-4/settings")]
+    rows = [
+        [
+            claim,
+            decides,
+            "" if found[name].printed is None else f"{found[name].printed:g}",
+            "" if (ours := found[name].ours) is None else f"{ours:.3g}",
+            found[name].verdict,
+        ]
+        for name, (claim, decides) in CLAIMED.items()
+    ]
+    equal = sum(entry.verdict == "reproduced" for entry in same)
+    settings_row = ["Settings", "settings of ours that are the printed ones"]
+    return table(
+        "The claims of the text, what decides each, the printed number and ours, and the verdict.",
+        "tab-claims-verdicts",
+        ["Claim", "Decided by", "Printed", "Ours", "Verdict"],
+        [*rows, [*settings_row, str(len(same)), str(equal), _common(same)]],
+        align="llrrl",
+    )
 
 
 def error_range(record: Record) -> str:
-    """The smallest and the largest FGSM error of the saturated networks, with the verdicts."""
-    verdict = verdicts("saturating")
-    low, high = (f"saturating/text-1/error-range/{end}" for end in ("low", "high"))
+    """Return the smallest and the largest FGSM error of the saturated networks."""
+    low, high = (spread(of_target(record, f"{ERROR}/{end}")) for end in ("low", "high"))
     return (
-        "Over the three saturated networks of Table 1 the smallest FGSM error is "
-        f"{spread(of_target(record, low))} % (**{verdict[low]}**) and the largest "
-        f"{spread(of_target(record, high))} % (**{verdict[high]}**). Which network makes which "
-        "error, and why, is the subject of that page."
+        f"*Errors.* Over the three saturated networks of [Table 1](./table1.ipynb) the smallest "
+        f"FGSM error is {low} % and the largest {high} %. That page explains them."
     )
 
 
 def ablations(version: Version) -> Table:
-    """Accuracies of the saturated sigmoid network with one choice undone at a time."""
+    """Return accuracies of the saturated sigmoid network with one choice changed at a time."""
     rows = []
     for (varied, how), words in UNDONE.items():
         cells = [
@@ -73,7 +149,7 @@ def ablations(version: Version) -> Table:
 
 
 def alphas(version: Version) -> Table:
-    """Accuracies after adversarial training, by the weight alpha of the clean images."""
+    """Return accuracies after adversarial training, by the weight alpha of the clean images."""
     weights = settings(version.record, "accuracy", "how", varied=ALPHA["sigmoid"], reading="clean")
     rows = []
     for network, varied in ALPHA.items():
@@ -94,14 +170,15 @@ def alphas(version: Version) -> Table:
 
 
 def undone_in_words(record: Record) -> str:
-    """What each of the three choices is worth, how often it holds, and the verdicts."""
-    verdict = verdicts("saturating")
-    claim, adversarial = "saturating/text-4/claim", "saturating/table-1/sigmoid-adversarial"
+    """Return what each of the three choices is worth, and with how many seeds."""
     lost, behind, ours, hidden = (
-        of_target(record, f"{claim}/{name}")
+        of_target(record, f"{CLAIM}/{name}")
         for name in ("annealing-essential", "alpha-half-best", "readout-penalised", "hidden-only")
     )
     ahead = sum(a > b for a, b in zip(ours, hidden, strict=True))
+    some = "{:g}, {:g} and {:g}".format(*POINTS)
+    adversarial = "saturating/table-1/sigmoid-adversarial"
+    clean, fgsm = (printed(f"{adversarial}/{name}") for name in ("accuracy", "fgsm-accuracy"))
 
     def at_alpha(how: str) -> str:
         clean, fgsm = (
@@ -112,53 +189,44 @@ def undone_in_words(record: Record) -> str:
 
     return "\n\n".join(
         [
-            "*The read-out.* With the penalty on the read-out as well, FGSM leaves "
-            f"{spread(ours)} %, without it {spread(hidden)} %, and it is ahead with {ahead} of "
-            f"{len(ours)} seeds: **{verdict[f'{claim}/readout-penalised']}**. The logits are what "
-            "the cross entropy is computed from; a penalty there pushes them far from zero, and so "
-            "apart from each other.",
-            "*Annealing.* What a constant lambda loses against the annealed one, the larger of the "
-            f"losses of clean and of FGSM accuracy, is {spread(lost)} points: "
-            f"**{verdict[f'{claim}/annealing-essential']}**. How often the claim holds, by the "
-            f"points that must be lost: {_counts(lost, lambda n, p: n > p)}. A strong penalty from "
-            "the first step probably pins the units before they have learned what to tell apart, "
-            "and takes the slopes away that they would learn through.",
-            f"*alpha.* With alpha = 0.5, FGSM accuracy lies {spread(behind)} points below the best "
-            f"of the grid: **{verdict[f'{claim}/alpha-half-best']}**. How often it is within some "
-            f"points of the best: {_counts(behind, lambda n, p: n <= p)}. The paper prints "
-            f"{printed(f'{adversarial}/accuracy'):g} % clean and "
-            f"{printed(f'{adversarial}/fgsm-accuracy'):g} % under FGSM for its sigmoid network "
-            f"at 0.5. Ours has {at_alpha('0.5')} there, and {at_alpha('0.1')} at 0.1, where nine "
-            "tenths of the loss are on adversarial images.",
+            f"*The read-out.* With the penalty on all layers, {spread(ours)} % of the images are "
+            "classified correctly under FGSM. Without the penalty on the read-out it is "
+            f"{spread(hidden)} %. The first number is larger with {ahead} of {len(ours)} seeds.",
+            f"*Raising lambda slowly.* A constant lambda costs {spread(lost)} points, the larger "
+            f"of the losses of clean and of FGSM accuracy. It costs more than {some} points with "
+            f"{_counts(lost, lambda n, p: n > p)}. Perhaps a strong penalty from the first step "
+            "saturates units before they have learned anything, so that their slopes vanish.",
+            f"*alpha.* With alpha = 0.5 FGSM accuracy lies {spread(behind)} points below that of "
+            f"the best alpha. It is within {some} points of the best with "
+            f"{_counts(behind, lambda n, p: n <= p)}. The paper prints {clean:g} % clean and "
+            f"{fgsm:g} % under FGSM for its sigmoid network at 0.5. Ours has {at_alpha('0.5')} at "
+            f"0.5, and {at_alpha('0.1')} at 0.1, where nine tenths of the loss are on adversarial "
+            "images.",
         ]
     )
 
 
 def adam(version: Version) -> Table:
-    """How the descents with Adam ended, by network, source, precision and step size."""
+    """Return how the descents with Adam ended, by network, source, precision and step size."""
     return table(
-        f"{version.heading}: Adam on the image, by network, source, precision and step size. Pairs "
-        "of 90 that did not reach their target; seeds at which a 3 was classified as a 7; and the "
-        "medians of the iterations that successes took, and of the mean absolute change of a "
-        "pixel. Mean (range) over the seeds.",
+        f"{version.heading}: Adam on the image, by network, source, precision and step size. How "
+        "many of the 90 pairs did not reach their target; with how many seeds a 3 became a 7; and "
+        "medians of the number of steps of successful descents, and of the mean absolute change "
+        "of a pixel. Mean (range) over the seeds.",
         _label("adam", version),
-        ["Descents", "Not fooled", "3 to 7", "Iterations", "Moved: fooled", "Moved: not"],
+        ["Descents", "Failed", "3 to 7", "Steps", "Change: successful", "Change: failed"],
         list(_descents(version.record)),
     )
 
 
 def adam_in_words(record: Record) -> str:
-    """What the failures of Adam are evidence of: the step, the arithmetic, but not the distance."""
-    verdict = verdicts("saturating")
-    claim = "saturating/text-7/adam"
+    """Return what the failures of Adam depend on: step size and arithmetic, not the distance."""
     main = {"precision": "float32", "step_size": record.parameters["step_size"]}
-    longest = {
-        "precision": "float32",
-        "step_size": max(row.setting.get("step_size", 0) for row in record.rows),
-    }
+    size = max(row.setting.get("step_size", 0) for row in record.rows)
+    longest = {"precision": "float32", "step_size": size}
 
     def both(name: str, method: str, **setting: Any) -> str:
-        """Of the least and of the most confident sources."""
+        """Return the numbers of the least and of the most confident sources."""
         digits = 2 if name.startswith("moved") else 0
         least, most = (
             spread_or(
@@ -168,39 +236,36 @@ def adam_in_words(record: Record) -> str:
         )
         return f"{least} and {most}"
 
-    threes = of_target(record, f"{claim}/saturated-3-to-7")
+    threes = of_target(record, f"{ADAM}/saturated-3-to-7")
     return "\n\n".join(
         [
-            "Four things are to be read from the table; where two numbers are given, they are those"
-            " of the least and the most confident sources.",
-            "*What is claimed.* Of 90 pairs the attack fails on "
-            f"{both('failures', 'saturated', **main)} with the saturated network "
-            f"(**{verdict[f'{claim}/saturated-failures']}**) and on "
-            f"{both('failures', 'vanilla', **main)} with the vanilla one "
-            f"(**{verdict[f'{claim}/vanilla-success']}**). The saturated network's 3 becomes a 7, "
-            f"from at least one of the two sources, with {sum(map(bool, threes))} of {len(threes)} "
-            f"seeds (**{verdict[f'{claim}/saturated-3-to-7']}**).",
-            "*They are about the step.* With steps ten times as long and a tenth as many, which "
-            f"may go equally far, {both('failures', 'saturated', **longest)} pairs are left. What "
-            "a descent does not find in short steps, one in long steps may find: a failure is a "
-            "fact about the descent first, and about the network only after that.",
-            "*They are about arithmetic.* The same 90 descents in float64 end otherwise in "
-            f"{both('precisions differ', 'saturated')} pairs on the saturated network, and in "
-            f"{both('precisions differ', 'vanilla')} on the vanilla one. The descents amplify "
-            "rounding: on the saturated network even the size of the batch, which changes the "
-            "order of sums and with it the sixteenth digit, can decide about a pair. A single pair "
-            "such as 3 to 7 says little, then; the counts say more.",
-            "*They are not about distance.* Nothing bounds the image, so an attacker who needs no "
-            "gradient always wins: the picture of the target class takes the place of the image. "
-            f"That changes a pixel by {both('moved, swapped', 'saturated')} in the mean (the median"
-            " over pairs). The failed descents with the longest steps changed it by "
+            "Where two numbers are given, they are for the least and the most confident sources.",
+            "*How often Adam fails.* Of 90 pairs it fails on "
+            f"{both('failures', 'saturated', **main)} with the saturated network, and on "
+            f"{both('failures', 'vanilla', **main)} with the vanilla one. In the saturated network "
+            f"the 3 becomes a 7, from at least one source, with {sum(map(bool, threes))} of "
+            f"{len(threes)} seeds.",
+            f"*Failures depend on the step size.* With steps of {size:g} in place of "
+            f"{main['step_size']:g}, and fewer of them, {both('failures', 'saturated', **longest)} "
+            "pairs fail. So a failure says something about the attack before it says anything "
+            "about the network.",
+            "*Failures depend on the arithmetic.* In float64 the same descents end differently for "
+            f"{both('precisions differ', 'saturated')} pairs with the saturated network, and for "
+            f"{both('precisions differ', 'vanilla')} with the vanilla one. The descents amplify "
+            "rounding errors: even the batch size, which changes the order of sums, can decide "
+            "about a pair. So the counts say more than a single pair such as 3 and 7.",
+            "*Failures do not depend on the distance.* No distance is bounded. So an attack "
+            "without gradients always succeeds: it replaces the image by the source image of the "
+            "target class. On average this changes a pixel by "
+            f"{both('moved, swapped', 'saturated')} (the median over pairs). The failed descents "
+            "with the longest steps changed it by "
             f"{both('moved, failed', 'saturated', **longest)}.",
         ]
     )
 
 
 def long_figure(record: Record) -> Figure:
-    """The path of each long descent: how far the image moved, and the target's probability."""
+    """Draw how far the image moved in each long descent, and the target's probability."""
     return figures.descent(
         {
             name: {precision: _trail(record, rule, precision) for precision in _PRECISIONS}
@@ -211,20 +276,20 @@ def long_figure(record: Record) -> Figure:
 
 
 def long_ends(record: Record) -> Table:
-    """How each long descent ended."""
+    """Return how each long descent ended."""
     return table(
         f"How each descent ended (profile {record.profile}, seed {record.seeds[0]}): the mean "
-        "absolute change of a pixel, the power of ten of the target's probability, the largest "
-        "component of the gradient, and the microseconds that a step took.",
+        "absolute change of a pixel, the decimal logarithm of the target's probability p, the "
+        "largest component of the gradient, and the microseconds that a step took.",
         "tab-claims-long-descent",
-        ["Descent", "Steps", "End", "Moved", "log10 p", "Gradient", "Microseconds"],
+        ["Descent", "Steps", "End", "Change", "log10 p", "Gradient", "Microseconds"],
         list(_ends(record)),
         align="lrlrrrr",
     )
 
 
 def long_in_words(record: Record) -> str:
-    """Which long descents reached the target, and how far the others still moved."""
+    """Return how many long descents reached the target, and what became of the others."""
     rows = [row for row in record.rows if row.name == "iterations"]
 
     def named(ended: str) -> list[str]:
@@ -234,30 +299,44 @@ def long_in_words(record: Record) -> str:
             if row.setting["ended"] == ended
         ]
 
+    words = [_arrived(record)]
     whole = [row for row in rows if row.setting["ended"] == "steps"]
-    words = []
     if whole:
-        longest = max(int(row.value) for row in whole)
-        of = "all that the paper tried" if longest >= FULL else f"of the paper's {FULL:,}"
-        words.append(f"The longest descent has {longest:,} steps, {of}.")
-    if named("reached"):
-        words.append(f"The target was reached from the {', the '.join(named('reached'))}.")
-    if whole:
-        moved = (_late_share(record, *map(str, _of(row.setting))) for row in whole)
         shares = (
-            f"{name}: {share:.0f} %" for name, share in zip(named("steps"), moved, strict=True)
+            f"{name}: {_late_share(record, *map(str, _of(row.setting))):.0f} %"
+            for name, row in zip(named("steps"), whole, strict=True)
         )
         words.append(
-            f"It was not from the {', the '.join(named('steps'))}. Of the way that these went, the "
-            f"share that belongs to the last nine tenths of the steps: {'; '.join(shares)}."
+            f"Not after {max(int(row.value) for row in whole):,} steps: from the "
+            f"{', the '.join(named('steps'))}. Of the change of these images, the share that "
+            f"belongs to the last nine tenths of the steps: {'; '.join(shares)}."
         )
     if named("still"):
         words.append(
-            "Nothing can move any more in the descent from the "
-            + ", the ".join(named("still"))
-            + "."
+            "Gradient and momentum are exactly zero, so that nothing can move any more, in the "
+            f"descent from the {', the '.join(named('still'))}."
         )
     return " ".join(words)
+
+
+def _arrived(record: Record) -> str:
+    """Return how many long descents reached the target, and after how many steps."""
+    rows = [row for row in record.rows if row.name == "iterations"]
+    steps = [int(row.value) for row in rows if row.setting["ended"] == "reached"]
+    precisions = len({row.setting["precision"] for row in rows})
+    share = f"all {len(rows)}" if len(steps) == len(rows) else f"{len(steps)} of {len(rows)}"
+    among = (
+        f"{share} longer descents on one network (two source images, "
+        f"{precisions} precisions) reach the target"
+    )
+    after = f", after {min(steps):,} to {max(steps):,} steps" if steps else ""
+    return f"{among[0].upper()}{among[1:]}{after}; the paper tried {FULL:,} steps."
+
+
+def _common(lines: Sequence[Entry]) -> str:
+    """Return the verdict on all lines, or the counts of verdicts where they differ."""
+    found = {line.verdict for line in lines}
+    return found.pop() if len(found) == 1 else counts(lines)
 
 
 _PRECISIONS = ("float32", "float64")
@@ -268,13 +347,13 @@ def _label(stem: str, version: Version) -> str:
 
 
 def _counts(numbers: Sequence[float], holds: Callable[[float, float], bool]) -> str:
-    """Of how many seeds a pattern holds, at half, one and three times the points that count."""
-    at = [f"{sum(holds(n, p) for n in numbers)} at {p:g}" for p in (LARGE / 2, LARGE, 3 * LARGE)]
-    return f"of {len(numbers)} seed{'s' * (len(numbers) > 1)} {', '.join(at)} points"
+    """Return with how many seeds a pattern holds, for each of ``POINTS``."""
+    first, second, third = (sum(holds(number, points) for number in numbers) for points in POINTS)
+    return f"{first}, {second} and {third} of {len(numbers)} seed{'s' * (len(numbers) > 1)}"
 
 
 def _descents(record: Record) -> Iterator[list[str]]:
-    """A row per network, source, precision and step size."""
+    """Yield a row per network, source, precision and step size."""
     keys = ("method", "rule", "precision", "step_size")
     kinds = dict.fromkeys(
         tuple(row.setting[key] for key in keys) for row in record.rows if row.name == "failures"
@@ -319,14 +398,14 @@ def _ends(record: Record) -> Iterator[list[str]]:
             f"{row.value:,}",
             ENDS[str(row.setting["ended"])],
             f"{moved:.2g}",
-            f"{-loss / log(10):.1f}",
+            f"{-loss / log(10):.1f}".replace("-0.0", "0.0"),
             f"{gradient:.1g}",
             f"{1e6 * seconds / max(row.value, 1):.0f}",
         ]
 
 
 def _late_share(record: Record, rule: str, precision: str) -> float:
-    """By how much the last nine tenths of the steps moved the image, in percent of its way."""
+    """Return which part of the image's change (percent) the last nine tenths of the steps made."""
     moved = array(record, f"{rule} {precision} moved")
     iterations = array(record, f"{rule} {precision} iterations")
     tenth = next(i for i, n in enumerate(iterations) if n >= iterations[-1] / 10)

@@ -32,7 +32,7 @@ class Parameters(parameters.Parameters):
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     every: Annotated[
         int, Field(ge=1, le=937, description="optimiser steps per step of lambda, 1 to 937")
-    ] = 10  # of the ablations alone; quick has 1
+    ] = 10  # in the ablations only; quick has 1
     points: Annotated[
         float,
         Field(ge=0, le=100, description="percentage points that count as a difference, 0 to 100"),
