@@ -1,7 +1,7 @@
 """The scaled ratio of two random prototypes of many dimensions, in closed form and without torch.
 
-`measures.prototypes` draws such prototypes and measures the ratio. A page that shows its record
-needs the closed form only. So it stands here, where no import takes seconds.
+`measures.prototypes` draws such prototypes and measures the ratio. A page that shows a record needs
+only the closed form, which is apart because importing torch takes seconds.
 """
 
 import math

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from robustbook import notebooks
-from robustbook.attacks import adam, ddn, deepfool
+from robustbook.attacks import ddn, deepfool
 from robustbook.chapters.published import printed
 from robustbook.defenses import deep_defense, sigmoid_penalty
 from robustbook.measures import dissimilarity, eps_leaving, excess_kurtosis, gradient_signs

@@ -82,25 +82,6 @@ def unit(w: Float[Tensor, "*s n"]) -> Float[Tensor, "*s n"]:
     return w / (w**2).sum(-1, keepdim=True).sqrt()
 
 
-def expected_ratio(kurtosis: float, intensity: Intensity = "mean") -> float:
-    """Return the limit of the scaled ratio for Pearson VII weights of many dimensions (closed
-    form).
-
-    It is E[x^2] / (E|x1 - x2| E|x|), or the same with the median of |x| in place of E|x|.
-    """
-    nu = _degrees(kurtosis)
-    if math.isinf(nu):
-        difference, mean = 2 / math.sqrt(math.pi), math.sqrt(2 / math.pi)
-        median = special.ndtri(0.75)
-    else:
-        scale, root = math.sqrt((nu - 2) / nu), math.sqrt(nu) / (nu - 1)
-        log_beta = special.betaln(nu / 2, 0.5)
-        mean = 2 * scale * root * math.exp(-log_beta)
-        difference = 4 * scale * root * math.exp(special.betaln(0.5, nu - 0.5) - 2 * log_beta)
-        median = scale * special.stdtrit(nu, 0.75)
-    return float(1 / (difference * (mean if intensity == "mean" else median)))
-
-
 def _degrees(kurtosis: float) -> float:
     """Return the degrees of freedom of Student's t distribution for this kurtosis."""
     if not kurtosis >= 0:
