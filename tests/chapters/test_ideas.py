@@ -67,6 +67,21 @@ def test_the_dissimilarity() -> None:
         assert shown["d"](a, b) == pytest.approx(matrix[0, 1].item())
 
 
+def test_a_gradient_that_rounds_to_zero() -> None:
+    """The same as torch's gradient of the cross entropy, zero where that is zero."""
+    shown = idea("saturating/overview")
+    kinds = {torch.float32: np.float32, torch.float64: np.float64}
+    for dtype, kind in kinds.items():
+        for alpha in (1.0, 10.0, 100.0):
+            x = torch.tensor([shown["x"]], dtype=dtype, requires_grad=True)
+            logits = torch.stack([0 * x, alpha * x], 1)
+            torch.nn.functional.cross_entropy(logits, torch.tensor([1])).backward()
+            assert x.grad is not None
+            found = shown["gradient"](shown["x"], alpha, kind)
+            assert found == pytest.approx(x.grad.item(), rel=1e-3) and found.dtype == kind
+    assert shown["gradient"](shown["x"], 100.0, np.float32) == 0
+
+
 def test_the_scale_of_a_relu_network() -> None:
     """The package's dissimilarity grows with the square of alpha; the ratio stays."""
     shown = idea("saturating/figure7")
@@ -75,7 +90,8 @@ def test_the_scale_of_a_relu_network() -> None:
     for alpha in (1.0, 10.0):
         units = np.stack([shown["layer"](x, alpha) for x in (a, a2, b)])
         matrices[alpha] = dissimilarity(torch.from_numpy(units))
-        assert shown["d"](a, b, alpha) == pytest.approx(matrices[alpha][0, 2].item())
+    assert shown["between"] == pytest.approx(matrices[10.0][0, 2].item())
+    assert shown["within"] == pytest.approx(matrices[10.0][0, 1].item())
     torch.testing.assert_close(matrices[10.0], 100 * matrices[1.0])
 
 

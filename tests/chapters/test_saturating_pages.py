@@ -351,8 +351,14 @@ def test_the_answer_of_figure_2() -> None:
     assert active == [round(end) for end in ends]
 
 
+def test_the_answer_of_the_overview() -> None:
+    """One step in float32, in float64, and many steps with a repaired gradient, of one network."""
+    single, wide, _, repaired = numbers(overview.answer(record("table-1")))
+    assert single > wide > repaired and single > 50 > 10 > repaired
+
+
 def test_figure_7_in_words() -> None:
-    """Distances between classes grow by orders of magnitude, relative to those within they do not."""
+    """Distances between classes grow by orders of magnitude, but not relative to those within."""
     shown = record("figure-7")
     low, high, least, most = numbers(figure7.answer(shown))
     assert 10 < low < high and 0.5 < least <= most < 1
