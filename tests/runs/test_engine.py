@@ -347,8 +347,10 @@ def test_steps_compute_in_float32_on_one_thread_and_leave_settings_alone(tmp_pat
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
 def test_steps_reuse_the_memory_they_freed(tmp_path: Path) -> None:
-    """A tensor of 64 MiB has 16,384 pages of 4 KiB, which the system would otherwise fill again."""
-    assert here([s.faults()], Store(tmp_path))[0].values["faults"] < 1000
+    """A tensor of 64 MiB has 16,384 pages of 4 KiB, which the system would otherwise fill again
+    for each of eight tensors. Other tests may have left no free block large enough for the first.
+    """
+    assert here([s.faults()], Store(tmp_path))[0].values["faults"] < 3 * 16_384
 
 
 @pytest.mark.slow

@@ -208,8 +208,8 @@ def deepfool(
     Finished images are removed from the batch. With the default, an image misclassified from the
     start has distance 0. Each step costs one backward pass for each class considered, and one or
     two forward passes. One forward pass is for the gradients. The second checks for success, where
-    that needs another image or many successes are expected. A randomised model is evaluated at the
-    end with `judge` more forward passes. The host waits for the device once a step and, with a
+    that needs another image or many successes are expected. The evaluation at the end takes `judge`
+    forward passes more. The host waits for the device once a step and, with a
     finite slack, once for each class considered. Raises ValueError for an invalid argument, or a
     model that returns NaN.
     """
@@ -280,8 +280,6 @@ def deepfool(
 
     if not variant.keep_failures:
         r[rows] = 0
-    # The image is at the boundary, where the rounding in another batch can change the predicted
-    # class. So the logits of a deterministic model are reused.
     return judged(
         propagation,
         whole,
@@ -290,7 +288,7 @@ def deepfool(
         norm,
         spent,
         minimal=not variant.keep_failures,
-        logits=None if propagation.draws_noise or not variant.ask_beyond else logits,
+        known=logits if variant.ask_beyond else None,
     )
 
 

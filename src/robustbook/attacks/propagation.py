@@ -72,11 +72,6 @@ class Propagation:
         """Return one number drawn from the generator at the first use; 0 without a generator."""
         return seed_from(self._generator)
 
-    @property
-    def draws_noise(self) -> bool:
-        """Return whether the final evaluation can differ from a step's (noise or draws)."""
-        return self._numbered or self._draws != 1 or self._judge != 1
-
     def logits(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> Float[Tensor, "n k"]:
