@@ -25,6 +25,7 @@ from robustbook.chapters.saturating import (
     figure4,
     figure5,
     figure6,
+    figure7,
     figure8,
     lbfgs_pairs,
     names,
@@ -362,6 +363,17 @@ def test_figure_6() -> None:
     assert len(figure6.ratios(shown).axes) == 2
     text = figure6.answer(shown)
     assert "almost 40 %" in text and "as much as 300 %" in text
+
+
+def test_figure_7() -> None:
+    """Ratios in words are the table's; a factor of a layer is that of its two means."""
+    shown = record("figure-7")
+    rows = {row[0]: row[1:] for row in body(dissimilarity.layers(shown))}
+    ratios = numbers(figure7.ratios(shown).replace("layers 1, 2, 3", ""))
+    own = [numbers(rows[f"{m}, layer {i}"][2])[0] for m in names.COMPARED for i in (1, 2, 3)]
+    assert ratios == pytest.approx(own, abs=0.006)
+    means = [numbers(rows[f"{m}, layer 3"][1])[0] for m in names.COMPARED]
+    assert f"{means[1] / means[0]:.0f} times" in figure7.answer(shown)
 
 
 def test_the_layers_of_table_2_add_up() -> None:
