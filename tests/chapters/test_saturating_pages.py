@@ -221,6 +221,16 @@ def test_half_way_sizes() -> None:
     assert today.gains(record("critique")).count("Sigmoid MLP") == 2
 
 
+def test_fgsm_beside_stronger_attacks() -> None:
+    """A row per network, in which no attack together with others leaves more than it does alone."""
+    rows = body(today.summary(version("critique")))
+    assert len(rows) == len(today.ALL)
+    for row in rows:
+        assert all(ordered(cell) for cell in row[2:])
+        assert numbers(row[3])[0] <= numbers(row[2])[0] + 0.05
+    assert "**They are not robust.**" in today.answer(record("critique"))
+
+
 def test_questions_to_each_network() -> None:
     """Four per network, of two percentages each; the figure has a panel per network."""
     shown = record("critique")

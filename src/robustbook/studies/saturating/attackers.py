@@ -1,4 +1,4 @@
-"""Measurements for "Does it stand today?": attacks whose gradients do not vanish in float32."""
+"""Measurements of the page "today": attacks whose gradients do not vanish in float32."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ SOFTER = (10.0, 20.0, 40.0)  # softness of the softened views; Table 1 has 10
 def bypass(
     network: Done, attacks: tuple[Attack, ...], images: int, *, context: Context
 ) -> dict[str, object]:
-    """``evaluate`` with gradients that skip the last hidden layer's nonlinearity."""
+    """Do as ``evaluate``, with gradients that leave out the last hidden layer's nonlinearity."""
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
     seed, view = network.call.arguments["seed"], bypassed(net)
@@ -46,8 +46,10 @@ def search(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Square on test images ``rows`` (from, to) of ``images``: which the network still classifies
-    ``correctly``, and the ``queries`` that each took."""
+    """Run Square on the test images ``rows`` (from, to) of ``images``.
+
+    Returns which of them the network still classifies ``correctly``, and the ``queries`` of each.
+    """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)
     chance = generator(network.call.arguments["seed"], "square")
@@ -66,11 +68,11 @@ def minimal(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """``size/<attack>``: for each of the test images ``rows`` the size of the smallest perturbation
-    that this attack alone found.
+    """Return the size of the smallest perturbation for each of the test images ``rows``.
 
-    ``grey``: how many of these have the class that the network gives to the constant grey image. No
-    other image can survive size 0.5. ``source``: the network of the transfer attack.
+    ``size/<attack>``: what this attack alone found. ``grey``: how many of these images have the
+    class that the network gives to the constant grey image. No other image can stay correct at size
+    0.5. ``source``: the network of the transfer attack.
     """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)
@@ -88,7 +90,7 @@ def minimal(
 def _strikes(
     net: nn.Module, source: nn.Module | None, lead: float, queries: int, seed: int
 ) -> dict[str, Strike]:
-    """The attacks of the curves by name, all clipped to [0, 1].
+    """Return the attacks of the curves by name, all clipped to [0, 1].
 
     ``lead``: the `median_lead` over all test images, not only those of one piece.
     """
@@ -126,7 +128,7 @@ def _data(network: Done) -> str:
 def _piece(
     network: Done, images: int, rows: tuple[int, int], device: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Images, labels and row numbers of one piece of the evenly spaced test images."""
+    """Return images, labels and row numbers of one piece of the evenly spaced test images."""
     x, y = test_images(_data(network), images, device)
     keys = torch.arange(*rows, device=x.device)
     return x[keys], y[keys], keys

@@ -1,11 +1,10 @@
-"""Does it stand today? The networks of Table 1 of Nayebi & Ganguli 2017 under attacks that do not
-depend on slopes which float32 cannot hold.
+"""The networks of Table 1 of Nayebi & Ganguli 2017 under attacks whose gradients do not vanish.
 
-Brendel & Bethge 2017 (arXiv 1704.01547) said of the paper that its attacks failed for numerical
-reasons. Each way around them is a reading here: float64, rescaled logits, the difference of logits,
-the last nonlinearity left out of the backward pass, a softer slope, another network's images, and a
-search without gradients. Beside the accuracies at one eps stands the whole curve: for each image
-the smallest perturbation that any of the attacks found.
+Brendel & Bethge 2017 (arXiv 1704.01547) said that the paper's attacks failed for numerical reasons.
+Each way to avoid these is measured here: float64, rescaled logits, the difference of logits, the
+last nonlinearity left out of the backward pass, softened slopes, another network's images, and a
+search without gradients. Besides the accuracies at one eps the record has accuracy at every size:
+for each image the smallest perturbation that any of the attacks found.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,13 +28,13 @@ from .settings import CONTROLS, cnns, mlps, readings
 
 PAPER, ITEM = "saturating", "critique"
 DRAWN = tuple(i / 100 for i in range(51))  # sizes at which the curves are kept
-FINE = tuple(i / 100 for i in range(1, 11))  # where most images are turned
+FINE = tuple(i / 100 for i in range(1, 11))  # sizes at which most attacks begin to succeed
 GRID = {"quick": (0.05, 0.1, 0.2, 0.5), "paper": (*FINE, 0.12, 0.14, 0.17, 0.2, 0.3, 0.4, 0.5)}
 QUICK_QUERIES, QUICK_CNN = 100, 3
 SEARCHED = {"quick": 20, "paper": 300}  # queries per image and size of the curves
 PIECE = {"sigmoid-mlp": 250, "relu-mlp": 250, "cnn": 10}  # images of one call, about a minute
 OWN = ("float32", "float64", "rescaled", "margin", "signs", "pgd", "pgd margin", "pgd softened")
-"""Readings of Table 1 that are shown again; the first five also clipped to the box."""
+"""Attacks of Table 1 that are shown again; the first five are also clipped to [0, 1]."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -59,7 +58,7 @@ class Parameters(parameters.Parameters):
 
 
 def more(eps: float) -> dict[str, Attack]:
-    """The readings that Table 1 has not, by name."""
+    """Return the attacks that Table 1 does not have, by name."""
     climb = readings(eps)["pgd"]
     return {
         "pgd float64": replace(climb, precision="float64"),
@@ -69,14 +68,14 @@ def more(eps: float) -> dict[str, Attack]:
 
 
 def bypasses(eps: float) -> dict[str, Attack]:
-    """The readings from behind the last nonlinearity, by name."""
+    """Return the attacks that leave out the last nonlinearity, by name."""
     table = readings(eps)
     named = {"bypassed": "float32", "bypassed, clipped": "float32, clipped"}
     return {k: table[v] for k, v in named.items()} | {"pgd bypassed": table["pgd margin"]}
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, method, seed, what)."""
+    """Return what is to be run, by (network, method, seed, what)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     quick = p.profile == "quick"
@@ -112,7 +111,7 @@ def _pieces(n: int, size: int) -> list[tuple[int, int]]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """The rows that the ledger judges, one row per network and reading, and the curves."""
+    """Return the rows for the ledger, one row per network and attack, and the curves."""
     assert p.seeds is not None
     rows: list[Row] = []
     curves: dict[str, list[list[float]]] = {}
@@ -133,7 +132,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             setting = {**labels, "reading": reading}
             rows.append(Row(unmoved[reading], "percent", None, "unmoved", seed, setting=setting))
         for attack, found in sizes.items():
-            # Where more than half of the images were never turned, the largest size tried.
+            # The largest size tried, where an attack failed on more than half of the images.
             median = min(found.median().item(), GRID[p.profile][-1])
             setting = {**labels, "attack": attack}
             rows.append(Row(median, "none", None, "median", seed, setting=setting))
@@ -148,7 +147,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _accuracies(
     p: Parameters, results: Mapping[tuple[Any, ...], Done], key: tuple[str, Method, int]
 ) -> Iterator[tuple[str, float]]:
-    """Each reading of one network with its accuracy in percent."""
+    """Yield each attack on one network with the accuracy in percent."""
     table = dict(zip(readings(p.eps), results[*key, "readings"].values["accuracy"], strict=True))
     for reading in OWN:
         yield reading, table[reading]
@@ -166,8 +165,10 @@ def _accuracies(
 def _sizes(
     results: Mapping[tuple[Any, ...], Done], key: tuple[str, Method, int]
 ) -> tuple[dict[str, Tensor], int]:
-    """The smallest perturbations of one network that each attack found, and ``all`` together; and
-    its number of grey labels."""
+    """Return the smallest perturbations that each attack found, and ``all`` together.
+
+    The second value is the number of images of the class that the grey image is given.
+    """
     pieces = [done for k, done in results.items() if k[:4] == (*key, "minimal")]
     found = {
         name.removeprefix("size/"): torch.cat([done.tensors[name] for done in pieces])
@@ -178,7 +179,7 @@ def _sizes(
 
 
 def _answers(own: Mapping[str, float], still: float, seed: int, images: int) -> Iterator[Row]:
-    """The targets, all of the saturated sigmoid network."""
+    """Yield the rows for the ledger, all of the saturated sigmoid network."""
 
     def row(name: str, value: float, holds: bool | None = None) -> Row:
         target = f"{PAPER}/{ITEM}/{name}"
@@ -188,5 +189,5 @@ def _answers(own: Mapping[str, float], still: float, seed: int, images: int) -> 
     yield row("transfer-fgsm", own["transfer"])
     yield row("surrogate-slope-pgd", own["pgd softened"])
     yield row("float64-fgsm", own["float64"])
-    # The pattern: what FGSM leaves is not above what coin tosses of that size leave, plus 2 points.
+    # The pattern: accuracy under FGSM exceeds that under random signs by at most 2 points.
     yield row("random-sign-control", own["signs"], own["float32"] <= own["signs"] + 2)
