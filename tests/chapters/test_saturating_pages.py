@@ -271,6 +271,16 @@ def test_half_way_sizes() -> None:
     assert today.gains(record("critique")).count("Sigmoid MLP") == 2
 
 
+def test_fgsm_beside_stronger_attacks() -> None:
+    """A row per network, in which no attack together with others leaves more than it does alone."""
+    rows = body(today.summary(version("critique")))
+    assert len(rows) == len(today.ALL)
+    for row in rows:
+        assert all(ordered(cell) for cell in row[2:])
+        assert numbers(row[3])[0] <= numbers(row[2])[0] + 0.05
+    assert "**They are not robust.**" in today.answer(record("critique"))
+
+
 def test_questions_to_each_network() -> None:
     """Four per network, of two percentages each; the figure has a panel per network."""
     shown = record("critique")
@@ -473,6 +483,17 @@ def test_figure_6() -> None:
     assert len(figure6.ratios(shown).axes) == 2
     text = figure6.answer(shown)
     assert "almost 40 %" in text and "as much as 300 %" in text
+
+
+def test_figure_7() -> None:
+    """Ratios in words are the table's; a factor of a layer is that of its two means."""
+    shown = record("figure-7")
+    rows = {row[0]: row[1:] for row in body(dissimilarity.layers(shown))}
+    ratios = numbers(figure7.ratios(shown).replace("layers 1, 2, 3", ""))
+    own = [numbers(rows[f"{m}, layer {i}"][2])[0] for m in names.COMPARED for i in (1, 2, 3)]
+    assert ratios == pytest.approx(own, abs=0.006)
+    means = [numbers(rows[f"{m}, layer 3"][1])[0] for m in names.COMPARED]
+    assert f"{means[1] / means[0]:.0f} times" in figure7.answer(shown)
 
 
 def test_the_layers_of_table_2_add_up() -> None:

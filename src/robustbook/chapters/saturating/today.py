@@ -1,5 +1,4 @@
-"""The page "Does it stand today?": many attacks on the networks of Table 1, at one size and at all
-sizes."""
+"""The page "today": many attacks on the saturated networks of Table 1, at one size and at all."""
 
 from collections.abc import Iterator, Mapping
 from statistics import fmean
@@ -22,7 +21,7 @@ FREE = {
     "margin": "FGSM, logit difference",
     "bypassed": "FGSM, last nonlinearity left out",
 }
-"""Attacks whose images are not clipped."""
+"""Attacks whose images are not clipped, as the record names them, with their titles."""
 CLIPPED = {
     "signs, clipped": "random signs (control)",
     "float32, clipped": "FGSM, float32",
@@ -42,7 +41,7 @@ CLIPPED = {
     "square": "Square, no gradient",
     "worst": "all together, per image",
 }
-"""Attacks whose images are clipped to [0, 1]."""
+"""The same for attacks whose images are clipped to [0, 1]."""
 ALONE = {
     "plain": "PGD, float32",
     "margin": "PGD, logit difference",
@@ -56,33 +55,47 @@ ALONE = {
     "square": "Square, no gradient",
     "all": "all together, per image",
 }
-"""Attacks of the curves."""
+"""The same for the attacks that look for the smallest perturbation."""
 SHORT = ("vanilla", "adv.", "sat.")  # nine columns must fit
 COLUMNS = [f"{name.split()[0]}, {method}" for name in NETWORKS.values() for method in SHORT]
 ALL = [(network, method) for network in NETWORKS for method in METHODS]
 DIFFER = 5.0
-"""Percentage points by which two accuracies differ enough to say so."""
+"""Percentage points: smaller differences of two accuracies are not counted as one."""
 
 
 def answer(record: Record) -> str:
-    """Whether the saturated networks are as robust as FGSM in float32 says."""
-    single, search, worst = (
+    """Return whether the saturated networks withstand stronger attacks than one FGSM step."""
+    single, worst = (
         [fmean(_left(record, network, "saturated", attack)) for network in NETWORKS]
-        for attack in ("float32", "square", "worst")
+        for attack in ("float32", "worst")
     )
     stands = all(least > one / 2 for least, one in zip(worst, single, strict=True))
+    times = [fmean(_times(record, network, "saturated")) for network in NETWORKS]
     return (
-        ("**In part.** " if stands else "**No.** ")
-        + "Of the images shown to the saturated networks (sigmoid, ReLU, CNN), the paper's attack, "
-        f"one step of size {record.parameters['eps']:g} computed in float32, leaves "
-        f"{_listed(single)} % correctly classified. A random search of the same size that asks for "
-        f"no gradient leaves {_listed(search)} %; all attacks of this page together "
-        f"{_listed(worst)} %. "
+        f"**They are{'' if stands else ' not'} robust.** After one FGSM step of size "
+        f"{record.parameters['eps']:g} in float32 the saturated networks (sigmoid, ReLU, CNN) "
+        f"classify {_listed(single)} % of the images correctly, and after all attacks of this page "
+        f"together {_listed(worst)} %. Half of the images are misclassified at "
+        f"{_listed(times, 2)} times the size that suffices for the vanilla networks."
+    )
+
+
+def summary(version: Version) -> Table:
+    """Return each network's accuracy after FGSM, printed and ours, and after stronger attacks."""
+    record = version.record
+    return table(
+        f"{version.heading}: accuracy in per cent at size {record.parameters['eps']:g}. FGSM: "
+        "printed / **ours** (range over the seeds), one step in float32, not clipped. Square and "
+        "all attacks together: clipped to [0, 1]. *Half at*: the size at which half of the images "
+        "are misclassified, and how many times the vanilla network's it is.",
+        f"tab-critique-summary-{version.origin}",
+        ["Network", "FGSM", "Square", "All together", "Half at", "Times vanilla"],
+        list(_summary_rows(record)),
     )
 
 
 def free_attacks(version: Version) -> Table:
-    """What each attack leaves whose images are not clipped."""
+    """Return the accuracy under each attack whose images are not clipped."""
     return table(
         f"{version.heading}, attacks whose images are not clipped: {_caption(version.record)}.",
         f"tab-critique-free-{version.origin}",
@@ -92,14 +105,14 @@ def free_attacks(version: Version) -> Table:
 
 
 def clipped_attacks(version: Version) -> Table:
-    """What each attack leaves whose images are clipped to [0, 1], and all attacks together."""
+    """Return the accuracy under each attack clipped to [0, 1], and under all together."""
     images = [row.value for row in version.record.rows if row.name == "images"]
     return table(
         f"{version.heading}, attacks whose images are clipped to [0, 1]: "
-        f"{_caption(version.record)}. PGD takes 20 steps. The last row counts an image as lost "
-        "where any attack of the curves below makes the network misclassify it. That row, and "
-        f"those that the page of Table 1 does not have, rest on {min(images):g} images for the "
-        f"CNN; all others on {max(images):g}.",
+        f"{_caption(version.record)}. PGD takes 20 steps. In the last row an image counts as "
+        "misclassified if any attack of the curves succeeds on it. That row, and those that the "
+        f"page of Table 1 does not have, are from {min(images):g} images for the CNN; all others "
+        f"from {max(images):g}.",
         f"tab-critique-boxed-{version.origin}",
         ["Attack", *COLUMNS],
         list(_attack_rows(version.record, CLIPPED)),
@@ -107,7 +120,7 @@ def clipped_attacks(version: Version) -> Table:
 
 
 def curves(record: Record) -> Figure:
-    """Accuracy against the size of the attack, the worst case over all attacks per image."""
+    """Draw accuracy against the size of the attack, for each image the worst of all attacks."""
     sizes = [size for size in array(record, "eps") if size <= 0.3]
     lines: dict[str, dict[str, list[list[float]]]] = {network: {} for network in NETWORKS}
     single: dict[str, dict[str, list[float]]] = {network: {} for network in NETWORKS}
@@ -122,7 +135,7 @@ def curves(record: Record) -> Figure:
 
 
 def alone(version: Version) -> Table:
-    """The size at which each attack alone has fooled a network on half of the images."""
+    """Return the size at which each attack alone succeeds on half of the images."""
     return table(
         f"{version.heading}: the size at which each attack alone makes a network misclassify half "
         "of the images, mean over the seeds (columns as above). PGD takes 20 steps, Square asks "
@@ -134,27 +147,27 @@ def alone(version: Version) -> Table:
 
 
 def sizes(version: Version) -> Table:
-    """Half-way sizes, what is left at size 0.5, and how often the FGSM gradient is zero."""
+    """Return sizes for half of the images, accuracy at size 0.5, and shares of zero gradients."""
     return table(
         f"{version.heading}: the size at which half of the images are misclassified (range over "
-        "the seeds), and how many times the vanilla network's it is; the share of images (%) that "
-        "is left at size 0.5, and the share that the constant grey image would leave; and the "
+        "the seeds), and how many times the vanilla network's it is; the accuracy (%) at size "
+        "0.5, and what it would be if every image were the same constant grey; and the "
         "share of images (%) whose FGSM gradient is exactly zero, in float32, in float64, and from "
         "probabilities clipped at 1e-7.",
         f"tab-critique-sizes-{version.origin}",
-        ["Network", "Half at", "Times", "Left at 0.5", "Grey", "Zero, f32", "f64", "clipped p"],
+        ["Network", "Half at", "Times", "At 0.5", "Grey", "Zero, f32", "f64", "clipped p"],
         list(_size_rows(version.record)),
     )
 
 
 def checks(record: Record) -> Table:
-    """Four questions to the evaluation of each network, red answers in bold."""
+    """Return the answers to four questions about the evaluation, bad ones in bold."""
     return table(
-        "Four questions to the evaluation at one size, with images clipped to [0, 1], red answers "
-        "in bold: is more left at size 0.5 than of a grey image? Do 20 plain PGD steps leave more "
-        "than one? Does the search without gradients do more harm than plain PGD (by 5 points)? Is "
-        "one step no better than random signs (within 5 points)? Each cell has the two numbers "
-        "compared, in per cent.",
+        "Four questions to the evaluation, with images clipped to [0, 1]. Is accuracy at size 0.5 "
+        "higher than on grey images? Is it higher after 20 plain PGD steps than after one (by 5 "
+        "points)? Is it lower after Square than after plain PGD (by 5 points)? Is it after one "
+        "step no lower than after random signs (within 5 points)? If yes, the cell is bold: an "
+        "attack was too weak. Each cell has the two accuracies compared, in per cent.",
         "tab-critique-checks",
         ["Network", "Grey image", "PGD, FGSM", "Square, PGD", "FGSM, signs"],
         list(_check_rows(record)),
@@ -162,7 +175,7 @@ def checks(record: Record) -> Table:
 
 
 def gains(record: Record) -> str:
-    """What is left of the claim: half-way sizes as multiples of the vanilla network's."""
+    """Return the sizes at which half of the images fail, as multiples of the vanilla network's."""
     saturated, trained = (
         ", ".join(
             f"{title} {spread(_times(record, network, method), 2)}"
@@ -171,32 +184,41 @@ def gains(record: Record) -> str:
         for method in ("saturated", "adversarial")
     )
     return (
-        "**In sizes instead of percentages.** Half of the images are misclassified at a size that "
-        f"is, in multiples of the vanilla network's, for the saturated networks {saturated}; and "
-        f"for those trained on FGSM images {trained}. Where such a factor is above 1, there is a "
-        "gain: it is what is left of the claim, and it is far from what an accuracy of more than "
-        "90 % at a size of 0.25 would mean. All sizes are upper bounds, for a better attack can "
-        "only find smaller ones; and the saturated networks differ from the vanilla ones in more "
-        "than the penalty, for they were trained for far longer."
+        "Half of the images are misclassified at a size that we give in multiples of the vanilla "
+        f"network's. Saturated networks: {saturated}. Networks trained on FGSM images: {trained}."
     )
 
 
-def _listed(percentages: list[float]) -> str:
-    return ", ".join(f"{each:.1f}" for each in percentages)
+def _listed(numbers: list[float], digits: int = 1) -> str:
+    *most, last = (f"{each:.{digits}f}" for each in numbers)
+    return f"{', '.join(most)} and {last}"
+
+
+def _summary_rows(record: Record) -> Iterator[list[str]]:
+    for network, method in ALL:
+        ours, _, ends = spread(_left(record, network, method, "float32")).partition(" ")
+        yield [
+            f"{NETWORKS[network]}, {method}",
+            f"{printed(fgsm_target(network, method)):g} / **{ours}** {ends}",
+            spread(_left(record, network, method, "square")),
+            spread(_left(record, network, method, "worst")),
+            spread(_halves(record, network, method), 3),
+            spread(_times(record, network, method), 2),
+        ]
 
 
 def _left(record: Record, network: str, method: str, attack: str) -> list[float]:
-    """The accuracy after an attack, per seed."""
+    """Return the accuracy after an attack, one per seed."""
     return values(record, "accuracy", network=network, method=method, reading=attack)
 
 
 def _halves(record: Record, network: str, method: str, attack: str = "all") -> list[float]:
-    """The size at which an attack, or all together, has fooled half of the images, per seed."""
+    """Return the size at which an attack succeeds on half of the images, one per seed."""
     return values(record, "median", network=network, method=method, attack=attack)
 
 
 def _times(record: Record, network: str, method: str) -> list[float]:
-    """The half-way size as a multiple of the vanilla network's, per seed."""
+    """Return that size as a multiple of the vanilla network's, one per seed."""
     half, plain = (_halves(record, network, each) for each in (method, "vanilla"))
     return [a / b for a, b in zip(half, plain, strict=True)]
 
