@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from robustbook.attacks import lbfgs
-from robustbook.measures import class_means, dissimilarity, scaled_ratio, softened, walk
+from robustbook.measures import scaled_ratio, softened, walk
 
 from .test_ideas import idea
 
@@ -53,18 +53,6 @@ def test_the_length_element() -> None:
     dl_dt, p = shown["walk"](net.weight.detach().numpy())
     torch.testing.assert_close(torch.from_numpy(dl_dt), found.length)
     torch.testing.assert_close(torch.from_numpy(p), found.probabilities)
-
-
-def test_dissimilarity_and_its_scale() -> None:
-    """The package's means; they grow by the square of the scale, and their ratio does not."""
-    shown = idea("saturating/figure7")
-    phi = torch.from_numpy(shown["phi"])
-    matrix = dissimilarity(phi)
-    torch.testing.assert_close(torch.from_numpy(shown["d"]), matrix)
-    within, between = class_means(matrix, torch.tensor([0, 0, 1, 1]))
-    assert (shown["within"], shown["between"]) == pytest.approx((within, between))
-    smaller = class_means(dissimilarity(phi / shown["scale"]), torch.tensor([0, 0, 1, 1]))
-    assert (within, between) == pytest.approx([100 * each for each in smaller])
 
 
 def test_softened_slopes() -> None:

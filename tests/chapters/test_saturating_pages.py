@@ -485,17 +485,6 @@ def test_figure_6() -> None:
     assert "almost 40 %" in text and "as much as 300 %" in text
 
 
-def test_figure_7() -> None:
-    """Ratios in words are the table's; a factor of a layer is that of its two means."""
-    shown = record("figure-7")
-    rows = {row[0]: row[1:] for row in body(dissimilarity.layers(shown))}
-    ratios = numbers(figure7.ratios(shown).replace("layers 1, 2, 3", ""))
-    own = [numbers(rows[f"{m}, layer {i}"][2])[0] for m in names.COMPARED for i in (1, 2, 3)]
-    assert ratios == pytest.approx(own, abs=0.006)
-    means = [numbers(rows[f"{m}, layer 3"][1])[0] for m in names.COMPARED]
-    assert f"{means[1] / means[0]:.0f} times" in figure7.answer(shown)
-
-
 def test_the_layers_of_table_2_add_up() -> None:
     """Shapes and counts are those of the network; the last row is the sum of the others."""
     *rows, last = body(table2.layers(version("table-2")))

@@ -36,8 +36,8 @@ def answer() -> str:
         same = same and len({row["accuracy"] for row in of}) == 1
     accuracy = "the same accuracy" if same else "accuracies that differ"
     return (
-        f"**Answer.** In other libraries {' and '.join(ranges)} as ours, with {accuracy}. Ours take "
-        f"{' and '.join(floors)} times as long as the network alone."
+        f"**Answer.** In other libraries {' and '.join(ranges)} as ours, with {accuracy}. Ours "
+        f"take {' and '.join(floors)} times as long as the network alone."
     )
 
 
