@@ -16,7 +16,7 @@ WAYS = {"ours": "ours", "ours, any network": "ours, Jacobians formed", "loop": "
 OURS = "robustbook"
 MARKS = {
     "this book": Look(BRIGHT["blue"], "o", "-"),
-    "another library": Look(BRIGHT["grey"], "s", "-"),
+    "another library": Look(BRIGHT["purple"], "s", "-"),
 }
 
 
@@ -33,8 +33,8 @@ def answer() -> str:
         same = same and len({row["accuracy"] for row in of}) == 1
     accuracy = "the same accuracy" if same else "accuracies that differ"
     return (
-        f"**Answer.** In other libraries {' and '.join(ranges)} as ours, with {accuracy}. Ours take "
-        f"{' and '.join(floors)} times as long as the network alone."
+        f"**Answer.** In other libraries {' and '.join(ranges)} as ours, with {accuracy}. "
+        f"Ours take {' and '.join(floors)} times as long as the network alone."
     )
 
 
@@ -46,7 +46,10 @@ def above_the_floor() -> Figure:
         mark = "this book" if row["library"] == OURS else "another library"
         ratio = [] if "error" in row else [row["ratio_to_floor"]]
         shown.setdefault(ATTACKS[row["attack"]], {})[row["library"]] = {mark: ratio}
-    return figures.strips(shown, MARKS, "time / time of the network alone")
+    figure = figures.strips(shown, MARKS, "time / time of the network alone")
+    for axis in figure.axes:  # one scale, and room for the last mark
+        axis.set_xlim(0, 1.08 * max(row["ratio_to_floor"] for row in rows if "error" not in row))
+    return figure
 
 
 def attacks() -> Table:

@@ -39,7 +39,7 @@ def answer(record: Record) -> str:
 
 def ratios(record: Record) -> Figure:
     """Draw the scaled ratio against the excess kurtosis, measured and in closed form."""
-    titles: dict[str, str] = {**INTENSITIES}
+    titles = {str(name): title for name, title in INTENSITIES.items()}
     measured: dict[str, dict[float, list[float]]] = {t: {} for t in titles.values()}
     for row in record.rows:
         if row.name == "scaled ratio":
