@@ -1,7 +1,4 @@
-"""The page of the benchmarks: our attacks and trainings beside other libraries and the floor.
-
-The floor is the time of the forward and backward passes that cannot be avoided.
-"""
+"""The page of the benchmarks: times of our attacks and training steps beside other libraries."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +16,7 @@ WAYS = {"ours": "ours", "ours, any network": "ours, Jacobians formed", "loop": "
 OURS = "robustbook"
 MARKS = {
     "this book": Look(BRIGHT["blue"], "o", "-"),
-    "another library": Look(BRIGHT["grey"], "s", "-"),
+    "another library": Look(BRIGHT["purple"], "s", "-"),
 }
 
 
@@ -36,8 +33,8 @@ def answer() -> str:
         same = same and len({row["accuracy"] for row in of}) == 1
     accuracy = "the same accuracy" if same else "accuracies that differ"
     return (
-        f"**Answer.** In other libraries {' and '.join(ranges)} as ours, with {accuracy}. Ours "
-        f"take {' and '.join(floors)} times as long as the network alone."
+        f"**Answer.** In other libraries {' and '.join(ranges)} as ours, with {accuracy}. "
+        f"Ours take {' and '.join(floors)} times as long as the network alone."
     )
 
 
@@ -49,11 +46,14 @@ def above_the_floor() -> Figure:
         mark = "this book" if row["library"] == OURS else "another library"
         ratio = [] if "error" in row else [row["ratio_to_floor"]]
         shown.setdefault(ATTACKS[row["attack"]], {})[row["library"]] = {mark: ratio}
-    return figures.strips(shown, MARKS, "time / time of the network alone")
+    figure = figures.strips(shown, MARKS, "time / time of the network alone")
+    for axis in figure.axes:  # one scale, and room for the last mark
+        axis.set_xlim(0, 1.08 * max(row["ratio_to_floor"] for row in rows if "error" not in row))
+    return figure
 
 
 def attacks() -> Table:
-    """Return the seconds of FGSM and PGD in each library, as multiples of ours and of the floor."""
+    """Return the times of FGSM and PGD in each library, beside ours and beside the floor."""
     report = benchmark("attacks")
     untimed = "".join(
         f" Not timed: {ATTACKS[row['attack']]} of {row['library']} "
@@ -73,7 +73,7 @@ def attacks() -> Table:
 
 
 def geometry() -> Table:
-    """Return the seconds for the singular values along a path: ours, and a loop over its points."""
+    """Return the times of the singular values along a path: ours, and a loop over its points."""
     report = benchmark("geometry")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     return table(
@@ -90,7 +90,7 @@ def geometry() -> Table:
 
 
 def lbfgs() -> Table:
-    """Return the seconds of searches with L-BFGS: ours and scipy's."""
+    """Return the times of 90 searches with L-BFGS: ours, and loops around other libraries."""
     report = benchmark("lbfgs")
     return table(
         f"Seconds for {report['pairs']} searches from the least confident images "
@@ -116,7 +116,7 @@ def lbfgs() -> Table:
 
 
 def deepfool() -> Table:
-    """Return seconds, successes and mean distance of DeepFool in each library."""
+    """Return for each DeepFool the time, the share of successes and the mean distance."""
     report = benchmark("deepfool")
     return table(
         f"DeepFool in l2, {report['images']} images ({report['data']}, small CNN), medians of "
@@ -132,7 +132,7 @@ def deepfool() -> Table:
 
 
 def deep_defense() -> Table:
-    """Return the time of a training step of Deep Defense, as a multiple of a plain step."""
+    """Return the time of a training step of Deep Defense as a multiple of a plain one."""
     report = benchmark("deep_defense")
     return table(
         f"Milliseconds of a training step of LeNet on {report['batch_size']} images "
