@@ -4,12 +4,16 @@ The package is not imported here, because jaxtyping's hook must see the first im
 """
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
+# Shells start background jobs with Ctrl-C ignored, which processes inherit. Some tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
