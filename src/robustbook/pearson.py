@@ -10,6 +10,16 @@ from typing import Literal
 from scipy import special
 
 
+def degrees(kurtosis: float) -> float:
+    """Return the degrees of freedom of Student's t distribution for this excess kurtosis.
+
+    Raises ValueError for a negative excess kurtosis.
+    """
+    if not kurtosis >= 0:
+        raise ValueError(f"kurtosis must be an excess kurtosis of 0 or more, got {kurtosis}")
+    return 4 + 6 / kurtosis if kurtosis else math.inf
+
+
 def expected_ratio(kurtosis: float, intensity: Literal["mean", "median"] = "mean") -> float:
     """Return the limit of the scaled ratio for Pearson VII weights of many dimensions.
 
@@ -17,13 +27,11 @@ def expected_ratio(kurtosis: float, intensity: Literal["mean", "median"] = "mean
     limit is E[x^2] / (E|x1 - x2| E|x|), or the same with the median of |x| in place of E|x|. Raises
     ValueError for a negative excess kurtosis.
     """
-    if not kurtosis >= 0:
-        raise ValueError(f"kurtosis must be an excess kurtosis of 0 or more, got {kurtosis}")
-    if kurtosis == 0:
+    nu = degrees(kurtosis)
+    if math.isinf(nu):
         difference, mean = 2 / math.sqrt(math.pi), math.sqrt(2 / math.pi)
         median = special.ndtri(0.75)
     else:
-        nu = 4 + 6 / kurtosis  # degrees of freedom of Student's t
         scale, root = math.sqrt((nu - 2) / nu), math.sqrt(nu) / (nu - 1)
         log_beta = special.betaln(nu / 2, 0.5)
         mean = 2 * scale * root * math.exp(-log_beta)

@@ -392,7 +392,6 @@ def test_dissimilarity(item: str) -> None:
     for row in body(dissimilarity.patterns(shown)):
         held, seeds = numbers(row[2])
         assert 0 <= held <= seeds == len(shown.seeds)
-    assert "layers 1, 2, 3" in dissimilarity.between_classes(shown)
 
 
 def test_matrices_share_a_scale_or_have_their_own() -> None:

@@ -33,7 +33,7 @@ from .goal import Goal
 from .losses import Loss
 from .norms import per_image, size
 from .propagation import LOOK_EVERY, Average, Model, Propagation
-from .result import Adversarial, judged
+from .result import Adversarial, judged, nearer
 
 
 @dataclass(frozen=True)
@@ -72,29 +72,30 @@ def carlini_wagner(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Weigh the distance in l2 against a margin, for each image by itself.
+    """Minimise the l2 distance plus a weighted margin, separately for each image.
 
     model, images, labels: as in `fgsm`.
     c: the weight of the margin, above 0: one number, or one for each image.
-    steps: of Adam; Random Self-Ensemble: 300.
-    step_size: Adam's rate, for w; Random Self-Ensemble: 1e-3, the original code: 1e-2.
-    searches: how many values of c are tried, each from the image again. After a success c is
-        lowered and after a failure raised: halfway to the nearest value known to fail or to
-        succeed, or ten times as high while none has succeeded. The original code: 9, from 1e-3.
-    abandon: whether an image leaves a search whose loss has not fallen by 0.01 % in a tenth of the
+    steps: number of Adam steps; Random Self-Ensemble: 300.
+    step_size: Adam's learning rate for w; Random Self-Ensemble: 1e-3, the original code: 1e-2.
+    searches: how many values of c are tried, each starting at the clean image. Until the first
+        success c is multiplied by 10 each time; then a binary search follows. The original code:
+        9 values, from 1e-3.
+    abandon: whether an image stops early if its loss has not fallen by 0.01 % in a tenth of the
         steps, as in the original code.
     kappa: the margin by which the attack should succeed, 0 or above, in logits.
-    targets: the classes to reach; None (default): any but the labels.
+    targets: target classes; None (default): any class other than the label.
     preset: a version of the attack.
-    draws, average, judge, keys, generator: as in `fgsm`. Each step has new draws.
+    draws, average, judge, keys, generator: as in `fgsm`. Each step uses new draws.
 
-    With `keep` "nearest" an image that no iterate fools comes back as it was, at infinite distance,
-    and one that is misclassified from the start is found at distance 0. With "last" every image
-    comes back as the last iterate of the last search, with its true distance.
-    Each step costs a forward pass, and a backward pass of the images whose hinge is active; if it
-    was not active in the step before, a second forward pass. The end costs one or two.
-    On a GPU the host waits only for images to leave, ten times a search with `abandon`.
-    Raises ValueError for an argument it cannot use, or a model that gives NaN.
+    With `keep` "nearest", the clean image is returned at infinite distance where no iterate
+    succeeds. An image that is misclassified from the start has distance 0. With "last", the last
+    iterate of the last search is returned with its distance.
+    Each step costs a forward pass, and a backward pass of the images whose hinge is active. An
+    image whose hinge becomes active costs one more forward pass. The end costs one or two.
+    On a GPU all images get a backward pass. The host waits for the device ten times a search with
+    `abandon`, and otherwise not between steps.
+    Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     steps, searches = check_count("steps", steps), check_count("searches", searches)
     rate, confidence = check_positive("step_size", step_size), check_tolerance("kappa", kappa)
@@ -120,10 +121,8 @@ def carlini_wagner(
             propagation, goal, images, weight, steps, rate, abandon, first=search * (steps + 1)
         )
         last, spent = found.last, spent + found.steps
-        better = found.nearest < nearest
-        nearest = torch.where(better, found.nearest, nearest)
-        best = torch.where(per_image(better, best), found.best, best)
         succeeded = found.nearest < math.inf
+        best, nearest = nearer(best, nearest, found.best, found.nearest, succeeded)
         high = torch.where(succeeded, weight.minimum(high), high)
         low = torch.where(succeeded, low, weight.maximum(low))
         weight = torch.where(high < math.inf, (low + high) / 2, 10 * weight)
@@ -134,8 +133,11 @@ def carlini_wagner(
 
 @dataclass(frozen=True)
 class _Found:
-    """What one value of c gave: the last iterates, the nearest at which the attack succeeded with
-    its distance (infinite where there is none), and the steps made."""
+    """The result for one value of c.
+
+    last: the last iterates. best, nearest: the nearest successful iterates and their distances,
+    infinite where there is none. steps: how many were made.
+    """
 
     last: Tensor
     best: Tensor
@@ -153,17 +155,15 @@ def _search(
     abandon: bool,
     first: int,
 ) -> _Found:
-    """Descend from the images at one c for each; ``first`` numbers the first step's draws."""
+    """Descend from the clean images with one c each. ``first`` is the first step's draw number."""
     last, best = images.clone(), images.clone()
     nearest = torch.full_like(weight, math.inf)
     spent = torch.full_like(goal.labels, steps)
 
     def note(rows: Tensor, point: Tensor, reached: Tensor) -> Tensor:
-        """The distances of these iterates; remember those that are nearer than all before."""
+        """Return the distances of these iterates; remember the nearest successful ones."""
         distance = size(point - images[rows], 2.0)
-        better = reached & (distance < nearest[rows])
-        nearest[rows] = torch.where(better, distance, nearest[rows])
-        best[rows] = torch.where(per_image(better, point), point, best[rows])
+        best[rows], nearest[rows] = nearer(best[rows], nearest[rows], point, distance, reached)
         return distance
 
     rows = torch.arange(len(images), device=images.device)
@@ -195,7 +195,7 @@ def _search(
         square.mul_(0.999).addcmul_(slope, slope, value=0.001)
         root = (square.sqrt() / (1 - 0.999 ** (step + 1)) ** 0.5).add_(1e-8)
         w = torch.addcdiv(w, mean, root, value=-rate / (1 - 0.9 ** (step + 1)))
-        # Where nothing has moved the pixel is the image's own, without the rounding of tanh.
+        # A pixel that has not moved keeps its exact value, without the rounding of tanh.
         point = torch.where(fixed | (square == 0), at, (torch.tanh(w) + 1) / 2)
     if len(rows):
         last[rows] = point
@@ -211,9 +211,10 @@ def _active(
     step: int,
     active: Bool[Tensor, " n"],
 ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Logits, gain and gradient. ``active``: the images whose hinge was active in the last step.
+    """Return logits, gain and gradient; the gradient is 0 where the hinge is inactive.
 
-    The others get a forward pass first, which tells whether they need a gradient.
+    ``active``: the images whose hinge was active in the last step. For the others a forward pass
+    decides first whether a gradient is needed.
     """
     if LOOK_EVERY.get(images.device.type, 10) > 1 or bool(active.all()):
         return propagation.both(images, goal, step)
@@ -231,7 +232,9 @@ def _active(
 
 
 def hinge(kind: str, kappa: float, targeted: bool) -> Loss:
-    """As `Goal` wants it: raised away from labels, lowered towards targets."""
+    """Return minus the hinge of the labels, which an attack raises, or the hinge of the targets,
+    which it lowers (see `Goal`).
+    """
 
     def loss(logits: Float[Tensor, "n k"], classes: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         other = logits.scatter(1, classes[:, None], -math.inf).amax(1)

@@ -24,7 +24,7 @@ from .checks import Count, Number, PerImage, check_count, check_positive, pick, 
 from .losses import Loss
 from .norms import each, per_image, size, steepest
 from .propagation import Average, Model
-from .result import Adversarial, judged
+from .result import Adversarial, judged, nearer
 
 
 def length(step: int, steps: int) -> float:
@@ -98,9 +98,7 @@ def ddn(
         point = x + delta
         logits, _, gradient = propagation.both(point, goal, step + 1)
         reached, distance = goal.reached(logits), size(point - x, 2.0)
-        better = reached & (distance < nearest)
-        nearest = torch.where(better, distance, nearest)
-        best = torch.where(per_image(better, x), point, best)
+        best, nearest = nearer(best, nearest, point, distance, reached)
         radius = torch.where(reached, (1 - change) * radius, (1 + change) * radius)
         delta = delta + each(unit * length(step, steps), x) * steepest(gradient, 2.0)
         norm = size(delta, 2.0)

@@ -36,6 +36,24 @@ class Adversarial:
     backwards: int
 
 
+def nearer(
+    best: Float[Tensor, "n *shape"],
+    nearest: Float[Tensor, " n"],
+    images: Float[Tensor, "n *shape"],
+    distance: Float[Tensor, " n"],
+    reached: Bool[Tensor, " n"],
+) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"]]:
+    """Return the nearest successful images so far and their distances, with new ones considered.
+
+    distance: of the new ``images`` from the originals. reached: which of them are successful.
+    """
+    better = reached & (distance < nearest)
+    return (
+        torch.where(per_image(better, best), images, best),
+        torch.where(better, distance, nearest),
+    )
+
+
 def judged(
     propagation: Propagation,
     goal: Goal,

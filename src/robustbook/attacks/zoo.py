@@ -28,9 +28,9 @@ from .carlini_wagner import hinge
 from .checks import Count, Number, PerImage, check_count, check_positive, check_tolerance, prepare
 from .goal import Goal
 from .noise import uniform
-from .norms import per_image, size
+from .norms import size
 from .propagation import Model, Propagation
-from .result import Adversarial, judged
+from .result import Adversarial, judged, nearer
 
 _AT_ONCE = 512  # rows of one forward pass, about
 
@@ -53,24 +53,24 @@ def zoo(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Descend along random coordinates by differences of the model's answers.
+    """Descend along random coordinates, with derivatives estimated from the model's logits.
 
     model, images, labels: as in `fgsm`; the model's gradient is not used.
     c: the weight of the margin, above 0: one number, or one for each image.
-    steps: of Adam; the paper: 1000 on CIFAR-10, 3000 on MNIST.
-    coordinates: how many get a new value in a step; the paper: 128. At most all of an image.
-    h: half the distance of the two points of a difference, in pixels; the paper: 1e-4.
-    step_size: Adam's rate, in pixels; the paper: 0.01.
+    steps: number of Adam steps; the paper: 1000 on CIFAR-10, 3000 on MNIST.
+    coordinates: how many pixels of an image change in a step; the paper: 128. All if it has fewer.
+    h: half the distance between the two points of a difference, in pixels; the paper: 1e-4.
+    step_size: Adam's learning rate, in pixels; the paper: 0.01.
     kappa: the margin by which the attack should succeed, 0 or above, in logits.
-    targets: the classes to reach; None (default): any but the labels.
-    draws: for a randomised model, how many draws each answer averages over (the logarithm of the
-        mean probabilities). Each answer has new draws.
+    targets: target classes; None (default): any class other than the label.
+    draws: for a randomised model, the number of draws of each evaluation. The probabilities are
+        averaged over them. Each evaluation uses new draws.
     judge: as in `fgsm`. keys, generator: as in `pgd`, for coordinates and the model's noise.
 
-    An image that no iterate fools comes back as it was, at infinite distance; one misclassified
-    from the start is found at distance 0. `steps` of the result counts steps of Adam. Each step
-    costs 2 `coordinates` + 1 forward passes for each draw, and no backward pass.
-    Raises ValueError for an argument it cannot use, or a model that gives NaN.
+    Where no iterate succeeds, the clean image is returned at infinite distance. An image that is
+    misclassified from the start has distance 0. `steps` of the result counts steps of Adam. Each
+    step costs 2 `coordinates` + 1 forward passes for each draw, and no backward pass.
+    Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     steps, count = check_count("steps", steps), check_count("coordinates", coordinates)
     half: float = check_positive("h", h)
@@ -103,9 +103,7 @@ def zoo(
         point = x.view_as(images)
         distance = size(point - images, 2.0)
         logits = propagation.logits(point, goal, step * (2 * count + 1))
-        better = goal.reached(logits) & (distance < nearest)
-        nearest = torch.where(better, distance, nearest)
-        best = torch.where(per_image(better, best), point, best)
+        best, nearest = nearer(best, nearest, point, distance, goal.reached(logits))
 
     for step in range(steps):
         note(step)

@@ -23,6 +23,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from robustbook.pearson import degrees
+
 Intensity = Literal["mean", "median"]
 
 
@@ -56,7 +58,7 @@ def pearson_vii(
     is the Box-Muller method. A generator in the same state gives the same uniform draws for every
     kurtosis.
     """
-    nu = _degrees(kurtosis)
+    nu = degrees(kurtosis)
     spread, angle = torch.rand(2, *shape, generator=generator, dtype=torch.float64)
     exponential = -torch.log1p(-spread)
     if math.isinf(nu):
@@ -80,13 +82,6 @@ def unit(w: Float[Tensor, "*s n"]) -> Float[Tensor, "*s n"]:
     """Return each vector divided by its l2 norm. Raises ValueError for a vector of zeros."""
     _refuse_zero("w", w)
     return w / (w**2).sum(-1, keepdim=True).sqrt()
-
-
-def _degrees(kurtosis: float) -> float:
-    """Return the degrees of freedom of Student's t distribution for this kurtosis."""
-    if not kurtosis >= 0:
-        raise ValueError(f"kurtosis must be an excess kurtosis of 0 or more, got {kurtosis}")
-    return 4 + 6 / kurtosis if kurtosis else math.inf
 
 
 def _refuse_zero(name: str, vectors: Tensor) -> None:

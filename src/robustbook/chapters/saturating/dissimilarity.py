@@ -21,18 +21,6 @@ CONTROLS = {
 }
 
 
-def between_classes(record: Record) -> str:
-    """Return the mean dissimilarity between classes, layer by layer."""
-    vanilla, saturated = (
-        ", ".join(_number(values(record, "between", method=m, layer=layer)) for layer in "123")
-        for m in COMPARED
-    )
-    return (
-        f"Mean dissimilarity between classes in layers 1, 2, 3: {vanilla} in the vanilla network, "
-        f"{saturated} in the saturated one."
-    )
-
-
 def matrices(record: Record, *, shared: bool = True) -> Figure:
     """Draw the matrices of the first seed on one colour scale, or each on its own."""
     rows = {

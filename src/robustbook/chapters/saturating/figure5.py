@@ -2,7 +2,7 @@
 
 from robustbook.ledger import Record
 
-from .lbfgs_pairs import PAIRS, count
+from .lbfgs_pairs import PAIRS, count, without_tolerances
 
 
 def answer(record: Record) -> str:
@@ -31,13 +31,10 @@ def relu(record: Record) -> str:
 
 def stalled(record: Record) -> str:
     """Return how many searches stall, and how many more succeed without tolerances."""
-    tight, wide = (
-        count(record, "found", search=f"{precision}, no tolerances")
-        for precision in ("float32", "float64")
-    )
+    single, double = without_tolerances(record)
     return (
         f"Of the searches behind the verdicts {count(record, 'stalled')} stall on the saturated "
         f"network, and {count(record, 'limit')} use up their iterations. Those that fail end after "
         f"{count(record, 'iterations, failed')} iterations in the median. Without tolerances "
-        f"{tight} of the {PAIRS} searches succeed, and in float64 {wide}."
+        f"{single} of the {PAIRS} searches succeed, and in float64 {double}."
     )

@@ -4,7 +4,7 @@ from robustbook.chapters.published import of_target, printed, record_of
 from robustbook.chapters.wording import spread
 from robustbook.ledger import Record
 
-from .lbfgs_pairs import PAIRS, count
+from .lbfgs_pairs import PAIRS, count, without_tolerances
 
 SUCCESSES = "saturating/{}/saturated/successes"
 """The target of the pairs in which the search succeeds, by figure."""
@@ -24,13 +24,10 @@ def answer(record: Record) -> str:
 
 def stopped(record: Record) -> str:
     """Return how many searches take no step, and how many succeed without tolerances."""
-    tight, wide = (
-        count(record, "found", search=f"{precision}, no tolerances")
-        for precision in ("float32", "float64")
-    )
+    single, double = without_tolerances(record)
     return (
         f"On the saturated network {count(record, 'stalled at once')} of the {PAIRS} searches end "
         "where they begin, because no component of the gradient exceeds the tolerance. Without "
-        f"tolerances {tight} searches succeed in place of {count(record, 'found')}, and in float64 "
-        f"{wide}."
+        f"tolerances {single} searches succeed in place of {count(record, 'found')}, and in "
+        f"float64 {double}."
     )

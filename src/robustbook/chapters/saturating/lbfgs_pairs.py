@@ -63,6 +63,15 @@ def count(
     return spread(values(record, name, **of), 0)
 
 
+def without_tolerances(record: Record) -> tuple[str, str]:
+    """Return how many searches on the saturated network succeed in float32 and in float64."""
+    single, double = (
+        count(record, "found", search=f"{precision}, no tolerances")
+        for precision in ("float32", "float64")
+    )
+    return single, double
+
+
 def straight(record: Record) -> str:
     """Return how far a straight line goes until the answer is the target class."""
     of = {"network": "sigmoid-mlp", "reading": STRAIGHT}
