@@ -125,7 +125,7 @@ def _condensed(of: ModuleType, parameters: Parameters, store: Store) -> Record:
 
 
 def _published_parameters(of: ModuleType, asked: Parameters, published: Record) -> Parameters:
-    """Return the parameters of the published record.
+    """Return the study parameters (seeds, networks and so on) that gave the published record.
 
     Raises Conflict if they differ from ``asked`` in more than seeds and parts.
     """

@@ -69,8 +69,8 @@ def adam(
     decide whether the attack has succeeded at that step.
 
     An image on which the attack succeeds from the start is returned unchanged, after 0 steps. Each
-    step costs a forward and a backward pass of the images that are left. A success costs one more
-    of each for its image, and the final evaluation is a forward pass of all images. On a GPU the
+    step costs a forward and a backward pass of the images that are left. An image on which the
+    attack succeeds costs one more of each. At the end all images get a forward pass. On a GPU the
     host waits for the device every 10 steps, when finished images are removed. Raises ValueError
     for an invalid argument, or a model that returns NaN.
     """

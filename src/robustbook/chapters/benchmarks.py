@@ -116,7 +116,7 @@ def lbfgs() -> Table:
 
 
 def deepfool() -> Table:
-    """Return for each DeepFool the time, the share of successes and the mean distance."""
+    """Return the time, success rate and mean distance of each implementation of DeepFool."""
     report = benchmark("deepfool")
     return table(
         f"DeepFool in l2, {report['images']} images ({report['data']}, small CNN), medians of "

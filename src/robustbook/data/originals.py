@@ -61,9 +61,9 @@ def read_original(
     """Return the contents of `original`, from a local file or else from the first working mirror.
 
     `subfolders` are searched in order below `root` for the file, plain or with `.gz`. A download is
-    stored compressed in the first subfolder. `mirrors` returns the addresses (ending in `/`) to try
-    in turn, and is called only if the file is not found; without it nothing is downloaded. Raises
-    DataError with the file, what was expected and what to do.
+    stored compressed, in the first of `subfolders`. `mirrors` returns the addresses (ending in `/`)
+    to try in turn, and is called only if the file is not found; without it nothing is downloaded.
+    Raises DataError with the file, what was expected and what to do.
     """
     for folder in subfolders:
         for name in (original.name, f"{original.name}.gz"):

@@ -26,7 +26,7 @@ def distillation(
     *,
     temperature: float = 1.0,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the term ``cross_entropy`` of the network at ``temperature``, above 0.
+    """Return the loss term ``cross_entropy``, with the logits divided by ``temperature`` (above 0).
 
     targets: for each image the probabilities of the classes; see `soft_targets`. Papernot et al.
         compute them at the training temperature. Hinton et al. multiply the term by the squared

@@ -15,7 +15,8 @@ Whole numbers with tolerance 0 (a count, or a yes or no as 1 or 0) and patterns 
 Each seed agrees with the claim or contradicts it. *reproduced* if no seed contradicts it. *not
 reproduced* if too many seeds contradict it to be chance. We assume that one run in twenty
 contradicts a true claim. The probability of as many contradictions or more must then be at most 5
-%. Otherwise *inconclusive*. So one of five is inconclusive, and two of five refute the claim.
+%. Otherwise *inconclusive*. With five seeds, one contradiction is inconclusive, and two refute the
+claim.
 
 less_than, greater_than. The 95 % confidence interval of the difference of the means decides. It is
 paired by seed if both were run with the same seeds, and Welch's otherwise. *reproduced* if the

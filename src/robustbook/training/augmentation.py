@@ -1,4 +1,4 @@
-"""Augmentation of training images: mirroring and shifting, as part of the data.
+"""Augmentation: training images are mirrored and shifted before the loss sees them.
 
 The augmentation of an image is a hash of (seed, epoch, index of the image) from
 `robustbook.attacks.noise`. So it does not depend on the batch or the device, nor on where an

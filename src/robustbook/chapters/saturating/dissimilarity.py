@@ -43,7 +43,7 @@ own_scales = partial(matrices, shared=False)
 
 
 def orders(version: Version) -> Table:
-    """Return the dissimilarity between classes, which the paper says to be larger."""
+    """Return the dissimilarity between classes, which the paper calls larger after saturation."""
     record = version.record
     return table(
         f"{version.heading}: mean dissimilarity of two images of different classes, mean (range "

@@ -108,7 +108,7 @@ def thresholds(record: Record) -> Table:
 
 
 def _paths(record: Record) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yield a name for each pair of classes and each training, with the labels of its rows."""
+    """Yield a title for each pair of classes and training method, with its rows' labels."""
     for start, end in record.parameters["pairs"]:
         for method in COMPARED:
             of = {"start": start, "end": end, "method": method}

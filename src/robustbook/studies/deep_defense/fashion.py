@@ -109,7 +109,8 @@ def _genuine(
 ) -> Mapping[str, Tensor]:
     """Return the terms of Deep Defense with its gradient.
 
-    The offset is that of the released code in these units: 255 times its value in grey levels.
+    The released code adds its offset to gradients for pixels of 0 to 255. For pixels of [0, 1] they
+    are 255 times as large, and so is the offset here.
     """
     return deep_defense(
         net,

@@ -181,7 +181,7 @@ def _sizes(
 
 
 def _answers(own: Mapping[str, float], still: float, seed: int, images: int) -> Iterator[Row]:
-    """Yield the rows of the target numbers, which are all about the saturated sigmoid network."""
+    """Yield the rows that answer targets of the ledger, all of the saturated sigmoid network."""
 
     def row(name: str, value: float, holds: bool | None = None) -> Row:
         target = f"{PAPER}/{ITEM}/{name}"
