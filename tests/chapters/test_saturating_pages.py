@@ -510,7 +510,9 @@ def test_table_2_has_both_numbers_in_every_cell() -> None:
     for cell in cells:
         there, ours = numbers(cell.replace("*", " "))
         assert there == ours
-    assert table2.answer(shown).startswith("Of the 8 counts in the paper's table, our network has 8.")
+    assert table2.answer(shown).startswith(
+        "Of the 8 counts in the paper's table, our network has 8."
+    )
     (axis,) = table2.parameters(shown).axes
     assert len(axis.get_yticks()) == 4
 
