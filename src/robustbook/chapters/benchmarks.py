@@ -33,8 +33,8 @@ def answer() -> str:
         same = same and len({row["accuracy"] for row in of}) == 1
     accuracy = "the same accuracy" if same else "accuracies that differ"
     return (
-        f"**Answer.** In other libraries {' and '.join(ranges)} as ours, with {accuracy}. "
-        f"Ours take {' and '.join(floors)} times as long as the network alone."
+        f"**Answer.** In other libraries {' and '.join(ranges)} as in ours, with {accuracy}. "
+        f"Our FGSM and PGD take {' and '.join(floors)} times as long as the network alone."
     )
 
 
@@ -65,7 +65,7 @@ def attacks() -> Table:
         f"Seconds per 1000 images, medians of {report['rounds']} interleaved rounds on "
         f"{report['images']} images ({report['data']}, adversarially trained CNN), l-infinity, eps "
         f"0.25; {report['machine']['processor']}, {report['threads']} threads, {report['date']}. "
-        f"Propagations are forwards / backwards per image.{untimed}",
+        f"*Propagations* are the numbers of forward / backward passes per image.{untimed}",
         "tab-benchmarks",
         COLUMNS,
         list(_attack_rows(report["rows"])),
@@ -93,11 +93,11 @@ def lbfgs() -> Table:
     """Return the times of 90 searches with L-BFGS: ours, and loops around other libraries."""
     report = benchmark("lbfgs")
     return table(
-        f"Seconds for {report['pairs']} searches from the least confident images "
+        f"Seconds for {report['pairs']} runs of L-BFGS from the least confident images "
         f"({report['data']}, sigmoid MLP, float32), medians of {report['rounds']} interleaved "
         f"rounds, and medians of the ratio within a round; {report['machine']['processor']}, "
         f"{report['threads']} thread, {report['date']}, load {report['load_before']} from other "
-        "work. Evaluations are images passed forwards and backwards.",
+        "work. *Evaluations* counts the images that were passed forwards and backwards.",
         "tab-benchmarks-lbfgs",
         ["Network", "Way", "Seconds", "To ours", "Found", "Evaluations"],
         [
@@ -120,11 +120,12 @@ def deepfool() -> Table:
     report = benchmark("deepfool")
     return table(
         f"DeepFool in l2, {report['images']} images ({report['data']}, small CNN), medians of "
-        f"{report['rounds']} interleaved rounds; torchattacks and the "
-        "adversarial-robustness-toolbox, with our presets of them, once and on a tenth of the "
-        f"images; {report['processor']}, {report['cores']} cores. Seconds per 1000 images; how "
-        "many times faster than adv-lib; share of images on which the attack succeeds, and their "
-        "mean distance; largest difference of a pixel from the library's own image.",
+        f"{report['rounds']} interleaved rounds; torchattacks, the adversarial-robustness-toolbox "
+        "and our presets of both were timed once, on a tenth of the images; "
+        f"{report['processor']}, {report['cores']} cores. *Seconds*: per 1000 images. *Faster*: "
+        "how many times faster than adv-lib. *Succeeds*: the share of images on which the attack "
+        "succeeds. *Mean l2*: the mean distance on these images. *Differs*: the largest difference "
+        "between a pixel of our preset and of the library that it imitates.",
         "tab-benchmarks-deepfool",
         ["Library", "Seconds", "Faster", "Succeeds", "Mean l2", "Differs"],
         list(map(_deepfool_row, report["rows"])),
@@ -136,9 +137,10 @@ def deep_defense() -> Table:
     report = benchmark("deep_defense")
     return table(
         f"Milliseconds of a training step of LeNet on {report['batch_size']} images "
-        f"({report['data']}), medians of {report['rounds']} interleaved rounds, on one thread; as "
-        f"a multiple of a plain step; {report['processor']}. 'All classes' leaves no class out; "
-        "'straightforward' keeps every image in every iteration and the graph of every class.",
+        f"({report['data']}), medians of {report['rounds']} interleaved rounds, on one thread, and "
+        f"divided by those of a plain training step; {report['processor']}. *All classes* computes "
+        "the gradients of all classes. *Straightforward* keeps every image in every iteration and "
+        "the graph of every class.",
         "tab-benchmarks-deep-defense",
         ["Step", "Milliseconds", "To plain"],
         [

@@ -26,8 +26,9 @@ def saturating() -> str:
     lost = left < kept / 2
     return whole_percent(
         f"After FGSM the best saturated network still classifies {kept:.0f} % of the images "
-        f"correctly, {'but' if lost else 'and'} after an attack whose gradients cannot vanish at "
-        f"most {left:.0f} %: the networks are {'not' if lost else 'partly'} robust."
+        f"correctly, {'but' if lost else 'and'} after an attack whose gradients cannot vanish no "
+        f"saturated network classifies more than {left:.0f} % correctly: the networks are "
+        f"{'not' if lost else 'partly'} robust."
     )
 
 
@@ -42,9 +43,9 @@ def deep_defense() -> str:
     ahead = sum(nearest_gain(attacked, n, RIVAL) > nearest_gain(attacked, n) for n in shown)
     on = "both" if ahead == len(shown) == 2 else f"{ahead} of {len(shown)}"
     return (
-        f"On MNIST the nearest adversarial images lie {gains} times as far away as without it, "
-        f"{'but' if ahead else 'and'} adversarial training with FGSM moves them further on {on} "
-        "networks."
+        f"On MNIST the nearest adversarial images lie {gains} times as far away after Deep Defense "
+        f"as before, {'but' if ahead else 'and'} after adversarial training with FGSM they lie "
+        f"further away than after Deep Defense on {on} networks."
     )
 
 

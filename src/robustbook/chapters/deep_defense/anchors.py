@@ -52,7 +52,10 @@ def answer(record: Record) -> str:
         f"({_printed_error(network, 'reference'):g} %)"
         for network in networks(record)
     ]
-    return f"$\\rho_2$ and test error of the references, printed in brackets: {'; '.join(parts)}."
+    return (
+        "These are $\\rho_2$ and the test error of our reference networks, with the numbers of the "
+        f"DeepFool paper in brackets: {'; '.join(parts)}."
+    )
 
 
 def strips(record: Record) -> Figure:
@@ -73,10 +76,10 @@ def strips(record: Record) -> Figure:
 def errors(version: Version) -> Table:
     """Return test error and rho2 of each network, as trained and fine-tuned."""
     return table(
-        f"{version.heading}. Test error in per cent and rho2: printed / **ours** (range over the "
-        "seeds). The paper prints rho2 only for the networks as trained.",
+        f"{version.heading}. Test error in per cent and rho2: paper / **ours** (range over the "
+        "seeds). The DeepFool paper reports rho2 only for networks before fine-tuning.",
         f"tab-dd-anchors-{version.tag}",
-        ["Network there and here", "error", "rho2"],
+        ["Network in the paper and here", "error", "rho2"],
         list(_rows(version.record)),
     )
 

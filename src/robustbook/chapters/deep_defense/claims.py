@@ -16,7 +16,7 @@ from .names import METHODS
 CLAIMS = (
     (
         "Perturbations that fool a network can be a thousand times smaller than the image",
-        "the norm of the image over that of the perturbation, on a network for large images",
+        "the norm of the image divided by that of the perturbation, on a network for large images",
     ),
     (
         "Networks misclassify adversarial images with high confidence",
@@ -24,39 +24,41 @@ CLAIMS = (
     ),
     (
         "Random noise of the same size is far less harmful",
-        "how many times as large as DeepFool's perturbation noise has to be to fool the network on "
-        "half of the images: at least 5 (our threshold)",
+        "to fool the network on half of the images, noise has to be at least 5 times as large as "
+        "DeepFool's perturbation (our threshold)",
     ),
     (
         "The cause is that networks are too linear",
-        "DeepFool, which assumes that they are linear, needs fewer than three steps on average; "
-        "the value is one divided by that number",
+        "DeepFool, which assumes that networks are linear, needs fewer than three steps on "
+        "average; the value is one divided by the number of steps",
     ),
     (
         "Deep Defense improves robustness significantly",
-        "its rho2 above the reference's",
+        "the rho2 of Deep Defense is above that of the reference network",
     ),
     (
         "Accuracy is not lost",
-        "its accuracy not below the reference's",
+        "the accuracy of Deep Defense is not below that of the reference network",
     ),
     (
-        "It beats adversarial and Parseval training by large margins",
-        "its rho2 above adversarial training's",
+        "Deep Defense gives far more robustness than adversarial training and Parseval training",
+        "the rho2 of Deep Defense is above that of adversarial training",
     ),
     (
-        "Bounds such as Parseval's do less",
-        "Parseval's gain in rho2 over Deep Defense's: below one half",
+        "Methods that bound the network, such as Parseval training, give less robustness",
+        "the increase in rho2 by Parseval training, divided by that of Deep Defense, is below one "
+        "half",
     ),
     (
-        "Perturbations become larger for images classified correctly, smaller for the others",
-        "both, on images sorted by the reference's answers; the value is the factor for correct "
+        "Perturbations become larger for images classified correctly and smaller for misclassified "
         "images",
+        "both halves hold for the images that the reference network classifies correctly or "
+        "misclassifies; the value is the factor for the correctly classified images",
     ),
     (
         "The regulariser is exact and trained jointly",
-        "its gradient agrees with finite differences to 1 %, and without that gradient there is "
-        "no gain",
+        "the gradient of the regulariser agrees with finite differences to 1 %, and without this "
+        "gradient rho2 does not increase",
     ),
 )
 """Each claim in our words, and the measurement that decides it."""
@@ -65,8 +67,8 @@ SIDES = {
     "reference": "Reference",
     "clean": "Clean fine-tuning",
     "deep-defense": "Deep Defense",
-    "correct": "only the term of correct images",
-    "wrong": "only the term of wrong images",
+    "correct": "only the term of correctly classified images",
+    "wrong": "only the term of misclassified images",
 }
 
 
@@ -79,10 +81,10 @@ def answer(record: Record) -> str:
     )
     correct, wrong = (after[side] / before[side] for side in ("correct", "wrong"))
     return (
-        f"{found.count('reproduced')} of the {len(found)} that were tested. Claim 9 says that "
-        "perturbations become larger for correct images and smaller for misclassified ones. They "
-        f"become {correct:.2f} times as large for correct images and {wrong:.2f} times as large "
-        "for misclassified ones."
+        f"{found.count('reproduced')} of the {len(found)} claims that were tested hold. Claim 9 "
+        "says that perturbations become larger for correctly classified images and smaller for "
+        f"misclassified ones. In our runs perturbations become {correct:.2f} times as large for "
+        f"correctly classified images and {wrong:.2f} times as large for misclassified ones."
     )
 
 
@@ -112,7 +114,7 @@ def verdicts() -> Table:
         ours = "" if entry.ours is None else f"{entry.ours:.3g}"
         rows.append([f"{i}. {claim}", decides, ours, entry.verdict])
     return table(
-        "The claims, what decides each, our number, and the verdict.",
+        "The claims, the test that decides each claim, our number, and the verdict.",
         "tab-dd-claims",
         ["Claim", "Decided by", "Ours", "Verdict"],
         rows,
@@ -127,10 +129,11 @@ def first(record: Record) -> str:
         for network in ("caffenet", "googlenet")
     )
     return (
-        "**1.** needs a network for photographs. The DeepFool paper {cite}`moosavi2016` prints a "
-        f"rho2 for two of them, so the image is {caffenet:.0f} and {googlenet:.0f} times as large "
-        f"as the perturbation. On digits it is {1 / _mean(record, 'rho', 'read'):.0f} times as "
-        "large. We have the code for ImageNet but not the photographs."
+        "**Claim 1** needs a network for photographs. The DeepFool paper {cite}`moosavi2016` "
+        f"reports a rho2 for two such networks, so an image is {caffenet:.0f} and {googlenet:.0f} "
+        "times as large as its perturbation. On digits the image is "
+        f"{1 / _mean(record, 'rho', 'read'):.0f} times as large as its perturbation. We have code "
+        "for ImageNet but not the photographs."
     )
 
 
@@ -145,18 +148,20 @@ def second_to_fourth(record: Record) -> str:
     )
     return "\n\n".join(
         [
-            f"**2.** The mean confidence is {clean:.2f} on clean test images. With eps 0.1 one "
-            f"step of FGSM makes the network misclassify {fgsm_share:.0f} % of them, with a mean "
-            f"confidence of {fgsm:.2f}, and PGD {pgd_share:.0f} %, with {pgd:.2f}. The smallest "
-            "perturbations are different: they end at the boundary, where two classes have the "
-            "same probability.",
-            "**3.** With noise as large as each image's DeepFool perturbation "
-            f"{noise:.1f} % of the images are still classified correctly; with the perturbation "
-            f"itself {deepfool:.1f} % are. Noise has to be {ratio:.1f} times as large to fool the "
-            "network on half of the images.",
-            f"**4.** DeepFool takes {_mean(record, 'iterations', 'read'):.2f} steps on average. If "
-            "few linear steps suffice, the network is nearly linear between an image and its "
-            "boundary. This supports the claim but does not prove it.",
+            f"**Claim 2.** The mean confidence is {clean:.2f} on clean test images. With eps 0.1 "
+            f"one step of FGSM makes the network misclassify {fgsm_share:.0f} % of the test "
+            f"images, with a mean confidence of {fgsm:.2f}. PGD makes it misclassify "
+            f"{pgd_share:.0f} %, with a mean confidence of {pgd:.2f}. The smallest perturbations "
+            "do not lead to confident answers: they end at the class boundary, where two classes "
+            "have the same probability.",
+            "**Claim 3.** With random noise as large as DeepFool's perturbation of the same image, "
+            f"{noise:.1f} % of the images are still classified correctly; with DeepFool's "
+            f"perturbation itself {deepfool:.1f} % are. To fool the network on half of the images, "
+            f"noise has to be {ratio:.1f} times as large as DeepFool's perturbation.",
+            f"**Claim 4.** DeepFool takes {_mean(record, 'iterations', 'read'):.2f} steps on "
+            "average. If few linear steps suffice, the network is nearly linear between an image "
+            "and the class boundary. The small number of steps supports the claim but does not "
+            "prove it.",
         ]
     )
 
@@ -166,8 +171,8 @@ def gains(record: Record) -> Table:
     rho = {method: _got(record, "rho", "read", method) for method in COMPARED}
     start, whole = fmean(rho["reference"]), fmean(rho["deep-defense"])
     return table(
-        "Accuracy in per cent, rho2, and the gain in rho2 over the reference in per cent of the "
-        "gain of Deep Defense.",
+        "Accuracy in per cent; rho2; and the increase in rho2 over the reference network (gain), "
+        "in per cent of the increase by Deep Defense.",
         "tab-dd-claims-gains",
         ["Method", "accuracy", "rho2", "gain"],
         [
@@ -185,8 +190,9 @@ def gains(record: Record) -> Table:
 def sides(record: Record) -> Table:
     """Return the size of perturbations of correct images and of misclassified ones."""
     return table(
-        "Mean relative size of DeepFool's perturbation: of images that the reference classifies "
-        "correctly (away from this class), and of those it misclassifies (towards their label).",
+        "Mean relative size of DeepFool's perturbation: of images that the reference network "
+        "classifies correctly (away from their class), and of images that it misclassifies "
+        "(towards their label).",
         "tab-dd-claims-sides",
         ["Network", "correct", "wrong"],
         [
@@ -203,10 +209,10 @@ def tenth(record: Record) -> str:
     """Return claim 10: how well the gradient agrees with finite differences."""
     error = fmean(_got(record, "error", "exactness", "deep-defense"))
     return (
-        "**10.** Along random directions in the weights the gradient and central differences "
-        f"differ by {error:.1e} of its size (the median). If the perturbations are computed before "
-        "the training, the regulariser is a constant and has no effect, as "
-        "[a replication](./replication.ipynb) shows."
+        "**Claim 10.** We compare the gradient of the regulariser with central differences along "
+        f"random directions in the weights. The median difference is {error:.1e} of the size of "
+        "the gradient. If the perturbations are computed before the training, the regulariser is a "
+        "constant and has no effect, as [a replication](./replication.ipynb) shows."
     )
 
 

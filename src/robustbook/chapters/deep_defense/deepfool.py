@@ -32,8 +32,8 @@ def answer(record: Record) -> str:
     """Return the smallest and the largest mean distance of the implementations."""
     parts = "; ".join(_range(record, network) for network in networks(record))
     return (
-        f"Only with care: on the same images of the same network {len(PROGRAMS)} implementations "
-        f"find mean distances {parts}."
+        f"Only with care: on the same images and the same network, {len(PROGRAMS)} implementations "
+        f"of DeepFool find mean distances {parts}."
     )
 
 
@@ -53,10 +53,10 @@ def strips(record: Record) -> Figure:
 def programs(version: Version) -> Table:
     """Return distances, failures and costs of each implementation."""
     return table(
-        f"{version.heading}. Distance: the mean over images that were classified correctly and "
-        "that the attack fooled. Shown: the mean that the implementation itself would report, with "
-        "misclassified images and failures. Fooled: the share of images (%). Steps and gradients "
-        "are per image.",
+        f"{version.heading}. *Distance*: the mean over correctly classified images on which the "
+        "attack succeeds. *Shown*: the mean that the implementation itself reports, which may "
+        "include misclassified images and failures. *Fooled*: the share of images on which the "
+        "attack succeeds (%). Steps and gradients are per image.",
         f"tab-dd-deepfool-{version.tag}",
         ["Implementation", "distance", "shown", "fooled", "steps", "gradients"],
         list(_rows(version.record)),

@@ -28,9 +28,10 @@ def answer(record: Record) -> str:
     )
     first, last = (sum(_leads(record, each, place) for each in shown) for place in (0, -1))
     return (
-        f"After the first epoch Deep Defense has {shares} of its final gain in $\\rho_2$. It has "
-        f"the largest $\\rho_2$ of the methods drawn on {first} of {len(shown)} networks after the "
-        f"first epoch, and on {last} after the last."
+        f"After the first epoch the $\\rho_2$ of Deep Defense has increased by {shares} of its "
+        "final increase. Of the three methods in the figure, Deep Defense has the largest "
+        f"$\\rho_2$ on {first} of {len(shown)} networks after the first epoch, and on {last} after "
+        "the last epoch."
     )
 
 

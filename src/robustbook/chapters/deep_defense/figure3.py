@@ -33,9 +33,10 @@ def answer(record: Record) -> str:
     )
     start = mean(record, "rho2", method="reference")
     return (
-        f"It is {most} that sets the trade: rho2 is {found[0]:.3f} with {most} = {at[0]:g} and "
-        f"{found[-1]:.3f} with {most} = {at[-1]:g} (reference {start:.3f}). It changes less, from "
-        f"{rest}. The other parameters have the values of the released code."
+        f"The parameter {most} changes rho2 most: from {found[0]:.3f} with {most} = {at[0]:g} to "
+        f"{found[-1]:.3f} with {most} = {at[-1]:g} (reference network {start:.3f}). The range of "
+        f"rho2 is smaller for the other two parameters: {rest}. We vary one parameter at a time "
+        "and give the others the values of the released code."
     )
 
 
@@ -64,23 +65,26 @@ def grid_in_words(record: Record) -> str:
         of for of in tried if mean(record, "accuracy", **of) >= mean(record, "accuracy", **start)
     ]
     gain = (
-        f"Of the {len(tried)} networks over c and lambda {len(free)} classify at least as many "
-        "images correctly."
+        f"Of the {len(tried)} networks with different c and lambda, {len(free)} classify at least "
+        "as many images correctly as the reference network."
     )
     if free:
         best = max(free, key=lambda of: mean(record, "rho2", **of))
         times = mean(record, "rho2", **best) / mean(record, "rho2", **start)
         gain += (
-            f" The largest rho2 among these is {times:.2f} times the reference's, with c = "
-            f"{best['c']:g} and lambda = {best['lam']:g}."
+            f" The largest rho2 of these {len(free)} networks is {times:.2f} times that of the "
+            f"reference network, with c = {best['c']:g} and lambda = {best['lam']:g}."
         )
     cs = _tried(record, "c")
     lines = [
-        f"rho2 and accuracy of the reference: {mean(record, 'rho2', **start):.3f} at "
-        f"{mean(record, 'accuracy', **start):.2f} %. {gain}",
-        f"Over c at the usual lambda and d: {_told(record, 'c', (cs[0], USUAL['c'], cs[-1]))}",
-        f"Over lambda at the usual c and d: {_told(record, 'lam', _tried(record, 'lam'))}",
-        f"Over d at the usual c and lambda: {_told(record, 'd', _tried(record, 'd'))}",
+        f"The reference network has a rho2 of {mean(record, 'rho2', **start):.3f} at an accuracy "
+        f"of {mean(record, 'accuracy', **start):.2f} %. {gain}",
+        "For three values of c, rho2 and accuracy are (lambda and d as in the released code): "
+        f"{_told(record, 'c', (cs[0], USUAL['c'], cs[-1]))}",
+        "For three values of lambda, rho2 and accuracy are (c and d as in the released code): "
+        f"{_told(record, 'lam', _tried(record, 'lam'))}",
+        "For several values of d, rho2 and accuracy are (c and lambda as in the released code): "
+        f"{_told(record, 'd', _tried(record, 'd'))}",
     ]
     return whole_percent("\n".join(f"- {line}" for line in lines))
 
@@ -96,7 +100,7 @@ def spanned() -> str:
         f"{row.value:.3f} ({', '.join(f'{name} {row.setting[name]:g}' for name in USUAL)})"
         for row in (rows[0], rows[-1])
     )
-    return f"rho2 {low} to {high}, at `{record.profile}`"
+    return f"rho2 lies between {low} and {high}, at profile `{record.profile}`"
 
 
 def _tried(record: Record, name: str) -> list[float]:

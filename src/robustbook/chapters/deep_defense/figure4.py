@@ -35,9 +35,10 @@ def answer(record: Record) -> str:
     found = sorted(((share, layer) for layer, share in shares(record).items()), reverse=True)
     (first, best), (second, _), *_ = found
     return minus(
-        f"{WORDS[best].capitalize()}. The regulariser on this layer alone gives {first:.0f} % of "
-        "the gain in $\\rho_2$ that it gives on all layers together; on any other layer alone it "
-        f"gives at most {second:.0f} %."
+        f"{WORDS[best].capitalize()}. If the regulariser trains this layer alone, $\\rho_2$ grows "
+        f"by {first:.0f} % of the increase that it reaches with all layers. If the regulariser "
+        f"trains any other single layer, $\\rho_2$ grows by at most {second:.0f} % of that "
+        "increase."
     )
 
 
@@ -56,14 +57,14 @@ def shares(record: Record) -> dict[str, float]:
 def shares_in_words(record: Record) -> str:
     """Return those shares in a sentence."""
     return (
-        "The gain in $\\rho_2$ with a single layer, as a share of the gain with all layers (means "
-        f"over $c$): {_listed(record)}."
+        "The increase in $\\rho_2$ with a single layer, as a share of the increase with all layers "
+        f"(means over $c$), is: {_listed(record)}."
     )
 
 
 def masked(record: Record) -> str:
     """Return those shares in a phrase, for the overview."""
-    return f"gain as a share of the gain with all layers, mean over c: {_listed(record)}"
+    return f"increase in rho2 with one layer, as a share of that with all layers: {_listed(record)}"
 
 
 def layers(record: Record) -> Figure:

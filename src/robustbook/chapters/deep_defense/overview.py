@@ -53,11 +53,11 @@ def answer(record: Record) -> str:
     found = [nearest_gain(attacked, each) for each in shown]
     ahead = [_times(record, each, "adv-training-ii", "deep-defense") > 1 for each in shown]
     return (
-        "DeepFool's perturbations become "
+        "After Deep Defense, DeepFool's perturbations are "
         f"{_and(f'{gain:.2f} times as large ({names.TITLES[n]})' for n, gain in gains)}. The "
-        "nearest adversarial image by any attack lies "
+        "nearest adversarial image that any attack finds lies "
         f"{_and(f'{gain:.2f}' for gain in found)} times as far away. Adversarial training with "
-        f"FGSM raises $\\rho_2$ more than Deep Defense on {sum(ahead)} of these {len(ahead)} "
+        f"FGSM increases $\\rho_2$ more than Deep Defense on {sum(ahead)} of these {len(ahead)} "
         "networks."
     )
 
@@ -70,8 +70,8 @@ def claims() -> Table:
         return ledger.counts(line for line in lines if line.item in items)
 
     return table(
-        "What the paper and its authors claim, the page that tests it, what we find, and counts of "
-        "the verdicts.",
+        "What the paper and its authors claim, the page that tests the claim, what we find, and "
+        "the numbers of verdicts of each kind.",
         "tab-dd-overview",
         ["Claim", "Page", "We find", "Verdicts"],
         [
@@ -97,10 +97,11 @@ def asked() -> Table:
         for network in names.networks(today):
             rows += _asked(tables[profile], today, network)
     return table(
-        "Each network under several attacks: accuracies in per cent, distances in l2, radii in "
-        "l-infinity. Means over the seeds. Medians are over images that all methods' networks "
-        "classify correctly. 'Both' is Deep Defense with adversarial training II. The first two "
-        f"lines have all seeds of Table 1, the others these numbers of seeds: {seeds}.",
+        "Each network under several attacks: accuracies in per cent, distances in l2, sizes eps in "
+        "l-infinity. Means over the seeds. Medians are over the images that the networks of all "
+        "methods classify correctly. *Both* is Deep Defense combined with adversarial training II. "
+        "The first two lines of a network are means over all seeds of Table 1, its other lines "
+        f"over these numbers of seeds: {seeds}.",
         "tab-dd-overview-asked",
         ["Network, measure", *COLUMNS.values()],
         rows,
@@ -110,7 +111,7 @@ def asked() -> Table:
 def against_adversarial_training() -> str:
     """Return rho2 and accuracy of adversarial training II relative to Deep Defense's."""
     words = "; ".join(_against(record, network) for record, network in _each("table-1"))
-    return f"{words[0].upper()}{words[1:]}."
+    return f"Adversarial training II compares with Deep Defense as follows: {words}."
 
 
 def _times(record: Record, network: str, method: str, other: str) -> float:
@@ -130,7 +131,7 @@ def _each(item: str) -> list[tuple[Record, str]]:
 
 def _exact() -> str:
     off = mean(record_of("deep_defense/claims"), "error", what="exactness")
-    return f"its gradient differs from finite differences by {power(off)} of its size"
+    return f"the gradient differs from finite differences by {power(off)} of its size"
 
 
 def _compared() -> str:
@@ -144,7 +145,7 @@ def _compared() -> str:
         parts.append(
             minus(f"{names.title(record, network)} {times:.2f} times and {points:+.2f} points")
         )
-    return f"rho2 and accuracy against the reference: {', '.join(parts)}"
+    return f"rho2 and accuracy compared with the reference network: {', '.join(parts)}"
 
 
 def _early() -> str:
@@ -166,8 +167,8 @@ def _anchored() -> str:
     for network, name in (("mlp", "fc500-150-10-mnist"), ("lenet", "lenet-mnist")):
         ours = mean(record, "rho2", network=network, method="reference")
         there = printed(f"deep_defense/anchor-deepfool-table-1/{name}/rho2")
-        parts.append(f"{names.TITLES[network]} {ours:.3f}, printed {there:g}")
-    return "rho2 of the references: " + "; ".join(parts)
+        parts.append(f"{names.TITLES[network]} {ours:.3f}, in the paper {there:g}")
+    return "rho2 of the reference networks: " + "; ".join(parts)
 
 
 def _replicated() -> str:
@@ -175,49 +176,55 @@ def _replicated() -> str:
     record = record_of(item)
     times = mean(record, "rho2", method=ours) / mean(record, "rho2", method="vanilla")
     there = [float(printed(f"{item}/{name}/rho2") or 0) for name in (ours, "vanilla")]
-    return f"rho2 {times:.2f} times, printed {there[0] / there[1]:.2f}"
+    return (
+        f"rho2 is {times:.2f} times that of the vanilla network; in the replication "
+        f"{there[0] / there[1]:.2f} times"
+    )
 
 
 def _noisy() -> str:
     times = mean(record_of("deep_defense/claims"), "ratio", what="noise", network="mlp")
-    return f"random noise has to be {times:.0f} times as large to fool as many images"
+    return (
+        f"to fool half of the images, random noise has to be {times:.0f} times as large as "
+        "DeepFool's perturbation"
+    )
 
 
 CLAIMS = (
     Claim("The method: differentiate through DeepFool", "figure1", ("code-networks",), _exact),
     Claim(
-        "More robust than the reference, adversarial training and Parseval training, without loss "
-        "of accuracy",
+        "Deep Defense is more robust than the reference, adversarial training and Parseval "
+        "training, without loss of accuracy",
         "table1",
         ("table-1", "supplement", "text-results"),
         _compared,
     ),
     Claim(
-        "Most of the gain comes in the first epoch",
+        "Deep Defense increases rho2 mostly in the first epoch",
         "figure2",
         ("figure-convergence-mnist", "figure-convergence-cifar10"),
         _early,
     ),
     Claim(
-        "c, lambda and d trade robustness for accuracy",
+        "Deep Defense exchanges accuracy for robustness by c, lambda and d",
         "figure3",
         ("figure-hyper-parameters",),
         figure3.spanned,
     ),
     Claim(
-        "If only one layer is changed, the first fully connected one is best",
+        "If Deep Defense changes a single layer, the first fully connected layer is best",
         "figure4",
         ("figure-layer-masking",),
         _masked,
     ),
     Claim(
-        "The numbers of the DeepFool paper, which check our references and our DeepFool",
+        "Our reference networks and our DeepFool give the numbers of the DeepFool paper",
         "anchors",
         ("anchor-deepfool-table-1", "anchor-deepfool-table-3", "anchor-deepfool-text"),
         _anchored,
     ),
     Claim(
-        "A replication's printed gain, with a regulariser whose gradient is zero",
+        "A replication of Deep Defense finds more robust networks; its regulariser has no gradient",
         "replication",
         ("followup-brown-2019",),
         _replicated,
@@ -265,6 +272,6 @@ def _against(record: Record, network: str) -> str:
     )
     name = {"lenet": "LeNet"}.get(network, f"the {names.title(record, network)}")
     return (
-        f"on {name} its rho2 is {rival[0] / ours[0]:.2f} times Deep Defense's, at "
-        f"{minus(f'{rival[1] - ours[1]:+.2f}')} points of clean accuracy"
+        f"on {name} its rho2 is {rival[0] / ours[0]:.2f} times that of Deep Defense, and its clean "
+        f"accuracy differs by {minus(f'{rival[1] - ours[1]:+.2f}')} points"
     )

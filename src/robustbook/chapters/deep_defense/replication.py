@@ -53,12 +53,13 @@ def answer(record: Record) -> str:
     Defense's.
     """
     return (
-        "The network that is printed as Deep Defense has "
-        f"{_rho(record, THEIRS) / _rho(record, TUNED):.2f} times the $\\rho_2$ of fine-tuning on "
-        "the same images. The gradient of its regulariser is zero: batches of 100 instead of 64, "
-        f"without any regulariser, give {_explained(record, LARGER):.0f} % of this difference. "
-        "With its gradient Deep Defense reaches "
-        f"{_rho(record, 'deep-defense') / _rho(record, TUNED):.2f} times."
+        "The network that the replication calls Deep Defense has "
+        f"{_rho(record, THEIRS) / _rho(record, TUNED):.2f} times the $\\rho_2$ of a network that "
+        "is fine-tuned on the same images. But the gradient of the regulariser is zero: batches of "
+        f"100 instead of 64 images, without any regulariser, give {_explained(record, LARGER):.0f} "
+        "% of this difference. With the gradient of its regulariser, Deep Defense has "
+        f"{_rho(record, 'deep-defense') / _rho(record, TUNED):.2f} times the $\\rho_2$ of the "
+        "fine-tuned network."
     )
 
 
@@ -66,7 +67,7 @@ def methods_table(version: Version) -> Table:
     """Return accuracy, rho2 and accuracy under FGS of each network, the printed ones first."""
     return table(
         f"{version.heading}. Accuracy in per cent, rho2, and accuracy under FGS at shares of the "
-        f"printed eps_ref, {EPS}: printed / **ours** (range over the seeds).",
+        f"replication's eps_ref, {EPS}: replication / **ours** (range over the seeds).",
         f"tab-dd-replication-{version.tag}",
         ["Network", "accuracy", "rho2", *(f"at {share}" for share in SHARES)],
         list(_method_rows(version.record)),
@@ -77,10 +78,10 @@ def constant(record: Record) -> str:
     """Return how far the constant changes the weights, and our eps_ref."""
     apart = max(values(record, "difference"))
     return (
-        "*Their Deep Defense* and the same training without the constant give weights whose "
-        f"largest difference, over all seeds, is {apart:g}. The eps at which their Deep Defense "
-        "classifies half of the images correctly is "
-        f"{spread(values(record, 'eps_ref'), 3)} in our runs (printed {EPS})."
+        "The largest difference between the weights of *Their Deep Defense* and those of the same "
+        f"training without the constant regulariser, over all seeds, is {apart:g}. In our runs "
+        "*Their Deep Defense* classifies half of the images correctly at an eps of "
+        f"{spread(values(record, 'eps_ref'), 3)} (in the replication {EPS})."
     )
 
 
@@ -131,12 +132,13 @@ def epochs_in_words(record: Record) -> str:
         for method in PANELS["on DeepFool's images"]
     )
     return (
-        f"The start has a rho2 of {_rho(record, 'start'):.4f}. After the first epoch on DeepFool's "
-        f"images it is {_first(record, TUNED):.4f} in batches of 64 and "
-        f"{_first(record, LARGER):.4f} in batches of 100. After the last epoch it is {ends}. A "
-        "learning rate of 64/100 of the others' makes the steps in batches of 64 shorter, so that "
-        "an epoch goes about as far as in batches of 100. It gives "
-        f"{_explained(record, SLOWER):.0f} % of the difference."
+        f"The network from which fine-tuning starts has a rho2 of {_rho(record, 'start'):.4f}. "
+        f"After the first epoch on DeepFool's images rho2 is {_first(record, TUNED):.4f} with "
+        f"batches of 64 and {_first(record, LARGER):.4f} with batches of 100. After the last epoch "
+        f"rho2 is {ends}. The variant *lower rate* multiplies the learning rate by 64/100 and "
+        "keeps batches of 64, so that an epoch changes the weights about as much as with batches "
+        f"of 100. A lower learning rate explains {_explained(record, SLOWER):.0f} % of the "
+        "difference between the replication's two networks."
     )
 
 
@@ -145,9 +147,10 @@ def with_gradient(record: Record) -> str:
     ours, clean = (mean(record, "accuracy", method=m) for m in ("deep-defense", "clean-100"))
     return (
         "*With its gradient the regulariser works.* The last row of the table is Deep Defense on "
-        "the training set itself, in batches of 100, with the same lambda, c and d. Its rho2 is "
-        f"{_rho(record, 'deep-defense'):.4f} and its accuracy {ours:.1f} %. The same epochs "
-        f"without the regulariser give {_rho(record, 'clean-100'):.4f} and {clean:.1f} %."
+        "the original training images, with batches of 100 and with the same lambda, c and d. Its "
+        f"rho2 is {_rho(record, 'deep-defense'):.4f} and its accuracy {ours:.1f} %. The same "
+        f"training without the regulariser gives a rho2 of {_rho(record, 'clean-100'):.4f} and an "
+        f"accuracy of {clean:.1f} %."
     )
 
 

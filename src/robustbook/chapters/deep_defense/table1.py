@@ -38,8 +38,9 @@ def answer(record: Record) -> str:
     rival = _how_many([not _leads(record, n, ("adv-training-ii",)) for n in shown])
     return (
         f"Deep Defense changes $\\rho_2$ from {' and from '.join(changes)}. Of the methods in the "
-        f"printed table it has the largest $\\rho_2$ on {printed} networks. Adversarial training "
-        f"II, which that table does not have, has a larger one on {rival}."
+        f"paper's table, Deep Defense has the largest $\\rho_2$ on {printed} networks. Adversarial "
+        "training II, which is not in the paper's table, has a larger $\\rho_2$ than Deep Defense "
+        f"on {rival} networks."
     )
 
 
@@ -51,8 +52,8 @@ def gains(versions: Sequence[Version]) -> str:
         for record, network in each_network(version.record for version in versions)
     )
     return (
-        "The $\\rho_2$ of Deep Defense divided by that of the reference (means over the seeds): "
-        f"{'; '.join(parts)}."
+        "The $\\rho_2$ of Deep Defense divided by that of the reference network (means over the "
+        f"seeds) is: {'; '.join(parts)}."
     )
 
 
@@ -65,8 +66,9 @@ def methods_table(version: Version) -> Table:
     )
     return table(
         f"{version.heading}. Means (range over the seeds). Accuracies in per cent. The last three "
-        "columns are accuracies under FGS at 0.2, 0.5 and 1.0 times eps_ref, where 50 is printed "
-        f"for Deep Defense. Here eps_ref, after the preprocessing, is {sizes}.",
+        "columns are accuracies under FGS at 0.2, 0.5 and 1.0 times eps_ref; at eps_ref the "
+        "paper's accuracy is 50 for Deep Defense. The eps_ref of our networks, after the "
+        f"preprocessing, is {sizes}.",
         f"tab-dd-table-1-{version.tag}",
         ["Network, method", "Acc.", "rho2", "0.2", "0.5", "1.0"],
         list(_method_rows(version.record)),
@@ -89,7 +91,7 @@ def choices(record: Record) -> Table:
     """Return accuracies under three variants of FGS, and the steps and failures of DeepFool."""
     return table(
         "Accuracy in per cent under three variants of FGS at eps_ref; the mean number of steps of "
-        "DeepFool; and the share of images (%) whose answer five steps did not change.",
+        "DeepFool; and the share of images (%) on which five steps of DeepFool fail.",
         "tab-dd-table-1-readings",
         ["Network, method", *CHOICES.values(), "steps", "not fooled"],
         list(_choice_rows(record)),

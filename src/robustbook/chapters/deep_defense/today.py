@@ -43,12 +43,13 @@ def answer(record: Record) -> str:
     single, together = _single_and_all(record, network)
     fair = not any(_flattered(record, each) for each in networks(record))
     return whole_percent(
-        f"The nearest adversarial images lie further away ({_yes_or_no(further)}): at "
-        f"{' and '.join(gains)} the reference's distance. Accuracy under FGSM is "
-        f"{'a fair estimate' if fair else 'too high an estimate'} of robustness to bounded changes "
-        f"of every pixel: at eps {size_text(network, shown_size(record, network))} it is "
-        f"{single:.1f} % on the {title(record, network)}, and {together:.1f} % under all attacks "
-        "together."
+        "After Deep Defense the nearest adversarial images lie further away than before "
+        f"({_yes_or_no(further)}): their distance is {' and '.join(gains)} that of the reference "
+        "network. The accuracy under FGSM is "
+        f"{'a fair estimate' if fair else 'too high an estimate'} of the robustness to bounded "
+        f"changes of every pixel. On the {title(record, network)} at eps "
+        f"{size_text(network, shown_size(record, network))} it is {single:.1f} %, while the "
+        f"accuracy under all attacks together is {together:.1f} %."
     )
 
 
@@ -75,12 +76,12 @@ def distances(records: Sequence[Record]) -> Figure:
 def nearest(version: Version) -> Table:
     """Return the same distances in numbers, for each attack."""
     return table(
-        f"{version.heading}. Median of the smallest l2 perturbation found, mean over the seeds "
-        "(range). Free: not clipped; else clipped to [0, 1]. Nearest: the smaller of DeepFool's "
-        "and DDN's. An image that is misclassified before any attack counts as 0. Gain: nearest "
-        "divided by the reference's, on the shared images, which all methods classify correctly. "
-        "Test images: "
-        f"{'; '.join(_images(version.record))}.",
+        f"{version.heading}. Median size of the smallest l2 perturbation found, mean over the "
+        "seeds (range). *Free*: images are not clipped; in the other columns they are clipped to "
+        "[0, 1]. *Nearest*: the smaller perturbation of DeepFool's and DDN's. An image that is "
+        "misclassified before any attack counts as 0. *Gain*: the column *nearest* divided by that "
+        "of the reference network, on the shared images, which the networks of all methods "
+        f"classify correctly. Test images: {'; '.join(_images(version.record))}.",
         f"tab-dd-today-nearest-{version.tag}",
         ["Network, method", *NEAREST.values(), "gain"],
         list(_nearest_rows(version.record)),
@@ -90,9 +91,9 @@ def nearest(version: Version) -> Table:
 def bounded(version: Version) -> Table:
     """Return accuracies under attacks of a given l-infinity radius, alone and together."""
     return table(
-        f"{version.heading}. Accuracy in per cent under attacks of l-infinity radius eps (behind "
-        "the method's name), clipped to [0, 1]. In the last column an image counts only if it "
-        "withstands all attacks.",
+        f"{version.heading}. Accuracy in per cent under attacks of l-infinity radius eps (stated "
+        "after the method's name), clipped to [0, 1]. In the last column an image counts as "
+        "correct only if all attacks fail on it.",
         f"tab-dd-today-bounded-{version.tag}",
         ["Network, method, eps", *BOUNDED.values(), "all"],
         list(_bounded_rows(version.record)),
@@ -157,17 +158,18 @@ def _network_in_words(record: Record, network: str) -> str:
     believed, found = (
         _gains(record, network, "deep-defense", attack) for attack in ("deepfool", "best")
     )
-    grown = "no image that all of its versions classify correctly"
+    grown = "no image is classified correctly by the networks of all methods"
     if found:
         grown = (
-            f"DeepFool's median distance grows by a factor of {fmean(believed):.2f}, that of the "
-            f"nearest image that any attack here found by {fmean(found):.2f} (larger in "
+            f"after Deep Defense the median distance that DeepFool finds is {fmean(believed):.2f} "
+            "times that of the reference network, and the smallest distance that any attack finds "
+            f"is {fmean(found):.2f} times as large (larger than the reference's with "
             f"{sum(gain > 1 for gain in found)} of {len(found)} seeds)"
         )
     return whole_percent(
         f"{title(record, network)}: {grown}. At eps "
-        f"{size_text(network, shown_size(record, network))} FGSM leaves {single:.1f} % of the "
-        f"images correctly classified, all attacks together {together:.1f} %."
+        f"{size_text(network, shown_size(record, network))} its accuracy is {single:.1f} % under "
+        f"FGSM and {together:.1f} % under all attacks together."
     )
 
 

@@ -16,8 +16,8 @@ LAYERS = {"1": "layer 1", "2": "layer 2", "3": "layer 3", "softmax": "softmax"}
 DECADES = {"figure-3": None, "figure-7": 6}
 """How many powers of ten the colour scale covers; None for a linear scale."""
 CONTROLS = {
-    "figure-3": "The longer-trained network is of one seed.",
-    "figure-7": "The networks trained for longer and with a stronger penalty are of one seed.",
+    "figure-3": "The network that was trained for longer has one seed.",
+    "figure-7": "The networks trained for longer or with a stronger penalty have one seed.",
 }
 
 
@@ -47,7 +47,7 @@ def orders(version: Version) -> Table:
     record = version.record
     return table(
         f"{version.heading}: mean dissimilarity of two images of different classes, mean (range "
-        "over the seeds). The paper prints no numbers, only colours.",
+        "over the seeds). The paper shows colours and states no numbers.",
         f"tab-{record.item}-{version.origin}",
         ["Layer", "The paper", "Vanilla", "Saturated"],
         [
@@ -77,9 +77,10 @@ def layers(record: Record) -> Table:
 def patterns(record: Record) -> Table:
     """Return how often the paper's two patterns hold, in each variant of what they could mean."""
     return table(
-        "Two patterns, in each variant of what they could mean, and in how many seeds they hold. "
-        "*Within near zero*: the number is the largest ratio of within to between, over layers and "
-        "both networks. *Grows with depth*: the smallest ratio of a layer to the one before.",
+        "The two patterns that the paper describes, in several variants, and with how many seeds "
+        "each variant holds. *Within near zero*: the number is the largest ratio of the mean "
+        "within classes to the mean between classes, over the layers of both networks. *Grows with "
+        "depth*: the number is the smallest ratio of a layer's mean to that of the layer before.",
         f"tab-{record.item}-patterns",
         ["Pattern: variant", "Number", "Holds", ""],
         list(_pattern_rows(record)),

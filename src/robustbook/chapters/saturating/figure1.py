@@ -38,7 +38,8 @@ def answer(record: Record) -> str:
     return (
         f"In {ahead} of {len(_EACH)} layers the weights of the saturated network have a larger "
         "excess kurtosis than those of the vanilla network, with every seed. The difference is "
-        f"largest in layer {layer} of the {MLPS[network]}: {saturated:.1f} against {vanilla:.1f}."
+        f"largest in layer {layer} of the {MLPS[network]}: the kurtosis is {saturated:.1f} in the "
+        f"saturated network and {vanilla:.1f} in the vanilla one."
     )
 
 
@@ -63,7 +64,8 @@ def orders(version: Version) -> Table:
     record = version.record
     return table(
         f"{version.heading}: excess kurtosis of the weights, mean (range over the seeds). The "
-        "paper says that it is larger in the saturated network; its numbers could not be read.",
+        "paper says that the kurtosis is larger in the saturated network; we could not read its "
+        "numbers.",
         f"tab-figure-1-{version.origin}",
         ["Layer", "The paper", "Vanilla", "Saturated", "Larger with"],
         [
@@ -82,9 +84,9 @@ def orders(version: Version) -> Table:
 def layers(record: Record) -> Table:
     """Return the kurtosis of each layer and its largest weight, with the controls."""
     return table(
-        "Excess kurtosis of the weights of each layer, mean (range over the seeds). *Lit pixels* "
-        "leaves out the weights of pixels that are dark in all training images. The last three "
-        "columns have the largest absolute weight of each layer.",
+        "Excess kurtosis of the weights of each layer, mean (range over the seeds). The column "
+        "*lit pixels* leaves out the weights of pixels that are dark in all training images. The "
+        "last three columns show the largest absolute weight of each layer.",
         "tab-figure-1-layers",
         [
             "Network",
@@ -105,7 +107,7 @@ def epochs(record: Record) -> str:
         f"{trained[network]['saturated']} (saturated)"
         for network, title in MLPS.items()
     )
-    return f"Epochs of training: {'; '.join(parts)}."
+    return f"The networks were trained for these numbers of epochs: {'; '.join(parts)}."
 
 
 _EACH = [(network, layer) for network in MLPS for layer in LAYERS]

@@ -32,8 +32,8 @@ def answer(record: Record) -> str:
     return (
         f"In each layer of the saturated sigmoid network at least {min(beyond['saturated']):.1f} % "
         f"of the pre-activations are larger than {flat:g} in size; in the vanilla network at most "
-        f"{max(beyond['vanilla']):.1f} %. In the ReLU network {saturated} of the units of a layer "
-        f"are active, against {vanilla} in the vanilla one."
+        f"{max(beyond['vanilla']):.1f} % are. In each layer of the saturated ReLU network "
+        f"{saturated} of the units are active, and of the vanilla ReLU network {vanilla}."
     )
 
 
@@ -54,7 +54,7 @@ def orders(version: Version) -> Table:
     """Return what the paper says to grow or fall, layer by layer and before and after."""
     return table(
         f"{version.heading}: pre-activations over all units and test images, mean (range over the "
-        "seeds). The paper shows histograms and prints no number.",
+        "seeds). The paper shows histograms and states no numbers.",
         f"tab-figure-2-{version.origin}",
         ["Measure", "The paper", "Vanilla", "Saturated"],
         [

@@ -24,10 +24,9 @@ def answer(record: Record) -> str:
     )
     return (
         "On average the probabilities of a saturated network are nearly constant on "
-        f"{100 * flat[1]:.0f} % of a path, and those of a vanilla network on "
-        f"{100 * flat[0]:.0f} %. "
-        f"Where they change fastest, the Jacobian has {large[1]:.1f} large singular values in the "
-        f"saturated network and {large[0]:.1f} in the vanilla one."
+        f"{100 * flat[1]:.0f} % of a path, and those of a vanilla network on {100 * flat[0]:.0f} "
+        f"%. Where the probabilities change fastest, the Jacobian has {large[1]:.1f} large "
+        f"singular values in the saturated network and {large[0]:.1f} in the vanilla one."
     )
 
 
@@ -46,10 +45,11 @@ def peaks(record: Record) -> Table:
         ("largest at peak", "resolved", 2),
     )
     return table(
-        "The highest length element, on the even grid and with added points (resolved); the length "
-        "of the path in units of pi, which is how often the answer changed completely; how far the "
-        "peak lies from the steepest change of the probabilities, as a share of the path; and the "
-        "largest singular value there as a share of its maximum on the path. Mean over the seeds "
+        "*Peak*: the highest length element, at evenly spaced points (grid) and with added points "
+        "(resolved). *Length*: the length of the path divided by pi, which says how often the "
+        "predicted class changed completely. *Apart*: the distance between the peak and the "
+        "steepest change of the probabilities, as a share of the path. *At the peak*: the largest "
+        "singular value at the peak, as a share of its maximum on the path. Mean over the seeds "
         "(range).",
         "tab-figure-4-walks",
         ["Path", "Peak, grid", "Peak, resolved", "Length / pi", "Apart", "At the peak"],
@@ -75,8 +75,9 @@ def peaks_in_words(record: Record) -> str:
     ours, theirs = (spread(values(record, "crossings", **of)) for of in (saturated, vanilla))
     return (
         f"On average over paths and seeds, the peak of the length element is {ratio:.0f} times as "
-        f"high in the saturated networks as in the vanilla ones. A path has {ours} complete "
-        f"changes of the answer in the saturated networks, and {theirs} in the vanilla ones."
+        "high in the saturated networks as in the vanilla ones. Along a path the predicted class "
+        f"changes completely {ours} times in the saturated networks, and {theirs} times in the "
+        "vanilla ones."
     )
 
 
@@ -87,19 +88,21 @@ def doubled_in_words(record: Record) -> str:
         for method in COMPARED
     )
     return (
-        "At the peak, the number of singular values above twice their own median along the path is "
-        f"{saturated:.1f} of ten in the saturated networks on average, and {vanilla:.1f} in the "
-        "vanilla ones."
+        "We count how many of the ten singular values are, at the peak, larger than twice their "
+        f"own median along the path. On average these are {saturated:.1f} singular values in the "
+        f"saturated networks, and {vanilla:.1f} in the vanilla ones."
     )
 
 
 def thresholds(record: Record) -> Table:
     """Return how flat a path is and how many singular values are large, by threshold."""
     return table(
-        "Share of the path (%) whose length element is below 10, 1 and 0.1 % of its peak, on the "
-        "even grid; the number of singular values above a half and a tenth of the largest one at "
-        "the peak, on the even grid and with added points (resolved); and the number of those "
-        "above twice their own median along the path (doubled). Mean over the seeds (range).",
+        "The first three columns: the share of the path (%) whose length element is below 10, 1 "
+        "and 0.1 % of the peak, at evenly spaced points. The next four columns: the number of "
+        "singular values that are, at the peak, above a half and above a tenth of the largest one, "
+        "at evenly spaced points and with added points (resolved). *Doubled*: the number of "
+        "singular values that are, at the peak, above twice their own median along the path. Mean "
+        "over the seeds (range).",
         "tab-figure-4-thresholds",
         ["Path", "< 10 %", "< 1 %", "< 0.1 %", "> 1/2", "> 1/10"]
         + ["> 1/2, resolved", "> 1/10, resolved", "doubled"],

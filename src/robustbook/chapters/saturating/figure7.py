@@ -15,9 +15,10 @@ def answer(record: Record) -> str:
     further = _range([_ratio(record, "between", layer) for layer in LAYERS])
     relative = _range([1 / _ratio(record, "within over between", layer) for layer in LAYERS])
     return (
-        f"Images of different classes are {further} times as far apart in the saturated network, "
-        "depending on the layer. But a ReLU network can have any scale. Relative to the distance "
-        f"of images of one class, they are {relative} times as far apart."
+        f"Depending on the layer, the dissimilarity between classes is {further} times as large in "
+        "the saturated network as in the vanilla one. But the outputs of a ReLU network can have "
+        f"any scale. Divided by the dissimilarity within classes, it is only {relative} times as "
+        "large."
     )
 
 
@@ -28,9 +29,9 @@ def controls(record: Record) -> str:
         for method in ("vanilla, longer", "saturated, stronger")
     )
     return (
-        "In layer 3 a vanilla network that is trained for as long as the saturated one has "
-        f"{longer:.2g} times the vanilla network's distance between classes. A saturated network "
-        f"with a stronger penalty has {stronger:.2g} times that distance."
+        "In layer 3 the dissimilarity between classes of a vanilla network that is trained for as "
+        f"long as the saturated one is {longer:.2g} times that of the usual vanilla network. With "
+        f"a stronger penalty it is {stronger:.2g} times that of the usual vanilla network."
     )
 
 

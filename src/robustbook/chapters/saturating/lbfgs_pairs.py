@@ -81,18 +81,18 @@ def straight(record: Record) -> str:
     times = fmean(saturated) / fmean(vanilla)
     return (
         "The straight line to the nearest test image of the target class, which needs no gradient, "
-        f"reaches that class in all {PAIRS} pairs. Its median length (l2) is {spread(vanilla)} on "
-        f"the vanilla sigmoid network and {spread(saturated)} on the saturated one, {times:.2f} "
-        "times as much."
+        f"reaches the target class for all {PAIRS} pairs. The median distance (l2) at which it "
+        f"does so is {spread(vanilla)} on the vanilla sigmoid network and {spread(saturated)} on "
+        f"the saturated one, which is {times:.2f} times as far."
     )
 
 
 def searches(record: Record) -> Table:
     """Return how the searches ended, for each network and way of searching."""
     return table(
-        f"How the {PAIRS} searches ended, with the median number of iterations and the median "
-        "distance (l2) of those that succeeded and of those that failed; mean over the seeds "
-        "(range). *At once* counts the stalled searches that took no step.",
+        f"How the {PAIRS} runs of L-BFGS ended, with the median number of iterations and the "
+        "median distance (l2) of successful and of failed runs; mean over the seeds (range). *At "
+        "once* counts the stalled runs that took no step.",
         f"tab-{record.item}-readings",
         [
             "Network and search",

@@ -72,15 +72,17 @@ def answer(record: Record) -> str:
     found = accuracies(record)
     kept = []
     for network, title in NETWORKS.items():
-        ours = fmean(of_target(record, fgsm_target(network, "saturated")))
+        target = fgsm_target(network, "saturated")
         kept.append(
-            f"the saturated {title} {ours:.1f} % ({printed(fgsm_target(network, 'saturated')):g})"
+            f"{fmean(of_target(record, target)):.1f} % ({title}; "
+            f"in the paper {printed(target):g} %)"
         )
     left = max(fmean(found[network]["saturated"]["pgd softened"]) for network in NETWORKS)
     return (
-        f"Under one step of FGSM, {', '.join(kept[:-1])} and {kept[-1]} classify correctly "
-        f"(printed in brackets). Under PGD with a smoothed backward pass at most {left:.1f} % are "
-        "left: the gradients vanish, but adversarial images exist."
+        "After one step of FGSM the saturated networks classify correctly "
+        f"{', '.join(kept[:-1])} and {kept[-1]} of the images. After PGD with a smoothed backward "
+        f"pass none of them classifies more than {left:.1f} % correctly: the gradients vanish, but "
+        "adversarial images exist."
     )
 
 
@@ -88,7 +90,7 @@ def accuracy_table(version: Version) -> Table:
     """The paper's table with both numbers in every cell."""
     columns = [(n, measure) for n in NETWORKS for measure in ("accuracy", "fgsm-accuracy")]
     return table(
-        f"{version.heading}: accuracy in per cent, printed / **ours** (range over the seeds).",
+        f"{version.heading}: accuracy in per cent, paper / **ours** (range over the seeds).",
         f"tab-table-1-{version.origin}",
         ["Training", *(f"{name}, {m}" for name in NETWORKS.values() for m in ("clean", "FGSM"))],
         [
@@ -149,8 +151,8 @@ def evidence(record: Record, network: str, method: str = "saturated") -> dict[st
 def diagnosis(record: Record) -> Table:
     """The questions that the evaluation of each saturated network should be asked."""
     return table(
-        "Questions to the evaluation of the saturated networks; red answers speak against "
-        "robustness.",
+        "Questions about the evaluation of the saturated networks. An answer marked *red* is a "
+        "sign that the measured accuracy overstates the robustness.",
         "tab-table-1-diagnosis",
         ["Network", "Question", "", "Answer"],
         [
@@ -165,9 +167,9 @@ def diagnosis(record: Record) -> Table:
 def search(tried: Record) -> Table:
     """Every other setting that was tried."""
     return table(
-        f"Everything else that was tried (profile {tried.profile}): accuracy in per cent, clean "
-        "and under FGSM without clipping; the last column is the share of images "
-        "with a gradient of exactly zero.",
+        f"All other settings that were tried (profile {tried.profile}): accuracy in per cent on "
+        "clean images and after FGSM without clipping. The last column is the share of images with "
+        "a gradient of exactly zero.",
         "tab-table-1-search",
         [
             "Varied",
@@ -203,13 +205,14 @@ def longer_vanilla(record: Record, tried: Record) -> str:
     plain, wide = (_of(tried, varied, longest, reading) for reading in ("float32", "float64"))
     ours = accuracies(record)["relu-mlp"]["saturated"]
     return (
-        "**The control for the ReLU row.** A vanilla ReLU network, trained for as many epochs as "
-        f"the saturated one ({longest}) and without any penalty, keeps {plain} % of the images "
-        f"under FGSM in float32 and {wide} % in float64. With the printed penalty the same network "
-        f"keeps {spread(ours['float32'])} % and {spread(ours['float64'])} %. So a part of the "
-        "effect is training for so long, which saturates the softmax without any penalty; the "
-        "penalty adds to it, probably because Adam turns even a tiny gradient into steps once that "
-        "of the cross entropy has vanished; and in float64 there is no effect to explain."
+        "*The effect of the longer training.* A vanilla ReLU network, trained without any penalty "
+        f"for as many epochs as the saturated one ({longest}), classifies {plain} % of the images "
+        f"correctly under FGSM in float32, and {wide} % in float64. With the penalty of the paper "
+        f"the ReLU network classifies {spread(ours['float32'])} % correctly in float32, and "
+        f"{spread(ours['float64'])} % in float64. So in float32 the long training alone raises the "
+        "FGSM accuracy, because it saturates the softmax without any penalty. The penalty raises "
+        "the FGSM accuracy further. A likely cause is that Adam turns even a tiny gradient of the "
+        "penalty into steps once the gradient of the cross entropy has vanished."
     )
 
 
@@ -223,19 +226,21 @@ def heavier_cnn(tried: Record) -> str:
             for reading in ("clean", "float32", "float64", "pgd softened")
         )
         heavier.append(
-            f"{how} times the printed lambda: {single} % under FGSM in float32, {wide} % in "
-            f"float64, {softer} % under PGD with a softened slope, {clean} % clean"
+            f"With {how} times the paper's lambda the saturated CNN classifies {clean} % of the "
+            f"clean images correctly, {single} % after FGSM in float32, {wide} % after FGSM in "
+            f"float64, and {softer} % after PGD with softened slopes."
         )
     longer, longer64 = (
         _of(tried, "CNN, length times", "3", reading) for reading in ("float32", "float64")
     )
     return (
-        f"**The scale for the CNN row.** {'; '.join(heavier)}. With the printed lambda and three "
-        f"times the epochs: {longer} % and {longer64} %. Printed are "
-        f"{printed('saturating/table-1/cnn-saturated/accuracy'):g} % clean and "
-        f"{printed('saturating/table-1/cnn-saturated/fgsm-accuracy'):g} % under FGSM. Under a "
-        "penalty that is heavy enough FGSM takes nothing away, here too, and it is again the "
-        "gradient that is missing; but by then this short training has paid for it in clean "
+        f"*A larger penalty for the CNN.* {' '.join(heavier)} With the paper's lambda and three "
+        f"times as many epochs, the saturated CNN classifies {longer} % correctly after FGSM in "
+        f"float32, and {longer64} % in float64. The paper reports "
+        f"{printed('saturating/table-1/cnn-saturated/accuracy'):g} % on clean images and "
+        f"{printed('saturating/table-1/cnn-saturated/fgsm-accuracy'):g} % after FGSM. So with a "
+        "large enough penalty FGSM hardly lowers the accuracy of our CNN either, again because the "
+        "gradient vanishes. But in our short training such a penalty also lowers the clean "
         "accuracy."
     )
 

@@ -35,8 +35,8 @@ def answer(record: Record) -> str:
     same = [_count(record, name) == printed(f"{CNN}/{name}") for name in names]
     padded, bare = (_count(record, f"parameters-{kind}-padding") for kind in ("same", "valid"))
     return (
-        f"{sum(same)} of the {len(same)} printed counts are those of our network. The table does "
-        f"not state the padding: with a padding of 2 the network has {padded:,} parameters, "
+        f"Of the {len(same)} counts in the paper's table, our network has {sum(same)}. The table "
+        f"does not state the padding: with a padding of 2 the network has {padded:,} parameters, "
         f"without padding {bare:,}."
     )
 
@@ -70,10 +70,11 @@ def layers(version: Version) -> Table:
     ]
     sums = (sum(each.values()) for each in found)
     return table(
-        f"{version.heading}: the layers, printed / **ours**; the shape of a layer's output for one "
-        "image, with padding 2; and its trainable parameters under both paddings.",
+        f"{version.heading}: the layers, paper / **ours**; the shape of a layer's output for one "
+        "image, with padding 2; and the number of trainable parameters of a layer with and without "
+        "padding.",
         "tab-table-2-layers" + ("-run" if version.fresh else ""),
-        ["Layer", "Printed / **ours**", "Output", *(f"Parameters, {words}" for words in PADDINGS)],
+        ["Layer", "Paper / **ours**", "Output", *(f"Parameters, {words}" for words in PADDINGS)],
         [*rows, ["all", "", "", *(f"{n:,}" for n in sums)]],
         align="llrrr",
     )

@@ -14,7 +14,7 @@ from robustbook.ledger import Record
 from .names import METHODS, NETWORKS, fgsm_target
 
 FREE = {
-    "signs": "random signs (control)",
+    "signs": "random signs (for comparison)",
     "float32": "FGSM, float32 (the paper's)",
     "float64": "FGSM, float64",
     "rescaled": "FGSM, logits rescaled",
@@ -23,7 +23,7 @@ FREE = {
 }
 """Attacks whose images are not clipped, as the record names them, with their titles."""
 CLIPPED = {
-    "signs, clipped": "random signs (control)",
+    "signs, clipped": "random signs (for comparison)",
     "float32, clipped": "FGSM, float32",
     "float64, clipped": "FGSM, float64",
     "rescaled, clipped": "FGSM, logits rescaled",
@@ -72,11 +72,12 @@ def answer(record: Record) -> str:
     stands = all(least > one / 2 for least, one in zip(worst, single, strict=True))
     times = [fmean(_times(record, network, "saturated")) for network in NETWORKS]
     return (
-        f"**They are{'' if stands else ' not'} robust.** After one FGSM step of size "
-        f"{record.parameters['eps']:g} in float32 the saturated networks (sigmoid, ReLU, CNN) "
-        f"classify {_listed(single)} % of the images correctly, and after all attacks of this page "
-        f"together {_listed(worst)} %. Half of the images are misclassified at "
-        f"{_listed(times, 2)} times the size that suffices for the vanilla networks."
+        f"**The saturated networks are{'' if stands else ' not'} robust.** After one FGSM step of "
+        f"size {record.parameters['eps']:g} in float32 the saturated sigmoid MLP, ReLU MLP and CNN "
+        f"classify {_listed(single)} % of the images correctly. If the strongest attack on each "
+        f"image counts, they classify {_listed(worst)} % correctly. To make them misclassify half "
+        f"of the images, attacks need {_listed(times, 2)} times the size that suffices for the "
+        "vanilla networks."
     )
 
 
@@ -85,9 +86,10 @@ def summary(version: Version) -> Table:
     record = version.record
     return table(
         f"{version.heading}: accuracy in per cent at size {record.parameters['eps']:g}. FGSM: "
-        "printed / **ours** (range over the seeds), one step in float32, not clipped. Square and "
-        "all attacks together: clipped to [0, 1]. *Half at*: the size at which half of the images "
-        "are misclassified, and how many times the vanilla network's it is.",
+        "paper / **ours** (range over the seeds), one step in float32, not clipped. Square attack "
+        "and all attacks together: clipped to [0, 1]. *Half at*: the size at which half of the "
+        "images are misclassified. *Times vanilla*: this size divided by that of the vanilla "
+        "network.",
         f"tab-critique-summary-{version.origin}",
         ["Network", "FGSM", "Square", "All together", "Half at", "Times vanilla"],
         list(_summary_rows(record)),
@@ -110,9 +112,9 @@ def clipped_attacks(version: Version) -> Table:
     return table(
         f"{version.heading}, attacks whose images are clipped to [0, 1]: "
         f"{_caption(version.record)}. PGD takes 20 steps. In the last row an image counts as "
-        "misclassified if any attack of the curves succeeds on it. That row, and those that the "
-        f"page of Table 1 does not have, are from {min(images):g} images for the CNN; all others "
-        f"from {max(images):g}.",
+        "misclassified if any attack of the curves succeeds on it. For the CNN, the last row and "
+        f"the attacks that the page of Table 1 does not have were run on {min(images):g} images; "
+        f"all other numbers are from {max(images):g} images.",
         f"tab-critique-boxed-{version.origin}",
         ["Attack", *COLUMNS],
         list(_attack_rows(version.record, CLIPPED)),
@@ -137,9 +139,9 @@ def curves(record: Record) -> Figure:
 def alone(version: Version) -> Table:
     """Return the size at which each attack alone succeeds on half of the images."""
     return table(
-        f"{version.heading}: the size at which each attack alone makes a network misclassify half "
-        "of the images, mean over the seeds (columns as above). PGD takes 20 steps, Square asks "
-        "300 times per image and size (quick: 20).",
+        f"{version.heading}: the size at which a single attack makes a network misclassify half of "
+        "the images, mean over the seeds (columns as above). PGD takes 20 steps; the Square attack "
+        "takes 300 queries per image and size (quick: 20).",
         f"tab-critique-alone-{version.origin}",
         ["Attack", *COLUMNS],
         list(_alone_rows(version.record)),
@@ -149,11 +151,11 @@ def alone(version: Version) -> Table:
 def sizes(version: Version) -> Table:
     """Return sizes for half of the images, accuracy at size 0.5, and shares of zero gradients."""
     return table(
-        f"{version.heading}: the size at which half of the images are misclassified (range over "
-        "the seeds), and how many times the vanilla network's it is; the accuracy (%) at size "
-        "0.5, and what it would be if every image were the same constant grey; and the "
-        "share of images (%) whose FGSM gradient is exactly zero, in float32, in float64, and from "
-        "probabilities clipped at 1e-7.",
+        f"{version.heading}: *Half at*: the size at which half of the images are misclassified "
+        "(range over the seeds). *Times*: this size divided by that of the vanilla network. *At "
+        "0.5*: the accuracy (%) at size 0.5. *Grey*: the accuracy (%) if every image is the same "
+        "uniform grey. *Zero*: the share of images (%) whose FGSM gradient is exactly zero, in "
+        "float32, in float64, and from probabilities clipped at 1e-7.",
         f"tab-critique-sizes-{version.origin}",
         ["Network", "Half at", "Times", "At 0.5", "Grey", "Zero, f32", "f64", "clipped p"],
         list(_size_rows(version.record)),
@@ -163,11 +165,12 @@ def sizes(version: Version) -> Table:
 def checks(record: Record) -> Table:
     """Return the answers to four questions about the evaluation, bad ones in bold."""
     return table(
-        "Four questions to the evaluation, with images clipped to [0, 1]. Is accuracy at size 0.5 "
-        "higher than on grey images? Is it higher after 20 plain PGD steps than after one (by 5 "
-        "points)? Is it lower after Square than after plain PGD (by 5 points)? Is it after one "
-        "step no lower than after random signs (within 5 points)? If yes, the cell is bold: an "
-        "attack was too weak. Each cell has the two accuracies compared, in per cent.",
+        "Four questions about the evaluation, with images clipped to [0, 1]. Is the accuracy at "
+        "size 0.5 higher than on uniform grey images? Is the accuracy after 20 plain PGD steps "
+        "more than 5 points higher than after one step? Is the accuracy after the Square attack "
+        "more than 5 points lower than after plain PGD? Is the accuracy after one step not at "
+        "least 5 points lower than after random signs? If the answer is yes, the cell is bold: an "
+        "attack was too weak. Each cell shows the two accuracies that are compared, in per cent.",
         "tab-critique-checks",
         ["Network", "Grey image", "PGD, FGSM", "Square, PGD", "FGSM, signs"],
         list(_check_rows(record)),
@@ -184,8 +187,9 @@ def gains(record: Record) -> str:
         for method in ("saturated", "adversarial")
     )
     return (
-        "Half of the images are misclassified at a size that we give in multiples of the vanilla "
-        f"network's. Saturated networks: {saturated}. Networks trained on FGSM images: {trained}."
+        "We divide the size at which half of the images are misclassified by that of the vanilla "
+        f"network. For the saturated networks the ratio is: {saturated}. For the networks trained "
+        f"on FGSM images the ratio is: {trained}."
     )
 
 
