@@ -114,7 +114,7 @@ class Page:
         different verdict is shown once.
         """
         if self.published is None:
-            return Markdown("**Answer.** Nothing is published of this page yet.")
+            return Markdown("**Answer.** No result of this page is published yet.")
         verdicts = {
             entry.id.removeprefix(f"{self.item}/"): entry.verdict for entry in self._entries
         }
@@ -156,10 +156,15 @@ class Page:
         there = [entry for entry in entries if entry.verdict != "not run"] or entries
         rest = len(entries) - len(there)
         return table(
-            "Printed against ours, with the 95 % prediction interval for one more run. Where the "
-            "paper states a bound, an order or a pattern and no number, the second column says so. "
-            "For an order the interval is the 95 % confidence interval of the difference."
-            + (f" {rest} more targets were not run; the ledger lists them." if rest else ""),
+            "The paper's numbers and ours, with the 95 % prediction interval for one more run. If "
+            "the paper states a bound, an order or a pattern instead of a number, the second "
+            "column says so. For an order, the interval is the 95 % confidence interval of the "
+            "difference."
+            + (
+                f" {rest} more target numbers were not measured; the ledger lists them."
+                if rest
+                else ""
+            ),
             f"tab-{paper}-{item}-ledger".replace("_", "-"),
             ["Target", "Printed", "Ours", "Interval", "Seeds", "Verdict"],
             [
@@ -180,15 +185,18 @@ class Page:
         """Return the reason for each target that was not reproduced."""
         entries = self._entries
         lines = [
-            f"- **{self._short(row.id)}**: {row.reason}"
+            f"- **{self._short(row.id)}**: {row.reason}."
             for row in entries
             if row.verdict == "not reproduced"
         ]
         if not lines and any(row.verdict == "reproduced" for row in entries):
-            return Markdown("Nothing on this page failed to reproduce.")
+            return Markdown("No target number of this page has the verdict *not reproduced*.")
         if not lines:
-            return Markdown("Nothing on this page was judged: a verdict needs the paper's setting.")
-        head = "What did not reproduce, and the best evidence why:"
+            return Markdown(
+                "No target number of this page was judged, because a verdict needs a run at the "
+                "paper's setting."
+            )
+        head = "These target numbers were not reproduced; each has our best explanation:"
         return Markdown("\n".join([head, "", *lines]))
 
     def _short(self, target: str) -> str:

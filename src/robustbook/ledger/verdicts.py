@@ -152,7 +152,7 @@ def _whole(target: Target, measured: Measurement) -> bool:
 def _outcomes(agree: Sequence[bool]) -> tuple[str, str]:
     """Return the verdict on a claim with which each seed agrees or not."""
     n, against = len(agree), list(agree).count(False)
-    note = f"holds in {n - against} of {n}"
+    note = f"holds in {n - against} of {n} runs"
     if not against:
         return "reproduced", note
     refuted = binomial_tail(against, n, EXCEPTIONS) <= 0.05 + 1e-12
@@ -177,14 +177,17 @@ def _bound(
     target: Target, ours: float, low: float, high: float, n: int, error: float
 ) -> tuple[str, str]:
     """Return the verdict on a printed number or bound; ``error`` is the binomial half-width."""
-    bound = {"at_most": "printed as an upper bound", "at_least": "printed as a lower bound"}
+    bound = {
+        "at_most": "the paper states an upper bound",
+        "at_least": "the paper states a lower bound",
+    }
     notes = [bound[target.compare]] if target.compare in bound else []
     gap, verdict = _beyond(target, low, high), "reproduced"
     if gap:
         assert target.printed is not None
         side = "above" if ours > target.printed else "below"
-        limit = "tolerance allows" if n == 1 else "interval and tolerance allow"
-        notes.append(f"ours lies {side}, by {gap:.3g} more than {limit}")
+        limit = "the tolerance allows" if n == 1 else "the interval and the tolerance allow"
+        notes.append(f"our result is {side} the paper's number, by {gap:.3g} more than {limit}")
         verdict = "not reproduced"
     elif _beyond(target, ours, ours):
         notes.append("our mean differs by more than the tolerance")
@@ -218,8 +221,8 @@ def _ordering(
         verdict = "inconclusive"
     else:
         verdict = "not reproduced"
-    asked = "not lost against" if target.no_loss else target.compare.replace("_", " ")
-    text = f"asked: {asked} {target.partner}; difference {mean:.3g}"
+    asked = "not below" if target.no_loss else target.compare.replace("_", " ")
+    text = f"claimed: {asked} {target.partner}; our difference is {mean:.3g}"
     if single:
         return verdict, f"{text}, a single run", (mean, mean, mean)
     how = "paired" if paired else "unpaired"

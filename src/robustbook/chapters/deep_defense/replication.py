@@ -110,7 +110,9 @@ def under_fgs(record: Record) -> Figure:
 
 def over_epochs(record: Record) -> Figure:
     """Draw rho2 after each epoch from the common start."""
-    x_label = "readings after the start" if record.profile == "quick" else "epochs after the start"
+    x_label = (
+        "measurements after the start" if record.profile == "quick" else "epochs after the start"
+    )
     return figures.lines(
         [
             figures.Panel(
