@@ -83,8 +83,8 @@ def carlini_wagner(
     steps: number of Adam steps; Random Self-Ensemble: 300.
     step_size: Adam's learning rate for w; Random Self-Ensemble: 1e-3, the original code: 1e-2.
     searches: how many values of c are tried for each image, each time from the clean image. Until
-    the attack succeeds, c is multiplied by 10; then a binary search finds the smallest successful
-    c. The original code tries 9 values, from 1e-3.
+        the attack succeeds, c is multiplied by 10; then a binary search finds the smallest
+        successful c. The original code tries 9 values, from 1e-3.
     abandon: whether an image stops early if its loss has not fallen by 0.01 % in a tenth of the
         steps, as in the original code.
     kappa: the margin by which the attack should succeed, 0 or above, in logits.

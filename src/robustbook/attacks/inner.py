@@ -41,7 +41,7 @@ def climb(
     step_size: size of one update in the norm; a number, or one per image.
     norm: math.inf or 2.
     start: the starting points, which are first projected onto the ball; None: the images
-    themselves.
+        themselves.
     loss: as in `fgsm`.
     clip: whether iterates are clipped to [0, 1].
 

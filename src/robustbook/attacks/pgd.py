@@ -69,17 +69,18 @@ def pgd(
         on MNIST.
     norm: math.inf (default, the paper's main case) or 2.
     restarts: maximum number of runs, each from another random starting point. Once a run has
-    succeeded on an image, later runs leave this image out. Default 1; the paper reports up to 20.
+        succeeded on an image, later runs leave this image out. Default 1; the paper reports up to
+        20.
     random_start: whether a run starts at a uniform draw from the ball (default, the paper) or at
         the image itself.
     clip: whether iterates are clipped to [0, 1]; default True, the paper.
     draws, average, judge: as in `fgsm`. Each step uses new noise draws. The losses of different
-    steps are compared although their noise differs.
+        steps are compared although their noise differs.
     keys: for each image the number that determines its random starts and noise; as in `fgsm`.
     generator: one number drawn from the generator is the seed of random starts and noise; None:
-    seed 0. So two calls with the same generator give different results, and two calls with
-    generators in the same state give the same results. To attack a set of images in parts, pass the
-    keys of each part and a generator in the same state.
+        seed 0. So two calls with the same generator give different results, and two calls with
+        generators in the same state give the same results. To attack a set of images in parts, pass
+        the keys of each part and a generator in the same state.
 
     The result of a later run replaces that of an earlier run if the later run succeeds or reaches a
     higher loss. Each run costs steps + 1 forward and steps backward passes of its images. The final

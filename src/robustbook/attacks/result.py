@@ -17,13 +17,13 @@ class Adversarial:
     """The adversarial images of an attack, one row per clean image, and their cost.
 
     images: adversarial images in [0, 1] (outside only with `clip=False`), detached, with the device
-    and dtype of the clean images. An attack of fixed eps (FGSM, PGD) returns its perturbed image
-    even if the model classifies it correctly.
+        and dtype of the clean images. An attack of fixed eps (FGSM, PGD) returns its perturbed
+        image even if the model classifies it correctly.
     found: whether the attack succeeded: the model evaluates exactly these images once more, and its
         predicted class is not the label or, with targets, is the target. For a randomised model,
         the predicted class has the highest mean probability over `judge` new draws.
     distance: distance of each adversarial image to its clean image, in the attack's norm. If a
-    minimal-norm attack fails on an image, it returns the clean image at infinite distance.
+        minimal-norm attack fails on an image, it returns the clean image at infinite distance.
     steps: updates computed for each image, over all restarts.
     forwards, backwards: images passed through the model, the final evaluation included.
     """
