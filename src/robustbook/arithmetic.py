@@ -24,8 +24,8 @@ def arithmetic(
     """Compute in ``precision`` on ``device`` inside the context; restore all settings afterwards.
 
     float32: IEEE float32, on a GPU without TF32. tf32: matrix products and convolutions on a GPU
-    round their factors to 10 mantissa bits; on a CPU it equals float32. bfloat16: torch's autocast,
-    so weights, gradients of weights and losses stay in float32.
+        round their factors to 10 mantissa bits; on a CPU it equals float32. bfloat16: torch's
+        autocast, so weights, gradients of weights and losses stay in float32.
     flush: treat numbers below 1.2e-38 as zero. On a GPU the setting has no effect, so it raises an
         error there.
 
