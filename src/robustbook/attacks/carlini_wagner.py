@@ -6,14 +6,15 @@ section VI.A. With Z the logits, y the label and x0 the image, minimise over w
     || x(w) - x0 ||^2 + c max(Z_y - max_(i != y) Z_i + kappa, 0),   x(w) = (tanh(w) + 1) / 2,
 
 by Adam; with a target t the hinge is max(max_(i != t) Z_i - Z_t + kappa, 0). Since x(w) lies in
-[0, 1], nothing is clipped. A pixel of exactly 0 or 1 has no finite w and stays as it is.
+[0, 1], nothing is clipped. A pixel of exactly 0 or 1 has no finite w and stays as it is. Without
+`clip`, x itself is the variable, and pixels may leave [0, 1].
 
 The original searches for the smallest c that succeeds (`searches`). With one search c is fixed: one
 number, or one for each image, so a sweep over c is one call on a repeated batch.
 
 Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c, keep the last iterate instead of the
 nearest adversarial one, and their code has max(Z_y, 0) in the place of Z_y: see
-`RANDOM_SELF_ENSEMBLE`.
+`RANDOM_SELF_ENSEMBLE`. Their program for Table 3 (`gallery.py`) has the pixels as the variable.
 
 The distance has its gradient in closed form, and a hinge at 0 has none. So on a CPU only images
 with an active hinge get a backward pass. On a GPU all get one, since the host would have to wait
@@ -66,6 +67,7 @@ def carlini_wagner(
     kappa: Number = 0.0,
     targets: Int[Tensor, " n"] | None = None,
     preset: CarliniWagner = CarliniWagner(),  # noqa: B008 (frozen)
+    clip: bool = True,
     draws: Count = 1,
     average: Average = "loss",
     judge: Count = 1,
@@ -77,7 +79,8 @@ def carlini_wagner(
     model, images, labels: as in `fgsm`.
     c: the weight of the margin, above 0: one number, or one for each image.
     steps: number of Adam steps; Random Self-Ensemble: 300.
-    step_size: Adam's learning rate for w; Random Self-Ensemble: 1e-3, the original code: 1e-2.
+    step_size: Adam's learning rate for w (without `clip`, for the pixels); Random Self-Ensemble:
+        1e-3, the original code: 1e-2.
     searches: how many values of c are tried, each starting at the clean image. Until the first
         success c is multiplied by 10 each time; then a binary search follows. The original code:
         9 values, from 1e-3.
@@ -86,6 +89,7 @@ def carlini_wagner(
     kappa: the margin by which the attack should succeed, 0 or above, in logits.
     targets: target classes; None (default): any class other than the label.
     preset: a version of the attack.
+    clip: whether the images stay in [0, 1], by the variable w; False: the pixels are the variable.
     draws, average, judge, keys, generator: as in `fgsm`. Each step uses new draws.
 
     With `keep` "nearest", the clean image is returned at infinite distance where no iterate
@@ -118,7 +122,7 @@ def carlini_wagner(
     last, spent = images, torch.zeros_like(goal.labels)
     for search in range(searches):
         found = _search(
-            propagation, goal, images, weight, steps, rate, abandon, first=search * (steps + 1)
+            propagation, goal, images, weight, steps, rate, abandon, clip, search * (steps + 1)
         )
         last, spent = found.last, spent + found.steps
         succeeded = found.nearest < math.inf
@@ -153,6 +157,7 @@ def _search(
     steps: int,
     rate: float,
     abandon: bool,
+    clip: bool,
     first: int,
 ) -> _Found:
     """Descend from the clean images with one c each. ``first`` is the first step's draw number."""
@@ -167,7 +172,7 @@ def _search(
         return distance
 
     rows = torch.arange(len(images), device=images.device)
-    w = torch.atanh(2 * images - 1)
+    w = torch.atanh(2 * images - 1) if clip else images
     fixed = ~w.isfinite()
     w = w.masked_fill(fixed, 0)
     mean, square = torch.zeros_like(w), torch.zeros_like(w)  # Adam's two moments
@@ -190,13 +195,15 @@ def _search(
             rows, w, fixed, mean, square = (each[kept] for each in (rows, w, fixed, mean, square))
             point, at, active, gradient = (each[kept] for each in (point, at, active, gradient))
         slope = 2 * (point - at) - per_image(weight[rows], w) * gradient  # minus: see `hinge`
-        slope = (slope * 2 * point * (1 - point)).masked_fill(fixed, 0)  # dx/dw = 2 x (1 - x)
+        if clip:
+            slope = (slope * 2 * point * (1 - point)).masked_fill(fixed, 0)  # dx/dw = 2 x (1 - x)
         mean.lerp_(slope, 0.1)
         square.mul_(0.999).addcmul_(slope, slope, value=0.001)
         root = (square.sqrt() / (1 - 0.999 ** (step + 1)) ** 0.5).add_(1e-8)
         w = torch.addcdiv(w, mean, root, value=-rate / (1 - 0.9 ** (step + 1)))
         # A pixel that has not moved keeps its exact value, without the rounding of tanh.
-        point = torch.where(fixed | (square == 0), at, (torch.tanh(w) + 1) / 2)
+        moved = (torch.tanh(w) + 1) / 2 if clip else w
+        point = torch.where(fixed | (square == 0), at, moved)
     if len(rows):
         last[rows] = point
         here = goal.rows(rows)
