@@ -7,7 +7,7 @@ section VI.A. With Z the logits, y the label and x0 the image, minimise over w
 
 by Adam; with a target t the hinge is max(max_(i != t) Z_i - Z_t + kappa, 0). Since x(w) lies in
 [0, 1], no clipping is needed. A pixel of exactly 0 or 1 has no finite w, so the attack does not
-change it.
+change it. With `clip` False, x itself is the variable, and pixels may leave [0, 1].
 
 Carlini and Wagner search for the smallest c with which the attack succeeds (argument `searches`).
 With `searches` = 1 the value of c is fixed. The argument c may have one number for each image, so
@@ -15,7 +15,8 @@ one call on a repeated batch runs the attack for several values of c.
 
 Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c and return the last iterate instead of the
 nearest adversarial image. Their code also has max(Z_y, 0) instead of Z_y. The preset
-`RANDOM_SELF_ENSEMBLE` does the same.
+`RANDOM_SELF_ENSEMBLE` does the same. Their program for Table 3 (`gallery.py`) minimises over the
+pixels.
 
 The gradient of the distance has a closed form, and the gradient of the hinge is zero where the
 hinge is 0. So on a CPU only images with a positive hinge get a backward pass. On a GPU all images
@@ -70,6 +71,7 @@ def carlini_wagner(
     kappa: Number = 0.0,
     targets: Int[Tensor, " n"] | None = None,
     preset: CarliniWagner = CarliniWagner(),  # noqa: B008 (frozen)
+    clip: bool = True,
     draws: Count = 1,
     average: Average = "loss",
     judge: Count = 1,
@@ -81,7 +83,8 @@ def carlini_wagner(
     model, images, labels: as in `fgsm`.
     c: the weight of the margin, above 0: one number, or one for each image.
     steps: number of Adam steps; Random Self-Ensemble: 300.
-    step_size: Adam's learning rate for w; Random Self-Ensemble: 1e-3, the original code: 1e-2.
+    step_size: Adam's learning rate for w, or for the pixels if `clip` is False; Random
+        Self-Ensemble: 1e-3, the original code: 1e-2.
     searches: how many values of c are tried for each image, each time from the clean image. Until
         the attack succeeds, c is multiplied by 10; then a binary search finds the smallest
         successful c. The original code tries 9 values, from 1e-3.
@@ -90,6 +93,7 @@ def carlini_wagner(
     kappa: the margin by which the attack should succeed, 0 or above, in logits.
     targets: the target class of each image; None (default) for an untargeted attack.
     preset: a version of the attack.
+    clip: True: minimise over w, so the images stay in [0, 1]; False: minimise over the pixels.
     draws, average, judge, keys, generator: as in `fgsm`. Each step uses new noise draws.
 
     With `keep` "nearest", the clean image is returned at infinite distance if the attack succeeds
@@ -122,7 +126,7 @@ def carlini_wagner(
     last, spent = images, torch.zeros_like(goal.labels)
     for search in range(searches):
         found = _search(
-            propagation, goal, images, weight, steps, rate, abandon, first=search * (steps + 1)
+            propagation, goal, images, weight, steps, rate, abandon, clip, search * (steps + 1)
         )
         last, spent = found.last, spent + found.steps
         succeeded = found.nearest < math.inf
@@ -157,6 +161,7 @@ def _search(
     steps: int,
     rate: float,
     abandon: bool,
+    clip: bool,
     first: int,
 ) -> _Found:
     """Minimise from the clean images with one value of c for each image. ``first`` is the draw
@@ -173,7 +178,7 @@ def _search(
         return distance
 
     rows = torch.arange(len(images), device=images.device)
-    w = torch.atanh(2 * images - 1)
+    w = torch.atanh(2 * images - 1) if clip else images
     fixed = ~w.isfinite()
     w = w.masked_fill(fixed, 0)
     mean, square = torch.zeros_like(w), torch.zeros_like(w)  # Adam's two moments
@@ -196,13 +201,15 @@ def _search(
             rows, w, fixed, mean, square = (each[kept] for each in (rows, w, fixed, mean, square))
             point, at, active, gradient = (each[kept] for each in (point, at, active, gradient))
         slope = 2 * (point - at) - per_image(weight[rows], w) * gradient  # minus: see `hinge`
-        slope = (slope * 2 * point * (1 - point)).masked_fill(fixed, 0)  # dx/dw = 2 x (1 - x)
+        if clip:
+            slope = (slope * 2 * point * (1 - point)).masked_fill(fixed, 0)  # dx/dw = 2 x (1 - x)
         mean.lerp_(slope, 0.1)
         square.mul_(0.999).addcmul_(slope, slope, value=0.001)
         root = (square.sqrt() / (1 - 0.999 ** (step + 1)) ** 0.5).add_(1e-8)
         w = torch.addcdiv(w, mean, root, value=-rate / (1 - 0.9 ** (step + 1)))
         # A pixel that has not moved keeps its exact value, without the rounding of tanh.
-        point = torch.where(fixed | (square == 0), at, (torch.tanh(w) + 1) / 2)
+        moved = (torch.tanh(w) + 1) / 2 if clip else w
+        point = torch.where(fixed | (square == 0), at, moved)
     if len(rows):
         last[rows] = point
         here = goal.rows(rows)

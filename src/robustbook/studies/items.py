@@ -122,6 +122,14 @@ ITEMS: Mapping[str, Item] = {
         _SATURATING + "table_1_search", "Table 1 with other trainings", measures=()
     ),
     "saturating/table-2": Item(_SATURATING + "table_2", "Table 2: the layers of the CNN"),
+    "self_ensemble/figure-2": Item(
+        _ENSEMBLE + "figure_2", "Figure 2: noise in training and at test", _ALL
+    ),
+    "self_ensemble/figure-3": Item(_ENSEMBLE + "figure_3", "Figure 3: levels of noise", _ALL),
+    "self_ensemble/figure-4": Item(_ENSEMBLE + "figure_4", "Figure 4: one draw against 50", _ALL),
+    "self_ensemble/figure-5": Item(
+        _ENSEMBLE + "figure_5", "Figure 5: accuracy against the number of draws", _ALL
+    ),
     "self_ensemble/figure-6": Item(
         _ENSEMBLE + "figure_6",
         "Figure 6: accuracy and distortion against c",
@@ -129,11 +137,19 @@ ITEMS: Mapping[str, Item] = {
         ("figure-6/", "text-3/clean-cost", "text-4.3/"),
         {"vgg16": 'networks=["vgg16"]', "resnext": 'networks=["resnext"]'},
     ),
+    "self_ensemble/table-1": Item(
+        _ENSEMBLE + "table_1",
+        "Table 1: settings",
+        measures=("table-1/", "setup/", "figure-1/"),
+    ),
     "self_ensemble/table-2": Item(
         _ENSEMBLE + "table_2",
         "Table 2: accuracy under Carlini-Wagner",
         _ALL,
         ("table-2/", "abstract/"),
+    ),
+    "self_ensemble/table-3": Item(
+        _ENSEMBLE + "table_3", "Table 3: distortion of targeted attacks", _ALL
     ),
     # Last: without its photographs a run of every item ends here.
     "deep_defense/imagenet": Item(
@@ -149,6 +165,8 @@ ITEMS: Mapping[str, Item] = {
 WITHOUT_STUDY: Mapping[str, str] = {
     "deep_defense/anchor-deepfool-table-1/caffenet-": "CaffeNet is not in the book",
     "deep_defense/anchor-deepfool-table-1/googlenet-": "GoogLeNet is not in the book",
+    "self-ensemble/table-1/pgd-adv/": "only in the second version, which we could not read",
+    "self-ensemble/text-4.1/": "the printed values are lost in the text that we could read",
 }
 """Targets that match the prefix of an item but have no study, and the reason."""
 

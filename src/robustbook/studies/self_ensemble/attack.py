@@ -142,10 +142,15 @@ class Swept:
 
 
 def joined(pieces: list[Done]) -> Swept:
-    """What the pieces of one network and c say together; of `clean` the last number of draws, and
-    a distance of 0."""
-    right = torch.cat([p.tensors["right"].view(-1, p.call.arguments["images"])[-1] for p in pieces])
+    """Return what the pieces of one network and c say together.
+
+    Of `clean` the distance is 0, ``right`` is by its last number of draws and ``single`` by its
+    first.
+    """
+    right = torch.cat(
+        [p.tensors["right"].view(-1, p.call.arguments["images"]) for p in pieces], dim=1
+    )
     if "distance" not in pieces[0].tensors:
-        return Swept(right, right, torch.zeros(len(right)))
+        return Swept(right[-1], right[0], torch.zeros(right.shape[1]))
     single, distance = (torch.cat([p.tensors[x] for p in pieces]) for x in ("single", "distance"))
-    return Swept(right, single, distance)
+    return Swept(right[-1], single, distance)

@@ -7,12 +7,14 @@ included, as the released code computes it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
 
-from . import settings
+from . import printed, settings
+from .attack import Swept
 from .settings import DEFENSES, PAPER, TARGETS
 from .sweep import cell, points, swept
 
@@ -55,6 +57,7 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
                 for d, _ in of
             }
             rows += _equal(network, curves, seed)
+        rows += _whole(found, seed)
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
 
 
@@ -100,10 +103,28 @@ def _equal(network: str, curves: Mapping[str, Curve], seed: int) -> Iterator[Row
             if network == "vgg16" and d == 0.21 and defense in ("none", "rse"):
                 target = f"{TARGETS}/text-4.3/{defense}-success-at-0.21"
                 yield Row(100 - value, "percent", target, seed=seed)
-    if network == "model-a" and {"none", "rse"} <= curves.keys():
-        crossing = crossover(curves["none"], curves["rse"])
+    leader = {"model-a": "none", "resnext": "brelu"}.get(network, "")
+    if leader in curves and "rse" in curves:
+        crossing = crossover(curves[leader], curves["rse"])
         if crossing is not None:
             yield Row(crossing, "l2", f"{start}/crossover", seed=seed)
+
+
+def _whole(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
+    """How far our accuracies are from the authors', as a mean over c, by curve and of all 15."""
+    theirs = printed.points()
+    means = []
+    for (network, defense), curve in theirs.items():
+        if all((network, defense, c) in found for c in curve):
+            mean = fmean(
+                abs(found[network, defense, c].accuracy - accuracy)
+                for c, (accuracy, _) in curve.items()
+            )
+            means.append(mean)
+            of: dict[str, str | float | int | bool] = {"network": network, "defense": defense}
+            yield Row(mean, "percent", None, "mean difference of accuracy", seed, setting=of)
+    if len(means) == len(theirs):
+        yield Row(fmean(means), "percent", f"{TARGETS}/{ITEM}/whole-curve", seed=seed)
 
 
 def interpolated(curve: Sequence[tuple[float, float]], d: float) -> float | None:

@@ -37,9 +37,21 @@ Names = Literal[
     "rse code 0.2",
     "rse paper 0.4",
     "rse paper 0.2",
+    "rse paper 0.12/0.1",
+    "rse paper 0.12/0.2",
+    "rse paper 0.18/0.2",
+    "rse code 0.1/0.05",
 ]
+"""``rse PLACEMENT INIT/INNER`` names noise layers; INNER is 0.1 where it is left out."""
 DEFENSES: tuple[Names, ...] = ("rse", "adv", "brelu", "distill", "none")
 """The rows of Table 2, in its order."""
+LEVELS: tuple[Names, ...] = ("rse paper 0.12/0.1", "rse paper 0.12/0.2", "rse paper 0.18/0.2")
+"""The noise of figure 3, from low to high.
+
+The code behind figures 2 to 5 is older than the one behind Table 2. It divides the images by their
+standard deviation of about 0.2, and its initial noise has deviation 0.6 or 0.9 in these units. So
+the deviation is 0.12 or 0.18 on [0, 1]. Its noise is on the image, and 0.1 or 0.2 inside.
+"""
 
 
 def noise_of(network: Networks) -> Noise:
@@ -56,7 +68,8 @@ class Setting:
     """One network at one profile.
 
     recipe: of every network. images: so many of the first test images are attacked, ``piece`` by
-    ``piece``, each a step of a few minutes. steps: of the attack. cs: of figure 6. noise: of RSE.
+    ``piece``, each a step of a few minutes. steps: of the attack. cs: of figure 6. noise: of RSE;
+    None: as in `noise_of`. levels: the noise of figures 3 and 5, from low to high.
     """
 
     model: Model
@@ -67,6 +80,12 @@ class Setting:
     cs: tuple[float, ...] = CS
     defenses: tuple[Names, ...] = DEFENSES
     noise: Noise | None = None
+    levels: tuple[Names, ...] = ()
+
+    @property
+    def rse(self) -> Noise:
+        """Return the noise layers of the networks called ``rse``."""
+        return self.noise or noise_of(self.model.network)
 
     def network(self, defense: Names, seed: int) -> Call:
         """The call that trains the network with this defense."""
@@ -77,10 +96,11 @@ class Setting:
         kinds = {"brelu": Defense("brelu"), "adv": Defense("retraining")}
         noise = None
         if defense == "rse":
-            noise = self.noise or noise_of(self.model.network)
+            noise = self.rse
         elif defense.startswith("rse "):
-            _, placement, init = defense.split()
-            noise = Noise(float(init), 0.1, placement)  # type: ignore[arg-type]
+            _, placement, levels = defense.split()
+            init, _, inner = levels.partition("/")
+            noise = Noise(float(init), float(inner or 0.1), placement)  # type: ignore[arg-type]
         return train(self.model, kinds.get(defense, Defense()), noise, self.recipe, seed)
 
     def draws(self, defense: Names) -> int:
@@ -140,6 +160,7 @@ def _scenes(network: Networks, epochs: int) -> Setting:
         cs=(0.01, 0.1, 1.0, 10.0),
         defenses=("rse", "none"),
         noise=Noise(0.2, 0.05, "code" if network == "vgg16" else "paper"),
+        levels=("rse code 0.1/0.05",) if network == "vgg16" else (),
     )
 
 
@@ -147,7 +168,11 @@ _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
     "quick": {"vgg16": _scenes("vgg16", 8), "resnext": _scenes("resnext", 4)},
     "reduced": {
         "vgg16": Setting(
-            Model("cifar10", "vgg16", 8), _recipe(50_000, 16, 125, 0.1), images=400, piece=400
+            Model("cifar10", "vgg16", 8),
+            _recipe(50_000, 16, 125, 0.1),
+            images=400,
+            piece=400,
+            levels=LEVELS,
         ),
         "resnext": Setting(
             Model("cifar10", "resnext", 8, 20_000),
@@ -158,7 +183,11 @@ _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
     },
     "paper": {
         "vgg16": Setting(
-            Model("cifar10", "vgg16"), _recipe(50_000, 24, 500, 0.3), images=1600, piece=400
+            Model("cifar10", "vgg16"),
+            _recipe(50_000, 24, 500, 0.3),
+            images=1600,
+            piece=400,
+            levels=LEVELS,
         ),
         "resnext": Setting(
             Model("cifar10", "resnext"), _recipe(50_000, 24, 500, 0.3), images=1600, piece=200
@@ -177,8 +206,8 @@ OWN: Mapping[str, tuple[Networks, ...]] = {
 
 
 @checked(frozen=True, config=STRICT)
-class Parameters(parameters.Parameters):
-    """What a study of several networks and defenses takes."""
+class OfNetworks(parameters.Parameters):
+    """What a study of several networks takes."""
 
     own_seeds: ClassVar = {"quick": (0,), "reduced": (0, 1, 2), "paper": (0, 1, 2)}
     selects: ClassVar = ("networks",)
@@ -194,6 +223,21 @@ class Parameters(parameters.Parameters):
         ),
         AS_TUPLE,
     ] = None
+
+    def chosen(self, only: tuple[Networks, ...] | None = None) -> dict[Networks, Setting]:
+        """Return the settings of the networks that are wanted and that the profile has.
+
+        only: the networks if none are named; None: the profile's own.
+        """
+        there = _SETTINGS[self.profile]
+        names = self.networks or only or OWN[self.profile]
+        return {name: there[name] for name in names if name in there}
+
+
+@checked(frozen=True, config=STRICT)
+class Parameters(OfNetworks):
+    """What a study of several networks and defenses takes."""
+
     defenses: Annotated[
         tuple[Names, ...] | None,
         Field(
@@ -204,11 +248,8 @@ class Parameters(parameters.Parameters):
     ] = None
 
     def chosen(self, only: tuple[Networks, ...] | None = None) -> dict[Networks, Setting]:
-        """The settings of the networks that are wanted and that the profile has."""
-        there = _SETTINGS[self.profile]
-        names = self.networks or only or OWN[self.profile]
+        """Return the settings of the networks that are wanted, with the defenses to run."""
         return {
-            name: replace(there[name], defenses=self.defenses or there[name].defenses)
-            for name in names
-            if name in there
+            name: replace(own, defenses=self.defenses or own.defenses)
+            for name, own in super().chosen(only).items()
         }

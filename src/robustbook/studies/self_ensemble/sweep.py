@@ -7,18 +7,36 @@ from robustbook.ledger import Row
 from robustbook.runs import Call, Done
 
 from .attack import Swept, attacked, clean, joined
-from .settings import Names, Setting
+from .networks import Noise
+from .settings import DRAWS, Names, Setting
+
+CURVE = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 1.0)
+"""The values of c of figures 2 and 3; a profile with fewer has those of them that it has."""
+NUMBERS = (1, 2, 4, 8, 10, 16, 20, 30, 40, DRAWS)
+"""The numbers of draws of figure 5."""
+
+
+def counted(own: Setting, defense: Names, seed: int) -> dict[tuple[float, int], Call]:
+    """Return the clean images judged by several numbers of draws, with the keys of `points`."""
+    net = own.network(defense, seed)
+    numbers = NUMBERS if defense.startswith("rse") else (1,)
+    return {(0.0, first): clean(net, first, count, numbers) for first, count in own.pieces}
 
 
 def points(
-    own: Setting, defense: Names, seed: int, cs: Sequence[float]
+    own: Setting, defense: Names, seed: int, cs: Sequence[float], noise: Noise | None = None
 ) -> dict[tuple[float, int], Call]:
-    """The attack at each c and the clean images at c = 0, piece by piece."""
+    """The attack at each c and the clean images at c = 0, piece by piece.
+
+    noise: the noise layers at test time; None: those of the training.
+    """
     net, draws = own.network(defense, seed), own.draws(defense)
-    found = {(0.0, first): clean(net, first, count, (draws,)) for first, count in own.pieces}
+    if noise is not None:
+        draws = DRAWS if noise.when in ("always", "test") else 1
+    found = {(0.0, first): clean(net, first, count, (draws,), noise) for first, count in own.pieces}
     for c in cs:
         for first, count in own.pieces:
-            found[c, first] = attacked(net, c, first, count, own.steps, draws)
+            found[c, first] = attacked(net, c, first, count, own.steps, draws, noise)
     return found
 
 
@@ -34,9 +52,18 @@ def swept(
 
 
 def cell(
-    network: str, defense: str, c: float, seed: int, found: Swept, targets: Mapping[str, str]
+    network: str,
+    defense: str,
+    c: float,
+    seed: int,
+    found: Swept,
+    targets: Mapping[str, str],
+    single: bool = False,
 ) -> Iterator[Row]:
-    """One network at one c; ``targets`` are the ids that ``accuracy`` and ``distortion`` answer."""
+    """One network at one c; ``targets`` are the ids that ``accuracy`` and ``distortion`` answer.
+
+    single: whether one draw judged the clean images too.
+    """
     labels: dict[str, str | float | int | bool] = {"network": network, "defense": defense, "c": c}
     images = len(found.right)
     yield Row(
@@ -48,8 +75,9 @@ def cell(
         images,
         setting=labels,
     )
+    if c or single:
+        value = 100 * found.single.double().mean().item()
+        yield Row(value, "percent", None, "accuracy of one draw", seed, images, setting=labels)
     if c:
-        single = 100 * found.single.double().mean().item()
-        yield Row(single, "percent", None, "accuracy of one draw", seed, images, setting=labels)
         target = targets.get("distortion")
         yield Row(found.distortion, "l2", target, "distortion", seed, setting=labels)
