@@ -165,7 +165,7 @@ def _moved(
 ) -> Tensor:
     """Return the images after the attack on ``view``."""
     given: dict[str, Any] = {"draws": strike.averaged, "keys": keys}
-    sized = {"eps": strike.eps, "steps": strike.steps, "step_size": strike.step_size}
+    sized: dict[str, Any] = {"steps": strike.steps, "step_size": strike.step_size, **given}
     match strike.kind:
         case "none":
             return images
@@ -177,16 +177,14 @@ def _moved(
                 images,
                 labels,
                 c=strike.c,
-                steps=strike.steps,
-                step_size=strike.step_size,
                 preset=CarliniWagner(strike.hinge, strike.keep),
                 judge=draws,
-                **given,
+                **sized,
             ).images
         case "pgd-l2":
-            return pgd(view, images, labels, norm=2.0, **sized, **given).images
+            return pgd(view, images, labels, eps=strike.eps, norm=2.0, **sized).images
         case "pgd-linf":
-            return pgd(view, images, labels, **sized, **given).images
+            return pgd(view, images, labels, eps=strike.eps, **sized).images
         case "square":
             return square(
                 view, images, labels, eps=strike.eps, queries=strike.steps, **given

@@ -233,7 +233,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             arrays.setdefault(f"{network}/{defense}/{name}", []).append(curve)
             for eps in size.l2:
                 setting = {**labels, "attack": name, "eps": eps}
-                value = curve[min(range(POINTS), key=lambda i, eps=eps: abs(radii[i] - eps))]
+                value = curve[round((POINTS - 1) * eps / radii[-1])]
                 rows.append(Row(value, "percent", None, "accuracy within", seed, setting=setting))
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
 
@@ -288,10 +288,8 @@ def _struck(
 
 def _curves(found: Mapping[Key, Outcome], radii: Sequence[float]) -> dict[str, list[float]]:
     """Return accuracy in percent at each radius: under the paper's attack, and all in l2."""
-    clean, other = found["clean", 1, 0.0], ("clean", "pgd linf", "square")
-    bounded = [
-        o for (name, _, _), o in found.items() if name not in ("clean", "pgd linf", "square")
-    ]
+    clean, elsewhere = found["clean", 1, 0.0], ("clean", "pgd linf", "square")
+    bounded = [one for (name, _, _), one in found.items() if name not in elsewhere]
     paper = found["paper", 1, 0.0]
 
     def percent(right: Tensor) -> float:
