@@ -5,7 +5,7 @@ without loading a study.
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 PROFILES = ("paper", "reduced", "quick")  # best first
@@ -21,6 +21,7 @@ class Item:
     parts: command-line options for parts that profile ``paper`` does not include, by words in
     target ids.
     needs: what a run needs that is not downloaded.
+    judges: the targets' items, if the first parts of their ids are not their items.
     """
 
     module: str
@@ -29,6 +30,7 @@ class Item:
     measures: tuple[str, ...] | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
     needs: str = ""
+    judges: tuple[str, ...] = ()
 
 
 _DEEP = "robustbook.studies.deep_defense."
@@ -151,6 +153,24 @@ ITEMS: Mapping[str, Item] = {
     "self_ensemble/table-3": Item(
         _ENSEMBLE + "table_3", "Table 3: distortion of targeted attacks", _ALL
     ),
+    "self_ensemble/theory": Item(
+        _ENSEMBLE + "theory",
+        "Section 3.1: Jensen's bound and the trace of the Hessian",
+        _ALL,
+        ("claim-jensen", "claim-taylor-trace"),
+        judges=("claim",),
+    ),
+    "self_ensemble/today": Item(
+        _ENSEMBLE + "today",
+        "Random Self-Ensemble under attacks of today",
+        _ALL,
+        ("later/pgd10-", "later/single-draw-", "later/eot-"),
+        {"later": 'networks=["vgg16"]'},
+        judges=("later-1",),
+    ),
+    "self_ensemble/zoo": Item(
+        _ENSEMBLE + "zoo", "Section 3.3: the black-box attack ZOO", _ALL, ("text-3.3/",)
+    ),
     # Last: without its photographs a run of every item ends here.
     "deep_defense/imagenet": Item(
         _DEEP + "imagenet",
@@ -167,6 +187,10 @@ WITHOUT_STUDY: Mapping[str, str] = {
     "deep_defense/anchor-deepfool-table-1/googlenet-": "GoogLeNet is not in the book",
     "self-ensemble/table-1/pgd-adv/": "only in the second version, which we could not read",
     "self-ensemble/text-4.1/": "the printed values are lost in the text that we could read",
+    "self-ensemble/claim-pgd-training-time": "networks trained with PGD are not in the book",
+    "self-ensemble/later/nes100-": "the attack NES is not in the book",
+    "self-ensemble/later/adv-bnn-gap": "the defense Adv-BNN is not in the book",
+    "self-ensemble/later/nattack-": "the network was the authors' first prototype, not this method",
 }
 """Targets that match the prefix of an item but have no study, and the reason."""
 
@@ -174,8 +198,10 @@ WITHOUT_STUDY: Mapping[str, str] = {
 def judged(item: str) -> tuple[str, ...]:
     """Return the items, as ``paper/name``, whose targets the page of ``item`` judges."""
     paper, name = item.split("/")
-    found = ITEMS[item].measures if item in ITEMS else None
-    names = (name,) if found is None else (start.partition("/")[0] for start in found)
+    of = ITEMS.get(item)
+    names: Iterable[str] = (name,)
+    if of is not None and of.measures is not None:
+        names = of.judges or (start.partition("/")[0] for start in of.measures)
     return tuple(dict.fromkeys(f"{paper}/{each}" for each in names))
 
 
