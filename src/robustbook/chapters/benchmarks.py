@@ -132,6 +132,80 @@ def deepfool() -> Table:
     )
 
 
+def carlini_wagner() -> Table:
+    """Return the time, success rate and mean distance of each Carlini-Wagner attack."""
+    report = benchmark("carlini_wagner")
+    busy = " while other work was running" if report["load_before"] > 0.5 else ""
+    return table(
+        f"Carlini-Wagner in l2 with {report['searches']} searches over c of {report['steps']} "
+        f"steps, {report['images']} images ({report['data']}, small CNN), medians of "
+        f"{report['rounds']} interleaved rounds{busy}; {report['processor']}, "
+        f"{report['threads']} threads, {report['date']}. Seconds per 1000 images, and the time as "
+        "a multiple of ours and of what the network alone would cost for our propagations.",
+        "tab-benchmarks-carlini-wagner",
+        ["Library", "Seconds", "To ours", "To the floor", "Succeeds", "Mean l2"],
+        [
+            [
+                row["library"],
+                *(["", "", "", "", row["error"]] if "error" in row else _times_and_distance(row)),
+            ]
+            for row in report["rows"]
+        ],
+    )
+
+
+def _times_and_distance(row: dict[str, Any]) -> list[str]:
+    return [
+        f"{row['seconds_per_1000']:.0f}",
+        f"{row['ratio_to_ours']:.2f}",
+        f"{row['ratio_to_floor']:.2f}",
+        f"{row['fooled']:.1f} %",
+        f"{row['mean_distance']:.4f}",
+    ]
+
+
+def noise() -> Table:
+    """Return the times of predictions and training steps with noise layers."""
+    report = benchmark("self_ensemble")
+    busy = " while other work was running" if report["load_before"] > 0.5 else ""
+    return table(
+        f"Random Self-Ensemble: milliseconds of {report['draws']} draws for one prediction, "
+        "computed as one batch and in a loop, and of a forward and backward pass on 32 images. A "
+        "ratio is to the first row of its group. Medians of "
+        f"{report['rounds']} interleaved rounds{busy}; {report['processor']}, "
+        f"{report['threads']} threads, {report['date']}.",
+        "tab-benchmarks-noise",
+        ["Network", "What", "Milliseconds", "Ratio"],
+        [
+            [row["network"], row["what"], f"{1000 * row['seconds']:.0f}", f"{row['ratio']:.2f}"]
+            for row in report["rows"]
+        ],
+        align="llrr",
+    )
+
+
+def training() -> Table:
+    """Return the time of a training step through the package's `fit`, beside a bare loop."""
+    report = benchmark("training")
+    busy = " while other work was running" if report["load_before"] > 0.5 else ""
+    return table(
+        "Milliseconds of a training step on 50 images, through the package's `fit` and in a bare "
+        f"PyTorch loop; medians of {report['rounds']} interleaved rounds of {report['steps']} "
+        f"steps on one thread{busy}; {report['processor']}, {report['date']}.",
+        "tab-benchmarks-training",
+        ["Network", "fit", "Bare loop", "Ratio"],
+        [
+            [
+                row["network"],
+                f"{1000 * row['fit']:.1f}",
+                f"{1000 * row['bare']:.1f}",
+                f"{row['ratio']:.2f}",
+            ]
+            for row in report["rows"]
+        ],
+    )
+
+
 def deep_defense() -> Table:
     """Return the time of a training step of Deep Defense as a multiple of a plain one."""
     report = benchmark("deep_defense")

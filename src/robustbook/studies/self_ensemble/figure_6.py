@@ -8,7 +8,7 @@ included, as the released code computes it.
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
@@ -24,9 +24,21 @@ ACCURACY_AT = (0.0, 0.01, 0.1, 1.0)
 DISTORTION_AT = (0.1, 1.0, 100.0)
 EQUAL = (0.1, 0.21, 0.3)
 """Where the targets have digitised points: values of c, and distortions."""
-Parameters = settings.Parameters
+JOINT = ("defenses",)
 Curve = list[tuple[float, float]]
 """Distortion and accuracy, the distortion rising."""
+
+
+class Parameters(settings.Parameters):
+    """The parameters of all curves; a published record may hold some of the defenses only."""
+
+    selects: ClassVar = ("networks", "defenses")
+
+    def parts(self) -> dict[str, tuple[Any, ...]]:
+        """Return the names of the networks and defenses; None stands for several."""
+        chosen = self.chosen()
+        defenses = (name for own in chosen.values() for name in own.defenses)
+        return {"networks": tuple(chosen), "defenses": tuple(dict.fromkeys(defenses))}
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:

@@ -1,9 +1,10 @@
 """The settings of Random Self-Ensemble by profile: networks, noise, training, attack.
 
-``paper``: the paper's networks at full width. Model A on STL-10 is within reach of a CPU, VGG16 and
-ResNeXt on CIFAR-10 want a GPU. ``reduced``: narrowed networks on CIFAR-10. ``quick``: narrowed
-networks on the embedded scenes. In all of them the schedules are shorter than the paper's 200
-epochs: a learning rate that rises from 0 and falls to 0 once, instead of three falls.
+``paper``: the paper's networks at full width. Model A on STL-10 is within reach of a CPU, so it has
+200 images and six of the sixteen values of c. VGG16 and ResNeXt on CIFAR-10 need a GPU.
+``reduced``: narrowed networks on CIFAR-10. ``quick``: narrowed networks on the embedded scenes. All
+schedules are shorter than the paper's 200 epochs: the learning rate rises from 0 and falls to 0
+once, instead of three falls.
 """
 
 from collections.abc import Mapping
@@ -193,7 +194,11 @@ _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
             Model("cifar10", "resnext"), _recipe(50_000, 24, 500, 0.3), images=1600, piece=200
         ),
         "model-a": Setting(
-            Model("stl10", "model-a"), _recipe(5000, 24, 64, 0.1), images=200, piece=50
+            Model("stl10", "model-a"),
+            _recipe(5000, 24, 64, 0.1),
+            images=200,
+            piece=50,
+            cs=(0.01, 0.1, 0.4, 1.0, 10.0, 100.0),
         ),
     },
 }
