@@ -215,7 +215,7 @@ class OfNetworks(parameters.Parameters):
     """What a study of several networks takes."""
 
     own_seeds: ClassVar = {"quick": (0,), "reduced": (0, 1, 2), "paper": (0, 1, 2)}
-    selects: ClassVar = ("networks",)
+    selects: ClassVar[tuple[str, ...]] = ("networks",)
     profile: Annotated[
         Literal["published", "quick", "reduced", "paper"],
         Field(description="published (the record), quick (embedded), reduced (small) or paper"),
