@@ -1,9 +1,9 @@
 """The settings of Random Self-Ensemble by profile: networks, noise, training, attack.
 
-``paper``: the paper's networks at full width. Model A on STL-10 is within reach of a CPU, VGG16 and
-ResNeXt on CIFAR-10 want a GPU. ``reduced``: narrowed networks on CIFAR-10. ``quick``: narrowed
-networks on the embedded scenes. In all of them the schedules are shorter than the paper's 200
-epochs: a learning rate that rises from 0 and falls to 0 once, instead of three falls.
+``paper``: the paper's networks at full width. Model A on STL-10 can be trained on a CPU; VGG16 and
+ResNeXt on CIFAR-10 need a GPU. ``reduced``: narrower networks on CIFAR-10. ``quick``: narrower
+networks on the embedded scenes. At all profiles training is shorter than the paper's 200 epochs.
+The learning rate rises once from 0 and falls to 0, while the paper lowers it three times.
 """
 
 from collections.abc import Mapping
@@ -22,9 +22,11 @@ from .networks import Defense, Model, Networks, Noise, distil, train
 
 PAPER = "self_ensemble"
 TARGETS = "self-ensemble"
-"""What the targets' ids begin with."""
+"""The beginning of the target ids."""
 CS = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 0.8, 1.0, 2.0, 3.0, 4.0, 7.0, 10.0, 30.0, 70.0, 100.0)
-"""The weights of the attack's success term (released code); 0 stands for no attack."""
+"""The values of c, the weight of the attack's success term (released code); 0 stands for
+no attack.
+"""
 TABLE_2 = CS[:5]
 DRAWS = 50
 TEMPERATURE = 40.0
@@ -39,13 +41,14 @@ Names = Literal[
     "rse paper 0.2",
 ]
 DEFENSES: tuple[Names, ...] = ("rse", "adv", "brelu", "distill", "none")
-"""The rows of Table 2, in its order."""
+"""The rows of the paper's Table 2, in their order."""
 
 
 def noise_of(network: Networks) -> Noise:
-    """The noise that the rows called RSE stand for: Table 1's levels, where the released code has
-    them. On VGG16 the initial noise is in front of the second convolution then; the other networks
-    have it on the image."""
+    """Return the noise of the rows that the paper calls RSE. Its levels are those of the paper's
+    Table 1, placed as in the released code. So on VGG16 the initial noise is in front of the second
+    convolution; in all other networks it is on the image.
+    """
     if network == "vgg16":
         return Noise(0.4, 0.1, "code")
     return Noise(0.4 if network == "model-a" else 0.1, 0.1)
@@ -55,8 +58,9 @@ def noise_of(network: Networks) -> Noise:
 class Setting:
     """One network at one profile.
 
-    recipe: of every network. images: so many of the first test images are attacked, ``piece`` by
-    ``piece``, each a step of a few minutes. steps: of the attack. cs: of figure 6. noise: of RSE.
+    recipe: the training recipe of every network. images: the first so many test images are
+    attacked, in pieces of ``piece`` images; attacking a piece takes a few minutes. steps: the
+    number of steps of the attack. cs: the values of c in figure 6. noise: the noise of RSE.
     """
 
     model: Model
@@ -69,7 +73,7 @@ class Setting:
     noise: Noise | None = None
 
     def network(self, defense: Names, seed: int) -> Call:
-        """The call that trains the network with this defense."""
+        """Return the call that trains the network with this defense."""
         if defense == "distill":
             kind = Defense("distill", temperature=TEMPERATURE, teacher=True)
             plain = replace(self.recipe, augmentation=None)
@@ -84,23 +88,25 @@ class Setting:
         return train(self.model, kinds.get(defense, Defense()), noise, self.recipe, seed)
 
     def draws(self, defense: Names) -> int:
-        """Of the noise, for one prediction."""
+        """Return the number of noise draws for one prediction."""
         return DRAWS if defense.startswith("rse") else 1
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:
-        """First image and number of images of each step."""
+        """Return the first image and the number of images of each piece."""
         starts = range(0, self.images, self.piece)
         return tuple((at, min(self.piece, self.images - at)) for at in starts)
 
 
 def setting(network: Networks, profile: str) -> Setting:
-    """The network as it is trained and attacked at a profile that computes."""
+    """Return the setting of a network at profile quick, reduced or paper."""
     return _SETTINGS[profile][network]
 
 
 def _recipe(images: int, epochs: int, batch: int, lr: float, padding: int = 4) -> Recipe:
-    """SGD with Nesterov's momentum, a rate that rises over a fifth of the steps and then falls."""
+    """Return a recipe with SGD, Nesterov's momentum, and a learning rate that rises over a fifth of
+    the steps and then falls.
+    """
     return Recipe(
         epochs * (images // batch),
         batch,
@@ -173,12 +179,14 @@ OWN: Mapping[str, tuple[Networks, ...]] = {
     "reduced": ("vgg16", "resnext"),
     "paper": ("model-a",),
 }
-"""The networks of each profile; others have to be named, as they want a GPU."""
+"""The networks that each profile runs by default; all other networks must be requested, because
+they need a GPU.
+"""
 
 
 @checked(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """What a study of several networks and defenses takes."""
+    """The parameters of a study of several networks and defenses."""
 
     own_seeds: ClassVar = {"quick": (0,), "reduced": (0, 1, 2), "paper": (0, 1, 2)}
     selects: ClassVar = ("networks",)
@@ -204,7 +212,7 @@ class Parameters(parameters.Parameters):
     ] = None
 
     def chosen(self, only: tuple[Networks, ...] | None = None) -> dict[Networks, Setting]:
-        """The settings of the networks that are wanted and that the profile has."""
+        """Return the settings of the requested networks that the profile has."""
         there = _SETTINGS[self.profile]
         names = self.networks or only or OWN[self.profile]
         return {

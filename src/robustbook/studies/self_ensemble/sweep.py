@@ -1,4 +1,6 @@
-"""A network under the attack at several c: what is run, and the rows that it gives."""
+"""The attack on a network with several values of c: the calls to run, and the rows of the
+record.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +15,9 @@ from .settings import Names, Setting
 def points(
     own: Setting, defense: Names, seed: int, cs: Sequence[float]
 ) -> dict[tuple[float, int], Call]:
-    """The attack at each c and the clean images at c = 0, piece by piece."""
+    """Return the calls that attack the network at each c, piece by piece; c = 0 stands for the
+    clean images.
+    """
     net, draws = own.network(defense, seed), own.draws(defense)
     found = {(0.0, first): clean(net, first, count, (draws,)) for first, count in own.pieces}
     for c in cs:
@@ -25,7 +29,7 @@ def points(
 def swept(
     results: Mapping[tuple[Any, ...], Done], seed: int
 ) -> dict[tuple[str, str, float], Swept]:
-    """By (network, defense, c), the pieces of a seed joined."""
+    """Return the results of one seed by (network, defense, c), with all pieces joined."""
     pieces: dict[tuple[str, str, float], list[Done]] = {}
     for (network, defense, at, c, _), done in results.items():
         if at == seed:
@@ -36,7 +40,9 @@ def swept(
 def cell(
     network: str, defense: str, c: float, seed: int, found: Swept, targets: Mapping[str, str]
 ) -> Iterator[Row]:
-    """One network at one c; ``targets`` are the ids that ``accuracy`` and ``distortion`` answer."""
+    """Yield the rows of one network at one c; ``targets`` has the ids of the targets for
+    ``accuracy`` and ``distortion``.
+    """
     labels: dict[str, str | float | int | bool] = {"network": network, "defense": defense, "c": c}
     images = len(found.right)
     yield Row(
