@@ -1,7 +1,7 @@
 """The list of items: every table, figure or claim that can be run, by ``paper/name``.
 
-It imports only the standard library, so that the command line and the ledger can read the list
-without loading a study.
+The module imports only the standard library, so that the command line and the ledger can read the
+list without loading a study.
 """
 
 import shlex
@@ -15,9 +15,10 @@ PROFILES = ("paper", "reduced", "quick")  # best first
 class Item:
     """One table, figure or claim that can be run.
 
-    module: the name of its study module. title: its title. profiles: those that it can compute.
-    measures: prefixes of the target ids that it measures, after the paper's name; None: its own
-    name. If two items measure a target, the command runs the later one in the list.
+    module: the name of the study's module. title: the title of the item. profiles: the profiles at
+    which the study can run. measures: prefixes, after the paper's name, of the target ids that the
+    item measures; with None the item's own name. If two items measure the same target, the command
+    runs the item that comes later in the list.
     parts: command-line options for parts that profile ``paper`` does not include, by words in
     target ids.
     needs: what a run needs that is not downloaded.
@@ -192,7 +193,7 @@ WITHOUT_STUDY: Mapping[str, str] = {
     "self-ensemble/later/adv-bnn-gap": "the defense Adv-BNN is not in the book",
     "self-ensemble/later/nattack-": "the network was the authors' first prototype, not this method",
 }
-"""Targets that match the prefix of an item but have no study, and the reason."""
+"""Targets that no study measures although an item has their prefix, and the reasons."""
 
 
 def judged(item: str) -> tuple[str, ...]:
@@ -218,11 +219,11 @@ def measured_by(target: str, paper: str) -> str:
 
 
 def command(target: str, paper: str, profile: str, item: str = "") -> tuple[str, str]:
-    """Return the command line that measures a target, and a note on what the run needs.
+    """Return the command line that measures a target, and a note that says what the run needs.
 
     ``item``: the item that measured the target, if known. If the item lacks ``profile``, the
-    command uses its best profile. If nothing measures the target, the command is "" and the note
-    says so.
+    command uses the best profile that the item has. If no study measures the target, the command is
+    "" and the note says so.
     """
     item = item or measured_by(target, paper)
     if item not in ITEMS:

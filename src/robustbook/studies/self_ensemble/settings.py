@@ -23,9 +23,11 @@ from .networks import Defense, Model, Networks, Noise, distil, train
 
 PAPER = "self_ensemble"
 TARGETS = "self-ensemble"
-"""What the targets' ids begin with."""
+"""The beginning of the target ids."""
 CS = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 0.8, 1.0, 2.0, 3.0, 4.0, 7.0, 10.0, 30.0, 70.0, 100.0)
-"""The weights of the attack's success term (released code); 0 stands for no attack."""
+"""The values of c, the weight of the attack's success term (released code); 0 stands for
+no attack.
+"""
 TABLE_2 = CS[:5]
 DRAWS = 50
 TEMPERATURE = 40.0
@@ -56,9 +58,10 @@ the deviation is 0.12 or 0.18 on [0, 1]. Its noise is on the image, and 0.1 or 0
 
 
 def noise_of(network: Networks) -> Noise:
-    """The noise that the rows called RSE stand for: Table 1's levels, where the released code has
-    them. On VGG16 the initial noise is in front of the second convolution then; the other networks
-    have it on the image."""
+    """Return the noise of the rows that the paper calls RSE. Its levels are those of the paper's
+    Table 1, placed as in the released code. So on VGG16 the initial noise is in front of the second
+    convolution; in all other networks it is on the image.
+    """
     if network == "vgg16":
         return Noise(0.4, 0.1, "code")
     return Noise(0.4 if network == "model-a" else 0.1, 0.1)
@@ -89,7 +92,7 @@ class Setting:
         return self.noise or noise_of(self.model.network)
 
     def network(self, defense: Names, seed: int) -> Call:
-        """The call that trains the network with this defense."""
+        """Return the call that trains the network with this defense."""
         if defense == "distill":
             kind = Defense("distill", temperature=TEMPERATURE, teacher=True)
             plain = replace(self.recipe, augmentation=None)
@@ -105,23 +108,25 @@ class Setting:
         return train(self.model, kinds.get(defense, Defense()), noise, self.recipe, seed)
 
     def draws(self, defense: Names) -> int:
-        """Of the noise, for one prediction."""
+        """Return the number of noise draws for one prediction."""
         return DRAWS if defense.startswith("rse") else 1
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:
-        """First image and number of images of each step."""
+        """Return the first image and the number of images of each piece."""
         starts = range(0, self.images, self.piece)
         return tuple((at, min(self.piece, self.images - at)) for at in starts)
 
 
 def setting(network: Networks, profile: str) -> Setting:
-    """The network as it is trained and attacked at a profile that computes."""
+    """Return the setting of a network at profile quick, reduced or paper."""
     return _SETTINGS[profile][network]
 
 
 def _recipe(images: int, epochs: int, batch: int, lr: float, padding: int = 4) -> Recipe:
-    """SGD with Nesterov's momentum, a rate that rises over a fifth of the steps and then falls."""
+    """Return a recipe with SGD, Nesterov's momentum, and a learning rate that rises over a fifth of
+    the steps and then falls.
+    """
     return Recipe(
         epochs * (images // batch),
         batch,
@@ -207,7 +212,9 @@ OWN: Mapping[str, tuple[Networks, ...]] = {
     "reduced": ("vgg16", "resnext"),
     "paper": ("model-a",),
 }
-"""The networks of each profile; others have to be named, as they want a GPU."""
+"""The networks that each profile runs by default; all other networks must be requested, because
+they need a GPU.
+"""
 
 
 @checked(frozen=True, config=STRICT)

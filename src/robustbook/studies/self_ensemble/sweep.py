@@ -1,4 +1,6 @@
-"""A network under the attack at several c: what is run, and the rows that it gives."""
+"""The attack on a network with several values of c: the calls to run, and the rows of the
+record.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -26,9 +28,9 @@ def counted(own: Setting, defense: Names, seed: int) -> dict[tuple[float, int], 
 def points(
     own: Setting, defense: Names, seed: int, cs: Sequence[float], noise: Noise | None = None
 ) -> dict[tuple[float, int], Call]:
-    """The attack at each c and the clean images at c = 0, piece by piece.
+    """Return the calls that attack the network at each c; c = 0 stands for the clean images.
 
-    noise: the noise layers at test time; None: those of the training.
+    noise: the noise layers at test time; None: the same as in training.
     """
     net, draws = own.network(defense, seed), own.draws(defense)
     if noise is not None:
@@ -43,7 +45,7 @@ def points(
 def swept(
     results: Mapping[tuple[Any, ...], Done], seed: int
 ) -> dict[tuple[str, str, float], Swept]:
-    """By (network, defense, c), the pieces of a seed joined."""
+    """Return the results of one seed by (network, defense, c), with all pieces joined."""
     pieces: dict[tuple[str, str, float], list[Done]] = {}
     for (network, defense, at, c, _), done in results.items():
         if at == seed:
@@ -60,9 +62,9 @@ def cell(
     targets: Mapping[str, str],
     single: bool = False,
 ) -> Iterator[Row]:
-    """One network at one c; ``targets`` are the ids that ``accuracy`` and ``distortion`` answer.
+    """Yield the rows of one network at one c; ``targets``: target ids of accuracy and distortion.
 
-    single: whether one draw judged the clean images too.
+    single: whether the clean images were also judged by one draw.
     """
     labels: dict[str, str | float | int | bool] = {"network": network, "defense": defense, "c": c}
     images = len(found.right)

@@ -1,7 +1,8 @@
 """Table 2 of Random Self-Ensemble: accuracy of VGG16 under the attack at five values of c.
 
-RSE, the row that the verdict is about, has the initial noise where the released code has it. Beside
-it stand the placement that the text describes and the level of the later release.
+In the row RSE, which the verdicts judge, the initial noise is placed as in the released code.
+Further rows have the placement that the paper's text describes, and the noise level of the later
+release.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +23,9 @@ Parameters = settings.Parameters
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, defense, seed, c, first image); at c = 0 nothing attacks."""
+    """Return the calls to run, by (network, defense, seed, c, first image); at c = 0 there is no
+    attack.
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, own in p.chosen(("vgg16",)).items():
@@ -36,12 +39,16 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def named(p: settings.Parameters, own: Setting) -> tuple[Names, ...]:
-    """Return the defenses to run: by default the profile's, and the other placements of RSE."""
+    """Return the defenses to run: by default those of the profile, and the other
+    placements of RSE.
+    """
     return p.defenses or (*own.defenses, *(() if p.profile == "quick" else READINGS))
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """The rows that the ledger judges, and one row per other reading and distortion."""
+    """Return the record: the rows that the ledger judges, and the rows of other variants and of
+    distortions.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
@@ -59,7 +66,9 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(cells: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """What the orderings, the caption and the abstract ask for, of VGG16."""
+    """Yield the rows of VGG16 that belong to orderings, to the caption of the table and to the
+    abstract.
+    """
     of = {(defense, c): s.accuracy for (net, defense, c), s in cells.items() if net == "vgg16"}
     images = max((len(s.right) for s in cells.values()), default=0)
     for c in TABLE_2:
