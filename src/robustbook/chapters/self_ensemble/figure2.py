@@ -33,8 +33,8 @@ def _told(record: Record, network: str) -> str:
         f"With {names.full_title(record, network)}, noise added only at test leaves "
         f"{clean['test only']:.1f} % of the clean images correct, where the network without noise "
         f"has {clean['none']:.1f} %. Under the attack at $c = {SMALL:g}$ the network trained with "
-        f"noise has {under['rse']:.1f} % with noise at test and {under['train only']:.1f} % without "
-        f"it; the network without noise has {under['none']:.1f} %."
+        f"noise has {under['rse']:.1f} % with noise at test and {under['train only']:.1f} % "
+        f"without it. The network without noise has {under['none']:.1f} %."
     )
 
 
@@ -82,9 +82,7 @@ def shares(records: Sequence[Record]) -> str:
             f"{share:.0f} % of the {rse - none:.1f} points ({names.full_title(record, network)})"
         )
     if not parts:
-        return (
-            "At this size RSE gains nothing over the network without noise, so there is no share."
-        )
+        return f"At $c = {SMALL:g}$ RSE is not ahead of the network without noise."
     return (
         f"At $c = {SMALL:g}$, the weights alone, with the noise switched off, give "
         f"{' and '.join(parts)} by which RSE is ahead of the network without noise."

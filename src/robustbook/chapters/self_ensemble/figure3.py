@@ -14,13 +14,13 @@ from . import names, sweeps
 ONE = "accuracy of one draw"
 LEVELS: Mapping[str, str] = {
     "none": "no noise",
-    "rse code 0.1/0.05": "0.1 and 0.05, as released",
-    "rse paper 0.12/0.1": "0.12 and 0.1",
-    "rse paper 0.12/0.2": "0.12 and 0.2",
-    "rse paper 0.18/0.2": "0.18 and 0.2",
-    "rse": "0.4 and 0.1, as released",
+    "rse code 0.1/0.05": "0.1/0.05",
+    "rse paper 0.12/0.1": "0.12/0.1",
+    "rse paper 0.12/0.2": "0.12/0.2",
+    "rse paper 0.18/0.2": "0.18/0.2",
+    "rse": "0.4/0.1 (Table 1)",
 }
-"""Initial and inner noise, from low to high."""
+"""Deviation of the initial and of the inner noise, from low to high."""
 LOOK: Mapping[str, Look] = {
     "none": LOOKS["none"],
     "rse code 0.1/0.05": LOOKS["train only"],
@@ -35,7 +35,7 @@ STRONG = 0.1
 
 def levels(record: Record) -> dict[str, str]:
     """Return the levels of noise by name; embedded data have half of Table 1's."""
-    own = {"rse": "0.2 and 0.05, as released"} if record.profile == "quick" else {}
+    own = {"rse": "0.2/0.05"} if record.profile == "quick" else {}
     return {**LEVELS, **own}
 
 
@@ -49,10 +49,9 @@ def answer(record: Record) -> str:
             [names.at(record, network, d, c, ONE) for d in (low, high)] for c in (0.0, STRONG)
         )
         text.append(
-            f"With {names.full_title(record, network)}, one draw of the noise "
-            f"{levels(record)[high]} changes the accuracy from {clean[0]:.1f} to {clean[1]:.1f} % "
-            f"on clean images, and from {under[0]:.1f} to {under[1]:.1f} % under the attack at "
-            f"$c = {STRONG:g}$."
+            f"With {names.full_title(record, network)}, noise {levels(record)[high]} changes the "
+            f"accuracy of one draw from {clean[0]:.1f} to {clean[1]:.1f} % on clean images, and "
+            f"from {under[0]:.1f} to {under[1]:.1f} % under the attack at $c = {STRONG:g}$."
         )
     return " ".join(text)
 
@@ -117,7 +116,8 @@ def best_level(records: Sequence[Record]) -> str:
         shown = names.defenses(record, network, list(LEVELS))
         for c in (0.0, *names.strengths(record, network, "rse")):
             found = {d: names.at(record, network, d, c, ONE) for d in shown}
-            best = max(shown, key=lambda d: found[d] or 0.0)  # noqa: B023
+            highest = max(value for value in found.values() if value is not None)
+            best = next(d for d, value in found.items() if value == highest)
             where = "on clean images" if c == 0 else f"at $c = {c:g}$"
-            parts.append(f"{words[best]} {where}")
-    return f"The highest accuracy of one draw has {'; '.join(parts)}."
+            parts.append(f"{where} {words[best]}")
+    return f"The noise with the highest accuracy of one draw is: {'; '.join(parts)}."

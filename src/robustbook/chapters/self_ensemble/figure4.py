@@ -27,17 +27,16 @@ def _told(record: Record, network: str) -> str:
     gains = {c: sum(each) / len(each) for c, each in gain(record, network).items()}
     weak = [g for c, g in gains.items() if 0 < c < TURN]
     worse = [c for c, g in gains.items() if g < 0 and c > 0]
+    higher = sum(weak) / len(weak)
     text = (
-        f"With {names.full_title(record, network)}, 50 draws classify "
-        f"{minus(f'{sum(weak) / len(weak):+.1f}')} points more images correctly than one draw, in "
+        f"With {names.full_title(record, network)}, the accuracy of 50 draws is "
+        f"{abs(higher):.1f} points {'higher' if higher > 0 else 'lower'} than that of one draw, in "
         f"the mean over the attacks with $c$ below {TURN:g}."
     )
     if not worse:
-        return f"{text} At no $c$ they classify fewer."
-    return (
-        f"{text} At {len(worse)} of {len(gains) - 1} values of $c$ they classify fewer, first "
-        + (f"at $c = {min(worse):g}$.")
-    )
+        return f"{text} It is lower at no $c$."
+    count = f"{len(worse)} of {len(gains) - 1} values of $c$"
+    return f"{text} It is lower at {count}; the smallest of them is {min(worse):g}."
 
 
 def gain(record: Record, network: str) -> dict[float, list[float]]:
@@ -88,8 +87,8 @@ def gains(version: Version) -> Table:
                 ]
             )
     return table(
-        f"{version.heading}: accuracy of RSE in per cent by one draw and by 50, their difference in "
-        "points, and the distortion (range over the seeds).",
+        f"{version.heading}: accuracy of RSE in per cent by one draw and by 50, their difference "
+        "in points, and the distortion (range over the seeds).",
         f"tab-rse-figure-4-{version.tag}",
         ["Attack", "one draw", "50 draws", "difference", "distortion"],
         rows,
@@ -100,7 +99,8 @@ def turning(records: Sequence[Record]) -> str:
     """Return at which accuracy the sign of the difference changes, in a sentence."""
     parts = []
     for record, network in names.best(records):
-        above, below = [], []
+        above: list[float] = []
+        below: list[float] = []
         for c, differences in gain(record, network).items():
             right = names.at(record, network, "rse", c, "accuracy of one draw")
             assert right is not None
@@ -109,8 +109,8 @@ def turning(records: Sequence[Record]) -> str:
         if above and below:
             parts.append(
                 f"with {where}, 50 draws are better where one draw classifies {min(above):.0f} to "
-                f"{max(above):.0f} % correctly, and not better where it classifies {min(below):.0f} "
-                f"to {max(below):.0f} %"
+                f"{max(above):.0f} % correctly, and not better where one draw classifies "
+                f"{min(below):.0f} to {max(below):.0f} % correctly"
             )
         else:
             side = "better" if above else "not better"
