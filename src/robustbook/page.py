@@ -110,14 +110,12 @@ class Page:
     def answer(self, sentence: Callable[[Record], str], *deciding: str) -> Markdown:
         """Return the page's answer: the sentence made from the published record, then the verdicts.
 
-        ``deciding`` names the targets whose verdicts decide, without the item's prefix. Each
-        different verdict is shown once.
+        ``deciding`` names the targets whose verdicts decide, in full or without the item's prefix.
+        Each different verdict is shown once.
         """
         if self.published is None:
             return Markdown("**Answer.** No result of this page is published yet.")
-        verdicts = {
-            entry.id.removeprefix(f"{self.item}/"): entry.verdict for entry in self._entries
-        }
+        verdicts = {name: e.verdict for e in self._entries for name in (e.id, self._short(e.id))}
         badges = [badge(verdict) for verdict in dict.fromkeys(verdicts[each] for each in deciding)]
         return Markdown(" ".join(["**Answer.**", sentence(self.published), *badges]))
 
@@ -130,7 +128,7 @@ class Page:
         words = ledger.counts(entries).replace("other setting", "at another setting")
         sentences = []
         for entry in entries:
-            if entry.id.removeprefix(f"{self.item}/") in deciding:
+            if self._short(entry.id) in deciding:
                 unit = " %" if entry.unit == "percent" else ""
                 target = targets[entry.id]
                 said = "claimed" if target.kind == "claim" else "printed"
@@ -201,7 +199,8 @@ class Page:
 
     def _short(self, target: str) -> str:
         """Return a target's id without the page's item; for another item, without the paper."""
-        return target.removeprefix(f"{self.item}/").removeprefix(f"{self.item.split('/')[0]}/")
+        # A target's paper may be spelt with a hyphen, an item's has an underscore.
+        return target.partition("/")[2].removeprefix(f"{self.item.partition('/')[2]}/")
 
     @cached_property
     def _entries(self) -> tuple[ledger.Entry, ...]:

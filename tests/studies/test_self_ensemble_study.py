@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from robustbook import catalogue
+from robustbook import catalogue, publishing
 from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE, carlini_wagner
 from robustbook.ledger import read_targets
 from robustbook.runs import Call, Context, Done
@@ -141,6 +141,18 @@ def test_figures_2_to_5_attack_few_networks_of_their_own(profile: str) -> None:
     counted = set(of["figure-5"].values())
     for item in ("figure-3", "figure-4"):
         assert {v for k, v in of[item].items() if k[1] != "none" and not k[3]} <= counted
+
+
+@pytest.mark.parametrize("item", ITEMS)
+def test_every_call_is_of_a_network_and_a_seed(item: str) -> None:
+    """So a record can be put together from parts that were run on several machines."""
+    given: dict[str, Any] = {"profile": "reduced", "seeds": [0, 1]}
+    if item == "figure-6":
+        given |= {"networks": ["vgg16", "resnext"], "defenses": ["none"]}
+    p = check(ITEMS[item].Parameters, given)
+    cells = publishing._cells(ITEMS[item], p)
+    assert {seed for seed, _ in cells} == {0, 1}
+    assert {c for calls in cells.values() for c in calls} == set(ITEMS[item].calls(p).values())
 
 
 def test_the_regimes_of_figure_2() -> None:

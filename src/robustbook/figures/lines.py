@@ -1,11 +1,13 @@
 """Panels of curves with the spread of their seeds, and panels of dots with a row per method."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from .style import WIDTH, Look, panels, style
 
@@ -25,13 +27,24 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves by name, and the heights of dotted horizontal lines by name."""
+    """Curves by name, and the heights of dotted horizontal lines by name.
+
+    ``printed`` are the paper's own curves, drawn faintly behind the others. ``log``: whether the x
+    axis is logarithmic.
+    """
 
     title: str
     x_label: str
     y_label: str
     curves: Mapping[str, Curve]
     level: Mapping[str, float]
+    printed: Mapping[str, Curve] = field(default_factory=dict)
+    log: bool = False
+
+
+PRINTED = "the paper's points"
+"""The legend's name for all printed curves together."""
+PALE: Mapping[str, Any] = {"linewidth": 4, "alpha": 0.3}
 
 
 def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> Figure:
@@ -43,7 +56,14 @@ def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> F
         rows = -(-len(shown) // columns)
         figure, axes = panels(rows, columns, width=WIDTH, height=height * rows + 0.4)
         named: dict[str, Artist] = {}
+        behind: dict[str, Artist] = {}
         for axis, panel in zip(axes, shown, strict=False):
+            if panel.log:
+                axis.set_xscale("log")
+            for name, curve in panel.printed.items():
+                y = np.array(curve.y, dtype=float).mean(0)
+                (pale,) = axis.plot(curve.x, y, "-", color=curve.look.color, zorder=1, **PALE)
+                behind.setdefault(name, pale)
             for name, curve in panel.curves.items():
                 y = np.array(curve.y, dtype=float)
                 (line,) = axis.plot(
@@ -67,6 +87,9 @@ def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> F
             axis.grid(True)
         for axis in axes[len(shown) :]:
             axis.set_axis_off()
+        named = {**named, **{name: pale for name, pale in behind.items() if name not in named}}
+        if behind:
+            named[PRINTED] = Line2D([], [], color="0.5", **PALE)
         figure.legend(
             named.values(), named.keys(), loc="outside lower center", ncols=min(4, len(named))
         )

@@ -54,6 +54,13 @@ LOOKS = {
     "adv-training-ii": Look(BRIGHT["purple"], "P", "--"),
     "deep-defense": Look(BRIGHT["green"], "^", "-."),
     "combination": Look(BRIGHT["cyan"], "v", "-."),
+    "none": Look(BRIGHT["blue"], "o", "-"),
+    "rse": Look(BRIGHT["green"], "^", "-."),
+    "adv": Look(BRIGHT["red"], "s", "--"),
+    "brelu": Look(BRIGHT["yellow"], "d", ":"),
+    "distill": Look(BRIGHT["purple"], "P", "--"),
+    "train only": Look(BRIGHT["cyan"], "v", "-."),
+    "test only": Look(BRIGHT["grey"], "X", ":"),
 }
 
 _SETTINGS: dict[str, Any] = {

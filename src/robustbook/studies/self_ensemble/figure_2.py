@@ -32,7 +32,7 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
     assert p.seeds is not None
     return {
         (network, regime, seed, c, first): call
-        for network, own in p.chosen(("vgg16",)).items()
+        for network, own in p.chosen().items()
         for regime in REGIMES
         for seed in p.seeds
         for (c, first), call in _points(own, regime, seed).items()

@@ -26,7 +26,7 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
     assert p.seeds is not None
     return {
         (network, noise, seed, c, first): call
-        for network, own in p.chosen(("vgg16",)).items()
+        for network, own in p.chosen().items()
         for noise in named(own)
         for seed in p.seeds
         for (c, first), call in _points(own, noise, seed).items()
@@ -56,7 +56,7 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
             for (network, noise, c), at in found.items()
             if network == "vgg16"
         }
-        own = p.chosen(("vgg16",)).get("vgg16")
+        own = p.chosen().get("vgg16")
         if own is not None:
             rows += _compared(of, own, seed)
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))

@@ -29,7 +29,7 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
     attacks."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
-    for network, own in p.chosen(("vgg16",)).items():
+    for network, own in p.chosen().items():
         for seed in p.seeds:
             of = points(own, "rse", seed, own.cs) | counted(own, "rse", seed)
             found |= {(network, "rse", seed, c, first): call for (c, first), call in of.items()}

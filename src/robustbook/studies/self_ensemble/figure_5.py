@@ -25,7 +25,7 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
     assert p.seeds is not None
     return {
         (network, noise, seed, first): call
-        for network, own in p.chosen(("vgg16",)).items()
+        for network, own in p.chosen().items()
         for noise in named(own)
         for seed in p.seeds
         for (_, first), call in counted(own, noise, seed).items()
@@ -62,7 +62,7 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
                         setting={"network": network, "defense": noise, "draws": n},
                     )
                 )
-        own = p.chosen(("vgg16",)).get("vgg16")
+        own = p.chosen().get("vgg16")
         if own is not None:
             of = {(noise, n): v for (net, noise, n), v in found.items() if net == "vgg16"}
             rows += _compared(of, own, seed)

@@ -109,13 +109,14 @@ def _equal(network: str, curves: Mapping[str, Curve], seed: int) -> Iterator[Row
     """Yield the accuracies of the defenses at equal distortion."""
     start = f"{TARGETS}/{ITEM}/equal-distortion/{network}"
     for defense, curve in curves.items():
-        labels: dict[str, str | float | int | bool] = {"network": network, "defense": defense}
+        of: dict[str, str | float | int | bool] = {"network": network, "defense": defense}
         for d in EQUAL:
             value = interpolated(curve, d)
             if value is None:
                 continue
             target = f"{start}/{defense}/d-{d:g}" if defense in ("none", "brelu", "rse") else None
-            yield Row(value, "percent", target, "accuracy at distortion", seed, setting=labels)
+            name, labels = "accuracy at distortion", {**of, "distortion": d}
+            yield Row(value, "percent", target, name, seed, setting=labels)
             if network == "vgg16" and d == 0.21 and defense in ("none", "rse"):
                 target = f"{TARGETS}/text-4.3/{defense}-success-at-0.21"
                 yield Row(100 - value, "percent", target, seed=seed)

@@ -215,12 +215,15 @@ OWN: Mapping[str, tuple[Networks, ...]] = {
 """The networks that each profile runs by default; all other networks must be requested, because
 they need a GPU.
 """
+VGG16: Mapping[str, tuple[Networks, ...]] = dict.fromkeys(_SETTINGS, ("vgg16",))
+"""The network of Table 2 and figures 2 to 5, at each profile."""
 
 
 @checked(frozen=True, config=STRICT)
 class OfNetworks(parameters.Parameters):
-    """What a study of several networks takes."""
+    """The parameters of a study of several networks; by default VGG16, the network of Table 2."""
 
+    own_networks: ClassVar = VGG16
     own_seeds: ClassVar = {"quick": (0,), "reduced": (0, 1, 2), "paper": (0, 1, 2)}
     selects: ClassVar[tuple[str, ...]] = ("networks",)
     profile: Annotated[
@@ -236,19 +239,22 @@ class OfNetworks(parameters.Parameters):
         AS_TUPLE,
     ] = None
 
-    def chosen(self, only: tuple[Networks, ...] | None = None) -> dict[Networks, Setting]:
-        """Return the settings of the networks that are wanted and that the profile has.
+    def parts(self) -> dict[str, tuple[Networks, ...]]:
+        """Return the networks that are wanted and that the profile has."""
+        return {"networks": tuple(self.chosen())}
 
-        only: the networks if none are named; None: the profile's own.
-        """
+    def chosen(self) -> dict[Networks, Setting]:
+        """Return the settings of the networks that are wanted and that the profile has."""
         there = _SETTINGS[self.profile]
-        names = self.networks or only or OWN[self.profile]
+        names = self.networks or self.own_networks[self.profile]
         return {name: there[name] for name in names if name in there}
 
 
 @checked(frozen=True, config=STRICT)
 class Parameters(OfNetworks):
     """What a study of several networks and defenses takes."""
+
+    own_networks: ClassVar = OWN
 
     defenses: Annotated[
         tuple[Names, ...] | None,
@@ -259,9 +265,9 @@ class Parameters(OfNetworks):
         AS_TUPLE,
     ] = None
 
-    def chosen(self, only: tuple[Networks, ...] | None = None) -> dict[Networks, Setting]:
+    def chosen(self) -> dict[Networks, Setting]:
         """Return the settings of the networks that are wanted, with the defenses to run."""
         return {
             name: replace(own, defenses=self.defenses or own.defenses)
-            for name, own in super().chosen(only).items()
+            for name, own in super().chosen().items()
         }

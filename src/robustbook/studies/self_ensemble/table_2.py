@@ -6,10 +6,13 @@ release.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic.dataclasses import dataclass
 
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
+from robustbook.studies.parameters import STRICT
 
 from . import settings
 from .attack import Swept
@@ -19,16 +22,20 @@ from .sweep import cell, points, swept
 ITEM = "table-2"
 JUDGES = ("table-2", "abstract")
 READINGS: tuple[Names, ...] = ("rse code 0.2", "rse paper 0.2", "rse paper 0.4")
-Parameters = settings.Parameters
 
 
-def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, defense, seed, c, first image); at c = 0 there is no
-    attack.
-    """
+@dataclass(frozen=True, config=STRICT)
+class Parameters(settings.Parameters):
+    """The parameters of the table: networks, by default VGG16, and defenses."""
+
+    own_networks: ClassVar = settings.VGG16
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """Return the calls by (network, defense, seed, c, first image); c = 0: clean images."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
-    for network, own in p.chosen(("vgg16",)).items():
+    for network, own in p.chosen().items():
         for defense in named(p, own):
             for seed in p.seeds:
                 found |= {
@@ -38,17 +45,13 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
     return found
 
 
-def named(p: settings.Parameters, own: Setting) -> tuple[Names, ...]:
-    """Return the defenses to run: by default those of the profile, and the other
-    placements of RSE.
-    """
+def named(p: Parameters, own: Setting) -> tuple[Names, ...]:
+    """Return the defenses to run: by default the profile's, and the other placements of RSE."""
     return p.defenses or (*own.defenses, *(() if p.profile == "quick" else READINGS))
 
 
-def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, and the rows of other variants and of
-    distortions.
-    """
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """Return the record: the rows that the ledger judges, other variants, and distortions."""
     assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:

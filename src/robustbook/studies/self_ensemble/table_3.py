@@ -9,13 +9,15 @@ At profile quick the network is VGG16, which other items have trained, and the c
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
+from robustbook.studies.parameters import STRICT
 
 from . import settings
 from .networks import Networks
@@ -26,17 +28,24 @@ ITEM = "table-3"
 IMAGE, C = 1, 100.0
 STEPS = {"quick": 40}
 """Steps of the attack; 1,000 at the other profiles."""
+TABLE: Mapping[str, tuple[Networks, ...]] = {
+    "quick": ("vgg16",),
+    "reduced": ("resnext",),
+    "paper": ("resnext",),
+}
+"""The network that the targets are about, at each profile."""
 CLASSES = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 """CIFAR-10's classes by number, in the table's words."""
-Parameters = settings.Parameters
 
 
-def table_network(profile: str) -> Networks:
-    """Return the network that the targets are about; others can be named, for comparison."""
-    return "vgg16" if profile == "quick" else "resnext"
+@dataclass(frozen=True, config=STRICT)
+class Parameters(settings.Parameters):
+    """What the table takes: networks and defenses."""
+
+    own_networks: ClassVar = TABLE
 
 
-def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return what is to be run, by (network, defense, seed)."""
     assert p.seeds is not None
     return {
@@ -47,13 +56,13 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
             STEPS.get(p.profile, 1000),
             setting.draws(defense),
         )
-        for network, setting in p.chosen((table_network(p.profile),)).items()
+        for network, setting in p.chosen().items()
         for defense in setting.defenses
         for seed in p.seeds
     }
 
 
-def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return a row for each cell of the table, the means, and the comparisons of the targets.
 
     The arrays hold the pictures of figure 7, of seed 0: see `_pictures`.
@@ -62,12 +71,12 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
     rows: list[Row] = []
     arrays: dict[str, Any] = {}
     for seed in p.seeds:
-        for network, setting in p.chosen((table_network(p.profile),)).items():
+        for network, setting in p.chosen().items():
             of = {k[1]: d for k, d in results.items() if (k[0], k[2]) == (network, seed)}
             photographs = setting.model.data == "cifar10"
             far = {defense: _distances(done, photographs) for defense, done in of.items()}
             reached = {defense: done.tensors["reached"].tolist() for defense, done in of.items()}
-            judged = network == table_network(p.profile)
+            judged = network in TABLE[p.profile]
             rows += _cells(network, far, reached, judged, photographs, seed)
             if judged:
                 rows += _compared(far, photographs, seed)
