@@ -95,4 +95,4 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(ValueError, match="counts must have equally many votes per image"):
         certified(counts.expand(2, 2), torch.tensor([[3, 7], [3, 6]]), sigma=1.0)
     with pytest.raises(ValueError, match="draws must be 1 or more, got 0"):
-        votes(HalfSpace(1.0), torch.zeros(1, 2), torch.zeros(1), draws=0)
+        votes(HalfSpace(1.0), torch.zeros(1, 2), torch.tensor([0]), draws=0)

@@ -9,6 +9,7 @@ from .kurtosis import kurtosis
 from .lines import Curve, Panel, lines, strips
 from .matrices import matrices, unfold
 from .paths import paths
+from .points import Points, Scatter, scatters
 from .readings import readings
 from .recursive import Stage, recursive
 from .style import (
@@ -35,6 +36,8 @@ __all__ = [
     "Look",
     "Stage",
     "Panel",
+    "Points",
+    "Scatter",
     "Table",
     "Trail",
     "WIDTH",
@@ -54,6 +57,7 @@ __all__ = [
     "paths",
     "readings",
     "recursive",
+    "scatters",
     "strips",
     "style",
     "table",

@@ -223,7 +223,8 @@ def gap(
         for _ in range(draws):
             z = scale * torch.randn(zero.shape, generator=chance, dtype=zero.dtype)
             total += (loss(z) + loss(-z)) / 2
-        return torch.sub(total / draws, loss(zero))
+        found: Tensor = total / draws - loss(zero)
+        return found
 
 
 def loss_under(net: Noisy, images: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
@@ -239,7 +240,8 @@ def loss_under(net: Noisy, images: Tensor, labels: Tensor) -> Callable[[Tensor],
         def add(layer: Any, _: Any, output: Tensor) -> Tensor:
             nonlocal position
             start, position = position, position + output[0].numel()
-            return output + layer.sigma * numbers[:, start:position].view_as(output)
+            added = layer.sigma * numbers[:, start:position].view_as(output)
+            return torch.add(output, added)
 
         return F.cross_entropy(_hooked(net, add, images), labels, reduction="none")
 
@@ -291,14 +293,13 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
     assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, Any] = {"counts": COUNTS, "scales": SCALES, "small": SMALL}
-    first: tuple[str, int] | None = None
+    judged: set[int] = set()
     for (network, defense, seed, what), done in results.items():
         labels = {"network": network, "defense": defense}
         if what == "averaged":
-            # One network answers the targets: no row may have the target and seed of another.
-            judges = first in (None, (network, seed)) or first[0] == network
-            first = first or (network, seed)
-            rows += _jensen(done, seed, labels, judges)
+            # The first network answers the targets.
+            rows += _jensen(done, seed, labels, judges=seed not in judged)
+            judged.add(seed)
         else:
             rows += {"bent": _bent, "steep": _steep, "smooth": _smooth}[what](done, seed, labels)
         if seed == p.seeds[0]:
