@@ -11,6 +11,7 @@ from robustbook.chapters.deep_defense.names import TITLES, networks
 from robustbook.chapters.deep_defense.today import nearest_gain
 from robustbook.chapters.published import accuracies, record_of
 from robustbook.chapters.saturating.lbfgs_pairs import squares
+from robustbook.chapters.self_ensemble import figure6, names
 from robustbook.chapters.wording import whole_percent
 
 
@@ -49,10 +50,33 @@ def deep_defense() -> str:
     )
 
 
+def self_ensemble() -> str:
+    """Return the accuracies with and without noise under the paper's attack, in a sentence.
+
+    They are those of the first network of the best record, at equal c and at equal distortion.
+    """
+    record = record_of("self_ensemble/figure-6")
+    network = names.networks(record)[0]
+    rse, none = figure6.at_equal_c(record, network)
+    text = (
+        f"With {names.full_title(record, network)} the paper's attack at c = {figure6.AT:g} leaves "
+        f"{rse:.0f} % of the images correctly classified with noise and {none:.0f} % without"
+    )
+    found = figure6.at_equal_distance(record, network)
+    if found is not None:
+        distance, rse, none = found
+        text += (
+            f"; where it moves the images of both networks by {distance:g}, {rse:.0f} % and "
+            f"{none:.0f} %"
+        )
+    return whole_percent(f"{text}.")
+
+
 RIVAL = "adv-training-ii"
 FINDINGS: Mapping[str, Callable[[], str]] = {
     "saturating": saturating,
     "deep_defense": deep_defense,
+    "self_ensemble": self_ensemble,
 }
 """For each paper with a chapter, the function that returns its finding."""
 

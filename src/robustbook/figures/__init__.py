@@ -3,11 +3,13 @@
 from .anneal import anneal
 from .curves import curves
 from .descent import Trail, descent
+from .gallery import gallery
 from .grid import grid
 from .histograms import Bars, histograms
 from .kurtosis import kurtosis
 from .lines import Curve, Panel, lines, strips
 from .matrices import matrices, unfold
+from .noise_layers import noise_layers
 from .paths import paths
 from .points import Points, Scatter, scatters
 from .readings import readings
@@ -48,11 +50,13 @@ __all__ = [
     "draw_intervals",
     "draw_printed",
     "draw_seeds",
+    "gallery",
     "grid",
     "histograms",
     "kurtosis",
     "lines",
     "matrices",
+    "noise_layers",
     "panels",
     "paths",
     "readings",

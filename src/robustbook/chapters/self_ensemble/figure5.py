@@ -42,7 +42,7 @@ def curves(records: Sequence[Record]) -> Figure:
             each = [values(record, "accuracy", draws=n, **of) for n in numbers]
             seeds = [list(seed) for seed in zip(*each, strict=True)]
             words = f"noise {levels(record)[noise]}"
-            found[words] = Curve(numbers, seeds, LOOK[noise])
+            found[words] = Curve([float(n) for n in numbers], seeds, LOOK[noise])
         title = names.title(record, network)
         panels.append(Panel(title, "number of draws", "accuracy, clean images (%)", found, {}))
     return figures.lines(panels, columns=len(panels), height=3.4)

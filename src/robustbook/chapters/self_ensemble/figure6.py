@@ -31,22 +31,38 @@ def answer(record: Record) -> str:
 
 
 def _compared(record: Record, network: str) -> str:
-    c = {d: names.at(record, network, d, AT) for d in ("rse", "none")}
+    rse, none = at_equal_c(record, network)
     text = (
-        f"With {names.full_title(record, network)}, RSE classifies {c['rse']:.1f} % and the "
-        f"network without defense {c['none']:.1f} % of {names.images(record, network)} correctly "
-        f"at $c = {AT:g}$."
+        f"With {names.full_title(record, network)}, RSE classifies {rse:.1f} % and the network "
+        f"without defense {none:.1f} % of {names.images(record, network)} correctly at "
+        f"$c = {AT:g}$."
     )
-    both = [d for d in EQUAL if all(_equal(record, network, x, d) for x in ("rse", "none"))]
-    if not both:
+    found = at_equal_distance(record, network)
+    if found is None:
         return text
-    distance = both[len(both) // 2]
-    rse, none = (fmean(_equal(record, network, x, distance)) for x in ("rse", "none"))
-    order = "RSE is still ahead" if rse > none else "the network without defense is ahead"
+    distance, rse, none = found
+    order = "RSE is ahead" if rse > none else "the network without defense is ahead"
     return (
         f"{text} Where the attack moves the images of both equally far, by {distance:g}, it is "
         f"{rse:.1f} % and {none:.1f} %: {order}."
     )
+
+
+def at_equal_c(record: Record, network: str) -> tuple[float, float]:
+    """Return the accuracies with RSE and without defense at c = 0.1."""
+    rse, none = (names.at(record, network, d, AT) for d in ("rse", "none"))
+    assert rse is not None and none is not None  # every profile has this c
+    return rse, none
+
+
+def at_equal_distance(record: Record, network: str) -> tuple[float, float, float] | None:
+    """Return a distortion that both networks reach, and both accuracies there; None without one."""
+    both = [d for d in EQUAL if all(_equal(record, network, x, d) for x in ("rse", "none"))]
+    if not both:
+        return None
+    distance = both[len(both) // 2]
+    rse, none = (fmean(_equal(record, network, x, distance)) for x in ("rse", "none"))
+    return distance, rse, none
 
 
 def curves(records: Sequence[Record]) -> Figure:
