@@ -23,7 +23,11 @@ from tqdm import tqdm
 from robustbook import notebooks
 
 NAMES = notebooks.names()
-SHORT = {"deep_defense/anchors": {"networks": ["mlp"]}, "saturating/figure4": {}}
+SHORT = {
+    "deep_defense/anchors": {"networks": ["mlp"]},
+    "saturating/figure4": {},
+    "self_ensemble/theory": {},
+}
 """For each paper, a page that trains networks within seconds at profile quick, and what else is
 given to it. The build of the book executes all pages."""
 

@@ -237,7 +237,7 @@ def _attack_rows(record: Record) -> Iterator[list[str]]:
                         yield [
                             words,
                             "" if attack == "clean" or defense == "none" else str(k),
-                            _radius(eps, attack),
+                            _radius(float(eps), attack),
                             spread(values(record, "accuracy", **one)),
                             f"{max(values(record, 'spread', **one)):.1f}",
                             f"{mean(record, 'distortion', **one):.3f}",

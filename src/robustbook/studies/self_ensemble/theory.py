@@ -21,6 +21,7 @@ from robustbook.defenses import Noisy, noisy
 from robustbook.defenses.self_ensemble import Noise as NoiseLayer
 from robustbook.ledger import Record, Row
 from robustbook.measures import curvature
+from robustbook.networks.first_weights import draw_first_weights
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
 
@@ -193,17 +194,17 @@ def smooth(images: int, draws: int, seed: int, *, context: Context) -> dict[str,
 
 def _small(seed: int) -> nn.Sequential:
     """Return a small network of 10 classes for gray 28x28 images; all its layers are smooth."""
-    with torch.random.fork_rng([]):
-        torch.manual_seed(generator(seed, "weights").initial_seed())
-        return nn.Sequential(
-            nn.AvgPool2d(4),
-            nn.Conv2d(1, 8, 3, padding=1),
-            nn.Softplus(beta=4.0),
-            nn.Conv2d(8, 16, 3, stride=2, padding=1),
-            nn.Softplus(beta=4.0),
-            nn.Flatten(),
-            nn.Linear(256, 10),
-        ).double()
+    net = nn.Sequential(
+        nn.AvgPool2d(4),
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.Softplus(beta=4.0),
+        nn.Conv2d(8, 16, 3, stride=2, padding=1),
+        nn.Softplus(beta=4.0),
+        nn.Flatten(),
+        nn.Linear(256, 10),
+    ).double()
+    draw_first_weights(net, generator(seed, "weights"), "torch")
+    return net
 
 
 def gap(
