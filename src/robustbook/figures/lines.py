@@ -1,4 +1,4 @@
-"""Panels of curves with the spread of their seeds, and panels of dots with a row per method."""
+"""Panels of curves with a band over the seeds, and panels of dots with a row per method."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .style import WIDTH, Look, panels, style
 class Curve:
     """A curve: the values ``x``, and for each seed one ``y`` per ``x``.
 
-    ``labels`` are printed beside the points of the first seed.
+    ``labels`` are written beside the points of the first seed.
     """
 
     x: Sequence[float]
@@ -25,7 +25,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves by name, and the heights of dotted horizontal lines by name."""
+    """A panel: its curves by name, and the heights of dotted horizontal lines by name."""
 
     title: str
     x_label: str
@@ -35,7 +35,7 @@ class Panel:
 
 
 def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> Figure:
-    """Draw each panel's curves: the mean over seeds with a mark at each point, and a band.
+    """Draw the curves of each panel: the mean over seeds with a mark at each point, and a band.
 
     The band reaches from the lowest to the highest seed. All panels share one legend.
     """
@@ -80,7 +80,8 @@ Strips = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 def strips(values: Strips, looks: Mapping[str, Look], x_label: str) -> Figure:
     """Draw one panel per key, with a row per method and a dot per seed and mark.
 
-    Up to three panels stand side by side, otherwise two. ``looks`` gives the style of each mark.
+    Up to three panels are drawn side by side; more panels are drawn in rows of two. ``looks`` has
+    the style of each mark.
     """
     with style():
         most = max(len(rows) for rows in values.values())
