@@ -1,4 +1,6 @@
-"""The page of the benchmarks: times of our attacks and training steps beside other libraries."""
+"""The page of the benchmarks: running times of our attacks and training steps, and of those of
+other libraries.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +23,9 @@ MARKS = {
 
 
 def answer() -> str:
-    """Return how long attacks take in other libraries beside ours, and ours beside the floor."""
+    """Return how much longer attacks take in other libraries than in ours, and how much longer ours
+    take than the network alone.
+    """
     rows = [row for row in benchmark("attacks")["rows"] if "error" not in row]
     ranges, floors, same = [], [], True
     for attack, title in ATTACKS.items():
@@ -39,7 +43,7 @@ def answer() -> str:
 
 
 def above_the_floor() -> Figure:
-    """Draw the time of each library's attacks as a multiple of what the network alone costs."""
+    """Draw the running time of each library's attacks, divided by that of the network alone."""
     rows = benchmark("attacks")["rows"]
     shown: dict[str, dict[str, dict[str, list[float]]]] = {}
     for row in rows:
@@ -53,7 +57,9 @@ def above_the_floor() -> Figure:
 
 
 def attacks() -> Table:
-    """Return the times of FGSM and PGD in each library, beside ours and beside the floor."""
+    """Return the running times of FGSM and PGD in each library, compared with ours and with the
+    network alone.
+    """
     report = benchmark("attacks")
     untimed = "".join(
         f" Not timed: {ATTACKS[row['attack']]} of {row['library']} "
@@ -73,7 +79,9 @@ def attacks() -> Table:
 
 
 def geometry() -> Table:
-    """Return the times of the singular values along a path: ours, and a loop over its points."""
+    """Return how long the singular values along a path take with our code, and with a loop over the
+    points.
+    """
     report = benchmark("geometry")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     return table(
@@ -90,7 +98,9 @@ def geometry() -> Table:
 
 
 def lbfgs() -> Table:
-    """Return the times of 90 searches with L-BFGS: ours, and loops around other libraries."""
+    """Return how long 90 runs of L-BFGS take with our code, and with loops around other
+    libraries.
+    """
     report = benchmark("lbfgs")
     return table(
         f"Seconds for {report['pairs']} runs of L-BFGS from the least confident images "
@@ -207,7 +217,9 @@ def training() -> Table:
 
 
 def deep_defense() -> Table:
-    """Return the time of a training step of Deep Defense as a multiple of a plain one."""
+    """Return the running time of a training step of Deep Defense, divided by that of a plain
+    training step.
+    """
     report = benchmark("deep_defense")
     return table(
         f"Milliseconds of a training step of LeNet on {report['batch_size']} images "

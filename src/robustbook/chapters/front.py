@@ -1,4 +1,6 @@
-"""The findings of each paper on the landing page, and its picture of an adversarial image."""
+"""The findings on the landing page, one for each paper, and the landing page's picture of an
+adversarial image.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,9 +36,10 @@ def saturating() -> str:
 
 
 def deep_defense() -> str:
-    """Return in a sentence how much further the nearest adversarial images are on MNIST.
+    """Return in a sentence how much further away the nearest adversarial images are after Deep
+    Defense, on MNIST.
 
-    It also says whether a simpler defense moves them further.
+    The sentence also says on how many networks a simpler defense moves them further away.
     """
     attacked = record_of("deep_defense/today")
     shown = networks(attacked)
@@ -83,7 +86,7 @@ FINDINGS: Mapping[str, Callable[[], str]] = {
 
 @dataclass(frozen=True)
 class Example:
-    """An image, an adversarial image, and the network's answers to them."""
+    """An image, an adversarial image, and the classes that the network predicts for both."""
 
     image: UInt8[np.ndarray, "h w"]
     adversarial: UInt8[np.ndarray, "h w"]
@@ -92,12 +95,14 @@ class Example:
 
     @property
     def size(self) -> float:
-        """The largest change of a pixel, as a share of the range."""
+        """Return the largest change of a pixel, as a share of the range of pixels."""
         return float(np.abs(self._change).max()) / 255
 
     @property
     def perturbation(self) -> UInt8[np.ndarray, "h w"]:
-        """The change as an image: grey is none, the largest change is black or white."""
+        """Return the perturbation as an image: grey means no change, black and white mean the
+        largest change.
+        """
         largest = max(int(np.abs(self._change).max()), 1)
         grey: UInt8[np.ndarray, "h w"] = np.round(127.5 * (1 + self._change / largest)).astype(
             np.uint8
@@ -111,10 +116,11 @@ class Example:
 
 
 def example() -> Example:
-    """Return the published pair of Figure 8 with the smallest change of any pixel.
+    """Return the image and the adversarial image of Figure 8 between which the largest change of a
+    pixel is smallest.
 
     The image is a test image on which the vanilla network is most confident. The adversarial image
-    comes from L-BFGS, and the network answers with the class that the attack aimed at.
+    comes from L-BFGS, and the network predicts the target class for it.
     """
     images, there = squares(record_of("saturating/figure-8"), "vanilla")
     own = np.arange(len(images))

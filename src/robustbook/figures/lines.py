@@ -1,4 +1,4 @@
-"""Panels of curves with the spread of their seeds, and panels of dots with a row per method."""
+"""Panels of curves with a band over the seeds, and panels of dots with a row per method."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from .style import WIDTH, Look, panels, style
 class Curve:
     """A curve: the values ``x``, and for each seed one ``y`` per ``x``.
 
-    ``labels`` are printed beside the points of the first seed.
+    ``labels`` are written beside the points of the first seed.
     """
 
     x: Sequence[float]
@@ -27,7 +27,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves by name, and the heights of dotted horizontal lines by name.
+    """A panel: its curves by name, and the heights of dotted horizontal lines by name.
 
     ``printed`` are the paper's own curves, drawn faintly behind the others. ``log``: whether the x
     axis is logarithmic.
@@ -48,7 +48,7 @@ PALE: Mapping[str, Any] = {"linewidth": 4, "alpha": 0.3}
 
 
 def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> Figure:
-    """Draw each panel's curves: the mean over seeds with a mark at each point, and a band.
+    """Draw the curves of each panel: the mean over seeds with a mark at each point, and a band.
 
     The band reaches from the lowest to the highest seed. All panels share one legend.
     """
@@ -103,7 +103,8 @@ Strips = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 def strips(values: Strips, looks: Mapping[str, Look], x_label: str) -> Figure:
     """Draw one panel per key, with a row per method and a dot per seed and mark.
 
-    Up to three panels stand side by side, otherwise two. ``looks`` gives the style of each mark.
+    Up to three panels are drawn side by side; more panels are drawn in rows of two. ``looks`` has
+    the style of each mark.
     """
     with style():
         most = max(len(rows) for rows in values.values())

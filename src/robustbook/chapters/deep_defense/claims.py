@@ -1,4 +1,4 @@
-"""The page of the ten claims of the authors' post."""
+"""The page of the ten claims in the authors' blog post."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -61,7 +61,7 @@ CLAIMS = (
         "gradient rho2 does not increase",
     ),
 )
-"""Each claim in our words, and the measurement that decides it."""
+"""The claims in our words, and for each claim the measurement that decides it."""
 COMPARED = ("reference", "clean", "par-networks", "adv-training-i", "deep-defense")
 SIDES = {
     "reference": "Reference",
@@ -73,7 +73,7 @@ SIDES = {
 
 
 def answer(record: Record) -> str:
-    """Return how many claims are reproduced, and the two halves of claim 9."""
+    """Return how many claims are reproduced, and our numbers for the two halves of claim 9."""
     found = [verdict for verdict in _verdicts() if verdict != "not run"]
     before, after = (
         {side: fmean(_got(record, side, "sides", method)) for side in ("correct", "wrong")}
@@ -94,7 +94,9 @@ def _verdicts() -> list[str]:
 
 
 def strips(record: Record) -> Figure:
-    """Draw the size of perturbations of correct and of misclassified images, a dot per seed."""
+    """Draw the size of the perturbations of correctly classified and of misclassified images, with
+    a dot per seed.
+    """
     panels = {"correct": "classified correctly", "wrong": "misclassified"}
     found = {
         title: {
@@ -106,7 +108,7 @@ def strips(record: Record) -> Figure:
 
 
 def verdicts() -> Table:
-    """Return the ten claims, each with our number and the verdict."""
+    """Return a table of the ten claims with our numbers and the verdicts."""
     found = {entry.item: entry for entry in entries("deep_defense")}
     rows = []
     for i, (claim, decides) in enumerate(CLAIMS, 1):
@@ -123,7 +125,7 @@ def verdicts() -> Table:
 
 
 def first(record: Record) -> str:
-    """Return the result for claim 1: how much larger the image is than its perturbation."""
+    """Return the result for claim 1: how much larger an image is than its perturbation."""
     caffenet, googlenet = (
         1 / float(printed(f"deep_defense/anchor-deepfool-table-1/{network}-ilsvrc2012/rho2") or 0)
         for network in ("caffenet", "googlenet")
@@ -138,7 +140,9 @@ def first(record: Record) -> str:
 
 
 def second_to_fourth(record: Record) -> str:
-    """Return claims 2 to 4: confidence in wrong answers, noise, and the steps of DeepFool."""
+    """Return the results for claims 2 to 4: the confidence in wrong predictions, the size of noise,
+    and the steps of DeepFool.
+    """
     clean, fgsm, fgsm_share, pgd, pgd_share = (
         _mean(record, name, "confidence")
         for name in ("clean", "fgsm", "fgsm turned", "pgd", "pgd turned")
@@ -167,7 +171,9 @@ def second_to_fourth(record: Record) -> str:
 
 
 def gains(record: Record) -> Table:
-    """Return accuracy and rho2 of each method, and its gain as a share of Deep Defense's."""
+    """Return accuracy and rho2 of each method, and its increase in rho2 as a share of that of Deep
+    Defense.
+    """
     rho = {method: _got(record, "rho", "read", method) for method in COMPARED}
     start, whole = fmean(rho["reference"]), fmean(rho["deep-defense"])
     return table(
@@ -188,7 +194,9 @@ def gains(record: Record) -> Table:
 
 
 def sides(record: Record) -> Table:
-    """Return the size of perturbations of correct images and of misclassified ones."""
+    """Return the size of the perturbations of correctly classified images and of misclassified
+    images.
+    """
     return table(
         "Mean relative size of DeepFool's perturbation: of images that the reference network "
         "classifies correctly (away from their class), and of images that it misclassifies "
@@ -206,7 +214,9 @@ def sides(record: Record) -> Table:
 
 
 def tenth(record: Record) -> str:
-    """Return claim 10: how well the gradient agrees with finite differences."""
+    """Return the result for claim 10: how well the gradient of the regulariser agrees with finite
+    differences.
+    """
     error = fmean(_got(record, "error", "exactness", "deep-defense"))
     return (
         "**Claim 10.** We compare the gradient of the regulariser with central differences along "
@@ -221,5 +231,5 @@ def _got(record: Record, name: str, what: str, method: str) -> Sequence[float]:
 
 
 def _mean(record: Record, name: str, what: str) -> float:
-    """Return the mean over the seeds for the reference network."""
+    """Return the mean of a measurement of the reference network over the seeds."""
     return fmean(_got(record, name, what, "reference"))

@@ -1,4 +1,4 @@
-"""The page of DeepFool's implementations: nine of them on the same networks and images."""
+"""The page of nine implementations of DeepFool on the same networks and images."""
 
 from collections.abc import Iterator
 from statistics import fmean
@@ -29,7 +29,7 @@ COLUMNS = {"distance": 3, "shown": 3, "fooled": 1, "steps": 2, "backwards": 1}
 
 
 def answer(record: Record) -> str:
-    """Return the smallest and the largest mean distance of the implementations."""
+    """Return the smallest and the largest mean distance that an implementation finds."""
     parts = "; ".join(_range(record, network) for network in networks(record))
     return (
         f"Only with care: on the same images and the same network, {len(PROGRAMS)} implementations "
@@ -38,7 +38,7 @@ def answer(record: Record) -> str:
 
 
 def strips(record: Record) -> Figure:
-    """Draw the mean distance of each implementation, a dot per seed."""
+    """Draw the mean distance that each implementation finds, with a dot per seed."""
     found = {
         TITLES[network]: {
             name: {"distance": values(record, "distance", network=network, preset=preset)}
@@ -51,7 +51,7 @@ def strips(record: Record) -> Figure:
 
 
 def programs(version: Version) -> Table:
-    """Return distances, failures and costs of each implementation."""
+    """Return the distances, the share of successes and the running costs of each implementation."""
     return table(
         f"{version.heading}. *Distance*: the mean over correctly classified images on which the "
         "attack succeeds. *Shown*: the mean that the implementation itself reports, which may "

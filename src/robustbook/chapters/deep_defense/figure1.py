@@ -11,7 +11,9 @@ from .names import coloured
 
 
 def answer(record: Record) -> str:
-    """Return how the gradient is computed, and how many networks have the printed size."""
+    """Return how the gradient is computed, and how many networks have as many parameters as in the
+    released code.
+    """
     same = [row.value == printed(row.target) for row in record.rows if row.target]
     return (
         "Each step of DeepFool is computed from logits and their gradients. The gradient itself "
@@ -22,7 +24,7 @@ def answer(record: Record) -> str:
 
 
 def network_and_reverse(record: Record) -> Figure:
-    """Draw the layers from image to logits, and the reverse network beside them."""
+    """Draw the layers from image to logits, and the layers of the reverse network."""
     network = str(record.parameters["network"])
     shape = (3, 32, 32) if coloured(network) else (1, 28, 28)
     return figures.recursive(stages(record, network), shape)

@@ -19,8 +19,8 @@ QUANTITIES = (
 
 
 def answer(record: Record) -> str:
-    """Return the share of the gain after the first epoch, and which method leads then and at the
-    end.
+    """Return which share of its increase in rho2 Deep Defense reaches in the first epoch, and
+    whether it has the largest rho2 after the first and the last epoch.
     """
     shown = names.networks(record)
     shares = " and ".join(
@@ -36,7 +36,8 @@ def answer(record: Record) -> str:
 
 
 def early(record: Record, network: str) -> tuple[float, int, int]:
-    """Return which percentage of Deep Defense's final gain in rho2 exists after the first epoch.
+    """Return which percentage of its final increase in rho2 Deep Defense has reached after the
+    first epoch.
 
     Also return the first and the last epoch.
     """
@@ -52,7 +53,7 @@ def of_one(record: Record) -> Figure:
 
 
 def epochs(records: Sequence[Record]) -> Figure:
-    """Draw two panels per network, a curve per method."""
+    """Draw two panels per network, with a curve per method."""
     return figures.lines(
         [
             figures.Panel(
@@ -69,7 +70,9 @@ def epochs(records: Sequence[Record]) -> Figure:
 
 
 def curve(record: Record, name: str, network: str, method: str) -> figures.Curve:
-    """Return a quantity over the epochs, one line per seed; epoch 0 is the reference."""
+    """Return a quantity after each epoch, with one curve per seed; epoch 0 is the reference
+    network.
+    """
     of = {"network": network, "method": method}
     marks = sorted(settings(record, name, "epoch", **of))
     start = values(record, name, network=network, method="reference")

@@ -1,4 +1,4 @@
-"""The page of Figure 3: accuracy and rho2 of LeNet over c, lambda and d."""
+"""The page of Figure 3: accuracy and rho2 of LeNet for values of c, lambda and d."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from robustbook.chapters.wording import whole_percent
 from robustbook.ledger import Record
 
 USUAL = {"c": 25.0, "lam": 15.0, "d": 5.0}
-"""The values in the released code."""
+"""The values of the three parameters in the released code."""
 WORDS = {"c": "c", "lam": "lambda", "d": "d"}
 LOOKS = [figures.LOOKS[name] for name in ("par-networks", "reference", "deep-defense")]
 QUANTITIES = (
@@ -21,7 +21,9 @@ QUANTITIES = (
 
 
 def answer(record: Record) -> str:
-    """Return the range of rho2 over each parameter, starting with the largest range."""
+    """Return how much rho2 changes with each parameter, beginning with the parameter that changes
+    it most.
+    """
     ranges = []
     for name, word in WORDS.items():
         at = _tried(record, name)
@@ -41,7 +43,9 @@ def answer(record: Record) -> str:
 
 
 def grid(record: Record) -> Figure:
-    """Draw both quantities over c, a curve per lambda, and over d; the reference is dotted."""
+    """Draw accuracy and rho2 against c, with a curve per lambda, and against d; a dotted line is
+    the reference network.
+    """
     panels = []
     for name, title, label in QUANTITIES:
         level = {"reference": mean(record, name, method="reference")}
@@ -56,7 +60,7 @@ def grid(record: Record) -> Figure:
 
 
 def grid_in_words(record: Record) -> str:
-    """Return the effect of each parameter, and the largest gain without loss of accuracy."""
+    """Return the effect of each parameter, and the largest rho2 without loss of accuracy."""
     start = {"method": "reference"}
     tried = [
         {**USUAL, "c": c, "lam": lam} for lam in _tried(record, "lam") for c in _tried(record, "c")
@@ -90,7 +94,7 @@ def grid_in_words(record: Record) -> str:
 
 
 def spanned() -> str:
-    """Return the smallest and the largest rho2 of the published grid, with their parameters."""
+    """Return the smallest and the largest published rho2, with their values of c, lambda and d."""
     record = record_of("deep_defense/figure-3")
     rows = sorted(
         (row for row in record.rows if row.name == "rho2" and "c" in row.setting),
@@ -104,8 +108,8 @@ def spanned() -> str:
 
 
 def _tried(record: Record, name: str) -> list[float]:
-    """Return the values of one parameter that were tried at the defaults of the others,
-    ascending.
+    """Return the values of one parameter that were tried with the defaults of the other two, in
+    ascending order.
     """
     others = {other: value for other, value in USUAL.items() if other != name}
     return sorted(map(float, settings(record, "rho2", name, **others)))
@@ -114,14 +118,16 @@ def _tried(record: Record, name: str) -> list[float]:
 def _over(
     record: Record, name: str, parameter: str, look: figures.Look, **changed: float
 ) -> figures.Curve:
-    """Return a quantity over the values of one parameter, a line per seed."""
+    """Return a quantity for the values of one parameter, with a curve per seed."""
     at = _tried(record, parameter)
     each = [values(record, name, **{**USUAL, **changed, parameter: value}) for value in at]
     return figures.Curve(at, [list(seed) for seed in zip(*each, strict=True)], look)
 
 
 def _told(record: Record, parameter: str, at: Sequence[float]) -> str:
-    """Return both quantities for some values, as "0.386 at 98.8 % (5)"."""
+    """Return rho2, accuracy and the parameter's value for some values, such as "0.386 at 98.8
+    % (5)".
+    """
     found = [(value, {**USUAL, parameter: value}) for value in at]
     return ", ".join(
         f"{mean(record, 'rho2', **of):.3f} at {mean(record, 'accuracy', **of):.2f} % ({value:g})"

@@ -1,5 +1,5 @@
-"""The overview of Deep Defense: its claims with our findings, and its networks under several
-attacks.
+"""The overview of Deep Defense: the paper's claims with our findings, and its networks under
+several attacks.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -34,7 +34,9 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim, the page that tests it, the items of its targets, and a phrase with our finding."""
+    """A claim, the page that tests the claim, the items of its target numbers, and a phrase with
+    our finding.
+    """
 
     words: str
     page: str
@@ -43,7 +45,8 @@ class Claim:
 
 
 def answer(record: Record) -> str:
-    """Return the gain in rho2, the gain in distance by any attack, and the rival defense's rho2.
+    """Return how much Deep Defense increases rho2 and the smallest distance that any attack finds,
+    and how often adversarial training has a larger rho2.
 
     ``record`` is that of Table 1; the distances are of the same networks on the page "today".
     """
@@ -63,7 +66,7 @@ def answer(record: Record) -> str:
 
 
 def claims() -> Table:
-    """Return the claims, our finding on each in one line, and the counts of verdicts."""
+    """Return a table of the claims with our findings and the counts of verdicts."""
     lines = entries("deep_defense")
 
     def counted(items: Collection[str]) -> str:
@@ -83,7 +86,7 @@ def claims() -> Table:
 
 
 def asked() -> Table:
-    """Return accuracies and distances of the same networks under each attack."""
+    """Return accuracies and distances of the networks of Table 1 under several attacks."""
     tables, todays = (
         {record.profile: record for record in records_of(f"deep_defense/{item}")}
         for item in ("table-1", "today")
@@ -109,7 +112,7 @@ def asked() -> Table:
 
 
 def against_adversarial_training() -> str:
-    """Return rho2 and accuracy of adversarial training II relative to Deep Defense's."""
+    """Return rho2 and accuracy of adversarial training II, compared with those of Deep Defense."""
     words = "; ".join(_against(record, network) for record, network in _each("table-1"))
     return f"Adversarial training II compares with Deep Defense as follows: {words}."
 
@@ -125,7 +128,7 @@ def _and(parts: Iterable[str]) -> str:
 
 
 def _each(item: str) -> list[tuple[Record, str]]:
-    """Return the networks of all published records of an item, each with its record."""
+    """Return pairs of a record and one of its networks, for all published records of an item."""
     return names.each_network(records_of(f"deep_defense/{item}"))
 
 
@@ -149,7 +152,9 @@ def _compared() -> str:
 
 
 def _early() -> str:
-    """Return the share of the final gain that exists after the first epoch."""
+    """Return the share of its final increase in rho2 that Deep Defense reaches in the
+    first epoch.
+    """
     parts = []
     for record, network in _each("figure-2"):
         share, first, last = figure2.early(record, network)
@@ -241,7 +246,9 @@ CLAIMS = (
 def _ways(
     table_1: Record, today: Record, network: str
 ) -> Iterator[tuple[str, Record, str, dict[str, Any], int]]:
-    """Yield each measure: its name, the record and its rows, and the number of digits."""
+    """Yield for each line of the table its title, the record and the rows with its numbers, and the
+    number of digits.
+    """
     eps = names.shown_size(today, network)
     size, digits = names.size_text(network, eps), 3 if names.coloured(network) else 2
     yield "clean accuracy", table_1, "accuracy", {}, 2

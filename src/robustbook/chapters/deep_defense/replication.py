@@ -32,7 +32,7 @@ DRAWN = {
     "clean": ("Clean", "clean"),
     "deep-defense": ("With gradient", "deep-defense"),
 }
-"""The curves, each with its name in the legend and its style."""
+"""For each curve its name in the legend and its style."""
 PRINTED = ("vanilla", "fine-tuned-deepfool-set", "deep-defense-detached")
 TUNED, THEIRS, LARGER, SLOWER = (
     "fine-tuned-deepfool-set",
@@ -45,12 +45,14 @@ PANELS = {
     "on the training set": ("vanilla", "clean", "deep-defense"),
 }
 EPS, SHARES = 0.028, (0.2, 0.5, 1.0)
-"""The printed eps_ref, and the shares of it at which accuracy under FGS is shown."""
+"""The replication's eps_ref, and the shares of this eps_ref at which the accuracy under FGS is
+shown.
+"""
 
 
 def answer(record: Record) -> str:
-    """Return three gains: the replication's in our runs, that of batches of 100 alone, and Deep
-    Defense's.
+    """Return rho2 divided by that of fine-tuning: for the replication's Deep Defense, and for Deep
+    Defense with its gradient; and the effect of batches of 100 alone.
     """
     return (
         "The network that the replication calls Deep Defense has "
@@ -64,7 +66,9 @@ def answer(record: Record) -> str:
 
 
 def methods_table(version: Version) -> Table:
-    """Return accuracy, rho2 and accuracy under FGS of each network, the printed ones first."""
+    """Return accuracy, rho2 and accuracy under FGS of each network, with the replication's numbers
+    before ours.
+    """
     return table(
         f"{version.heading}. Accuracy in per cent, rho2, and accuracy under FGS at shares of the "
         f"replication's eps_ref, {EPS}: replication / **ours** (range over the seeds).",
@@ -75,7 +79,7 @@ def methods_table(version: Version) -> Table:
 
 
 def constant(record: Record) -> str:
-    """Return how far the constant changes the weights, and our eps_ref."""
+    """Return how much the constant regulariser changes the weights, and our eps_ref."""
     apart = max(values(record, "difference"))
     return (
         "The largest difference between the weights of *Their Deep Defense* and those of the same "
@@ -86,7 +90,7 @@ def constant(record: Record) -> str:
 
 
 def under_fgs(record: Record) -> Figure:
-    """Draw accuracy against the size of FGS, with the printed sizes and numbers."""
+    """Draw accuracy against the size of FGS, with the sizes and accuracies of the replication."""
     curves = {
         name: figures.Curve(
             array(record, "eps")[::2],
@@ -109,7 +113,7 @@ def under_fgs(record: Record) -> Figure:
 
 
 def over_epochs(record: Record) -> Figure:
-    """Draw rho2 after each epoch from the common start."""
+    """Draw rho2 after each epoch of fine-tuning; all curves start from the same network."""
     x_label = (
         "measurements after the start" if record.profile == "quick" else "epochs after the start"
     )
@@ -128,7 +132,9 @@ def over_epochs(record: Record) -> Figure:
 
 
 def epochs_in_words(record: Record) -> str:
-    """Return rho2 at the start, after the first epoch and at the end, also with a lower rate."""
+    """Return rho2 before fine-tuning, after the first epoch and after the last, also with a lower
+    learning rate.
+    """
     ends = ", ".join(
         f"{_rho(record, method):.4f} ({DRAWN[method][0]})"
         for method in PANELS["on DeepFool's images"]
@@ -145,7 +151,9 @@ def epochs_in_words(record: Record) -> str:
 
 
 def with_gradient(record: Record) -> str:
-    """Return the rho2 of Deep Defense with its gradient, beside that of clean fine-tuning."""
+    """Return the rho2 of Deep Defense with its gradient, and that of fine-tuning on clean
+    images.
+    """
     ours, clean = (mean(record, "accuracy", method=m) for m in ("deep-defense", "clean-100"))
     return (
         "*With its gradient the regulariser works.* The last row of the table is Deep Defense on "
@@ -167,7 +175,9 @@ def _first(record: Record, method: str) -> float:
 
 
 def _explained(record: Record, method: str) -> float:
-    """Return a method's gain as a percentage of the replication's gain over fine-tuning."""
+    """Return by how much the rho2 of a method exceeds that of fine-tuning, as a percentage of the
+    same difference for the replication's Deep Defense.
+    """
     tuned = _rho(record, TUNED)
     return 100 * (_rho(record, method) - tuned) / (_rho(record, THEIRS) - tuned)
 
@@ -199,5 +209,5 @@ def _method_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _under(record: Record, method: str, share: float) -> list[float]:
-    """Return accuracies under FGS at a share of the printed eps_ref, by seed."""
+    """Return accuracies under FGS at a share of the replication's eps_ref, one per seed."""
     return values(record, "fgs", method=method, share=share, reading="printed")

@@ -13,16 +13,20 @@ from robustbook.ledger import Record
 from .names import METHODS, coloured, each_network, networks, title
 
 PRINTED = ("reference", "par-networks", "adv-training-i", "deep-defense")
-"""The methods of the printed table."""
+"""The methods in the paper's table."""
 DATA = {"quick": ("digits", "scenes"), "reduced": ("CIFAR-10", "CIFAR-10")}
-"""The data sets for grey and for coloured images at each profile; MNIST and CIFAR-10 at others."""
+"""The data sets for gray and for colour images at the profiles quick and reduced; at all other
+profiles they are MNIST and CIFAR-10.
+"""
 SHARES = (0.2, 0.5, 1.0)
 CHOICES = {
     "plain": "label, not clipped",
     "predicted": "answer, not clipped",
     "clipped": "label, clipped",
 }
-"""The class whose loss FGS differentiates, and whether its images are clipped."""
+"""For each variant of FGS, the class whose loss it differentiates, and whether the images are
+clipped.
+"""
 
 
 def answer(record: Record) -> str:
@@ -45,7 +49,9 @@ def answer(record: Record) -> str:
 
 
 def gains(versions: Sequence[Version]) -> str:
-    """Return a sentence with the ratio of Deep Defense's rho2 to the reference's, by network."""
+    """Return a sentence with the rho2 of Deep Defense divided by that of the reference network, for
+    each network.
+    """
     parts = (
         f"{_title(record, network)} "
         f"{_rho(record, network, 'deep-defense') / _rho(record, network, 'reference'):.2f}"
@@ -76,7 +82,7 @@ def methods_table(version: Version) -> Table:
 
 
 def strips(records: Sequence[Record]) -> Figure:
-    """Draw the rho2 of each network, a row per method and a dot per seed."""
+    """Draw the rho2 of each network, with a row per method and a dot per seed."""
     found = {
         _title(record, network): {
             name: {"rho2": values(record, "rho2", network=network, method=method)}
@@ -99,7 +105,7 @@ def choices(record: Record) -> Table:
 
 
 def _title(record: Record, network: str) -> str:
-    """Return the network's name with the data that it was trained on."""
+    """Return the network's name with the name of its training set."""
     data = DATA.get(record.profile, ("MNIST", "CIFAR-10"))[coloured(network)]
     return f"{data} {title(record, network)}"
 
@@ -109,7 +115,7 @@ def _rho(record: Record, network: str, method: str) -> float:
 
 
 def _digits(network: str) -> str:
-    """Return the format of a rho2 with its significant digits."""
+    """Return the number format for the rho2 of a network."""
     return ".4f" if coloured(network) else ".3f"
 
 

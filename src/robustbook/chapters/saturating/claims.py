@@ -1,4 +1,6 @@
-"""The page on the claims of the text: errors, three choices, and Adam on the image."""
+"""The page on the claims that the paper makes only in its text: errors, three choices, and Adam on
+the image.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from math import log
@@ -64,14 +66,14 @@ CLAIMED = {
         "share of the seeds with which the 3 becomes a 7",
     ),
 }
-"""Each target with the claim in our words, and the number that decides."""
+"""For each target the claim in our words, and the measurement that decides it."""
 UNDONE = {
     ("penalty", "all layers"): "annealed, penalty on all layers (ours)",
     ("penalty", "hidden layers only"): "... penalty on the hidden layers only",
     ("lambda", "constant"): "... lambda at its maximum from the first step",
     ("lambda", "one jump"): "... lambda jumps to its maximum after the plain epochs",
 }
-"""What was changed and how, to the name of the network in the table."""
+"""The name of each network in the table, by what was changed and how."""
 READINGS = {"clean": "Clean", "float32": "FGSM", "float32, clipped": "FGSM, clipped"}
 ALPHA = {"sigmoid": "alpha, sigmoid", "ReLU": "alpha, ReLU"}
 SOURCES = {"least": "least confident source", "most": "most confident source"}
@@ -81,13 +83,15 @@ ENDS = {
     "steps": "all steps used, target not reached",
 }
 FULL = 30_000_000
-"""How many steps the paper tried."""
+"""The largest number of steps that the paper took."""
 POINTS = (0.5, 1.0, 3.0)
-"""Differences in percentage points that may count; the verdicts use the second."""
+"""Thresholds for a difference of accuracy in percentage points; the verdicts use the second one."""
 
 
 def answer(record: Record) -> str:
-    """Return how often Adam fails, how often a 3 becomes a 7, and how longer descents end."""
+    """Return how often Adam fails, how often it changes a 3 into a 7, and how the longer descents
+    end.
+    """
     threes = of_target(record, f"{ADAM}/saturated-3-to-7")
     failed = spread(of_target(record, f"{ADAM}/saturated-failures"), 0)
     return (
@@ -99,7 +103,9 @@ def answer(record: Record) -> str:
 
 
 def verdicts() -> Table:
-    """Return the claims of the text, each with what decides it, both numbers and the verdict."""
+    """Return a table of the claims of the text: the deciding measurement, the paper's number, ours,
+    and the verdict.
+    """
     found = {entry.id: entry for entry in entries("saturating")}
     same = [entry for name, entry in found.items() if name.startswith("saturating/text-4/settings")]
     rows = [
@@ -174,7 +180,7 @@ def alphas(version: Version) -> Table:
 
 
 def undone_in_words(record: Record) -> str:
-    """Return what each of the three choices is worth, and with how many seeds."""
+    """Return how much each of the three choices changes the accuracy, and with how many seeds."""
     lost, behind, ours, hidden = (
         of_target(record, f"{CLAIM}/{name}")
         for name in ("annealing-essential", "alpha-half-best", "readout-penalised", "hidden-only")
@@ -214,7 +220,7 @@ def undone_in_words(record: Record) -> str:
 
 
 def adam(version: Version) -> Table:
-    """Return how the descents with Adam ended, by network, source, precision and step size."""
+    """Return how the runs of Adam ended, by network, source image, precision and step size."""
     return table(
         f"{version.heading}: Adam on the image, by network, source, precision and step size. How "
         "many of the 90 pairs did not reach their target; with how many seeds a 3 became a 7; and "
@@ -227,13 +233,15 @@ def adam(version: Version) -> Table:
 
 
 def adam_in_words(record: Record) -> str:
-    """Return what the failures of Adam depend on: step size and arithmetic, not the distance."""
+    """Return on what the failures of Adam depend: on step size and arithmetic, not on the
+    distance.
+    """
     main = {"precision": "float32", "step_size": record.parameters["step_size"]}
     size = max(row.setting.get("step_size", 0) for row in record.rows)
     longest = {"precision": "float32", "step_size": size}
 
     def both(name: str, method: str, **setting: Any) -> str:
-        """Return the numbers of the least and of the most confident sources."""
+        """Return the numbers for the least and for the most confident source images."""
         digits = 2 if name.startswith("moved") else 0
         least, most = (
             spread_or(
@@ -275,7 +283,9 @@ def adam_in_words(record: Record) -> str:
 
 
 def long_figure(record: Record) -> Figure:
-    """Draw how far the image moved in each long descent, and the target's probability."""
+    """Draw how far the image moved in each long descent, and the probability of the
+    target class.
+    """
     return figures.descent(
         {
             name: {precision: _trail(record, rule, precision) for precision in _PRECISIONS}
@@ -299,7 +309,7 @@ def long_ends(record: Record) -> Table:
 
 
 def long_in_words(record: Record) -> str:
-    """Return how many long descents reached the target, and what became of the others."""
+    """Return how many long descents reached the target class, and how all other descents ended."""
     rows = [row for row in record.rows if row.name == "iterations"]
 
     def named(ended: str) -> list[str]:
@@ -330,7 +340,7 @@ def long_in_words(record: Record) -> str:
 
 
 def _arrived(record: Record) -> str:
-    """Return how many long descents reached the target, and after how many steps."""
+    """Return how many long descents reached the target class, and after how many steps."""
     rows = [row for row in record.rows if row.name == "iterations"]
     steps = [int(row.value) for row in rows if row.setting["ended"] == "reached"]
     precisions = len({row.setting["precision"] for row in rows})
@@ -344,7 +354,7 @@ def _arrived(record: Record) -> str:
 
 
 def _common(lines: Sequence[Entry]) -> str:
-    """Return the verdict on all lines, or the counts of verdicts where they differ."""
+    """Return the verdict if all lines have the same one, else the counts of verdicts."""
     found = {line.verdict for line in lines}
     return found.pop() if len(found) == 1 else counts(lines)
 
@@ -357,13 +367,13 @@ def _label(stem: str, version: Version) -> str:
 
 
 def _counts(numbers: Sequence[float], holds: Callable[[float, float], bool]) -> str:
-    """Return with how many seeds a pattern holds, for each of ``POINTS``."""
+    """Return with how many seeds a pattern holds, for each threshold of ``POINTS``."""
     first, second, third = (sum(holds(number, points) for number in numbers) for points in POINTS)
     return f"{first}, {second} and {third} of {len(numbers)} seed{'s' * (len(numbers) > 1)}"
 
 
 def _descents(record: Record) -> Iterator[list[str]]:
-    """Yield a row per network, source, precision and step size."""
+    """Yield a row per network, rule for the source images, precision and step size."""
     keys = ("method", "rule", "precision", "step_size")
     kinds = dict.fromkeys(
         tuple(row.setting[key] for key in keys) for row in record.rows if row.name == "failures"
@@ -415,7 +425,9 @@ def _ends(record: Record) -> Iterator[list[str]]:
 
 
 def _late_share(record: Record, rule: str, precision: str) -> float:
-    """Return which part of the image's change (percent) the last nine tenths of the steps made."""
+    """Return which percentage of the image's change happened in the last nine tenths of
+    the steps.
+    """
     moved = array(record, f"{rule} {precision} moved")
     iterations = array(record, f"{rule} {precision} iterations")
     tenth = next(i for i, n in enumerate(iterations) if n >= iterations[-1] / 10)

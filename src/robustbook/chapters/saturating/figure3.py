@@ -1,4 +1,4 @@
-"""What the page of Figure 3 shows besides `dissimilarity`, which also serves Figure 7."""
+"""The content of the page of Figure 3 that is not in `dissimilarity`."""
 
 from statistics import fmean
 
@@ -11,7 +11,9 @@ LAYERS = ("1", "2", "3")
 
 
 def answer(record: Record) -> str:
-    """Return where classes lie further apart, and how close images of one class lie at most."""
+    """Return in how many layers classes lie further apart in the saturated network, and how close
+    together images of one class are.
+    """
     between = {
         m: [fmean(_found(record, "between", m, layer)) for layer in LAYERS] for m in COMPARED
     }
@@ -29,7 +31,9 @@ def answer(record: Record) -> str:
 
 
 def collapsed(record: Record) -> str:
-    """Return in how many saturated networks the read-out's sigmoids do not tell images apart."""
+    """Return in how many saturated networks the sigmoids of the last layer have the same outputs
+    for all images.
+    """
     apart = _found(record, "between", "saturated", LAYERS[-1])
     return (
         "The sigmoids of the last layer give the same outputs for all images in "
@@ -39,5 +43,5 @@ def collapsed(record: Record) -> str:
 
 
 def _found(record: Record, name: str, method: str, layer: str) -> list[float]:
-    """Return one number per seed."""
+    """Return a measurement of a layer, one number per seed."""
     return values(record, name, method=method, layer=layer)

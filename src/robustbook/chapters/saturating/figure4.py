@@ -1,4 +1,6 @@
-"""The page of Figure 4: straight paths between digits, and how fast the answer changes on them."""
+"""The page of Figure 4: straight paths between digits, and how fast the probabilities change on
+them.
+"""
 
 from collections.abc import Iterator
 
@@ -13,7 +15,9 @@ from robustbook.ledger import Record
 from .names import COMPARED
 
 FLAT, LARGE = 0.01, 0.5
-"""The verdicts' thresholds: a share of the peak, and one of the largest singular value."""
+"""The thresholds of the verdicts: a share of the peak, and a share of the largest
+singular value.
+"""
 
 
 def answer(record: Record) -> str:
@@ -36,7 +40,9 @@ def walks(record: Record) -> Figure:
 
 
 def peaks(record: Record) -> Table:
-    """Return how high and where the length element peaks, and how often the answer changes."""
+    """Return the height and the place of the peak of the length element, and how often the
+    predicted class changes.
+    """
     columns = (
         ("peak", "even", 0),
         ("peak", "resolved", 0),
@@ -67,7 +73,9 @@ def peaks(record: Record) -> Table:
 
 
 def peaks_in_words(record: Record) -> str:
-    """Return how much higher the peaks of the saturated networks are, and how long the paths."""
+    """Return how much higher the peaks of the saturated networks are than those of the vanilla
+    networks, and how often the predicted class changes.
+    """
     saturated, vanilla = (
         {"grid": "resolved", "method": method} for method in ("saturated", "vanilla")
     )
@@ -82,7 +90,9 @@ def peaks_in_words(record: Record) -> str:
 
 
 def doubled_in_words(record: Record) -> str:
-    """Return how many singular values grow at the peak, beside their own median on the path."""
+    """Return how many singular values are more than twice as large at the peak as their median on
+    the path.
+    """
     vanilla, saturated = (
         mean(record, "inflated singular values", grid="resolved", method=method)
         for method in COMPARED
@@ -95,7 +105,7 @@ def doubled_in_words(record: Record) -> str:
 
 
 def thresholds(record: Record) -> Table:
-    """Return how flat a path is and how many singular values are large, by threshold."""
+    """Return how flat a path is and how many singular values are large, for several thresholds."""
     return table(
         "The first three columns: the share of the path (%) whose length element is below 10, 1 "
         "and 0.1 % of the peak, at evenly spaced points. The next four columns: the number of "
@@ -111,7 +121,9 @@ def thresholds(record: Record) -> Table:
 
 
 def _paths(record: Record) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yield a title for each pair of classes and training method, with its rows' labels."""
+    """Yield for each pair of classes and each training method a title, and the labels of its rows
+    in the record.
+    """
     for start, end in record.parameters["pairs"]:
         for method in COMPARED:
             of = {"start": start, "end": end, "method": method}

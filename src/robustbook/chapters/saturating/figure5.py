@@ -6,7 +6,9 @@ from .lbfgs_pairs import PAIRS, count, without_tolerances
 
 
 def answer(record: Record) -> str:
-    """Return in how many pairs the search succeeds, on the sigmoid networks and the ReLU one."""
+    """Return for how many pairs L-BFGS succeeds on the two sigmoid networks and the saturated ReLU
+    network.
+    """
     return (
         "Starting from the least confident images, L-BFGS succeeds for "
         f"{count(record, 'found', 'vanilla')} of {PAIRS} pairs of source and target class on the "
@@ -17,7 +19,9 @@ def answer(record: Record) -> str:
 
 
 def relu(record: Record) -> str:
-    """Return how often the search succeeds on both ReLU networks, and after how many steps."""
+    """Return for how many pairs L-BFGS succeeds on the two ReLU networks, and after how many
+    iterations.
+    """
     plain, saturated = (
         [count(record, name, method, network="relu-mlp") for name in ("found", "iterations, found")]
         for method in ("vanilla", "saturated")
@@ -30,7 +34,7 @@ def relu(record: Record) -> str:
 
 
 def stalled(record: Record) -> str:
-    """Return how many searches stall, and how many more succeed without tolerances."""
+    """Return how many runs of L-BFGS stall, and how many succeed without stopping tolerances."""
     single, double = without_tolerances(record)
     return (
         f"On the saturated sigmoid network {count(record, 'stalled')} of the {PAIRS} runs of "

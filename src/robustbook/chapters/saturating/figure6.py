@@ -21,13 +21,17 @@ INTENSITIES: dict[Literal["mean", "median"], str] = {
 LIMIT = 1e9
 """The excess kurtosis that stands for infinity."""
 END, EXAMPLE = 100.0, 1.4
-"""The excess kurtosis at which the figure ends, and the ratio that the paper's caption explains."""
+"""The excess kurtosis at which the figure ends, and the ratio that the paper's caption gives as an
+example.
+"""
 GAIN, OWN_GAIN = "saturating/text-8/pearson/gain", "saturating/text-8/own-weights/gain"
-"""The targets of the two gains that Section 8 prints."""
+"""The targets of the two increases of the ratio that Section 8 of the paper states."""
 
 
 def answer(record: Record) -> str:
-    """Return how much kurtosis and the saturated networks' weights raise the scaled ratio."""
+    """Return how much a high kurtosis, and the weights of the saturated networks, increase the
+    scaled ratio.
+    """
     return (
         "In units of the mean component of the input, the smallest successful perturbation is "
         f"{spread(of_target(record, GAIN))} % larger at infinite kurtosis than with Gaussian "
@@ -53,7 +57,9 @@ def ratios(record: Record) -> Figure:
 
 
 def gains(record: Record) -> Table:
-    """Return the ratio at some excess kurtoses, and its gain over the Gaussian."""
+    """Return the ratio for some values of the excess kurtosis, and how much larger it is than for
+    the Gaussian.
+    """
     return table(
         "The scaled ratio for some values of the excess kurtosis: in closed form, measured (range "
         "over the seeds), and how much larger the closed form is than for the Gaussian (gain). The "
@@ -78,7 +84,9 @@ def own_weights(record: Record) -> Table:
 
 
 def largest_gain(record: Record) -> str:
-    """Return the largest gain over layers and networks, with the mean and with the median."""
+    """Return the largest increase of the ratio in any layer of any network, with the mean and with
+    the median.
+    """
 
     def best(intensity: str) -> str:
         found: dict[int | None, list[float]] = {}

@@ -1,4 +1,4 @@
-"""What the page of Figure 7 shows besides `dissimilarity`, which also serves Figure 3."""
+"""The content of the page of Figure 7 that is not in `dissimilarity`."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,9 @@ LAYERS = ("1", "2", "3")
 
 
 def answer(record: Record) -> str:
-    """Return how much further apart classes are, and the same relative to distances within."""
+    """Return how much larger the dissimilarity between classes is in the saturated network, also
+    divided by that within classes.
+    """
     further = _range([_ratio(record, "between", layer) for layer in LAYERS])
     relative = _range([1 / _ratio(record, "within over between", layer) for layer in LAYERS])
     return (
@@ -23,7 +25,9 @@ def answer(record: Record) -> str:
 
 
 def controls(record: Record) -> str:
-    """Return the distances of two networks that tell the penalty from the training."""
+    """Return the dissimilarity between classes of two networks that separate the effects of the
+    penalty and of long training.
+    """
     longer, stronger = (
         _ratio(record, "between", LAYERS[-1], method)
         for method in ("vanilla, longer", "saturated, stronger")
@@ -36,7 +40,9 @@ def controls(record: Record) -> str:
 
 
 def _ratio(record: Record, name: str, layer: str, method: str = COMPARED[1]) -> float:
-    """Return the ratio of another network's mean over the seeds to the vanilla network's."""
+    """Return the mean over the seeds for another network, divided by that for the vanilla
+    network.
+    """
     ours, vanilla = (mean(record, name, method=m, layer=layer) for m in (method, COMPARED[0]))
     return ours / vanilla
 

@@ -7,11 +7,13 @@ from robustbook.ledger import Record
 from .lbfgs_pairs import PAIRS, count, without_tolerances
 
 SUCCESSES = "saturating/{}/saturated/successes"
-"""The target of the pairs in which the search succeeds, by figure."""
+"""The target with the number of pairs for which L-BFGS succeeds, by figure."""
 
 
 def answer(record: Record) -> str:
-    """Return in how many pairs the search succeeds, also from the least confident images."""
+    """Return for how many pairs L-BFGS succeeds, from the most and from the least
+    confident images.
+    """
     least = of_target(record_of("saturating/figure-5"), SUCCESSES.format("figure-5"))
     return (
         "Starting from the most confident images, L-BFGS succeeds for "
@@ -23,7 +25,9 @@ def answer(record: Record) -> str:
 
 
 def stopped(record: Record) -> str:
-    """Return how many searches take no step, and how many succeed without tolerances."""
+    """Return how many runs of L-BFGS take no step, and how many succeed without stopping
+    tolerances.
+    """
     single, double = without_tolerances(record)
     return (
         f"On the saturated network {count(record, 'stalled at once')} of the {PAIRS} runs of "

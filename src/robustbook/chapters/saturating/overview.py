@@ -1,4 +1,6 @@
-"""The overview of Nayebi & Ganguli 2017: each claim, what we find, and the pages that test it."""
+"""The overview of Nayebi & Ganguli 2017: the claims, what we find, and the pages that test the
+claims.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,7 +16,9 @@ from .names import METHODS
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper, what we find, the pages that test it, and the items of its targets."""
+    """A claim of the paper, what we find, the pages that test the claim, and the items of its
+    target numbers.
+    """
 
     words: str
     found: str
@@ -93,7 +97,9 @@ ATTACKS = {
 
 
 def answer(record: Record) -> str:
-    """Return what the saturated sigmoid network keeps, by how the attack gets its gradient."""
+    """Return the accuracy of the saturated sigmoid network under attacks that compute the gradient
+    in different ways.
+    """
     single, wide, repaired = (
         mean(record, "accuracy", network="sigmoid-mlp", method="saturated", reading=attack)
         for attack in ("float32", "float64", "pgd softened")
@@ -107,7 +113,9 @@ def answer(record: Record) -> str:
 
 
 def claims() -> Table:
-    """Return the claims in the paper's order, with the verdicts counted and links to the pages."""
+    """Return a table of the claims in the paper's order, with counts of verdicts and links to the
+    pages.
+    """
     lines = entries("saturating")
 
     def counted(items: Collection[str]) -> str:

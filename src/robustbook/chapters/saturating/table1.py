@@ -1,4 +1,6 @@
-"""The page of Table 1: accuracies beside the printed ones, and which choices change them."""
+"""The page of Table 1: the accuracies in the paper and ours, and which choices change the
+accuracy.
+"""
 
 from collections.abc import Iterator
 from statistics import fmean
@@ -53,7 +55,7 @@ GRADIENTS = {
 }
 LENGTH = "optimiser steps per step of lambda"
 ANNEAL = {"quick": 2, "paper": 937}
-"""Those steps in the networks of the table."""
+"""The number of optimiser steps between two values of lambda for the networks of the table."""
 EVIDENCE = {
     "one_step": "float32",
     "one_step_clipped": "float32, clipped",
@@ -64,11 +66,11 @@ EVIDENCE = {
     "rescaled": "rescaled",
     "transfer": "transfer",
 }
-"""The attack of the record that gives each accuracy which `diagnose` asks for."""
+"""For each accuracy that `diagnose` needs, the attack in the record that gives it."""
 
 
 def answer(record: Record) -> str:
-    """Return what the saturated networks keep under FGSM and under the strongest attack."""
+    """Return the accuracy of the saturated networks under FGSM and under the strongest attack."""
     found = accuracies(record)
     kept = []
     for network, title in NETWORKS.items():
@@ -87,7 +89,7 @@ def answer(record: Record) -> str:
 
 
 def accuracy_table(version: Version) -> Table:
-    """The paper's table with both numbers in every cell."""
+    """Return the paper's table, with the paper's number and ours in every cell."""
     columns = [(n, measure) for n in NETWORKS for measure in ("accuracy", "fgsm-accuracy")]
     return table(
         f"{version.heading}: accuracy in per cent, paper / **ours** (range over the seeds).",
@@ -104,7 +106,7 @@ def accuracy_table(version: Version) -> Table:
 
 
 def attacks_figure(record: Record) -> Figure:
-    """Accuracy under each way of attacking, a dot per seed."""
+    """Draw the accuracy under each attack, with a dot per seed."""
     there = {
         network: {
             method: number
@@ -117,7 +119,7 @@ def attacks_figure(record: Record) -> Figure:
 
 
 def attacks_table(record: Record) -> Table:
-    """The same in numbers."""
+    """Return the accuracy under each attack as a table."""
     return table(
         "Accuracy in per cent under each attack, mean (range over the seeds).",
         "tab-table-1-readings",
@@ -127,7 +129,7 @@ def attacks_table(record: Record) -> Table:
 
 
 def gradients(record: Record) -> Table:
-    """How often the gradient vanishes, and how large it is."""
+    """Return how often the gradient is exactly zero, and how large it is."""
     return table(
         "How often the gradient vanishes: share of test images (%) whose gradient is exactly zero, "
         "from logits and from clipped probabilities; share whose labelled class has probability "
@@ -139,7 +141,9 @@ def gradients(record: Record) -> Table:
 
 
 def evidence(record: Record, network: str, method: str = "saturated") -> dict[str, float]:
-    """Return what `diagnose` asks about one network: means over the seeds, in percent."""
+    """Return the evidence about one network that `diagnose` needs: means over the seeds, in
+    percent.
+    """
 
     def found(name: str, reading: str) -> float:
         return mean(record, name, network=network, method=method, reading=reading)
@@ -149,7 +153,7 @@ def evidence(record: Record, network: str, method: str = "saturated") -> dict[st
 
 
 def diagnosis(record: Record) -> Table:
-    """The questions that the evaluation of each saturated network should be asked."""
+    """Return the questions about the evaluation of each saturated network, with their answers."""
     return table(
         "Questions about the evaluation of the saturated networks. An answer marked *red* is a "
         "sign that the measured accuracy overstates the robustness.",
@@ -165,7 +169,7 @@ def diagnosis(record: Record) -> Table:
 
 
 def search(tried: Record) -> Table:
-    """Every other setting that was tried."""
+    """Return the accuracies with all other settings that were tried."""
     return table(
         f"All other settings that were tried (profile {tried.profile}): accuracy in per cent on "
         "clean images and after FGSM without clipping. The last column is the share of images with "
@@ -181,8 +185,10 @@ def search(tried: Record) -> Table:
 
 
 def anneal(record: Record, tried: Record) -> Figure:
-    """FGSM accuracy of the saturated sigmoid network against the length of its anneal; the longest
-    is the table's, where both records have one profile."""
+    """Draw the FGSM accuracy of the saturated sigmoid network against the number of optimiser steps
+    between two values of lambda. If both records have the same profile, the last point is the
+    network of Table 1.
+    """
     curves: dict[str, dict[int, list[float]]] = {label: {} for label in GRADIENTS.values()}
     for row in tried.rows:
         reading = str(row.setting.get("reading"))
@@ -199,7 +205,9 @@ def anneal(record: Record, tried: Record) -> Figure:
 
 
 def longer_vanilla(record: Record, tried: Record) -> str:
-    """How much of the saturated ReLU network's accuracy a long training alone gives."""
+    """Return how much of the saturated ReLU network's FGSM accuracy comes from long
+    training alone.
+    """
     varied = "relu, vanilla, epochs"
     longest = str(max(map(int, settings(tried, "accuracy", "how", varied=varied))))
     plain, wide = (_of(tried, varied, longest, reading) for reading in ("float32", "float64"))
@@ -217,7 +225,7 @@ def longer_vanilla(record: Record, tried: Record) -> str:
 
 
 def heavier_cnn(tried: Record) -> str:
-    """What a heavier penalty and a longer training do to the saturated CNN."""
+    """Return the effects of a larger penalty and of longer training on the saturated CNN."""
     varied = "CNN, lambda times"
     heavier = []
     for how in settings(tried, "accuracy", "how", varied=varied):
@@ -246,7 +254,7 @@ def heavier_cnn(tried: Record) -> str:
 
 
 def _cell(record: Record, network: str, method: str, measure: str) -> str:
-    """Printed, and ours with its range."""
+    """Return the paper's number, and our mean with its range."""
     target = f"saturating/table-1/{network.removesuffix('-mlp')}-{method}/{measure}"
     ours, _, ends = spread(of_target(record, target)).partition(" ")
     return f"{printed(target):g} / **{ours}** {ends}"
@@ -283,5 +291,5 @@ def _search_rows(tried: Record) -> Iterator[list[str]]:
 
 
 def _of(tried: Record, varied: str, how: str, reading: str) -> str:
-    """The accuracy of one setting that was tried."""
+    """Return the accuracy with one setting that was tried."""
     return spread(values(tried, "accuracy", varied=varied, how=how, reading=reading))

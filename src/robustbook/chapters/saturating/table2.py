@@ -1,4 +1,4 @@
-"""The page of Table 2: the layers of the CNN, as counts of the published record."""
+"""The page of Table 2: the layers of the CNN, with the counts in the published record."""
 
 import math
 from collections.abc import Iterator
@@ -21,7 +21,9 @@ LAYERS = {
     "fully connected": {"fc-units": "units"},
     "softmax": {"outputs": "units"},
 }
-"""Each printed layer with the counts that the paper prints of it, and what they count."""
+"""The layers in the paper's table, with the counts that the paper states for a layer and their
+units.
+"""
 PADDINGS = {"padding 2": 2, "no padding": 0}
 LOOKS = {
     "padding 2": Look(BRIGHT["purple"], "D", "-"),
@@ -30,7 +32,9 @@ LOOKS = {
 
 
 def answer(record: Record) -> str:
-    """Return how many printed counts our network has, and what the padding does to its size."""
+    """Return how many of the paper's counts our network has, and how the padding changes its number
+    of parameters.
+    """
     names = [name for counts in LAYERS.values() for name in counts]
     same = [_count(record, name) == printed(f"{CNN}/{name}") for name in names]
     padded, bare = (_count(record, f"parameters-{kind}-padding") for kind in ("same", "valid"))
@@ -53,7 +57,9 @@ def parameters(record: Record) -> Figure:
 
 
 def layers(version: Version) -> Table:
-    """Return the printed layers beside ours, their outputs, and their parameters."""
+    """Return the paper's layers and ours, the shapes of their outputs, and their numbers of
+    parameters.
+    """
     record, shapes = version.record, dict(_shapes(version.record))
     found = [_parameters(record, padding) for padding in PADDINGS.values()]
     rows = [
@@ -86,7 +92,7 @@ def _count(record: Record, name: str) -> int:
 
 
 def _shapes(record: Record, padding: int = 2) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield each layer's output for one image, with stride 1."""
+    """Yield the shape of each layer's output for one image, with stride 1."""
     side = SIDE
     for i in (1, 2):
         filters, kernel, pool = (

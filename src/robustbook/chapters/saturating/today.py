@@ -1,4 +1,6 @@
-"""The page "today": many attacks on the saturated networks of Table 1, at one size and at all."""
+"""The page "today": many attacks on the saturated networks of Table 1, at one size and at all
+sizes.
+"""
 
 from collections.abc import Iterator, Mapping
 from statistics import fmean
@@ -41,7 +43,7 @@ CLIPPED = {
     "square": "Square, no gradient",
     "worst": "all together, per image",
 }
-"""The same for attacks whose images are clipped to [0, 1]."""
+"""Attacks whose images are clipped to [0, 1], as the record names them, with their titles."""
 ALONE = {
     "plain": "PGD, float32",
     "margin": "PGD, logit difference",
@@ -55,16 +57,18 @@ ALONE = {
     "square": "Square, no gradient",
     "all": "all together, per image",
 }
-"""The same for the attacks that look for the smallest perturbation."""
+"""Attacks that look for the smallest perturbation, as the record names them, with their titles."""
 SHORT = ("vanilla", "adv.", "sat.")  # nine columns must fit
 COLUMNS = [f"{name.split()[0]}, {method}" for name in NETWORKS.values() for method in SHORT]
 ALL = [(network, method) for network in NETWORKS for method in METHODS]
 DIFFER = 5.0
-"""Percentage points: smaller differences of two accuracies are not counted as one."""
+"""The difference of two accuracies, in percentage points, below which they count as equal."""
 
 
 def answer(record: Record) -> str:
-    """Return whether the saturated networks withstand stronger attacks than one FGSM step."""
+    """Return whether the saturated networks are robust to attacks that are stronger than one FGSM
+    step.
+    """
     single, worst = (
         [fmean(_left(record, network, "saturated", attack)) for network in NETWORKS]
         for attack in ("float32", "worst")
@@ -82,7 +86,9 @@ def answer(record: Record) -> str:
 
 
 def summary(version: Version) -> Table:
-    """Return each network's accuracy after FGSM, printed and ours, and after stronger attacks."""
+    """Return each network's accuracy after FGSM, in the paper and in our runs, and after stronger
+    attacks.
+    """
     record = version.record
     return table(
         f"{version.heading}: accuracy in per cent at size {record.parameters['eps']:g}. FGSM: "
@@ -107,7 +113,9 @@ def free_attacks(version: Version) -> Table:
 
 
 def clipped_attacks(version: Version) -> Table:
-    """Return the accuracy under each attack clipped to [0, 1], and under all together."""
+    """Return the accuracy under each attack that is clipped to [0, 1], and under all attacks
+    together.
+    """
     images = [row.value for row in version.record.rows if row.name == "images"]
     return table(
         f"{version.heading}, attacks whose images are clipped to [0, 1]: "
@@ -122,7 +130,7 @@ def clipped_attacks(version: Version) -> Table:
 
 
 def curves(record: Record) -> Figure:
-    """Draw accuracy against the size of the attack, for each image the worst of all attacks."""
+    """Draw accuracy against the size of the attack; for each image the strongest attack counts."""
     sizes = [size for size in array(record, "eps") if size <= 0.3]
     lines: dict[str, dict[str, list[list[float]]]] = {network: {} for network in NETWORKS}
     single: dict[str, dict[str, list[float]]] = {network: {} for network in NETWORKS}
@@ -137,7 +145,7 @@ def curves(record: Record) -> Figure:
 
 
 def alone(version: Version) -> Table:
-    """Return the size at which each attack alone succeeds on half of the images."""
+    """Return for each attack the size at which it succeeds on half of the images."""
     return table(
         f"{version.heading}: the size at which a single attack makes a network misclassify half of "
         "the images, mean over the seeds (columns as above). PGD takes 20 steps; the Square attack "
@@ -149,7 +157,9 @@ def alone(version: Version) -> Table:
 
 
 def sizes(version: Version) -> Table:
-    """Return sizes for half of the images, accuracy at size 0.5, and shares of zero gradients."""
+    """Return the sizes at which half of the images are misclassified, the accuracies at size 0.5,
+    and the shares of zero gradients.
+    """
     return table(
         f"{version.heading}: *Half at*: the size at which half of the images are misclassified "
         "(range over the seeds). *Times*: this size divided by that of the vanilla network. *At "
@@ -163,7 +173,9 @@ def sizes(version: Version) -> Table:
 
 
 def checks(record: Record) -> Table:
-    """Return the answers to four questions about the evaluation, bad ones in bold."""
+    """Return the answers to four questions about the evaluation; answers that are a bad sign are
+    bold.
+    """
     return table(
         "Four questions about the evaluation, with images clipped to [0, 1]. Is the accuracy at "
         "size 0.5 higher than on uniform grey images? Is the accuracy after 20 plain PGD steps "
@@ -178,7 +190,9 @@ def checks(record: Record) -> Table:
 
 
 def gains(record: Record) -> str:
-    """Return the sizes at which half of the images fail, as multiples of the vanilla network's."""
+    """Return the sizes at which half of the images are misclassified, divided by the size for the
+    vanilla network.
+    """
     saturated, trained = (
         ", ".join(
             f"{title} {spread(_times(record, network, method), 2)}"
@@ -222,7 +236,9 @@ def _halves(record: Record, network: str, method: str, attack: str = "all") -> l
 
 
 def _times(record: Record, network: str, method: str) -> list[float]:
-    """Return that size as a multiple of the vanilla network's, one per seed."""
+    """Return the size at which all attacks together succeed on half of the images, divided by the
+    size for the vanilla network, one per seed.
+    """
     half, plain = (_halves(record, network, each) for each in (method, "vanilla"))
     return [a / b for a, b in zip(half, plain, strict=True)]
 
