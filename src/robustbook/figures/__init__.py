@@ -5,12 +5,16 @@ from .curves import curves
 from .descent import Trail, descent
 from .grid import grid
 from .histograms import Bars, histograms
+from .inline import addition, drawing, png
 from .kurtosis import kurtosis
 from .lines import Curve, Panel, lines, strips
 from .matrices import matrices, unfold
 from .paths import paths
+from .pictures import Picture, pictures
+from .plane import Paths, Plane, plane
 from .readings import readings
 from .recursive import Stage, recursive
+from .slider import Frame, Slider, slider
 from .style import (
     BRIGHT,
     HALF,
@@ -30,14 +34,20 @@ __all__ = [
     "BRIGHT",
     "Bars",
     "Curve",
+    "Frame",
     "HALF",
     "LOOKS",
     "Look",
-    "Stage",
     "Panel",
+    "Paths",
+    "Picture",
+    "Plane",
+    "Slider",
+    "Stage",
     "Table",
     "Trail",
     "WIDTH",
+    "addition",
     "anneal",
     "curves",
     "descent",
@@ -45,6 +55,7 @@ __all__ = [
     "draw_intervals",
     "draw_printed",
     "draw_seeds",
+    "drawing",
     "grid",
     "histograms",
     "kurtosis",
@@ -52,8 +63,12 @@ __all__ = [
     "matrices",
     "panels",
     "paths",
+    "pictures",
+    "plane",
+    "png",
     "readings",
     "recursive",
+    "slider",
     "strips",
     "style",
     "table",
