@@ -162,6 +162,12 @@ def _directive(
     elif name in ("table", "figure"):
         number = references.numbers.get(options.get("name", ""), name.capitalize())
         yield from [f"**{number}.** {title}", "", *_blocks(inside, references)]
+    elif name == "exercise":
+        yield from [f"**Exercise: {title}**", "", *_blocks(inside, references)]
+    elif name == "solution-start":
+        yield "**Solution**"
+    elif name == "solution-end":
+        return
     elif name in ("code-block", "code"):
         yield from [f"```{title}", *inside, "```"]
     else:

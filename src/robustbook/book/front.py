@@ -2,20 +2,14 @@
 claims, counts.
 """
 
-import base64
-import io
 import json
 import re
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
-
-import numpy as np
-from jaxtyping import UInt8
-from PIL import Image
 
 from robustbook import catalogue, ledger, notebooks
 from robustbook.chapters import front
+from robustbook.figures import addition
 from robustbook.ledger import Claim, Entry, Ledger
 
 SUBJECTS = {
@@ -38,7 +32,7 @@ def example_html(example: front.Example) -> str:
     """
     a, b = example.answer, example.wrong
     change = f"no pixel changes by more than {100 * example.size:.0f}&nbsp;% of its range"
-    parts = [
+    parts = (
         (example.image, f"A handwritten {a}, white on black.", f"Image<br>answer: <b>{a}</b>"),
         (
             example.perturbation,
@@ -50,27 +44,13 @@ def example_html(example: front.Example) -> str:
             f"The same handwritten {a}, with a barely visible pattern in the black.",
             f"Adversarial<br>answer: <b>{b}</b>",
         ),
-    ]
-    figures = [
-        f'<figure><img class="dark-light" src="{_png(image)}" alt="{escape(alt)}">'
-        f"<figcaption>{words}</figcaption></figure>"
-        for image, alt, words in parts
-    ]
-    signs = ('<span aria-hidden="true">+</span>', '<span aria-hidden="true">=</span>')
-    row = "\n".join([figures[0], signs[0], figures[1], signs[1], figures[2]])
+    )
     return (
-        f'<div class="example">\n{row}\n</div>\n'
+        f"{addition(*parts)}"
         f'<p class="example-words">A network without any defense calls the left image {a} and the '
         f"right one {b}; {change}. (The attack may leave the range of pixels, the picture may not.)"
         "</p>\n"
     )
-
-
-def _png(image: UInt8[np.ndarray, "h w"]) -> str:
-    """Return an image as a data URL."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "png", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def cards(whole: Ledger, root: Path) -> str:

@@ -100,15 +100,18 @@ Strips = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 """One number per seed, by panel, row and mark."""
 
 
-def strips(values: Strips, looks: Mapping[str, Look], x_label: str) -> Figure:
+def strips(
+    values: Strips, looks: Mapping[str, Look], x_label: str, *, own_rows: bool = False
+) -> Figure:
     """Draw one panel per key, with a row per method and a dot per seed and mark.
 
     Up to three panels are drawn side by side; more panels are drawn in rows of two. ``looks`` has
-    the style of each mark.
+    the style of each mark. own_rows: whether each panel has its own rows. Then each panel names its
+    rows, and two panels are drawn side by side.
     """
     with style():
         most = max(len(rows) for rows in values.values())
-        columns = len(values) if len(values) < 4 else 2
+        columns = len(values) if len(values) < 4 and not own_rows else 2
         deep = -(-len(values) // columns)
         height = (0.32 * most + 0.8) * deep + 0.5
         figure, axes = panels(deep, columns, width=WIDTH, height=height)
@@ -131,7 +134,7 @@ def strips(values: Strips, looks: Mapping[str, Look], x_label: str) -> Figure:
             axis.set(title=title, ylim=(len(rows) - 0.5, -0.5), xlim=(0, None))
             axis.set_yticks(range(len(rows)), list(rows))
             axis.locator_params(axis="x", nbins=5)
-            if axis not in axes[::columns]:
+            if axis not in axes[::columns] and not own_rows:
                 axis.tick_params(labelleft=False)
             axis.grid(True)
         for axis in axes[len(values) :]:
