@@ -220,7 +220,7 @@ def test_figure_2() -> None:
     assert "50 % of the 40.0 points" in figure2.shares([shown])
     assert len(figure2.curves([shown]).axes[0].lines) == 4
     rows = body(figure2.accuracies(version_of(shown)))
-    assert rows[1] == ["noise in training and at test (RSE)", "90.0", "80.0", "70.0"]
+    assert rows[1] == ["training and test (RSE)", "90.0", "80.0", "70.0"]
     behind = {**of, "rse": of["none"]}
     shown = record("figure-2", "reduced", cells("vgg16", behind, seeds=1))
     assert "not ahead" in figure2.shares([shown])

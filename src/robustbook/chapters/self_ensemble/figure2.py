@@ -12,9 +12,9 @@ from robustbook.ledger import Record
 from . import names, sweeps
 
 REGIMES: Mapping[str, str] = {
-    "rse": "noise in training and at test (RSE)",
-    "train only": "noise only in training",
-    "test only": "noise only at test",
+    "rse": "training and test (RSE)",
+    "train only": "training only",
+    "test only": "test only",
     "none": "no noise",
 }
 SMALL = 0.1
