@@ -115,6 +115,13 @@ class Page:
             return []
         return [Version(self.fresh, f"This run ({self.fresh.profile})", fresh=True)]
 
+    def answers(self, sentence: Callable[[tuple[Record, ...]], str], *deciding: str) -> Markdown:
+        """Return the page's answer like `answer`, with a sentence made from all published records.
+
+        The sentence gets the best record first.
+        """
+        return self.answer(lambda best: sentence((best, *self.others)), *deciding)
+
     def answer(self, sentence: Callable[[Record], str], *deciding: str) -> Markdown:
         """Return the page's answer: a sentence that is computed from the published record, then the
         verdicts.

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from robustbook import page
 from robustbook.chapters.published import record_of, version_of
 from robustbook.chapters.self_ensemble import (
     figure2,
@@ -168,7 +169,7 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     drawn = [len(axis.lines) for axis in figure.axes]
     assert drawn == 2 * [7, 5, 5]  # the authors' five, and ours
     assert len(figure6.equal_distortion([paper]).axes) == 3
-    text = figure6.answer(paper)
+    text = figure6.answer([paper])
     assert "50.5 %" in text and "by 0.21, it is 60.0 % and 70.0 %" in text
     assert text.endswith("the network without defense is ahead.")
     assert "at 0 of 2 with Model A on STL-10" in figure6.crossings([paper])
@@ -176,6 +177,19 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     bare = record("figure-6", "paper", cells("model-a", SMALL))
     assert figure6.at_equal_distance(bare, "model-a") is None
     assert "No distortion" in figure6.crossings([bare])
+
+
+def test_an_answer_has_the_networks_of_all_published_records() -> None:
+    """The best record comes first; embedded data are left out if there are others."""
+    records = [
+        record("figure-6", profile, cells(network, SMALL))
+        for profile, network in (("paper", "model-a"), ("reduced", "vgg16"), ("quick", "resnext"))
+    ]
+    shown = page.Page(f"{PAPER}/figure-6", {}, records[0], tuple(records[1:]))
+    text = shown.answers(figure6.answer, "vgg16/rse-above-none/c-0.1").data
+    assert text.count("RSE classifies") == 2 and "ResNeXt" not in text
+    assert text.index("Model A on STL-10") < text.index("narrow VGG16 on CIFAR-10")
+    assert text.startswith("**Answer.** With Model A") and text.count("verdict-badge") == 1
 
 
 def test_the_tables_of_figure_6() -> None:
@@ -201,12 +215,12 @@ def test_figure_2() -> None:
     start = {"rse": 90.0, "train only": 70.0, "test only": 20.0, "none": 50.0}
     of = {regime: falling(value, (0.01, 0.1)) for regime, value in start.items()}
     shown = record("figure-2", "reduced", cells("vgg16", of, seeds=1))
-    text = figure2.answer(shown)
+    text = figure2.answer([shown])
     assert "only at test leaves 20.0 % of the clean images" in text and "70.0 % with noise" in text
     assert "50 % of the 40.0 points" in figure2.shares([shown])
     assert len(figure2.curves([shown]).axes[0].lines) == 4
     rows = body(figure2.accuracies(version_of(shown)))
-    assert rows[1] == ["noise in training and at test (RSE)", "90.0", "80.0", "70.0"]
+    assert rows[1] == ["training and test (RSE)", "90.0", "80.0", "70.0"]
     behind = {**of, "rse": of["none"]}
     shown = record("figure-2", "reduced", cells("vgg16", behind, seeds=1))
     assert "not ahead" in figure2.shares([shown])
@@ -239,14 +253,14 @@ def test_figure_4() -> None:
     ]
     shown = record("figure-4", "reduced", rows)
     assert figure4.gain(shown, "vgg16") == {0.0: [3.0], 0.01: [3.0], 0.1: [3.0], 1.0: [-4.0]}
-    text = figure4.answer(shown)
+    text = figure4.answer([shown])
     assert "3.0 points higher" in text and "lower at 1 of 3 values of $c$" in text
     assert "classifies 57 to 77 % correctly" in figure4.turning([shown])
     assert "14 to 14 %" in figure4.turning([shown])
     assert body(figure4.gains(version_of(shown)))[-1][1:4] == ["14.0", "10.0", "\u22124.0"]
     assert len(figure4.curves([shown]).axes[0].lines) == 2
     always = record("figure-4", "reduced", rows[:6])
-    assert "lower at no $c$" in figure4.answer(always)
+    assert "lower at no $c$" in figure4.answer([always])
     assert figure4.turning([always]).endswith("better at every c.")
 
 
@@ -264,7 +278,7 @@ def test_figure_5() -> None:
         for n in sweep.NUMBERS
     ]
     shown = record("figure-5", "paper", rows)
-    text = figure5.answer(shown)
+    text = figure5.answer([shown])
     assert "80.5 % of 1,600 test images" in text and "changes by +0.0 points" in text
     assert "by +4.5 and +0.0 points with noise 0.4/0.1 (Table 1)" in figure5.gained([shown])
     assert body(figure5.accuracies(version_of(shown)))[1][1:] == [

@@ -12,18 +12,18 @@ from robustbook.ledger import Record
 from . import names, sweeps
 
 REGIMES: Mapping[str, str] = {
-    "rse": "noise in training and at test (RSE)",
-    "train only": "noise only in training",
-    "test only": "noise only at test",
+    "rse": "training and test (RSE)",
+    "train only": "training only",
+    "test only": "test only",
     "none": "no noise",
 }
 SMALL = 0.1
 """The largest c of what the paper calls smaller attacks."""
 
 
-def answer(record: Record) -> str:
+def answer(records: Sequence[Record]) -> str:
     """Return the accuracy of each way of using noise, on clean images and under a small attack."""
-    return " ".join(_told(record, network) for network in names.networks(record))
+    return " ".join(_told(record, network) for record, network in names.best(records))
 
 
 def _told(record: Record, network: str) -> str:

@@ -18,9 +18,9 @@ TURN = 0.4
 """The c from which 50 draws are said to be worse."""
 
 
-def answer(record: Record) -> str:
+def answer(records: Sequence[Record]) -> str:
     """Return the gain by 50 draws under weak attacks, and where they are worse."""
-    return " ".join(_told(record, network) for network in names.networks(record))
+    return " ".join(_told(record, network) for record, network in names.best(records))
 
 
 def _told(record: Record, network: str) -> str:

@@ -17,10 +17,10 @@ from .figure3 import LEVELS, LOOK, levels
 MOST, ENOUGH = 50, 10
 
 
-def answer(record: Record) -> str:
+def answer(records: Sequence[Record]) -> str:
     """Return the accuracies of 1, 10 and 50 draws."""
     text = []
-    for network in names.networks(record):
+    for record, network in names.best(records):
         one, ten, fifty = (_at(record, network, "rse", n) for n in (1, ENOUGH, MOST))
         text.append(
             f"With {names.full_title(record, network)}, one draw classifies {one:.1f} % of "

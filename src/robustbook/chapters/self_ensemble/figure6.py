@@ -25,9 +25,9 @@ FAR = 1.0
 """The largest distortion of the second figure."""
 
 
-def answer(record: Record) -> str:
+def answer(records: Sequence[Record]) -> str:
     """Return the accuracies with RSE and without defense at equal c and at equal distortion."""
-    return " ".join(_compared(record, network) for network in names.networks(record))
+    return " ".join(_compared(record, network) for record, network in names.best(records))
 
 
 def _compared(record: Record, network: str) -> str:

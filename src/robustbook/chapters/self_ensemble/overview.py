@@ -79,6 +79,11 @@ def found(sentence: Callable[[Record], str], item: str) -> Callable[[], str]:
     return lambda: sentence(record_of(f"{PAPER}/{item}"))
 
 
+def found_in_all(sentence: Callable[[list[Record]], str], item: str) -> Callable[[], str]:
+    """Return a function that applies a page's sentence to all its published records."""
+    return lambda: sentence(records_of(f"{PAPER}/{item}"))
+
+
 CLAIMS = (
     Claim(
         "The settings, with noise in front of every convolution",
@@ -96,7 +101,7 @@ CLAIMS = (
         "Noise is needed in training and at test",
         "figure2",
         ("figure-2",),
-        lambda: figure2.shares(records_of(f"{PAPER}/figure-2")),
+        found_in_all(figure2.shares, "figure-2"),
     ),
     Claim(
         "More noise gives more robustness and less clean accuracy",
@@ -108,14 +113,16 @@ CLAIMS = (
         "An ensemble is better under weak attacks, and worse under strong ones",
         "figure4",
         ("figure-4",),
-        found(figure4.answer, "figure-4"),
+        found_in_all(figure4.answer, "figure-4"),
     ),
-    Claim("Ten draws are enough", "figure5", ("figure-5",), found(figure5.answer, "figure-5")),
+    Claim(
+        "Ten draws are enough", "figure5", ("figure-5",), found_in_all(figure5.answer, "figure-5")
+    ),
     Claim(
         "RSE is ahead on three networks, in accuracy and in distortion",
         "figure6",
         ("figure-6", "text-3", "text-4.3"),
-        lambda: figure6.crossings(records_of(f"{PAPER}/figure-6")),
+        found_in_all(figure6.crossings, "figure-6"),
     ),
     Claim(
         "A targeted attack on one image must move it further",
