@@ -158,7 +158,8 @@ class Page:
         """Return a table of the paper's numbers and ours, from the rows of the ledger that were
         run.
 
-        If no row was run, the table has all rows. It does not have the reasons.
+        If no row was run, the table has all rows. The table does not have the reasons for the
+        verdicts.
         """
         paper, item = self.item.split("/")
         targets = ledger.read_targets(catalogue.BOOK / "targets")

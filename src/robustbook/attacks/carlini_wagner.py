@@ -14,8 +14,8 @@ With `searches` = 1 the value of c is fixed. The argument c may have one number 
 one call on a repeated batch runs the attack for several values of c.
 
 Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c and return the last iterate instead of the
-nearest adversarial image. Their code also has max(Z_y, 0) instead of Z_y. The preset
-`RANDOM_SELF_ENSEMBLE` does the same.
+nearest adversarial image. The released code of Liu et al. also has max(Z_y, 0) instead of Z_y. The
+preset `RANDOM_SELF_ENSEMBLE` also uses max(Z_y, 0).
 
 The gradient of the distance has a closed form, and the gradient of the hinge is zero where the
 hinge is 0. So on a CPU only images with a positive hinge get a backward pass. On a GPU all images

@@ -127,9 +127,9 @@ class Propagation:
 
         `slopes` costs one forward pass, and each call of the returned function costs one backward
         pass. On a CPU, calling the function for several classes takes as long as one batched
-        backward pass. It is two to three times as fast as repeating the images. A model of
-        torch.compile allows only one backward pass per graph, so each call needs another forward
-        pass.
+        backward pass. These calls are two to three times as fast as one pass over repeated images.
+        A model of torch.compile allows only one backward pass per graph, so each call needs another
+        forward pass.
         """
         first = self._number(step)
 

@@ -75,8 +75,8 @@ def difference_interval(
     """Return the 95 % confidence interval of mean(ours) - mean(partners).
 
     If `paired`, value i of both lists comes from the same seed, and Student's t is used on the
-    differences. Otherwise Welch's t is used, which allows different variances. If one of the lists
-    has a single run, the interval is the difference alone.
+    differences. If not `paired`, Welch's t is used, which allows different variances. If one of the
+    lists has a single run, the interval is the difference alone.
     """
     difference = fmean(ours) - fmean(partners)
     if min(len(ours), len(partners)) < 2:

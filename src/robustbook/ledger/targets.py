@@ -62,7 +62,7 @@ class Target:
 
     @property
     def context(self) -> bool:
-        """Return whether the target is only quoted. Such a target is listed separately, never run
+        """Return whether the target is only quoted. A quoted target is listed separately, never run
         and never counted.
         """
         return self.note.startswith("context:") or self.setting.startswith("CONTEXT ONLY")

@@ -3,7 +3,7 @@
 The rules were fixed before any verdict was computed. The tests check every rule.
 
 equal. The verdict is *reproduced* if our mean differs from the paper's number by at most the
-tolerance. It is also *reproduced* if the prediction interval for one more run, widened by the
+tolerance. A number is also *reproduced* if the prediction interval for one more run, widened by the
 tolerance, contains the paper's number. In this second case the interval must be narrow: its
 half-width may be at most three tolerances plus the binomial error of the test images. With a wider
 interval the verdict is *inconclusive*, because a wide interval agrees with many numbers. If the
@@ -14,8 +14,8 @@ the interval counts, the end on the allowed side of the bound.
 
 Whole numbers with tolerance 0 (a count, or a yes or no as 1 or 0) and patterns (compare `shape`).
 The run of each seed agrees with the claim or contradicts it. The verdict is *reproduced* if no run
-contradicts the claim. It is *not reproduced* if too many runs contradict the claim to be chance. We
-assume that one run in twenty contradicts a true claim; the probability of at least as many
+contradicts the claim. A claim is *not reproduced* if more runs contradict it than chance explains.
+We assume that one run in twenty contradicts a true claim; the probability of at least as many
 contradictions must then be at most 5 %. Otherwise the verdict is *inconclusive*. With five seeds,
 one contradicting run makes the verdict inconclusive, and two contradicting runs refute the claim.
 

@@ -56,9 +56,10 @@ def imagenet_network(
 ) -> Prepared:
     """Return a network from colour images to logits.
 
-    The batch norm layers of ResNet-18 are frozen, as in the fine-tuning of the released code. They
-    use their running statistics, and their scale and shift are buffers, not parameters. The network
-    has 11,689,512 numbers, including scale and shift but not the running statistics.
+    The batch norm layers of ResNet-18 are frozen, as in the fine-tuning of the released code.
+    Frozen layers use their running statistics, and their scale and shift are buffers, not
+    parameters. The network has 11,689,512 numbers, including scale and shift but not the running
+    statistics.
 
     weights: torchvision's name of trained weights ("IMAGENET1K_V1", downloaded at first use), the
     path of a state dict (.safetensors, or a file of `torch.save`), or "random". Random weights are

@@ -38,8 +38,8 @@ def lenet(preprocess: nn.Module, generator: torch.Generator) -> Prepared:
 def fc500_150_10(preprocess: nn.Module, generator: torch.Generator) -> Prepared:
     """Return an MLP from 28 x 28 gray images to 10 logits, with 469,160 parameters.
 
-    The MLP has hidden layers of 500 and 150 ReLU units. It is not part of MatConvNet; its initial
-    weights are drawn like those of LeNet.
+    The MLP has hidden layers of 500 and 150 ReLU units. The MLP is not part of MatConvNet; its
+    initial weights are drawn like those of LeNet.
     """
     body = MLP((784, 500, 150, 10), torch.relu)
     draw_normal(body, generator, (0.01,) * 3)
@@ -50,7 +50,7 @@ def fc500_150_10_bn(preprocess: nn.Module, generator: torch.Generator) -> Prepar
     """Return the MLP of `fc500_150_10` with a batch norm before each ReLU; it has 470,460
     parameters.
 
-    This network was added to the released code of Deep Defense later.
+    The MLP with batch norm was added to the released code of Deep Defense later.
     """
     body = nn.Sequential(
         OrderedDict[str, nn.Module](

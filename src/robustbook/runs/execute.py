@@ -122,8 +122,8 @@ def runs_on(device: str) -> str:
 
 def default_workers(device: str) -> int:
     """Return the default number of worker processes. The number is ROBUSTBOOK_WORKERS if this
-    variable is set; 1 then means that this process runs the steps (0 workers). Otherwise the number
-    is one per available core or, on a GPU, one in total.
+    variable is set; 1 then means that this process runs the steps (0 workers). Without the variable
+    there is one worker per available core or, on a GPU, one worker in total.
     """
     asked = os.environ.get("ROBUSTBOOK_WORKERS", "")
     if asked:

@@ -154,8 +154,8 @@ def confined(value: Tensor, parameters: Sequence[Tensor]) -> Tensor:
 
 
 def augmented(inner: Objective, data: str) -> Objective:
-    """Return the objective for colour images on randomly mirrored images, and the objective for
-    gray images unchanged.
+    """Return an objective that mirrors colour images at random; for gray images the objective is
+    unchanged.
 
     Each image is mirrored independently with probability one half. MatConvNet mirrors whole batches
     when it trains the reference networks. The released code mirrors single images in fine-tuning,
