@@ -217,7 +217,7 @@ def _active(
     step: int,
     active: Bool[Tensor, " n"],
 ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return logits, gain and gradient; the gradient is 0 where the hinge is inactive.
+    """Return logits, the increased quantity and its gradient, which is 0 where the hinge is 0.
 
     ``active``: the images whose hinge was positive in the last step. For all other images a forward
     pass decides first whether a gradient is needed.

@@ -212,10 +212,11 @@ def deepfool(
     An image on which the attack has succeeded is removed from the batch. With the default preset,
     an image that the model misclassifies without any attack has distance 0. Each step costs one
     backward pass for each class that is considered, and one or two forward passes. The first
-    forward pass is for the gradients. A second one checks for success, if success is checked at
-    another image or if many successes are expected. The final evaluation costs `judge` more forward
-    passes. The CPU waits for the GPU once a step and, with a finite slack, once for each class that
-    is considered. Raises ValueError for an invalid argument, or a model that returns NaN.
+    forward pass of a step is for the gradients. A second forward pass checks for success, if
+    success is checked at another image or if many successes are expected. The final evaluation
+    costs `judge` more forward passes. The CPU waits for the GPU once a step and, with a finite
+    slack, once for each class that is considered. Raises ValueError for an invalid argument, or a
+    model that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)

@@ -151,10 +151,11 @@ def _climb(
     clip: bool,
     first: int,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Bool[Tensor, " n"]]:
-    """Run PGD once; return each image's iterate of highest gain, its gain and whether it succeeds.
+    """Run PGD once; return each image's best iterate, its gain (see `Goal`) and whether it
+    succeeds.
 
-    If two iterates have the same gain, the later one is kept, because a confident network's loss
-    can round to 0 although its gradient does not.
+    If PGD's loss is the same at two iterates, the later iterate is kept, because a confident
+    network's loss can round to 0 although its gradient does not.
     """
     length = each(step_size, start)
     iterate = start
@@ -179,8 +180,8 @@ def _higher(
     gain: Float[Tensor, " n"],
     logits: Float[Tensor, "n k"],
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float[Tensor, "n k"]]:
-    """Return for each image the best iterate so far, or the new iterate if its gain is at least as
-    high.
+    """Return for each image the best iterate so far, or the new iterate if its gain (see `Goal`) is
+    at least as high.
     """
     higher = gain >= best_gain
     return (

@@ -138,7 +138,7 @@ def differences(
     h: float,
     first: int = 0,
 ) -> Float[Tensor, "n m"]:
-    """Estimate the derivatives of the goal's gain along coordinates by symmetric differences.
+    """Estimate derivatives of the quantity that the attack increases, by symmetric differences.
 
     coordinates: indices into each flattened image. first: the number of the first noise draw; each
     image is evaluated 2 m times, with new noise draws each time.

@@ -5,8 +5,8 @@ first place is torchvision's folder (`cifar-10-batches-py/data_batch_1`). The se
 of lossless WebP sheets, `cifar10/data_batch_1.zip`, with `labels.u8` (one byte each) and `00.webp`
 to `99.webp` (a hundred images each, ten to a row). The third place is the published
 archive (`cifar-10-python.tar.gz`), which is read without unpacking it to disk. If none of the three
-is found, the archive is downloaded. Labels and pixels are always converted to the bytes of the
-published binary version, whose hash is checked.
+places has the batch, the archive is downloaded. Labels and pixels are always converted to the bytes
+of the published binary version, whose hash is checked.
 """
 
 import io

@@ -1,11 +1,11 @@
 """AlexNet and ResNet-18 for ImageNet from torchvision, with their normalisation.
 
-Deep Defense (Yan, Guo and Zhang 2018) fine-tunes both networks, but its code for ImageNet is not
-released. The AlexNet of Deep Defense is said to be Caffe's, with grouped convolutions and
+Deep Defense (Yan, Guo and Zhang 2018) fine-tunes AlexNet and ResNet-18, but its code for ImageNet
+is not released. The AlexNet of Deep Defense is said to be Caffe's, with grouped convolutions and
 60,965,224 parameters, on grey levels minus a mean. torchvision's AlexNet has no groups and
 61,100,840 parameters. In this code norms are measured after the normalisation. The standard
-deviations of the channels differ by only two per cent. So dividing by them changes ratios of norms
-by at most two per cent, compared with subtracting the mean only.
+deviations of the channels differ by only two per cent. So dividing by these deviations changes
+ratios of norms by at most two per cent, compared with subtracting the mean only.
 """
 
 from pathlib import Path

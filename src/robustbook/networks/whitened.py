@@ -49,8 +49,8 @@ class Whitened(nn.Module):
         """Store the constants of the preprocessing.
 
         ``mean``: of the training images, in grey levels. ``deviation``: the standard deviation to
-        which each image is scaled, in grey levels. ``matrix``: the symmetric matrix of the third
-        step, of side c h w.
+        which each image is scaled, in grey levels. ``matrix``: the symmetric whitening matrix, with
+        c h w rows.
         """
         super().__init__()
         if matrix.shape != (mean.numel(), mean.numel()):
@@ -75,10 +75,10 @@ class Whitened(nn.Module):
 def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
     """Return the preprocessing for a set of training images, computed on their device.
 
-    Products of pixels are in float32, their sums and the eigenvalues in float64. CIFAR-10 takes
-    half a minute on one core. If there are fewer images than pixels, the inner products of images
-    replace the second moments. The two matrices of products have the same nonzero eigenvalues, and
-    1,400 images take two seconds.
+    Products of pixels are in float32, their sums and the eigenvalues in float64. The computation
+    for CIFAR-10 takes half a minute on one core. If there are fewer images than pixels, the inner
+    products of images replace the second moments. The two matrices of products have the same
+    nonzero eigenvalues, and 1,400 images take two seconds.
     """
     n, d = len(images), images[0].numel() if len(images) else 0
     if n < 2:

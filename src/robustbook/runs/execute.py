@@ -40,9 +40,9 @@ class RunFailed(RuntimeError):
         return ". ".join([str(self), *getattr(self, "__notes__", [])])
 
     def _render_traceback_(self) -> list[str]:
-        """Show only the sentence in a notebook, as on the command line. If a training diverges with
-        a reader's parameters, a traceback would not help. ROBUSTBOOK_TRACEBACK=1 shows the full
-        traceback.
+        """In a notebook, show only the sentence of the error and no traceback, as on the command
+        line. If a training diverges with a reader's parameters, a traceback would not help.
+        ROBUSTBOOK_TRACEBACK=1 shows the full traceback.
         """
         if os.environ.get("ROBUSTBOOK_TRACEBACK"):
             return traceback.format_exception(self)

@@ -247,7 +247,7 @@ CLAIMS = (
 def _ways(
     table_1: Record, today: Record, network: str
 ) -> Iterator[tuple[str, Record, str, dict[str, Any], int]]:
-    """Yield for each line of the table its title, the record and the rows with its numbers, and the
+    """Yield for each line of the table the title, the record, the rows of the record, and the
     number of digits.
     """
     eps = names.shown_size(today, network)
