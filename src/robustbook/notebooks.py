@@ -221,7 +221,7 @@ def _share_cores(workers: int) -> None:
 
 
 def in_turn(names: Iterable[str]) -> list[str]:
-    """Return the names so that those of different folders alternate.
+    """Return the names in an order in which different folders alternate.
 
     In this order, pages that run at the same time rarely wait for the same network.
     """

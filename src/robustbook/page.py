@@ -56,7 +56,8 @@ class Page:
     def study(self) -> ModuleType:
         """Return the module that computes the item.
 
-        Importing this module takes seconds, so a page that only shows its record does not use it.
+        Importing a study takes seconds, so a page that only shows its record does not use this
+        module.
         """
         return catalogue.study(self.item)
 
@@ -163,7 +164,8 @@ class Page:
         """Return a table of the paper's numbers and ours, from the rows of the ledger that were
         run.
 
-        If no row was run, the table has all rows. It does not have the reasons.
+        If no row was run, the table has all rows. The table does not have the reasons for the
+        verdicts.
         """
         paper, item = self.item.split("/")
         targets = ledger.read_targets(catalogue.BOOK / "targets")
@@ -244,9 +246,9 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
     """Check the values of the parameters cell; ``given`` is the notebook's ``globals()``.
 
     The parameters cell, or papermill's cell after it, may only set parameters of the study. The
-    values of the parameters must have the right type and range. At profile ``published`` they must
-    equal those of the record. Otherwise ``BadParameter`` is raised before any work. Other names in
-    ``globals()`` are ignored, so a page can be run again in the same kernel.
+    values of the parameters must have the right type and range. At profile ``published`` the values
+    must equal those of the record. For a wrong value ``BadParameter`` is raised before any work.
+    Other names in ``globals()`` are ignored, so a page can be run again in the same kernel.
     """
     records = records_of(item) if item in catalogue.ITEMS else []
     published = records[0] if records else None
@@ -275,7 +277,7 @@ def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
     """Return whether the values equal those of a published record, or are None where the profile
     decides.
 
-    If they do, the study need not be imported to check the values.
+    If all values equal the record's, the study need not be imported to check the values.
     """
 
     def same(name: str, value: Any) -> bool:

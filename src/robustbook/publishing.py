@@ -53,17 +53,17 @@ def publishable(
 ) -> Record:
     """Return the record to be published, made from a study's stored results; nothing is computed.
 
-    If the item has no published record yet, return the record of `parameters`. Otherwise no
-    published row may be lost:
+    If the item has no published record yet, return the record of `parameters`. Publishing must not
+    lose any published row:
 
     1. If `parameters` include all published seeds and all published parts (chosen by the parameters
     in ``selects``, such as networks), the new record replaces the old one.
-    2. Otherwise, if the store has the results of the published and of the new record, one record is
-    made from all results.
-    3. Otherwise the rows of both records are merged, which does not need the results of the
-    published record. A merge cannot recompute values that depend on several parts, such as an array
-    of means over seeds. So a merge is refused if arrays differ. It is also refused if rows of the
-    study compare parts that are chosen by a parameter in the study's ``JOINT``.
+    2. If the new run covers only a part, and the store has the results of the published and of the
+    new record, one record is made from all results.
+    3. In all other cases the rows of both records are merged, which does not need the results of
+    the published record. A merge cannot recompute values that depend on several parts, such as an
+    array of means over seeds. So a merge is refused if arrays differ. A merge is also refused if
+    rows of the study compare parts that are chosen by a parameter in the study's ``JOINT``.
 
     In all three cases it is an error if a published row would be lost or would get another value.
 

@@ -51,9 +51,9 @@ def adam(
 ) -> Adversarial:
     """Minimise the loss of each image until the attack succeeds or all steps are used.
 
-    The attack has no budget and does not minimise the distance. It returns the first iterate on
-    which it succeeds, or the last iterate with `found` False. The l2 distance in the result
-    measures how far the attack moved the image, not how robust the network is.
+    The attack has no bound on the distance and does not minimise the distance. The attack returns
+    the first iterate on which it succeeds, or the last iterate with `found` False. The l2 distance
+    in the result measures how far the attack moved the image, not how robust the network is.
 
     model, images, labels, loss: as in `fgsm`; default the paper's cross entropy.
     targets: the target class of each image; None (default) for an untargeted attack.

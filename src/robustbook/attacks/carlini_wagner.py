@@ -14,9 +14,9 @@ With `searches` = 1 the value of c is fixed. The argument c may have one number 
 one call on a repeated batch runs the attack for several values of c.
 
 Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c and return the last iterate instead of the
-nearest adversarial image. Their code also has max(Z_y, 0) instead of Z_y. The preset
-`RANDOM_SELF_ENSEMBLE` does the same. Their program for Table 3 (`gallery.py`) minimises over the
-pixels.
+nearest adversarial image. The released code of Liu et al. also has max(Z_y, 0) instead of Z_y. The
+preset `RANDOM_SELF_ENSEMBLE` also uses max(Z_y, 0). Their program for Table 3 (`gallery.py`)
+minimises over the pixels.
 
 The gradient of the distance has a closed form, and the gradient of the hinge is zero where the
 hinge is 0. So on a CPU only images with a positive hinge get a backward pass. On a GPU all images
@@ -224,7 +224,7 @@ def _active(
     step: int,
     active: Bool[Tensor, " n"],
 ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return logits, gain and gradient; the gradient is 0 where the hinge is inactive.
+    """Return logits, the increased quantity and its gradient, which is 0 where the hinge is 0.
 
     ``active``: the images whose hinge was positive in the last step. For all other images a forward
     pass decides first whether a gradient is needed.

@@ -22,18 +22,18 @@ details open in which implementations differ. A `Variant` describes each impleme
     adversarial_library  left      all     a step  the iterate    yes      floor, distance 100 clean
 
 "Wrong images" are images that the model misclassifies without any attack. Some implementations
-leave wrong images unchanged; others attack them too, away from the predicted class. "Others" is how
-many other classes are considered, those of highest logits first. If an attack of this package fails
-on an image, it usually returns the clean image at infinite distance. Of the presets, only "ours",
-"free" and "adversarial_library" do so. All other presets return the last iterate, as their sources
-do, and mark the failure in `found`.
+leave wrong images unchanged; others attack them too, away from the predicted class. "Others" is the
+number of other classes that are considered, beginning with the highest logits. If an attack of this
+package fails on an image, it usually returns the clean image at infinite distance. Of the presets,
+only "ours", "free" and "adversarial_library" stop in this way. All other presets return the last
+iterate, as their sources do, and mark the failure in `found`.
 
-Two of these details decide whether DeepFool succeeds: the distance offset and `free`. If images are
-clipped, clipping cuts off a part of each step, so the iterate approaches the boundary slowly. Most
-MNIST pixels are at 0 or 1, so clipping cuts off most of each step. Without a distance offset of
-1e-4, a third to a half of MNIST's images are still classified correctly after 50 steps. With
-`free`, only pixels that can move within [0, 1] are changed. Then two to four steps are enough
-instead of seven to ten, and the distance is two to eight per cent larger.
+Two details of an implementation decide whether DeepFool succeeds: the distance offset and `free`.
+If images are clipped, clipping cuts off a part of each step, so the iterate approaches the boundary
+slowly. Most MNIST pixels are at 0 or 1, so clipping cuts off most of each step. Without a distance
+offset of 1e-4, a third to a half of MNIST's images are still classified correctly after 50 steps.
+With `free`, only pixels that can move within [0, 1] are changed. With `free`, two to four steps are
+enough instead of seven to ten, but the distance is two to eight per cent larger.
 
 For a randomised model with several draws, g_k is the logarithm of the mean probability over the
 draws. The class boundary is then where the predicted class of the averaged model changes.
@@ -107,7 +107,7 @@ class Variant:
     keep_failures: bool = False
 
     def scaled(self, unit: float) -> "Variant":
-        """Return the same attack for images whose pixel values are `unit` times smaller.
+        """Return the variant of this attack for images whose pixel values are `unit` times smaller.
 
         If pixel values are `unit` times smaller, distances are `unit` times smaller and gradients
         `unit` times larger, so the offsets change too. With g(x) = f(unit x) and an offset e of
@@ -212,10 +212,11 @@ def deepfool(
     An image on which the attack has succeeded is removed from the batch. With the default preset,
     an image that the model misclassifies without any attack has distance 0. Each step costs one
     backward pass for each class that is considered, and one or two forward passes. The first
-    forward pass is for the gradients. A second one checks for success, if success is checked at
-    another image or if many successes are expected. The final evaluation costs `judge` more forward
-    passes. The CPU waits for the GPU once a step and, with a finite slack, once for each class that
-    is considered. Raises ValueError for an invalid argument, or a model that returns NaN.
+    forward pass of a step is for the gradients. A second forward pass checks for success, if
+    success is checked at another image or if many successes are expected. The final evaluation
+    costs `judge` more forward passes. The CPU waits for the GPU once a step and, with a finite
+    slack, once for each class that is considered. Raises ValueError for an invalid argument, or a
+    model that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)

@@ -52,11 +52,11 @@ class Goal:
         return logits.argmax(1) == self.targets
 
     def rows(self, index: Int[Tensor, " m"]) -> "Goal":
-        """Return the same goal for some of the images."""
+        """Return the goal restricted to some of the images."""
         return self._each(lambda given: given[index])
 
     def repeated(self, times: int) -> "Goal":
-        """Return the same goal for the whole batch of images repeated ``times`` times."""
+        """Return the goal for a batch in which all images are repeated ``times`` times."""
         return self if times == 1 else self._each(lambda given: given.repeat(times))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Goal":

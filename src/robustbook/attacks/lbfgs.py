@@ -6,8 +6,9 @@ searched for adversarial images with L-BFGS and pixels constrained to [0, 1]. Na
 
     x <- x + a p,   B p = -grad l(x).
 
-Here B approximates the Hessian (`quasi_newton`), and a line search chooses a. Nayebi and Ganguli
-mention neither clipping nor a bound on the distance; `clip=False` corresponds to their attack.
+The matrix B approximates the Hessian (`quasi_newton`), and a line search chooses the number a.
+Nayebi and Ganguli mention neither clipping nor a bound on the distance; `clip=False` corresponds to
+their attack.
 
 Every image has its own history, line search and stopping point. Each iteration of the loop
 evaluates one trial image for each image of the batch.
@@ -58,12 +59,13 @@ def lbfgs(
 ) -> Adversarial:
     """Minimise each image's loss until the attack succeeds, the loss stalls or all steps are used.
 
-    The attack has no budget and does not minimise the distance. It returns the first iterate on
-    which it succeeds. If the attack fails, it returns the accepted iterate of lowest loss, with
-    `found` False. The l2 distance in the result measures how far the attack moved the image, not
-    how robust the network is. `steps` counts accepted iterates. If the attack fails after fewer
-    than `steps` iterates, it has stalled: a stopping tolerance was met, or the line search found no
-    step. If no gradient component at the clean image exceeds gtol, the attack stops after 0 steps.
+    The attack has no bound on the distance and does not minimise the distance. The attack returns
+    the first iterate on which it succeeds. If it fails, it returns the accepted iterate of lowest
+    loss, with `found` False. The l2 distance in the result measures how far the attack moved the
+    image, not how robust the network is. `steps` counts accepted iterates. If the attack fails
+    after fewer than `steps` iterates, it has stalled: a stopping tolerance was met, or the line
+    search found no step. If no gradient component at the clean image exceeds gtol, the attack stops
+    after 0 steps.
 
     model, images, labels, loss: as in `fgsm`; default the paper's cross entropy.
     targets: the target class of each image; None (default) for an untargeted attack.

@@ -40,7 +40,7 @@ def squared_error(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Fl
 
 
 def margin(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Return the highest logit of the other classes minus the logit of the label.
+    """Return the highest logit of all wrong classes minus the logit of the label.
 
     The network misclassifies the image exactly if the margin is positive. If several other classes
     have the same highest logit, they share the gradient.
@@ -50,7 +50,9 @@ def margin(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Ten
 
 
 def _is_label(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Bool[Tensor, "n k"]:
-    """Return one-hot labels. `torch.nn.functional.one_hot` would wait for the GPU to check them."""
+    """Return one-hot labels. `torch.nn.functional.one_hot` is slower, as it checks labels on the
+    GPU.
+    """
     classes: Tensor = torch.arange(logits.shape[1], device=logits.device)
     return classes == labels[:, None]
 

@@ -1,4 +1,5 @@
-"""Projected gradient descent: steps that increase the loss, each projected onto the budget.
+"""Projected gradient descent: steps that increase the loss, each projected onto a ball around the
+image.
 
 Madry, Makelov, Schmidt, Tsipras and Vladu 2018, "Towards deep learning models resistant to
 adversarial attacks" (arXiv 1706.06083), section 2.1. From a point drawn uniformly in the ball of
@@ -7,9 +8,9 @@ radius eps around x, with step size a,
     x_(t+1) = P(x_t + a d(grad C(F(x_t), y))),
 
 where d is the steepest direction of the norm (the sign, or the normalised gradient for l2) and P
-projects on the ball, then on [0, 1]. This code differs from the paper in two ways. It returns the
-iterate of highest loss (with targets: of lowest loss), not the last iterate. And once a run has
-succeeded on an image, later runs leave this image out.
+projects on the ball, then on [0, 1]. This code differs from the paper in two ways. This code
+returns the iterate of highest loss (with targets: of lowest loss), not the last iterate. And once a
+run has succeeded on an image, later runs leave this image out.
 """
 
 import math
@@ -150,10 +151,11 @@ def _climb(
     clip: bool,
     first: int,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Bool[Tensor, " n"]]:
-    """Run PGD once; return each image's iterate of highest gain, its gain and whether it succeeds.
+    """Run PGD once; return each image's best iterate, its gain (see `Goal`) and whether it
+    succeeds.
 
-    If two iterates have the same gain, the later one is kept, because a confident network's loss
-    can round to 0 although its gradient does not.
+    If PGD's loss is the same at two iterates, the later iterate is kept, because a confident
+    network's loss can round to 0 although its gradient does not.
     """
     length = each(step_size, start)
     iterate = start
@@ -178,8 +180,8 @@ def _higher(
     gain: Float[Tensor, " n"],
     logits: Float[Tensor, "n k"],
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float[Tensor, "n k"]]:
-    """Return for each image the best iterate so far, or the new iterate if its gain is at least as
-    high.
+    """Return for each image the best iterate so far, or the new iterate if its gain (see `Goal`) is
+    at least as high.
     """
     higher = gain >= best_gain
     return (

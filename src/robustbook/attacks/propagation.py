@@ -95,14 +95,16 @@ class Propagation:
     def gradient(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-        """Return the goal's gain for each image and its gradient with respect to that image."""
+        """Return for each image the quantity that the attack increases, and its gradient."""
         _, gain, gradient = self.both(images, goal, step)
         return gain, gradient
 
     def both(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-        """Return logits, gain and gradient, for an attack that stops at success."""
+        """Return logits, the quantity that the attack increases, and its gradient, for an attack
+        that stops at success.
+        """
         answer, gain, gradient = self._evaluated(images, goal, step, slope=True)
         assert gradient is not None
         # The sign of NaN is 0, so an image with such a gradient would not move and would appear
@@ -114,7 +116,7 @@ class Propagation:
     def value(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"]]:
-        """Return the logits and the gain, without a gradient."""
+        """Return the logits and the quantity that the attack increases, without a gradient."""
         answer, gain, _ = self._evaluated(images, goal, step, slope=False)
         return answer, gain
 
@@ -127,9 +129,9 @@ class Propagation:
 
         `slopes` costs one forward pass, and each call of the returned function costs one backward
         pass. On a CPU, calling the function for several classes takes as long as one batched
-        backward pass. It is two to three times as fast as repeating the images. A model of
-        torch.compile allows only one backward pass per graph, so each call needs another forward
-        pass.
+        backward pass. These calls are two to three times as fast as one pass over repeated images.
+        A model of torch.compile allows only one backward pass per graph, so each call needs another
+        forward pass.
         """
         first = self._number(step)
 
@@ -156,7 +158,7 @@ class Propagation:
     def ensure_finite(self, logits: Float[Tensor, "n k"]) -> None:
         """Raise ValueError if these logits, or any gradient so far, were NaN or infinite.
 
-        The CPU waits for the GPU here, so call this method once, at the end of an attack.
+        This method makes the CPU wait for the GPU, so call it only once, at the end of an attack.
         """
         wrong = logits.isnan().any()
         if self._total is not None:
@@ -190,7 +192,7 @@ class Propagation:
     def _evaluated(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step, slope: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return logits, gain and, with `slope`, the gradient of the gain."""
+        """Return logits, the quantity that the attack increases and, with `slope`, its gradient."""
         tiles = self._tiles(images, self._number(step), self._draws)
         parts = [self._tile(images, goal, first, count, slope) for first, count in tiles]
         if self._draws == 1:
@@ -214,8 +216,8 @@ class Propagation:
     def _tile(
         self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return logits, gain and gradient for a group of noise draws, summed over the group and
-        not yet averaged.
+        """Return logits, the quantity that the attack increases, and its gradient for a group of
+        noise draws, summed over the group and not yet averaged.
         """
         gradient = None
         with torch.set_grad_enabled(slope):

@@ -11,8 +11,8 @@ S^T Y, D its diagonal, and gamma = s^T y / y^T y of the newest pair. By Byrd, No
 Only two batched products involve the whole vectors s and y; all other products are of small
 matrices, in float64. Gradients of a saturated network may be as small as 1e-40, and their squares
 round to 0 in float32. So y is stored after division by its largest entry. H does not change if s
-and y are divided by the same number. So s is divided by the same entry of y, wherever s enters a
-small matrix.
+and y are divided by the same number. So wherever s enters a small matrix, s is also divided by the
+largest entry of y.
 """
 
 from collections.abc import Callable
@@ -59,7 +59,7 @@ class InverseHessians:
                 setattr(self, name, value[index])
 
     def forget(self, which: Bool[Tensor, " n"]) -> None:
-        """Delete all pairs of these rows."""
+        """Delete all stored pairs of these rows."""
         self.count.masked_fill_(which, 0)
 
     @_exact

@@ -46,8 +46,8 @@ def nearer(
     """Compare new images with the nearest successful images so far; return the nearest ones and
     their distances.
 
-    distance: the distances of the new ``images`` from the originals. reached: on which of them the
-    attack succeeds.
+    distance: the distances of the new ``images`` from the originals. reached: on which new images
+    the attack succeeds.
     """
     better = reached & (distance < nearest)
     return (

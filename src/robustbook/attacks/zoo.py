@@ -10,10 +10,10 @@ The derivative of the second term along a coordinate is estimated by a symmetric
     (f(x + h e_i) - f(x - h e_i)) / 2h;
 
 the derivative of the first term has a closed form. Differences of log F are differences of logits.
-The two points are clipped to [0, 1], and the difference is divided by their actual distance, so the
-difference is one-sided at 0 and 1. The authors' code searches for the best c, as Carlini and Wagner
-do; this code takes c as an argument. The authors' code can also write x as a tanh, and start at a
-low resolution on large images; this code does neither.
+The two evaluated images are clipped to [0, 1], and the difference is divided by their actual
+distance, so the difference is one-sided at 0 and 1. The authors' code searches for the best c, as
+Carlini and Wagner do; this code takes c as an argument. The authors' code can also write x as a
+tanh, and start at a low resolution on large images; this code does neither.
 
 In a randomised model f(x + h e_i) and f(x - h e_i) have different noise, and the variance of the
 estimated derivative grows like 1 / h^2. Averaging f over several noise draws divides the variance
@@ -138,7 +138,7 @@ def differences(
     h: float,
     first: int = 0,
 ) -> Float[Tensor, "n m"]:
-    """Estimate the derivatives of the goal's gain along coordinates by symmetric differences.
+    """Estimate derivatives of the quantity that the attack increases, by symmetric differences.
 
     coordinates: indices into each flattened image. first: the number of the first noise draw; each
     image is evaluated 2 m times, with new noise draws each time.

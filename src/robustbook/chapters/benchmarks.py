@@ -1,4 +1,4 @@
-"""The page of the benchmarks: running times of our attacks and training steps, and of those of
+"""The page of the benchmarks: running times of attacks and training steps, in this package and in
 other libraries.
 """
 

@@ -39,7 +39,8 @@ def deep_defense() -> str:
     """Return in a sentence how much further away the nearest adversarial images are after Deep
     Defense, on MNIST.
 
-    The sentence also says on how many networks a simpler defense moves them further away.
+    The sentence also says on how many networks a simpler defense moves the adversarial images
+    further away.
     """
     attacked = record_of("deep_defense/today")
     shown = networks(attacked)

@@ -112,7 +112,7 @@ def printed(target: str) -> float | None:
 
 @cache
 def _targets(folder: Path) -> dict[str, ledger.Target]:
-    """Return the targets. They are read only once, because they do not change while a page is
+    """Return the targets. Each file is read only once, because no target changes while a page is
     shown.
     """
     return ledger.read_targets(folder)

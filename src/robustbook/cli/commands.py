@@ -370,7 +370,7 @@ def show_ledger(paper: str | None, item: str | None, profile: str | None, as_jso
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", metavar="[OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
 def bench(arguments: Sequence[str]) -> None:
-    """Measure the running times of the attacks and of those of other libraries.
+    """Measure the running times of our attacks and of the attacks of other libraries.
 
     The other libraries are installed in a separate environment, .venv-bench. The command takes the
     options of python -m benchmarks.attacks.

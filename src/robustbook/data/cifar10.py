@@ -1,12 +1,12 @@
 """CIFAR-10 (A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009).
 
 Each batch of 10,000 images is read from the first of three places below the root that has it. The
-first is torchvision's folder (`cifar-10-batches-py/data_batch_1`). The second is a pack of lossless
-WebP sheets, `cifar10/data_batch_1.zip`, with `labels.u8` (one byte each) and `00.webp` to
-`99.webp` (a hundred images each, ten to a row). The third is the published
+first place is torchvision's folder (`cifar-10-batches-py/data_batch_1`). The second place is a pack
+of lossless WebP sheets, `cifar10/data_batch_1.zip`, with `labels.u8` (one byte each) and `00.webp`
+to `99.webp` (a hundred images each, ten to a row). The third place is the published
 archive (`cifar-10-python.tar.gz`), which is read without unpacking it to disk. If none of the three
-is found, the archive is downloaded. Labels and pixels are always converted to the bytes of the
-published binary version, whose hash is checked.
+places has the batch, the archive is downloaded. Labels and pixels are always converted to the bytes
+of the published binary version, whose hash is checked.
 """
 
 import io

@@ -1,12 +1,13 @@
 """Scikit-learn's handwritten digits in the format of MNIST, with no download.
 
 The 1,797 real digits (E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
-Machine Learning Repository, 1998) are 8 x 8 counts of inked pixels in 0..16. They are converted to
-MNIST's format as MNIST was made (LeCun, Bottou, Bengio, Haffner 1998, section III.A). The digit is
-enlarged to 20 x 20 pixels, and its centre of mass is moved to the middle of 28 x 28 pixels. After
-the enlargement, the contrast is doubled about the middle grey, because the enlarged digits are
-blurred, while MNIST's digits are nearly black and white. Mean, standard deviation and fraction of
-fully white pixels (0.154, 0.323, 0.076) are then similar to those of MNIST (0.131, 0.308, 0.074).
+Machine Learning Repository, 1998) are 8 x 8 counts of inked pixels in 0..16. The digits are
+converted to MNIST's format as MNIST was made (LeCun, Bottou, Bengio, Haffner 1998, section III.A).
+The digit is enlarged to 20 x 20 pixels, and its centre of mass is moved to the middle of 28 x 28
+pixels. After the enlargement, the contrast is doubled about the middle grey, because the enlarged
+digits are blurred, while MNIST's digits are nearly black and white. Mean, standard deviation and
+fraction of fully white pixels (0.154, 0.323, 0.076) are then similar to those of MNIST (0.131,
+0.308, 0.074).
 
 Everything is computed with integers, so that the bytes are the same on every machine. The split is
 fixed and stratified: 40 images of each class are for testing. Unlike MNIST's split, this split does

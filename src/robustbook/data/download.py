@@ -29,11 +29,11 @@ def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -
     """Download the file at one of `urls` to `path`, unless it exists.
 
     The bytes are written to `path` with `.part` appended and checked by `check`, which raises
-    ValueError if they are wrong. Then the file is renamed, so a file at `path` is always complete.
-    Each address is tried twice: the second attempt resumes the first one, or starts again if the
-    first one gave wrong bytes. A later process resumes an interrupted download. If two processes
-    need the same file, one process downloads the file and the other process waits. Raises
-    DownloadError if every address fails.
+    ValueError if they are wrong. The correct file is then renamed to `path`, so a file at `path` is
+    always complete. Each address is tried twice: the second attempt resumes the first one, or
+    starts again if the first one gave wrong bytes. A later process resumes an interrupted download.
+    If two processes need the same file, one process downloads the file and the other process waits.
+    Raises DownloadError if every address fails.
     """
     part = path.with_name(path.name + ".part")
     reasons: dict[str, str] = {}  # the latest error of each address

@@ -109,8 +109,8 @@ def _images(folder: Path) -> Iterator[str]:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return the upper 8 of 16 bits per channel; PIL does so only for images with three
-    channels.
+    """Return the upper 8 of 16 bits per channel; PIL takes the upper bits only for images with
+    three channels.
     """
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

@@ -16,9 +16,9 @@ released code, as in the preset "authors" of `deepfool`.
 The loss is differentiated through the logits, through the gradients of the logits at each iterate,
 and through the iterates. The norm ||x||, the choice of the nearest class and the set of finished
 images are treated as constants. The authors build and differentiate a second network that computes
-the gradients. For piecewise linear networks their derivative equals that of the double
-differentiation used here. An image with ||x|| = 0 has no rho and is excluded from both terms; the
-paper does not mention this case.
+the gradients. For piecewise linear networks the derivative through this second network equals the
+double differentiation used here. An image with ||x|| = 0 has no rho and is excluded from both
+terms; the paper does not mention this case.
 
 The loss can be computed in three forms, which give the same result up to rounding:
 
@@ -310,7 +310,7 @@ def _nearest(
     """Return for each image the class whose linearised boundary is nearest, as a constant.
 
     ``away``: whether the clean image is classified correctly. For misclassified images the result
-    is not used, because their perturbation leads to the label.
+    is not used, because DeepFool moves these images towards their label.
 
     Gradients are first computed for the ``FIRST`` classes of smallest |f|, or only for the first
     class if its gradient is ``known``; these gradients use the existing graph. A further class can

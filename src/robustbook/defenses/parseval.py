@@ -8,13 +8,13 @@ every W is moved towards a matrix with orthonormal rows; such a matrix does not 
 (Algorithm 1; a step down the gradient of :math:`\frac\beta4\|W_S W_S^\top - I\|^2`), where S is a
 random subset of the rows. The paper of Deep Defense (Yan et al. 2018) uses 30 % "of the columns";
 in a layer that computes x W, a column contains the weights of a unit. A matrix with more rows than
-columns cannot have orthonormal rows. Its singular values still converge to 1 if S contains all
-rows.
+columns cannot have orthonormal rows. The singular values of such a matrix still converge to 1 if S
+contains all rows.
 
 A convolution's matrix has one row per unit, the flattened kernel (channel, height, width). Cisse et
 al. divide a convolution's output by the square root of the kernel size, because patches overlap.
-This code omits the division, so that all methods train the same network. It also omits the convex
-combinations of Cisse et al., which are for networks with skip connections.
+This code does not divide the output, so that all methods train the same network. This code also
+omits the convex combinations of Cisse et al., which are for networks with skip connections.
 """
 
 from collections.abc import Mapping

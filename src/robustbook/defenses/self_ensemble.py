@@ -106,7 +106,8 @@ class Noisy(nn.Module):
 
         keys: one number for each image. draw: the draw number, one for all images or one for each.
         The noise of an image depends only on the network's ``seed``, the image's key and the draw
-        number. It does not depend on the other images, their order or the device.
+        number. The noise of an image does not depend on the other images, their order or the
+        device.
         """
         starts = streams(self.seed, keys, draw).starts
 
@@ -141,10 +142,10 @@ def noisy(
         activations. Defaults: the paper's first version for VGG16 and Model A (its Table 1).
     placement: the convolution whose noise has standard deviation ``init``. ``paper``: the first
         convolution, so the noise is on the image (Figure 1). ``code``: the second convolution,
-        while the noise on the image has ``inner``. The released code does so for VGG16, because an
-        index is off by one; its other networks follow ``paper``. ``2018``: the first convolution,
-        as in the authors' later release, which corrects the index. Convolutions are ordered as the
-        network registers its layers.
+        while the noise on the image has ``inner``. The released code places the noise of VGG16 as
+        in ``code``, because an index is off by one; its other networks follow ``paper``. ``2018``:
+        the first convolution, as in the authors' later release, which corrects the index.
+        Convolutions are ordered as the network registers its layers.
     when: ``always`` (the paper), ``training`` (noise only in training mode), ``test`` (noise only
         in evaluation mode) or ``never``; `Noisy.when` can be changed later.
     seed: seed of the noise that `Noisy.at` draws.

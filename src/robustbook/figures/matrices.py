@@ -35,9 +35,9 @@ def matrices(
 ) -> Figure:
     """Draw ``rows[network][layer]``, square matrices sorted by ``classes`` of equal size.
 
-    If ``shared``, all panels have one colour scale, from 0 to the largest value of all panels.
-    Otherwise the colour scale of each panel ends at its own largest value, which is written above
-    the panel. ``scale`` is the label of the colour bar. With ``decades`` the shared scale is
+    If ``shared``, all panels have one colour scale, from 0 to the largest value of all panels. If
+    not ``shared``, the colour scale of each panel ends at its own largest value, which is written
+    above the panel. ``scale`` is the label of the colour bar. With ``decades`` the shared scale is
     logarithmic and covers ``decades`` powers of ten below the largest value; smaller values have
     the lowest colour.
     """

@@ -24,7 +24,7 @@ class Stage:
     """One layer of the network.
 
     A stage has the name of the layer in the module, its operation, and the corresponding operation
-    of the reverse network. It also has what the reverse layer needs from the forward pass, the
+    of the reverse network. A stage also has what the reverse layer needs from the forward pass, the
     shape of the output for one image, and the number of parameters.
     """
 

@@ -28,11 +28,11 @@ def prediction_interval(
 
         mean +- t(0.975, n - 1) * sqrt(s^2 (1 + 1/n) + b)
 
-    With `images` = k the values are shares of k test images, in `unit` percent or fraction. Then
-    b = p (1 - p) / k, with p the mean share, because the paper may have used other test images. If
-    the paper used the same test images, the interval is somewhat too wide, never too narrow. The
-    interval is clipped to the range of shares. A single run shows no spread, so its interval is the
-    value alone.
+    With `images` = k the values are shares of k test images, in `unit` percent or fraction. For
+    such shares b = p (1 - p) / k, with p the mean share, because the paper may have used other test
+    images. If the paper used the same test images, the interval is somewhat too wide, never too
+    narrow. The interval is clipped to the range of shares. A single run shows no spread, so its
+    interval is the value alone.
     """
     if not values:
         raise ValueError("values must hold at least one run, got none")
@@ -75,8 +75,8 @@ def difference_interval(
     """Return the 95 % confidence interval of mean(ours) - mean(partners).
 
     If `paired`, value i of both lists comes from the same seed, and Student's t is used on the
-    differences. Otherwise Welch's t is used, which allows different variances. If one of the lists
-    has a single run, the interval is the difference alone.
+    differences. If not `paired`, Welch's t is used, which allows different variances. If one of the
+    lists has a single run, the interval is the difference alone.
     """
     difference = fmean(ours) - fmean(partners)
     if min(len(ours), len(partners)) < 2:

@@ -3,11 +3,11 @@
 A target is one number, ordering or pattern of a paper. Its column `compare` says how our
 measurement is compared:
 
-    equal             with the printed number, up to the tolerance
-    at_most/at_least  with the printed number as a bound
-    less_than ID      with the target ID, both measured by us
-    greater_than ID   the same in the other direction
-    shape             a pattern that the note states in words
+    equal with the printed number, up to the tolerance
+    at_most/at_least with the printed number as a bound
+    less_than ID with the target ID, both measured by us
+    greater_than ID like less_than, in the other direction
+    shape a pattern that the note states in words
 
 The tolerance of a target is fixed before the run; the note of each row says how the tolerance was
 chosen.
@@ -62,7 +62,7 @@ class Target:
 
     @property
     def context(self) -> bool:
-        """Return whether the target is only quoted. Such a target is listed separately, never run
+        """Return whether the target is only quoted. A quoted target is listed separately, never run
         and never counted.
         """
         return self.note.startswith("context:") or self.setting.startswith("CONTEXT ONLY")

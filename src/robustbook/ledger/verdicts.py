@@ -3,28 +3,28 @@
 The rules were fixed before any verdict was computed. The tests check every rule.
 
 equal. The verdict is *reproduced* if our mean differs from the paper's number by at most the
-tolerance. It is also *reproduced* if the prediction interval for one more run, widened by the
+tolerance. A number is also *reproduced* if the prediction interval for one more run, widened by the
 tolerance, contains the paper's number. In this second case the interval must be narrow: its
 half-width may be at most three tolerances plus the binomial error of the test images. With a wider
 interval the verdict is *inconclusive*, because a wide interval agrees with many numbers. If the
 paper's number lies outside the widened interval, the verdict is *not reproduced*.
 
-at_most, at_least. The rule is that of `equal`, with a bound instead of a number. Only one end of
-the interval counts, the end on the allowed side of the bound.
+at_most, at_least. The rule for a bound is the rule of `equal`, with the bound instead of a number.
+Only one end of the interval counts, the end on the allowed side of the bound.
 
 Whole numbers with tolerance 0 (a count, or a yes or no as 1 or 0) and patterns (compare `shape`).
 The run of each seed agrees with the claim or contradicts it. The verdict is *reproduced* if no run
-contradicts the claim. It is *not reproduced* if too many runs contradict the claim to be chance. We
-assume that one run in twenty contradicts a true claim; the probability of at least as many
+contradicts the claim. A claim is *not reproduced* if more runs contradict it than chance explains.
+We assume that one run in twenty contradicts a true claim; the probability of at least as many
 contradictions must then be at most 5 %. Otherwise the verdict is *inconclusive*. With five seeds,
 one contradicting run makes the verdict inconclusive, and two contradicting runs refute the claim.
 
 less_than, greater_than. The 95 % confidence interval of the difference of the means decides. The
 interval is paired by seed if both numbers were measured with the same seeds, and Welch's otherwise.
-The verdict is *reproduced* if the whole interval lies on the claimed side of 0. It is
-*inconclusive* if the interval contains 0 and reaches beyond the tolerance on the claimed side.
-Otherwise the verdict is *not reproduced*, because the difference has the wrong sign or is at most
-the tolerance. If one of the numbers comes from a single run, the difference must exceed the
+The verdict is *reproduced* if the whole interval lies on the claimed side of 0. The verdict is
+*inconclusive* if the interval contains 0 and reaches beyond the tolerance on the claimed side. In
+all other cases the verdict is *not reproduced*, because the difference has the wrong sign or is at
+most the tolerance. If one of the numbers comes from a single run, the difference must exceed the
 tolerance. A few orderings only claim that nothing is lost; they are judged like `at_least`, applied
 to the difference.
 

@@ -90,8 +90,8 @@ def gradients(
 ) -> Float[Tensor, "n *shape"]:
     """Return the gradient of each image's cross entropy with respect to that image.
 
-    The function also works inside `torch.no_grad` and `torch.inference_mode`. It raises ValueError
-    if the model is not differentiable or a gradient is not finite.
+    The function also works inside `torch.no_grad` and `torch.inference_mode`. The function raises
+    ValueError if the model is not differentiable or a gradient is not finite.
     """
     check_set(images, labels)
     found = []

@@ -132,10 +132,10 @@ def resolve(
 def fisher_distance(p: Float[Tensor, "*n k"], q: Float[Tensor, "*n k"]) -> Float[Tensor, "*n"]:
     """Return the Fisher distance of two distributions, 2 arccos(sum_k sqrt(p_k q_k)).
 
-    The Fisher distance is the length of the shortest path between the two distributions. It is pi
-    if no class has a positive probability in both. So if the network predicts different classes for
-    two images with near certainty, every path between these images has a length of at least about
-    pi.
+    The Fisher distance is the length of the shortest path between the two distributions. The
+    distance is pi if no class has a positive probability in both distributions. So if the network
+    predicts different classes for two images with near certainty, every path between these images
+    has a length of at least about pi.
     """
     return 2 * (p.sqrt() * q.sqrt()).sum(-1).clamp(max=1).arccos()
 

@@ -36,7 +36,7 @@ def smallest(
     found. The size is 0 if ``model`` misclassifies the clean image, and infinite if the attack
     never succeeds.
 
-    strike: the attack. It may use another model, but ``model`` decides whether it succeeds.
+    strike: the attack. The attack may use another model, but ``model`` decides whether it succeeds.
     grid: sizes above 0 in increasing order. Each size is tried on the images that ``model`` still
     classifies correctly after attacks of all smaller sizes.
     keys: passed to the attack and to a randomised model; default the row numbers.

@@ -46,13 +46,13 @@ class Attack:
     ``steps`` and ``step_size`` are options of PGD, and ``queries``, the largest number per image,
     is an option of the Square attack.
 
-    The next four options change only the attack's gradients, not the evaluated network.
-    ``precision``: the dtype in which gradients are computed. ``flush``: float32 numbers below
-    1.2e-38 become zero, as in TensorFlow's CPU kernels; on a GPU, which has no such setting,
-    ``flush`` raises an error. ``rescale``: the logits are divided by their `median_lead`, so that
-    the softmax does not saturate. ``slope``: the backward pass uses the derivative of a
-    nonlinearity that is ``slope`` times softer (see `softened`); with None it uses the true
-    derivative. Raises ValueError for an unknown kind, loss or precision.
+    The options ``precision``, ``flush``, ``rescale`` and ``slope`` change only the attack's
+    gradients, not the evaluated network. ``precision``: the dtype in which gradients are computed.
+    ``flush``: float32 numbers below 1.2e-38 become zero, as in TensorFlow's CPU kernels; on a GPU,
+    which has no such setting, ``flush`` raises an error. ``rescale``: the logits are divided by
+    their `median_lead`, so that the softmax does not saturate. ``slope``: the backward pass uses
+    the derivative of a nonlinearity that is ``slope`` times softer (see `softened`); with None it
+    uses the true derivative. Raises ValueError for an unknown kind, loss or precision.
     """
 
     kind: Kind
@@ -80,8 +80,8 @@ class Survival:
     """Which images a network still classifies correctly under an attack.
 
     ``correct``: for each image whether the network still classifies it correctly. ``still``: for
-    each image whether the attack did not change it at all. The gradient of such an image is zero
-    or, with clipping, points out of [0, 1] in every pixel.
+    each image whether the attack did not change it at all. The gradient of an unchanged image is
+    zero or, with clipping, points out of [0, 1] in every pixel.
     """
 
     correct: Tensor

@@ -1,8 +1,8 @@
 """Views of a network for attacks: the same predictions with other gradients.
 
 A view shares the weights and buffers of its network, so it needs no memory of its own and always
-has the network's current weights. For the same reason, do not convert a view to another dtype or
-device; convert a `copy.deepcopy` of it.
+has the network's current weights. So do not convert a view to another dtype or device, which would
+convert its network too; convert a `copy.deepcopy` of the view.
 """
 
 import copy

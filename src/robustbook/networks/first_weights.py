@@ -1,8 +1,8 @@
 """Initial weights as drawn by the released code of Random Self-Ensemble, or by torch.
 
-In both cases a generator draws the weights. A batch norm follows every convolution of these
-networks, so the scale of a convolution's weights does not change the network's output. The scale
-only changes the speed of training: smaller weights change their direction faster.
+All initial weights are drawn with a given generator. A batch norm follows every convolution of
+these networks, so the scale of a convolution's weights does not change the network's output. The
+scale only changes the speed of training: smaller weights change their direction faster.
 """
 
 import math
@@ -45,6 +45,6 @@ def draw_first_weights(net: nn.Module, generator: torch.Generator, start: str) -
 
 
 def check_narrow(narrow: int) -> None:
-    """Raise ValueError if these networks do not support the divisor ``narrow`` of their widths."""
+    """Raise ValueError if the networks do not support the divisor ``narrow`` of their widths."""
     if narrow not in (1, 2, 4, 8):
         raise ValueError(f"narrow must be 1, 2, 4 or 8, got {narrow}")

@@ -1,11 +1,11 @@
 """AlexNet and ResNet-18 for ImageNet from torchvision, with their normalisation.
 
-Deep Defense (Yan, Guo and Zhang 2018) fine-tunes both networks, but its code for ImageNet is not
-released. The AlexNet of Deep Defense is said to be Caffe's, with grouped convolutions and
+Deep Defense (Yan, Guo and Zhang 2018) fine-tunes AlexNet and ResNet-18, but its code for ImageNet
+is not released. The AlexNet of Deep Defense is said to be Caffe's, with grouped convolutions and
 60,965,224 parameters, on grey levels minus a mean. torchvision's AlexNet has no groups and
 61,100,840 parameters. In this code norms are measured after the normalisation. The standard
-deviations of the channels differ by only two per cent. So dividing by them changes ratios of norms
-by at most two per cent, compared with subtracting the mean only.
+deviations of the channels differ by only two per cent. So dividing by these deviations changes
+ratios of norms by at most two per cent, compared with subtracting the mean only.
 """
 
 from pathlib import Path
@@ -56,9 +56,10 @@ def imagenet_network(
 ) -> Prepared:
     """Return a network from colour images to logits.
 
-    The batch norm layers of ResNet-18 are frozen, as in the fine-tuning of the released code. They
-    use their running statistics, and their scale and shift are buffers, not parameters. The network
-    has 11,689,512 numbers, including scale and shift but not the running statistics.
+    The batch norm layers of ResNet-18 are frozen, as in the fine-tuning of the released code.
+    Frozen layers use their running statistics, and their scale and shift are buffers, not
+    parameters. The network has 11,689,512 numbers, including scale and shift but not the running
+    statistics.
 
     weights: torchvision's name of trained weights ("IMAGENET1K_V1", downloaded at first use), the
     path of a state dict (.safetensors, or a file of `torch.save`), or "random". Random weights are

@@ -1,9 +1,9 @@
 """The preprocessing of a network as a module of its own.
 
-Images are floats in [0, 1] everywhere in this book. Some papers train networks on other inputs, for
-example on grey levels minus the mean image. Such a network contains its preprocessing, so that an
-attack on the network changes the image itself. To measure after the preprocessing, call the two
-parts `preprocess` and `body` one after the other.
+Images are floats in [0, 1] everywhere in this book. Some papers do not train networks on pixels in
+[0, 1], but for example on grey levels minus the mean image. In this book such a network contains
+its preprocessing, so that an attack on the network changes the image itself. To measure after the
+preprocessing, call the two parts `preprocess` and `body` one after the other.
 """
 
 from collections.abc import Sequence

@@ -13,8 +13,8 @@ images.
 MatConvNet computes the mean standard deviation over training and test set, 53.0990 for CIFAR-10.
 This code uses the mean standard deviation of the training set, 53.1056, so that nothing depends on
 the test set. MatConvNet divides the sum of second moments over the 50,000 training images by
-60,000, which changes the effect of the floor 10. To do the same, this code divides the sum over any
-set by 6/5 of its size.
+60,000, which changes the effect of the floor 10. To get the same effect, this code divides the sum
+over a set of images by 6/5 of its size.
 """
 
 from collections.abc import Iterator
@@ -36,8 +36,8 @@ class Whitened(nn.Module):
 
     The output has no fixed range. On CIFAR-10 its standard deviation is 35, and the norm of an
     image is 1,870. The module is differentiable, so an attack can follow gradients through it to
-    the image. Its buffers are computed from the training images. The buffers take 38 MB for 3 x 32
-    x 32 pixels, so they are not part of a network's state.
+    the image. The buffers of the module are computed from the training images. The buffers take 38
+    MB for 3 x 32 x 32 pixels, so they are not part of a network's state.
     """
 
     mean: Tensor
@@ -49,8 +49,8 @@ class Whitened(nn.Module):
         """Store the constants of the preprocessing.
 
         ``mean``: of the training images, in grey levels. ``deviation``: the standard deviation to
-        which each image is scaled, in grey levels. ``matrix``: the symmetric matrix of the third
-        step, of side c h w.
+        which each image is scaled, in grey levels. ``matrix``: the symmetric whitening matrix, with
+        c h w rows.
         """
         super().__init__()
         if matrix.shape != (mean.numel(), mean.numel()):
@@ -75,10 +75,10 @@ class Whitened(nn.Module):
 def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
     """Return the preprocessing for a set of training images, computed on their device.
 
-    Products of pixels are in float32, their sums and the eigenvalues in float64. CIFAR-10 takes
-    half a minute on one core. If there are fewer images than pixels, the inner products of images
-    replace the second moments. Both matrices have the same nonzero eigenvalues, and 1,400 images
-    take two seconds.
+    Products of pixels are in float32, their sums and the eigenvalues in float64. The computation
+    for CIFAR-10 takes half a minute on one core. If there are fewer images than pixels, the inner
+    products of images replace the second moments. The two matrices of products have the same
+    nonzero eigenvalues, and 1,400 images take two seconds.
     """
     n, d = len(images), images[0].numel() if len(images) else 0
     if n < 2:

@@ -213,8 +213,8 @@ def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Block Ctrl-C in this context. Workers that start in the meantime inherit the block, so that
-    Ctrl-C during their imports causes no traceback.
+    """Block Ctrl-C in this context. Workers that start in this context also ignore Ctrl-C at first,
+    so that Ctrl-C during their imports causes no traceback.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

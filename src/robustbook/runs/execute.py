@@ -40,9 +40,9 @@ class RunFailed(RuntimeError):
         return ". ".join([str(self), *getattr(self, "__notes__", [])])
 
     def _render_traceback_(self) -> list[str]:
-        """Show only the sentence in a notebook, as on the command line. If a training diverges with
-        a reader's parameters, a traceback would not help. ROBUSTBOOK_TRACEBACK=1 shows the full
-        traceback.
+        """In a notebook, show only the sentence of the error and no traceback, as on the command
+        line. If a training diverges with a reader's parameters, a traceback would not help.
+        ROBUSTBOOK_TRACEBACK=1 shows the full traceback.
         """
         if os.environ.get("ROBUSTBOOK_TRACEBACK"):
             return traceback.format_exception(self)
@@ -122,8 +122,8 @@ def runs_on(device: str) -> str:
 
 def default_workers(device: str) -> int:
     """Return the default number of worker processes. The number is ROBUSTBOOK_WORKERS if this
-    variable is set; 1 then means that this process runs the steps (0 workers). Otherwise the number
-    is one per available core or, on a GPU, one in total.
+    variable is set; 1 then means that this process runs the steps (0 workers). Without the variable
+    there is one worker per available core or, on a GPU, one worker in total.
     """
     asked = os.environ.get("ROBUSTBOOK_WORKERS", "")
     if asked:

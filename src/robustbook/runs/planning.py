@@ -133,10 +133,10 @@ def estimates(
     """Return the estimated seconds of each call, by key; calls without an estimate are omitted.
 
     Each estimate is a mean over stored calls on the same device that differ only in their seed. If
-    there are no such calls, `known_seconds` is used. If neither is available, the estimate is
-    scaled from stored calls of the same step that differ only in numbers to which the time is
-    proportional (images, optimiser steps, batch size). Calls that differ in anything else, such as
-    the network, are ignored.
+    there are no such calls, `known_seconds` is used. If there is neither such a call nor an entry
+    in `known_seconds`, the estimate is scaled from stored calls of the same step that differ only
+    in numbers to which the time is proportional (images, optimiser steps, batch size). Calls that
+    differ in anything else, such as the network, are ignored.
 
     Args:
         known_seconds: seconds by `Call.kind` on this device, for example from published records.

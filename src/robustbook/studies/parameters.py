@@ -44,8 +44,8 @@ Seeds = Annotated[
 class Parameters:
     """The parameters that every study has.
 
-    The description of a field says which values are valid. It completes the error message for an
-    invalid value, and the notebook's parameters cell shows it after the default.
+    The description of a field says which values are valid. This description completes the error
+    message for an invalid value, and the notebook's parameters cell shows it after the default.
     """
 
     own_seeds: ClassVar[Mapping[str, tuple[int, ...]]] = {}

@@ -102,8 +102,8 @@ def fit(
     which the divergence was detected.
 
     On a CPU, numbers below 1.2e-38 are flushed to zero during training. Saturated networks have
-    such small gradients, and arithmetic with them takes up to four times as long. All arithmetic
-    settings are restored at the end.
+    gradients below 1.2e-38, and arithmetic with such tiny numbers takes up to four times as long.
+    All arithmetic settings are restored at the end.
     """
     if len(networks) != len(seeds) or not networks:
         raise ValueError(

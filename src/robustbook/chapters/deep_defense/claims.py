@@ -73,7 +73,7 @@ SIDES = {
 
 
 def answer(record: Record) -> str:
-    """Return how many claims are reproduced, and our numbers for the two halves of claim 9."""
+    """Return how many claims are reproduced, and our numbers for the two statements of claim 9."""
     found = [verdict for verdict in _verdicts() if verdict != "not run"]
     before, after = (
         {side: fmean(_got(record, side, "sides", method)) for side in ("correct", "wrong")}
@@ -171,8 +171,8 @@ def second_to_fourth(record: Record) -> str:
 
 
 def gains(record: Record) -> Table:
-    """Return accuracy and rho2 of each method, and its increase in rho2 as a share of that of Deep
-    Defense.
+    """Return each method's accuracy, rho2, and increase in rho2 as a share of Deep Defense's
+    increase.
     """
     rho = {method: _got(record, "rho", "read", method) for method in COMPARED}
     start, whole = fmean(rho["reference"]), fmean(rho["deep-defense"])

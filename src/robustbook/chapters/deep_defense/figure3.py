@@ -108,8 +108,8 @@ def spanned() -> str:
 
 
 def _tried(record: Record, name: str) -> list[float]:
-    """Return the values of one parameter that were tried with the defaults of the other two, in
-    ascending order.
+    """Return in ascending order the values of one parameter that were tried with the default values
+    of the two other parameters.
     """
     others = {other: value for other, value in USUAL.items() if other != name}
     return sorted(map(float, settings(record, "rho2", name, **others)))

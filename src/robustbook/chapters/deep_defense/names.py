@@ -50,7 +50,8 @@ def sizes(record: Record, network: str) -> list[float]:
 def shown_size(record: Record, network: str) -> float:
     """Return the eps for accuracies in sentences.
 
-    On digits this eps is a large one; on colour images it is the smallest one.
+    For networks on digits the function returns a large eps, for networks on colour images the
+    smallest one.
     """
     return sizes(record, network)[0 if coloured(network) else 2]
 

@@ -48,7 +48,8 @@ def answer(record: Record) -> str:
     """Return how much Deep Defense increases rho2 and the smallest distance that any attack finds,
     and how often adversarial training has a larger rho2.
 
-    ``record`` is that of Table 1; the distances are of the same networks on the page "today".
+    ``record`` is the record of Table 1; the distances of the same networks come from the page
+    "today".
     """
     attacked = record_of("deep_defense/today")
     shown = [each for each in names.networks(record) if each in names.networks(attacked)]
@@ -246,7 +247,7 @@ CLAIMS = (
 def _ways(
     table_1: Record, today: Record, network: str
 ) -> Iterator[tuple[str, Record, str, dict[str, Any], int]]:
-    """Yield for each line of the table its title, the record and the rows with its numbers, and the
+    """Yield for each line of the table the title, the record, the rows of the record, and the
     number of digits.
     """
     eps = names.shown_size(today, network)

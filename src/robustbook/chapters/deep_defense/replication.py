@@ -51,8 +51,8 @@ shown.
 
 
 def answer(record: Record) -> str:
-    """Return rho2 divided by that of fine-tuning: for the replication's Deep Defense, and for Deep
-    Defense with its gradient; and the effect of batches of 100 alone.
+    """Return rho2 divided by the rho2 of fine-tuning: for the replication's Deep Defense, and for
+    Deep Defense with its gradient; and the effect of batches of 100 alone.
     """
     return (
         "The network that the replication calls Deep Defense has "
@@ -175,8 +175,8 @@ def _first(record: Record, method: str) -> float:
 
 
 def _explained(record: Record, method: str) -> float:
-    """Return by how much the rho2 of a method exceeds that of fine-tuning, as a percentage of the
-    same difference for the replication's Deep Defense.
+    """Return by how much the rho2 of a method exceeds the rho2 of fine-tuning, as a percentage of
+    the excess of the replication's Deep Defense.
     """
     tuned = _rho(record, TUNED)
     return 100 * (_rho(record, method) - tuned) / (_rho(record, THEIRS) - tuned)

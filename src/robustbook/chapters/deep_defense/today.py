@@ -122,8 +122,8 @@ def _medians(
 
 
 def _gains(record: Record, network: str, method: str, attack: str) -> list[float]:
-    """Return the median distance divided by that of the reference network on the same images, one
-    per seed.
+    """Return for each seed the median distance divided by the reference network's median distance
+    on the same images.
     """
     ours, start = (
         _medians(record, network, each, attack, "shared median") for each in (method, "reference")
@@ -188,8 +188,8 @@ def _network_in_words(record: Record, network: str) -> str:
 
 
 def _images(record: Record) -> Iterator[str]:
-    """Yield the number of test images on which each network was attacked, and how many of them are
-    shared.
+    """Yield the number of test images on which each network was attacked, and the number of shared
+    images.
     """
     images = {row.setting["network"]: row.images for row in record.rows if row.name == "accuracy"}
     for network, count in images.items():

@@ -65,7 +65,7 @@ shapes = partial(weights, in_deviations=True)
 
 def orders(version: Version) -> Table:
     """Return the kurtosis of each layer of the vanilla and of the saturated network; the paper says
-    that it is larger in the saturated one.
+    that the saturated network has the larger kurtosis.
     """
     record = version.record
     return table(

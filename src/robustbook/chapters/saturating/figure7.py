@@ -12,7 +12,7 @@ LAYERS = ("1", "2", "3")
 
 def answer(record: Record) -> str:
     """Return how much larger the dissimilarity between classes is in the saturated network, also
-    divided by that within classes.
+    divided by the dissimilarity within classes.
     """
     further = _range([_ratio(record, "between", layer) for layer in LAYERS])
     relative = _range([1 / _ratio(record, "within over between", layer) for layer in LAYERS])

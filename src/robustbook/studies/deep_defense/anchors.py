@@ -1,9 +1,9 @@
 """Numbers of the DeepFool paper for networks that Deep Defense uses too.
 
 Moosavi-Dezfooli, Fawzi and Frossard 2016 report the test error and rho_2 of these networks (table
-1). They also report how fine-tuning on perturbed images changes the error (table 3) and
-rho_2 (text). Deep Defense follows their protocol. So their numbers test whether our reference
-networks and our DeepFool agree with those of the DeepFool paper.
+1). Moosavi-Dezfooli, Fawzi and Frossard also report how fine-tuning on perturbed images changes the
+error (table 3) and rho_2 (text). Deep Defense follows their protocol. So the numbers of the
+DeepFool paper test our reference networks and our implementation of DeepFool.
 """
 
 from collections.abc import Iterator, Mapping

@@ -91,7 +91,8 @@ def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[
     ``correct``: images that ``start`` classifies correctly; DeepFool perturbs them until they are
     misclassified. ``wrong``: images that ``start`` misclassifies; DeepFool perturbs them until they
     are classified correctly, so the perturbation is 0 if ``network`` does so already. ``images``:
-    the number of images that ``start`` misclassifies. The two sets do not depend on ``network``.
+    the number of images that ``start`` misclassifies. The sets ``correct`` and ``wrong`` do not
+    depend on ``network``.
     """
     net, first = trained(network, context.device), trained(start, context.device)
     data = model_of(network).data

@@ -116,8 +116,8 @@ def _genuine(
 ) -> Mapping[str, Tensor]:
     """Return the loss terms of Deep Defense, whose regulariser has a gradient.
 
-    The released code adds its offset to gradients with respect to pixels in 0 to 255. Gradients
-    with respect to pixels in [0, 1] are 255 times as large, so this code multiplies the offset by
+    The released code adds its offset to gradients with respect to pixels in 0 to 255. This code
+    uses pixels in [0, 1], whose gradients are 255 times as large, so it multiplies the offset by
     255.
     """
     return deep_defense(

@@ -107,7 +107,7 @@ def reverse(layer: nn.Module) -> tuple[str, str, str]:
     """Return the operation of a layer, the corresponding operation of the reverse network, and what
     the reverse operation needs from the forward pass.
 
-    The third is a quantity such as a mask, or "" if the reverse layer needs none.
+    The third string names a quantity such as a mask, and is "" if the reverse layer needs none.
     """
     match layer:
         case nn.Linear():

@@ -1,9 +1,9 @@
 """Figure 3 of Deep Defense: how c, lambda and d change LeNet's accuracy and rho_2.
 
 We cannot read which values the paper tried. This study tries three values of lambda and nine values
-of c, which makes 27 networks. It varies d with lambda and c at the defaults of the released code.
-d = 20 is left out because training diverged (MNIST, seed 0, step 54; embedded digits, seed 2). With
-d = 20, a misclassified image with a large rho dominates the loss of its batch.
+of c, which makes 27 networks. The study varies d with lambda and c at the defaults of the released
+code. d = 20 is left out because training diverged (MNIST, seed 0, step 54; embedded digits, seed
+2). With d = 20, a misclassified image with a large rho dominates the loss of its batch.
 """
 
 from collections.abc import Iterator, Mapping

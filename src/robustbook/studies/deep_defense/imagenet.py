@@ -1,9 +1,9 @@
 """The ImageNet rows of Deep Defense's Table 1: AlexNet and ResNet-18 before and after fine-tuning.
 
-The released code does not contain the ImageNet experiments. We use its learning rate, batch size,
-lambda and d for MNIST. The number of epochs, and the ten classes that DeepFool considers, are those
-of the paper as we remember them; we could not confirm them. We chose c so that c times rho_2 is 2
-to 3 before fine-tuning, as on the smaller data sets.
+The released code does not contain the ImageNet experiments. We use the released code's learning
+rate, batch size, lambda and d for MNIST. The number of epochs, and the ten classes that DeepFool
+considers, are those of the paper as we remember them; we could not confirm them. We chose c so that
+c times rho_2 is 2 to 3 before fine-tuning, as on the smaller data sets.
 """
 
 from collections.abc import Mapping

@@ -29,13 +29,13 @@ class Method:
 
     clean: no defense, for comparison. deep-defense: the regulariser with ``lam``, ``c`` and ``d``.
     With ``terms`` the regulariser has both terms, or only the term for correctly classified images,
-    or only that for misclassified images. ``layer`` restricts the regulariser to one layer. With
-    ``eps`` above 0, the loss of adversarial training II replaces the cross entropy (Deep Defense +
-    II). adv-training-i: training on DeepFool's images of the starting network, which are made once.
-    fgs-set: training on FGS images of the starting network, which are made once, with the eps at
-    which the network misclassifies 90 per cent of these images. adv-training-ii: the adversarial
-    training of Goodfellow et al. with ``eps`` and ``alpha``. par-networks: Parseval training with
-    step size ``beta``, applied to a ``share`` of each layer's units.
+    or only the term for misclassified images. ``layer`` restricts the regulariser to one layer.
+    With ``eps`` above 0, the loss of adversarial training II replaces the cross entropy (Deep
+    Defense + II). adv-training-i: training on DeepFool's images of the starting network, which are
+    made once. fgs-set: training on FGS images of the starting network, which are made once, with
+    the eps at which the network misclassifies 90 per cent of these images. adv-training-ii: the
+    adversarial training of Goodfellow et al. with ``eps`` and ``alpha``. par-networks: Parseval
+    training with step size ``beta``, applied to a ``share`` of each layer's units.
     """
 
     kind: Kind
@@ -154,8 +154,8 @@ def confined(value: Tensor, parameters: Sequence[Tensor]) -> Tensor:
 
 
 def augmented(inner: Objective, data: str) -> Objective:
-    """Return the objective for colour images on randomly mirrored images, and the objective for
-    gray images unchanged.
+    """Return an objective that mirrors colour images at random; for gray images the objective is
+    unchanged.
 
     Each image is mirrored independently with probability one half. MatConvNet mirrors whole batches
     when it trains the reference networks. The released code mirrors single images in fine-tuning,

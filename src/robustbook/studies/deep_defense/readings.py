@@ -28,9 +28,10 @@ def read(
     included. ``iterations``: the mean number of DeepFool steps. ``unfooled``: the percentage of
     images whose predicted class did not change.
 
-    For each image, ``ratio`` is the ratio of the norms, and ``right`` says whether it is classified
-    correctly. ``confidence`` is the highest probability at the perturbed image. ``epoch``: the
-    network is measured after this epoch; with None after all epochs.
+    For each image, ``ratio`` is the perturbation's norm divided by the image's norm, and ``right``
+    says whether the image is classified correctly. ``confidence`` is the highest probability at the
+    perturbed image. ``epoch``: the network is measured after this epoch; with None after all
+    epochs.
     """
     data = model_of(network).data
     net = trained(network, context.device, epoch)

@@ -75,7 +75,7 @@ class Parameters(parameters.Parameters):
     ] = 5.0
 
     def parts(self) -> dict[str, tuple[str, ...]]:
-        """Return the chosen networks, or the profile's own."""
+        """Return the chosen networks; if none are chosen, return the networks of the profile."""
         return {"networks": tuple(self.networks or OWN[self.profile])}
 
     def runs(self) -> Iterator[tuple[Networks, "Setting", int]]:

@@ -1,11 +1,11 @@
 """Table 1 of Deep Defense: accuracy, rho_2 and accuracy under FGS of every network and method.
 
 eps_ref comes from the Deep Defense network of the same seed. So the accuracy of the Deep Defense
-network at eps_ref is one half by definition. The more robust this network is, the larger is
-eps_ref, and the lower is the accuracy of all other methods at eps_ref. Three methods are added to
-those of the paper's table: adversarial training II, its combination with Deep Defense, and
-fine-tuning on clean images. The paper's supplement is said to contain the first two; fine-tuning on
-clean images is for comparison.
+network at eps_ref is one half by definition. The more robust the Deep Defense network is, the
+larger is eps_ref, and the lower is the accuracy of all other methods at eps_ref. Three methods are
+added to those of the paper's table: adversarial training II, its combination with Deep Defense, and
+fine-tuning on clean images. The paper's supplement is said to contain adversarial training II and
+the combination; fine-tuning on clean images is for comparison.
 """
 
 from collections.abc import Iterator, Mapping

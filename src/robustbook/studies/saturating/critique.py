@@ -2,10 +2,10 @@
 
 Brendel & Bethge 2017 (arXiv 1704.01547) said that the paper's attacks failed for numerical reasons:
 gradients vanish in float32. Each attack of this study avoids vanishing gradients in one way. Some
-attacks compute in float64, rescale the logits, or use the difference of logits. Some skip the last
-nonlinearity in the backward pass, or soften all nonlinearities. Some use adversarial images of
-another network, or no gradients at all. The study also measures the smallest perturbation of each
-image that any attack finds, which gives the accuracy at all eps.
+attacks compute in float64, rescale the logits, or use the difference of logits. Some attacks skip
+the last nonlinearity in the backward pass, or soften all nonlinearities. Some attacks use
+adversarial images of another network, or no gradients at all. The study also measures the smallest
+perturbation of each image that any attack finds, which gives the accuracy at all eps.
 """
 
 from collections.abc import Iterator, Mapping

@@ -62,7 +62,7 @@ def descents(
 def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[str, object]:
     """Return ``moved`` if each image is replaced by the source image of its target class.
 
-    Such a replacement always succeeds; ``moved`` is the median over the pairs.
+    Replacing an image in this way always succeeds; ``moved`` is the median over the pairs.
     """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)

@@ -110,8 +110,8 @@ def most_confident(
     """Return for each class the row of its most confident, correctly classified image.
 
     Also return the probability of this image. A class without a correctly classified image gets row
-    -1 and probability 0. If the probabilities of two images round to the same number, the image
-    with the larger lead of its highest logit counts as more confident.
+    -1 and probability 0. If two probabilities round to the same number, the image with the larger
+    gap between its two highest logits counts as more confident.
     """
     logits = torch.cat([net(batch) for batch in torch.split(images, 1000)])
     own = logits.gather(1, labels[:, None])

@@ -5,7 +5,7 @@ The source images are the least (figure 5) or the most (figure 8) confident test
 minimises the cross entropy of the target class. There is no bound on the distance and no clipping,
 because the paper mentions neither. The paper does not say which implementation of L-BFGS it used.
 The verdicts use scipy's default tolerances and float32, a likely choice in 2017, which we fixed
-before any result. The study also measures other variants.
+before any result. The study also measures other variants of L-BFGS.
 """
 
 import copy
@@ -137,8 +137,8 @@ def _gray(images: Float[Tensor, "n 1 h w"]) -> UInt8[Tensor, "n h w"]:
 def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the calls to run, by (network, method, seed).
 
-    The paper says that the ReLU MLP behaves in the same way, so only the variant of the verdicts is
-    run on it.
+    The paper says that the ReLU MLP behaves like the sigmoid MLP, so on the ReLU MLP only the
+    variant for the verdicts is run.
     """
     assert p.seeds is not None
     most = p.iterations if p.profile == "paper" else min(p.iterations, 100)

@@ -34,8 +34,8 @@ Method = Literal["vanilla", "adversarial", "saturated"]
 class Anneal:
     """The schedule of lambda.
 
-    lambda is 0 for ``plain`` optimiser steps. Then lambda rises ``rises`` times by ``rise``, once
-    in ``every`` optimiser steps.
+    lambda is 0 for ``plain`` optimiser steps. After these steps lambda rises ``rises`` times by
+    ``rise``, once in ``every`` optimiser steps.
     """
 
     plain: int

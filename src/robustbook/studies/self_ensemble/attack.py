@@ -98,9 +98,9 @@ def attacked(
     """Attack ``images`` test images with one value of c, as the paper does.
 
     ``right``: which images are classified correctly after the attack with ``draws`` noise draws.
-    ``single``: which are classified correctly with one noise draw. ``distance``: the l2 distance by
-    which each image was changed. averaged: the number of noise draws over which each step of the
-    attack averages; the paper: 1.
+    ``single``: which images are classified correctly with one noise draw. ``distance``: the l2
+    distance by which each image was changed. averaged: the number of noise draws over which each
+    step of the attack averages; the paper: 1.
 
     If a network has no noise, images that it misclassifies are not attacked, because the attack
     would not change them.
