@@ -6,6 +6,7 @@ import pytest
 
 from robustbook.chapters.published import Version, array, mean, records_of, version_of
 from robustbook.chapters.self_ensemble import theory, today, zoo
+from robustbook.chapters.self_ensemble.names import networks
 from robustbook.ledger import Record, Row
 from robustbook.studies.self_ensemble import theory as theory_study
 from robustbook.studies.self_ensemble import today as today_study
@@ -25,7 +26,7 @@ def test_today(version: Version) -> None:
     record = version.record
     measured = {row.setting["attack"] for row in record.rows if row.name == "accuracy"}
     assert measured == set(today.ATTACKS)
-    (first, *_) = [network for _, network in today.each_network([record])]
+    first = networks(record)[0]
     rows = [row for row in body(today.attacks(version)) if row[3]]
     assert len(rows) == sum(row.name == "accuracy" for row in record.rows) / len(record.seeds)
     for network, of, curve in (
@@ -61,7 +62,7 @@ def test_theory(version: Version) -> None:
 def test_zoo(version: Version) -> None:
     """The draws that a pixel needs exceed those along the gradient by the number of pixels."""
     record = version.record
-    network = zoo.networks(record)[0]
+    network = networks(record)[0]
     pixel, along = (
         mean(record, f"draws along {name}", network=network, h=zoo.MODERATE)
         for name in ("a pixel", "the gradient")
@@ -76,17 +77,6 @@ def test_zoo(version: Version) -> None:
 def test_constants_are_those_of_the_studies() -> None:
     assert theory.SMALL == theory_study.AT and zoo.MODERATE == zoo_study.MODERATE
     assert set(today_study.OWN["vgg16"]) <= set(today.DEFENSES)
-
-
-def test_a_quick_record_is_drawn_only_without_a_better_one() -> None:
-    def record(profile: str, network: str) -> Record:
-        row = Row(1.0, "percent", None, "accuracy", setting={"network": network})
-        return Record("self_ensemble", "today", profile, {}, (), (row,))
-
-    paper, quick = record("paper", "model-a"), record("quick", "vgg16")
-    assert today.each_network([paper, quick]) == [(paper, "model-a")]
-    assert today.each_network([quick]) == [(quick, "vgg16")]
-    assert today.title(quick, "vgg16") == "narrow VGG16"
 
 
 def test_the_wording_follows_the_numbers() -> None:

@@ -13,7 +13,7 @@ from robustbook.chapters.wording import minus, spread, whole_percent
 from robustbook.figures import LOOKS, Points, Scatter, Table, table
 from robustbook.ledger import Record
 
-from .today import NETWORKS, title
+from .names import networks, title
 
 JENSEN = "self-ensemble/claim-jensen"
 TRACE = "self-ensemble/claim-taylor-trace"
@@ -40,12 +40,6 @@ def steps(record: Record) -> Figure:
     network = networks(record)[0]
     panels = [_bound(record, network), _taylor(record, network), _slopes(record, network)]
     return figures.scatters(panels, columns=2, height=2.7)
-
-
-def networks(record: Record) -> list[str]:
-    """Return the networks with noise in the record, the small smooth one left out."""
-    found = settings(record, "misclassified", "network")
-    return [network for network in NETWORKS if network in found]
 
 
 def bound_in_words(record: Record) -> str:
@@ -112,7 +106,7 @@ def _bound(record: Record, network: str) -> Scatter:
         f"Jensen's bound, {title(record, network)}",
         "loss of the mean probability",
         "mean loss over the draws",
-        {"RSE": Points(together, alone, LOOKS["adv-training-i"])},
+        {"RSE": Points(together, alone, LOOKS["rse"])},
         [(ends, ends)],
     )
 
@@ -121,15 +115,15 @@ def _taylor(record: Record, network: str) -> Scatter:
     """Return the panel of the Taylor step: measured gap over prediction, by size of the noise."""
     shown = {}
     for name, of, look in (
-        ("smooth network", "digits", LOOKS["deep-defense"]),
-        ("RSE", network, LOOKS["adv-training-i"]),
+        ("smooth network", "digits", LOOKS["adv"]),
+        ("RSE", network, LOOKS["rse"]),
     ):
         scales = settings(record, "gap over trace", "scale", network=of)
         y = [mean(record, "gap over trace", network=of, scale=s) for s in scales]
         shown[name] = Points([float(s) for s in scales], y, look)
     scales = settings(record, "gap over norm", "scale")
     y = [mean(record, "gap over norm", scale=s) for s in scales]
-    shown["smooth network, norm"] = Points([float(s) for s in scales], y, LOOKS["par-networks"])
+    shown["smooth network, norm"] = Points([float(s) for s in scales], y, LOOKS["brelu"])
     ends = [min(map(float, scales)), 1.0]
     return Scatter(
         "Taylor step",
@@ -144,7 +138,7 @@ def _taylor(record: Record, network: str) -> Scatter:
 def _slopes(record: Record, network: str) -> Scatter:
     """Return the panel of the Lipschitz step: trace over squared gradient, by probability of y."""
     shown = {}
-    for defense, look in (("none", LOOKS["reference"]), ("rse", LOOKS["adv-training-i"])):
+    for defense, look in (("none", LOOKS["none"]), ("rse", LOOKS["rse"])):
         loss, trace, slope = (
             _column(record, network, defense, "steep", name) for name in ("loss", "trace", "slope")
         )

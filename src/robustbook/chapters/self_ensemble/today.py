@@ -11,7 +11,8 @@ from robustbook.chapters.wording import spread, whole_percent
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-NETWORKS = {"model-a": "Model A on STL-10", "vgg16": "VGG16", "resnext": "ResNeXt"}
+from .names import best, full_title, networks, title
+
 DEFENSES = {"none": "no defense", "rse": "RSE", "rse paper 0.4": "RSE, noise on the image"}
 ATTACKS = {
     "clean": "no attack",
@@ -40,32 +41,11 @@ BOUNDS = {
 """The curves of the figure, by defense."""
 MARGIN = 5
 """The paper's attack overstates robustness if it leaves so many points more than all attacks."""
-Each = tuple[Record, str]
-"""A network, with the record that shows it."""
-
-
-def each_network(records: Sequence[Record]) -> list[Each]:
-    """Return each network once, with the first record that has it.
-
-    Records come with the best profile first. A quick record counts only if there is no other.
-    """
-    real = [record for record in records if record.profile != "quick"] or list(records)
-    found = {
-        str(network): record
-        for record in reversed(real)
-        for network in settings(record, "accuracy", "network")
-    }
-    return [(found[network], network) for network in NETWORKS if network in found]
-
-
-def title(record: Record, network: str) -> str:
-    """Return a network's name; it says if the network is narrower than the paper's."""
-    return f"{'' if record.profile == 'paper' else 'narrow '}{NETWORKS[network]}"
 
 
 def answer(record: Record) -> str:
     """Return what is left of RSE's accuracy at one l2 radius, beside the paper's attack."""
-    network = _networks(record)[0]
+    network = networks(record)[0]
     r = middle(record, network)
     paper, left = (within(record, network, "rse", attack, r) for attack in ("paper", "all"))
     bare = within(record, network, "none", "all", r)
@@ -82,7 +62,7 @@ def answer(record: Record) -> str:
 def curves(records: Sequence[Record]) -> Figure:
     """Draw accuracy against the l2 radius: upper bounds by attacks, certified lower bounds."""
     panels = []
-    for record, network in each_network(records):
+    for record, network in best(records):
         drawn = {
             name: figures.Curve(_radii(record, network), _curve(record, network, of, key), look)
             for of, keys in BOUNDS.items()
@@ -90,19 +70,21 @@ def curves(records: Sequence[Record]) -> Figure:
             if f"{network}/{of}/{key}" in record.arrays
         }
         panels.append(
-            figures.Panel(title(record, network), r"$\ell_2$ radius", "accuracy (%)", drawn, {})
+            figures.Panel(
+                full_title(record, network), r"$\ell_2$ radius", "accuracy (%)", drawn, {}
+            )
         )
     return figures.lines(panels, columns=min(2, len(panels)), height=3.2)
 
 
 def networks_in_words(records: Sequence[Record]) -> str:
     """Return for each network what averaging, larger steps and the certificate give."""
-    return "\n".join(f"- {_in_words(*each)}" for each in each_network(records))
+    return "\n".join(f"- {_in_words(*each)}" for each in best(records))
 
 
 def noise_in_words(records: Sequence[Record]) -> str:
     """Return for each network how PGD fares with fresh noise, frozen noise and without noise."""
-    return "\n".join(f"- {_noise_in_words(*each)}" for each in each_network(records))
+    return "\n".join(f"- {_noise_in_words(*each)}" for each in best(records))
 
 
 def attacks(version: Version) -> Table:
@@ -159,10 +141,6 @@ def draws(record: Record, network: str, attack: str) -> list[int]:
     return sorted(int(k) for k in settings(record, "accuracy", "averaged", **of))
 
 
-def _networks(record: Record) -> list[str]:
-    return [network for _, network in each_network([record])]
-
-
 def _radii(record: Record, network: str) -> list[float]:
     return [float(r) for r in record.arrays[f"radii/{network}"]]
 
@@ -215,7 +193,7 @@ def _noise_in_words(record: Record, network: str) -> str:
 
 
 def _images(record: Record) -> Iterator[str]:
-    for network in _networks(record):
+    for network in networks(record):
         counts = {
             row.images
             for row in record.rows
@@ -225,7 +203,7 @@ def _images(record: Record) -> Iterator[str]:
 
 
 def _attack_rows(record: Record) -> Iterator[list[str]]:
-    for network in _networks(record):
+    for network in networks(record):
         for defense in settings(record, "accuracy", "defense", network=network):
             yield [f"**{title(record, network)}, {DEFENSES[defense]}**", *[""] * 6]
             for attack, words in ATTACKS.items():
@@ -253,7 +231,7 @@ def _radius(eps: float, attack: str) -> str:
 
 
 def _bound_rows(record: Record) -> Iterator[list[str]]:
-    for network in _networks(record):
+    for network in networks(record):
         for defense in settings(record, "accuracy within", "defense", network=network):
             yield [f"**{title(record, network)}, {DEFENSES[defense]}**", "", "", ""]
             for eps in settings(record, "accuracy within", "eps", network=network):

@@ -11,7 +11,7 @@ from robustbook.chapters.wording import minus, spread, whole_percent
 from robustbook.figures import LOOKS, Look, Points, Scatter, Table, table
 from robustbook.ledger import Record
 
-from .today import NETWORKS, title
+from .names import networks, title
 
 UNBIASED = "self-ensemble/text-3.3/zoo-unbiased"
 MODERATE = 0.1
@@ -39,12 +39,6 @@ def answer(record: Record) -> str:
         f"number of queries ZOO succeeds on at most {best:.0f} % of the images of RSE, and on "
         f"{bare:.0f} % without a defense ({title(record, network)})."
     )
-
-
-def networks(record: Record) -> list[str]:
-    """Return the networks of the record."""
-    found = settings(record, "mean over derivative", "network")
-    return [network for network in NETWORKS if network in found]
 
 
 def estimates(record: Record) -> Figure:

@@ -10,10 +10,11 @@ trace, norm and gradient are measured image by image.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from pydantic.dataclasses import dataclass as checked
 from torch import Tensor, nn
 
 from robustbook.data import as_float, load
@@ -24,6 +25,7 @@ from robustbook.measures import curvature
 from robustbook.networks.first_weights import draw_first_weights
 from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done, step
+from robustbook.studies.parameters import STRICT
 
 from . import settings
 from .attack import FRESH, test_images
@@ -31,7 +33,6 @@ from .networks import trained
 from .settings import PAPER, TARGETS, Names
 
 ITEM = "theory"
-Parameters = settings.Parameters
 DEFENSES: tuple[Names, ...] = ("none", "rse")
 COUNTS = (1, 2, 5, 10, 50)
 """Numbers of draws for Jensen's bound."""
@@ -63,6 +64,13 @@ SIZES = {
     "reduced": Size(400, 40, 100, 40),
     "paper": Size(100, 20, 40, 20),
 }
+
+
+@checked(frozen=True, config=STRICT)
+class Parameters(settings.OfNetworks):
+    """The parameters that a reader can set."""
+
+    own_networks: ClassVar = settings.OWN
 
 
 @step(version=1)
@@ -271,7 +279,7 @@ def _hooked(net: Noisy, hook: Callable[..., Any], images: Tensor) -> Tensor:
     return logits
 
 
-def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """What is to be run, by (network, defense, seed, what); the smooth network is called digits."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -280,7 +288,7 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
         few = p.profile == "quick"
         found["digits", "smooth", seed, "smooth"] = smooth(20, 100 if few else 2000, seed)
         for network, own in p.chosen().items():
-            for defense in p.defenses or DEFENSES:
+            for defense in DEFENSES:
                 net = own.network(defense, seed)
                 found[network, defense, seed, "steep"] = steep(net, size.images, size.probes)
                 if defense.startswith("rse"):
@@ -289,7 +297,7 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
     return found
 
 
-def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the record: the rows that the ledger judges, ratios, and the images of the figures."""
     assert p.seeds is not None
     rows: list[Row] = []

@@ -11,7 +11,7 @@ lower bound of the accuracy at each l2 radius, where attacks give an upper bound
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -105,9 +105,10 @@ OWN: Mapping[str, tuple[Names, ...]] = {"vgg16": ("none", "rse", "rse paper 0.4"
 
 
 @checked(frozen=True, config=STRICT)
-class Parameters(settings.Parameters):
+class Parameters(settings.OfNetworks):
     """The parameters that a reader can set."""
 
+    own_networks: ClassVar = settings.OWN
     images: Annotated[
         int | None,
         Field(
@@ -122,10 +123,10 @@ class Parameters(settings.Parameters):
         own = SIZES[self.profile][network]
         return own if self.images is None else replace(own, images=self.images)
 
-    def attacked(self, network: str) -> tuple[Names, ...]:
-        """The defenses of this network that are attacked."""
-        own = OWN.get(network, ("none", "rse")) if self.profile != "quick" else ("none", "rse")
-        return self.defenses or own
+
+def attacked_ones(p: Parameters, network: str) -> tuple[Names, ...]:
+    """Return the defenses of this network that are attacked."""
+    return ("none", "rse") if p.profile == "quick" else OWN.get(network, ("none", "rse"))
 
 
 def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
@@ -167,7 +168,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
         for network, own in p.chosen().items():
             size = p.size(network)
             for first, count in size.pieces:
-                for defense in p.attacked(network):
+                for defense in attacked_ones(p, network):
                     net = own.network(defense, seed)
                     for key, strike in strikes(own, size, defense).items():
                         found[network, defense, seed, key, first] = struck(
@@ -177,7 +178,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
                         found[network, defense, seed, "votes", first] = counted(
                             net, first, count, size.choice, size.trials
                         )
-                if network == "vgg16" and "rse" in p.attacked(network):
+                if network == "vgg16":
                     net, k = own.network("rse", seed), size.averaged[1]
                     found[network, "rse", seed, "averaged", first] = attacked(
                         net, 0.1, first, count, own.steps, size.draws, averaged=k

@@ -11,15 +11,17 @@ attacks networks with and without noise, with small and large h, with and withou
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from pydantic.dataclasses import dataclass as checked
 from torch import Tensor
 
 from robustbook.attacks.losses import margin
 from robustbook.attacks.zoo import zoo
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Context, Done, step
+from robustbook.studies.parameters import STRICT
 
 from . import settings
 from .adaptive import APART, JUDGED, SELECT
@@ -28,7 +30,6 @@ from .networks import trained
 from .settings import PAPER, TARGETS, Names
 
 ITEM = "zoo"
-Parameters = settings.Parameters
 DEFENSES: tuple[Names, ...] = ("none", "rse")
 STEPS = (0.0001, 0.001, 0.01, 0.1, 0.3, 1.0)
 """The values of h: l2 lengths. 1e-4 is ZOO's own."""
@@ -77,6 +78,13 @@ SIZES: Mapping[str, Mapping[str, Size]] = {
         "model-a": Size(5, 500, 500, 10, 60, 64, 10.0),
     },
 }
+
+
+@checked(frozen=True, config=STRICT)
+class Parameters(settings.OfNetworks):
+    """The parameters that a reader can set."""
+
+    own_networks: ClassVar = settings.OWN
 
 
 @step(version=1)
@@ -198,14 +206,14 @@ def black_box(
     }
 
 
-def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """What is to be run, by (network, defense, seed, what); of ZOO, what is (h, averaged)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
         for network, own in p.chosen().items():
             size = SIZES[p.profile][network]
-            for defense in p.defenses or DEFENSES:
+            for defense in DEFENSES:
                 net, noisy = own.network(defense, seed), defense.startswith("rse")
                 if noisy:
                     found[network, defense, seed, "estimated"] = estimated(
@@ -233,7 +241,7 @@ def options(size: Size, noisy: bool) -> tuple[tuple[float, int], ...]:
     return (*plain, (size.large, size.averaged)) if noisy else plain
 
 
-def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the record: the two statements on the estimate, its variances, and ZOO's successes."""
     assert p.seeds is not None
     rows: list[Row] = []
