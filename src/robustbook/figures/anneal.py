@@ -12,7 +12,7 @@ from .style import BRIGHT, HALF, WIDTH, panels, style
 def anneal(
     curves: Mapping[str, Mapping[int, Sequence[float]]], *, printed: float, x_label: str
 ) -> Figure:
-    """Draw ``curves[label][length]``, a list with one accuracy in percent per seed.
+    """Draw ``curves``; ``curves[label][length]`` is a list with one accuracy in percent per seed.
 
     Lines join the means, and bands reach from the smallest to the largest value. A horizontal line
     shows ``printed``, the paper's accuracy.

@@ -95,8 +95,8 @@ def judge(
     """Return the verdict on `target`; for an ordering, `partner` is the measurement of the other
     target.
 
-    Raises ValueError if the rows cannot decide the target: another unit, or a claimed pattern
-    without `holds`.
+    Raises ValueError if the rows cannot decide the target, because they have another unit, or lack
+    `holds` for a pattern.
     """
     if measured is None:
         return Judgement("not run")

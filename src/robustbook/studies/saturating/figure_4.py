@@ -214,7 +214,7 @@ def _apart(found: Mapping[str, Tensor]) -> float:
     """Return the distance between the peak of the length element and the steepest change of the
     probabilities.
 
-    The unit is the length of the path.
+    The distance is given as a fraction of the whole path.
     """
     peaks = found["t"][torch.stack([found["length"].argmax(), found["change"].argmax()])]
     return abs(peaks[1] - peaks[0]).item()

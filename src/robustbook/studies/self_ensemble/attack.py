@@ -36,8 +36,8 @@ def test_images(network: Done, first: int, count: int, device: str) -> tuple[Ten
 def probabilities(
     net: nn.Module, images: Tensor, keys: Tensor, draws: int, start: int = FRESH
 ) -> Tensor:
-    """Return the class probabilities: for a network with noise their mean over the noise draws,
-    else the softmax.
+    """Return the class probabilities: the softmax or, for a network with noise, the mean softmax
+    over the noise draws.
 
     Raises ValueError if a probability is NaN, because the image would count as misclassified.
     """
