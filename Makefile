@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROFILE ?= quick
 EXTRAS := book,test
+# Compiled modules are kept, as each page and each worker starts by importing torch.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup book test test-fast lint pairs bench pins clean
 .DEFAULT_GOAL := help

@@ -52,24 +52,13 @@ def main(data: str, weights: Path | None, images: int, rounds: int, output: Path
     load_before = round(os.getloadavg()[0], 1)
     if load_before > 0.5:
         click.echo(f"other work is running (load {load_before}): expect noise", err=True)
-    WORK.mkdir(parents=True, exist_ok=True)
-    tensors = load_file(weights) if weights else trained(data)
-    test = load(data, "test").subset(images)
-    tensors |= {"images": as_float(test.images), "labels": test.labels}
-    save_file(tensors, WORK / "contest.safetensors")
     asked = {
-        "tensors": str(WORK / "contest.safetensors"),
+        "tensors": str(problem("contest", data, weights, images)),
         "rounds": rounds,
         "result": str(WORK / "contest.json"),
     }
     (WORK / "request.json").write_text(json.dumps(asked))
-    source = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
-    subprocess.run(
-        [VENV / "bin" / "python", "-m", "benchmarks.contest", WORK / "request.json"],
-        check=True,
-        cwd=WORK,
-        env={**os.environ, "PYTHONPATH": source, "GIT_PYTHON_REFRESH": "quiet"},
-    )
+    execute("contest", str(WORK / "request.json"))
     measured = json.loads((WORK / "contest.json").read_text())
     for row in measured["rows"]:  # the reason why it is not there, not the import that missed it
         if "error" in row and row["library"] in failures:
@@ -88,6 +77,28 @@ def main(data: str, weights: Path | None, images: int, rounds: int, output: Path
     output.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
     click.echo(table(report))
     click.echo(f"written to {output}")
+
+
+def problem(name: str, data: str, weights: Path | None, images: int) -> Path:
+    """Write a network's weights and the first test images with their labels; return the file."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    tensors = load_file(weights) if weights else trained(data)
+    test = load(data, "test").subset(images)
+    tensors |= {"images": as_float(test.images), "labels": test.labels}
+    path = WORK / f"{name}.safetensors"
+    save_file(tensors, path)
+    return path
+
+
+def execute(contest: str, *arguments: str) -> None:
+    """Run a module of this folder in the environment that has the other libraries."""
+    source = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+    subprocess.run(
+        [VENV / "bin" / "python", "-m", f"benchmarks.{contest}", *arguments],
+        check=True,
+        cwd=WORK,
+        env={**os.environ, "PYTHONPATH": source, "GIT_PYTHON_REFRESH": "quiet"},
+    )
 
 
 def install() -> dict[str, str]:

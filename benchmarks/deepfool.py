@@ -10,15 +10,12 @@ default and its options. Runs in the environment of `benchmarks.attacks`. Prints
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import click
-from safetensors.torch import load_file, save_file
 
-from benchmarks.attacks import ROOT, VENV, WORK, install, processor, trained
-from robustbook.data import as_float, load
+from benchmarks.attacks import ROOT, WORK, execute, install, problem, processor
 
 RESULT = ROOT / "benchmarks" / "results" / "deepfool.json"
 
@@ -50,18 +47,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 @click.option("--output", type=click.Path(path_type=Path), default=RESULT)
 def main(data: str, weights: Path | None, images: int, rounds: int, output: Path) -> None:
     install()
-    WORK.mkdir(parents=True, exist_ok=True)
-    tensors = load_file(weights) if weights else trained(data)
-    test = load(data, "test").subset(images)
-    tensors |= {"images": as_float(test.images), "labels": test.labels}
-    save_file(tensors, WORK / "deepfool.safetensors")
-    source = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
-    subprocess.run(
-        [VENV / "bin" / "python", "-m", "benchmarks.deepfool_contest", str(rounds)],
-        check=True,
-        cwd=WORK,
-        env={**os.environ, "PYTHONPATH": source, "GIT_PYTHON_REFRESH": "quiet"},
-    )
+    problem("deepfool", data, weights, images)
+    execute("deepfool_contest", str(rounds))
     rows = json.loads((WORK / "deepfool.json").read_text())
     report = {"data": data, "images": images, "rounds": rounds, "rows": rows}
     report |= {"processor": processor(), "cores": os.cpu_count()}

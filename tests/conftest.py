@@ -28,6 +28,12 @@ def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROBUSTBOOK_STORE", str(tmp_path / "store"))
 
 
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    """Seed torch's generator, so that the result of a test depends on no earlier test."""
+    torch.manual_seed(0)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = {}
     if not torch.cuda.is_available():

@@ -1,6 +1,6 @@
 """Settings of floating-point arithmetic: precision, determinism and denormal numbers.
 
-Everything that trains or attacks runs inside `arithmetic`. By default this is float32 without TF32
+All trainings and attacks run inside `arithmetic`. The default arithmetic is float32 without TF32
 and with cuDNN's deterministic algorithms. A recipe states explicitly if it trains in lower
 precision.
 """
@@ -24,10 +24,10 @@ def arithmetic(
     """Compute in ``precision`` on ``device`` inside the context; restore all settings afterwards.
 
     float32: IEEE float32, on a GPU without TF32. tf32: matrix products and convolutions on a GPU
-    round their factors to 10 mantissa bits; on a CPU it equals float32. bfloat16: torch's autocast,
-    so weights, gradients of weights and losses stay in float32.
-    flush: treat numbers below 1.2e-38 as zero. On a GPU the setting has no effect, so it raises an
-        error there.
+        round their factors to 10 mantissa bits; on a CPU tf32 equals float32. bfloat16: torch's
+        autocast, so weights, gradients of weights and losses stay in float32.
+    flush: treat numbers below 1.2e-38 as zero. On a GPU flushing is not possible, so the setting
+        raises an error.
 
     cuDNN uses deterministic algorithms without a timing search, so repeated runs are bitwise equal.
     Raises ValueError for an unknown precision, or ``flush`` on a GPU.

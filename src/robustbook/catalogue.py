@@ -1,7 +1,7 @@
 """The items that can be run, and the folder with the book's targets and records.
 
 An item is ``paper/name``, such as ``saturating/table-1``; the list is `robustbook.studies.items`.
-This module imports no study, and so no torch.
+This module imports no study, and therefore not torch.
 """
 
 from importlib import import_module
@@ -24,7 +24,7 @@ def study(item: str) -> ModuleType:
     """Return the study module of ``paper/item``.
 
     Raises:
-        BadParameter: there is no such item; the message lists the known ones.
+        BadParameter: there is no such item; the message lists the known items.
         FileNotFoundError: the folder with the book's target numbers is missing.
     """
     if item not in ITEMS:

@@ -1,7 +1,8 @@
 """Checks of an evaluation for signs that its accuracy under attack overstates robustness.
 
 After Athalye, Carlini & Wagner 2018 (arXiv 1802.00420, Section 3.1) and Carlini et al. 2019 (arXiv
-1902.06705). A network with uninformative gradients seems robust to attacks that follow them.
+1902.06705). A network with uninformative gradients seems robust to attacks that follow its
+gradients.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,8 +32,8 @@ NAMES = {
 }
 """The possible entries of the evidence, each with a description.
 
-Accuracies and fractions are in percent, all on the same images. All attacks have the same eps,
-unless their description says otherwise.
+All accuracies and fractions are in percent, and measured on the same images. All attacks have the
+same eps, unless their description says otherwise.
 """
 
 
@@ -40,8 +41,8 @@ unless their description says otherwise.
 class Finding:
     """The answer to one question about an evaluation.
 
-    ``red``: whether the accuracy under attack probably overstates the robustness.
-    ``sentence``: the numbers that decide it.
+    ``red``: whether the accuracy under attack probably overstates the robustness. ``sentence``: the
+    numbers that decide the answer.
     """
 
     question: str
@@ -55,13 +56,13 @@ def diagnose(
     """Answer the questions that the evidence can answer, in a fixed order.
 
     evidence: plain data under some of `NAMES`; `measures.evidence` collects it from a model.
-    points: differences between accuracies up to this many percentage points are ignored.
-    share: shares of images up to this many percent are ignored, and so are differences between
+    points: differences between accuracies up to ``points`` percentage points are ignored. share:
+    shares of images up to ``share`` percent are ignored, and so are differences between
     repetitions.
     rise: how many percentage points accuracy may rise between two sizes of the curve.
 
-    The thresholds are ours. Raises ValueError for an unknown name, with the nearest known one, and
-    for a value of the wrong kind.
+    We chose the default thresholds. Raises ValueError for an unknown name, with the nearest known
+    name, and for a value of the wrong kind.
     """
     e = _checked(evidence)
     return [*_gradients(e, points, share), *_attacks(e, points, rise), *_outputs(e, share)]
@@ -116,7 +117,7 @@ def _gradients(e: Mapping[str, Any], points: float, share: float) -> Iterator[Fi
 
 
 def _attacks(e: Mapping[str, Any], points: float, rise: float) -> Iterator[Finding]:
-    """Answer whether another attack, or a larger budget, finds more adversarial images."""
+    """Answer whether another attack, or a larger eps, finds more adversarial images."""
     _, clipped, of_one = _one_step(e)
     followed = [value for value in (clipped, e.get("many_steps")) if value is not None]
     if followed and "gradient_free" in e:
@@ -178,7 +179,9 @@ def _outputs(e: Mapping[str, Any], share: float) -> Iterator[Finding]:
 
 
 def _one_step(e: Mapping[str, Any]) -> tuple[Any, Any, str]:
-    """Return accuracy after one step and after one clipped step, and a phrase for the latter."""
+    """Return the accuracies after one step and after one clipped step, and a phrase for the clipped
+    step.
+    """
     one = e.get("one_step")
     if "one_step_clipped" in e:
         return one, e["one_step_clipped"], "one step clipped to [0, 1]"
@@ -190,7 +193,9 @@ def _has(e: Mapping[str, Any], *names: str) -> bool:
 
 
 def _checked(evidence: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the evidence with Python's own numbers; raise ValueError for a wrong name or value."""
+    """Return the evidence with numbers as Python floats; raise ValueError for a wrong name or
+    value.
+    """
     check_names(evidence)
     found: dict[str, Any] = {}
     for name, value in evidence.items():

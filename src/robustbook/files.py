@@ -1,4 +1,4 @@
-"""Write files completely or not at all."""
+"""Write files atomically."""
 
 import os
 import uuid
@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write all of ``data`` to ``path``, or nothing; make the folder if it is missing.
+    """Write ``data`` to ``path`` atomically; make the folder if it is missing.
 
     The bytes are written to a hidden file in the same folder, flushed to the disk, and then
-    renamed. Each call uses its own hidden file. So if several threads or processes write at once,
-    the file is always complete, and the last one to finish stays.
+    renamed. Each call uses its own hidden file. So if several threads or processes write at the
+    same time, the file is always complete, and has the data of the last one to finish.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")

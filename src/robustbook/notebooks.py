@@ -1,11 +1,11 @@
 """The notebooks: pairs of an executed .ipynb and its MyST text, run by papermill.
 
-People review the text (.md) and open the notebook (.ipynb). The notebook is executed at the
-defaults of its parameters cell. Everything that is not content is removed from it, so that a second
-run of the same code gives the same bytes.
+People edit and review the text (.md) and open the notebook (.ipynb). The notebook is executed with
+the defaults of its parameters cell. Everything that is not content is removed from the notebook, so
+that a second run of the same code gives the same bytes.
 
-The two files agree if their content agrees; time stamps are ignored. A clone gives its files
-arbitrary times, and ``jupytext --sync`` would keep the newer file without notice.
+The two files of a pair agree if their contents agree; time stamps are ignored. In a fresh git clone
+the times of files are arbitrary, and ``jupytext --sync`` would silently keep the newer file.
 
 From a shell: ``python -m robustbook.notebooks run | pairs | check``.
 """
@@ -56,8 +56,8 @@ CURSOR_UP = "\x1b[A"  # how nested bars return to the first one
 
 
 def names(root: Path = ROOT) -> list[str]:
-    """Return the notebooks as ``folder/name`` without suffix, sorted, even if one file of a pair is
-    missing.
+    """Return the names of the notebooks as ``folder/name`` without suffix, sorted; one file of a
+    pair may be missing.
     """
     folder = root / "notebooks"
     files = [path for path in folder.rglob("*") if path.suffix in {".ipynb", ".md"}]
@@ -76,8 +76,8 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     """Return a copy of the notebook without the parts that differ between runs of the same code.
 
     Of the metadata, only the kernel, tags and ``mystnb`` are kept, and cells are numbered in order.
-    Object addresses and progress bars are removed. Neighbouring pieces of one stream are joined,
-    because timing decides where a stream is cut. Everything else on stderr is kept, because
+    Object addresses and progress bars are removed. Neighbouring pieces of a stream are joined,
+    because it depends on timing where a stream is split. All other text on stderr is kept, because
     warnings must be seen and fixed.
     """
     notebook = copy.deepcopy(notebook)
@@ -121,7 +121,9 @@ def _clean_outputs(outputs: list[NotebookNode], count: int) -> list[NotebookNode
 
 
 def _without_bars(text: str) -> str:
-    """Return the lines of stderr without progress bars; other text on the same line is kept."""
+    """Return the lines of stderr without progress bars; text on the same line as a progress bar is
+    kept.
+    """
     rest = BAR.sub("\r", text.replace("\r\n", "\n").replace(CURSOR_UP, ""))
     return "".join(f"{line}\n" for line in re.split("[\r\n]", rest) if line.strip())
 
@@ -146,10 +148,11 @@ def execute(
 ) -> None:
     """Run a notebook from top to bottom and write the cleaned result to ``output``.
 
-    The kernel's working directory is the folder of ``output``. Its stderr, progress bars included,
-    is copied to ``log``, or to our stderr. If a cell fails, the cells up to it are written to
-    ``output``, and papermill's exception is raised. Several runs may have the same ``output``: each
-    works on its own temporary file, and the last one to end stays.
+    The kernel's working directory is the folder of ``output``. The kernel's stderr, including
+    progress bars, is copied to ``log``, or to the stderr of this process. If a cell fails, all
+    cells up to this cell are written to ``output``, and papermill's exception is raised. Several
+    runs may have the same ``output``: each run writes to its own temporary file, and the result of
+    the last run to end remains.
     """
     # Use the kernel of this environment, not one that the user registered under the same name.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
@@ -186,13 +189,14 @@ def execute_each(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Run notebooks and write the results to ``folder``, ``jobs`` at a time.
 
-    ``profile`` is passed to notebooks that declare it; None runs the defaults. After a failure, the
-    others still run. Return the profile and seconds of each notebook, and the error message of each
-    that failed.
+    ``profile`` is passed to notebooks that declare this parameter; None runs the defaults. If a
+    notebook fails, the remaining notebooks still run. Return the profile and the seconds of each
+    notebook, and the error messages of the notebooks that failed.
 
     With several jobs each page runs in its own process, because papermill changes the working
-    directory. The cores are divided among the jobs. All pages use one store: its lock lets only one
-    page train a network that several need. A page's stderr is then written to ``folder``/name.log.
+    directory. The cores are divided among the jobs. All pages use the same store, whose locks
+    ensure that a network that several pages need is trained only once. With several jobs the stderr
+    of a page is written to ``folder``/name.log.
     """
     pages = [
         (f"[{number}/{len(notebooks)}] {name}", name, nbformat.writes(notebooks[name]))
@@ -210,14 +214,16 @@ def execute_each(
 
 
 def _share_cores(workers: int) -> None:
-    """Set how many processes the studies in this process may use, unless the user has set it."""
+    """Set how many worker processes the studies in this process may use, unless the user has set
+    this number.
+    """
     os.environ.setdefault("ROBUSTBOOK_WORKERS", str(workers))
 
 
 def in_turn(names: Iterable[str]) -> list[str]:
-    """Return the names so that those of different folders alternate.
+    """Return the names in an order in which different folders alternate.
 
-    Pages that run at the same time then rarely wait for the same network.
+    In this order, pages that run at the same time rarely wait for the same network.
     """
     groups: dict[str, list[str]] = {}
     for name in names:
@@ -256,14 +262,14 @@ def _page(
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
-    """Write the whole notebook or nothing, split into lines as jupytext does, so that a sync
-    changes none.
+    """Write a notebook atomically, with its text split into lines as by jupytext, so that a sync
+    changes no line.
     """
     write_whole(path, f"{nbformat.writes(notebook)}\n".encode())
 
 
 def faults(name: str, root: Path = ROOT) -> list[str]:
-    """Return what is wrong with a committed pair, one sentence for each fault."""
+    """Return the faults of a committed pair, with one sentence for each fault."""
     page, text = (root / "notebooks" / f"{name}{suffix}" for suffix in (".ipynb", ".md"))
     for path in (page, text):
         if not path.exists():
@@ -321,7 +327,7 @@ def main() -> None:
 @click.option("--profile", default="quick", show_default=True)
 @JOBS
 def run(wanted: tuple[str, ...], profile: str, jobs: int) -> None:
-    """Execute pages into _build/stage/notebooks, from where the book is built.
+    """Execute pages and write them to _build/stage/notebooks, from which the book is built.
 
     Example: python -m robustbook.notebooks run saturating/table1
     """
@@ -340,7 +346,7 @@ def run(wanted: tuple[str, ...], profile: str, jobs: int) -> None:
 @click.option("--from", "side", type=click.Choice(["md", "ipynb"]), help="The side that holds.")
 @JOBS
 def pairs(wanted: tuple[str, ...], side: str | None, jobs: int) -> None:
-    """Execute pages at their defaults and write both files of each pair, cleaned.
+    """Execute pages with their default parameters and write both files of each pair, cleaned.
 
     If the two files differ, --from must say which one to use.
 
@@ -366,7 +372,7 @@ def pairs(wanted: tuple[str, ...], side: str | None, jobs: int) -> None:
 
 @main.command()
 def check() -> None:
-    """Print what is wrong with the committed pairs; exit with 1 if anything is."""
+    """Print the faults of the committed pairs; exit with status 1 if there are any."""
     found = [line for name in names() for line in faults(name)]
     for line in found:
         click.echo(line, err=True)

@@ -31,9 +31,9 @@ INJECTED = "# Parameters"
 
 @dataclass
 class Page:
-    """One item in one notebook.
+    """The page of one item in a notebook.
 
-    ``published`` is the best published record and ``fresh`` the record of this run; each may be
+    ``published`` is the best published record, and ``fresh`` is the record of this run; both may be
     None. ``others`` are published records at smaller profiles.
     """
 
@@ -56,19 +56,24 @@ class Page:
     def study(self) -> ModuleType:
         """Return the module that computes the item.
 
-        Importing it takes seconds, so a page that only shows its record does not call this.
+        Importing a study takes seconds, so a page that only shows its record does not use this
+        module.
         """
         return catalogue.study(self.item)
 
     @cached_property
     def parameters(self) -> Parameters:
-        """Return the values that a reader set, checked, and the defaults of the others."""
+        """Return all parameters: the values that the reader set, after checking them, and the
+        defaults of the rest.
+        """
         found: Parameters = check(self.study.Parameters, self.given)
         return found
 
     @property
     def shown(self) -> Record:
-        """Return the record that the page shows: the published one or, without one, this run's."""
+        """Return the record that the page shows: the published record or, if there is none, the
+        record of this run.
+        """
         record = self.published or self.fresh
         if record is None:
             raise BadParameter(
@@ -79,19 +84,23 @@ class Page:
 
     @property
     def records(self) -> list[Version]:
-        """Return the published record and this run's, if they exist, each with a heading."""
+        """Return the published record and the record of this run, if they exist, each with a
+        heading.
+        """
         return [*self._published[:1], *self._fresh]
 
     @property
     def every(self) -> list[Version]:
-        """Return all published records, also of smaller profiles, and this run's, each with a
-        heading.
+        """Return all published records, including those at smaller profiles, and the record of this
+        run, each with a heading.
         """
         return [*self._published, *self._fresh]
 
     @property
     def groups(self) -> list[tuple[Record, ...]]:
-        """Return the records that share a figure: all published ones, then the one of this run."""
+        """Return the groups of records that share a figure: all published records, then the record
+        of this run.
+        """
         both = (self._published, self._fresh)
         return [tuple(version.record for version in group) for group in both if group]
 
@@ -107,17 +116,23 @@ class Page:
             return []
         return [Version(self.fresh, f"This run ({self.fresh.profile})", fresh=True)]
 
-    def answer(self, sentence: Callable[[Record], str], *deciding: str) -> Markdown:
-        """Return the page's answer: the sentence made from the published record, then the verdicts.
+    def answers(self, sentence: Callable[[tuple[Record, ...]], str], *deciding: str) -> Markdown:
+        """Return the page's answer like `answer`, with a sentence made from all published records.
 
-        ``deciding`` names the targets whose verdicts decide, without the item's prefix. Each
-        different verdict is shown once.
+        The sentence gets the best record first.
+        """
+        return self.answer(lambda best: sentence((best, *self.others)), *deciding)
+
+    def answer(self, sentence: Callable[[Record], str], *deciding: str) -> Markdown:
+        """Return the page's answer: a sentence that is computed from the published record, then the
+        verdicts.
+
+        ``deciding`` names the targets whose verdicts decide, in full or without the item's prefix.
+        If several targets have the same verdict, it is shown once.
         """
         if self.published is None:
-            return Markdown("**Answer.** Nothing is published of this page yet.")
-        verdicts = {
-            entry.id.removeprefix(f"{self.item}/"): entry.verdict for entry in self._entries
-        }
+            return Markdown("**Answer.** No result of this page is published yet.")
+        verdicts = {name: e.verdict for e in self._entries for name in (e.id, self._short(e.id))}
         badges = [badge(verdict) for verdict in dict.fromkeys(verdicts[each] for each in deciding)]
         return Markdown(" ".join(["**Answer.**", sentence(self.published), *badges]))
 
@@ -130,7 +145,7 @@ class Page:
         words = ledger.counts(entries).replace("other setting", "at another setting")
         sentences = []
         for entry in entries:
-            if entry.id.removeprefix(f"{self.item}/") in deciding:
+            if self._short(entry.id) in deciding:
                 unit = " %" if entry.unit == "percent" else ""
                 target = targets[entry.id]
                 said = "claimed" if target.kind == "claim" else "printed"
@@ -146,9 +161,11 @@ class Page:
         return Markdown("\n".join([f"**Finding: {words}.**", "", *sentences]).rstrip())
 
     def verdicts(self) -> Table:
-        """Return the table of printed numbers beside ours: the rows of the ledger that were run.
+        """Return a table of the paper's numbers and ours, from the rows of the ledger that were
+        run.
 
-        If none was run, it shows all rows. It omits the reasons.
+        If no row was run, the table has all rows. The table does not have the reasons for the
+        verdicts.
         """
         paper, item = self.item.split("/")
         targets = ledger.read_targets(catalogue.BOOK / "targets")
@@ -156,10 +173,15 @@ class Page:
         there = [entry for entry in entries if entry.verdict != "not run"] or entries
         rest = len(entries) - len(there)
         return table(
-            "Printed against ours, with the 95 % prediction interval for one more run. Where the "
-            "paper states a bound, an order or a pattern and no number, the second column says so. "
-            "For an order the interval is the 95 % confidence interval of the difference."
-            + (f" {rest} more targets were not run; the ledger lists them." if rest else ""),
+            "The paper's numbers and ours, with the 95 % prediction interval for one more run. If "
+            "the paper states a bound, an order or a pattern instead of a number, the second "
+            "column says so. For an order, the interval is the 95 % confidence interval of the "
+            "difference."
+            + (
+                f" {rest} more target numbers were not measured; the ledger lists them."
+                if rest
+                else ""
+            ),
             f"tab-{paper}-{item}-ledger".replace("_", "-"),
             ["Target", "Printed", "Ours", "Interval", "Seeds", "Verdict"],
             [
@@ -180,20 +202,26 @@ class Page:
         """Return the reason for each target that was not reproduced."""
         entries = self._entries
         lines = [
-            f"- **{self._short(row.id)}**: {row.reason}"
+            f"- **{self._short(row.id)}**: {row.reason}."
             for row in entries
             if row.verdict == "not reproduced"
         ]
         if not lines and any(row.verdict == "reproduced" for row in entries):
-            return Markdown("Nothing on this page failed to reproduce.")
+            return Markdown("No target number of this page has the verdict *not reproduced*.")
         if not lines:
-            return Markdown("Nothing on this page was judged: a verdict needs the paper's setting.")
-        head = "What did not reproduce, and the best evidence why:"
+            return Markdown(
+                "No target number of this page was judged, because a verdict needs a run at the "
+                "paper's setting."
+            )
+        head = "These target numbers were not reproduced; each has our best explanation:"
         return Markdown("\n".join([head, "", *lines]))
 
     def _short(self, target: str) -> str:
-        """Return a target's id without the page's item; for another item, without the paper."""
-        return target.removeprefix(f"{self.item}/").removeprefix(f"{self.item.split('/')[0]}/")
+        """Return a target's id without the name of the page's item; for targets of other items,
+        without the name of the paper.
+        """
+        # A target's paper may be spelt with a hyphen, an item's has an underscore.
+        return target.partition("/")[2].removeprefix(f"{self.item.partition('/')[2]}/")
 
     @cached_property
     def _entries(self) -> tuple[ledger.Entry, ...]:
@@ -217,10 +245,10 @@ class Page:
 def begin(item: str, given: Mapping[str, Any]) -> Page:
     """Check the values of the parameters cell; ``given`` is the notebook's ``globals()``.
 
-    The parameters cell, or papermill's cell after it, may only set parameters of the study. Their
-    values must have the right type and range. At profile ``published`` they must be those of the
-    record. Otherwise ``BadParameter`` is raised before any work. Other names in ``globals()`` are
-    ignored, so a page can be run again in the same kernel.
+    The parameters cell, or papermill's cell after it, may only set parameters of the study. The
+    values of the parameters must have the right type and range. At profile ``published`` the values
+    must equal those of the record. For a wrong value ``BadParameter`` is raised before any work.
+    Other names in ``globals()`` are ignored, so a page can be run again in the same kernel.
     """
     records = records_of(item) if item in catalogue.ITEMS else []
     published = records[0] if records else None
@@ -246,9 +274,10 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
 
 
 def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
-    """Return whether the values are those of a published record, or None where the profile decides.
+    """Return whether the values equal those of a published record, or are None where the profile
+    decides.
 
-    In this case the study need not be imported to check them.
+    If all values equal the record's, the study need not be imported to check the values.
     """
 
     def same(name: str, value: Any) -> bool:
@@ -261,14 +290,16 @@ def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value with lists for tuples, as in JSON; make True differ from 1."""
+    """Return the value with lists instead of tuples, as in JSON; True and 1 become different
+    values.
+    """
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
     return (bool, value) if isinstance(value, bool) else value
 
 
 def _set(given: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
-    """Return the values that the parameters cell and papermill's cell after it set."""
+    """Return the values that are set by the parameters cell and by papermill's cell after it."""
     return {
         name: given[name]
         for name in given
@@ -280,12 +311,12 @@ def _set(given: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
 
 
 def _assigned(given: Mapping[str, Any], known: Set[str]) -> set[str]:
-    """Return the names that the parameters cell and papermill's cell after it assign.
+    """Return the names that are assigned in the parameters cell and in papermill's cell after it.
 
     A kernel keeps the sources of the cells it has run in ``In``. The parameters cell is the latest
-    cell that annotates a parameter, as in ``eps: float = 0.25``. A script has no ``In``, so there
-    all annotated names count. A plain dict of values has no annotations either, so there all names
-    count.
+    cell that annotates a parameter, as in ``eps: float = 0.25``. A script has no ``In``; in this
+    case all annotated names count. A plain dict of values has no annotations; in this case all
+    names count.
     """
     if "In" not in given:
         return set(given.get("__annotations__", given))
@@ -344,7 +375,9 @@ def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -
 
 
 def _interval(entry: ledger.Entry) -> str:
-    """Return the interval as text: "one seed" for one seed, and nothing if no seed was drawn."""
+    """Return the interval as text: "one seed" for a single seed, and "" if the measurement is not
+    random.
+    """
     if entry.seeds == 1:
         return "one seed"
     if entry.difference is not None:
@@ -354,7 +387,9 @@ def _interval(entry: ledger.Entry) -> str:
 
 
 def _asked(entry: ledger.Entry, compare: str) -> str:
-    """Return what the paper states: a number, a bound, or one word for an order or a pattern."""
+    """Return as text what the paper states: a number, a bound, or one word for an order or a
+    pattern.
+    """
     if entry.printed is None:
         words = {"greater_than": "greater", "less_than": "less", "shape": "pattern"}
         return "" if entry.verdict == "no printed number" else words.get(compare, "")
@@ -363,7 +398,9 @@ def _asked(entry: ledger.Entry, compare: str) -> str:
 
 
 def _number(value: float | int | None) -> str:
-    """Return four significant digits, or all digits of a larger whole number."""
+    """Return a number with four significant digits, or with all digits if it is a larger whole
+    number.
+    """
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 10_000 and value == int(value) else f"{value:.4g}"

@@ -1,7 +1,8 @@
 """The scaled ratio of two random prototypes of many dimensions, in closed form and without torch.
 
 `measures.prototypes` draws such prototypes and measures the ratio. A page that shows a record needs
-only the closed form, which is apart because importing torch takes seconds.
+only the closed form. The closed form has a module of its own, because importing torch takes
+seconds.
 """
 
 import math
@@ -23,9 +24,9 @@ def degrees(kurtosis: float) -> float:
 def expected_ratio(kurtosis: float, intensity: Literal["mean", "median"] = "mean") -> float:
     """Return the limit of the scaled ratio for Pearson VII weights of many dimensions.
 
-    ``intensity``: what eps_min is divided by, the mean of |w1| (as printed) or the median. The
-    limit is E[x^2] / (E|x1 - x2| E|x|), or the same with the median of |x| in place of E|x|. Raises
-    ValueError for a negative excess kurtosis.
+    ``intensity``: the divisor of eps_min, which is the mean of |w1| (as in the paper) or the
+    median. The limit is E[x^2] / (E|x1 - x2| E|x|), or the same expression with the median of |x|
+    instead of E|x|. Raises ValueError for a negative excess kurtosis.
     """
     nu = degrees(kurtosis)
     if math.isinf(nu):

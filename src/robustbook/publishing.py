@@ -1,6 +1,7 @@
-"""Run one item, and make the record that is published of it.
+"""Run an item, and make the record that the book publishes.
 
-A record holds what a study computed, with the versions, devices and seconds of its results.
+A record has the results of a study, and the versions, devices and seconds with which they were
+computed.
 """
 
 import time
@@ -30,7 +31,7 @@ def compute(
     workers: int | None = None,
     progress: bool = True,
 ) -> Record:
-    """Compute the missing results of a study, and return the record of all of them."""
+    """Compute the missing results of a study, and return the record of all its results."""
     store = store or Store()
     calls: Mapping[Any, Call] = of.calls(parameters)
     began = time.monotonic()
@@ -52,22 +53,23 @@ def publishable(
 ) -> Record:
     """Return the record to be published, made from a study's stored results; nothing is computed.
 
-    If nothing is published yet, return the record of `parameters`. Otherwise nothing published may
-    be lost:
+    If the item has no published record yet, return the record of `parameters`. Publishing must not
+    lose any published row:
 
-    1. If `parameters` include all that is published (its seeds, and the parts chosen by the
-       parameters in ``selects``, such as networks), the new record replaces the old one.
-    2. Otherwise, if the store holds the results of both, one record is made from all of them.
-    3. Otherwise the rows of both records are merged, which needs no result of the published part. A
-       merge cannot recompute values that depend on several parts, such as an array of means over
-       seeds. So it is refused if arrays differ. It is also refused if the study's rows compare
-       parts chosen by a parameter that it lists in ``JOINT``.
+    1. If `parameters` include all published seeds and all published parts (chosen by the parameters
+    in ``selects``, such as networks), the new record replaces the old one.
+    2. If the new run covers only a part, and the store has the results of the published and of the
+    new record, one record is made from all results.
+    3. In all other cases the rows of both records are merged, which does not need the results of
+    the published record. A merge cannot recompute values that depend on several parts, such as an
+    array of means over seeds. So a merge is refused if arrays differ. A merge is also refused if
+    rows of the study compare parts that are chosen by a parameter in the study's ``JOINT``.
 
-    In each case it is an error if a published row would be lost or would get another value.
+    In all three cases it is an error if a published row would be lost or would get another value.
 
     If parts come from different devices or versions, the provenance lists them as ``parts``. Each
-    has its seeds and chosen parameters (``of``), device, hardware, versions and date. Parts do not
-    overlap, so the seed and the network of a row determine its part.
+    part has its seeds and chosen parameters (``of``), device, hardware, versions and date. Parts do
+    not overlap, so the seed and the network of a row determine its part.
 
     Raises:
         Conflict: a published value would be lost or changed; the message says what to do.
@@ -116,7 +118,8 @@ def publishable(
 def _condensed(of: ModuleType, parameters: Parameters, store: Store) -> Record:
     """Return the record of stored results.
 
-    It omits how long this process took, so that the same results give the same record.
+    The record does not say how long this process took, so that the same results give the same
+    record.
     """
     record = compute(of, parameters, store=store, progress=False)
     provenance = {k: v for k, v in record.provenance.items() if k != "wall_seconds"}
@@ -127,7 +130,7 @@ def _condensed(of: ModuleType, parameters: Parameters, store: Store) -> Record:
 def _published_parameters(of: ModuleType, asked: Parameters, published: Record) -> Parameters:
     """Return the study parameters (seeds, networks and so on) that gave the published record.
 
-    Raises Conflict if they differ from ``asked`` in more than seeds and parts.
+    Raises Conflict if these parameters differ from ``asked`` in more than seeds and parts.
     """
     try:
         found: Parameters = check(of.Parameters, published.parameters)
@@ -142,7 +145,9 @@ def _published_parameters(of: ModuleType, asked: Parameters, published: Record) 
 
 
 def _together(asked: Parameters, published: Parameters) -> Parameters:
-    """Return parameters that cover the parts and seeds of both; the published parts come first."""
+    """Return parameters that cover the parts and seeds of ``asked`` and ``published``; the
+    published parts come first.
+    """
     seeds = {*(published.seeds or ()), *(asked.seeds or ())}
     changed: dict[str, Any] = {"seeds": tuple(sorted(seeds))}
     for name, values in published.parts().items():
@@ -158,7 +163,7 @@ Cell = tuple[int, tuple[Any, ...]]
 def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
     """Return the calls of each cell that `parameters` choose.
 
-    If a study runs fewer seeds of some networks, the other cells do not exist.
+    If a study runs fewer seeds of some networks, the cells of the remaining seeds do not exist.
     """
     every = set(of.calls(parameters).values())
     chosen = parameters.parts()
@@ -229,10 +234,10 @@ def _summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
-    """Return where a record's numbers come from: versions, devices and seconds.
+    """Return the provenance of a record's numbers: versions, devices and seconds.
 
-    The seconds are the sum over all calls. `known_seconds` are the mean of one call of each kind,
-    from which ``plan`` estimates.
+    The seconds are the sum over all calls. `known_seconds` has the mean seconds of a call of each
+    kind, which ``plan`` uses for its estimates.
     """
     spent: dict[str, list[float]] = {}
     found: dict[str, set[str]] = {}
@@ -252,7 +257,9 @@ def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
 
 
 def known_seconds() -> dict[str, dict[str, float]]:
-    """Return, for "cpu" and each GPU, the seconds of one call of each kind in published records."""
+    """Return, for "cpu" and each GPU, the seconds of a call of each kind, as stated in published
+    records.
+    """
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for record in ledger.read_records(catalogue.BOOK / "records"):
         for part in record.provenance.get("parts", [record.provenance]):

@@ -1,6 +1,6 @@
-"""One rule for every random draw: a generator seeded by a hash of (seed, purpose, ...).
+"""The rule for all random numbers: a generator is seeded by a hash of (seed, purpose, ...).
 
-A global generator is never used.
+Global random generators are never used.
 """
 
 import hashlib
@@ -9,9 +9,11 @@ import torch
 
 
 def generator(seed: int, *purpose: str | int) -> torch.Generator:
-    """Return a CPU generator that depends only on ``seed`` and on the purpose of the draw.
+    """Return a CPU generator that depends only on ``seed`` and on the purpose of the random
+    numbers.
 
-    Two purposes give independent streams; the same arguments give the same stream on every machine.
+    Different purposes give independent random numbers; the same arguments give the same random
+    numbers on every machine.
     """
     words = "/".join(str(word) for word in (seed, *purpose))
     digest = hashlib.sha256(words.encode()).digest()

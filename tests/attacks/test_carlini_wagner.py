@@ -58,6 +58,36 @@ def test_the_preset_is_the_released_code() -> None:
         torch.testing.assert_close(found.images, expected, rtol=1e-9, atol=1e-9)
 
 
+def test_without_clipping_it_is_the_released_program_for_table_3() -> None:
+    """Adam on the pixels themselves, which may leave [0, 1]; targeted, the last iterate."""
+    net, x0, y = linear()
+    goals = (y + 1) % 3
+    x = x0.clone().requires_grad_()
+    adam = torch.optim.Adam([x], lr=1e-2)
+    hot = nn.functional.one_hot(goals, 3).bool()
+    for _ in range(60):
+        logits = net(x)
+        own = (logits * hot).amax(1)
+        other = logits.masked_fill(hot, -math.inf).amax(1)
+        loss = (x - x0).square().sum() + 100 * (other - own).clamp(min=0).sum()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    found = carlini_wagner(
+        net,
+        x0,
+        y,
+        c=100.0,
+        steps=60,
+        step_size=1e-2,
+        preset=RANDOM_SELF_ENSEMBLE,
+        clip=False,
+        targets=goals,
+    )
+    torch.testing.assert_close(found.images, x.detach(), rtol=1e-9, atol=1e-9)
+    assert bool((found.images < 0).any())
+
+
 def test_the_nearest_point_of_a_linear_model() -> None:
     """The nearest iterate lies at the nearest boundary, whose distance is known.
 

@@ -96,6 +96,14 @@ ATTACKS = {
     "carlini-wagner": Entry(
         partial(carlini_wagner, c=20.0, steps=4, step_size=0.05), None, 2, minimal=True, skips=True
     ),
+    "carlini-wagner unclipped": Entry(
+        partial(carlini_wagner, c=20.0, steps=4, step_size=0.02, clip=False),
+        None,
+        2,
+        False,
+        minimal=True,
+        skips=True,
+    ),
     "carlini-wagner search": Entry(
         partial(carlini_wagner, c=1.0, steps=4, step_size=0.05, searches=3, abandon=True),
         None,

@@ -41,6 +41,9 @@ KNOWN = References(
         ("::::{note}\n:::{dropdown} T\nx\n:::\n::::\ny", "**T**\n\nx\ny"),
         ("```python\nx = {a}`b`\n(y)=\n```", "```python\nx = {a}`b`\n(y)=\n```"),
         ("plain `{a}` text", "plain `{a}` text"),
+        (":::{exercise} Why?\n:label: ex-a\n\nSay it.\n:::", "**Exercise: Why?**\n\n\nSay it."),
+        ("```{solution-start} ex-a\n:class: dropdown\n```\nx", "**Solution**\nx"),
+        ("x\n```{solution-end}\n```", "x"),
     ],
 )
 def test_markup_becomes_what_the_book_shows(myst: str, markdown: str) -> None:

@@ -211,7 +211,7 @@ def test_ten_claims() -> None:
 def test_the_answer_and_the_figure_of_the_claims() -> None:
     """Claim 9 fails for misclassified images, because their perturbations grow too."""
     text = claims.answer(record("claims"))
-    assert "the 9 that were tested" in text
+    assert "of the 9 claims that were tested" in text
     correct, wrong = numbers(text)[-2:]
     assert correct > 1 and wrong > 1
     assert len(claims.strips(record("claims")).axes) == 2
@@ -220,9 +220,9 @@ def test_the_answer_and_the_figure_of_the_claims() -> None:
 def test_claims_in_words() -> None:
     """The sentences are numbered like the claims, and shares are percentages."""
     shown = record("claims")
-    assert claims.first(shown).startswith("**1.**")
+    assert claims.first(shown).startswith("**Claim 1**")
     assert claims.second_to_fourth(shown).count("\n\n") == 2
-    assert claims.tenth(shown).startswith("**10.**")
+    assert claims.tenth(shown).startswith("**Claim 10.**")
     for name in ("fgsm turned", "pgd turned"):
         assert 0 <= claims._mean(shown, name, "confidence") <= 100
 
@@ -264,9 +264,9 @@ def test_figure_3() -> None:
     # Training diverged at the largest d.
     assert tried == hyper_parameters.GRID["paper"] or len(tried[2]) < 4
     assert len(figure3.grid(shown).axes) == 4
-    assert figure3.answer(shown).startswith("It is c that")
+    assert figure3.answer(shown).startswith("The parameter c changes rho2 most")
     assert len(figure3.grid_in_words(shown).splitlines()) == 4
-    low, high = (numbers(part)[0] for part in figure3.spanned().split(" to "))
+    low, high = (numbers(part)[0] for part in figure3.spanned()[4:].split(" and "))
     assert low < high
 
 
@@ -277,7 +277,7 @@ def test_figure_4() -> None:
     assert figure4.shares_in_words(shown).count("%") == figure4.masked(shown).count("%") == 4
     best, second = sorted(figure4.shares(shown).values())[:-3:-1]
     text = figure4.answer(shown)
-    assert f"{best:.0f} % of the gain" in text and f"at most {second:.0f} %" in text
+    assert f"{best:.0f} % of the increase" in text and f"at most {second:.0f} %" in text
     rows = body(figure4.layers_table(version("figure-4")))
     counts = [int(row[1].replace(",", "")) for row in rows[1:]]
     assert sum(counts[:-1]) == counts[-1]
@@ -345,7 +345,7 @@ def test_the_same_networks_asked_in_several_ways() -> None:
             pairs = zip(fgsm[1:], together[1:], strict=True)
             assert all(float(b) <= float(a) for a, b in pairs)
     text = overview.against_adversarial_training()
-    assert text.endswith(".") and text.count("times Deep Defense's") == len(
+    assert text.endswith(".") and text.count("times that of Deep Defense") == len(
         overview._each("table-1")
     )
 

@@ -129,7 +129,7 @@ def test_what_was_tried_for_table_1() -> None:
     (axis,) = table1.anneal(shown, tried).axes
     assert max(axis.get_xticks()) == table1.ANNEAL["paper"]
     assert "as many epochs as the saturated one (404)" in table1.longer_vanilla(shown, tried)
-    assert table1.heavier_cnn(tried).count("times the printed lambda") == 3
+    assert table1.heavier_cnn(tried).count("times the paper's lambda") == 3
 
 
 # Claims of the text.
@@ -278,7 +278,7 @@ def test_fgsm_beside_stronger_attacks() -> None:
     for row in rows:
         assert all(ordered(cell) for cell in row[2:])
         assert numbers(row[3])[0] <= numbers(row[2])[0] + 0.05
-    assert "**They are not robust.**" in today.answer(record("critique"))
+    assert "**The saturated networks are not robust.**" in today.answer(record("critique"))
 
 
 def test_questions_to_each_network() -> None:
@@ -466,7 +466,7 @@ def test_what_figures_5_and_8_say() -> None:
     assert numbers(figure5.answer(five))[-1] == numbers(figure5.relu(five))[2] == found
     assert len(numbers(figure5.stalled(five))) >= 5
     assert numbers(figure8.stopped(eight))[0] <= lbfgs_pairs.PAIRS
-    assert "printed: 5" in figure8.answer(eight)
+    assert "in the paper: 5" in figure8.answer(eight)
 
 
 def test_figure_6() -> None:
@@ -510,7 +510,9 @@ def test_table_2_has_both_numbers_in_every_cell() -> None:
     for cell in cells:
         there, ours = numbers(cell.replace("*", " "))
         assert there == ours
-    assert table2.answer(shown).startswith("8 of the 8 printed counts")
+    assert table2.answer(shown).startswith(
+        "Of the 8 counts in the paper's table, our network has 8."
+    )
     (axis,) = table2.parameters(shown).axes
     assert len(axis.get_yticks()) == 4
 

@@ -18,6 +18,23 @@ def test_a_curve_is_the_mean_and_its_band_the_range() -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ours", "reference"]
 
 
+def test_the_papers_curves_are_behind_ours_and_have_one_name() -> None:
+    look = LOOKS["rse"]
+    ours, theirs = Curve([0.01, 1.0], [[9.0, 3.0]], look), Curve([0.1, 10.0], [[8.0, 2.0]], look)
+    panel = Panel(
+        "VGG16", "c", "accuracy", {"RSE": ours}, {}, {"RSE": theirs, "other": theirs}, True
+    )
+    figure = lines([panel])
+    axis = figure.axes[0]
+    faint, _, drawn = axis.lines
+    assert axis.get_xscale() == "log" and faint.get_zorder() < drawn.get_zorder()
+    assert faint.get_xdata() == pytest.approx([0.1, 10]) and faint.get_ydata() == pytest.approx(
+        [8, 2]
+    )
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["RSE", "other", "the paper's points"]  # ours, only theirs, theirs together
+
+
 def test_every_row_has_its_dots_and_name() -> None:
     looks = {"DeepFool": LOOKS["reference"], "DDN": LOOKS["deep-defense"]}
     rows = {"one": {"DeepFool": [1.0, 2.0], "DDN": [0.5]}, "two": {"DeepFool": [3.0], "DDN": []}}

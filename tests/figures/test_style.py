@@ -78,8 +78,10 @@ def test_every_way_of_training_has_its_own_colour_marker_and_dash() -> None:
     never.
     """
     names = list(LOOKS)
-    first, second = names[: names.index("reference")], names[names.index("reference") :]
-    for chapter, parts in ((first, ("color", "marker", "dash")), (second, ("color", "marker"))):
+    second, third = names.index("reference"), names.index("none")
+    chapters = (names[:second], names[second:third], names[third:])
+    both = ("color", "marker")
+    for chapter, parts in zip(chapters, ((*both, "dash"), both, both), strict=True):
         for part in parts:
             assert len({getattr(LOOKS[name], part) for name in chapter}) == len(chapter)
     assert "D" not in {look.marker for look in LOOKS.values()}

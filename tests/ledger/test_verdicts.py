@@ -233,7 +233,7 @@ def test_a_number_to_be_reported_has_no_verdict(target, measured):
 
 def test_other_profiles_claim_nothing_but_say_the_direction(target, measured):
     asked = target(compare="equal", printed=50.0, tolerance=1.0)
-    for value, direction in [(50, "comparison holds"), (60, "does not hold; ours lies above")]:
+    for value, direction in [(50, "comparison holds"), (60, "does not hold; our result is above")]:
         judged = judge(asked, measured(value, profile="quick"))
         assert judged.verdict == "other setting" and direction in judged.note
     mixed = judge(ordering(target), measured(60), measured(50, profile="reduced"))

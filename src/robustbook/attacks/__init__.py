@@ -1,9 +1,9 @@
 """Attacks on image classifiers: plain functions from a model and images to `Adversarial`.
 
-The package imports only torch and jaxtyping, so it can be used alone. Each algorithm has its own
-file. The shared parts are: `checks` (validation of arguments), `goal` and `losses` (the objective
-of an attack and its success criterion), `propagation` (forward and backward passes, counted),
-`drawing` (randomised models), `norms`, `noise` and `result`.
+This package imports only torch and jaxtyping, so it can be used without the rest of `robustbook`.
+Each attack has its own file. The attacks share these modules: `checks` (validation of arguments),
+`goal` and `losses` (the loss of an attack and its success criterion), `propagation` (forward and
+backward passes, which are counted), `drawing` (randomised models), `norms`, `noise` and `result`.
 """
 
 from .adam import adam

@@ -7,7 +7,7 @@ applied to the pixels of each image. With g the gradient of the loss, each pixel
     x <- x - a (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon).
 
 Nayebi and Ganguli 2017 (arXiv 1703.09202), section 7, use this attack with a target class and
-without a bound on the distance. Unlike theirs, this code clips iterates to [0, 1] by default.
+without a bound on the distance. Unlike their attack, this code clips iterates to [0, 1] by default.
 """
 
 import torch
@@ -51,28 +51,29 @@ def adam(
 ) -> Adversarial:
     """Minimise the loss of each image until the attack succeeds or all steps are used.
 
-    The attack has no budget and does not minimise the distance. It returns the first iterate that
-    succeeds, or the last iterate with `found` False, and its l2 distance. This distance measures
-    how far the attack moved, not how robust the network is at the image.
+    The attack has no bound on the distance and does not minimise the distance. The attack returns
+    the first iterate on which it succeeds, or the last iterate with `found` False. The l2 distance
+    in the result measures how far the attack moved the image, not how robust the network is.
 
     model, images, labels, loss: as in `fgsm`; default the paper's cross entropy.
-    targets: target classes; None (default): any class other than the label.
+    targets: the target class of each image; None (default) for an untargeted attack.
     steps: maximum number of updates, 1 or more.
     step_size: Adam's learning rate for pixels in [0, 1], one number or one for each image; default
     0.01, our choice (the paper gives none).
     betas: decay rates of the two moments, each in [0, 1); default (0.9, 0.999), Adam's authors.
-    epsilon: added to the square root of the second moment; default 1e-8, Adam's authors. Where the
-    gradient is far below epsilon, a pixel moves by only step_size * gradient / epsilon. On a
-    saturated network epsilon therefore decides whether the image moves at all.
+    epsilon: added to the square root of the second moment; default 1e-8, Adam's authors. If the
+    gradient is far smaller than epsilon, a pixel moves by only step_size * gradient / epsilon. So
+    on a saturated network epsilon decides whether Adam changes the image at all.
     clip: whether iterates are clipped to [0, 1]; default True, our choice.
-    draws, average, judge, keys, generator: as in `fgsm`. Each step uses new draws, which also
-    decide whether the attack has succeeded at that step.
+    draws, average, judge, keys, generator: as in `fgsm`. Each step of Adam uses new noise draws,
+    which also decide whether the attack has succeeded at this step.
 
-    An image on which the attack succeeds from the start is returned unchanged, after 0 steps. Each
-    step costs a forward and a backward pass of the images that are left. An image on which the
-    attack succeeds costs one more of each. At the end all images get a forward pass. On a GPU the
-    host waits for the device every 10 steps, when finished images are removed. Raises ValueError
-    for an invalid argument, or a model that returns NaN.
+    An image on which the attack succeeds without any change is returned unchanged, after 0 steps.
+    Each step costs a forward and a backward pass of all images on which the attack has not
+    succeeded yet. An image on which the attack succeeds costs one more forward and one more
+    backward pass. The final evaluation costs a forward pass of all images. On a GPU the CPU waits
+    for the GPU every 10 steps, to remove the images on which the attack has succeeded. Raises
+    ValueError for an invalid argument, or a model that returns NaN.
     """
     steps = check_count("steps", steps)
     betas, epsilon = check_momentum("betas", betas), check_positive("epsilon", epsilon)

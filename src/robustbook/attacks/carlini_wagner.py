@@ -6,18 +6,22 @@ section VI.A. With Z the logits, y the label and x0 the image, minimise over w
     || x(w) - x0 ||^2 + c max(Z_y - max_(i != y) Z_i + kappa, 0),   x(w) = (tanh(w) + 1) / 2,
 
 by Adam; with a target t the hinge is max(max_(i != t) Z_i - Z_t + kappa, 0). Since x(w) lies in
-[0, 1], nothing is clipped. A pixel of exactly 0 or 1 has no finite w and stays as it is.
+[0, 1], no clipping is needed. A pixel of exactly 0 or 1 has no finite w, so the attack does not
+change it. With `clip` False, x itself is the variable, and pixels may leave [0, 1].
 
-The original searches for the smallest c that succeeds (`searches`). With one search c is fixed: one
-number, or one for each image, so a sweep over c is one call on a repeated batch.
+Carlini and Wagner search for the smallest c with which the attack succeeds (argument `searches`).
+With `searches` = 1 the value of c is fixed. The argument c may have one number for each image, so
+one call on a repeated batch runs the attack for several values of c.
 
-Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c, keep the last iterate instead of the
-nearest adversarial one, and their code has max(Z_y, 0) in the place of Z_y: see
-`RANDOM_SELF_ENSEMBLE`.
+Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c and return the last iterate instead of the
+nearest adversarial image. The released code of Liu et al. also has max(Z_y, 0) instead of Z_y. The
+preset `RANDOM_SELF_ENSEMBLE` also uses max(Z_y, 0). Their program for Table 3 (`gallery.py`)
+minimises over the pixels.
 
-The distance has its gradient in closed form, and a hinge at 0 has none. So on a CPU only images
-with an active hinge get a backward pass. On a GPU all get one, since the host would have to wait
-to know which they are.
+The gradient of the distance has a closed form, and the gradient of the hinge is zero where the
+hinge is 0. So on a CPU only images with a positive hinge get a backward pass. On a GPU all images
+get a backward pass, because the CPU would have to wait for the GPU to know for which images the
+hinge is positive.
 """
 
 import math
@@ -38,10 +42,11 @@ from .result import Adversarial, judged, nearer
 
 @dataclass(frozen=True)
 class CarliniWagner:
-    """What differs between versions of the attack.
+    """The choices in which versions of the attack differ.
 
-    hinge: "logits", as above, or "clamped": with max(Z_y, 0) in the place of Z_y.
-    keep: "nearest", the nearest iterate at which the attack succeeds, or "last".
+    hinge: "logits" for Z_y, as in the paper, or "clamped" for max(Z_y, 0) instead of Z_y.
+    keep: which iterate is returned: "nearest", the nearest one at which the attack succeeds, or
+    "last".
     """
 
     hinge: Literal["logits", "clamped"] = "logits"
@@ -49,7 +54,7 @@ class CarliniWagner:
 
 
 RANDOM_SELF_ENSEMBLE = CarliniWagner(hinge="clamped", keep="last")
-"""The code of Random Self-Ensemble (commit 91130dd, `cw.py`)."""
+"""The attack in the released code of Random Self-Ensemble (commit 91130dd, `cw.py`)."""
 
 
 @torch.inference_mode(False)
@@ -66,6 +71,7 @@ def carlini_wagner(
     kappa: Number = 0.0,
     targets: Int[Tensor, " n"] | None = None,
     preset: CarliniWagner = CarliniWagner(),  # noqa: B008 (frozen)
+    clip: bool = True,
     draws: Count = 1,
     average: Average = "loss",
     judge: Count = 1,
@@ -77,25 +83,27 @@ def carlini_wagner(
     model, images, labels: as in `fgsm`.
     c: the weight of the margin, above 0: one number, or one for each image.
     steps: number of Adam steps; Random Self-Ensemble: 300.
-    step_size: Adam's learning rate for w; Random Self-Ensemble: 1e-3, the original code: 1e-2.
-    searches: how many values of c are tried, each starting at the clean image. Until the first
-        success c is multiplied by 10 each time; then a binary search follows. The original code:
-        9 values, from 1e-3.
+    step_size: Adam's learning rate for w, or for the pixels if `clip` is False; Random
+        Self-Ensemble: 1e-3, the original code: 1e-2.
+    searches: how many values of c are tried for each image, each time from the clean image. Until
+        the attack succeeds, c is multiplied by 10; then a binary search finds the smallest
+        successful c. The original code tries 9 values, from 1e-3.
     abandon: whether an image stops early if its loss has not fallen by 0.01 % in a tenth of the
         steps, as in the original code.
     kappa: the margin by which the attack should succeed, 0 or above, in logits.
-    targets: target classes; None (default): any class other than the label.
+    targets: the target class of each image; None (default) for an untargeted attack.
     preset: a version of the attack.
-    draws, average, judge, keys, generator: as in `fgsm`. Each step uses new draws.
+    clip: True: minimise over w, so the images stay in [0, 1]; False: minimise over the pixels.
+    draws, average, judge, keys, generator: as in `fgsm`. Each step uses new noise draws.
 
-    With `keep` "nearest", the clean image is returned at infinite distance where no iterate
-    succeeds. An image that is misclassified from the start has distance 0. With "last", the last
-    iterate of the last search is returned with its distance.
-    Each step costs a forward pass, and a backward pass of the images whose hinge is active. An
-    image whose hinge becomes active costs one more forward pass. The end costs one or two.
-    On a GPU all images get a backward pass. The host waits for the device ten times a search with
-    `abandon`, and otherwise not between steps.
-    Raises ValueError for an invalid argument, or a model that returns NaN.
+    With `keep` "nearest", the clean image is returned at infinite distance if the attack succeeds
+    with no iterate. An image that the model misclassifies without any change has distance 0. With
+    `keep` "last", the last iterate for the last value of c is returned, with its distance. Each
+    step costs a forward pass of all images, and a backward pass of the images whose hinge is
+    positive. An image whose hinge becomes positive costs one more forward pass. The final
+    evaluation costs one or two forward passes. On a GPU all images get a backward pass. With
+    `abandon`, the CPU waits for the GPU ten times for each value of c; otherwise it does not wait
+    between steps. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     steps, searches = check_count("steps", steps), check_count("searches", searches)
     rate, confidence = check_positive("step_size", step_size), check_tolerance("kappa", kappa)
@@ -118,7 +126,7 @@ def carlini_wagner(
     last, spent = images, torch.zeros_like(goal.labels)
     for search in range(searches):
         found = _search(
-            propagation, goal, images, weight, steps, rate, abandon, first=search * (steps + 1)
+            propagation, goal, images, weight, steps, rate, abandon, clip, search * (steps + 1)
         )
         last, spent = found.last, spent + found.steps
         succeeded = found.nearest < math.inf
@@ -136,7 +144,7 @@ class _Found:
     """The result for one value of c.
 
     last: the last iterates. best, nearest: the nearest successful iterates and their distances,
-    infinite where there is none. steps: how many were made.
+    which are infinite if the attack never succeeded. steps: how many steps were made.
     """
 
     last: Tensor
@@ -153,21 +161,24 @@ def _search(
     steps: int,
     rate: float,
     abandon: bool,
+    clip: bool,
     first: int,
 ) -> _Found:
-    """Descend from the clean images with one c each. ``first`` is the first step's draw number."""
+    """Minimise from the clean images with one value of c for each image. ``first`` is the draw
+    number of the first step.
+    """
     last, best = images.clone(), images.clone()
     nearest = torch.full_like(weight, math.inf)
     spent = torch.full_like(goal.labels, steps)
 
     def note(rows: Tensor, point: Tensor, reached: Tensor) -> Tensor:
-        """Return the distances of these iterates; remember the nearest successful ones."""
+        """Return the distances of these iterates, and store the nearest successful iterates."""
         distance = size(point - images[rows], 2.0)
         best[rows], nearest[rows] = nearer(best[rows], nearest[rows], point, distance, reached)
         return distance
 
     rows = torch.arange(len(images), device=images.device)
-    w = torch.atanh(2 * images - 1)
+    w = torch.atanh(2 * images - 1) if clip else images
     fixed = ~w.isfinite()
     w = w.masked_fill(fixed, 0)
     mean, square = torch.zeros_like(w), torch.zeros_like(w)  # Adam's two moments
@@ -190,13 +201,15 @@ def _search(
             rows, w, fixed, mean, square = (each[kept] for each in (rows, w, fixed, mean, square))
             point, at, active, gradient = (each[kept] for each in (point, at, active, gradient))
         slope = 2 * (point - at) - per_image(weight[rows], w) * gradient  # minus: see `hinge`
-        slope = (slope * 2 * point * (1 - point)).masked_fill(fixed, 0)  # dx/dw = 2 x (1 - x)
+        if clip:
+            slope = (slope * 2 * point * (1 - point)).masked_fill(fixed, 0)  # dx/dw = 2 x (1 - x)
         mean.lerp_(slope, 0.1)
         square.mul_(0.999).addcmul_(slope, slope, value=0.001)
         root = (square.sqrt() / (1 - 0.999 ** (step + 1)) ** 0.5).add_(1e-8)
         w = torch.addcdiv(w, mean, root, value=-rate / (1 - 0.9 ** (step + 1)))
         # A pixel that has not moved keeps its exact value, without the rounding of tanh.
-        point = torch.where(fixed | (square == 0), at, (torch.tanh(w) + 1) / 2)
+        moved = (torch.tanh(w) + 1) / 2 if clip else w
+        point = torch.where(fixed | (square == 0), at, moved)
     if len(rows):
         last[rows] = point
         here = goal.rows(rows)
@@ -211,10 +224,10 @@ def _active(
     step: int,
     active: Bool[Tensor, " n"],
 ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return logits, gain and gradient; the gradient is 0 where the hinge is inactive.
+    """Return logits, the increased quantity and its gradient, which is 0 where the hinge is 0.
 
-    ``active``: the images whose hinge was active in the last step. For the others a forward pass
-    decides first whether a gradient is needed.
+    ``active``: the images whose hinge was positive in the last step. For all other images a forward
+    pass decides first whether a gradient is needed.
     """
     if LOOK_EVERY.get(images.device.type, 10) > 1 or bool(active.all()):
         return propagation.both(images, goal, step)
@@ -232,8 +245,8 @@ def _active(
 
 
 def hinge(kind: str, kappa: float, targeted: bool) -> Loss:
-    """Return minus the hinge of the labels, which an attack raises, or the hinge of the targets,
-    which it lowers (see `Goal`).
+    """Return the function that an attack changes: minus the hinge of the label, which an untargeted
+    attack increases, or the hinge of the target, which a targeted attack decreases (see `Goal`).
     """
 
     def loss(logits: Float[Tensor, "n k"], classes: Int[Tensor, " n"]) -> Float[Tensor, " n"]:

@@ -1,7 +1,7 @@
 """Validation of the arguments of attacks.
 
-Each error states the argument, the values that are valid, and the value it got. Arguments are typed
-Any because callers may pass values of any type.
+Each error message states the argument, its valid values, and the value that was passed. The
+arguments have the type Any, because callers may pass values of any type.
 """
 
 import math
@@ -43,8 +43,8 @@ def prepare(
     """Check the arguments that all attacks share; return the wrapped model, the goal and the
     images.
 
-    If `clip` is False, pixel values may have any finite size. The returned images are detached.
-    Without `keys`, the key of each image is its row.
+    If `clip` is False, pixels may have any finite value. The returned images are detached from the
+    autograd graph. Without `keys`, the key of an image is its row number.
     """
     if not callable(model) and not isinstance(model, Drawing):
         raise ValueError(f"model must be a callable from images to logits, got {model!r}")
@@ -91,7 +91,9 @@ def _usable(given: Tensor | None) -> Any:
 
 
 def _check_values(images: Tensor, labels: Tensor, targets: Tensor | None, clip: bool) -> int:
-    """Raise on values outside their range; return the highest class number. The host waits once."""
+    """Raise ValueError for values outside their range; return the highest class number. The CPU
+    waits for the GPU once.
+    """
     if not images.numel():
         return -1
     given = [labels] if targets is None else [labels, targets]
@@ -114,7 +116,9 @@ def _check_values(images: Tensor, labels: Tensor, targets: Tensor | None, clip: 
 
 
 def check_eps(eps: Any, images: Tensor, norm: float = math.inf) -> Any:
-    """Return eps, one number or one per image: finite, above 0 and, in l-infinity, at most 1."""
+    """Return eps after checking it: one number, or one per image, finite, above 0 and, in
+    l-infinity, at most 1.
+    """
     eps = check_positive("eps", eps, images)
     if norm == math.inf:
         most = max(eps.tolist(), default=0) if isinstance(eps, Tensor) else eps
@@ -127,7 +131,9 @@ def check_eps(eps: Any, images: Tensor, norm: float = math.inf) -> Any:
 
 
 def check_positive(name: str, value: Any, images: Tensor | None = None) -> Any:
-    """Return a finite number above 0 or, if images are given, a tensor with one for each image."""
+    """Return the value after checking that it is finite and above 0; if images are given, it may be
+    a tensor with one number for each image.
+    """
     if isinstance(value, Tensor) and value.ndim and images is not None:
         return _per_row(name, value, images)
     number = _number(value)
@@ -210,7 +216,9 @@ def check_generator(generator: Any) -> None:
 
 
 def _check_integers(name: str, given: Any, images: Tensor) -> None:
-    """Raise ValueError unless this is an int64 tensor with one entry per image, on their device."""
+    """Raise ValueError unless the argument is an int64 tensor with one entry per image, on the
+    device of the images.
+    """
     shape = (len(images),)
     if not isinstance(given, Tensor) or given.dtype != torch.int64 or given.shape != shape:
         raise ValueError(

@@ -8,10 +8,10 @@ u the normalised gradient of the loss at x + d,
     d <- r d / ||d||.
 
 The step length a decreases to a hundredth of its first value along half a cosine, as in the
-authors' code. The result is the nearest misclassified iterate. The attack finds distances like
-those of Carlini and Wagner's attack at a fiftieth of the cost (table 1 of the paper). Unlike
-DeepFool, it does not assume a flat boundary. The paper's rounding to 256 grey levels is omitted
-here.
+authors' code. The result is the nearest misclassified iterate. DDN finds distances like those of
+Carlini and Wagner's attack at a fiftieth of the cost (table 1 of the paper). Unlike DeepFool, DDN
+does not assume a flat class boundary. The paper rounds images to 256 grey levels; this code does
+not.
 """
 
 import math
@@ -28,7 +28,9 @@ from .result import Adversarial, judged, nearer
 
 
 def length(step: int, steps: int) -> float:
-    """Return the relative length of step number `step` from 0: it falls from 1 to about 0.01."""
+    """Return the relative length of a step; `step` counts from 0, and the length falls from 1 to
+    about 0.01.
+    """
     return 0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2
 
 
@@ -58,17 +60,17 @@ def ddn(
     gamma: relative change of the radius in each step, in (0, 1); the paper: 0.05.
     scale: initial radius and initial step length, one number or one for each image; the paper: 1,
     for pixels in [0, 1].
-    loss: as in `fgsm`; default the paper's. If the gradient of an image is exactly 0 at the start,
-    the image does not move; the authors' code draws a random direction there. The gradient of
-    "margin" does not vanish where the softmax saturates.
+    loss: as in `fgsm`; default the paper's. If the gradient at the clean image is exactly 0, the
+    attack does not change the image; the authors' code takes a random direction instead. The
+    gradient of the loss "margin" does not vanish if the softmax saturates.
     clip: whether images stay in [0, 1].
-    draws, average, judge, keys, generator: as in `fgsm`. Each step uses new draws, which also
+    draws, average, judge, keys, generator: as in `fgsm`. Each step uses new noise draws, which also
     decide whether the iterate is misclassified.
 
-    An image that is misclassified from the start has distance 0. Where the attack fails, the clean
-    image is returned at infinite distance. The attack costs a forward and a backward pass per step,
-    and two more forward passes. Raises ValueError for an invalid argument, or a model that returns
-    NaN.
+    An image that the model misclassifies without any change has distance 0. If the attack fails on
+    an image, the clean image is returned at infinite distance. The attack costs a forward and a
+    backward pass per step, and two more forward passes. Raises ValueError for an invalid argument,
+    or a model that returns NaN.
     """
     steps, change = check_count("steps", steps), check_positive("gamma", gamma)
     if change >= 1:

@@ -6,8 +6,8 @@ f_k = g_k - g_s and w_k = grad f_k at the current point,
     k* = argmin_k |f_k| / ||w_k||_q,   r <- r + |f_k*| / ||w_k*||_2^2 w_k*          (l2, q = 2)
                                        r <- r + |f_k*| / ||w_k*||_1 sign(w_k*)      (l-inf, q = 1)
 
-and the result is x + 1.02 r, an overshoot of two per cent. The paper leaves details open, and
-implementations differ in them. Each implementation is a `Variant` here:
+and the result is x + 1.02 r, so DeepFool goes two per cent beyond the boundary. The paper leaves
+details open in which implementations differ. A `Variant` describes each implementation:
 
     preset               wrong     others  over-   next gradient  clipped  offsets         steps,
                          images            shoot   at                                      failures
@@ -21,21 +21,22 @@ implementations differ in them. Each implementation is a `Variant` here:
     torchattacks         left      all     a step  the iterate    yes      none            50 kept
     adversarial_library  left      all     a step  the iterate    yes      floor, distance 100 clean
 
-"Wrong images" are misclassified from the start. They are left unchanged, or attacked like the
-others, away from the predicted class. "Others" is how many other classes are considered, those of
-highest logits first. Minimal-norm attacks of this package return the clean image at infinite
-distance after a failure. Only the first two presets and adversarial_library do so. The others
-return the last iterate, as in their sources; `found` marks these failures.
+"Wrong images" are images that the model misclassifies without any attack. Some implementations
+leave wrong images unchanged; others attack them too, away from the predicted class. "Others" is the
+number of other classes that are considered, beginning with the highest logits. If an attack of this
+package fails on an image, it usually returns the clean image at infinite distance. Of the presets,
+only "ours", "free" and "adversarial_library" stop in this way. All other presets return the last
+iterate, as their sources do, and mark the failure in `found`.
 
-Two of these details decide whether the attack succeeds: the distance offset and `free`. Where steps
-are clipped, each step is too short by the part that was cut off, so the iterate approaches the
-boundary slowly. Without the 1e-4 added to each step, a third to a half of MNIST's images are still
-classified correctly after 50 steps. The reason is that most MNIST pixels are at 0 or 1, so most of
-each step is cut off. With `free`, only the other pixels move. Two to four steps are then enough
-instead of seven to ten, and the distance is two to eight per cent larger.
+Two details of an implementation decide whether DeepFool succeeds: the distance offset and `free`.
+If images are clipped, clipping cuts off a part of each step, so the iterate approaches the boundary
+slowly. Most MNIST pixels are at 0 or 1, so clipping cuts off most of each step. Without a distance
+offset of 1e-4, a third to a half of MNIST's images are still classified correctly after 50 steps.
+With `free`, only pixels that can move within [0, 1] are changed. With `free`, two to four steps are
+enough instead of seven to ten, but the distance is two to eight per cent larger.
 
 For a randomised model with several draws, g_k is the logarithm of the mean probability over the
-draws. Its boundary is where the predicted class of the averaged model changes.
+draws. The class boundary is then where the predicted class of the averaged model changes.
 """
 
 import math
@@ -59,27 +60,30 @@ class Variant:
 
     steps: maximum number of updates of an image.
     candidates: how many other classes are considered, those of highest logits at the clean image;
-        None: all. (Choosing them again at each step gave the same distances on MNIST.)
+        with None all other classes. (On MNIST the distances were the same if the candidates were
+        chosen again at each step.)
     slack: after the first step, skip a class that could be nearest only if its gradient norm grew
-        more than `slack` times; math.inf skips none. With the default 2, MNIST needed a third of
-        the gradients, and the same classes were always chosen.
+        more than `slack` times; math.inf skips no class. With the default 2, only a third of the
+        gradients were computed on MNIST, and the same classes were always chosen.
     overshoot: relative overshoot beyond the boundary.
     each_step: whether each step overshoots, or only the sum of all steps at the end.
-    beyond: whether the next gradient is taken at the overshot image, or at the plain sum.
-    ask_beyond: whether success is checked at the overshot image or at the plain sum. With the plain
-        sum, only the final image overshoots.
+    beyond: whether the next gradient is taken at the overshot image or at the plain sum of the
+        steps.
+    ask_beyond: whether success is checked at the overshot image or at the plain sum of the steps.
+        With the plain sum, only the final image overshoots.
     clip: whether images are clipped to [0, 1].
-    forget: whether the part that clipping cuts off is discarded. If not, it remains in the sum, and
-        later steps may use it.
+    forget: whether the part of a step that clipping cuts off is discarded. If not, it remains in
+        the sum of the steps, and later steps may use it.
     free: whether pixels at 0 or 1 that a step would push out of the range are excluded before the
         step length is computed.
     component_offset: added to each component of a gradient before its norm is computed.
     norm_offset: added to the norm of the gradient. norm_floor: the lowest value of this norm.
-    square_offset: added to the squared norm in the step, in place of norm_offset.
+    square_offset: added to the squared norm in the step, instead of norm_offset.
     distance_offset: added to the length of each step.
-    attack_wrong: whether images misclassified from the start are attacked too, away from their
-        predicted class.
-    keep_failures: whether a failure returns the last iterate instead of the clean image.
+    attack_wrong: whether images that the model misclassifies without any attack are attacked too,
+        away from their predicted class.
+    keep_failures: whether the last iterate is returned if the attack fails, instead of the clean
+        image.
 
     The offsets have the unit of the pixel values; see `scaled`.
     """
@@ -103,11 +107,11 @@ class Variant:
     keep_failures: bool = False
 
     def scaled(self, unit: float) -> "Variant":
-        """Return the same attack for images whose pixel values are `unit` times smaller.
+        """Return the variant of this attack for images whose pixel values are `unit` times smaller.
 
-        Distances are then `unit` times smaller and gradients `unit` times larger, so the offsets
-        change too. With g(x) = f(unit x) and an offset e of each component, |g| / ||grad g + unit
-        e|| = |f| / ||grad f + e|| / unit.
+        If pixel values are `unit` times smaller, distances are `unit` times smaller and gradients
+        `unit` times larger, so the offsets change too. With g(x) = f(unit x) and an offset e of
+        each component, |g| / ||grad g + unit e|| = |f| / ||grad f + e|| / unit.
         """
         return replace(
             self,
@@ -184,33 +188,34 @@ def deepfool(
 ) -> Adversarial:
     """Search for the nearest misclassified image.
 
-    model: as in `fgsm`. It must return logits, because probabilities are far from linear and their
-        gradients vanish.
+    model: as in `fgsm`. The model must return logits, because probabilities are far from linear and
+        their gradients vanish.
     images: in [0, 1]. If the preset does not clip, pixel values may have any size, for example
         after a network's normalisation (see `Variant.scaled` for the offsets).
     labels: the true classes.
     norm: 2 (default, the paper's) or math.inf.
     preset: "ours" (default), "free", "authors", "matlab", "python", "foolbox", "art",
         "torchattacks", "adversarial_library", or a `Variant`. The sources of "authors", "art" and
-        "torchattacks" are l2 attacks; their l-infinity form here is our analogue.
+        "torchattacks" are l2 attacks; we derived their l-infinity forms ourselves.
     steps: maximum number of updates of an image; default the preset's.
     candidates: how many other classes are considered, those of highest logits first; default the
-        preset's ("ours": all). With 3, the attack needs two thirds of the time. The distance is
-        larger where the nearest boundary belongs to another class (on MNIST by 0.1 to 0.5 per cent
-        in the mean).
-    targets: target classes; None (default): any class other than the source class. With targets,
-        the target is the only candidate, and each step moves away from the class predicted at that
-        point.
-    draws, judge, keys, generator: as in `fgsm`. Each step uses new draws, which also decide whether
-        the previous step succeeded. The graphs of all draws of a step are kept in memory for its
-        gradients.
+        preset's ("ours": all). With 3 candidates the attack takes two thirds of the time. It then
+        finds a larger distance if the nearest boundary belongs to a class that was not
+        considered (on MNIST by 0.1 to 0.5 per cent in the mean).
+    targets: the target class of each image; None (default) for an untargeted attack. With targets,
+        the target is the only candidate, and each step moves away from the class predicted at the
+        current point.
+    draws, judge, keys, generator: as in `fgsm`. Each step uses new noise draws, which also decide
+        whether the previous step succeeded. During a step the autograd graphs of all its draws are
+        kept in memory.
 
-    Finished images are removed from the batch. With the default, an image misclassified from the
-    start has distance 0. Each step costs one backward pass for each class considered, and one or
-    two forward passes. One forward pass is for the gradients. The second checks for success, where
-    that needs another image or many successes are expected. The evaluation at the end takes `judge`
-    forward passes more. The host waits for the device once a step and, with a
-    finite slack, once for each class considered. Raises ValueError for an invalid argument, or a
+    An image on which the attack has succeeded is removed from the batch. With the default preset,
+    an image that the model misclassifies without any attack has distance 0. Each step costs one
+    backward pass for each class that is considered, and one or two forward passes. The first
+    forward pass of a step is for the gradients. A second forward pass checks for success, if
+    success is checked at another image or if many successes are expected. The final evaluation
+    costs `judge` more forward passes. The CPU waits for the GPU once a step and, with a finite
+    slack, once for each class that is considered. Raises ValueError for an invalid argument, or a
     model that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
@@ -332,9 +337,9 @@ def _nearest(
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float64[Tensor, "n m"]]:
     """Return w and |f| of the class with the nearest linearised boundary, and the updated norms.
 
-    Classes are tried by their estimated distances, which use the gradient norms of earlier steps.
-    With a finite slack, the search stops when a remaining class could be nearest only if its
-    gradient norm had grown more than `slack` times.
+    Classes are tried in the order of their estimated distances, which use the gradient norms of
+    earlier steps. With a finite slack, no further class is tried once the next class could be
+    nearest only if its gradient norm had grown more than `slack` times.
     """
     margins = (logits.gather(1, others) - logits.gather(1, source[:, None])).abs()
     # all 0 at first, so the order stays
@@ -369,8 +374,8 @@ def _sizes(
 ) -> tuple[Float64[Tensor, " n"], Float64[Tensor, " n"]]:
     """Return the dual norm of each gradient, without and with the variant's offsets.
 
-    Float64 is used because squares of small float32 gradients would round to 0. The gradients of a
-    saturated network would then appear to be zero.
+    The norms are computed in float64, because squares of small float32 gradients would round to 0.
+    In float32 the gradients of a saturated network would appear to be zero.
     """
     within = w + variant.component_offset if variant.component_offset else w
     dual = 2 if norm == 2 else 1
@@ -381,7 +386,7 @@ def _sizes(
 def _step(
     f: Float[Tensor, " n"], w: Float[Tensor, "n *shape"], norm: float, variant: Variant
 ) -> Float[Tensor, "n *shape"]:
-    """Return the step to the boundary of the linearised model; 0 where the gradient is zero."""
+    """Return the step to the boundary of the linearised model, or 0 if the gradient is zero."""
     size, divisor = _sizes(w, norm, variant)
     distance = f / divisor
     if variant.square_offset is not None:
@@ -395,6 +400,6 @@ def _step(
 def _beyond(
     x: Float[Tensor, "n *shape"], r: Float[Tensor, "n *shape"], variant: Variant
 ) -> Float[Tensor, "n *shape"]:
-    """Return the perturbed image, with overshoot, and clipped if the variant clips."""
+    """Return the perturbed image with overshoot, clipped to [0, 1] if the variant clips images."""
     image = x + (r if variant.each_step else (1 + variant.overshoot) * r)
     return image.clamp(0, 1) if variant.clip else image

@@ -11,8 +11,8 @@ from torch import Tensor
 class Drawing(Protocol):
     """A randomised model whose noise depends only on the image's key and the number of the draw.
 
-    So an attack on one image does not depend on the other images of the batch. Two passes with the
-    same draw number use the same noise.
+    Because the noise depends on the key, an attack on one image does not depend on the other images
+    of the batch. Two forward passes with the same draw number use the same noise.
     """
 
     def at(

@@ -6,8 +6,8 @@ Goodfellow, Shlens and Szegedy 2015, "Explaining and harnessing adversarial exam
     x_adv = x + eps sign(grad_x C(F(x), y)),
 
 or, with a target t, x - eps sign(grad_x C(F(x), t)). The paper does not clip the result to the
-pixel range; here it is clipped by default. Since sign(0) = 0, a pixel whose gradient is zero does
-not change.
+pixel range; this code clips it to [0, 1] by default. Since sign(0) = 0, a pixel whose gradient is
+zero does not change.
 """
 
 import math
@@ -39,15 +39,14 @@ def fgsm(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Move every pixel of every image by eps; images misclassified from the start are attacked too.
+    """Move every pixel of every image by eps, also in images that the model already misclassifies.
 
     model: function from images to logits, already in training or evaluation mode; it receives a
-    copy of the images. The attack on a randomised model is reproducible if the model is a
-    `Drawing`.
+    copy of the images. If a randomised model is a `Drawing`, the attack on it is reproducible.
     images: in [0, 1], float32 or float64 (with a float64 model).
     labels: the true classes.
     eps: in (0, 1], the largest change of a pixel: one number, or one for each image.
-    targets: target classes; None (default): any class other than the label.
+    targets: the target class of each image; None (default) for an untargeted attack.
     loss: "cross_entropy" (from logits; default, section 4 of the paper), "clipped_probabilities",
     "squared_error", "margin" (see `losses`), or a callable from logits and classes to one loss per
     image.
@@ -56,12 +55,13 @@ def fgsm(
     default 1. For a deterministic model, more draws only cost time.
     average: "loss" (default): the mean of the losses of the draws. "probability": minus the
     logarithm of the mean probability, for the cross entropy only.
-    judge: number of new draws that decide `found`, by the class of highest mean probability.
+    judge: number of new noise draws that decide `found`, by the class of highest mean probability.
     keys: for each image the number that determines its noise, such as its index in the data set;
-    default its row. With keys, the result does not depend on the batch.
+    default its row. With keys, the result for an image does not depend on the other images of the
+    batch.
     generator: one number from it becomes the first draw number of a `Drawing`; None: 0.
 
-    The attack costs two forward passes (the second decides `found`) and one backward pass. Raises
+    FGSM costs two forward passes (the second decides `found`) and one backward pass. Raises
     ValueError for an invalid argument, or a model that returns NaN.
     """
     propagation, goal, images = prepare(

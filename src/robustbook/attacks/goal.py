@@ -1,4 +1,4 @@
-"""The goal of an attack: the loss it raises, and the test whether it has succeeded."""
+"""The goal of an attack: the loss that it increases, and the test whether it has succeeded."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from .losses import LOSSES, Loss
 class Goal:
     """Hold the labels, the targets if any, and the loss of an attack.
 
-    An untargeted attack raises the loss of the label. A targeted attack lowers the loss of the
-    target.
+    An untargeted attack increases the loss of the label. A targeted attack decreases the loss of
+    the target class.
 
-    keys: the key of each row's image; only a randomised model (`Drawing`) uses them.
+    keys: the key of each image; only a randomised model (`Drawing`) uses keys.
     """
 
     labels: Int[Tensor, " n"]
@@ -26,13 +26,15 @@ class Goal:
 
     @property
     def sign(self) -> int:
-        """Return 1 if the attack raises the loss of the label, -1 if it lowers the loss of the
-        target.
+        """Return 1 for an attack that increases the loss of the label, -1 for an attack that
+        decreases the loss of the target.
         """
         return 1 if self.targets is None else -1
 
     def gain(self, logits: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
-        """Return what the attack raises: the loss of the label, or minus the loss of the target."""
+        """Return the quantity that the attack increases: the loss of the label, or minus the loss
+        of the target.
+        """
         losses = self.loss(logits, self.labels if self.targets is None else self.targets)
         if losses.shape != self.labels.shape:
             raise ValueError(
@@ -42,17 +44,19 @@ class Goal:
         return losses if self.targets is None else -losses
 
     def reached(self, logits: Float[Tensor, "n k"]) -> Bool[Tensor, " n"]:
-        """Return whether the attack succeeds: the answer is not the label, or it is the target."""
+        """Return whether the attack succeeds: the predicted class is not the label or, with
+        targets, is the target.
+        """
         if self.targets is None:
             return logits.argmax(1) != self.labels
         return logits.argmax(1) == self.targets
 
     def rows(self, index: Int[Tensor, " m"]) -> "Goal":
-        """Return the same goal for some of the images."""
+        """Return the goal restricted to some of the images."""
         return self._each(lambda given: given[index])
 
     def repeated(self, times: int) -> "Goal":
-        """Return the same goal for the whole batch of images repeated ``times`` times."""
+        """Return the goal for a batch in which all images are repeated ``times`` times."""
         return self if times == 1 else self._each(lambda given: given.repeat(times))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Goal":
@@ -65,7 +69,7 @@ class Goal:
 
 
 def named_loss(loss: str | Loss) -> Loss:
-    """Return the loss of that name, or the callable itself."""
+    """Return the loss function with this name; a callable is returned unchanged."""
     if callable(loss):
         return loss
     if loss not in LOSSES:

@@ -1,9 +1,9 @@
 """The inner attack of adversarial training: only PGD's updates, for use inside a training loss.
 
 Madry, Makelov, Schmidt, Tsipras and Vladu 2018 (arXiv 1706.06083), section 2.1, as in `pgd`, with
-four differences for training. The last iterate is returned, not the one of highest loss. Arguments
-are not validated. The host never waits for the device. The attack runs inside ``torch.func.vmap``,
-which trains several networks at once.
+four differences for training. The attack returns the last iterate, not the iterate of highest loss.
+Arguments are not validated. The CPU never waits for the GPU. The attack can run inside
+``torch.func.vmap``, which trains several networks at once.
 """
 
 import math
@@ -31,8 +31,8 @@ def climb(
     loss: str | Loss = "cross_entropy",
     clip: bool = True,
 ) -> Float[Tensor, "n *shape"]:
-    """Return the images after ``steps`` updates that increase the loss, detached, in the ball
-    around them.
+    """Return the perturbed images after ``steps`` updates that increase the loss, detached, in the
+    ball of radius eps.
 
     model: function from images to logits, in evaluation mode. In training mode a batch norm writes
         its running statistics to a buffer, which ``torch.func.grad`` cannot handle.
@@ -40,11 +40,12 @@ def climb(
     eps: radius of the ball in the norm, in pixels scaled to [0, 1]; a number, or one per image.
     step_size: size of one update in the norm; a number, or one per image.
     norm: math.inf or 2.
-    start: starting points, projected onto the ball first; None: the images themselves.
+    start: the starting points, which are first projected onto the ball; None: the images
+        themselves.
     loss: as in `fgsm`.
     clip: whether iterates are clipped to [0, 1].
 
-    Each step costs one forward and one backward pass of all images.
+    Each update costs one forward and one backward pass of all images.
     """
     lossy, norm = named_loss(loss), float(norm)
     eps, step_size = _each(eps, images), _each(step_size, images)

@@ -6,20 +6,21 @@ searched for adversarial images with L-BFGS and pixels constrained to [0, 1]. Na
 
     x <- x + a p,   B p = -grad l(x).
 
-Here B approximates the Hessian (`quasi_newton`) and a comes from a line search. They mention
-neither clipping nor a bound on the distance (here `clip=False`).
+The matrix B approximates the Hessian (`quasi_newton`), and a line search chooses the number a.
+Nayebi and Ganguli mention neither clipping nor a bound on the distance; `clip=False` corresponds to
+their attack.
 
 Every image has its own history, line search and stopping point. Each iteration of the loop
-evaluates one trial image per row of the batch.
+evaluates one trial image for each image of the batch.
 
-The line search finds a step that satisfies the weak Wolfe conditions by bisection and doubling
-(Lewis and Overton 2013). With clipping to [0, 1], the direction excludes pixels at 0 or 1 that the
-gradient pushes outwards (Bertsekas 1982). The step is then halved along the path of clipped images
-until the loss has decreased enough (Armijo).
+The line search finds a step that satisfies the weak Wolfe conditions by bisection and
+doubling (Lewis and Overton 2013). With clipping to [0, 1], the direction excludes pixels at 0 or 1
+that the gradient pushes outwards (Bertsekas 1982). With clipping, the step is halved along the path
+of clipped images until the loss has decreased enough (Armijo).
 
-A randomised model uses the same draws in every pass. L-BFGS needs differences of losses and
-gradients between iterates, and changing noise would dominate these differences. So the attack
-minimises the mean over `draws` fixed draws (a sample average approximation).
+A randomised model uses the same noise draws in every pass. L-BFGS needs differences of losses and
+gradients between iterates, and noise that changes would dominate these differences. So the attack
+minimises the mean loss over `draws` fixed noise draws (a sample average approximation).
 """
 
 import torch
@@ -58,31 +59,33 @@ def lbfgs(
 ) -> Adversarial:
     """Minimise each image's loss until the attack succeeds, the loss stalls or all steps are used.
 
-    The attack has no budget and does not minimise the distance. It returns the first image on which
-    it succeeds. If it fails, it returns the accepted iterate of lowest loss, with `found` False.
-    The l2 distance measures how far the attack moved, not how robust the network is at the image.
-    `steps` counts accepted iterates. A failure after fewer than `steps` iterates means that the
-    search stalled: it met a tolerance, or the line search found no step. If the gradients are below
-    gtol from the start, it stops after 0 steps.
+    The attack has no bound on the distance and does not minimise the distance. The attack returns
+    the first iterate on which it succeeds. If it fails, it returns the accepted iterate of lowest
+    loss, with `found` False. The l2 distance in the result measures how far the attack moved the
+    image, not how robust the network is. `steps` counts accepted iterates. If the attack fails
+    after fewer than `steps` iterates, it has stalled: a stopping tolerance was met, or the line
+    search found no step. If no gradient component at the clean image exceeds gtol, the attack stops
+    after 0 steps.
 
     model, images, labels, loss: as in `fgsm`; default the paper's cross entropy.
-    targets: target classes; None (default): any class other than the label.
+    targets: the target class of each image; None (default) for an untargeted attack.
     steps: maximum number of accepted iterates, 1 or more; default 1000, the paper.
     history: pairs of steps and gradient differences kept per image; default 10, as in scipy.
-    gtol: stop where no gradient component exceeds gtol; default 1e-5, as in scipy. With clip,
-    components that push a pixel out of [0, 1] are ignored. 0: stop only where all are zero.
-    ftol: stop where a step decreases the loss f by at most ftol max(1, f); default 2.2e-9, as in
-    scipy. 0: stop only where the loss does not decrease.
+    gtol: stop if no gradient component exceeds gtol; default 1e-5, as in scipy. With clip,
+    components that push a pixel out of [0, 1] are ignored. With 0, the attack stops only if all
+    components are zero.
+    ftol: stop if a step decreases the loss f by at most ftol max(1, f); default 2.2e-9, as in
+    scipy. With 0, the attack stops only if the loss does not decrease.
     clip: whether iterates are clipped to [0, 1]; default True (Szegedy et al.).
     draws, average, judge, keys, generator: as in `fgsm`, but all passes use the same draws. Choose
-    enough draws that a success holds for new draws too. A randomised model that is not a `Drawing`
-    has new noise in each pass, so its line searches fail early.
+    so many draws that a successful image is misclassified with new draws too. A randomised model
+    that is not a `Drawing` has new noise in each pass, so its line searches fail early.
 
-    The first trial step has l2 length 1, as in scipy without bounds. After a failed line search,
-    the row discards its history and searches once more along the negative gradient. Each trial
-    costs a forward and a backward pass; the final evaluation costs a forward pass. On a GPU the
-    host waits for the device every 10 trials, when finished rows are removed. Raises ValueError for
-    an invalid argument, or a model that returns NaN.
+    The first trial step has l2 length 1, as in scipy without bounds. After a failed line search for
+    an image, its history is discarded, and a second line search follows along the negative
+    gradient. Each trial step costs a forward and a backward pass; the final evaluation costs a
+    forward pass. On a GPU the CPU waits for the GPU every 10 trial steps, to remove the images
+    whose search has ended. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     steps, history = check_count("steps", steps), check_count("history", history)
     tolerances = check_tolerance("gtol", gtol), check_tolerance("ftol", ftol)
@@ -115,11 +118,12 @@ def lbfgs(
 
 
 class _Searches:
-    """The state of the search of each row.
+    """The state of L-BFGS for each image of the batch.
 
     `x` is the iterate, with loss `f` and gradient `g`; `p` is the search direction. `alpha` is the
-    next step length, between `low` and `high`. `tries` counts the trials of this line search,
-    `accepted` the iterates so far, and `done` says whether the row has stopped.
+    next step length, between `low` and `high`. `tries` counts the trial steps of the current line
+    search, `accepted` counts the accepted iterates, and `done` says whether the search for this
+    image has ended.
     """
 
     def __init__(
@@ -159,7 +163,7 @@ class _Searches:
                 setattr(self, name, value[index])
 
     def trial(self, steps: int) -> None:
-        """Evaluate one trial image per row; accept it, or change the step length."""
+        """Evaluate one trial image for each row; accept it, or change the step length."""
         aim = torch.addcmul(self.x, self.alpha.to(self.x.dtype)[:, None], self.p)
         x = aim.clamp(0, 1) if self.clip else aim
         f, g, scale, reached = self._evaluate(x)
@@ -210,7 +214,8 @@ class _Searches:
     def _direction(self) -> tuple[Float[Tensor, "n d"], Bool[Tensor, " n"]]:
         """Return the search direction, and whether no gradient component exceeds gtol.
 
-        With clipping, both exclude pixels at 0 or 1 that the gradient pushes outwards.
+        With clipping, pixels at 0 or 1 that the gradient pushes outwards are left out of the
+        direction and of the check.
         """
         if not self.clip:
             return -self.memory.times(self.unit, self.scale), self.scale <= self.gtol
@@ -234,13 +239,15 @@ class _Searches:
 
 
 def _unit(g: Float[Tensor, "n d"], scale: Float[Tensor, " n"]) -> Float[Tensor, "n d"]:
-    """Return each gradient divided by its largest absolute entry; zero where that is zero."""
+    """Return each gradient divided by its largest absolute entry; a gradient of zero stays zero."""
     return g / torch.where(scale > 0, scale, 1)[:, None]
 
 
 def _dot(
     unit: Float[Tensor, "n d"], s: Float[Tensor, "n d"], scale: Float[Tensor, " n"]
 ) -> Float64[Tensor, " n"]:
-    """Return the inner products of ``scale * unit`` and s, in float64 so that none rounds to 0."""
+    """Return the inner products of ``scale * unit`` and s, in float64 so that no product rounds to
+    0.
+    """
     products: Tensor = torch.linalg.vecdot(unit, s).double()
     return products * scale.double()

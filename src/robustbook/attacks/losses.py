@@ -1,4 +1,5 @@
-"""Losses that attacks raise or lower: from logits and classes to one number per image.
+"""Losses that attacks increase or decrease: functions from logits and classes to one number per
+image.
 
 No loss is averaged over the batch, so the gradient of an image does not depend on the other images.
 No loss changes if a constant is added to all logits of an image.
@@ -23,9 +24,9 @@ def clipped_probabilities(
 ) -> Float[Tensor, " n"]:
     """Return the cross entropy of softmax probabilities clipped to [clip, 1 - clip].
 
-    Keras computes it this way from probabilities, with clip 1e-7 by default. Where the probability
-    of the label lies outside these limits, the gradient is exactly zero. A confident network
-    therefore seems robust to an attack that uses this loss. For another clip pass
+    Keras computes the cross entropy in this way from probabilities, with clip 1e-7 by default. If
+    the probability of the label lies outside [clip, 1 - clip], the gradient is exactly zero. So a
+    confident network seems robust to an attack that uses this loss. For another value of clip pass
     `functools.partial(clipped_probabilities, clip=1e-10)`.
     """
     probability = logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
@@ -39,17 +40,19 @@ def squared_error(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Fl
 
 
 def margin(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Return the highest logit of the other classes minus the logit of the label.
+    """Return the highest logit of all wrong classes minus the logit of the label.
 
-    The network misclassifies the image exactly where this is positive. If several other classes
-    have the highest logit, they share the gradient.
+    The network misclassifies the image exactly if the margin is positive. If several other classes
+    have the same highest logit, they share the gradient.
     """
     others = logits.masked_fill(_is_label(logits, labels), -torch.inf).amax(1)
     return others - logits.gather(1, labels[:, None]).squeeze(1)
 
 
 def _is_label(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Bool[Tensor, "n k"]:
-    """Return one-hot labels. `torch.nn.functional.one_hot` would wait for the GPU to check them."""
+    """Return one-hot labels. `torch.nn.functional.one_hot` is slower, as it checks labels on the
+    GPU.
+    """
     classes: Tensor = torch.arange(logits.shape[1], device=logits.device)
     return classes == labels[:, None]
 

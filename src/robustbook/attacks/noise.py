@@ -1,13 +1,14 @@
 """Random numbers that depend on an image's key, not on its position in a batch.
 
-Each image has a key, and number j of its draw `stream` is a hash of (seed, key, stream, j). So a
-draw does not depend on the other images of the batch or on their order. The integers are the same
-on every device. `uniform` and `in_ball` compute each number with splitmix64 (Steele, Lea and Flood
-2014, "Fast splittable pseudorandom number generators"). It multiplies a counter by an odd constant
-and applies a mixing function. Each row is one such sequence, and its start depends on the key.
+Each image has a key, and random number j of stream `stream` is a hash of (seed, key, stream, j). So
+the random numbers of an image do not depend on the other images of the batch or on their order. A
+CPU and a GPU compute the same hashes. `uniform` and `in_ball` compute each number with
+splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators").
+Splitmix64 multiplies a counter by an odd constant and applies a mixing function. Each image has its
+own splitmix64 sequence, whose start depends on the key of the image.
 
-`normal` draws the noise inside networks and must be as fast as a layer. It starts each row in the
-same way, but then uses a 32-bit hash, one for every two numbers.
+`normal` draws the noise inside networks and must be as fast as a layer. The sequence of `normal`
+also starts with a hash of the image's key, but then uses one 32-bit hash for every two numbers.
 """
 
 import math
@@ -42,7 +43,7 @@ def uniform(
 ) -> Float[Tensor, "n {count}"]:
     """Return `count` uniform numbers in [0, 1) for each key.
 
-    Float64 numbers have 53 random bits; other dtypes use the first 24 of them.
+    Float64 numbers have 53 random bits; numbers of other dtypes use the first 24 of these bits.
     """
     start = _start(seed, keys, stream)
     counter = torch.arange(1, count + 1, device=keys.device)
@@ -54,9 +55,7 @@ def uniform(
 def in_ball(
     seed: int, keys: Int[Tensor, " n"], stream: int, like: Float[Tensor, "n *shape"], norm: float
 ) -> Float[Tensor, "n *shape"]:
-    """Return for each image a vector drawn uniformly from the unit ball of the norm (infinity or
-    2).
-    """
+    """Return for each image a random vector, uniform in the unit ball of the norm (inf or 2)."""
     pixels = like.shape[1:].numel()
     if norm == math.inf:
         draw = 2 * uniform(seed, keys, stream, pixels, like.dtype) - 1
@@ -85,7 +84,7 @@ def normal(
     the finaliser of MurmurHash3 applied to a + j, with b added in the middle. Box and Muller (1958)
     turn h into two numbers: the radius is sqrt(-2 log u) with u the lower 31 bits of h, and the
     angle is h times an odd number. The first half of the array has the cosines, the second half the
-    sines. No number exceeds 6.7.
+    sines. No number is larger than 6.7 in size.
     """
     count = math.prod(shape)
     half = (count + 1) // 2
@@ -100,7 +99,9 @@ def normal(
 
 
 def _box_muller(bits: Tensor, word: Tensor, out: Tensor) -> None:
-    """Write the two numbers of each hash to `out`. Overwrites `bits`, which halves the time."""
+    """Write two normal numbers for each hash to `out`. The function overwrites `bits`, which halves
+    its time.
+    """
     half = bits.shape[1]
     spare = (bits >> 16).bitwise_and_(0xFFFF)
     bits.bitwise_xor_(spare).mul_(_MIX32_1)

@@ -14,7 +14,7 @@ def per_image(values: Shaped[Tensor, " n"], like: Float[Tensor, "n *shape"]) -> 
 
 
 def each(value: float | Float[Tensor, " n"], like: Float[Tensor, "n *shape"]) -> Any:
-    """Do the same as `per_image` for a tensor; return a single number unchanged."""
+    """Return a tensor reshaped as by `per_image`; return a single number unchanged."""
     return per_image(value, like) if isinstance(value, Tensor) else value
 
 
@@ -34,7 +34,7 @@ def top(vectors: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
 def steepest(gradient: Float[Tensor, "n *shape"], norm: float) -> Float[Tensor, "n *shape"]:
     """Return the unit vector along which each row's loss grows fastest; 0 if the gradient is 0.
 
-    It is the sign of the gradient for l-infinity, and the normalised gradient for l2.
+    For l-infinity the vector is the sign of the gradient, and for l2 the normalised gradient.
     """
     if norm == math.inf:
         return gradient.sign()
@@ -52,11 +52,11 @@ def project(
     norm: float,
     clip: bool,
 ) -> Float[Tensor, "n *shape"]:
-    """Project each image onto the ball of radius eps around the centre; with clip, then clip to [0,
-    1].
+    """Project each image onto the ball of radius eps around the centre and, with `clip`, then clip
+    it to [0, 1].
 
-    The centre lies in [0, 1], so clipping moves each pixel towards it and the image stays in the
-    ball.
+    The centre lies in [0, 1], so clipping moves each pixel towards the centre, and the image stays
+    in the ball.
     """
     delta = images - centre
     if norm == math.inf:

@@ -1,4 +1,5 @@
-"""Projected gradient descent: steps that increase the loss, each projected onto the budget.
+"""Projected gradient descent: steps that increase the loss, each projected onto a ball around the
+image.
 
 Madry, Makelov, Schmidt, Tsipras and Vladu 2018, "Towards deep learning models resistant to
 adversarial attacks" (arXiv 1706.06083), section 2.1. From a point drawn uniformly in the ball of
@@ -7,9 +8,9 @@ radius eps around x, with step size a,
     x_(t+1) = P(x_t + a d(grad C(F(x_t), y))),
 
 where d is the steepest direction of the norm (the sign, or the normalised gradient for l2) and P
-projects on the ball, then on [0, 1]. This code differs from the paper in two ways. It returns the
-iterate of highest loss (lowest, for targets), not the last one. And once a run succeeds on an
-image, later runs skip it.
+projects on the ball, then on [0, 1]. This code differs from the paper in two ways. This code
+returns the iterate of highest loss (with targets: of lowest loss), not the last iterate. And once a
+run has succeeded on an image, later runs leave this image out.
 """
 
 import math
@@ -58,7 +59,8 @@ def pgd(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Return for each image the iterate of highest loss within the budget, misclassified or not.
+    """Return for each image the iterate of highest loss within radius eps, whether it is
+    misclassified or not.
 
     model, images, labels, targets, loss: as in `fgsm`; default the paper's cross entropy.
     eps: radius of the ball, in (0, 1] for l-infinity and above 0 for l2; one number, or one for
@@ -67,22 +69,24 @@ def pgd(
     step_size: size of one update in the norm, or one for each image. The paper: 0.01 with eps 0.3
         on MNIST.
     norm: math.inf (default, the paper's main case) or 2.
-    restarts: maximum number of runs, each from its own random start. Once a run succeeds on an
-        image, later runs skip it. Default 1; the paper reports up to 20.
+    restarts: maximum number of runs, each from another random starting point. Once a run has
+        succeeded on an image, later runs leave this image out. Default 1; the paper reports up to
+        20.
     random_start: whether a run starts at a uniform draw from the ball (default, the paper) or at
         the image itself.
     clip: whether iterates are clipped to [0, 1]; default True, the paper.
-    draws, average, judge: as in `fgsm`. Each step uses new draws. The losses of different steps are
-        compared although their draws differ.
+    draws, average, judge: as in `fgsm`. Each step uses new noise draws. The losses of different
+        steps are compared although their noise differs.
     keys: for each image the number that determines its random starts and noise; as in `fgsm`.
-    generator: one number from it is the seed of random starts and noise; None: seed 0. So two calls
-        with one generator differ, and two calls with generators in the same state agree. To attack
-        a set in parts, pass the keys of each part and a generator in the same state.
+    generator: one number drawn from the generator is the seed of random starts and noise; None:
+        seed 0. So two calls with the same generator give different results, and two calls with
+        generators in the same state give the same results. To attack a set of images in parts, pass
+        the keys of each part and a generator in the same state.
 
-    A later run replaces an earlier one where it succeeds or reaches a higher loss. Each run costs
-    steps + 1 forward and steps backward passes of its images. The final evaluation costs a forward
-    pass of all images. The host waits for the device at the end of a run, never between its steps.
-    Raises ValueError for an invalid argument, or a model that returns NaN.
+    The result of a later run replaces that of an earlier run if the later run succeeds or reaches a
+    higher loss. Each run costs steps + 1 forward and steps backward passes of its images. The final
+    evaluation costs a forward pass of all images. The CPU waits for the GPU at the end of a run,
+    never between its steps. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)
@@ -147,10 +151,11 @@ def _climb(
     clip: bool,
     first: int,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Bool[Tensor, " n"]]:
-    """Run PGD once; return each image's iterate of highest gain, its gain and whether it succeeds.
+    """Run PGD once; return each image's best iterate, its gain (see `Goal`) and whether it
+    succeeds.
 
-    Of two equal gains, the later iterate is kept, because a confident network's loss can round to 0
-    although its gradient does not.
+    If PGD's loss is the same at two iterates, the later iterate is kept, because a confident
+    network's loss can round to 0 although its gradient does not.
     """
     length = each(step_size, start)
     iterate = start
@@ -175,8 +180,8 @@ def _higher(
     gain: Float[Tensor, " n"],
     logits: Float[Tensor, "n k"],
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float[Tensor, "n k"]]:
-    """Return for each image the best iterate so far, or the new one if its gain is at least as
-    high.
+    """Return for each image the best iterate so far, or the new iterate if its gain (see `Goal`) is
+    at least as high.
     """
     higher = gain >= best_gain
     return (

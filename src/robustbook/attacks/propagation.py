@@ -18,30 +18,34 @@ Model = Callable[[Tensor], Tensor] | Drawing
 Average = Literal["loss", "probability"]
 Step = int | Int[Tensor, " n"]
 Graph = tuple[Tensor, Any]
-"""Logits, and the list of image copies from which they were computed. (The list is typed Any,
+"""Logits, and the list of image copies from which the logits were computed. (The list is typed Any,
 because a runtime check of its items would use the global random generator.)
 """
 
 LOOK_EVERY = {"cpu": 1, "cuda": 10}
-"""Number of steps between two removals of finished rows. On a GPU each removal makes the host wait;
-on a CPU it does not.
+"""Number of steps between two removals of finished images. On a GPU each removal makes the CPU wait
+for the GPU.
 """
 AT_ONCE = {"cpu": 128, "cuda": 4096}
-"""Maximum number of rows per pass when several draws of a batch share one pass."""
+"""Maximum number of images per pass when several noise draws of a batch share one pass."""
 JUDGE = 2**40
-"""Offset of the draw numbers that decide `found`, beyond the draw numbers of all steps."""
+"""Offset of the numbers of the noise draws that decide `found`; it is larger than the draw numbers
+of all steps.
+"""
 
 
 class Propagation:
-    """Passes images through a model for an attack, and counts them.
+    """Computes logits and gradients for an attack, and counts the images in all forward and
+    backward passes.
 
-    Only the gradient with respect to the images is computed, so parameters and their `.grad` do not
-    change. The model's mode (training or evaluation) does not change either. Losses are summed over
-    the batch before differentiation, not averaged, so an image's gradient does not depend on the
-    batch size. The model gets a copy of the images, which it may change in place.
+    Only the gradient with respect to the images is computed, so the model's parameters and their
+    `.grad` do not change. The model's mode (training or evaluation) does not change either. Losses
+    are summed over the batch before differentiation, not averaged, so an image's gradient does not
+    depend on the batch size. The model gets a copy of the images, which it may change in place.
 
-    Each step uses new draws of a randomised model (`Drawing`), from number `first + step * draws`,
-    where `first` comes from the generator's seed. Any other model is called once per draw.
+    Each step uses new noise draws of a randomised model (`Drawing`), beginning at draw number
+    `first + step * draws`, where `first` comes from the generator's seed. Any other model is called
+    once per draw.
 
     With several draws, the logarithm of the mean softmax probability replaces the logits.
     """
@@ -69,32 +73,38 @@ class Propagation:
 
     @cached_property
     def seed(self) -> int:
-        """Return one number drawn from the generator at the first use; 0 without a generator."""
+        """Return one number, drawn from the generator when it is first needed; without a generator
+        return 0.
+        """
         return seed_from(self._generator)
 
     def logits(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> Float[Tensor, "n k"]:
-        """Return the logits of the images, without a graph."""
+        """Return the logits of the images, without an autograd graph."""
         with torch.no_grad():
             return self._answer(images, goal, self._number(step), self._draws)[0]
 
     def verdict(self, images: Float[Tensor, "n *shape"], goal: Goal) -> Float[Tensor, "n k"]:
-        """Return the logits of the final evaluation, over `judge` draws that no step has used."""
+        """Return the logits of the final evaluation, over `judge` noise draws that no step has
+        used.
+        """
         with torch.no_grad():
             return self._answer(images, goal, self._number(0) + JUDGE, self._judge)[0]
 
     def gradient(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-        """Return the goal's gain for each image and its gradient with respect to that image."""
+        """Return for each image the quantity that the attack increases, and its gradient."""
         _, gain, gradient = self.both(images, goal, step)
         return gain, gradient
 
     def both(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-        """Return logits, gain and gradient, for an attack that stops at success."""
+        """Return logits, the quantity that the attack increases, and its gradient, for an attack
+        that stops at success.
+        """
         answer, gain, gradient = self._evaluated(images, goal, step, slope=True)
         assert gradient is not None
         # The sign of NaN is 0, so an image with such a gradient would not move and would appear
@@ -106,7 +116,7 @@ class Propagation:
     def value(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"]]:
-        """Return the logits and the gain, without a gradient."""
+        """Return the logits and the quantity that the attack increases, without a gradient."""
         answer, gain, _ = self._evaluated(images, goal, step, slope=False)
         return answer, gain
 
@@ -117,10 +127,11 @@ class Propagation:
         function gets two classes per image, source and target, and differentiates target logit
         minus source logit with respect to the image.
 
-        This costs one forward pass, and each call of the function costs one backward pass. On a
-        CPU, several classes are as fast as one batched pass, and two to three times as fast as
-        repeated images. A model of torch.compile allows only one backward pass per graph, so each
-        call needs another forward pass.
+        `slopes` costs one forward pass, and each call of the returned function costs one backward
+        pass. On a CPU, calling the function for several classes takes as long as one batched
+        backward pass. These calls are two to three times as fast as one pass over repeated images.
+        A model of torch.compile allows only one backward pass per graph, so each call needs another
+        forward pass.
         """
         first = self._number(step)
 
@@ -145,9 +156,9 @@ class Propagation:
         return kept[0].detach(), slope
 
     def ensure_finite(self, logits: Float[Tensor, "n k"]) -> None:
-        """Raise if these logits, or any gradient so far, were NaN or infinite.
+        """Raise ValueError if these logits, or any gradient so far, were NaN or infinite.
 
-        The host waits for the device here, so call this once, at the end of an attack.
+        This method makes the CPU wait for the GPU, so call it only once, at the end of an attack.
         """
         wrong = logits.isnan().any()
         if self._total is not None:
@@ -169,7 +180,9 @@ class Propagation:
         return self.seed % 2**62 + step * self._draws
 
     def _tiles(self, images: Tensor, first: Step, draws: int) -> Iterator[tuple[Step, int]]:
-        """Yield groups of draws that fit into one pass: first draw number and group size."""
+        """Yield groups of noise draws that fit into one pass: the first draw number and the size of
+        each group.
+        """
         size = 1
         if self._numbered:
             size = max(AT_ONCE.get(images.device.type, 128) // max(len(images), 1), 1)
@@ -179,7 +192,7 @@ class Propagation:
     def _evaluated(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step, slope: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return logits, gain and, with `slope`, the gradient of the gain."""
+        """Return logits, the quantity that the attack increases and, with `slope`, its gradient."""
         tiles = self._tiles(images, self._number(step), self._draws)
         parts = [self._tile(images, goal, first, count, slope) for first, count in tiles]
         if self._draws == 1:
@@ -203,7 +216,9 @@ class Propagation:
     def _tile(
         self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return the same for a group of draws, summed over them and not yet averaged."""
+        """Return logits, the quantity that the attack increases, and its gradient for a group of
+        noise draws, summed over the group and not yet averaged.
+        """
         gradient = None
         with torch.set_grad_enabled(slope):
             logits, leaf = self._forward(images, goal, first, count, slope)
@@ -232,8 +247,8 @@ class Propagation:
         draws: int,
         slope: bool = False,
     ) -> Graph:
-        """Return the logits of one draw, or the logarithm of the mean probabilities of several, and
-        the image copies that the model received.
+        """Return the logits of one noise draw, or the logarithm of the mean probabilities of
+        several draws, and the image copies that the model received.
         """
         if draws == 1:
             logits, leaf = self._forward(images, goal, first, 1, slope)
@@ -248,8 +263,8 @@ class Propagation:
     def _forward(
         self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
     ) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m *shape"]]:
-        """Return the logits for `count` draws, draw after draw, each with all images. Return also
-        the image copies; with `slope` they are leaves of the graph.
+        """Return the logits for `count` noise draws, one draw of all images after the other. Also
+        return the image copies; with `slope` these copies are leaves of the autograd graph.
         """
         model: Any = self._model
         copies = images.detach().clone()  # keeps the memory format
@@ -310,8 +325,8 @@ def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False
     """Return the gradient of `value` with respect to the images, in their `shape`.
 
     Each leaf has one or more copies of the images. With `again` the graph is kept for another
-    backward pass. Autocast is disabled here, because it would compute matrix products of float32
-    layers in half precision.
+    backward pass. Autocast is disabled here, because autocast would compute matrix products of
+    float32 layers in half precision.
     """
     gradients = None
     if value.requires_grad:

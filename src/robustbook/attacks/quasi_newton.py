@@ -1,17 +1,18 @@
-"""Limited-memory (L-BFGS) approximations of many inverse Hessians at once, one per row.
+"""Limited-memory (L-BFGS) approximations of the inverse Hessians of many images at once.
 
-The inverse Hessian H of each row is built from its last pairs of a step s and the gradient change
-y. Let S and Y have the pairs as columns, oldest first. R is the upper triangle of S^T Y, D its
-diagonal, and gamma = s^T y / y^T y of the newest pair. By Byrd, Nocedal and Schnabel 1994,
-"Representations of quasi-Newton matrices", theorem 2.2:
+The inverse Hessian H of each image is built from the last pairs of a step s and the gradient change
+y over this step. Let S and Y have the pairs as columns, oldest first. R is the upper triangle of
+S^T Y, D its diagonal, and gamma = s^T y / y^T y of the newest pair. By Byrd, Nocedal and Schnabel
+1994, "Representations of quasi-Newton matrices", theorem 2.2:
 
     H g = gamma g + S v - gamma Y u,
     u = R^-1 S^T g,   v = R^-T (D u + gamma Y^T Y u - gamma Y^T g).
 
-So two batched products use the pairs; all other products are of small matrices, in float64.
-Gradients of a saturated network may be as small as 1e-40, and their squares round to 0 in float32.
-So y is stored divided by its largest entry. H does not change if s and y are divided by the same
-number, so s is divided by that entry too, wherever it enters a small matrix.
+Only two batched products involve the whole vectors s and y; all other products are of small
+matrices, in float64. Gradients of a saturated network may be as small as 1e-40, and their squares
+round to 0 in float32. So y is stored after division by its largest entry. H does not change if s
+and y are divided by the same number. So wherever s enters a small matrix, s is also divided by the
+largest entry of y.
 """
 
 from collections.abc import Callable
@@ -58,14 +59,14 @@ class InverseHessians:
                 setattr(self, name, value[index])
 
     def forget(self, which: Bool[Tensor, " n"]) -> None:
-        """Delete all pairs of these rows."""
+        """Delete all stored pairs of these rows."""
         self.count.masked_fill_(which, 0)
 
     @_exact
     def remember(
         self, s: Float[Tensor, "n d"], y: Float[Tensor, "n d"], which: Bool[Tensor, " n"]
     ) -> None:
-        """Store the pairs of these rows; a full row replaces its oldest pair."""
+        """Store the pairs of these rows; a row that is full replaces its oldest pair."""
         y_scale = top(y).clamp(min=torch.finfo(y.dtype).tiny)
         y = y / y_scale[:, None]
         row = torch.arange(len(y), device=y.device)
@@ -83,7 +84,7 @@ class InverseHessians:
 
     @_exact
     def times(self, g: Float[Tensor, "n d"], scale: Float[Tensor, " n"]) -> Float[Tensor, "n d"]:
-        """Return H times ``scale * g`` for each row; without pairs, H g is g / |g|."""
+        """Return H times ``scale * g`` for each row; if a row has no pairs, H g is g / |g|."""
         wide = scale.double()[:, None]
         norm = torch.linalg.vector_norm(g, dim=1, dtype=torch.float64)[:, None] * wide
         steepest = 1 / norm.clamp(min=torch.finfo(torch.float64).tiny)

@@ -1,7 +1,9 @@
-"""A control for attacks with gradient signs: each pixel moves by eps up or down at random.
+"""Random signs, for comparison with attacks along gradient signs: each pixel moves by eps up or
+down at random.
 
-The perturbed image is x_adv = x + eps s, with s uniform in {-1, 1}^d. It uses no gradient. If a
-gradient attack of the same eps does no better than this control, its gradients are uninformative.
+The perturbed image is x_adv = x + eps s, with s uniform in {-1, 1}^d. Random signs use no gradient.
+If a gradient attack of the same eps succeeds no more often than random signs, the gradients are
+uninformative.
 """
 
 import math
@@ -30,14 +32,14 @@ def random_signs(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Move every pixel of every image by eps in a random direction, misclassified images too.
+    """Move every pixel of every image by eps, up or down at random, also in misclassified images.
 
     eps: in (0, 1], the change of each pixel before clipping: one number, or one for each image.
     targets: with targets, the attack succeeds only if the network answers with the target. The
-    perturbation does not depend on them.
+    perturbation does not depend on the targets.
     model, images, labels, clip, judge: as in `fgsm`; keys, generator: as in `pgd`.
 
-    The attack costs one forward pass, which decides `found`, and no backward pass. Raises
+    Random signs cost one forward pass, which decides `found`, and no backward pass. Raises
     ValueError for an invalid argument, or a model that returns NaN.
     """
     propagation, goal, images = prepare(

@@ -17,13 +17,13 @@ class Adversarial:
     """The adversarial images of an attack, one row per clean image, and their cost.
 
     images: adversarial images in [0, 1] (outside only with `clip=False`), detached, with the device
-        and dtype of the clean images. A budget attack (FGSM, PGD) returns its perturbed image even
-        if the model classifies it correctly.
+        and dtype of the clean images. An attack of fixed eps (FGSM, PGD) returns its perturbed
+        image even if the model classifies it correctly.
     found: whether the attack succeeded: the model evaluates exactly these images once more, and its
         predicted class is not the label or, with targets, is the target. For a randomised model,
         the predicted class has the highest mean probability over `judge` new draws.
-    distance: distance of each adversarial image to its clean image, in the attack's norm. Where a
-        minimal-norm attack fails, it returns the clean image at infinite distance.
+    distance: distance of each adversarial image to its clean image, in the attack's norm. If a
+        minimal-norm attack fails on an image, it returns the clean image at infinite distance.
     steps: updates computed for each image, over all restarts.
     forwards, backwards: images passed through the model, the final evaluation included.
     """
@@ -43,9 +43,11 @@ def nearer(
     distance: Float[Tensor, " n"],
     reached: Bool[Tensor, " n"],
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"]]:
-    """Return the nearest successful images so far and their distances, with new ones considered.
+    """Compare new images with the nearest successful images so far; return the nearest ones and
+    their distances.
 
-    distance: of the new ``images`` from the originals. reached: which of them are successful.
+    distance: the distances of the new ``images`` from the originals. reached: on which new images
+    the attack succeeds.
     """
     better = reached & (distance < nearest)
     return (
@@ -67,9 +69,10 @@ def judged(
     """Evaluate the model on the adversarial images and return the result of the attack.
 
     minimal: whether this is a minimal-norm attack, which returns the clean image at infinite
-        distance where it fails.
-    known: logits of these images from the attack itself. They decide where the new ones differ from
-        them by rounding only: an image at the boundary may change its class in another batch.
+    distance if it fails.
+    known: logits of these images from the attack itself. If the logits of the final evaluation
+    differ from `known` only by rounding, `known` decides. The reason is that rounding depends on
+    the batch and may change the class of an image at the boundary.
     """
     logits = propagation.verdict(adversarial, goal)
     if known is not None:

@@ -3,16 +3,16 @@
 Andriushchenko, Croce, Flammarion and Hein 2020, "Square attack: a query-efficient black-box
 adversarial attack via random search" (arXiv 1912.00049), section 3 and algorithm 2, for l-infinity.
 The attack starts with vertical stripes: it moves each column of each channel by eps up or down.
-Each later query proposes to set a square window of side
+Each later query proposes to set a square window with side
 
     s = round(sqrt(p h w)), at least 1,
 
 to x + eps or x - eps (chosen at random per channel), clipped to [0, 1]. A proposal is accepted if
 it increases the margin or succeeds. p starts at p_init and is halved after iterations 10, 50, 200,
 500, 1000, 2000, 4000, 6000 and 8000, as in AutoAttack. This code differs from released code in two
-ways. Windows and signs are drawn for each image by its key (AutoAttack shares them within a batch;
-the authors redraw windows that would change nothing). Here all window positions can be drawn, the
-last row and column included.
+ways. First, windows and signs are drawn for each image by its key. (In AutoAttack all images of a
+batch share windows and signs; the authors' code draws a new window if a window would change
+nothing.) Second, a window may lie at every position, including the last row and column.
 """
 
 import math
@@ -54,24 +54,28 @@ def square(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Return for each image the first misclassified proposal, or else the one of highest margin.
+    """Return for each image the first proposal that is misclassified, or else the proposal of
+    highest margin.
 
-    model: as in `fgsm`; it need not be a module nor differentiable.
-    images: in [0, 1], of shape (n, c, h, w). Misclassified ones are perturbed as well.
+    model: as in `fgsm`; the model need be neither a module nor differentiable.
+    images: in [0, 1], of shape (n, c, h, w). Images that the model misclassifies are perturbed as
+        well.
     labels: the true classes.
     eps: in (0, 1], the radius of the l-infinity ball: one number, or one for each image.
-    queries: maximum number per image, the starting stripes included; default 5000, AutoAttack.
+    queries: maximum number of queries per image, including the starting stripes; default 5000,
+        AutoAttack.
     p_init: fraction of the pixels in the first windows, in (0, 1]; default 0.8, AutoAttack (the
         paper: 0.05, and 0.3 to 0.8 against robust networks).
-    targets: target classes; None (default): any class other than the label.
-    draws: for a randomised model, the number of draws per query; default 1. The margin is then
-        computed from the logarithm of the mean probabilities. Each query uses new draws.
+    targets: the target class of each image; None (default) for an untargeted attack.
+    draws: for a randomised model, the number of noise draws per query; default 1. The margin of a
+        randomised model is computed from the logarithm of the mean probabilities. Each query uses
+        new noise draws.
     judge: as in `fgsm`.
     keys, generator: as in `pgd`, for stripes, windows, signs and the model's noise.
 
-    Every 10 queries, images on which the attack has succeeded are removed; on a GPU the host then
-    waits for the device. `steps` counts the queries that an image needed. The final evaluation
-    costs one more forward pass; there is no backward pass. Raises ValueError for an invalid
+    Every 10 queries, images on which the attack has succeeded are removed; on a GPU the CPU then
+    waits for the GPU. `steps` counts the queries that an image needed. The final evaluation costs
+    one more forward pass; the attack needs no backward pass. Raises ValueError for an invalid
     argument, or a model that returns NaN.
     """
     queries, share = check_count("queries", queries), check_positive("p_init", p_init)

@@ -1,4 +1,4 @@
-"""ZOO: the attack of Carlini and Wagner with gradients estimated from answers alone.
+"""ZOO: the attack of Carlini and Wagner with gradients that are estimated from the model's outputs.
 
 Chen, Zhang, Sharma, Yi and Hsieh 2017 (arXiv 1708.03999), algorithm 2 (ZOO-Adam). With F the
 softmax probabilities, minimise by Adam, in each step along coordinates chosen at random,
@@ -9,13 +9,15 @@ The derivative of the second term along a coordinate is estimated by a symmetric
 
     (f(x + h e_i) - f(x - h e_i)) / 2h;
 
-the first has its derivative in closed form. Differences of log F are differences of logits. Points
-are clipped to [0, 1] and the difference is divided by their true distance, so it is one-sided at 0
-and 1. The authors' code searches for c like Carlini and Wagner's; here c is given. It also has a
-form in which x is a tanh, and starts at a low resolution on large images: neither is here.
+the derivative of the first term has a closed form. Differences of log F are differences of logits.
+The two evaluated images are clipped to [0, 1], and the difference is divided by their actual
+distance, so the difference is one-sided at 0 and 1. The authors' code searches for the best c, as
+Carlini and Wagner do; this code takes c as an argument. The authors' code can also write x as a
+tanh, and start at a low resolution on large images; this code does neither.
 
-For a randomised model f(x + h e_i) and f(x - h e_i) have different noise, and the variance of the
-estimate grows like 1 / h^2. Averaging each f over several draws divides it by their number.
+In a randomised model f(x + h e_i) and f(x - h e_i) have different noise, and the variance of the
+estimated derivative grows like 1 / h^2. Averaging f over several noise draws divides the variance
+by the number of draws.
 """
 
 import math
@@ -53,24 +55,26 @@ def zoo(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Descend along random coordinates, with derivatives estimated from the model's logits.
+    """Minimise along random coordinates, with derivatives that are estimated from the model's
+    logits.
 
     model, images, labels: as in `fgsm`; the model's gradient is not used.
     c: the weight of the margin, above 0: one number, or one for each image.
     steps: number of Adam steps; the paper: 1000 on CIFAR-10, 3000 on MNIST.
-    coordinates: how many pixels of an image change in a step; the paper: 128. All if it has fewer.
+    coordinates: how many pixels of an image change in a step; the paper: 128. If the image has
+    fewer pixels, all of them change.
     h: half the distance between the two points of a difference, in pixels; the paper: 1e-4.
     step_size: Adam's learning rate, in pixels; the paper: 0.01.
     kappa: the margin by which the attack should succeed, 0 or above, in logits.
-    targets: target classes; None (default): any class other than the label.
-    draws: for a randomised model, the number of draws of each evaluation. The probabilities are
-        averaged over them. Each evaluation uses new draws.
+    targets: the target class of each image; None (default) for an untargeted attack.
+    draws: for a randomised model, the number of noise draws of each evaluation. The probabilities
+    are averaged over the noise draws. Each evaluation uses new noise draws.
     judge: as in `fgsm`. keys, generator: as in `pgd`, for coordinates and the model's noise.
 
-    Where no iterate succeeds, the clean image is returned at infinite distance. An image that is
-    misclassified from the start has distance 0. `steps` of the result counts steps of Adam. Each
-    step costs 2 `coordinates` + 1 forward passes for each draw, and no backward pass.
-    Raises ValueError for an invalid argument, or a model that returns NaN.
+    If the attack succeeds with no iterate, the clean image is returned at infinite distance. An
+    image that the model misclassifies without any change has distance 0. `steps` of the result
+    counts steps of Adam. Each step costs 2 `coordinates` + 1 forward passes for each noise draw,
+    and no backward pass. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     steps, count = check_count("steps", steps), check_count("coordinates", coordinates)
     half: float = check_positive("h", h)
@@ -98,7 +102,7 @@ def zoo(
     best, nearest = images.clone(), torch.full_like(weight, math.inf)
 
     def note(step: int) -> None:
-        """Remember iterates that succeed nearer than all before."""
+        """Store the iterates on which the attack succeeds at a smaller distance than before."""
         nonlocal best, nearest
         point = x.view_as(images)
         distance = size(point - images, 2.0)
@@ -134,10 +138,10 @@ def differences(
     h: float,
     first: int = 0,
 ) -> Float[Tensor, "n m"]:
-    """Estimate the derivatives of the goal's gain along coordinates by symmetric differences.
+    """Estimate derivatives of the quantity that the attack increases, by symmetric differences.
 
-    coordinates: indices into each flattened image. first: the number of the first answer's draws;
-        2 m answers for each image follow, each with draws of its own.
+    coordinates: indices into each flattened image. first: the number of the first noise draw; each
+    image is evaluated 2 m times, with new noise draws each time.
     """
     n, m = coordinates.shape
     flat = images.flatten(1)

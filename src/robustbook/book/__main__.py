@@ -10,7 +10,7 @@ from .stage import build, stage
 
 @click.command()
 def main() -> None:
-    """Build the book from the executed notebooks, and say where it is."""
+    """Build the book from the executed notebooks, and print where the book is."""
     with FileLock(ROOT / "_build" / "book.lock"):  # a second build waits: both use these folders
         stage()
         landing = build()

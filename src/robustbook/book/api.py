@@ -1,4 +1,6 @@
-"""The pages of the package: one for each module, with every public name, and a list of them."""
+"""The pages about the package: a page for each module with all its public names, and a list of the
+modules.
+"""
 
 import ast
 import importlib
@@ -13,11 +15,15 @@ from typing import Any
 import robustbook
 
 NOT_SHOWN = {"book", "cli"}
-"""What builds the book and the command line have pages of their own in words."""
+"""Modules that are left out, because prose pages describe the command line and how the book is
+built.
+"""
 
 
 def parts() -> list[ModuleType]:
-    """Return the modules and folders of the package that state what they offer in ``__all__``."""
+    """Return the modules and folders of the package that have a list ``__all__`` of
+    public names.
+    """
     found = sorted(info.name for info in pkgutil.iter_modules(robustbook.__path__))
     modules = [
         importlib.import_module(f"robustbook.{name}") for name in found if name not in NOT_SHOWN
@@ -37,7 +43,7 @@ def api_list() -> str:
 
 
 def short(module: ModuleType) -> str:
-    """Return the name of a module without the package."""
+    """Return the name of a module without that of the package."""
     return module.__name__.removeprefix("robustbook.")
 
 
@@ -49,7 +55,7 @@ def sentence(module: ModuleType) -> str:
 
 
 def _page(module: ModuleType) -> Iterator[str]:
-    """Yield the module's docstring, then every public name with its head and docstring."""
+    """Yield the module's docstring, then the head and the docstring of every public name."""
     yield f"# {module.__name__}\n"
     yield from _prose(inspect.getdoc(module) or "")
     for name in module.__all__:
@@ -66,8 +72,9 @@ def _block(text: str, language: str) -> str:
 
 
 def _prose(docstring: str) -> Iterator[str]:
-    """A docstring as markdown: "name: what it is" becomes a list, what is indented a block that
-    keeps its lines; the rest is markdown as it stands."""
+    """Return a docstring as markdown: lines of the form "name: text" become a list, indented lines
+    become a block that keeps its lines, and all other text is kept as markdown.
+    """
     for paragraph in re.split(r"\n\s*\n", docstring):
         head, _, rest = paragraph.partition("\n")
         if head in ("Args:", "Returns:", "Raises:"):
@@ -82,8 +89,9 @@ def _prose(docstring: str) -> Iterator[str]:
 
 
 def _signature(name: str, thing: Any) -> str:
-    """The head of a definition as it stands in the source: a function's down to its docstring,
-    a class's with its fields."""
+    """Return the head of a definition from the source: for a function all lines above its
+    docstring, for a class its first line and its fields.
+    """
     try:
         source = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))
     except (TypeError, OSError):

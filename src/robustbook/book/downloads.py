@@ -1,9 +1,10 @@
-"""Downloaded notebooks in plain Markdown: Jupyter shows the book's MyST markup as it stands.
+"""Translate the downloadable notebooks into plain Markdown, because Jupyter cannot render the
+book's MyST markup.
 
-The book's pages are written in MyST. Its roles and directives (`{numref}`, `:::{table}`) are
-translated in the copies that readers download: references become the words and numbers that the
-book shows, tables and figures get their numbered captions, and boxes their titles. Code and its
-outputs stay as they are.
+The book's pages are written in MyST. The roles and directives of MyST (`{numref}`, `:::{table}`)
+are translated in the copies that readers download. References become the words and numbers that the
+book shows, tables and figures get their numbered captions, and boxes get their titles. Code and its
+outputs are not changed.
 """
 
 import copy
@@ -27,15 +28,16 @@ _MACROS = {r"\\eps(?![a-z])": r"\\epsilon", r"\\sign(?![a-z])": r"\\operatorname
 
 @dataclass(frozen=True)
 class References:
-    """What the book shows for a label: the numbers of tables, figures and equations, and authors
-    and year of what is cited."""
+    """The texts that the book shows for references: the numbers of tables, figures and equations,
+    and the authors and year of cited papers.
+    """
 
     numbers: Mapping[str, str] = field(default_factory=dict)
     authors: Mapping[str, str] = field(default_factory=dict)
 
 
 def plain_downloads(html: Path, bibliography: Path) -> None:
-    """Translate the notebooks that the pages below ``html`` offer for download, in their place."""
+    """Translate the notebooks that the pages below ``html`` offer for download, in place."""
     pages = (page.read_text(encoding="utf-8") for page in sorted(html.rglob("*.html")))
     references = References(shown_numbers(pages), cited(bibliography))
     for path in sorted((html / "_sources").rglob("*.ipynb")):
@@ -43,7 +45,9 @@ def plain_downloads(html: Path, bibliography: Path) -> None:
 
 
 def shown_numbers(pages: Iterable[str]) -> dict[str, str]:
-    """Return what the book's pages call each label: "Table B3", "Fig. B1", "(2)"."""
+    """Return the text that the book's pages show for each label, such as "Table B3", "Fig. B1" or
+    "(2)".
+    """
     numbers: dict[str, str] = {}
     for page in pages:
         for label, text in re.findall(
@@ -58,7 +62,7 @@ def shown_numbers(pages: Iterable[str]) -> dict[str, str]:
 
 
 def cited(bibliography: Path) -> dict[str, str]:
-    """Return "Nayebi and Ganguli 2017" for each key of a BibTeX file."""
+    """Return authors and year, such as "Nayebi and Ganguli 2017", for each key of a BibTeX file."""
     found = {}
     for key, entry in parse_file(str(bibliography)).entries.items():
         last = [" ".join(person.last_names) for person in entry.persons.get("author", [])]
@@ -68,8 +72,9 @@ def cited(bibliography: Path) -> dict[str, str]:
 
 
 def plain(notebook: NotebookNode, references: References) -> NotebookNode:
-    """Return a copy whose Markdown, in cells and in outputs, is plain; captions of figures follow
-    the cells that draw them."""
+    """Return a copy of the notebook with plain Markdown in cells and outputs; the caption of a
+    figure comes after the cell that draws the figure.
+    """
     notebook = copy.deepcopy(notebook)
     cells = []
     for cell in notebook.cells:
@@ -93,7 +98,7 @@ def plain(notebook: NotebookNode, references: References) -> NotebookNode:
 
 
 def translated(text: str, references: References) -> str:
-    """Return MyST as Markdown that Jupyter shows."""
+    """Return MyST text as Markdown that Jupyter can render."""
     lines = "\n".join(_blocks(text.split("\n"), references))
     for macro, meaning in _MACROS.items():
         lines = re.sub(macro, meaning, lines)
@@ -101,7 +106,9 @@ def translated(text: str, references: References) -> str:
 
 
 def _blocks(lines: list[str], references: References) -> Iterator[str]:
-    """Yield the lines with directives replaced by what they hold, and roles by their words."""
+    """Yield the lines, with directives replaced by their contents and roles by the words that the
+    book shows.
+    """
     at = 0
     while at < len(lines):
         line = lines[at]
@@ -122,7 +129,9 @@ def _blocks(lines: list[str], references: References) -> Iterator[str]:
 
 
 def _closing(lines: list[str], at: int, fence: str) -> int:
-    """Return the row that closes the block opened in row ``at``; the end where none does."""
+    """Return the row that closes the block opened in row ``at``, or the end of the text if no row
+    closes it.
+    """
     depth = 0
     for row in range(at + 1, len(lines)):
         line = lines[row].strip()
@@ -138,7 +147,7 @@ def _closing(lines: list[str], at: int, fence: str) -> int:
 def _directive(
     opening: "re.Match[str]", inside: list[str], references: References
 ) -> Iterator[str]:
-    """Yield what a directive holds, under its title where it has one."""
+    """Yield the contents of a directive, below its title if it has one."""
     options: dict[str, str] = {}
     while inside and (option := _OPTION.match(inside[0].strip())):
         options[option["name"]] = option["value"]
@@ -153,6 +162,12 @@ def _directive(
     elif name in ("table", "figure"):
         number = references.numbers.get(options.get("name", ""), name.capitalize())
         yield from [f"**{number}.** {title}", "", *_blocks(inside, references)]
+    elif name == "exercise":
+        yield from [f"**Exercise: {title}**", "", *_blocks(inside, references)]
+    elif name == "solution-start":
+        yield "**Solution**"
+    elif name == "solution-end":
+        return
     elif name in ("code-block", "code"):
         yield from [f"```{title}", *inside, "```"]
     else:
@@ -161,7 +176,7 @@ def _directive(
 
 
 def _words(role: "re.Match[str]", references: References) -> str:
-    """Return what the book shows in the place of a role."""
+    """Return the text that the book shows for a role."""
     name, text = role["role"], role["text"]
     shown, _, label = text.partition("<")
     label = label.rstrip("> ") or text

@@ -1,19 +1,15 @@
-"""What the landing page and the ledger page include: a picture, cards, claims, counts."""
+"""The generated parts of the landing page and of the ledger page: a picture, cards,
+claims, counts.
+"""
 
-import base64
-import io
 import json
 import re
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
-
-import numpy as np
-from jaxtyping import UInt8
-from PIL import Image
 
 from robustbook import catalogue, ledger, notebooks
 from robustbook.chapters import front
+from robustbook.figures import addition
 from robustbook.ledger import Claim, Entry, Ledger
 
 SUBJECTS = {
@@ -25,17 +21,18 @@ SUBJECTS = {
     "averaged over draws of it.",
     "survey": "A survey of adversarial training and of defenses that are related to it.",
 }
-"""What each paper proposes, in one sentence."""
+"""For each paper a sentence that says what the paper proposes."""
 
 
 def example_html(example: front.Example) -> str:
-    """Return the picture of the landing page: image, perturbation, adversarial image, answers.
+    """Return the picture of the landing page: an image, a perturbation, the adversarial image and
+    the predicted classes.
 
-    The parts are HTML, so that the words have the colours of the theme and the size of the text.
+    The picture is HTML, so that its words have the colours of the theme and the size of the text.
     """
     a, b = example.answer, example.wrong
     change = f"no pixel changes by more than {100 * example.size:.0f}&nbsp;% of its range"
-    parts = [
+    parts = (
         (example.image, f"A handwritten {a}, white on black.", f"Image<br>answer: <b>{a}</b>"),
         (
             example.perturbation,
@@ -47,31 +44,19 @@ def example_html(example: front.Example) -> str:
             f"The same handwritten {a}, with a barely visible pattern in the black.",
             f"Adversarial<br>answer: <b>{b}</b>",
         ),
-    ]
-    figures = [
-        f'<figure><img class="dark-light" src="{_png(image)}" alt="{escape(alt)}">'
-        f"<figcaption>{words}</figcaption></figure>"
-        for image, alt, words in parts
-    ]
-    signs = ('<span aria-hidden="true">+</span>', '<span aria-hidden="true">=</span>')
-    row = "\n".join([figures[0], signs[0], figures[1], signs[1], figures[2]])
+    )
     return (
-        f'<div class="example">\n{row}\n</div>\n'
+        f"{addition(*parts)}"
         f'<p class="example-words">A network without any defense calls the left image {a} and the '
         f"right one {b}; {change}. (The attack may leave the range of pixels, the picture may not.)"
         "</p>\n"
     )
 
 
-def _png(image: UInt8[np.ndarray, "h w"]) -> str:
-    """Return an image as the address of its own data."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "png", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
 def cards(whole: Ledger, root: Path) -> str:
-    """Return a card for each paper with a chapter: what it proposes, what was found, tallies."""
+    """Return a card for each paper with a chapter: what the paper proposes, what we found, and
+    counts of verdicts.
+    """
     blocks = []
     for paper in written(root):
         own = [entry for entry in whole.counted if entry.paper == paper]
@@ -98,7 +83,7 @@ def cards(whole: Ledger, root: Path) -> str:
 
 
 def claims_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
-    """Return the map of claims as markdown: each claim, its page, and what became of it."""
+    """Return the map of claims as markdown: the claims with their pages and their status."""
     verdicts = {entry.id: entry.verdict for entry in entries}
     lines = ["| Claim | Page | Status |", "| :-- | :-- | :-- |"]
     paper = ""
@@ -120,7 +105,9 @@ def badge(status: str) -> str:
 
 
 def unwritten(whole: Ledger, root: Path) -> str:
-    """Return what has no page yet or was not run, a paper a line, as a markdown list."""
+    """Return a markdown list with one line per paper: which items have no page yet or
+    were not run.
+    """
     lines = []
     for paper, title in ledger.TITLES.items():
         missing = [e for e in whole.counted if e.paper == paper and e.verdict == "not run"]
@@ -150,8 +137,9 @@ def contents(root: Path) -> list[str]:
 
 
 def judged(root: Path) -> dict[str, tuple[str, ...]]:
-    """Return for each notebook of the table of contents the items (``paper/item``) that it judges:
-    those of the item that it begins."""
+    """Return for each notebook of the table of contents the items (``paper/item``) whose target
+    numbers it judges.
+    """
     found: dict[str, tuple[str, ...]] = {}
     there = notebooks.names(root)
     for name in contents(root):
@@ -164,8 +152,9 @@ def judged(root: Path) -> dict[str, tuple[str, ...]]:
 
 
 def pages_table(whole: Ledger, judged: Mapping[str, tuple[str, ...]]) -> str:
-    """Return the pages of each paper with what became of the targets that they judge, as markdown;
-    ``judged`` gives the items of each notebook."""
+    """Return as markdown the pages of each paper with the counts of verdicts on the targets that
+    they judge; ``judged`` has the items of each notebook.
+    """
     lines = ["| page | verdicts |", "| --- | --- |"]
     chapter = ""
     for name, items in judged.items():
@@ -193,8 +182,9 @@ def link(name: str) -> str:
 
 
 def ledger_pages(judged: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, str]]:
-    """Return for each item the pages that judge it: their address from the ledger, and their
-    name."""
+    """Return for each item the pages that judge it: their addresses, relative to the ledger, and
+    their names.
+    """
     pages: dict[str, dict[str, str]] = {}
     for name, items in judged.items():
         for item in items:
@@ -203,7 +193,9 @@ def ledger_pages(judged: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, s
 
 
 def filters(judged: Mapping[str, tuple[str, ...]]) -> str:
-    """Return, as JSON, the words behind the ledger's address that show one page's targets."""
+    """Return as JSON, for each page, the part of the ledger's address that filters the targets of
+    this page.
+    """
     return json.dumps(
         {f"notebooks/{name}": f"page={name}" for name, items in judged.items() if items}
     )

@@ -1,9 +1,8 @@
-"""The theme's icons without its icon font: the few glyphs that the pages use, inside a style sheet.
+"""Replace the theme's icon font by a style sheet that contains only the glyphs that the pages use.
 
-The theme loads Font Awesome twice, as a font (400 KB with its style sheet) and as a script that
-draws every icon there is (1.5 MB). A font file beside the pages is also refused by browsers that
-open the book from a disk. So the glyphs in use are cut out of the font, and the style sheet holds
-them.
+The theme loads Font Awesome twice: as a font (400 KB with its style sheet), and as a script that
+draws all icons (1.5 MB). Browsers that open the book from a disk also refuse to load a font file.
+So the glyphs that the pages use are extracted from the font and put into the style sheet.
 """
 
 import base64
@@ -17,7 +16,7 @@ from fontTools.ttLib import TTFont
 
 FOLDER = Path("_static", "vendor", "fontawesome")
 FONTS = {"fa-solid-900": 900, "fa-regular-400": 400}
-"""The fonts that are kept, and their weights in the style sheet."""
+"""The fonts of which glyphs are kept, and their weights in the style sheet."""
 _TAG = re.compile(
     r"[ \t]*<(?:link|script)[^>]*vendor/fontawesome/[^>]*?(?:webfonts|js)/[^>]*>(?:</script>)?\n?"
 )
@@ -25,7 +24,9 @@ _RULE = re.compile(r"((?:\.fa-[\w-]+:before,?)+)\{content:\"\\([0-9a-f]+)\"\}")
 
 
 def embed_icons(html: Path) -> None:
-    """Rewrite the pages below ``html`` and the icons' style sheet; the icons look as before."""
+    """Rewrite the pages below ``html`` and the style sheet of the icons; the icons look
+    as before.
+    """
     pages = sorted(html.rglob("*.html"))
     texts = {page: page.read_text(encoding="utf-8") for page in pages}
     for page, text in texts.items():
@@ -50,7 +51,9 @@ def embed_icons(html: Path) -> None:
 
 
 def used_glyphs(css: str, texts: Iterable[str], styles: Iterable[str]) -> set[int]:
-    """Return the code points of icons that texts name as classes, or styles as content."""
+    """Return the code points of the icons that pages name as classes and style sheets as
+    content.
+    """
     named = {
         name: int(code, 16)
         for names, code in _RULE.findall(css)
@@ -62,7 +65,7 @@ def used_glyphs(css: str, texts: Iterable[str], styles: Iterable[str]) -> set[in
 
 
 def _embedded(css: str, fonts: Path, codes: set[int]) -> str:
-    """Return the style sheet with the fonts cut to these glyphs in the place of their addresses."""
+    """Return the style sheet with the reduced fonts as data instead of their addresses."""
     kept = re.sub(r"@font-face\{[^}]*\}", "", css)
     faces = []
     for name, weight in FONTS.items():
@@ -76,7 +79,7 @@ def _embedded(css: str, fonts: Path, codes: set[int]) -> str:
 
 
 def cut(font: Path, codes: set[int]) -> bytes:
-    """Return a font with these characters only."""
+    """Return the font reduced to these characters."""
     options = subset.Options(notdef_outline=True, recalc_timestamp=False)
     loaded = TTFont(font, recalcTimestamp=False)
     cutter = subset.Subsetter(options)

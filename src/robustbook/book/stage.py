@@ -1,4 +1,4 @@
-"""Lay out everything the book is built from under _build/stage, and run jupyter-book on it."""
+"""Write all sources of the book to _build/stage, and run jupyter-book on this folder."""
 
 import json
 import os
@@ -24,9 +24,10 @@ from .icons import embed_icons
 
 
 def stage(root: Path = ROOT) -> Path:
-    """Lay out _build/stage but for the executed notebooks; returns it.
+    """Write all of _build/stage except for the executed notebooks; return the folder.
 
-    A notebook in ``_toc.yml`` that has not been executed is refused: the book would lack a page.
+    An error is raised if a notebook in ``_toc.yml`` has not been executed, because its page would
+    be missing.
     """
     here = root / "_build" / "stage"
     known = {f"{name}.ipynb" for name in notebooks.names(root)}
@@ -52,9 +53,10 @@ def stage(root: Path = ROOT) -> Path:
 
 
 def build(root: Path = ROOT) -> Path:
-    """Build the HTML from the stage, warnings being errors; returns the landing page's path.
+    """Build the HTML from _build/stage and return the path of the landing page; warnings are
+    errors.
 
-    A page that would fetch something from another host is an error as well.
+    A page that would load something from another host is an error too.
     """
     out = root / "_build"
     # Sphinx would keep the pictures and sources of pages that are gone.
@@ -76,7 +78,7 @@ def build(root: Path = ROOT) -> Path:
 
 
 def fetched(html: str) -> list[str]:
-    """The addresses on other hosts that a browser would fetch when it shows this page."""
+    """Return the addresses on other hosts that a browser would load when it shows this page."""
     reader = _Fetches()
     reader.feed(html)
     return [address for address in reader.found if re.match(r"(https?:)?//", address)]
@@ -124,7 +126,7 @@ def _generated(root: Path, here: Path) -> dict[str, str]:
 
 
 def status_table(times: dict[str, Any]) -> str:
-    """The seconds of each page, and the machine, as markdown."""
+    """Return as markdown the seconds that each page took, and the machine."""
     rows = [
         f"| {front.link(name)} | {entry['profile'] or 'defaults'} | {entry['seconds']:.1f} |"
         for name, entry in sorted(times.items())

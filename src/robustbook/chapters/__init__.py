@@ -1,6 +1,6 @@
-"""The content of the pages: findings in sentences, tables and figures, computed from a record.
+"""The content of the pages: sentences, tables and figures, computed from a record.
 
-There is one folder per paper, and one module per page with the page's name. A page holds prose,
-equations and one-line calls; everything it shows is a tested function here. Importing these modules
-does not import torch, so that a published page opens quickly.
+There is one folder per paper, and one module per page with the page's name. A page contains prose,
+equations and one-line calls; a tested function of these modules makes everything else that the page
+shows. Importing these modules does not import torch, so that a published page opens quickly.
 """

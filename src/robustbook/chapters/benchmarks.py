@@ -1,4 +1,6 @@
-"""The page of the benchmarks: times of our attacks and training steps beside other libraries."""
+"""The page of the benchmarks: running times of attacks and training steps, in this package and in
+other libraries.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +23,9 @@ MARKS = {
 
 
 def answer() -> str:
-    """Return how long attacks take in other libraries beside ours, and ours beside the floor."""
+    """Return how much longer attacks take in other libraries than in ours, and how much longer ours
+    take than the network alone.
+    """
     rows = [row for row in benchmark("attacks")["rows"] if "error" not in row]
     ranges, floors, same = [], [], True
     for attack, title in ATTACKS.items():
@@ -33,13 +37,13 @@ def answer() -> str:
         same = same and len({row["accuracy"] for row in of}) == 1
     accuracy = "the same accuracy" if same else "accuracies that differ"
     return (
-        f"**Answer.** In other libraries {' and '.join(ranges)} as ours, with {accuracy}. "
-        f"Ours take {' and '.join(floors)} times as long as the network alone."
+        f"**Answer.** In other libraries {' and '.join(ranges)} as in ours, with {accuracy}. "
+        f"Our FGSM and PGD take {' and '.join(floors)} times as long as the network alone."
     )
 
 
 def above_the_floor() -> Figure:
-    """Draw the time of each library's attacks as a multiple of what the network alone costs."""
+    """Draw the running time of each library's attacks, divided by that of the network alone."""
     rows = benchmark("attacks")["rows"]
     shown: dict[str, dict[str, dict[str, list[float]]]] = {}
     for row in rows:
@@ -53,7 +57,9 @@ def above_the_floor() -> Figure:
 
 
 def attacks() -> Table:
-    """Return the times of FGSM and PGD in each library, beside ours and beside the floor."""
+    """Return the running times of FGSM and PGD in each library, compared with ours and with the
+    network alone.
+    """
     report = benchmark("attacks")
     untimed = "".join(
         f" Not timed: {ATTACKS[row['attack']]} of {row['library']} "
@@ -65,7 +71,7 @@ def attacks() -> Table:
         f"Seconds per 1000 images, medians of {report['rounds']} interleaved rounds on "
         f"{report['images']} images ({report['data']}, adversarially trained CNN), l-infinity, eps "
         f"0.25; {report['machine']['processor']}, {report['threads']} threads, {report['date']}. "
-        f"Propagations are forwards / backwards per image.{untimed}",
+        f"*Propagations* are the numbers of forward / backward passes per image.{untimed}",
         "tab-benchmarks",
         COLUMNS,
         list(_attack_rows(report["rows"])),
@@ -73,7 +79,9 @@ def attacks() -> Table:
 
 
 def geometry() -> Table:
-    """Return the times of the singular values along a path: ours, and a loop over its points."""
+    """Return how long the singular values along a path take with our code, and with a loop over the
+    points.
+    """
     report = benchmark("geometry")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     return table(
@@ -90,14 +98,16 @@ def geometry() -> Table:
 
 
 def lbfgs() -> Table:
-    """Return the times of 90 searches with L-BFGS: ours, and loops around other libraries."""
+    """Return how long 90 runs of L-BFGS take with our code, and with loops around other
+    libraries.
+    """
     report = benchmark("lbfgs")
     return table(
-        f"Seconds for {report['pairs']} searches from the least confident images "
+        f"Seconds for {report['pairs']} runs of L-BFGS from the least confident images "
         f"({report['data']}, sigmoid MLP, float32), medians of {report['rounds']} interleaved "
         f"rounds, and medians of the ratio within a round; {report['machine']['processor']}, "
         f"{report['threads']} thread, {report['date']}, load {report['load_before']} from other "
-        "work. Evaluations are images passed forwards and backwards.",
+        "work. *Evaluations* counts the images that were passed forwards and backwards.",
         "tab-benchmarks-lbfgs",
         ["Network", "Way", "Seconds", "To ours", "Found", "Evaluations"],
         [
@@ -120,25 +130,103 @@ def deepfool() -> Table:
     report = benchmark("deepfool")
     return table(
         f"DeepFool in l2, {report['images']} images ({report['data']}, small CNN), medians of "
-        f"{report['rounds']} interleaved rounds; torchattacks and the "
-        "adversarial-robustness-toolbox, with our presets of them, once and on a tenth of the "
-        f"images; {report['processor']}, {report['cores']} cores. Seconds per 1000 images; how "
-        "many times faster than adv-lib; share of images on which the attack succeeds, and their "
-        "mean distance; largest difference of a pixel from the library's own image.",
+        f"{report['rounds']} interleaved rounds; torchattacks, the adversarial-robustness-toolbox "
+        "and our presets of both were timed once, on a tenth of the images; "
+        f"{report['processor']}, {report['cores']} cores. *Seconds*: per 1000 images. *Faster*: "
+        "how many times faster than adv-lib. *Succeeds*: the share of images on which the attack "
+        "succeeds. *Mean l2*: the mean distance on these images. *Differs*: the largest difference "
+        "between a pixel of our preset and of the library that it imitates.",
         "tab-benchmarks-deepfool",
         ["Library", "Seconds", "Faster", "Succeeds", "Mean l2", "Differs"],
         list(map(_deepfool_row, report["rows"])),
     )
 
 
+def carlini_wagner() -> Table:
+    """Return the time, success rate and mean distance of each Carlini-Wagner attack."""
+    report = benchmark("carlini_wagner")
+    busy = " while other work was running" if report["load_before"] > 0.5 else ""
+    return table(
+        f"Carlini-Wagner in l2 with {report['searches']} searches over c of {report['steps']} "
+        f"steps, {report['images']} images ({report['data']}, small CNN), medians of "
+        f"{report['rounds']} interleaved rounds{busy}; {report['processor']}, "
+        f"{report['threads']} threads, {report['date']}. Seconds per 1000 images, and the time as "
+        "a multiple of ours and of what the network alone would cost for our propagations.",
+        "tab-benchmarks-carlini-wagner",
+        ["Library", "Seconds", "To ours", "To the floor", "Succeeds", "Mean l2"],
+        [
+            [
+                row["library"],
+                *(["", "", "", "", row["error"]] if "error" in row else _times_and_distance(row)),
+            ]
+            for row in report["rows"]
+        ],
+    )
+
+
+def _times_and_distance(row: dict[str, Any]) -> list[str]:
+    return [
+        f"{row['seconds_per_1000']:.0f}",
+        f"{row['ratio_to_ours']:.2f}",
+        f"{row['ratio_to_floor']:.2f}",
+        f"{row['fooled']:.1f} %",
+        f"{row['mean_distance']:.4f}",
+    ]
+
+
+def noise() -> Table:
+    """Return the times of predictions and training steps with noise layers."""
+    report = benchmark("self_ensemble")
+    busy = " while other work was running" if report["load_before"] > 0.5 else ""
+    return table(
+        f"Random Self-Ensemble: milliseconds of {report['draws']} draws for one prediction, "
+        "computed as one batch and in a loop, and of a forward and backward pass on 32 images. A "
+        "ratio is to the first row of its group. Medians of "
+        f"{report['rounds']} interleaved rounds{busy}; {report['processor']}, "
+        f"{report['threads']} threads, {report['date']}.",
+        "tab-benchmarks-noise",
+        ["Network", "What", "Milliseconds", "Ratio"],
+        [
+            [row["network"], row["what"], f"{1000 * row['seconds']:.0f}", f"{row['ratio']:.2f}"]
+            for row in report["rows"]
+        ],
+        align="llrr",
+    )
+
+
+def training() -> Table:
+    """Return the time of a training step through the package's `fit`, beside a bare loop."""
+    report = benchmark("training")
+    busy = " while other work was running" if report["load_before"] > 0.5 else ""
+    return table(
+        "Milliseconds of a training step on 50 images, through the package's `fit` and in a bare "
+        f"PyTorch loop; medians of {report['rounds']} interleaved rounds of {report['steps']} "
+        f"steps on one thread{busy}; {report['processor']}, {report['date']}.",
+        "tab-benchmarks-training",
+        ["Network", "fit", "Bare loop", "Ratio"],
+        [
+            [
+                row["network"],
+                f"{1000 * row['fit']:.1f}",
+                f"{1000 * row['bare']:.1f}",
+                f"{row['ratio']:.2f}",
+            ]
+            for row in report["rows"]
+        ],
+    )
+
+
 def deep_defense() -> Table:
-    """Return the time of a training step of Deep Defense as a multiple of a plain one."""
+    """Return the running time of a training step of Deep Defense, divided by that of a plain
+    training step.
+    """
     report = benchmark("deep_defense")
     return table(
         f"Milliseconds of a training step of LeNet on {report['batch_size']} images "
-        f"({report['data']}), medians of {report['rounds']} interleaved rounds, on one thread; as "
-        f"a multiple of a plain step; {report['processor']}. 'All classes' leaves no class out; "
-        "'straightforward' keeps every image in every iteration and the graph of every class.",
+        f"({report['data']}), medians of {report['rounds']} interleaved rounds, on one thread, and "
+        f"divided by those of a plain training step; {report['processor']}. *All classes* computes "
+        "the gradients of all classes. *Straightforward* keeps every image in every iteration and "
+        "the graph of every class.",
         "tab-benchmarks-deep-defense",
         ["Step", "Milliseconds", "To plain"],
         [

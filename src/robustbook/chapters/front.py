@@ -1,4 +1,6 @@
-"""The findings of each paper on the landing page, and its picture of an adversarial image."""
+"""The findings on the landing page, one for each paper, and the landing page's picture of an
+adversarial image.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from robustbook.chapters.deep_defense.names import TITLES, networks
 from robustbook.chapters.deep_defense.today import nearest_gain
 from robustbook.chapters.published import accuracies, record_of
 from robustbook.chapters.saturating.lbfgs_pairs import squares
+from robustbook.chapters.self_ensemble import figure6, names
 from robustbook.chapters.wording import whole_percent
 
 
@@ -26,15 +29,18 @@ def saturating() -> str:
     lost = left < kept / 2
     return whole_percent(
         f"After FGSM the best saturated network still classifies {kept:.0f} % of the images "
-        f"correctly, {'but' if lost else 'and'} after an attack whose gradients cannot vanish at "
-        f"most {left:.0f} %: the networks are {'not' if lost else 'partly'} robust."
+        f"correctly, {'but' if lost else 'and'} after an attack whose gradients cannot vanish no "
+        f"saturated network classifies more than {left:.0f} % correctly: the networks are "
+        f"{'not' if lost else 'partly'} robust."
     )
 
 
 def deep_defense() -> str:
-    """Return in a sentence how much further the nearest adversarial images are on MNIST.
+    """Return in a sentence how much further away the nearest adversarial images are after Deep
+    Defense, on MNIST.
 
-    It also says whether a simpler defense moves them further.
+    The sentence also says on how many networks a simpler defense moves the adversarial images
+    further away.
     """
     attacked = record_of("deep_defense/today")
     shown = networks(attacked)
@@ -42,23 +48,46 @@ def deep_defense() -> str:
     ahead = sum(nearest_gain(attacked, n, RIVAL) > nearest_gain(attacked, n) for n in shown)
     on = "both" if ahead == len(shown) == 2 else f"{ahead} of {len(shown)}"
     return (
-        f"On MNIST the nearest adversarial images lie {gains} times as far away as without it, "
-        f"{'but' if ahead else 'and'} adversarial training with FGSM moves them further on {on} "
-        "networks."
+        f"On MNIST the nearest adversarial images lie {gains} times as far away after Deep Defense "
+        f"as before, {'but' if ahead else 'and'} after adversarial training with FGSM they lie "
+        f"further away than after Deep Defense on {on} networks."
     )
+
+
+def self_ensemble() -> str:
+    """Return the accuracies with and without noise under the paper's attack, in a sentence.
+
+    They are those of the first network of the best record, at equal c and at equal distortion.
+    """
+    record = record_of("self_ensemble/figure-6")
+    network = names.networks(record)[0]
+    rse, none = figure6.at_equal_c(record, network)
+    text = (
+        f"With {names.full_title(record, network)} the paper's attack at c = {figure6.AT:g} leaves "
+        f"{rse:.0f} % of the images correctly classified with noise and {none:.0f} % without"
+    )
+    found = figure6.at_equal_distance(record, network)
+    if found is not None:
+        distance, rse, none = found
+        text += (
+            f"; where it moves the images of both networks by {distance:g}, {rse:.0f} % and "
+            f"{none:.0f} %"
+        )
+    return whole_percent(f"{text}.")
 
 
 RIVAL = "adv-training-ii"
 FINDINGS: Mapping[str, Callable[[], str]] = {
     "saturating": saturating,
     "deep_defense": deep_defense,
+    "self_ensemble": self_ensemble,
 }
 """For each paper with a chapter, the function that returns its finding."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """An image, an adversarial image, and the network's answers to them."""
+    """An image, an adversarial image, and the classes that the network predicts for both."""
 
     image: UInt8[np.ndarray, "h w"]
     adversarial: UInt8[np.ndarray, "h w"]
@@ -67,12 +96,14 @@ class Example:
 
     @property
     def size(self) -> float:
-        """The largest change of a pixel, as a share of the range."""
+        """Return the largest change of a pixel, as a share of the range of pixels."""
         return float(np.abs(self._change).max()) / 255
 
     @property
     def perturbation(self) -> UInt8[np.ndarray, "h w"]:
-        """The change as an image: grey is none, the largest change is black or white."""
+        """Return the perturbation as an image: grey means no change, black and white mean the
+        largest change.
+        """
         largest = max(int(np.abs(self._change).max()), 1)
         grey: UInt8[np.ndarray, "h w"] = np.round(127.5 * (1 + self._change / largest)).astype(
             np.uint8
@@ -86,10 +117,11 @@ class Example:
 
 
 def example() -> Example:
-    """Return the published pair of Figure 8 with the smallest change of any pixel.
+    """Return the image and the adversarial image of Figure 8 between which the largest change of a
+    pixel is smallest.
 
     The image is a test image on which the vanilla network is most confident. The adversarial image
-    comes from L-BFGS, and the network answers with the class that the attack aimed at.
+    comes from L-BFGS, and the network predicts the target class for it.
     """
     images, there = squares(record_of("saturating/figure-8"), "vanilla")
     own = np.arange(len(images))

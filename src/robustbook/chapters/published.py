@@ -1,4 +1,4 @@
-"""Read what the book publishes: records, printed numbers, rows of the ledger, benchmarks."""
+"""Read what the book publishes: records, target numbers, rows of the ledger, benchmarks."""
 
 import json
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from robustbook.studies.parameters import BadParameter
 
 @dataclass(frozen=True)
 class Version:
-    """A record as a page shows it: with a heading, and whether it was published or made by this
-    run.
+    """A record as a page shows it, with a heading; ``fresh`` says whether this run made
+    the record.
     """
 
     record: Record
@@ -24,15 +24,15 @@ class Version:
 
     @property
     def origin(self) -> str:
-        """Return ``published`` or ``run``, the end of a label on a page with one published
-        record.
+        """Return ``published`` or ``run``, with which the label of a table ends on a page with one
+        published record.
         """
         return "run" if self.fresh else "published"
 
     @property
     def tag(self) -> str:
-        """Return the end of a label on a page with several profiles; it differs between
-        versions.
+        """Return the text with which the label of a table ends on a page with several profiles; it
+        is different for each version.
         """
         return f"{self.record.profile}-run" if self.fresh else self.record.profile
 
@@ -57,7 +57,7 @@ def of_target(record: Record, target: str) -> list[float]:
 
 
 def array(record: Record, name: str) -> list[Any]:
-    """Return an array of the record with every number as a float (JSON writes 1.0 as 1)."""
+    """Return an array of the record with every number as a float, because JSON writes 1.0 as 1."""
     return [_floats(each) for each in record.arrays[name]]
 
 
@@ -89,9 +89,9 @@ def settings(record: Record, name: str, label: str, /, **setting: Any) -> list[A
 
 
 def accuracies(record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Return accuracies in percent by network, training and attack variant, one per seed.
+    """Return accuracies in percent by network, training and attack, one per seed.
 
-    Only rows with all three labels are used.
+    Only rows that have all three labels are used.
     """
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for row in record.rows:
@@ -106,13 +106,15 @@ def accuracies(record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
 
 
 def printed(target: str) -> float | None:
-    """Return the number that the paper printed for a target."""
+    """Return the paper's number for a target."""
     return _targets(catalogue.BOOK / "targets")[target].printed
 
 
 @cache
 def _targets(folder: Path) -> dict[str, ledger.Target]:
-    """Return the targets, read only once, because they do not change while a page is shown."""
+    """Return the targets. Each file is read only once, because no target changes while a page is
+    shown.
+    """
     return ledger.read_targets(folder)
 
 
@@ -122,7 +124,7 @@ def entries(paper: str, item: str | None = None) -> tuple[ledger.Entry, ...]:
 
 
 Stamps = tuple[tuple[Path, int], ...]
-"""Files with the times of their last change."""
+"""Files, each with the time of its last change."""
 
 
 def _stamps(folder: Path) -> Stamps:
@@ -148,7 +150,7 @@ def records_of(item: str) -> list[Record]:
 
 @lru_cache(maxsize=8)
 def _record(path: Path, stamp: int) -> Record:
-    """Return the record in a file, cached until the file's time ``stamp`` changes."""
+    """Return the record in a file; it is cached until the time ``stamp`` of the file changes."""
     return ledger.read_record(path)
 
 

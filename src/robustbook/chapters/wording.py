@@ -1,11 +1,13 @@
-"""Numbers as text: means with their range, and signs and units without line breaks."""
+"""Numbers as text: means with their range, and signs and units that no line break separates from
+their number.
+"""
 
 import re
 from collections.abc import Sequence
 
 
 def spread(numbers: Sequence[float], digits: int = 1) -> str:
-    """Return the mean, followed by the smallest and largest number if they differ."""
+    """Return the mean as text, followed by the smallest and the largest number if these differ."""
     mean = f"{sum(numbers) / len(numbers):.{digits}f}"
     low, high = (f"{end:.{digits}f}" for end in (min(numbers), max(numbers)))
     dash = " to " if min(numbers) < 0 else "\u2013\u2060"  # the second forbids a line break

@@ -1,4 +1,6 @@
-"""The commands. Slow imports are inside the commands, so that --help is quick."""
+"""The commands of the command line. Slow imports are inside the commands, so that --help
+is quick.
+"""
 
 import json
 import os
@@ -61,7 +63,7 @@ def run(
     data_root: Path | None,
     store: Path | None,
 ) -> None:
-    """Compute missing results, and print our numbers beside the paper's.
+    """Compute missing results, and compare our numbers with the paper's.
 
     \b
     Example: robustbook run saturating/table-1 --profile quick --seeds 0:5 --set eps=0.1
@@ -131,9 +133,9 @@ def plan(
 ) -> None:
     """Show what remains to be computed, and how long it takes on a device.
 
-    Times come from results computed on such a device, in the store or in published records. If only
-    the number of images, the steps or the batch size differ, times are scaled. Otherwise they are
-    unknown.
+    Times are estimated from results computed on such a device, in the store or in published
+    records. If a stored result differs only in the number of images, the steps or the batch size,
+    its time is scaled. Otherwise no time is estimated.
 
     \b
     Example: robustbook plan saturating/table-1 --profile paper
@@ -164,8 +166,8 @@ def status(
 ) -> None:
     """Count stored, stale and missing results, and show what is published.
 
-    A stale result was computed by older source. It is still used, until the version of its step is
-    raised.
+    A stale result was computed by older source code. Stale results are still used, until the
+    version of their step is increased.
 
     \b
     Example: robustbook status saturating/table-1 --profile paper
@@ -207,11 +209,11 @@ def publish(
     replace: bool,
     store: Path | None,
 ) -> None:
-    """Write the records that pages and ledger show.
+    """Write the records that the pages and the ledger show.
 
-    They are made from stored results; nothing is computed. A record has the paper's setting, so
-    only parameters that choose parts of an item may be set. Seeds or parts that are not published
-    yet are added. The command refuses to lose a published row or to change its value.
+    The records are made from stored results; nothing is computed. A record has the paper's setting,
+    so only parameters that choose parts of an item may be set. Seeds or parts that are not
+    published yet are added. The command refuses to delete a published row or to change its value.
 
     \b
     Example: robustbook publish saturating/table-1 --profile paper
@@ -259,10 +261,10 @@ def publish(
 @click.argument("folders", nargs=-1, required=True, type=_FOLDER, metavar="FOLDER...")
 @options.store
 def take(folders: Sequence[Path], store: Path | None) -> None:
-    """Bring in results from other machines.
+    """Copy results from other machines into the store.
 
-    A folder is another machine's store, or one made by robustbook give. The hashes of each result
-    are checked. Damaged results are listed and left out. No stored result is replaced.
+    A folder is the store of another machine, or a folder made by robustbook give. The hashes of
+    each result are checked. Damaged results are listed and left out. No stored result is replaced.
 
     \b
     Example: robustbook take results-of-the-gpu
@@ -320,8 +322,8 @@ def give(
 ) -> None:
     """Write the results that records need into a folder, for another machine to take.
 
-    Only results that are stored here are written, and only those from which records are made.
-    Results from which those were computed, such as weights of networks, are left out.
+    Only stored results are written, and only results from which records are made. Intermediate
+    results, such as weights of networks, are left out.
 
     \b
     Example: robustbook give for-the-laptop saturating/table-1 --profile paper
@@ -351,7 +353,7 @@ def give(
 @click.option("--profile", help="Only records of this profile; else the best there is.")
 @click.option("--json", "as_json", is_flag=True, help="A list of objects for a program.")
 def show_ledger(paper: str | None, item: str | None, profile: str | None, as_json: bool) -> None:
-    """Print every printed number beside ours, with the verdict.
+    """Print every number of the papers with our measurement and the verdict.
 
     \b
     Example: robustbook ledger --paper saturating --item table-1
@@ -368,10 +370,10 @@ def show_ledger(paper: str | None, item: str | None, profile: str | None, as_jso
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", metavar="[OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
 def bench(arguments: Sequence[str]) -> None:
-    """Time the attacks beside those of other libraries.
+    """Measure the running times of our attacks and of the attacks of other libraries.
 
-    The other libraries are installed in a separate environment, .venv-bench. The options are those
-    of python -m benchmarks.attacks.
+    The other libraries are installed in a separate environment, .venv-bench. The command takes the
+    options of python -m benchmarks.attacks.
 
     \b
     Example: robustbook bench --data mnist --rounds 9

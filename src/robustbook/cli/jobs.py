@@ -1,4 +1,6 @@
-"""Make checked studies from the arguments of a command line, and text from a record."""
+"""Turn the arguments of a command line into studies with checked parameters, and a record into
+text.
+"""
 
 import json
 import shlex
@@ -33,12 +35,12 @@ class Job:
 
     @property
     def changed(self) -> dict[str, Any]:
-        """Return the changed parameters that change the setting of the item."""
+        """Return the parameters that the user set and that change the setting of the item."""
         return {k: v for k, v in self._given.items() if k not in self.parameters.selects}
 
     @property
     def selected(self) -> dict[str, Any]:
-        """Return the changed parameters that only choose parts of the item."""
+        """Return the parameters that the user set and that only choose parts of the item."""
         return {k: v for k, v in self._given.items() if k in self.parameters.selects}
 
     def command(self, name: str) -> str:
@@ -71,8 +73,8 @@ def jobs(
 ) -> list[Job]:
     """Return the items at a profile, with all parameters checked.
 
-    Without items, use all items that have the profile. With profile None, use every profile of each
-    item. Raises UsageError, with one sentence, for an unknown item, profile, seed or parameter.
+    Without items, use all items that have the profile. With profile None, use all profiles of the
+    items. Raises UsageError, with one sentence, for an unknown item, profile, seed or parameter.
     """
     every = {item: study(item) for item in items or catalogue.ITEMS}
     if not items:
@@ -129,9 +131,9 @@ def device_named(device: str, known: Iterable[str]) -> str:
 
 
 def beside_the_paper(record: Record, *, other_setting: bool) -> str:
-    """Return, as text, the ledger's rows that this item judges, computed from this record only.
+    """Return as text the ledger's rows that this item judges, computed only from this record.
 
-    `other_setting`: the parameters are not the paper's, so there is no verdict.
+    `other_setting`: whether the parameters differ from the paper's, so that there is no verdict.
     """
     targets = ledger.read_targets(catalogue.BOOK / "targets")
     item = f"{record.paper}/{record.item}"

@@ -44,7 +44,7 @@ def _leave(message: str, code: int) -> NoReturn:
 
 
 def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> list[int] | None:
-    """Return the seeds that "3", "0,2,5" or "0:5" (0 to 4) stand for."""
+    """Return the seeds for which a text such as "3", "0,2,5" or "0:5" (0 to 4) stands."""
     if text is None:
         return None
     numbers: list[int] = []
@@ -60,7 +60,7 @@ def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> lis
 
 
 def _given(ctx: click.Context, option: click.Parameter, texts: Sequence[str]) -> dict[str, Any]:
-    """Parse each "name=value"; a value that is not valid JSON is a string."""
+    """Parse texts of the form "name=value"; a value that is not valid JSON is a string."""
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")

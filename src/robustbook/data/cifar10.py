@@ -1,12 +1,12 @@
 """CIFAR-10 (A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009).
 
 Each batch of 10,000 images is read from the first of three places below the root that has it. The
-first is torchvision's folder (`cifar-10-batches-py/data_batch_1`). The second is a pack of lossless
-WebP sheets, `cifar10/data_batch_1.zip`, with `labels.u8` (one byte each) and `00.webp` to `99.webp`
-(a hundred images each, ten to a row). The third is the published archive
-(`cifar-10-python.tar.gz`), which is read without unpacking it to disk; this is also what is
-downloaded. Labels and pixels are always converted to the bytes of the published binary version,
-whose hash is checked.
+first place is torchvision's folder (`cifar-10-batches-py/data_batch_1`). The second place is a pack
+of lossless WebP sheets, `cifar10/data_batch_1.zip`, with `labels.u8` (one byte each) and `00.webp`
+to `99.webp` (a hundred images each, ten to a row). The third place is the published
+archive (`cifar-10-python.tar.gz`), which is read without unpacking it to disk. If none of the three
+places has the batch, the archive is downloaded. Labels and pixels are always converted to the bytes
+of the published binary version, whose hash is checked.
 """
 
 import io
@@ -75,7 +75,9 @@ def cifar10(split: str, root: Path, *, download: bool) -> ImageSet:
 
 
 def _archive(missing: Original, root: Path, download: bool) -> Path:
-    """Return the archive's path; download the archive if it is missing and `download` allows it."""
+    """Return the path of the archive; if the archive is missing and `download` is true, download
+    it.
+    """
     path = root / ARCHIVE
     if path.is_file():
         return path
@@ -104,7 +106,7 @@ def _addresses() -> Sequence[str]:
 
 
 def _from_archive(path: Path, wanted: Collection[Original]) -> dict[Original, bytes]:
-    """Return the batches `wanted`; read the archive once, up to the last of them."""
+    """Return the batches `wanted`, reading the archive once, up to the last of these batches."""
     names = {batch.name: batch for batch in wanted}
     read: dict[Original, bytes] = {}
     try:
@@ -128,7 +130,7 @@ def _unpacked(
     read: Callable[[], bytes],
     unpack: Callable[[bytes], tuple[bytes, bytes]],
 ) -> bytes:
-    """Return the batch as rows of label and pixels, checked by hash."""
+    """Return the batch as rows of label and pixels, after checking its hash."""
     try:
         labels, pixels = (np.frombuffer(part, np.uint8) for part in unpack(read()))
         rows = np.column_stack([labels, pixels.reshape(len(labels), -1)])
@@ -139,7 +141,8 @@ def _unpacked(
 
 
 def _pickle(contents: bytes) -> tuple[bytes, bytes]:
-    """Return labels and pixels of a pickled batch: its small integers, and its longest string.
+    """Return labels and pixels of a pickled batch: the small integers in the pickle, and its
+    longest string.
 
     The pickle's operations are parsed but not executed, because a pickle can run any code.
     """
@@ -150,7 +153,9 @@ def _pickle(contents: bytes) -> tuple[bytes, bytes]:
 
 
 def sheets(contents: bytes, side: int) -> tuple[bytes, bytes]:
-    """Return labels and pixels (image, colour, row, column) of a pack of `side` x `side` images."""
+    """Return labels and pixels (image, colour, row, column) of a pack of images of `side` x `side`
+    pixels.
+    """
     with zipfile.ZipFile(io.BytesIO(contents)) as pack:
         labels = pack.read("labels.u8")
         planes = []

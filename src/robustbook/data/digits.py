@@ -1,16 +1,17 @@
 """Scikit-learn's handwritten digits in the format of MNIST, with no download.
 
 The 1,797 real digits (E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
-Machine Learning Repository, 1998) are 8 x 8 counts of inked pixels in 0..16. They are converted to
-MNIST's format as MNIST was made (LeCun, Bottou, Bengio, Haffner 1998, section III.A). The digit is
-enlarged to 20 x 20 pixels, and its centre of mass is moved to the middle of 28 x 28 pixels. In
-between, the contrast is doubled about the middle grey, because the enlarged digits are blurred,
-while MNIST's are nearly black and white. Mean, standard deviation and fraction of full pixels
-(0.154, 0.323, 0.076) are then similar to MNIST's (0.131, 0.308, 0.074).
+Machine Learning Repository, 1998) are 8 x 8 counts of inked pixels in 0..16. The digits are
+converted to MNIST's format as MNIST was made (LeCun, Bottou, Bengio, Haffner 1998, section III.A).
+The digit is enlarged to 20 x 20 pixels, and its centre of mass is moved to the middle of 28 x 28
+pixels. After the enlargement, the contrast is doubled about the middle grey, because the enlarged
+digits are blurred, while MNIST's digits are nearly black and white. Mean, standard deviation and
+fraction of fully white pixels (0.154, 0.323, 0.076) are then similar to those of MNIST (0.131,
+0.308, 0.074).
 
 Everything is computed with integers, so that the bytes are the same on every machine. The split is
-fixed and stratified: 40 images of each class are for testing. Unlike MNIST's split, it does not
-separate the writers, so the accuracy does not measure generalisation to new writers.
+fixed and stratified: 40 images of each class are for testing. Unlike MNIST's split, this split does
+not separate the writers, so the accuracy does not measure generalisation to new writers.
 """
 
 import hashlib
@@ -41,7 +42,9 @@ REINSTALL = "reinstall scikit-learn, which brings it"
 
 
 def digits(split: str) -> ImageSet:
-    """Return the 1,397 images of "train" or the 400 of "test", 28 x 28, in a fixed order."""
+    """Return the 1,397 images of "train" or the 400 images of "test", 28 x 28 pixels each, in a
+    fixed order.
+    """
     counts, labels = _originals()
     train, test = _split(labels)
     chosen = test if split == "test" else train
@@ -72,7 +75,9 @@ def scikit_learn(wanted_by: str, folder: str) -> Path:
 
 
 def _split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices of both splits, shuffled, so that the first images are a random sample."""
+    """Return the indices of both splits in random order, so that the first images are a random
+    sample.
+    """
     classes = [np.flatnonzero(labels == k) for k in range(_CLASSES)]
     test = np.concatenate([_shuffled(members, "split")[:_TEST_PER_CLASS] for members in classes])
     train = np.setdiff1d(np.arange(len(labels)), test)
@@ -88,7 +93,7 @@ def _shuffled(indices: NDArray[np.int64], purpose: str) -> NDArray[np.int64]:
 def _mnist_format(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Enlarge (n, 8, 8) counts to 20 x 20, double the contrast, and centre them in 28 x 28.
 
-    The centre of mass of each digit is then in the middle.
+    After this conversion the centre of mass of each digit is in the middle of the image.
     """
     weights = _bilinear(counts.shape[-1], _BOX)
     full = (2 * _BOX) ** 2 * _INK  # the sum for a fully inked pixel
@@ -106,7 +111,8 @@ def _mnist_format(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
 def _bilinear(n: int, m: int) -> NDArray[np.int64]:
     """Return weights (m, n) of a bilinear enlargement from n to m pixels, in units of 1/(2m).
 
-    Output pixel i has its centre at input position (i + 1/2) n / m - 1/2; edge pixels are repeated.
+    The centre of output pixel i is at input position (i + 1/2) n / m - 1/2; pixels at the edge are
+    repeated.
     """
     weights = np.zeros((m, n), dtype=np.int64)
     for i in range(m):
@@ -117,11 +123,11 @@ def _bilinear(n: int, m: int) -> NDArray[np.int64]:
 
 
 def _start(mass: NDArray[np.int64]) -> int:
-    """Return the offset at which the digit's centre of mass, given its mass by row, is in the
-    middle.
+    """Return the offset that moves the digit's centre of mass to the middle; ``mass`` is the mass
+    of each row.
 
-    The middle is 13.5. The offset is rounded to the nearest pixel (half up) and limited so that the
-    digit is not cut off.
+    The middle of 28 pixels is 13.5. The offset is rounded to the nearest pixel (half up) and
+    limited so that the digit is not cut off.
     """
     total, moment = int(mass.sum()), int(mass @ np.arange(len(mass)))
     start = (_SIDE * total - 2 * moment) // (2 * total)  # floor(13.5 - moment / total + 1/2)

@@ -1,4 +1,6 @@
-"""Downloads to a file (complete or absent) or as a stream; both resume after an interruption."""
+"""Downloads to a file or as a stream; both resume after an interruption, and an incomplete file
+never has its final name.
+"""
 
 import os
 from collections.abc import Callable, Sequence
@@ -18,17 +20,20 @@ RANGE_NOT_SATISFIABLE = 416  # response if the partial file already has the full
 
 
 class DownloadError(OSError):
-    """No address gave the file; the message has the error of each address."""
+    """The file could not be downloaded from any address; the message has the error of
+    each address.
+    """
 
 
 def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -> None:
     """Download the file at one of `urls` to `path`, unless it exists.
 
     The bytes are written to `path` with `.part` appended and checked by `check`, which raises
-    ValueError if they are wrong. Then the file is renamed, so a file at `path` is always complete.
-    Each address is tried twice: the second attempt resumes the first, or starts again if the first
-    gave wrong bytes. A later process resumes an interrupted download. If two processes need the
-    same file, one downloads it and the other waits. Raises DownloadError.
+    ValueError if they are wrong. The correct file is then renamed to `path`, so a file at `path` is
+    always complete. Each address is tried twice: the second attempt resumes the first one, or
+    starts again if the first one gave wrong bytes. A later process resumes an interrupted download.
+    If two processes need the same file, one process downloads the file and the other process waits.
+    Raises DownloadError if every address fails.
     """
     part = path.with_name(path.name + ".part")
     reasons: dict[str, str] = {}  # the latest error of each address
@@ -60,8 +65,9 @@ def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -
 class Stream:
     """The bytes at an address, read in order and not stored.
 
-    If the connection breaks, the rest is requested again, up to `TRIES` times in a row. Raises
-    DownloadError. `about` is the approximate number of bytes to be read, for the progress bar.
+    If the connection breaks, the remaining bytes are requested again, up to `TRIES` times in a row;
+    then DownloadError is raised. `about` is the approximate number of bytes to be read, for the
+    progress bar.
     """
 
     def __init__(self, url: str, about: int) -> None:
@@ -108,14 +114,16 @@ class Stream:
 
 
 def _open(url: str, start: int) -> HTTPResponse:
-    """Return the server's response, from byte `start` on if the server supports it."""
+    """Return the server's response, beginning at byte `start` if the server supports this."""
     headers = {"Range": f"bytes={start}-"} if start else {}
     response: HTTPResponse = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
     return response
 
 
 def _append(url: str, part: Path) -> None:
-    """Download the bytes missing in `part`, or all of them if the server cannot resume."""
+    """Download the bytes that are missing in `part`, or all bytes if the server cannot resume a
+    download.
+    """
     have = part.stat().st_size if part.exists() else 0
     try:
         response = _open(url, have)

@@ -1,8 +1,8 @@
 """Fashion-MNIST (Xiao, Rasul, Vollgraf 2017, arXiv 1708.07747): ten kinds of clothing, in MNIST's
 format.
 
-The four files have the same names and sizes as MNIST's. So they are searched only in separate
-folders below the root (torchvision's `FashionMNIST/raw`, or `fashion-mnist`).
+The four files have the same names and sizes as those of MNIST. So only folders of their own below
+the root are searched for them (torchvision's `FashionMNIST/raw`, or `fashion-mnist`).
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ FILES = {
 
 
 def fashion_mnist(split: str, root: Path, *, download: bool) -> ImageSet:
-    """Return the 60,000 images of "train" or the 10,000 of "test", in published order."""
+    """Return the 60,000 images of "train" or the 10,000 images of "test", in published order."""
     images, labels = read_pair(FILES[split], root, FOLDERS, _mirrors if download else None)
     return ImageSet("fashion-mnist", split, images, labels, CLASSES)
 

@@ -21,10 +21,10 @@ class FolderSet:
     """A labelled set on disk: ``set[rows]`` reads and decodes those images.
 
     Classes are the subfolders in alphabetical order (ImageNet's WordNet numbers). Images are the
-    files in them and below, recognised by their suffixes as in torchvision's `ImageFolder`. Names
-    that begin with a dot are skipped. The shorter side of an image is resized to 8/7 of ``crop``
-    pixels (bilinear), and a square of ``crop`` pixels is cut from the centre. With 256 and 224
-    pixels this is the standard evaluation of torchvision's networks.
+    files in these subfolders and below, recognised by their suffixes as in torchvision's
+    `ImageFolder`. Names that begin with a dot are skipped. The shorter side of an image is resized
+    to 8/7 of ``crop`` pixels (bilinear), and a square of ``crop`` pixels is cut from the centre.
+    With 256 and 224 pixels this preprocessing is the standard evaluation of torchvision's networks.
 
     Every image is converted to three channels of 8 bits, as in torchvision: grey is repeated,
     palettes and CMYK are converted, transparency is dropped, and the camera's orientation (EXIF) is
@@ -62,8 +62,8 @@ class FolderSet:
         return len(self.paths)
 
     def __getitem__(self, rows: Rows) -> UInt8[Tensor, "m 3 side side"]:
-        """Return the images with these indices, or where a mask is true; a single number gives one
-        image.
+        """Return the images with these indices, or those at which a mask is true; a single number
+        gives one image.
 
         Decoding releases Python's global lock, so several threads decode in parallel.
         """
@@ -109,7 +109,9 @@ def _images(folder: Path) -> Iterator[str]:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return the upper 8 of 16 bits per channel; PIL does this only for three channels."""
+    """Return the upper 8 of 16 bits per channel; PIL takes the upper bits only for images with
+    three channels.
+    """
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):

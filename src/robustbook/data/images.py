@@ -20,7 +20,8 @@ class ImageSet:
 
     `images` are grey values or colours in 0..255, `labels` are in 0..classes-1. Raises ValueError
     for images that are not bytes, if there are more or fewer labels than images, and for a label
-    outside its range. The range is checked only on a CPU, because on a GPU the host would wait.
+    outside its range. The range of the labels is checked only on a CPU, because with labels on a
+    GPU the CPU would have to wait.
     """
 
     name: str
@@ -46,11 +47,11 @@ class ImageSet:
         return len(self.images)
 
     def subset(self, which: Rows) -> "ImageSet":
-        """Return the first `which` images if it is a number, else the images that it selects, in
-        order.
+        """Return a subset: the first `which` images if `which` is a number, else the images that
+        `which` selects, in order.
 
         `which` is a whole number in 1..n, a list, array or tensor of indices in 0..n-1, or a mask
-        of n bools. Anything else is a ValueError.
+        of n bools. Anything else raises ValueError.
         """
         n = len(self)
         array = _array(which, "which")
@@ -65,7 +66,7 @@ class ImageSet:
         return replace(self, images=self.images[rows], labels=self.labels[rows])
 
     def to(self, device: torch.device | str) -> "ImageSet":
-        """Return the same set on `device`, still as bytes."""
+        """Return the image set on `device`, still as bytes."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
 
@@ -74,7 +75,7 @@ def as_float(
 ) -> Float[Tensor, "n c h w"]:
     """Return the images scaled to [0, 1] for networks and attacks; the byte 255 becomes exactly 1.
 
-    Raises ValueError for images that are not bytes, because they may be in [0, 1] already.
+    Raises ValueError for images that are not bytes, because such images may be in [0, 1] already.
     """
     refuse_other_than_bytes(images)
     return images.to(dtype) / 255

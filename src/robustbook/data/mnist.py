@@ -1,8 +1,8 @@
 """MNIST (LeCun, Bottou, Bengio, Haffner 1998), from the original files or torchvision's mirrors.
 
 The files may be compressed or unpacked, in torchvision's folder (`MNIST/raw`), in `mnist`, or
-directly in the root folder. torchvision is imported only for a download, because its import is
-slow.
+directly in the root folder. torchvision is imported only for a download, because importing it takes
+seconds.
 """
 
 import struct
@@ -48,7 +48,7 @@ FILES = {
 
 
 def mnist(split: str, root: Path, *, download: bool) -> ImageSet:
-    """Return the 60,000 images of "train" or the 10,000 of "test", in published order."""
+    """Return the 60,000 images of "train" or the 10,000 images of "test", in published order."""
     images, labels = read_pair(FILES[split], root, FOLDERS, _mirrors if download else None)
     return ImageSet("mnist", split, images, labels, CLASSES)
 

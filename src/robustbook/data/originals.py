@@ -1,8 +1,8 @@
 """Original files of a data set, from a local folder or a download, checked by hash before use.
 
-The hash covers the uncompressed contents, so it is the same for a published file (`.gz`), an
-unpacked file and a file that was compressed again. A file with other contents is never used,
-whatever its name or folder.
+The hash covers the uncompressed contents. So a published file (`.gz`), an unpacked file and a file
+that was compressed again have the same hash. A file with another hash is never used, whatever its
+name or folder.
 """
 
 import gzip
@@ -41,9 +41,10 @@ class Original:
 def data_root(root: str | Path | None = None) -> Path:
     """Return the absolute path of the folder for data files.
 
-    It is `root` if given, else the environment variable `ROBUSTBOOK_DATA`, else the user's cache
-    folder (on Linux `~/.cache/robustbook/data`), which all copies of the project share. `~` is the
-    home folder. The path is absolute, so that it does not depend on the working directory.
+    The folder is `root` if given, else the environment variable `ROBUSTBOOK_DATA`, else the user's
+    cache folder (on Linux `~/.cache/robustbook/data`), which all copies of the project share. `~`
+    in `root` stands for the home folder. The path is absolute, so that it does not depend on the
+    working directory.
     """
     chosen = root or os.environ.get("ROBUSTBOOK_DATA")
     return (
@@ -60,10 +61,10 @@ def read_original(
 ) -> bytes:
     """Return the contents of `original`, from a local file or else from the first working mirror.
 
-    `subfolders` are searched in order below `root` for the file, plain or with `.gz`. A download is
+    `subfolders` below `root` are searched in order for the file, plain or with `.gz`. A download is
     stored compressed, in the first of `subfolders`. `mirrors` returns the addresses (ending in `/`)
-    to try in turn, and is called only if the file is not found; without it nothing is downloaded.
-    Raises DataError with the file, what was expected and what to do.
+    to try in turn, and is called only if the file is not found. Without `mirrors` nothing is
+    downloaded. Raises DataError, whose message has the file, what was expected and what to do.
     """
     for folder in subfolders:
         for name in (original.name, f"{original.name}.gz"):
@@ -96,7 +97,7 @@ def read_original(
 def read_checked(path: Path, original: Original, *, remedy: str) -> bytes:
     """Return the uncompressed contents of the file at `path`.
 
-    Raises DataError, which ends with `remedy`, if they are not those of `original`.
+    Raises DataError, whose message ends with `remedy`, if the contents are not those of `original`.
     """
     try:
         with path.open("rb") as raw:
@@ -123,7 +124,9 @@ def check(path: Path, original: Original, contents: bytes, remedy: str) -> None:
 
 
 def unfit(path: Path, original: Original, found: str, remedy: str) -> DataError:
-    """Return the error for a wrong file: what was expected, what was found, what to do."""
+    """Return the error for a wrong file; its message says what was expected, what was found and
+    what to do.
+    """
     return DataError(
         f"{path} is not the published {original.name} ({original.size} bytes with "
         f"{original.algorithm} {original.digest} when unpacked): {found}; {remedy}"

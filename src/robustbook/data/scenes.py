@@ -2,24 +2,25 @@
 
 The digits are those of `digits` (1,397 for training, 400 for testing). The photographs are the two
 in scikit-learn: china.jpg by danielbuechele and flower.jpg by vultilion (both CC BY 2.0). Each
-photograph is reduced to half its size and half its contrast. Its left 70 % are used for training,
-the rest for testing. A digit is drawn on a crop of 32 x 32 pixels, at most one pixel off the
-centre, in a random colour with an opacity of 7/8. The training set has each digit twice, on two
-crops and in two colours: 2,794 images.
+photograph is reduced to half its size and half its contrast. The left 70 % of each photograph are
+used for training, the rest for testing. A digit is drawn on a crop of 32 x 32 pixels, at most one
+pixel off the centre, in a random colour with an opacity of 7/8. The training set has each digit
+twice, on two crops and in two colours: 2,794 images.
 
 The set is not trivial: a nearest-neighbour classifier on pixels is correct for 39 % of the test
-images. A small network learns it in seconds: the ConvNet of half width with whitening classifies 83
-to 86 % correctly. (Three seeds, 12 epochs of Adam, learning rate from 0.003 to 0, batches of 100;
-seven seconds on a core.)
+images. But a small network learns the classes in seconds: the ConvNet of half width with whitening
+classifies 83 to 86 % correctly. (Three seeds, 12 epochs of Adam, learning rate from 0.003 to 0,
+batches of 100; the training takes seven seconds on a core.)
 
-The set also works with batch norm, which needs batches that resemble the whole set. A shuffled
-batch of 100 has every class. The mean of a colour channel in such a batch differs from the mean of
-the set by about 0.01; the standard deviation over images and pixels is 0.15 to 0.18. A network of
-three convolutions with batch norm and a linear layer, trained as above, classifies 87 to 91 % of
-the test images correctly. With statistics of test batches it is 88 to 92 % (two seeds).
+Networks with batch norm can be trained on this set too; batch norm needs batches that resemble the
+whole set. A shuffled batch of 100 has every class. The mean of a colour channel in such a batch
+differs from the mean of the set by about 0.01; the standard deviation over images and pixels is
+0.15 to 0.18. A network of three convolutions with batch norm and a linear layer, trained as above,
+classifies 87 to 91 % of the test images correctly. If batch norm uses the statistics of test
+batches, the accuracy is 88 to 92 % (two seeds).
 
-After decoding, everything is computed with integers. JPEG decoders can differ slightly, mostly
-where they enlarge colour planes, but these photographs have colour planes of full size. The decoded
+After decoding, everything is computed with integers. JPEG decoders can differ slightly, mostly in
+how they enlarge colour planes, but these photographs have colour planes of full size. The decoded
 pixels are checked by hash, so that the images are the same bytes on every machine.
 """
 
@@ -54,8 +55,8 @@ _SIDE = 32
 
 
 def scenes(split: str) -> ImageSet:
-    """Return the 2,794 images of "train" or the 400 of "test", 3 x 32 x 32, in the order of
-    `digits`. All first copies come before the second copies.
+    """Return the 2,794 images of "train" or the 400 images of "test", 3 x 32 x 32, in the order of
+    `digits`. The first copies of all digits come before the second copies.
     """
     strokes = digits(split)
     pieces = _photographs()[:, :, _COLUMNS[split]]

@@ -1,15 +1,15 @@
 """STL-10 (A. Coates, H. Lee, A. Ng, "An analysis of single layer networks in unsupervised feature
 learning", AISTATS 2011): the labelled images, without the 100,000 that have no label.
 
-A split is read from the first of three places below the root that has it completely:
+A split is read from the first of three places below the root that contains the whole split:
 
 - the binary files as published (`stl10_binary/train_X.bin` and `train_y.bin`);
 - packs of lossless WebP sheets (`stl10/train_1.zip` to `train_5.zip`, `test_first_1600.zip`), in
-  the format of the packs of CIFAR-10. They have only the first 1,600 of the 8,000 test images, on
-  which Random Self-Ensemble is evaluated;
+  the format of the packs of CIFAR-10. The packs have only the first 1,600 of the 8,000 test images,
+  on which Random Self-Ensemble is evaluated;
 - the published archive (`stl10_binary.tar.gz`, 2.6 GB), whose first files are the labelled images.
-  It is read only up to the last file that is needed: about 190 MB for the test images and 300 MB
-  for the training images. A download is not stored as an archive; only its labelled images are
+  The archive is read only up to the last file that is needed: about 190 MB for the test images and
+  300 MB for the training images. A downloaded archive is not stored; only its labelled images are
   stored, as binary files (up to 360 MB).
 
 Images and labels are always converted to the bytes of the published binary files, whose hash is
@@ -67,11 +67,12 @@ PACKED = {
 
 
 def stl10(split: str, root: Path, *, download: bool, at_least: int = 1) -> ImageSet:
-    """Return the 5,000 images of "train" or the 8,000 of "test", 3 x 96 x 96, in published order.
-    For "test" only the first 1,600 are returned if there are only packs and `at_least` allows it.
+    """Return the 5,000 images of "train" or the 8,000 images of "test", 3 x 96 x 96, in published
+    order. For "test" only the first 1,600 images are returned if there are only packs and
+    `at_least` is at most 1,600.
 
     Labels 0 to 9 are airplane, bird, car, cat, deer, dog, horse, monkey, ship, truck; the published
-    files count from 1.
+    files count classes from 1.
     """
     names, *packed = PACKED[split]
     packs = [root / PACKS / name for name in names]
@@ -126,7 +127,7 @@ def _unpacked(packs: list[Path], images: Original, labels: Original) -> tuple[by
 def _fetch(split: str, root: Path, download: bool) -> None:
     """Extract the missing files of a split from the archive below the root, or download them.
 
-    If two processes need them, one reads and the other waits.
+    If two processes need the same files, one process extracts them and the other process waits.
     """
     path, missing = root / ARCHIVE, f"{_missing(split, root)[0].name} is not in {root}"
     names, _, labels = PACKED[split]
@@ -173,7 +174,7 @@ def _address() -> str:
 
 
 def _extract(file: IO[bytes] | Stream, path: Path, split: str, root: Path) -> None:
-    """Write the labelled files of the archive, up to the last one that `split` needs."""
+    """Write the files of labelled images in the archive, up to the last file that `split` needs."""
     known = {original.name: original for pair in FILES.values() for original in pair}
     left = _missing(split, root)
     try:

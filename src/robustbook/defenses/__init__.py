@@ -1,5 +1,6 @@
-"""Defenses: training objectives, a retraction of weights, and noise layers with an ensemble over
-draws. An objective maps a network and a batch to named loss terms.
+"""Defenses: training objectives, Parseval's change of the weights, and noise layers with an
+ensemble over noise draws. A training objective is a function from a network and a batch to named
+loss terms.
 """
 
 from .adversarial import adversarial_training

@@ -2,8 +2,8 @@ r"""Adversarial training as Goodfellow, Shlens & Szegedy 2015 (arXiv 1412.6572, 
 it.
 
 :math:`\alpha C(x, y) + (1 - \alpha) C(x + \epsilon\,\mathrm{sgn}\nabla_x C, y)`: eq. (4) of Nayebi
-& Ganguli 2017. Each step computes the adversarial images from the current weights, and no gradient
-flows through this computation.
+& Ganguli 2017. Each training step computes the adversarial images from the current weights, and
+treats them as constants when it differentiates the loss.
 """
 
 import contextlib
@@ -29,16 +29,16 @@ def adversarial_training(
 ) -> dict[str, Float[Tensor, ""]]:
     """Return the weighted terms ``clean`` and ``adversarial``, whose sum is minimised.
 
-    net: the network; its batch norms use their running statistics while the adversarial images are
-        computed. The two loss terms use batch statistics and update the running statistics, first
-        with the clean batch, then with the adversarial batch.
+    net: the network. While the adversarial images are computed, batch norm layers use their running
+    statistics. The two loss terms use batch statistics and update the running statistics, first
+    with the clean batch, then with the adversarial batch.
     labels: the true classes, or the probabilities of the classes.
     eps: l-infinity radius for pixels in [0, 1].
     alpha: weight of the clean term; both papers use 0.5.
-    clip: whether adversarial images are clipped to [0, 1], which neither paper mentions.
-    steps, step_size: PGD's, starting at the clean image. One step of size None, which means eps, is
-        Goodfellow's attack. More steps and alpha 0 give the training of Madry et al. 2018 (arXiv
-        1706.06083) without their random start.
+    clip: whether adversarial images are clipped to [0, 1]; neither paper mentions clipping.
+    steps, step_size: number and size of the PGD steps, which start at the clean image. A single
+    step of size eps (None) is the FGSM of Goodfellow et al. More steps and alpha 0 give the
+    training of Madry et al. 2018 (arXiv 1706.06083) without their random start.
     """
     with running_statistics(net):
         adversarial = climb(
@@ -58,14 +58,16 @@ def adversarial_training(
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return each image's cross entropy; unlike in the attacks, labels may be probabilities."""
+    """Return the cross entropy of each image; unlike in the attacks, labels may be
+    probabilities.
+    """
     return F.cross_entropy(logits, labels, reduction="none")
 
 
 @contextlib.contextmanager
 def running_statistics(net: object) -> Iterator[None]:
-    """Make batch norms use their running statistics without updating them; restore their mode
-    afterwards. Other layers keep their mode.
+    """Inside the context, batch norm layers use their running statistics without updating them. All
+    other layers keep their mode, and the mode of the batch norm layers is restored afterwards.
     """
     modules = net.modules() if isinstance(net, nn.Module) else ()
     norms = [m for m in modules if isinstance(m, nn.modules.batchnorm._NormBase) and m.training]

@@ -1,9 +1,9 @@
-"""Bounded ReLU: min(max(x, 0), bound), which limits how far a perturbation can change an
+"""Bounded ReLU: min(max(x, 0), bound). The bound limits how far a perturbation can change an
 activation.
 
-The method is from Zantedeschi, Nicolae and Rawat 2017 (arXiv 1707.06728). Random Self-Ensemble
-calls it "Robust Opt. + BReLU". Its released code uses the bound 1 and trains on images with
-Gaussian noise of standard deviation 0.05.
+The method is from Zantedeschi, Nicolae and Rawat 2017 (arXiv 1707.06728). The paper of Random
+Self-Ensemble calls this method "Robust Opt. + BReLU". The released code of Random Self-Ensemble
+uses the bound 1 and trains on images with Gaussian noise of standard deviation 0.05.
 """
 
 import copy
@@ -28,7 +28,7 @@ class BoundedReLU(nn.Module):
 
 
 def bounded(net: nn.Module, *, bound: float = 1.0) -> nn.Module:
-    """Return a copy of ``net`` with a `BoundedReLU` in place of every ReLU layer; weights keep
+    """Return a copy of ``net`` in which a `BoundedReLU` replaces every ReLU layer; weights keep
     their names. Raises ValueError for a bound that is not above 0, or a network without ReLU
     layers.
     """

@@ -6,33 +6,37 @@ layer, and :math:`\rho_k = \|1.02\,r_k\|_2 / \|x_k\|_2`. The loss of a batch of 
 .. math:: \frac1n\sum_k L(y_k, f(x_k)) + \frac\lambda n\sum_{k\in T} e^{-c\rho_k}
           + \frac\lambda n\sum_{k\in F} e^{+d\rho_k}
 
-(eq. 6; the formula sums over the training set, the released code divides by the batch). T contains
-the images that the network currently classifies correctly; DeepFool perturbs them until they are
-misclassified. F contains the misclassified images; DeepFool perturbs them until they are classified
-correctly. For these, each step moves away from the class predicted at that point. Steps, overshoot
-and offset are those of the released code, as in the preset "authors" of `deepfool`.
+(eq. 6; the formula sums over the training set, while the released code takes the mean over the
+batch). T contains the images that the network currently classifies correctly; DeepFool perturbs
+them until they are misclassified. F contains the misclassified images; DeepFool perturbs them until
+they are classified correctly. For a misclassified image each DeepFool step moves away from the
+class predicted at the current point. Number of steps, overshoot and offset are those of the
+released code, as in the preset "authors" of `deepfool`.
 
-The loss is differentiated through the logits, through their gradients at each iterate, and through
-the iterates. Constants are ||x||, the choice of the nearest class and the set of finished images.
-The authors differentiate a second network that computes the gradients. For piecewise linear
-networks this equals the double differentiation used here. An image with ||x|| = 0 has no rho and is
-excluded from both terms; the paper does not mention this case.
+The loss is differentiated through the logits, through the gradients of the logits at each iterate,
+and through the iterates. The norm ||x||, the choice of the nearest class and the set of finished
+images are treated as constants. The authors build and differentiate a second network that computes
+the gradients. For piecewise linear networks the derivative through this second network equals the
+double differentiation used here. An image with ||x|| = 0 has no rho and is excluded from both
+terms; the paper does not mention this case.
 
 The loss can be computed in three forms, which give the same result up to rounding:
 
 - "rows", for a CPU: finished images are removed from the batch, and gradients are computed only for
-  classes whose boundary can be the nearest (see `_nearest`). On an H200 such a step was as slow as
-  40 to 92 steps with the cross entropy alone. The host waits at each decision, and cuDNN probably
-  selects algorithms again for each new batch size.
+  classes whose boundary can be the nearest (see `_nearest`). On an H200 a training step in the form
+  "rows" took as long as 40 to 92 steps with the cross entropy alone. The CPU waits for the GPU at
+  each decision, and cuDNN probably selects algorithms again for each new batch size.
 - "padded", for a GPU: one batched backward pass gives the gradients of all classes. The batch
-  shrinks to multiples of an eighth of its size, so that few batch sizes occur; finished images pad
-  it and do not move. The host waits once per DeepFool step, for the number of unfinished images.
-- "fixed", for a step that is recorded as a CUDA graph: as "padded", but the batch never shrinks. So
-  no shape depends on the data, and the host never waits. This form computes more, because few
-  images need more than three of the five steps.
+  shrinks to multiples of an eighth of its size, so that few batch sizes occur. Finished images fill
+  the batch up and do not move. The CPU waits for the GPU once per DeepFool step, to read the number
+  of unfinished images.
+- "fixed", for a training step that is recorded as a CUDA graph: as "padded", but the batch never
+  shrinks. So no shape depends on the data, and the CPU never waits for the GPU. The form "fixed"
+  computes more than "padded", because few images need more than three of the five DeepFool steps.
 
-In all forms, the first forward pass also gives the cross entropy. Only the nearest class's gradient
-is differentiated again, because the other gradients only decide which class is nearest.
+In all forms, the first forward pass also gives the cross entropy. Only the gradient of the nearest
+class is differentiated again, because the gradients of all other classes only decide which class is
+nearest.
 """
 
 import contextlib
@@ -57,8 +61,8 @@ from .freezing import Frozen
 
 FIRST = 5
 """In the form "rows", the number of classes whose gradients are computed first, at the clean image.
-The other classes are then tested for being nearer. At later iterates only one gradient is computed
-first, and ``slack`` is doubled.
+After these gradients it is decided which of the remaining classes could be nearer. At later
+iterates only one gradient is computed first, and ``slack`` is doubled.
 """
 
 PIECES = 8
@@ -98,30 +102,32 @@ def deep_defense(
     minimised.
 
     net: the network. For a `Prepared` network, perturbations and norms are computed after its
-        preprocessing. Layers are frozen while the loss is computed: batch norms use their running
-        statistics, and an image keeps its dropout masks in all iterations. A network compiled by
-        `torch.compile` runs uncompiled, because compiled code cannot be differentiated twice.
+        preprocessing. Layers are frozen while the loss is computed: batch norm layers use their
+        running statistics, and an image keeps its dropout masks in all DeepFool steps. A network
+        compiled by `torch.compile` runs uncompiled, because compiled code cannot be differentiated
+        twice.
     images: in [0, 1]. labels: the true classes.
-    lam, c, d: above 0. lam is the weight of both terms (released code: 15). c is the scale for
-        correctly classified images (released code: 25 on MNIST), d the one for misclassified images
-        (released code: 5).
+    lam, c, d: above 0. lam is the weight of both terms (released code: 15). c is the scale in the
+        term for correctly classified images (released code: 25 on MNIST), and d the scale in the
+        term for misclassified images (released code: 5).
     steps: maximum number of DeepFool steps (released code: 5).
     overshoot: relative overshoot of DeepFool (released code: 0.02).
     offset: added to each component of a gradient before its norm is computed (released code: 5e-6
         on MNIST, 1e-5 on CIFAR-10).
     candidates: how many other classes are compared, those of highest logits at the clean image
-        first; None: all, as the released code does with 10 classes. DeepFool's default is 9.
+        first. With None all classes are compared, as the released code does with 10 classes.
+        DeepFool's default is 9.
     slack: (our addition) in the form "rows", skip a class that could be nearest only if its
         gradient norm exceeded this many times the mean norm of the first five classes. With
-        math.inf, and in the other forms, no class is skipped. The default never changed the nearest
-        class in 25,000 training images of MNIST (MLP and LeNet, before and after this training);
-        1.65 would have been enough.
-    generator: draws the dropout masks of this step; needed if the network has dropout. On a GPU
-        None means torch's default generator of that GPU, which a CUDA graph can record.
+        math.inf, and in the forms "padded" and "fixed", no class is skipped. With the default, the
+        nearest class was always found for 25,000 training images of MNIST (MLP and LeNet, before
+        and after training with Deep Defense); a slack of 1.65 would have been enough.
+    generator: draws the dropout masks of this training step; needed if the network has dropout. On
+        a GPU, None means torch's default generator of the GPU, which a CUDA graph can record.
     form: "rows", "padded", "fixed" or "auto" (default): "padded" on a GPU, "rows" on a CPU.
 
-    Raises Diverged with the term and the batch's rho if a term is NaN or infinite. In the form
-    "fixed" on a GPU, the caller has to check the terms.
+    Raises Diverged, with the name of the term and the batch's rho, if a term is NaN or infinite. In
+    the form "fixed" on a GPU nothing is raised, and the caller has to check the terms.
     """
     for name, value in (("lam", lam), ("c", c), ("d", d), ("offset", offset), ("slack", slack)):
         if not value > 0 or (value == math.inf and name != "slack"):
@@ -161,7 +167,9 @@ def _total(exponents: Float[Tensor, " n"], chosen: Bool[Tensor, " n"]) -> Float[
 
 
 def _masked_total(exponents: Float[Tensor, " n"], chosen: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
-    """Return the same sum without data-dependent shapes; exp(-inf) and its derivative are 0."""
+    """Return the sum of exp(exponent) over the chosen images without data-dependent shapes;
+    exp(-inf) and its derivative are 0.
+    """
     return torch.exp(exponents.masked_fill(~chosen, -math.inf)).sum()
 
 
@@ -176,8 +184,8 @@ def _uncompiled() -> contextlib.AbstractContextManager[object]:
 def _rows(
     frozen: Frozen, x: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"], search: _Search
 ) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return the cross entropy, which images are classified correctly, and their perturbations. The
-    perturbations are without overshoot. Finished images are removed from the batch.
+    """Return the cross entropy, which images are classified correctly, and the perturbations of all
+    images, without overshoot. Finished images are removed from the batch.
     """
     rows = torch.arange(len(x), device=x.device)
     point = x.clone().requires_grad_()
@@ -220,7 +228,9 @@ def _batched(
     *,
     shrink: bool,
 ) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return the same as `_rows`; finished images stay in the batch unless ``shrink``."""
+    """Return the same results as `_rows`; finished images stay in the batch unless ``shrink`` is
+    true.
+    """
     rows = torch.arange(len(x), device=x.device)
     going = torch.ones_like(rows, dtype=torch.bool)
     point, r = x, torch.zeros_like(x)
@@ -299,14 +309,15 @@ def _nearest(
 ) -> Int[Tensor, " m"]:
     """Return for each image the class whose linearised boundary is nearest, as a constant.
 
-    ``away``: whether the clean image is classified correctly. For other images the result is not
-    used, because their perturbation leads to the label.
+    ``away``: whether the clean image is classified correctly. For misclassified images the result
+    is not used, because DeepFool moves these images towards their label.
 
     Gradients are first computed for the ``FIRST`` classes of smallest |f|, or only for the first
-    class if its gradient is ``known``; these use the existing graph. Another class can be nearest
-    only if its gradient norm exceeds |f| divided by the smallest distance so far. It is skipped if
-    this bound exceeds ``slack`` times the mean gradient norm so far (twice ``slack`` with one
-    gradient). The remaining pairs of image and class are computed in another batch.
+    class if its gradient is ``known``; these gradients use the existing graph. A further class can
+    be nearest only if its gradient norm exceeds |f| divided by the smallest distance so far. The
+    class is skipped if this bound exceeds ``slack`` times the mean gradient norm so far (twice
+    ``slack`` with one gradient). The gradients of all classes that are not skipped are computed in
+    another batch.
     """
     offset, slack = search.offset, search.slack
     sizes = [] if known is None else [_norm(known.detach(), offset)]
@@ -332,7 +343,9 @@ def _nearest(
 def _by_margin(
     logits: Float[Tensor, "m k"], source: Int[Tensor, " m"], classes: Int[Tensor, "m others"]
 ) -> tuple[Float[Tensor, "m others"], Int[Tensor, "m others"]]:
-    """Return |f| of the other classes, the smallest first, and these classes."""
+    """Return the classes other than the source, ordered by |f|, the smallest first, and
+    their |f|.
+    """
     f = (logits.gather(1, classes) - logits.gather(1, source[:, None])).detach().abs()
     f, order = f.sort(1)
     return f, classes.gather(1, order)
@@ -347,8 +360,8 @@ def _slope(
     retain: bool = False,
     create: bool = False,
 ) -> Float[Tensor, "m *shape"]:
-    """Return the gradient of each image's margin; ``retain`` the graph, or ``create`` a graph of
-    it.
+    """Return the gradient of each image's margin. With ``retain`` the graph is kept; with
+    ``create`` the gradient has a graph of its own.
     """
     margin = _margin(logits, source, target).sum()
     w: Tensor

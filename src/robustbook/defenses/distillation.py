@@ -7,8 +7,8 @@ With targets p and logits z of a batch of n, at temperature T,
 
 .. math:: -\frac1n\sum_i\sum_k p_{ik}\log\mathrm{softmax}(z_i/T)_k
 
-The Kullback-Leibler divergence from p differs from it only by p's entropy, so it has the same
-gradient.
+The Kullback-Leibler divergence from p differs from this loss only by the entropy of p, so both have
+the same gradient.
 """
 
 from collections.abc import Callable
@@ -26,11 +26,12 @@ def distillation(
     *,
     temperature: float = 1.0,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the loss term ``cross_entropy``, with the logits divided by ``temperature`` (above 0).
+    """Return the loss term ``cross_entropy``, computed from the logits divided by ``temperature``,
+    which must be positive.
 
     targets: for each image the probabilities of the classes; see `soft_targets`. Papernot et al.
-        compute them at the training temperature. Hinton et al. multiply the term by the squared
-        temperature; this factor is omitted here.
+    compute the probabilities at the training temperature. Hinton et al. multiply the loss by the
+    squared temperature; this code omits this factor.
     """
     _refuse(temperature)
     return {"cross_entropy": F.cross_entropy(net(images) / temperature, targets)}

@@ -1,8 +1,9 @@
 """Keep a network fixed during several passes over the same images within one loss.
 
-Some losses need several passes, such as the iterations of an attack. In training mode the function
-would change between passes, because batch norm depends on the batch and dropout draws a new mask at
-every call. Here batch norms use their running statistics, and each image keeps its dropout masks.
+Some losses need several passes through the network, such as the iterations of an attack. In
+training mode the network would change between passes, because batch norm depends on the batch and
+dropout draws a new mask at every call. In a frozen network batch norm layers use their running
+statistics, and each image keeps its dropout masks.
 """
 
 from collections import Counter
@@ -27,16 +28,16 @@ REFUSED = (
 
 
 class Frozen:
-    """A context in which ``net`` is a fixed function of each image; its modes are restored
-    afterwards.
+    """A context in which ``net`` is a fixed function of each image; the modes of its layers are
+    restored afterwards.
 
     Every layer is in evaluation mode. Dropout layers of `torch.nn` that were in training mode
-    multiply by stored masks instead. The first pass draws the masks, one for each image and each
-    call of a dropout layer; a module that is called twice has two.
+    multiply their input by stored masks. The first pass draws the masks, one for each image and
+    each call of a dropout layer; a dropout layer that is called twice has two masks for each image.
 
-    generator: draws the masks, on the generator's device. None on a GPU: torch's default generator
-        of that GPU draws them, which a CUDA graph can record. None on a CPU raises an error if a
-        dropout is in training mode.
+    generator: draws the masks, on the generator's device. With None on a GPU, torch's default
+    generator of the GPU draws the masks, which a CUDA graph can record. With None on a CPU, an
+    error is raised if a dropout layer is in training mode.
 
     Raises ValueError for a network with a layer that cannot be frozen, or with dropout and no
     generator.
@@ -99,8 +100,8 @@ class Frozen:
             module.training = training
 
     def _drop(self, layer: Any, inputs: Any, output: Tensor) -> Tensor:
-        """Multiply the layer's output by the images' masks; in evaluation mode dropout itself does
-        nothing.
+        """Multiply the output of a dropout layer by the images' masks; in evaluation mode the
+        dropout layer itself does nothing.
         """
         place = (layer, self._calls[layer])
         self._calls[layer] += 1
@@ -123,5 +124,7 @@ class Frozen:
 
 
 def _is_random(module: nn.Module) -> bool:
-    """Return whether the layer is random (recurrent and attention layers: only with dropout)."""
+    """Return whether the layer is random; recurrent and attention layers are random only if they
+    have dropout.
+    """
     return float(getattr(module, "dropout", 1.0)) > 0

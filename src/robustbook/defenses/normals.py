@@ -1,17 +1,17 @@
 """Fast normal random numbers that depend on the image's key and the draw, not on the batch.
 
 Each row of numbers is a separate sequence of 64-bit words from splitmix64 (Steele, Lea and Flood
-2014), a mixing function of a counter. It starts at a hash of (seed, key, draw), so it does not
-depend on other rows.
+2014), a mixing function of a counter. The sequence starts at a hash of (seed, key, draw), so the
+numbers of a row do not depend on other rows.
 
-Each 16 bits of a word choose one of 65,536 equally likely values. These values are the means of the
-normal distribution between its 65,536-quantiles, scaled to variance 1. The error of the
-distribution function is below 1.6e-5, the error of the fourth moment is 0.1 %, and no absolute
-value exceeds 4.4.
+Each 16 bits of a word choose one of 65,536 equally likely values. Between every two neighbouring
+65,536-quantiles of the normal distribution there is one value, the mean over this interval; the
+values are scaled to variance 1. The error of the distribution function is below 1.6e-5, the error
+of the fourth moment is 0.1 %, and no absolute value exceeds 4.4.
 
-A CPU and a GPU use the same integers and the same table, so their numbers are equal. On one core a
-number costs about 1.5 ns. `torch.randn` needs 4.3 ns in float32 and 9 ns in bfloat16; one numpy
-generator per row needs 10 ns.
+A CPU and a GPU use the same integers and the same table, so their numbers are equal. On one CPU
+core a number takes about 1.5 ns. `torch.randn` takes 4.3 ns in float32 and 9 ns in bfloat16 for a
+number, and one numpy generator per row takes 10 ns.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,8 @@ Bits = TypeVar("Bits", int, Tensor)
 class Stream:
     """One sequence of normal numbers for each row, with the current position.
 
-    starts: initial states of the rows' sequences, see `streams`. position: number of words used.
+    starts: the initial states of the rows' sequences, see `streams`. position: how many words have
+    been used.
     """
 
     starts: Int[Tensor, " n"]
@@ -100,7 +101,7 @@ def _counter(position: int, words: int) -> NDArray[np.uint64]:
 
 
 def on_gpu(starts: Tensor, position: int, words: int, dtype: torch.dtype) -> Float[Tensor, "n m"]:
-    """Return the same numbers computed in torch, on any device."""
+    """Return the numbers of `_on_cpu`, computed in torch on any device."""
     counter = torch.arange(position + 1, position + words + 1, device=starts.device)
     bits = _mixed(starts[:, None] + _steps(counter))
     places = bits.view(torch.uint16).to(torch.int32)
@@ -135,7 +136,7 @@ def _mixed(bits: Bits) -> Bits:
 
 
 def _wrapped(bits: Bits) -> Bits:
-    """Reduce a Python integer modulo 2**64; torch does this by itself."""
+    """Reduce a Python integer modulo 2**64, as torch does with its integers."""
     return _signed(bits) if isinstance(bits, int) else bits
 
 

@@ -1,19 +1,20 @@
 r"""Parseval training (Cisse et al. 2017, arXiv 1704.08847): weights with orthonormal rows.
 
 Each row of a weight matrix W contains the weights of a unit. After each step of gradient descent,
-every W is moved towards a matrix with orthonormal rows, which does not increase distances:
+every W is moved towards a matrix with orthonormal rows; such a matrix does not increase distances:
 
 .. math:: W_S \leftarrow (1 + \beta) W_S - \beta\, W_S W_S^\top W_S
 
 (Algorithm 1; a step down the gradient of :math:`\frac\beta4\|W_S W_S^\top - I\|^2`), where S is a
-random subset of the rows. Deep Defense (Yan et al. 2018) uses 30 % "of the columns"; in a layer
-that computes x W, columns are units. A matrix with more rows than columns cannot have orthonormal
-rows. Its singular values still converge to 1 if S contains all rows.
+random subset of the rows. The paper of Deep Defense (Yan et al. 2018) uses 30 % "of the columns";
+in a layer that computes x W, a column contains the weights of a unit. A matrix with more rows than
+columns cannot have orthonormal rows. The singular values of such a matrix still converge to 1 if S
+contains all rows.
 
 A convolution's matrix has one row per unit, the flattened kernel (channel, height, width). Cisse et
 al. divide a convolution's output by the square root of the kernel size, because patches overlap.
-This division is omitted here, so that all methods train the same network. Their convex combinations
-are for networks with skip connections and are omitted too.
+This code does not divide the output, so that all methods train the same network. This code also
+omits the convex combinations of Cisse et al., which are for networks with skip connections.
 """
 
 from collections.abc import Mapping
@@ -24,11 +25,11 @@ from torch import Tensor
 
 @torch.no_grad()
 def parseval(weights: Mapping[str, Tensor], *, beta: float, share: float = 0.3) -> None:
-    """Move all weights of two axes or more one step towards orthonormal rows, in place.
+    """Move all weight tensors with two or more axes one step towards orthonormal rows, in place.
 
-    beta: step size, above 0; 1e-4 on MNIST, 3e-4 on CIFAR-10. share: fraction of the rows, above 0
-    and at most 1; 0.3. The rows are drawn from torch's global generator of the weights' device,
-    which `training.fit` seeds for each step.
+    beta: step size, above 0; our studies use 1e-4 on MNIST and 3e-4 on CIFAR-10. share: fraction of
+    the rows in S, above 0 and at most 1; our studies use 0.3. The rows are drawn with torch's
+    global generator of the weights' device, which `training.fit` seeds for each step.
     """
     if not beta > 0:
         raise ValueError(f"beta must be above 0, got {beta!r}")

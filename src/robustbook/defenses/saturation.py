@@ -1,13 +1,13 @@
 r"""The saturation penalty of Nayebi & Ganguli 2017, Sections 3 and 4.
 
 The loss is the cross entropy plus :math:`\lambda\sum_{l=1}^{D}\sum_i \phi_c(h^l_i)` (eq. 8), over
-the pre-activations of every layer including the read-out. :math:`\phi_c` is the distance to the
+the pre-activations of every layer including the last one. :math:`\phi_c` is the distance to the
 nearest flat point of the nonlinearity (eq. 7): for ReLU, max(0, z). A sigmoid has no flat point, so
 the paper uses its derivative, sigma(z)(1 - sigma(z)). For the CNN's last layer, the paper uses the
 "stronger penalty" z.
 
-The paper does not say how a batch is reduced. Here it is the mean over images of the sum over
-units.
+The paper does not say how the penalties of a batch are combined. This code takes the mean over
+images of the sum over units.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class Layered(Protocol):
 
 
 def relu_penalty(h: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Return max(0, h), the distance to the flat half of a ReLU (eq. 7)."""
+    """Return max(0, h), the distance of h to the flat half of a ReLU (eq. 7)."""
     return torch.relu(h)
 
 
@@ -40,7 +40,7 @@ def sigmoid_penalty(h: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 
 def linear_penalty(h: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Return h itself, unbounded below: the paper's penalty on the logits of its CNN."""
+    """Return h itself, which has no lower bound: the paper's penalty on the logits of its CNN."""
     return h
 
 
@@ -57,8 +57,8 @@ def saturation(
     """Return the terms ``cross_entropy`` and ``saturation`` (times ``lam``), whose sum is
     minimised.
 
-    ``hidden`` penalises h^1 ... h^(D-1), ``readout`` the logits h^D; ``layers="hidden"`` does not
-    penalise the read-out, as in the ablation of Section 4.
+    ``hidden`` is the penalty on h^1 ... h^(D-1), and ``readout`` the penalty on the logits h^D.
+    With ``layers="hidden"`` the logits are not penalised, as in the comparison of Section 4.
     """
     *hs, logits = net.preactivations(images)
     penalty = sum((hidden(h).sum() for h in hs), start=logits.new_zeros(()))

@@ -1,10 +1,10 @@
 """Random Self-Ensemble (Liu, Cheng, Zhang and Hsieh 2018): noise in front of every convolution.
 
 A noise layer adds normal noise with mean 0 and a fixed standard deviation to the input of a
-convolution. Each image and each pass has new noise, in training and at test time. The prediction is
-the class whose softmax probability, summed over several draws, is largest (the paper's Algorithm
-1). One noise layer, by default the one on the image, has the deviation ``init``; all others have
-``inner``. Linear layers get no noise.
+convolution. Each image gets new noise in each forward pass, in training and at test time. The
+network predicts the class whose softmax probability, summed over several noise draws, is
+largest (the paper's Algorithm 1). One noise layer, by default the one on the image, has the
+standard deviation ``init``; all other noise layers have ``inner``. Linear layers get no noise.
 """
 
 import contextlib
@@ -27,8 +27,8 @@ Placement = Literal["paper", "code", "2018"]
 
 @dataclass
 class _Source:
-    """State that all noise layers of a network share: when they draw noise, and from which
-    sequence.
+    """The state that all noise layers of a network share: when they draw noise, and from which
+    random sequence.
     """
 
     when: str
@@ -36,7 +36,7 @@ class _Source:
 
 
 class Noise(nn.Module):
-    """A layer that adds normal noise of deviation ``sigma``."""
+    """A layer that adds normal noise of standard deviation ``sigma``."""
 
     def __init__(self, sigma: float, source: _Source) -> None:
         super().__init__()
@@ -57,7 +57,9 @@ class Noise(nn.Module):
 
 
 def _shaped(stream: Stream, x: Tensor) -> Tensor:
-    """Return normal numbers in the shape of ``x``; in memory, channels are the fastest axis."""
+    """Return normal numbers in the shape of ``x``; in memory, the channels of a pixel are
+    neighbours.
+    """
     if len(stream.starts) != len(x):
         raise ValueError(
             f"keys must have one key for each of the {len(x)} input rows of a noise layer, "
@@ -83,7 +85,9 @@ class Noisy(nn.Module):
 
     @property
     def when(self) -> str:
-        """Return when noise is drawn: always, only in training mode, only at test, or never."""
+        """Return when noise is drawn: always, only in training mode, only in evaluation mode, or
+        never.
+        """
         return self._source.when
 
     @when.setter
@@ -100,10 +104,10 @@ class Noisy(nn.Module):
     ) -> Callable[[Float[Tensor, "n *shape"]], Float[Tensor, "n k"]]:
         """Return a function from n images to logits, with the noise of these keys and draws.
 
-        keys: one number for each image. draw: the draw number, one for all or one for each. The
-        noise of an image depends only on the network's ``seed``, its key and its draw number.
-        It does not depend on the other images, their order or the device, and the same call gives
-        the same noise.
+        keys: one number for each image. draw: the draw number, one for all images or one for each.
+        The noise of an image depends only on the network's ``seed``, the image's key and the draw
+        number. The noise of an image does not depend on the other images, their order or the
+        device.
         """
         starts = streams(self.seed, keys, draw).starts
 
@@ -136,13 +140,14 @@ def noisy(
 
     init, inner: standard deviations of the noise, 0 or more, for images in [0, 1] and for
         activations. Defaults: the paper's first version for VGG16 and Model A (its Table 1).
-    placement: the convolution whose noise has deviation ``init``. ``paper``: the first one, so the
-        noise is on the image (Figure 1). ``code``: the second one, while the image gets ``inner``.
-        The released code does this for VGG16, because an index is off by one; its other networks
-        follow ``paper``. ``2018``: the first one, as in the authors' later release, which corrects
-        the index. Convolutions are ordered as the network registers its layers.
-    when: ``always`` (the paper), ``training`` (noise only in training mode), ``test`` (only in
-        evaluation mode) or ``never``; it can be changed later.
+    placement: the convolution whose noise has standard deviation ``init``. ``paper``: the first
+        convolution, so the noise is on the image (Figure 1). ``code``: the second convolution,
+        while the noise on the image has ``inner``. The released code places the noise of VGG16 as
+        in ``code``, because an index is off by one; its other networks follow ``paper``. ``2018``:
+        the first convolution, as in the authors' later release, which corrects the index.
+        Convolutions are ordered as the network registers its layers.
+    when: ``always`` (the paper), ``training`` (noise only in training mode), ``test`` (noise only
+        in evaluation mode) or ``never``; `Noisy.when` can be changed later.
     seed: seed of the noise that `Noisy.at` draws.
 
     Weights keep their names: ``noisy(net).net`` can load the ``state_dict`` of ``net``. Raises
@@ -168,12 +173,13 @@ def noisy(
 
 
 def prototype(net: nn.Module, *, sigma: float = 0.3, seed: int = 0) -> Noisy:
-    """Return a control that is not the paper's method: noise only in training mode.
+    """Return a network for comparison, which is not the paper's method: it has noise only in
+    training mode.
 
-    The default branch of the released repository is the authors' first prototype. It adds noise
-    after every convolution and in front of the linear layers, but none in evaluation mode. One
-    published evaluation attacked this deterministic network as if it were Random Self-Ensemble (Li
-    et al. 2019, NATTACK, at deviation 0.3).
+    The default branch of the released repository is the authors' first prototype. The prototype
+    adds noise after every convolution and in front of the linear layers, but adds no noise in
+    evaluation mode. One published evaluation attacked this deterministic network as if it were
+    Random Self-Ensemble (Li et al. 2019, NATTACK, at standard deviation 0.3).
     """
     _check_sigma("sigma", sigma)
     found = _copied(net)
@@ -199,13 +205,13 @@ def ensemble(
 ) -> Float[Tensor, "n k"]:
     """Return the mean of the softmax probabilities over ``draws`` draws of the noise.
 
-    keys: one number for each image; default its row. draws: number of draws, 1 or more; default the
-    paper's 50. start: the first draw number; another start gives new draws.
-    memory: approximate limit on the bytes of activations. A lower limit computes fewer draws at a
-        time; the result is the same up to rounding.
+    keys: one number for each image; default its row number. draws: number of noise draws, 1 or
+    more; default the paper's 50. start: the first draw number; another start gives new noise.
+    memory: approximate limit on the bytes of activations. With a lower limit fewer noise draws are
+    computed at a time; the result is the same up to rounding.
 
-    Images and draws form one batch, which is computed in parts of a size that is fast on the
-    device.
+    All pairs of image and noise draw form one batch, which is computed in parts of a size that is
+    fast on the device.
     """
     if draws < 1:
         raise ValueError(f"draws must be 1 or more, got {draws}")
@@ -241,12 +247,12 @@ def ensemble(
 
 
 _ROWS = {"cpu": 64, "cuda": 2048}
-"""Number of rows (pairs of image and draw) per pass, chosen by measuring speed."""
+"""Number of pairs of image and noise draw per forward pass, chosen by measuring speed."""
 
 
 def _row_bytes(net: nn.Module, images: Tensor) -> int:
-    """Return the approximate bytes of one row's activations. They are the widest layer's input and
-    output, its noise, and the integers from which the noise is computed.
+    """Return approximately how many bytes the activations of one image take: the input and output
+    of the widest layer, its noise, and the integers from which the noise is computed.
     """
     widest = [1]
 

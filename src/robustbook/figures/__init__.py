@@ -3,14 +3,21 @@
 from .anneal import anneal
 from .curves import curves
 from .descent import Trail, descent
+from .gallery import gallery
 from .grid import grid
 from .histograms import Bars, histograms
+from .inline import addition, drawing, png
 from .kurtosis import kurtosis
 from .lines import Curve, Panel, lines, strips
 from .matrices import matrices, unfold
+from .noise_layers import noise_layers
 from .paths import paths
+from .pictures import Picture, pictures
+from .plane import Paths, Plane, plane
+from .points import Points, Scatter, scatters
 from .readings import readings
 from .recursive import Stage, recursive
+from .slider import Frame, Slider, slider
 from .style import (
     BRIGHT,
     HALF,
@@ -30,14 +37,22 @@ __all__ = [
     "BRIGHT",
     "Bars",
     "Curve",
+    "Frame",
     "HALF",
     "LOOKS",
     "Look",
-    "Stage",
     "Panel",
+    "Points",
+    "Scatter",
+    "Paths",
+    "Picture",
+    "Plane",
+    "Slider",
+    "Stage",
     "Table",
     "Trail",
     "WIDTH",
+    "addition",
     "anneal",
     "curves",
     "descent",
@@ -45,15 +60,23 @@ __all__ = [
     "draw_intervals",
     "draw_printed",
     "draw_seeds",
+    "gallery",
+    "drawing",
     "grid",
     "histograms",
     "kurtosis",
     "lines",
     "matrices",
+    "noise_layers",
     "panels",
     "paths",
+    "pictures",
+    "plane",
+    "png",
     "readings",
     "recursive",
+    "scatters",
+    "slider",
     "strips",
     "style",
     "table",

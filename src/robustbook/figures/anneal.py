@@ -1,4 +1,6 @@
-"""Accuracy under attack against the length of the anneal, one curve per kind of gradient."""
+"""Accuracy under attack against the number of optimiser steps between two values of lambda, with
+one curve per kind of gradient.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,10 +12,10 @@ from .style import BRIGHT, HALF, WIDTH, panels, style
 def anneal(
     curves: Mapping[str, Mapping[int, Sequence[float]]], *, printed: float, x_label: str
 ) -> Figure:
-    """Draw ``curves[label][length]``, a list with one accuracy in percent per seed.
+    """Draw ``curves``; ``curves[label][length]`` is a list with one accuracy in percent per seed.
 
-    Lines join the means, and bands reach from the smallest to the largest value. ``printed`` is a
-    horizontal line.
+    Lines join the means, and bands reach from the smallest to the largest value. A horizontal line
+    shows ``printed``, the paper's accuracy.
     """
     import pandas as pd  # imported here, because both are slow to import
     import seaborn

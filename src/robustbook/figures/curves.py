@@ -10,7 +10,7 @@ from .style import LOOKS, WIDTH, draw_band, draw_printed, draw_seeds, panels, st
 Curves = Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
 """One curve in percent per seed, by network and training."""
 Dots = Mapping[str, Mapping[str, Sequence[float]]]
-"""One accuracy in percent per seed (or one printed number), by network and training."""
+"""One accuracy in percent per seed, or one number of the paper, by network and training."""
 
 
 def curves(
@@ -25,8 +25,8 @@ def curves(
     """Draw ``values`` over ``sizes``: the mean over seeds, and a band from the lowest to the
     highest.
 
-    At the size ``at``, other measurements of the same networks are added. ``single`` has a dot per
-    seed, and ``printed`` an open marker for each number.
+    At the size ``at`` the figure also shows other accuracies of the same networks: a dot per seed
+    for ``single``, and an open marker for each number in ``printed``.
     """
     with style():
         figure, axes = panels(1, len(titles), width=WIDTH, height=2.9)

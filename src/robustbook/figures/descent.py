@@ -1,7 +1,8 @@
-"""Descents of one image towards another class: the distance, and the target's probability.
+"""Descents of one image towards another class: the distance, and the probability of the target
+class.
 
-Each source image has a column. The descents from it are curves over the iterations, with
-logarithmic axes because changes become ever slower. The images themselves are shown below.
+Each source image has a column. Curves over the iterations show the descents from this image, with
+logarithmic axes because the changes become ever slower. The images are shown below the curves.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ class Trail:
 
     Each entry of ``iterations`` has ``moved``, the mean absolute change of a pixel, and ``loss``,
     the cross entropy of the target in nats. ``image``: the last image; ``reached``: whether the
-    network answers with the target there.
+    network predicts the target class for this image.
     """
 
     iterations: Sequence[float]
@@ -36,8 +37,9 @@ def descent(
 ) -> Figure:
     """Draw ``descents[source][label]``, which start at the images ``starts[source]``.
 
-    A curve ends in a circle if it reached the target, and in a red X if not. Pixels are shown
-    clipped to [0, 1]. Raises ValueError for images in bytes, which would all be white.
+    A curve ends in a circle if the descent reached the target class, and in a red X if not. Pixels
+    are clipped to [0, 1] for display. Raises ValueError for images in bytes, which would all be
+    white.
     """
     looks = {label: (BRIGHT[c], dash) for label, c, dash in _looks(descents)}
     with style():

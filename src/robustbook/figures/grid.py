@@ -1,4 +1,6 @@
-"""Squares of images, source classes by target classes, with a red cross for missing images."""
+"""Squares of images, with a row per source class, a column per target class, and a red cross for
+missing images.
+"""
 
 from collections.abc import Mapping
 
@@ -14,9 +16,10 @@ GAP = 2  # pixels between images
 def grid(
     squares: Mapping[str, tuple[UInt8[np.ndarray, "k k h w"], Bool[np.ndarray, "k k"]]],
 ) -> Figure:
-    """Draw squares of images side by side, lettered from A; each comes with which images exist.
+    """Draw squares of images side by side, lettered from A; an array with each square says which
+    images exist.
 
-    Raises ValueError for images that are not bytes: images in [0, 1] would all be black.
+    Raises ValueError for images that are not bytes, because images in [0, 1] would all be black.
     """
     for title, (images, _) in squares.items():
         if images.dtype != np.uint8:

@@ -1,6 +1,6 @@
-"""Panels of histograms: one row per network, one column per layer, as in two published figures.
+"""Panels of histograms, with one row per network and one column per layer.
 
-These are Figures 1 and 2 of Nayebi & Ganguli 2017. A panel shows one or more distributions.
+The panels follow Figures 1 and 2 of Nayebi & Ganguli 2017. A panel shows one or more distributions.
 """
 
 import math
@@ -15,7 +15,9 @@ from .style import LOOKS, WIDTH, panels, style
 
 @dataclass(frozen=True)
 class Bars:
-    """A density over equal bins from ``low`` to ``high``, and a ``note`` printed in its panel."""
+    """A density over equal bins from ``low`` to ``high``, and a ``note`` that is written in its
+    panel.
+    """
 
     low: float
     high: float
@@ -32,8 +34,9 @@ def histograms(
 ) -> Figure:
     """Draw ``rows[label][layer][training]`` with logarithmic vertical axes.
 
-    These show tails of a few weights in a hundred thousand. ``bands[label]`` shades a row between
-    two values (infinite for no end). ``normal`` adds the density of a standard Gaussian, dotted.
+    On logarithmic axes even tails of a few weights in a hundred thousand are visible.
+    ``bands[label]`` has the two values between which a row is shaded; they may be infinite.
+    ``normal`` adds the density of a standard Gaussian, dotted.
     """
     columns = len(next(iter(rows.values())))
     with style():

@@ -1,11 +1,13 @@
-"""Panels of curves with the spread of their seeds, and panels of dots with a row per method."""
+"""Panels of curves with a band over the seeds, and panels of dots with a row per method."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from .style import WIDTH, Look, panels, style
 
@@ -14,7 +16,7 @@ from .style import WIDTH, Look, panels, style
 class Curve:
     """A curve: the values ``x``, and for each seed one ``y`` per ``x``.
 
-    ``labels`` are printed beside the points of the first seed.
+    ``labels`` are written beside the points of the first seed.
     """
 
     x: Sequence[float]
@@ -25,17 +27,28 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves by name, and the heights of dotted horizontal lines by name."""
+    """A panel: its curves by name, and the heights of dotted horizontal lines by name.
+
+    ``printed`` are the paper's own curves, drawn faintly behind the others. ``log``: whether the x
+    axis is logarithmic.
+    """
 
     title: str
     x_label: str
     y_label: str
     curves: Mapping[str, Curve]
     level: Mapping[str, float]
+    printed: Mapping[str, Curve] = field(default_factory=dict)
+    log: bool = False
+
+
+PRINTED = "the paper's points"
+"""The legend's name for all printed curves together."""
+PALE: Mapping[str, Any] = {"linewidth": 4, "alpha": 0.3}
 
 
 def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> Figure:
-    """Draw each panel's curves: the mean over seeds with a mark at each point, and a band.
+    """Draw the curves of each panel: the mean over seeds with a mark at each point, and a band.
 
     The band reaches from the lowest to the highest seed. All panels share one legend.
     """
@@ -43,7 +56,14 @@ def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> F
         rows = -(-len(shown) // columns)
         figure, axes = panels(rows, columns, width=WIDTH, height=height * rows + 0.4)
         named: dict[str, Artist] = {}
+        behind: dict[str, Artist] = {}
         for axis, panel in zip(axes, shown, strict=False):
+            if panel.log:
+                axis.set_xscale("log")
+            for name, curve in panel.printed.items():
+                y = np.array(curve.y, dtype=float).mean(0)
+                (pale,) = axis.plot(curve.x, y, "-", color=curve.look.color, zorder=1, **PALE)
+                behind.setdefault(name, pale)
             for name, curve in panel.curves.items():
                 y = np.array(curve.y, dtype=float)
                 (line,) = axis.plot(
@@ -67,6 +87,9 @@ def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> F
             axis.grid(True)
         for axis in axes[len(shown) :]:
             axis.set_axis_off()
+        named = {**named, **{name: pale for name, pale in behind.items() if name not in named}}
+        if behind:
+            named[PRINTED] = Line2D([], [], color="0.5", **PALE)
         figure.legend(
             named.values(), named.keys(), loc="outside lower center", ncols=min(4, len(named))
         )
@@ -77,14 +100,18 @@ Strips = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 """One number per seed, by panel, row and mark."""
 
 
-def strips(values: Strips, looks: Mapping[str, Look], x_label: str) -> Figure:
+def strips(
+    values: Strips, looks: Mapping[str, Look], x_label: str, *, own_rows: bool = False
+) -> Figure:
     """Draw one panel per key, with a row per method and a dot per seed and mark.
 
-    Up to three panels stand side by side, otherwise two. ``looks`` gives the style of each mark.
+    Up to three panels are drawn side by side; more panels are drawn in rows of two. ``looks`` has
+    the style of each mark. own_rows: whether each panel has its own rows. Then each panel names its
+    rows, and two panels are drawn side by side.
     """
     with style():
         most = max(len(rows) for rows in values.values())
-        columns = len(values) if len(values) < 4 else 2
+        columns = len(values) if len(values) < 4 and not own_rows else 2
         deep = -(-len(values) // columns)
         height = (0.32 * most + 0.8) * deep + 0.5
         figure, axes = panels(deep, columns, width=WIDTH, height=height)
@@ -107,7 +134,7 @@ def strips(values: Strips, looks: Mapping[str, Look], x_label: str) -> Figure:
             axis.set(title=title, ylim=(len(rows) - 0.5, -0.5), xlim=(0, None))
             axis.set_yticks(range(len(rows)), list(rows))
             axis.locator_params(axis="x", nbins=5)
-            if axis not in axes[::columns]:
+            if axis not in axes[::columns] and not own_rows:
                 axis.tick_params(labelleft=False)
             axis.grid(True)
         for axis in axes[len(values) :]:

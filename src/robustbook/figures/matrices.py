@@ -1,6 +1,7 @@
-"""Dissimilarity matrices as heat maps: one row per network, one column per layer.
+"""Dissimilarity matrices as heat maps, with one row per network and one column per layer.
 
-They follow Figures 3 and 7 of Nayebi & Ganguli 2017, whose colour scales we could not read.
+The heat maps follow Figures 3 and 7 of Nayebi & Ganguli 2017, whose colour scales we could not
+read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,10 +35,11 @@ def matrices(
 ) -> Figure:
     """Draw ``rows[network][layer]``, square matrices sorted by ``classes`` of equal size.
 
-    Colours reach from 0 to the largest value of all panels, with one colour bar. If not ``shared``,
-    they reach to the largest value of each panel, which is printed above it. ``scale`` is the label
-    of the colour bar. With ``decades`` the shared colours are logarithmic, over this many powers of
-    ten below the largest value; smaller values have the lowest colour.
+    If ``shared``, all panels have one colour scale, from 0 to the largest value of all panels. If
+    not ``shared``, the colour scale of each panel ends at its own largest value, which is written
+    above the panel. ``scale`` is the label of the colour bar. With ``decades`` the shared scale is
+    logarithmic and covers ``decades`` powers of ten below the largest value; smaller values have
+    the lowest colour.
     """
     columns = len(next(iter(rows.values())))
     top = max(float(m.max()) for row in rows.values() for m in row.values())

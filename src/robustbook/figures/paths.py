@@ -13,8 +13,8 @@ from .style import BRIGHT, LOOKS, panels, style
 Curves = Mapping[str, Sequence[Any]]
 """The curves of each method, one entry per path.
 
-The keys are ``<method>/t``, ``/length``, ``/probabilities`` (class by point) and ``/singular``
-(value by point).
+The keys are ``<method>/t``, ``<method>/length``, ``<method>/probabilities`` (class by point) and
+``<method>/singular`` (singular value by point).
 """
 
 _OTHERS = ("yellow", "purple", "green", "cyan")
@@ -26,11 +26,11 @@ def paths(
     pairs: Sequence[Sequence[int]],
     methods: Sequence[str] = ("vanilla", "saturated"),
 ) -> Figure:
-    """Draw three rows per method (length element, probabilities, singular values), a column per
-    pair.
+    """Draw three rows per method (length element, probabilities, singular values), with a column
+    per pair of classes.
 
-    The panels of a row share one scale. Classes with a high probability on a path are labelled with
-    their digit where it is highest.
+    The panels of a row share one scale. If a class has a high probability on a path, its digit is
+    written at the highest point of its curve.
     """
     with style():
         figure, axes = panels(3 * len(methods), len(pairs), height=1.35 * 3 * len(methods) + 0.6)
@@ -77,7 +77,9 @@ def _probabilities(
 
 
 def _singular(axis: Axes, t: Float[np.ndarray, " t"], values: Float[np.ndarray, "m t"]) -> None:
-    """Draw the singular values, the largest dark and the smallest light."""
+    """Draw the curves of the singular values, from dark for the largest to light for the
+    smallest.
+    """
     for rank, curve in reversed(list(enumerate(values))):
         axis.plot(t, curve, color=BRIGHT["purple"], alpha=1 - 0.085 * rank, lw=1.1)
 

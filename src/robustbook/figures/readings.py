@@ -1,4 +1,4 @@
-"""Accuracy under each attack variant: one panel per network, one dot per seed."""
+"""Accuracy under each attack, with one panel per network and one dot per seed."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from .style import LOOKS, WIDTH, panels, style
 
 Values = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
-"""One accuracy in percent per seed, by network, training and attack variant."""
+"""One accuracy in percent per seed, by network, training and attack."""
 
 
 TRAININGS = ("vanilla", "adversarial", "saturated")
@@ -21,10 +21,10 @@ def readings(
     printed: Mapping[str, Mapping[str, float]],
     main: str,
 ) -> Figure:
-    """Draw ``values``, with attack variants from top to bottom and networks from left to right.
+    """Draw ``values``, with attacks from top to bottom and networks from left to right.
 
-    ``names`` and ``titles`` are their labels. ``printed[network][training]`` is an open marker in
-    the row of the variant ``main``.
+    ``names`` are the labels of the attacks, and ``titles`` those of the networks. Open markers in
+    the row of the attack ``main`` show ``printed[network][training]``.
     """
     with style():
         height = 0.9 + 0.21 * len(names)

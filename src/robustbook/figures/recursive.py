@@ -1,4 +1,4 @@
-"""Deep Defense's figure 1: a network with its reverse network, drawn from its layers.
+"""Figure 1 of Deep Defense: a network and its reverse network, drawn from the list of layers.
 
 The left column is the network. The middle column is the reverse network with the same weights,
 drawn upwards. The right column shows the step, the ratio and the loss. An arrow across the top
@@ -23,9 +23,9 @@ FORWARD, REVERSE, RIGHT = (0.1, 2.85), (3.4, 1.85), (5.55, 1.4)  # left edge and
 class Stage:
     """One layer of the network.
 
-    It has its name in the module, what it does, and what the reverse network does in its place.
-    Then what the reverse layer needs from the forward pass, the output's shape for one image, and
-    the number of parameters.
+    A stage has the name of the layer in the module, its operation, and the corresponding operation
+    of the reverse network. A stage also has what the reverse layer needs from the forward pass, the
+    shape of the output for one image, and the number of parameters.
     """
 
     name: str
@@ -69,8 +69,8 @@ def recursive(stages: Sequence[Stage], shape: tuple[int, ...]) -> Figure:
 
 
 def _right(axes: Axes, at: Sequence[float], height: float) -> None:
-    """Draw the step with its arrow back to the image, the ratio, and the loss of ratio and
-    logits.
+    """Draw the step with an arrow back to the image, the ratio rho, and the loss, which depends on
+    rho and the logits.
     """
     green, yellow = BRIGHT["green"], BRIGHT["yellow"]
     top, bottom = at[0], at[-1]
@@ -113,8 +113,8 @@ def _box(
     *,
     tall: float = BOX,
 ) -> None:
-    """Draw a box around ``y`` with ``text`` in the middle, or with ``text`` left and ``end``
-    right.
+    """Draw a box at the height ``y`` with ``text`` in the middle, or with ``text`` on the left and
+    ``end`` on the right.
     """
     left, width = column
     axes.add_patch(
@@ -135,7 +135,7 @@ def _box(
 
 
 def _arrow(axes: Axes, way: Sequence[tuple[float, float]], *, dashed: bool = False) -> None:
-    """Draw a line through these corners with an arrow head at the last."""
+    """Draw a line through these corners, with an arrow head at the last corner."""
     look: dict[str, Any] = {"color": "0.35", "linewidth": 1.0, "linestyle": "--" if dashed else "-"}
     axes.plot(*zip(*way[:-1], strict=True), **look)
     head = {"arrowstyle": "->", "mutation_scale": 8, "shrinkA": 0, "shrinkB": 0}

@@ -1,10 +1,10 @@
 """The common style of all figures of the book.
 
 A drawing function opens `style()`, gets a figure from `panels` and draws on its axes with
-matplotlib. A figure must be saved inside `style()` too. Only then does matplotlib decide how to
-write text and how to name the parts of an SVG. Nothing here uses `pyplot` or leaves a setting
-changed. The colours are Paul Tol's bright scheme (Colour Schemes, SRON/EPS/TN/09-002), which
-colour-blind readers can tell apart. Markers and dashes repeat what the colours say.
+matplotlib. A figure must be saved inside `style()` too, because matplotlib decides only then how to
+write text and how to name the parts of an SVG. This module does not use `pyplot`, and changes no
+setting permanently. The colours are Paul Tol's bright scheme (Colour Schemes, SRON/EPS/TN/09-002),
+which colour-blind readers can tell apart. Markers and dashes also tell the curves apart.
 """
 
 from contextlib import AbstractContextManager
@@ -54,6 +54,13 @@ LOOKS = {
     "adv-training-ii": Look(BRIGHT["purple"], "P", "--"),
     "deep-defense": Look(BRIGHT["green"], "^", "-."),
     "combination": Look(BRIGHT["cyan"], "v", "-."),
+    "none": Look(BRIGHT["blue"], "o", "-"),
+    "rse": Look(BRIGHT["green"], "^", "-."),
+    "adv": Look(BRIGHT["red"], "s", "--"),
+    "brelu": Look(BRIGHT["yellow"], "d", ":"),
+    "distill": Look(BRIGHT["purple"], "P", "--"),
+    "train only": Look(BRIGHT["cyan"], "v", "-."),
+    "test only": Look(BRIGHT["grey"], "X", ":"),
 }
 
 _SETTINGS: dict[str, Any] = {
@@ -130,8 +137,8 @@ def draw_intervals(
     *,
     width: float = 0.3,
 ) -> None:
-    """Draw an interval from `low` to `high` at each of the positions `x`, as a band `width`
-    wide.
+    """Draw an interval from `low` to `high` at each of the positions `x`, as a bar of width
+    `width`.
     """
     axes.bar(x, high - low, width, low, color=LOOKS[training].color, alpha=0.25, zorder=1)
 
@@ -155,7 +162,9 @@ def draw_printed(
     *,
     label: str | None = None,
 ) -> None:
-    """Draw the printed values at the positions `x`, as open black markers above everything else."""
+    """Draw the paper's values at the positions `x`, as open black markers on top of everything
+    else.
+    """
     axes.plot(
         x,
         values,

@@ -1,7 +1,8 @@
 """Numbered tables as the output of a notebook cell.
 
-Jupyter Book numbers a figure that a cell shows, but not a table. It does number a MyST `table`
-directive in a Markdown output. The caller formats the numbers, so that 0.10 is not shortened.
+Jupyter Book numbers figures in the output of a cell, but not tables. But Jupyter Book numbers a
+MyST `table` directive in a Markdown output, so tables are written as such directives. The caller
+formats the numbers, so that 0.10 is not shortened.
 """
 
 import re
@@ -28,11 +29,11 @@ def table(
     *,
     align: str | None = None,
 ) -> Table:
-    """Return a numbered table with `caption`; the role numref refers to it by `name`.
+    """Return a numbered table with `caption`; the role numref refers to the table by `name`.
 
-    Caption, headers and cells may hold inline MyST. `align` has one of `l`, `c`, `r` per column. By
-    default the first column is aligned left and the others, which hold numbers, right. Raises
-    ValueError for a caption or cell of several lines, an invalid name, or a row whose length
+    Caption, headers and cells may contain inline MyST. `align` has one of `l`, `c`, `r` per column.
+    By default the first column is aligned left, and all further columns, which have numbers, right.
+    Raises ValueError for a caption or cell of several lines, an invalid name, or a row whose length
     differs from that of the headers.
     """
     align = "l" + "r" * (len(headers) - 1) if align is None else align

@@ -1,4 +1,4 @@
-"""The ledger: what the papers printed, what we measured, and the verdict on each number."""
+"""The ledger: the numbers of the papers, our measurements, and the verdict on each number."""
 
 from .build import Entry, Ledger, build, read_reasons, unexplained
 from .claims import STATUSES, Claim, read_claims, status

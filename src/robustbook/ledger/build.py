@@ -1,6 +1,6 @@
-"""The ledger: every target number beside our best published measurement of it, with a verdict.
+"""Build the ledger: every target number with our best published measurement and a verdict.
 
-It reads `book/targets`, `book/records` and `book/reasons.csv`, and writes nothing.
+The ledger is read from `book/targets`, `book/records` and `book/reasons.csv`; no file is written.
 """
 
 import csv
@@ -18,8 +18,8 @@ Command = Callable[[str, str, str, str], tuple[str, str]]
 """A function that returns the command line that measures a target, and a note on what the run
 needs.
 
-Its arguments are the target's id, its paper, a profile, and the item that measured it as
-``paper/item``, or "". The command is "" if nothing measures the target.
+The arguments of a `Command` are the target's id, its paper, a profile, and the item that measured
+the target, as ``paper/item`` or "". The command line is "" if no study measures the target.
 """
 
 
@@ -32,16 +32,16 @@ def no_command(target: str, paper: str, profile: str, item: str = "") -> tuple[s
 class Entry:
     """One line of the ledger; fields without a value are None.
 
-    ours, low, high: mean over seeds and its 95 % prediction interval, without the tolerance.
-    seeds: how many (0: nothing was drawn).
+    ours, low, high: the mean over seeds, and the 95 % prediction interval without the tolerance.
+    seeds: the number of seeds (0 if the measurement is not random).
     verdict: one of VERDICTS.
-    reason: the note of the rule, then the hand-written reason; for a line that was not run, what a
-    run needs.
-    command: the command that runs this line; empty if no study measures it.
+    reason: the note of the rule that gave the verdict, then the hand-written reason; for a target
+    that was not run, what a run needs.
+    command: the command that measures this target; empty if no study measures it.
     tally: the kind of comparison, one of TALLIES.
     difference: see `Judgement`.
-    same_as: the id of an earlier line that makes the same comparison. Then this line is shown but
-    not counted.
+    same_as: the id of an earlier line that makes the same comparison; a line with `same_as` is
+    shown but not counted.
     """
 
     id: str
@@ -66,7 +66,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """All lines of the ledger (``entries``), and the targets that are only quoted (``context``)."""
+    """All lines of the ledger (``entries``), and the targets that the ledger only
+    quotes (``context``).
+    """
 
     entries: tuple[Entry, ...]
     context: tuple[Target, ...]
@@ -91,9 +93,9 @@ def build(
 ) -> Ledger:
     """Return the ledger of a book folder, which holds targets, records and reasons.csv.
 
-    paper, item: include only targets of these.
-    profile: use only records of this profile; all other targets are `not run`. None uses for each
-    target the best profile there is (paper, then reduced, then quick).
+    paper, item: include only the targets of this paper or this item.
+    profile: use only records of this profile; targets without such a record are `not run`. With
+    None, each target uses its best profile: paper, else reduced, else quick.
     command: returns the command of each line.
 
     Raises ValueError, in one sentence, for a filter that matches nothing and for invalid files.
@@ -129,7 +131,9 @@ def entries(
     profile: str = "paper",
     command: Command = no_command,
 ) -> tuple[Entry, ...]:
-    """Return the verdicts on the `chosen` targets; commands use `profile` where the item has it."""
+    """Return the verdicts on the `chosen` targets; commands use `profile` if the item has this
+    profile.
+    """
     measured = measurements(targets, records)
     lines = []
     first: dict[Hashable, str] = {}
@@ -171,7 +175,9 @@ def entries(
 
 
 def _values(target: Target, measured: Mapping[str, Measurement]) -> Hashable:
-    """Return the measured values, errors as accuracies; the target's id if it was not measured."""
+    """Return the measured values, with errors converted to accuracies; if the target was not
+    measured, return its id.
+    """
     found = measured.get(target.id)
     if found is None:
         return target.id.replace("error", "accuracy")
@@ -191,8 +197,9 @@ def _earlier(
 ) -> str:
     """Return the id of the first target that makes the same comparison, or "" if this is the first.
 
-    Two orderings are the same if they order the same measurements: a > b and b < a. An error and an
-    accuracy are the same if they add up to 100 %, as printed and for each seed.
+    Two orderings make the same comparison if they order the same measurements, such as a > b and
+    b < a. An error and an accuracy make the same comparison if they add up to 100 %, in the paper
+    and for each seed.
     """
     if target.partner is not None:
         pair = _values(target, measured), _values(targets[target.partner], measured)
@@ -211,10 +218,10 @@ def _earlier(
 def measurements(
     targets: Mapping[str, Target], records: Iterable[Record]
 ) -> dict[str, Measurement]:
-    """Return for each target id the rows of the best record that has any.
+    """Return for each target id the rows of the best record that measures this target.
 
-    A better profile comes first. Then the record of the target's own item comes first, because a
-    run may also measure targets of other items.
+    The best record is the one with the best profile. If several records have this profile, the
+    record of the target's own item is used, because a run may also measure targets of other items.
     """
     best: dict[str, tuple[tuple[int, bool, str], Measurement]] = {}
     for record in records:
@@ -235,7 +242,8 @@ def measurements(
 
 
 def read_reasons(path: Path, targets: Mapping[str, Target]) -> dict[str, str]:
-    """Return the hand-written reasons (columns id, reason) by target id; none if there is no file.
+    """Return the hand-written reasons (columns id, reason) by target id; without a file return an
+    empty dictionary.
 
     Raises ValueError for an unknown or repeated id, or an empty reason.
     """
@@ -258,7 +266,7 @@ def read_reasons(path: Path, targets: Mapping[str, Target]) -> dict[str, str]:
 
 
 def unexplained(ledger: Ledger, reasons: Mapping[str, str]) -> list[str]:
-    """Return the ids that were not reproduced and have no hand-written reason."""
+    """Return the ids of the targets that were not reproduced and have no hand-written reason."""
     return [
         entry.id
         for entry in ledger.entries

@@ -1,8 +1,9 @@
 """The claims of the papers in plain words, and whether each survives, computed from the verdicts.
 
-A claim is a hand-written row of `book/claims.csv`. It has the paper, the claim, the page that tests
-it ("" if none is written yet), and three lists of target ids, separated by spaces. The file does
-not contain the outcome. `status` computes it from the verdicts on these targets:
+A claim is a hand-written row of `book/claims.csv`. The row has the paper, the claim, the page that
+tests the claim ("" if no page is written yet), and three lists of target ids, separated by spaces.
+The file does not contain the status of a claim. `status` computes the status from the verdicts on
+these targets:
 
     fails            a supporting target was not reproduced, or a refuting one was reproduced
     only in float32  not failed, but a target was reproduced that says that the effect shrinks
@@ -26,9 +27,9 @@ COLUMNS = ("paper", "claim", "page", "supported_by", "refuted_by", "lost_in_floa
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim, and the ids of three kinds of targets.
+    """One claim, and the ids of the targets that decide its status.
 
-    They support the claim, refute it, or say that it holds only in float32.
+    A target can support the claim, refute it, or say that the claim holds only in float32.
     """
 
     paper: str
@@ -40,12 +41,12 @@ class Claim:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Return the ids of all its targets."""
+        """Return the ids of all targets of the claim."""
         return (*self.supported_by, *self.refuted_by, *self.lost_in_float64)
 
 
 def read_claims(path: Path, targets: Mapping[str, Target]) -> tuple[Claim, ...]:
-    """Return the claims of a file in its order.
+    """Return the claims of a file in the order of the file.
 
     Raises ValueError, in one sentence, for wrong columns, an unknown paper or target, a repeated
     claim, or a claim without targets.

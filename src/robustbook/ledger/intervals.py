@@ -1,8 +1,8 @@
 """Prediction intervals for one more run, and confidence intervals for a difference of means.
 
-A paper prints one run. So a printed number is compared with a *prediction* interval for one more
-run of ours. A confidence interval for our mean would be wrong: it shrinks to nothing as seeds are
-added, while the paper's single run varies as before.
+A paper reports a single run. So a number of the paper is compared with a *prediction* interval for
+one more run of ours. A confidence interval for our mean would be wrong, because it becomes
+arbitrarily narrow with more seeds, while the paper's single run varies as much as before.
 """
 
 import math
@@ -28,10 +28,11 @@ def prediction_interval(
 
         mean +- t(0.975, n - 1) * sqrt(s^2 (1 + 1/n) + b)
 
-    With `images` = k the values are shares of k test images, in `unit` percent or fraction. Then b
-    = p (1 - p) / k, with p the mean share, because the paper may have used other test images. If it
-    used the same ones, the interval is somewhat too wide, never too narrow. Shares are clipped to
-    their range. One run shows no spread, so its interval is the value alone.
+    With `images` = k the values are shares of k test images, in `unit` percent or fraction. For
+    such shares b = p (1 - p) / k, with p the mean share, because the paper may have used other test
+    images. If the paper used the same test images, the interval is somewhat too wide, never too
+    narrow. The interval is clipped to the range of shares. A single run shows no spread, so its
+    interval is the value alone.
     """
     if not values:
         raise ValueError("values must hold at least one run, got none")
@@ -52,7 +53,7 @@ def prediction_interval(
 
 
 def binomial_error(mean: float, n: int, unit: str, images: int | None) -> float:
-    """Return half of the 95 % interval that n >= 2 runs have if only the choice of test images
+    """Return half the width of the 95 % interval of n >= 2 runs if only the choice of test images
     varies.
 
     Return 0 for one run, or if the values are not shares of ``images``.
@@ -73,9 +74,9 @@ def difference_interval(
 ) -> tuple[float, float]:
     """Return the 95 % confidence interval of mean(ours) - mean(partners).
 
-    `paired`: value i of both comes from the same seed, and Student's t is used on the differences.
-    Otherwise Welch's t is used, which allows different variances. With a single run on either side
-    the interval is the difference alone.
+    If `paired`, value i of both lists comes from the same seed, and Student's t is used on the
+    differences. If not `paired`, Welch's t is used, which allows different variances. If one of the
+    lists has a single run, the interval is the difference alone.
     """
     difference = fmean(ours) - fmean(partners)
     if min(len(ours), len(partners)) < 2:

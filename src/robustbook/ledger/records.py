@@ -1,9 +1,10 @@
 """Records: the measurements of a study, as small committed files with readable diffs.
 
-A record is `book/records/<paper>/<item>.<profile>.json`. It holds the rows that the ledger judges,
-the arrays that the figures draw, and their provenance. The same record always gives the same bytes.
-Keys are sorted, and each row, array and parameter has one line. Numbers that are not whole are
-rounded to 6 significant digits, more than any measurement carries.
+A record is `book/records/<paper>/<item>.<profile>.json`. The record has the rows that the ledger
+judges, the arrays that the figures draw, and their provenance. The same record always gives the
+same bytes: keys are sorted, and each row, array and parameter has one line. Numbers that are not
+whole are rounded to 6 significant digits, which is more than any of our measurements is accurate
+to.
 """
 
 import json
@@ -28,14 +29,14 @@ class Row:
     """One measured number.
 
     value: in `unit` (percent 0..100, fraction 0..1, ratio, count, l2, none), finite.
-    target: the id of the target that it measures; None for controls and for variants that no target
-    judges.
-    name: what was measured, in words; may be empty if there is a target.
-    seed: None where nothing was drawn (a count of parameters).
-    images: the number of test images, if the value is a share of them; None otherwise. The binomial
-    error of the share then enters the interval.
-    holds: for a target that states a pattern (compare `shape`): whether it holds at this seed.
-    setting: labels such as network, training, attack variant.
+    target: the id of the target that the number measures; None if no target judges this number.
+    name: what was measured, in words; the name may be empty if there is a target.
+    seed: the seed of the run; None if the number is not random, such as a count of parameters.
+    images: the number of test images, if the value is a share of test images; None otherwise. With
+    `images`, the binomial error of the share enters the interval.
+    holds: for a target that states a pattern (compare `shape`), whether the pattern holds with this
+    seed.
+    setting: labels of the number, such as the network, the training and the attack.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -99,7 +100,9 @@ class Record:
 
 
 def rounded(value: float | int) -> float | int:
-    """Return whole numbers unchanged (a count of parameters is exact), others to 6 digits."""
+    """Return a whole number unchanged, because a count of parameters is exact; round any other
+    number to 6 digits.
+    """
     value = float(value)
     if value.is_integer() and abs(value) < 1e15:
         return int(value)
@@ -112,7 +115,7 @@ def record_path(folder: Path, paper: str, item: str, profile: str) -> Path:
 
 
 def write_record(record: Record, folder: Path) -> Path:
-    """Write `record` into `folder` (book/records) completely or not at all; return the path."""
+    """Write `record` into `folder` (book/records) atomically; return the path."""
     path = record_path(folder, record.paper, record.item, record.profile)
     write_whole(path, _text(record).encode("utf-8"))
     return path
@@ -121,7 +124,7 @@ def write_record(record: Record, folder: Path) -> Path:
 def read_record(path: Path) -> Record:
     """Return the record of one file, with arrays as nested lists.
 
-    Raises ValueError, in one sentence with the file's name, if it is unreadable or invalid.
+    Raises ValueError, in one sentence with the file's name, if the file is unreadable or invalid.
     """
     cure = "restore it from git, or run and publish the item again"
     try:
@@ -142,26 +145,30 @@ def read_record(path: Path) -> Record:
 
 @cache
 def _adapter() -> Any:
-    """Return pydantic's reader, built once: building it takes as long as reading a small record."""
+    """Return pydantic's reader, which is built once, because building it takes as long as reading a
+    small record.
+    """
     return TypeAdapter(Record)
 
 
 def read_records(folder: Path) -> tuple[Record, ...]:
-    """Return all records in `folder` (book/records), sorted by path; none if it does not exist."""
+    """Return all records in `folder` (book/records), sorted by path; if the folder does not exist,
+    return no records.
+    """
     return tuple(read_record(path) for path in sorted(folder.glob("*/*.json")))
 
 
 class Conflict(ValueError):
-    """Two records contradict each other; the message says in what."""
+    """Two records contradict each other; the message names the contradiction."""
 
 
 def compare(published: Record, new: Record) -> list[Row]:
     """Return the rows of `published` that `new` lacks.
 
-    Values are equal if they agree to 6 digits.
+    Two values count as equal if they agree to 6 digits.
 
     Raises:
-        Conflict: a row of both has two values.
+        Conflict: a row has different values in the two records.
     """
     held = {_key(row): row for row in new.rows}
     for row in published.rows:
@@ -177,13 +184,14 @@ def compare(published: Record, new: Record) -> list[Row]:
 def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, Any]]:
     """Return the rows and arrays of both records.
 
-    The rows are ordered as if one study had written all seeds. The order is learned from the record
-    with more seeds. A new row follows the block of the next smaller seed that has a row of the same
-    kind. A row without such a counterpart follows the row before it. Arrays of the same name must
-    be equal: they may be means over seeds, which cannot be merged.
+    The rows are ordered as if one study had measured all seeds; the record with more seeds gives
+    the order. A new row comes after the rows of the next smaller seed that has a row of the same
+    kind. A new row without such a counterpart comes after the row that precedes it in its own
+    record. Arrays of the same name must be equal, because they may be means over seeds, which
+    cannot be merged.
 
     Raises:
-        Conflict: a row or an array of both has two values.
+        Conflict: a row or an array has different values in the two records.
     """
     compare(published, new)
     for name in published.arrays.keys() & new.arrays.keys():
@@ -214,7 +222,7 @@ def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, An
 
 
 def named(row: Row) -> str:
-    """Return a row's name for people: its target, or its name and labels, and its seed."""
+    """Return a readable name of a row: its target, or its name and labels, and its seed."""
     labels = "".join(f", {name} {value}" for name, value in row.setting.items())
     seed = "" if row.seed is None else f" at seed {row.seed}"
     return f"{row.target or row.name + labels}{seed}"
@@ -223,8 +231,8 @@ def named(row: Row) -> str:
 def _place(rows: Sequence[Row], like: Sequence[tuple[int, int]], seed: int) -> int:
     """Return the position at which a row of this seed belongs, given the rows of its kind.
 
-    It is the end of the block of this seed or the next smaller one. Without such a block, it is the
-    start of the block of the next larger seed.
+    The position is after the rows of this seed or of the next smaller seed. If there are no such
+    rows, it is before the rows of the next larger seed.
     """
     smaller = [pair for pair in like if pair[0] <= seed]
     near, place = max(smaller) if smaller else min(like)
@@ -242,7 +250,7 @@ def _seed(row: Row) -> int:
 
 
 def _key(row: Row) -> tuple[int, str]:
-    """Return what a row measures: its seed (-1 for none), and all its labels as text."""
+    """Return the identity of a row: its seed (-1 for None), and all its labels as text."""
     return _seed(row), _line([row.target, row.name, row.setting])
 
 
@@ -275,7 +283,8 @@ def _line(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value as JSON can hold it: arrays as lists, numbers rounded, NaN as null.
+    """Return the value in a form that JSON can store: arrays as lists, numbers rounded, NaN as
+    null.
 
     Raises ValueError for infinity.
     """

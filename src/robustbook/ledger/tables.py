@@ -20,7 +20,8 @@ TITLES = {
 
 
 def number(value: float | int | None, digits: int = 6) -> str:
-    """Return whole numbers in full, others with up to `digits` digits and NUMBER characters.
+    """Return a whole number with all its digits, and any other number with up to `digits` digits
+    and NUMBER characters.
 
     Return a dash for None.
     """
@@ -35,8 +36,8 @@ def interval(entry: Entry) -> str:
     """Return the prediction interval or, for an ordering, the interval of the difference that
     decided.
 
-    Return "" if fewer than two seeds were run. It has 4 digits, or fewer to fit into SPREAD
-    characters.
+    Return "" if fewer than two seeds were run. The ends of the interval have 4 digits, or fewer so
+    that they fit into SPREAD characters.
     """
     if entry.low is None or entry.high is None or (entry.seeds or 0) < 2:
         return ""
@@ -48,7 +49,7 @@ def interval(entry: Entry) -> str:
 
 
 def counts(entries: Iterable[Entry]) -> str:
-    """Return how many lines have each verdict, in words: "3 reproduced, 1 inconclusive".
+    """Return the number of lines with each verdict as text, such as "3 reproduced, 1 inconclusive".
 
     Lines that repeat an earlier comparison are not counted.
     """

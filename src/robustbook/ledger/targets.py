@@ -1,14 +1,16 @@
 """The target numbers: the rows of `book/targets/*-targets.csv`, checked and read-only.
 
-A target is one number, ordering or pattern of a paper, and says how it is compared:
+A target is one number, ordering or pattern of a paper. Its column `compare` says how our
+measurement is compared:
 
-    equal             with the printed number, up to the tolerance
-    at_most/at_least  with the printed number as a bound
-    less_than ID      with the target ID, both measured by us
-    greater_than ID   the same in the other direction
-    shape             a pattern that the note states in words
+    equal with the printed number, up to the tolerance
+    at_most/at_least with the printed number as a bound
+    less_than ID with the target ID, both measured by us
+    greater_than ID like less_than, in the other direction
+    shape a pattern that the note states in words
 
-The tolerance is fixed before the run; the note of each row says how it was chosen.
+The tolerance of a target is fixed before the run; the note of each row says how the tolerance was
+chosen.
 """
 
 import csv
@@ -40,7 +42,9 @@ NO_LOSS = re.compile(r"no loss of accuracy|no degradation", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Target:
-    """One number, ordering or pattern of a paper. `printed` and `partner` are None if absent."""
+    """One number, ordering or pattern of a paper. `printed` is None if the paper states no number,
+    and `partner` is None if the target is no ordering.
+    """
 
     id: str
     paper: str
@@ -58,8 +62,8 @@ class Target:
 
     @property
     def context(self) -> bool:
-        """Return whether the target is only quoted: it is listed separately, never run and never
-        counted.
+        """Return whether the target is only quoted. A quoted target is listed separately, never run
+        and never counted.
         """
         return self.note.startswith("context:") or self.setting.startswith("CONTEXT ONLY")
 
@@ -67,9 +71,9 @@ class Target:
     def tally(self) -> str:
         """Return the kind of comparison, one of TALLIES.
 
-        measured number: a number that a paper prints or that follows from printed ones. ordering or
+        measured number: a number that stands in a paper or follows from such numbers. ordering or
         shape: which of two numbers is larger, or how a curve runs. setting: see SETTING. claim
-        tested by us: a claim in words, of the paper or of a critic, which we test in our own way.
+        tested by us: a claim in words, of the paper or of a critic, for which we chose the test.
         """
         if SETTING.search(self.id) or self.metric in ("parameters", "setting"):
             return "setting"
@@ -81,7 +85,7 @@ class Target:
 
     @property
     def no_loss(self) -> bool:
-        """Return whether an ordering asks only that no more than the tolerance is lost."""
+        """Return whether an ordering only claims that nothing is lost, up to the tolerance."""
         return NO_LOSS.search(self.note) is not None
 
 

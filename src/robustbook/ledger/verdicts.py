@@ -1,31 +1,35 @@
 """The verdict on one target, as a pure function of the target and the measurements.
 
-The rules were fixed before any verdict was computed. The tests check each of them.
+The rules were fixed before any verdict was computed. The tests check every rule.
 
-equal. *reproduced* if our mean is within the tolerance of the printed number. Also *reproduced* if
-the prediction interval for one more run, widened by the tolerance, contains it. If only the
-interval reaches the printed number, the interval must be narrow: its half-width may be at most
-three tolerances plus the binomial error of the test images. A wider interval gives *inconclusive*,
-because it would have agreed with many numbers. Outside the widened interval: *not reproduced*.
+equal. The verdict is *reproduced* if our mean differs from the paper's number by at most the
+tolerance. A number is also *reproduced* if the prediction interval for one more run, widened by the
+tolerance, contains the paper's number. In this second case the interval must be narrow: its
+half-width may be at most three tolerances plus the binomial error of the test images. With a wider
+interval the verdict is *inconclusive*, because a wide interval agrees with many numbers. If the
+paper's number lies outside the widened interval, the verdict is *not reproduced*.
 
-at_most, at_least. The same with a bound instead of a number. Only the end of the interval on the
-allowed side counts.
+at_most, at_least. The rule for a bound is the rule of `equal`, with the bound instead of a number.
+Only one end of the interval counts, the end on the allowed side of the bound.
 
 Whole numbers with tolerance 0 (a count, or a yes or no as 1 or 0) and patterns (compare `shape`).
-Each seed agrees with the claim or contradicts it. *reproduced* if no seed contradicts it. *not
-reproduced* if too many seeds contradict it to be chance. We assume that one run in twenty
-contradicts a true claim. The probability of as many contradictions or more must then be at most 5
-%. Otherwise *inconclusive*. With five seeds, one contradiction is inconclusive, and two refute the
-claim.
+The run of each seed agrees with the claim or contradicts it. The verdict is *reproduced* if no run
+contradicts the claim. A claim is *not reproduced* if more runs contradict it than chance explains.
+We assume that one run in twenty contradicts a true claim; the probability of at least as many
+contradictions must then be at most 5 %. Otherwise the verdict is *inconclusive*. With five seeds,
+one contradicting run makes the verdict inconclusive, and two contradicting runs refute the claim.
 
-less_than, greater_than. The 95 % confidence interval of the difference of the means decides. It is
-paired by seed if both were run with the same seeds, and Welch's otherwise. *reproduced* if the
-interval lies wholly on the claimed side of 0. *inconclusive* if it contains 0 and reaches beyond
-the tolerance on the claimed side. Otherwise *not reproduced*: the difference has the wrong sign or
-is at most the tolerance. With a single run on either side the difference must exceed the tolerance.
-A few orderings ask for "no loss": they are judged like at_least, on the difference.
+less_than, greater_than. The 95 % confidence interval of the difference of the means decides. The
+interval is paired by seed if both numbers were measured with the same seeds, and Welch's otherwise.
+The verdict is *reproduced* if the whole interval lies on the claimed side of 0. The verdict is
+*inconclusive* if the interval contains 0 and reaches beyond the tolerance on the claimed side. In
+all other cases the verdict is *not reproduced*, because the difference has the wrong sign or is at
+most the tolerance. If one of the numbers comes from a single run, the difference must exceed the
+tolerance. A few orderings only claim that nothing is lost; they are judged like `at_least`, applied
+to the difference.
 
-A `shape` without `holds` is a number to be reported, with nothing to compare it with.
+A `shape` without `holds` is a number that we only report, because the paper has no number to
+compare it with.
 """
 
 from collections.abc import Sequence
@@ -45,7 +49,7 @@ VERDICTS = (
     "not run",
 )
 WIDE = 3
-"""An interval is wide if its half-width exceeds this many tolerances plus the binomial error."""
+"""An interval is wide if its half-width exceeds WIDE tolerances plus the binomial error."""
 EXCEPTIONS = 0.05
 """The fraction of runs that may contradict a true claim: one in twenty."""
 
@@ -72,7 +76,7 @@ class Judgement:
     """A verdict and the numbers behind it.
 
     verdict: one of VERDICTS. ours, low, high: mean and prediction interval. difference: for an
-    ordering, the difference of the means that decided, with its interval. note: a short
+    ordering, the difference of the means, which decides, with its interval. note: a short
     explanation.
     """
 
@@ -88,11 +92,11 @@ class Judgement:
 def judge(
     target: Target, measured: Measurement | None, partner: Measurement | None = None
 ) -> Judgement:
-    """Return the verdict on `target`; `partner` is the measurement of the target it is compared
-    with.
+    """Return the verdict on `target`; for an ordering, `partner` is the measurement of the other
+    target.
 
-    Raises ValueError if the rows cannot decide the target: another unit, or a claimed pattern
-    without `holds`.
+    Raises ValueError if the rows cannot decide the target, because they have another unit, or lack
+    `holds` for a pattern.
     """
     if measured is None:
         return Judgement("not run")
@@ -136,8 +140,8 @@ DIRECTION = dict(zip(JUDGED, ("holds", "does not hold", "is inconclusive"), stri
 
 
 def _whole(target: Target, measured: Measurement) -> bool:
-    """Return whether each seed gives a whole number that either agrees with the printed one or
-    not.
+    """Return whether the paper's number and all measurements are whole numbers that must agree
+    exactly.
     """
     assert target.printed is not None
     numbers = [target.printed, *measured.values]
@@ -150,9 +154,9 @@ def _whole(target: Target, measured: Measurement) -> bool:
 
 
 def _outcomes(agree: Sequence[bool]) -> tuple[str, str]:
-    """Return the verdict on a claim with which each seed agrees or not."""
+    """Return the verdict on a claim, given whether the run of each seed agrees with it."""
     n, against = len(agree), list(agree).count(False)
-    note = f"holds in {n - against} of {n}"
+    note = f"holds in {n - against} of {n} runs"
     if not against:
         return "reproduced", note
     refuted = binomial_tail(against, n, EXCEPTIONS) <= 0.05 + 1e-12
@@ -160,9 +164,9 @@ def _outcomes(agree: Sequence[bool]) -> tuple[str, str]:
 
 
 def _beyond(target: Target, bottom: float, top: float) -> float:
-    """Return how far the printed number lies outside [bottom, top], less the tolerance.
+    """Return how far the paper's number lies outside [bottom, top], minus the tolerance.
 
-    For a bound, only the side that counts is used.
+    For a bound, only one of the two ends is used.
     """
     assert target.printed is not None
     printed, tolerance = target.printed, target.tolerance
@@ -176,15 +180,20 @@ def _beyond(target: Target, bottom: float, top: float) -> float:
 def _bound(
     target: Target, ours: float, low: float, high: float, n: int, error: float
 ) -> tuple[str, str]:
-    """Return the verdict on a printed number or bound; ``error`` is the binomial half-width."""
-    bound = {"at_most": "printed as an upper bound", "at_least": "printed as a lower bound"}
+    """Return the verdict on a number or a bound of a paper; ``error`` is the binomial
+    half-width.
+    """
+    bound = {
+        "at_most": "the paper states an upper bound",
+        "at_least": "the paper states a lower bound",
+    }
     notes = [bound[target.compare]] if target.compare in bound else []
     gap, verdict = _beyond(target, low, high), "reproduced"
     if gap:
         assert target.printed is not None
         side = "above" if ours > target.printed else "below"
-        limit = "tolerance allows" if n == 1 else "interval and tolerance allow"
-        notes.append(f"ours lies {side}, by {gap:.3g} more than {limit}")
+        limit = "the tolerance allows" if n == 1 else "the interval and the tolerance allow"
+        notes.append(f"our result is {side} the paper's number, by {gap:.3g} more than {limit}")
         verdict = "not reproduced"
     elif _beyond(target, ours, ours):
         notes.append("our mean differs by more than the tolerance")
@@ -218,8 +227,8 @@ def _ordering(
         verdict = "inconclusive"
     else:
         verdict = "not reproduced"
-    asked = "not lost against" if target.no_loss else target.compare.replace("_", " ")
-    text = f"asked: {asked} {target.partner}; difference {mean:.3g}"
+    asked = "not below" if target.no_loss else target.compare.replace("_", " ")
+    text = f"claimed: {asked} {target.partner}; our difference is {mean:.3g}"
     if single:
         return verdict, f"{text}, a single run", (mean, mean, mean)
     how = "paired" if paired else "unpaired"

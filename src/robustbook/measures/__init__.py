@@ -4,6 +4,8 @@ from robustbook.diagnosis import Finding, diagnose
 from robustbook.pearson import expected_ratio
 
 from .answers import logits_of, predict
+from .certificate import certified, lower_limit, votes
+from .curvature import Curvature, curvature
 from .evidence import battery, evidence
 from .geometry import (
     Walk,
@@ -34,6 +36,7 @@ from .weights import Histogram, excess_kurtosis, histogram, layer_weights
 __all__ = [
     "Activity",
     "Attack",
+    "Curvature",
     "Finding",
     "Histogram",
     "Intensity",
@@ -44,7 +47,9 @@ __all__ = [
     "activity",
     "battery",
     "bypassed",
+    "certified",
     "class_means",
+    "curvature",
     "diagnose",
     "dissimilarity",
     "eps_leaving",
@@ -61,6 +66,7 @@ __all__ = [
     "layer_weights",
     "length_element",
     "logits_of",
+    "lower_limit",
     "median_lead",
     "pearson_vii",
     "preactivations",
@@ -77,5 +83,6 @@ __all__ = [
     "survival",
     "surviving",
     "unit",
+    "votes",
     "walk",
 ]

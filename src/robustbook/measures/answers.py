@@ -1,7 +1,8 @@
 """Compute and check a model's logits, predictions and gradients without changing the model.
 
-A randomised model that is a `Drawing` is evaluated with one draw of its noise, by default draw 0
-with each image's row as its key. So its logits for an image do not depend on the batch.
+A randomised model that is a `Drawing` is evaluated with one draw of its noise, by default draw
+number 0 and the row number of each image as its key. So the logits for an image do not depend on
+the batch.
 """
 
 import contextlib
@@ -21,11 +22,12 @@ PIECE = 1000  # images per forward pass
 
 @contextlib.contextmanager
 def unchanged(*models: object) -> Iterator[None]:
-    """Restore what a forward pass can change: the models' buffers and torch's random state.
+    """Inside the context, forward passes change neither the models' buffers nor torch's random
+    state.
 
     A batch norm in training mode updates its running statistics, and dropout draws from torch's
     global generator. Inside the context, the models use copies of their buffers. Since the random
-    state is restored too, a model with dropout draws the same masks again in the next measure.
+    state is restored too, a model with dropout draws the same masks again in the next measurement.
     """
     modules = {part for model in models if isinstance(model, nn.Module) for part in model.modules()}
     kept = [
@@ -54,10 +56,10 @@ def logits_of(
     keys: Int[Tensor, " n"] | None = None,
     draw: int = 0,
 ) -> Float[Tensor, "n k"]:
-    """Return the logits of each image, without a graph.
+    """Return the logits of each image, without an autograd graph.
 
     keys, draw: determine a randomised model's noise (see `Drawing`); keys default to row numbers.
-    Raises ValueError where the model does not return two or more finite logits per image.
+    Raises ValueError if the model does not return two or more finite logits per image.
     """
     keys = rows_of(images) if keys is None else keys
     with unchanged(model), torch.no_grad():
@@ -88,8 +90,8 @@ def gradients(
 ) -> Float[Tensor, "n *shape"]:
     """Return the gradient of each image's cross entropy with respect to that image.
 
-    This also works inside `torch.no_grad` and `torch.inference_mode`. Raises ValueError where the
-    model is not differentiable, or a gradient is not finite.
+    The function also works inside `torch.no_grad` and `torch.inference_mode`. The function raises
+    ValueError if the model is not differentiable or a gradient is not finite.
     """
     check_set(images, labels)
     found = []
@@ -151,7 +153,9 @@ def rows_of(images: Float[Tensor, "n *shape"]) -> Int[Tensor, " n"]:
 
 
 def check_set(images: Tensor, labels: Tensor) -> None:
-    """Raise ValueError unless there are images, and one whole number per image as its label."""
+    """Raise ValueError if there are no images, or if the labels are not one whole number
+    per image.
+    """
     if not len(images):
         raise ValueError(
             "images must be one or more, got none: an accuracy needs at least one image"
@@ -164,7 +168,7 @@ def check_set(images: Tensor, labels: Tensor) -> None:
 
 
 def refuse_not_finite(what: str, values: Tensor) -> None:
-    """Raise ValueError if a value is NaN or infinite; ``what`` names them."""
+    """Raise ValueError if a value is NaN or infinite; ``what`` names the values in the message."""
     rows = ~values.flatten(1).isfinite().all(1)
     if bool(rows.any()):
         raise ValueError(

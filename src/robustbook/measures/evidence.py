@@ -27,8 +27,8 @@ from .robustness import Attack, strike, survival
 def battery(eps: float, queries: int = 1000) -> dict[str, Attack]:
     """Return the attacks of an evaluation at l-infinity radius ``eps``, by their names in `NAMES`.
 
-    All are clipped to [0, 1]. PGD makes 20 steps of eps / 4; Square uses at most ``queries``
-    queries per image.
+    All attacks are clipped to [0, 1]. PGD takes 20 steps of eps / 4; the Square attack takes at
+    most ``queries`` queries per image.
     """
     step = Attack("fgsm", eps, clip=True)
     climb = Attack("pgd", eps, clip=True, steps=20, step_size=eps / 4)
@@ -59,15 +59,15 @@ def evidence(
     """Attack a model in several ways; return plain data for `diagnose`, by name.
 
     model: an `nn.Module` or any callable from images in [0, 1] to logits, on the device of the
-        images. A `Drawing` is evaluated with two draws of its noise, any other model twice.
+        images. A `Drawing` is evaluated with two noise draws; any other model is evaluated twice.
     eps: l-infinity radius, above 0 and at most 1.
-    attacks: attacks by their names in `NAMES`; default `battery(eps, queries)` without those that
-        the model does not allow. ``repaired`` needs a sigmoid or ReLU to soften. ``float64`` needs
-        a model that can be converted, and images that are not float64 already.
+    attacks: attacks by their names in `NAMES`; default `battery(eps, queries)` without the attacks
+        that the model does not allow. ``repaired`` needs a sigmoid or ReLU to soften. ``float64``
+        needs a model that can be converted, and images that are not float64 already.
     source: another network, whose ``one_step`` images give ``transfer``.
-    sizes: the budgets of ``curve``, as multiples of eps, up to eps 1; the attack is ``many_steps``.
-        Eps 0 and eps 1 are always included.
-    seed: seed of random signs, random starts and windows.
+    sizes: the sizes of attack of ``curve``, as multiples of eps, up to eps 1; the attack is
+        ``many_steps``. Eps 0 and eps 1 are always included.
+    seed: seed of the random signs, of PGD's random starts and of Square's windows.
 
     The model is not changed. Raises the same errors as `strike`.
     """
@@ -128,7 +128,9 @@ def _allowed(
 
 @torch.no_grad()
 def _asked_twice(model: Model, images: Tensor) -> list[Tensor]:
-    """Return the logits of two equal calls or, for a randomised model, of its first two draws."""
+    """Return the logits of two equal calls or, for a randomised model, of its first two noise
+    draws.
+    """
     found = []
     with unchanged(model):
         for draw in (0, 1):

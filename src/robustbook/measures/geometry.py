@@ -7,9 +7,9 @@ writes lambda for t). J is the Jacobian of the logits, p their softmax. The Fish
 
 measures how far the probabilities move. Along the path dx = (x_T - x_S) dt. So with v = J (x_T -
 x_S) the length element is dl/dt = sqrt(sum_k p_k (v_k - sum_j p_j v_j)^2), the standard deviation
-of v under p. It is 0 if all v_k are equal, because adding a number to all logits changes no
-probability. (The paper says that the scale of the logits does not matter. In fact the scale does
-matter; only a shift does not.)
+of v under p. The length element is 0 if all v_k are equal, because adding a number to all logits
+changes no probability. (The paper says that the scale of the logits does not matter. In fact the
+scale matters; only a shift of all logits does not.)
 """
 
 from collections.abc import Callable
@@ -48,10 +48,10 @@ def walk(
 ) -> Walk:
     """Measure ``net`` at the points ``t`` in [0, 1] of the straight path between two images.
 
-    Use float64: on flat parts of the path the probabilities change only in their last digits.
-    Singular values are computed from J J^T, so those below 1e-8 of a point's largest one are
-    rounding errors. Raises ValueError for images of different shapes, for fewer than 2 points, and
-    for logits that are not finite.
+    Use a network in float64, because on flat parts of the path the probabilities change only in
+    their last digits. Singular values are computed from J J^T, so singular values below 1e-8 of the
+    largest one at the same point are rounding errors. Raises ValueError for images of different
+    shapes, for fewer than 2 points, and for logits that are not finite.
     """
     x = straight_path(source, target, t)
     if isinstance(net, MLP):
@@ -105,14 +105,16 @@ def resolve(
     farthest: float = 0.1,
     halvings: int = 40,
 ) -> tuple[Float[Tensor, " u"], Float[Tensor, " v"]]:
-    """Add points to ``t`` where probabilities change fast; return all points and the distances.
+    """Add points to ``t`` where probabilities change fast; return all points and the Fisher
+    distances between neighbouring points.
 
     An interval is halved until the probabilities at its two ends are at most ``farthest`` apart, or
-    ``halvings`` times. The distance of two distributions is at most pi, and the sum of the
-    distances is the path length.
+    ``halvings`` times. The Fisher distance of two distributions is at most pi, and the sum of all
+    distances is the length of the path.
 
     The probabilities of a saturated network can change within a millionth of the path, between two
-    points of an even grid. A change that is reversed between two points of ``t`` is not found.
+    points of an even grid. If the probabilities change and change back between two points of ``t``,
+    the change is not found.
     """
 
     def gaps(t: Tensor) -> Tensor:
@@ -130,9 +132,10 @@ def resolve(
 def fisher_distance(p: Float[Tensor, "*n k"], q: Float[Tensor, "*n k"]) -> Float[Tensor, "*n"]:
     """Return the Fisher distance of two distributions, 2 arccos(sum_k sqrt(p_k q_k)).
 
-    This is the length of the shortest path between them. It is pi if no class has a positive
-    probability in both. So if the network predicts different classes for two images with certainty,
-    the path between them is at least about pi long.
+    The Fisher distance is the length of the shortest path between the two distributions. The
+    distance is pi if no class has a positive probability in both distributions. So if the network
+    predicts different classes for two images with near certainty, every path between these images
+    has a length of at least about pi.
     """
     return 2 * (p.sqrt() * q.sqrt()).sum(-1).clamp(max=1).arccos()
 
@@ -142,7 +145,7 @@ def jacobian(
 ) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k d"]]:
     """Return the outputs for each row of ``x``, and their Jacobian with respect to that row.
 
-    This costs one backward pass per output, for all rows together.
+    The Jacobian costs one backward pass per output, for all rows together.
     """
     with unchanged(net), torch.inference_mode(False), torch.enable_grad():
         point = x.detach().clone().requires_grad_()
@@ -169,7 +172,7 @@ def length_element(p: Float[Tensor, "*n k"], v: Float[Tensor, "*n k"]) -> Float[
     """Return sqrt(v^T G^F v), the rate of change of the probabilities if the logits change at rate
     ``v``.
 
-    This is eq. 12, computed as a sum of squares to avoid cancellation.
+    The value is that of eq. 12, computed as a sum of squares to avoid cancellation.
     """
     return (p * (v - (p * v).sum(-1, keepdim=True)) ** 2).sum(-1).sqrt()
 

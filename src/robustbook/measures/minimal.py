@@ -16,8 +16,8 @@ from torch import Tensor
 from .answers import Model, predict, rows_of
 
 Strike = Callable[[Tensor, Tensor, Tensor, float], Tensor]
-"""An attack: a function from images, labels, keys and eps to perturbed images. A key is the image's
-row in the set.
+"""An attack: a function from images, labels, keys and eps to perturbed images. The key of an image
+is its row number in the set.
 """
 
 
@@ -32,15 +32,16 @@ def smallest(
     keys: Int[Tensor, " n"] | None = None,
     halvings: int = 12,
 ) -> Float[Tensor, " n"]:
-    """Return for each image the l-infinity size of the smallest adversarial perturbation found. It
-    is 0 if ``model`` misclassifies the image itself, infinite if no perturbation was found.
+    """Return for each image the l-infinity size of the smallest adversarial perturbation that is
+    found. The size is 0 if ``model`` misclassifies the clean image, and infinite if the attack
+    never succeeds.
 
-    strike: the attack. It may use another model, but ``model`` decides whether it succeeds.
-    grid: sizes above 0 in increasing order. Each is tried on the images that ``model`` still
-        classifies correctly after the smaller ones.
+    strike: the attack. The attack may use another model, but ``model`` decides whether it succeeds.
+    grid: sizes above 0 in increasing order. Each size is tried on the images that ``model`` still
+    classifies correctly after attacks of all smaller sizes.
     keys: passed to the attack and to a randomised model; default the row numbers.
-    halvings: number of bisections that shorten a perturbation along the line to its image. The
-        shortened perturbation ends near the decision boundary.
+    halvings: number of bisections that shorten a successful perturbation. The shortened
+    perturbation ends near the class boundary.
 
     Raises ValueError if the grid is not increasing, and if logits are not finite.
     """
@@ -71,7 +72,7 @@ def _shortened(
     delta: Float[Tensor, "n *shape"],
     halvings: int,
 ) -> Float[Tensor, " n"]:
-    """Return the size of ``delta`` after shortening it to where the attack just succeeds."""
+    """Return the size of ``delta`` after shortening it until the attack only just succeeds."""
     low, high = images.new_zeros(len(images)), images.new_ones(len(images))
     if len(images):
         for _ in range(halvings):
@@ -83,5 +84,7 @@ def _shortened(
 
 
 def surviving(sizes: Float[Tensor, " n"], eps: Float[Tensor, " m"]) -> Float[Tensor, " m"]:
-    """Return for each ``eps`` the percentage of images whose smallest perturbation is larger."""
+    """Return for each ``eps`` the percentage of images whose smallest adversarial perturbation is
+    larger than ``eps``.
+    """
     return 100 * (sizes[None, :] > eps[:, None]).double().mean(1)

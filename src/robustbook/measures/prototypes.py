@@ -7,13 +7,14 @@ exceeds
 
     eps_min = ||w1||_2^2 / ||w2 - w1||_1.                                            (equation 14)
 
-The paper divides by the intensity of the input, "the average absolute value of a nonzero component
-of w1". With the median instead of the mean, the same weights give larger ratios.
+The paper divides eps_min by the intensity of the input, "the average absolute value of a nonzero
+component of w1". With the median instead of the mean, the same weights give larger ratios.
 
 Weights of excess kurtosis g are drawn from the Pearson type VII distribution of variance 1. The
 paper's density is c [1 + x^2 / (2 + 6/g)]^(-5/2 - 3/g). (We reconstructed the formula from the
-printed c, because it is missing in the copies that we could read.) This is Student's t distribution
-with nu = 4 + 6/g degrees of freedom, scaled by sqrt((nu - 2) / nu). For g = 0 it is the Gaussian.
+printed c, because it is missing in the copies that we could read.) The distribution is Student's t
+distribution with nu = 4 + 6/g degrees of freedom, scaled by sqrt((nu - 2) / nu). For g = 0 it is
+the Gaussian.
 """
 
 import math
@@ -36,12 +37,12 @@ def epsilon_min(w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"]) -> Float[T
 def scaled_ratio(
     w1: Float[Tensor, "*s n"], w2: Float[Tensor, "*s n"], intensity: Intensity = "mean"
 ) -> Float[Tensor, "*s"]:
-    """Return eps_min divided by the mean (as printed) or median of |w1| over its nonzero
+    """Return eps_min divided by the mean (as in the paper) or the median of |w1| over its nonzero
     components.
 
     The ratio does not change if both prototypes are multiplied by the same number. For an even
-    number of components, the median is the smaller of the two middle ones. Raises ValueError if w1
-    is 0.
+    number of components, the median is the smaller of the two middle components. Raises ValueError
+    if w1 is 0.
     """
     _refuse_zero("w1", w1)
     sizes = torch.where(w1 != 0, w1.abs(), torch.nan)
@@ -52,11 +53,11 @@ def scaled_ratio(
 def pearson_vii(
     kurtosis: float, shape: tuple[int, ...], generator: torch.Generator
 ) -> Float[Tensor, "..."]:
-    """Return draws with mean 0, variance 1 and excess kurtosis ``kurtosis``, in float64.
+    """Return random numbers with mean 0, variance 1 and excess kurtosis ``kurtosis``, in float64.
 
     The method is Bailey's polar method (Mathematics of Computation 62, 1994); for the Gaussian it
-    is the Box-Muller method. A generator in the same state gives the same uniform draws for every
-    kurtosis.
+    is the Box-Muller method. A generator in the same state gives the same underlying uniform
+    numbers for every kurtosis.
     """
     nu = degrees(kurtosis)
     spread, angle = torch.rand(2, *shape, generator=generator, dtype=torch.float64)
@@ -70,7 +71,7 @@ def pearson_vii(
 def resampled(
     weights: Float[Tensor, "..."], shape: tuple[int, ...], generator: torch.Generator
 ) -> Float[Tensor, "..."]:
-    """Return draws with replacement from a network's own weights, which are not centred.
+    """Return random weights of a network, drawn with replacement and not centred.
 
     The paper's inverse transform sampling from the weight distribution is equivalent.
     """

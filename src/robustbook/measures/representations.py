@@ -17,10 +17,12 @@ from .answers import refuse_not_finite, unchanged
 
 @dataclass(frozen=True)
 class Activity:
-    """Statistics of the pre-activations h of one layer, over a set of images and all its units.
+    """Statistics of the pre-activations h of one layer, over a set of images and all units of the
+    layer.
 
     ``median`` and ``median_abs``: medians of h and of |h|. ``beyond``: for each threshold, the
-    fraction with |h| above it. ``active``: the fraction with h > 0. Fractions are in 0..1.
+    fraction of pre-activations with |h| above the threshold. ``active``: the fraction with h > 0.
+    Fractions are in [0, 1].
     """
 
     median: float
@@ -57,7 +59,9 @@ def preactivations(
 
 
 def activity(h: Float[Tensor, "..."], thresholds: Sequence[float] = ()) -> Activity:
-    """Return medians of the pre-activations ``h``, and fractions beyond thresholds."""
+    """Return the medians of the pre-activations ``h`` and of |h|, and the fractions beyond the
+    thresholds.
+    """
     size = h.abs()
     return Activity(
         median=h.median().item(),
@@ -81,7 +85,7 @@ def class_means(matrix: Float[Tensor, "n n"], labels: Int[Tensor, " n"]) -> tupl
     """Return the means of ``matrix`` over pairs of the same class and over pairs of different
     classes.
 
-    Raises ValueError if one of the two kinds has no pair.
+    Raises ValueError if there is no pair of the same class, or none of different classes.
     """
     same = labels[:, None] == labels
     others = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)

@@ -1,7 +1,7 @@
 """Attack a network and evaluate it on the adversarial images.
 
-An `Attack` is data: an algorithm, its options, and how its gradients are computed. `strike` runs
-it. `survival` evaluates a network on the images that `strike` returns.
+An `Attack` describes an attack: its algorithm, its options, and how its gradients are computed.
+`strike` runs an `Attack`. `survival` evaluates a network on the images that `strike` returns.
 """
 
 import copy
@@ -38,20 +38,21 @@ Precision = Literal["float32", "float64"]
 
 @dataclass(frozen=True)
 class Attack:
-    """An attack as data: an algorithm of `robustbook.attacks`, its options, and how gradients are
-    computed.
+    """The description of an attack: an algorithm of `robustbook.attacks`, its options, and how
+    gradients are computed.
 
     ``eps``: l-infinity radius for pixels in [0, 1]. ``loss``: the loss that FGSM and PGD increase.
-    ``clip``: whether adversarial images are clipped to [0, 1]; Square always clips. ``steps`` and
-    ``step_size`` are PGD's, ``queries`` (per image at most) Square's.
+    ``clip``: whether adversarial images are clipped to [0, 1]; the Square attack always clips.
+    ``steps`` and ``step_size`` are options of PGD, and ``queries``, the largest number per image,
+    is an option of the Square attack.
 
-    The next four options change only the attack's gradients, not the evaluated network.
-    ``precision``: the dtype in which gradients are computed. ``flush``: float32 numbers below
-    1.2e-38 become zero, as in TensorFlow's CPU kernels; a GPU has no such setting, so it raises an
-    error there. ``rescale``: the logits are divided by their `median_lead`, so that the softmax
-    does not saturate. ``slope``: the backward pass uses the derivative of a nonlinearity that is
-    this many times softer (see `softened`); None: the true derivative. Raises ValueError for an
-    unknown kind, loss or precision.
+    The options ``precision``, ``flush``, ``rescale`` and ``slope`` change only the attack's
+    gradients, not the evaluated network. ``precision``: the dtype in which gradients are computed.
+    ``flush``: float32 numbers below 1.2e-38 become zero, as in TensorFlow's CPU kernels; on a GPU,
+    which has no such setting, ``flush`` raises an error. ``rescale``: the logits are divided by
+    their `median_lead`, so that the softmax does not saturate. ``slope``: the backward pass uses
+    the derivative of a nonlinearity that is ``slope`` times softer (see `softened`); with None it
+    uses the true derivative. Raises ValueError for an unknown kind, loss or precision.
     """
 
     kind: Kind
@@ -78,9 +79,9 @@ class Attack:
 class Survival:
     """Which images a network still classifies correctly under an attack.
 
-    ``correct``: for each image whether the network still classifies it correctly. ``still``:
-    whether the attack did not change the image at all. Its gradient is then zero or, with clipping,
-    points out of [0, 1] in every pixel.
+    ``correct``: for each image whether the network still classifies it correctly. ``still``: for
+    each image whether the attack did not change it at all. The gradient of an unchanged image is
+    zero or, with clipping, points out of [0, 1] in every pixel.
     """
 
     correct: Tensor
@@ -110,8 +111,8 @@ def survival(
     """Attack ``net``, or ``source`` if given, and evaluate ``net`` on the adversarial images.
 
     images: in [0, 1]. seed: seed of random signs, PGD's random starts and Square's windows.
-    batch_size: how many images are attacked together; it does not change the result. The networks
-    are not changed. Raises the same errors as `strike`.
+    batch_size: how many images are attacked together; the result does not depend on it. The
+    networks are not changed. Raises the same errors as `strike`.
     """
     attacked = net if source is None else source
     chance = generator_of(seed, attack.kind)
@@ -132,16 +133,17 @@ def strike(
     generator: torch.Generator | None = None,
     batch_size: int = PIECE,
 ) -> Adversarial:
-    """Run ``attack`` and evaluate ``model`` on the images, however the attack computes gradients.
+    """Run ``attack`` and evaluate ``model`` itself on the adversarial images, whatever gradients
+    the attack uses.
 
     images: in [0, 1], in the model's dtype; adversarial images have the same dtype.
     keys, generator: for random draws, as in `robustbook.attacks.pgd`; keys default to row numbers.
-    batch_size: how many images are attacked together; it does not change the result.
+    batch_size: how many images are attacked together; the result does not depend on it.
 
-    A randomised model is evaluated with a draw of its noise that no attack uses. The model is not
-    changed; for another precision a copy is attacked. Raises ValueError for an invalid argument,
-    for ``flush`` on a GPU, for gradients that the model does not support, and for logits that are
-    not finite.
+    A randomised model is evaluated with a noise draw that no attack uses. The model is not changed;
+    for gradients in another precision a copy is attacked. Raises ValueError for an invalid
+    argument, for ``flush`` on a GPU, for gradients that the model does not support, and for logits
+    that are not finite.
     """
     check_set(images, labels)
     state = None if generator is None else generator.get_state()
@@ -250,10 +252,10 @@ def _launch(
 
 
 def median_lead(net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]) -> float:
-    """Return the median over images of the label's logit minus the highest other logit.
+    """Return the median, over images, of the label's logit minus the highest other logit.
 
-    The difference is negative for a misclassified image. The result is at least 1e-6, because
-    logits are divided by it.
+    The difference of the two logits is negative for a misclassified image. The returned median is
+    at least 1e-6, because logits are divided by it.
     """
     check_set(images, labels)
     leads = -margin(logits_of(net, images), labels)

@@ -1,8 +1,8 @@
 """Accuracy along one fixed direction per image: FGSM at every eps from one gradient.
 
-The sign of the gradient does not depend on eps. So each point of a curve over eps costs one forward
-pass, and bisection finds the eps with a given accuracy. Images may have any scale: pixels, or
-values after a network's preprocessing.
+The sign of the gradient does not depend on eps. So each point of the curve of accuracy against eps
+costs one forward pass, and bisection finds the eps with a given accuracy. Images may have any
+scale: pixels, or values after a network's preprocessing.
 """
 
 import torch
@@ -19,7 +19,7 @@ def gradient_signs(
     images: Float[Tensor, "n *shape"],
     labels: Int[Tensor, " n"],
 ) -> Float[Tensor, "n *shape"]:
-    """Return the sign of the cross entropy's gradient at each image; 0 where the gradient is 0."""
+    """Return the sign of the cross entropy's gradient at each image; the sign of 0 is 0."""
     return gradients(model, images, labels).sign()
 
 
@@ -32,10 +32,10 @@ def accuracy_along(
     eps: float,
     box: Box | None = None,
 ) -> float:
-    """Return the accuracy, in percent, on images + ``eps`` times their directions.
+    """Return the accuracy, in percent, on each image plus ``eps`` times its direction.
 
-    box: the lowest and highest value of each pixel, to which the moved images are clipped; None:
-        they are not clipped.
+    box: the lowest and highest value of each pixel, to which the perturbed images are clipped; with
+    None images are not clipped.
     """
     check_set(images, labels)
     right = 0
@@ -58,11 +58,12 @@ def eps_leaving(
     start: float = 1.0,
     tolerance: float = 1e-3,
 ) -> float:
-    """Return the eps at which accuracy falls to ``accuracy`` percent or below.
+    """Return the eps at which the accuracy falls to ``accuracy`` percent or below.
 
-    It is found by doubling from ``start`` and then by bisection, to the relative ``tolerance``. If
-    accuracy does not decrease monotonically, there can be several such eps, and one is returned.
-    Raises ValueError if accuracy is that low on clean images, or higher at every eps tried.
+    The eps is found by doubling from ``start`` and then by bisection, to the relative
+    ``tolerance``. If the accuracy does not decrease monotonically, there can be several such eps,
+    and one of them is returned. Raises ValueError if the accuracy on clean images is already at
+    most ``accuracy``, or if it is higher at every eps tried.
     """
 
     def reached(eps: float) -> bool:

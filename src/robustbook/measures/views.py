@@ -1,7 +1,8 @@
 """Views of a network for attacks: the same predictions with other gradients.
 
-A view shares the weights and buffers of its network, so it costs no memory and follows the network
-through training. For the same reason, do not convert or move a view: convert a `copy.deepcopy`.
+A view shares the weights and buffers of its network, so it needs no memory of its own and always
+has the network's current weights. So do not convert a view to another dtype or device, which would
+convert its network too; convert a `copy.deepcopy` of the view.
 """
 
 import copy
@@ -23,7 +24,7 @@ def rescaled(net: Model, by: float) -> Model:
     """Return the model with its logits divided by ``by``.
 
     Carlini & Wagner (arXiv 1607.04311) attack distillation in this way. The model is any callable
-    from images to logits; for a randomised model the logits of each draw are divided. Raises
+    from images to logits; for a randomised model the logits of each noise draw are divided. Raises
     ValueError unless ``by`` is finite and above 0, because another divisor changes the predictions.
     """
     _check_above_zero("by", by)
@@ -48,14 +49,14 @@ def softened(net: Model, softness: float) -> nn.Module:
     """Return the network with the same outputs and, in its backward pass, softer nonlinearities.
 
     A sigmoid gets the derivative of sigmoid(h / softness). A ReLU gets the derivative of a
-    softplus, sigmoid(h / softness), which is never 0. This replaces all `nn.Sigmoid` and `nn.ReLU`
-    layers, and every ``activation`` that is `torch.sigmoid` or `torch.relu`. Functions that a
+    softplus, sigmoid(h / softness), which is never 0. All `nn.Sigmoid` and `nn.ReLU` layers are
+    replaced, and every ``activation`` that is `torch.sigmoid` or `torch.relu`. Functions that a
     ``forward`` calls directly keep their derivative.
 
-    This is our version of the "stabilised gradient" of Brendel & Bethge 2017 (arXiv 1704.01547),
-    because we could not read their formula. Raises ValueError for a network without such a
-    nonlinearity, for a callable that is not a module, and unless ``softness`` is finite and above
-    0.
+    The softer derivative is our version of the "stabilised gradient" of Brendel & Bethge
+    2017 (arXiv 1704.01547), whose formula we could not read. Raises ValueError for a network
+    without such a nonlinearity, for a callable that is not a module, and unless ``softness`` is
+    finite and above 0.
     """
     _check_above_zero("softness", softness)
     if not isinstance(net, nn.Module):
@@ -169,12 +170,12 @@ class _Bypassed(nn.Module):
 def bypassed(net: Model) -> nn.Module:
     """Return the network with the same outputs and a backward pass without the last nonlinearity.
 
-    The backward pass treats the last hidden nonlinearity as the identity. This is our
-    interpretation of an attack "from the penultimate pre-activations" (Brendel & Bethge 2017).
-    Earlier layers keep their derivatives.
+    The backward pass treats the last hidden nonlinearity as the identity; earlier layers keep their
+    derivatives. So we interpret an attack "from the penultimate pre-activations" (Brendel & Bethge
+    2017).
 
-    Raises ValueError for a network without hidden ``preactivations`` and an ``activation``, and in
-    the first forward pass for one that computes its logits in another way.
+    Raises ValueError for a network without hidden ``preactivations`` and an ``activation``, and, in
+    the first forward pass, for a network that does not compute its logits from them.
     """
     shown = hasattr(net, "preactivations") and hasattr(net, "activation")
     if not (isinstance(net, nn.Module) and shown):

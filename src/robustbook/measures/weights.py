@@ -1,7 +1,7 @@
 """The distribution of a network's weights: range, kurtosis, histogram.
 
 Nayebi & Ganguli 2017 (arXiv 1703.09202), Section 5 and Figure 1. Biases are excluded; the paper
-does not mention them.
+does not mention biases.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ def layer_weights(net: nn.Module) -> list[Float[Tensor, "units ..."]]:
 def excess_kurtosis(values: Float[Tensor, "..."]) -> float:
     """Return m4 / m2^2 - 3 from the central moments of all values: 0 for a Gaussian, at least -2.
 
-    Raises ValueError if all values are equal, because the ratio is then 0 / 0.
+    Raises ValueError if all values are equal, because the kurtosis is then 0 / 0.
     """
     _ends(values)
     wide = values.double()

@@ -1,4 +1,4 @@
-"""Build a network from its name and draw its first weights."""
+"""Build a network from its name and draw its initial weights."""
 
 from typing import Literal, get_args
 
@@ -29,7 +29,7 @@ def build(name: Name, width: int = 0) -> CNN | nn.Module:
 
 @torch.no_grad()
 def initialise(net: nn.Module, start: Start, generator: torch.Generator) -> None:
-    """Draw first weights in place.
+    """Draw the initial weights of the network in place.
 
     ``xavier``: uniform with Glorot & Bengio's variance, biases 0. ``normal``: N(0, 1), biases 0,
     the default of TensorFlow's ``random_normal`` in 2017. ``truncated``: a normal distribution of

@@ -1,8 +1,9 @@
 """The convolutional network of Table 2 in Nayebi & Ganguli 2017.
 
-It has two 5 x 5 convolutions of 32 and 64 filters, each followed by ReLU and 2 x 2 max pooling.
-Then come 1024 ReLU units and 10 logits. The paper does not state padding and stride. We use stride
-1 and padding 2 ("same"), as in the TensorFlow tutorial of the time, which has exactly these layers.
+The CNN has two 5 x 5 convolutions of 32 and 64 filters, each followed by ReLU and 2 x 2 max
+pooling, a fully connected layer of 1024 ReLU units, and 10 logits. The paper does not state padding
+and stride. We use stride 1 and padding 2 ("same"), as in the TensorFlow tutorial of the time, which
+has exactly these layers.
 """
 
 import torch
@@ -30,8 +31,8 @@ class CNN(nn.Module):
         self.activation = torch.relu
 
     def preactivations(self, images: Float[Tensor, "n 1 28 28"]) -> list[Float[Tensor, "n ..."]]:
-        """Return h^1 ... h^4: both convolutions before pooling, the hidden layer, and the
-        logits.
+        """Return h^1 ... h^4: the outputs of both convolutions before pooling, the inputs of the
+        hidden units, and the logits.
         """
         h1 = self.conv1(images)
         h2 = self.conv2(self.activation(F.max_pool2d(h1, 2)))  # max and ReLU commute: pool first

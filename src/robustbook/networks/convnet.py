@@ -1,8 +1,9 @@
 """The ConvNet of Deep Defense (Yan, Guo and Zhang 2018) for CIFAR-10, from the released code.
 
-It is like MatConvNet's network for CIFAR-10, but every pooling is 2 x 2 with stride 2 instead of 3
-x 3. The first pooling comes before its ReLU. The first weights are MatConvNet's: normal with
-standard deviation 0.01 in the first layer and 0.05 in the others, biases 0.
+The ConvNet is like MatConvNet's network for CIFAR-10, but every pooling is over 2 x 2 pixels with
+stride 2 instead of 3 x 3. The first pooling layer comes before the first ReLU. The initial weights
+are those of MatConvNet: normal with standard deviation 0.01 in the first layer and 0.05 in all
+other layers; biases are 0.
 """
 
 from collections import OrderedDict
@@ -18,7 +19,8 @@ from .prepared import Prepared, draw_normal
 def convnet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> Prepared:
     """Return a network from 32 x 32 colour images to 10 logits, with 145,578 parameters.
 
-    ``narrow`` divides the widths 32, 32, 64, 64 of the hidden layers: 1 (the paper's), 2, 4 or 8.
+    ``narrow`` is the divisor of the widths 32, 32, 64, 64 of the hidden layers: 1 (the paper's), 2,
+    4 or 8.
     """
     if narrow not in (1, 2, 4, 8):
         raise ValueError(f"narrow must be 1, 2, 4 or 8, got {narrow}")

@@ -1,4 +1,6 @@
-"""Convolutions for a CPU: the same functions as torch's, computed in another order."""
+"""Convolutions for a CPU that compute the same functions as torch's convolutions, in
+another order.
+"""
 
 from typing import Any
 
@@ -11,10 +13,11 @@ from torch import Tensor, nn
 class PatchConv2d(nn.Conv2d):
     """A convolution of few channels and stride 1 with a fast input gradient on a CPU.
 
-    For a one-channel image, torch's CPU kernels need eight times as long for this gradient as for
-    the convolution itself. Here it is a product with the kernels, summed patch by patch, which
-    takes a quarter of that time. An attack needs this gradient for every class at every step;
-    training never does. On a GPU torch's own convolution is used.
+    For a one-channel image, torch's CPU kernels take eight times as long for the gradient with
+    respect to the image as for the convolution itself. This layer computes the gradient as a
+    product with the kernels, summed patch by patch, in a quarter of the time. An attack needs the
+    input gradient for every class at every step; ordinary training does not need it. On a GPU
+    torch's own convolution is used.
     """
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
@@ -35,7 +38,8 @@ class ChannelsLast(nn.Module):
 
 
 class _Patches(torch.autograd.Function):
-    """Compute the gradient of a convolution at its images; torch computes that at the weights.
+    """Compute the gradient of a convolution with respect to its images; torch computes the gradient
+    with respect to the weights.
 
     The backward pass consists of differentiable operations, so it can be differentiated again.
     """

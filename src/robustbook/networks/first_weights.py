@@ -1,8 +1,8 @@
-"""First weights as drawn by the released code of Random Self-Ensemble, or by torch.
+"""Initial weights as drawn by the released code of Random Self-Ensemble, or by torch.
 
-Both are drawn from a generator. Every convolution of these networks is followed by a batch norm. So
-the scale of its weights does not change the network's output. It changes only the speed of
-training: smaller weights change direction faster.
+All initial weights are drawn with a given generator. A batch norm follows every convolution of
+these networks, so the scale of a convolution's weights does not change the network's output. The
+scale only changes the speed of training: smaller weights change their direction faster.
 """
 
 import math
@@ -18,12 +18,12 @@ Start = Literal["torch", "released"]
 
 @torch.no_grad()
 def draw_first_weights(net: nn.Module, generator: torch.Generator, start: str) -> None:
-    """Draw the first weights of convolutions, linear layers and batch norms in place.
+    """Draw the initial weights of convolutions, linear layers and batch norms in place.
 
-    ``torch``: the defaults of torch's layers. Weights and biases are uniform within 1 /
-    sqrt(inputs); batch norms start at weight 1 and bias 0. ``released``: weights are N(0, 0.02^2),
-    and biases are as torch's; a batch norm's weights are N(1, 0.02^2) and its biases 0 (Liu et al.
-    2018, released code).
+    ``torch``: the defaults of torch's layers. Weights and biases are uniform between plus and minus
+    1 / sqrt(inputs); batch norm layers start with weight 1 and bias 0. ``released``: weights are
+    N(0, 0.02^2), and biases are as in torch; the weights of batch norm layers are N(1, 0.02^2) and
+    their biases 0 (Liu et al. 2018, released code).
     """
     if start not in get_args(Start):
         raise ValueError(f"start must be one of {', '.join(get_args(Start))}, got {start!r}")
@@ -45,6 +45,6 @@ def draw_first_weights(net: nn.Module, generator: torch.Generator, start: str) -
 
 
 def check_narrow(narrow: int) -> None:
-    """Raise ValueError for a divisor of widths that these networks do not support."""
+    """Raise ValueError if the networks do not support the divisor ``narrow`` of their widths."""
     if narrow not in (1, 2, 4, 8):
         raise ValueError(f"narrow must be 1, 2, 4 or 8, got {narrow}")

@@ -1,10 +1,11 @@
 """AlexNet and ResNet-18 for ImageNet from torchvision, with their normalisation.
 
-Deep Defense (Yan, Guo and Zhang 2018) fine-tunes both, but its code for them is not released. Its
-AlexNet is said to be Caffe's, with grouped convolutions and 60,965,224 parameters, on grey levels
-minus a mean. torchvision's has one group and 61,100,840 parameters. Here norms are measured after
-the normalisation. The standard deviations of the channels differ by only two per cent. So ratios of
-norms change by at most two per cent if only the mean is subtracted.
+Deep Defense (Yan, Guo and Zhang 2018) fine-tunes AlexNet and ResNet-18, but its code for ImageNet
+is not released. The AlexNet of Deep Defense is said to be Caffe's, with grouped convolutions and
+60,965,224 parameters, on grey levels minus a mean. torchvision's AlexNet has no groups and
+61,100,840 parameters. In this code norms are measured after the normalisation. The standard
+deviations of the channels differ by only two per cent. So dividing by these deviations changes
+ratios of norms by at most two per cent, compared with subtracting the mean only.
 """
 
 from pathlib import Path
@@ -22,7 +23,7 @@ from .prepared import Prepared
 Architecture = Literal["alexnet", "resnet18"]
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
-"""Mean and standard deviation of ImageNet's red, green and blue in [0, 1], as used by
+"""Mean and standard deviation of ImageNet's red, green and blue values in [0, 1], as in
 torchvision.
 """
 
@@ -55,13 +56,15 @@ def imagenet_network(
 ) -> Prepared:
     """Return a network from colour images to logits.
 
-    ResNet-18's batch norms are frozen, as in the fine-tuning of the released code. They use their
-    running statistics, and their scale and shift are buffers, not parameters. Together these are
-    11,689,512 numbers, with scale and shift but without the statistics.
+    The batch norm layers of ResNet-18 are frozen, as in the fine-tuning of the released code.
+    Frozen layers use their running statistics, and their scale and shift are buffers, not
+    parameters. The network has 11,689,512 numbers, including scale and shift but not the running
+    statistics.
 
     weights: torchvision's name of trained weights ("IMAGENET1K_V1", downloaded at first use), the
     path of a state dict (.safetensors, or a file of `torch.save`), or "random". Random weights are
-    He et al.'s normal ones from ``generator``, with biases 0 and batch norms that change nothing.
+    normal as in He et al., drawn from ``generator``, with biases 0 and batch norm layers that
+    initially change nothing.
     classes: number of logits; 1000 with torchvision's weights.
 
     Raises ValueError for weights of another architecture or number of classes.

@@ -1,9 +1,10 @@
 """LeNet of MatConvNet's MNIST example, and the MLP that Deep Defense uses with it.
 
-Yan, Guo and Zhang 2018 take both from the DeepFool paper. LeNet has two 5 x 5 convolutions of 20
-and 50 filters without padding. Each is followed by 2 x 2 max pooling but by no ReLU. Then come 500
-ReLU units and 10 logits. The first weights are MatConvNet's: normal with standard deviation 0.01,
-biases 0.
+Yan, Guo and Zhang 2018 take LeNet and the MLP from the DeepFool paper. LeNet has two 5 x 5
+convolutions of 20 and 50 filters without padding. Each convolution is followed by 2 x 2 max pooling
+but by no ReLU. The last two layers have 500 ReLU units and 10 logits. The initial weights are those
+of
+MatConvNet: normal with standard deviation 0.01; biases are 0.
 """
 
 from collections import OrderedDict
@@ -44,8 +45,8 @@ def lenet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) ->
 def fc500_150_10(preprocess: nn.Module, generator: torch.Generator) -> Prepared:
     """Return an MLP from 28 x 28 gray images to 10 logits, with 469,160 parameters.
 
-    It has 500 and 150 ReLU units. It is not part of MatConvNet; its first weights are drawn like
-    LeNet's.
+    The MLP has hidden layers of 500 and 150 ReLU units. The MLP is not part of MatConvNet; its
+    initial weights are drawn like those of LeNet.
     """
     body = MLP((784, 500, 150, 10), torch.relu)
     draw_normal(body, generator, (0.01,) * 3)
@@ -53,9 +54,10 @@ def fc500_150_10(preprocess: nn.Module, generator: torch.Generator) -> Prepared:
 
 
 def fc500_150_10_bn(preprocess: nn.Module, generator: torch.Generator) -> Prepared:
-    """Return the same MLP with a batch norm before each ReLU, with 470,460 parameters.
+    """Return the MLP of `fc500_150_10` with a batch norm before each ReLU; it has 470,460
+    parameters.
 
-    The released code of Deep Defense added it later.
+    The MLP with batch norm was added to the released code of Deep Defense later.
     """
     body = nn.Sequential(
         OrderedDict[str, nn.Module](

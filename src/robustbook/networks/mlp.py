@@ -1,8 +1,9 @@
 """Fully connected networks: images in [0, 1] to logits through hidden layers of equal width.
 
 Nayebi & Ganguli 2017, Section 2: h^l = W^l x^(l-1) + b^l and x^l = phi(h^l) for l < D; the logits
-are h^D. D counts weight matrices, so we build the paper's "3 layer" networks with three of them.
-The hidden width, 200 to 2000 "for best performance", is not stated.
+are h^D. D counts weight matrices, so we build the paper's "3 layer" networks with three weight
+matrices. The paper says that the hidden width is 200 to 2000 "for best performance", but does not
+state it for each network.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 class MLP(nn.Module):
     """A network of ``sizes[0]`` inputs and ``sizes[-1]`` logits.
 
-    ``activation`` is applied after every layer but the last.
+    ``activation`` is applied after every layer except the last one.
     """
 
     def __init__(self, sizes: tuple[int, ...], activation: Callable[[Tensor], Tensor]) -> None:

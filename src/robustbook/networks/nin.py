@@ -1,10 +1,10 @@
 """Network in network for CIFAR-10 (Lin, Chen and Yan 2014) as used by Deep Defense.
 
-The layers follow the released code of Yan, Guo and Zhang 2018, whose constructor raises an error
-because dropout is missing. The network is like MatConvNet's, except for its poolings. They are 2 x
-2 with stride 2 instead of 3 x 3, and the last average is over 8 x 8. The first weights are
-MatConvNet's: normal with variance 2 / fan-in (He et al. 2015), a tenth of that standard deviation
-in the last layer, biases 0.
+The layers follow the released code of Yan, Guo and Zhang 2018, whose NIN class raises an error
+because a dropout layer is missing. The network is like MatConvNet's, except for its pooling layers,
+which are 2 x 2 with stride 2 instead of 3 x 3; the last one averages over 8 x 8 pixels. The initial
+weights are those of MatConvNet: normal with variance 2 / fan-in (He et al. 2015), with a tenth of
+this standard deviation in the last layer; biases are 0.
 """
 
 import math
@@ -20,8 +20,8 @@ from .prepared import Prepared, draw_normal
 def nin(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> Prepared:
     """Return a network from 32 x 32 colour images to 10 logits, with 966,986 parameters.
 
-    It has two dropout layers of rate one half. ``narrow`` divides the widths 192, 160 and 96 of the
-    hidden layers: 1 (the paper's), 2, 4 or 8.
+    The network has two dropout layers of rate one half. ``narrow`` is the divisor of the widths
+    192, 160 and 96 of the hidden layers: 1 (the paper's), 2, 4 or 8.
     """
     if narrow not in (1, 2, 4, 8):
         raise ValueError(f"narrow must be 1, 2, 4 or 8, got {narrow}")
@@ -48,7 +48,9 @@ def nin(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> P
 
 
 def _block(widths: tuple[int, ...], kernel: int) -> nn.Sequential:
-    """Return a convolution that keeps the size, then two of 1 x 1, each followed by a ReLU."""
+    """Return a convolution that keeps the image size and two 1 x 1 convolutions, each followed by a
+    ReLU.
+    """
     layers: list[nn.Module] = []
     for before, after, size in zip(widths[:-1], widths[1:], (kernel, 1, 1), strict=True):
         conv = nn.utils.skip_init(nn.Conv2d, before, after, size, padding=size // 2)  # type: ignore[no-untyped-call]

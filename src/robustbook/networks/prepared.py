@@ -1,9 +1,9 @@
 """The preprocessing of a network as a module of its own.
 
-Images are floats in [0, 1] everywhere in this book. Some networks were trained on other numbers,
-for example on grey levels minus the mean image. They convert images inside, so that an attack on
-the network is an attack on the image. To measure after the preprocessing, call the two parts
-`preprocess` and `body` one after the other.
+Images are floats in [0, 1] everywhere in this book. Some papers do not train networks on pixels in
+[0, 1], but for example on grey levels minus the mean image. In this book such a network contains
+its preprocessing, so that an attack on the network changes the image itself. To measure after the
+preprocessing, call the two parts `preprocess` and `body` one after the other.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,9 @@ from torch import Tensor, nn
 class GreyLevels(nn.Module):
     """Return images in 0..255 minus the mean image: MatConvNet's preprocessing of MNIST.
 
-    A distance after it is 255 times the distance between the images in [0, 1]. A gradient with
-    respect to its output is 1/255 of the gradient with respect to the images.
+    A distance after this preprocessing is 255 times the distance between the images in [0, 1]. A
+    gradient with respect to the preprocessed images is 1/255 of the gradient with respect to the
+    images.
     """
 
     mean: Tensor
@@ -50,8 +51,8 @@ class Prepared(nn.Module):
 def refuse_other_images(images: Tensor, mean: Tensor) -> None:
     """Raise ValueError for images whose shape differs from the mean image's, and for bytes.
 
-    Otherwise the mean image would be broadcast, and 255 times a byte would overflow without an
-    error.
+    Without this check the mean image would be broadcast, and 255 times a byte would overflow
+    without an error.
     """
     if images.shape[1:] != mean.shape:
         expected = ", ".join(map(str, mean.shape))
@@ -67,8 +68,8 @@ def refuse_other_than_bytes(images: Tensor) -> None:
 
 
 def mean_image(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "c h w"]:
-    """Return the mean of each pixel over a set, in grey levels; whole numbers are summed, so it is
-    exact.
+    """Return the mean of each pixel over a set, in grey levels; whole numbers are summed, so the
+    mean is exact.
     """
     refuse_other_than_bytes(images)
     return (images.sum(0, dtype=torch.int64).double() / len(images)).float()
@@ -76,7 +77,7 @@ def mean_image(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "c h w"]:
 
 @torch.no_grad()
 def draw_normal(net: nn.Module, generator: torch.Generator, deviations: Sequence[float]) -> None:
-    """Draw first weights as MatConvNet does, in place.
+    """Draw the initial weights as MatConvNet does, in place.
 
     The weights of layer i are normal with mean 0 and standard deviation ``deviations[i]``; its
     biases are 0.

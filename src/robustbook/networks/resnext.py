@@ -2,8 +2,8 @@
 
 The layers follow the released code of Liu, Cheng, Zhang and Hsieh 2018. The first convolution is 1
 x 1 instead of 3 x 3. The cardinality is 2, the group width is 64 and doubles from stage to stage,
-and the expansion is 2. Images in [0, 1] are not normalised. Convolutions have no bias; a batch norm
-follows each.
+and the expansion is 2. Images in [0, 1] are not normalised. Convolutions have no bias, and a batch
+norm follows each convolution.
 """
 
 from collections import OrderedDict
@@ -19,11 +19,11 @@ from .first_weights import check_narrow, draw_first_weights
 def resnext29(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:
     """Return a network from 32 x 32 colour images to 10 logits, with 9,128,778 parameters.
 
-    It needs 1,409 million multiply-adds per image.
+    The network needs 1,409 million multiply-adds per image.
 
-    generator: draws the first weights.
-    narrow: divides the widths 64 to 1024 of the hidden layers: 1 (the paper's), 2, 4 or 8.
-    start: how the first weights are drawn, see `draw_first_weights`.
+    generator: draws the initial weights. narrow: divides the widths 64 to 1024 of the hidden
+    layers: 1 (the paper's), 2, 4 or 8. start: how the initial weights are drawn, see
+    `draw_first_weights`.
     """
     check_narrow(narrow)
     width = before = 64 // narrow
@@ -52,7 +52,7 @@ def resnext29(generator: torch.Generator, narrow: int = 1, start: str = "torch")
 class Block(nn.Module):
     """Convolutions of 1 x 1, 3 x 3 in two groups, and 1 x 1, with a shortcut.
 
-    If shapes differ, the shortcut is a convolution too.
+    If the input and the output of a block differ in shape, the shortcut is a convolution too.
     """
 
     def __init__(self, before: int, inner: int, after: int, stride: int) -> None:
@@ -73,7 +73,7 @@ class Block(nn.Module):
 
 
 def _conv(before: int, after: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """Return a convolution without bias that keeps the size, except for its stride."""
+    """Return a convolution without bias; its padding keeps the image size if the stride is 1."""
     conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
         nn.Conv2d,
         before,

@@ -1,8 +1,8 @@
 """VGG16 for CIFAR-10, and Model A, a similar small network for STL-10.
 
-The layers follow the released code of Liu, Cheng, Zhang and Hsieh 2018 (Random Self-Ensemble). Both
-networks take images in [0, 1] and do not normalise them. Every convolution is 3 x 3 and has a bias;
-a batch norm and a ReLU follow it. Pooling takes the maximum over 2 x 2.
+The layers follow the released code of Liu, Cheng, Zhang and Hsieh 2018 (Random Self-Ensemble).
+VGG16 and Model A take images in [0, 1] and do not normalise them. Every convolution is 3 x 3, has a
+bias, and is followed by a batch norm and a ReLU. Pooling takes the maximum over 2 x 2 pixels.
 """
 
 from collections import OrderedDict
@@ -22,7 +22,7 @@ _MODEL_A = (32, 0, 64, 0, 128, 0, 128, 0, 256, 256, 0)
 def vgg16(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:
     """Return a network from 32 x 32 colour images to 10 logits, with 14,728,266 parameters.
 
-    It needs 313 million multiply-adds per image.
+    VGG16 needs 313 million multiply-adds per image.
 
     generator: draws the first weights.
     narrow: divides the widths 64 to 512 of the hidden layers: 1 (the paper's), 2, 4 or 8.
@@ -34,9 +34,9 @@ def vgg16(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> 
 def model_a(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> nn.Sequential:
     """Return a network from 96 x 96 colour images to 10 logits, with 1,128,650 parameters.
 
-    It needs 121 million multiply-adds per image. Its batch norms have no weights. Its last two
-    convolutions have no padding, so that 6 x 6 becomes 2 x 2 before the last pooling. The arguments
-    are those of `vgg16`; ``narrow`` divides the widths 32 to 256.
+    Model A needs 121 million multiply-adds per image. The batch norm layers of Model A have no
+    weights. The last two convolutions have no padding, so that maps of 6 x 6 become 2 x 2 before
+    the last pooling. The arguments are those of `vgg16`; ``narrow`` divides the widths 32 to 256.
     """
     return _network(_MODEL_A, generator, narrow, start, affine=False, unpadded=2)
 
@@ -52,7 +52,7 @@ def _network(
 ) -> nn.Sequential:
     """Return convolutions with batch norms, pooling where a width is 0, and one linear layer.
 
-    Convolutions are numbered from 1; the last ``unpadded`` ones have no padding.
+    Convolutions are numbered from 1; the last ``unpadded`` convolutions have no padding.
     """
     check_narrow(narrow)
     layers: OrderedDict[str, nn.Module] = OrderedDict(layout=ChannelsLast())

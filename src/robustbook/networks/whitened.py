@@ -1,18 +1,20 @@
 """MatConvNet's preprocessing of CIFAR-10 (v1.0-beta24), which Deep Defense and DeepFool follow.
 
-In this order, on grey levels in 0..255:
+The preprocessing takes three steps, on grey levels in 0..255:
 
 1. The mean image of the training set is subtracted.
-2. Contrast: the image's own mean is subtracted. The rest is divided by its standard deviation, or
-   by 40 if that is smaller, and multiplied by the mean standard deviation of the images.
+2. Contrast: the image's own mean is subtracted. The result is divided by its standard deviation, or
+by 40 if the standard deviation is smaller, and multiplied by the mean standard deviation of the
+images.
 3. Whitening (ZCA): let V be the eigenvectors and d the eigenvalues of the training images' second
    moments. Each image is multiplied by V diag(s / max(sqrt(d), 10)) V'. s^2 is the mean of d, which
    roughly keeps the norm.
 
 MatConvNet computes the mean standard deviation over training and test set, 53.0990 for CIFAR-10.
-Here it is the training set's, 53.1056, so that nothing depends on the test set. MatConvNet also
-divides the sum of second moments over the 50,000 training images by 60,000, which changes the
-effect of the floor 10. Here the sum over any set is divided by 6/5 of its size.
+This code uses the mean standard deviation of the training set, 53.1056, so that nothing depends on
+the test set. MatConvNet divides the sum of second moments over the 50,000 training images by
+60,000, which changes the effect of the floor 10. To get the same effect, this code divides the sum
+over a set of images by 6/5 of its size.
 """
 
 from collections.abc import Iterator
@@ -33,9 +35,9 @@ class Whitened(nn.Module):
     """Subtract the mean image from grey levels, equalise the contrast and whiten; see `whitening`.
 
     The output has no fixed range. On CIFAR-10 its standard deviation is 35, and the norm of an
-    image is 1,870. The module is differentiable, so an attack on the network after it is an attack
-    on the image. Its buffers are computed from the training images. They need 38 MB for 3 x 32 x 32
-    pixels, so they are not part of a network's state.
+    image is 1,870. The module is differentiable, so an attack can follow gradients through it to
+    the image. The buffers of the module are computed from the training images. The buffers take 38
+    MB for 3 x 32 x 32 pixels, so they are not part of a network's state.
     """
 
     mean: Tensor
@@ -47,8 +49,8 @@ class Whitened(nn.Module):
         """Store the constants of the preprocessing.
 
         ``mean``: of the training images, in grey levels. ``deviation``: the standard deviation to
-        which each image is scaled, in grey levels. ``matrix``: the symmetric matrix of the third
-        step, of side c h w.
+        which each image is scaled, in grey levels. ``matrix``: the symmetric whitening matrix, with
+        c h w rows.
         """
         super().__init__()
         if matrix.shape != (mean.numel(), mean.numel()):
@@ -73,10 +75,10 @@ class Whitened(nn.Module):
 def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
     """Return the preprocessing for a set of training images, computed on their device.
 
-    Products of pixels are in float32, their sums and the eigenvalues in float64. CIFAR-10 takes
-    half a minute on one core. If there are fewer images than pixels, the inner products of images
-    replace the second moments. Both have the same nonzero eigenvalues, and 1,400 images take two
-    seconds.
+    Products of pixels are in float32, their sums and the eigenvalues in float64. The computation
+    for CIFAR-10 takes half a minute on one core. If there are fewer images than pixels, the inner
+    products of images replace the second moments. The two matrices of products have the same
+    nonzero eigenvalues, and 1,400 images take two seconds.
     """
     n, d = len(images), images[0].numel() if len(images) else 0
     if n < 2:
@@ -111,7 +113,9 @@ def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
 def preprocessed(
     preprocess: nn.Module, images: UInt8[Tensor, "n c h w"]
 ) -> Float[Tensor, "n c h w"]:
-    """Preprocess a whole set once, instead of in every epoch."""
+    """Return a whole image set after preprocessing, so that it need not be preprocessed in every
+    epoch.
+    """
     refuse_other_than_bytes(images)
     return torch.cat([preprocess(batch.float() / 255) for batch in torch.split(images, BATCH)])
 
@@ -125,6 +129,7 @@ def _centred(grey: Float[Tensor, "n c h w"], mean: Float[Tensor, "c h w"]) -> Fl
 def _equal_contrast(x: Float[Tensor, "n d"], deviation: float) -> Float[Tensor, "n d"]:
     """Scale centred images to the standard deviation ``deviation``.
 
-    The floor is inside the root, so that a flat image has a gradient too.
+    The floor is inside the square root, so that the gradient also exists for an image of one grey
+    level.
     """
     return x * (deviation / x.var(1, keepdim=True).clamp(min=DEVIATION_FLOOR**2).sqrt())

@@ -1,6 +1,7 @@
-"""The engine: steps, the store of their results, worker processes, clusters, plans.
+"""The engine that runs studies: steps, the store of their results, worker processes, clusters,
+plans.
 
-The package is independent of machine learning.
+This package contains nothing about machine learning.
 """
 
 from .calls import Call, Step, later, step

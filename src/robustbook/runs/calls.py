@@ -1,8 +1,8 @@
-"""Steps and calls: what is to be computed, as data.
+"""Steps and calls, which describe as data what is to be computed.
 
-A *step* is a pure function of plain arguments. Calling it builds a `Call` and runs nothing. A call
-may be an argument of another call, so calls form a graph. A call's `key` is a hash of the step's
-name, version and arguments; its result is stored under this key.
+A *step* is a pure function of plain arguments. Calling a step builds a `Call` and runs nothing. A
+call may be an argument of another call, so calls form a graph. The `key` of a call is a hash of the
+step's name, version and arguments. The result of the call is stored under this key.
 """
 
 import difflib
@@ -26,10 +26,10 @@ _ACCEPTED = (
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A step and its arguments, not yet run. Calling a step creates it.
+    """A step with its arguments, which has not been run. Calling a step creates a `Call`.
 
-    Two calls are equal if their keys are equal. `arguments` has every argument, defaults included;
-    `unnamed` are the arguments that are not part of the key (see `step`).
+    Two calls are equal if their keys are equal. `arguments` has all arguments, including defaults;
+    `unnamed` has the arguments that are not part of the key (see `step`).
     """
 
     module: str
@@ -57,13 +57,13 @@ class Call:
     def kind(self) -> str:
         """Return a hash like `key` that omits arguments named `seed`, in nested calls too.
 
-        Calls of one kind need about the same time.
+        Calls of the same kind take about the same time.
         """
         return digest(_encoded_call(self, seeds=False))
 
     @property
     def dependencies(self) -> tuple["Call", ...]:
-        """Return the calls among the arguments, each once, in the order of the arguments."""
+        """Return the calls among the arguments in their order, without repetitions."""
         found: dict[str, Call] = {}
         pending: list[Any] = list(self.arguments.values())
         while pending:
@@ -87,7 +87,7 @@ class Call:
 class Step:
     """A function decorated by `step`; calling it builds a `Call` and runs nothing.
 
-    `function` is the plain function itself.
+    `function` is the undecorated function.
     """
 
     def __init__(
@@ -159,23 +159,26 @@ def step(
     engine passes a `Context`.
 
     Args:
-        version: part of the key; increase it when the function's results change.
-        later: parameters that were added when results were already stored. At their defaults they
-            are not part of the key, so older results are still found.
+        version: part of the key; increase the version when the function's results change.
+        later: parameters that were added when results were already stored. A parameter in `later`
+            that has its default value is not part of the key, so older results are still found.
     """
     return lambda function: Step(function, version, later)
 
 
 def later(default: Any) -> Any:
-    """Return a dataclass field that was added when results were already stored.
+    """Return a dataclass field, for a field that was added when results were already stored.
 
-    At its default it is not part of a call's key, so older results are still found.
+    If the field has its default value, it is not part of a call's key, so older results are still
+    found.
     """
     return field(default=default, metadata={"later": True})
 
 
 def canonical(content: object) -> str:
-    """Return canonical JSON text: sorted keys, no blanks, floats by repr."""
+    """Return canonical JSON text, with sorted keys, without blanks, and with floats as Python's
+    repr.
+    """
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 

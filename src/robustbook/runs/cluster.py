@@ -19,7 +19,7 @@ from .store import Store
 def run_on_cluster(
     missing: Mapping[str, Call], store: Store, scheduler: str, device: str, bar: "tqdm[None]"
 ) -> None:
-    """Compute these calls on the workers of a scheduler. ``missing`` lists dependencies first.
+    """Compute these calls on the workers of a scheduler. In ``missing`` dependencies come first.
 
     Args:
         scheduler: address of the scheduler, "tcp://host:port".
@@ -79,7 +79,9 @@ def run_on_cluster(
 
 
 def _work(call: Call, path: Path, device: str, before: list[None]) -> None:
-    """Execute a call on a worker. `before` only makes dask run its dependencies first."""
+    """Execute a call on a worker. The argument `before` is not used; it makes dask run the
+    dependencies first.
+    """
     execute(call, Store(path), device)
 
 

@@ -1,8 +1,8 @@
-"""Run a graph of calls in worker processes: those that are not stored, dependencies first.
+"""Run the calls of a graph that are not stored yet in worker processes, dependencies first.
 
-One machine uses the standard library's process pool; for a cluster see `cluster`. Results are
-exchanged through the store. If this process or a worker ends, only the work since the last
-checkpoint of the running steps is lost. Run again to resume.
+On one machine the standard library's process pool is used; for a cluster see `cluster`. Processes
+exchange results through the store. If this process or a worker ends, only the work since the last
+checkpoint of the running steps is lost. To resume, call `run` again.
 """
 
 import os
@@ -47,25 +47,26 @@ def run(
     device: str = "auto",
     progress: bool = True,
 ) -> list[Done]:
-    """Return the results of these calls, in their order; compute first what is not stored.
+    """Return the results of these calls, in their order, after computing the results that are not
+    stored.
 
     Args:
         store: the store of results; default `Store()`.
         workers: number of worker processes; default the environment variable ROBUSTBOOK_WORKERS,
-            else one per core, or one in total on a GPU. 0 runs the steps in this process, one after
-            the other (1 in that variable means the same).
-        scheduler: address of a dask.distributed scheduler, "tcp://host:port". Its workers then run
-            the steps; they must have the store under the same path.
+            else one per core, or one in total on a GPU. With 0 the steps run in this process, one
+            after the other (the value 1 of the variable means the same).
+        scheduler: address of a dask.distributed scheduler, "tcp://host:port". The workers of the
+            scheduler then run the steps; they must see the store under the same path.
         device: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
         progress: show a bar on stderr.
 
     Raises:
-        StepFailed: a step raised an exception. Steps that were running have finished and are
-        stored.
-        WorkerLost: a worker process ended. Either it was killed when memory ran out, or it could
-            not start because the calling script has no `if __name__ == "__main__":`. The message
-            says which.
-        OSError: the store cannot be written to; this is checked before any step runs.
+        StepFailed: a step raised an exception. Steps that were running at this time have been
+            finished and stored.
+        WorkerLost: a worker process ended. Either the worker was killed when memory ran out, or it
+            could not start because the calling script has no `if __name__ == "__main__":`. The
+            message says which of the two happened.
+        OSError: the store cannot be written to, which is checked before any step runs.
     """
     for call in calls:
         if not isinstance(call, Call):
@@ -93,8 +94,8 @@ def run(
 
 
 def _missing(calls: Sequence[Call], store: Store, done: dict[str, Done]) -> dict[str, Call]:
-    """Return the calls to run, by key, dependencies first; put stored results of `calls` into
-    `done`.
+    """Return the calls that must be run, by key, dependencies first; put stored results of `calls`
+    into `done`.
     """
     missing: dict[str, Call] = {}
     wanted = {call.key for call in calls}
@@ -181,8 +182,8 @@ def _run_in_pool(
 
 @contextmanager
 def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool of single-threaded spawned workers, which end at once when this process exits
-    it.
+    """Yield a pool of single-threaded spawned workers, which end at once when the context
+    is left.
     """
     context = get_context("spawn")
     # Workers wait until this pipe is closed. It closes also when this process is killed, so that no
@@ -212,8 +213,8 @@ def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Block Ctrl-C in this context. Workers that start meanwhile inherit this, so that a Ctrl-C
-    during their imports causes no traceback.
+    """Block Ctrl-C in this context. Workers that start in this context also ignore Ctrl-C at first,
+    so that Ctrl-C during their imports causes no traceback.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -233,14 +234,14 @@ def _start_worker(engine: Connection) -> None:
 
 
 def _work(call: Call, path: Path, device: str) -> None:
-    """Execute a call in a worker; the result goes to the store."""
+    """Execute a call in a worker process and store the result."""
     execute(call, Store(path), device)
 
 
 def _lost(calls: Sequence[Call], exits: Sequence[int | None], worked: bool) -> WorkerLost:
     """Return an error that explains why a worker ended, from exit codes (minus a signal's number,
-    or Python's exit code). `worked`: whether some worker had finished a call before. The pool ends
-    the other workers with SIGTERM.
+    or Python's exit code). `worked`: whether some worker had finished a call before. When one
+    worker ends, the pool ends all other workers with SIGTERM.
     """
     signals = {-code for code in exits if code and code < 0} - {signal.SIGTERM}
     codes = {code for code in exits if code and code > 0}

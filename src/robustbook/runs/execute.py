@@ -1,4 +1,6 @@
-"""Run one call in this process, dependencies first, while holding its lock; store the result."""
+"""Run one call in this process, after its dependencies, while holding the lock of the call; store
+the result.
+"""
 
 import contextlib
 import ctypes
@@ -30,16 +32,17 @@ _REPORT_EVERY = 0.5  # seconds
 
 
 class RunFailed(RuntimeError):
-    """A run failed; results that had finished are kept."""
+    """A run failed; the results that were already computed are kept."""
 
     @property
     def sentence(self) -> str:
-        """Return a sentence that names the failure and any other failures."""
+        """Return a sentence that names this failure and all other failures of the run."""
         return ". ".join([str(self), *getattr(self, "__notes__", [])])
 
     def _render_traceback_(self) -> list[str]:
-        """Return only the sentence, as on the command line. If a training diverges with a reader's
-        parameters, a traceback would not help. ROBUSTBOOK_TRACEBACK=1 shows the full traceback.
+        """In a notebook, show only the sentence of the error and no traceback, as on the command
+        line. If a training diverges with a reader's parameters, a traceback would not help.
+        ROBUSTBOOK_TRACEBACK=1 shows the full traceback.
         """
         if os.environ.get("ROBUSTBOOK_TRACEBACK"):
             return traceback.format_exception(self)
@@ -51,7 +54,7 @@ class StepFailed(RunFailed):
 
 
 class WorkerLost(RunFailed):
-    """A worker process ended without a result; finished results are kept."""
+    """A worker process ended without a result; the results that were already computed are kept."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,10 @@ class Context:
     """The information that the engine passes to a step with a parameter `context`.
 
     Args:
-        scratch: a folder for this call's checkpoints. It remains after an interrupted run, and is
-            deleted when the result is stored.
+        scratch: a folder for the checkpoints of this call. The folder remains after an interrupted
+            run, and is deleted when the result is stored.
         device: "cpu", "cuda" or "cuda:N"; not part of the call's key.
-        progress: a function that the step may call with (done, total), as often as it likes.
+        progress: a function that the step may call at any time with (done, total).
     """
 
     scratch: Path
@@ -71,9 +74,9 @@ class Context:
 
 
 def execute(call: Call, store: Store, device: str, show: Show | None = None) -> Done:
-    """Return the call's result from the store; if it is not there, compute and store it.
+    """Return the call's result from the store; if the result is not stored, compute and store it.
 
-    If another process is computing the same call, wait for it and read its result.
+    If another process is computing the same call, wait for this process and read its result.
 
     Raises:
         StepFailed: the step raised an exception, or its result could not be stored.
@@ -97,9 +100,7 @@ def execute(call: Call, store: Store, device: str, show: Show | None = None) -> 
 
 
 def resolve_device(device: str) -> str:
-    """Return the device, with "auto" replaced by CUDA if available, else the CPU; check other
-    names.
-    """
+    """Return the device name after checking it; "auto" becomes CUDA if available, else the CPU."""
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device == "auto":
         return "cuda" if there else "cpu"
@@ -120,8 +121,9 @@ def runs_on(device: str) -> str:
 
 
 def default_workers(device: str) -> int:
-    """Return the default number of worker processes. It is ROBUSTBOOK_WORKERS if set, where 1 means
-    this process only (0). Otherwise it is one per available core or, on a GPU, one.
+    """Return the default number of worker processes. The number is ROBUSTBOOK_WORKERS if this
+    variable is set; 1 then means that this process runs the steps (0 workers). Without the variable
+    there is one worker per available core or, on a GPU, one worker in total.
     """
     asked = os.environ.get("ROBUSTBOOK_WORKERS", "")
     if asked:
@@ -134,7 +136,9 @@ def default_workers(device: str) -> int:
 
 
 def status_line(call: Call, share: float | None) -> str:
-    """Return text for the progress bar: the step's function, and the fraction done if known."""
+    """Return text for the progress bar: the name of the step's function, and the fraction done if
+    it is known.
+    """
     name = call.step.rpartition(":")[2]
     return name if share is None else f"{name} {share:.0%}"
 
@@ -174,7 +178,7 @@ def _compute(
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Use one thread, so that results do not depend on the number of cores."""
+    """Use one thread in this context, so that results do not depend on the number of cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -186,8 +190,8 @@ def _one_thread() -> Iterator[None]:
 def _keep_freed_memory() -> None:
     """Make this process reuse freed memory instead of returning it to the system.
 
-    With glibc's defaults, the system fills new memory with zeros for each large tensor. This is 28
-    % of the time of a training step of Model A on STL-10.
+    With glibc's defaults, the system fills new memory with zeros for each large tensor, which takes
+    28 % of the time of a training step of Model A on STL-10.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):  # not glibc: nothing to do
         mallopt = ctypes.CDLL(None).mallopt
@@ -209,7 +213,7 @@ def _step(call: Call) -> Step:
 
 
 def _filled(value: Any, results: dict[Call, Done]) -> Any:
-    """Return the argument with each call replaced by its result."""
+    """Return the argument with every call in it replaced by its result."""
     if isinstance(value, Call):
         return results[value]
     if isinstance(value, tuple):
@@ -279,7 +283,9 @@ def _processor() -> str:
 
 
 def raise_first(failures: Sequence[BaseException]) -> None:
-    """Raise the first failure, with the others as notes; do nothing if there is none."""
+    """Raise the first failure, with all further failures as notes; do nothing if there is no
+    failure.
+    """
     if failures:
         for other in failures[1:]:
             failures[0].add_note(f"Beside it, {other}")

@@ -1,4 +1,6 @@
-"""Plan a run: which results are stored, stale or missing, and how long the rest will take."""
+"""Plan a run: which results are stored, stale or missing, and how long the missing ones
+will take.
+"""
 
 import math
 import re
@@ -21,10 +23,10 @@ class StepPlan:
     """Counts of the calls of one step.
 
     Args:
-        stale: stored calls of the same version whose source, or a dependency's source, has changed
-            since. They are still used, and are not counted in `stored`.
+        stale: stored calls of the current version whose source code, or that of a dependency, has
+            changed since. Stale results are still used, and are not counted in `stored`.
         missing: calls to be computed.
-        spent: seconds that the stored calls needed.
+        spent: seconds that the stored calls took.
         left: estimated seconds of the missing calls that have an estimate.
         unknown: number of missing calls without an estimate.
     """
@@ -114,8 +116,8 @@ def graph(calls: Sequence[Call]) -> dict[str, Call]:
 
 
 _WORK = re.compile(r"/(images|steps|epochs)|.*/Recipe/(steps|batch_size)")
-"""Arguments to which a step's time is proportional: its numbers of images, steps and epochs, and a
-recipe's steps and batch size. They are recognised by name.
+"""Arguments to which a step's time is proportional: numbers of images, steps and epochs, and a
+recipe's steps and batch size. These arguments are recognised by their names.
 """
 _NO_WORK = re.compile(r".*/Recipe/(lr|schedule|momentum|weight_decay)\b.*")
 """Settings of an optimiser that do not change the time of a step."""
@@ -131,9 +133,10 @@ def estimates(
     """Return the estimated seconds of each call, by key; calls without an estimate are omitted.
 
     Each estimate is a mean over stored calls on the same device that differ only in their seed. If
-    there are none, `known_seconds` is used. Otherwise, calls of the same step are used that differ
-    only in numbers to which the time is proportional (images, optimiser steps, batch size), scaled
-    by these numbers. Calls that differ in anything else, such as the network, are ignored.
+    there are no such calls, `known_seconds` is used. If there is neither such a call nor an entry
+    in `known_seconds`, the estimate is scaled from stored calls of the same step that differ only
+    in numbers to which the time is proportional (images, optimiser steps, batch size). Calls that
+    differ in anything else, such as the network, are ignored.
 
     Args:
         known_seconds: seconds by `Call.kind` on this device, for example from published records.
@@ -159,8 +162,8 @@ def estimates(
 
 
 def _scaled(work: float, done: Sequence[tuple[float, float]]) -> float:
-    """Return seconds proportional to the work, from the calls (work, seconds) of the most similar
-    work.
+    """Return an estimate of the seconds, proportional to the work, from the calls (work, seconds)
+    whose work is most similar.
     """
     apart = [abs(math.log(work / other)) for other, _ in done]
     nearest = [d for d, far in zip(done, apart, strict=True) if far == min(apart)]
@@ -168,7 +171,7 @@ def _scaled(work: float, done: Sequence[tuple[float, float]]) -> float:
 
 
 def _work(content: Mapping[str, Any]) -> tuple[str, float]:
-    """Return a hash of the call without its amount of work, and this amount (a product)."""
+    """Return a hash of the call without its amount of work, and the amount of work (a product)."""
     rest, work = [], 1.0
     for path, value in _leaves(content["arguments"]):
         if _WORK.fullmatch(path) and isinstance(value, int | float) and value > 0:
@@ -181,7 +184,8 @@ def _work(content: Mapping[str, Any]) -> tuple[str, float]:
 def _leaves(arguments: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield each value in a call's arguments with its path, except seeds.
 
-    A call among the arguments is yielded as one value, so that its own work does not count here.
+    A call among the arguments is yielded as one value, so that its own amount of work does not
+    count.
     """
     if isinstance(arguments, dict) and "arguments" in arguments:
         yield path, {"step": arguments["step"], "of": [*_leaves(arguments["arguments"], "call")]}
@@ -202,7 +206,8 @@ def plan(
     device: str | None = None,
     workers: int | None = None,
 ) -> Plan:
-    """Return which of these calls `run` would find stored and which it would compute; run nothing.
+    """Return which of these calls `run` would find in the store and which it would compute; run
+    nothing.
 
     Args:
         known_seconds: seconds by `Call.kind` on the device, used where the store has no times.
@@ -241,7 +246,7 @@ def plan(
 def _states(
     every: dict[str, Call], store: Store
 ) -> dict[str, tuple[Literal["stored", "stale", "missing"], float]]:
-    """Return the state of each call, and the seconds it needed."""
+    """Return the state of each call, and the seconds that it took."""
     states: dict[str, tuple[Literal["stored", "stale", "missing"], float]] = {}
     for key, call in every.items():
         meta = store.peek(call)
@@ -255,7 +260,9 @@ def _states(
 
 
 def _needed(calls: Sequence[Call], states: Mapping[str, tuple[str, float]]) -> set[str]:
-    """Return the keys of the calls to run; a missing dependency of a stored call need not run."""
+    """Return the keys of the calls that must be run; a missing dependency of a stored call need not
+    run.
+    """
     needed: set[str] = set()
     pending = list(calls)
     while pending:
@@ -269,8 +276,8 @@ def _needed(calls: Sequence[Call], states: Mapping[str, tuple[str, float]]) -> s
 def _wall(
     every: dict[str, Call], needed: set[str], expected: Mapping[str, float], workers: int
 ) -> float:
-    """Return a lower bound on the wall time: the longest chain of calls, or the work divided by
-    workers.
+    """Return a lower bound on the wall time: the time of the longest chain of calls, or the total
+    time divided by the number of workers, whichever is larger.
     """
     ends: dict[str, float] = {}
     for key, call in every.items():

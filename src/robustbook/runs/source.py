@@ -1,9 +1,10 @@
 """Fingerprint the source code that a step uses, to detect which stored results are stale.
 
-Starting at the step's function, names are resolved to module-level definitions, through imports,
-within one top-level package. The hash covers their code without comments, docstrings and layout.
-Names that are computed at run time (getattr) are not found. So the fingerprint is only a reminder;
-a step's version, which is increased by hand, decides whether a result is used.
+Starting at the step's function, the names in the code are resolved to module-level definitions,
+through imports, within one top-level package. The hash covers the code of these definitions without
+comments, docstrings and layout. Names that are computed at run time (getattr) are not found. So the
+fingerprint is only a reminder. The version of a step, which is increased by hand, decides whether a
+stored result is used.
 """
 
 import ast
@@ -40,7 +41,8 @@ def fingerprint(module: str, function: str) -> str:
 
 
 def _definition(module: str, name: str) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return the code that defines a name in a module, and the (module, name) pairs that it uses.
+    """Return the code that defines a name in a module, and the (module, name) pairs that this code
+    uses.
 
     The name "*" means everything in the module.
     """
@@ -84,7 +86,9 @@ def _used(module: str, statement: ast.stmt) -> list[tuple[str, str]]:
 
 
 def _submodule(module: str, name: str, statement: ast.stmt) -> list[str]:
-    """Return the module to which an imported name refers; empty if it refers to something else."""
+    """Return the module to which an imported name refers, or "" if the name does not refer to a
+    module.
+    """
     if not isinstance(statement, ast.Import | ast.ImportFrom):
         return []
     if isinstance(statement, ast.Import) and not any(a.asname == name for a in statement.names):
@@ -95,7 +99,8 @@ def _submodule(module: str, name: str, statement: ast.stmt) -> list[str]:
 
 
 def _imported(module: str, node: ast.Import | ast.ImportFrom) -> list[tuple[str, tuple[str, str]]]:
-    """Return the names that an import binds, each with the (module, name) to which it refers.
+    """Return the names that an import statement binds, and for each name the (module, name) to
+    which it refers.
 
     Names from other packages are omitted.
     """
@@ -116,7 +121,9 @@ def _imported(module: str, node: ast.Import | ast.ImportFrom) -> list[tuple[str,
 
 @cache
 def _bindings(module: str) -> dict[str, list[ast.stmt]]:
-    """Return the module's top-level statements by the names they bind; empty without source."""
+    """Return the module's top-level statements by the names that they bind; empty if there is no
+    source.
+    """
     path = _file(module)
     if path is None:
         return {}

@@ -1,14 +1,14 @@
-"""The store: results on disk, each in files named by its call's key.
+"""The store of results: files on disk that are named by the keys of the calls.
 
-A call with key `abc...` has two files in the folder `ab`. `abc....safetensors`, only if there are
-tensors, is written first. `abc....json` is written last; it has the call, values, seconds,
-provenance, and the hashes of both files. A result exists if its JSON exists. Each file is written
-under a temporary name, flushed to disk and renamed, so an interruption leaves a complete file or
-none. A file that was damaged later is renamed.
+A call with key `abc...` has two files in the folder `ab`. `abc....safetensors` has the tensors, if
+there are any, and is written first. `abc....json` is written last; it has the call, the values, the
+seconds, the provenance, and the hashes of both files. A result is stored if its JSON file exists.
+Each file is written under a temporary name, flushed to disk and renamed, so an interruption never
+leaves an incomplete file. A file that was damaged later is renamed.
 
-These files can be copied between machines, because a call's key does not depend on machine or
-device. If a result was copied without its dependencies, `abc....elsewhere` has the seconds and
-provenance of each dependency (see `Store.give`).
+The files can be copied between machines, because the key of a call depends neither on the machine
+nor on the device. If a result is copied without its dependencies, `abc....elsewhere` has the
+seconds and provenance of a dependency with key `abc...` (see `Store.give`).
 """
 
 import hashlib
@@ -39,10 +39,10 @@ _FIELDS = {"call", "kind", "values", "tensors", "seconds", "provenance"}
 def store_path(path: Path | str | None = None) -> Path:
     """Return the absolute path of a store's folder.
 
-    It is `path` if given, else the environment variable `ROBUSTBOOK_STORE`. A relative path in this
-    variable starts at the folder in which this process started. The default is `.robustbook` in the
-    project's checkout or, without a checkout, in the folder where the process started. `~` is the
-    home folder.
+    The folder is `path` if given, else the environment variable `ROBUSTBOOK_STORE`. A relative path
+    in this variable starts at the folder in which this process started. The default is
+    `.robustbook` in the project's checkout or, without a checkout, in the folder where the process
+    started. `~` stands for the home folder.
     """
     if path:
         return Path(path).expanduser().absolute()
@@ -67,7 +67,8 @@ class Done:
     Args:
         values: returned values other than tensors: None, bools, numbers, strings, lists, dicts.
         tensors: returned tensors, on the CPU.
-        seconds: run time, over all attempts if it resumed from a checkpoint.
+        seconds: run time; if the call resumed from a checkpoint, the times of all attempts are
+            added.
         provenance: versions, device, processor, date, and the fingerprint of the source.
     """
 
@@ -79,7 +80,7 @@ class Done:
 
 
 class DamagedResult(UserWarning):
-    """A stored file was damaged; it was renamed, and its call will run again."""
+    """A stored file was damaged; the file was renamed, and its call will run again."""
 
 
 class Refused(ValueError):
@@ -123,7 +124,9 @@ class Store:
         return None
 
     def peek(self, call: Call) -> dict[str, Any] | None:
-        """Return the content of the call's JSON, or None; do not read tensors or rename files."""
+        """Return the content of the call's JSON file, or None; neither read tensors nor rename
+        files.
+        """
         try:
             meta = self._meta(call)
         except _Damage:
@@ -133,7 +136,9 @@ class Store:
         return meta if there else None
 
     def known(self, call: Call) -> dict[str, Any] | None:
-        """Return a call's seconds, kind and provenance, from its result or from a note."""
+        """Return the seconds, the kind and the provenance of a call, from its result or from a
+        note (see `give`).
+        """
         return self.peek(call) or _note(self._json_path(call.key).with_suffix(_ELSEWHERE))
 
     def save(
@@ -169,12 +174,12 @@ class Store:
         _write(path, _signed(meta))
 
     def take(self, file: Path) -> bool:
-        """Copy a result from another store; return False if this store has it already.
+        """Copy a result from another store; return False if this store already has the result.
 
         Existing files are not replaced, except a damaged result, which is renamed first.
 
         Args:
-            file: the result's JSON; its tensor file is in the same folder.
+            file: the JSON file of the result; the tensor file is in the same folder.
 
         Raises:
             Refused: a file is damaged or not a result, or the call is being computed here.
@@ -187,7 +192,9 @@ class Store:
             raise Refused(f"{file} is not taken: its call is being computed here") from None
 
     def take_note(self, file: Path) -> None:
-        """Copy a note about a dependency that was not copied (see `give`); skip a damaged note."""
+        """Copy a note about a dependency that was not copied itself (see `give`); skip a damaged
+        note.
+        """
         note = _note(file)
         if note is not None:
             path = self._json_path(digest(note["call"])).with_suffix(_ELSEWHERE)
@@ -196,10 +203,11 @@ class Store:
                 _write(path, _signed(note))
 
     def give(self, call: Call, other: "Store") -> tuple[int, bool]:
-        """Copy the call's result to another store; return its bytes and whether it was new there.
+        """Copy the call's result to another store; return its size in bytes, and whether the other
+        store did not have it.
 
-        Dependencies are not copied. A note keeps their seconds and devices, so that a record built
-        in the other store can include them.
+        Dependencies are not copied. A note has the seconds and the device of each dependency, so
+        that a record that is built in the other store can include them.
 
         Raises:
             Refused: a file is damaged, or there is no result.
@@ -219,8 +227,8 @@ class Store:
             self._give_notes(below, other)
 
     def lock(self, call: Call) -> BaseFileLock:
-        """Return the lock of the process that computes this call; it is released when the process
-        dies.
+        """Return the lock that the process computing this call holds; the lock is released when the
+        process dies.
         """
         return self._lock(call.key)
 
@@ -239,7 +247,7 @@ class Store:
         return FileLock(path, is_singleton=True)
 
     def scratch(self, call: Call) -> Path:
-        """Return the folder for a running call's checkpoints; it is not created here."""
+        """Return the folder for the checkpoints of a running call, without creating it."""
         return self.path / "scratch" / call.key
 
     def history(self) -> Iterator[dict[str, Any]]:
@@ -295,7 +303,9 @@ class Store:
         return Done(call, meta["values"], tensors, meta["seconds"], meta["provenance"])
 
     def _add(self, key: str, text: bytes, data: bytes) -> bool:
-        """Write a result; return False if there is a valid one. A damaged one is renamed."""
+        """Write a result; return False if there is already a valid result. A damaged result is
+        renamed first.
+        """
         path = self._json_path(key)
         try:
             if _whole(path) is not None:
@@ -310,8 +320,8 @@ class Store:
 
 
 def ran_on(provenance: Mapping[str, Any]) -> str:
-    """Return the device of a result, for timings: "cpu" or a GPU's name. A record's provenance can
-    have several.
+    """Return the device of a result, for timings: "cpu" or the name of a GPU. The provenance of a
+    record can have several devices.
     """
     device = str(provenance.get("device", "cpu"))
     return str(provenance.get("hardware", "")) if device.startswith("cuda") else device
@@ -322,13 +332,13 @@ def _tensor_path(path: Path) -> Path:
 
 
 def _signed(meta: Mapping[str, Any]) -> bytes:
-    """Return the data as JSON that includes its own hash."""
+    """Return the data as JSON text that includes the hash of the data."""
     return json.dumps({"sha256": digest(meta)} | dict(meta), indent=1).encode() + b"\n"
 
 
 def _checked(path: Path) -> dict[str, Any] | None:
-    """Return the content of a result's JSON, or None if there is none; raise _Damage if its hash is
-    wrong.
+    """Return the content of a result's JSON file, or None if there is no file; raise _Damage if the
+    hash is wrong.
     """
     try:
         text = path.read_bytes()
@@ -346,7 +356,7 @@ def _checked(path: Path) -> dict[str, Any] | None:
 
 
 def _tensors(path: Path, meta: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a result's tensor file; raise _Damage if its hash is wrong."""
+    """Return the bytes of a result's tensor file; raise _Damage if the hash is wrong."""
     if not meta["tensors"]:
         return b""
     path = _tensor_path(path)
@@ -360,8 +370,8 @@ def _tensors(path: Path, meta: Mapping[str, Any]) -> bytes:
 
 
 def _whole(path: Path) -> tuple[str, bytes, bytes] | None:
-    """Return a result's key and the bytes of its two files, None if there is none; may raise
-    _Damage.
+    """Return a result's key and the bytes of its two files, or None if there is no result; may
+    raise _Damage.
     """
     meta = _checked(path)
     if meta is None:
@@ -416,7 +426,7 @@ def _numbered(path: Path) -> Iterator[Path]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write the data atomically under that name."""
+    """Write the data to the path atomically."""
     temporary = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("wb") as file:

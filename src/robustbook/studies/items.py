@@ -1,11 +1,11 @@
 """The list of items: every table, figure or claim that can be run, by ``paper/name``.
 
-It imports only the standard library, so that the command line and the ledger can read the list
-without loading a study.
+The module imports only the standard library, so that the command line and the ledger can read the
+list without loading a study.
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 PROFILES = ("paper", "reduced", "quick")  # best first
@@ -15,12 +15,14 @@ PROFILES = ("paper", "reduced", "quick")  # best first
 class Item:
     """One table, figure or claim that can be run.
 
-    module: the name of its study module. title: its title. profiles: those that it can compute.
-    measures: prefixes of the target ids that it measures, after the paper's name; None: its own
-    name. If two items measure a target, the command runs the later one in the list.
+    module: the name of the study's module. title: the title of the item. profiles: the profiles at
+    which the study can run. measures: prefixes, after the paper's name, of the target ids that the
+    item measures; with None the item's own name. If two items measure the same target, the command
+    runs the item that comes later in the list.
     parts: command-line options for parts that profile ``paper`` does not include, by words in
     target ids.
     needs: what a run needs that is not downloaded.
+    judges: the targets' items, if the first parts of their ids are not their items.
     """
 
     module: str
@@ -29,6 +31,7 @@ class Item:
     measures: tuple[str, ...] | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
     needs: str = ""
+    judges: tuple[str, ...] = ()
 
 
 _DEEP = "robustbook.studies.deep_defense."
@@ -122,6 +125,14 @@ ITEMS: Mapping[str, Item] = {
         _SATURATING + "table_1_search", "Table 1 with other trainings", measures=()
     ),
     "saturating/table-2": Item(_SATURATING + "table_2", "Table 2: the layers of the CNN"),
+    "self_ensemble/figure-2": Item(
+        _ENSEMBLE + "figure_2", "Figure 2: noise in training and at test", _ALL
+    ),
+    "self_ensemble/figure-3": Item(_ENSEMBLE + "figure_3", "Figure 3: levels of noise", _ALL),
+    "self_ensemble/figure-4": Item(_ENSEMBLE + "figure_4", "Figure 4: one draw against 50", _ALL),
+    "self_ensemble/figure-5": Item(
+        _ENSEMBLE + "figure_5", "Figure 5: accuracy against the number of draws", _ALL
+    ),
     "self_ensemble/figure-6": Item(
         _ENSEMBLE + "figure_6",
         "Figure 6: accuracy and distortion against c",
@@ -129,11 +140,37 @@ ITEMS: Mapping[str, Item] = {
         ("figure-6/", "text-3/clean-cost", "text-4.3/"),
         {"vgg16": 'networks=["vgg16"]', "resnext": 'networks=["resnext"]'},
     ),
+    "self_ensemble/table-1": Item(
+        _ENSEMBLE + "table_1",
+        "Table 1: settings",
+        measures=("table-1/", "setup/", "figure-1/"),
+    ),
     "self_ensemble/table-2": Item(
         _ENSEMBLE + "table_2",
         "Table 2: accuracy under Carlini-Wagner",
         _ALL,
         ("table-2/", "abstract/"),
+    ),
+    "self_ensemble/table-3": Item(
+        _ENSEMBLE + "table_3", "Table 3: distortion of targeted attacks", _ALL
+    ),
+    "self_ensemble/theory": Item(
+        _ENSEMBLE + "theory",
+        "Section 3.1: Jensen's bound and the trace of the Hessian",
+        _ALL,
+        ("claim-jensen", "claim-taylor-trace"),
+        judges=("claim",),
+    ),
+    "self_ensemble/today": Item(
+        _ENSEMBLE + "today",
+        "Random Self-Ensemble under attacks of today",
+        _ALL,
+        ("later/pgd10-", "later/single-draw-", "later/eot-"),
+        {"later": 'networks=["vgg16"]'},
+        judges=("later-1",),
+    ),
+    "self_ensemble/zoo": Item(
+        _ENSEMBLE + "zoo", "Section 3.3: the black-box attack ZOO", _ALL, ("text-3.3/",)
     ),
     # Last: without its photographs a run of every item ends here.
     "deep_defense/imagenet": Item(
@@ -149,15 +186,23 @@ ITEMS: Mapping[str, Item] = {
 WITHOUT_STUDY: Mapping[str, str] = {
     "deep_defense/anchor-deepfool-table-1/caffenet-": "CaffeNet is not in the book",
     "deep_defense/anchor-deepfool-table-1/googlenet-": "GoogLeNet is not in the book",
+    "self-ensemble/table-1/pgd-adv/": "only in the second version, which we could not read",
+    "self-ensemble/text-4.1/": "the printed values are lost in the text that we could read",
+    "self-ensemble/claim-pgd-training-time": "networks trained with PGD are not in the book",
+    "self-ensemble/later/nes100-": "the attack NES is not in the book",
+    "self-ensemble/later/adv-bnn-gap": "the defense Adv-BNN is not in the book",
+    "self-ensemble/later/nattack-": "the network was the authors' first prototype, not this method",
 }
-"""Targets that match the prefix of an item but have no study, and the reason."""
+"""Targets that no study measures although an item has their prefix, and the reasons."""
 
 
 def judged(item: str) -> tuple[str, ...]:
     """Return the items, as ``paper/name``, whose targets the page of ``item`` judges."""
     paper, name = item.split("/")
-    found = ITEMS[item].measures if item in ITEMS else None
-    names = (name,) if found is None else (start.partition("/")[0] for start in found)
+    of = ITEMS.get(item)
+    names: Iterable[str] = (name,)
+    if of is not None and of.measures is not None:
+        names = of.judges or (start.partition("/")[0] for start in of.measures)
     return tuple(dict.fromkeys(f"{paper}/{each}" for each in names))
 
 
@@ -174,11 +219,11 @@ def measured_by(target: str, paper: str) -> str:
 
 
 def command(target: str, paper: str, profile: str, item: str = "") -> tuple[str, str]:
-    """Return the command line that measures a target, and a note on what the run needs.
+    """Return the command line that measures a target, and a note that says what the run needs.
 
     ``item``: the item that measured the target, if known. If the item lacks ``profile``, the
-    command uses its best profile. If nothing measures the target, the command is "" and the note
-    says so.
+    command uses the best profile that the item has. If no study measures the target, the command is
+    "" and the note says so.
     """
     item = item or measured_by(target, paper)
     if item not in ITEMS:

@@ -13,10 +13,12 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 
 
 class BadParameter(ValueError):
-    """An unknown parameter, or a value that it does not accept; raised before any computation."""
+    """The error for an unknown parameter or an invalid value; it is raised before any
+    computation.
+    """
 
     def _render_traceback_(self) -> list[str]:
-        """Return only the message for a notebook: a reader's mistake needs no traceback."""
+        """Show only the message in a notebook, because a reader's mistake needs no traceback."""
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -42,14 +44,16 @@ Seeds = Annotated[
 class Parameters:
     """The parameters that every study has.
 
-    The description of a field completes the error message for a bad value. The notebook's
-    parameters cell shows it after the default.
+    The description of a field says which values are valid. This description completes the error
+    message for an invalid value, and the notebook's parameters cell shows it after the default.
     """
 
     own_seeds: ClassVar[Mapping[str, tuple[int, ...]]] = {}
-    """The seeds of each profile that computes."""
+    """The default seeds of each profile except ``published``."""
     selects: ClassVar[tuple[str, ...]] = ()
-    """The parameters that only choose parts of the item, which keep the paper's setting."""
+    """The parameters that only choose which parts of the item are run, and do not change the
+    paper's setting.
+    """
 
     profile: Annotated[
         Literal["published", "quick", "paper"],
@@ -67,13 +71,13 @@ class Parameters:
     def parts(self) -> dict[str, tuple[Any, ...]]:
         """Return the values of the parameters in `selects`.
 
-        A study overrides this if None stands for several parts.
+        A study overrides this method if None stands for several parts.
         """
         values = {name: getattr(self, name) for name in self.selects}
         return {name: v if isinstance(v, tuple) else (v,) for name, v in values.items()}
 
     def plain(self) -> dict[str, Any]:
-        """Return the parameters as a dict, for a record."""
+        """Return the parameters as a dict that a record can store."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
@@ -86,7 +90,9 @@ def accepted(parameters: type[Parameters]) -> dict[str, str]:
 
 
 def check(parameters: type[T], values: Mapping[str, Any]) -> T:
-    """Return ``parameters(**values)``; raise BadParameter for an unknown name or a bad value."""
+    """Return ``parameters(**values)``; raise BadParameter for an unknown name or an
+    invalid value.
+    """
     known = accepted(parameters)
     for name in values:
         if name not in known:

@@ -1,8 +1,8 @@
 """Augmentation: training images are mirrored and shifted before the loss sees them.
 
 The augmentation of an image is a hash of (seed, epoch, index of the image) from
-`robustbook.attacks.noise`. So it does not depend on the batch or the device, nor on where an
-interrupted run resumes.
+`robustbook.attacks.noise`. So the augmentation depends neither on the batch nor on the device, nor
+on the step at which an interrupted run resumes.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from robustbook.randomness import generator
 @dataclass(frozen=True)
 class Augmentation:
     """``mirror``: mirror the image left to right with probability 1/2. ``padding``: add this many
-    zeros on each side, then crop the original size at a uniformly drawn position. The crop comes
-    first.
+    zeros on each side, then crop the original size at a random position. Cropping comes before
+    mirroring.
     """
 
     mirror: bool = False
@@ -48,7 +48,7 @@ class Augmentation:
     def applied(
         self, images: Shaped[Tensor, "n c h w"], drawn: Int[Tensor, "n 3"]
     ) -> Shaped[Tensor, "n c h w"]:
-        """Return the images, augmented as ``drawn`` says, in the same dtype."""
+        """Return the images with the augmentation ``drawn``, in the same dtype."""
         turned, top, left = drawn.unbind(1)
         if self.padding:
             height, width = images.shape[2:]

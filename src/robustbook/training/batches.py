@@ -1,4 +1,4 @@
-"""The batch of each network at a step, a function of (seed, step) only."""
+"""The batch of each network at a training step; it depends only on seed and step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,9 @@ class Images(Protocol):
 
 @dataclass
 class Batches:
-    """Batches of a run; order and augmentation are drawn once per epoch."""
+    """The batches of a training run; the order and the augmentation of the images are drawn once
+    per epoch.
+    """
 
     images: Tensor | Images
     labels: Tensor

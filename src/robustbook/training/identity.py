@@ -15,8 +15,8 @@ from torch import Tensor
 def fingerprint(images: Any, labels: Tensor) -> str:
     """Return the SHA-256 of images and labels with shapes and dtypes; about a second per gigabyte.
 
-    For a set that is read batch by batch, it covers the labels, the number of images, and the
-    first, middle and last image.
+    For a set that is read batch by batch, the hash covers only the labels, the number of images,
+    and the first, middle and last image.
     """
     if isinstance(images, Tensor):
         return digest({"images": images, "labels": labels})
@@ -35,7 +35,8 @@ def digest(tensors: Mapping[str, Tensor], meta: Mapping[str, object] | None = No
 
 
 def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
-    """Return a description of a function or value as JSON, to distinguish objectives.
+    """Return a description of a function or value as JSON, by which training objectives are
+    distinguished.
 
     For a function, the description has its name, defaults, closure, partial arguments, and the
     constants and names in its code. Global variables of its module are not included. Plain data is
@@ -68,7 +69,7 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Return the keys in which two identities differ, with both values where they are short."""
+    """Return the keys in which two identities differ, with both values if they are short."""
     found = []
     for key in {**there, **here}:
         one, other = there.get(key), here.get(key)

@@ -1,18 +1,19 @@
 """The training loop: it trains networks by a recipe and returns the history of each loss term.
 
-- An *objective* maps (network, images, labels, coefficient) to named loss terms; their sum is
-  minimised.
+- An *objective* is a function from (network, images, labels, coefficient) to named loss terms,
+  whose sum is minimised.
 - ``coefficient(step)`` is called before every step, for example for an annealed penalty weight.
-- Each epoch uses a permutation of the training set that depends only on (seed, epoch), or the
-  unpermuted set. The augmentation depends on (seed, epoch, image), and random numbers inside a step
-  on (seed, step). So the state of a run consists of weights, buffers, optimiser state and step
-  number. A run that was interrupted at any time resumes from the last checkpoint and gives bitwise
-  the same result.
-- Networks of the same shape can be trained together along a batch axis (``torch.func``). The result
-  equals separate training up to rounding, and it is faster where small kernels do not fill the
-  device. On a GPU the step is replayed as a CUDA graph.
-- On a GPU the host waits for the device only when losses are checked (every 50 steps), and when
-  ``each_epoch`` or a checkpoint reads weights.
+- Each epoch goes through the training set in a random order that depends only on (seed, epoch), or
+  in the original order. The augmentation depends only on (seed, epoch, image), and random numbers
+  inside a step on (seed, step). So the state of a run consists of weights, buffers, optimiser state
+  and step number. A run that is interrupted at any time resumes from its last checkpoint and gives
+  bitwise the same result.
+- Networks of the same shape can be trained together along a batch axis (``torch.func``). Training
+  networks together gives the same result as separate training up to rounding, and takes less time
+  if the computations are too small to occupy the device. On a GPU the training step is replayed as
+  a CUDA graph.
+- The CPU waits for the GPU only when losses are checked (every 50 steps), and when ``each_epoch``
+  or a checkpoint reads weights.
 """
 
 import contextlib
@@ -39,8 +40,8 @@ from .steps import Lift, Objective, Step, graphed, plain
 
 @dataclass(frozen=True)
 class Fitted:
-    """``terms[name]``: the loss term's mean over each epoch, one column per network. ``seconds``:
-    the training time, summed over all sessions of a resumed run.
+    """``terms[name]``: the mean of the loss term over each epoch, with one column per network.
+    ``seconds``: the training time; if a run was interrupted, the times of its parts are added.
     """
 
     terms: dict[str, Float[Tensor, "epochs networks"]]
@@ -67,40 +68,42 @@ def fit(
     identity: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Fitted:
-    """Train ``networks`` in place, network i with batches in the order of ``seeds[i]``.
+    """Train ``networks`` in place; ``seeds[i]`` determines the order of the batches of network i.
 
     networks: parameters with ``requires_grad`` False do not change. Buffers that change, such as a
         batch norm's running statistics, are supported only with one network.
     images: bytes, which are scaled to [0, 1] batch by batch on ``device``, or floats, which are not
         scaled. The recipe's augmentation pads with zeros before this scaling.
     labels: the classes, or for each image the probabilities of the classes.
-    rates: factors of the learning rate by parameter name; 1 for other parameters.
-    retract: by parameter name, a function that changes the weights in place after each step, to
-        project them onto a set or move them towards it.
-    each_epoch: called after each complete epoch with the number of epochs and the ``state_dict``
-        (weights and buffers; with several networks the first axis is the network). A resumed run
-        calls it again for an epoch that it repeats. Copy a tensor to keep it.
+    rates: factors of the learning rate by parameter name; the factor of all parameters without a
+        name in ``rates`` is 1.
+    retract: by parameter name, a function that changes the weights in place after each step, for
+        example to project them onto a set.
+    each_epoch: called after each complete epoch with the number of epochs and the
+        ``state_dict`` (weights and buffers; with several networks the first axis is the network). A
+        resumed run calls ``each_epoch`` again for an epoch that it repeats. Copy a tensor that you
+        want to keep.
     shuffle: whether each epoch has a new random order. False: images keep their order.
-    static: whether a step has the same operations for every batch, with all random numbers drawn on
-        ``device``. A GPU then captures it as a graph. Use False for objectives with a
-        data-dependent search or with random numbers from the host; then only one network is
-        accepted.
+    static: whether a training step has the same operations for every batch, with all random numbers
+        drawn on ``device``. Such a step is captured as a CUDA graph on a GPU. Use False for
+        objectives whose operations depend on the data, or with random numbers from the CPU; then
+        only one network is accepted.
     checkpoint: a file written about every ``every`` seconds; if it exists, the run resumes from it.
         A checkpoint of another network, recipe, order, objective or data raises an error. A damaged
-        one is renamed with a warning.
+        checkpoint is renamed, and a warning is given.
     identity: description of the objective in the checkpoint; None: its name, constants and closure.
     progress: called with (steps done, steps) about once a second.
 
     Before each step, torch's global generators are seeded by (seed, step), for example for dropout.
-    Their state is restored at the end. Several networks trained together must not draw random
-    numbers.
+    The state of the generators is restored at the end. Networks that are trained together must not
+    draw random numbers.
 
-    Raises ``Diverged`` with the step, the term and its value; on a GPU, the step when it was
-    detected.
+    Raises ``Diverged`` with the step, the term and its value; on a GPU, the step is the one at
+    which the divergence was detected.
 
     On a CPU, numbers below 1.2e-38 are flushed to zero during training. Saturated networks have
-    such gradients, and arithmetic with them is up to four times slower. All arithmetic settings are
-    restored at the end.
+    gradients below 1.2e-38, and arithmetic with such tiny numbers takes up to four times as long.
+    All arithmetic settings are restored at the end.
     """
     if len(networks) != len(seeds) or not networks:
         raise ValueError(
@@ -198,8 +201,8 @@ def fit(
 
 @contextlib.contextmanager
 def _own_draws(seed: int, device: str | torch.device) -> Iterator[Callable[[int], None]]:
-    """Yield a function that seeds torch's global generators by (seed, step); restore them
-    afterwards. Layers such as dropout can only draw from these generators.
+    """Yield a function that seeds torch's global generators by (seed, step); restore the generators
+    afterwards. Layers such as dropout can only draw from torch's global generators.
     """
     place = torch.device(device)
     cuda = [place] if place.type == "cuda" else []

@@ -1,4 +1,4 @@
-"""Training hyperparameters as data, so that a result can be identified by them."""
+"""Training hyperparameters as data, by which a stored result can be identified."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -16,18 +16,20 @@ class Recipe:
     """Training hyperparameters: ``steps`` optimiser steps on batches of ``batch_size`` images. An
     incomplete last batch of an epoch is dropped.
 
-    schedule: learning rate schedule: constant, linear from ``lr`` to 0, or piecewise constant,
-        given as pairs of a step and the factor of ``lr`` from this step on (1 before the first).
+    schedule: learning rate schedule: constant, linear from ``lr`` to 0, or piecewise constant. A
+        piecewise constant schedule is given as pairs of a step and the factor of ``lr`` from this
+        step on; before the first of these steps the factor is 1.
     warmup: fraction of the steps, in [0, 1), over which the learning rate increases linearly to the
-        schedule's value. With r such steps, the first uses 1/(r + 1) of it. A linear schedule
-        decreases over the remaining steps.
+        schedule's value. With r warm-up steps, the first step uses 1/(r + 1) of the schedule's
+        value. A linear schedule decreases over the steps after the warm-up.
     nesterov: whether SGD uses Nesterov's momentum.
-    decay: the parameters with ``weight_decay``: all, or "weights", which are those of two axes or
-        more (no biases or batch norm scales).
+    decay: the parameters to which ``weight_decay`` applies: all, or "weights", the tensors with two
+        or more axes (no biases and no batch norm scales).
     precision: see `robustbook.arithmetic`. With bfloat16, weights, their gradients and the
         optimiser's state stay in float32.
-    channels_last: whether images and kernels use the channels-last memory format in training. It
-        gives the same result up to rounding, and is faster on a CPU and in bfloat16.
+    channels_last: whether images and kernels use the channels-last memory format in training. The
+        format gives the same result up to rounding, and makes training faster on a CPU and in
+        bfloat16.
     augmentation: augmentation of the training images; None: no augmentation.
     """
 

@@ -24,12 +24,12 @@ class Diverged(ArithmeticError):
 
 @dataclass
 class State:
-    """Weights, optimiser, step number and sums over the epoch. ``rates``: see `fit`.
+    """The state of a training run: weights, optimiser, step number and sums over the epoch.
+    ``rates``: see `fit`.
 
-    ``weights`` are the trained parameters, ``fixed`` those with ``requires_grad`` False. For one
-    network they are its parameters; for several networks they are stacked. Buffers are those of the
-    networks. ``identity`` is JSON that identifies the run, so that a checkpoint of another run is
-    detected.
+    ``weights`` are the trained parameters, and ``fixed`` the parameters with ``requires_grad``
+    False. If several networks are trained together, their parameters are stacked. ``identity`` is
+    JSON that identifies the run, so that a checkpoint of another run is detected.
     """
 
     networks: Sequence[nn.Module]
@@ -98,8 +98,8 @@ class State:
                 group["lr"] = lr * group["factor"]
 
     def whole(self) -> dict[str, Tensor]:
-        """Return the ``state_dict``; with several networks, trained weights have a first axis for
-        them.
+        """Return the ``state_dict``; with several networks, the first axis of the trained weights
+        is the network.
         """
         own = {name: p.detach() for name, p in self.networks[0].state_dict().items()}
         if len(self.networks) == 1:
@@ -118,8 +118,8 @@ class State:
             p.grad = None
 
     def refuse_nonfinite(self) -> None:
-        """Raise Diverged if a weight or buffer is not finite, which can happen although the loss
-        is.
+        """Raise Diverged if a weight or buffer is not finite, which can happen although the loss is
+        finite.
         """
         buffers = dict(self.networks[0].named_buffers())
         parts = [("weight", self.weights), ("buffer", {k: buffers[k] for k in self._finite})]
@@ -132,7 +132,9 @@ class State:
                     )
 
     def refuse_unlike_buffers(self) -> None:
-        """Raise ValueError unless networks trained together have equal, constant buffers."""
+        """Raise ValueError unless networks that are trained together have equal, constant
+        buffers.
+        """
         first = dict(self.networks[0].named_buffers())
         for net in self.networks[1:]:
             for name, value in net.named_buffers():
@@ -164,10 +166,10 @@ class State:
         part.replace(path)
 
     def load(self, path: Path) -> None:
-        """Resume from a checkpoint.
+        """Load the state from a checkpoint, to resume the run.
 
-        A damaged checkpoint is renamed with a warning. Raises ValueError for a checkpoint of
-        another run.
+        A damaged checkpoint is renamed, and a warning is given. Raises ValueError for a checkpoint
+        of another run.
         """
         try:
             with safe_open(path, "pt") as file:
@@ -225,7 +227,8 @@ class State:
 
 @contextlib.contextmanager
 def layout(networks: Sequence[nn.Module], channels_last: bool) -> Iterator[None]:
-    """Use the channels-last memory format for kernels, if requested; restore the format afterwards.
+    """Use the channels-last memory format for convolution kernels, if requested; restore the format
+    afterwards.
 
     A weight that is a non-contiguous view is copied first.
     """
@@ -247,7 +250,7 @@ def layout(networks: Sequence[nn.Module], channels_last: bool) -> Iterator[None]
 def _refuse_unlike(
     networks: Sequence[nn.Module], columns: Sequence[Mapping[str, nn.Parameter]]
 ) -> None:
-    """Raise ValueError for networks that cannot be trained, or not together."""
+    """Raise ValueError for networks that cannot be trained, or that cannot be trained together."""
     trained = [[name for name, p in column.items() if p.requires_grad] for column in columns]
     if not trained[0]:
         raise ValueError("networks must have a parameter that requires a gradient, got none")

@@ -1,4 +1,6 @@
-"""One optimiser step: for one network, for several along a batch axis, and as a CUDA graph."""
+"""One optimiser step: for one network, for several networks along a batch axis, and as a CUDA
+graph.
+"""
 
 import contextlib
 import warnings
@@ -20,8 +22,8 @@ networks).
 
 
 class Lift(nn.Module):
-    """A network and an objective as one module for ``functional_call``; it returns stacked loss
-    terms.
+    """A network and an objective as one module for ``functional_call``; the module returns the
+    stacked loss terms.
     """
 
     def __init__(self, net: nn.Module, objective: Objective) -> None:
@@ -90,7 +92,9 @@ def _update(lift: Lift, state: State, count: int) -> Callable[[Tensor, Tensor, T
 
 
 def _laid_out_as(p: Tensor, g: Tensor) -> Tensor:
-    """Return the gradient in the weight's memory format; fused optimisers ignore strides."""
+    """Return the gradient in the memory format of the weight, because fused optimisers ignore
+    strides.
+    """
     return g if g.stride() == p.stride() else torch.empty_like(p).copy_(g)
 
 
@@ -116,11 +120,12 @@ def _refuse_side_by_side(error: RuntimeError) -> NoReturn:
 
 
 def graphed(lift: Lift, state: State, count: int, x: Tensor, y: Tensor) -> Step:
-    """Return the same step as a captured CUDA graph, which avoids most launch overhead.
+    """Return the optimiser step as a captured CUDA graph, which avoids most of the time for
+    launching kernels.
 
-    Warm-up runs real steps, so weights, buffers and optimiser are restored afterwards. Random
-    numbers of the step come from torch's generator of the device, which is seeded before each
-    replay.
+    The warm-up before the capture makes real steps, so weights, buffers and optimiser are restored
+    afterwards. Random numbers of the step come from torch's generator of the device, which is
+    seeded before each replay.
     """
     compute = _update(lift, state, count)
     x, y = x.clone(), y.clone()

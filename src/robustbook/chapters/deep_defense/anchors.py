@@ -1,4 +1,4 @@
-"""The page with numbers of the DeepFool paper beside ours."""
+"""The page that compares numbers of the DeepFool paper with ours."""
 
 from collections.abc import Iterator, Sequence
 
@@ -39,12 +39,14 @@ SETS = {
     "adv-training-i": "table-3/{}/deepfool-set",
     "fgs-set": "table-3/{}/fgs-set",
 }
-"""The target with the printed error of each method."""
+"""The target number that has the DeepFool paper's test error for each method."""
 LOOKS = {"ours": figures.LOOKS["reference"], "printed": figures.LOOKS["adversarial"]}
 
 
 def answer(record: Record) -> str:
-    """Return rho2 and test error of the references beside the printed numbers."""
+    """Return rho2 and test error of the reference networks, with the numbers of the
+    DeepFool paper.
+    """
     parts = [
         f"{title(record, network)} {mean(record, 'rho2', network=network, method='reference'):.3f} "
         f"({_printed_rho(network):g}), test error "
@@ -52,11 +54,16 @@ def answer(record: Record) -> str:
         f"({_printed_error(network, 'reference'):g} %)"
         for network in networks(record)
     ]
-    return f"$\\rho_2$ and test error of the references, printed in brackets: {'; '.join(parts)}."
+    return (
+        "These are $\\rho_2$ and the test error of our reference networks, with the numbers of the "
+        f"DeepFool paper in brackets: {'; '.join(parts)}."
+    )
 
 
 def strips(record: Record) -> Figure:
-    """Draw the printed and our test errors of each network, by its last training."""
+    """Draw the test errors of the DeepFool paper and ours, for each network before and after
+    fine-tuning.
+    """
     found = {
         THERE[network]: {
             name: {
@@ -71,12 +78,12 @@ def strips(record: Record) -> Figure:
 
 
 def errors(version: Version) -> Table:
-    """Return test error and rho2 of each network, as trained and fine-tuned."""
+    """Return test error and rho2 of each network, before and after fine-tuning."""
     return table(
-        f"{version.heading}. Test error in per cent and rho2: printed / **ours** (range over the "
-        "seeds). The paper prints rho2 only for the networks as trained.",
+        f"{version.heading}. Test error in per cent and rho2: paper / **ours** (range over the "
+        "seeds). The DeepFool paper reports rho2 only for networks before fine-tuning.",
         f"tab-dd-anchors-{version.tag}",
-        ["Network there and here", "error", "rho2"],
+        ["Network in the paper and here", "error", "rho2"],
         list(_rows(version.record)),
     )
 
@@ -96,7 +103,7 @@ def _number(target: str) -> float:
 
 
 def _beside(number: float | None, ours: Sequence[float], digits: int) -> str:
-    """Return the printed number, if there is one, and ours with its range."""
+    """Return the DeepFool paper's number, if there is one, and our mean with its range."""
     ours_mean, _, ends = spread(ours, digits).partition(" ")
     text = f"**{ours_mean}** {ends}".rstrip()
     return text if number is None else f"{number:g} / {text}"

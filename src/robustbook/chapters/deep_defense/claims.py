@@ -1,4 +1,4 @@
-"""The page of the ten claims of the authors' post."""
+"""The page of the ten claims in the authors' blog post."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -16,7 +16,7 @@ from .names import METHODS
 CLAIMS = (
     (
         "Perturbations that fool a network can be a thousand times smaller than the image",
-        "the norm of the image over that of the perturbation, on a network for large images",
+        "the norm of the image divided by that of the perturbation, on a network for large images",
     ),
     (
         "Networks misclassify adversarial images with high confidence",
@@ -24,54 +24,56 @@ CLAIMS = (
     ),
     (
         "Random noise of the same size is far less harmful",
-        "how many times as large as DeepFool's perturbation noise has to be to fool the network on "
-        "half of the images: at least 5 (our threshold)",
+        "to fool the network on half of the images, noise has to be at least 5 times as large as "
+        "DeepFool's perturbation (our threshold)",
     ),
     (
         "The cause is that networks are too linear",
-        "DeepFool, which assumes that they are linear, needs fewer than three steps on average; "
-        "the value is one divided by that number",
+        "DeepFool, which assumes that networks are linear, needs fewer than three steps on "
+        "average; the value is one divided by the number of steps",
     ),
     (
         "Deep Defense improves robustness significantly",
-        "its rho2 above the reference's",
+        "the rho2 of Deep Defense is above that of the reference network",
     ),
     (
         "Accuracy is not lost",
-        "its accuracy not below the reference's",
+        "the accuracy of Deep Defense is not below that of the reference network",
     ),
     (
-        "It beats adversarial and Parseval training by large margins",
-        "its rho2 above adversarial training's",
+        "Deep Defense gives far more robustness than adversarial training and Parseval training",
+        "the rho2 of Deep Defense is above that of adversarial training",
     ),
     (
-        "Bounds such as Parseval's do less",
-        "Parseval's gain in rho2 over Deep Defense's: below one half",
+        "Methods that bound the network, such as Parseval training, give less robustness",
+        "the increase in rho2 by Parseval training, divided by that of Deep Defense, is below one "
+        "half",
     ),
     (
-        "Perturbations become larger for images classified correctly, smaller for the others",
-        "both, on images sorted by the reference's answers; the value is the factor for correct "
+        "Perturbations become larger for images classified correctly and smaller for misclassified "
         "images",
+        "both halves hold for the images that the reference network classifies correctly or "
+        "misclassifies; the value is the factor for the correctly classified images",
     ),
     (
         "The regulariser is exact and trained jointly",
-        "its gradient agrees with finite differences to 1 %, and without that gradient there is "
-        "no gain",
+        "the gradient of the regulariser agrees with finite differences to 1 %, and without this "
+        "gradient rho2 does not increase",
     ),
 )
-"""Each claim in our words, and the measurement that decides it."""
+"""The claims in our words, and for each claim the measurement that decides it."""
 COMPARED = ("reference", "clean", "par-networks", "adv-training-i", "deep-defense")
 SIDES = {
     "reference": "Reference",
     "clean": "Clean fine-tuning",
     "deep-defense": "Deep Defense",
-    "correct": "only the term of correct images",
-    "wrong": "only the term of wrong images",
+    "correct": "only the term of correctly classified images",
+    "wrong": "only the term of misclassified images",
 }
 
 
 def answer(record: Record) -> str:
-    """Return how many claims are reproduced, and the two halves of claim 9."""
+    """Return how many claims are reproduced, and our numbers for the two statements of claim 9."""
     found = [verdict for verdict in _verdicts() if verdict != "not run"]
     before, after = (
         {side: fmean(_got(record, side, "sides", method)) for side in ("correct", "wrong")}
@@ -79,10 +81,10 @@ def answer(record: Record) -> str:
     )
     correct, wrong = (after[side] / before[side] for side in ("correct", "wrong"))
     return (
-        f"{found.count('reproduced')} of the {len(found)} that were tested. Claim 9 says that "
-        "perturbations become larger for correct images and smaller for misclassified ones. They "
-        f"become {correct:.2f} times as large for correct images and {wrong:.2f} times as large "
-        "for misclassified ones."
+        f"{found.count('reproduced')} of the {len(found)} claims that were tested hold. Claim 9 "
+        "says that perturbations become larger for correctly classified images and smaller for "
+        f"misclassified ones. In our runs perturbations become {correct:.2f} times as large for "
+        f"correctly classified images and {wrong:.2f} times as large for misclassified ones."
     )
 
 
@@ -92,7 +94,9 @@ def _verdicts() -> list[str]:
 
 
 def strips(record: Record) -> Figure:
-    """Draw the size of perturbations of correct and of misclassified images, a dot per seed."""
+    """Draw the size of the perturbations of correctly classified and of misclassified images, with
+    a dot per seed.
+    """
     panels = {"correct": "classified correctly", "wrong": "misclassified"}
     found = {
         title: {
@@ -104,7 +108,7 @@ def strips(record: Record) -> Figure:
 
 
 def verdicts() -> Table:
-    """Return the ten claims, each with our number and the verdict."""
+    """Return a table of the ten claims with our numbers and the verdicts."""
     found = {entry.item: entry for entry in entries("deep_defense")}
     rows = []
     for i, (claim, decides) in enumerate(CLAIMS, 1):
@@ -112,7 +116,7 @@ def verdicts() -> Table:
         ours = "" if entry.ours is None else f"{entry.ours:.3g}"
         rows.append([f"{i}. {claim}", decides, ours, entry.verdict])
     return table(
-        "The claims, what decides each, our number, and the verdict.",
+        "The claims, the test that decides each claim, our number, and the verdict.",
         "tab-dd-claims",
         ["Claim", "Decided by", "Ours", "Verdict"],
         rows,
@@ -121,21 +125,24 @@ def verdicts() -> Table:
 
 
 def first(record: Record) -> str:
-    """Return the result for claim 1: how much larger the image is than its perturbation."""
+    """Return the result for claim 1: how much larger an image is than its perturbation."""
     caffenet, googlenet = (
         1 / float(printed(f"deep_defense/anchor-deepfool-table-1/{network}-ilsvrc2012/rho2") or 0)
         for network in ("caffenet", "googlenet")
     )
     return (
-        "**1.** needs a network for photographs. The DeepFool paper {cite}`moosavi2016` prints a "
-        f"rho2 for two of them, so the image is {caffenet:.0f} and {googlenet:.0f} times as large "
-        f"as the perturbation. On digits it is {1 / _mean(record, 'rho', 'read'):.0f} times as "
-        "large. We have the code for ImageNet but not the photographs."
+        "**Claim 1** needs a network for photographs. The DeepFool paper {cite}`moosavi2016` "
+        f"reports a rho2 for two such networks, so an image is {caffenet:.0f} and {googlenet:.0f} "
+        "times as large as its perturbation. On digits the image is "
+        f"{1 / _mean(record, 'rho', 'read'):.0f} times as large as its perturbation. We have code "
+        "for ImageNet but not the photographs."
     )
 
 
 def second_to_fourth(record: Record) -> str:
-    """Return claims 2 to 4: confidence in wrong answers, noise, and the steps of DeepFool."""
+    """Return the results for claims 2 to 4: the confidence in wrong predictions, the size of noise,
+    and the steps of DeepFool.
+    """
     clean, fgsm, fgsm_share, pgd, pgd_share = (
         _mean(record, name, "confidence")
         for name in ("clean", "fgsm", "fgsm turned", "pgd", "pgd turned")
@@ -145,29 +152,33 @@ def second_to_fourth(record: Record) -> str:
     )
     return "\n\n".join(
         [
-            f"**2.** The mean confidence is {clean:.2f} on clean test images. With eps 0.1 one "
-            f"step of FGSM makes the network misclassify {fgsm_share:.0f} % of them, with a mean "
-            f"confidence of {fgsm:.2f}, and PGD {pgd_share:.0f} %, with {pgd:.2f}. The smallest "
-            "perturbations are different: they end at the boundary, where two classes have the "
-            "same probability.",
-            "**3.** With noise as large as each image's DeepFool perturbation "
-            f"{noise:.1f} % of the images are still classified correctly; with the perturbation "
-            f"itself {deepfool:.1f} % are. Noise has to be {ratio:.1f} times as large to fool the "
-            "network on half of the images.",
-            f"**4.** DeepFool takes {_mean(record, 'iterations', 'read'):.2f} steps on average. If "
-            "few linear steps suffice, the network is nearly linear between an image and its "
-            "boundary. This supports the claim but does not prove it.",
+            f"**Claim 2.** The mean confidence is {clean:.2f} on clean test images. With eps 0.1 "
+            f"one step of FGSM makes the network misclassify {fgsm_share:.0f} % of the test "
+            f"images, with a mean confidence of {fgsm:.2f}. PGD makes it misclassify "
+            f"{pgd_share:.0f} %, with a mean confidence of {pgd:.2f}. The smallest perturbations "
+            "do not lead to confident answers: they end at the class boundary, where two classes "
+            "have the same probability.",
+            "**Claim 3.** With random noise as large as DeepFool's perturbation of the same image, "
+            f"{noise:.1f} % of the images are still classified correctly; with DeepFool's "
+            f"perturbation itself {deepfool:.1f} % are. To fool the network on half of the images, "
+            f"noise has to be {ratio:.1f} times as large as DeepFool's perturbation.",
+            f"**Claim 4.** DeepFool takes {_mean(record, 'iterations', 'read'):.2f} steps on "
+            "average. If few linear steps suffice, the network is nearly linear between an image "
+            "and the class boundary. The small number of steps supports the claim but does not "
+            "prove it.",
         ]
     )
 
 
 def gains(record: Record) -> Table:
-    """Return accuracy and rho2 of each method, and its gain as a share of Deep Defense's."""
+    """Return each method's accuracy, rho2, and increase in rho2 as a share of Deep Defense's
+    increase.
+    """
     rho = {method: _got(record, "rho", "read", method) for method in COMPARED}
     start, whole = fmean(rho["reference"]), fmean(rho["deep-defense"])
     return table(
-        "Accuracy in per cent, rho2, and the gain in rho2 over the reference in per cent of the "
-        "gain of Deep Defense.",
+        "Accuracy in per cent; rho2; and the increase in rho2 over the reference network (gain), "
+        "in per cent of the increase by Deep Defense.",
         "tab-dd-claims-gains",
         ["Method", "accuracy", "rho2", "gain"],
         [
@@ -183,10 +194,13 @@ def gains(record: Record) -> Table:
 
 
 def sides(record: Record) -> Table:
-    """Return the size of perturbations of correct images and of misclassified ones."""
+    """Return the size of the perturbations of correctly classified images and of misclassified
+    images.
+    """
     return table(
-        "Mean relative size of DeepFool's perturbation: of images that the reference classifies "
-        "correctly (away from this class), and of those it misclassifies (towards their label).",
+        "Mean relative size of DeepFool's perturbation: of images that the reference network "
+        "classifies correctly (away from their class), and of images that it misclassifies "
+        "(towards their label).",
         "tab-dd-claims-sides",
         ["Network", "correct", "wrong"],
         [
@@ -200,13 +214,15 @@ def sides(record: Record) -> Table:
 
 
 def tenth(record: Record) -> str:
-    """Return claim 10: how well the gradient agrees with finite differences."""
+    """Return the result for claim 10: how well the gradient of the regulariser agrees with finite
+    differences.
+    """
     error = fmean(_got(record, "error", "exactness", "deep-defense"))
     return (
-        "**10.** Along random directions in the weights the gradient and central differences "
-        f"differ by {error:.1e} of its size (the median). If the perturbations are computed before "
-        "the training, the regulariser is a constant and has no effect, as "
-        "[a replication](./replication.ipynb) shows."
+        "**Claim 10.** We compare the gradient of the regulariser with central differences along "
+        f"random directions in the weights. The median difference is {error:.1e} of the size of "
+        "the gradient. If the perturbations are computed before the training, the regulariser is a "
+        "constant and has no effect, as [a replication](./replication.ipynb) shows."
     )
 
 
@@ -215,5 +231,5 @@ def _got(record: Record, name: str, what: str, method: str) -> Sequence[float]:
 
 
 def _mean(record: Record, name: str, what: str) -> float:
-    """Return the mean over the seeds for the reference network."""
+    """Return the mean of a measurement of the reference network over the seeds."""
     return fmean(_got(record, name, what, "reference"))

@@ -1,4 +1,4 @@
-"""The page of DeepFool's implementations: nine of them on the same networks and images."""
+"""The page of nine implementations of DeepFool on the same networks and images."""
 
 from collections.abc import Iterator
 from statistics import fmean
@@ -29,16 +29,16 @@ COLUMNS = {"distance": 3, "shown": 3, "fooled": 1, "steps": 2, "backwards": 1}
 
 
 def answer(record: Record) -> str:
-    """Return the smallest and the largest mean distance of the implementations."""
+    """Return the smallest and the largest mean distance that an implementation finds."""
     parts = "; ".join(_range(record, network) for network in networks(record))
     return (
-        f"Only with care: on the same images of the same network {len(PROGRAMS)} implementations "
-        f"find mean distances {parts}."
+        f"Only with care: on the same images and the same network, {len(PROGRAMS)} implementations "
+        f"of DeepFool find mean distances {parts}."
     )
 
 
 def strips(record: Record) -> Figure:
-    """Draw the mean distance of each implementation, a dot per seed."""
+    """Draw the mean distance that each implementation finds, with a dot per seed."""
     found = {
         TITLES[network]: {
             name: {"distance": values(record, "distance", network=network, preset=preset)}
@@ -51,12 +51,12 @@ def strips(record: Record) -> Figure:
 
 
 def programs(version: Version) -> Table:
-    """Return distances, failures and costs of each implementation."""
+    """Return the distances, the share of successes and the running costs of each implementation."""
     return table(
-        f"{version.heading}. Distance: the mean over images that were classified correctly and "
-        "that the attack fooled. Shown: the mean that the implementation itself would report, with "
-        "misclassified images and failures. Fooled: the share of images (%). Steps and gradients "
-        "are per image.",
+        f"{version.heading}. *Distance*: the mean over correctly classified images on which the "
+        "attack succeeds. *Shown*: the mean that the implementation itself reports, which may "
+        "include misclassified images and failures. *Fooled*: the share of images on which the "
+        "attack succeeds (%). Steps and gradients are per image.",
         f"tab-dd-deepfool-{version.tag}",
         ["Implementation", "distance", "shown", "fooled", "steps", "gradients"],
         list(_rows(version.record)),

@@ -11,17 +11,20 @@ from .names import coloured
 
 
 def answer(record: Record) -> str:
-    """Return how the gradient is computed, and how many networks have the printed size."""
+    """Return how the gradient is computed, and how many networks have as many parameters as in the
+    released code.
+    """
     same = [row.value == printed(row.target) for row in record.rows if row.target]
     return (
-        "Each step of DeepFool is computed from logits and their gradients. The gradient is itself "
-        "a network with the same weights, so the whole attack can be differentiated. "
-        f"{sum(same)} of our {len(same)} networks have as many parameters as the released code's."
+        "Each step of DeepFool is computed from logits and their gradients. The gradient itself "
+        "can be written as a network with the same weights, so the whole attack can be "
+        f"differentiated. {sum(same)} of our {len(same)} networks have as many parameters as those "
+        "of the released code."
     )
 
 
 def network_and_reverse(record: Record) -> Figure:
-    """Draw the layers from image to logits, and the reverse network beside them."""
+    """Draw the layers from image to logits, and the layers of the reverse network."""
     network = str(record.parameters["network"])
     shape = (3, 32, 32) if coloured(network) else (1, 28, 28)
     return figures.recursive(stages(record, network), shape)
@@ -32,8 +35,9 @@ def layers(version: Version) -> Table:
     network = str(version.record.parameters["network"])
     found = stages(version.record, network)
     return table(
-        f"The layers of the network drawn ({network}): what each does, what stands for it in the "
-        "reverse network, the shape it gives for one image, and its trainable parameters.",
+        f"The layers of the network in the figure ({network}): the operation of each layer in the "
+        "forward pass and in the reverse network, the shape of its output for one image, and its "
+        "number of trainable parameters.",
         "tab-deep-defense-layers" + ("-run" if version.fresh else ""),
         ["Layer", "Forward", "In reverse", "Output", "Parameters"],
         [

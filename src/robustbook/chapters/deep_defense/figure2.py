@@ -19,8 +19,8 @@ QUANTITIES = (
 
 
 def answer(record: Record) -> str:
-    """Return the share of the gain after the first epoch, and which method leads then and at the
-    end.
+    """Return which share of its increase in rho2 Deep Defense reaches in the first epoch, and
+    whether it has the largest rho2 after the first and the last epoch.
     """
     shown = names.networks(record)
     shares = " and ".join(
@@ -28,14 +28,16 @@ def answer(record: Record) -> str:
     )
     first, last = (sum(_leads(record, each, place) for each in shown) for place in (0, -1))
     return (
-        f"After the first epoch Deep Defense has {shares} of its final gain in $\\rho_2$. It has "
-        f"the largest $\\rho_2$ of the methods drawn on {first} of {len(shown)} networks after the "
-        f"first epoch, and on {last} after the last."
+        f"After the first epoch the $\\rho_2$ of Deep Defense has increased by {shares} of its "
+        "final increase. Of the three methods in the figure, Deep Defense has the largest "
+        f"$\\rho_2$ on {first} of {len(shown)} networks after the first epoch, and on {last} after "
+        "the last epoch."
     )
 
 
 def early(record: Record, network: str) -> tuple[float, int, int]:
-    """Return which percentage of Deep Defense's final gain in rho2 exists after the first epoch.
+    """Return which percentage of its final increase in rho2 Deep Defense has reached after the
+    first epoch.
 
     Also return the first and the last epoch.
     """
@@ -51,7 +53,7 @@ def of_one(record: Record) -> Figure:
 
 
 def epochs(records: Sequence[Record]) -> Figure:
-    """Draw two panels per network, a curve per method."""
+    """Draw two panels per network, with a curve per method."""
     return figures.lines(
         [
             figures.Panel(
@@ -68,7 +70,9 @@ def epochs(records: Sequence[Record]) -> Figure:
 
 
 def curve(record: Record, name: str, network: str, method: str) -> figures.Curve:
-    """Return a quantity over the epochs, one line per seed; epoch 0 is the reference."""
+    """Return a quantity after each epoch, with one curve per seed; epoch 0 is the reference
+    network.
+    """
     of = {"network": network, "method": method}
     marks = sorted(settings(record, name, "epoch", **of))
     start = values(record, name, network=network, method="reference")

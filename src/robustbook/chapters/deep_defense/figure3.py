@@ -1,4 +1,4 @@
-"""The page of Figure 3: accuracy and rho2 of LeNet over c, lambda and d."""
+"""The page of Figure 3: accuracy and rho2 of LeNet for values of c, lambda and d."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from robustbook.chapters.wording import whole_percent
 from robustbook.ledger import Record
 
 USUAL = {"c": 25.0, "lam": 15.0, "d": 5.0}
-"""The values in the released code."""
+"""The values of the three parameters in the released code."""
 WORDS = {"c": "c", "lam": "lambda", "d": "d"}
 LOOKS = [figures.LOOKS[name] for name in ("par-networks", "reference", "deep-defense")]
 QUANTITIES = (
@@ -21,7 +21,9 @@ QUANTITIES = (
 
 
 def answer(record: Record) -> str:
-    """Return the range of rho2 over each parameter, starting with the largest range."""
+    """Return how much rho2 changes with each parameter, beginning with the parameter that changes
+    it most.
+    """
     ranges = []
     for name, word in WORDS.items():
         at = _tried(record, name)
@@ -33,14 +35,17 @@ def answer(record: Record) -> str:
     )
     start = mean(record, "rho2", method="reference")
     return (
-        f"It is {most} that sets the trade: rho2 is {found[0]:.3f} with {most} = {at[0]:g} and "
-        f"{found[-1]:.3f} with {most} = {at[-1]:g} (reference {start:.3f}). It changes less, from "
-        f"{rest}. The other parameters have the values of the released code."
+        f"The parameter {most} changes rho2 most: from {found[0]:.3f} with {most} = {at[0]:g} to "
+        f"{found[-1]:.3f} with {most} = {at[-1]:g} (reference network {start:.3f}). The range of "
+        f"rho2 is smaller for the other two parameters: {rest}. We vary one parameter at a time "
+        "and give the others the values of the released code."
     )
 
 
 def grid(record: Record) -> Figure:
-    """Draw both quantities over c, a curve per lambda, and over d; the reference is dotted."""
+    """Draw accuracy and rho2 against c, with a curve per lambda, and against d; a dotted line is
+    the reference network.
+    """
     panels = []
     for name, title, label in QUANTITIES:
         level = {"reference": mean(record, name, method="reference")}
@@ -55,7 +60,7 @@ def grid(record: Record) -> Figure:
 
 
 def grid_in_words(record: Record) -> str:
-    """Return the effect of each parameter, and the largest gain without loss of accuracy."""
+    """Return the effect of each parameter, and the largest rho2 without loss of accuracy."""
     start = {"method": "reference"}
     tried = [
         {**USUAL, "c": c, "lam": lam} for lam in _tried(record, "lam") for c in _tried(record, "c")
@@ -64,29 +69,32 @@ def grid_in_words(record: Record) -> str:
         of for of in tried if mean(record, "accuracy", **of) >= mean(record, "accuracy", **start)
     ]
     gain = (
-        f"Of the {len(tried)} networks over c and lambda {len(free)} classify at least as many "
-        "images correctly."
+        f"Of the {len(tried)} networks with different c and lambda, {len(free)} classify at least "
+        "as many images correctly as the reference network."
     )
     if free:
         best = max(free, key=lambda of: mean(record, "rho2", **of))
         times = mean(record, "rho2", **best) / mean(record, "rho2", **start)
         gain += (
-            f" The largest rho2 among these is {times:.2f} times the reference's, with c = "
-            f"{best['c']:g} and lambda = {best['lam']:g}."
+            f" The largest rho2 of these {len(free)} networks is {times:.2f} times that of the "
+            f"reference network, with c = {best['c']:g} and lambda = {best['lam']:g}."
         )
     cs = _tried(record, "c")
     lines = [
-        f"rho2 and accuracy of the reference: {mean(record, 'rho2', **start):.3f} at "
-        f"{mean(record, 'accuracy', **start):.2f} %. {gain}",
-        f"Over c at the usual lambda and d: {_told(record, 'c', (cs[0], USUAL['c'], cs[-1]))}",
-        f"Over lambda at the usual c and d: {_told(record, 'lam', _tried(record, 'lam'))}",
-        f"Over d at the usual c and lambda: {_told(record, 'd', _tried(record, 'd'))}",
+        f"The reference network has a rho2 of {mean(record, 'rho2', **start):.3f} at an accuracy "
+        f"of {mean(record, 'accuracy', **start):.2f} %. {gain}",
+        "For three values of c, rho2 and accuracy are (lambda and d as in the released code): "
+        f"{_told(record, 'c', (cs[0], USUAL['c'], cs[-1]))}",
+        "For three values of lambda, rho2 and accuracy are (c and d as in the released code): "
+        f"{_told(record, 'lam', _tried(record, 'lam'))}",
+        "For several values of d, rho2 and accuracy are (c and lambda as in the released code): "
+        f"{_told(record, 'd', _tried(record, 'd'))}",
     ]
     return whole_percent("\n".join(f"- {line}" for line in lines))
 
 
 def spanned() -> str:
-    """Return the smallest and the largest rho2 of the published grid, with their parameters."""
+    """Return the smallest and the largest published rho2, with their values of c, lambda and d."""
     record = record_of("deep_defense/figure-3")
     rows = sorted(
         (row for row in record.rows if row.name == "rho2" and "c" in row.setting),
@@ -96,12 +104,12 @@ def spanned() -> str:
         f"{row.value:.3f} ({', '.join(f'{name} {row.setting[name]:g}' for name in USUAL)})"
         for row in (rows[0], rows[-1])
     )
-    return f"rho2 {low} to {high}, at `{record.profile}`"
+    return f"rho2 lies between {low} and {high}, at profile `{record.profile}`"
 
 
 def _tried(record: Record, name: str) -> list[float]:
-    """Return the values of one parameter that were tried at the defaults of the others,
-    ascending.
+    """Return in ascending order the values of one parameter that were tried with the default values
+    of the two other parameters.
     """
     others = {other: value for other, value in USUAL.items() if other != name}
     return sorted(map(float, settings(record, "rho2", name, **others)))
@@ -110,14 +118,16 @@ def _tried(record: Record, name: str) -> list[float]:
 def _over(
     record: Record, name: str, parameter: str, look: figures.Look, **changed: float
 ) -> figures.Curve:
-    """Return a quantity over the values of one parameter, a line per seed."""
+    """Return a quantity for the values of one parameter, with a curve per seed."""
     at = _tried(record, parameter)
     each = [values(record, name, **{**USUAL, **changed, parameter: value}) for value in at]
     return figures.Curve(at, [list(seed) for seed in zip(*each, strict=True)], look)
 
 
 def _told(record: Record, parameter: str, at: Sequence[float]) -> str:
-    """Return both quantities for some values, as "0.386 at 98.8 % (5)"."""
+    """Return rho2, accuracy and the parameter's value for some values, such as "0.386 at 98.8
+    % (5)".
+    """
     found = [(value, {**USUAL, parameter: value}) for value in at]
     return ", ".join(
         f"{mean(record, 'rho2', **of):.3f} at {mean(record, 'accuracy', **of):.2f} % ({value:g})"

@@ -31,20 +31,24 @@ WORDS = {
 
 
 def answer(record: Record) -> str:
-    """Return the layer with the largest gain alone, its share of the gain, and the next layer's."""
+    """Return the layer that alone increases rho2 most, its share of the increase with all layers,
+    and the share of the second layer.
+    """
     found = sorted(((share, layer) for layer, share in shares(record).items()), reverse=True)
     (first, best), (second, _), *_ = found
     return minus(
-        f"{WORDS[best].capitalize()}. The regulariser on this layer alone gives {first:.0f} % of "
-        "the gain in $\\rho_2$ that it gives on all layers together; on any other layer alone it "
-        f"gives at most {second:.0f} %."
+        f"{WORDS[best].capitalize()}. If the regulariser trains this layer alone, $\\rho_2$ grows "
+        f"by {first:.0f} % of the increase that it reaches with all layers. If the regulariser "
+        f"trains any other single layer, $\\rho_2$ grows by at most {second:.0f} % of that "
+        "increase."
     )
 
 
 def shares(record: Record) -> dict[str, float]:
-    """Return the gain in rho2 of each layer alone, as a percentage of that of all layers together.
+    """Return the increase in rho2 with each layer alone, as a percentage of the increase with all
+    layers together.
 
-    Gains are over the reference; rho2 is the mean over c and the seeds.
+    Increases are relative to the reference network; rho2 is the mean over c and the seeds.
     """
     start, whole = (mean(record, "rho2", layer=layer) for layer in ("reference", "all"))
     return {
@@ -54,20 +58,20 @@ def shares(record: Record) -> dict[str, float]:
 
 
 def shares_in_words(record: Record) -> str:
-    """Return those shares in a sentence."""
+    """Return the `shares` as a sentence."""
     return (
-        "The gain in $\\rho_2$ with a single layer, as a share of the gain with all layers (means "
-        f"over $c$): {_listed(record)}."
+        "The increase in $\\rho_2$ with a single layer, as a share of the increase with all layers "
+        f"(means over $c$), is: {_listed(record)}."
     )
 
 
 def masked(record: Record) -> str:
-    """Return those shares in a phrase, for the overview."""
-    return f"gain as a share of the gain with all layers, mean over c: {_listed(record)}"
+    """Return the `shares` as a phrase for the overview."""
+    return f"increase in rho2 with one layer, as a share of that with all layers: {_listed(record)}"
 
 
 def layers(record: Record) -> Figure:
-    """Draw accuracy against rho2, a curve per layer with c beside its points."""
+    """Draw accuracy against rho2, with a curve per layer and the values of c beside its points."""
     cs = _cs(record)
     curves = {
         layer: figures.Curve(

@@ -14,7 +14,7 @@ METHODS: Mapping[str, str] = {
     "deep-defense": "Deep Defense",
     "combination": "Deep Defense + II",
 }
-"""The rows of Table 1, in its order."""
+"""The rows of our Table 1, in their order."""
 
 TITLES: Mapping[str, str] = {"mlp": "MLP", "lenet": "LeNet", "convnet": "ConvNet", "nin": "NIN"}
 NARROW = {"quick": ("lenet", "convnet", "nin"), "reduced": ("convnet", "nin")}
@@ -22,17 +22,17 @@ NARROW = {"quick": ("lenet", "convnet", "nin"), "reduced": ("convnet", "nin")}
 
 
 def networks(record: Record) -> list[str]:
-    """Return the networks in a record's rows, in their order."""
+    """Return the networks that occur in a record's rows, in their order."""
     return list(dict.fromkeys(str(row.setting["network"]) for row in record.rows if row.setting))
 
 
 def each_network(records: Iterable[Record]) -> list[tuple[Record, str]]:
-    """Return the networks of several records, each with its record."""
+    """Return pairs of a record and one of its networks, for several records."""
     return [(record, network) for record in records for network in networks(record)]
 
 
 def coloured(network: str) -> bool:
-    """Return whether the network is for coloured images."""
+    """Return whether the network is for colour images."""
     return network in ("convnet", "nin")
 
 
@@ -42,14 +42,17 @@ def title(record: Record, network: str) -> str:
 
 
 def sizes(record: Record, network: str) -> list[float]:
-    """Return the l-infinity radii at which the page "today" attacked a network, ascending."""
+    """Return in ascending order the l-infinity radii at which a network was attacked for the page
+    "today".
+    """
     return [float(eps) for eps in settings(record, "accuracy", "eps", network=network)]
 
 
 def shown_size(record: Record, network: str) -> float:
     """Return the eps for accuracies in sentences.
 
-    This eps is large on digits; on coloured images it is the smallest one.
+    For networks on digits the function returns a large eps, for networks on colour images the
+    smallest one.
     """
     return sizes(record, network)[0 if coloured(network) else 2]
 

@@ -1,5 +1,5 @@
-"""The overview of Deep Defense: its claims with our findings, and its networks under several
-attacks.
+"""The overview of Deep Defense: the paper's claims with our findings, and its networks under
+several attacks.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -34,7 +34,9 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim, the page that tests it, the items of its targets, and a phrase with our finding."""
+    """A claim, the page that tests the claim, the items of its target numbers, and a phrase with
+    our finding.
+    """
 
     words: str
     page: str
@@ -43,9 +45,11 @@ class Claim:
 
 
 def answer(record: Record) -> str:
-    """Return the gain in rho2, the gain in distance by any attack, and the rival defense's rho2.
+    """Return how much Deep Defense increases rho2 and the smallest distance that any attack finds,
+    and how often adversarial training has a larger rho2.
 
-    ``record`` is that of Table 1; the distances are of the same networks on the page "today".
+    ``record`` is the record of Table 1; the distances of the same networks come from the page
+    "today".
     """
     attacked = record_of("deep_defense/today")
     shown = [each for each in names.networks(record) if each in names.networks(attacked)]
@@ -53,25 +57,25 @@ def answer(record: Record) -> str:
     found = [nearest_gain(attacked, each) for each in shown]
     ahead = [_times(record, each, "adv-training-ii", "deep-defense") > 1 for each in shown]
     return (
-        "DeepFool's perturbations become "
+        "After Deep Defense, DeepFool's perturbations are "
         f"{_and(f'{gain:.2f} times as large ({names.TITLES[n]})' for n, gain in gains)}. The "
-        "nearest adversarial image by any attack lies "
+        "nearest adversarial image that any attack finds lies "
         f"{_and(f'{gain:.2f}' for gain in found)} times as far away. Adversarial training with "
-        f"FGSM raises $\\rho_2$ more than Deep Defense on {sum(ahead)} of these {len(ahead)} "
+        f"FGSM increases $\\rho_2$ more than Deep Defense on {sum(ahead)} of these {len(ahead)} "
         "networks."
     )
 
 
 def claims() -> Table:
-    """Return the claims, our finding on each in one line, and the counts of verdicts."""
+    """Return a table of the claims with our findings and the counts of verdicts."""
     lines = entries("deep_defense")
 
     def counted(items: Collection[str]) -> str:
         return ledger.counts(line for line in lines if line.item in items)
 
     return table(
-        "What the paper and its authors claim, the page that tests it, what we find, and counts of "
-        "the verdicts.",
+        "What the paper and its authors claim, the page that tests the claim, what we find, and "
+        "the numbers of verdicts of each kind.",
         "tab-dd-overview",
         ["Claim", "Page", "We find", "Verdicts"],
         [
@@ -83,7 +87,7 @@ def claims() -> Table:
 
 
 def asked() -> Table:
-    """Return accuracies and distances of the same networks under each attack."""
+    """Return accuracies and distances of the networks of Table 1 under several attacks."""
     tables, todays = (
         {record.profile: record for record in records_of(f"deep_defense/{item}")}
         for item in ("table-1", "today")
@@ -97,10 +101,11 @@ def asked() -> Table:
         for network in names.networks(today):
             rows += _asked(tables[profile], today, network)
     return table(
-        "Each network under several attacks: accuracies in per cent, distances in l2, radii in "
-        "l-infinity. Means over the seeds. Medians are over images that all methods' networks "
-        "classify correctly. 'Both' is Deep Defense with adversarial training II. The first two "
-        f"lines have all seeds of Table 1, the others these numbers of seeds: {seeds}.",
+        "Each network under several attacks: accuracies in per cent, distances in l2, sizes eps in "
+        "l-infinity. Means over the seeds. Medians are over the images that the networks of all "
+        "methods classify correctly. *Both* is Deep Defense combined with adversarial training II. "
+        "The first two lines of a network are means over all seeds of Table 1, its other lines "
+        f"over these numbers of seeds: {seeds}.",
         "tab-dd-overview-asked",
         ["Network, measure", *COLUMNS.values()],
         rows,
@@ -108,9 +113,9 @@ def asked() -> Table:
 
 
 def against_adversarial_training() -> str:
-    """Return rho2 and accuracy of adversarial training II relative to Deep Defense's."""
+    """Return rho2 and accuracy of adversarial training II, compared with those of Deep Defense."""
     words = "; ".join(_against(record, network) for record, network in _each("table-1"))
-    return f"{words[0].upper()}{words[1:]}."
+    return f"Adversarial training II compares with Deep Defense as follows: {words}."
 
 
 def _times(record: Record, network: str, method: str, other: str) -> float:
@@ -124,13 +129,13 @@ def _and(parts: Iterable[str]) -> str:
 
 
 def _each(item: str) -> list[tuple[Record, str]]:
-    """Return the networks of all published records of an item, each with its record."""
+    """Return pairs of a record and one of its networks, for all published records of an item."""
     return names.each_network(records_of(f"deep_defense/{item}"))
 
 
 def _exact() -> str:
     off = mean(record_of("deep_defense/claims"), "error", what="exactness")
-    return f"its gradient differs from finite differences by {power(off)} of its size"
+    return f"the gradient differs from finite differences by {power(off)} of its size"
 
 
 def _compared() -> str:
@@ -144,11 +149,13 @@ def _compared() -> str:
         parts.append(
             minus(f"{names.title(record, network)} {times:.2f} times and {points:+.2f} points")
         )
-    return f"rho2 and accuracy against the reference: {', '.join(parts)}"
+    return f"rho2 and accuracy compared with the reference network: {', '.join(parts)}"
 
 
 def _early() -> str:
-    """Return the share of the final gain that exists after the first epoch."""
+    """Return the share of its final increase in rho2 that Deep Defense reaches in the
+    first epoch.
+    """
     parts = []
     for record, network in _each("figure-2"):
         share, first, last = figure2.early(record, network)
@@ -166,8 +173,8 @@ def _anchored() -> str:
     for network, name in (("mlp", "fc500-150-10-mnist"), ("lenet", "lenet-mnist")):
         ours = mean(record, "rho2", network=network, method="reference")
         there = printed(f"deep_defense/anchor-deepfool-table-1/{name}/rho2")
-        parts.append(f"{names.TITLES[network]} {ours:.3f}, printed {there:g}")
-    return "rho2 of the references: " + "; ".join(parts)
+        parts.append(f"{names.TITLES[network]} {ours:.3f}, in the paper {there:g}")
+    return "rho2 of the reference networks: " + "; ".join(parts)
 
 
 def _replicated() -> str:
@@ -175,49 +182,55 @@ def _replicated() -> str:
     record = record_of(item)
     times = mean(record, "rho2", method=ours) / mean(record, "rho2", method="vanilla")
     there = [float(printed(f"{item}/{name}/rho2") or 0) for name in (ours, "vanilla")]
-    return f"rho2 {times:.2f} times, printed {there[0] / there[1]:.2f}"
+    return (
+        f"rho2 is {times:.2f} times that of the vanilla network; in the replication "
+        f"{there[0] / there[1]:.2f} times"
+    )
 
 
 def _noisy() -> str:
     times = mean(record_of("deep_defense/claims"), "ratio", what="noise", network="mlp")
-    return f"random noise has to be {times:.0f} times as large to fool as many images"
+    return (
+        f"to fool half of the images, random noise has to be {times:.0f} times as large as "
+        "DeepFool's perturbation"
+    )
 
 
 CLAIMS = (
     Claim("The method: differentiate through DeepFool", "figure1", ("code-networks",), _exact),
     Claim(
-        "More robust than the reference, adversarial training and Parseval training, without loss "
-        "of accuracy",
+        "Deep Defense is more robust than the reference, adversarial training and Parseval "
+        "training, without loss of accuracy",
         "table1",
         ("table-1", "supplement", "text-results"),
         _compared,
     ),
     Claim(
-        "Most of the gain comes in the first epoch",
+        "Deep Defense increases rho2 mostly in the first epoch",
         "figure2",
         ("figure-convergence-mnist", "figure-convergence-cifar10"),
         _early,
     ),
     Claim(
-        "c, lambda and d trade robustness for accuracy",
+        "Deep Defense exchanges accuracy for robustness by c, lambda and d",
         "figure3",
         ("figure-hyper-parameters",),
         figure3.spanned,
     ),
     Claim(
-        "If only one layer is changed, the first fully connected one is best",
+        "If Deep Defense changes a single layer, the first fully connected layer is best",
         "figure4",
         ("figure-layer-masking",),
         _masked,
     ),
     Claim(
-        "The numbers of the DeepFool paper, which check our references and our DeepFool",
+        "Our reference networks and our DeepFool give the numbers of the DeepFool paper",
         "anchors",
         ("anchor-deepfool-table-1", "anchor-deepfool-table-3", "anchor-deepfool-text"),
         _anchored,
     ),
     Claim(
-        "A replication's printed gain, with a regulariser whose gradient is zero",
+        "A replication of Deep Defense finds more robust networks; its regulariser has no gradient",
         "replication",
         ("followup-brown-2019",),
         _replicated,
@@ -234,7 +247,9 @@ CLAIMS = (
 def _ways(
     table_1: Record, today: Record, network: str
 ) -> Iterator[tuple[str, Record, str, dict[str, Any], int]]:
-    """Yield each measure: its name, the record and its rows, and the number of digits."""
+    """Yield for each line of the table the title, the record, the rows of the record, and the
+    number of digits.
+    """
     eps = names.shown_size(today, network)
     size, digits = names.size_text(network, eps), 3 if names.coloured(network) else 2
     yield "clean accuracy", table_1, "accuracy", {}, 2
@@ -265,6 +280,6 @@ def _against(record: Record, network: str) -> str:
     )
     name = {"lenet": "LeNet"}.get(network, f"the {names.title(record, network)}")
     return (
-        f"on {name} its rho2 is {rival[0] / ours[0]:.2f} times Deep Defense's, at "
-        f"{minus(f'{rival[1] - ours[1]:+.2f}')} points of clean accuracy"
+        f"on {name} its rho2 is {rival[0] / ours[0]:.2f} times that of Deep Defense, and its clean "
+        f"accuracy differs by {minus(f'{rival[1] - ours[1]:+.2f}')} points"
     )

@@ -32,7 +32,7 @@ DRAWN = {
     "clean": ("Clean", "clean"),
     "deep-defense": ("With gradient", "deep-defense"),
 }
-"""The curves, each with its name in the legend and its style."""
+"""For each curve its name in the legend and its style."""
 PRINTED = ("vanilla", "fine-tuned-deepfool-set", "deep-defense-detached")
 TUNED, THEIRS, LARGER, SLOWER = (
     "fine-tuned-deepfool-set",
@@ -45,28 +45,33 @@ PANELS = {
     "on the training set": ("vanilla", "clean", "deep-defense"),
 }
 EPS, SHARES = 0.028, (0.2, 0.5, 1.0)
-"""The printed eps_ref, and the shares of it at which accuracy under FGS is shown."""
+"""The replication's eps_ref, and the shares of this eps_ref at which the accuracy under FGS is
+shown.
+"""
 
 
 def answer(record: Record) -> str:
-    """Return three gains: the replication's in our runs, that of batches of 100 alone, and Deep
-    Defense's.
+    """Return rho2 divided by the rho2 of fine-tuning: for the replication's Deep Defense, and for
+    Deep Defense with its gradient; and the effect of batches of 100 alone.
     """
     return (
-        "The network that is printed as Deep Defense has "
-        f"{_rho(record, THEIRS) / _rho(record, TUNED):.2f} times the $\\rho_2$ of fine-tuning on "
-        "the same images. The gradient of its regulariser is zero: batches of 100 instead of 64, "
-        f"without any regulariser, give {_explained(record, LARGER):.0f} % of this difference. "
-        "With its gradient Deep Defense reaches "
-        f"{_rho(record, 'deep-defense') / _rho(record, TUNED):.2f} times."
+        "The network that the replication calls Deep Defense has "
+        f"{_rho(record, THEIRS) / _rho(record, TUNED):.2f} times the $\\rho_2$ of a network that "
+        "is fine-tuned on the same images. But the gradient of the regulariser is zero: batches of "
+        f"100 instead of 64 images, without any regulariser, give {_explained(record, LARGER):.0f} "
+        "% of this difference. With the gradient of its regulariser, Deep Defense has "
+        f"{_rho(record, 'deep-defense') / _rho(record, TUNED):.2f} times the $\\rho_2$ of the "
+        "fine-tuned network."
     )
 
 
 def methods_table(version: Version) -> Table:
-    """Return accuracy, rho2 and accuracy under FGS of each network, the printed ones first."""
+    """Return accuracy, rho2 and accuracy under FGS of each network, with the replication's numbers
+    before ours.
+    """
     return table(
         f"{version.heading}. Accuracy in per cent, rho2, and accuracy under FGS at shares of the "
-        f"printed eps_ref, {EPS}: printed / **ours** (range over the seeds).",
+        f"replication's eps_ref, {EPS}: replication / **ours** (range over the seeds).",
         f"tab-dd-replication-{version.tag}",
         ["Network", "accuracy", "rho2", *(f"at {share}" for share in SHARES)],
         list(_method_rows(version.record)),
@@ -74,18 +79,18 @@ def methods_table(version: Version) -> Table:
 
 
 def constant(record: Record) -> str:
-    """Return how far the constant changes the weights, and our eps_ref."""
+    """Return how much the constant regulariser changes the weights, and our eps_ref."""
     apart = max(values(record, "difference"))
     return (
-        "*Their Deep Defense* and the same training without the constant give weights whose "
-        f"largest difference, over all seeds, is {apart:g}. The eps at which their Deep Defense "
-        "classifies half of the images correctly is "
-        f"{spread(values(record, 'eps_ref'), 3)} in our runs (printed {EPS})."
+        "The largest difference between the weights of *Their Deep Defense* and those of the same "
+        f"training without the constant regulariser, over all seeds, is {apart:g}. In our runs "
+        "*Their Deep Defense* classifies half of the images correctly at an eps of "
+        f"{spread(values(record, 'eps_ref'), 3)} (in the replication {EPS})."
     )
 
 
 def under_fgs(record: Record) -> Figure:
-    """Draw accuracy against the size of FGS, with the printed sizes and numbers."""
+    """Draw accuracy against the size of FGS, with the sizes and accuracies of the replication."""
     curves = {
         name: figures.Curve(
             array(record, "eps")[::2],
@@ -108,8 +113,10 @@ def under_fgs(record: Record) -> Figure:
 
 
 def over_epochs(record: Record) -> Figure:
-    """Draw rho2 after each epoch from the common start."""
-    x_label = "readings after the start" if record.profile == "quick" else "epochs after the start"
+    """Draw rho2 after each epoch of fine-tuning; all curves start from the same network."""
+    x_label = (
+        "measurements after the start" if record.profile == "quick" else "epochs after the start"
+    )
     return figures.lines(
         [
             figures.Panel(
@@ -125,29 +132,35 @@ def over_epochs(record: Record) -> Figure:
 
 
 def epochs_in_words(record: Record) -> str:
-    """Return rho2 at the start, after the first epoch and at the end, also with a lower rate."""
+    """Return rho2 before fine-tuning, after the first epoch and after the last, also with a lower
+    learning rate.
+    """
     ends = ", ".join(
         f"{_rho(record, method):.4f} ({DRAWN[method][0]})"
         for method in PANELS["on DeepFool's images"]
     )
     return (
-        f"The start has a rho2 of {_rho(record, 'start'):.4f}. After the first epoch on DeepFool's "
-        f"images it is {_first(record, TUNED):.4f} in batches of 64 and "
-        f"{_first(record, LARGER):.4f} in batches of 100. After the last epoch it is {ends}. A "
-        "learning rate of 64/100 of the others' makes the steps in batches of 64 shorter, so that "
-        "an epoch goes about as far as in batches of 100. It gives "
-        f"{_explained(record, SLOWER):.0f} % of the difference."
+        f"The network from which fine-tuning starts has a rho2 of {_rho(record, 'start'):.4f}. "
+        f"After the first epoch on DeepFool's images rho2 is {_first(record, TUNED):.4f} with "
+        f"batches of 64 and {_first(record, LARGER):.4f} with batches of 100. After the last epoch "
+        f"rho2 is {ends}. The variant *lower rate* multiplies the learning rate by 64/100 and "
+        "keeps batches of 64, so that an epoch changes the weights about as much as with batches "
+        f"of 100. A lower learning rate explains {_explained(record, SLOWER):.0f} % of the "
+        "difference between the replication's two networks."
     )
 
 
 def with_gradient(record: Record) -> str:
-    """Return the rho2 of Deep Defense with its gradient, beside that of clean fine-tuning."""
+    """Return the rho2 of Deep Defense with its gradient, and that of fine-tuning on clean
+    images.
+    """
     ours, clean = (mean(record, "accuracy", method=m) for m in ("deep-defense", "clean-100"))
     return (
         "*With its gradient the regulariser works.* The last row of the table is Deep Defense on "
-        "the training set itself, in batches of 100, with the same lambda, c and d. Its rho2 is "
-        f"{_rho(record, 'deep-defense'):.4f} and its accuracy {ours:.1f} %. The same epochs "
-        f"without the regulariser give {_rho(record, 'clean-100'):.4f} and {clean:.1f} %."
+        "the original training images, with batches of 100 and with the same lambda, c and d. Its "
+        f"rho2 is {_rho(record, 'deep-defense'):.4f} and its accuracy {ours:.1f} %. The same "
+        f"training without the regulariser gives a rho2 of {_rho(record, 'clean-100'):.4f} and an "
+        f"accuracy of {clean:.1f} %."
     )
 
 
@@ -162,7 +175,9 @@ def _first(record: Record, method: str) -> float:
 
 
 def _explained(record: Record, method: str) -> float:
-    """Return a method's gain as a percentage of the replication's gain over fine-tuning."""
+    """Return by how much the rho2 of a method exceeds the rho2 of fine-tuning, as a percentage of
+    the excess of the replication's Deep Defense.
+    """
     tuned = _rho(record, TUNED)
     return 100 * (_rho(record, method) - tuned) / (_rho(record, THEIRS) - tuned)
 
@@ -194,5 +209,5 @@ def _method_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _under(record: Record, method: str, share: float) -> list[float]:
-    """Return accuracies under FGS at a share of the printed eps_ref, by seed."""
+    """Return accuracies under FGS at a share of the replication's eps_ref, one per seed."""
     return values(record, "fgs", method=method, share=share, reading="printed")

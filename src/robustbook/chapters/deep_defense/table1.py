@@ -13,16 +13,20 @@ from robustbook.ledger import Record
 from .names import METHODS, coloured, each_network, networks, title
 
 PRINTED = ("reference", "par-networks", "adv-training-i", "deep-defense")
-"""The methods of the printed table."""
+"""The methods in the paper's table."""
 DATA = {"quick": ("digits", "scenes"), "reduced": ("CIFAR-10", "CIFAR-10")}
-"""The data sets for grey and for coloured images at each profile; MNIST and CIFAR-10 at others."""
+"""The data sets for gray and for colour images at the profiles quick and reduced; at all other
+profiles they are MNIST and CIFAR-10.
+"""
 SHARES = (0.2, 0.5, 1.0)
 CHOICES = {
     "plain": "label, not clipped",
     "predicted": "answer, not clipped",
     "clipped": "label, clipped",
 }
-"""The class whose loss FGS differentiates, and whether its images are clipped."""
+"""For each variant of FGS, the class whose loss it differentiates, and whether the images are
+clipped.
+"""
 
 
 def answer(record: Record) -> str:
@@ -38,21 +42,24 @@ def answer(record: Record) -> str:
     rival = _how_many([not _leads(record, n, ("adv-training-ii",)) for n in shown])
     return (
         f"Deep Defense changes $\\rho_2$ from {' and from '.join(changes)}. Of the methods in the "
-        f"printed table it has the largest $\\rho_2$ on {printed} networks. Adversarial training "
-        f"II, which that table does not have, has a larger one on {rival}."
+        f"paper's table, Deep Defense has the largest $\\rho_2$ on {printed} networks. Adversarial "
+        "training II, which is not in the paper's table, has a larger $\\rho_2$ than Deep Defense "
+        f"on {rival} networks."
     )
 
 
 def gains(versions: Sequence[Version]) -> str:
-    """Return a sentence with the ratio of Deep Defense's rho2 to the reference's, by network."""
+    """Return a sentence with the rho2 of Deep Defense divided by that of the reference network, for
+    each network.
+    """
     parts = (
         f"{_title(record, network)} "
         f"{_rho(record, network, 'deep-defense') / _rho(record, network, 'reference'):.2f}"
         for record, network in each_network(version.record for version in versions)
     )
     return (
-        "The $\\rho_2$ of Deep Defense divided by that of the reference (means over the seeds): "
-        f"{'; '.join(parts)}."
+        "The $\\rho_2$ of Deep Defense divided by that of the reference network (means over the "
+        f"seeds) is: {'; '.join(parts)}."
     )
 
 
@@ -65,8 +72,9 @@ def methods_table(version: Version) -> Table:
     )
     return table(
         f"{version.heading}. Means (range over the seeds). Accuracies in per cent. The last three "
-        "columns are accuracies under FGS at 0.2, 0.5 and 1.0 times eps_ref, where 50 is printed "
-        f"for Deep Defense. Here eps_ref, after the preprocessing, is {sizes}.",
+        "columns are accuracies under FGS at 0.2, 0.5 and 1.0 times eps_ref; at eps_ref the "
+        "paper's accuracy is 50 for Deep Defense. The eps_ref of our networks, after the "
+        f"preprocessing, is {sizes}.",
         f"tab-dd-table-1-{version.tag}",
         ["Network, method", "Acc.", "rho2", "0.2", "0.5", "1.0"],
         list(_method_rows(version.record)),
@@ -74,7 +82,7 @@ def methods_table(version: Version) -> Table:
 
 
 def strips(records: Sequence[Record]) -> Figure:
-    """Draw the rho2 of each network, a row per method and a dot per seed."""
+    """Draw the rho2 of each network, with a row per method and a dot per seed."""
     found = {
         _title(record, network): {
             name: {"rho2": values(record, "rho2", network=network, method=method)}
@@ -89,7 +97,7 @@ def choices(record: Record) -> Table:
     """Return accuracies under three variants of FGS, and the steps and failures of DeepFool."""
     return table(
         "Accuracy in per cent under three variants of FGS at eps_ref; the mean number of steps of "
-        "DeepFool; and the share of images (%) whose answer five steps did not change.",
+        "DeepFool; and the share of images (%) on which five steps of DeepFool fail.",
         "tab-dd-table-1-readings",
         ["Network, method", *CHOICES.values(), "steps", "not fooled"],
         list(_choice_rows(record)),
@@ -97,7 +105,7 @@ def choices(record: Record) -> Table:
 
 
 def _title(record: Record, network: str) -> str:
-    """Return the network's name with the data that it was trained on."""
+    """Return the network's name with the name of its training set."""
     data = DATA.get(record.profile, ("MNIST", "CIFAR-10"))[coloured(network)]
     return f"{data} {title(record, network)}"
 
@@ -107,7 +115,7 @@ def _rho(record: Record, network: str, method: str) -> float:
 
 
 def _digits(network: str) -> str:
-    """Return the format of a rho2 with its significant digits."""
+    """Return the number format for the rho2 of a network."""
     return ".4f" if coloured(network) else ".3f"
 
 

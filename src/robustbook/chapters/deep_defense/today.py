@@ -20,7 +20,9 @@ NEAREST = {
     "ddn": "DDN",
     "best": "nearest",
 }
-"""Attacks that look for the smallest l2 perturbation; with "free" images are not clipped."""
+"""Attacks that look for the smallest l2 perturbation; attacks with "free" in their name do not clip
+images.
+"""
 BOUNDED = {"fgsm": "FGSM", "pgd": "PGD", "pgd margin": "PGD, margin", "square": "Square"}
 """Attacks of a given l-infinity radius."""
 DRAWN = {"DeepFool": "deepfool", "DDN": "ddn"}
@@ -28,9 +30,11 @@ LOOKS = {"DeepFool": figures.LOOKS["reference"], "DDN": figures.LOOKS["adv-train
 
 
 def answer(record: Record) -> str:
-    """Return whether the distances grow for any attack, and whether FGSM overstates accuracy.
+    """Return whether the smallest distance that any attack finds becomes larger, and whether FGSM
+    overstates the robustness.
 
-    The numbers are those of the record's networks; other published networks are counted too.
+    The numbers are those of the record's networks; the answers "yes" and "no" are for all published
+    networks.
     """
     others = [each for each in records_of("deep_defense/today") if each.profile != record.profile]
     further = {title(*each): _further(*each) for each in each_network([record, *others])}
@@ -43,22 +47,25 @@ def answer(record: Record) -> str:
     single, together = _single_and_all(record, network)
     fair = not any(_flattered(record, each) for each in networks(record))
     return whole_percent(
-        f"The nearest adversarial images lie further away ({_yes_or_no(further)}): at "
-        f"{' and '.join(gains)} the reference's distance. Accuracy under FGSM is "
-        f"{'a fair estimate' if fair else 'too high an estimate'} of robustness to bounded changes "
-        f"of every pixel: at eps {size_text(network, shown_size(record, network))} it is "
-        f"{single:.1f} % on the {title(record, network)}, and {together:.1f} % under all attacks "
-        "together."
+        "After Deep Defense the nearest adversarial images lie further away than before "
+        f"({_yes_or_no(further)}): their distance is {' and '.join(gains)} that of the reference "
+        "network. The accuracy under FGSM is "
+        f"{'a fair estimate' if fair else 'too high an estimate'} of the robustness to bounded "
+        f"changes of every pixel. On the {title(record, network)} at eps "
+        f"{size_text(network, shown_size(record, network))} it is {single:.1f} %, while the "
+        f"accuracy under all attacks together is {together:.1f} %."
     )
 
 
 def networks_in_words(records: Sequence[Record]) -> str:
-    """Return a list with the gains in distance and the accuracies of each network."""
+    """Return a list with the changes in distance and the accuracies of each network."""
     return "\n".join(f"- {_network_in_words(*each)}" for each in each_network(records))
 
 
 def distances(records: Sequence[Record]) -> Figure:
-    """Draw the median smallest perturbation by DeepFool and by DDN, a row per method."""
+    """Draw the median size of the smallest perturbation that DeepFool and DDN find, with a row per
+    method.
+    """
     found = {
         title(record, network): {
             name: {
@@ -73,14 +80,14 @@ def distances(records: Sequence[Record]) -> Figure:
 
 
 def nearest(version: Version) -> Table:
-    """Return the same distances in numbers, for each attack."""
+    """Return the median sizes of the smallest perturbations as a table, for each attack."""
     return table(
-        f"{version.heading}. Median of the smallest l2 perturbation found, mean over the seeds "
-        "(range). Free: not clipped; else clipped to [0, 1]. Nearest: the smaller of DeepFool's "
-        "and DDN's. An image that is misclassified before any attack counts as 0. Gain: nearest "
-        "divided by the reference's, on the shared images, which all methods classify correctly. "
-        "Test images: "
-        f"{'; '.join(_images(version.record))}.",
+        f"{version.heading}. Median size of the smallest l2 perturbation found, mean over the "
+        "seeds (range). *Free*: images are not clipped; in the other columns they are clipped to "
+        "[0, 1]. *Nearest*: the smaller perturbation of DeepFool's and DDN's. An image that is "
+        "misclassified before any attack counts as 0. *Gain*: the column *nearest* divided by that "
+        "of the reference network, on the shared images, which the networks of all methods "
+        f"classify correctly. Test images: {'; '.join(_images(version.record))}.",
         f"tab-dd-today-nearest-{version.tag}",
         ["Network, method", *NEAREST.values(), "gain"],
         list(_nearest_rows(version.record)),
@@ -88,11 +95,13 @@ def nearest(version: Version) -> Table:
 
 
 def bounded(version: Version) -> Table:
-    """Return accuracies under attacks of a given l-infinity radius, alone and together."""
+    """Return accuracies under attacks of a given l-infinity radius, for each attack alone and for
+    all together.
+    """
     return table(
-        f"{version.heading}. Accuracy in per cent under attacks of l-infinity radius eps (behind "
-        "the method's name), clipped to [0, 1]. In the last column an image counts only if it "
-        "withstands all attacks.",
+        f"{version.heading}. Accuracy in per cent under attacks of l-infinity radius eps (stated "
+        "after the method's name), clipped to [0, 1]. In the last column an image counts as "
+        "correct only if all attacks fail on it.",
         f"tab-dd-today-bounded-{version.tag}",
         ["Network, method, eps", *BOUNDED.values(), "all"],
         list(_bounded_rows(version.record)),
@@ -100,8 +109,8 @@ def bounded(version: Version) -> Table:
 
 
 def nearest_gain(record: Record, network: str, method: str = "deep-defense") -> float:
-    """Return the ratio of a method's distance to the nearest adversarial images and the
-    reference's.
+    """Return the distance to the nearest adversarial images with a method, divided by that of the
+    reference network.
     """
     return fmean(_gains(record, network, method, "best"))
 
@@ -113,7 +122,9 @@ def _medians(
 
 
 def _gains(record: Record, network: str, method: str, attack: str) -> list[float]:
-    """Return the median distance divided by the reference's on the same images, by seed."""
+    """Return for each seed the median distance divided by the reference network's median distance
+    on the same images.
+    """
     ours, start = (
         _medians(record, network, each, attack, "shared median") for each in (method, "reference")
     )
@@ -121,7 +132,7 @@ def _gains(record: Record, network: str, method: str, attack: str) -> list[float
 
 
 def _left(record: Record, network: str, method: str, attack: str, eps: float) -> list[float]:
-    """Return the accuracy under an attack, per seed."""
+    """Return the accuracy under an attack, one per seed."""
     return values(record, "accuracy", network=network, method=method, attack=attack, eps=eps)
 
 
@@ -134,19 +145,23 @@ def _single_and_all(record: Record, network: str) -> tuple[float, float]:
 
 
 def _further(record: Record, network: str) -> bool:
-    """Return whether the nearest images lie further away than the reference's for every seed."""
+    """Return whether, with every seed, the nearest adversarial images lie further away than those
+    of the reference network.
+    """
     found = _gains(record, network, "deep-defense", "best")
     return bool(found) and min(found) > 1
 
 
 def _flattered(record: Record, network: str) -> bool:
-    """Return whether accuracy under all attacks is less than half of that under FGSM."""
+    """Return whether the accuracy under all attacks is less than half of the accuracy
+    under FGSM.
+    """
     single, together = _single_and_all(record, network)
     return together < single / 2
 
 
 def _yes_or_no(holds: Mapping[str, bool]) -> str:
-    """Return "yes" or "no"; if networks differ, return it for each of them."""
+    """Return "yes" or "no"; if the networks differ, return "yes" or "no" for each network."""
     if len(set(holds.values())) == 1:
         return "yes" if all(holds.values()) else "no"
     return ", ".join(f"{name} {'yes' if held else 'no'}" for name, held in holds.items())
@@ -157,22 +172,25 @@ def _network_in_words(record: Record, network: str) -> str:
     believed, found = (
         _gains(record, network, "deep-defense", attack) for attack in ("deepfool", "best")
     )
-    grown = "no image that all of its versions classify correctly"
+    grown = "no image is classified correctly by the networks of all methods"
     if found:
         grown = (
-            f"DeepFool's median distance grows by a factor of {fmean(believed):.2f}, that of the "
-            f"nearest image that any attack here found by {fmean(found):.2f} (larger in "
+            f"after Deep Defense the median distance that DeepFool finds is {fmean(believed):.2f} "
+            "times that of the reference network, and the smallest distance that any attack finds "
+            f"is {fmean(found):.2f} times as large (larger than the reference's with "
             f"{sum(gain > 1 for gain in found)} of {len(found)} seeds)"
         )
     return whole_percent(
         f"{title(record, network)}: {grown}. At eps "
-        f"{size_text(network, shown_size(record, network))} FGSM leaves {single:.1f} % of the "
-        f"images correctly classified, all attacks together {together:.1f} %."
+        f"{size_text(network, shown_size(record, network))} its accuracy is {single:.1f} % under "
+        f"FGSM and {together:.1f} % under all attacks together."
     )
 
 
 def _images(record: Record) -> Iterator[str]:
-    """Yield how many test images each network was attacked on, and how many are shared."""
+    """Yield the number of test images on which each network was attacked, and the number of shared
+    images.
+    """
     images = {row.setting["network"]: row.images for row in record.rows if row.name == "accuracy"}
     for network, count in images.items():
         shared = spread(values(record, "shared images", network=network), 0)

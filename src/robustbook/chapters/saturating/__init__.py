@@ -1,1 +1,1 @@
-"""What the pages on Nayebi & Ganguli 2017 show."""
+"""The content of the pages on Nayebi & Ganguli 2017."""

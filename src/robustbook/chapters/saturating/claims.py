@@ -1,4 +1,6 @@
-"""The page on the claims of the text: errors, three choices, and Adam on the image."""
+"""The page on the claims that the paper makes only in its text: errors, three choices, and Adam on
+the image.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from math import log
@@ -32,44 +34,46 @@ CLAIMED = {
         "Saturated networks have errors of 2 to 7 % under FGSM",
         "smallest error of the three networks (%)",
     ),
-    f"{ERROR}/high": ("", "largest error of the three networks (%), at most as printed"),
+    f"{ERROR}/high": ("", "largest error of the three networks (%), at most that of the paper"),
     f"{CLAIM}/readout-penalised": (
-        "The penalty should cover the read-out too",
-        "FGSM accuracy (%) with the penalty on all layers, larger than without the read-out",
+        "The penalty should cover the last layer too",
+        "FGSM accuracy (%) with the penalty on all layers, larger than on the hidden layers only",
     ),
     f"{CLAIM}/annealing-essential": (
         "Raising lambda slowly is essential",
-        "points of clean or FGSM accuracy that a constant lambda costs, more than `points`",
+        "by how many percentage points a constant lambda lowers the clean or FGSM accuracy, more "
+        "than `points`",
     ),
     f"{CLAIM}/alpha-half-best": (
         "Adversarial training works best with alpha = 0.5",
-        "points of FGSM accuracy behind the best alpha, at most `points`",
+        "by how many percentage points the FGSM accuracy is lower than with the best alpha, at "
+        "most `points`",
     ),
     f"{ADAM}/vanilla-success": (
         "Adam always fools the vanilla network",
-        "share of the 180 pairs of source and target",
+        "share of the 180 pairs of source image and target class on which Adam succeeds",
     ),
     f"{ADAM}/vanilla-iterations": (
-        "... and usually in less than 10 steps",
-        "median number of steps, less than printed",
+        "Adam usually fools the vanilla network in less than 10 steps",
+        "median number of steps, less than in the paper",
     ),
     f"{ADAM}/saturated-failures": (
         "Adam fails on the saturated network in several cases",
-        "pairs of 90 on which it fails, at least as printed",
+        "number of pairs (of 90) on which Adam fails, at least as many as in the paper",
     ),
     f"{ADAM}/saturated-3-to-7": (
-        "... such as from 3 to 7",
+        "Adam does not change a 3 into a 7 on the saturated network",
         "share of the seeds with which the 3 becomes a 7",
     ),
 }
-"""Each target with the claim in our words, and the number that decides."""
+"""For each target the claim in our words, and the measurement that decides it."""
 UNDONE = {
     ("penalty", "all layers"): "annealed, penalty on all layers (ours)",
     ("penalty", "hidden layers only"): "... penalty on the hidden layers only",
     ("lambda", "constant"): "... lambda at its maximum from the first step",
     ("lambda", "one jump"): "... lambda jumps to its maximum after the plain epochs",
 }
-"""What was changed and how, to the name of the network in the table."""
+"""The name of each network in the table, by what was changed and how."""
 READINGS = {"clean": "Clean", "float32": "FGSM", "float32, clipped": "FGSM, clipped"}
 ALPHA = {"sigmoid": "alpha, sigmoid", "ReLU": "alpha, ReLU"}
 SOURCES = {"least": "least confident source", "most": "most confident source"}
@@ -79,13 +83,15 @@ ENDS = {
     "steps": "all steps used, target not reached",
 }
 FULL = 30_000_000
-"""How many steps the paper tried."""
+"""The largest number of steps that the paper took."""
 POINTS = (0.5, 1.0, 3.0)
-"""Differences in percentage points that may count; the verdicts use the second."""
+"""Thresholds for a difference of accuracy in percentage points; the verdicts use the second one."""
 
 
 def answer(record: Record) -> str:
-    """Return how often Adam fails, how often a 3 becomes a 7, and how longer descents end."""
+    """Return how often Adam fails, how often it changes a 3 into a 7, and how the longer descents
+    end.
+    """
     threes = of_target(record, f"{ADAM}/saturated-3-to-7")
     failed = spread(of_target(record, f"{ADAM}/saturated-failures"), 0)
     return (
@@ -97,7 +103,9 @@ def answer(record: Record) -> str:
 
 
 def verdicts() -> Table:
-    """Return the claims of the text, each with what decides it, both numbers and the verdict."""
+    """Return a table of the claims of the text: the deciding measurement, the paper's number, ours,
+    and the verdict.
+    """
     found = {entry.id: entry for entry in entries("saturating")}
     same = [entry for name, entry in found.items() if name.startswith("saturating/text-4/settings")]
     rows = [
@@ -111,9 +119,10 @@ def verdicts() -> Table:
         for name, (claim, decides) in CLAIMED.items()
     ]
     equal = sum(entry.verdict == "reproduced" for entry in same)
-    settings_row = ["Settings", "settings of ours that are the printed ones"]
+    settings_row = ["Settings", "number of our settings that equal those of the paper"]
     return table(
-        "The claims of the text, what decides each, the printed number and ours, and the verdict.",
+        "The claims of the paper's text, the measurement that decides each claim, the paper's "
+        "number and ours, and the verdict.",
         "tab-claims-verdicts",
         ["Claim", "Decided by", "Printed", "Ours", "Verdict"],
         [*rows, [*settings_row, str(len(same)), str(equal), _common(same)]],
@@ -125,8 +134,9 @@ def error_range(record: Record) -> str:
     """Return the smallest and the largest FGSM error of the saturated networks."""
     low, high = (spread(of_target(record, f"{ERROR}/{end}")) for end in ("low", "high"))
     return (
-        f"*Errors.* Over the three saturated networks of [Table 1](./table1.ipynb) the smallest "
-        f"FGSM error is {low} % and the largest {high} %. That page explains them."
+        "*Errors.* The smallest FGSM error of the three saturated networks of [Table "
+        f"1](./table1.ipynb) is {low} %, and the largest {high} %. The page of Table 1 explains "
+        "these errors."
     )
 
 
@@ -170,7 +180,7 @@ def alphas(version: Version) -> Table:
 
 
 def undone_in_words(record: Record) -> str:
-    """Return what each of the three choices is worth, and with how many seeds."""
+    """Return how much each of the three choices changes the accuracy, and with how many seeds."""
     lost, behind, ours, hidden = (
         of_target(record, f"{CLAIM}/{name}")
         for name in ("annealing-essential", "alpha-half-best", "readout-penalised", "hidden-only")
@@ -189,25 +199,28 @@ def undone_in_words(record: Record) -> str:
 
     return "\n\n".join(
         [
-            f"*The read-out.* With the penalty on all layers, {spread(ours)} % of the images are "
-            "classified correctly under FGSM. Without the penalty on the read-out it is "
-            f"{spread(hidden)} %. The first number is larger with {ahead} of {len(ours)} seeds.",
-            f"*Raising lambda slowly.* A constant lambda costs {spread(lost)} points, the larger "
-            f"of the losses of clean and of FGSM accuracy. It costs more than {some} points with "
-            f"{_counts(lost, lambda n, p: n > p)}. Perhaps a strong penalty from the first step "
-            "saturates units before they have learned anything, so that their slopes vanish.",
-            f"*alpha.* With alpha = 0.5 FGSM accuracy lies {spread(behind)} points below that of "
-            f"the best alpha. It is within {some} points of the best with "
-            f"{_counts(behind, lambda n, p: n <= p)}. The paper prints {clean:g} % clean and "
-            f"{fgsm:g} % under FGSM for its sigmoid network at 0.5. Ours has {at_alpha('0.5')} at "
-            f"0.5, and {at_alpha('0.1')} at 0.1, where nine tenths of the loss are on adversarial "
-            "images.",
+            "*The last layer.* With the penalty on all layers, the network classifies "
+            f"{spread(ours)} % of the images correctly under FGSM. With the penalty on the hidden "
+            f"layers only, it classifies {spread(hidden)} % correctly. The accuracy with the "
+            f"penalty on all layers is higher with {ahead} of {len(ours)} seeds.",
+            "*Raising lambda slowly.* With a constant lambda the clean or the FGSM accuracy is "
+            f"{spread(lost)} percentage points lower; we take the larger of the two losses. The "
+            f"loss exceeds {some} points with {_counts(lost, lambda n, p: n > p)}. Perhaps a "
+            "strong penalty from the first step saturates units before they have learned anything, "
+            "so that their slopes vanish.",
+            f"*alpha.* With alpha = 0.5 the FGSM accuracy is {spread(behind)} percentage points "
+            f"lower than with the best alpha. The difference is at most {some} points with "
+            f"{_counts(behind, lambda n, p: n <= p)}. With alpha = 0.5 the paper reports for its "
+            f"sigmoid network a clean accuracy of {clean:g} % and an FGSM accuracy of {fgsm:g} %. "
+            f"The two accuracies of our network are {at_alpha('0.5')} with alpha = 0.5, and "
+            f"{at_alpha('0.1')} with alpha = 0.1. With alpha = 0.1 nine tenths of the loss are on "
+            "adversarial images.",
         ]
     )
 
 
 def adam(version: Version) -> Table:
-    """Return how the descents with Adam ended, by network, source, precision and step size."""
+    """Return how the runs of Adam ended, by network, source image, precision and step size."""
     return table(
         f"{version.heading}: Adam on the image, by network, source, precision and step size. How "
         "many of the 90 pairs did not reach their target; with how many seeds a 3 became a 7; and "
@@ -220,13 +233,15 @@ def adam(version: Version) -> Table:
 
 
 def adam_in_words(record: Record) -> str:
-    """Return what the failures of Adam depend on: step size and arithmetic, not the distance."""
+    """Return on what the failures of Adam depend: on step size and arithmetic, not on the
+    distance.
+    """
     main = {"precision": "float32", "step_size": record.parameters["step_size"]}
     size = max(row.setting.get("step_size", 0) for row in record.rows)
     longest = {"precision": "float32", "step_size": size}
 
     def both(name: str, method: str, **setting: Any) -> str:
-        """Return the numbers of the least and of the most confident sources."""
+        """Return the numbers for the least and for the most confident source images."""
         digits = 2 if name.startswith("moved") else 0
         least, most = (
             spread_or(
@@ -239,33 +254,38 @@ def adam_in_words(record: Record) -> str:
     threes = of_target(record, f"{ADAM}/saturated-3-to-7")
     return "\n\n".join(
         [
-            "Where two numbers are given, they are for the least and the most confident sources.",
-            "*How often Adam fails.* Of 90 pairs it fails on "
+            "If the following text gives two numbers, the first is for the least confident source "
+            "images and the second for the most confident ones.",
+            "*How often Adam fails.* Of 90 pairs, Adam fails on "
             f"{both('failures', 'saturated', **main)} with the saturated network, and on "
-            f"{both('failures', 'vanilla', **main)} with the vanilla one. In the saturated network "
-            f"the 3 becomes a 7, from at least one source, with {sum(map(bool, threes))} of "
-            f"{len(threes)} seeds.",
-            f"*Failures depend on the step size.* With steps of {size:g} in place of "
-            f"{main['step_size']:g}, and fewer of them, {both('failures', 'saturated', **longest)} "
-            "pairs fail. So a failure says something about the attack before it says anything "
-            "about the network.",
-            "*Failures depend on the arithmetic.* In float64 the same descents end differently for "
-            f"{both('precisions differ', 'saturated')} pairs with the saturated network, and for "
-            f"{both('precisions differ', 'vanilla')} with the vanilla one. The descents amplify "
-            "rounding errors: even the batch size, which changes the order of sums, can decide "
-            "about a pair. So the counts say more than a single pair such as 3 and 7.",
-            "*Failures do not depend on the distance.* No distance is bounded. So an attack "
-            "without gradients always succeeds: it replaces the image by the source image of the "
-            "target class. On average this changes a pixel by "
+            f"{both('failures', 'vanilla', **main)} with the vanilla network. In the saturated "
+            "network Adam changes a 3 into a 7, from at least one of two source images, with "
+            f"{sum(map(bool, threes))} of {len(threes)} seeds.",
+            f"*Failures depend on the step size.* With a step size of {size:g} instead of "
+            f"{main['step_size']:g}, and fewer steps, Adam fails on "
+            f"{both('failures', 'saturated', **longest)} pairs. So a failure may be due to the "
+            "attack and not to the network.",
+            "*Failures depend on the arithmetic.* With the saturated network Adam succeeds either "
+            "in float32 or in float64, but not in both, on "
+            f"{both('precisions differ', 'saturated')} pairs; with the vanilla network on "
+            f"{both('precisions differ', 'vanilla')}. The descents amplify rounding errors: even "
+            "the batch size, which changes the order of sums, can decide whether Adam succeeds on "
+            "a pair. So the counts are more reliable than the result of a single pair such as 3 "
+            "and 7.",
+            "*Failures do not depend on the distance.* The attack may change the image by any "
+            "amount. So replacing the image by the source image of the target class always "
+            "succeeds. This replacement changes a pixel on average by "
             f"{both('moved, swapped', 'saturated')} (the median over pairs). The failed descents "
-            "with the longest steps changed it by "
+            "with the largest step size changed a pixel on average by "
             f"{both('moved, failed', 'saturated', **longest)}.",
         ]
     )
 
 
 def long_figure(record: Record) -> Figure:
-    """Draw how far the image moved in each long descent, and the target's probability."""
+    """Draw how far the image moved in each long descent, and the probability of the
+    target class.
+    """
     return figures.descent(
         {
             name: {precision: _trail(record, rule, precision) for precision in _PRECISIONS}
@@ -289,7 +309,7 @@ def long_ends(record: Record) -> Table:
 
 
 def long_in_words(record: Record) -> str:
-    """Return how many long descents reached the target, and what became of the others."""
+    """Return how many long descents reached the target class, and how all other descents ended."""
     rows = [row for row in record.rows if row.name == "iterations"]
 
     def named(ended: str) -> list[str]:
@@ -320,21 +340,23 @@ def long_in_words(record: Record) -> str:
 
 
 def _arrived(record: Record) -> str:
-    """Return how many long descents reached the target, and after how many steps."""
+    """Return how many long descents reached the target class, and after how many steps."""
     rows = [row for row in record.rows if row.name == "iterations"]
     steps = [int(row.value) for row in rows if row.setting["ended"] == "reached"]
     precisions = len({row.setting["precision"] for row in rows})
     share = f"all {len(rows)}" if len(steps) == len(rows) else f"{len(steps)} of {len(rows)}"
     among = (
-        f"{share} longer descents on one network (two source images, "
-        f"{precisions} precisions) reach the target"
+        f"{share} longer descents on one network (two source images, {precisions} precisions) "
+        "reach the target class"
     )
     after = f", after {min(steps):,} to {max(steps):,} steps" if steps else ""
-    return f"{among[0].upper()}{among[1:]}{after}; the paper tried {FULL:,} steps."
+    return f"{among[0].upper()}{among[1:]}{after}; the paper took up to {FULL:,} steps."
 
 
 def _common(lines: Sequence[Entry]) -> str:
-    """Return the verdict on all lines, or the counts of verdicts where they differ."""
+    """Return the verdict that all lines share, or, if verdicts differ, how often each verdict
+    occurs.
+    """
     found = {line.verdict for line in lines}
     return found.pop() if len(found) == 1 else counts(lines)
 
@@ -347,13 +369,13 @@ def _label(stem: str, version: Version) -> str:
 
 
 def _counts(numbers: Sequence[float], holds: Callable[[float, float], bool]) -> str:
-    """Return with how many seeds a pattern holds, for each of ``POINTS``."""
+    """Return with how many seeds a pattern holds, for each threshold of ``POINTS``."""
     first, second, third = (sum(holds(number, points) for number in numbers) for points in POINTS)
     return f"{first}, {second} and {third} of {len(numbers)} seed{'s' * (len(numbers) > 1)}"
 
 
 def _descents(record: Record) -> Iterator[list[str]]:
-    """Yield a row per network, source, precision and step size."""
+    """Yield a row per network, rule for the source images, precision and step size."""
     keys = ("method", "rule", "precision", "step_size")
     kinds = dict.fromkeys(
         tuple(row.setting[key] for key in keys) for row in record.rows if row.name == "failures"
@@ -405,7 +427,9 @@ def _ends(record: Record) -> Iterator[list[str]]:
 
 
 def _late_share(record: Record, rule: str, precision: str) -> float:
-    """Return which part of the image's change (percent) the last nine tenths of the steps made."""
+    """Return which percentage of the image's change happened in the last nine tenths of
+    the steps.
+    """
     moved = array(record, f"{rule} {precision} moved")
     iterations = array(record, f"{rule} {precision} iterations")
     tenth = next(i for i, n in enumerate(iterations) if n >= iterations[-1] / 10)

@@ -1,4 +1,6 @@
-"""What the pages of Figures 3 and 7 share: dissimilarity matrices and two patterns in them."""
+"""The content that the pages of Figures 3 and 7 share: dissimilarity matrices and two patterns in
+them.
+"""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,15 +16,17 @@ from .names import COMPARED
 
 LAYERS = {"1": "layer 1", "2": "layer 2", "3": "layer 3", "softmax": "softmax"}
 DECADES = {"figure-3": None, "figure-7": 6}
-"""How many powers of ten the colour scale covers; None for a linear scale."""
+"""The number of powers of ten that the colour scale covers; None means a linear scale."""
 CONTROLS = {
-    "figure-3": "The longer-trained network is of one seed.",
-    "figure-7": "The networks trained for longer and with a stronger penalty are of one seed.",
+    "figure-3": "The network that was trained for longer has one seed.",
+    "figure-7": "The networks trained for longer or with a stronger penalty have one seed.",
 }
 
 
 def matrices(record: Record, *, shared: bool = True) -> Figure:
-    """Draw the matrices of the first seed on one colour scale, or each on its own."""
+    """Draw the matrices of the first seed with one colour scale, or each matrix with its own colour
+    scale.
+    """
     rows = {
         method: {
             title: figures.unfold(array(record, f"matrix/{method}/{layer}"))
@@ -43,11 +47,13 @@ own_scales = partial(matrices, shared=False)
 
 
 def orders(version: Version) -> Table:
-    """Return the dissimilarity between classes, which the paper calls larger after saturation."""
+    """Return the dissimilarity between classes; the paper says that it is larger in the saturated
+    network.
+    """
     record = version.record
     return table(
         f"{version.heading}: mean dissimilarity of two images of different classes, mean (range "
-        "over the seeds). The paper prints no numbers, only colours.",
+        "over the seeds). The paper shows colours and states no numbers.",
         f"tab-{record.item}-{version.origin}",
         ["Layer", "The paper", "Vanilla", "Saturated"],
         [
@@ -64,7 +70,7 @@ def orders(version: Version) -> Table:
 
 
 def layers(record: Record) -> Table:
-    """Return the dissimilarity within and between classes of each layer, with the controls."""
+    """Return the dissimilarity within and between classes of each layer, for all networks."""
     return table(
         "Mean dissimilarity of two images of one class (*within*) and of two classes (*between*), "
         f"and their ratio; mean (range over the seeds). {CONTROLS[record.item]}",
@@ -75,11 +81,14 @@ def layers(record: Record) -> Table:
 
 
 def patterns(record: Record) -> Table:
-    """Return how often the paper's two patterns hold, in each variant of what they could mean."""
+    """Return with how many seeds the paper's two patterns hold, for several definitions of each
+    pattern.
+    """
     return table(
-        "Two patterns, in each variant of what they could mean, and in how many seeds they hold. "
-        "*Within near zero*: the number is the largest ratio of within to between, over layers and "
-        "both networks. *Grows with depth*: the smallest ratio of a layer to the one before.",
+        "The two patterns that the paper describes, in several variants, and with how many seeds "
+        "each variant holds. *Within near zero*: the number is the largest ratio of the mean "
+        "within classes to the mean between classes, over the layers of both networks. *Grows with "
+        "depth*: the number is the smallest ratio of a layer's mean to that of the layer before.",
         f"tab-{record.item}-patterns",
         ["Pattern: variant", "Number", "Holds", ""],
         list(_pattern_rows(record)),
@@ -88,7 +97,9 @@ def patterns(record: Record) -> Table:
 
 
 def _number(numbers: Sequence[float]) -> str:
-    """Return the mean to three digits, with the range of several; 0 for less than 1e-9."""
+    """Return the mean to three digits, with the range if there are several numbers; a number below
+    1e-9 becomes 0.
+    """
     ends = (sum(numbers) / len(numbers), min(numbers), max(numbers))
     mean, low, high = (_digits(end if end > 1e-9 else 0.0) for end in ends)
     return mean if low == high else f"{mean} ({low} to {high})"
@@ -108,7 +119,7 @@ def _layer_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _pattern_rows(record: Record) -> Iterator[list[str]]:
-    """Yield each variant of a pattern with its number and how often it holds."""
+    """Yield each variant of a pattern with its number and with how many seeds it holds."""
     found: dict[tuple[str, str], list[Row]] = {}
     for row in record.rows:
         if row.holds is not None:

@@ -27,23 +27,28 @@ EPOCHS = {
         "relu-mlp": {"vanilla": 10, "vanilla, longer": 404, "saturated": 404},
     },
 }
-"""The epochs of training by profile, as the study's settings have them."""
+"""The number of training epochs by profile, as in the study's settings."""
 
 
 def answer(record: Record) -> str:
-    """Return in how many layers the kurtosis is larger with every seed, and where it is most so."""
+    """Return in how many layers the kurtosis is larger in the saturated network with every seed,
+    and in which layer the difference is largest.
+    """
     ahead = sum(all(_ahead(record, network, layer)) for network, layer in _EACH)
     network, layer = max(_EACH, key=lambda each: _gain(record, *each))
     vanilla, saturated = (fmean(_kurtosis(record, network, method, layer)) for method in COMPARED)
     return (
         f"In {ahead} of {len(_EACH)} layers the weights of the saturated network have a larger "
         "excess kurtosis than those of the vanilla network, with every seed. The difference is "
-        f"largest in layer {layer} of the {MLPS[network]}: {saturated:.1f} against {vanilla:.1f}."
+        f"largest in layer {layer} of the {MLPS[network]}: the kurtosis is {saturated:.1f} in the "
+        f"saturated network and {vanilla:.1f} in the vanilla one."
     )
 
 
 def weights(record: Record, *, in_deviations: bool = False) -> Figure:
-    """Draw histograms of the weights, as they are or in standard deviations of their layer."""
+    """Draw histograms of the weights, or of the weights divided by the standard deviation of their
+    layer.
+    """
     rows = {
         PANELS[network]: [
             {method: _bars(record, network, method, layer, in_deviations) for method in COMPARED}
@@ -59,11 +64,14 @@ shapes = partial(weights, in_deviations=True)
 
 
 def orders(version: Version) -> Table:
-    """Return the kurtosis of each layer before and after, which the paper says to grow."""
+    """Return the kurtosis of each layer of the vanilla and of the saturated network; the paper says
+    that the saturated network has the larger kurtosis.
+    """
     record = version.record
     return table(
         f"{version.heading}: excess kurtosis of the weights, mean (range over the seeds). The "
-        "paper says that it is larger in the saturated network; its numbers could not be read.",
+        "paper says that the kurtosis is larger in the saturated network; we could not read its "
+        "numbers.",
         f"tab-figure-1-{version.origin}",
         ["Layer", "The paper", "Vanilla", "Saturated", "Larger with"],
         [
@@ -80,11 +88,11 @@ def orders(version: Version) -> Table:
 
 
 def layers(record: Record) -> Table:
-    """Return the kurtosis of each layer and its largest weight, with the controls."""
+    """Return the kurtosis and the largest weight of each layer, for all networks."""
     return table(
-        "Excess kurtosis of the weights of each layer, mean (range over the seeds). *Lit pixels* "
-        "leaves out the weights of pixels that are dark in all training images. The last three "
-        "columns have the largest absolute weight of each layer.",
+        "Excess kurtosis of the weights of each layer, mean (range over the seeds). The column "
+        "*lit pixels* leaves out the weights of pixels that are dark in all training images. The "
+        "last three columns show the largest absolute weight of each layer.",
         "tab-figure-1-layers",
         [
             "Network",
@@ -105,14 +113,14 @@ def epochs(record: Record) -> str:
         f"{trained[network]['saturated']} (saturated)"
         for network, title in MLPS.items()
     )
-    return f"Epochs of training: {'; '.join(parts)}."
+    return f"The networks were trained for these numbers of epochs: {'; '.join(parts)}."
 
 
 _EACH = [(network, layer) for network in MLPS for layer in LAYERS]
 
 
 def _kurtosis(record: Record, network: str, method: str, layer: int) -> list[float]:
-    """Return one number per seed."""
+    """Return the kurtosis of a layer, one number per seed."""
     return values(record, "kurtosis", layer=layer, network=network, method=method)
 
 

@@ -20,11 +20,15 @@ ORDERS = (
     ("relu-mlp", "median", "median", "lower"),
     ("relu-mlp", "active", "active units (%)", "fewer"),
 )
-"""Network, measure, its words, and how the saturated network should differ."""
+"""Network, measurement, its title, and how the saturated network should differ from the vanilla
+one.
+"""
 
 
 def answer(record: Record) -> str:
-    """Return how many pre-activations are beyond ``flat``, and how many ReLU units are active."""
+    """Return how many pre-activations are larger in size than ``flat``, and how many ReLU units are
+    active.
+    """
     flat = float(record.parameters["flat"])
     beyond = {m: _means(record, "beyond", "sigmoid-mlp", m, threshold=flat) for m in COMPARED}
     active = {m: _means(record, "active", "relu-mlp", m) for m in COMPARED}
@@ -32,13 +36,15 @@ def answer(record: Record) -> str:
     return (
         f"In each layer of the saturated sigmoid network at least {min(beyond['saturated']):.1f} % "
         f"of the pre-activations are larger than {flat:g} in size; in the vanilla network at most "
-        f"{max(beyond['vanilla']):.1f} %. In the ReLU network {saturated} of the units of a layer "
-        f"are active, against {vanilla} in the vanilla one."
+        f"{max(beyond['vanilla']):.1f} % are. In each layer of the saturated ReLU network "
+        f"{saturated} of the units are active, and of the vanilla ReLU network {vanilla}."
     )
 
 
 def preactivations(record: Record) -> Figure:
-    """Draw a histogram per layer, grey where a unit still responds to its input."""
+    """Draw a histogram per layer; grey are the inputs at which a unit still responds to small
+    changes.
+    """
     rows: dict[str, list[dict[str, figures.Bars]]] = {}
     bands: dict[str, tuple[float, float]] = {}
     flat = float(record.parameters["flat"])
@@ -51,10 +57,12 @@ def preactivations(record: Record) -> Figure:
 
 
 def orders(version: Version) -> Table:
-    """Return what the paper says to grow or fall, layer by layer and before and after."""
+    """Return for each layer the measurements in which, according to the paper, the saturated
+    network differs from the vanilla one.
+    """
     return table(
         f"{version.heading}: pre-activations over all units and test images, mean (range over the "
-        "seeds). The paper shows histograms and prints no number.",
+        "seeds). The paper shows histograms and states no numbers.",
         f"tab-figure-2-{version.origin}",
         ["Measure", "The paper", "Vanilla", "Saturated"],
         [
@@ -71,7 +79,7 @@ def orders(version: Version) -> Table:
 
 
 def layers(record: Record) -> Table:
-    """Return medians and shares of the pre-activations of each layer, with the controls."""
+    """Return medians and shares of the pre-activations of each layer, for all networks."""
     sizes = sorted({5.0, float(record.parameters["flat"]), 100.0})
     return table(
         "Pre-activations over all units and test images: median, median size, share of active "
@@ -86,12 +94,12 @@ def layers(record: Record) -> Table:
 def _found(
     record: Record, name: str, network: str, method: str, layer: int, **setting: float
 ) -> list[float]:
-    """Return one number per seed."""
+    """Return a measurement of a layer, one number per seed."""
     return values(record, name, network=network, method=method, layer=layer, **setting)
 
 
 def _means(record: Record, name: str, network: str, method: str, **setting: float) -> list[float]:
-    """Return the mean over the seeds of each layer."""
+    """Return a measurement of each layer, as the mean over the seeds."""
     return [fmean(_found(record, name, network, method, layer, **setting)) for layer in LAYERS]
 
 
@@ -103,7 +111,9 @@ def _bars(record: Record, network: str, method: str, layer: int) -> figures.Bars
 
 
 def _responding(record: Record, network: str, method: str, layer: int) -> float:
-    """Return for how many pre-activations (percent) a unit still responds, with the first seed."""
+    """Return the percentage of pre-activations at which a unit still responds to small changes, for
+    the first seed.
+    """
     of = {"network": network, "method": method, "layer": layer}
     if network == "relu-mlp":
         return values(record, "active", **of)[0]

@@ -1,4 +1,4 @@
-"""What the page of Figure 3 shows besides `dissimilarity`, which also serves Figure 7."""
+"""The content of the page of Figure 3 that is not in `dissimilarity`."""
 
 from statistics import fmean
 
@@ -11,7 +11,9 @@ LAYERS = ("1", "2", "3")
 
 
 def answer(record: Record) -> str:
-    """Return where classes lie further apart, and how close images of one class lie at most."""
+    """Return in how many layers classes lie further apart in the saturated network, and how close
+    together images of one class are.
+    """
     between = {
         m: [fmean(_found(record, "between", m, layer)) for layer in LAYERS] for m in COMPARED
     }
@@ -21,21 +23,25 @@ def answer(record: Record) -> str:
     near = "" if ratio <= float(record.parameters["near_zero"]) else "not "
     return (
         f"In {ahead} of {len(LAYERS)} layers images of different classes lie further apart in the "
-        f"saturated network; in the last hidden layer their dissimilarity is {saturated[1]:.2f} "
-        f"against {vanilla[1]:.2f} in the vanilla one. Images of one class are {near}close "
-        f"together in layer 1: their dissimilarity is {100 * ratio:.0f} % of that between classes."
+        "saturated network than in the vanilla one. In the last hidden layer their mean "
+        f"dissimilarity is {saturated[1]:.2f} in the saturated network and {vanilla[1]:.2f} in the "
+        f"vanilla one. In layer 1 images of one class are {near}close together: the dissimilarity "
+        f"within classes is up to {100 * ratio:.0f} % of that between classes."
     )
 
 
 def collapsed(record: Record) -> str:
-    """Return in how many saturated networks the read-out's sigmoids do not tell images apart."""
+    """Return in how many saturated networks the sigmoids of the last layer have the same outputs
+    for all images.
+    """
     apart = _found(record, "between", "saturated", LAYERS[-1])
     return (
-        f"This is so in {sum(value < 1e-6 for value in apart)} of {len(apart)} saturated networks "
-        "here, which explains the wide range of the row *saturated, layer 3*."
+        "The sigmoids of the last layer give the same outputs for all images in "
+        f"{sum(value < 1e-6 for value in apart)} of {len(apart)} saturated networks. This explains "
+        "the wide range in the row *saturated, layer 3* of the table."
     )
 
 
 def _found(record: Record, name: str, method: str, layer: str) -> list[float]:
-    """Return one number per seed."""
+    """Return a measurement of a layer, one number per seed."""
     return values(record, name, method=method, layer=layer)

@@ -1,4 +1,6 @@
-"""The page of Figure 4: straight paths between digits, and how fast the answer changes on them."""
+"""The page of Figure 4: straight paths between digits, and how fast the probabilities change on
+them.
+"""
 
 from collections.abc import Iterator
 
@@ -13,7 +15,9 @@ from robustbook.ledger import Record
 from .names import COMPARED
 
 FLAT, LARGE = 0.01, 0.5
-"""The verdicts' thresholds: a share of the peak, and one of the largest singular value."""
+"""The thresholds of the verdicts: a share of the peak, and a share of the largest
+singular value.
+"""
 
 
 def answer(record: Record) -> str:
@@ -24,10 +28,9 @@ def answer(record: Record) -> str:
     )
     return (
         "On average the probabilities of a saturated network are nearly constant on "
-        f"{100 * flat[1]:.0f} % of a path, and those of a vanilla network on "
-        f"{100 * flat[0]:.0f} %. "
-        f"Where they change fastest, the Jacobian has {large[1]:.1f} large singular values in the "
-        f"saturated network and {large[0]:.1f} in the vanilla one."
+        f"{100 * flat[1]:.0f} % of a path, and those of a vanilla network on {100 * flat[0]:.0f} "
+        f"%. Where the probabilities change fastest, the Jacobian has {large[1]:.1f} large "
+        f"singular values in the saturated network and {large[0]:.1f} in the vanilla one."
     )
 
 
@@ -37,7 +40,9 @@ def walks(record: Record) -> Figure:
 
 
 def peaks(record: Record) -> Table:
-    """Return how high and where the length element peaks, and how often the answer changes."""
+    """Return the height and the place of the peak of the length element, and how often the
+    predicted class changes.
+    """
     columns = (
         ("peak", "even", 0),
         ("peak", "resolved", 0),
@@ -46,10 +51,11 @@ def peaks(record: Record) -> Table:
         ("largest at peak", "resolved", 2),
     )
     return table(
-        "The highest length element, on the even grid and with added points (resolved); the length "
-        "of the path in units of pi, which is how often the answer changed completely; how far the "
-        "peak lies from the steepest change of the probabilities, as a share of the path; and the "
-        "largest singular value there as a share of its maximum on the path. Mean over the seeds "
+        "*Peak*: the highest length element, at evenly spaced points (grid) and with added points "
+        "(resolved). *Length*: the length of the path divided by pi, which says how often the "
+        "predicted class changed completely. *Apart*: the distance between the peak and the "
+        "steepest change of the probabilities, as a share of the path. *At the peak*: the largest "
+        "singular value at the peak, as a share of its maximum on the path. Mean over the seeds "
         "(range).",
         "tab-figure-4-walks",
         ["Path", "Peak, grid", "Peak, resolved", "Length / pi", "Apart", "At the peak"],
@@ -67,7 +73,9 @@ def peaks(record: Record) -> Table:
 
 
 def peaks_in_words(record: Record) -> str:
-    """Return how much higher the peaks of the saturated networks are, and how long the paths."""
+    """Return how much higher the peaks of the saturated networks are than those of the vanilla
+    networks, and how often the predicted class changes.
+    """
     saturated, vanilla = (
         {"grid": "resolved", "method": method} for method in ("saturated", "vanilla")
     )
@@ -75,31 +83,36 @@ def peaks_in_words(record: Record) -> str:
     ours, theirs = (spread(values(record, "crossings", **of)) for of in (saturated, vanilla))
     return (
         f"On average over paths and seeds, the peak of the length element is {ratio:.0f} times as "
-        f"high in the saturated networks as in the vanilla ones. A path has {ours} complete "
-        f"changes of the answer in the saturated networks, and {theirs} in the vanilla ones."
+        "high in the saturated networks as in the vanilla ones. Along a path the predicted class "
+        f"changes completely {ours} times in the saturated networks, and {theirs} times in the "
+        "vanilla ones."
     )
 
 
 def doubled_in_words(record: Record) -> str:
-    """Return how many singular values grow at the peak, beside their own median on the path."""
+    """Return how many singular values are more than twice as large at the peak as their median on
+    the path.
+    """
     vanilla, saturated = (
         mean(record, "inflated singular values", grid="resolved", method=method)
         for method in COMPARED
     )
     return (
-        "At the peak, the number of singular values above twice their own median along the path is "
-        f"{saturated:.1f} of ten in the saturated networks on average, and {vanilla:.1f} in the "
-        "vanilla ones."
+        "We count how many of the ten singular values are, at the peak, larger than twice their "
+        f"own median along the path. On average these are {saturated:.1f} singular values in the "
+        f"saturated networks, and {vanilla:.1f} in the vanilla ones."
     )
 
 
 def thresholds(record: Record) -> Table:
-    """Return how flat a path is and how many singular values are large, by threshold."""
+    """Return how flat a path is and how many singular values are large, for several thresholds."""
     return table(
-        "Share of the path (%) whose length element is below 10, 1 and 0.1 % of its peak, on the "
-        "even grid; the number of singular values above a half and a tenth of the largest one at "
-        "the peak, on the even grid and with added points (resolved); and the number of those "
-        "above twice their own median along the path (doubled). Mean over the seeds (range).",
+        "The first three columns: the share of the path (%) whose length element is below 10, 1 "
+        "and 0.1 % of the peak, at evenly spaced points. The next four columns: the number of "
+        "singular values that are, at the peak, above a half and above a tenth of the largest one, "
+        "at evenly spaced points and with added points (resolved). *Doubled*: the number of "
+        "singular values that are, at the peak, above twice their own median along the path. Mean "
+        "over the seeds (range).",
         "tab-figure-4-thresholds",
         ["Path", "< 10 %", "< 1 %", "< 0.1 %", "> 1/2", "> 1/10"]
         + ["> 1/2, resolved", "> 1/10, resolved", "doubled"],
@@ -108,7 +121,9 @@ def thresholds(record: Record) -> Table:
 
 
 def _paths(record: Record) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yield a title for each pair of classes and training method, with its rows' labels."""
+    """Yield for each pair of classes and each training method a title, and the labels of its rows
+    in the record.
+    """
     for start, end in record.parameters["pairs"]:
         for method in COMPARED:
             of = {"start": start, "end": end, "method": method}

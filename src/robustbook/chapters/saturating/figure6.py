@@ -15,25 +15,30 @@ from robustbook.pearson import expected_ratio
 from .names import COMPARED, MLPS
 
 INTENSITIES: dict[Literal["mean", "median"], str] = {
-    "mean": "over the mean of $|w_1|$ (as printed)",
+    "mean": "over the mean of $|w_1|$ (as in the paper)",
     "median": "over the median of $|w_1|$",
 }
 LIMIT = 1e9
 """The excess kurtosis that stands for infinity."""
 END, EXAMPLE = 100.0, 1.4
-"""The excess kurtosis at which the figure ends, and the ratio that the paper's caption explains."""
+"""The excess kurtosis at which the figure ends, and the ratio that the paper's caption gives as an
+example.
+"""
 GAIN, OWN_GAIN = "saturating/text-8/pearson/gain", "saturating/text-8/own-weights/gain"
-"""The targets of the two gains that Section 8 prints."""
+"""The targets of the two increases of the ratio that Section 8 of the paper states."""
 
 
 def answer(record: Record) -> str:
-    """Return how much kurtosis and the saturated networks' weights raise the scaled ratio."""
+    """Return how much a high kurtosis, and the weights of the saturated networks, increase the
+    scaled ratio.
+    """
     return (
-        "Infinite kurtosis raises the size of the smallest successful perturbation, in units of "
-        f"the mean component of the input, by {spread(of_target(record, GAIN))} % over Gaussian "
-        f"weights (printed: almost {printed(GAIN):g} %). Weights drawn from the saturated networks "
-        f"raise it by at most {spread(of_target(record, OWN_GAIN), 0)} % over those of the vanilla "
-        f"networks (printed: as much as {printed(OWN_GAIN):g} %)."
+        "In units of the mean component of the input, the smallest successful perturbation is "
+        f"{spread(of_target(record, GAIN))} % larger at infinite kurtosis than with Gaussian "
+        f"weights; the paper says almost {printed(GAIN):g} %. With weights drawn from the "
+        f"saturated networks it is at most {spread(of_target(record, OWN_GAIN), 0)} % larger than "
+        "with weights drawn from the vanilla networks; the paper says as much as "
+        f"{printed(OWN_GAIN):g} %."
     )
 
 
@@ -52,11 +57,13 @@ def ratios(record: Record) -> Figure:
 
 
 def gains(record: Record) -> Table:
-    """Return the ratio at some excess kurtoses, and its gain over the Gaussian."""
+    """Return the ratio for some values of the excess kurtosis, and how much larger it is than for
+    the Gaussian.
+    """
     return table(
-        "The scaled ratio at some excess kurtoses: closed form, measured (range over the seeds), "
-        "and the gain of the closed form over the Gaussian. The intensity is the mean of |w1|, as "
-        "the paper defines it, or the median.",
+        "The scaled ratio for some values of the excess kurtosis: in closed form, measured (range "
+        "over the seeds), and how much larger the closed form is than for the Gaussian (gain). The "
+        "intensity is the mean of |w1|, as in the paper, or the median.",
         "tab-figure-6-gains",
         ["Excess kurtosis", "Mean", "measured", "gain", "Median", "measured", "gain"],
         list(_gain_rows(record)),
@@ -66,10 +73,10 @@ def gains(record: Record) -> Table:
 def own_weights(record: Record) -> Table:
     """Return the ratio of prototypes drawn from the weights of each layer of the MLPs."""
     return table(
-        "The scaled ratio of prototypes drawn from the weights of one layer; the gain of the "
-        "saturated over the vanilla layer in per cent, with the mean of |w1| as printed and with "
-        "the median; and the mean absolute cosine of the two saturated prototypes; mean over the "
-        "seeds (range).",
+        "The scaled ratio of prototypes drawn from the weights of one layer. *Gain*: by how many "
+        "per cent the ratio of the saturated layer is larger than that of the vanilla layer, with "
+        "the mean of |w1|, as in the paper, and with the median. *Cosine*: the mean absolute "
+        "cosine of the two saturated prototypes. Mean over the seeds (range).",
         "tab-figure-6-own",
         ["Layer", "Vanilla", "Saturated", "Gain, mean", "Gain, median", "Cosine"],
         list(_own_rows(record)),
@@ -77,7 +84,9 @@ def own_weights(record: Record) -> Table:
 
 
 def largest_gain(record: Record) -> str:
-    """Return the largest gain over layers and networks, with the mean and with the median."""
+    """Return the largest increase of the ratio in any layer of any network, with the mean and with
+    the median.
+    """
 
     def best(intensity: str) -> str:
         found: dict[int | None, list[float]] = {}
@@ -87,9 +96,9 @@ def largest_gain(record: Record) -> str:
         return spread([max(each) for each in found.values()], 0)
 
     return (
-        f"The largest gain of a saturated over a vanilla layer is {best('mean')} % with the mean "
-        f"and {best('median')} % with the median. The paper says as much as "
-        f"{printed(OWN_GAIN):.0f} %."
+        f"In no layer is the ratio of the saturated network more than {best('mean')} % larger than "
+        "that of the vanilla network. With the median instead of the mean the largest increase is "
+        f"{best('median')} %. The paper says as much as {printed(OWN_GAIN):.0f} %."
     )
 
 

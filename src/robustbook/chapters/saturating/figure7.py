@@ -1,4 +1,4 @@
-"""What the page of Figure 7 shows besides `dissimilarity`, which also serves Figure 3."""
+"""The content of the page of Figure 7 that is not in `dissimilarity`."""
 
 from collections.abc import Sequence
 
@@ -11,31 +11,38 @@ LAYERS = ("1", "2", "3")
 
 
 def answer(record: Record) -> str:
-    """Return how much further apart classes are, and the same relative to distances within."""
+    """Return how much larger the dissimilarity between classes is in the saturated network, also
+    divided by the dissimilarity within classes.
+    """
     further = _range([_ratio(record, "between", layer) for layer in LAYERS])
     relative = _range([1 / _ratio(record, "within over between", layer) for layer in LAYERS])
     return (
-        f"Images of different classes are {further} times as far apart in the saturated network, "
-        "depending on the layer. But a ReLU network can have any scale. Relative to the distance "
-        f"of images of one class, they are {relative} times as far apart."
+        f"Depending on the layer, the dissimilarity between classes is {further} times as large in "
+        "the saturated network as in the vanilla one. But the outputs of a ReLU network can have "
+        f"any scale. Divided by the dissimilarity within classes, it is only {relative} times as "
+        "large."
     )
 
 
 def controls(record: Record) -> str:
-    """Return the distances of two networks that tell the penalty from the training."""
+    """Return the dissimilarity between classes of two networks that separate the effects of the
+    penalty and of long training.
+    """
     longer, stronger = (
         _ratio(record, "between", LAYERS[-1], method)
         for method in ("vanilla, longer", "saturated, stronger")
     )
     return (
-        "In layer 3 a vanilla network that is trained for as long as the saturated one has "
-        f"{longer:.2g} times the vanilla network's distance between classes. A saturated network "
-        f"with a stronger penalty has {stronger:.2g} times that distance."
+        "In layer 3 the dissimilarity between classes of a vanilla network that is trained for as "
+        f"long as the saturated one is {longer:.2g} times that of the usual vanilla network. With "
+        f"a stronger penalty it is {stronger:.2g} times that of the usual vanilla network."
     )
 
 
 def _ratio(record: Record, name: str, layer: str, method: str = COMPARED[1]) -> float:
-    """Return the ratio of another network's mean over the seeds to the vanilla network's."""
+    """Return the mean over the seeds for another network, divided by that for the vanilla
+    network.
+    """
     ours, vanilla = (mean(record, name, method=m, layer=layer) for m in (method, COMPARED[0]))
     return ours / vanilla
 

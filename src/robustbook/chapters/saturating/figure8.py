@@ -7,27 +7,31 @@ from robustbook.ledger import Record
 from .lbfgs_pairs import PAIRS, count, without_tolerances
 
 SUCCESSES = "saturating/{}/saturated/successes"
-"""The target of the pairs in which the search succeeds, by figure."""
+"""The target with the number of pairs for which L-BFGS succeeds, by figure."""
 
 
 def answer(record: Record) -> str:
-    """Return in how many pairs the search succeeds, also from the least confident images."""
+    """Return for how many pairs L-BFGS succeeds, from the most and from the least
+    confident images.
+    """
     least = of_target(record_of("saturating/figure-5"), SUCCESSES.format("figure-5"))
     return (
-        "Starting from the most confident images, the search succeeds in "
-        f"{count(record, 'found', 'vanilla')} of {PAIRS} pairs of classes on the vanilla sigmoid "
-        f"network, and in {count(record, 'found')} on the saturated one (printed: "
-        f"{printed(SUCCESSES.format('figure-8')):g}). From the least confident images of the "
-        f"saturated network it succeeds in {spread(least, 0)}."
+        "Starting from the most confident images, L-BFGS succeeds for "
+        f"{count(record, 'found', 'vanilla')} of {PAIRS} pairs of source and target class on the "
+        f"vanilla sigmoid network, and for {count(record, 'found')} on the saturated one (in the "
+        f"paper: {printed(SUCCESSES.format('figure-8')):g}). Starting from the least confident "
+        f"images, L-BFGS succeeds for {spread(least, 0)} pairs on the saturated network."
     )
 
 
 def stopped(record: Record) -> str:
-    """Return how many searches take no step, and how many succeed without tolerances."""
+    """Return how many runs of L-BFGS take no step, and how many succeed without stopping
+    tolerances.
+    """
     single, double = without_tolerances(record)
     return (
-        f"On the saturated network {count(record, 'stalled at once')} of the {PAIRS} searches end "
-        "where they begin, because no component of the gradient exceeds the tolerance. Without "
-        f"tolerances {single} searches succeed in place of {count(record, 'found')}, and in "
-        f"float64 {double}."
+        f"On the saturated network {count(record, 'stalled at once')} of the {PAIRS} runs of "
+        "L-BFGS end without a step, because no component of the gradient exceeds the tolerance. "
+        f"Without stopping tolerances L-BFGS succeeds for {single} pairs in float32 instead of "
+        f"{count(record, 'found')}, and for {double} pairs in float64."
     )

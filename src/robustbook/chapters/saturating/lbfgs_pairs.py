@@ -1,4 +1,6 @@
-"""What the pages of Figures 5 and 8 share: L-BFGS from ten images to nine other classes each."""
+"""The content that the pages of Figures 5 and 8 share: L-BFGS from ten images to nine other classes
+each.
+"""
 
 import math
 from collections.abc import Iterator
@@ -19,9 +21,11 @@ from .names import COMPARED, MLPS
 CLASSES = 10
 PAIRS = CLASSES * (CLASSES - 1)
 MAIN = "float32"
-"""The search that the verdicts are on."""
+"""The variant of L-BFGS that the verdicts judge."""
 STRAIGHT = "straight line"
-"""The control, which uses no gradient: bisection between the source and a test image."""
+"""A method without gradients, for comparison: bisection between the source image and a
+test image.
+"""
 SEARCHES = {
     MAIN: MAIN,
     "float32, no tolerances": "float32, no tolerances",
@@ -29,13 +33,15 @@ SEARCHES = {
     "float32, in the box": "float32, clipped to [0, 1]",
     STRAIGHT: STRAIGHT,
 }
-"""Each way of searching, as the records name it, with its name on the page."""
+"""The variants of L-BFGS by their names in the records, with their names on the page."""
 
 
 def squares(
     record: Record, method: str
 ) -> tuple[UInt8[np.ndarray, "k k h w"], Bool[np.ndarray, "k k"]]:
-    """Return the images found, by source and target class, and for which pairs there is one."""
+    """Return the images that L-BFGS found, by source and target class, and for which pairs it found
+    an image.
+    """
     cells = record.arrays[method]
     pixels = len(cells[0][0]) // 2  # of the first source, which there always is
     side = math.isqrt(pixels)
@@ -45,7 +51,9 @@ def squares(
 
 
 def found_images(record: Record) -> Figure:
-    """Return the images that the search behind the verdicts found, a square per network."""
+    """Draw the images that the L-BFGS of the verdicts found, with a square of images per
+    network.
+    """
     return figures.grid(
         {f"{method.capitalize()} network": squares(record, method) for method in COMPARED}
     )
@@ -58,13 +66,17 @@ def count(
     search: str = MAIN,
     network: str = "sigmoid-mlp",
 ) -> str:
-    """Return a count or median of the 90 searches, such as ``found``: mean and range over seeds."""
+    """Return a count or a median over the 90 runs of L-BFGS, such as ``found``, as mean and range
+    over seeds.
+    """
     of = {"network": network, "method": method, "reading": search}
     return spread(values(record, name, **of), 0)
 
 
 def without_tolerances(record: Record) -> tuple[str, str]:
-    """Return how many searches on the saturated network succeed in float32 and in float64."""
+    """Return how often L-BFGS without tolerances succeeds on the saturated network, in float32 and
+    in float64.
+    """
     single, double = (
         count(record, "found", search=f"{precision}, no tolerances")
         for precision in ("float32", "float64")
@@ -73,7 +85,7 @@ def without_tolerances(record: Record) -> tuple[str, str]:
 
 
 def straight(record: Record) -> str:
-    """Return how far a straight line goes until the answer is the target class."""
+    """Return at which distance along a straight line the network predicts the target class."""
     of = {"network": "sigmoid-mlp", "reading": STRAIGHT}
     vanilla, saturated = (
         values(record, "distance, found", method=method, **of) for method in COMPARED
@@ -81,18 +93,18 @@ def straight(record: Record) -> str:
     times = fmean(saturated) / fmean(vanilla)
     return (
         "The straight line to the nearest test image of the target class, which needs no gradient, "
-        f"reaches that class in all {PAIRS} pairs. Its median length (l2) is {spread(vanilla)} on "
-        f"the vanilla sigmoid network and {spread(saturated)} on the saturated one, {times:.2f} "
-        "times as much."
+        f"reaches the target class for all {PAIRS} pairs. The median distance (l2) at which it "
+        f"does so is {spread(vanilla)} on the vanilla sigmoid network and {spread(saturated)} on "
+        f"the saturated one, which is {times:.2f} times as far."
     )
 
 
 def searches(record: Record) -> Table:
-    """Return how the searches ended, for each network and way of searching."""
+    """Return how the runs of L-BFGS ended, for each network and variant."""
     return table(
-        f"How the {PAIRS} searches ended, with the median number of iterations and the median "
-        "distance (l2) of those that succeeded and of those that failed; mean over the seeds "
-        "(range). *At once* counts the stalled searches that took no step.",
+        f"How the {PAIRS} runs of L-BFGS ended, with the median number of iterations and the "
+        "median distance (l2) of successful and of failed runs; mean over the seeds (range). *At "
+        "once* counts the stalled runs that took no step.",
         f"tab-{record.item}-readings",
         [
             "Network and search",

@@ -1,12 +1,12 @@
-"""What the pages on Nayebi & Ganguli 2017 call networks and trainings."""
+"""The names of networks and trainings on the pages on Nayebi & Ganguli 2017."""
 
 MLPS = {"sigmoid-mlp": "Sigmoid MLP", "relu-mlp": "ReLU MLP"}
 NETWORKS = {**MLPS, "cnn": "CNN"}
 METHODS = ("vanilla", "adversarial", "saturated")
 COMPARED = ("vanilla", "saturated")
-"""The trainings that most figures set side by side."""
+"""The two trainings that most figures compare."""
 
 
 def fgsm_target(network: str, method: str) -> str:
-    """The target of the FGSM accuracy that Table 1 prints for a network."""
+    """Return the target with the FGSM accuracy of a network in Table 1."""
     return f"saturating/table-1/{network.removesuffix('-mlp')}-{method}/fgsm-accuracy"

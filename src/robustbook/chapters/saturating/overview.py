@@ -1,4 +1,6 @@
-"""The overview of Nayebi & Ganguli 2017: each claim, what we find, and the pages that test it."""
+"""The overview of Nayebi & Ganguli 2017: the claims, what we find, and the pages that test the
+claims.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,7 +16,9 @@ from .names import METHODS
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper, what we find, the pages that test it, and the items of its targets."""
+    """A claim of the paper, what we find, the pages that test the claim, and the items of its
+    target numbers.
+    """
 
     words: str
     found: str
@@ -24,51 +28,57 @@ class Claim:
 
 CLAIMS = (
     Claim(
-        "Saturated networks keep FGSM errors at a few per cent, at little cost in clean accuracy, "
-        "and beat adversarial training",
-        "Of the sigmoid network with some seeds, of the others not; in float32",
+        "Saturated networks have FGSM errors of a few per cent, lose little clean accuracy, and "
+        "are more accurate under FGSM than adversarially trained networks",
+        "True for the sigmoid network with some seeds and in float32 only, not for the ReLU "
+        "network and the CNN",
         ("table1", "table2", "claims"),
         ("table-1", "table-2", "text-1"),
     ),
     Claim(
-        "The penalty works best on all layers, with its weight raised slowly",
-        "Raised slowly: yes. All layers: within the spread of the seeds",
+        "The penalty works best if it covers all layers and its weight rises slowly",
+        "A slow rise matters. Whether the last layer is included makes less difference than the "
+        "seed",
         ("claims",),
         ("text-4",),
     ),
     Claim(
-        "Their weights have heavy tails",
+        "The weights of saturated networks have heavy tails",
         "Yes, and clearly so in the sigmoid network",
         ("figure1",),
         ("figure-1",),
     ),
-    Claim("Their units sit at the extremes", "Yes", ("figure2",), ("figure-2",)),
     Claim(
-        "Images of one class look alike inside, those of different classes lie far apart",
-        "Not in the sigmoid network; in the ReLU network only as a matter of scale",
+        "The pre-activations of saturated networks are extreme", "Yes", ("figure2",), ("figure-2",)
+    ),
+    Claim(
+        "Saturated networks represent images of one class alike, and images of different classes "
+        "far apart",
+        "Not in the sigmoid network; in the ReLU network only because the weights are larger",
         ("figure3", "figure7"),
         ("figure-3", "figure-7"),
     ),
     Claim(
-        "Between two images the representation is flat, but for a sharp peak along one direction",
+        "Between two images the outputs are constant, except for a sharp change in one direction",
         "Yes",
         ("figure4",),
         ("figure-4",),
     ),
     Claim(
-        "Targeted, iterated attacks fool the vanilla network at once and the saturated one rarely",
-        "Yes; such failures say little about the network",
+        "Targeted attacks with many steps fool the vanilla network quickly and the saturated "
+        "network rarely",
+        "Yes, but a failed attack does not show that the network is robust",
         ("figure5", "figure8", "claims"),
         ("figure-5", "figure-8", "text-7"),
     ),
     Claim(
-        "Heavy-tailed weights by themselves protect a linear classifier",
-        "Yes, but by about half of what is printed",
+        "Heavy-tailed weights alone make a linear classifier more robust",
+        "Yes, but by about half as much as the paper says",
         ("figure6",),
         ("figure-6", "text-8"),
     ),
     Claim(
-        "*Our question, after the comment*: is it robustness?",
+        "*Our question, after the comment by Brendel and Bethge*: are saturated networks robust?",
         "Mostly not",
         ("today",),
         ("critique",),
@@ -87,21 +97,25 @@ ATTACKS = {
 
 
 def answer(record: Record) -> str:
-    """Return what the saturated sigmoid network keeps, by how the attack gets its gradient."""
+    """Return the accuracy of the saturated sigmoid network under attacks that compute the gradient
+    in different ways.
+    """
     single, wide, repaired = (
         mean(record, "accuracy", network="sigmoid-mlp", method="saturated", reading=attack)
         for attack in ("float32", "float64", "pgd softened")
     )
     return (
-        "Largely not. Under FGSM computed in float32, as the paper computes it, the saturated "
-        f"sigmoid network classifies {single:.0f} % of the test images correctly. With gradients "
-        f"in float64 it is {wide:.0f} %, and with 20 steps along a gradient that cannot vanish "
-        f"{repaired:.0f} %."
+        f"Largely not. The saturated sigmoid network classifies {single:.0f} % of the test images "
+        "correctly under FGSM with gradients in float32, as in the paper. With gradients in "
+        f"float64 it classifies {wide:.0f} % correctly, and after 20 steps along a gradient that "
+        f"cannot vanish {repaired:.0f} %."
     )
 
 
 def claims() -> Table:
-    """Return the claims in the paper's order, with the verdicts counted and links to the pages."""
+    """Return a table of the claims in the paper's order, with counts of verdicts and links to the
+    pages.
+    """
     lines = entries("saturating")
 
     def counted(items: Collection[str]) -> str:

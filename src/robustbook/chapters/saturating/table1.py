@@ -1,4 +1,6 @@
-"""The page of Table 1: accuracies beside the printed ones, and which choices change them."""
+"""The page of Table 1: the accuracies in the paper and ours, and which choices change the
+accuracy.
+"""
 
 from collections.abc import Iterator
 from statistics import fmean
@@ -53,7 +55,7 @@ GRADIENTS = {
 }
 LENGTH = "optimiser steps per step of lambda"
 ANNEAL = {"quick": 2, "paper": 937}
-"""Those steps in the networks of the table."""
+"""The number of optimiser steps between two values of lambda for the networks of the table."""
 EVIDENCE = {
     "one_step": "float32",
     "one_step_clipped": "float32, clipped",
@@ -64,31 +66,33 @@ EVIDENCE = {
     "rescaled": "rescaled",
     "transfer": "transfer",
 }
-"""The attack of the record that gives each accuracy which `diagnose` asks for."""
+"""For each accuracy that `diagnose` needs, the attack in the record that gives it."""
 
 
 def answer(record: Record) -> str:
-    """Return what the saturated networks keep under FGSM and under the strongest attack."""
+    """Return the accuracy of the saturated networks under FGSM and under the strongest attack."""
     found = accuracies(record)
     kept = []
     for network, title in NETWORKS.items():
-        ours = fmean(of_target(record, fgsm_target(network, "saturated")))
+        target = fgsm_target(network, "saturated")
         kept.append(
-            f"the saturated {title} {ours:.1f} % ({printed(fgsm_target(network, 'saturated')):g})"
+            f"{fmean(of_target(record, target)):.1f} % ({title}; "
+            f"in the paper {printed(target):g} %)"
         )
     left = max(fmean(found[network]["saturated"]["pgd softened"]) for network in NETWORKS)
     return (
-        f"Under one step of FGSM, {', '.join(kept[:-1])} and {kept[-1]} classify correctly "
-        f"(printed in brackets). Under PGD with a smoothed backward pass at most {left:.1f} % are "
-        "left: the gradients vanish, but adversarial images exist."
+        "After one step of FGSM the saturated networks classify correctly "
+        f"{', '.join(kept[:-1])} and {kept[-1]} of the images. After PGD with a smoothed backward "
+        f"pass none of them classifies more than {left:.1f} % correctly: the gradients vanish, but "
+        "adversarial images exist."
     )
 
 
 def accuracy_table(version: Version) -> Table:
-    """The paper's table with both numbers in every cell."""
+    """Return the paper's table, with the paper's number and ours in every cell."""
     columns = [(n, measure) for n in NETWORKS for measure in ("accuracy", "fgsm-accuracy")]
     return table(
-        f"{version.heading}: accuracy in per cent, printed / **ours** (range over the seeds).",
+        f"{version.heading}: accuracy in per cent, paper / **ours** (range over the seeds).",
         f"tab-table-1-{version.origin}",
         ["Training", *(f"{name}, {m}" for name in NETWORKS.values() for m in ("clean", "FGSM"))],
         [
@@ -102,7 +106,7 @@ def accuracy_table(version: Version) -> Table:
 
 
 def attacks_figure(record: Record) -> Figure:
-    """Accuracy under each way of attacking, a dot per seed."""
+    """Draw the accuracy under each attack, with a dot per seed."""
     there = {
         network: {
             method: number
@@ -115,7 +119,7 @@ def attacks_figure(record: Record) -> Figure:
 
 
 def attacks_table(record: Record) -> Table:
-    """The same in numbers."""
+    """Return the accuracy under each attack as a table."""
     return table(
         "Accuracy in per cent under each attack, mean (range over the seeds).",
         "tab-table-1-readings",
@@ -125,7 +129,7 @@ def attacks_table(record: Record) -> Table:
 
 
 def gradients(record: Record) -> Table:
-    """How often the gradient vanishes, and how large it is."""
+    """Return how often the gradient is exactly zero, and how large it is."""
     return table(
         "How often the gradient vanishes: share of test images (%) whose gradient is exactly zero, "
         "from logits and from clipped probabilities; share whose labelled class has probability "
@@ -137,7 +141,9 @@ def gradients(record: Record) -> Table:
 
 
 def evidence(record: Record, network: str, method: str = "saturated") -> dict[str, float]:
-    """Return what `diagnose` asks about one network: means over the seeds, in percent."""
+    """Return the evidence about one network that `diagnose` needs: means over the seeds, in
+    percent.
+    """
 
     def found(name: str, reading: str) -> float:
         return mean(record, name, network=network, method=method, reading=reading)
@@ -147,10 +153,10 @@ def evidence(record: Record, network: str, method: str = "saturated") -> dict[st
 
 
 def diagnosis(record: Record) -> Table:
-    """The questions that the evaluation of each saturated network should be asked."""
+    """Return the questions about the evaluation of each saturated network, with their answers."""
     return table(
-        "Questions to the evaluation of the saturated networks; red answers speak against "
-        "robustness.",
+        "Questions about the evaluation of the saturated networks. An answer marked *red* is a "
+        "sign that the measured accuracy overstates the robustness.",
         "tab-table-1-diagnosis",
         ["Network", "Question", "", "Answer"],
         [
@@ -163,11 +169,11 @@ def diagnosis(record: Record) -> Table:
 
 
 def search(tried: Record) -> Table:
-    """Every other setting that was tried."""
+    """Return the accuracies with all other settings that were tried."""
     return table(
-        f"Everything else that was tried (profile {tried.profile}): accuracy in per cent, clean "
-        "and under FGSM without clipping; the last column is the share of images "
-        "with a gradient of exactly zero.",
+        f"All other settings that were tried (profile {tried.profile}): accuracy in per cent on "
+        "clean images and after FGSM without clipping. The last column is the share of images with "
+        "a gradient of exactly zero.",
         "tab-table-1-search",
         [
             "Varied",
@@ -179,8 +185,10 @@ def search(tried: Record) -> Table:
 
 
 def anneal(record: Record, tried: Record) -> Figure:
-    """FGSM accuracy of the saturated sigmoid network against the length of its anneal; the longest
-    is the table's, where both records have one profile."""
+    """Draw the FGSM accuracy of the saturated sigmoid network against the number of optimiser steps
+    between two values of lambda. If both records have the same profile, the last point is the
+    network of Table 1.
+    """
     curves: dict[str, dict[int, list[float]]] = {label: {} for label in GRADIENTS.values()}
     for row in tried.rows:
         reading = str(row.setting.get("reading"))
@@ -197,24 +205,27 @@ def anneal(record: Record, tried: Record) -> Figure:
 
 
 def longer_vanilla(record: Record, tried: Record) -> str:
-    """How much of the saturated ReLU network's accuracy a long training alone gives."""
+    """Return how much of the saturated ReLU network's FGSM accuracy comes from long
+    training alone.
+    """
     varied = "relu, vanilla, epochs"
     longest = str(max(map(int, settings(tried, "accuracy", "how", varied=varied))))
     plain, wide = (_of(tried, varied, longest, reading) for reading in ("float32", "float64"))
     ours = accuracies(record)["relu-mlp"]["saturated"]
     return (
-        "**The control for the ReLU row.** A vanilla ReLU network, trained for as many epochs as "
-        f"the saturated one ({longest}) and without any penalty, keeps {plain} % of the images "
-        f"under FGSM in float32 and {wide} % in float64. With the printed penalty the same network "
-        f"keeps {spread(ours['float32'])} % and {spread(ours['float64'])} %. So a part of the "
-        "effect is training for so long, which saturates the softmax without any penalty; the "
-        "penalty adds to it, probably because Adam turns even a tiny gradient into steps once that "
-        "of the cross entropy has vanished; and in float64 there is no effect to explain."
+        "*The effect of the longer training.* A vanilla ReLU network, trained without any penalty "
+        f"for as many epochs as the saturated one ({longest}), classifies {plain} % of the images "
+        f"correctly under FGSM in float32, and {wide} % in float64. With the penalty of the paper "
+        f"the ReLU network classifies {spread(ours['float32'])} % correctly in float32, and "
+        f"{spread(ours['float64'])} % in float64. So in float32 the long training alone raises the "
+        "FGSM accuracy, because it saturates the softmax without any penalty. The penalty raises "
+        "the FGSM accuracy further. A likely cause is that Adam turns even a tiny gradient of the "
+        "penalty into steps once the gradient of the cross entropy has vanished."
     )
 
 
 def heavier_cnn(tried: Record) -> str:
-    """What a heavier penalty and a longer training do to the saturated CNN."""
+    """Return the effects of a larger penalty and of longer training on the saturated CNN."""
     varied = "CNN, lambda times"
     heavier = []
     for how in settings(tried, "accuracy", "how", varied=varied):
@@ -223,25 +234,27 @@ def heavier_cnn(tried: Record) -> str:
             for reading in ("clean", "float32", "float64", "pgd softened")
         )
         heavier.append(
-            f"{how} times the printed lambda: {single} % under FGSM in float32, {wide} % in "
-            f"float64, {softer} % under PGD with a softened slope, {clean} % clean"
+            f"With {how} times the paper's lambda the saturated CNN classifies {clean} % of the "
+            f"clean images correctly, {single} % after FGSM in float32, {wide} % after FGSM in "
+            f"float64, and {softer} % after PGD with softened slopes."
         )
     longer, longer64 = (
         _of(tried, "CNN, length times", "3", reading) for reading in ("float32", "float64")
     )
     return (
-        f"**The scale for the CNN row.** {'; '.join(heavier)}. With the printed lambda and three "
-        f"times the epochs: {longer} % and {longer64} %. Printed are "
-        f"{printed('saturating/table-1/cnn-saturated/accuracy'):g} % clean and "
-        f"{printed('saturating/table-1/cnn-saturated/fgsm-accuracy'):g} % under FGSM. Under a "
-        "penalty that is heavy enough FGSM takes nothing away, here too, and it is again the "
-        "gradient that is missing; but by then this short training has paid for it in clean "
+        f"*A larger penalty for the CNN.* {' '.join(heavier)} With the paper's lambda and three "
+        f"times as many epochs, the saturated CNN classifies {longer} % correctly after FGSM in "
+        f"float32, and {longer64} % in float64. The paper reports "
+        f"{printed('saturating/table-1/cnn-saturated/accuracy'):g} % on clean images and "
+        f"{printed('saturating/table-1/cnn-saturated/fgsm-accuracy'):g} % after FGSM. So with a "
+        "large enough penalty FGSM hardly lowers the accuracy of our CNN either, again because the "
+        "gradient vanishes. But in our short training such a penalty also lowers the clean "
         "accuracy."
     )
 
 
 def _cell(record: Record, network: str, method: str, measure: str) -> str:
-    """Printed, and ours with its range."""
+    """Return the paper's number, and our mean with its range."""
     target = f"saturating/table-1/{network.removesuffix('-mlp')}-{method}/{measure}"
     ours, _, ends = spread(of_target(record, target)).partition(" ")
     return f"{printed(target):g} / **{ours}** {ends}"
@@ -278,5 +291,5 @@ def _search_rows(tried: Record) -> Iterator[list[str]]:
 
 
 def _of(tried: Record, varied: str, how: str, reading: str) -> str:
-    """The accuracy of one setting that was tried."""
+    """Return the accuracy with one setting that was tried."""
     return spread(values(tried, "accuracy", varied=varied, how=how, reading=reading))

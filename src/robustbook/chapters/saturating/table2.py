@@ -1,4 +1,4 @@
-"""The page of Table 2: the layers of the CNN, as counts of the published record."""
+"""The page of Table 2: the layers of the CNN, with the counts in the published record."""
 
 import math
 from collections.abc import Iterator
@@ -21,7 +21,9 @@ LAYERS = {
     "fully connected": {"fc-units": "units"},
     "softmax": {"outputs": "units"},
 }
-"""Each printed layer with the counts that the paper prints of it, and what they count."""
+"""The layers in the paper's table, with the counts that the paper states for a layer and their
+units.
+"""
 PADDINGS = {"padding 2": 2, "no padding": 0}
 LOOKS = {
     "padding 2": Look(BRIGHT["purple"], "D", "-"),
@@ -30,13 +32,15 @@ LOOKS = {
 
 
 def answer(record: Record) -> str:
-    """Return how many printed counts our network has, and what the padding does to its size."""
+    """Return how many of the paper's counts our network has, and how the padding changes its number
+    of parameters.
+    """
     names = [name for counts in LAYERS.values() for name in counts]
     same = [_count(record, name) == printed(f"{CNN}/{name}") for name in names]
     padded, bare = (_count(record, f"parameters-{kind}-padding") for kind in ("same", "valid"))
     return (
-        f"{sum(same)} of the {len(same)} printed counts are those of our network. The table does "
-        f"not state the padding: with a padding of 2 the network has {padded:,} parameters, "
+        f"Of the {len(same)} counts in the paper's table, our network has {sum(same)}. The table "
+        f"does not state the padding: with a padding of 2 the network has {padded:,} parameters, "
         f"without padding {bare:,}."
     )
 
@@ -53,7 +57,9 @@ def parameters(record: Record) -> Figure:
 
 
 def layers(version: Version) -> Table:
-    """Return the printed layers beside ours, their outputs, and their parameters."""
+    """Return the paper's layers and ours, the shapes of their outputs, and their numbers of
+    parameters.
+    """
     record, shapes = version.record, dict(_shapes(version.record))
     found = [_parameters(record, padding) for padding in PADDINGS.values()]
     rows = [
@@ -70,10 +76,11 @@ def layers(version: Version) -> Table:
     ]
     sums = (sum(each.values()) for each in found)
     return table(
-        f"{version.heading}: the layers, printed / **ours**; the shape of a layer's output for one "
-        "image, with padding 2; and its trainable parameters under both paddings.",
+        f"{version.heading}: the layers, paper / **ours**; the shape of a layer's output for one "
+        "image, with padding 2; and the number of trainable parameters of a layer with and without "
+        "padding.",
         "tab-table-2-layers" + ("-run" if version.fresh else ""),
-        ["Layer", "Printed / **ours**", "Output", *(f"Parameters, {words}" for words in PADDINGS)],
+        ["Layer", "Paper / **ours**", "Output", *(f"Parameters, {words}" for words in PADDINGS)],
         [*rows, ["all", "", "", *(f"{n:,}" for n in sums)]],
         align="llrrr",
     )
@@ -85,7 +92,7 @@ def _count(record: Record, name: str) -> int:
 
 
 def _shapes(record: Record, padding: int = 2) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield each layer's output for one image, with stride 1."""
+    """Yield the shape of each layer's output for one image, with stride 1."""
     side = SIDE
     for i in (1, 2):
         filters, kernel, pool = (

@@ -1,4 +1,6 @@
-"""The page "today": many attacks on the saturated networks of Table 1, at one size and at all."""
+"""The page "today": many attacks on the saturated networks of Table 1, at one size and at all
+sizes.
+"""
 
 from collections.abc import Iterator, Mapping
 from statistics import fmean
@@ -14,7 +16,7 @@ from robustbook.ledger import Record
 from .names import METHODS, NETWORKS, fgsm_target
 
 FREE = {
-    "signs": "random signs (control)",
+    "signs": "random signs (for comparison)",
     "float32": "FGSM, float32 (the paper's)",
     "float64": "FGSM, float64",
     "rescaled": "FGSM, logits rescaled",
@@ -23,7 +25,7 @@ FREE = {
 }
 """Attacks whose images are not clipped, as the record names them, with their titles."""
 CLIPPED = {
-    "signs, clipped": "random signs (control)",
+    "signs, clipped": "random signs (for comparison)",
     "float32, clipped": "FGSM, float32",
     "float64, clipped": "FGSM, float64",
     "rescaled, clipped": "FGSM, logits rescaled",
@@ -41,7 +43,7 @@ CLIPPED = {
     "square": "Square, no gradient",
     "worst": "all together, per image",
 }
-"""The same for attacks whose images are clipped to [0, 1]."""
+"""Attacks whose images are clipped to [0, 1], as the record names them, with their titles."""
 ALONE = {
     "plain": "PGD, float32",
     "margin": "PGD, logit difference",
@@ -55,16 +57,18 @@ ALONE = {
     "square": "Square, no gradient",
     "all": "all together, per image",
 }
-"""The same for the attacks that look for the smallest perturbation."""
+"""Attacks that look for the smallest perturbation, as the record names them, with their titles."""
 SHORT = ("vanilla", "adv.", "sat.")  # nine columns must fit
 COLUMNS = [f"{name.split()[0]}, {method}" for name in NETWORKS.values() for method in SHORT]
 ALL = [(network, method) for network in NETWORKS for method in METHODS]
 DIFFER = 5.0
-"""Percentage points: smaller differences of two accuracies are not counted as one."""
+"""The difference of two accuracies, in percentage points, below which they count as equal."""
 
 
 def answer(record: Record) -> str:
-    """Return whether the saturated networks withstand stronger attacks than one FGSM step."""
+    """Return whether the saturated networks are robust to attacks that are stronger than one FGSM
+    step.
+    """
     single, worst = (
         [fmean(_left(record, network, "saturated", attack)) for network in NETWORKS]
         for attack in ("float32", "worst")
@@ -72,22 +76,26 @@ def answer(record: Record) -> str:
     stands = all(least > one / 2 for least, one in zip(worst, single, strict=True))
     times = [fmean(_times(record, network, "saturated")) for network in NETWORKS]
     return (
-        f"**They are{'' if stands else ' not'} robust.** After one FGSM step of size "
-        f"{record.parameters['eps']:g} in float32 the saturated networks (sigmoid, ReLU, CNN) "
-        f"classify {_listed(single)} % of the images correctly, and after all attacks of this page "
-        f"together {_listed(worst)} %. Half of the images are misclassified at "
-        f"{_listed(times, 2)} times the size that suffices for the vanilla networks."
+        f"**The saturated networks are{'' if stands else ' not'} robust.** After one FGSM step of "
+        f"size {record.parameters['eps']:g} in float32 the saturated sigmoid MLP, ReLU MLP and CNN "
+        f"classify {_listed(single)} % of the images correctly. If the strongest attack on each "
+        f"image counts, they classify {_listed(worst)} % correctly. To make them misclassify half "
+        f"of the images, attacks need {_listed(times, 2)} times the size that suffices for the "
+        "vanilla networks."
     )
 
 
 def summary(version: Version) -> Table:
-    """Return each network's accuracy after FGSM, printed and ours, and after stronger attacks."""
+    """Return each network's accuracy after FGSM, in the paper and in our runs, and after stronger
+    attacks.
+    """
     record = version.record
     return table(
         f"{version.heading}: accuracy in per cent at size {record.parameters['eps']:g}. FGSM: "
-        "printed / **ours** (range over the seeds), one step in float32, not clipped. Square and "
-        "all attacks together: clipped to [0, 1]. *Half at*: the size at which half of the images "
-        "are misclassified, and how many times the vanilla network's it is.",
+        "paper / **ours** (range over the seeds), one step in float32, not clipped. Square attack "
+        "and all attacks together: clipped to [0, 1]. *Half at*: the size at which half of the "
+        "images are misclassified. *Times vanilla*: this size divided by that of the vanilla "
+        "network.",
         f"tab-critique-summary-{version.origin}",
         ["Network", "FGSM", "Square", "All together", "Half at", "Times vanilla"],
         list(_summary_rows(record)),
@@ -105,14 +113,16 @@ def free_attacks(version: Version) -> Table:
 
 
 def clipped_attacks(version: Version) -> Table:
-    """Return the accuracy under each attack clipped to [0, 1], and under all together."""
+    """Return the accuracy under each attack that is clipped to [0, 1], and under all attacks
+    together.
+    """
     images = [row.value for row in version.record.rows if row.name == "images"]
     return table(
         f"{version.heading}, attacks whose images are clipped to [0, 1]: "
         f"{_caption(version.record)}. PGD takes 20 steps. In the last row an image counts as "
-        "misclassified if any attack of the curves succeeds on it. That row, and those that the "
-        f"page of Table 1 does not have, are from {min(images):g} images for the CNN; all others "
-        f"from {max(images):g}.",
+        "misclassified if any attack of the curves succeeds on it. For the CNN, the last row and "
+        f"the attacks that the page of Table 1 does not have were run on {min(images):g} images; "
+        f"all other numbers are from {max(images):g} images.",
         f"tab-critique-boxed-{version.origin}",
         ["Attack", *COLUMNS],
         list(_attack_rows(version.record, CLIPPED)),
@@ -120,7 +130,7 @@ def clipped_attacks(version: Version) -> Table:
 
 
 def curves(record: Record) -> Figure:
-    """Draw accuracy against the size of the attack, for each image the worst of all attacks."""
+    """Draw accuracy against the size of the attack; for each image the strongest attack counts."""
     sizes = [size for size in array(record, "eps") if size <= 0.3]
     lines: dict[str, dict[str, list[list[float]]]] = {network: {} for network in NETWORKS}
     single: dict[str, dict[str, list[float]]] = {network: {} for network in NETWORKS}
@@ -135,11 +145,11 @@ def curves(record: Record) -> Figure:
 
 
 def alone(version: Version) -> Table:
-    """Return the size at which each attack alone succeeds on half of the images."""
+    """Return for each attack the size at which it succeeds on half of the images."""
     return table(
-        f"{version.heading}: the size at which each attack alone makes a network misclassify half "
-        "of the images, mean over the seeds (columns as above). PGD takes 20 steps, Square asks "
-        "300 times per image and size (quick: 20).",
+        f"{version.heading}: the size at which a single attack makes a network misclassify half of "
+        "the images, mean over the seeds (columns as above). PGD takes 20 steps; the Square attack "
+        "takes 300 queries per image and size (quick: 20).",
         f"tab-critique-alone-{version.origin}",
         ["Attack", *COLUMNS],
         list(_alone_rows(version.record)),
@@ -147,13 +157,15 @@ def alone(version: Version) -> Table:
 
 
 def sizes(version: Version) -> Table:
-    """Return sizes for half of the images, accuracy at size 0.5, and shares of zero gradients."""
+    """Return the sizes at which half of the images are misclassified, the accuracies at size 0.5,
+    and the shares of zero gradients.
+    """
     return table(
-        f"{version.heading}: the size at which half of the images are misclassified (range over "
-        "the seeds), and how many times the vanilla network's it is; the accuracy (%) at size "
-        "0.5, and what it would be if every image were the same constant grey; and the "
-        "share of images (%) whose FGSM gradient is exactly zero, in float32, in float64, and from "
-        "probabilities clipped at 1e-7.",
+        f"{version.heading}: *Half at*: the size at which half of the images are misclassified "
+        "(range over the seeds). *Times*: this size divided by that of the vanilla network. *At "
+        "0.5*: the accuracy (%) at size 0.5. *Grey*: the accuracy (%) if every image is the same "
+        "uniform grey. *Zero*: the share of images (%) whose FGSM gradient is exactly zero, in "
+        "float32, in float64, and from probabilities clipped at 1e-7.",
         f"tab-critique-sizes-{version.origin}",
         ["Network", "Half at", "Times", "At 0.5", "Grey", "Zero, f32", "f64", "clipped p"],
         list(_size_rows(version.record)),
@@ -161,13 +173,16 @@ def sizes(version: Version) -> Table:
 
 
 def checks(record: Record) -> Table:
-    """Return the answers to four questions about the evaluation, bad ones in bold."""
+    """Return the answers to four questions about the evaluation; answers that are a bad sign are
+    bold.
+    """
     return table(
-        "Four questions to the evaluation, with images clipped to [0, 1]. Is accuracy at size 0.5 "
-        "higher than on grey images? Is it higher after 20 plain PGD steps than after one (by 5 "
-        "points)? Is it lower after Square than after plain PGD (by 5 points)? Is it after one "
-        "step no lower than after random signs (within 5 points)? If yes, the cell is bold: an "
-        "attack was too weak. Each cell has the two accuracies compared, in per cent.",
+        "Four questions about the evaluation, with images clipped to [0, 1]. Is the accuracy at "
+        "size 0.5 higher than on uniform grey images? Is the accuracy after 20 plain PGD steps "
+        "more than 5 points higher than after one step? Is the accuracy after the Square attack "
+        "more than 5 points lower than after plain PGD? Is the accuracy after one step not at "
+        "least 5 points lower than after random signs? If the answer is yes, the cell is bold: an "
+        "attack was too weak. Each cell shows the two accuracies that are compared, in per cent.",
         "tab-critique-checks",
         ["Network", "Grey image", "PGD, FGSM", "Square, PGD", "FGSM, signs"],
         list(_check_rows(record)),
@@ -175,7 +190,9 @@ def checks(record: Record) -> Table:
 
 
 def gains(record: Record) -> str:
-    """Return the sizes at which half of the images fail, as multiples of the vanilla network's."""
+    """Return the sizes at which half of the images are misclassified, divided by the size for the
+    vanilla network.
+    """
     saturated, trained = (
         ", ".join(
             f"{title} {spread(_times(record, network, method), 2)}"
@@ -184,8 +201,9 @@ def gains(record: Record) -> str:
         for method in ("saturated", "adversarial")
     )
     return (
-        "Half of the images are misclassified at a size that we give in multiples of the vanilla "
-        f"network's. Saturated networks: {saturated}. Networks trained on FGSM images: {trained}."
+        "We divide the size at which half of the images are misclassified by that of the vanilla "
+        f"network. For the saturated networks the ratio is: {saturated}. For the networks trained "
+        f"on FGSM images the ratio is: {trained}."
     )
 
 
@@ -218,7 +236,9 @@ def _halves(record: Record, network: str, method: str, attack: str = "all") -> l
 
 
 def _times(record: Record, network: str, method: str) -> list[float]:
-    """Return that size as a multiple of the vanilla network's, one per seed."""
+    """Return the size at which all attacks together succeed on half of the images, divided by the
+    size for the vanilla network, one per seed.
+    """
     half, plain = (_halves(record, network, each) for each in (method, "vanilla"))
     return [a / b for a, b in zip(half, plain, strict=True)]
 

@@ -1,8 +1,9 @@
-"""Numbers that the DeepFool paper printed for networks that Deep Defense uses too.
+"""Numbers of the DeepFool paper for networks that Deep Defense uses too.
 
-Moosavi-Dezfooli, Fawzi and Frossard 2016 print the test error and rho_2 (table 1). They also print
-how fine-tuning on perturbed images changes the error (table 3) and rho_2 (text). The protocol is
-the same, so these numbers test whether our reference networks and our DeepFool agree with theirs.
+Moosavi-Dezfooli, Fawzi and Frossard 2016 report the test error and rho_2 of these networks (table
+1). Moosavi-Dezfooli, Fawzi and Frossard also report how fine-tuning on perturbed images changes the
+error (table 3) and rho_2 (text). Deep Defense follows their protocol. So the numbers of the
+DeepFool paper test our reference networks and our implementation of DeepFool.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,8 +24,8 @@ NAMES = {
     "convnet": "lenet-cifar10",
     "nin": "nin-cifar10",
 }
-"""The names of the networks in the DeepFool paper. On CIFAR-10 its networks use MatConvNet's 3 x 3
-pooling.
+"""The names of the networks in the DeepFool paper, whose networks for CIFAR-10 use MatConvNet's 3 x
+3 pooling.
 """
 
 SETS = {"adv-training-i": "deepfool-set", "fgs-set": "fgs-set", "clean": "clean-set"}
@@ -44,7 +45,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: errors and rho_2 of each network, and the gains that the text states."""
+    """Return the record: errors and rho_2 of each network, and the increases in rho_2 that the
+    paper's text states.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     for (network, method, seed), done in results.items():
@@ -75,7 +78,7 @@ def _network(network: str, method: str, seed: int, values: Mapping[str, Any]) ->
 
 
 def _gain(results: Mapping[tuple[Any, ...], Done], network: str, seed: int) -> float:
-    """Return by how many percent fine-tuning on DeepFool's images raises rho_2."""
+    """Return by how many percent fine-tuning on DeepFool's images increases rho_2."""
     tuned, start = (
         results[network, method, seed].values["rho"] for method in ("adv-training-i", "reference")
     )

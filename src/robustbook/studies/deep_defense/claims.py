@@ -1,9 +1,9 @@
-"""The claims of the authors' post on Deep Defense (Intel, 2018), each with a measurement that
-decides it.
+"""The claims of the authors' blog post on Deep Defense (Intel, 2018), and for each claim a
+measurement that decides it.
 
-The post has no numbers, so the thresholds are ours. Claims 5 to 7 compare Table 1's numbers on the
-MLP. Claim 1, that perturbations are a thousand times smaller than the image, is about large images
-and is not decided here.
+The blog post has no numbers, so we chose the thresholds. Claims 5 to 7 compare Table 1's numbers
+for the MLP. Claim 1, that perturbations are a thousand times smaller than the image, is about large
+images; this study does not decide it.
 """
 
 import copy
@@ -37,11 +37,11 @@ ABLATIONS: tuple[Literal["correct", "wrong"], ...] = ("correct", "wrong")
 
 @step(version=1)
 def confidence(network: Done, eps: float, images: int, *, context: Context) -> dict[str, object]:
-    """Measure how confident the network is in adversarial images of FGSM and PGD (40 steps).
+    """Measure how confident the network is about adversarial images of FGSM and PGD (40 steps).
 
-    Return for each attack the mean highest probability of its misclassified images, and the
-    percentage of misclassified images (``turned``). ``clean``: the mean highest probability of
-    correctly classified images.
+    Return for each attack the percentage of images that are misclassified after it (``turned``),
+    and the mean, over these images, of the highest probability. ``clean``: the mean highest
+    probability of clean images that are classified correctly.
     """
     net, x, y = pixels(network, images, context.device)
     clean = logits_of(net, x)
@@ -61,10 +61,12 @@ def confidence(network: Done, eps: float, images: int, *, context: Context) -> d
 
 @step(version=1)
 def noise(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Add Gaussian noise with the l2 norm of each image's DeepFool perturbation.
+    """Measure the accuracy under Gaussian noise that has, for each image, the l2 norm of DeepFool's
+    perturbation.
 
-    Return ``accuracy`` under the noise, accuracy ``under deepfool`` and without perturbation
-    (``clean``). ``ratio``: how many times longer the noise must be for an accuracy of 50 %.
+    Return the ``accuracy`` under the noise, the accuracy ``under deepfool``, and the accuracy
+    without perturbation (``clean``). ``ratio``: the factor by which the noise must be multiplied
+    for an accuracy of 50 %.
     """
     net = trained(network, context.device)
     data, seed = model_of(network).data, network.call.arguments["seed"]
@@ -86,10 +88,11 @@ def noise(network: Done, images: int, *, context: Context) -> dict[str, object]:
 def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[str, object]:
     """Return the mean relative size of DeepFool's perturbation on two sets of test images.
 
-    ``correct``: images that ``start`` classifies correctly; DeepFool moves them away from the
-    label. ``wrong``: images that it misclassifies; DeepFool moves them to the label, by 0 if
-    ``network`` classifies them correctly. ``images``: the number of misclassified images. The sets
-    are the same for every ``network``.
+    ``correct``: images that ``start`` classifies correctly; DeepFool perturbs them until they are
+    misclassified. ``wrong``: images that ``start`` misclassifies; DeepFool perturbs them until they
+    are classified correctly, so the perturbation is 0 if ``network`` does so already. ``images``:
+    the number of images that ``start`` misclassifies. The sets ``correct`` and ``wrong`` do not
+    depend on ``network``.
     """
     net, first = trained(network, context.device), trained(start, context.device)
     data = model_of(network).data
@@ -119,7 +122,7 @@ def exactness(network: Done, images: int, *, context: Context) -> dict[str, obje
     """Return ``error``, the difference of the regulariser's gradient from central differences in
     float64.
 
-    It is the median relative difference over nine random directions in the weights.
+    ``error`` is the median relative difference over nine random directions in the weights.
     """
     data, seed = model_of(network).data, network.call.arguments["seed"]
     net = copy.deepcopy(trained(network, "cpu")).double()
@@ -143,7 +146,7 @@ def exactness(network: Done, images: int, *, context: Context) -> dict[str, obje
 def _difference(
     value: Any, weights: list[nn.Parameter], ways: list[Tensor], h: float = 1e-6
 ) -> float:
-    """Return the central difference of ``value`` along the directions ``ways``."""
+    """Return the central difference of ``value`` for a step ``h`` along the directions ``ways``."""
     ends = []
     for sign in (1, -2, 1):  # forward, backward past the start, and back to the start
         with torch.no_grad():
@@ -178,7 +181,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row per claim and seed, and one per measurement."""
+    """Return the record, with one row for each claim and seed, and one for each measurement."""
     assert p.seeds is not None
     rows: list[Row] = []
     for (network, seed, what, method), done in results.items():

@@ -12,7 +12,9 @@ from .settings import NAMES, PAPER, Parameters
 ITEM = "figure-2"
 METHODS = ("par-networks", "adv-training-i", "deep-defense")
 LOSS = {"mlp": 0.3, "lenet": 0.3, "convnet": 1.0, "nin": 1.0}
-"""Losses of accuracy, in percentage points, that count as seed noise in the target numbers."""
+"""The loss of accuracy, in percentage points, up to which the target numbers count a loss as noise
+between seeds.
+"""
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
@@ -29,8 +31,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per curve, epoch and seed, and the shapes that the ledger
-    judges.
+    """Return the record: one row per curve, epoch and seed, and whether the curves have the shapes
+    that the ledger judges.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -47,11 +49,11 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _shapes(
     network: str, seed: int, of: Mapping[tuple[str, int], Mapping[str, Any]], kept: tuple[int, ...]
 ) -> Iterator[Row]:
-    """Return whether the curves have the printed shapes.
+    """Return whether the curves have the shapes of those in the paper.
 
-    rho_2: Deep Defense is above the other two methods at every epoch, and after the first epoch it
-    has four fifths of its final value. Accuracy: Deep Defense ends at or above the reference, up to
-    seed noise.
+    rho_2: after every epoch the rho_2 of Deep Defense is larger than that of the other two methods,
+    and after the first epoch it is at least four fifths of its final value. Accuracy: the final
+    accuracy of Deep Defense is at least that of the reference, up to noise between seeds.
     """
     name = NAMES[network]  # type: ignore[index]
     target = f"{PAPER}/figure-convergence-{name.partition('-')[0]}/{name}"

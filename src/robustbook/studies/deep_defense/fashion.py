@@ -1,13 +1,16 @@
-"""The networks of a student replication of Deep Defense (Deng, Zhao and Zhang 2019), and controls.
+"""The networks of a student replication of Deep Defense (Deng, Zhao and Zhang 2019), and further
+networks for comparison.
 
 The network is 784-100-10 on Fashion-MNIST, with pixels in [0, 1]. Every weight and bias starts from
 a normal distribution of standard deviation 0.01, truncated at two standard deviations. The
-optimiser is Adam. The replication's objective has Deep Defense's regulariser, but computes it from
-perturbations made before training. So the regulariser is a constant and has no gradient.
+optimiser is Adam. The replication's loss contains the regulariser of Deep Defense, but computes the
+regulariser from perturbations that are made before training. So the regulariser is a constant and
+has no gradient.
 
-We differ in two ways. Adam's eps is torch's 1e-8 instead of Keras's 1e-7; on one seed this moved
-rho_2 by 0.0003. And the last batch of an epoch is dropped if it is not full: 32 of 60,000 images in
-batches of 64. Each step runs in less than a minute on one core, so there are no checkpoints.
+Our training differs from the replication's in two ways. First, Adam's eps is torch's 1e-8 instead
+of Keras's 1e-7; with one seed this changed rho_2 by 0.0003. Second, the last batch of an epoch is
+dropped if it is not full, which leaves out 32 of 60,000 images with batches of 64. Each step of
+this study takes less than a minute on one core, so there are no checkpoints.
 """
 
 from collections.abc import Mapping
@@ -36,12 +39,14 @@ from .readings import SHARES
 SIX_STEPS = Variant(
     steps=6, each_step=True, clip=False, distance_offset=1e-4, attack_wrong=True, keep_failures=True
 )
-"""The replication's DeepFool: each step overshoots, and the next step starts from there."""
+"""The replication's DeepFool, in which each step overshoots and the next step starts from the
+overshot image.
+"""
 
 GRID = tuple(k / 1000 for k in range(50))
 """The values of eps for FGS, in pixels of [0, 1]."""
 PRINTED_EPS = 0.028
-"""The eps_ref that the replication printed."""
+"""The eps_ref that the replication reports."""
 
 Loss = Literal["mean", "sum", "constant", "deep-defense"]
 PAIRED = ("sum", "constant")
@@ -52,11 +57,11 @@ PAIRED = ("sum", "constant")
 class Tuning:
     """How a network is fine-tuned.
 
-    images: "clean" for the training set; "deepfool" for DeepFool's images of the starting network,
-    made once.
-    loss: "mean" and "sum" of the cross entropy over the batch; "constant" for the sum plus the
-    replication's regulariser, which is a constant; "deep-defense" for Deep Defense with its
-    gradient.
+    images: "clean" for the original training images; "deepfool" for DeepFool's adversarial images
+    of the starting network, which are made once.
+    loss: "mean" or "sum" of the cross entropy over the batch; "constant" for the sum plus the
+    replication's regulariser, which is a constant; "deep-defense" for Deep Defense with the
+    gradient of its regulariser.
     shuffle: whether each epoch has a new random order.
     """
 
@@ -73,7 +78,7 @@ class Tuning:
 
 @cache
 def pixels(data: str, split: str) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, " n"]]:
-    """Return images in [0, 1] and labels. All callers share them, so do not change them in
+    """Return images in [0, 1] and labels. All callers share these tensors, so do not change them in
     place.
     """
     found = load(data, split)
@@ -82,7 +87,7 @@ def pixels(data: str, split: str) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tenso
 
 @torch.no_grad()
 def body(draws: torch.Generator) -> MLP:
-    """Return the network with its first weights."""
+    """Return the network with its initial weights."""
     net = MLP((784, 100, 10), torch.relu)
     for values in net.parameters():
         nn.init.trunc_normal_(values, std=0.01, a=-0.02, b=0.02, generator=draws)
@@ -92,13 +97,15 @@ def body(draws: torch.Generator) -> MLP:
 def fooled(
     net: nn.Module, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]
 ) -> Float[Tensor, "n *shape"]:
-    """Return DeepFool's adversarial image of each image, away from the network's own answer."""
+    """Return DeepFool's adversarial image of each image; DeepFool moves away from the class that
+    the network predicts.
+    """
     pieces = zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True)
     return torch.cat([deepfool(net, x, y, preset=SIX_STEPS).images for x, y in pieces])
 
 
 def objective(tuning: Tuning) -> Objective:
-    """Return the loss terms of a tuning."""
+    """Return the loss terms that a fine-tuning minimises."""
     if tuning.loss == "mean":
         return cross_entropy
     return partial(_genuine if tuning.loss == "deep-defense" else _summed, tuning)
@@ -107,10 +114,11 @@ def objective(tuning: Tuning) -> Objective:
 def _genuine(
     tuning: Tuning, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
 ) -> Mapping[str, Tensor]:
-    """Return the terms of Deep Defense with its gradient.
+    """Return the loss terms of Deep Defense, whose regulariser has a gradient.
 
-    The released code adds its offset to gradients for pixels of 0 to 255. For pixels of [0, 1] they
-    are 255 times as large, and so is the offset here.
+    The released code adds its offset to gradients with respect to pixels in 0 to 255. This code
+    uses pixels in [0, 1], whose gradients are 255 times as large, so it multiplies the offset by
+    255.
     """
     return deep_defense(
         net,
@@ -129,9 +137,10 @@ def _summed(
 ) -> Mapping[str, Tensor]:
     """Return the summed cross entropy and, for the loss "constant", the replication's regulariser.
 
-    ``pairs`` has each image and, as a second channel, its perturbation made before training. As in
-    the replication, a correctly classified image contributes exp(0) = 1 to the term of
-    misclassified images, and the other way round. A constant has no effect on training.
+    ``pairs`` has each image and, as a second channel, the perturbation that was made before
+    training. As in the replication, a correctly classified image contributes exp(0) = 1 to the term
+    of misclassified images, and a misclassified image 1 to the other term. Such constants have no
+    effect on training.
     """
     images, moved = pairs[:, :1], pairs[:, 1:]
     logits = net(images)
@@ -151,7 +160,7 @@ def vanilla(
     """Train the undefended network (Adam at 1e-3, batches of 64).
 
     Return the weights ``epoch/<k>/<name>`` after each epoch k that is a multiple of ``marks``, and
-    ``steps``, the number of steps per epoch.
+    ``steps``, the number of training steps per epoch.
     """
     images, labels = pixels(data, "train")
     tuning = Tuning("clean", 64, epochs, lr=1e-3)
@@ -162,8 +171,8 @@ def vanilla(
 def fine_tune(
     start: Done, epoch: int, tuning: Tuning, marks: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Fine-tune a `vanilla` network, starting from its weights after ``epoch``; return as
-    `vanilla`.
+    """Fine-tune a `vanilla` network, starting from its weights after ``epoch``; return what
+    `vanilla` returns.
     """
     net = trained(start, epoch, context.device)
     images, labels = pixels(start.call.arguments["data"], "train")
@@ -217,11 +226,11 @@ def trained(network: Done, epoch: int, device: str) -> MLP:
 def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[str, object]:
     """Measure the network after each of ``epochs``, on all test images.
 
-    Return ``accuracy`` in percent, and ``rho``, the mean norm of DeepFool's perturbation divided by
-    that of the image. After the last epoch, also return ``unfooled``, the percentage of images on
-    which DeepFool fails, and accuracies under FGS without clipping. ``along`` has these accuracies
-    at the sizes of `GRID`, ``printed`` at 0.2, 0.5 and 1 times the printed eps_ref. ``images`` is
-    the number of images.
+    Return ``accuracy`` in percent, and ``rho``, the mean over images of the norm of DeepFool's
+    perturbation divided by the norm of the image. After the last epoch, also return ``unfooled``,
+    the percentage of images on which DeepFool fails, and accuracies under FGS without clipping.
+    ``along`` has the accuracies at the sizes of `GRID`, and ``printed`` those at 0.2, 0.5 and 1
+    times the replication's eps_ref. ``images`` is the number of images.
     """
     x, y = _test(network, context.device)
     accuracy, rho = [], []
@@ -246,8 +255,8 @@ def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[st
 
 @step(version=1)
 def under_fgs(network: Done, epoch: int, scale: Done, *, context: Context) -> dict[str, object]:
-    """Return accuracy in percent at 0.2, 0.5 and 1 times eps_ref of the result ``scale`` of
-    `read`.
+    """Return the accuracy in percent under FGS at 0.2, 0.5 and 1 times the eps_ref of ``scale``,
+    which is a result of `read`.
     """
     x, y = _test(network, context.device)
     net = trained(network, epoch, context.device)
@@ -256,7 +265,7 @@ def under_fgs(network: Done, epoch: int, scale: Done, *, context: Context) -> di
 
 
 def eps_ref(reading: Done) -> float:
-    """Return the first eps of `GRID` at which accuracy is nearest to one half."""
+    """Return the smallest eps of `GRID` at which the accuracy is nearest to one half."""
     return min(zip(GRID, reading.values["along"], strict=True), key=lambda at: abs(at[1] - 50))[0]
 
 

@@ -24,7 +24,9 @@ ITEM = "figure-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The choices a reader can make: one network. Nothing is drawn at random."""
+    """The parameters that a reader can set: the network to be drawn. Nothing in this study is
+    random.
+    """
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
     profile: Annotated[
@@ -35,13 +37,13 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[Any, Call]:
-    """Return no calls: there is nothing to run."""
+    """Return no calls, because there is nothing to run."""
     return {}
 
 
 def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
-    """Return the number of parameters of each network, and of each layer of the chapter's
-    networks.
+    """Return the record: the number of parameters of each network, and of each layer of the
+    chapter's networks.
     """
     nets = {name: built(network) for network, name in NAMES.items()}
     nets["mnist-mlp-bn"] = fc500_150_10_bn(nn.Identity(), generator(0)).body
@@ -81,9 +83,9 @@ def image_shape(network: Networks) -> tuple[int, ...]:
 def layers(network: Networks) -> Iterator[tuple[str, str, str, str, tuple[int, ...], int]]:
     """Yield the layers in the order of a forward pass.
 
-    For each layer: its name, what it does, and what the reverse network does in its place. Then
-    what the reverse layer needs from the forward pass, the shape of the output for one image, and
-    the number of parameters.
+    For each layer yield its name, its operation, and the corresponding operation of the reverse
+    network. Also yield what the reverse layer needs from the forward pass, the shape of the output
+    for one image, and the number of parameters.
     """
     net = built(network).eval()
     met: list[tuple[str, nn.Module, tuple[int, ...]]] = []
@@ -102,9 +104,10 @@ def layers(network: Networks) -> Iterator[tuple[str, str, str, str, tuple[int, .
 
 
 def reverse(layer: nn.Module) -> tuple[str, str, str]:
-    """Return what a layer does, its form in the reverse network, and the input of this form.
+    """Return the operation of a layer, the corresponding operation of the reverse network, and what
+    the reverse operation needs from the forward pass.
 
-    The last is the quantity that the reverse layer needs from the forward pass.
+    The third string names a quantity such as a mask, and is "" if the reverse layer needs none.
     """
     match layer:
         case nn.Linear():

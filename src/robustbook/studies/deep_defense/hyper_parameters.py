@@ -1,9 +1,9 @@
 """Figure 3 of Deep Defense: how c, lambda and d change LeNet's accuracy and rho_2.
 
-We cannot access the paper's grid. Here the grid has three values of lambda and nine of c, so 27
-networks; d is varied at the released code's defaults. d = 20 is left out because training diverged
-(MNIST, seed 0, step 54; embedded digits, seed 2). With d = 20, a misclassified image with a large
-rho dominates the loss of its batch.
+We cannot read which values the paper tried. This study tries three values of lambda and nine values
+of c, which makes 27 networks. The study varies d with lambda and c at the defaults of the released
+code. d = 20 is left out because training diverged (MNIST, seed 0, step 54; embedded digits, seed
+2). With d = 20, a misclassified image with a large rho dominates the loss of its batch.
 """
 
 from collections.abc import Iterator, Mapping
@@ -57,8 +57,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per network and quantity, and the shapes that the ledger
-    judges.
+    """Return the record: one row per network and quantity, and whether the curves have the shapes
+    that the ledger judges.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -76,11 +76,11 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _shapes(seed: int, of: Mapping[Any, Mapping[str, float]], p: Parameters) -> Iterator[Row]:
-    """Return whether each curve has the printed shape.
+    """Return whether each curve has the shape that the target number states.
 
-    c: from its smallest to its largest value rho_2 falls and accuracy does not. lambda: rho_2
-    rises, and the largest lambda costs accuracy compared with the default. d: rho_2 changes by no
-    more than seed noise.
+    c: from the smallest c to the largest, rho_2 falls and the accuracy does not. lambda: rho_2
+    rises with lambda, and the accuracy is lower with the largest lambda than with the default. d:
+    rho_2 changes by no more than the noise between seeds.
     """
     cs, lams, ds = GRID[p.profile]
 

@@ -1,8 +1,9 @@
 """The ImageNet rows of Deep Defense's Table 1: AlexNet and ResNet-18 before and after fine-tuning.
 
-The released code has nothing for these rows. The learning rate, batch size, lambda and d are its
-defaults for MNIST. The number of epochs and DeepFool's ten classes are the paper's as we remember
-them, not confirmed. c is ours: c times rho_2 is 2 to 3 at the start, as on the smaller sets.
+The released code does not contain the ImageNet experiments. We use the released code's learning
+rate, batch size, lambda and d for MNIST. The number of epochs, and the ten classes that DeepFool
+considers, are those of the paper as we remember them; we could not confirm them. We chose c so that
+c times rho_2 is 2 to 3 before fine-tuning, as on the smaller data sets.
 """
 
 from collections.abc import Mapping
@@ -83,10 +84,10 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: Table 1's rows, the gain in rho_2, and the test of claim 1.
+    """Return the record: Table 1's rows, the increase in rho_2, and the test of claim 1.
 
-    Claim 1 uses the ratio of the image's norm to the perturbation's norm, for the network with the
-    largest ratio.
+    For claim 1 the norm of the image is divided by that of the perturbation; the network with the
+    largest ratio decides.
     """
     assert p.seeds is not None
     rows: list[Row] = []

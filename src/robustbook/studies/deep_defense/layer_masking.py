@@ -1,6 +1,7 @@
 """Figure 4 of Deep Defense: LeNet if the regulariser may change only one layer.
 
-The cross entropy still trains all layers. There are 4 layers and 5 values of c, so 20 networks.
+The cross entropy still trains all layers. With 4 layers and 5 values of c the study trains 20
+networks.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,7 +33,9 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (layer, c, seed); layer "all" is the unchanged method."""
+    """Return the calls to run, by (layer, c, seed); with layer "all" the regulariser trains all
+    layers.
+    """
     assert p.seeds is not None
     lenet = setting("lenet", p.profile)
     usual = Method("deep-defense")
@@ -65,8 +68,8 @@ def _best(
 ) -> Iterator[Row]:
     """Yield for each layer the largest rho_2 over c among networks that keep the accuracy.
 
-    A network keeps the accuracy if it loses at most 0.2 percentage points against the reference. If
-    no network does, the row has the rho_2 of the reference.
+    A network keeps the accuracy if its accuracy is at most 0.2 percentage points below that of the
+    reference. If no network keeps the accuracy, the row has the rho_2 of the reference.
     """
     start = of["reference", 0.0]
     best = {}

@@ -27,15 +27,15 @@ Kind = Literal[
 class Method:
     """The objective of fine-tuning, in units of the preprocessed images (see `sets`).
 
-    clean: the control.
-    deep-defense: with ``lam``, ``c`` and ``d``. ``terms`` keeps both terms or only that of correct
-    or of wrong images. ``layer`` restricts the regulariser to one layer. With ``eps`` above 0,
-    Goodfellow's objective replaces the cross entropy (the combination).
-    adv-training-i: on DeepFool's images of the starting network, made once.
-    fgs-set: on FGS images of the starting network, made once, with the eps at which it
-    misclassifies 90 per cent of them.
-    adv-training-ii: Goodfellow's objective with ``eps`` and ``alpha``.
-    par-networks: ``beta``, applied to a ``share`` of each layer's units.
+    clean: no defense, for comparison. deep-defense: the regulariser with ``lam``, ``c`` and ``d``.
+    With ``terms`` the regulariser has both terms, or only the term for correctly classified images,
+    or only the term for misclassified images. ``layer`` restricts the regulariser to one layer.
+    With ``eps`` above 0, the loss of adversarial training II replaces the cross entropy (Deep
+    Defense + II). adv-training-i: training on DeepFool's images of the starting network, which are
+    made once. fgs-set: training on FGS images of the starting network, which are made once, with
+    the eps at which the network misclassifies 90 per cent of these images. adv-training-ii: the
+    adversarial training of Goodfellow et al. with ``eps`` and ``alpha``. par-networks: Parseval
+    training with step size ``beta``, applied to a ``share`` of each layer's units.
     """
 
     kind: Kind
@@ -51,7 +51,9 @@ class Method:
 
 
 def released(data: str) -> Variant:
-    """Return the authors' DeepFool with their offset for these images (MNIST's or CIFAR-10's)."""
+    """Return the DeepFool of the released code, with its offset for images of MNIST or of
+    CIFAR-10.
+    """
     return replace(AUTHORS, component_offset=offset(data))
 
 
@@ -65,8 +67,8 @@ def offset(data: str) -> float:
 def fooled(
     net: nn.Module, images: Tensor, labels: Tensor, data: str, device: str, piece: int = 1000
 ) -> Tensor:
-    """Return DeepFool's adversarial image of each image, with the overshoot; no classes are
-    skipped.
+    """Return DeepFool's adversarial image of each image, with the overshoot; DeepFool skips no
+    classes.
     """
     parts = [
         deepfool(net, x.to(device), y.to(device), preset=released(data)).images.cpu()
@@ -76,8 +78,8 @@ def fooled(
 
 
 def stepped(net: nn.Module, images: Tensor, labels: Tensor, device: str) -> Tensor:
-    """Return the FGS image of each image, at the smallest eps that makes 90 per cent
-    misclassified.
+    """Return the FGS image of each image, with the smallest eps at which 90 per cent of the images
+    are misclassified.
     """
     x, y = images.to(device), labels.to(device)
     signs = gradient_signs(net, x, y)
@@ -87,9 +89,9 @@ def stepped(net: nn.Module, images: Tensor, labels: Tensor, device: str) -> Tens
 def form(network: str, device: str) -> Form:
     """Return the form of Deep Defense's loss that is fastest on the device.
 
-    `fit` can record only the form "fixed" on a GPU. Counted by operations, "fixed" does about two
-    and a half times the work of "padded" on NIN, whose steps are bound by arithmetic. This remains
-    to be measured (`benchmarks.gpu`).
+    On a GPU, `fit` can record only the form "fixed" as a CUDA graph. On NIN the form "fixed" needs
+    about two and a half times as many operations as "padded", and arithmetic takes most of the
+    time. The times of both forms have not been measured yet (`benchmarks.gpu`).
     """
     if torch.device(device).type == "cpu":
         return "rows"
@@ -145,18 +147,19 @@ def _regularised(
 
 
 def confined(value: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-    """Return the same number with a gradient for these parameters only."""
+    """Return the value of ``value`` with a gradient for ``parameters`` only."""
     gradients = torch.autograd.grad(value, parameters, retain_graph=True)
     pairs = zip(parameters, gradients, strict=True)
     return value.detach() + sum(((p - p.detach()) * g).sum() for p, g in pairs)
 
 
 def augmented(inner: Objective, data: str) -> Objective:
-    """Return the objective on mirrored images for colour images, and unchanged for gray ones.
+    """Return an objective that mirrors colour images at random; for gray images the objective is
+    unchanged.
 
     Each image is mirrored independently with probability one half. MatConvNet mirrors whole batches
-    when it trains the references. The released code mirrors single images in fine-tuning, and also
-    at test time; here test images are never mirrored.
+    when it trains the reference networks. The released code mirrors single images in fine-tuning,
+    and also at test time; our code never mirrors test images.
     """
     if data not in COLOURED:
         return inner
@@ -167,8 +170,8 @@ def augmented(inner: Objective, data: str) -> Objective:
 def mirrored(images: Tensor) -> Tensor:
     """Mirror each image left to right with probability one half.
 
-    The draws come from torch's global generator of the images' device, which `fit` seeds for each
-    step.
+    The random numbers come from torch's global generator of the images' device, which `fit` seeds
+    for each step.
     """
     chosen = torch.rand(len(images), device=images.device) < 0.5
     return torch.where(chosen[:, None, None, None], images.flip(3), images)

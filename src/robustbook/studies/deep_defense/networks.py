@@ -1,6 +1,8 @@
-"""The networks of Deep Defense: the references, and each method's fine-tuned networks.
+"""The networks of Deep Defense: the reference networks, and the networks that each method
+fine-tunes.
 
-All pages of the chapter make their calls with these functions, so each network is trained once.
+All studies of Deep Defense make their calls with the functions of this module, so each network is
+trained once.
 """
 
 from collections.abc import Mapping
@@ -54,7 +56,7 @@ def body(model: Model, seed: int) -> nn.Module:
 def rates(model: Model) -> dict[str, float]:
     """Return MatConvNet's multipliers of the learning rate, which its CIFAR-10 recipes need.
 
-    Weights, biases and the last layer have different multipliers.
+    The multiplier depends on whether the parameter is a weight or a bias, and on the layer.
     """
     if model.network not in ("convnet", "nin"):
         return {}
@@ -72,7 +74,7 @@ def rates(model: Model) -> dict[str, float]:
 
 @step(version=1)
 def reference(model: Model, recipe: Recipe, seed: int, *, context: Context) -> dict[str, object]:
-    """Train the network from which all methods start: ``weight/<name>``,
+    """Train the network from which all methods start; return ``weight/<name>`` and
     ``history/cross_entropy``.
     """
     images, labels = numbers(model.data, "train", model.images)
@@ -102,7 +104,8 @@ def fine_tune(
     """Fine-tune the network ``start``.
 
     Return the final weights ``weight/<name>``, and ``epoch/<k>/<name>``, the weights after each
-    epoch k that is a multiple of ``marks``. ``history/<term>`` is each loss term per epoch.
+    epoch k that is a multiple of ``marks``. ``history/<term>`` has the mean of a loss term in each
+    epoch.
     """
     model = model_of(start)
     net = trained(start, context.device)
@@ -136,7 +139,9 @@ def fine_tune(
 
 @dataclass(frozen=True)
 class _Snapshots:
-    """Weights after some epochs, in files next to the checkpoint until the result is stored."""
+    """The weights after some epochs, which are kept in files next to the checkpoint until the
+    result is stored.
+    """
 
     context: Context
     marks: int
@@ -154,7 +159,7 @@ class _Snapshots:
 
 
 def model_of(result: Done) -> Model:
-    """Return the model of a result of ``reference`` or ``fine_tune``."""
+    """Return the `Model` of a result of ``reference`` or ``fine_tune``."""
     arguments = result.call.arguments
     model: Model = (
         arguments["model"] if "model" in arguments else arguments["start"].arguments["model"]

@@ -1,7 +1,9 @@
-"""AlexNet and ResNet-18 of Deep Defense on ImageNet's photographs, read from disk batch by batch.
+"""AlexNet and ResNet-18 of Deep Defense on ImageNet's photographs, which are read from disk batch
+by batch.
 
-Training images are the central squares, mirrored with probability one half. Validation images are
-the central squares without mirroring. Norms and eps are measured after the networks' normalisation.
+Training images are the central squares of the photographs, mirrored with probability one half.
+Validation images are the central squares without mirroring. Norms and eps are measured after the
+networks' normalisation.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,8 +36,9 @@ class Model:
     """A network, its weights (see `imagenet_network`) and its photographs.
 
     The photographs are in the folders ``train`` and ``val`` of ``root`` and are cropped to ``crop``
-    pixels. If ``root`` is None, it is the folder `imagenet` among the data files. Results are
-    identified by these names, so a changed file with the same name is not detected.
+    pixels. If ``root`` is None, the folder `imagenet` among the data files is used. Results are
+    identified by the names of folders and files, so a changed file with the same name is not
+    detected.
     """
 
     architecture: Architecture
@@ -66,7 +69,9 @@ class Tuning:
 
 @step(version=1)
 def fine_tune(model: Model, tuning: Tuning, seed: int, *, context: Context) -> dict[str, object]:
-    """Fine-tune the trained network with Deep Defense: ``weight/<name>``, ``history/<term>``."""
+    """Fine-tune the trained network with Deep Defense; return ``weight/<name>`` and
+    ``history/<term>``.
+    """
     photographs = model.photographs("train")
     if photographs.classes != (shown := model.photographs("val").classes):
         raise ValueError(
@@ -102,7 +107,7 @@ def read(
     """Measure ``accuracy`` and, with the authors' DeepFool, ``rho``, ``iterations`` and
     ``unfooled``.
 
-    The measures are defined as in `readings`, on ``images`` validation images. If ``tuned`` is
+    These quantities are defined as in `readings`, on ``images`` validation images. If ``tuned`` is
     None, the reference network is measured.
     """
     net = network(model, tuned, context.device)
@@ -130,8 +135,8 @@ def read(
 
 @step(version=1)
 def scale(model: Model, tuned: Done, images: int | None, *, context: Context) -> dict[str, object]:
-    """Return ``eps``: eps_ref, the smallest eps at which FGS leaves at most half of the images
-    correct.
+    """Return ``eps``: eps_ref, the smallest eps at which at most half of the images are classified
+    correctly after FGS.
     """
     net = network(model, tuned, context.device)
     return {"eps": halving(lambda sizes: under(model, net, images, sizes, context))}
@@ -184,8 +189,8 @@ def objective(tuning: Tuning) -> Objective:
 def batches(
     model: Model, net: Prepared, images: int | None, context: Context
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches of evenly spaced validation images, preprocessed, so that not all are in
-    memory.
+    """Yield batches of evenly spaced validation images, preprocessed, so that memory need not hold
+    all images.
     """
     photographs = model.photographs("val")
     n = min(images or len(photographs), len(photographs))
@@ -201,7 +206,7 @@ def under(
 ) -> list[float]:
     """Return accuracy in percent under FGS of each size, with one gradient per image.
 
-    It makes one pass over the images.
+    The function makes one pass over the images.
     """
     seen, right = 0, [0] * len(sizes)
     for x, y in batches(model, net, images, context):
@@ -213,13 +218,13 @@ def under(
 
 
 def halving(curve: Callable[[Sequence[float]], list[float]]) -> float:
-    """Return the smallest eps at which accuracy is at most one half, to a thousandth, in three
-    passes.
+    """Return the smallest eps at which the accuracy is at most one half, with a relative error of
+    about a thousandth, in three passes over the images.
 
     ``curve`` returns the accuracy in percent at several sizes from one pass over the images. The
-    first pass tries powers of 2 as eps. Each of the next two passes divides the interval in which
-    accuracy falls to one half into 32 parts. Return 0 if accuracy is at most one half without an
-    attack.
+    first pass tries powers of 2 as eps. The second and the third pass divide the interval in which
+    the accuracy falls to one half into 32 parts. Return 0 if the accuracy is at most one half
+    without an attack.
     """
     sizes = [0.0, *(2.0**k for k in range(-12, 6))]
     for _ in range(3):

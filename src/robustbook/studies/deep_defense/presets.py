@@ -1,7 +1,7 @@
 """Nine implementations of DeepFool on the same networks and the same images.
 
-The networks are those of Table 1 including their preprocessing, because the presets have offsets in
-pixels of [0, 1].
+The networks are those of Table 1 including their preprocessing, because the presets have offsets
+for pixels in [0, 1].
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,10 +39,10 @@ def compare(network: Done, preset: str, images: int, *, context: Context) -> dic
     """Attack test images with one preset of DeepFool, and measure the result.
 
     ``distance``: the mean l2 size, in pixels, of successful perturbations of correctly classified
-    images. ``shown``: the mean size that the program itself would report, over all images and
-    including what it returns after a failure. ``fooled``: the percentage of correctly classified
-    images on which the attack succeeds. ``steps``: the mean number of steps on them. ``backwards``:
-    gradients per image.
+    images. ``shown``: the mean size that the implementation itself reports, over all images and
+    including the perturbations that it returns after a failure. ``fooled``: the percentage of
+    correctly classified images on which the attack succeeds. ``steps``: the mean number of steps on
+    correctly classified images. ``backwards``: the number of gradients per image.
     """
     net, x, y = pixels(network, images, context.device)
     right = predict(net, x) == y
@@ -70,7 +70,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per network, preset and quantity. No target is judged."""
+    """Return the record: one row per network, preset and quantity. No target number belongs to this
+    study.
+    """
     assert p.seeds is not None
     rows = tuple(
         row

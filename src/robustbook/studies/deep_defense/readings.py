@@ -1,4 +1,6 @@
-"""The chapter's measurements of a network: DeepFool's rho_2, and accuracy under FGS at eps_ref."""
+"""The measurements of a network of Deep Defense: DeepFool's rho_2, and the accuracy under FGS at
+eps_ref.
+"""
 
 import torch
 
@@ -18,16 +20,18 @@ PIECE = 500
 def read(
     network: Done, images: int, epoch: int | None = None, *, context: Context
 ) -> dict[str, object]:
-    """Measure accuracy and the authors' DeepFool on evenly spaced test images.
+    """Measure the accuracy, and the perturbations of the released code's DeepFool, on evenly spaced
+    test images.
 
     ``accuracy``: in percent. ``rho``: the mean ratio of the perturbation's norm to the image's
-    norm, both after preprocessing; images that are misclassified from the start are included.
-    ``iterations``: the mean number of DeepFool steps. ``unfooled``: the percentage of images whose
-    predicted class did not change.
+    norm, both after preprocessing; images that the network misclassifies without any attack are
+    included. ``iterations``: the mean number of DeepFool steps. ``unfooled``: the percentage of
+    images whose predicted class did not change.
 
-    For each image, ``ratio`` is the ratio of the norms, and ``right`` says whether it is classified
-    correctly. ``confidence`` is the highest probability at the perturbed image. ``epoch``: measure
-    the network after this epoch; None: after all epochs.
+    For each image, ``ratio`` is the perturbation's norm divided by the image's norm, and ``right``
+    says whether the image is classified correctly. ``confidence`` is the highest probability at the
+    perturbed image. ``epoch``: the network is measured after this epoch; with None after all
+    epochs.
     """
     data = model_of(network).data
     net = trained(network, context.device, epoch)
@@ -60,10 +64,11 @@ def read(
 
 @step(version=1)
 def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Return ``eps``: eps_ref, the eps at which accuracy under FGS is one half, after
-    preprocessing.
+    """Return ``eps``: eps_ref, the eps, after preprocessing, at which the accuracy under FGS is one
+    half.
 
-    ``clipped`` is the same for FGS clipped to the range of pixels, for data sets that have one.
+    ``clipped`` is the eps_ref of FGS clipped to the range of pixels, for data sets whose
+    preprocessed pixels have a range.
     """
     net = trained(network, context.device)
     data = model_of(network).data
@@ -80,9 +85,9 @@ def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
 def under_fgs(network: Done, scale: Done, images: int, *, context: Context) -> dict[str, object]:
     """Return accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref.
 
-    ``plain``: the gradient of the label's loss, not clipped. ``predicted``: the gradient of the
-    predicted class's loss. ``clipped``: clipped to the range of pixels and at its own eps_ref, for
-    data sets that have one.
+    ``plain``: FGS along the gradient of the label's loss, not clipped. ``predicted``: FGS along the
+    gradient of the predicted class's loss. ``clipped``: FGS clipped to the range of pixels, at the
+    eps_ref of clipped FGS, for data sets whose preprocessed pixels have a range.
     """
     net = trained(network, context.device)
     data = model_of(network).data

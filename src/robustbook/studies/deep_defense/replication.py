@@ -1,14 +1,16 @@
-"""A student replication of Deep Defense: its regulariser has no gradient; what causes its gain?
+"""A student replication of Deep Defense: its regulariser has no gradient, so what increases its
+rho_2?
 
-The replication prints accuracy, rho_2 and accuracy under FGS of three MLPs on Fashion-MNIST. The
-first is trained for 15 epochs. The second is fine-tuned for five epochs after the tenth, on
-DeepFool's images of the training set. The third is fine-tuned on the same images with a loss that
-was intended as Deep Defense.
+The replication reports accuracy, rho_2 and accuracy under FGS of three MLPs on Fashion-MNIST. The
+first network is trained for 15 epochs. The second network is trained for 10 epochs, and then
+fine-tuned for five epochs on DeepFool's images of the training set. The third network is fine-tuned
+on the same images, with a loss that was intended as Deep Defense.
 
-In that loss the perturbations are constants, so the regulariser has no gradient and cannot act. The
-remaining differences from the second network are the batch size (100, not 64), a fixed order, and a
-sum instead of a mean. The controls change one of these at a time. The last control is Deep Defense
-with its gradient.
+In the loss of the third network the perturbations are constants, so the regulariser has no gradient
+and no effect. The third network differs from the second also in the batch size (100 instead of 64),
+in a fixed order of the images, and in a sum of the losses instead of their mean. Further networks
+of this study change one of these differences at a time. The last network is trained with Deep
+Defense and the gradient of its regulariser.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,7 +31,7 @@ from .settings import PAPER
 
 ITEM = "followup-brown-2019"
 METHODS = ("vanilla", "fine-tuned-deepfool-set", "deep-defense-detached")
-"""The replication's own three networks, as the target ids name them."""
+"""The three networks of the replication, as the target ids name them."""
 THEIRS = "deep-defense-detached"
 
 
@@ -48,8 +50,9 @@ class Parameters(parameters.Parameters):
 class Setting:
     """The epochs of the networks.
 
-    first: epochs of the network from which all others start. more: further epochs of every network.
-    marks: weights are stored and measured after each multiple of this many epochs.
+    first: number of epochs of the network from which all fine-tunings start. more: number of
+    further epochs of every network. marks: weights are stored and measured after each multiple of
+    ``marks`` epochs.
     """
 
     data: str
@@ -58,7 +61,9 @@ class Setting:
     marks: int
 
     def tunings(self) -> dict[str, Tuning]:
-        """Return the fine-tunings by name; "vanilla" continues unchanged and is not among them."""
+        """Return the fine-tunings by name; "vanilla", whose training continues unchanged, is not
+        one of them.
+        """
         return {
             "fine-tuned-deepfool-set": Tuning("deepfool", 64, self.more),
             THEIRS: Tuning("deepfool", 100, self.more, "constant", shuffle=False),
@@ -104,7 +109,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, those of the controls, and the curves."""
+    """Return the record: the rows that the ledger judges, the rows of the further networks, and the
+    curves.
+    """
     assert p.seeds is not None
     methods = list(SETTINGS[p.profile].networks(0))
     rows: list[Row] = []

@@ -1,9 +1,9 @@
 """The images of Deep Defense after MatConvNet's preprocessing, as its networks receive them.
 
-As in the released code, all computations of the chapter take place after the preprocessing. It
-subtracts the mean image from the grey levels of gray sets, and whitens the colours of the others.
-Perturbations, norms and eps have these units. Only the page on today's attacks uses pixels in [0,
-1].
+As in the released code, all computations of the chapter take place after the preprocessing. The
+preprocessing subtracts the mean image from the grey levels of gray images, and whitens colour
+images. Perturbations, norms and eps are measured in units of the preprocessed images. Only the page
+on today's attacks uses pixels in [0, 1].
 """
 
 import copy
@@ -21,7 +21,7 @@ COLOURED = ("scenes", "cifar10")
 def preprocess(data: str) -> nn.Module:
     """Return the preprocessing of images in [0, 1], with constants of the training set.
 
-    Each caller gets its own module, because moving a module to a device changes it in place.
+    Each caller gets a module of its own, because moving a module to a device changes it in place.
     """
     return copy.deepcopy(_preprocess(data))
 
@@ -38,8 +38,8 @@ def _preprocess(data: str) -> nn.Module:
 def numbers(data: str, split: str, images: int | None = None) -> tuple[Tensor, Tensor]:
     """Return the preprocessed images of a split and its labels.
 
-    ``images``: how many, evenly spaced; None: all. All callers share these tensors, so do not
-    change them in place.
+    ``images``: the number of images, evenly spaced; with None all images. All callers share these
+    tensors, so do not change them in place.
     """
     found = load(data, split)
     if images is not None:
@@ -50,7 +50,7 @@ def numbers(data: str, split: str, images: int | None = None) -> tuple[Tensor, T
 def box(data: str, device: str) -> tuple[Tensor, Tensor] | None:
     """Return the smallest and the largest preprocessed value of each pixel.
 
-    Return None for coloured sets, where whitening mixes pixels.
+    Return None for colour images, because whitening mixes their pixels.
     """
     if data in COLOURED:
         return None

@@ -28,14 +28,14 @@ NAMES: Mapping[Networks, str] = {
     "convnet": "cifar10-convnet",
     "nin": "cifar10-nin",
 }
-"""The name of each network in the target ids, whatever it was trained on."""
+"""The name of each network in the target ids, whatever data set it was trained on."""
 
 OWN: Mapping[str, tuple[Networks, ...]] = {
     "quick": ("mlp", "lenet"),
     "reduced": ("convnet", "nin"),
     "paper": ("mlp", "lenet"),
 }
-"""The networks of each profile. Others must be requested.
+"""The networks that each profile runs by default; all other networks must be requested.
 
 The colour networks need minutes at ``quick``, and a GPU at ``paper``.
 """
@@ -75,7 +75,7 @@ class Parameters(parameters.Parameters):
     ] = 5.0
 
     def parts(self) -> dict[str, tuple[str, ...]]:
-        """Return the chosen networks, or the profile's own."""
+        """Return the chosen networks; if none are chosen, return the networks of the profile."""
         return {"networks": tuple(self.networks or OWN[self.profile])}
 
     def runs(self) -> Iterator[tuple[Networks, "Setting", int]]:
@@ -85,7 +85,7 @@ class Parameters(parameters.Parameters):
                 yield network, own, seed
 
     def chosen(self) -> dict[Networks, "Setting"]:
-        """Return the settings of the chosen networks, with the reader's lam, c and d."""
+        """Return the settings of the chosen networks, with the lam, c and d that the reader set."""
         found = {n: setting(n, self.profile) for n in self.networks or OWN[self.profile]}
         return {
             network: replace(own, lam=self.lam, c=self.c or own.c, d=self.d)
@@ -97,10 +97,11 @@ class Parameters(parameters.Parameters):
 class Setting:
     """One network at one profile.
 
-    reference, tuning: how the reference is trained and how it is fine-tuned; all methods share it.
-    epoch: steps in one epoch of fine-tuning. marks: weights are stored after each multiple of this
-    many epochs. c, eps, beta: see `Method`. test: number of test images; looked: number of test
-    images at stored epochs. seeds: how many of the chosen seeds this network uses.
+    reference, tuning: the recipes with which the reference network is trained and fine-tuned, the
+    same for all methods. epoch: training steps in one epoch of fine-tuning. marks: weights are
+    stored after each multiple of ``marks`` epochs. c, eps, beta: see `Method`. test: number of test
+    images after the last epoch; looked: number of test images after other stored epochs. seeds: how
+    many of the chosen seeds are run with this network.
     """
 
     model: Model
@@ -123,7 +124,7 @@ class Setting:
         return tuple(range(self.marks, self.tuning.steps // self.epoch + 1, self.marks))
 
     def methods(self) -> dict[str, Method]:
-        """Return every fine-tuning that the chapter compares, by name."""
+        """Return all methods of fine-tuning that the chapter compares, by name."""
         ours = Method("deep-defense", lam=self.lam, c=self.c, d=self.d)
         return {
             "clean": Method("clean"),
@@ -227,5 +228,5 @@ def _sgd(steps: int, lr: float, batch_size: int = 100, *, decay: float = 5e-4) -
 
 
 def _halved(recipe: Recipe) -> Recipe:
-    """Return the recipe with the learning rate halved for the last fifth of the steps."""
+    """Return the recipe with half the learning rate in the last fifth of the steps."""
     return replace(recipe, schedule=((round(0.8 * recipe.steps), 0.5),))

@@ -1,9 +1,11 @@
 """Table 1 of Deep Defense: accuracy, rho_2 and accuracy under FGS of every network and method.
 
-eps_ref comes from the Deep Defense network of the same seed. So its own accuracy at eps_ref is one
-half by construction, and a better defense lowers the accuracy of all others. Three methods are
-added to those of the table: adversarial training II, its combination with Deep Defense, and
-fine-tuning on clean images. The supplement is said to contain the first two; the last is a control.
+eps_ref comes from the Deep Defense network of the same seed. So the accuracy of the Deep Defense
+network at eps_ref is one half by definition. The more robust the Deep Defense network is, the
+larger is eps_ref, and the lower is the accuracy of all other methods at eps_ref. Three methods are
+added to those of the paper's table: adversarial training II, its combination with Deep Defense, and
+fine-tuning on clean images. The paper's supplement is said to contain adversarial training II and
+the combination; fine-tuning on clean images is for comparison.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +21,9 @@ ITEM = "table-1"
 METHODS = ("reference", "par-networks", "adv-training-i", "deep-defense")
 """The rows of the table, in the paper's order."""
 NOISE = {"mlp": 0.01, "lenet": 0.01, "convnet": 0.003, "nin": 0.003}
-"""Differences of rho_2 that the target numbers count as seed noise."""
+"""The difference of rho_2 up to which the target numbers count a difference as noise
+between seeds.
+"""
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
@@ -37,7 +41,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, and one row per control."""
+    """Return the record: the rows that the ledger judges, and the rows of all further
+    measurements.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     for network, setting, seed in p.runs():
@@ -51,7 +57,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _network(
     network: str, method: str, seed: int, of: Mapping[tuple[Any, ...], Done], images: int
 ) -> Iterator[Row]:
-    """Yield the measurements for one row of the table, and their other variants."""
+    """Yield the measurements for one row of the table, and those with other variants of FGS."""
     name = NAMES[network]  # type: ignore[index]
     labels: dict[str, str | float | int | bool] = {"network": network, "method": method}
     seen, fgs = of[method, seed, "read"].values, of[method, seed, "fgs"].values
@@ -85,7 +91,9 @@ def _network(
 
 
 def _compared(network: str, seed: int, of: Mapping[tuple[Any, ...], Done]) -> Iterator[Row]:
-    """Yield eps_ref, and the gains over the reference network that the text states."""
+    """Yield eps_ref, and the increases in rho_2 over the reference network that the paper's text
+    states.
+    """
     name = NAMES[network]  # type: ignore[index]
     rho = {m: of[m, seed, "read"].values["rho"] for m in METHODS}
     last = {m: of[m, seed, "fgs"].values["plain"][-1] for m in METHODS}

@@ -1,10 +1,11 @@
 """Robustness of Deep Defense's networks under attacks that are not used in its training.
 
-Deep Defense increases DeepFool's estimate of the smallest perturbation. DDN tests whether the
-smallest perturbation itself became larger; it follows the curved boundary for 300 steps. The
-paper's FGS columns suggest that the defense also helps against l-infinity perturbations. PGD and
-Square test this; Square uses no gradient. Everything is in pixels of [0, 1], with the preprocessing
-inside the network. Images are clipped to [0, 1] unless an attack's name says "free".
+Deep Defense increases DeepFool's estimate of the smallest perturbation. DDN, which follows the
+curved class boundary for 300 steps, tests whether the smallest perturbation itself became larger.
+The FGS columns of the paper's table suggest that the defense also helps against l-infinity
+perturbations. PGD and the Square attack, which uses no gradient, test this suggestion. All sizes
+are in pixels of [0, 1], because the preprocessing is inside the network. Images are clipped to
+[0, 1] unless an attack's name says "free".
 """
 
 from collections.abc import Iterator, Mapping
@@ -56,12 +57,13 @@ class Parameters(settings.Parameters):
 
 @step(version=1)
 def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict[str, object]:
-    """Return the l2 size, in pixels, of the smallest perturbation that each attack found per image.
+    """Return for each attack and image the l2 size, in pixels, of the smallest perturbation that
+    the attack found.
 
-    ``distance/<attack>`` is 0 if the image is misclassified from the start, and infinite if nothing
-    was found. The attacks are ``deepfool`` and ``ddn``; ``best`` is the minimum of both. On gray
-    images there are also ``deepfool free``, the paper's own, and ``ddn free``, which are not
-    clipped.
+    ``distance/<attack>`` is 0 if the network misclassifies the clean image, and infinite if the
+    attack fails. The attacks are ``deepfool`` and ``ddn``; ``best`` is the minimum of both. On gray
+    images there are also ``deepfool free``, the DeepFool of the released code, and ``ddn free``;
+    both do not clip images.
     """
     net, x, y = pixels(network, images, context.device)
     found = {
@@ -133,7 +135,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the record: medians of the smallest perturbations, and accuracies at each size.
 
-    No target is judged.
+    No target number belongs to this study.
     """
     assert p.seeds is not None
     # images that the networks of all methods classify correctly
@@ -158,9 +160,10 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> Iterator[Row]:
     """Yield the median size of the smallest perturbations, over two sets of images.
 
-    ``median`` is over all test images; one that is misclassified from the start counts as 0.
-    ``shared median`` is over the images that all methods classify correctly. So methods are
-    compared on the same images, and their clean accuracy does not matter.
+    ``median`` is over all test images; an image that the network misclassifies without any attack
+    counts as 0. ``shared median`` is over the images that the networks of all methods classify
+    correctly. So the shared median compares the methods on the same images, and their clean
+    accuracy does not matter.
     """
     for name, sizes in done.tensors.items():
         setting = {**labels, "attack": name.removeprefix("distance/")}
@@ -175,7 +178,7 @@ def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> I
 def _accuracies(done: Done, seed: int, labels: dict[str, Any]) -> Iterator[Row]:
     """Yield the accuracy under each attack, and ``worst``, under all of them together.
 
-    For ``worst`` an image counts only if no attack succeeds on it.
+    For ``worst`` an image counts as classified correctly only if no attack succeeds on it.
     """
     right = {name.removeprefix("right/"): rows for name, rows in done.tensors.items()}
     right["worst"] = torch.stack(list(right.values())).all(0)

@@ -1,9 +1,9 @@
-"""Three choices of Section 4 of Nayebi & Ganguli 2017, each replaced by its alternative.
+"""Three choices of Section 4 of Nayebi & Ganguli 2017, and what happens if one of them is changed.
 
-The paper says that each choice is the better one. The penalty includes the read-out layer, lambda
-is annealed, and adversarial training weights clean images with alpha = 0.5. Here one choice at a
-time is changed, with the same seed. The saturated networks are those of Table 1 with a shorter
-anneal, because ten networks with the full anneal would take a day.
+The paper recommends three choices: the penalty includes the last layer, lambda rises slowly, and
+adversarial training weights clean images with alpha = 0.5. This study changes one choice at a time,
+with the same seed. In the saturated networks of this study lambda rises faster than in those of
+Table 1, because ten networks with the slow rise would take a day.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,13 +22,13 @@ ALPHA = {"sigmoid-mlp": "alpha, sigmoid", "relu-mlp": "alpha, ReLU"}
 ALPHAS = (0.1, 0.3, 0.5, 0.7, 0.9)
 READINGS = ("clean", MAIN, f"{MAIN}, clipped")
 BESIDE = {(LAMBDA, "one jump"), *((ALPHA["relu-mlp"], str(alpha)) for alpha in ALPHAS)}
-"""Variants without a verdict, measured at the first seed only, and not at profile quick."""
+"""Variants without a verdict, which are run with the first seed only, and not at profile quick."""
 
 
 def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
     """Return each training by (what is changed, how).
 
-    ``every``: optimiser steps per step of lambda.
+    ``every``: the number of optimiser steps between two values of lambda.
     """
     base = saturated_sigmoid(profile, every)
     assert base.anneal is not None
@@ -67,9 +67,9 @@ def rows(
     every: int,
     points: float,
 ) -> Iterator[Row]:
-    """Yield the three claims at each seed, and all accuracies that decide them.
+    """Yield the rows of the three claims for each seed, and all accuracies that decide the claims.
 
-    ``points``: differences below this many percentage points are ignored.
+    ``points``: differences of accuracy below ``points`` percentage points are ignored.
     """
     target, size = "saturating/text-4/claim", TEST[profile]
     for seed in seeds:
@@ -98,5 +98,7 @@ def rows(
 
 
 def lost_without_anneal(annealed: Mapping[str, float], constant: Mapping[str, float]) -> float:
-    """Return the loss of clean accuracy or of FGSM accuracy without anneal, whichever is larger."""
+    """Return by how much the clean or the FGSM accuracy is lower with a constant lambda, whichever
+    loss is larger.
+    """
     return max(annealed[reading] - constant[reading] for reading in ("clean", MAIN))

@@ -1,4 +1,4 @@
-"""Attacks whose gradients do not vanish in float32, for the page "Does it hold today?"."""
+"""Attacks whose gradients do not vanish in float32, for the page on the attacks of today."""
 
 from dataclasses import replace
 
@@ -48,7 +48,8 @@ def search(
 ) -> dict[str, object]:
     """Run the Square attack on the test images with numbers in ``rows`` (from, to) of ``images``.
 
-    Return which images the network still classifies ``correctly``, and the ``queries`` of each.
+    Return which images the network still classifies ``correctly``, and the number of ``queries``
+    for each image.
     """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)
@@ -68,12 +69,13 @@ def minimal(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return the size of the smallest perturbation that each attack alone found, per test image.
+    """Return for each attack and test image the size of the smallest perturbation that this attack
+    alone found.
 
-    ``size/<attack>`` covers the test images with numbers in ``rows``. ``grey``: the number of these
-    images with the class that the network predicts for the constant grey image. At size 0.5 an
-    attack can reach the grey image, so it succeeds on all images of other classes. ``source``: the
-    network of the transfer attack.
+    ``size/<attack>`` has the sizes for the test images with numbers in ``rows``. ``grey``: how many
+    of these images belong to the class that the network predicts for a uniform grey image. An
+    attack of size 0.5 can turn every image into the grey image, so it can succeed on all images of
+    other classes. ``source``: the network for which the transfer attack makes its images.
     """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)
@@ -91,9 +93,11 @@ def minimal(
 def _strikes(
     net: nn.Module, source: nn.Module | None, lead: float, queries: int, seed: int
 ) -> dict[str, Strike]:
-    """Return the attacks of the curves by name, all clipped to [0, 1].
+    """Return by name the attacks whose smallest perturbations give the curves; all attacks are
+    clipped to [0, 1].
 
-    ``lead``: the `median_lead` over all test images, not only over those attacked in this call.
+    ``lead``: the `median_lead` over all test images, not only over the images that are attacked in
+    this call.
     """
     climb = Attack("pgd", loss="margin", clip=True, steps=20)
     plain = replace(climb, loss="cross_entropy")

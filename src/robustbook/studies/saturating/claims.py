@@ -1,8 +1,8 @@
-"""The quantitative claims of Nayebi & Ganguli 2017 that are only in the text.
+"""The quantitative claims that Nayebi & Ganguli 2017 make only in their text.
 
-They are the settings and the range of errors (`printed_settings`), three choices of Section 4
-(`ablations`), and Adam on the image (`descents`). The 30 million steps of Section 7 are a separate
-item (`long_descent`).
+The claims are about the settings and the range of errors (`printed_settings`), about three choices
+of Section 4 (`ablations`), and about Adam on the image (`descents`). A separate item runs the 30
+million steps of Section 7 (`long_descent`).
 """
 
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, and those of all other variants."""
+    """Return the record: the rows that the ledger judges, and the rows of all other variants."""
     assert p.seeds is not None
     rows = (
         *printed_settings.rows(p.profile),

@@ -1,10 +1,11 @@
-"""Does it hold today? The networks of Table 1 of Nayebi & Ganguli 2017 under better attacks.
+"""The networks of Table 1 of Nayebi & Ganguli 2017 under stronger attacks.
 
 Brendel & Bethge 2017 (arXiv 1704.01547) said that the paper's attacks failed for numerical reasons:
-slopes vanish in float32. Each variant here avoids this in one way. Some compute in float64, rescale
-the logits, or use the difference of logits. Some skip or soften the last nonlinearity in the
-backward pass. Others transfer another network's images, or search without gradients. The page also
-shows accuracy at all eps, from the smallest perturbation per image that any of the attacks found.
+gradients vanish in float32. Each attack of this study avoids vanishing gradients in one way. Some
+attacks compute in float64, rescale the logits, or use the difference of logits. Some attacks skip
+the last nonlinearity in the backward pass, or soften all nonlinearities. Some attacks use
+adversarial images of another network, or no gradients at all. The study also measures the smallest
+perturbation of each image that any attack finds, which gives the accuracy at all eps.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,7 +35,9 @@ QUICK_QUERIES, QUICK_CNN = 100, 10
 SEARCHED = {"quick": 20, "paper": 300}  # queries per image and size of the curves
 PIECE = {"sigmoid-mlp": 250, "relu-mlp": 250, "cnn": 10}  # images of one call, about a minute
 OWN = ("float32", "float64", "rescaled", "margin", "signs", "pgd", "pgd margin", "pgd softened")
-"""Variants of Table 1 that are shown again; the first five also clipped to [0, 1]."""
+"""Attacks of Table 1 that this study shows again; the first five are also shown clipped
+to [0, 1].
+"""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -58,7 +61,7 @@ class Parameters(parameters.Parameters):
 
 
 def more(eps: float) -> dict[str, Attack]:
-    """Return the attack variants that Table 1 does not have, by name."""
+    """Return the attacks that the page of Table 1 does not have, by name."""
     climb = readings(eps)["pgd"]
     return {
         "pgd float64": replace(climb, precision="float64"),
@@ -68,7 +71,7 @@ def more(eps: float) -> dict[str, Attack]:
 
 
 def bypasses(eps: float) -> dict[str, Attack]:
-    """Return the attack variants that skip the last nonlinearity in the backward pass, by name."""
+    """Return the attacks that skip the last nonlinearity in the backward pass, by name."""
     table = readings(eps)
     named = {"bypassed": "float32", "bypassed, clipped": "float32, clipped"}
     return {k: table[v] for k, v in named.items()} | {"pgd bypassed": table["pgd margin"]}
@@ -111,7 +114,7 @@ def _pieces(n: int, size: int) -> list[tuple[int, int]]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, one per network and variant, and the
+    """Return the record: the rows that the ledger judges, one row per network and attack, and the
     curves.
     """
     assert p.seeds is not None
@@ -149,7 +152,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _accuracies(
     p: Parameters, results: Mapping[tuple[Any, ...], Done], key: tuple[str, Method, int]
 ) -> Iterator[tuple[str, float]]:
-    """Yield each variant of one network with its accuracy in percent."""
+    """Yield each attack on one network with the accuracy in percent."""
     table = dict(zip(readings(p.eps), results[*key, "readings"].values["accuracy"], strict=True))
     for reading in OWN:
         yield reading, table[reading]
@@ -169,7 +172,7 @@ def _sizes(
 ) -> tuple[dict[str, Tensor], int]:
     """Return the smallest perturbations of one network, and the ``grey`` count (see `minimal`).
 
-    They are given for each attack and, as ``all``, for all attacks together.
+    The smallest perturbations are given for each attack and, as ``all``, for all attacks together.
     """
     pieces = [done for k, done in results.items() if k[:4] == (*key, "minimal")]
     found = {

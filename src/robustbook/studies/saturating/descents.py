@@ -1,8 +1,9 @@
-"""Section 7 of Nayebi & Ganguli 2017: Adam on the image, from ten sources to nine classes each.
+"""Section 7 of Nayebi & Ganguli 2017: Adam on the image, from ten source images to nine classes
+each.
 
-As in the paper, neither a bound nor clipping restricts the image. So the test is whether a descent
-reaches its target at all. The paper gives no step size. The verdicts use 0.01, which was fixed
-before any result.
+As in the paper, neither a bound nor clipping restricts the image. So the only question is whether
+Adam reaches the target class. The paper gives no step size. The verdicts use a step size of 0.01,
+which was fixed before any result.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,7 +36,8 @@ def descents(
 ) -> dict[str, object]:
     """Run Adam on the 90 pairs; return ``source``, ``target``, ``found``, ``steps`` and ``moved``.
 
-    ``moved`` is the mean absolute change of a pixel. Sources are among ``images`` test images.
+    ``moved`` is the mean absolute change of a pixel. The source images are chosen among ``images``
+    test images.
     """
     net = trained(network, context.device)
     training = network.call.arguments["training"]
@@ -58,9 +60,9 @@ def descents(
 
 @step(version=1)
 def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[str, object]:
-    """Return ``moved`` for replacing each image by the source of its target class.
+    """Return ``moved`` if each image is replaced by the source image of its target class.
 
-    This control always succeeds; the result is the median over the pairs.
+    Replacing an image in this way always succeeds; ``moved`` is the median over the pairs.
     """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
@@ -70,7 +72,9 @@ def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[s
 
 
 def settings(step_size: float, steps: int) -> list[tuple[Precision, float, int]]:
-    """Return precision, step size and number of steps of each variant, the main one first."""
+    """Return precision, step size and number of steps of each variant; the variant that the
+    verdicts use comes first.
+    """
     faster = [(round(step_size * times, 6), max(1, steps // times)) for times in FASTER]
     return [
         *((precision, step_size, steps) for precision in PRECISIONS),
@@ -109,7 +113,9 @@ def calls(
 def rows(
     results: Mapping[tuple[Any, ...], Done], seeds: tuple[int, ...], step_size: float
 ) -> Iterator[Row]:
-    """Yield the four claims of Section 7 on Adam, and each variant's results by source rule."""
+    """Yield the rows of the four claims of Section 7 on Adam, and the results of each variant and
+    each rule for the source images.
+    """
     for seed in seeds:
         found = {
             key[1:-1]: done.values
@@ -145,9 +151,11 @@ def rows(
 def _claims(
     vanilla: list[dict[str, Any]], saturated: list[dict[str, Any]], seed: int
 ) -> Iterator[Row]:
-    """Yield the claims, judged on the sources of lowest and of highest confidence together.
+    """Yield the rows of the claims, which are judged on the source images of lowest and of highest
+    confidence together.
 
-    The paper says "either least or most", so the saturated network must resist both.
+    The paper says "either least or most", so Adam must fail on the saturated network from both
+    source images.
     """
     target = "saturating/text-7/adam"
     taken = [n for values in vanilla for n in _steps(values)]
@@ -163,7 +171,7 @@ def _claims(
 
 
 def _steps(values: Mapping[str, Any]) -> list[int]:
-    """Return the number of updates of each pair that reached its target."""
+    """Return the number of Adam steps for each pair on which Adam reached the target class."""
     return [n for n, found in zip(values["steps"], values["found"], strict=True) if found]
 
 

@@ -1,9 +1,10 @@
 """Figures 3 and 7 of Nayebi & Ganguli 2017: the dissimilarity of images in each layer.
 
 Equation 9 takes every two of 1000 test images, 100 of each class, and computes the mean over units
-of the squared difference of phi(h^l). The function at the read-out is an implementation choice.
-The paper writes phi, the nonlinearity of the hidden layers, for all layers, so the verdicts use
-phi. The network itself has a softmax there, so the softmax is measured too.
+of the squared difference of phi(h^l). Which function is applied to the logits is an implementation
+choice. The paper writes phi, the nonlinearity of the hidden layers, for all layers, so the verdicts
+use phi. The network itself applies a softmax to the logits, so the study measures the dissimilarity
+with the softmax too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -55,9 +56,11 @@ class Parameters(parameters.Parameters):
 
 
 def sample(data: str, per_class: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return ``per_class`` random test images of each class in [0, 1], sorted, and their labels.
+    """Return ``per_class`` random test images of each class in [0, 1], sorted by class, and their
+    labels.
 
-    The draw depends on the seed alone, so that all networks of a seed get the same images.
+    The choice of images depends on the seed alone, so that all networks of a seed get the same
+    images.
     """
     test, chance = load(data, "test"), generator(seed, "dissimilarity")
     rows = []
@@ -110,7 +113,7 @@ def condense(
 ) -> Record:
     """Return the record: rows for ledger and layers, and the first seed's matrices.
 
-    Of each matrix it holds the lower triangle with the diagonal, row by row.
+    Of each matrix the record has the lower triangle with the diagonal, row by row.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -128,7 +131,9 @@ def condense(
 
 
 def _over(a: float, b: float) -> float:
-    """Return a / b, or 1 if b is 0, because a layer may give the same output for all images."""
+    """Return a / b, or 1 if b is 0, which happens if a layer gives the same output for
+    all images.
+    """
     return a / b if b else 1.0
 
 
@@ -146,7 +151,9 @@ def _layers(item: str, method: str, seed: int, values: Mapping[str, Any]) -> Ite
 def _claims(
     item: str, p: Parameters, seed: int, values: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Row]:
-    """Yield the two patterns, for both functions at the read-out and several thresholds."""
+    """Yield the rows of the two patterns, for both functions of the logits and several
+    thresholds.
+    """
     between, ratio = {}, {}
     for method, of in values.items():
         pairs = zip(of["within"], of["between"], strict=True)

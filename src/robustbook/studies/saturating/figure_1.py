@@ -1,9 +1,9 @@
 """Figure 1 of Nayebi & Ganguli 2017: the weights of the vanilla and the saturated MLPs.
 
-Measures the range, the excess kurtosis and a histogram of each layer's weights, without biases.
-Long training changes weights too, and the printed penalty of the ReLU network is tiny. So seed 0
-has controls: vanilla networks that train for longer, and a ReLU network with 100,000 times the
-penalty.
+The study measures the range, the excess kurtosis and a histogram of each layer's weights, without
+biases. Long training changes weights too, and the paper's penalty for the ReLU network is tiny. So
+with seed 0 the study adds vanilla networks that train for longer, and a ReLU network with 100,000
+times the penalty.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,7 +40,7 @@ def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
 
     Returns ``kurtosis``, ``min``, ``max`` and ``sd`` of each layer, and the ``density`` of its
     histogram (layers, bins) between min and max. ``lit`` is the kurtosis of the first layer without
-    the pixels that are dark in all training images, because their weights were never trained.
+    the weights of pixels that are dark in all training images; these weights are never trained.
     """
     layers = layer_weights(trained(network, context.device))
     bars = [histogram(w, bins) for w in layers]
@@ -100,9 +100,11 @@ def _layers(network: str, method: str, seed: int, values: Mapping[str, Any]) -> 
 
 
 def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
-    """Return whether each layer reaches further than the vanilla one on both sides.
+    """Return whether the weights of each layer reach further from zero, on both sides, than those
+    of the vanilla network.
 
-    The value is the smallest ratio of an extreme weight to the vanilla network's.
+    The value is the smallest ratio of an extreme weight to the extreme weight of the vanilla
+    network.
     """
     factors = [
         ours[end][i] / theirs[end][i] for i in range(len(ours["min"])) for end in ("min", "max")
@@ -112,10 +114,11 @@ def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
 
 
 def _negative(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
-    """Return whether each layer's minimum lies below the vanilla one and outweighs its maximum.
+    """Return whether the smallest weight of each layer lies below that of the vanilla network, and
+    is larger in size than the layer's largest weight.
 
-    The value is the smallest of the ratios of the minimum to the vanilla minimum and to the
-    layer's own maximum, in absolute size.
+    For the value we divide the minimum of each layer by the vanilla network's minimum and by the
+    layer's own maximum; the value is the smallest of these ratios, in absolute size.
     """
     factors = [
         factor

@@ -1,6 +1,7 @@
 """Figure 2 of Nayebi & Ganguli 2017: pre-activations h^l of all units on the test images.
 
-The paper does not say which vanilla MLP its first row shows, so both are measured.
+The paper does not say whether its first row shows the vanilla sigmoid or ReLU MLP, so both are
+measured.
 """
 
 from collections.abc import Iterator, Mapping
@@ -46,9 +47,9 @@ def activities(
 ) -> dict[str, object]:
     """Measure the pre-activations h of each layer over all units and ``images`` test images.
 
-    Returns ``median`` and ``median_abs``, the medians of h and of its size; the shares (0..1)
-    ``beyond`` each threshold in size, and ``active`` (h > 0); and the ``density`` of the histogram
-    (layers, bins) between ``min`` and ``max``.
+    Returns ``median`` and ``median_abs``, the medians of h and of |h|; ``beyond``, the share (0..1)
+    with |h| above each threshold; ``active``, the share with h > 0; and the ``density`` of the
+    histogram (layers, bins) between ``min`` and ``max``.
     """
     net = trained(network, context.device)
     assert isinstance(net, MLP)
@@ -120,7 +121,9 @@ def _layers(
 
 
 def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
-    """Return whether the median size is larger in each layer; the value is the smallest ratio."""
+    """Return whether the median of |h| is larger in each layer of the saturated network than in the
+    vanilla one; the value is the smallest ratio.
+    """
     pairs = zip(saturated["median_abs"], vanilla["median_abs"], strict=True)
     factor = min(ours / theirs for ours, theirs in pairs)
     target = f"{PAPER}/{ITEM}/sigmoid/extreme-preactivations"
@@ -128,9 +131,10 @@ def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any])
 
 
 def _lower(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
-    """Return whether in each layer the median is lower and fewer units are active.
+    """Return whether in each layer of the saturated network the median of h is lower and fewer
+    units are active than in the vanilla one.
 
-    The value is the largest difference of the medians, saturated less vanilla.
+    The value is the largest difference of the medians, saturated minus vanilla.
     """
     medians = zip(saturated["median"], vanilla["median"], strict=True)
     largest = max(ours - theirs for ours, theirs in medians)

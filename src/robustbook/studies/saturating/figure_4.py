@@ -1,11 +1,11 @@
 """Figure 4 of Nayebi & Ganguli 2017: the geometry of the vanilla and the saturated sigmoid MLP.
 
-A straight path leads from the most confident test image of one class to that of another. Along it
-the figure shows the length element, the ten probabilities, and the ten singular values of the
-Jacobian of the logits. For "flat with sharp peaks" we measure the fraction of the path where the
-length element is below 1 % of its peak. For "only one singular value inflates" we count, at the
-peak, the singular values above half of the largest one. Both thresholds are ours, so other
-thresholds are measured too.
+A straight path leads from the most confident test image of one class to that of another class. The
+figure shows, along this path, the length element, the ten probabilities, and the ten singular
+values of the Jacobian of the logits. To test "flat with sharp peaks" we measure on which fraction
+of the path the length element is below 1 % of its peak. To test "only one singular value inflates"
+we count, at the peak, the singular values above half of the largest one. We chose both thresholds,
+so the study also measures other thresholds.
 """
 
 import math
@@ -74,7 +74,7 @@ class Parameters(parameters.Parameters):
 def geometry(
     network: Done, pairs: tuple[tuple[int, int], ...], points: int, images: int, *, context: Context
 ) -> dict[str, object]:
-    """Measure each pair's path between two of ``images`` test images, in float64.
+    """Measure the path of each pair of classes between two of ``images`` test images, in float64.
 
     ``even`` has ``points`` evenly spaced points; ``resolved`` adds points where probabilities jump.
     Also return the ``rows`` of the two images in the test set and their ``confidence``.
@@ -109,8 +109,9 @@ def most_confident(
 ) -> tuple[Int[Tensor, " k"], Float[Tensor, " k"]]:
     """Return for each class the row of its most confident, correctly classified image.
 
-    Also return its probability. A class without a correct image has -1 and 0. If probabilities
-    round to the same number, the difference between its logit and the next one decides.
+    Also return the probability of this image. A class without a correctly classified image gets row
+    -1 and probability 0. If two probabilities round to the same number, the image with the larger
+    gap between its two highest logits counts as more confident.
     """
     logits = torch.cat([net(batch) for batch in torch.split(images, 1000)])
     own = logits.gather(1, labels[:, None])
@@ -140,7 +141,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: judged rows, rows at other thresholds, and the first seed's curves."""
+    """Return the record: the rows that the ledger judges, rows at other thresholds, and the curves
+    of the first seed.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     curves: dict[str, list[Any]] = {}
@@ -175,7 +178,8 @@ def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
 def _readings(
     found: Mapping[str, Tensor], pair: tuple[int, int], method: Method, seed: int, grid: str
 ) -> Iterator[Row]:
-    """Yield the measurements of one path: flat fractions, large singular values, height and length.
+    """Yield the measurements of one path: the flat fractions, the numbers of large singular values,
+    the height of the peak and the length.
 
     A measurement that belongs to a target number is also stored under the target's id.
     """
@@ -207,9 +211,10 @@ def _readings(
 
 
 def _apart(found: Mapping[str, Tensor]) -> float:
-    """Return the distance between the peak of the length element and the steepest change.
+    """Return the distance between the peak of the length element and the steepest change of the
+    probabilities.
 
-    The unit is the length of the path.
+    The distance is given as a fraction of the whole path.
     """
     peaks = found["t"][torch.stack([found["length"].argmax(), found["change"].argmax()])]
     return abs(peaks[1] - peaks[0]).item()
@@ -218,8 +223,8 @@ def _apart(found: Mapping[str, Tensor]) -> float:
 def _drawn(found: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return at most DRAWN points of a path.
 
-    Each of these points has the largest length element of a section of the path, so no peak is
-    lost.
+    The path is divided into sections, and the point with the largest length element of each section
+    is kept, so no peak is lost.
     """
     stretches = torch.arange(len(found["t"])).chunk(DRAWN)
     kept = torch.stack([stretch[found["length"][stretch].argmax()] for stretch in stretches])

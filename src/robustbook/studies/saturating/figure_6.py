@@ -1,9 +1,10 @@
-"""Figure 6 and Section 8 of Nayebi & Ganguli 2017: kurtosis protects a linear classifier.
+"""Figure 6 and Section 8 of Nayebi & Ganguli 2017: does kurtosis make a linear classifier more
+robust?
 
 The figure shows the scaled ratio of equation 14 for two random prototypes of 20,000 components. The
-components are drawn from the Pearson type VII distribution, at several excess kurtoses, or from the
-weights of trained networks. The verdicts use the scaling that the paper prints, the mean of |w1|;
-the median is measured too.
+components are drawn from the Pearson type VII distribution, for several values of the excess
+kurtosis, or from the weights of trained networks. The verdicts use the paper's scaling by the mean
+of |w1|; the study also measures the scaling by the median.
 """
 
 from collections.abc import Iterator, Mapping
@@ -59,10 +60,11 @@ class Parameters(parameters.Parameters):
 
 @step(version=1)
 def pearson(kurtoses: tuple[float, ...], n: int, draws: int, seed: int) -> dict[str, object]:
-    """Return the scaled ratio of each draw at each kurtosis, for the mean and the median scaling.
+    """Return the scaled ratio of each random pair of prototypes at each kurtosis, scaled by the
+    mean and by the median.
 
-    A draw uses the same uniform numbers at every kurtosis, so the curve shows only the effect of
-    kurtosis.
+    A random pair uses the same uniform random numbers at every kurtosis, so the curve shows only
+    the effect of kurtosis.
     """
     found: dict[str, Tensor] = {name: torch.empty(len(kurtoses), draws) for name in INTENSITIES}
     for i in range(draws):
@@ -75,8 +77,8 @@ def pearson(kurtoses: tuple[float, ...], n: int, draws: int, seed: int) -> dict[
 
 @step(version=1)
 def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
-    """Return the scaled ratio of each draw for each layer, and the absolute ``cosine`` of w1 and
-    w2.
+    """Return the scaled ratio of each random pair of prototypes for each layer, and the absolute
+    ``cosine`` of w1 and w2.
 
     The components are drawn with replacement from the layer's weights, without biases, and are not
     centred.
@@ -94,7 +96,9 @@ def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
 
 
 def _ratios(w: Tensor) -> dict[str, Tensor]:
-    """Return the scaled ratio of two prototypes, after normalisation, for mean and median."""
+    """Return the scaled ratio of two prototypes, after normalisation, scaled by the mean and by the
+    median.
+    """
     w1, w2 = unit(w)
     return {
         "mean": scaled_ratio(w1, w2, "mean"),
@@ -114,7 +118,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: judged rows, every mean over draws, and the two bounds of the l1 norm."""
+    """Return the record: the rows that the ledger judges, all means over random pairs, and the two
+    bounds of the l1 norm.
+    """
     assert p.seeds is not None
     rows = [Row(value, "none", f"{PAPER}/text-8/l1-bounds/{k}") for k, value in _bounds(p.n)]
     for seed in p.seeds:
@@ -158,8 +164,8 @@ def _of_the_curve(curves: Mapping[str, list[float]], seed: int) -> Iterator[Row]
 def rising_and_concave(curve: Mapping[float, float], tolerance: float = 0.02) -> bool:
     """Return whether the curve rises from 1.11 to below 1.36 and is concave.
 
-    Concave means that no point lies below the line between its neighbours. All conditions hold up
-    to ``tolerance``.
+    The curve is concave if no point lies below the line between its two neighbours. All conditions
+    are checked up to ``tolerance``.
     """
     points = sorted(curve.items())
     rises = all(b > a - tolerance for (_, a), (_, b) in zip(points, points[1:], strict=False))
@@ -197,7 +203,7 @@ def _of_own_weights(results: Mapping[tuple[Any, ...], Done], seed: int) -> Itera
 
 
 def _closed() -> dict[str, Any]:
-    """Return the curves in the limit of many components, for the figure."""
+    """Return the curves in the limit of infinitely many components, for the figure."""
     kurtoses = [round(SHOWN * (i / 100) ** 3, 6) for i in range(101)]
     closed = {name: [expected_ratio(k, name) for k in kurtoses] for name in INTENSITIES}
     return {"closed/kurtosis": kurtoses, **{f"closed/{k}": v for k, v in closed.items()}}

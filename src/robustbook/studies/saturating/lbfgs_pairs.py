@@ -1,10 +1,11 @@
-"""Figures 5 and 8 of Nayebi & Ganguli 2017: L-BFGS on the image, from ten sources to nine classes.
+"""Figures 5 and 8 of Nayebi & Ganguli 2017: L-BFGS on the image, from ten source images to nine
+classes each.
 
-The sources are the least (figure 5) or the most (figure 8) confident test images. L-BFGS minimises
-the cross entropy of the target class. There is no bound on the distance and no clipping, because
-the paper mentions neither. The paper does not say which L-BFGS it used. The verdicts use scipy's
-default tolerances and float32, a likely choice in 2017, fixed before any result. The other variants
-are measured too.
+The source images are the least (figure 5) or the most (figure 8) confident test images. L-BFGS
+minimises the cross entropy of the target class. There is no bound on the distance and no clipping,
+because the paper mentions neither. The paper does not say which implementation of L-BFGS it used.
+The verdicts use scipy's default tolerances and float32, a likely choice in 2017, which we fixed
+before any result. The study also measures other variants of L-BFGS.
 """
 
 import copy
@@ -34,8 +35,8 @@ PAPER = "saturating"
 
 @dataclass(frozen=True)
 class Search:
-    """A variant of L-BFGS: its precision, its tolerances (scipy's or none), and whether it
-    clips.
+    """A variant of L-BFGS: its precision, its tolerances (scipy's or none), and whether it clips
+    images to [0, 1].
     """
 
     precision: Literal["float32", "float64"] = "float32"
@@ -87,14 +88,16 @@ def attack(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Run L-BFGS from ten sources to nine classes each.
+    """Run L-BFGS from ten source images to nine classes each.
 
-    The sources are chosen by ``rule`` among ``images`` test images, unless they are ``given``.
+    The source images are chosen by ``rule`` among ``images`` test images, unless they are
+    ``given``.
 
-    Return ``found``, ``iterations`` and ``distance`` (l2) for each search and pair. ``sources``:
-    the rows of the sources. ``images``: the results of the first search by source and target class,
-    clipped to [0, 1] and in 256 grey levels. On the diagonal is the source itself; failures are all
-    zeros. ``straight``: the distances of the control.
+    Return ``found``, ``iterations`` and ``distance`` (l2) for each variant and pair. ``sources``:
+    the row numbers of the source images. ``images``: the images that the first variant found, by
+    source and target class, clipped to [0, 1] and in 256 grey levels. The diagonal has the source
+    images; a failure gives an image of zeros. ``straight``: the distances on straight lines, for
+    comparison.
     """
     net = trained(network, context.device)
     training = network.call.arguments["training"]
@@ -134,7 +137,8 @@ def _gray(images: Float[Tensor, "n 1 h w"]) -> UInt8[Tensor, "n h w"]:
 def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the calls to run, by (network, method, seed).
 
-    The paper says that the ReLU MLP behaves the same, so it gets only the main variant.
+    The paper says that the ReLU MLP behaves like the sigmoid MLP, so on the ReLU MLP only the
+    variant for the verdicts is run.
     """
     assert p.seeds is not None
     most = p.iterations if p.profile == "paper" else min(p.iterations, 100)
@@ -151,8 +155,8 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: judged rows, a row per count of every variant, and the first seed's
-    images.
+    """Return the record: the rows that the ledger judges, the counts of every variant, and the
+    images of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -178,7 +182,7 @@ def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) 
 
 
 def _written(images: UInt8[Tensor, "k k h w"]) -> list[list[str]]:
-    """Return each image as two hexadecimal digits per pixel, or "" if there is none."""
+    """Return each image as two hexadecimal digits per pixel, or "" if L-BFGS found no image."""
     return [[bytes(i.flatten().tolist()).hex() if i.any() else "" for i in row] for row in images]
 
 
@@ -201,8 +205,8 @@ def _counts(
 ) -> Iterator[Row]:
     """Yield for each outcome (found, stalled, out of iterations) the number of pairs.
 
-    A pair "stalled" if its search ended before the last iteration: at a tolerance, at a zero
-    gradient, or because the line search found no lower loss.
+    L-BFGS "stalled" on a pair if it failed and ended before the last iteration: at a tolerance, at
+    a zero gradient, or because the line search found no lower loss.
     """
     failed = _split(outcome, "iterations", False)
     ends = {
@@ -221,7 +225,7 @@ def _counts(
 
 
 def _answers(item: str, method: str, seed: int, outcome: Mapping[str, list[Any]]) -> Iterator[Row]:
-    """Yield the rows of the main variant that the ledger judges."""
+    """Yield the rows that the ledger judges, for the variant of the verdicts."""
     target, successes = f"{PAPER}/{item}/{method}", sum(outcome["found"])
     yield Row(successes, "count", f"{target}/successes", seed=seed)
     if method == "vanilla" and successes:

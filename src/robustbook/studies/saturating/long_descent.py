@@ -1,9 +1,9 @@
 """Section 7 of Nayebi & Ganguli 2017: one image, 30 million steps of Adam towards another class.
 
-The attack failed on the paper's saturated network (3 towards 7). The image moved until its mean
-pixel distance from the start "converged". With `attacks.adam` this would take most of a day. So
-here the forward pass, backward pass and Adam are written out for one image of one sigmoid MLP. No
-tensors are allocated in the loop, which makes it six times as fast.
+On the paper's saturated network the attack failed to change a 3 into a 7. The image moved until its
+mean pixel distance from the start "converged". With `attacks.adam` 30 million steps would take most
+of a day. So this module writes out the forward pass, the backward pass and Adam for one image and
+one sigmoid MLP. The loop allocates no tensors, which makes it six times as fast.
 """
 
 import os
@@ -58,7 +58,8 @@ class Parameters(parameters.Parameters):
 class Descent:
     """Adam on one image, in the precision of ``net`` (784-w-w-10 with sigmoid units).
 
-    There is no clipping and no bound. ``taken`` counts the updates. Updates allocate no memory.
+    The image is neither clipped nor bounded. ``taken`` counts the updates. Updates allocate no
+    memory.
     """
 
     def __init__(self, net: nn.Module, start: Float[Tensor, "..."], target: int, step_size: float):
@@ -77,7 +78,9 @@ class Descent:
 
     @torch.no_grad()
     def propagate(self) -> None:
-        """Compute the logits of the image, and the gradient of the target's cross entropy."""
+        """Compute the logits of the image, and the gradient of the cross entropy of the target
+        class.
+        """
         (w1, w2, w3), (b1, b2, b3) = self.weights, self.biases
         (x1, x2, p), (d1, d2, d3) = self.outputs, self.slopes
         torch.sigmoid(torch.addmv(b1, w1, self.image, out=x1), out=x1)
@@ -91,8 +94,8 @@ class Descent:
 
     @torch.no_grad()
     def advance(self, until: int) -> bool:
-        """Step until ``taken`` is ``until``; stop and return True when the network predicts the
-        target.
+        """Take steps until ``taken`` is ``until``; stop and return True when the network predicts
+        the target class.
         """
         image, first, second, gradient = self.image, self.first, self.second, self.gradient
         (beta1, beta2), root = BETAS, torch.empty_like(image)
@@ -110,15 +113,16 @@ class Descent:
 
     @property
     def still(self) -> bool:
-        """Return whether no later step can move the image: gradient and first moment are exactly
-        zero.
+        """Return whether no later step can change the image, because gradient and first moment are
+        exactly zero.
         """
         return not bool(self.gradient.any()) and not bool(self.first.any())
 
     def look(self) -> list[float]:
-        """Return one line of the trace, in the order of ``TRACED``; call it after `advance`.
+        """Return one line of the trace, in the order of ``TRACED``; call this method after
+        `advance`.
 
-        Raises ValueError for logits that are not finite, because they have no largest one.
+        Raises ValueError for logits that are not finite, because no class is then predicted.
         """
         if not bool(self.logits.isfinite().all()):
             raise ValueError(f"net must give finite logits, got {self.logits.tolist()}")
@@ -137,7 +141,9 @@ class Descent:
         part.replace(path)
 
     def load(self, path: Path) -> list[list[float]]:
-        """Continue from a checkpoint and return its trace; rename a damaged one and start again."""
+        """Load a checkpoint and return its trace; a damaged checkpoint is renamed, and the descent
+        starts again.
+        """
         try:
             with safe_open(path, "pt") as file:
                 held = {name: file.get_tensor(name) for name in file.keys()}
@@ -165,10 +171,11 @@ def descend(
     every: float = 30.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Literal["reached", "still", "steps"], list[list[float]]]:
-    """Make up to ``steps`` updates; return why they ended, and the trace at logarithmic points.
+    """Make up to ``steps`` updates; return why the descent ended, and the trace at logarithmically
+    spaced steps.
 
-    ``checkpoint`` is written about every ``every`` seconds. An interrupted run resumes from it and
-    gives bitwise the same result.
+    ``checkpoint`` is written about every ``every`` seconds. An interrupted run resumes from the
+    checkpoint and gives bitwise the same result.
     """
     trace: list[list[float]] = []
     if checkpoint is not None and checkpoint.exists():
@@ -213,7 +220,7 @@ def long_descent(
 ) -> dict[str, object]:
     """Run a long descent; return why it ``ended``, its ``trace``, and its first and last image.
 
-    It always runs on the CPU, because one step is too small for a GPU.
+    The descent always runs on the CPU, because one step is too small for a GPU.
     """
     net = trained(network, "cpu")
     training = network.call.arguments["training"]

@@ -1,7 +1,7 @@
 """The networks of Nayebi & Ganguli 2017: three architectures, each trained in three ways.
 
-The networks are vanilla, adversarially trained or saturated. All pages of the paper create their
-calls with these functions, so each network is trained only once.
+The networks are vanilla, adversarially trained or saturated. All studies of the paper make their
+calls with the functions of this module, so each network is trained only once.
 """
 
 from collections.abc import Mapping
@@ -34,8 +34,8 @@ Method = Literal["vanilla", "adversarial", "saturated"]
 class Anneal:
     """The schedule of lambda.
 
-    lambda is 0 for ``plain`` optimiser steps. Then it rises by ``rise`` every ``every`` steps,
-    ``rises`` times.
+    lambda is 0 for ``plain`` optimiser steps. After these steps lambda rises ``rises`` times by
+    ``rise``, once in ``every`` optimiser steps.
     """
 
     plain: int
@@ -90,7 +90,7 @@ def _cross_entropy(
 
 
 def fresh(training: Training, seed: int) -> nn.Module:
-    """Return the network of ``training`` with its first weights."""
+    """Return the network of ``training`` with its initial weights."""
     net = build(training.network, training.width)
     initialise(net, training.start, generator(seed, "weights"))
     return net
@@ -121,7 +121,7 @@ def train(training: Training, seed: int, *, context: Context) -> dict[str, objec
 
 
 def trained(result: Done, device: str) -> nn.Module:
-    """Return the network of a ``train`` call."""
+    """Return the trained network from the result of a ``train`` call."""
     training: Training = result.call.arguments["training"]
     net = build(training.network, training.width)
     weights = {k.removeprefix("weight/"): v for k, v in result.tensors.items() if "weight/" in k}
@@ -138,13 +138,14 @@ def evaluate(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return ``accuracy`` under each attack, and the percentage of images that it left ``unmoved``.
+    """Return for each attack the ``accuracy``, and the percentage of images that the attack did not
+    change (``unmoved``).
 
-    images: how many test images, evenly spaced, because the first half of MNIST's test set is
-    easier.
-    source: the network that is attacked instead of ``network``.
+    images: the number of test images, which are evenly spaced, because the first half of MNIST's
+    test set is easier.
+    source: the network for which the adversarial images are made, instead of ``network``.
 
-    Random signs and starts are drawn from the network's seed. An attack that flushes denormal
+    The network's seed determines random signs and random starts. An attack that flushes denormal
     numbers runs on the CPU, because a GPU has no such setting.
     """
     given, outcomes = network.call.arguments, []
@@ -165,8 +166,9 @@ def evaluate(
 def inspect(network: Done, images: int, *, context: Context) -> dict[str, object]:
     """Measure over test images how informative the gradients are.
 
-    ``gradient``: the median of each gradient's largest component. ``lead``: the `median_lead`.
-    ``certain``: the percentage of images whose label has probability exactly 1 in float32.
+    ``gradient``: the median, over images, of the largest component of the gradient. ``lead``: the
+    `median_lead`. ``certain``: the percentage of images whose label has probability exactly 1 in
+    float32.
     """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)

@@ -1,4 +1,4 @@
-"""The settings that Nayebi & Ganguli 2017 print, compared with those used for training here.
+"""The settings that Nayebi & Ganguli 2017 state, compared with the settings of our training.
 
 The module also compares the range of FGSM errors in their introduction with Table 1's networks.
 """
@@ -20,7 +20,7 @@ from .settings import NETWORKS, TEST, cnns, mlps, readings
 def rows(profile: str) -> Iterator[Row]:
     """Yield the settings of Sections 2 and 4.
 
-    They are eps, alpha, the rise of lambda, and the maximum of the sigmoid penalty.
+    The settings are eps, alpha, the rise of lambda, and the maximum of the sigmoid penalty.
     """
     networks = {**mlps(profile), **cnns(profile)}
     eps = {t.eps for t in networks.values()} | {

@@ -1,8 +1,8 @@
 """The settings that several pages of Nayebi & Ganguli 2017 share, by profile.
 
-They say which networks are trained and how, how many test images are attacked, and how Table 1
-attacks them. ``quick``: 28 x 28 digits and trainings of seconds. ``paper``: MNIST, with one step of
-lambda per epoch.
+The settings say which networks are trained and how, how many test images are attacked, and by which
+attacks. ``quick``: digits of 28 x 28 pixels, and trainings that take seconds. ``paper``: MNIST;
+lambda rises once per epoch.
 """
 
 from dataclasses import replace
@@ -60,7 +60,7 @@ def mlps(profile: str) -> Networks:
 def cnns(profile: str) -> Networks:
     """Return the three convolutional networks.
 
-    Their lambda makes its only step, to 1e-5, after two epochs.
+    In the saturated CNN lambda rises once, to 1e-5, after two epochs.
     """
     paper = profile == "paper"
     epoch, data, width = (600, "mnist", 0) if paper else (30, "digits", 256)
@@ -109,10 +109,11 @@ LONGEST = {"sigmoid-mlp": 100, "relu-mlp": 404}  # epochs, the longest training 
 
 
 def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
-    """Return the four networks of Figures 1, 2, 3 and 7, and at seed 0 three controls.
+    """Return the four networks of Figures 1, 2, 3 and 7, and with seed 0 three more networks for
+    comparison.
 
-    The keys are (network, method). The controls are vanilla networks that trained for longer, and a
-    ReLU network with a penalty 100,000 times as large.
+    The keys are (network, method). The networks for comparison are two vanilla networks that train
+    for longer, and a ReLU network with a penalty 100,000 times as large.
     """
     nets = mlps(profile)
     found: dict[tuple[str, str], Training] = {
@@ -129,7 +130,9 @@ def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
 
 
 def readings(eps: float) -> dict[str, Attack]:
-    """Return every attack variant of the page, by name; PGD and transfer are clipped."""
+    """Return all attacks of the page of Table 1, by name; PGD and transfer are clipped to
+    [0, 1].
+    """
     fgsm = Attack("fgsm", eps)
     pgd = Attack("pgd", eps, clip=True, steps=20, step_size=eps / 4)
     plain = {

@@ -1,11 +1,12 @@
-"""Other settings tried for Table 1 of Nayebi & Ganguli 2017, where the paper leaves a choice open.
+"""Other settings that were tried for Table 1 of Nayebi & Ganguli 2017, because the paper leaves
+choices open.
 
-One choice changes at a time. For sigmoid networks it is the length of the anneal (optimiser steps
-per step of lambda). At an anneal of 10 it is also the initialisation, the learning rate, the width,
-the final lambda, or the layers of the penalty. For ReLU networks and CNNs it is the scale of
-lambda, and for CNNs the length of training. For vanilla MLPs it is also the length of training. If
-vanishing gradients raise the accuracy of saturated networks, they may also raise that of vanilla
-networks, for which the paper prints 0 and 0.41 %.
+The study changes one choice at a time. For sigmoid networks the study changes the number of
+optimiser steps between two values of lambda. With 10 optimiser steps between two values it also
+changes the initialisation, the learning rate, the width, the final lambda, or the layers of the
+penalty. For ReLU networks and CNNs the study changes the scale of lambda, and for CNNs and vanilla
+MLPs the length of training. If vanishing gradients raise the FGSM accuracy of saturated networks,
+they may also raise that of vanilla networks, for which the paper reports 0 and 0.41 %.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from .settings import CONTROLS, EPOCH, MAIN, cnns, mlps, readings, saturated_rel
 
 PAPER, ITEM = "saturating", "table-1-search"
 SHOWN = (MAIN, "float64", "flushed", "probabilities", "signs", "pgd softened")
-"""The attack variants measured on each network, a subset of those of Table 1's page."""
+"""The attacks that are run on each network, a part of those on the page of Table 1."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -36,7 +37,9 @@ class Parameters(parameters.Parameters):
 
 
 def cnn(profile: str, *, scale: float = 1.0, times: int = 1) -> Training:
-    """Return the saturated CNN with lambda multiplied by ``scale`` and ``times`` as many epochs."""
+    """Return the training of the saturated CNN with lambda multiplied by ``scale`` and the number
+    of epochs by ``times``.
+    """
     base = cnns(profile)["cnn", "saturated"]
     assert base.anneal is not None
     given = base.anneal
@@ -45,7 +48,7 @@ def cnn(profile: str, *, scale: float = 1.0, times: int = 1) -> Training:
 
 
 def variants(profile: str) -> dict[tuple[str, str], Training]:
-    """Return each training tried, by (what is varied, how)."""
+    """Return all trainings that are tried, by (what is varied, how)."""
     paper = profile == "paper"
     short = 10 if paper else 1
     base = saturated_sigmoid(profile, short)
@@ -86,7 +89,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per variant, attack and seed; no target judges them."""
+    """Return the record: one row per training, attack and seed; no target number belongs to this
+    study.
+    """
     assert p.seeds is not None
     rows = []
     for (varied, how, seed, what), done in results.items():

@@ -17,18 +17,18 @@ PAPER, ITEM = "saturating", "table-2"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """Only the profile can be chosen, because nothing is random here."""
+    """The parameters of the page: only the profile can be chosen, because nothing is random."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
 
 
 def calls(p: Parameters) -> dict[Any, Call]:
-    """Return no call, because nothing has to be trained."""
+    """Return no calls, because nothing has to be trained."""
     return {}
 
 
 def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
-    """Return the record of all counts, read from a network that is built here."""
+    """Return the record of all counts, which are taken from a network that is built here."""
     net = CNN()
     same = sum(parameter.numel() for parameter in net.parameters())
     # Without padding the sides are 24, 12, 8, 4. Only the hidden layer then has other inputs.
@@ -55,7 +55,9 @@ def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
 
 
 def _sides() -> list[int]:
-    """Return the sides of the maps before the first and second pooling and behind the second."""
+    """Return the side lengths of the maps before the first pooling, before the second pooling and
+    after the second pooling.
+    """
     net = CNN()
     h1, h2, *_ = net.preactivations(torch.zeros(1, 1, 28, 28))
     last = int((net.hidden.in_features / h2.shape[1]) ** 0.5)

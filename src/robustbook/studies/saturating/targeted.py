@@ -1,8 +1,8 @@
 """Targeted attacks of Nayebi & Ganguli 2017, section 7: their source images and target classes.
 
-Each class has one source: the correctly classified test image with the lowest or the highest
-softmax probability. Attacks start at each of the ten sources, towards each of the nine other
-classes.
+Each class has one source image: the correctly classified test image with the lowest or the highest
+softmax probability. From each of the ten source images attacks are run towards each of the nine
+other classes.
 """
 
 from typing import Literal
@@ -31,8 +31,9 @@ def sources(
     """Return for each class the row of its least or most confident correctly classified image.
 
     A saturated network gives most images a probability that float32 rounds to 1. So images are
-    ranked by log p - log (1 - p), which increases with p and does not saturate. If several are
-    equal, the first is returned. Raises ValueError if a class has no correctly classified image.
+    ranked by log p - log (1 - p), which increases with p and does not saturate. If several images
+    have the same rank, the first one is returned. Raises ValueError if a class has no correctly
+    classified image.
     """
     logits = logits_of(net, images).double()
     own = labels[:, None]
@@ -55,9 +56,10 @@ def sources(
 def pairs(
     rows: Int[Tensor, " 10"],
 ) -> tuple[Int[Tensor, " 90"], Int[Tensor, " 90"], Int[Tensor, " 90"]]:
-    """Return for each of the 90 pairs its source row, source class and target class.
+    """Return for each of the 90 pairs the row of the source image, the source class and the target
+    class.
 
-    The pairs are in the order of the sources.
+    The pairs are in the order of the source images.
     """
     source, target = (~torch.eye(CLASSES, dtype=torch.bool, device=rows.device)).nonzero().T
     return rows[source], source, target
@@ -74,8 +76,7 @@ def check_sources(
     """Raise ValueError unless the rows are correctly classified images of the classes 0 to 9, in
     order.
 
-    An attack on a misclassified image would start on the wrong side of the boundary that it must
-    cross.
+    An attack on a misclassified image would start on the wrong side of a class boundary.
     """
     if int(rows.max()) >= len(images):
         raise ValueError(f"sources must be below {len(images)}, the images, got {int(rows.max())}")
@@ -100,10 +101,10 @@ def straight(
     images: Float[Tensor, "n *shape"],
     targets: Int[Tensor, " p"],
 ) -> Float[Tensor, " p"]:
-    """Return for each start the distance to the target class on a straight line.
+    """Return for each starting image the distance to the target class along a straight line.
 
     The line ends at the nearest of the ``images`` that ``net`` assigns to the target class.
-    Bisection finds a point on it where the predicted class changes.
+    Bisection finds a point on the line where the predicted class changes.
     """
     answers = predict(net, images)
     away = torch.cdist(starts.flatten(1), images.flatten(1))

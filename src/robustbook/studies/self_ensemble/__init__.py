@@ -1,1 +1,1 @@
-"""Random Self-Ensemble (Liu, Cheng, Zhang and Hsieh 2018): what its tables and figures need."""
+"""The studies of Random Self-Ensemble (Liu, Cheng, Zhang and Hsieh 2018)."""

@@ -1,8 +1,9 @@
-"""The attack of Random Self-Ensemble as steps: images moved once, judged by fresh draws.
+"""The attack on Random Self-Ensemble, as steps: images are attacked once and evaluated with new
+noise draws.
 
-Carlini and Wagner's l2 attack as the paper ran it (its released code): a fixed weight c of the
-success term, 300 steps, one draw of the noise a step, the last iterate. An image's noise belongs to
-its place in the test set.
+The attack is Carlini and Wagner's l2 attack as in the paper's released code: with a fixed weight c
+of the success term, 300 steps, one noise draw in each step, and the last iterate as result. The
+noise on an image depends on the number of the image in the test set.
 """
 
 from dataclasses import dataclass
@@ -18,11 +19,15 @@ from robustbook.runs import Context, Done, step
 from .networks import Noise, model_of, trained
 
 FRESH = 2**40
-"""The first draw that judges; an attack's draws are far below."""
+"""The number of the first noise draw that is used for evaluation; the numbers of an attack's draws
+are far below.
+"""
 
 
 def test_images(network: Done, first: int, count: int, device: str) -> tuple[Tensor, ...]:
-    """Images in [0, 1], labels and keys of test images ``first`` to ``first + count - 1``."""
+    """Return images in [0, 1], labels and keys of the test images ``first`` to ``first + count -
+    1``.
+    """
     keys = torch.arange(first, first + count)
     found = load(model_of(network).data, "test").subset(keys)
     return as_float(found.images).to(device), found.labels.to(device), keys.to(device)
@@ -31,9 +36,10 @@ def test_images(network: Done, first: int, count: int, device: str) -> tuple[Ten
 def probabilities(
     net: nn.Module, images: Tensor, keys: Tensor, draws: int, start: int = FRESH
 ) -> Tensor:
-    """Return the mean over draws of a network with noise, the softmax of one without.
+    """Return the class probabilities: the softmax or, for a network with noise, the mean softmax
+    over the noise draws.
 
-    Raises ValueError for a probability that is NaN: its image would count as misclassified.
+    Raises ValueError if a probability is NaN, because the image would count as misclassified.
     """
     if draws_noise(net):
         found = ensemble(net, images, keys, draws=draws, start=start)  # type: ignore[arg-type]
@@ -46,7 +52,7 @@ def probabilities(
 
 
 def draws_noise(net: nn.Module) -> bool:
-    """Return whether the network in evaluation mode gives another answer at each draw."""
+    """Return whether the network has noise in evaluation mode."""
     return isinstance(net, Noisy) and net.when not in ("training", "never")
 
 
@@ -60,9 +66,10 @@ def clean(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """``right``: which test images are classified correctly by so many draws, (draws, images).
+    """Return ``right``: for each number of ``draws``, which test images are classified correctly
+    with this number of noise draws, shape (draws, images).
 
-    noise: other noise layers than those of the training.
+    noise: the noise layers for the evaluation; with None those of the training.
     """
     net = trained(network, context.device, noise)
     x, y, keys = test_images(network, first, images, context.device)
@@ -88,14 +95,15 @@ def attacked(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Attack so many test images at one c, as the paper does.
+    """Attack ``images`` test images with one value of c, as the paper does.
 
-    ``right``: which are classified correctly afterwards by ``draws`` draws. ``single``: by one of
-    them. ``distance``: how far each was moved in l2.
-    averaged: draws that each of the attack's steps averages over; the paper's: 1.
+    ``right``: which images are classified correctly after the attack with ``draws`` noise draws.
+    ``single``: which images are classified correctly with one noise draw. ``distance``: the l2
+    distance by which each image was changed. averaged: the number of noise draws over which each
+    step of the attack averages; the paper: 1.
 
-    An image that a network without noise misclassifies has no active hinge and stays as it is, so
-    it is not attacked.
+    If a network has no noise, images that it misclassifies are not attacked, because the attack
+    would not change them.
     """
     net = trained(network, context.device, noise)
     for p in net.parameters():
@@ -124,7 +132,7 @@ def attacked(
 
 @dataclass(frozen=True)
 class Swept:
-    """One network under the attack at one c, all images together."""
+    """The results of the attack on one network with one value of c, for all images together."""
 
     right: Tensor
     single: Tensor
@@ -132,20 +140,29 @@ class Swept:
 
     @property
     def accuracy(self) -> float:
-        """In percent, of all images, those misclassified from the start included."""
+        """Return the accuracy after the attack, in percent of all images, including those
+        misclassified without any attack.
+        """
         return 100 * self.right.double().mean().item()
 
     @property
     def distortion(self) -> float:
-        """The root of the mean over all images of the squared l2 distance, as the paper has it."""
+        """Return the square root of the mean, over all images, of the squared l2 distance, as the
+        paper defines it.
+        """
         return self.distance.double().square().mean().sqrt().item()
 
 
 def joined(pieces: list[Done]) -> Swept:
-    """What the pieces of one network and c say together; of `clean` the last number of draws, and
-    a distance of 0."""
-    right = torch.cat([p.tensors["right"].view(-1, p.call.arguments["images"])[-1] for p in pieces])
+    """Return the results of all pieces of the test set together, for one network and one c.
+
+    From results of `clean`, take a distance of 0, ``right`` for the last number of draws, and
+    ``single`` for the first.
+    """
+    right = torch.cat(
+        [p.tensors["right"].view(-1, p.call.arguments["images"]) for p in pieces], dim=1
+    )
     if "distance" not in pieces[0].tensors:
-        return Swept(right, right, torch.zeros(len(right)))
+        return Swept(right[-1], right[0], torch.zeros(right.shape[1]))
     single, distance = (torch.cat([p.tensors[x] for p in pieces]) for x in ("single", "distance"))
-    return Swept(right, single, distance)
+    return Swept(right[-1], single, distance)

@@ -1,18 +1,20 @@
-"""Figure 6 of Random Self-Ensemble: accuracy and distortion against c, three networks, five
-defenses; and the same accuracies at equal distortion, which the paper does not show.
+"""Figure 6 of Random Self-Ensemble: accuracy and distortion against c, for three networks and five
+defenses. The study also computes the accuracies at equal distortion, which the paper does not show.
 
-Distortion is the root of the mean over all images of the squared l2 distance, misclassified ones
-included, as the released code computes it.
+Distortion is the square root of the mean, over all images, of the squared l2 distance. As in the
+released code, misclassified images are included.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from statistics import fmean
+from typing import Any, ClassVar
 
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
 
-from . import settings
+from . import printed, settings
+from .attack import Swept
 from .settings import DEFENSES, PAPER, TARGETS
 from .sweep import cell, points, swept
 
@@ -21,14 +23,26 @@ JUDGES = ("figure-6", "text-3", "text-4.3")
 ACCURACY_AT = (0.0, 0.01, 0.1, 1.0)
 DISTORTION_AT = (0.1, 1.0, 100.0)
 EQUAL = (0.1, 0.21, 0.3)
-"""Where the targets have digitised points: values of c, and distortions."""
-Parameters = settings.Parameters
+"""The distortions at which we took accuracies from the paper's figure as target numbers."""
+JOINT = ("defenses",)
 Curve = list[tuple[float, float]]
-"""Distortion and accuracy, the distortion rising."""
+"""Pairs of distortion and accuracy, in increasing order of distortion."""
+
+
+class Parameters(settings.Parameters):
+    """The parameters of all curves; a published record may hold some of the defenses only."""
+
+    selects: ClassVar = ("networks", "defenses")
+
+    def parts(self) -> dict[str, tuple[Any, ...]]:
+        """Return the names of the networks and defenses; None stands for several."""
+        chosen = self.chosen()
+        defenses = (name for own in chosen.values() for name in own.defenses)
+        return {"networks": tuple(chosen), "defenses": tuple(dict.fromkeys(defenses))}
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, defense, seed, c, first image)."""
+    """Return the calls to run, by (network, defense, seed, c, first image)."""
     assert p.seeds is not None
     return {
         (network, defense, seed, c, first): call
@@ -40,7 +54,9 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """A row for each point of the figure, and the comparisons that the targets ask for."""
+    """Return the record: a row for each point of the figure, and the comparisons that the target
+    numbers state.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
@@ -55,6 +71,7 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
                 for d, _ in of
             }
             rows += _equal(network, curves, seed)
+        rows += _whole(found, seed)
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
 
 
@@ -67,7 +84,9 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> Iterator[Row]:
-    """Orderings: the row holds the first of the two numbers, the target names the other."""
+    """Yield the rows of the orderings; a row has the first of the two numbers, and the target names
+    the second.
+    """
     start = f"{TARGETS}/{ITEM}/{network}"
     for other in DEFENSES:
         if other != "rse" and ("rse", 0.1) in of:
@@ -87,27 +106,48 @@ def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> I
 
 
 def _equal(network: str, curves: Mapping[str, Curve], seed: int) -> Iterator[Row]:
-    """Accuracies where all networks' images are equally far away."""
+    """Yield the accuracies of the defenses at equal distortion."""
     start = f"{TARGETS}/{ITEM}/equal-distortion/{network}"
     for defense, curve in curves.items():
-        labels: dict[str, str | float | int | bool] = {"network": network, "defense": defense}
+        of: dict[str, str | float | int | bool] = {"network": network, "defense": defense}
         for d in EQUAL:
             value = interpolated(curve, d)
             if value is None:
                 continue
             target = f"{start}/{defense}/d-{d:g}" if defense in ("none", "brelu", "rse") else None
-            yield Row(value, "percent", target, "accuracy at distortion", seed, setting=labels)
+            name, labels = "accuracy at distortion", {**of, "distortion": d}
+            yield Row(value, "percent", target, name, seed, setting=labels)
             if network == "vgg16" and d == 0.21 and defense in ("none", "rse"):
                 target = f"{TARGETS}/text-4.3/{defense}-success-at-0.21"
                 yield Row(100 - value, "percent", target, seed=seed)
-    if network == "model-a" and {"none", "rse"} <= curves.keys():
-        crossing = crossover(curves["none"], curves["rse"])
+    leader = {"model-a": "none", "resnext": "brelu"}.get(network, "")
+    if leader in curves and "rse" in curves:
+        crossing = crossover(curves[leader], curves["rse"])
         if crossing is not None:
             yield Row(crossing, "l2", f"{start}/crossover", seed=seed)
 
 
+def _whole(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
+    """How far our accuracies are from the authors', as a mean over c, by curve and of all 15."""
+    theirs = printed.points()
+    means = []
+    for (network, defense), curve in theirs.items():
+        if all((network, defense, c) in found for c in curve):
+            mean = fmean(
+                abs(found[network, defense, c].accuracy - accuracy)
+                for c, (accuracy, _) in curve.items()
+            )
+            means.append(mean)
+            of: dict[str, str | float | int | bool] = {"network": network, "defense": defense}
+            yield Row(mean, "percent", None, "mean difference of accuracy", seed, setting=of)
+    if len(means) == len(theirs):
+        yield Row(fmean(means), "percent", f"{TARGETS}/{ITEM}/whole-curve", seed=seed)
+
+
 def interpolated(curve: Sequence[tuple[float, float]], d: float) -> float | None:
-    """The accuracy at distortion ``d``, on straight lines between the points; None beyond them."""
+    """Return the accuracy at distortion ``d`` by linear interpolation between the points, or None
+    outside their range.
+    """
     for (before, high), (after, low) in pairwise(curve):
         if before <= d <= after:
             share = (d - before) / (after - before) if after > before else 0.0
@@ -116,7 +156,9 @@ def interpolated(curve: Sequence[tuple[float, float]], d: float) -> float | None
 
 
 def crossover(first: Curve, second: Curve, grid: int = 1000) -> float | None:
-    """The smallest distortion from which on the second curve is not below the first."""
+    """Return the smallest distortion beyond which the second curve is nowhere below the
+    first one.
+    """
     end = min(first[-1][0], second[-1][0])
     last = None
     for i in range(grid, -1, -1):

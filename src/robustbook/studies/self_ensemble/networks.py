@@ -1,8 +1,9 @@
-"""The networks of Random Self-Ensemble, each with its defense, as steps that train them.
+"""The networks of Random Self-Ensemble, and the steps that train them with a defense.
 
-Every page of the chapter names its networks by the calls made here, so each is trained once. A
-result holds the whole state of a network, running statistics of batch norms included, under names
-that are the same with and without noise layers: the same weights can be asked with other noise.
+All studies of the paper make their calls with the functions of this module, so each network is
+trained once. A result has the whole state of a network, including the running statistics of batch
+norm. The names of the weights are the same with and without noise layers, so the same weights can
+be used with other noise.
 """
 
 from collections.abc import Mapping
@@ -27,8 +28,9 @@ BUILDERS = {"vgg16": vgg16, "resnext": resnext29, "model-a": model_a}
 
 @dataclass(frozen=True)
 class Model:
-    """A network and what it is trained on. ``narrow`` divides its widths; ``images``: the first so
-    many of the training set; None: all."""
+    """A network and its training set. ``narrow`` is the divisor of the network's widths.
+    ``images``: the first so many training images are used; with None all training images.
+    """
 
     data: str
     network: Networks
@@ -48,13 +50,14 @@ class Noise:
 
 @dataclass(frozen=True)
 class Defense:
-    """What protects a network, apart from its noise layers.
+    """The defense of a network, apart from its noise layers.
 
-    none: conventional training. brelu: bounded ReLU, trained on images with noise of deviation
-    ``sigma``. retraining: with probability one half a whole batch is moved by FGSM, by a size
-    uniform in ``eps``, without clipping and with the gradient in training mode (released code).
-    distill: trained at ``temperature`` on the probabilities of a teacher at that temperature; the
-    teacher is the same with ``teacher`` True, and learns the labels at that temperature.
+    none: training without a defense. brelu: bounded ReLU, trained on images with noise of standard
+    deviation ``sigma``. retraining: with probability one half, FGSM changes a whole batch, with a
+    size that is uniform in ``eps``, without clipping, and with the gradient in training
+    mode (released code). distill: training at ``temperature`` on the class probabilities of a
+    teacher at the same temperature; with ``teacher`` True the network is the teacher, which is
+    trained on the labels at this temperature.
     """
 
     kind: Literal["none", "brelu", "retraining", "distill"] = "none"
@@ -65,7 +68,7 @@ class Defense:
 
 
 def built(model: Model, defense: Defense, noise: Noise | None, seed: int) -> nn.Module:
-    """The network with its first weights, or with noise layers a `Noisy` around it."""
+    """Return the network with its initial weights; with ``noise`` it has noise layers (`Noisy`)."""
     net: nn.Module = BUILDERS[model.network](generator(seed, "weights"), model.narrow)
     if defense.kind == "brelu":
         net = bounded(net)
@@ -73,7 +76,7 @@ def built(model: Model, defense: Defense, noise: Noise | None, seed: int) -> nn.
 
 
 def with_noise(net: nn.Module, noise: Noise, seed: int) -> Noisy:
-    """A copy of the network with noise layers; its draws belong to ``seed``."""
+    """Return a copy of the network with noise layers; ``seed`` determines the noise draws."""
     return noisy(
         net,
         init=noise.init,
@@ -85,7 +88,7 @@ def with_noise(net: nn.Module, noise: Noise, seed: int) -> Noisy:
 
 
 def inside(net: nn.Module) -> nn.Module:
-    """The network whose ``state_dict`` is stored."""
+    """Return the network whose ``state_dict`` is stored, without its noise layers."""
     return net.net if isinstance(net, Noisy) else net
 
 
@@ -99,8 +102,9 @@ def train(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """A network trained on the labels: ``state/<name>``; each loss term per epoch as
-    ``history/<term>``; ``seconds``."""
+    """Train a network on the labels; return ``state/<name>``, the mean of each loss term per epoch
+    as ``history/<term>``, and ``seconds``.
+    """
     data = load(model.data, "train")
     data = data if model.images is None else data.subset(model.images)
     net = built(model, defense, noise, seed)
@@ -109,10 +113,11 @@ def train(
 
 @step(version=1)
 def distil(teacher: Done, recipe: Recipe, seed: int, *, context: Context) -> dict[str, object]:
-    """A student of the teacher, of the same network and at the same temperature, see `train`.
+    """Train a student of the teacher, with the same architecture and at the same temperature;
+    return what `train` returns.
 
-    The teacher is asked once about each training image as it is, so a student's images are not
-    augmented: its targets belong to them.
+    The teacher's probabilities are computed once, for training images without augmentation. So the
+    student's training images are not augmented either.
     """
     arguments = teacher.call.arguments
     model, defense = arguments["model"], arguments["defense"]
@@ -153,16 +158,16 @@ def _fitted(
 
 
 def model_of(result: Done) -> Model:
-    """Of a `train` or a `distil`."""
+    """Return the `Model` of a result of `train` or `distil`."""
     call = result.call if "model" in result.call.arguments else result.call.arguments["teacher"]
     model: Model = call.arguments["model"]
     return model
 
 
 def trained(result: Done, device: str, noise: Noise | None = None) -> nn.Module:
-    """The network that a call left behind, in evaluation mode.
+    """Return the trained network of a result, in evaluation mode.
 
-    noise: the noise layers that it is to have; None: those with which it was trained.
+    noise: the noise layers of the returned network; with None those with which it was trained.
     """
     call: Call = result.call
     arguments = call.arguments if "model" in call.arguments else call.arguments["teacher"].arguments
@@ -175,7 +180,7 @@ def trained(result: Done, device: str, noise: Noise | None = None) -> nn.Module:
 
 
 def objective(defense: Defense) -> Objective:
-    """The loss terms that training minimises."""
+    """Return the loss terms that training minimises."""
     if defense.kind == "brelu":
         return partial(_blurred, defense.sigma)
     if defense.kind == "retraining":

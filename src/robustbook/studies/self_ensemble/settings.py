@@ -1,9 +1,10 @@
 """The settings of Random Self-Ensemble by profile: networks, noise, training, attack.
 
-``paper``: the paper's networks at full width. Model A on STL-10 is within reach of a CPU, VGG16 and
-ResNeXt on CIFAR-10 want a GPU. ``reduced``: narrowed networks on CIFAR-10. ``quick``: narrowed
-networks on the embedded scenes. In all of them the schedules are shorter than the paper's 200
-epochs: a learning rate that rises from 0 and falls to 0 once, instead of three falls.
+``paper``: the paper's networks at full width. Model A on STL-10 is within reach of a CPU, so it has
+100 images and five of the sixteen values of c. VGG16 and ResNeXt on CIFAR-10 need a GPU.
+``reduced``: narrowed networks on CIFAR-10. ``quick``: narrowed networks on the embedded scenes. All
+schedules are shorter than the paper's 200 epochs: the learning rate rises from 0 and falls to 0
+once, instead of three falls.
 """
 
 from collections.abc import Mapping
@@ -22,9 +23,11 @@ from .networks import Defense, Model, Networks, Noise, distil, train
 
 PAPER = "self_ensemble"
 TARGETS = "self-ensemble"
-"""What the targets' ids begin with."""
+"""The beginning of the target ids."""
 CS = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 0.8, 1.0, 2.0, 3.0, 4.0, 7.0, 10.0, 30.0, 70.0, 100.0)
-"""The weights of the attack's success term (released code); 0 stands for no attack."""
+"""The values of c, the weight of the attack's success term (released code); 0 stands for
+no attack.
+"""
 TABLE_2 = CS[:5]
 DRAWS = 50
 TEMPERATURE = 40.0
@@ -37,15 +40,28 @@ Names = Literal[
     "rse code 0.2",
     "rse paper 0.4",
     "rse paper 0.2",
+    "rse paper 0.12/0.1",
+    "rse paper 0.12/0.2",
+    "rse paper 0.18/0.2",
+    "rse code 0.1/0.05",
 ]
+"""``rse PLACEMENT INIT/INNER`` names noise layers; INNER is 0.1 where it is left out."""
 DEFENSES: tuple[Names, ...] = ("rse", "adv", "brelu", "distill", "none")
 """The rows of Table 2, in its order."""
+LEVELS: tuple[Names, ...] = ("rse paper 0.12/0.1", "rse paper 0.12/0.2", "rse paper 0.18/0.2")
+"""The noise of figure 3, from low to high.
+
+The code behind figures 2 to 5 is older than the one behind Table 2. It divides the images by their
+standard deviation of about 0.2, and its initial noise has deviation 0.6 or 0.9 in these units. So
+the deviation is 0.12 or 0.18 on [0, 1]. Its noise is on the image, and 0.1 or 0.2 inside.
+"""
 
 
 def noise_of(network: Networks) -> Noise:
-    """The noise that the rows called RSE stand for: Table 1's levels, where the released code has
-    them. On VGG16 the initial noise is in front of the second convolution then; the other networks
-    have it on the image."""
+    """Return the noise of the rows that the paper calls RSE. Its levels are those of the paper's
+    Table 1, placed as in the released code. So on VGG16 the initial noise is in front of the second
+    convolution; in all other networks it is on the image.
+    """
     if network == "vgg16":
         return Noise(0.4, 0.1, "code")
     return Noise(0.4 if network == "model-a" else 0.1, 0.1)
@@ -56,7 +72,8 @@ class Setting:
     """One network at one profile.
 
     recipe: of every network. images: so many of the first test images are attacked, ``piece`` by
-    ``piece``, each a step of a few minutes. steps: of the attack. cs: of figure 6. noise: of RSE.
+    ``piece``, each a step of a few minutes. steps: of the attack. cs: of figure 6. noise: of RSE;
+    None: as in `noise_of`. levels: the noise of figures 3 and 5, from low to high.
     """
 
     model: Model
@@ -67,9 +84,15 @@ class Setting:
     cs: tuple[float, ...] = CS
     defenses: tuple[Names, ...] = DEFENSES
     noise: Noise | None = None
+    levels: tuple[Names, ...] = ()
+
+    @property
+    def rse(self) -> Noise:
+        """Return the noise layers of the networks called ``rse``."""
+        return self.noise or noise_of(self.model.network)
 
     def network(self, defense: Names, seed: int) -> Call:
-        """The call that trains the network with this defense."""
+        """Return the call that trains the network with this defense."""
         if defense == "distill":
             kind = Defense("distill", temperature=TEMPERATURE, teacher=True)
             plain = replace(self.recipe, augmentation=None)
@@ -77,30 +100,33 @@ class Setting:
         kinds = {"brelu": Defense("brelu"), "adv": Defense("retraining")}
         noise = None
         if defense == "rse":
-            noise = self.noise or noise_of(self.model.network)
+            noise = self.rse
         elif defense.startswith("rse "):
-            _, placement, init = defense.split()
-            noise = Noise(float(init), 0.1, placement)  # type: ignore[arg-type]
+            _, placement, levels = defense.split()
+            init, _, inner = levels.partition("/")
+            noise = Noise(float(init), float(inner or 0.1), placement)  # type: ignore[arg-type]
         return train(self.model, kinds.get(defense, Defense()), noise, self.recipe, seed)
 
     def draws(self, defense: Names) -> int:
-        """Of the noise, for one prediction."""
+        """Return the number of noise draws for one prediction."""
         return DRAWS if defense.startswith("rse") else 1
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:
-        """First image and number of images of each step."""
+        """Return the first image and the number of images of each piece."""
         starts = range(0, self.images, self.piece)
         return tuple((at, min(self.piece, self.images - at)) for at in starts)
 
 
 def setting(network: Networks, profile: str) -> Setting:
-    """The network as it is trained and attacked at a profile that computes."""
+    """Return the setting of a network at profile quick, reduced or paper."""
     return _SETTINGS[profile][network]
 
 
 def _recipe(images: int, epochs: int, batch: int, lr: float, padding: int = 4) -> Recipe:
-    """SGD with Nesterov's momentum, a rate that rises over a fifth of the steps and then falls."""
+    """Return a recipe with SGD, Nesterov's momentum, and a learning rate that rises over a fifth of
+    the steps and then falls.
+    """
     return Recipe(
         epochs * (images // batch),
         batch,
@@ -140,6 +166,7 @@ def _scenes(network: Networks, epochs: int) -> Setting:
         cs=(0.01, 0.1, 1.0, 10.0),
         defenses=("rse", "none"),
         noise=Noise(0.2, 0.05, "code" if network == "vgg16" else "paper"),
+        levels=("rse code 0.1/0.05",) if network == "vgg16" else (),
     )
 
 
@@ -147,7 +174,11 @@ _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
     "quick": {"vgg16": _scenes("vgg16", 8), "resnext": _scenes("resnext", 4)},
     "reduced": {
         "vgg16": Setting(
-            Model("cifar10", "vgg16", 8), _recipe(50_000, 16, 125, 0.1), images=400, piece=400
+            Model("cifar10", "vgg16", 8),
+            _recipe(50_000, 16, 125, 0.1),
+            images=400,
+            piece=400,
+            levels=LEVELS,
         ),
         "resnext": Setting(
             Model("cifar10", "resnext", 8, 20_000),
@@ -158,13 +189,21 @@ _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
     },
     "paper": {
         "vgg16": Setting(
-            Model("cifar10", "vgg16"), _recipe(50_000, 24, 500, 0.3), images=1600, piece=400
+            Model("cifar10", "vgg16"),
+            _recipe(50_000, 24, 500, 0.3),
+            images=1600,
+            piece=400,
+            levels=LEVELS,
         ),
         "resnext": Setting(
             Model("cifar10", "resnext"), _recipe(50_000, 24, 500, 0.3), images=1600, piece=200
         ),
         "model-a": Setting(
-            Model("stl10", "model-a"), _recipe(5000, 24, 64, 0.1), images=200, piece=50
+            Model("stl10", "model-a"),
+            _recipe(5000, 24, 64, 0.1),
+            images=100,
+            piece=50,
+            cs=(0.01, 0.1, 0.4, 1.0, 100.0),
         ),
     },
 }
@@ -173,15 +212,20 @@ OWN: Mapping[str, tuple[Networks, ...]] = {
     "reduced": ("vgg16", "resnext"),
     "paper": ("model-a",),
 }
-"""The networks of each profile; others have to be named, as they want a GPU."""
+"""The networks that each profile runs by default; all other networks must be requested, because
+they need a GPU.
+"""
+VGG16: Mapping[str, tuple[Networks, ...]] = dict.fromkeys(_SETTINGS, ("vgg16",))
+"""The network of Table 2 and figures 2 to 5, at each profile."""
 
 
 @checked(frozen=True, config=STRICT)
-class Parameters(parameters.Parameters):
-    """What a study of several networks and defenses takes."""
+class OfNetworks(parameters.Parameters):
+    """The parameters of a study of several networks; by default VGG16, the network of Table 2."""
 
+    own_networks: ClassVar = VGG16
     own_seeds: ClassVar = {"quick": (0,), "reduced": (0, 1, 2), "paper": (0, 1, 2)}
-    selects: ClassVar = ("networks",)
+    selects: ClassVar[tuple[str, ...]] = ("networks",)
     profile: Annotated[
         Literal["published", "quick", "reduced", "paper"],
         Field(description="published (the record), quick (embedded), reduced (small) or paper"),
@@ -194,6 +238,24 @@ class Parameters(parameters.Parameters):
         ),
         AS_TUPLE,
     ] = None
+
+    def parts(self) -> dict[str, tuple[Networks, ...]]:
+        """Return the networks that are wanted and that the profile has."""
+        return {"networks": tuple(self.chosen())}
+
+    def chosen(self) -> dict[Networks, Setting]:
+        """Return the settings of the networks that are wanted and that the profile has."""
+        there = _SETTINGS[self.profile]
+        names = self.networks or self.own_networks[self.profile]
+        return {name: there[name] for name in names if name in there}
+
+
+@checked(frozen=True, config=STRICT)
+class Parameters(OfNetworks):
+    """What a study of several networks and defenses takes."""
+
+    own_networks: ClassVar = OWN
+
     defenses: Annotated[
         tuple[Names, ...] | None,
         Field(
@@ -203,12 +265,9 @@ class Parameters(parameters.Parameters):
         AS_TUPLE,
     ] = None
 
-    def chosen(self, only: tuple[Networks, ...] | None = None) -> dict[Networks, Setting]:
-        """The settings of the networks that are wanted and that the profile has."""
-        there = _SETTINGS[self.profile]
-        names = self.networks or only or OWN[self.profile]
+    def chosen(self) -> dict[Networks, Setting]:
+        """Return the settings of the networks that are wanted, with the defenses to run."""
         return {
-            name: replace(there[name], defenses=self.defenses or there[name].defenses)
-            for name in names
-            if name in there
+            name: replace(own, defenses=self.defenses or own.defenses)
+            for name, own in super().chosen().items()
         }

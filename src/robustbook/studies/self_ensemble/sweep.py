@@ -1,4 +1,6 @@
-"""A network under the attack at several c: what is run, and the rows that it gives."""
+"""The attack on a network with several values of c: the calls to run, and the rows of the
+record.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -7,25 +9,43 @@ from robustbook.ledger import Row
 from robustbook.runs import Call, Done
 
 from .attack import Swept, attacked, clean, joined
-from .settings import Names, Setting
+from .networks import Noise
+from .settings import DRAWS, Names, Setting
+
+CURVE = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 1.0)
+"""The values of c of figures 2 and 3; a profile with fewer has those of them that it has."""
+NUMBERS = (1, 2, 4, 8, 10, 16, 20, 30, 40, DRAWS)
+"""The numbers of draws of figure 5."""
+
+
+def counted(own: Setting, defense: Names, seed: int) -> dict[tuple[float, int], Call]:
+    """Return the clean images judged by several numbers of draws, with the keys of `points`."""
+    net = own.network(defense, seed)
+    numbers = NUMBERS if defense.startswith("rse") else (1,)
+    return {(0.0, first): clean(net, first, count, numbers) for first, count in own.pieces}
 
 
 def points(
-    own: Setting, defense: Names, seed: int, cs: Sequence[float]
+    own: Setting, defense: Names, seed: int, cs: Sequence[float], noise: Noise | None = None
 ) -> dict[tuple[float, int], Call]:
-    """The attack at each c and the clean images at c = 0, piece by piece."""
+    """Return the calls that attack the network at each c; c = 0 stands for the clean images.
+
+    noise: the noise layers at test time; None: the same as in training.
+    """
     net, draws = own.network(defense, seed), own.draws(defense)
-    found = {(0.0, first): clean(net, first, count, (draws,)) for first, count in own.pieces}
+    if noise is not None:
+        draws = DRAWS if noise.when in ("always", "test") else 1
+    found = {(0.0, first): clean(net, first, count, (draws,), noise) for first, count in own.pieces}
     for c in cs:
         for first, count in own.pieces:
-            found[c, first] = attacked(net, c, first, count, own.steps, draws)
+            found[c, first] = attacked(net, c, first, count, own.steps, draws, noise)
     return found
 
 
 def swept(
     results: Mapping[tuple[Any, ...], Done], seed: int
 ) -> dict[tuple[str, str, float], Swept]:
-    """By (network, defense, c), the pieces of a seed joined."""
+    """Return the results of one seed by (network, defense, c), with all pieces joined."""
     pieces: dict[tuple[str, str, float], list[Done]] = {}
     for (network, defense, at, c, _), done in results.items():
         if at == seed:
@@ -34,9 +54,18 @@ def swept(
 
 
 def cell(
-    network: str, defense: str, c: float, seed: int, found: Swept, targets: Mapping[str, str]
+    network: str,
+    defense: str,
+    c: float,
+    seed: int,
+    found: Swept,
+    targets: Mapping[str, str],
+    single: bool = False,
 ) -> Iterator[Row]:
-    """One network at one c; ``targets`` are the ids that ``accuracy`` and ``distortion`` answer."""
+    """Yield the rows of one network at one c; ``targets``: target ids of accuracy and distortion.
+
+    single: whether the clean images were also judged by one draw.
+    """
     labels: dict[str, str | float | int | bool] = {"network": network, "defense": defense, "c": c}
     images = len(found.right)
     yield Row(
@@ -48,8 +77,9 @@ def cell(
         images,
         setting=labels,
     )
+    if c or single:
+        value = 100 * found.single.double().mean().item()
+        yield Row(value, "percent", None, "accuracy of one draw", seed, images, setting=labels)
     if c:
-        single = 100 * found.single.double().mean().item()
-        yield Row(single, "percent", None, "accuracy of one draw", seed, images, setting=labels)
         target = targets.get("distortion")
         yield Row(found.distortion, "l2", target, "distortion", seed, setting=labels)

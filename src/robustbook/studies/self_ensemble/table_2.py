@@ -1,14 +1,18 @@
 """Table 2 of Random Self-Ensemble: accuracy of VGG16 under the attack at five values of c.
 
-RSE, the row that the verdict is about, has the initial noise where the released code has it. Beside
-it stand the placement that the text describes and the level of the later release.
+In the row RSE, which the verdicts judge, the initial noise is placed as in the released code.
+Further rows have the placement that the paper's text describes, and the noise level of the later
+release.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic.dataclasses import dataclass
 
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
+from robustbook.studies.parameters import STRICT
 
 from . import settings
 from .attack import Swept
@@ -18,14 +22,20 @@ from .sweep import cell, points, swept
 ITEM = "table-2"
 JUDGES = ("table-2", "abstract")
 READINGS: tuple[Names, ...] = ("rse code 0.2", "rse paper 0.2", "rse paper 0.4")
-Parameters = settings.Parameters
 
 
-def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, defense, seed, c, first image); at c = 0 nothing attacks."""
+@dataclass(frozen=True, config=STRICT)
+class Parameters(settings.Parameters):
+    """The parameters of the table: networks, by default VGG16, and defenses."""
+
+    own_networks: ClassVar = settings.VGG16
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """Return the calls by (network, defense, seed, c, first image); c = 0: clean images."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
-    for network, own in p.chosen(("vgg16",)).items():
+    for network, own in p.chosen().items():
         for defense in named(p, own):
             for seed in p.seeds:
                 found |= {
@@ -35,13 +45,13 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
     return found
 
 
-def named(p: settings.Parameters, own: Setting) -> tuple[Names, ...]:
+def named(p: Parameters, own: Setting) -> tuple[Names, ...]:
     """Return the defenses to run: by default the profile's, and the other placements of RSE."""
     return p.defenses or (*own.defenses, *(() if p.profile == "quick" else READINGS))
 
 
-def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """The rows that the ledger judges, and one row per other reading and distortion."""
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """Return the record: the rows that the ledger judges, other variants, and distortions."""
     assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
@@ -59,7 +69,9 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(cells: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """What the orderings, the caption and the abstract ask for, of VGG16."""
+    """Yield the rows of VGG16 that belong to orderings, to the caption of the table and to the
+    abstract.
+    """
     of = {(defense, c): s.accuracy for (net, defense, c), s in cells.items() if net == "vgg16"}
     images = max((len(s.right) for s in cells.values()), default=0)
     for c in TABLE_2:

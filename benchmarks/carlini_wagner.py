@@ -1,0 +1,74 @@
+"""Seconds and distances of the Carlini-Wagner attack, ours and others', in l2 on one small CNN.
+
+    python -m benchmarks.carlini_wagner                    # digits, which need no download
+    python -m benchmarks.carlini_wagner --data mnist
+
+All libraries have the same steps, learning rate and searches over c. Runs in the environment of
+`benchmarks.attacks`. Prints a table and writes `benchmarks/results/carlini_wagner.json`. All cores
+are used, by every library.
+"""
+
+import datetime
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.attacks import ROOT, WORK, execute, install, problem, processor
+
+RESULT = ROOT / "benchmarks" / "results" / "carlini_wagner.json"
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows for a terminal."""
+    lines = [f"{'library':32}{'s/1000':>8}{'to ours':>9}{'to floor':>9}{'found':>8}{'mean l2':>9}"]
+    for row in rows:
+        if "error" in row:
+            lines.append(f"{row['library']:32}{row['error']:.60}")
+            continue
+        lines.append(
+            f"{row['library']:32}{row['seconds_per_1000']:8.3g}{row['ratio_to_ours']:9.2f}"
+            f"{row['ratio_to_floor']:9.2f}{row['fooled']:7.1f}%{row['mean_distance']:9.4f}"
+        )
+    return "\n".join(lines)
+
+
+@click.command(help="Time Carlini-Wagner beside other libraries. Example: --data mnist --rounds 5")
+@click.option("--data", type=click.Choice(["digits", "mnist"]), default="digits")
+@click.option("--weights", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--images", type=click.IntRange(10, 10_000), default=100, show_default=True)
+@click.option("--searches", type=click.IntRange(1, 20), default=9, show_default=True)
+@click.option("--steps", type=click.IntRange(10), default=100, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), default=RESULT)
+def main(
+    data: str,
+    weights: Path | None,
+    images: int,
+    searches: int,
+    steps: int,
+    rounds: int,
+    output: Path,
+) -> None:
+    failures = install()
+    load_before = round(os.getloadavg()[0], 1)
+    problem("carlini_wagner", data, weights, images)
+    settings = {"searches": searches, "steps": steps, "rounds": rounds}
+    execute("carlini_wagner_contest", json.dumps(settings))
+    measured = json.loads((WORK / "carlini_wagner.json").read_text())
+    for row in measured["rows"]:
+        if "error" in row and row["library"] in failures:
+            row["error"] = failures[row["library"]]
+    report = {"data": data, "images": images, "load_before": load_before, **settings, **measured}
+    report |= {"processor": processor(), "cores": os.cpu_count()}
+    report["date"] = datetime.date.today().isoformat()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
+    click.echo(table(measured["rows"]))
+    click.echo(f"written to {output}")
+
+
+if __name__ == "__main__":
+    main()

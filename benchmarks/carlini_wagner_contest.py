@@ -1,0 +1,158 @@
+"""Times the Carlini-Wagner attack of all libraries in one interleaved run, after their answers.
+
+Run by `benchmarks.carlini_wagner` in the environment that has the libraries. All have Adam with a
+learning rate of 0.01, c from 0.001, the same searches over c, and stop early where they can.
+"""
+
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from robustbook.attacks import carlini_wagner
+from robustbook.networks import CNN
+
+from .contest import OURS, Counted, _digits, _floor, _interleaved, _ratio, _timed
+
+Job = Callable[[Tensor, Tensor], Tensor]
+RATE, FIRST_C = 1e-2, 1e-3
+
+
+def ours(model: nn.Module, searches: int, steps: int, abandon: bool = True) -> Job:
+    def job(images: Tensor, labels: Tensor) -> Tensor:
+        return carlini_wagner(
+            model,
+            images,
+            labels,
+            c=FIRST_C,
+            steps=steps,
+            step_size=RATE,
+            searches=searches,
+            abandon=abandon,
+        ).images
+
+    return job
+
+
+def of_foolbox(model: nn.Module, searches: int, steps: int) -> Job:
+    import foolbox
+
+    theirs = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
+    attack = foolbox.attacks.L2CarliniWagnerAttack(
+        binary_search_steps=searches, steps=steps, stepsize=RATE, initial_const=FIRST_C
+    )
+    return lambda images, labels: attack(theirs, images, labels, epsilons=None)[0]
+
+
+def of_adv_lib(model: nn.Module, searches: int, steps: int) -> Job:
+    from adv_lib.attacks.carlini_wagner import carlini_wagner_l2
+
+    return partial(
+        carlini_wagner_l2,
+        model,
+        num_binary_search_steps=searches,
+        max_iterations=steps,
+        learning_rate=RATE,
+        initial_const=FIRST_C,
+    )
+
+
+def of_art(model: nn.Module, searches: int, steps: int) -> Job:
+    from art.attacks.evasion import CarliniL2Method
+    from art.estimators.classification import PyTorchClassifier
+
+    theirs = PyTorchClassifier(
+        model,
+        loss=nn.CrossEntropyLoss(),
+        input_shape=(1, 28, 28),
+        nb_classes=10,
+        clip_values=(0.0, 1.0),
+        device_type="cpu",
+    )
+
+    def attack(images: Tensor, labels: Tensor) -> Tensor:
+        made = CarliniL2Method(
+            theirs,
+            learning_rate=RATE,
+            binary_search_steps=searches,
+            max_iter=steps,
+            initial_const=FIRST_C,
+            batch_size=len(images),
+            verbose=False,
+        )
+        return torch.from_numpy(made.generate(images.numpy(), y=labels.numpy()))
+
+    return attack
+
+
+JOBS: dict[str, Callable[[nn.Module, int, int], Job]] = {
+    OURS: ours,
+    "robustbook, all steps": partial(ours, abandon=False),
+    "foolbox": of_foolbox,
+    "adv-lib": of_adv_lib,
+    "adversarial-robustness-toolbox": of_art,
+}
+
+
+def contest(
+    model: nn.Module, images: Tensor, labels: Tensor, searches: int, steps: int, rounds: int
+) -> list[dict[str, Any]]:
+    """Return one row per library: success, distance and propagations, seconds and ratios."""
+    rows: list[dict[str, Any]] = []
+    measures: dict[str, Callable[[], float]] = {}
+    n = len(images)
+    for name, make in JOBS.items():
+        row: dict[str, Any] = {"library": name}
+        rows.append(row)
+        try:
+            counted = Counted(model).eval()
+            found = make(counted, searches, steps)(images, labels)
+        except Exception as error:  # a library that fails is a result, not the end
+            row["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
+            continue
+        with torch.no_grad():
+            right = model(images).argmax(1) == labels
+            fooled = model(found).argmax(1) != labels
+        sizes = (found - images).flatten(1).norm(dim=1)
+        row["fooled"] = 100 * float(fooled.double().mean())
+        row["mean_distance"] = _digits(float(sizes[right & fooled].mean()))
+        row["forwards_per_image"], row["backwards_per_image"] = (
+            counted.forwards / n,
+            counted.backwards / n,
+        )
+        measures[name] = partial(_timed, partial(make(model, searches, steps), images, labels))
+    counts = rows[0]
+    seconds = _interleaved(
+        {**measures, "floor": partial(_floor, model, images, labels, counts)}, rounds
+    )
+    for row in rows:
+        if (name := row["library"]) in measures:
+            row["seconds_per_1000"] = _digits(1000 / n * median(seconds[name]))
+            row["ratio_to_ours"] = _ratio(seconds[name], seconds[OURS])
+            row["ratio_to_floor"] = _ratio(seconds[name], seconds["floor"])
+    return rows
+
+
+def main(settings: str) -> None:
+    """Read network and images from the working folder, write the rows there."""
+    warnings.simplefilter("ignore")  # other libraries' deprecations are not ours to print
+    tensors = load_file("carlini_wagner.safetensors")
+    images, labels = tensors.pop("images"), tensors.pop("labels")
+    model = CNN()
+    model.load_state_dict(tensors)
+    rows = contest(model.eval(), images, labels, **json.loads(settings))
+    torch_version = torch.__version__.split("+")[0]
+    found = {"rows": rows, "torch": torch_version, "threads": torch.get_num_threads()}
+    Path("carlini_wagner.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

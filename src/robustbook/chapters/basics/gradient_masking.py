@@ -1,0 +1,166 @@
+"""The page of gradient masking: a network that masks, its diagnosis, and attacks that succeed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float, Int
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from robustbook import figures
+from robustbook.figures import BRIGHT, Curve, Look, Panel, Table, table
+from robustbook.measures import diagnose, evidence
+
+from .networks import digits, network
+
+EPS = 0.1
+COUNT = 100
+QUERIES = 500
+LOOKS = {
+    "plain network": Look(BRIGHT["blue"], "o", "-"),
+    "masked network": Look(BRIGHT["red"], "s", "--"),
+}
+ROWS = {
+    "clean": "no attack",
+    "one_step": "one step",
+    "random_signs": "random signs",
+    "many_steps": "many steps",
+    "repaired": "repaired gradient",
+    "float64": "one step, float64",
+    "rescaled": "one step, rescaled",
+    "gradient_free": "without gradients",
+    "transfer": "other network",
+    "chance": "a guess",
+    "unlimited": "many steps, eps 1",
+    "zero_gradients": "zero gradients",
+    "changed_answers": "changed answers",
+}
+"""What the rows of the figures are called, by name of the evidence."""
+ACCURACIES = (
+    "clean",
+    "one_step",
+    "random_signs",
+    "many_steps",
+    "float64",
+    "rescaled",
+    "repaired",
+    "gradient_free",
+    "transfer",
+)
+"""The rows of the table of attacks."""
+GRADIENTS = {
+    "Are gradients exactly zero?": ("zero_gradients",),
+    "Better than random signs?": ("one_step", "random_signs"),
+    "Do many steps beat one?": ("one_step", "many_steps"),
+    "Does a repair change anything?": ("many_steps", "repaired"),
+    "Does the precision matter?": ("one_step", "float64"),
+    "Does the logit scale matter?": ("one_step", "rescaled"),
+}
+ATTACKS = {
+    "More harm without gradients?": ("many_steps", "gradient_free"),
+    "More harm by transfer?": ("one_step", "transfer"),
+    "Is there accuracy at eps 1?": ("chance", "unlimited"),
+    "Is the output random?": ("changed_answers",),
+}
+"""The questions of the figures, and the evidence that answers each."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Both networks by name, the test images, and the evidence on each network."""
+
+    nets: Mapping[str, nn.Module]
+    images: Float[Tensor, "n 1 28 28"]
+    labels: Int[Tensor, " n"]
+    evidence: Mapping[str, Mapping[str, Any]]
+
+
+def study() -> Study:
+    """Load both networks and collect the evidence; each is the source of the other's transfer."""
+    nets = {"plain network": network("plain"), "masked network": network("masked")}
+    images, labels = digits(COUNT)
+    sources = dict(zip(nets, reversed(nets.values()), strict=True))
+    found = {
+        name: evidence(net, images, labels, EPS, source=sources[name], queries=QUERIES)
+        for name, net in nets.items()
+    }
+    return Study(nets, images, labels, found)
+
+
+def answer(shown: Study) -> str:
+    """Return what the masked network seems to keep and what it really keeps."""
+    plain, masked = shown.evidence.values()
+    red = sum(finding.red for finding in diagnose(masked))
+    lowest = min(masked[name] for name in ("repaired", "gradient_free", "transfer"))
+    return (
+        f"**Answer.** No. Under PGD with eps {EPS:g} a network keeps {masked['many_steps']:.0f} % "
+        f"accuracy where a plain one keeps {plain['many_steps']:.0f} %. But its gradient is "
+        f"exactly zero on {masked['zero_gradients']:.0f} % of the images. {red} questions of a "
+        f"diagnosis give a warning, and an attack with another gradient leaves {lowest:.0f} %."
+    )
+
+
+def gradients(shown: Study) -> Figure:
+    """Draw the evidence on the questions about gradients, a panel for each question."""
+    return _panels(shown, GRADIENTS)
+
+
+def attacks(shown: Study) -> Figure:
+    """Draw the evidence on the questions about other attacks and about randomness."""
+    return _panels(shown, ATTACKS)
+
+
+def curves(shown: Study) -> Figure:
+    """Draw the accuracy under PGD against eps up to 1, where every pixel may take any value."""
+    shapes = {
+        name: Curve(list(of["curve"]), [list(of["curve"].values())], LOOKS[name])
+        for name, of in shown.evidence.items()
+    }
+    panel = Panel("PGD", "eps", "classified correctly (%)", shapes, {"guessing": 10.0})
+    return figures.lines([panel], columns=1, height=2.6)
+
+
+def findings(shown: Study) -> Table:
+    """Return the diagnosis of both networks: each question, and whether its answer warns."""
+    found = [diagnose(each) for each in shown.evidence.values()]
+    marks = {True: "**red**", False: "green"}
+    return table(
+        "The diagnosis of both networks. A red answer warns that the accuracy under attack "
+        "overstates the robustness.",
+        "tab-gradient-masking-findings",
+        ["Question", "Plain", "Masked"],
+        [
+            [own.question, marks[own.red], marks[other.red]]
+            for own, other in zip(*found, strict=True)
+        ],
+        align="lll",
+    )
+
+
+def broken(shown: Study) -> Table:
+    """Return the accuracy of both networks under each attack."""
+    return table(
+        f"Accuracy in percent of {COUNT} test images, at eps {EPS:g}. The lowest number of a "
+        "column is the best estimate of the network's robust accuracy.",
+        "tab-gradient-masking-attacks",
+        ["Attack", "Plain", "Masked"],
+        [
+            [ROWS[name], *(f"{each[name]:.0f}" for each in shown.evidence.values())]
+            for name in ACCURACIES
+        ],
+    )
+
+
+def _panels(shown: Study, questions: Mapping[str, tuple[str, ...]]) -> Figure:
+    """Draw a panel for each question, with a row for each entry of the evidence that answers it."""
+    values = {
+        question: {
+            ROWS[name]: {net: [of[name]] for net, of in shown.evidence.items()} for name in names
+        }
+        for question, names in questions.items()
+    }
+    figure = figures.strips(values, LOOKS, "images (%)", own_rows=True)
+    for axis in figure.axes:
+        axis.set_xlim(-3, 103)
+    return figure

@@ -1,0 +1,249 @@
+"""The page of attacks with many steps: their paths through a network with two inputs."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from robustbook import figures
+from robustbook.attacks import Adversarial, carlini_wagner, ddn, deepfool, fgsm, pgd
+from robustbook.figures import Paths, Plane, Table, table
+from robustbook.networks import MLP, initialise
+from robustbook.randomness import generator
+
+from .networks import accuracy
+
+SIDE = 301
+"""Points of the grid along each side of the unit square; neighbours are 1/300 apart."""
+EPS = 0.08
+STEPS = 20
+STARTS = 10
+DRAWN = 8
+"""Number of random starts in the figure."""
+ZOOM = 0.25
+"""Half the side of the square that the figure shows."""
+
+
+def spirals(count: int, seed: int) -> tuple[Float[Tensor, "n 2"], Int[Tensor, " n"]]:
+    """Return ``count`` points of three noisy spiral arms in the unit square, and their arms."""
+    chance = generator(seed, "spirals")
+    classes = torch.arange(count) % 3
+    along = torch.rand(count, generator=chance)
+    angle = 2 * math.pi * (classes / 3 + 0.55 * along)
+    radius = 0.08 + 0.36 * along
+    centre = 0.5 + radius[:, None] * torch.stack([angle.cos(), angle.sin()], 1)
+    noise = 0.02 * torch.randn(count, 2, generator=chance)
+    return (centre + noise).clamp(0, 1), classes
+
+
+@dataclass(frozen=True)
+class Study:
+    """The network of two inputs, its test points, its answers on the grid, and exact distances.
+
+    regions: the answer at each point of the grid, row by row from the bottom. exact: by norm, for
+    each test point the distance to the nearest point of the grid with another answer. budget: by
+    attack, which test points it leaves classified correctly at `EPS`. minimal: by name, the results
+    of the minimal-norm attacks.
+    """
+
+    net: nn.Module
+    points: Float[Tensor, "n 2"]
+    classes: Int[Tensor, " n"]
+    regions: Int[Tensor, "r r"]
+    exact: Mapping[float, Float[Tensor, " n"]]
+    budget: Mapping[str, Bool[Tensor, " n"]]
+    minimal: Mapping[str, Adversarial]
+
+
+def study() -> Study:
+    """Train the network, search the plane exhaustively, and run every attack of the page."""
+    net, x, y = plane()
+    line = torch.linspace(0, 1, SIDE)
+    grid = torch.cartesian_prod(line, line)
+    answers = net(grid).argmax(1)
+    exact = {norm: distances(grid, answers, x, y, norm) for norm in (2.0, math.inf)}
+    climb = partial(pgd, net, x, y, eps=EPS, steps=STEPS, step_size=EPS / 4)
+    budget = {
+        "FGSM, one step": ~fgsm(net, x, y, eps=EPS).found,
+        f"PGD, {STEPS} steps from the point": ~climb(random_start=False).found,
+        f"PGD, {STEPS} steps, one random start": ~climb().found,
+        f"PGD, {STEPS} steps, {STARTS} random starts": ~climb(restarts=STARTS).found,
+        "exhaustive search": exact[math.inf] > EPS,
+    }
+    minimal = {
+        "DeepFool": deepfool(net, x, y),
+        "DDN": ddn(net, x, y, steps=100, scale=0.1),
+        "Carlini-Wagner": carlini_wagner(net, x, y, c=0.1, steps=100, step_size=0.01, searches=6),
+    }
+    return Study(net, x, y, answers.view(SIDE, SIDE).T, exact, budget, minimal)
+
+
+def distances(
+    grid: Float[Tensor, "m 2"],
+    answers: Int[Tensor, " m"],
+    points: Float[Tensor, "n 2"],
+    classes: Int[Tensor, " n"],
+    norm: float,
+) -> Float[Tensor, " n"]:
+    """Return for each point the distance to the nearest point of the grid that is answered
+    otherwise.
+    """
+    found = []
+    for point, own in zip(points, classes, strict=True):
+        others = grid[answers != own] - point
+        found.append(torch.linalg.vector_norm(others, norm, dim=1).min())
+    return torch.stack(found)
+
+
+def plane() -> tuple[nn.Module, Float[Tensor, "n 2"], Int[Tensor, " n"]]:
+    """Return a trained network from two numbers to three logits, and 90 test points with classes.
+
+    It has two hidden layers of 32 tanh units. Training takes about a second.
+    """
+    net = MLP((2, 32, 32, 3), torch.tanh)
+    initialise(net, "xavier", generator(0, "plane"))
+    points, classes = spirals(300, seed=0)
+    optimiser = torch.optim.Adam(net.parameters(), lr=0.02)
+    with torch.enable_grad():
+        for _ in range(300):
+            optimiser.zero_grad()
+            F.cross_entropy(net(20 * (points - 0.5)), classes).backward()
+            optimiser.step()
+    with torch.no_grad():  # the scale of the inputs becomes part of the first layer
+        net.layers[0].bias -= 20 * 0.5 * net.layers[0].weight.sum(1)
+        net.layers[0].weight *= 20
+    return net.eval().requires_grad_(False), *spirals(90, seed=1)
+
+
+@dataclass
+class Recorder:
+    """A model that remembers each point at which an attack asks it."""
+
+    net: nn.Module
+    asked: list[Tensor] = field(default_factory=list)
+
+    def __call__(self, points: Float[Tensor, "n 2"]) -> Float[Tensor, "n k"]:
+        self.asked.append(points.detach().clone())
+        logits: Tensor = self.net(points)
+        return logits
+
+
+def path(
+    net: nn.Module, attack: Callable[[Recorder], Adversarial], last: int | None = None
+) -> Float[np.ndarray, "t 2"]:
+    """Return the points at which an attack on one point asks the network, in order.
+
+    A point that is asked twice in a row counts once. last: only so many first questions count.
+    """
+    recorder = Recorder(net)
+    attack(recorder)
+    points = torch.cat(recorder.asked[:last])
+    new = torch.ones(len(points), dtype=torch.bool)
+    new[1:] = (points[1:] != points[:-1]).any(1)
+    return points[new].numpy()
+
+
+def chosen(shown: Study) -> int:
+    """Return a point on which FGSM fails, and about half of the drawn starts of PGD succeed."""
+    rows = shown.budget["FGSM, one step"].nonzero().flatten()
+    each = rows.repeat_interleave(DRAWN)
+    found = pgd(
+        shown.net,
+        shown.points[each],
+        shown.classes[each],
+        eps=EPS,
+        steps=STEPS,
+        step_size=EPS / 4,
+        keys=torch.arange(DRAWN).repeat(len(rows)),
+    ).found
+    successes = found.view(-1, DRAWN).sum(1)
+    return int(rows[(successes - DRAWN / 2).abs().argmin()])
+
+
+def paths(shown: Study) -> Figure:
+    """Draw the paths of four attacks from one test point over the decision regions."""
+    i = chosen(shown)
+    x, y = shown.points[i : i + 1], shown.classes[i : i + 1]
+
+    def climb(model: Recorder, key: int) -> Adversarial:
+        keys = torch.tensor([key])  # the random start belongs to the key
+        return pgd(model, x, y, eps=EPS, steps=STEPS, step_size=EPS / 4, keys=keys)
+
+    def penalise(model: Recorder) -> Adversarial:
+        return carlini_wagner(model, x, y, c=0.05, steps=150, step_size=0.02)
+
+    starts = [path(shown.net, partial(climb, key=k), STEPS + 1) for k in range(DRAWN)]
+    panels = {
+        "FGSM: one step": Paths([path(shown.net, lambda model: fgsm(model, x, y, eps=EPS))], EPS),
+        f"PGD: {DRAWN} random starts": Paths(starts, EPS),
+        "DeepFool": Paths([path(shown.net, lambda model: deepfool(model, x, y))]),
+        "Carlini-Wagner": Paths([path(shown.net, penalise, 151)]),
+    }
+    of = Plane(shown.regions.numpy(), shown.points.numpy(), shown.classes.numpy())
+    return figures.plane(of, panels, (float(x[0, 0]), float(x[0, 1])), ZOOM)
+
+
+def answer(shown: Study) -> str:
+    """Return what one step, one start and several starts leave correct, beside the truth."""
+    one, _, start, starts, truth = (accuracy(right) for right in shown.budget.values())
+    ratios = {name: _ratio(shown, name).median().item() for name in shown.minimal}
+    return (
+        f"**Answer.** Within the l-infinity radius {EPS:g}, one step leaves {one:.0f} % of the "
+        f"points classified correctly. PGD with {STEPS} steps leaves {start:.0f} % from one random "
+        f"start and {starts:.0f} % from {STARTS}. An exhaustive search, which is possible in two "
+        f"dimensions, leaves {truth:.0f} %. Of the attacks that look for the nearest adversarial "
+        f"point, DeepFool finds it {ratios['DeepFool']:.1f} times as far away as it is (median), "
+        f"Carlini-Wagner {ratios['Carlini-Wagner']:.1f} times."
+    )
+
+
+def budget_table(shown: Study) -> Table:
+    """Return the accuracy that each attack within the budget leaves, beside the exact one."""
+    rows = [[name, f"{accuracy(right):.0f}"] for name, right in shown.budget.items()]
+    return table(
+        f"Percentage of {len(shown.points)} test points that are classified correctly within the "
+        f"l-infinity radius {EPS:g}. The exhaustive search tries all points of a grid with spacing "
+        f"1/{SIDE - 1}.",
+        "tab-many-steps-budget",
+        ["Attack", "Correct"],
+        rows,
+    )
+
+
+def minimal_table(shown: Study) -> Table:
+    """Return the distances that the minimal-norm attacks find, beside the exact ones."""
+    rows = []
+    for name, result in shown.minimal.items():
+        ratio = _ratio(shown, name)
+        rows.append(
+            [
+                name,
+                f"{result.distance.median():.3f}",
+                f"{ratio.median():.1f}",
+                f"{ratio.max():.1f}",
+                f"{result.backwards / len(shown.points):.0f}",
+            ]
+        )
+    rows.append(["exhaustive search", f"{shown.exact[2.0].median():.3f}", "1", "1", "0"])
+    return table(
+        "The l2 distance to the nearest adversarial point that each attack finds: its median over "
+        "the test points, the median and the largest ratio to the distance that the exhaustive "
+        "search finds, and gradients per point.",
+        "tab-many-steps-minimal",
+        ["Attack", "Distance", "Ratio, median", "Ratio, largest", "Gradients"],
+        rows,
+    )
+
+
+def _ratio(shown: Study, name: str) -> Float[Tensor, " n"]:
+    """Return each distance divided by the exact one, for points more than two spacings away."""
+    result, exact = shown.minimal[name], shown.exact[2.0]
+    rows = result.found & (exact > 2 / (SIDE - 1))
+    return result.distance[rows] / exact[rows]

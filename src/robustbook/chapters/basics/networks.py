@@ -1,0 +1,124 @@
+"""The four networks of the chapter, trained on the embedded digits within seconds.
+
+Three are fully connected, with two hidden layers of 64 ReLU units. They differ only in their
+training. The fourth has two convolutions, with the noise layers of Random Self-Ensemble in front of
+them. Each is trained once, and its weights are then kept in the store.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from robustbook.data import as_float, load
+from robustbook.defenses import Noisy, adversarial_training, noisy
+from robustbook.networks import draw_first_weights, relu_mlp
+from robustbook.randomness import generator
+from robustbook.runs import Context, run, step
+from robustbook.training import Recipe, fit
+
+Kind = Literal["plain", "adversarial", "masked", "noisy"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained: with ``steps`` steps of Adam on batches of 64 digits.
+
+    The learning rate starts at ``lr`` and falls to 0. eps: radius of adversarial training; 0: none.
+    temperature: the number that divides the logits in training, and only there. noise: the standard
+    deviation of all noise layers; 0: a fully connected network without noise.
+    """
+
+    steps: int = 300
+    lr: float = 4e-3
+    eps: float = 0.0
+    temperature: float = 1.0
+    noise: float = 0.0
+
+
+TRAININGS: Mapping[Kind, Training] = {
+    "plain": Training(),
+    "adversarial": Training(eps=0.2),
+    "masked": Training(lr=0.02, temperature=50.0),
+    "noisy": Training(noise=0.3),
+}
+
+
+def digits(count: int = 400) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, " n"]]:
+    """Return the first ``count`` (at most 400) test images, in [0, 1], and their labels.
+
+    The images are scikit-learn's handwritten digits, enlarged to 28 x 28 pixels. They come with the
+    package.
+    """
+    test = load("digits", "test").subset(count)
+    return as_float(test.images), test.labels
+
+
+def network(kind: Kind) -> nn.Module:
+    """Return a trained network, from images in [0, 1] to ten logits, in evaluation mode.
+
+    kind: "plain"; "adversarial", half of whose loss is on images moved by FGSM; "masked", whose
+    logits are 50 times larger; or "noisy", with noise layers. The first call trains it.
+    """
+    if kind not in TRAININGS:
+        raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
+    training = TRAININGS[kind]
+    (done,) = run([train(training)], workers=0, device="cpu", progress=False)
+    net = _built(training)
+    _inner(net).load_state_dict(done.tensors)
+    return net.eval()
+
+
+@step(version=1)
+def train(training: Training, *, context: Context) -> dict[str, object]:
+    """Train a network; return its weights."""
+    data = load("digits", "train")
+    net = _built(training)
+
+    def objective(net: nn.Module, images: Tensor, labels: Tensor, _: Tensor) -> dict[str, Tensor]:
+        if training.eps:
+            return adversarial_training(net, images, labels, eps=training.eps)
+        return {"cross_entropy": F.cross_entropy(net(images) / training.temperature, labels)}
+
+    recipe = Recipe(training.steps, 64, training.lr, schedule="linear")
+    fit(
+        [net],
+        data.images,
+        data.labels,
+        objective,
+        recipe,
+        seeds=[0],
+        static=False,
+        device=context.device,
+    )
+    return {name: weight.detach().cpu() for name, weight in _inner(net).state_dict().items()}
+
+
+def _built(training: Training) -> nn.Module:
+    net: nn.Module = relu_mlp(64)
+    if training.noise:
+        net = nn.Sequential(
+            nn.Conv2d(1, 8, 6, stride=3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(8, 16, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(16 * 5 * 5, 10),
+        )
+    draw_first_weights(net, generator(0, "weights"), "torch")
+    if training.noise:
+        return noisy(net, init=training.noise, inner=training.noise)
+    return net
+
+
+def _inner(net: nn.Module) -> nn.Module:
+    """Return the network without noise layers, whose weights are stored."""
+    return net.net if isinstance(net, Noisy) else net
+
+
+def accuracy(correct: Tensor) -> float:
+    """Return the percentage of images for which ``correct`` is true."""
+    return 100 * correct.double().mean().item()

@@ -1,0 +1,180 @@
+"""The page of a first adversarial example: one image, one gradient, and a slider over eps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from robustbook.attacks import fgsm, random_signs
+from robustbook.figures import (
+    Frame,
+    Picture,
+    Slider,
+    Table,
+    addition,
+    pictures,
+    slider,
+    table,
+)
+
+from .networks import accuracy, digits, network
+
+IMAGE = 41
+"""The test image that the page attacks."""
+SIZES = tuple(k / 100 for k in range(16))
+"""The positions of the slider."""
+EPS = 0.1
+
+
+@dataclass(frozen=True)
+class Moved:
+    """An image that FGSM has moved by ``eps``, and what the network answers.
+
+    probability: of the answer. right: whether the answer is the true class.
+    """
+
+    eps: float
+    image: Float[np.ndarray, "h w"]
+    answer: int
+    probability: float
+    right: bool
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the page shows: the network, the test images, and one of them moved by each eps."""
+
+    net: nn.Module
+    images: Float[Tensor, "n 1 28 28"]
+    labels: Int[Tensor, " n"]
+    sweep: tuple[Moved, ...]
+
+
+def study() -> Study:
+    """Load the plain network and the test images; move the page's image by each eps."""
+    net = network("plain")
+    images, labels = digits()
+    one = slice(IMAGE, IMAGE + 1)
+    return Study(net, images, labels, sweep(net, images[one], labels[one], SIZES))
+
+
+@torch.no_grad()
+def sweep(
+    net: nn.Module,
+    image: Float[Tensor, "1 1 h w"],
+    label: Int[Tensor, " 1"],
+    sizes: Sequence[float],
+) -> tuple[Moved, ...]:
+    """Return the image after FGSM with each eps; at eps 0 it is the image itself."""
+    found = []
+    for eps in sizes:
+        moved = fgsm(net, image, label, eps=eps).images if eps else image
+        probabilities = net(moved).softmax(1)[0]
+        top = int(probabilities.argmax())
+        found.append(
+            Moved(
+                eps,
+                moved[0, 0].numpy(),
+                top,
+                float(probabilities[top]),
+                top == int(label),
+            )
+        )
+    return tuple(found)
+
+
+def answer(shown: Study) -> str:
+    """Return at which eps the page's image is misclassified, and what this costs all images."""
+    first = shown.sweep[0]
+    wrong = next((moved for moved in shown.sweep if not moved.right), None)
+    left = accuracy(~fgsm(shown.net, shown.images, shown.labels, eps=EPS).found)
+    if wrong is None:
+        own = "The image below is still classified correctly at every eps of the slider."
+    else:
+        own = (
+            f"The network sees a {first.answer} in the image below (probability "
+            f"{_percent(first.probability)}). After a change of every pixel by at most "
+            f"{wrong.eps:.2f} of its range it sees a {wrong.answer}."
+        )
+    return (
+        f"**Answer.** Very little. {own} The gradient of the loss gives the change. With eps "
+        f"{EPS:g}, {left:.0f} % of the test images are still classified correctly."
+    )
+
+
+def slides(shown: Study) -> Slider:
+    """Return a slider over eps: the image, its change, the moved image, and both answers."""
+    clean, largest = shown.sweep[0], max(moved.eps for moved in shown.sweep)
+    frames = []
+    for moved in shown.sweep:
+        change = np.clip((moved.image - clean.image) / largest, -1, 1)
+        verb = "is" if moved.answer == clean.answer else "is now"
+        parts = (
+            (_bytes(clean.image), f"A handwritten {clean.answer}.", _words("image", clean)),
+            (
+                _bytes((1 + change) / 2),
+                "Grey without change." if not moved.eps else "Black and white speckles on grey.",
+                "change<br>grey: none",
+            ),
+            (
+                _bytes(moved.image),
+                f"The image with speckles of size {moved.eps:.2f}; the answer {verb} "
+                f"{moved.answer}.",
+                _words(f"eps {moved.eps:.2f}", moved),
+            ),
+        )
+        frames.append(Frame(f"{moved.eps:.2f}", addition(*parts)))
+    start = next((i for i, moved in enumerate(shown.sweep) if not moved.right), len(frames) - 1)
+    return slider("slider-eps", "eps", frames, start=start)
+
+
+def ten(shown: Study) -> Figure:
+    """Draw a test image of each class above the same image after FGSM, with the answers."""
+    first = [int((shown.labels == k).nonzero()[0]) for k in range(10)]
+    images, labels = shown.images[first], shown.labels[first]
+    rows = []
+    for name, moved in (
+        ("image", images),
+        (f"eps {EPS:g}", fgsm(shown.net, images, labels, eps=EPS).images),
+    ):
+        answers = shown.net(moved).argmax(1)
+        row = [
+            Picture(image[0].numpy(), str(int(own)), bool(own != label))
+            for image, own, label in zip(moved, answers, labels, strict=True)
+        ]
+        rows.append((name, row))
+    return pictures(rows)
+
+
+def controls(shown: Study) -> Table:
+    """Return the accuracy without a change, after random signs and after FGSM, of equal size."""
+    rows = [["no change", f"{accuracy(shown.net(shown.images).argmax(1) == shown.labels):.1f}"]]
+    for name, attack in (("random signs", random_signs), ("signs of the gradient", fgsm)):
+        found = attack(shown.net, shown.images, shown.labels, eps=EPS).found
+        rows.append([f"{name}, eps {EPS:g}", f"{accuracy(~found):.1f}"])
+    return table(
+        f"Percentage of {len(shown.labels)} test images that are classified correctly. Both "
+        "changes move every pixel by eps, and the result is clipped to [0, 1].",
+        "tab-one-gradient-controls",
+        ["Change", "Correct"],
+        rows,
+    )
+
+
+def _words(name: str, moved: Moved) -> str:
+    """Return the HTML below an image: its name, the answer and the answer's probability."""
+    said = f"<b>{moved.answer}</b> ({_percent(moved.probability)})"
+    return f"{name}<br>answer: {said}"
+
+
+def _percent(probability: float) -> str:
+    return f"{100 * probability:.1f}\N{NO-BREAK SPACE}%"
+
+
+def _bytes(image: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+    grey: UInt8[np.ndarray, "h w"] = np.round(255 * image).astype(np.uint8)
+    return grey

@@ -1,0 +1,158 @@
+"""The page of randomised defenses: a network with noise layers, attacked and judged by draws."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from robustbook.attacks import fgsm, pgd
+from robustbook.defenses import Noisy, ensemble
+from robustbook.figures import BRIGHT, Curve, Look, Panel, Table, lines, table
+
+from .networks import accuracy, digits, network
+
+EPS = 0.1
+COUNT = 120
+STEPS = 10
+AVERAGED = (1, 4, 16)
+"""Over how many draws an attack averages each gradient."""
+JUDGES = 20
+"""How many new draws decide whether an image is classified correctly."""
+FRESH = 2**40
+"""The number of the first draw that judges. No attack uses it or a later one."""
+FGSM, PGD, OFF = "FGSM", f"PGD, {STEPS} steps", "PGD, gradient without noise"
+LOOKS = {FGSM: Look(BRIGHT["blue"], "o", "-"), PGD: Look(BRIGHT["red"], "s", "--")}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Which images are classified correctly after an attack, in three ways of judging.
+
+    own: by the first draw that the attack used, the only one if it did not average. single: by one
+    new draw. many: by the average over `JUDGES` new draws.
+    """
+
+    own: Bool[Tensor, " n"]
+    single: Bool[Tensor, " n"]
+    many: Bool[Tensor, " n"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """The network, the test images, probabilities of the true class, and the attacks' results.
+
+    probabilities: of the true class, for 50 draws of each test image. attacked: by attack and
+    number of draws that it averages over.
+    """
+
+    net: Noisy
+    images: Float[Tensor, "n 1 28 28"]
+    labels: Int[Tensor, " n"]
+    probabilities: Float[Tensor, "draws n"]
+    attacked: Mapping[tuple[str, int], Judged]
+
+
+def study() -> Study:
+    """Load the network with noise, ask it 50 times about each image, and run the attacks."""
+    net = network("noisy")
+    assert isinstance(net, Noisy)
+    images, labels = digits(COUNT)
+    keys = torch.arange(len(images))
+    options = {"steps": STEPS, "step_size": EPS / 4, "random_start": False}
+    attacked = {("none", 0): judged(net, images, images, labels)}
+    for draws in AVERAGED:
+        step = fgsm(net, images, labels, eps=EPS, draws=draws).images
+        climb = pgd(net, images, labels, eps=EPS, draws=draws, **options).images  # type: ignore[arg-type]
+        attacked[FGSM, draws] = judged(net, step, images, labels)
+        attacked[PGD, draws] = judged(net, climb, images, labels)
+    net.when = "never"
+    still = pgd(net, images, labels, eps=EPS, **options).images  # type: ignore[arg-type]
+    net.when = "always"
+    attacked[OFF, 0] = judged(net, still, images, labels)
+    with torch.no_grad():
+        asked = [net.at(keys, FRESH + j)(images).softmax(1) for j in range(50)]
+    own = torch.stack([each.gather(1, labels[:, None]).squeeze(1) for each in asked])
+    return Study(net, images, labels, own, attacked)
+
+
+@torch.no_grad()
+def judged(
+    net: Noisy,
+    moved: Float[Tensor, "n 1 28 28"],
+    images: Float[Tensor, "n 1 28 28"],
+    labels: Int[Tensor, " n"],
+) -> Judged:
+    """Judge moved images by the attack's first draw, by one new draw, and by many new ones."""
+    keys = torch.arange(len(images))
+    return Judged(
+        own=net.at(keys, 0)(moved).argmax(1) == labels,
+        single=net.at(keys, FRESH)(moved).argmax(1) == labels,
+        many=ensemble(net, moved, keys, draws=JUDGES, start=FRESH).argmax(1) == labels,
+    )
+
+
+def answer(shown: Study) -> str:
+    """Return what averaging takes away, and how wrong the attack's own draw judges."""
+    one, best = shown.attacked[FGSM, 1], shown.attacked[PGD, AVERAGED[-1]]
+    return (
+        f"**Answer.** By averaging. FGSM with the gradient of one draw of the noise leaves "
+        f"{accuracy(one.many):.0f} % of the test images correct at eps {EPS:g}; PGD with "
+        f"averaged gradients ({AVERAGED[-1]} draws) leaves {accuracy(best.many):.0f} %. Both are "
+        f"judged by {JUDGES} new draws. The draw that FGSM has used itself would say "
+        f"{accuracy(one.own):.0f} %, which is wrong: an attack fits the noise that it has seen."
+    )
+
+
+def draws(shown: Study) -> Figure:
+    """Draw one image's answers, draw by draw, and accuracy against the draws in a gradient."""
+    image = int(shown.probabilities.std(0).argmax())
+    own = shown.probabilities[:, image].double().numpy()
+    count = np.arange(1, len(own) + 1)
+    left = Panel(
+        "One image",
+        "draw",
+        "probability of the true class",
+        {
+            "one draw": Curve(count.tolist(), [own.tolist()], Look(BRIGHT["grey"], "o", "")),
+            "average up to here": Curve(
+                count.tolist(), [(own.cumsum() / count).tolist()], Look(BRIGHT["green"], "", "-")
+            ),
+        },
+        {},
+    )
+    right = Panel(
+        f"All images, eps {EPS:g}",
+        "draws averaged in each gradient",
+        "classified correctly (%)",
+        {
+            name: Curve(
+                AVERAGED, [[accuracy(shown.attacked[name, m].many) for m in AVERAGED]], LOOKS[name]
+            )
+            for name in LOOKS
+        },
+        {OFF: accuracy(shown.attacked[OFF, 0].many)},
+    )
+    return lines([left, right], height=2.9)
+
+
+def judges(shown: Study) -> Table:
+    """Return the accuracy after each attack, judged in three ways."""
+    names = {"none": "none", FGSM: FGSM, PGD: PGD, OFF: OFF}
+    rows = []
+    for (name, averaged), found in shown.attacked.items():
+        title = names[name] + (f", {averaged} draws" if averaged > 1 else "")
+        title += ", 1 draw" if averaged == 1 else ""
+        rows.append(
+            [title, *(f"{accuracy(each):.0f}" for each in (found.own, found.single, found.many))]
+        )
+    return table(
+        f"Accuracy in percent of {COUNT} test images at eps {EPS:g}, judged by the first draw that "
+        f"the attack has used, by one new draw, and by the average over {JUDGES} new draws.",
+        "tab-randomised-judges",
+        ["Attack", "Own draw", "One new", f"{JUDGES} new"],
+        rows,
+    )

@@ -1,0 +1,175 @@
+"""The page of threat models: norms and budgets seen on images, and accuracy against eps."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from robustbook.attacks import fgsm, pgd
+from robustbook.figures import LOOKS, Curve, Panel, Picture, Table, lines, pictures, table
+
+from .networks import accuracy, digits, network
+from .one_gradient import EPS, IMAGE
+
+SIZES: Mapping[float, tuple[float, ...]] = {
+    math.inf: (0.0, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3),
+    2.0: (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0),
+}
+"""The eps of the curves, by norm."""
+SHOWN: Mapping[float, tuple[float, ...]] = {
+    math.inf: (0.05, 0.1, 0.2, 0.3),
+    2.0: (0.5, 1.0, 2.0, 3.0),
+}
+"""The eps of the pictures, by norm."""
+TITLES = {math.inf: "l-infinity", 2.0: "l2"}
+NETWORKS = {"plain": LOOKS["vanilla"], "adversarially trained": LOOKS["adversarial"]}
+STEPS = 20
+COUNT = 200
+"""Number of test images behind the curves."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The networks by name, the test images, and each network's curve by norm, in percent."""
+
+    nets: Mapping[str, nn.Module]
+    images: Float[Tensor, "n 1 28 28"]
+    labels: Int[Tensor, " n"]
+    curves: Mapping[float, Mapping[str, tuple[float, ...]]]
+
+
+def study() -> Study:
+    """Load both networks and attack them within each budget."""
+    kinds = ("plain", "adversarial")
+    nets = {name: network(kind) for name, kind in zip(NETWORKS, kinds, strict=True)}
+    images, labels = digits(COUNT)
+    curves = {
+        norm: {name: curve(net, images, labels, norm, sizes) for name, net in nets.items()}
+        for norm, sizes in SIZES.items()
+    }
+    return Study(nets, images, labels, curves)
+
+
+def curve(
+    net: nn.Module,
+    images: Float[Tensor, "n *shape"],
+    labels: Int[Tensor, " n"],
+    norm: float,
+    sizes: Sequence[float],
+) -> tuple[float, ...]:
+    """Return the percentage of images that PGD leaves classified correctly, for increasing eps.
+
+    An adversarial image within a small eps is also within every larger one. So an image counts as
+    misclassified from the first eps on at which the attack succeeds, and the curve never rises.
+    """
+    fooled = net(images).argmax(1) != labels
+    found = []
+    for eps in sizes:
+        if eps:
+            fooled = fooled | _attacked(net, images, labels, norm, eps).found
+        found.append(accuracy(~fooled))
+    return tuple(found)
+
+
+def _attacked(net: nn.Module, images: Tensor, labels: Tensor, norm: float, eps: float):  # type: ignore[no-untyped-def]
+    return pgd(net, images, labels, eps=eps, steps=STEPS, step_size=eps / 4, norm=norm)
+
+
+def answer(shown: Study) -> str:
+    """Return what a threat model is, and both networks' accuracy within one l-infinity budget."""
+    at = SIZES[math.inf].index(EPS)
+    plain, trained = (shown.curves[math.inf][name][at] for name in NETWORKS)
+    at_2 = SIZES[2.0].index(1.0)
+    return (
+        "**Answer.** A threat model fixes a norm and a radius eps. A network is robust at eps on "
+        "an image if no change of at most this size makes it misclassify the image. Within the "
+        f"l-infinity radius {EPS:g} our attack leaves {plain:.0f} % of the test images correct, "
+        f"and {trained:.0f} % if the network was trained against attacks. Within the l2 radius 1 "
+        f"it leaves {shown.curves[2.0]['plain'][at_2]:.0f} % and "
+        f"{shown.curves[2.0]['adversarially trained'][at_2]:.0f} %."
+    )
+
+
+def curves(shown: Study) -> Figure:
+    """Draw accuracy against eps, a panel for each norm and a curve for each network."""
+    return lines(
+        [
+            Panel(
+                f"{TITLES[norm]} norm",
+                "eps",
+                "classified correctly (%)",
+                {name: Curve(SIZES[norm], [own[name]], NETWORKS[name]) for name in NETWORKS},
+                {"guessing": 10.0},
+            )
+            for norm, own in shown.curves.items()
+        ],
+        height=2.9,
+    )
+
+
+def budgets(shown: Study) -> Figure:
+    """Draw one image moved by PGD within budgets of both norms, with the plain network's answer."""
+    images, labels = (each[IMAGE : IMAGE + 1] for each in digits())
+    net = shown.nets["plain"]
+    rows = []
+    for norm, sizes in SHOWN.items():
+        row = [Picture(images[0, 0].numpy(), f"eps 0: {int(net(images).argmax())}")]
+        for eps in sizes:
+            moved = _attacked(net, images, labels, norm, eps).images
+            said = int(net(moved).argmax())
+            row.append(Picture(moved[0, 0].numpy(), f"eps {eps:g}: {said}", said != int(labels)))
+        rows.append((TITLES[norm], row))
+    return pictures(rows)
+
+
+def measured(shown: Study) -> Table:
+    """Return how large the perturbations of three attacks are in three norms, on average."""
+    net, images, labels = shown.nets["plain"], shown.images, shown.labels
+    attacked = {
+        f"FGSM, l-infinity, eps {EPS:g}": fgsm(net, images, labels, eps=EPS),
+        f"PGD, l-infinity, eps {EPS:g}": _attacked(net, images, labels, math.inf, EPS),
+        "PGD, l2, eps 1": _attacked(net, images, labels, 2.0, 1.0),
+    }
+    rows = []
+    for name, result in attacked.items():
+        delta = (result.images - images).flatten(1)
+        pixels = (delta != 0).sum(1).double().mean()
+        rows.append(
+            [
+                name,
+                f"{delta.abs().amax(1).mean():.2f}",
+                f"{delta.norm(dim=1).mean():.2f}",
+                f"{pixels:.0f}",
+                f"{accuracy(~result.found):.0f}",
+            ]
+        )
+    return table(
+        f"Perturbations of the plain network's images, means over {len(labels)} test images: the "
+        "largest change of a pixel (l-infinity), the root of the summed squares (l2), how many of "
+        "the 784 pixels change, and the accuracy in percent.",
+        "tab-threat-models-sizes",
+        ["Attack", "l-infinity", "l2", "Pixels", "Correct"],
+        rows,
+    )
+
+
+@torch.no_grad()
+def clipping(shown: Study) -> str:
+    """Return how much clipping to [0, 1] takes from FGSM, in sizes and in accuracy."""
+    net, images, labels = shown.nets["plain"], shown.images, shown.labels
+    inside = fgsm(net, images, labels, eps=EPS)
+    free = fgsm(net, images, labels, eps=EPS, clip=False)
+    kept = ((inside.images - images).abs() > 0).double().mean() / (
+        ((free.images - images).abs() > 0).double().mean()
+    )
+    black = (images == 0).double().mean()
+    return (
+        f"Of all pixels {100 * black:.0f} % are exactly 0. FGSM wants to move about half of them "
+        f"below 0, which is no pixel. Clipping undoes such moves, and {100 * kept:.0f} % of the "
+        f"moves remain. With clipping {accuracy(~inside.found):.0f} % of the images are still "
+        f"classified correctly, without it {accuracy(~free.found):.0f} %."
+    )

@@ -1,0 +1,204 @@
+"""The page on verdicts: how a printed number is compared with runs, on made examples."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from statistics import fmean, stdev
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from robustbook import ledger
+from robustbook.figures import (
+    BRIGHT,
+    Curve,
+    Frame,
+    Look,
+    Panel,
+    Slider,
+    Table,
+    drawing,
+    lines,
+    panels,
+    slider,
+    style,
+    table,
+)
+from robustbook.ledger import Judgement, Measurement, Row, Target
+
+RUNS = {"quiet runs": (88.9, 90.2, 89.6, 90.7, 90.1), "noisy runs": (71.0, 96.0, 88.0, 99.0, 95.5)}
+"""Made accuracies of five runs, in percent, with the same mean of 89.9."""
+TOLERANCE = 1.0
+PRINTED = (60.0, 75.0, 85.0, 87.0, 89.0, 90.0, 91.0, 92.0, 93.0, 95.0, 99.0)
+"""The printed numbers of the slider."""
+SIZES = (2, 3, 4, 5, 7, 10, 15, 20, 30)
+"""Numbers of runs in the simulation."""
+WORLDS = 4000
+
+
+def judged(
+    runs: Sequence[float | int],
+    printed: float | None,
+    *,
+    compare: str = "equal",
+    tolerance: float = TOLERANCE,
+    unit: str = "percent",
+    images: int | None = None,
+    partner: Sequence[float | int] = (),
+    holds: Sequence[bool] = (),
+) -> Judgement:
+    """Judge made runs by the book's rules, one seed a run, as if at the paper's own setting.
+
+    compare: as in the ledger's targets. partner: the runs of the other side of an ordering. holds:
+    for a pattern, whether each run shows it.
+    """
+    marks: Sequence[bool | None] = holds or [None] * len(runs)
+    rows = tuple(
+        Row(value, unit, None, "made", seed, images, holds=mark)
+        for seed, (value, mark) in enumerate(zip(runs, marks, strict=True))
+    )
+    others = tuple(Row(value, unit, None, "made", seed) for seed, value in enumerate(partner))
+    target = Target(
+        id="made/example",
+        paper="made",
+        item="example",
+        setting="",
+        metric="accuracy",
+        unit=unit,
+        printed=printed,
+        kind="claim" if compare == "shape" else "printed",
+        compare=compare,
+        partner="the other method" if partner else None,
+        tolerance=tolerance,
+        source="",
+        note="",
+    )
+    other = Measurement("example", "paper", others) if partner else None
+    return ledger.judge(target, Measurement("example", "paper", rows), other)
+
+
+def answer() -> str:
+    """Return what the rules say about both made groups of runs for one printed number."""
+    quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
+    low, high = ledger.prediction_interval(RUNS["quiet runs"])
+    return (
+        "**Answer.** A paper prints one run. So we ask where *one more run* of ours would fall. "
+        f"After the five quiet runs below, that is from {low:.1f} to {high:.1f} % in 95 of 100 "
+        f"cases. A printed 93 % is then *{quiet}*. After noisy runs with the same mean it is "
+        f"*{noisy}*: such runs would agree with nearly anything."
+    )
+
+
+def slides() -> Slider:
+    """Return a slider over the printed number: made runs, intervals, and the verdict on each."""
+    frames = [Frame(f"{printed:g}\N{NO-BREAK SPACE}%", _frame(printed)) for printed in PRINTED]
+    return slider("slider-printed", "printed", frames, start=PRINTED.index(93.0))
+
+
+def _frame(printed: float) -> str:
+    """Return a picture of both groups beside the printed number, and the verdicts in words."""
+    words = {name: judged(runs, printed).verdict for name, runs in RUNS.items()}
+    alt = f"A line at {printed:g} %, two rows of five dots, and bars: a short and a long one."
+    badges = "<br>".join(
+        f'printed {printed:g} %, {name}: <span class="verdict-badge {verdict.replace(" ", "-")}">'
+        f"{verdict}</span>"
+        for name, verdict in words.items()
+    )
+    return f'{drawing(_strip(printed), alt)}<p class="frame-words">{badges}</p>'
+
+
+def _strip(printed: float) -> Figure:
+    """Draw the runs as dots, their prediction interval and tolerance, and the printed number."""
+    with style():
+        figure, (axis,) = panels(width=5.0, height=1.7)
+        for row, runs in enumerate(RUNS.values()):
+            low, high = ledger.prediction_interval(runs)
+            bar = [low, min(high, 100.0)]
+            axis.plot(bar, [row, row], color=BRIGHT["blue"], linewidth=9, alpha=0.3)
+            axis.plot(runs, [row] * len(runs), "o", color=BRIGHT["blue"])
+            axis.plot([fmean(runs)] * 2, [row - 0.25, row + 0.25], color=BRIGHT["blue"])
+        axis.axvspan(printed - TOLERANCE, printed + TOLERANCE, color="0.8", zorder=0)
+        axis.axvline(printed, color="black", linewidth=1.2)
+        axis.set(xlim=(56, 101), ylim=(1.5, -0.5), xlabel="accuracy (%)")
+        axis.set_yticks(range(len(RUNS)), list(RUNS))
+    return figure
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The percentage of made worlds in which an interval contains one more run, by number of
+    runs.
+    """
+
+    prediction: tuple[float, ...]
+    confidence: tuple[float, ...]
+
+
+@cache
+def coverage() -> Coverage:
+    """Simulate many worlds with normal runs; count how often intervals contain one more run."""
+    chance = np.random.default_rng(0)
+    prediction, confidence = [], []
+    for n in SIZES:
+        runs, more = chance.normal(size=(WORLDS, n)), chance.normal(size=WORLDS)
+        mean, s = runs.mean(1), runs.std(1, ddof=1)
+        low, high = ledger.prediction_interval([-1.0, 1.0] + [0.0] * (n - 2))
+        unit = (high - low) / 2 / stdev([-1.0, 1.0] + [0.0] * (n - 2))  # half-width over s
+        off = np.abs(more - mean) / s
+        prediction.append(100 * float((off <= unit).mean()))
+        confidence.append(100 * float((off <= unit / math.sqrt(n + 1)).mean()))
+    return Coverage(tuple(prediction), tuple(confidence))
+
+
+def coverage_figure() -> Figure:
+    """Draw how often both intervals contain one more run, against the number of runs."""
+    found = coverage()
+    shapes = {
+        "prediction interval": Curve(SIZES, [found.prediction], Look(BRIGHT["blue"], "o", "-")),
+        "confidence interval of the mean": Curve(
+            SIZES, [found.confidence], Look(BRIGHT["red"], "s", "--")
+        ),
+    }
+    panel = Panel("", "number of runs", "contains one more run (%)", shapes, {"95 %": 95.0})
+    return lines([panel], columns=1, height=2.7)
+
+
+def examples() -> Table:
+    """Return made examples of every kind of comparison, with the verdict of the book's rules."""
+    rows = []
+    for kind, stated, measured, judgement in _examples():
+        rows.append([kind, stated, measured, f"**{judgement.verdict}**"])
+    return table(
+        "Made examples. Each verdict is computed by the function that judges the book's real "
+        f"numbers. The tolerance is {TOLERANCE:g} percentage point where a number is compared.",
+        "tab-verdicts-examples",
+        ["Comparison", "The paper states", "Our runs", "Verdict"],
+        rows,
+        align="llll",
+    )
+
+
+def _examples() -> list[tuple[str, str, str, Judgement]]:
+    quiet, noisy = RUNS.values()
+    ahead, close = (91.2, 92.0, 91.7, 93.1, 92.2), (89.4, 90.9, 89.2, 91.6, 90.5)
+    behind = (87.1, 88.4, 87.9, 89.0, 88.2)
+    yes, once, twice = (True,) * 5, (True,) * 4 + (False,), (True,) * 3 + (False,) * 2
+    words = {yes: "yes in 5 of 5", once: "yes in 4 of 5", twice: "yes in 3 of 5"}
+    groups = (quiet, noisy, ahead, close, behind)
+    shown = {runs: ", ".join(f"{run:g}" for run in runs) for runs in groups}
+    found = [
+        ("number", "90 %", shown[quiet], judged(quiet, 90.0)),
+        ("number", "93 %", shown[quiet], judged(quiet, 93.0)),
+        ("number", "93 %", shown[noisy], judged(noisy, 93.0)),
+        ("number", "93 %", "90", judged([90.0], 93.0)),
+        ("bound", "at least 85 %", shown[quiet], judged(quiet, 85.0, compare="at_least")),
+    ]
+    for runs in (ahead, close, behind):
+        order = judged(runs, None, compare="greater_than", partner=quiet)
+        found.append(("order", "A above B", f"A: {shown[runs]}; B: {shown[quiet]}", order))
+    for marks in (yes, once, twice):
+        values = [float(mark) for mark in marks]
+        shape = judged(values, None, compare="shape", unit="none", tolerance=0.0, holds=marks)
+        found.append(("pattern, or yes and no", "the curve falls", words[marks], shape))
+    return found

@@ -1,0 +1,89 @@
+"""The page of Figure 2: noise in training, at test, in both, or in neither."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version
+from robustbook.figures import Table, table
+from robustbook.ledger import Record
+
+from . import names, sweeps
+
+REGIMES: Mapping[str, str] = {
+    "rse": "training and test (RSE)",
+    "train only": "training only",
+    "test only": "test only",
+    "none": "no noise",
+}
+SMALL = 0.1
+"""The largest c of what the paper calls smaller attacks."""
+
+
+def answer(records: Sequence[Record]) -> str:
+    """Return the accuracy of each way of using noise, on clean images and under a small attack."""
+    return " ".join(_told(record, network) for record, network in names.best(records))
+
+
+def _told(record: Record, network: str) -> str:
+    clean = {r: names.at(record, network, r, 0.0) for r in REGIMES}
+    under = {r: names.at(record, network, r, SMALL) for r in REGIMES}
+    return (
+        f"With {names.full_title(record, network)}, noise added only at test leaves "
+        f"{clean['test only']:.1f} % of the clean images correct, where the network without noise "
+        f"has {clean['none']:.1f} %. Under the attack at $c = {SMALL:g}$ the network trained with "
+        f"noise has {under['rse']:.1f} % with noise at test and {under['train only']:.1f} % "
+        f"without it. The network without noise has {under['none']:.1f} %."
+    )
+
+
+def curves(records: Sequence[Record]) -> Figure:
+    """Draw accuracy against c, a curve per way of using noise and a panel per network."""
+    panels = [
+        sweeps.panel(record, network, REGIMES, title=names.title(record, network))
+        for record, network in names.best(records)
+    ]
+    return figures.lines(panels, columns=len(panels), height=3.4)
+
+
+def of_one(record: Record) -> Figure:
+    """Draw the figure of a single record."""
+    return curves([record])
+
+
+def accuracies(version: Version) -> Table:
+    """Return the accuracies in numbers, clean images included."""
+    record = version.record
+    cs = (0.0, *names.strengths(record, names.networks(record)[0], "rse"))
+    rows: list[list[str]] = []
+    for network in names.networks(record):
+        rows.append([f"**{names.full_title(record, network)}**", *[""] * len(cs)])
+        rows += sweeps.rows(record, network, REGIMES, cs)
+    return table(
+        f"{version.heading}: accuracy in per cent by where noise is used (range over the seeds).",
+        f"tab-rse-figure-2-{version.tag}",
+        ["Network, noise", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
+        rows,
+    )
+
+
+def shares(records: Sequence[Record]) -> str:
+    """Return how much of RSE's gain under a small attack the trained weights alone give."""
+    parts = []
+    for record, network in names.best(records):
+        rse, alone, none = (
+            names.at(record, network, r, SMALL) for r in ("rse", "train only", "none")
+        )
+        if rse is None or alone is None or none is None or rse <= none:
+            continue
+        share = 100 * (alone - none) / (rse - none)
+        parts.append(
+            f"{share:.0f} % of the {rse - none:.1f} points ({names.full_title(record, network)})"
+        )
+    if not parts:
+        return f"At $c = {SMALL:g}$ RSE is not ahead of the network without noise."
+    return (
+        f"At $c = {SMALL:g}$, the weights alone, with the noise switched off, give "
+        f"{' and '.join(parts)} by which RSE is ahead of the network without noise."
+    )

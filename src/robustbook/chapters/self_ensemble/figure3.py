@@ -1,0 +1,123 @@
+"""The page of Figure 3: the accuracy of one draw against c, for several levels of noise."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version
+from robustbook.figures import LOOKS, Look, Table, table
+from robustbook.ledger import Record
+
+from . import names, sweeps
+
+ONE = "accuracy of one draw"
+LEVELS: Mapping[str, str] = {
+    "none": "no noise",
+    "rse code 0.1/0.05": "0.1/0.05",
+    "rse paper 0.12/0.1": "0.12/0.1",
+    "rse paper 0.12/0.2": "0.12/0.2",
+    "rse paper 0.18/0.2": "0.18/0.2",
+    "rse": "0.4/0.1 (Table 1)",
+}
+"""Deviation of the initial and of the inner noise, from low to high."""
+LOOK: Mapping[str, Look] = {
+    "none": LOOKS["none"],
+    "rse code 0.1/0.05": LOOKS["train only"],
+    "rse paper 0.12/0.1": LOOKS["train only"],
+    "rse paper 0.12/0.2": LOOKS["distill"],
+    "rse paper 0.18/0.2": LOOKS["adv"],
+    "rse": LOOKS["rse"],
+}
+STRONG = 0.1
+"""The c of the paper's claim about robustness."""
+
+
+def levels(record: Record) -> dict[str, str]:
+    """Return the levels of noise by name; embedded data have half of Table 1's."""
+    own = {"rse": "0.2/0.05"} if record.profile == "quick" else {}
+    return {**LEVELS, **own}
+
+
+def answer(record: Record) -> str:
+    """Return clean accuracy and accuracy under attack, without noise and with the most of it."""
+    text = []
+    for network in names.networks(record):
+        shown = names.defenses(record, network, list(LEVELS))
+        low, high = "none", [d for d in shown if d != "none"][_highest(shown)]
+        clean, under = (
+            [names.at(record, network, d, c, ONE) for d in (low, high)] for c in (0.0, STRONG)
+        )
+        text.append(
+            f"With {names.full_title(record, network)}, noise {levels(record)[high]} changes the "
+            f"accuracy of one draw from {clean[0]:.1f} to {clean[1]:.1f} % on clean images, and "
+            f"from {under[0]:.1f} to {under[1]:.1f} % under the attack at $c = {STRONG:g}$."
+        )
+    return " ".join(text)
+
+
+def _highest(shown: Sequence[str]) -> int:
+    """Return the place of the highest of the script's levels among those with noise."""
+    noisy = [d for d in shown if d != "none"]
+    wanted = "rse paper 0.18/0.2"
+    return noisy.index(wanted) if wanted in noisy else len(noisy) - 1
+
+
+def curves(records: Sequence[Record]) -> Figure:
+    """Draw the accuracy of one draw against c, a curve per level of noise."""
+    panels = [
+        sweeps.panel(
+            record,
+            network,
+            levels(record),
+            title=names.title(record, network),
+            name=ONE,
+            label="accuracy of one draw (%)",
+            looks=LOOK,
+        )
+        for record, network in names.best(records)
+    ]
+    return figures.lines(panels, columns=len(panels), height=3.4)
+
+
+def of_one(record: Record) -> Figure:
+    """Draw the figure of a single record."""
+    return curves([record])
+
+
+def accuracies(version: Version) -> Table:
+    """Return the accuracies of one draw in numbers, clean images included."""
+    return _table(version, ONE, "one draw", "one")
+
+
+def of_fifty(version: Version) -> Table:
+    """Return the accuracies of 50 draws, which the paper's figure does not have."""
+    return _table(version, "accuracy", "50 draws", "fifty")
+
+
+def _table(version: Version, name: str, words: str, label: str) -> Table:
+    record = version.record
+    (network,) = names.networks(record)
+    cs = (0.0, *names.strengths(record, network, "rse"))
+    return table(
+        f"{version.heading}: accuracy of {words} in per cent with "
+        f"{names.full_title(record, network)}, by initial and inner noise (range over the seeds).",
+        f"tab-rse-figure-3-{label}-{version.tag}",
+        ["Noise", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
+        sweeps.rows(record, network, levels(record), cs, name),
+    )
+
+
+def best_level(records: Sequence[Record]) -> str:
+    """Return which level of noise is best on clean images and at each c, in a sentence."""
+    parts = []
+    for record, network in names.best(records):
+        words = levels(record)
+        shown = names.defenses(record, network, list(LEVELS))
+        for c in (0.0, *names.strengths(record, network, "rse")):
+            found = {d: names.at(record, network, d, c, ONE) for d in shown}
+            highest = max(value for value in found.values() if value is not None)
+            best = next(d for d, value in found.items() if value == highest)
+            where = "on clean images" if c == 0 else f"at $c = {c:g}$"
+            parts.append(f"{where} {words[best]}")
+    return f"The noise with the highest accuracy of one draw is: {'; '.join(parts)}."

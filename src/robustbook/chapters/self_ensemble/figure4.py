@@ -1,0 +1,119 @@
+"""The page of Figure 4: one draw of the noise against an ensemble of 50."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, values
+from robustbook.chapters.wording import minus, spread
+from robustbook.figures import LOOKS, Panel, Table, table
+from robustbook.ledger import Record
+
+from . import names, sweeps
+
+DRAWS: Mapping[str, str] = {"accuracy": "50 draws", "accuracy of one draw": "one draw"}
+LOOK = {"accuracy": LOOKS["rse"], "accuracy of one draw": LOOKS["adv"]}
+TURN = 0.4
+"""The c from which 50 draws are said to be worse."""
+
+
+def answer(records: Sequence[Record]) -> str:
+    """Return the gain by 50 draws under weak attacks, and where they are worse."""
+    return " ".join(_told(record, network) for record, network in names.best(records))
+
+
+def _told(record: Record, network: str) -> str:
+    gains = {c: sum(each) / len(each) for c, each in gain(record, network).items()}
+    weak = [g for c, g in gains.items() if 0 < c < TURN]
+    worse = [c for c, g in gains.items() if g < 0 and c > 0]
+    higher = sum(weak) / len(weak)
+    text = (
+        f"With {names.full_title(record, network)}, the accuracy of 50 draws is "
+        f"{abs(higher):.1f} points {'higher' if higher > 0 else 'lower'} than that of one draw, in "
+        f"the mean over the attacks with $c$ below {TURN:g}."
+    )
+    if not worse:
+        return f"{text} It is lower at no $c$."
+    count = f"{len(worse)} of {len(gains) - 1} values of $c$"
+    return f"{text} It is lower at {count}; the smallest of them is {min(worse):g}."
+
+
+def gain(record: Record, network: str) -> dict[float, list[float]]:
+    """Return the accuracy of 50 draws less that of one draw by c, one value per seed."""
+    found = {}
+    for c in (0.0, *names.strengths(record, network, "rse")):
+        many, one = (values(record, n, network=network, defense="rse", c=c) for n in DRAWS)
+        if many and one:
+            found[c] = [a - b for a, b in zip(many, one, strict=True)]
+    return found
+
+
+def curves(records: Sequence[Record]) -> Figure:
+    """Draw both accuracies against c, a panel per network."""
+    panels = []
+    for record, network in names.best(records):
+        drawn = {
+            words: sweeps.curve(record, network, "rse", LOOK[name], name)
+            for name, words in DRAWS.items()
+        }
+        found = {words: each for words, each in drawn.items() if each is not None}
+        title = names.title(record, network)
+        panels.append(Panel(title, sweeps.C, sweeps.ACCURACY, found, {}, log=True))
+    return figures.lines(panels, columns=len(panels), height=3.4)
+
+
+def of_one(record: Record) -> Figure:
+    """Draw the figure of a single record."""
+    return curves([record])
+
+
+def gains(version: Version) -> Table:
+    """Return both accuracies, their difference and the distortion at each c."""
+    record = version.record
+    rows: list[list[str]] = []
+    for network in names.networks(record):
+        rows.append([f"**{names.full_title(record, network)}**", *[""] * 4])
+        for c, differences in gain(record, network).items():
+            of = {"network": network, "defense": "rse", "c": c}
+            moved = values(record, "distortion", **of)
+            rows.append(
+                [
+                    "clean" if c == 0 else f"c = {c:g}",
+                    spread(values(record, "accuracy of one draw", **of)),
+                    spread(values(record, "accuracy", **of)),
+                    minus(spread(differences)),
+                    spread(moved, 3) if moved else "0",
+                ]
+            )
+    return table(
+        f"{version.heading}: accuracy of RSE in per cent by one draw and by 50, their difference "
+        "in points, and the distortion (range over the seeds).",
+        f"tab-rse-figure-4-{version.tag}",
+        ["Attack", "one draw", "50 draws", "difference", "distortion"],
+        rows,
+    )
+
+
+def turning(records: Sequence[Record]) -> str:
+    """Return at which accuracy the sign of the difference changes, in a sentence."""
+    parts = []
+    for record, network in names.best(records):
+        above: list[float] = []
+        below: list[float] = []
+        for c, differences in gain(record, network).items():
+            right = names.at(record, network, "rse", c, "accuracy of one draw")
+            assert right is not None
+            (above if sum(differences) > 0 else below).append(right)
+        where = names.full_title(record, network)
+        if above and below:
+            parts.append(
+                f"with {where}, 50 draws are better where one draw classifies {min(above):.0f} to "
+                f"{max(above):.0f} % correctly, and not better where one draw classifies "
+                f"{min(below):.0f} to {max(below):.0f} % correctly"
+            )
+        else:
+            side = "better" if above else "not better"
+            parts.append(f"with {where}, 50 draws are {side} at every c")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."

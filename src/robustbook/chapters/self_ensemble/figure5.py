@@ -1,0 +1,109 @@
+"""The page of Figure 5: accuracy on clean images against the number of draws."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, mean, settings, values
+from robustbook.chapters.wording import minus, spread
+from robustbook.figures import Curve, Panel, Table, table
+from robustbook.ledger import Record
+
+from . import names
+from .figure3 import LEVELS, LOOK, levels
+
+MOST, ENOUGH = 50, 10
+
+
+def answer(records: Sequence[Record]) -> str:
+    """Return the accuracies of 1, 10 and 50 draws."""
+    text = []
+    for record, network in names.best(records):
+        one, ten, fifty = (_at(record, network, "rse", n) for n in (1, ENOUGH, MOST))
+        text.append(
+            f"With {names.full_title(record, network)}, one draw classifies {one:.1f} % of "
+            f"{names.images(record, network)} correctly, {ENOUGH} draws {ten:.1f} % and {MOST} "
+            f"draws {fifty:.1f} %: from {ENOUGH} draws on the accuracy changes by "
+            f"{minus(f'{fifty - ten:+.1f}')} points."
+        )
+    return " ".join(text)
+
+
+def curves(records: Sequence[Record]) -> Figure:
+    """Draw accuracy against the number of draws, a curve per level of noise."""
+    panels = []
+    for record, network in names.best(records):
+        found = {}
+        for noise in names.defenses(record, network, list(LEVELS)):
+            of = {"network": network, "defense": noise}
+            numbers = [int(n) for n in settings(record, "accuracy", "draws", **of)]
+            each = [values(record, "accuracy", draws=n, **of) for n in numbers]
+            seeds = [list(seed) for seed in zip(*each, strict=True)]
+            words = f"noise {levels(record)[noise]}"
+            found[words] = Curve([float(n) for n in numbers], seeds, LOOK[noise])
+        title = names.title(record, network)
+        panels.append(Panel(title, "number of draws", "accuracy, clean images (%)", found, {}))
+    return figures.lines(panels, columns=len(panels), height=3.4)
+
+
+def of_one(record: Record) -> Figure:
+    """Draw the figure of a single record."""
+    return curves([record])
+
+
+def accuracies(version: Version) -> Table:
+    """Return the accuracies in numbers, and the gain from 1 draw to 50."""
+    record = version.record
+    numbers = (1, 4, ENOUGH, 20, MOST)
+    rows: list[list[str]] = []
+    for network in names.networks(record):
+        rows.append([f"**{names.full_title(record, network)}**", *[""] * (len(numbers) + 1)])
+        for noise in names.defenses(record, network, list(LEVELS)):
+            of = {"network": network, "defense": noise}
+            each = [values(record, "accuracy", draws=n, **of) for n in numbers]
+            gained = [b - a for a, b in zip(each[0], each[-1], strict=True)]
+            rows.append([levels(record)[noise], *map(spread, each), minus(spread(gained))])
+    return table(
+        f"{version.heading}: accuracy on clean images in per cent by the number of draws, and the "
+        f"gain from 1 draw to {MOST} in points (range over the seeds).",
+        f"tab-rse-figure-5-{version.tag}",
+        ["Network, noise", *(f"n = {n}" for n in numbers), "gain"],
+        rows,
+    )
+
+
+def gained(records: Sequence[Record]) -> str:
+    """Return the gain from 1 draw to 10 and from 10 to 50, by level of noise, in a sentence."""
+    parts = [
+        f"{minus(f'{early:+.1f}')} and {minus(f'{late:+.1f}')} points with noise "
+        f"{levels(record)[noise]} ({names.full_title(record, network)})"
+        for record, network in names.best(records)
+        for noise in names.defenses(record, network, list(LEVELS))
+        for early, late in [_gains(record, network, noise)]
+    ]
+    return (
+        f"The accuracy changes from 1 draw to {ENOUGH} and from {ENOUGH} to {MOST} by "
+        f"{'; by '.join(parts)}."
+    )
+
+
+def _gains(record: Record, network: str, noise: str) -> tuple[float, float]:
+    one, ten, fifty = (_at(record, network, noise, n) for n in (1, ENOUGH, MOST))
+    return ten - one, fifty - ten
+
+
+def _at(record: Record, network: str, noise: str, draws: int) -> float:
+    return mean(record, "accuracy", network=network, defense=noise, draws=draws)
+
+
+def largest_error(record: Record, images: int | None = None) -> str:
+    """Return the standard error of an accuracy by its number of test images, in points."""
+    of = images or min(row.images for row in record.rows if row.images)
+    share = fmean(values(record, "accuracy", draws=MOST)) / 100
+    error = 100 * (share * (1 - share) / of) ** 0.5
+    return (
+        f"The standard error of an accuracy of {of:,} images is {error:.1f} points, so smaller "
+        "changes say nothing."
+    )

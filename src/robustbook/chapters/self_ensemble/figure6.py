@@ -1,0 +1,260 @@
+"""The page of Figure 6: accuracy and distortion against c, and accuracy at equal distortion."""
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, printed, values
+from robustbook.chapters.wording import spread_or
+from robustbook.figures import LOOKS, Curve, Table, table
+from robustbook.ledger import Record
+from robustbook.studies.self_ensemble.printed import points
+
+from . import names, sweeps
+from .names import DEFENSES, NETWORKS
+
+EQUAL = (0.1, 0.21, 0.3)
+"""The distortions at which the networks are compared."""
+AT = 0.1
+"""The c at which the orderings of the ledger are judged."""
+CS = (0.0, 0.01, 0.1, 1.0, 10.0, 100.0)
+"""The values of c of the tables; the figure has all."""
+FAR = 1.0
+"""The largest distortion of the second figure."""
+
+
+def answer(records: Sequence[Record]) -> str:
+    """Return the accuracies with RSE and without defense at equal c and at equal distortion."""
+    return " ".join(_compared(record, network) for record, network in names.best(records))
+
+
+def _compared(record: Record, network: str) -> str:
+    rse, none = at_equal_c(record, network)
+    text = (
+        f"With {names.full_title(record, network)}, RSE classifies {rse:.1f} % and the network "
+        f"without defense {none:.1f} % of {names.images(record, network)} correctly at "
+        f"$c = {AT:g}$."
+    )
+    found = at_equal_distance(record, network)
+    if found is None:
+        return text
+    distance, rse, none = found
+    order = "RSE is ahead" if rse > none else "the network without defense is ahead"
+    return (
+        f"{text} Where the attack moves the images of both equally far, by {distance:g}, it is "
+        f"{rse:.1f} % and {none:.1f} %: {order}."
+    )
+
+
+def at_equal_c(record: Record, network: str) -> tuple[float, float]:
+    """Return the accuracies with RSE and without defense at c = 0.1."""
+    rse, none = (names.at(record, network, d, AT) for d in ("rse", "none"))
+    assert rse is not None and none is not None  # every profile has this c
+    return rse, none
+
+
+def at_equal_distance(record: Record, network: str) -> tuple[float, float, float] | None:
+    """Return a distortion that both networks reach, and both accuracies there; None without one."""
+    both = [d for d in EQUAL if all(_equal(record, network, x, d) for x in ("rse", "none"))]
+    if not both:
+        return None
+    distance = both[len(both) // 2]
+    rse, none = (fmean(_equal(record, network, x, distance)) for x in ("rse", "none"))
+    return distance, rse, none
+
+
+def curves(records: Sequence[Record]) -> Figure:
+    """Draw the paper's six panels: accuracy above and distortion below, a column per network.
+
+    The authors' own points are drawn faintly, also of a network that was not run.
+    """
+    panels = []
+    for quantity, (name, label) in enumerate(
+        (("accuracy", sweeps.ACCURACY), ("distortion", "distortion (l2)"))
+    ):
+        for network, plain in NETWORKS.items():
+            record = names.with_network(records, network)
+            panels.append(
+                sweeps.panel(
+                    record,
+                    network,
+                    DEFENSES,
+                    title=f"{plain}, not run" if record is None else names.title(record, network),
+                    name=name,
+                    label=label,
+                    theirs=sweeps.printed_curves(network, quantity),
+                )
+            )
+    return figures.lines(panels, columns=3, height=2.3)
+
+
+def of_one(record: Record) -> Figure:
+    """Draw the figure of a single record."""
+    return curves([record])
+
+
+def equal_distortion(records: Sequence[Record]) -> Figure:
+    """Draw accuracy against distortion, a panel per network; authors' own points faintly."""
+    panels = []
+    for network, plain in NETWORKS.items():
+        record = names.with_network(records, network)
+        ours = {} if record is None else dict(_by_distance(record, network))
+        theirs = {words: _their_distances(network, d) for d, words in DEFENSES.items()}
+        title = plain if record is None else names.title(record, network)
+        label = sweeps.ACCURACY
+        panels.append(figures.Panel(title, "distortion (l2)", label, ours, {}, theirs))
+    return figures.lines(panels, columns=3, height=2.8)
+
+
+def _by_distance(record: Record, network: str) -> Iterator[tuple[str, Curve]]:
+    for defense in names.defenses(record, network, list(DEFENSES)):
+        moved = sweeps.curve(record, network, defense, LOOKS[defense], "distortion")
+        right = sweeps.curve(record, network, defense, LOOKS[defense])
+        clean = values(record, "accuracy", network=network, defense=defense, c=0)
+        if moved is None or right is None or not clean:
+            continue
+        x = [0.0, *(fmean(each) for each in zip(*moved.y, strict=True))]
+        y = [[start, *seed] for start, seed in zip(clean, right.y, strict=True)]
+        kept = sorted((far, i) for i, far in enumerate(x) if far <= FAR)
+        shown = [[seed[i] for _, i in kept] for seed in y]
+        yield DEFENSES[defense], Curve([far for far, _ in kept], shown, LOOKS[defense])
+
+
+def _their_distances(network: str, defense: str) -> Curve:
+    of = sorted((far, right) for right, far in points()[network, defense].values() if far <= FAR)
+    return Curve([far for far, _ in of], [[right for _, right in of]], LOOKS[defense])
+
+
+def accuracy_table(version: Version) -> Table:
+    """Return the accuracies of each network of a record beside the authors' own."""
+    return _table(version, "accuracy", 0, "Accuracy in per cent", 1)
+
+
+def distortion_table(version: Version) -> Table:
+    """Return the distortions of each network of a record beside the authors' own."""
+    words = "Root of the mean squared l2 distance over all images"
+    return _table(version, "distortion", 1, words, 3)
+
+
+def _table(version: Version, name: str, quantity: int, words: str, digits: int) -> Table:
+    record = version.record
+    cs = CS if name == "accuracy" else CS[1:]
+    rows: list[list[str]] = []
+    for network in names.networks(record):
+        rows.append([f"**{names.full_title(record, network)}**", *[""] * len(cs)])
+        for defense, title in DEFENSES.items():
+            there = points()[network, defense]
+            of = {"network": network, "defense": defense}
+            cells = [
+                sweeps.beside(
+                    values(record, name, c=c, **of), round(there[c][quantity], digits), digits
+                )
+                for c in cs
+            ]
+            rows.append([title, *cells])
+    return table(
+        f"{version.heading}. {words}, the authors' points / **ours** (range over the seeds).",
+        f"tab-rse-figure-6-{name}-{version.tag}",
+        ["Network, defense", *("clean" if c == 0 else f"c = {c:g}" for c in cs)],
+        rows,
+    )
+
+
+def equal_table(version: Version) -> Table:
+    """Return accuracies at equal distortion, from the authors' points and ours."""
+    record = version.record
+    rows = [
+        [
+            f"{names.full_title(record, network)}, {DEFENSES[defense]}",
+            *(
+                sweeps.beside(_equal(record, network, defense, d), _there(network, defense, d))
+                for d in EQUAL
+            ),
+        ]
+        for network in names.networks(record)
+        for defense in names.defenses(record, network, list(DEFENSES))
+    ]
+    return table(
+        f"{version.heading}. Accuracy in per cent at equal distortion, on straight lines between "
+        "the points of the curves: from the authors' points / **ours** (range over the seeds).",
+        f"tab-rse-figure-6-equal-{version.tag}",
+        ["Network, defense", *(f"distortion {d:g}" for d in EQUAL)],
+        rows,
+    )
+
+
+def crossings(records: Sequence[Record]) -> str:
+    """Return for each network in a sentence whether RSE is ahead at all compared distortions."""
+    parts = []
+    for record, network in names.best(records):
+        ahead = [
+            fmean(_equal(record, network, "rse", d)) > fmean(_equal(record, network, "none", d))
+            for d in EQUAL
+            if all(_equal(record, network, x, d) for x in ("rse", "none"))
+        ]
+        if ahead:
+            parts.append(
+                f"at {sum(ahead)} of {len(ahead)} with {names.full_title(record, network)}"
+            )
+    if not parts:
+        return "No distortion was reached both with RSE and without defense."
+    return (
+        "Of the distortions "
+        f"{', '.join(f'{d:g}' for d in EQUAL)} that are reached with RSE and without defense, RSE "
+        f"is ahead {'; '.join(parts)}."
+    )
+
+
+def clean_costs(records: Sequence[Record]) -> str:
+    """Return in a sentence what RSE costs in accuracy on clean images."""
+    parts = [
+        f"{fmean(cost):.1f} points ({names.full_title(record, network)})"
+        for record, network in names.best(records)
+        if (cost := _cost(record, network))
+    ]
+    return f"Without an attack RSE's accuracy is lower by {', '.join(parts)}."
+
+
+def _cost(record: Record, network: str) -> list[float]:
+    none, rse = (
+        values(record, "accuracy", network=network, defense=d, c=0) for d in ("none", "rse")
+    )
+    return [a - b for a, b in zip(none, rse, strict=False)]
+
+
+def whole_curves(version: Version) -> Table:
+    """Return for each curve the mean over c of its distance to the authors' curve."""
+    record = version.record
+    rows = [
+        [
+            names.full_title(record, network),
+            *(
+                spread_or(
+                    values(record, "mean difference of accuracy", network=network, defense=defense),
+                    missing="-",
+                )
+                for defense in DEFENSES
+            ),
+        ]
+        for network in names.networks(record)
+    ]
+    return table(
+        f"{version.heading}. Mean over all c of the difference between our accuracy and the "
+        "authors', in points, without sign (range over the seeds).",
+        f"tab-rse-figure-6-whole-{version.tag}",
+        ["Network", *DEFENSES.values()],
+        rows,
+    )
+
+
+def _equal(record: Record, network: str, defense: str, d: float) -> list[float]:
+    """Return the accuracies where the attack moves the images by this distortion."""
+    of = {"network": network, "defense": defense, "distortion": d}
+    return values(record, "accuracy at distortion", **of)
+
+
+def _there(network: str, defense: str, d: float) -> float | None:
+    target = f"self-ensemble/figure-6/equal-distortion/{network}/{defense}/d-{d:g}"
+    return printed(target) if defense in ("none", "brelu", "rse") else None

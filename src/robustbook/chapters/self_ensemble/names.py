@@ -1,0 +1,126 @@
+"""Names of networks and defenses on the pages on Random Self-Ensemble, and what records hold."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from robustbook.chapters.published import values
+from robustbook.figures import LOOKS, Look
+from robustbook.ledger import Record
+
+DEFENSES: Mapping[str, str] = {
+    "rse": "RSE",
+    "adv": "Adv. retraining",
+    "brelu": "Robust Opt. + BReLU",
+    "distill": "Distillation",
+    "none": "No defense",
+}
+"""The rows of Table 2, in its order."""
+
+PLACES: Mapping[str, str] = {
+    "rse": "0.4, as released",
+    "rse code 0.2": "0.2, as released",
+    "rse paper 0.4": "0.4, on the image",
+    "rse paper 0.2": "0.2, on the image",
+}
+"""The initial noise of RSE on VGG16 and where it is; inside the network the noise is 0.1."""
+
+NETWORKS: Mapping[str, str] = {"model-a": "Model A", "vgg16": "VGG16", "resnext": "ResNeXt"}
+"""The columns of Figure 6, in its order."""
+
+PLACE_LOOKS: Mapping[str, Look] = {
+    "rse": LOOKS["rse"],
+    "rse code 0.2": LOOKS["train only"],
+    "rse paper 0.4": LOOKS["adv"],
+    "rse paper 0.2": LOOKS["distill"],
+}
+
+
+def networks(record: Record) -> list[str]:
+    """Return the networks in a record's rows, in the order of Figure 6."""
+    found = {row.setting["network"] for row in record.rows if "network" in row.setting}
+    return [network for network in NETWORKS if network in found]
+
+
+def best(records: Sequence[Record]) -> list[tuple[Record, str]]:
+    """Return each network once, with the first record that has it.
+
+    Records come with the best profile first. Embedded data (profile quick) count only if no other
+    record is given.
+    """
+    real = [record for record in records if record.profile != "quick"] or list(records)
+    found = {n: record for record in reversed(real) for n in networks(record)}
+    return [(found[network], network) for network in NETWORKS if network in found]
+
+
+def with_network(records: Sequence[Record], network: str) -> Record | None:
+    """Return the record that `best` gives for a network; None without one."""
+    return next((record for record, each in best(records) if each == network), None)
+
+
+def title(record: Record, network: str) -> str:
+    """Return a network's name; it says if the network is narrower than the paper's, or if its
+    images are the embedded digits.
+    """
+    data = ", digits" if record.profile == "quick" else ""
+    return f"{_width(record)}{NETWORKS[network]}{data}"
+
+
+def full_title(record: Record, network: str) -> str:
+    """Return a network's name with its data set."""
+    data = "STL-10" if network == "model-a" else "CIFAR-10"
+    if record.profile == "quick":
+        data = "digits on photographs"
+    return f"{_width(record)}{NETWORKS[network]} on {data}"
+
+
+def _width(record: Record) -> str:
+    return "" if record.profile == "paper" else "narrow "
+
+
+def places(record: Record) -> dict[str, str]:
+    """Return the levels and places of the initial noise; embedded data have half of the noise."""
+    own = {"rse": "0.2, as released"} if record.profile == "quick" else {}
+    return {**PLACES, **own}
+
+
+def images(record: Record, network: str, defense: str | None = None) -> str:
+    """Return the number of test images behind a network's accuracies, as a word with unit."""
+    of = [
+        row.images
+        for row in record.rows
+        if row.name == "accuracy"
+        and row.images
+        and row.setting.get("network") == network
+        and defense in (None, row.setting.get("defense"))
+    ]
+    return f"{min(of):,} test images"
+
+
+def defenses(record: Record, network: str, known: Sequence[str]) -> list[str]:
+    """Return those of the known defenses of which the record has accuracies, in this order."""
+    found = {
+        row.setting["defense"]
+        for row in record.rows
+        if row.name == "accuracy" and row.setting.get("network") == network
+    }
+    return [defense for defense in known if defense in found]
+
+
+def strengths(record: Record, network: str, defense: str, name: str = "accuracy") -> list[float]:
+    """Return the values of c that a defense was attacked at, ascending, without 0."""
+    found = {
+        float(row.setting["c"])
+        for row in record.rows
+        if row.name == name
+        and row.setting.get("network") == network
+        and row.setting.get("defense") == defense
+    }
+    return sorted(found - {0.0})
+
+
+def at(
+    record: Record, network: str, defense: str, c: float, name: str = "accuracy"
+) -> float | None:
+    """Return the mean over the seeds at one c; None if it was not measured."""
+    found = values(record, name, network=network, defense=defense, c=c)
+    return fmean(found) if found else None

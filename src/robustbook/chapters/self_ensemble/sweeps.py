@@ -1,0 +1,91 @@
+"""Curves over the attack's c, as panels of figures and as rows of tables."""
+
+from collections.abc import Mapping, Sequence
+
+from robustbook import figures
+from robustbook.chapters.published import values
+from robustbook.chapters.wording import spread, spread_or
+from robustbook.figures import LOOKS, Curve, Look
+from robustbook.ledger import Record
+from robustbook.studies.self_ensemble import printed
+
+from . import names
+
+C = "c"
+ACCURACY = "accuracy (%)"
+
+
+def curve(
+    record: Record, network: str, defense: str, look: Look, name: str = "accuracy"
+) -> Curve | None:
+    """Return a quantity over c, one line per seed; None if the record does not have it."""
+    of = {"network": network, "defense": defense}
+    cs = names.strengths(record, network, defense, name)
+    each = [values(record, name, c=c, **of) for c in cs]
+    if not each or len({len(found) for found in each}) > 1:
+        return None
+    return Curve(cs, [list(seed) for seed in zip(*each, strict=True)], look)
+
+
+def panel(
+    record: Record | None,
+    network: str,
+    shown: Mapping[str, str],
+    *,
+    title: str,
+    name: str = "accuracy",
+    label: str = ACCURACY,
+    looks: Mapping[str, Look] = LOOKS,
+    theirs: Mapping[str, Curve] | None = None,
+) -> figures.Panel:
+    """Return a panel with one curve for each of the ``shown`` defenses that the record has."""
+    found = {
+        words: curve(record, network, defense, looks[defense], name)
+        for defense, words in shown.items()
+        if record is not None
+    }
+    curves = {words: each for words, each in found.items() if each is not None}
+    return figures.Panel(title, C, label, curves, {}, theirs or {}, log=True)
+
+
+def printed_curves(network: str, quantity: int) -> dict[str, Curve]:
+    """Return the authors' stored points of Figure 6: accuracy (quantity 0) or distortion (1)."""
+    found = {}
+    for defense, words in names.DEFENSES.items():
+        points = {c: of for c, of in printed.points()[network, defense].items() if c}
+        y = [of[quantity] for of in points.values()]
+        found[words] = Curve(list(points), [y], LOOKS[defense])
+    return found
+
+
+def rows(
+    record: Record,
+    network: str,
+    shown: Mapping[str, str],
+    cs: Sequence[float],
+    name: str = "accuracy",
+    digits: int = 1,
+) -> list[list[str]]:
+    """Return a table's rows: for each defense a quantity at each c, mean and range over seeds."""
+    return [
+        [
+            words,
+            *(
+                spread_or(
+                    values(record, name, network=network, defense=defense, c=c), digits, missing="-"
+                )
+                for c in cs
+            ),
+        ]
+        for defense, words in shown.items()
+        if defense in names.defenses(record, network, list(shown))
+    ]
+
+
+def beside(ours: Sequence[float], theirs: float | None, digits: int = 1) -> str:
+    """Return a cell: printed / **ours** (range over the seeds); a dash for what does not exist."""
+    there = "-" if theirs is None else f"{theirs:g}"
+    if not ours:
+        return f"{there} / -"
+    mean, _, ends = spread(ours, digits).partition(" ")
+    return f"{there} / **{mean}** {ends}".rstrip()

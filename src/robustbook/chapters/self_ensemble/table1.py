@@ -1,0 +1,123 @@
+"""The page of Table 1 and Figure 1: the settings, and where the noise is."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, mean, printed, values
+from robustbook.figures import Table, table
+from robustbook.ledger import Record
+
+from .names import NETWORKS
+
+NOISE = "noise of a layer"
+
+
+def answer(record: Record) -> str:
+    """Return how many settings agree, and in front of which convolution VGG16's noise is."""
+    told = [(row.value, printed(row.target)) for row in record.rows if row.target]
+    there = [(ours, theirs) for ours, theirs in told if theirs is not None]
+    same = sum(ours == theirs for ours, theirs in there)
+    noise = sigmas(record, "vgg16")
+    place = noise.index(max(noise)) + 1
+    return (
+        f"{same} of the {len(there)} settings and counts that could be compared are the same here. "
+        f"On VGG16 the released code has the initial noise of {max(noise):g} in front of "
+        f"convolution {place}, and so have we; by the text it is in front of the first one."
+    )
+
+
+def sigmas(record: Record, network: str) -> list[float]:
+    """Return the deviations of the noise in front of each convolution, in their order."""
+    rows = [r for r in record.rows if r.name == NOISE and r.setting["network"] == network]
+    return [float(r.setting["sigma"]) for r in sorted(rows, key=lambda r: int(r.setting["place"]))]
+
+
+def layers(record: Record) -> Figure:
+    """Draw figure 1 for VGG16, by the text and as released, and for Model A."""
+    released = sigmas(record, "vgg16")
+    first = [max(released), *[min(released)] * (len(released) - 1)]
+    return figures.noise_layers(
+        {
+            "VGG16, by the text: the initial noise is on the image": first,
+            "VGG16, as released: it is in front of the second convolution": released,
+            "Model A, by the text and as released": sigmas(record, "model-a"),
+        }
+    )
+
+
+def settings_table(version: Version) -> Table:
+    """Return the settings and counts of the three networks, printed beside ours."""
+    record = version.record
+    shared = {"distillation: temperature": "table-1/distill/temperature"}
+    rows = [
+        ["RSE: initial noise", *_cells(record, "table-1/rse-{}/init-noise")],
+        ["RSE: noise inside", *_cells(record, "table-1/rse-{}/inner-noise")],
+        ["RSE: draws for one answer", *_cells(record, "table-1/rse-{}/n")],
+        *([words, *[_cell(record, name)] * 3] for words, name in shared.items()),
+        ["parameters", *_cells(record, "setup/params-{}")],
+        ["noise layers", *_counts(record, "noise layers")],
+        ["normal numbers for one image", *_counts(record, "normal numbers per pass")],
+        ["test images attacked", *_counts(record, "test images")],
+        ["steps of the attack", *_counts(record, "attack steps")],
+        ["values of c, 0 included", *[_cell(record, "setup/c-values")] * 3],
+    ]
+    return table(
+        f"{version.heading}: settings and counts, the paper's or its code's / **ours**. Without a "
+        "slash, ours alone.",
+        f"tab-rse-table-1-{version.tag}",
+        ["", *NETWORKS.values()],
+        rows,
+    )
+
+
+def _cells(record: Record, name: str) -> Sequence[str]:
+    return [_cell(record, name.format(network)) for network in NETWORKS]
+
+
+def _cell(record: Record, name: str) -> str:
+    target = f"self-ensemble/{name}"
+    (ours,) = (float(row.value) for row in record.rows if row.target == target)
+    theirs = printed(target)
+    return f"{'-' if theirs is None else _number(theirs)} / **{_number(ours)}**"
+
+
+def _counts(record: Record, name: str) -> list[str]:
+    return [f"**{_number(mean(record, name, network=network))}**" for network in NETWORKS]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
+
+
+def largest_eps(record: Record) -> str:
+    """Return in a sentence the range of FGSM's size in adversarial retraining."""
+    (row,) = (row for row in record.rows if row.name == "largest eps")
+    return (
+        f"Adversarial retraining draws FGSM's size for each batch between "
+        f"{row.setting['smallest']:g} and {row.value:g}, as in the released code. The range that "
+        "the paper prints was not accessible."
+    )
+
+
+def noise_table(version: Version, network: str = "vgg16") -> Table:
+    """Return the noise layers of a network: deviation, and normal numbers for one image."""
+    rows = [
+        row
+        for row in version.record.rows
+        if row.name == NOISE and row.setting["network"] == network
+    ]
+    total = sum(values(version.record, NOISE, network=network))
+    return table(
+        f"{version.heading}: the noise layers of {NETWORKS[network]}, in their order.",
+        f"tab-rse-noise-{network}-{version.tag}",
+        ["Convolution", "Deviation", "Normal numbers"],
+        [
+            *(
+                [f"`{row.setting['layer']}`", f"{row.setting['sigma']:g}", f"{row.value:,}"]
+                for row in rows
+            ),
+            ["all", "", f"{total:,.0f}"],
+        ],
+    )

@@ -1,0 +1,162 @@
+"""The page of Table 2: accuracy of VGG16 under the attack at five values of c."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, printed, values
+from robustbook.figures import LOOKS, Curve, Table, table
+from robustbook.ledger import Record
+
+from . import names, sweeps
+from .names import DEFENSES, PLACES
+
+NETWORK = "vgg16"
+CS = (0.01, 0.03, 0.06, 0.1, 0.2)
+AT = 0.03
+"""The c of the abstract's numbers."""
+
+
+def target(defense: str, c: float) -> str:
+    """Return the id of a cell of the printed table."""
+    return f"self-ensemble/table-2/{defense}/c-{c:g}"
+
+
+def answer(record: Record) -> str:
+    """Return the accuracy at c = 0.03 of RSE, of the best other defense, and without defense."""
+    found = _accuracies(record)
+    text = (
+        f"With {names.full_title(record, NETWORK)} at $c = {AT:g}$, RSE classifies "
+        f"{found['rse']:.1f} % of {names.images(record, NETWORK)} correctly ({_there('rse')} "
+        f"printed) and the network without defense {found['none']:.1f} % ({_there('none')})."
+    )
+    others = {d: v for d, v in found.items() if d not in ("rse", "none")}
+    if others:
+        best = max(others, key=lambda d: others[d])
+        text += (
+            f" The best other defense, {DEFENSES[best]}, has {others[best]:.1f} % ({_there(best)})."
+        )
+    return text
+
+
+def accuracies(records: Sequence[Record]) -> Figure:
+    """Draw accuracy against c: a curve per defense, and one per placement of RSE's noise."""
+    record = _record(records)
+    title = names.title(record, NETWORK)
+    theirs = {
+        words: Curve(CS, [[float(printed(target(d, c)) or 0) for c in CS]], LOOKS[d])
+        for d, words in DEFENSES.items()
+    }
+    panels = [sweeps.panel(record, NETWORK, DEFENSES, title=title, theirs=theirs)]
+    if len(names.defenses(record, NETWORK, list(PLACES))) > 1:
+        shown = {d: f"noise {words}" for d, words in PLACES.items()}
+        row = {"RSE": theirs["RSE"]}
+        looks = names.PLACE_LOOKS
+        place = f"{title}, RSE"
+        panels.append(sweeps.panel(record, NETWORK, shown, title=place, theirs=row, looks=looks))
+    return figures.lines(panels, columns=len(panels), height=3.4)
+
+
+def of_one(record: Record) -> Figure:
+    """Draw the figure of a single record."""
+    return accuracies([record])
+
+
+def printed_beside(version: Version) -> Table:
+    """Return the paper's table with both numbers in every cell."""
+    record = version.record
+    return table(
+        f"{version.heading}: {names.full_title(record, NETWORK)}, "
+        f"{names.images(record, NETWORK)}. Accuracy in per cent under the attack, printed / "
+        "**ours** (range over the seeds).",
+        f"tab-rse-table-2-{version.tag}",
+        ["Defense", *(f"c = {c:g}" for c in CS)],
+        [
+            [words, *(sweeps.beside(_ours(record, d, c), printed(target(d, c))) for c in CS)]
+            for d, words in DEFENSES.items()
+        ],
+    )
+
+
+def placements(version: Version) -> Table:
+    """Return RSE's accuracies for each placement of the initial noise, clean images included."""
+    record = version.record
+    shown = {d: words for d, words in names.places(record).items() if _ours(record, d, CS[0])}
+    return table(
+        f"{version.heading}: accuracy of RSE in per cent by the deviation and place of the initial "
+        "noise (range over the seeds). The last row is printed.",
+        "tab-rse-placements",
+        ["Initial noise", "clean", *(f"c = {c:g}" for c in CS)],
+        [
+            *sweeps.rows(record, NETWORK, shown, (0.0, *CS)),
+            ["printed", "", *(f"{printed(target('rse', c)):g}" for c in CS)],
+        ],
+    )
+
+
+def distortions(version: Version) -> Table:
+    """Return how far the attack moves the images, by defense."""
+    shown = {**DEFENSES, **{d: f"RSE, {w}" for d, w in PLACES.items() if d != "rse"}}
+    return table(
+        f"{version.heading}: distortion, the root of the mean squared l2 distance over all images "
+        "(range over the seeds). Pixels are in [0, 1].",
+        "tab-rse-table-2-distortion",
+        ["Defense", *(f"c = {c:g}" for c in CS)],
+        sweeps.rows(version.record, NETWORK, shown, CS, "distortion", 3),
+    )
+
+
+def nearest_placement(record: Record) -> str:
+    """Return in a sentence how far each placement is from the printed row RSE, as a mean over c."""
+    off = {
+        d: sum(abs(_mean(record, d, c) - float(printed(target("rse", c)) or 0)) for c in CS) / 5
+        for d in PLACES
+        if _ours(record, d, CS[0])
+    }
+    if len(off) < 2:
+        return "Only one placement of the noise has been run so far."
+    told = ", ".join(f"{value:.1f} points ({PLACES[d]})" for d, value in off.items())
+    nearest = min(off, key=lambda d: off[d])
+    return (
+        f"The mean distance to the printed row is {told}. The noise that is nearest to the printed "
+        f"row is {PLACES[nearest]}."
+    )
+
+
+def caption_claim(record: Record) -> str:
+    """Return in a sentence whether RSE is above 75 % wherever all others are below 30 %."""
+    others = [d for d in names.defenses(record, NETWORK, list(DEFENSES)) if d != "rse"]
+    low = [c for c in CS if all(_mean(record, d, c) < 30 for d in others)]
+    if not low:
+        return "At none of these c all other networks are below 30 %."
+    kept = _mean(record, "rse", low[0])
+    return (
+        f"All other networks that were run are below 30 % from $c = {low[0]:g}$ on, where RSE has "
+        f"{kept:.1f} %."
+    )
+
+
+def _record(records: Sequence[Record]) -> Record:
+    found = names.with_network(records, NETWORK)
+    assert found is not None  # a record of Table 2 has this network
+    return found
+
+
+def _ours(record: Record, defense: str, c: float) -> list[float]:
+    return values(record, "accuracy", network=NETWORK, defense=defense, c=c)
+
+
+def _mean(record: Record, defense: str, c: float) -> float:
+    found = names.at(record, NETWORK, defense, c)
+    assert found is not None
+    return found
+
+
+def _accuracies(record: Record) -> dict[str, float]:
+    shown = names.defenses(record, NETWORK, list(DEFENSES))
+    return {defense: _mean(record, defense, AT) for defense in shown}
+
+
+def _there(defense: str) -> str:
+    return f"{printed(target(defense, AT)):g}"

@@ -1,0 +1,168 @@
+"""The page of Table 3 and Figure 7: how far a targeted attack moves one image."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Int, UInt8
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, mean, printed, settings, values
+from robustbook.chapters.wording import spread
+from robustbook.figures import Table, table
+from robustbook.ledger import Record
+
+from . import names, sweeps
+from .names import DEFENSES
+
+SQUARED = "squared distance"
+
+
+def answer(record: Record) -> str:
+    """Return the mean distances with RSE and without defense, and how often RSE's is largest."""
+    network, shown = main_network(record), _defenses(record)
+    rse, none = (mean(record, f"mean {SQUARED}", network=network, defense=d) for d in _ENDS)
+    there = [printed(f"self-ensemble/table-3/mean/{d}") for d in _ENDS]
+    largest, of = largest_count(record)
+    return (
+        f"With {names.full_title(record, network)}, the attack moves the image by a squared l2 "
+        f"distance of {rse:.2f} with RSE and {none:.2f} without defense, in the mean over nine "
+        f"targets ({there[0]:g} and {there[1]:g} printed). Of the {len(shown)} networks that were "
+        f"attacked, RSE needs the largest distance for {largest:g} of {of} targets."
+    )
+
+
+_ENDS = ("rse", "none")
+
+
+def main_network(record: Record) -> str:
+    """Return the network of the table: ResNeXt, if the record has it."""
+    there = names.networks(record)
+    return "resnext" if "resnext" in there else there[0]
+
+
+def largest_count(record: Record) -> tuple[float, int]:
+    """Return for how many targets RSE's distance is the largest, a mean over seeds, and of how
+    many.
+    """
+    shown = _defenses(record)
+    classes = _classes(record)
+    each = {d: [_distances(record, d, name) for name in classes] for d in shown}
+    seeds = len(each["rse"][0])
+    count = sum(
+        each["rse"][i][seed] == max(each[d][i][seed] for d in shown)
+        for i in range(len(classes))
+        for seed in range(seeds)
+    )
+    return count / seeds, len(classes)
+
+
+def gallery(record: Record) -> Figure:
+    """Draw figure 7: the image, and what the attack added for each defense and target.
+
+    White is no change; a colour is the size of the change in the other channels, without its sign.
+    All pictures have one scale, on which the largest change is a full colour.
+    """
+    network = main_network(record)
+    added = {d: _added(record, network, d) for d in _defenses(record)}
+    largest = max(int(np.abs(each).max()) for each in added.values())
+    rows = {
+        DEFENSES[d]: (255 - np.abs(each) * (255 / max(largest, 1))).round().astype(np.uint8)
+        for d, each in added.items()
+    }
+    image = _bytes(record.arrays[f"{network} image"])[0]
+    return figures.gallery(image, rows, _classes(record), "the image")
+
+
+def printed_beside(version: Version) -> Table:
+    """Return the paper's table with both numbers in every cell, a row per target class."""
+    record = version.record
+    network = main_network(record)
+    rows = [
+        [
+            name,
+            *(sweeps.beside(_distances(record, d, name), _there(d, name), 2) for d in DEFENSES),
+        ]
+        for name in _classes(record)
+    ]
+    means = [
+        sweeps.beside(
+            values(record, f"mean {SQUARED}", network=network, defense=d), _there("mean", d), 2
+        )
+        for d in DEFENSES
+    ]
+    return table(
+        f"{version.heading}: squared l2 distance of the attacked image by target class, with "
+        f"{names.full_title(record, network)}, printed / **ours** (range over the seeds).",
+        f"tab-rse-table-3-{version.tag}",
+        ["Target", *DEFENSES.values()],
+        [*rows, ["mean", *means]],
+    )
+
+
+def reached(version: Version) -> Table:
+    """Return for how many of the nine targets the attack succeeds, by defense."""
+    record = version.record
+    return table(
+        f"{version.heading}: number of targets, of {len(_classes(record))}, that the network "
+        "answers after the attack (range over the seeds). RSE answers with 50 draws.",
+        f"tab-rse-table-3-reached-{version.tag}",
+        ["Network, defense", "targets reached"],
+        [
+            [
+                f"{names.full_title(record, network)}, {DEFENSES[d]}",
+                spread(values(record, "targets reached", network=network, defense=d), 0),
+            ]
+            for network in names.networks(record)
+            for d in _defenses(record, network)
+        ],
+    )
+
+
+def orders(record: Record) -> str:
+    """Return for how many targets RSE needs a larger distance than no defense, in a sentence."""
+    classes = _classes(record)
+    pairs = [
+        (a, b)
+        for name in classes
+        for a, b in zip(*(_distances(record, d, name) for d in _ENDS), strict=True)
+    ]
+    ahead, trained = sum(a > b for a, b in pairs), len(pairs) // len(classes)
+    return (
+        f"RSE needs a larger distance than the network without defense in {ahead} of {len(pairs)} "
+        f"attacks ({len(classes)} targets, {trained} trained network{'s' * (trained > 1)})."
+    )
+
+
+def _defenses(record: Record, network: str | None = None) -> list[str]:
+    there = settings(record, SQUARED, "defense", network=network or main_network(record))
+    return [d for d in DEFENSES if d in there]
+
+
+def _classes(record: Record) -> list[str]:
+    found = settings(record, SQUARED, "class", network=main_network(record), defense="rse")
+    return [str(name) for name in found]
+
+
+def _distances(record: Record, defense: str, name: str) -> list[float]:
+    of: Mapping[str, str] = {"network": main_network(record), "defense": defense, "class": name}
+    return values(record, SQUARED, **of)
+
+
+def _there(row: str, column: str) -> float | None:
+    target = f"self-ensemble/table-3/{row}/{column}"
+    try:
+        return printed(target)
+    except KeyError:  # a digit
+        return None
+
+
+def _added(record: Record, network: str, defense: str) -> Int[np.ndarray, "k h w 3"]:
+    return _bytes(record.arrays[f"{network} {defense}"]).astype(int) - 128
+
+
+def _bytes(cells: list[str]) -> UInt8[np.ndarray, "k h w 3"]:
+    """Return pictures from hexadecimal bytes, channel by channel."""
+    raw = np.frombuffer(bytes.fromhex("".join(cells)), np.uint8)
+    side = round((raw.size / len(cells) / 3) ** 0.5)
+    return raw.reshape(len(cells), 3, side, side).transpose(0, 2, 3, 1)

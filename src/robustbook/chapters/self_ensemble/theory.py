@@ -1,0 +1,194 @@
+"""The page "theory": which steps of section 3.1 of Random Self-Ensemble hold."""
+
+import math
+from collections.abc import Iterator
+from statistics import fmean
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, array, mean, of_target, settings, values
+from robustbook.chapters.wording import minus, spread, whole_percent
+from robustbook.figures import LOOKS, Points, Scatter, Table, table
+from robustbook.ledger import Record
+
+from .names import networks, title
+
+JENSEN = "self-ensemble/claim-jensen"
+TRACE = "self-ensemble/claim-taylor-trace"
+SMALL = 0.01
+"""The deviation of the noise for which the ledger asks."""
+DEFENSES = {"none": "no defense", "rse": "RSE"}
+
+
+def answer(record: Record) -> str:
+    """Return whether Jensen's bound and the Taylor step hold, and what the last step misses."""
+    least, ratio = min(of_target(record, JENSEN)), fmean(of_target(record, TRACE))
+    bound = "holds for every image" if least > -1e-6 else "fails for some images"
+    norm = mean(record, "gap over norm", network="digits", scale=SMALL)
+    return minus(
+        f"The bound of the loss {bound}. The Taylor step holds with the trace of the Hessian: on "
+        f"a small smooth network the measured loss gap is {ratio:.2f} times the prediction. With "
+        f"the norm of the Hessian, as in the paper's text, it is {norm:.2f} times. Neither number "
+        "is a Lipschitz constant of the loss, so the last step of section 3.1 does not follow."
+    )
+
+
+def steps(record: Record) -> Figure:
+    """Draw three steps: Jensen's bound, the Taylor step, and trace against gradient."""
+    network = networks(record)[0]
+    panels = [_bound(record, network), _taylor(record, network), _slopes(record, network)]
+    return figures.scatters(panels, columns=2, height=2.7)
+
+
+def bound_in_words(record: Record) -> str:
+    """Return how tight the bound is, and what its second step says about wrong predictions."""
+    network = networks(record)[0]
+    most = max(map(int, settings(record, "mean claim-jensen", "draws", network=network)))
+    gap = mean(record, "mean claim-jensen", network=network, draws=most)
+    wrong = mean(record, "misclassified", network=network)
+    found = values(record, "confidence wrong", network=network)
+    confidence = (
+        f" On the {wrong:.0f} % of images that are misclassified, the last term of the bound is "
+        f"{fmean(found):.2f} on average, although the prediction is wrong."
+        if found
+        else ""
+    )
+    return whole_percent(
+        f"On {title(record, network)}, the mean loss over {most} draws exceeds the loss of the "
+        f"mean probability by {gap:.3f} on average over the images.{confidence}"
+    )
+
+
+def slopes_in_words(record: Record) -> str:
+    """Return median trace and gradient norm for both networks, by correct and wrong images."""
+    return "\n".join(f"- {line}" for line in _slope_lines(record))
+
+
+def gaps(version: Version) -> Table:
+    """Return the measured loss gap over its predictions, at each size of the noise."""
+    return table(
+        f"{version.heading}. Mean loss under noise minus loss without noise, divided by half the "
+        "squared size of the noise times the trace of the Hessian, or times its Frobenius norm; "
+        "sums over the images, mean over the seeds (range). Size: the deviation in each layer of "
+        "the small smooth network; for RSE the multiple of the deviations of its training.",
+        f"tab-rse-theory-gaps-{version.tag}",
+        ["Network, size of the noise", "Over trace", "Over norm"],
+        list(_gap_rows(version.record)),
+    )
+
+
+def bounds(version: Version) -> Table:
+    """Return the mean differences of both steps of the bound, by number of draws."""
+    return table(
+        f"{version.heading}. Both steps of the bound, mean over the test images and seeds (range "
+        "over the seeds). First: mean loss over the draws minus loss of the mean "
+        "probability. Second: loss of the mean probability minus the negative logarithm of its "
+        "largest entry.",
+        f"tab-rse-theory-bounds-{version.tag}",
+        ["Network, draws", "First step", "Second step"],
+        list(_bound_rows(version.record)),
+    )
+
+
+def _column(record: Record, network: str, defense: str, what: str, name: str) -> list[Any]:
+    return array(record, f"{network}/{defense}/{what}/{name}")
+
+
+def _bound(record: Record, network: str) -> Scatter:
+    """Return the panel of Jensen's bound: both losses of each image, at the most draws."""
+    alone, together = (
+        _column(record, network, "rse", "averaged", name)[-1] for name in ("mean", "together")
+    )
+    ends = [0.0, max(alone)]
+    return Scatter(
+        f"Jensen's bound, {title(record, network)}",
+        "loss of the mean probability",
+        "mean loss over the draws",
+        {"RSE": Points(together, alone, LOOKS["rse"])},
+        [(ends, ends)],
+    )
+
+
+def _taylor(record: Record, network: str) -> Scatter:
+    """Return the panel of the Taylor step: measured gap over prediction, by size of the noise."""
+    shown = {}
+    for name, of, look in (
+        ("smooth network", "digits", LOOKS["adv"]),
+        ("RSE", network, LOOKS["rse"]),
+    ):
+        scales = settings(record, "gap over trace", "scale", network=of)
+        y = [mean(record, "gap over trace", network=of, scale=s) for s in scales]
+        shown[name] = Points([float(s) for s in scales], y, look)
+    scales = settings(record, "gap over norm", "scale")
+    y = [mean(record, "gap over norm", scale=s) for s in scales]
+    shown["smooth network, norm"] = Points([float(s) for s in scales], y, LOOKS["brelu"])
+    ends = [min(map(float, scales)), 1.0]
+    return Scatter(
+        "Taylor step",
+        "size of the noise",
+        "loss gap over prediction",
+        shown,
+        [(ends, [1.0, 1.0])],
+        log="x",
+    )
+
+
+def _slopes(record: Record, network: str) -> Scatter:
+    """Return the panel of the Lipschitz step: trace over squared gradient, by probability of y."""
+    shown = {}
+    for defense, look in (("none", LOOKS["none"]), ("rse", LOOKS["rse"])):
+        loss, trace, slope = (
+            _column(record, network, defense, "steep", name) for name in ("loss", "trace", "slope")
+        )
+        kept = [(math.exp(-a), b / c**2) for a, b, c in zip(loss, trace, slope, strict=True) if c]
+        kept = [(p, ratio) for p, ratio in kept if 0 < p < 1]
+        shown[DEFENSES[defense]] = Points([p for p, _ in kept], [ratio for _, ratio in kept], look)
+    grid = [i / 100 for i in range(1, 100)]
+    line = (grid, [p / (1 - p) for p in grid])
+    return Scatter(
+        "Trace and gradient",
+        "probability of the true class",
+        "trace / squared gradient",
+        shown,
+        [line],
+        log="y",
+    )
+
+
+def _slope_lines(record: Record) -> Iterator[str]:
+    for network in networks(record):
+        for defense, words in DEFENSES.items():
+            of = {"network": network, "defense": defense}
+            cells = []
+            for kind, name in (("right", "correctly classified"), ("wrong", "misclassified")):
+                trace, slope = (values(record, n, images=kind, **of) for n in ("trace", "slope"))
+                if trace:
+                    cells.append(f"{fmean(trace):.3g} and {fmean(slope):.3g} on {name} images")
+            yield (
+                f"{title(record, network)}, {words}: median trace and median gradient norm are "
+                f"{', '.join(cells)}."
+            )
+
+
+def _gap_rows(record: Record) -> Iterator[list[str]]:
+    for network in ("digits", *networks(record)):
+        name = "Smooth network on digits" if network == "digits" else title(record, network)
+        yield [f"**{name}**", "", ""]
+        for s in settings(record, "gap over trace", "scale", network=network):
+            norm = values(record, "gap over norm", network=network, scale=s)
+            ratio = spread(values(record, "gap over trace", network=network, scale=s), 2)
+            yield [f"{s:g}", minus(ratio), minus(spread(norm, 2)) if norm else ""]
+
+
+def _bound_rows(record: Record) -> Iterator[list[str]]:
+    for network in networks(record):
+        yield [f"**{title(record, network)}**", "", ""]
+        for n in settings(record, "mean claim-jensen", "draws", network=network):
+            of = {"network": network, "draws": n}
+            first, second = (
+                spread(values(record, f"mean claim-{name}", **of), 4)
+                for name in ("jensen", "jensen-b")
+            )
+            yield [str(n), first, second]

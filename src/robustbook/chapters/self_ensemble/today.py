@@ -1,0 +1,243 @@
+"""The page "today": Random Self-Ensemble under attacks that average over the noise."""
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, array, mean, settings, values
+from robustbook.chapters.wording import spread, whole_percent
+from robustbook.figures import Table, table
+from robustbook.ledger import Record
+
+from .names import best, full_title, networks, title
+
+DEFENSES = {"none": "no defense", "rse": "RSE", "rse paper 0.4": "RSE, noise on the image"}
+ATTACKS = {
+    "clean": "no attack",
+    "paper": "Carlini-Wagner, the paper's",
+    "large steps": "Carlini-Wagner, larger steps",
+    "nearest": "Carlini-Wagner, nearest iterate",
+    "search": "Carlini-Wagner, search over c",
+    "pgd l2": "PGD, l2",
+    "frozen": "PGD, l2, noise frozen",
+    "off": "PGD, l2, noise off",
+    "pgd linf": "PGD, l-infinity",
+    "square": "Square, l-infinity",
+}
+BOUNDS = {
+    "none": {"all": ("no defense, all attacks", figures.Look(figures.BRIGHT["blue"], "", "-"))},
+    "rse": {
+        "paper": ("RSE, the paper's attack", figures.Look(figures.BRIGHT["yellow"], "", ":")),
+        "all": ("RSE, all attacks", figures.Look(figures.BRIGHT["green"], "", "-.")),
+        "certified": ("RSE, certified", figures.Look(figures.BRIGHT["purple"], "", "--")),
+    },
+    "rse paper 0.4": {
+        "all": ("RSE on the image, all attacks", figures.Look(figures.BRIGHT["red"], "", "-.")),
+        "certified": ("RSE on the image, certified", figures.Look(figures.BRIGHT["red"], "", "--")),
+    },
+}
+"""The curves of the figure, by defense."""
+MARGIN = 5
+"""The paper's attack overstates robustness if it leaves so many points more than all attacks."""
+
+
+def answer(record: Record) -> str:
+    """Return what is left of RSE's accuracy at one l2 radius, beside the paper's attack."""
+    network = networks(record)[0]
+    r = middle(record, network)
+    paper, left = (within(record, network, "rse", attack, r) for attack in ("paper", "all"))
+    bare = within(record, network, "none", "all", r)
+    overstated = "overstates" if paper > left + MARGIN else "does not overstate"
+    better = "more" if left > bare else "not more"
+    return whole_percent(
+        f"The paper's attack {overstated} the robustness of RSE. On {title(record, network)}, it "
+        f"leaves {paper:.0f} % of the images correctly classified within the l2 radius {r:g}; all "
+        f"attacks together leave {left:.0f} %. This is {better} than the {bare:.0f} % of the "
+        "network without a defense under all attacks together."
+    )
+
+
+def curves(records: Sequence[Record]) -> Figure:
+    """Draw accuracy against the l2 radius: upper bounds by attacks, certified lower bounds."""
+    panels = []
+    for record, network in best(records):
+        drawn = {
+            name: figures.Curve(_radii(record, network), _curve(record, network, of, key), look)
+            for of, keys in BOUNDS.items()
+            for key, (name, look) in keys.items()
+            if f"{network}/{of}/{key}" in record.arrays
+        }
+        panels.append(
+            figures.Panel(
+                full_title(record, network), r"$\ell_2$ radius", "accuracy (%)", drawn, {}
+            )
+        )
+    return figures.lines(panels, columns=min(2, len(panels)), height=3.2)
+
+
+def networks_in_words(records: Sequence[Record]) -> str:
+    """Return for each network what averaging, larger steps and the certificate give."""
+    return "\n".join(f"- {_in_words(*each)}" for each in best(records))
+
+
+def noise_in_words(records: Sequence[Record]) -> str:
+    """Return for each network how PGD fares with fresh noise, frozen noise and without noise."""
+    return "\n".join(f"- {_noise_in_words(*each)}" for each in best(records))
+
+
+def attacks(version: Version) -> Table:
+    """Return accuracy, its spread over judgements, and distortion under each attack."""
+    return table(
+        f"{version.heading}. Accuracy in per cent, the mean over the judgements and seeds (range "
+        "over the seeds). Draws: how many draws of the noise each step averages over. Spread: "
+        "highest minus lowest accuracy of the judgements, the largest of all seeds. Distortion: "
+        "root mean square of the l2 distance over all images, as in the paper. As seen: accuracy "
+        f"of the network that the attack saw, with frozen noise or without noise. "
+        f"{'; '.join(_images(version.record))}.",
+        f"tab-rse-today-attacks-{version.tag}",
+        ["Network, attack", "Draws", "Radius", "Accuracy", "Spread", "Distortion", "As seen"],
+        list(_attack_rows(version.record)),
+        align="lrrrrrr",
+    )
+
+
+def bounds(version: Version) -> Table:
+    """Return at each radius the accuracy under attacks, and the certified accuracy."""
+    return table(
+        f"{version.heading}. Accuracy in per cent within an l2 radius. The paper's attack, and all "
+        "attacks in l2 together, give upper bounds. The certificate gives a lower bound for the "
+        "classifier that takes hard votes; each image's radius is too large with probability "
+        "0.001 at most.",
+        f"tab-rse-today-bounds-{version.tag}",
+        ["Network, radius", "Paper's attack", "All attacks", "Certified"],
+        list(_bound_rows(version.record)),
+    )
+
+
+def within(record: Record, network: str, defense: str, attack: str, radius: float) -> float:
+    """Return the mean accuracy within an l2 radius."""
+    return mean(
+        record, "accuracy within", network=network, defense=defense, attack=attack, eps=radius
+    )
+
+
+def middle(record: Record, network: str) -> float:
+    """Return the middle of the l2 radii at which PGD attacked."""
+    radii = settings(record, "accuracy within", "eps", network=network, defense="rse")
+    return float(radii[len(radii) // 2])
+
+
+def accuracy(record: Record, network: str, attack: str, averaged: int, eps: float = 0.0) -> float:
+    """Return RSE's mean accuracy under one attack."""
+    of = {"network": network, "defense": "rse", "attack": attack}
+    return mean(record, "accuracy", averaged=averaged, eps=round(eps, 5), **of)
+
+
+def draws(record: Record, network: str, attack: str) -> list[int]:
+    """Return over how many draws an attack on RSE averages, ascending."""
+    of = {"network": network, "defense": "rse", "attack": attack}
+    return sorted(int(k) for k in settings(record, "accuracy", "averaged", **of))
+
+
+def _radii(record: Record, network: str) -> list[float]:
+    return [float(r) for r in record.arrays[f"radii/{network}"]]
+
+
+def _curve(record: Record, network: str, defense: str, key: str) -> list[list[float]]:
+    return array(record, f"{network}/{defense}/{key}")
+
+
+def _in_words(record: Record, network: str) -> str:
+    single, *_, most = draws(record, network, "large steps")
+    few, many = (accuracy(record, network, "large steps", k) for k in (single, most))
+    small, paper = (
+        accuracy(record, network, "paper", k) for k in draws(record, network, "paper")[::-1]
+    )
+    count = draws(record, network, "paper")[-1]
+    votes = mean(record, "accuracy of votes", network=network, defense="rse")
+    sigma = mean(record, "deviation on the image", network=network, defense="rse")
+    return whole_percent(
+        f"{title(record, network)}: the paper's attack leaves {paper:.0f} % of RSE's images "
+        f"correctly classified, and {small:.0f} % if it averages over {count} draws a step. With "
+        f"larger steps these numbers are {few:.0f} % for one draw and {many:.0f} % for {most} "
+        f"draws. Hard votes classify {votes:.0f} % of the clean images correctly. The noise on the "
+        f"image, of deviation {sigma:g}, certifies radii up to {_reach(record, network):.2f}."
+    )
+
+
+def _reach(record: Record, network: str) -> float:
+    """Return the largest radius of the figure at which any image is certified."""
+    seeds = _curve(record, network, "rse", "certified")
+    places = [i for i, r in enumerate(_radii(record, network)) if any(curve[i] for curve in seeds)]
+    return _radii(record, network)[max(places, default=0)]
+
+
+def _noise_in_words(record: Record, network: str) -> str:
+    r = middle(record, network)
+    fresh = accuracy(record, network, "pgd l2", 1, r)
+    parts = []
+    for attack, words in (("frozen", "its noise frozen"), ("off", "its noise off")):
+        of = {"network": network, "defense": "rse", "attack": attack}
+        seen = mean(record, "accuracy as seen", **of)
+        parts.append(
+            f"the network with {words} classifies {seen:.0f} % correctly, and RSE with new noise "
+            f"{accuracy(record, network, attack, 1, r):.0f} % of the same images"
+        )
+    return whole_percent(
+        f"{title(record, network)}, PGD within the l2 radius {r:g}: RSE classifies {fresh:.0f} % "
+        f"correctly if the attack draws new noise at each step. If it attacks one fixed network, "
+        f"{parts[0]}; {parts[1]}."
+    )
+
+
+def _images(record: Record) -> Iterator[str]:
+    for network in networks(record):
+        counts = {
+            row.images
+            for row in record.rows
+            if row.name == "accuracy" and row.setting.get("network") == network
+        }
+        yield f"{title(record, network)}: {max(filter(None, counts)):,} test images"
+
+
+def _attack_rows(record: Record) -> Iterator[list[str]]:
+    for network in networks(record):
+        for defense in settings(record, "accuracy", "defense", network=network):
+            yield [f"**{title(record, network)}, {DEFENSES[defense]}**", *[""] * 6]
+            for attack, words in ATTACKS.items():
+                of = {"network": network, "defense": defense, "attack": attack}
+                for eps in settings(record, "accuracy", "eps", **of):
+                    for k in settings(record, "accuracy", "averaged", eps=eps, **of):
+                        one = {**of, "averaged": k, "eps": eps}
+                        seen = values(record, "accuracy as seen", **one)
+                        yield [
+                            words,
+                            "" if attack == "clean" or defense == "none" else str(k),
+                            _radius(float(eps), attack),
+                            spread(values(record, "accuracy", **one)),
+                            f"{max(values(record, 'spread', **one)):.1f}",
+                            f"{mean(record, 'distortion', **one):.3f}",
+                            f"{fmean(seen):.1f}" if seen else "",
+                        ]
+
+
+def _radius(eps: float, attack: str) -> str:
+    """Return the radius as text, in l-infinity as a fraction of 255."""
+    if not eps:
+        return ""
+    return f"{255 * eps:.0f}/255" if attack in ("pgd linf", "square") else f"{eps:g}"
+
+
+def _bound_rows(record: Record) -> Iterator[list[str]]:
+    for network in networks(record):
+        for defense in settings(record, "accuracy within", "defense", network=network):
+            yield [f"**{title(record, network)}, {DEFENSES[defense]}**", "", "", ""]
+            for eps in settings(record, "accuracy within", "eps", network=network):
+                of = {"network": network, "defense": defense, "eps": eps}
+                cells = []
+                for attack in ("paper", "all", "certified"):
+                    found = values(record, "accuracy within", attack=attack, **of)
+                    cells.append(spread(found) if found else "")
+                yield [f"{eps:g}", *cells]

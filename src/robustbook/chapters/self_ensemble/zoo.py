@@ -1,0 +1,161 @@
+"""The page "zoo": section 3.3 of Random Self-Ensemble, the black-box attack."""
+
+from collections.abc import Iterator
+from statistics import fmean
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, array, mean, of_target, settings, values
+from robustbook.chapters.wording import minus, spread, whole_percent
+from robustbook.figures import LOOKS, Look, Points, Scatter, Table, table
+from robustbook.ledger import Record
+
+from .names import networks, title
+
+UNBIASED = "self-ensemble/text-3.3/zoo-unbiased"
+MODERATE = 0.1
+"""The h at which the mean of the estimate is compared with the derivative."""
+COUNT_LOOKS: tuple[Look, ...] = (
+    LOOKS["reference"],
+    LOOKS["adv-training-i"],
+    LOOKS["deep-defense"],
+)
+DEFENSES = {"none": "no defense", "rse": "RSE"}
+
+
+def answer(record: Record) -> str:
+    """Return whether the estimate is one, how many draws it needs, and what ZOO achieves."""
+    network = networks(record)[0]
+    ratio = fmean(of_target(record, UNBIASED))
+    needed = mean(record, "draws along a pixel", network=network, h=MODERATE)
+    best = max(_success(record, network, "rse").values())
+    bare = max(_success(record, network, "none").values())
+    return whole_percent(
+        "Yes, but too imprecise to use for single pixels. At h = "
+        f"{MODERATE:g} the mean of the estimates is {ratio:.2f} times the derivative of the "
+        f"noise-averaged loss. But along one pixel each answer would have to average over about "
+        f"{_power(needed)} draws before the derivative exceeds its standard error. Within the same "
+        f"number of queries ZOO succeeds on at most {best:.0f} % of the images of RSE, and on "
+        f"{bare:.0f} % without a defense ({title(record, network)})."
+    )
+
+
+def estimates(record: Record) -> Figure:
+    """Draw the variance of the estimate, and its mean over the derivative, against h."""
+    network = networks(record)[0]
+    h = [float(x) for x in record.arrays["h"]]
+    pieces: list[list[list[float]]] = array(record, f"{network}/rse/variance")
+    of_margin: list[float] = array(record, f"{network}/rse/of margin")
+    counts = [int(n) for n in record.arrays["counts"]][: len(pieces)]
+    shown, expected = {}, []
+    for n, variance, look in zip(counts, pieces, COUNT_LOOKS, strict=False):
+        means = [fmean(column) for column in zip(*variance, strict=True)]
+        shown[f"n = {n}"] = Points(h, means, look)
+        expected.append((h, [fmean(of_margin) / (2 * x**2 * n) for x in h]))
+    variance_panel = Scatter(
+        title(record, network), "h", "variance of the estimate", shown, expected, log="xy"
+    )
+    ratio = [mean(record, "mean over derivative", network=network, h=x) for x in h]
+    error = [mean(record, "standard error", network=network, h=x) for x in h]
+    kept = [i for i, e in enumerate(error) if e < 1]
+    points = Points(
+        [h[i] for i in kept], [ratio[i] for i in kept], LOOKS["clean"], [2 * error[i] for i in kept]
+    )
+    mean_panel = Scatter(
+        title(record, network),
+        "h",
+        "mean over derivative",
+        {"all pairs": points},
+        [([h[0], h[-1]], [1.0, 1.0])],
+        log="x",
+    )
+    return figures.scatters([variance_panel, mean_panel], columns=2, height=3.0)
+
+
+def attacks(version: Version) -> Table:
+    """Return how often ZOO succeeds, by h and by the number of draws of each answer."""
+    return table(
+        f"{version.heading}. ZOO on images that the network classifies correctly: success in per "
+        "cent, the mean over judgements by fresh draws and seeds (range over the seeds), median "
+        "l2 distance of the successes, and answers of the network for each image, all draws "
+        "counted.",
+        f"tab-rse-zoo-attacks-{version.tag}",
+        ["Network, h", "Draws", "Images", "Success", "Distance", "Answers"],
+        list(_attack_rows(version.record)),
+        align="lrrrrr",
+    )
+
+
+def numbers(version: Version) -> Table:
+    """Return variance and mean of the estimate at each h, and the draws that it needs."""
+    record = version.record
+    counts = sorted({int(n) for n in settings(record, "variance over prediction", "draws")})
+    return table(
+        f"{version.heading}. Variance of the estimate divided by Var(g) / (2 h² n), for n draws of "
+        "each answer; mean of the estimates divided by the derivative, with its standard error; "
+        "and the number of draws at which the derivative equals the standard error of one "
+        "estimate, along the gradient and along a pixel.",
+        f"tab-rse-zoo-numbers-{version.tag}",
+        ["h", *(f"Variance, n = {n}" for n in counts), "Mean", "Error", "Gradient", "Pixel"],
+        list(_number_rows(record, counts)),
+    )
+
+
+def _success(record: Record, network: str, defense: str) -> dict[tuple[float, int], float]:
+    """Return the success in percent of each variant of ZOO, by h and draws."""
+    of = {"network": network, "defense": defense}
+    return {
+        (float(h), int(n)): mean(record, "success", h=h, draws=n, **of)
+        for h in settings(record, "success", "h", **of)
+        for n in settings(record, "success", "draws", h=h, **of)
+    }
+
+
+def _attack_rows(record: Record) -> Iterator[list[str]]:
+    for network in networks(record):
+        for defense, words in DEFENSES.items():
+            yield [f"**{title(record, network)}, {words}**", *[""] * 5]
+            for h, n in _success(record, network, defense):
+                of = {"network": network, "defense": defense, "h": h, "draws": n}
+                images = {
+                    row.images
+                    for row in record.rows
+                    if row.name == "success" and of.items() <= row.setting.items()
+                }
+                distance = values(record, "distance", **of)
+                yield [
+                    f"{h:g}",
+                    str(n) if defense == "rse" else "",
+                    ", ".join(map(str, images)),
+                    spread(values(record, "success", **of)),
+                    spread(distance, 2) if distance else "",
+                    f"{mean(record, 'queries', **of):,.0f}",
+                ]
+
+
+def _number_rows(record: Record, counts: list[int]) -> Iterator[list[str]]:
+    for network in networks(record):
+        yield [f"**{title(record, network)}**", *[""] * (len(counts) + 4)]
+        for h in settings(record, "mean over derivative", "h", network=network):
+            of = {"network": network, "h": h}
+            variances = [values(record, "variance over prediction", draws=n, **of) for n in counts]
+            needed = [
+                _power(mean(record, f"draws along {name}", **of))
+                for name in ("the gradient", "a pixel")
+            ]
+            yield [
+                f"{h:g}",
+                *(spread(found, 2) if found else "" for found in variances),
+                minus(f"{mean(record, 'mean over derivative', **of):.2f}"),
+                f"{mean(record, 'standard error', **of):.2f}",
+                *needed,
+            ]
+
+
+def _power(value: float) -> str:
+    """Return a number of draws with two digits, at least 1."""
+    if value < 1:
+        return "1"
+    digits = len(str(int(value))) - 2
+    return f"{round(value, -digits):,.0f}" if digits > 0 else f"{value:.0f}"

@@ -1,0 +1,48 @@
+"""Images as HTML that needs no file: a page, a notebook and the landing page can all show it."""
+
+import base64
+import io
+from html import escape
+
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.figure import Figure
+from PIL import Image
+
+from .style import style
+
+
+def png(image: UInt8[np.ndarray, "h w"]) -> str:
+    """Return a grey image as an address that holds the image itself (a PNG in base64)."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def drawing(figure: Figure, alt: str) -> str:
+    """Return a figure as an HTML image that holds its own SVG; ``alt`` says what is seen."""
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img class="drawing" src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}">'
+
+
+def addition(
+    image: tuple[UInt8[np.ndarray, "h w"], str, str],
+    perturbation: tuple[UInt8[np.ndarray, "h w"], str, str],
+    result: tuple[UInt8[np.ndarray, "h w"], str, str],
+) -> str:
+    """Return HTML that shows image + perturbation = result.
+
+    Each part is an image, its alternative text, and the HTML below it. Words and signs are text, so
+    they have the colours of the page.
+    """
+    figures = [
+        f'<figure><img class="dark-light" src="{png(pixels)}" alt="{escape(alt)}">'
+        f"<figcaption>{words}</figcaption></figure>"
+        for pixels, alt, words in (image, perturbation, result)
+    ]
+    signs = ('<span aria-hidden="true">+</span>', '<span aria-hidden="true">=</span>')
+    row = "\n".join([figures[0], signs[0], figures[1], signs[1], figures[2]])
+    return f'<div class="example">\n{row}\n</div>\n'

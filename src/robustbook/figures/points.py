@@ -1,0 +1,75 @@
+"""Panels of points, with curves that say where they should lie."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from .style import WIDTH, Look, panels, style
+
+Line = tuple[Sequence[float], Sequence[float]]
+"""x and y."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points at ``x`` and ``y``; ``error``: half the length of a vertical bar through each."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    look: Look
+    error: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Points by name, and the curves on which they are expected to lie.
+
+    ``log`` names the logarithmic axes: "x", "y" or "xy".
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    points: Mapping[str, Points]
+    expected: Sequence[Line] = ()
+    log: str = ""
+
+
+def scatters(shown: Sequence[Scatter], *, columns: int = 2, height: float = 2.6) -> Figure:
+    """Draw one panel each: points without lines between them, expected curves dashed.
+
+    All panels share one legend. On a logarithmic axis points at 0 or below are not drawn.
+    """
+    with style():
+        rows = -(-len(shown) // columns)
+        figure, axes = panels(rows, columns, width=WIDTH, height=height * rows + 0.4)
+        named: dict[str, Any] = {}
+        for axis, panel in zip(axes, shown, strict=False):
+            axis.set(
+                xscale="log" if "x" in panel.log else "linear",
+                yscale="log" if "y" in panel.log else "linear",
+            )
+            for name, cloud in panel.points.items():
+                dots = axis.errorbar(
+                    cloud.x,
+                    cloud.y,
+                    yerr=cloud.error or None,
+                    fmt=cloud.look.marker,
+                    color=cloud.look.color,
+                    markeredgewidth=0,
+                    alpha=0.8,
+                )
+                named.setdefault(name, dots)
+            for x, y in panel.expected:
+                (line,) = axis.plot(x, y, color="0.3", linestyle="--", linewidth=1.2, zorder=1)
+                named["expected"] = line
+            axis.set(title=panel.title, xlabel=panel.x_label, ylabel=panel.y_label)
+            axis.grid(True)
+        for axis in axes[len(shown) :]:
+            axis.set_axis_off()
+        figure.legend(
+            named.values(), named.keys(), loc="outside lower center", ncols=min(5, len(named))
+        )
+    return figure

@@ -1,0 +1,91 @@
+"""A slider over frames that were made in advance: HTML and a few lines of plain script.
+
+Without scripts all frames are visible, one below the other, and there is no slider. The slider is
+an ordinary range input, so the arrow keys move it.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+# A notebook has no style sheet of the book, so what the frames need is here.
+_STYLE = (
+    "<style>.frames .example{display:flex;align-items:center;justify-content:center;gap:1em}"
+    ".frames .example figure{flex:0 1 11em;min-width:0;margin:0;text-align:center}"
+    ".frames .example figure img{width:100%;image-rendering:pixelated}"
+    ".frames .drawing{display:block;width:100%;max-width:34em;margin:auto}"
+    ".frames .frame-words{text-align:center;line-height:1.8}"
+    ".frames-control{display:flex;gap:.6em;align-items:center;justify-content:center}"
+    ".frames-control[hidden]{display:none}.frames-control input{flex:0 1 16em}"
+    ".frames-control output{min-width:5em}</style>"
+)
+_SCRIPT = """<script>(() => {
+  const box = document.getElementById("NAME");
+  const control = box.querySelector(".frames-control");
+  const range = control.querySelector("input");
+  const frames = Array.from(box.querySelectorAll(".frame"));
+  const show = () => {
+    frames.forEach((frame, i) => { frame.hidden = i !== Number(range.value); });
+    const value = frames[range.value].dataset.value;
+    control.querySelector("output").value = value;
+    range.setAttribute("aria-valuetext", value);
+  };
+  range.addEventListener("input", show);
+  control.hidden = false;
+  show();
+})();</script>"""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One position of a slider: its value as text, and the HTML that is then shown."""
+
+    value: str
+    html: str
+
+
+@dataclass(frozen=True)
+class Slider:
+    """The result of `slider`: HTML for the book and for notebooks, and plain text."""
+
+    html: str
+    plain: str
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/html": self.html, "text/plain": self.plain}
+
+
+def slider(name: str, label: str, frames: Sequence[Frame], *, start: int = 0) -> Slider:
+    """Return a slider that shows one of the frames, at first the one with index ``start``.
+
+    name: the HTML id; small letters, digits and hyphens, unique on the page. label: what the slider
+    changes, such as "eps". Raises ValueError for another name, for fewer than two frames, and for a
+    ``start`` that is no frame.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+        raise ValueError(f"name must be small letters, digits and hyphens, got {name!r}")
+    if len(frames) < 2:
+        raise ValueError(f"frames must be two or more, got {len(frames)}")
+    if not 0 <= start < len(frames):
+        raise ValueError(f"start must be in 0..{len(frames) - 1}, got {start}")
+    control = (
+        f'<div class="frames-control" hidden><label for="{name}-range">{escape(label)}</label>'
+        f'<input type="range" id="{name}-range" min="0" max="{len(frames) - 1}" step="1" '
+        f'value="{start}" autocomplete="off"><output for="{name}-range"></output></div>'
+    )
+    shown = "\n".join(
+        f'<div class="frame" data-value="{escape(each.value)}">\n{each.html}\n</div>'
+        for each in frames
+    )
+    html = "\n".join(
+        [
+            _STYLE,
+            f'<div class="frames" id="{name}">',
+            control,
+            shown,
+            "</div>",
+            _SCRIPT.replace("NAME", name),
+        ]
+    )
+    return Slider(html, f"{label}: {', '.join(each.value for each in frames)}")

@@ -1,0 +1,96 @@
+"""Certified l2 radii of a classifier that adds normal noise to the image.
+
+Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via randomized smoothing" (arXiv
+1902.02918), section 3. A base classifier gives one class for each draw of the noise. The smoothed
+classifier answers with the class that is given most often. If the noise on the image is N(0,
+sigma^2 I) and a class has probability p > 1/2, the smoothed classifier answers with this class for
+every image within the l2 distance
+
+    R = sigma Phi^-1(p),
+
+where Phi is the distribution function of the standard normal. The base classifier may draw more
+noise inside, because the theorem also holds for a probability of each class in the place of a
+class. The probability p is estimated from counts, by the exact lower limit of Clopper and Pearson
+(1934). So R is too large with probability at most alpha for each image.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from scipy.special import betaincinv
+from torch import Tensor
+
+from robustbook.attacks.drawing import Drawing
+
+ABSTAIN = -1
+"""The answer if no class is certified."""
+_ROWS = 64  # pairs of image and draw in one forward pass
+
+
+@torch.no_grad()
+def votes(
+    model: Drawing,
+    images: Float[Tensor, "n *shape"],
+    keys: Int[Tensor, " n"],
+    *,
+    draws: int,
+    start: int = 0,
+) -> Int[Tensor, "n k"]:
+    """Return how often the model gives each class, over ``draws`` draws from number ``start``.
+
+    Raises ValueError if ``draws`` is below 1, or logits are NaN.
+    """
+    if draws < 1:
+        raise ValueError(f"draws must be 1 or more, got {draws}")
+    rows = torch.arange(len(images), device=images.device).repeat_interleave(draws)
+    numbers = torch.arange(start, start + draws, device=images.device).repeat(len(images))
+    found = []
+    for row, number in zip(torch.split(rows, _ROWS), torch.split(numbers, _ROWS), strict=True):
+        logits = model.at(keys[row], number)(images[row])
+        if bool(logits.isnan().any()):
+            raise ValueError("model must give finite logits, got NaN: a vote would mean nothing")
+        found.append(torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]))
+    return torch.cat(found).view(len(images), draws, -1).sum(1)
+
+
+def lower_limit(
+    successes: Int[Tensor, " n"], trials: int, alpha: float = 0.001
+) -> Float[Tensor, " n"]:
+    """Return the exact lower confidence limit of each probability of success, in float64.
+
+    successes: of ``trials`` independent trials. alpha: the limit lies above the true probability
+    with at most this probability. Source: Clopper and Pearson 1934. Raises ValueError for an alpha
+    outside (0, 1), and for successes outside 0..trials.
+    """
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must be a probability between 0 and 1, got {alpha}")
+    k = successes.cpu().double()
+    if len(k) and not 0 <= float(k.min()) <= float(k.max()) <= trials:
+        raise ValueError(
+            f"successes must be in 0..{trials}, got {float(k.min()):g} to {float(k.max()):g}"
+        )
+    limits = betaincinv(k.clamp(min=1).numpy(), (trials - k + 1).numpy(), alpha)
+    return torch.from_numpy(limits).masked_fill(k == 0, 0.0)
+
+
+def certified(
+    choice: Int[Tensor, "n k"], counts: Int[Tensor, "n k"], *, sigma: float, alpha: float = 0.001
+) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
+    """Return for each image the certified class and its l2 radius; see Cohen et al., section 3.2.2.
+
+    choice: votes that choose the class. counts: votes from other draws, which bound its
+    probability. sigma: standard deviation of the noise on the image, above 0.
+
+    The class is `ABSTAIN` and the radius 0 if the limit of the probability is not above 1/2.
+    Raises ValueError for invalid numbers, or if images differ in their number of votes.
+    """
+    if not sigma > 0:
+        raise ValueError(f"sigma must be above 0, got {sigma}: without noise nothing is certified")
+    trials = counts.sum(1).cpu()
+    if len(trials) and bool((trials != trials[0]).any()):
+        raise ValueError(f"counts must have equally many votes per image, got {trials.tolist()}")
+    answer = choice.argmax(1).cpu()
+    agreed = counts.cpu().gather(1, answer[:, None]).squeeze(1)
+    p = lower_limit(agreed, int(trials[0]) if len(trials) else 1, alpha)
+    sure = p > 0.5
+    radius = sigma * torch.special.ndtri(p.clamp(0.5, 1))
+    return answer.masked_fill(~sure, ABSTAIN), radius.masked_fill(~sure, 0.0)

@@ -1,0 +1,84 @@
+"""Traces and norms of Hessians from products with random vectors.
+
+Hutchinson 1990, "A stochastic estimator of the trace of the influence matrix for Laplacian
+smoothing splines": if the entries of v are independent with mean 0 and variance 1, then
+
+    E[v' H v] = tr(H).
+
+With signs as entries, its variance is 2 (||H||_F^2 - sum_i H_ii^2), so a diagonal H is exact. The
+same products give the Frobenius norm, as E ||H v||^2 = ||H||_F^2. A product with a Hessian costs
+two backward passes and no matrix.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """Estimates for each of n points.
+
+    trace, trace_error: of the Hessian, and the standard error of the estimate. frobenius: the root
+    of the mean of ||H v||^2, the Frobenius norm of the Hessian. slope: the l2 norm of the gradient.
+    """
+
+    trace: Float[Tensor, " n"]
+    trace_error: Float[Tensor, " n"]
+    frobenius: Float[Tensor, " n"]
+    slope: Float[Tensor, " n"]
+
+
+def curvature(
+    function: Callable[[Tensor], Tensor],
+    points: Float[Tensor, "n *shape"],
+    *,
+    probes: int = 100,
+    generator: torch.Generator | None = None,
+) -> Curvature:
+    """Estimate trace and Frobenius norm of the Hessian of ``function`` at each point.
+
+    function: from n points to n numbers; number i depends on point i only. It is differentiated
+    twice by autograd, so a piecewise linear layer counts as its linear piece. probes: random
+    vectors of signs per point, 2 or more. generator: for the signs; None: torch's global one.
+
+    Raises ValueError for fewer probes, or for a function with another shape.
+    """
+    if probes < 2:
+        raise ValueError(f"probes must be 2 or more, for a standard error, got {probes}")
+    with torch.enable_grad():
+        leaf = points.detach().clone().requires_grad_()
+        values = function(leaf)
+        if values.shape != points.shape[:1]:
+            raise ValueError(
+                f"function must return one number per point, shape ({len(points)},), got "
+                f"{tuple(values.shape)}"
+            )
+        (gradient,) = torch.autograd.grad(values.sum(), leaf, create_graph=True)
+    forms, squares = [], []
+    for _ in range(probes):
+        draw = torch.randint(0, 2, points.shape, generator=generator, device=points.device)
+        v = (2 * draw - 1).to(points.dtype)
+        product = _product(gradient, leaf, v)
+        forms.append((product * v).flatten(1).sum(1))
+        squares.append(product.square().flatten(1).sum(1))
+    found = torch.stack(forms)
+    return Curvature(
+        trace=found.mean(0),
+        trace_error=found.std(0) / probes**0.5,
+        frobenius=torch.stack(squares).mean(0).sqrt(),
+        slope=gradient.detach().flatten(1).norm(dim=1),
+    )
+
+
+def _product(gradient: Tensor, leaf: Tensor, v: Tensor) -> Tensor:
+    """Return the Hessian times v; 0 if the function is linear, so that its gradient is constant."""
+    if not gradient.requires_grad:
+        return torch.zeros_like(v)
+    (product,) = torch.autograd.grad(
+        gradient, leaf, v, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    return product

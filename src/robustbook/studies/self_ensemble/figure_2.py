@@ -1,0 +1,80 @@
+"""Figure 2 of Random Self-Ensemble: noise in training, at test, in both, or in neither.
+
+``rse`` has noise in both. ``train only`` is the same network with its noise layers switched off, in
+the attack and in the prediction. ``test only`` is the conventional network with noise layers added
+afterwards, also in the attack, and judged by 50 draws. ``none`` is the conventional network.
+
+What differs from the paper: its figure comes from older code, which normalises the images, has
+noise of deviation 0.9 and 0.2 in these units, and attacks the pixels, not clipped, with batch norm
+in training mode. Here the noise is that of Table 1 and the attack that of Table 2.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Done
+
+from . import settings
+from .attack import Swept
+from .settings import PAPER, TARGETS, Names, Setting
+from .sweep import CURVE, cell, points, swept
+
+ITEM = "figure-2"
+WHEN: Mapping[str, Literal["training", "test"]] = {"train only": "training", "test only": "test"}
+REGIMES = ("rse", "train only", "test only", "none")
+Parameters = settings.OfNetworks
+
+
+def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
+    """Return what is to be run, by (network, regime, seed, c, first image)."""
+    assert p.seeds is not None
+    return {
+        (network, regime, seed, c, first): call
+        for network, own in p.chosen().items()
+        for regime in REGIMES
+        for seed in p.seeds
+        for (c, first), call in _points(own, regime, seed).items()
+    }
+
+
+def _points(own: Setting, regime: str, seed: int) -> dict[tuple[float, int], Call]:
+    trained: Names = "rse" if regime in ("rse", "train only") else "none"
+    noise = replace(own.rse, when=WHEN[regime]) if regime in WHEN else None
+    return points(own, trained, seed, [c for c in CURVE if c in own.cs], noise)
+
+
+def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """Return a row for each point of the figure, and the comparisons that the targets ask for."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    for seed in p.seeds:
+        found = swept(results, seed)
+        for (network, regime, c), at in found.items():
+            rows += cell(network, regime, c, seed, at, {})
+        rows += _compared({(r, c): at for (net, r, c), at in found.items() if net == "vgg16"}, seed)
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+
+
+def _compared(of: Mapping[tuple[str, float], Swept], seed: int) -> Iterator[Row]:
+    """Return the rows of the targets, which are about VGG16."""
+    start = f"{TARGETS}/{ITEM}"
+    if ("test only", 0.0) in of:
+        value, images = of["test only", 0.0].accuracy, len(of["test only", 0.0].right)
+        yield Row(value, "percent", f"{start}/test-noise-only/clean", seed=seed, images=images)
+    claims = {
+        "train-test-vs-train-only/small-c": ("train only", 0.1),
+        "train-test-above-test-only": ("test only", 0.2),
+        "train-test-above-baseline": ("none", 0.4),
+    }
+    for name, (other, last) in claims.items():
+        at = [c for r, c in of if r == "rse" and 0 < c <= last]
+        above = [of["rse", c].accuracy > of[other, c].accuracy for c in at]
+        if not at:
+            continue
+        holds = all(above)
+        if other == "train only":  # the paper says "smaller attacks": the mean over them
+            holds = sum(of["rse", c].accuracy - of[other, c].accuracy for c in at) > 0
+        share = sum(above) / len(above)
+        yield Row(share, "fraction", f"{start}/{name}", seed=seed, holds=holds)

@@ -1,0 +1,85 @@
+"""Figure 5 of Random Self-Ensemble: accuracy on clean images against the number n of draws.
+
+Ensembles of different sizes share no draw. The networks are those of Table 1 and, of VGG16, those
+with the noise of figure 3. The paper's figure comes from older code, which normalises the images.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Done
+
+from . import settings
+from .settings import DRAWS, PAPER, TARGETS, Names, Setting
+from .sweep import NUMBERS, counted
+
+ITEM = "figure-5"
+Parameters = settings.OfNetworks
+
+
+def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
+    """Return what is to be run, by (network, noise, seed, first image)."""
+    assert p.seeds is not None
+    return {
+        (network, noise, seed, first): call
+        for network, own in p.chosen().items()
+        for noise in named(own)
+        for seed in p.seeds
+        for (_, first), call in counted(own, noise, seed).items()
+    }
+
+
+def named(own: Setting) -> tuple[Names, ...]:
+    """Return the networks of the figure."""
+    return ("rse", *own.levels)
+
+
+def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """Return a row for each point of the figure, and the comparisons that the targets ask for."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    for seed in p.seeds:
+        pieces: dict[tuple[str, str], list[Done]] = {}
+        for (network, noise, at, _), done in results.items():
+            if at == seed:
+                pieces.setdefault((network, noise), []).append(done)
+        found: dict[tuple[str, str, int], float] = {}
+        for (network, noise), parts in pieces.items():
+            right = torch.cat([part.tensors["right"] for part in parts], 1)
+            for n, of in zip(NUMBERS, right, strict=True):
+                found[network, noise, n] = value = 100 * of.double().mean().item()
+                rows.append(
+                    Row(
+                        value,
+                        "percent",
+                        None,
+                        "accuracy",
+                        seed,
+                        len(of),
+                        setting={"network": network, "defense": noise, "draws": n},
+                    )
+                )
+        own = p.chosen().get("vgg16")
+        if own is not None:
+            of = {(noise, n): v for (net, noise, n), v in found.items() if net == "vgg16"}
+            rows += _compared(of, own, seed)
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+
+
+def _compared(of: Mapping[tuple[str, int], float], own: Setting, seed: int) -> Iterator[Row]:
+    """Return the rows of the targets, which are about VGG16."""
+    start = f"{TARGETS}/{ITEM}"
+    gain = {noise: of[noise, DRAWS] - of[noise, 1] for noise in named(own)}
+    settled = of["rse", DRAWS] - of["rse", 10]
+    yield Row(settled, "percent", f"{start}/saturation", seed=seed)
+    yield Row(gain["rse"], "percent", f"{start}/gain", seed=seed, holds=gain["rse"] > 0)
+    grows = of["rse", 1] < of["rse", 4] < of["rse", 10]
+    ten = (of["rse", 10] - of["rse", 1]) / gain["rse"] if gain["rse"] else 0.0
+    yield Row(ten, "fraction", f"{start}/monotone", seed=seed, holds=grows)
+    # At profile quick the noise of RSE is the higher one.
+    low, high = own.levels[0], own.levels[-1] if len(own.levels) > 1 else "rse"
+    less = f"{start}/less-noise-saturates-earlier"
+    yield Row(gain[high] - gain[low], "percent", less, seed=seed, holds=gain[low] < gain[high])

@@ -1,0 +1,29 @@
+"""The authors' own points of Figure 6 of Random Self-Ensemble, from their repository.
+
+The file has 17 values of c for each of three networks and five defenses. It has also the five cells
+of Table 2's row RSE, which come from another run than the stored points of VGG16.
+"""
+
+import csv
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+FILE = Path(__file__).resolve().parents[4] / "book" / "targets" / "random-self-ensemble-figure6.csv"
+NETWORKS = {"Model A": "model-a", "VGG16": "vgg16", "ResNeXt29-2x64d": "resnext"}
+DEFENSES = {"plain": "none", "adv": "adv", "brelu": "brelu", "dd": "distill", "rse": "rse"}
+Points = Mapping[float, tuple[float, float]]
+"""Accuracy in percent and distortion, by c; at c = 0 nothing attacks."""
+
+
+@cache
+def points() -> Mapping[tuple[str, str], Points]:
+    """Return the authors' stored points by (network, defense)."""
+    found: dict[tuple[str, str], dict[float, tuple[float, float]]] = {}
+    with FILE.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["origin"] == "repository":
+                key = NETWORKS[row["network"]], DEFENSES[row["defense"]]
+                at = 100 * float(row["accuracy"]), float(row["rms_l2_distortion"])
+                found.setdefault(key, {})[float(row["c"])] = at
+    return found

@@ -1,0 +1,98 @@
+"""Table 1 and Figure 1 of Random Self-Ensemble: the settings, counted in the networks themselves.
+
+Nothing is trained. The levels of noise, the number of draws and the attack are read from the
+settings that all items of the chapter use; parameters and noise layers are counted in the networks.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from robustbook.defenses import Noisy
+from robustbook.defenses.self_ensemble import Noise
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Done
+from robustbook.studies import parameters
+from robustbook.studies.parameters import STRICT
+
+from .networks import Defense, Networks, built
+from .settings import CS, DRAWS, PAPER, TARGETS, TEMPERATURE, noise_of, setting
+
+ITEM = "table-1"
+
+
+@dataclass(frozen=True, config=STRICT)
+class Parameters(parameters.Parameters):
+    """Only the profile can be chosen, because nothing is random here."""
+
+    own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
+    profile: Annotated[
+        Literal["published", "quick", "paper"],
+        Field(description="published (the record), quick or paper (the same: nothing is trained)"),
+    ] = "published"
+
+
+def calls(p: Parameters) -> dict[Any, Call]:
+    """Return no call, because nothing has to be trained."""
+    return {}
+
+
+def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
+    """Return the settings of profile ``paper``, and the counts of its three networks."""
+    rows = [
+        Row(TEMPERATURE, "none", f"{TARGETS}/{ITEM}/distill/temperature"),
+        Row(len(CS) + 1, "count", f"{TARGETS}/setup/c-values"),
+    ]
+    for network in get_args(Networks):
+        rows += _of(network)
+    low, high = Defense("retraining").eps
+    target = f"{TARGETS}/{ITEM}/adv/epsilon-range"
+    rows.append(Row(high, "none", target, "largest eps", setting={"smallest": low}))
+    return Record(PAPER, ITEM, p.profile, p.plain(), (), tuple(rows))
+
+
+def _of(network: Networks) -> Iterator[Row]:
+    """Return the settings and counts of one network, with all noise layers in their order."""
+    own, noise = setting(network, "paper"), noise_of(network)
+    start = f"{TARGETS}/{ITEM}/rse-{network}"
+    of: dict[str, str | float | int | bool] = {"network": network}
+    yield Row(noise.init, "none", f"{start}/init-noise", setting={**of, "place": noise.placement})
+    yield Row(noise.inner, "none", f"{start}/inner-noise", setting=of)
+    yield Row(DRAWS, "count", f"{start}/n", setting=of)
+    net = built(own.model, Defense(), noise, 0)
+    assert isinstance(net, Noisy)
+    count = sum(p.numel() for p in net.parameters())
+    yield Row(count, "count", f"{TARGETS}/setup/params-{network}", "parameters", setting=of)
+    layers = noise_layers(net, 96 if own.model.data == "stl10" else 32)
+    target = f"{TARGETS}/figure-1/noise-before-each-conv" if network == "vgg16" else None
+    yield Row(len(layers), "count", target, "noise layers", setting=of)
+    drawn = sum(numbers for _, _, numbers in layers)
+    yield Row(drawn, "count", None, "normal numbers per pass", setting=of)
+    for place, (name, sigma, numbers) in enumerate(layers):
+        labels = {**of, "place": place, "layer": name, "sigma": sigma}
+        yield Row(numbers, "count", None, "noise of a layer", setting=labels)
+    told = network == "vgg16"  # the network of Table 2
+    images, steps = (f"{TARGETS}/setup/{x}" for x in ("test-images", "attack-steps"))
+    yield Row(own.images, "count", images if told else None, "test images", setting=of)
+    yield Row(own.steps, "count", steps if told else None, "attack steps", setting=of)
+
+
+def noise_layers(net: Noisy, side: int) -> list[tuple[str, float, int]]:
+    """Return the noise layers in the order of a forward pass of square colour images.
+
+    For each: its name, its standard deviation, and the normal numbers it draws for one image.
+    """
+    met: list[tuple[str, float, int]] = []
+    for name, layer in net.named_modules():
+        if isinstance(layer, Noise):
+            layer.register_forward_hook(
+                lambda layer, _, out, name=name: met.append(
+                    (name.removeprefix("net.").removesuffix(".noise"), layer.sigma, out[0].numel())
+                )
+            )
+    with torch.no_grad():
+        net.eval()(torch.zeros(1, 3, side, side))
+    return met

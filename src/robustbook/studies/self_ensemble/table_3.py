@@ -1,0 +1,147 @@
+"""Table 3 and Figure 7 of Random Self-Ensemble: how far a targeted attack moves one image.
+
+The image is the second of the test set, a ship in CIFAR-10. The distortion is the squared l2
+distance, as the released program prints it; the paper states no unit. The network is ResNeXt, as in
+the program's script; the paper says only CIFAR-10. The value of c in the caption is lost in the
+accessible text; the script's last one is 100. The program attacks in evaluation mode, as this does.
+At profile quick the network is VGG16, which other items have trained, and the classes are digits.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import Any, ClassVar
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Done
+from robustbook.studies.parameters import STRICT
+
+from . import settings
+from .networks import Networks
+from .settings import DEFENSES, PAPER, TARGETS
+from .targeted import targeted
+
+ITEM = "table-3"
+IMAGE, C = 1, 100.0
+STEPS = {"quick": 40}
+"""Steps of the attack; 1,000 at the other profiles."""
+TABLE: Mapping[str, tuple[Networks, ...]] = {
+    "quick": ("vgg16",),
+    "reduced": ("resnext",),
+    "paper": ("resnext",),
+}
+"""The network that the targets are about, at each profile."""
+CLASSES = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+"""CIFAR-10's classes by number, in the table's words."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Parameters(settings.Parameters):
+    """What the table takes: networks and defenses."""
+
+    own_networks: ClassVar = TABLE
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """Return what is to be run, by (network, defense, seed)."""
+    assert p.seeds is not None
+    return {
+        (network, defense, seed): targeted(
+            setting.network(defense, seed),
+            C,
+            IMAGE,
+            STEPS.get(p.profile, 1000),
+            setting.draws(defense),
+        )
+        for network, setting in p.chosen().items()
+        for defense in setting.defenses
+        for seed in p.seeds
+    }
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """Return a row for each cell of the table, the means, and the comparisons of the targets.
+
+    The arrays hold the pictures of figure 7, of seed 0: see `_pictures`.
+    """
+    assert p.seeds is not None
+    rows: list[Row] = []
+    arrays: dict[str, Any] = {}
+    for seed in p.seeds:
+        for network, setting in p.chosen().items():
+            of = {k[1]: d for k, d in results.items() if (k[0], k[2]) == (network, seed)}
+            photographs = setting.model.data == "cifar10"
+            far = {defense: _distances(done, photographs) for defense, done in of.items()}
+            reached = {defense: done.tensors["reached"].tolist() for defense, done in of.items()}
+            judged = network in TABLE[p.profile]
+            rows += _cells(network, far, reached, judged, photographs, seed)
+            if judged:
+                rows += _compared(far, photographs, seed)
+            if seed == 0:
+                arrays |= _pictures(network, of)
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+
+
+def _distances(done: Done, photographs: bool) -> dict[str, float]:
+    """Return the squared l2 distance by target: CIFAR-10's name, else the class's number."""
+    found = done.tensors["change"].double().square().flatten(1).sum(1).tolist()
+    classes = done.tensors["classes"].tolist()
+    return {CLASSES[k] if photographs else str(k): d for k, d in zip(classes, found, strict=True)}
+
+
+def _cells(
+    network: str,
+    far: Mapping[str, Mapping[str, float]],
+    reached: Mapping[str, Sequence[bool]],
+    judged: bool,
+    photographs: bool,
+    seed: int,
+) -> Iterator[Row]:
+    """Return the cells, and for each defense their mean and how many of the attacks succeeded.
+
+    judged: whether the targets are about this network.
+    """
+    for defense, cells in far.items():
+        start = f"{TARGETS}/{ITEM}"
+        told = judged and defense in DEFENSES
+        of: dict[str, str | float | int | bool] = {"network": network, "defense": defense}
+        for (name, value), success in zip(cells.items(), reached[defense], strict=True):
+            target = f"{start}/{defense}/{name}" if told and photographs else None
+            labels = {**of, "class": name, "reached": bool(success)}
+            yield Row(value, "none", target, "squared distance", seed, setting=labels)
+        target = f"{start}/mean/{defense}" if told else None
+        mean = fmean(cells.values())
+        yield Row(mean, "none", target, "mean squared distance", seed, setting=of)
+        hits = sum(reached[defense])
+        yield Row(hits, "count", None, "targets reached", seed, setting=of)
+
+
+def _compared(
+    far: Mapping[str, Mapping[str, float]], photographs: bool, seed: int
+) -> Iterator[Row]:
+    """Return the rows of the orderings: RSE's distance, where a target names the other one."""
+    start = f"{TARGETS}/{ITEM}"
+    if {"rse", "none"} <= far.keys() and photographs:
+        for name, value in far["rse"].items():
+            yield Row(value, "none", f"{start}/rse-above-none/{name}", seed=seed)
+    if set(DEFENSES) <= far.keys():
+        largest = [value == max(far[d][k] for d in DEFENSES) for k, value in far["rse"].items()]
+        yield Row(sum(largest), "count", f"{start}/rse-largest-count", seed=seed)
+
+
+def _pictures(network: str, of: Mapping[str, Done]) -> dict[str, list[str]]:
+    """Return bytes in hexadecimal, channel by channel: the image under ``NETWORK image``, and under
+    ``NETWORK DEFENSE`` for each target what was added, in steps of 1/255 with 0 at byte 128.
+    """
+    found = {}
+    for defense, done in of.items():
+        found[f"{network} {defense}"] = [_hex(128 + 255 * x) for x in done.tensors["change"]]
+        found[f"{network} image"] = [_hex(255 * done.tensors["image"])]
+    return found
+
+
+def _hex(pixels: Tensor) -> str:
+    return pixels.round().clamp(0, 255).to(torch.uint8).numpy().tobytes().hex()

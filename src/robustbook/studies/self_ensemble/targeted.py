@@ -1,0 +1,68 @@
+"""The targeted attack of Table 3 and Figure 7 of Random Self-Ensemble as a step.
+
+The released program (`gallery.py`) minimises the squared l2 distance plus c = 100 times the hinge
+of the target class. It takes 1,000 steps of Adam at rate 0.01 on the pixels themselves, with one
+draw of the noise a step. It does not clip to [0, 1], and keeps the last iterate whether or not the
+attack succeeds.
+"""
+
+import torch
+
+from robustbook.attacks.carlini_wagner import RANDOM_SELF_ENSEMBLE, carlini_wagner
+from robustbook.runs import Context, Done, step
+
+from .attack import probabilities, test_images
+from .networks import trained
+
+
+@step(version=1)
+def targeted(
+    network: Done,
+    c: float,
+    image: int,
+    steps: int,
+    draws: int,
+    step_size: float = 1e-2,
+    *,
+    context: Context,
+) -> dict[str, object]:
+    """Attack one test image towards each class that is not its own.
+
+    ``classes``: the targets, (9,). ``change``: what was added to the image, (9, 3, height, width).
+    ``image``: the image. ``reached``: whether ``draws`` draws give the target. ``right``: whether
+    they classify the image itself correctly.
+
+    The noise of an image belongs to its place in the test set and to the target.
+    """
+    net = trained(network, context.device)
+    for p in net.parameters():
+        p.requires_grad_(False)
+    x, y, keys = test_images(network, image, 1, context.device)
+    logits = probabilities(net, x, keys, draws)
+    classes = torch.arange(logits.shape[1], device=x.device)
+    classes = classes[classes != y]
+    n = len(classes)
+    start = x.expand(n, *x.shape[1:]).contiguous()
+    own = keys * logits.shape[1] + classes
+    found = carlini_wagner(
+        net,
+        start,
+        y.expand(n),
+        c=c,
+        steps=steps,
+        step_size=step_size,
+        targets=classes,
+        preset=RANDOM_SELF_ENSEMBLE,
+        clip=False,
+        keys=own,
+    ).images
+    reached = probabilities(net, found, own, draws).argmax(1) == classes
+    context.progress(1, 1)
+    return {
+        "classes": classes.cpu(),
+        "image": x[0].cpu(),
+        "change": (found - start).cpu(),
+        "reached": reached.cpu(),
+        "right": (logits.argmax(1) == y).cpu(),
+        "label": int(y),
+    }

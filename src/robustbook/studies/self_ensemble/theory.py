@@ -1,0 +1,383 @@
+"""Section 3.1 of Random Self-Ensemble: which steps of its theory hold, measured.
+
+Jensen's bound: the loss of the averaged probability is at most the mean loss over draws, for each
+image and any number of draws. The Taylor step: with noise of deviation s sigma_l in layer l, the
+mean loss exceeds the loss without noise by s^2/2 times a trace, the sum over layers of sigma_l^2
+times the trace of the Hessian with respect to the noise of that layer. The paper then puts a norm
+of the Hessian in the place of the trace, and calls it the Lipschitz constant of the loss. Here
+trace, norm and gradient are measured image by image.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic.dataclasses import dataclass as checked
+from torch import Tensor, nn
+
+from robustbook.data import as_float, load
+from robustbook.defenses import Noisy, noisy
+from robustbook.defenses.self_ensemble import Noise as NoiseLayer
+from robustbook.ledger import Record, Row
+from robustbook.measures import curvature
+from robustbook.networks.first_weights import draw_first_weights
+from robustbook.randomness import generator
+from robustbook.runs import Call, Context, Done, step
+from robustbook.studies.parameters import STRICT
+
+from . import settings
+from .attack import FRESH, test_images
+from .networks import trained
+from .settings import PAPER, TARGETS, Names
+
+ITEM = "theory"
+DEFENSES: tuple[Names, ...] = ("none", "rse")
+COUNTS = (1, 2, 5, 10, 50)
+"""Numbers of draws for Jensen's bound."""
+SCALES = (0.01, 0.03, 0.1, 0.3, 1.0)
+"""Deviations of the noise, as multiples of those of the training."""
+SMALL = (0.003, 0.01, 0.03, 0.1, 0.3)
+"""Deviations of the noise of the small smooth network, in all layers; the target's is 0.01."""
+AT = 0.01
+PIECE = 10  # images whose Hessians are computed together
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is run on one network.
+
+    images: of the test set. draws: per image, for the mean loss under noise of all layers; also the
+    products with the Hessian. bent: the number of images for which this is done. probes: products
+    per image with the Hessian with respect to the image.
+    """
+
+    images: int
+    bent: int
+    draws: int
+    probes: int
+
+
+SIZES = {
+    "quick": Size(24, 6, 12, 6),
+    "reduced": Size(400, 40, 100, 40),
+    "paper": Size(100, 20, 40, 20),
+}
+
+
+@checked(frozen=True, config=STRICT)
+class Parameters(settings.OfNetworks):
+    """The parameters that a reader can set."""
+
+    own_networks: ClassVar = settings.OWN
+
+
+@step(version=1)
+def averaged(network: Done, images: int, *, context: Context) -> dict[str, object]:
+    """Compare losses of single draws with that of their averaged probabilities.
+
+    For each of `COUNTS` and each image: ``mean``, the mean cross entropy over draws; ``together``,
+    that of the averaged probability; ``confidence``, minus the logarithm of the largest averaged
+    probability. All are (counts, images), in float64. ``right``: which images all draws together
+    classify correctly.
+    """
+    net: Any = trained(network, context.device)
+    x, y, keys = test_images(network, 0, images, context.device)
+    logs = []
+    with torch.no_grad():
+        for draw in range(max(COUNTS)):
+            parts = zip(torch.split(x, 100), torch.split(keys, 100), strict=True)
+            logits = torch.cat([net.at(k, FRESH + draw)(part) for part, k in parts])
+            logs.append(logits.double().log_softmax(1))
+            context.progress(draw + 1, max(COUNTS))
+    single = torch.stack(logs)
+    own = -single.gather(2, y.expand(len(single), -1)[..., None]).squeeze(2)
+    found: dict[str, list[Tensor]] = {"mean": [], "together": [], "confidence": []}
+    for n in COUNTS:
+        average = single[:n].logsumexp(0) - torch.tensor(n).log()
+        found["mean"].append(own[:n].mean(0))
+        found["together"].append(-average.gather(1, y[:, None]).squeeze(1))
+        found["confidence"].append(-average.amax(1))
+    right = average.argmax(1) == y
+    return {
+        **{name: torch.stack(parts).cpu() for name, parts in found.items()},
+        "right": right.cpu(),
+    }
+
+
+@step(version=1)
+def bent(network: Done, images: int, draws: int, *, context: Context) -> dict[str, object]:
+    """Compare the mean loss under noise of all layers with the trace of the Hessian.
+
+    ``gap``: at each of `SCALES` the mean loss minus the loss without noise, per image. ``trace``,
+    ``frobenius``: of the Hessian with respect to the numbers of all noise layers, each multiplied
+    by its layer's deviation.
+    """
+    net = trained(network, context.device).double().requires_grad_(False)
+    assert isinstance(net, Noisy)
+    x, y, _ = test_images(network, 0, images, context.device)
+    x = x.double()
+    found: dict[str, list[Tensor]] = {"gap": [], "trace": [], "frobenius": []}
+    chance = generator(0, "theory")  # of probes and noise
+    for i in range(images):
+        one, label = x[i : i + 1], y[i : i + 1]
+        size = noise_count(net, one)
+        loss, zero = loss_under(net, one, label), torch.zeros(1, size, dtype=x.dtype)
+        many = loss_under(net, one.expand(draws, -1, -1, -1), label.expand(draws))
+        gaps = [gap(many, zero.expand(draws, -1), s, 1, chance).mean(0) for s in SCALES]
+        found["gap"].append(torch.stack(gaps)[None])
+        bend = curvature(loss, zero, probes=draws, generator=chance)
+        found["trace"].append(bend.trace)
+        found["frobenius"].append(bend.frobenius)
+        context.progress(i + 1, images)
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+@step(version=1)
+def steep(network: Done, images: int, probes: int, *, context: Context) -> dict[str, object]:
+    """Measure the loss without noise as a function of the image.
+
+    ``trace``, ``frobenius``: of the Hessian, ``slope``: the l2 norm of the gradient, ``right``:
+    which images are classified correctly, ``loss``: the cross entropy.
+    """
+    noise = network.call.arguments["noise"]
+    quiet = None if noise is None else replace(noise, when="never")
+    net = trained(network, context.device, quiet).requires_grad_(False)
+    x, y, _ = test_images(network, 0, images, context.device)
+    chance = torch.Generator(x.device).manual_seed(0)
+    found: dict[str, list[Tensor]] = {}
+    for part, label in zip(torch.split(x, PIECE), torch.split(y, PIECE), strict=True):
+
+        def loss(z: Tensor, label: Tensor = label) -> Tensor:
+            return F.cross_entropy(net(z), label, reduction="none")
+
+        bend = curvature(loss, part, probes=probes, generator=chance)
+        with torch.no_grad():
+            logits = net(part)
+        rows = {
+            "trace": bend.trace,
+            "frobenius": bend.frobenius,
+            "slope": bend.slope,
+            "right": logits.argmax(1) == label,
+            "loss": F.cross_entropy(logits, label, reduction="none"),
+        }
+        for name, values in rows.items():
+            found.setdefault(name, []).append(values)
+        context.progress(len(found["trace"]) * PIECE, images)
+    return {name: torch.cat(parts).cpu() for name, parts in found.items()}
+
+
+@step(version=1)
+def smooth(images: int, draws: int, seed: int, *, context: Context) -> dict[str, object]:
+    """Train a small network without kinks on digits, and measure it like `bent`, at `SMALL`.
+
+    Two convolutions with softplus and a linear layer, in float64, with noise in front of both
+    convolutions. As the network has no kinks, its loss has a Hessian everywhere.
+    """
+    data = load("digits", "train")
+    x, y = as_float(data.images).double(), data.labels
+    net = noisy(_small(seed), init=1.0, inner=1.0)
+    quiet = net.net
+    net.when = "never"
+    optimizer = torch.optim.Adam(quiet.parameters(), 3e-3)
+    chance = generator(seed, "batches")
+    for _ in range(200):
+        rows = torch.randint(len(x), (100,), generator=chance)
+        optimizer.zero_grad()
+        F.cross_entropy(quiet(x[rows]), y[rows]).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    net.requires_grad_(False)
+    test = load("digits", "test").subset(images)
+    x, y = as_float(test.images).double(), test.labels
+    size = noise_count(net, x)
+    loss = loss_under(net, x, y)
+    zero = torch.zeros(images, size, dtype=torch.float64)
+    bend = curvature(loss, zero, probes=draws, generator=generator(seed, "probes"))
+    chance = generator(seed, "theory")
+    gaps = torch.stack([gap(loss, zero, s, draws, chance) for s in SMALL], 1)
+    context.progress(1, 1)
+    return {"gap": gaps, "trace": bend.trace, "frobenius": bend.frobenius, "slope": bend.slope}
+
+
+def _small(seed: int) -> nn.Sequential:
+    """Return a small network of 10 classes for gray 28x28 images; all its layers are smooth."""
+    net = nn.Sequential(
+        nn.AvgPool2d(4),
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.Softplus(beta=4.0),
+        nn.Conv2d(8, 16, 3, stride=2, padding=1),
+        nn.Softplus(beta=4.0),
+        nn.Flatten(),
+        nn.Linear(256, 10),
+    ).double()
+    draw_first_weights(net, generator(seed, "weights"), "torch")
+    return net
+
+
+def gap(
+    loss: Callable[[Tensor], Tensor],
+    zero: Tensor,
+    scale: float,
+    draws: int,
+    chance: torch.Generator,
+) -> Tensor:
+    """Return the mean loss under normal noise of deviation ``scale``, minus the loss at ``zero``.
+
+    zero: one row per number that ``loss`` returns; each row has its own draws. Each draw is used
+    with both signs, so the linear term of the loss cancels.
+    """
+    total = torch.zeros_like(zero[:, 0])
+    with torch.no_grad():
+        for _ in range(draws):
+            z = scale * torch.randn(zero.shape, generator=chance, dtype=zero.dtype)
+            total += (loss(z) + loss(-z)) / 2
+        found: Tensor = total / draws - loss(zero)
+        return found
+
+
+def loss_under(net: Noisy, images: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return the loss of each image as a function of its noise.
+
+    The function takes, for each image, the numbers of all noise layers, one layer after the other.
+    A layer multiplies its numbers by its deviation.
+    """
+
+    def loss(numbers: Tensor) -> Tensor:
+        position = 0
+
+        def add(layer: Any, _: Any, output: Tensor) -> Tensor:
+            nonlocal position
+            start, position = position, position + output[0].numel()
+            added = layer.sigma * numbers[:, start:position].view_as(output)
+            return torch.add(output, added)
+
+        return F.cross_entropy(_hooked(net, add, images), labels, reduction="none")
+
+    return loss
+
+
+def noise_count(net: Noisy, images: Tensor) -> int:
+    """Return how many numbers of noise one image needs."""
+    counts: list[int] = []
+    with torch.no_grad():
+        _hooked(net, lambda layer, _, output: counts.append(output[0].numel()), images[:1])
+    return sum(counts)
+
+
+def _hooked(net: Noisy, hook: Callable[..., Any], images: Tensor) -> Tensor:
+    """Return the logits without drawn noise, with a hook behind every noise layer."""
+    before, net.when = net.when, "never"
+    layers = [layer for layer in net.modules() if isinstance(layer, NoiseLayer)]
+    hooks = [layer.register_forward_hook(hook) for layer in layers]
+    try:
+        logits: Tensor = net(images)
+    finally:
+        net.when = before
+        for each in hooks:
+            each.remove()
+    return logits
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (network, defense, seed, what); the smooth network is called digits."""
+    assert p.seeds is not None
+    found: dict[tuple[Any, ...], Call] = {}
+    size = SIZES[p.profile]
+    for seed in p.seeds:
+        few = p.profile == "quick"
+        found["digits", "smooth", seed, "smooth"] = smooth(20, 100 if few else 2000, seed)
+        for network, own in p.chosen().items():
+            for defense in DEFENSES:
+                net = own.network(defense, seed)
+                found[network, defense, seed, "steep"] = steep(net, size.images, size.probes)
+                if defense.startswith("rse"):
+                    found[network, defense, seed, "averaged"] = averaged(net, size.images)
+                    found[network, defense, seed, "bent"] = bent(net, size.bent, size.draws)
+    return found
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """Return the record: the rows that the ledger judges, ratios, and the images of the figures."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    arrays: dict[str, Any] = {"counts": COUNTS, "scales": SCALES, "small": SMALL}
+    judged: set[int] = set()
+    for (network, defense, seed, what), done in results.items():
+        labels = {"network": network, "defense": defense}
+        if what == "averaged":
+            # The first network answers the targets.
+            rows += _jensen(done, seed, labels, judges=seed not in judged)
+            judged.add(seed)
+        else:
+            rows += {"bent": _bent, "steep": _steep, "smooth": _smooth}[what](done, seed, labels)
+        if seed == p.seeds[0]:
+            for name, values in done.tensors.items():
+                arrays[f"{network}/{defense}/{what}/{name}"] = values
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+
+
+Labels = Mapping[str, str | float | int | bool]
+
+
+def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row]:
+    """Yield the smallest difference of each step of the bound, and their means."""
+    mean, together, confidence = (done.tensors[k] for k in ("mean", "together", "confidence"))
+    steps = {"claim-jensen": mean - together, "claim-jensen-b": together - confidence}
+    for name, difference in steps.items():
+        if judges:
+            value = difference.min().item()
+            yield Row(value, "fraction", f"{TARGETS}/{name}", seed=seed, setting=dict(labels))
+        for n, row in zip(COUNTS, difference, strict=True):
+            setting = {**labels, "draws": n}
+            yield Row(row.mean().item(), "none", None, f"mean {name}", seed, setting=setting)
+    right = done.tensors["right"]
+    wrong = 100 * (~right).double().mean().item()
+    yield Row(wrong, "percent", None, "misclassified", seed, len(right), setting=dict(labels))
+    for name, chosen in {"right": right, "wrong": ~right}.items():
+        if bool(chosen.any()):
+            value = confidence[-1][chosen].mean().item()
+            yield Row(value, "none", None, f"confidence {name}", seed, setting=dict(labels))
+
+
+def _ratios(done: Done, scales: tuple[float, ...]) -> list[float]:
+    """Return at each scale the gap over s^2/2 times the trace, both summed over the images."""
+    gaps, trace = done.tensors["gap"].sum(0), done.tensors["trace"].sum()
+    return [(g / (s**2 / 2 * trace)).item() for g, s in zip(gaps, scales, strict=True)]
+
+
+def _bent(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
+    for s, ratio in zip(SCALES, _ratios(done, SCALES), strict=True):
+        yield Row(ratio, "ratio", None, "gap over trace", seed, setting={**labels, "scale": s})
+
+
+def _smooth(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
+    """Yield the target's ratio, the same with the Frobenius norm, and the images with trace < 0."""
+    trace, frobenius = done.tensors["trace"], done.tensors["frobenius"]
+    gaps = done.tensors["gap"].sum(0)
+    for s, ratio, g in zip(SMALL, _ratios(done, SMALL), gaps, strict=True):
+        target = f"{TARGETS}/claim-taylor-trace" if s == AT else None
+        setting = {**labels, "scale": s}
+        yield Row(ratio, "ratio", target, "gap over trace", seed, setting=setting)
+        other = (g / (s**2 / 2 * frobenius.sum())).item()
+        yield Row(other, "ratio", None, "gap over norm", seed, setting=setting)
+    share = 100 * (trace < 0).double().mean().item()
+    yield Row(share, "percent", None, "negative trace", seed, len(trace), setting=dict(labels))
+
+
+def _steep(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
+    """Yield medians of trace, norm and gradient over images that are classified correctly or not.
+
+    ``rank correlation``: of gradient and root of the trace over all images.
+    """
+    trace, slope, right = (done.tensors[k] for k in ("trace", "slope", "right"))
+    for name, chosen in {"right": right, "wrong": ~right, "all": right | ~right}.items():
+        if bool(chosen.any()):
+            setting = {**labels, "images": name}
+            yield Row(trace[chosen].median().item(), "none", None, "trace", seed, setting=setting)
+            yield Row(slope[chosen].median().item(), "none", None, "slope", seed, setting=setting)
+    ranks = torch.stack([trace.argsort().argsort(), slope.argsort().argsort()]).double()
+    value = torch.corrcoef(ranks)[0, 1].item()
+    yield Row(value, "none", None, "rank correlation", seed, setting=dict(labels))
+    accuracy = 100 * right.double().mean().item()
+    yield Row(accuracy, "percent", None, "accuracy", seed, len(right), setting=dict(labels))

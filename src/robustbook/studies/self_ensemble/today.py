@@ -1,0 +1,343 @@
+"""Does Random Self-Ensemble stand today? Its networks under attacks that average over the noise.
+
+The paper attacks with one draw of the noise a step, a fixed c, small steps and the last iterate.
+Here these are changed: more draws a step, larger steps, the nearest iterate, a search over c.
+Beside them stand PGD in l2 and l-infinity, Square, which uses no gradient, and PGD on the network
+with its noise frozen or off. All images are judged by new draws, several times.
+
+For the part that is randomized smoothing (noise on the image, hard votes) there is a certificate: a
+lower bound of the accuracy at each l2 radius, where attacks give an upper bound.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked
+from torch import Tensor
+
+from robustbook.ledger import Record, Row
+from robustbook.measures import certified
+from robustbook.runs import Call, Done
+from robustbook.studies.parameters import STRICT
+
+from . import settings
+from .adaptive import Strike, counted, one_draw, struck
+from .attack import attacked, joined
+from .settings import PAPER, TARGETS, Names, Setting
+
+ITEM = "today"
+LATER: tuple[Names, ...] = ("none", "rse paper 0.2")
+"""The networks of the authors' logs of 2018, VGG16 only."""
+ALPHA = 0.001
+"""Probability that a certified radius is too large, for each image; Cohen et al.: the same."""
+POINTS = 81
+"""Of each curve, from radius 0 to twice the largest radius of PGD."""
+Key = tuple[str, int, float]
+"""An attack's name, the draws that it averages over, and its radius; 0 where it has none."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is run on one network.
+
+    images: of the test set, ``piece`` at a time. repeats: judgements, each by ``draws`` new draws.
+    averaged: how many draws the attacks average over. c: of the attacks with a fixed c. steps: of
+    Carlini-Wagner with large steps. l2, linf: the radii. climb: steps of PGD. queries: of Square.
+    choice, trials: votes of the certificate. logged: images of the authors' logs, 0: none.
+    """
+
+    images: int
+    piece: int
+    c: float
+    l2: tuple[float, ...]
+    linf: tuple[float, ...]
+    draws: int = 50
+    repeats: int = 3
+    averaged: tuple[int, ...] = (1, 10, 50)
+    steps: int = 40
+    searches: int = 3
+    climb: int = 20
+    queries: int = 100
+    choice: int = 100
+    trials: int = 1000
+    logged: int = 0
+
+    @property
+    def pieces(self) -> tuple[tuple[int, int], ...]:
+        """First image and number of images of each step."""
+        starts = range(0, self.images, self.piece)
+        return tuple((at, min(self.piece, self.images - at)) for at in starts)
+
+
+QUICK = Size(
+    images=8,
+    piece=8,
+    c=0.1,
+    l2=(0.25, 0.5),
+    linf=(4 / 255,),
+    draws=10,
+    repeats=2,
+    averaged=(1, 4),
+    steps=20,
+    searches=2,
+    climb=8,
+    queries=20,
+    choice=10,
+    trials=100,
+)
+COLOURED = Size(
+    images=200, piece=100, c=0.1, l2=(0.25, 0.5, 1.0), linf=(4 / 255, 8 / 255), logged=400
+)
+SIZES: Mapping[str, Mapping[str, Size]] = {
+    "quick": {"vgg16": QUICK, "resnext": QUICK},
+    "reduced": {"vgg16": COLOURED, "resnext": replace(COLOURED, images=50, piece=10, c=0.2)},
+    "paper": {
+        "vgg16": replace(COLOURED, images=400, logged=1000),
+        "resnext": replace(COLOURED, images=400, piece=50, c=0.2),
+        "model-a": Size(images=50, piece=10, c=3.0, l2=(0.5, 1.0, 2.0), linf=(2 / 255, 4 / 255)),
+    },
+}
+OWN: Mapping[str, tuple[Names, ...]] = {"vgg16": ("none", "rse", "rse paper 0.4")}
+"""On VGG16 also the placement that the text describes; on the others the release has the same."""
+
+
+@checked(frozen=True, config=STRICT)
+class Parameters(settings.OfNetworks):
+    """The parameters that a reader can set."""
+
+    own_networks: ClassVar = settings.OWN
+    images: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1600,
+            description="a number of test images, 1 to 1600, or None for the profile's own",
+        ),
+    ] = None
+
+    def size(self, network: str) -> Size:
+        """How much is run on this network."""
+        own = SIZES[self.profile][network]
+        return own if self.images is None else replace(own, images=self.images)
+
+
+def attacked_ones(p: Parameters, network: str) -> tuple[Names, ...]:
+    """Return the defenses of this network that are attacked."""
+    return ("none", "rse") if p.profile == "quick" else OWN.get(network, ("none", "rse"))
+
+
+def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
+    """Return the attacks on one network; without noise nothing is averaged, frozen or off."""
+    noisy = defense.startswith("rse")
+    counts = size.averaged if noisy else (1,)
+    several = counts[min(1, len(counts) - 1)]
+    paper = Strike("carlini-wagner", own.steps, 1e-3, c=size.c, hinge="clamped")
+    large = Strike("carlini-wagner", size.steps, c=size.c)
+    found = {("clean", 1, 0.0): Strike("none"), ("paper", 1, 0.0): paper}
+    for k in counts:
+        found["large steps", k, 0.0] = replace(large, averaged=k)
+    if noisy:
+        found["paper", several, 0.0] = replace(paper, averaged=several)
+    found["nearest", several, 0.0] = replace(large, averaged=several, keep="nearest")
+    found["search", several, 0.0] = replace(
+        large, kind="search", averaged=several, searches=size.searches
+    )
+    middle = size.l2[len(size.l2) // 2]
+    for norm, radii in (("l2", size.l2), ("linf", size.linf)):
+        for eps in radii:
+            climb = Strike(f"pgd-{norm}", size.climb, eps / 8, eps=eps)  # type: ignore[arg-type]
+            for k in dict.fromkeys((1, several)):
+                found[f"pgd {norm}", k, eps] = replace(climb, averaged=k)
+            if norm == "l2" and eps == middle and noisy:
+                found["pgd l2", counts[-1], eps] = replace(climb, averaged=counts[-1])
+                found["frozen", 1, eps] = replace(climb, noise="frozen")
+                found["off", 1, eps] = replace(climb, noise="off")
+    eps = size.linf[-1]
+    found["square", several, eps] = Strike("square", size.queries, averaged=several, eps=eps)
+    return found
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (network, defense, seed, what, first image), image after image."""
+    assert p.seeds is not None
+    found: dict[tuple[Any, ...], Call] = {}
+    for seed in p.seeds:
+        for network, own in p.chosen().items():
+            size = p.size(network)
+            for first, count in size.pieces:
+                for defense in attacked_ones(p, network):
+                    net = own.network(defense, seed)
+                    for key, strike in strikes(own, size, defense).items():
+                        found[network, defense, seed, key, first] = struck(
+                            net, strike, first, count, size.draws, size.repeats
+                        )
+                    if defense.startswith("rse"):
+                        found[network, defense, seed, "votes", first] = counted(
+                            net, first, count, size.choice, size.trials
+                        )
+                if network == "vgg16":
+                    net, k = own.network("rse", seed), size.averaged[1]
+                    found[network, "rse", seed, "averaged", first] = attacked(
+                        net, 0.1, first, count, own.steps, size.draws, averaged=k
+                    )
+            if network == "vgg16" and size.logged:
+                for defense in LATER:
+                    found[network, defense, seed, "one draw", 0] = one_draw(
+                        own.network(defense, seed), 0, size.logged, 0.05, 10, 0.007
+                    )
+    return found
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One attack on all images: ``right`` (repeats, images), ``distance``, and ``seen`` or None."""
+
+    right: Tensor
+    distance: Tensor
+    seen: Tensor | None = None
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Return the accuracy of each judgement, in percent."""
+        return (100 * self.right.double().mean(1)).tolist()
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """Return the record: accuracies under each attack, curves over the l2 radius, certificates."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    arrays: dict[str, Any] = {}
+    for network, defense, seed in dict.fromkeys(key[:3] for key in results):
+        pieces: dict[Any, list[Done]] = {}
+        for key, done in results.items():
+            if key[:3] == (network, defense, seed):
+                pieces.setdefault(key[3], []).append(done)
+        labels = {"network": network, "defense": defense}
+        rows += _targets(pieces, network, defense, seed)
+        found = {k: _outcome(parts) for k, parts in pieces.items() if isinstance(k, tuple)}
+        if not found:
+            continue
+        for key, outcome in found.items():
+            rows += _struck(key, outcome, seed, labels)
+        size = p.size(network)
+        radii = [2 * size.l2[-1] * i / (POINTS - 1) for i in range(POINTS)]
+        arrays[f"radii/{network}"] = radii
+        curves = _curves(found, radii)
+        if "votes" in pieces:
+            sigma = deviation(pieces["votes"][0])
+            curves["certified"], more = _certified(pieces["votes"], sigma, radii, seed, labels)
+            rows += more
+        for name, curve in curves.items():
+            arrays.setdefault(f"{network}/{defense}/{name}", []).append(curve)
+            for eps in size.l2:
+                setting = {**labels, "attack": name, "eps": eps}
+                value = curve[round((POINTS - 1) * eps / radii[-1])]
+                rows.append(Row(value, "percent", None, "accuracy within", seed, setting=setting))
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+
+
+def deviation(done: Done) -> float:
+    """Return the deviation of the noise on the image, of the network that was asked."""
+    noise = done.call.arguments["network"].arguments["noise"]
+    return float(noise.inner if noise.placement == "code" else noise.init)
+
+
+def within(clean: Outcome, one: Outcome, radius: float) -> Tensor:
+    """Return which images are classified correctly if an attack counts only within the radius."""
+    return torch.where(one.distance <= radius, one.right, clean.right)
+
+
+def together(clean: Outcome, others: Sequence[Outcome], radius: float) -> Tensor:
+    """Return which images are classified correctly under all attacks together within the radius.
+
+    For each image the first judgement chooses the attack, and the other judgements decide. So an
+    image does not count as misclassified because one of many judgements happened to be wrong.
+    """
+    chosen = clean.right
+    for other in others:
+        better = chosen[0] & (other.distance <= radius) & ~other.right[0]
+        chosen = torch.where(better, other.right, chosen)
+    return chosen[1:]
+
+
+def _outcome(parts: Sequence[Done]) -> Outcome:
+    right = torch.cat([part.tensors["right"] for part in parts], 1)
+    distance = torch.cat([part.tensors["distance"] for part in parts])
+    seen = [part.tensors["seen"] for part in parts if "seen" in part.tensors]
+    return Outcome(right, distance, torch.cat(seen) if seen else None)
+
+
+def _struck(
+    key: Key, outcome: Outcome, seed: int, labels: Mapping[str, str | float | int | bool]
+) -> Iterator[Row]:
+    """Yield accuracy (mean over judgements), their spread, and the paper's distortion."""
+    name, averaged, eps = key
+    setting = {**labels, "attack": name, "averaged": averaged, "eps": round(eps, 5)}
+    each = outcome.accuracies
+    images = len(outcome.distance)
+    yield Row(sum(each) / len(each), "percent", None, "accuracy", seed, images, setting=setting)
+    yield Row(max(each) - min(each), "percent", None, "spread", seed, setting=setting)
+    root = outcome.distance.double().square().mean().sqrt().item()
+    yield Row(root, "l2", None, "distortion", seed, setting=setting)
+    if outcome.seen is not None:
+        share = 100 * outcome.seen.double().mean().item()
+        yield Row(share, "percent", None, "accuracy as seen", seed, images, setting=setting)
+
+
+def _curves(found: Mapping[Key, Outcome], radii: Sequence[float]) -> dict[str, list[float]]:
+    """Return accuracy in percent at each radius: under the paper's attack, and all in l2."""
+    clean, elsewhere = found["clean", 1, 0.0], ("clean", "pgd linf", "square")
+    bounded = [one for (name, _, _), one in found.items() if name not in elsewhere]
+    paper = found["paper", 1, 0.0]
+
+    def percent(right: Tensor) -> float:
+        return 100 * right.double().mean().item()
+
+    return {
+        "paper": [percent(within(clean, paper, r)) for r in radii],
+        "all": [percent(together(clean, bounded, r)) for r in radii],
+    }
+
+
+def _certified(
+    parts: Sequence[Done],
+    sigma: float,
+    radii: Sequence[float],
+    seed: int,
+    labels: Mapping[str, str | float | int | bool],
+) -> tuple[list[float], list[Row]]:
+    """Return the certified accuracy in percent at each radius, and the rows of hard votes."""
+    choice, counts, label = (
+        torch.cat([part.tensors[name] for part in parts]) for name in ("choice", "counts", "label")
+    )
+    answer, radius = certified(choice, counts, sigma=sigma, alpha=ALPHA)
+    right = answer == label
+    curve = [100 * (right & (radius >= r)).double().mean().item() for r in radii]
+    votes = 100 * (counts.argmax(1) == label).double().mean().item()
+    return curve, [
+        Row(votes, "percent", None, "accuracy of votes", seed, len(label), setting=dict(labels)),
+        Row(sigma, "none", None, "deviation on the image", seed, setting=dict(labels)),
+    ]
+
+
+def _targets(
+    pieces: Mapping[Any, Sequence[Done]], network: str, defense: str, seed: int
+) -> Iterator[Row]:
+    """Yield the rows that answer targets, all of VGG16."""
+    start = f"{TARGETS}/later"
+    if "averaged" in pieces:
+        found = joined(list(pieces["averaged"]))
+        target = f"{start}/eot-lowers-rse"
+        yield Row(found.accuracy, "percent", target, seed=seed, images=len(found.right))
+    if "one draw" in pieces:
+        (done,) = pieces["one draw"]
+        images = len(done.tensors["right"])
+        clean, right = (100 * done.tensors[k].double().mean().item() for k in ("clean", "right"))
+        short = defense.partition(" ")[0]
+        yield Row(right, "percent", f"{start}/pgd10-eps-0.05/{short}", seed=seed, images=images)
+        if short == "rse":
+            target = f"{start}/single-draw-clean/rse"
+            yield Row(clean, "percent", target, seed=seed, images=images)

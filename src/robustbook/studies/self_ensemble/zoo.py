@@ -1,0 +1,363 @@
+"""Section 3.3 of Random Self-Ensemble: can ZOO estimate gradients of a network with noise?
+
+ZOO estimates a derivative from two answers, (g(x + h u) - g(x - h u)) / 2h. The two answers of a
+noisy network have different noise, and the paper concludes that the result is no estimate of a
+gradient, even for h to 0. Its mean is the same difference of the noise-averaged loss, so it is
+unbiased for the derivative up to O(h^2). Its variance is about Var(g) / (2 h^2 n), with n draws for
+each answer: it grows as h falls, and falls with averaging. Both are measured here, and ZOO itself
+attacks networks with and without noise, with small and large h, with and without averaging.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from pydantic.dataclasses import dataclass as checked
+from torch import Tensor
+
+from robustbook.attacks.losses import margin
+from robustbook.attacks.zoo import zoo
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Context, Done, step
+from robustbook.studies.parameters import STRICT
+
+from . import settings
+from .adaptive import APART, JUDGED, SELECT
+from .attack import FRESH, draws_noise, probabilities, test_images
+from .networks import trained
+from .settings import PAPER, TARGETS, Names
+
+ITEM = "zoo"
+DEFENSES: tuple[Names, ...] = ("none", "rse")
+STEPS = (0.0001, 0.001, 0.01, 0.1, 0.3, 1.0)
+"""The values of h: l2 lengths. 1e-4 is ZOO's own."""
+MODERATE = 0.1
+"""The h at which the mean is compared with the derivative."""
+COUNTS = (1, 10, 50)
+"""Draws that each answer averages over."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is run on one network.
+
+    images: for the estimates, the first that the network classifies correctly. pairs: differences
+    per image and h. gradients: draws for the derivative. attacked: images for ZOO. steps: of ZOO,
+    with one draw; with more draws it makes fewer, so that all make equally many queries.
+    coordinates, step_size, c: of ZOO. averaged: draws of its answers. large: the larger h.
+    """
+
+    images: int
+    pairs: int
+    gradients: int
+    attacked: int
+    steps: int
+    coordinates: int
+    c: float
+    step_size: float = 0.05
+    averaged: int = 10
+    large: float = 0.1
+    draws: int = 50
+    repeats: int = 3
+
+
+SIZES: Mapping[str, Mapping[str, Size]] = {
+    "quick": {
+        network: Size(3, 100, 100, 4, 32, 24, 1.0, averaged=4, draws=10, repeats=2)
+        for network in ("vgg16", "resnext")
+    },
+    "reduced": {
+        "vgg16": Size(10, 1000, 1000, 50, 200, 64, 1.0),
+        "resnext": Size(10, 1000, 1000, 20, 100, 64, 1.0),
+    },
+    "paper": {
+        "vgg16": Size(10, 1000, 1000, 100, 1000, 128, 1.0),
+        "resnext": Size(10, 1000, 1000, 50, 1000, 128, 1.0),
+        "model-a": Size(5, 500, 500, 10, 60, 64, 10.0),
+    },
+}
+
+
+@checked(frozen=True, config=STRICT)
+class Parameters(settings.OfNetworks):
+    """The parameters that a reader can set."""
+
+    own_networks: ClassVar = settings.OWN
+
+
+@step(version=1)
+def estimated(
+    network: Done, images: int, pairs: int, gradients: int, *, context: Context
+) -> dict[str, object]:
+    """Estimate the derivative of the margin along its gradient, by differences at each of `STEPS`.
+
+    The margin is the largest logit of a wrong class minus that of the true class, what ZOO lowers.
+    ``slope``, ``slope_error``: the derivative of the noise-averaged margin along u, from gradients,
+    and its standard error; u is the mean gradient of other draws, normalised. ``differences``:
+    (g(x + h u) - g(x - h u)) / 2h with independent noise, (images, steps, pairs). ``variance``: of
+    the margin at x over draws. ``pixels``: how many numbers an image has.
+
+    The first ``images`` test images that the network classifies correctly are used.
+    """
+    net: Any = trained(network, context.device).requires_grad_(False)
+    x, y, keys = test_images(network, 0, 3 * images, context.device)
+    rows = (probabilities(net, x, keys, 10, SELECT).argmax(1) == y).nonzero().squeeze(1)[:images]
+    found: dict[str, list[Tensor]] = {}
+    for i, row in enumerate(rows.tolist()):
+        one, label, key = x[row], int(y[row]), int(keys[row])
+        first, _ = _gradients(net, one, label, key, gradients, FRESH)
+        u = (first.mean(0) / first.mean(0).norm()).to(one.dtype).view_as(one)
+        other, values = _gradients(net, one, label, key, gradients, FRESH + gradients)
+        along = other @ u.flatten().double()
+        start, differences = FRESH + APART * 10, []
+        for h in STEPS:
+            high = _margins(net, one + h * u, label, key, pairs, start)
+            low = _margins(net, one - h * u, label, key, pairs, start + pairs)
+            differences.append((high - low) / (2 * h))
+            start += 2 * pairs
+        kept = {
+            "slope": along.mean(),
+            "slope_error": along.std() / math.sqrt(gradients),
+            "differences": torch.stack(differences),
+            "variance": values.var(),
+        }
+        for name, value in kept.items():
+            found.setdefault(name, []).append(value.cpu())
+        context.progress(i + 1, images)
+    kept_all = {name: torch.stack(values) for name, values in found.items()}
+    return {**kept_all, "pixels": x[0].numel()}
+
+
+def _margins(net: Any, image: Tensor, label: int, key: int, draws: int, start: int) -> Tensor:
+    """Return the margin of one image under each of so many draws, in float64."""
+    found = []
+    with torch.no_grad():
+        for numbers in torch.split(torch.arange(start, start + draws, device=image.device), 50):
+            many = image.expand(len(numbers), *image.shape)
+            logits = net.at(torch.full_like(numbers, key), numbers)(many)
+            found.append(margin(logits.double(), torch.full_like(numbers, label)))
+    return torch.cat(found)
+
+
+def _gradients(
+    net: Any, image: Tensor, label: int, key: int, draws: int, start: int
+) -> tuple[Tensor, Tensor]:
+    """Return the margin's gradient under each of so many draws, one row each, and the margins."""
+    rows, values = [], []
+    for numbers in torch.split(torch.arange(start, start + draws, device=image.device), 50):
+        leaf = image.expand(len(numbers), *image.shape).clone().requires_grad_()
+        logits = net.at(torch.full_like(numbers, key), numbers)(leaf)
+        value = margin(logits, torch.full_like(numbers, label))
+        (gradient,) = torch.autograd.grad(value.sum(), leaf)
+        rows.append(gradient.flatten(1).double())
+        values.append(value.detach().double())
+    return torch.cat(rows), torch.cat(values)
+
+
+@step(version=1)
+def black_box(
+    network: Done,
+    images: int,
+    c: float,
+    steps: int,
+    coordinates: int,
+    h: float,
+    step_size: float,
+    averaged: int,
+    draws: int,
+    repeats: int,
+    *,
+    context: Context,
+) -> dict[str, object]:
+    """Attack the first test images that the network classifies correctly by ZOO.
+
+    ``right``: which of them are classified correctly afterwards, by ``draws`` new draws, (repeats,
+    images). ``distance``: how far each was moved in l2. ``queries``: answers for each image.
+    """
+    net: Any = trained(network, context.device).requires_grad_(False)
+    x, y, keys = test_images(network, 0, 3 * images, context.device)
+    known = probabilities(net, x, keys, draws, SELECT).argmax(1) == y
+    rows = known.nonzero().squeeze(1)[:images]
+    x, y, keys = x[rows], y[rows], keys[rows]
+    made = zoo(
+        net,
+        x,
+        y,
+        c=c,
+        steps=steps,
+        coordinates=coordinates,
+        h=h,
+        step_size=step_size,
+        draws=averaged if draws_noise(net) else 1,
+        judge=draws if draws_noise(net) else 1,
+        keys=keys,
+    )
+    right = [
+        probabilities(net, made.images, keys, draws, JUDGED + APART * r).argmax(1) == y
+        for r in range(repeats)
+    ]
+    context.progress(1, 1)
+    return {
+        "right": torch.stack(right).cpu(),
+        "distance": (made.images - x).flatten(1).norm(dim=1).cpu(),
+        "queries": made.forwards / len(rows),
+    }
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """What is to be run, by (network, defense, seed, what); of ZOO, what is (h, averaged)."""
+    assert p.seeds is not None
+    found: dict[tuple[Any, ...], Call] = {}
+    for seed in p.seeds:
+        for network, own in p.chosen().items():
+            size = SIZES[p.profile][network]
+            for defense in DEFENSES:
+                net, noisy = own.network(defense, seed), defense.startswith("rse")
+                if noisy:
+                    found[network, defense, seed, "estimated"] = estimated(
+                        net, size.images, size.pairs, size.gradients
+                    )
+                for h, averaged in options(size, noisy):
+                    found[network, defense, seed, (h, averaged)] = black_box(
+                        net,
+                        size.attacked,
+                        size.c,
+                        size.steps // averaged,
+                        size.coordinates,
+                        h,
+                        size.step_size,
+                        averaged,
+                        size.draws,
+                        size.repeats,
+                    )
+    return found
+
+
+def options(size: Size, noisy: bool) -> tuple[tuple[float, int], ...]:
+    """Return h and the number of draws of each ZOO attack; averaging needs noise."""
+    plain = ((STEPS[0], 1), (size.large, 1))
+    return (*plain, (size.large, size.averaged)) if noisy else plain
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """Return the record: the two statements on the estimate, its variances, and ZOO's successes."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    arrays: dict[str, Any] = {"h": STEPS, "counts": COUNTS}
+    judged: set[int] = set()
+    for (network, defense, seed, what), done in results.items():
+        labels = {"network": network, "defense": defense}
+        if what != "estimated":
+            rows += _attacked(done, what, seed, labels)
+            continue
+        rows += _estimates(done, seed, labels)
+        if seed not in judged:  # the first network answers the targets
+            rows += _answers(done, seed, labels)
+            judged.add(seed)
+        if seed == p.seeds[0]:
+            found = grouped(done.tensors["differences"])
+            arrays[f"{network}/{defense}/mean"] = done.tensors["differences"].mean(2)
+            arrays[f"{network}/{defense}/variance"] = torch.stack(list(found.values()))
+            for name in ("slope", "slope_error"):
+                arrays[f"{network}/{defense}/{name}"] = done.tensors[name]
+            arrays[f"{network}/{defense}/of margin"] = done.tensors["variance"]
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+
+
+Labels = Mapping[str, str | float | int | bool]
+
+
+def grouped(differences: Tensor) -> dict[int, Tensor]:
+    """Return the variance of the estimate by number of averaged draws, each (images, steps).
+
+    Estimates with n draws for each answer are means of n independent differences.
+    """
+    images, steps, pairs = differences.shape
+    found = {}
+    for n in COUNTS:
+        if pairs // n > 1:
+            whole = differences[:, :, : pairs // n * n]
+            found[n] = whole.reshape(images, steps, -1, n).mean(3).var(2)
+    return found
+
+
+def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
+    """Yield, at each h, the variance over its prediction, and the mean over the derivative.
+
+    Both are ratios of sums over the images, the second weighted by the derivative. Then the draws
+    that each answer has to average over, so that a derivative equals its standard error: along the
+    gradient, and along one pixel of root mean square derivative.
+    """
+    slope, of_margin = done.tensors["slope"], done.tensors["variance"]
+    means = done.tensors["differences"].mean(2)
+    for i, h in enumerate(STEPS):
+        for n, variance in grouped(done.tensors["differences"]).items():
+            ratio = (variance[:, i].sum() / (of_margin / (2 * h**2 * n)).sum()).item()
+            setting = {**labels, "h": h, "draws": n}
+            yield Row(ratio, "ratio", None, "variance over prediction", seed, setting=setting)
+        ratio = ((means[:, i] * slope).sum() / slope.square().sum()).item()
+        setting = {**labels, "h": h}
+        yield Row(ratio, "ratio", None, "mean over derivative", seed, setting=setting)
+        error = _error(done, i)
+        yield Row(error, "ratio", None, "standard error", seed, setting=setting)
+        # A difference as large as its standard error: along the gradient, and along one pixel.
+        needed = (of_margin / (2 * h**2 * slope.square())).median().item()
+        yield Row(needed, "none", None, "draws along the gradient", seed, setting=setting)
+        each = needed * done.values["pixels"]
+        yield Row(each, "none", None, "draws along a pixel", seed, setting=setting)
+
+
+def _error(done: Done, i: int) -> float:
+    """Return the standard error of `mean over derivative` at one h, from both of its parts."""
+    slope, each = done.tensors["slope"], done.tensors["differences"][:, i]
+    error = each.var(1) / each.shape[1] + done.tensors["slope_error"].square()
+    return float((error * slope.square()).sum().sqrt() / slope.square().sum())
+
+
+def _answers(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
+    """Yield the rows that answer targets.
+
+    The variance times 2 h^2 / Var(g) at the smallest h: the first claim holds if it is positive and
+    the same, within 20 %, at the two smallest. The mean over the derivative at a moderate h: the
+    second holds if it differs from 1 by at most 3 standard errors and 0.1.
+    """
+    of_margin, variance = done.tensors["variance"], grouped(done.tensors["differences"])[1]
+    small, next_ = (
+        (variance[:, i].sum() * 2 * STEPS[i] ** 2 / of_margin.sum()).item() for i in (0, 1)
+    )
+    yield Row(
+        small,
+        "ratio",
+        f"{TARGETS}/text-3.3/zoo-no-gradient",
+        seed=seed,
+        holds=small > 0 and abs(small / next_ - 1) < 0.2,
+        setting=dict(labels),
+    )
+    i = STEPS.index(MODERATE)
+    slope, means = done.tensors["slope"], done.tensors["differences"].mean(2)
+    ratio = ((means[:, i] * slope).sum() / slope.square().sum()).item()
+    yield Row(
+        ratio,
+        "ratio",
+        f"{TARGETS}/text-3.3/zoo-unbiased",
+        seed=seed,
+        holds=abs(ratio - 1) <= 3 * _error(done, i) + 0.1,
+        setting=dict(labels),
+    )
+
+
+def _attacked(done: Done, what: tuple[float, int], seed: int, labels: Labels) -> Iterator[Row]:
+    """Yield how often ZOO succeeded, in percent of images that were classified correctly."""
+    h, averaged = what
+    setting = {**labels, "h": h, "draws": averaged}
+    wrong = ~done.tensors["right"]
+    images = wrong.shape[1]
+    value = 100 * wrong.double().mean().item()
+    yield Row(value, "percent", None, "success", seed, images, setting=setting)
+    yield Row(done.values["queries"], "count", None, "queries", seed, setting=setting)
+    moved = wrong.double().mean(0) > 0.5
+    if bool(moved.any()):
+        distance = done.tensors["distance"][moved].median().item()
+        yield Row(distance, "l2", None, "distance", seed, setting=setting)

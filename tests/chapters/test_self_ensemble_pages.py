@@ -1,0 +1,362 @@
+"""The content of the pages on Random Self-Ensemble's tables and figures, from made-up records."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robustbook import page
+from robustbook.chapters.published import record_of, version_of
+from robustbook.chapters.self_ensemble import (
+    figure2,
+    figure3,
+    figure4,
+    figure5,
+    figure6,
+    names,
+    overview,
+    sweeps,
+    table1,
+    table2,
+    table3,
+)
+from robustbook.figures import LOOKS
+from robustbook.ledger import Record, Row
+from robustbook.studies.self_ensemble import settings, sweep
+from robustbook.studies.self_ensemble import table_2 as study
+
+from .reading import body, numbers, ordered
+
+PAPER = "self_ensemble"
+FIVE = tuple(names.DEFENSES)
+
+
+def cells(
+    network: str, accuracies: dict[str, dict[float, float]], seeds: int = 2, **more: Any
+) -> Iterator[Row]:
+    """Rows of one network: accuracy by defense and c; a second seed has one point more.
+
+    One draw has 3 points less, and c moves the images by its root.
+    """
+    for seed in range(seeds):
+        for defense, of in accuracies.items():
+            for c, value in of.items():
+                labels = {"network": network, "defense": defense, "c": c, **more}
+                yield Row(value + seed, "percent", None, "accuracy", seed, 400, setting=labels)
+                one = max(value + seed - 3, 0)
+                yield Row(one, "percent", None, "accuracy of one draw", seed, 400, setting=labels)
+                if c:
+                    yield Row(c**0.5, "l2", None, "distortion", seed, setting=labels)
+
+
+def record(item: str, profile: str, rows: Iterator[Row] | list[Row], **arrays: Any) -> Record:
+    return Record(PAPER, item, profile, {}, (0, 1), tuple(rows), arrays)
+
+
+def falling(start: float, cs: tuple[float, ...]) -> dict[float, float]:
+    """An accuracy that loses 10 points at each value of c."""
+    return {c: start - 10 * i for i, c in enumerate((0.0, *cs))}
+
+
+TABLE = {d: falling(85 - 5 * i, table2.CS) for i, d in enumerate(FIVE)}
+SMALL = {d: falling(70, (0.01, 0.1, 1.0)) for d in ("rse", "none")}
+
+
+def test_names_are_those_of_the_study() -> None:
+    """A defense without a name would be left out of tables and figures."""
+    assert tuple(names.DEFENSES) == settings.DEFENSES
+    assert set(names.PLACES) == {"rse", *study.READINGS}
+    assert set(figure3.LEVELS) == {"none", "rse", *settings.LEVELS, "rse code 0.1/0.05"}
+    assert set(figure3.LEVELS) <= figure3.LOOK.keys()
+    assert table2.CS == settings.TABLE_2 and set(figure6.CS) <= {0.0, *settings.CS}
+    assert {figure5.ENOUGH, figure5.MOST, 1, 4, 20} <= set(sweep.NUMBERS)
+
+
+def test_a_network_comes_from_the_best_record_that_has_it() -> None:
+    """Embedded data only if there is nothing else."""
+    paper = record("figure-6", "paper", cells("model-a", SMALL))
+    reduced = record("figure-6", "reduced", cells("vgg16", SMALL))
+    quick = record("figure-6", "quick", [*cells("vgg16", SMALL), *cells("resnext", SMALL)])
+    found = names.best([paper, reduced, quick])
+    assert found == [(paper, "model-a"), (reduced, "vgg16")]
+    assert names.best([quick]) == [(quick, "vgg16"), (quick, "resnext")]
+    assert names.with_network([paper], "vgg16") is None
+    titles = [names.title(r, "vgg16") for r in (paper, reduced, quick)]
+    assert titles == ["VGG16", "narrow VGG16", "narrow VGG16, digits"]
+    assert names.full_title(paper, "model-a") == "Model A on STL-10"
+    assert names.full_title(quick, "vgg16") == "narrow VGG16 on digits on photographs"
+    assert names.images(paper, "model-a") == "400 test images"
+
+
+def test_a_curve_has_a_line_per_seed() -> None:
+    shown = record("figure-6", "reduced", cells("vgg16", TABLE))
+    curve = sweeps.curve(shown, "vgg16", "rse", LOOKS["rse"])
+    assert curve is not None and curve.x == list(table2.CS)
+    assert np.subtract(*reversed(curve.y)).tolist() == [1.0] * 5
+    assert sweeps.curve(shown, "vgg16", "other", LOOKS["rse"]) is None
+
+
+def test_a_cell_has_both_numbers() -> None:
+    assert sweeps.beside([1.0, 2.0], 3.0) == "3 / **1.5** (1.0\u2013\u20602.0)"
+    assert sweeps.beside([], 3.0) == "3 / -" and sweeps.beside([2.0], None) == "- / **2.0**"
+
+
+def test_table_2() -> None:
+    """Printed and ours in every cell; the answer has the accuracies at c = 0.03."""
+    shown = record("table-2", "reduced", cells("vgg16", TABLE))
+    rows = body(table2.printed_beside(version_of(shown)))
+    assert [row[0] for row in rows] == list(names.DEFENSES.values())
+    assert numbers(rows[0][2].replace("**", ""))[:2] == [86.06, 65.5]
+    assert all(ordered(cell.partition("/")[2]) for row in rows for cell in row[1:])
+    text = table2.answer(shown)
+    assert "RSE classifies 65.5 % of 400 test images correctly (86.06 printed)" in text
+    assert "The best other defense, Adv. retraining, has 60.5 % (9.81)" in text
+    few = record("table-2", "quick", cells("vgg16", {d: TABLE[d] for d in ("rse", "none")}))
+    assert "best other" not in table2.answer(few)
+    assert body(table2.printed_beside(version_of(few)))[1][1] == "27 / -"
+    assert len(body(table2.distortions(version_of(shown)))) == 5
+
+
+def test_the_nearest_placement() -> None:
+    """The mean over c of the distance to the printed row, smallest for the printed row itself."""
+    theirs = {c: float(table2.printed(table2.target("rse", c)) or 0) for c in table2.CS}
+    far = {c: value - 5 for c, value in theirs.items()}
+    rows = cells("vgg16", {"rse": far, "rse code 0.2": theirs}, seeds=1)
+    shown = record("table-2", "paper", rows)
+    text = table2.nearest_placement(shown)
+    assert "5.0 points (0.4, as released), 0.0 points (0.2, as released)" in text
+    assert text.endswith("nearest to the printed row is 0.2, as released.")
+    rows = body(table2.placements(version_of(shown)))
+    assert [row[0] for row in rows] == ["0.4, as released", "0.2, as released", "printed"]
+    assert len(table2.accuracies([shown]).axes) == 2
+    alone = record("table-2", "paper", cells("vgg16", {"rse": far}))
+    assert table2.nearest_placement(alone).startswith("Only one placement")
+    assert len(table2.of_one(alone).axes) == 1
+
+
+def test_the_caption_of_table_2() -> None:
+    low = {d: {c: (20.0 if c > 0.05 else 40.0) for c in table2.CS} for d in FIVE}
+    shown = record("table-2", "paper", cells("vgg16", low, seeds=1))
+    assert "from $c = 0.06$ on, where RSE has 20.0 %" in table2.caption_claim(shown)
+    high = record("table-2", "paper", cells("vgg16", TABLE))
+    assert "At none of these c" in table2.caption_claim(high)
+
+
+def equal(network: str, rse: float, none: float) -> list[Row]:
+    """Rows of accuracies at the two smaller compared distortions."""
+    return [
+        Row(
+            value,
+            "percent",
+            None,
+            "accuracy at distortion",
+            0,
+            setting={"network": network, "defense": defense, "distortion": d},
+        )
+        for defense, value in (("rse", rse), ("none", none))
+        for d in figure6.EQUAL[:2]
+    ]
+
+
+def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
+    """A network that was not run has the authors' points alone."""
+    paper = record("figure-6", "paper", [*cells("model-a", SMALL), *equal("model-a", 60, 70)])
+    figure = figure6.curves([paper])
+    assert len(figure.axes) == 6
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles == 2 * ["Model A", "VGG16, not run", "ResNeXt, not run"]
+    drawn = [len(axis.lines) for axis in figure.axes]
+    assert drawn == 2 * [7, 5, 5]  # the authors' five, and ours
+    assert len(figure6.equal_distortion([paper]).axes) == 3
+    text = figure6.answer([paper])
+    assert "50.5 %" in text and "by 0.21, it is 60.0 % and 70.0 %" in text
+    assert text.endswith("the network without defense is ahead.")
+    assert "at 0 of 2 with Model A on STL-10" in figure6.crossings([paper])
+    assert figure6.clean_costs([paper]).endswith("lower by 0.0 points (Model A on STL-10).")
+    bare = record("figure-6", "paper", cells("model-a", SMALL))
+    assert figure6.at_equal_distance(bare, "model-a") is None
+    assert "No distortion" in figure6.crossings([bare])
+
+
+def test_an_answer_has_the_networks_of_all_published_records() -> None:
+    """The best record comes first; embedded data are left out if there are others."""
+    records = [
+        record("figure-6", profile, cells(network, SMALL))
+        for profile, network in (("paper", "model-a"), ("reduced", "vgg16"), ("quick", "resnext"))
+    ]
+    shown = page.Page(f"{PAPER}/figure-6", {}, records[0], tuple(records[1:]))
+    text = shown.answers(figure6.answer, "vgg16/rse-above-none/c-0.1").data
+    assert text.count("RSE classifies") == 2 and "ResNeXt" not in text
+    assert text.index("Model A on STL-10") < text.index("narrow VGG16 on CIFAR-10")
+    assert text.startswith("**Answer.** With Model A") and text.count("verdict-badge") == 1
+
+
+def test_the_tables_of_figure_6() -> None:
+    shown = version_of(
+        record("figure-6", "paper", [*cells("model-a", SMALL), *equal("model-a", 60, 70)])
+    )
+    rows = body(figure6.accuracy_table(shown))
+    assert rows[0][0] == "**Model A on STL-10**" and len(rows) == 6
+    assert numbers(rows[1][1].replace("**", ""))[:2] == [66.6, 70.5]  # the authors' RSE, clean
+    assert rows[2][1] == "69.6 / -"
+    rows = body(figure6.distortion_table(shown))
+    assert numbers(rows[1][2].replace("**", ""))[1] == pytest.approx(0.1**0.5, abs=1e-3)
+    rows = body(figure6.equal_table(shown))
+    assert rows[0][2] == "64.7 / **60.0**" and rows[1][3] == "65.3 / -"
+    off = {"network": "model-a", "defense": "rse"}
+    row = Row(1.25, "percent", None, "mean difference of accuracy", 0, setting=off)
+    rows = body(figure6.whole_curves(version_of(record("figure-6", "paper", [row]))))
+    assert rows == [["Model A on STL-10", "1.2", "-", "-", "-", "-"]]
+
+
+def test_figure_2() -> None:
+    """The share of the gain that the weights give: halfway between no noise and RSE."""
+    start = {"rse": 90.0, "train only": 70.0, "test only": 20.0, "none": 50.0}
+    of = {regime: falling(value, (0.01, 0.1)) for regime, value in start.items()}
+    shown = record("figure-2", "reduced", cells("vgg16", of, seeds=1))
+    text = figure2.answer([shown])
+    assert "only at test leaves 20.0 % of the clean images" in text and "70.0 % with noise" in text
+    assert "50 % of the 40.0 points" in figure2.shares([shown])
+    assert len(figure2.curves([shown]).axes[0].lines) == 4
+    rows = body(figure2.accuracies(version_of(shown)))
+    assert rows[1] == ["training and test (RSE)", "90.0", "80.0", "70.0"]
+    behind = {**of, "rse": of["none"]}
+    shown = record("figure-2", "reduced", cells("vgg16", behind, seeds=1))
+    assert "not ahead" in figure2.shares([shown])
+
+
+def test_figure_3() -> None:
+    """The highest of the script's levels is compared with no noise, in accuracies of one draw."""
+    start = {"none": 93.0, "rse paper 0.12/0.1": 83.0, "rse paper 0.18/0.2": 73.0, "rse": 63.0}
+    of = {level: falling(value, (0.01, 0.1)) for level, value in start.items()}
+    shown = record("figure-3", "reduced", cells("vgg16", of, seeds=1))
+    text = figure3.answer(shown)
+    assert "noise 0.18/0.2 changes the accuracy of one draw from 90.0 to 70.0 %" in text
+    assert "from 70.0 to 50.0 % under the attack" in text
+    assert figure3.best_level([shown]).count("no noise") == 3
+    assert body(figure3.accuracies(version_of(shown)))[0] == ["no noise", "90.0", "80.0", "70.0"]
+    assert body(figure3.of_fifty(version_of(shown)))[0] == ["no noise", "93.0", "83.0", "73.0"]
+    assert len(figure3.curves([shown]).axes[0].lines) == 4
+    quick = record("figure-3", "quick", cells("vgg16", {"none": of["none"], "rse": of["rse"]}))
+    assert "noise 0.2/0.05" in figure3.answer(quick)
+
+
+def test_figure_4() -> None:
+    """Fifty draws are three points better, but at c = 1 they are worse."""
+    rows = list(cells("vgg16", {"rse": falling(80, (0.01, 0.1))}, seeds=1))
+    at = {"network": "vgg16", "defense": "rse", "c": 1.0}
+    rows += [
+        Row(10.0, "percent", None, "accuracy", 0, 400, setting=at),
+        Row(14.0, "percent", None, "accuracy of one draw", 0, 400, setting=at),
+        Row(1.0, "l2", None, "distortion", 0, setting=at),
+    ]
+    shown = record("figure-4", "reduced", rows)
+    assert figure4.gain(shown, "vgg16") == {0.0: [3.0], 0.01: [3.0], 0.1: [3.0], 1.0: [-4.0]}
+    text = figure4.answer([shown])
+    assert "3.0 points higher" in text and "lower at 1 of 3 values of $c$" in text
+    assert "classifies 57 to 77 % correctly" in figure4.turning([shown])
+    assert "14 to 14 %" in figure4.turning([shown])
+    assert body(figure4.gains(version_of(shown)))[-1][1:4] == ["14.0", "10.0", "\u22124.0"]
+    assert len(figure4.curves([shown]).axes[0].lines) == 2
+    always = record("figure-4", "reduced", rows[:6])
+    assert "lower at no $c$" in figure4.answer([always])
+    assert figure4.turning([always]).endswith("better at every c.")
+
+
+def test_figure_5() -> None:
+    rows = [
+        Row(
+            80.0 + min(n, 10) / 2,
+            "percent",
+            None,
+            "accuracy",
+            0,
+            1600,
+            setting={"network": "vgg16", "defense": "rse", "draws": n},
+        )
+        for n in sweep.NUMBERS
+    ]
+    shown = record("figure-5", "paper", rows)
+    text = figure5.answer([shown])
+    assert "80.5 % of 1,600 test images" in text and "changes by +0.0 points" in text
+    assert "by +4.5 and +0.0 points with noise 0.4/0.1 (Table 1)" in figure5.gained([shown])
+    assert body(figure5.accuracies(version_of(shown)))[1][1:] == [
+        "80.5",
+        "82.0",
+        "85.0",
+        "85.0",
+        "85.0",
+        "4.5",
+    ]
+    (line,) = figure5.curves([shown]).axes[0].lines
+    assert line.get_xdata().tolist() == list(sweep.NUMBERS)
+    error = 100 * (0.85 * 0.15 / 1600) ** 0.5
+    assert f"{error:.1f} points" in figure5.largest_error(shown)
+
+
+def targeted() -> Record:
+    """Two defenses; RSE is moved further towards the first target only, in the first pixel."""
+    rows, arrays = [], {}
+    far = {"rse": (4.0, 1.0), "none": (2.0, 3.0)}
+    for defense, distances in far.items():
+        of = {"network": "resnext", "defense": defense}
+        for name, value in zip(("bird", "car"), distances, strict=True):
+            setting = {**of, "class": name, "reached": True}
+            rows.append(Row(value, "none", None, "squared distance", 0, setting=setting))
+        mean = sum(distances) / 2
+        rows.append(Row(mean, "none", None, "mean squared distance", 0, setting=of))
+        rows.append(Row(1, "count", None, "targets reached", 0, setting=of))
+        step = bytes([128 + int(10 * distances[0])]) + bytes([128] * 11)
+        arrays[f"resnext {defense}"] = [step.hex(), bytes([128] * 12).hex()]
+    arrays["resnext image"] = [bytes(range(12)).hex()]
+    return record("table-3", "reduced", rows, **arrays)
+
+
+def test_table_3() -> None:
+    shown = targeted()
+    text = table3.answer(shown)
+    assert "distance of 2.50 with RSE and 2.50 without defense" in text
+    assert "(15.8 and 3.41 printed)" in text and "for 1 of 2 targets" in text
+    rows = body(table3.printed_beside(version_of(shown)))
+    assert rows[0][1] == "12.87 / **4.00**" and rows[1][-1] == "0.31 / **3.00**"
+    assert rows[0][2] == "2.58 / -" and rows[-1][0] == "mean"
+    assert [row[1] for row in body(table3.reached(version_of(shown)))] == ["1", "1"]
+    assert table3.orders(shown).startswith("RSE needs a larger distance than the network without")
+    assert "in 1 of 2 attacks (2 targets, 1 trained network)" in table3.orders(shown)
+
+
+def test_figure_7_draws_the_size_of_the_change() -> None:
+    """White where nothing changes; the largest change of all pictures is a full colour."""
+    shown = targeted()
+    left, right = table3.gallery(shown).axes
+    image = np.asarray(left.images[0].get_array())
+    assert image[0, 1].tolist() == [1, 5, 9]  # channel by channel in the record
+    page = np.asarray(right.images[0].get_array())
+    assert page.shape == (2 * 5, 2 * 5, 3)
+    assert page[1, 1].tolist() == [0, 255, 255]  # RSE, first target, first pixel
+    assert page[6, 1].tolist() == [128, 255, 255]  # no defense moves it half as far
+    assert [text.get_text() for text in right.get_yticklabels()] == ["RSE", "No defense"]
+    assert [text.get_text() for text in right.get_xticklabels()] == ["bird", "car"]
+
+
+def test_table_1_from_its_record() -> None:
+    """Nothing is trained, so the record has the paper's setting."""
+    shown = record_of(f"{PAPER}/table-1")
+    assert table1.sigmas(shown, "vgg16")[:3] == [0.1, 0.4, 0.1]
+    assert "in front of convolution 2" in table1.answer(shown)
+    rows = body(table1.settings_table(version_of(shown)))
+    assert rows[0][2] == "0.4 / **0.4**" and rows[4][2] == "14,728,266 / **14,728,266**"
+    assert body(table1.noise_table(version_of(shown)))[-1][-1] == "185,344"
+    assert "between 0.1 and 0.3" in table1.largest_eps(shown)
+    circles = [p for p in table1.layers(shown).axes[0].patches if hasattr(p, "radius")]
+    assert len(circles) == 13 + 13 + 6
+
+
+def test_the_overview_has_a_finding_for_each_claim() -> None:
+    """Each names a page of the chapter and items of the ledger."""
+    rows = body(overview.claims())
+    assert len(rows) == len(overview.CLAIMS)
+    assert all(finding.endswith(".") or finding == "see the page" for _, _, finding, _ in rows)
+    assert len(overview.accuracies().axes) == 3
+    assert overview.answer(record_of(f"{PAPER}/table-2")).startswith("With ")

@@ -1,0 +1,111 @@
+"""The pages on the theory, the black-box attack and the attacks of today, from their records."""
+
+from itertools import pairwise
+
+import pytest
+
+from robustbook.chapters.published import Version, array, mean, records_of, version_of
+from robustbook.chapters.self_ensemble import theory, today, zoo
+from robustbook.chapters.self_ensemble.names import networks
+from robustbook.ledger import Record, Row
+from robustbook.studies.self_ensemble import theory as theory_study
+from robustbook.studies.self_ensemble import today as today_study
+from robustbook.studies.self_ensemble import zoo as zoo_study
+
+from .reading import body, numbers
+
+
+def versions(item: str) -> list[Version]:
+    return [version_of(record) for record in records_of(f"self_ensemble/{item}")]
+
+
+@pytest.mark.parametrize("version", versions("today"), ids=lambda v: v.tag)
+def test_today(version: Version) -> None:
+    """Every attack of the record has its row, upper bounds fall with the radius, and the sentences
+    have numbers of the record."""
+    record = version.record
+    measured = {row.setting["attack"] for row in record.rows if row.name == "accuracy"}
+    assert measured == set(today.ATTACKS)
+    first = networks(record)[0]
+    rows = [row for row in body(today.attacks(version)) if row[3]]
+    assert len(rows) == sum(row.name == "accuracy" for row in record.rows) / len(record.seeds)
+    for network, of, curve in (
+        name.split("/") for name in record.arrays if not name.startswith("radii")
+    ):
+        for values in array(record, f"{network}/{of}/{curve}"):
+            assert all(a >= b for a, b in pairwise(values))
+    r = today.middle(record, first)
+    left = today.within(record, first, "rse", "all", r)
+    assert f"{left:.0f}" in today.answer(record) and f"{r:g}" in today.answer(record)
+    seen = mean(record, "accuracy as seen", network=first, defense="rse", attack="off")
+    assert f"{seen:.0f}" in today.noise_in_words([record])
+    assert len(today.curves([record]).axes) >= 1
+
+
+@pytest.mark.parametrize("version", versions("theory"), ids=lambda v: v.tag)
+def test_theory(version: Version) -> None:
+    """No point of the first panel lies below the diagonal."""
+    record = version.record
+    figure = theory.steps(record)
+    cloud = figure.axes[0].lines[0]
+    assert all(y >= x - 1e-6 for x, y in zip(*cloud.get_data(), strict=True))
+    text = theory.answer(record)
+    assert "holds for every image" in text
+    ratio = mean(record, "gap over norm", network="digits", scale=theory.SMALL)
+    assert ratio == pytest.approx(numbers(text)[1], abs=0.005)
+    assert len(body(theory.bounds(version))) == 1 + len(theory_study.COUNTS)
+    for row in body(theory.gaps(version)):
+        assert row[1] or row[0].startswith("**")
+
+
+@pytest.mark.parametrize("version", versions("zoo"), ids=lambda v: v.tag)
+def test_zoo(version: Version) -> None:
+    """The draws that a pixel needs exceed those along the gradient by the number of pixels."""
+    record = version.record
+    network = networks(record)[0]
+    pixel, along = (
+        mean(record, f"draws along {name}", network=network, h=zoo.MODERATE)
+        for name in ("a pixel", "the gradient")
+    )
+    assert pixel / along == pytest.approx(3 * (96 if network == "model-a" else 32) ** 2, rel=1e-3)
+    assert len(body(zoo.numbers(version))) == 1 + len(zoo_study.STEPS)
+    assert len(zoo.estimates(record).axes) == 2
+    table = body(zoo.attacks(version))
+    assert [row[0] for row in table if row[3]] and "%" in zoo.answer(record)
+
+
+def test_constants_are_those_of_the_studies() -> None:
+    assert theory.SMALL == theory_study.AT and zoo.MODERATE == zoo_study.MODERATE
+    assert set(today_study.OWN["vgg16"]) <= set(today.DEFENSES)
+
+
+def test_the_wording_follows_the_numbers() -> None:
+    """The answer says that RSE is not better where it is not."""
+
+    def record(paper: float, left: float, bare: float) -> Record:
+        of = {"rse": {"paper": paper, "all": left}, "none": {"all": bare}}
+        rows = [
+            Row(
+                value,
+                "percent",
+                None,
+                "accuracy within",
+                0,
+                setting={"network": "vgg16", "defense": defense, "attack": attack, "eps": 0.5},
+            )
+            for defense, found in of.items()
+            for attack, value in found.items()
+        ]
+        rows.append(Row(1.0, "percent", None, "accuracy", 0, setting={"network": "vgg16"}))
+        return Record("self_ensemble", "today", "paper", {}, (0,), tuple(rows))
+
+    weak, same = today.answer(record(60.0, 10.0, 20.0)), today.answer(record(60.0, 58.0, 0.0))
+    assert "attack overstates" in weak and "This is not more than" in weak
+    assert "does not overstate" in same and "This is more than" in same
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.3, "1"), (12.4, "12"), (1127.7, "1,100"), (3.6e8, "360,000,000")]
+)
+def test_a_number_of_draws_has_two_digits(value: float, text: str) -> None:
+    assert zoo._power(value) == text
