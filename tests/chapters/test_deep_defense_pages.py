@@ -21,7 +21,7 @@ from robustbook.chapters.deep_defense import (
 )
 from robustbook.chapters.published import Version, entries, mean, record_of, records_of, version_of
 from robustbook.ledger import Record, Row
-from robustbook.studies.deep_defense import hyper_parameters, layer_masking, readings
+from robustbook.studies.deep_defense import hyper_parameters, layer_masking, readings, settings
 from robustbook.studies.deep_defense import today as study
 
 from .reading import body, numbers, ordered
@@ -61,6 +61,9 @@ def test_a_narrowed_network_is_called_so() -> None:
     assert names.networks(small) == ["mlp", "nin"]
     assert [names.title(small, n) for n in ("mlp", "nin")] == ["MLP", "narrow NIN"]
     assert names.title(whole, "nin") == "NIN"
+    for profile in ("quick", "reduced", "paper"):
+        found = {n for n in settings.NAMES if settings.setting(n, profile).model.narrow > 1}
+        assert found == set(names.NARROW.get(profile, ()))
 
 
 def test_constants_are_those_of_the_studies() -> None:

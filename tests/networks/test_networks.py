@@ -16,7 +16,7 @@ def count(net: nn.Module) -> int:
 
 
 def drawn(name: str, start: str, seed: int = 0, width: int = 20) -> nn.Module:
-    net = build(name, width)  # type: ignore[arg-type]
+    net = build(name, 0 if name == "cnn" else width)  # type: ignore[arg-type]
     initialise(net, start, generator(seed, "weights"))  # type: ignore[arg-type]
     return net
 
@@ -25,6 +25,17 @@ def test_the_cnn_has_the_parameters_of_table_2() -> None:
     """A layer, bias or padding that differs from the paper's would change this sum."""
     by_hand = (25 + 1) * 32 + (25 * 32 + 1) * 64 + (7 * 7 * 64 + 1) * 1024 + (1024 + 1) * 10
     assert count(CNN()) == by_hand == 3_274_634
+
+
+def test_the_cnn_narrows_in_proportion() -> None:
+    """The ten logits stay; without a width, networks are the paper's."""
+    for p, q in zip(CNN().parameters(), build("cnn", 256).parameters(), strict=True):
+        assert p.shape[0] == (q.shape[0] if q.shape[0] == 10 else 4 * q.shape[0])
+    assert count(build("cnn")) == count(CNN())
+    assert count(build("relu-mlp")) == count(build("relu-mlp", 200))
+    for width in (0, 16, 100):
+        with pytest.raises(ValueError, match=f"width must be a multiple of 32, got {width}"):
+            CNN(width)
 
 
 @pytest.mark.parametrize("width", [1, 20, 200])

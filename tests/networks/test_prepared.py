@@ -120,14 +120,26 @@ def test_lenet_has_one_relu_and_the_convnet_pools_before_its_first() -> None:
     assert dropped == [0.5, 0.5] and isinstance(net.body[-3][-1], nn.Conv2d)
 
 
-@pytest.mark.parametrize("make", [convnet, nin])
-def test_narrowed_networks(make: Callable[..., nn.Module]) -> None:
+@pytest.mark.parametrize(
+    ("make", "shape", "divisor", "accepted"),
+    [
+        (lenet, GRAY, 2, "1, 2 or 5"),
+        *((make, COLOUR, 4, "1, 2, 4 or 8") for make in (convnet, nin)),
+    ],
+)
+def test_narrowed_networks(
+    make: Callable[..., nn.Module], shape: tuple[int, ...], divisor: int, accepted: str
+) -> None:
     """Widths are divided and the ten classes stay; another divisor is an error of one sentence."""
-    whole, narrow = (make(GreyLevels(torch.zeros(COLOUR)), generator(0), n) for n in (1, 4))
-    for p, q in zip(whole.parameters(), narrow.parameters(), strict=True):
-        assert p.shape[0] == (q.shape[0] if q.shape[0] == 10 else 4 * q.shape[0])
-    with pytest.raises(ValueError, match="narrow must be 1, 2, 4 or 8, got 3"):
-        make(GreyLevels(torch.zeros(COLOUR)), generator(0), 3)
+    whole, narrow = (make(GreyLevels(torch.zeros(shape)), generator(0), n) for n in (1, divisor))
+    *widths, classes = (p.shape[0] for p in whole.parameters() if p.ndim == 1)
+    assert [p.shape[0] for p in narrow.parameters() if p.ndim == 1] == [
+        *(width // divisor for width in widths),
+        classes,
+    ]
+    assert narrow(torch.zeros(2, *shape)).shape == (2, 10)
+    with pytest.raises(ValueError, match=f"narrow must be {accepted}, got 3"):
+        make(GreyLevels(torch.zeros(shape)), generator(0), 3)
 
 
 def test_a_deviation_for_each_layer() -> None:

@@ -73,7 +73,7 @@ def faked(calls: Mapping[Any, Call]) -> dict[Any, Done]:
 
 
 def test_the_record_has_every_reading_and_answers_every_target() -> None:
-    p = critique.Parameters(profile="quick", seeds=(2, 5))
+    p = critique.Parameters(profile="paper", seeds=(2, 5), controls=100, cnn_images=100)
     record = critique.condense(p, faked(critique.calls(p)))
     rows = {(r.target, r.seed): r for r in record.rows if r.target}
     assert {id_ for id_, _ in rows} == set(TARGETS)

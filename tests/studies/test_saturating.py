@@ -169,7 +169,7 @@ def test_anneal_at_its_edges() -> None:
 )
 def test_each_network_has_its_own_penalty(network: Any, hidden: Any, readout: Any) -> None:
     """Section 4: the slope for sigmoids, the distance for ReLUs, z itself at the CNN's read-out."""
-    training = Training("digits", network, 6, "xavier", "saturated", Recipe(1, 1, 0.1))
+    training = Training("digits", network, 32, "xavier", "saturated", Recipe(1, 1, 0.1))
     net = fresh(training, 0)
     images = torch.rand(2, 1, 28, 28, generator=generator(0))
     labels, lam = torch.tensor([1, 2]), torch.tensor(0.3)

@@ -12,17 +12,18 @@ Name = Literal["sigmoid-mlp", "relu-mlp", "cnn"]
 Start = Literal["xavier", "normal", "truncated"]
 
 
-def build(name: Name, width: int = 200) -> CNN | nn.Module:
+def build(name: Name, width: int = 0) -> CNN | nn.Module:
     """Return the network called ``name`` with weights not yet set.
 
-    ``width`` is that of an MLP's hidden layers.
+    ``width`` is that of an MLP's hidden layers or of the CNN's last one; 0: the paper's, 200 or
+    1024.
     """
     if name == "sigmoid-mlp":
-        return sigmoid_mlp(width)
+        return sigmoid_mlp(width or 200)
     if name == "relu-mlp":
-        return relu_mlp(width)
+        return relu_mlp(width or 200)
     if name == "cnn":
-        return CNN()
+        return CNN(width or 1024)
     raise ValueError(f"network must be one of {', '.join(get_args(Name))}, got {name!r}")
 
 

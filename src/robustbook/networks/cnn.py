@@ -12,14 +12,21 @@ from torch import Tensor, nn
 
 
 class CNN(nn.Module):
-    """A network from 28 x 28 gray images to 10 logits, with 3,274,634 parameters."""
+    """A network from 28 x 28 gray images to 10 logits, with 3,274,634 parameters.
 
-    def __init__(self) -> None:
+    ``width`` is the number of ReLU units, the paper's 1024 or another multiple of 32. The numbers
+    of filters change in proportion.
+    """
+
+    def __init__(self, width: int = 1024) -> None:
         super().__init__()
-        self.conv1 = nn.utils.skip_init(nn.Conv2d, 1, 32, 5, padding=2)  # type: ignore[no-untyped-call]
-        self.conv2 = nn.utils.skip_init(nn.Conv2d, 32, 64, 5, padding=2)  # type: ignore[no-untyped-call]
-        self.hidden = nn.utils.skip_init(nn.Linear, 64 * 7 * 7, 1024)  # type: ignore[no-untyped-call]
-        self.readout = nn.utils.skip_init(nn.Linear, 1024, 10)  # type: ignore[no-untyped-call]
+        if width < 32 or width % 32:
+            raise ValueError(f"width must be a multiple of 32, got {width}")
+        few, many = width // 32, width // 16
+        self.conv1 = nn.utils.skip_init(nn.Conv2d, 1, few, 5, padding=2)  # type: ignore[no-untyped-call]
+        self.conv2 = nn.utils.skip_init(nn.Conv2d, few, many, 5, padding=2)  # type: ignore[no-untyped-call]
+        self.hidden = nn.utils.skip_init(nn.Linear, many * 7 * 7, width)  # type: ignore[no-untyped-call]
+        self.readout = nn.utils.skip_init(nn.Linear, width, 10)  # type: ignore[no-untyped-call]
         self.activation = torch.relu
 
     def preactivations(self, images: Float[Tensor, "n 1 28 28"]) -> list[Float[Tensor, "n ..."]]:

@@ -16,19 +16,25 @@ from .mlp import MLP
 from .prepared import Prepared, draw_normal
 
 
-def lenet(preprocess: nn.Module, generator: torch.Generator) -> Prepared:
-    """Return LeNet from 28 x 28 gray images to 10 logits, with 431,080 parameters."""
+def lenet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> Prepared:
+    """Return LeNet from 28 x 28 gray images to 10 logits, with 431,080 parameters.
+
+    ``narrow`` divides the widths 20, 50, 500 of the hidden layers: 1 (MatConvNet's), 2 or 5.
+    """
+    if narrow not in (1, 2, 5):
+        raise ValueError(f"narrow must be 1, 2 or 5, got {narrow}")
+    few, many, units = 20 // narrow, 50 // narrow, 500 // narrow
     body = nn.Sequential(
         OrderedDict[str, nn.Module](
-            conv1=nn.utils.skip_init(PatchConv2d, 1, 20, 5),  # type: ignore[no-untyped-call]
+            conv1=nn.utils.skip_init(PatchConv2d, 1, few, 5),  # type: ignore[no-untyped-call]
             layout=ChannelsLast(),
             pool1=nn.MaxPool2d(2),
-            conv2=nn.utils.skip_init(nn.Conv2d, 20, 50, 5),  # type: ignore[no-untyped-call]
+            conv2=nn.utils.skip_init(nn.Conv2d, few, many, 5),  # type: ignore[no-untyped-call]
             pool2=nn.MaxPool2d(2),
             flatten=nn.Flatten(),
-            fc1=nn.utils.skip_init(nn.Linear, 800, 500),  # type: ignore[no-untyped-call]
+            fc1=nn.utils.skip_init(nn.Linear, 16 * many, units),  # type: ignore[no-untyped-call]
             relu=nn.ReLU(),
-            fc2=nn.utils.skip_init(nn.Linear, 500, 10),  # type: ignore[no-untyped-call]
+            fc2=nn.utils.skip_init(nn.Linear, units, 10),  # type: ignore[no-untyped-call]
         )
     )
     draw_normal(body, generator, (0.01,) * 4)

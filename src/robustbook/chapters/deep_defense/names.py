@@ -17,6 +17,8 @@ METHODS: Mapping[str, str] = {
 """The rows of Table 1, in its order."""
 
 TITLES: Mapping[str, str] = {"mlp": "MLP", "lenet": "LeNet", "convnet": "ConvNet", "nin": "NIN"}
+NARROW = {"quick": ("lenet", "convnet", "nin"), "reduced": ("convnet", "nin")}
+"""The networks that are narrower than the paper's, by profile."""
 
 
 def networks(record: Record) -> list[str]:
@@ -36,8 +38,7 @@ def coloured(network: str) -> bool:
 
 def title(record: Record, network: str) -> str:
     """Return a network's name, such as ``narrow ConvNet`` if it is narrower than the paper's."""
-    narrow = coloured(network) and record.profile != "paper"
-    return f"{'narrow ' if narrow else ''}{TITLES[network]}"
+    return f"{'narrow ' if network in NARROW.get(record.profile, ()) else ''}{TITLES[network]}"
 
 
 def sizes(record: Record, network: str) -> list[float]:

@@ -19,8 +19,8 @@ LAYERS = (1, 2, 3)
 MEASURED = (*COMPARED, "vanilla, longer", "saturated, stronger")
 EPOCHS = {
     "quick": {
-        "sigmoid-mlp": {"vanilla": 29, "vanilla, longer": 100, "saturated": 180},
-        "relu-mlp": {"vanilla": 29, "vanilla, longer": 52, "saturated": 52},
+        "sigmoid-mlp": {"vanilla": 5, "vanilla, longer": 18, "saturated": 18},
+        "relu-mlp": {"vanilla": 5, "vanilla, longer": 11, "saturated": 11},
     },
     "paper": {
         "sigmoid-mlp": {"vanilla": 10, "vanilla, longer": 100, "saturated": 1745},

@@ -29,8 +29,8 @@ Networks = Literal["mlp", "lenet", "convnet", "nin"]
 class Model:
     """A network and its training set.
 
-    ``narrow`` divides the widths of a colour network. ``images`` is the number of training images,
-    evenly spaced; None: all.
+    ``narrow`` divides the widths of a convolutional network. ``images`` is the number of training
+    images, evenly spaced; None: all.
     """
 
     data: str
@@ -44,7 +44,7 @@ def body(model: Model, seed: int) -> nn.Module:
     draws, before = generator(seed, "weights"), nn.Identity()
     built = {
         "mlp": lambda: fc500_150_10(before, draws),
-        "lenet": lambda: lenet(before, draws),
+        "lenet": lambda: lenet(before, draws, model.narrow),
         "convnet": lambda: convnet(before, draws, model.narrow),
         "nin": lambda: nin(before, draws, model.narrow),
     }[model.network]()

@@ -22,7 +22,7 @@ from .networks import pixels
 from .settings import PAPER
 
 ITEM = "deepfool"
-QUICK_IMAGES = 40
+QUICK_IMAGES = 20
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -31,7 +31,7 @@ class Parameters(settings.Parameters):
 
     images: Annotated[
         int, Field(ge=1, le=10_000, description="a number of test images, 1 to 10000")
-    ] = 200  # quick has 40
+    ] = 200  # quick has 20
 
 
 @step(version=1)

@@ -31,16 +31,16 @@ from .settings import PAPER
 
 ITEM = "today"
 IMAGES = {"mlp": 1000, "lenet": 200, "convnet": 200, "nin": 100}
-STEPS = 300  # of DDN
-QUICK_IMAGES = {"mlp": 40, "lenet": 15, "convnet": 10, "nin": 5}
-QUICK_STEPS, QUICK_QUERIES = 40, 20
+STEPS, CLIMB = 300, 40  # of DDN and of PGD
+QUICK_IMAGES = {"mlp": 30, "lenet": 10, "convnet": 10, "nin": 5}
+QUICK_STEPS, QUICK_CLIMB, QUICK_QUERIES = 25, 20, 20
 SIZES = {False: (0.05, 0.1, 0.15, 0.2), True: (1 / 255, 2 / 255, 4 / 255, 8 / 255)}
 """The eps of the l-infinity attacks, in pixels of [0, 1], on gray and on coloured images."""
-CLIMB = Attack("pgd", clip=True, steps=40)
+PGD = Attack("pgd", clip=True)
 ATTACKS = {
     "fgsm": Attack("fgsm", clip=True),
-    "pgd": CLIMB,
-    "pgd margin": replace(CLIMB, loss="margin"),
+    "pgd": PGD,
+    "pgd margin": replace(PGD, loss="margin"),
     "square": Attack("square", clip=True),
 }
 
@@ -82,13 +82,19 @@ def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict
     return {f"distance/{name}": size.detach().cpu() for name, size in found.items()}
 
 
-@step(version=1)
+@step(version=1, later=("climb",))
 def bounded(
-    network: Done, sizes: tuple[float, ...], images: int, queries: int, *, context: Context
+    network: Done,
+    sizes: tuple[float, ...],
+    images: int,
+    queries: int,
+    climb: int = CLIMB,
+    *,
+    context: Context,
 ) -> dict[str, object]:
     """Return which images are still classified correctly under each of `ATTACKS`.
 
-    ``right/<attack>`` has shape (sizes, images). PGD makes 40 steps of eps / 8.
+    ``right/<attack>`` has shape (sizes, images). PGD makes ``climb`` steps of eps / 8.
     """
     net, x, y = pixels(network, images, context.device)
     seed = network.call.arguments["seed"]
@@ -96,7 +102,7 @@ def bounded(
     for i, eps in enumerate(sizes):
         chance = generator(seed, "today", i)  # shared: each attack uses the next draw
         for name, attack in ATTACKS.items():
-            sized = replace(attack, eps=eps, step_size=eps / 8, queries=queries)
+            sized = replace(attack, eps=eps, steps=climb, step_size=eps / 8, queries=queries)
             right[name].append(~strike(sized, net, x, y, generator=chance).found)
         context.progress(i + 1, len(sizes))
     return {f"right/{name}": torch.stack(rows).cpu() for name, rows in right.items()}
@@ -110,13 +116,17 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     for network, setting in p.chosen().items():
         images = (QUICK_IMAGES if quick else IMAGES)[network]
         sizes = SIZES[setting.model.data in COLOURED][: 3 if quick else None]
-        steps, queries = (
-            (QUICK_STEPS, min(p.queries, QUICK_QUERIES)) if quick else (STEPS, p.queries)
+        steps, climb, queries = (
+            (QUICK_STEPS, QUICK_CLIMB, min(p.queries, QUICK_QUERIES))
+            if quick
+            else (STEPS, CLIMB, p.queries)
         )
         for seed in p.seeds[: setting.seeds]:
             for method, net in setting.networks(seed).items():
                 found[network, method, seed, "nearest"] = nearest(net, images, steps)
-                found[network, method, seed, "bounded"] = bounded(net, sizes, images, queries)
+                found[network, method, seed, "bounded"] = bounded(
+                    net, sizes, images, queries, climb
+                )
     return found
 
 

@@ -55,8 +55,8 @@ class Anneal:
 class Training:
     """How a network is trained.
 
-    ``eps`` and ``alpha`` belong to adversarial training. ``layers``: whether the saturation penalty
-    includes the read-out layer.
+    ``width``: as in `build`. ``eps`` and ``alpha`` belong to adversarial training. ``layers``:
+    whether the saturation penalty includes the read-out layer.
     """
 
     data: str

@@ -35,7 +35,7 @@ class Parameters(parameters.Parameters):
     ] = 0.25  # of attacks; adversarial training always uses 0.25
     controls: Annotated[
         int, Field(ge=1, le=10_000, description="a number of test images, 1 to 10000")
-    ] = 1000  # for every control; quick has 100
+    ] = 1000  # for every control; quick has 40
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
