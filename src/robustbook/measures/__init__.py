@@ -1,4 +1,4 @@
-"""Measurements of a network: robustness and its evidence, weights, layers and geometry."""
+"""Measurements of a network: robustness, signs that it is overstated, weights, layers, geometry."""
 
 from robustbook.diagnosis import Finding, diagnose
 from robustbook.pearson import expected_ratio

@@ -160,8 +160,9 @@ def step(
 
     Args:
         version: part of the key; increase the version when the function's results change.
-        later: parameters that were added when results were already stored. A parameter in `later`
-            that has its default value is not part of the key, so older results are still found.
+        later: parameters that were added when results were already stored. While such a
+            parameter has its default value, it is not part of the key, so results from before it
+            was added are still found.
     """
     return lambda function: Step(function, version, later)
 

@@ -23,8 +23,9 @@ class StepPlan:
     """Counts of the calls of one step.
 
     Args:
-        stale: stored calls of the current version whose source code, or that of a dependency, has
-            changed since. Stale results are still used, and are not counted in `stored`.
+        stale: stored calls whose step has kept its version, although its source code, or that of a
+            dependency, has changed since. Stale results are still used, and are not counted in
+            `stored`.
         missing: calls to be computed.
         spent: seconds that the stored calls took.
         left: estimated seconds of the missing calls that have an estimate.

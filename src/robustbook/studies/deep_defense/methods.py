@@ -89,9 +89,10 @@ def stepped(net: nn.Module, images: Tensor, labels: Tensor, device: str) -> Tens
 def form(network: str, device: str) -> Form:
     """Return the form of Deep Defense's loss that is fastest on the device.
 
-    On a GPU, `fit` can record only the form "fixed" as a CUDA graph. On NIN the form "fixed" needs
-    about two and a half times as many operations as "padded", and arithmetic takes most of the
-    time. The times of both forms have not been measured yet (`benchmarks.gpu`).
+    On a GPU, "fixed" is the only form of the loss for which `fit` can record a training step as a
+    CUDA graph. On NIN the form "fixed" needs about two and a half times as many operations as
+    "padded", and arithmetic takes most of the time. The times of both forms have not been measured
+    yet (`benchmarks.gpu`).
     """
     if torch.device(device).type == "cpu":
         return "rows"

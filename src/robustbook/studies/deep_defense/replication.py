@@ -95,7 +95,7 @@ SETTINGS = {
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (method, seed, what)."""
+    """Return the calls to run, by (method, seed, what); what is "network", "read" or "fgs"."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:

@@ -158,7 +158,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> Iterator[Row]:
-    """Yield the median size of the smallest perturbations, over two sets of images.
+    """Yield the median size of the smallest perturbations, once for each of two sets of images.
 
     ``median`` is over all test images; an image that the network misclassifies without any attack
     counts as 0. ``shared median`` is over the images that the networks of all methods classify

@@ -1,9 +1,9 @@
 """Figure 1 of Nayebi & Ganguli 2017: the weights of the vanilla and the saturated MLPs.
 
 The study measures the range, the excess kurtosis and a histogram of each layer's weights, without
-biases. Long training changes weights too, and the paper's penalty for the ReLU network is tiny. So
-with seed 0 the study adds vanilla networks that train for longer, and a ReLU network with 100,000
-times the penalty.
+biases. Saturated networks also train for longer than vanilla ones, and longer training alone
+changes the weights. And the paper's penalty for the ReLU network is tiny. So with seed 0 the study
+adds vanilla networks that train for longer, and a ReLU network with 100,000 times the penalty.
 """
 
 from collections.abc import Iterator, Mapping

@@ -2,9 +2,10 @@
 
 The image is the second of the test set, a ship in CIFAR-10. The distortion is the squared l2
 distance, as the released program prints it; the paper states no unit. The network is ResNeXt, as in
-the program's script; the paper says only CIFAR-10. The value of c in the caption is lost in the
-accessible text; the script's last one is 100. The program attacks in evaluation mode, as this does.
-At profile quick the network is VGG16, which other items have trained, and the classes are digits.
+the program's script; the paper says only CIFAR-10. The caption gives a value of c, which is missing
+from the text that we could read; the last value in the script is 100. The program attacks in
+evaluation mode, as this does. At profile quick the network is VGG16, which other items have
+trained, and the classes are digits.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
