@@ -30,7 +30,7 @@ class Plane:
 class Paths:
     """Paths of one attack, each a sequence of points, and its l-infinity budget; 0: none."""
 
-    ways: Sequence[Float[np.ndarray, "t 2"]]
+    ways: Sequence[Float[np.ndarray, "_ 2"]]
     radius: float = 0.0
 
 

@@ -7,7 +7,6 @@ them. Each is trained once, and its weights are then kept in the store.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -19,8 +18,6 @@ from robustbook.networks import draw_first_weights, relu_mlp
 from robustbook.randomness import generator
 from robustbook.runs import Context, run, step
 from robustbook.training import Recipe, fit
-
-Kind = Literal["plain", "adversarial", "masked", "noisy"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Training:
     noise: float = 0.0
 
 
-TRAININGS: Mapping[Kind, Training] = {
+TRAININGS: Mapping[str, Training] = {
     "plain": Training(),
     "adversarial": Training(eps=0.2),
     "masked": Training(lr=0.02, temperature=50.0),
@@ -57,14 +54,14 @@ def digits(count: int = 400) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, " 
     return as_float(test.images), test.labels
 
 
-def network(kind: Kind) -> nn.Module:
+def network(kind: str) -> nn.Module:
     """Return a trained network, from images in [0, 1] to ten logits, in evaluation mode.
 
     kind: "plain"; "adversarial", half of whose loss is on images moved by FGSM; "masked", whose
     logits are 50 times larger; or "noisy", with noise layers. The first call trains it.
     """
     if kind not in TRAININGS:
-        raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
+        raise ValueError(f"kind must be one of {', '.join(TRAININGS)}, got {kind!r}")
     training = TRAININGS[kind]
     (done,) = run([train(training)], workers=0, device="cpu", progress=False)
     net = _built(training)

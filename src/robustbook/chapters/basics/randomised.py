@@ -111,7 +111,7 @@ def draws(shown: Study) -> Figure:
     """Draw one image's answers, draw by draw, and accuracy against the draws in a gradient."""
     image = int(shown.probabilities.std(0).argmax())
     own = shown.probabilities[:, image].double().numpy()
-    count = np.arange(1, len(own) + 1)
+    count = np.arange(1.0, len(own) + 1)
     left = Panel(
         "One image",
         "draw",
@@ -130,7 +130,9 @@ def draws(shown: Study) -> Figure:
         "classified correctly (%)",
         {
             name: Curve(
-                AVERAGED, [[accuracy(shown.attacked[name, m].many) for m in AVERAGED]], LOOKS[name]
+                [float(m) for m in AVERAGED],
+                [[accuracy(shown.attacked[name, m].many) for m in AVERAGED]],
+                LOOKS[name],
             )
             for name in LOOKS
         },

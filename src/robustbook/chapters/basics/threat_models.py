@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from robustbook.attacks import fgsm, pgd
+from robustbook.attacks import Adversarial, fgsm, pgd
 from robustbook.figures import LOOKS, Curve, Panel, Picture, Table, lines, pictures, table
 
 from .networks import accuracy, digits, network
@@ -44,8 +44,7 @@ class Study:
 
 def study() -> Study:
     """Load both networks and attack them within each budget."""
-    kinds = ("plain", "adversarial")
-    nets = {name: network(kind) for name, kind in zip(NETWORKS, kinds, strict=True)}
+    nets = {"plain": network("plain"), "adversarially trained": network("adversarial")}
     images, labels = digits(COUNT)
     curves = {
         norm: {name: curve(net, images, labels, norm, sizes) for name, net in nets.items()}
@@ -75,7 +74,9 @@ def curve(
     return tuple(found)
 
 
-def _attacked(net: nn.Module, images: Tensor, labels: Tensor, norm: float, eps: float):  # type: ignore[no-untyped-def]
+def _attacked(
+    net: nn.Module, images: Tensor, labels: Tensor, norm: float, eps: float
+) -> Adversarial:
     return pgd(net, images, labels, eps=eps, steps=STEPS, step_size=eps / 4, norm=norm)
 
 

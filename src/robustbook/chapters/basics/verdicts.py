@@ -154,10 +154,11 @@ def coverage() -> Coverage:
 def coverage_figure() -> Figure:
     """Draw how often both intervals contain one more run, against the number of runs."""
     found = coverage()
+    sizes = [float(n) for n in SIZES]
     shapes = {
-        "prediction interval": Curve(SIZES, [found.prediction], Look(BRIGHT["blue"], "o", "-")),
+        "prediction interval": Curve(sizes, [found.prediction], Look(BRIGHT["blue"], "o", "-")),
         "confidence interval of the mean": Curve(
-            SIZES, [found.confidence], Look(BRIGHT["red"], "s", "--")
+            sizes, [found.confidence], Look(BRIGHT["red"], "s", "--")
         ),
     }
     panel = Panel("", "number of runs", "contains one more run (%)", shapes, {"95 %": 95.0})

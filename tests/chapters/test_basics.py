@@ -1,0 +1,415 @@
+"""The first chapter: its pages run, their code does what the package does, solutions are right.
+
+Each page's cells are run once, in their order and in one namespace. All pages share a store, so
+that each network is trained once.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from robustbook import ledger, notebooks
+from robustbook.attacks import carlini_wagner, deepfool, fgsm, pgd
+from robustbook.attacks.norms import project
+from robustbook.chapters.basics import (
+    gradient_masking,
+    many_steps,
+    networks,
+    one_gradient,
+    randomised,
+    threat_models,
+    verdicts,
+)
+from robustbook.defenses import ensemble
+from robustbook.measures import diagnose
+from robustbook.measures.answers import gradients
+
+from .reading import body, numbers
+
+Ran = Callable[[str], dict[str, Any]]
+pytestmark = pytest.mark.slow  # running a page takes about five seconds
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Return a function that runs all cells of a page once and returns the names they define."""
+    store = str(tmp_path_factory.mktemp("basics"))
+    spaces: dict[str, dict[str, Any]] = {}
+
+    def run(name: str) -> dict[str, Any]:
+        if name not in spaces:
+            space: dict[str, Any] = {}
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("ROBUSTBOOK_STORE", store)
+                for cell in notebooks.stored(f"basics/{name}", ".md").cells:
+                    if cell.cell_type == "code":
+                        exec(cell.source, space)
+            spaces[name] = space
+        return spaces[name]
+
+    return run
+
+
+# The networks
+
+
+def test_an_unknown_network_is_refused() -> None:
+    with pytest.raises(ValueError, match="kind must be one of plain, adversarial, masked, noisy"):
+        networks.network("strong")
+
+
+def test_digits_are_test_images_in_the_unit_interval() -> None:
+    images, labels = networks.digits(7)
+    assert images.shape == (7, 1, 28, 28) and labels.shape == (7,)
+    assert images.min() == 0 and images.max() == 1
+    assert torch.equal(images, networks.digits()[0][:7])
+
+
+# One image, one gradient
+
+
+def test_fgsm_is_the_packages(ran: Ran) -> None:
+    page = ran("one_gradient")
+    net, images, labels = page["net"], page["images"], page["labels"]
+    for eps in (0.01, 0.3):
+        ours = page["fgsm"](net, images, labels, eps)
+        assert torch.equal(ours, fgsm(net, images, labels, eps=eps).images)
+    assert net(page["x_adv"]).argmax() != page["y"] == net(page["x"]).argmax()
+
+
+def test_the_slider_starts_where_the_answer_changes(ran: Ran) -> None:
+    """The sentence, the sweep and the slider name the same eps and the same digits."""
+    shown = ran("one_gradient")["shown"]
+    first = next(moved for moved in shown.sweep if not moved.right)
+    said = numbers(one_gradient.answer(shown))
+    assert said[0] == shown.sweep[0].answer == int(shown.labels[one_gradient.IMAGE])
+    assert said[2:4] == [first.eps, first.answer]
+    right = ~fgsm(shown.net, shown.images, shown.labels, eps=0.1).found
+    assert said[5] == round(networks.accuracy(right))
+    html = one_gradient.slides(shown).html
+    assert html.count('<div class="frame"') == len(shown.sweep) == 16
+    assert f'value="{shown.sweep.index(first)}" autocomplete' in html
+    for moved in shown.sweep:
+        assert np.abs(moved.image - shown.sweep[0].image).max() <= moved.eps + 1e-6
+
+
+def test_only_the_gradient_does_harm(ran: Ran) -> None:
+    shown = ran("one_gradient")["shown"]
+    clean, signs, gradient = (float(row[1]) for row in body(one_gradient.controls(shown)))
+    assert clean > 90 and clean - signs < 5 and gradient < clean / 2
+    titles = [axis.get_title() for axis in one_gradient.ten(shown).axes]
+    assert sum(int(said) == k for k, said in enumerate(titles[:10])) >= 8
+    assert sum(int(said) != k for k, said in enumerate(titles[10:])) >= 3
+
+
+def test_solutions_of_one_gradient(ran: Ran) -> None:
+    page = ran("one_gradient")
+    found = [eps for eps in page["found"] if eps]
+    assert max(found) >= 4 * min(found), "the largest eps is several times the smallest"
+    assert 1 <= len(page["reached"]) <= 4, "few of nine classes"
+    for t in (0, 1):
+        t_ = torch.tensor([t])
+        ours = page["targeted"](page["net"], page["x"], t_, 0.1)
+        package = fgsm(page["net"], page["x"], page["y"], eps=0.1, targets=t_).images
+        assert torch.equal(ours, package)
+    (promised, true), *_, (promised_far, true_far) = page["growths"]
+    assert true == pytest.approx(promised, rel=0.02) and true_far > 5 * promised_far
+
+
+# Threat models
+
+
+def test_the_projection_is_the_packages(ran: Ran) -> None:
+    ours = ran("threat_models")["project"]
+    chance = torch.Generator().manual_seed(0)
+    x = torch.rand(3, 20, generator=chance)
+    x_adv = x + 0.4 * torch.randn(3, 20, generator=chance)
+    for norm, eps in ((math.inf, 0.1), (2.0, 0.5), (2.0, 50.0)):
+        for one, moved in zip(x, x_adv, strict=True):
+            package = project(moved[None], one[None], eps, norm, clip=True)[0]
+            torch.testing.assert_close(ours(moved, one, eps, norm), package)
+
+
+class Sum(nn.Module):
+    """A model of one pixel with logits x and 0.5: class 0 above one half."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x.flatten(1), torch.full((len(x), 1), 0.5)], 1)
+
+
+def test_a_curve_counts_distances_to_the_boundary() -> None:
+    """On a model whose boundary is known, an image survives up to its distance."""
+    x = torch.tensor([0.55, 0.65, 0.75, 0.95, 0.45])[:, None, None, None]
+    labels = torch.zeros(5, dtype=torch.int64)
+    for norm in (math.inf, 2.0):
+        found = threat_models.curve(Sum(), x, labels, norm, (0.0, 0.1, 0.2, 0.3))
+        assert found == (80.0, 60.0, 40.0, 20.0)
+
+
+def test_the_curves_fall_and_training_against_attacks_helps(ran: Ran) -> None:
+    shown = ran("threat_models")["shown"]
+    for norm, of in shown.curves.items():
+        for values in of.values():
+            assert list(values) == sorted(values, reverse=True) and values[-1] < 15
+        middle = len(threat_models.SIZES[norm]) // 2
+        assert of["adversarially trained"][middle] > of["plain"][middle] + 10
+    said = numbers(threat_models.answer(shown))
+    at = threat_models.SIZES[math.inf].index(0.1)
+    assert said[0] == 0.1
+    assert said[1:3] == [round(of[at]) for of in shown.curves[math.inf].values()]
+    legend = threat_models.curves(shown).legends[0].get_texts()
+    assert {text.get_text() for text in legend} == {*threat_models.NETWORKS, "guessing"}
+
+
+def test_sizes_and_clipping(ran: Ran) -> None:
+    """No perturbation exceeds its budget, and clipping weakens the attack."""
+    shown = ran("threat_models")["shown"]
+    (one, many, two) = (list(map(float, row[1:])) for row in body(threat_models.measured(shown)))
+    assert one[0] == many[0] == 0.1 and one[1] <= 2.8 and two[1] <= 1.0
+    _, kept, clipped, free = numbers(threat_models.clipping(shown))[-4:]
+    assert free < clipped and kept < 80
+    assert len(threat_models.budgets(shown).axes) == 10
+
+
+def test_solutions_of_threat_models(ran: Ran) -> None:
+    page = ran("threat_models")
+    (_, clipped, few), (_, free, all_pixels) = page["sizes"][True], page["sizes"][False]
+    assert free == pytest.approx(0.1 * math.sqrt(784), rel=1e-3) and all_pixels == 784
+    assert clipped < free and few < 700
+    assert len(page["different"]) == 1
+    assert page["both"].sum() <= min(each.sum() for each in page["left"])
+    assert page["both"].sum() < max(each.sum() for each in page["left"])
+
+
+# From one step to many
+
+
+def test_pgd_visits_the_packages_points(ran: Ran) -> None:
+    page = ran("many_steps")
+    net, x, y = page["net"], page["points"][3:4], page["classes"][3:4]
+    ours = torch.cat(page["pgd"](net, x, y, 0.08, 6, 0.03, x))
+    options = {"eps": 0.08, "steps": 6, "step_size": 0.03, "random_start": False}
+    package = many_steps.path(net, lambda model: pgd(model, x, y, **options), 7)
+    new = torch.ones(len(ours), dtype=torch.bool)
+    new[1:] = (ours[1:] != ours[:-1]).any(1)
+    torch.testing.assert_close(ours[new], torch.from_numpy(package))
+
+
+def test_exact_distances_are_those_of_a_straight_boundary() -> None:
+    line = torch.linspace(0, 1, 101)
+    grid = torch.cartesian_prod(line, line)
+    answers = (grid.sum(1) > 1.005).long()  # between two diagonals of the grid
+    points = torch.tensor([[0.25, 0.25], [0.9, 0.9]])
+    for norm, sizes in ((2.0, [0.51 / 2**0.5, 0.8 / 2**0.5]), (math.inf, [0.255, 0.4])):
+        found = many_steps.distances(grid, answers, points, torch.tensor([0, 1]), norm)
+        assert found.tolist() == pytest.approx(sizes, abs=0.01)
+
+
+def test_no_attack_beats_the_exhaustive_search(ran: Ran) -> None:
+    shown = ran("many_steps")["shown"]
+    spacing = 1 / (many_steps.SIDE - 1)
+    *attacks, truth = shown.budget.values()
+    safe = shown.exact[math.inf] > many_steps.EPS + 2 * spacing
+    assert all(bool(right[safe].all()) for right in attacks)
+    assert all(right.sum() >= truth.sum() - 2 for right in attacks)
+    one, _, start, starts = (int(right.sum()) for right in attacks)
+    assert starts < start and starts < one and starts - truth.sum() <= 2
+    for name, result in shown.minimal.items():
+        assert bool((result.distance[result.found] >= 0).all())
+        rows = result.found & (shown.exact[2.0] > 2 * spacing)
+        assert bool((result.distance[rows] > shown.exact[2.0][rows] - 2 * spacing).all()), name
+
+
+def test_the_minimal_norm_attacks_in_words(ran: Ran) -> None:
+    """DeepFool overshoots, the others come close in the median, as the page says."""
+    shown = ran("many_steps")["shown"]
+    ratios = {row[0]: float(row[2]) for row in body(many_steps.minimal_table(shown))}
+    assert ratios["DeepFool"] > 1.1 and ratios["DDN"] <= 1.1 and ratios["Carlini-Wagner"] <= 1.1
+    said = numbers(many_steps.answer(shown))
+    assert said[-2:] == [ratios["DeepFool"], ratios["Carlini-Wagner"]]
+    rows = {row[0]: float(row[1]) for row in body(many_steps.budget_table(shown))}
+    assert said[1] == rows["FGSM, one step"] and rows["exhaustive search"] in said
+
+
+def test_the_drawn_point_shows_what_the_caption_says(ran: Ran) -> None:
+    shown = ran("many_steps")["shown"]
+    i = many_steps.chosen(shown)
+    x, y = shown.points[i : i + 1], shown.classes[i : i + 1]
+    assert not fgsm(shown.net, x, y, eps=many_steps.EPS).found
+    assert carlini_wagner(shown.net, x, y, **many_steps.PENALTY).found
+    four = many_steps.paths(shown).axes
+    assert [axis.get_title() for axis in four][2:] == ["DeepFool", "Carlini-Wagner"]
+
+
+def test_solutions_of_many_steps(ran: Ran) -> None:
+    page = ran("many_steps")
+    survive, left = page["survive"], page["left"]
+    assert survive[100] > survive[4] + 20 and survive[0.25] > survive[4]
+    assert left[1] == max(left.values()) and left[8] < left[1]
+    torch.testing.assert_close(page["moved"], page["package"].images)
+    exact = deepfool(page["net"], page["x"].detach(), page["classes"][:1], preset="matlab", steps=1)
+    assert page["distance"] * 1.02 == pytest.approx(exact.distance.item(), rel=1e-4)
+
+
+# Gradient masking
+
+
+def test_the_gradient_of_scaled_logits(ran: Ran) -> None:
+    """Autograd gives the formula of the page, in float64, for a linear network."""
+    gradient = ran("gradient_masking")["gradient"]
+    chance = torch.Generator().manual_seed(0)
+    w = torch.randn(3, 5, generator=chance, dtype=torch.float64)
+    x, y, T = torch.rand(1, 5, generator=chance, dtype=torch.float64), torch.tensor([2]), 4.0
+    p = (T * x @ w.T).softmax(1)
+    expected = T * (p - nn.functional.one_hot(y, 3)) @ w
+    torch.testing.assert_close(gradient(lambda x: T * x @ w.T, x, y), expected)
+
+
+def test_a_factor_hides_the_gradient_and_changes_no_answer(ran: Ran) -> None:
+    page = ran("gradient_masking")
+    zeros, right = zip(*(page["found"][T] for T in (1, 10, 100)), strict=True)
+    assert zeros[0] == 0 and list(zeros) == sorted(zeros) and zeros[-1] > 80
+    assert list(right) == sorted(right) and right[-1] > right[0] + 40
+    net, images, labels = page["net"], page["images"], page["labels"]
+    scaled = gradients(lambda x: 100 * net(x), images, labels)
+    assert int((scaled == 0).flatten(1).all(1).sum()) == zeros[-1]
+    left = ~fgsm(lambda x: 100 * net(x), images, labels, eps=0.1).found
+    assert int(left.sum()) == right[-1]
+
+
+def test_the_diagnosis_sees_through_the_mask(ran: Ran) -> None:
+    shown = ran("gradient_masking")["shown"]
+    plain, masked = shown.evidence.values()
+    red = {f.question for f in diagnose(masked) if f.red}
+    assert "Are gradients exactly zero?" in red and len(red) >= 6
+    assert sum(f.red for f in diagnose(plain)) <= 1, "the page says that it has one at most"
+    assert masked["many_steps"] > plain["many_steps"] + 30
+    for attack in ("float64", "rescaled", "repaired", "gradient_free", "transfer"):
+        assert masked[attack] < masked["many_steps"] - 20, attack
+    assert masked["repaired"] < plain["many_steps"] + 5
+    said = numbers(gradient_masking.answer(shown))
+    assert said[1:4] == [masked["many_steps"], plain["many_steps"], masked["zero_gradients"]]
+    rows = body(gradient_masking.findings(shown))
+    assert sum(row[2] == "**red**" for row in rows) == len(red) == said[4]
+    attacks = {row[0]: row[1:] for row in body(gradient_masking.broken(shown))}
+    assert attacks["no attack"] == [f"{plain['clean']:.0f}", f"{masked['clean']:.0f}"]
+
+
+def test_each_question_has_its_picture(ran: Ran) -> None:
+    shown = ran("gradient_masking")["shown"]
+    drawn = [gradient_masking.gradients(shown), gradient_masking.attacks(shown)]
+    titles = [axis.get_title() for figure in drawn for axis in figure.axes]
+    assert titles == [*gradient_masking.GRADIENTS, *gradient_masking.ATTACKS]
+    dots = drawn[0].axes[0].collections
+    values = [of["zero_gradients"] for of in shown.evidence.values()]
+    assert [dot.get_offsets()[0, 0] for dot in dots] == values
+    (axis,) = gradient_masking.curves(shown).axes
+    assert max(line.get_xdata()[-1] for line in axis.lines) == 1
+
+
+def test_solutions_of_gradient_masking(ran: Ran) -> None:
+    page = ran("gradient_masking")
+    assert page["left"]["margin"] < page["left"]["cross_entropy"] - 30
+    assert "Are gradients exactly zero?" in page["red"] and page["own"]["zero_gradients"] == 100
+    assert page["kept"] < page["own"]["many_steps"] / 2
+    assert abs(page["predicted"] - page["counted"]) <= 6 and page["counted"] > 20
+
+
+# Randomised defenses
+
+
+def test_averages_are_the_packages(ran: Ran) -> None:
+    page = ran("randomised")
+    net, images, labels = page["net"], page["images"], page["labels"]
+    keys = page["keys"]
+    with torch.no_grad():
+        ours = page["F"](images, n=3, start=7)
+    torch.testing.assert_close(ours, ensemble(net, images, keys, draws=3, start=7))
+    x_adv = (images + 0.1 * page["g"](images, labels, 4).sign()).clamp(0, 1)
+    package = fgsm(net, images, labels, eps=0.1, draws=4).images
+    assert (x_adv != package).double().mean() < 1e-3, "only signs of rounded gradients may differ"
+
+
+def test_judging_by_the_draw_that_was_attacked_is_wrong(ran: Ran) -> None:
+    shown = ran("randomised")["shown"]
+    one = shown.attacked[randomised.FGSM, 1]
+    own, many = networks.accuracy(one.own), networks.accuracy(one.many)
+    assert own < many - 4
+    averaged = networks.accuracy(shown.attacked[randomised.PGD, 16].many)
+    assert averaged < many - 4
+    said = numbers(randomised.answer(shown))
+    assert [said[0], said[3], said[5]] == [round(each) for each in (many, averaged, own)]
+    rows = body(randomised.judges(shown))
+    assert rows[1][0] == "FGSM, 1 draw" and float(rows[1][1]) == round(own)
+    assert len(randomised.draws(shown).axes) == 2
+    assert torch.equal(shown.probabilities, shown.probabilities.clamp(0, 1))
+
+
+def test_solutions_of_randomised_defenses(ran: Ran) -> None:
+    page = ran("randomised")
+    changed = page["changed"]
+    assert changed[1] >= changed[5] >= changed[25] and changed[1] > changed[25]
+    assert page["always"] < page["mean"] - 10
+    assert abs(page["left"]["never"] - page["left"]["always"]) <= 15
+    assert page["net"].when == "always"
+
+
+# Verdicts
+
+
+def test_the_prediction_interval_is_the_ledgers(ran: Ran) -> None:
+    page = ran("verdicts")
+    for runs in ([1.0, 2.0], [88.9, 90.2, 89.6, 90.7, 90.1]):
+        assert page["prediction_interval"](runs) == pytest.approx(ledger.prediction_interval(runs))
+
+
+def test_the_simulated_coverage() -> None:
+    """95 % for one more run; for a confidence interval what the formula says."""
+    found = verdicts.coverage()
+    error = 100 * 4 * math.sqrt(0.05 * 0.95 / verdicts.WORLDS)
+    assert all(abs(share - 95) < error for share in found.prediction)
+    assert list(found.confidence) == sorted(found.confidence, reverse=True)
+    from scipy.special import stdtr, stdtrit
+
+    for n, share in zip(verdicts.SIZES, found.confidence, strict=True):
+        t = stdtrit(n - 1, 0.975) / math.sqrt(n + 1)
+        exact = 100 * (2 * stdtr(n - 1, t) - 1)
+        assert share == pytest.approx(exact, abs=100 * 4 * math.sqrt(0.25 / verdicts.WORLDS))
+
+
+def test_made_examples_have_the_verdicts_of_the_rules() -> None:
+    found = [row[3].strip("*") for row in body(verdicts.examples())]
+    number = ["reproduced", "not reproduced", "inconclusive", "not reproduced", "reproduced"]
+    three = ["reproduced", "inconclusive", "not reproduced"]
+    assert found == [*number, *three, *three]
+    quiet, noisy = verdicts.RUNS.values()
+    assert sum(quiet) == pytest.approx(sum(noisy)), "both groups have the same mean"
+    said = verdicts.answer()
+    assert "*not reproduced*" in said and "*inconclusive*" in said
+
+
+def test_the_slider_shows_each_verdict() -> None:
+    html = verdicts.slides().html
+    assert html.count('<div class="frame"') == len(verdicts.PRINTED)
+    for verdict in ("reproduced", "not-reproduced", "inconclusive"):
+        assert f'class="verdict-badge {verdict}"' in html
+    for printed, frame in zip(verdicts.PRINTED, html.split('<div class="frame"')[1:], strict=True):
+        for name, runs in verdicts.RUNS.items():
+            verdict = verdicts.judged(runs, printed).verdict
+            assert f'{name}: <span class="verdict-badge {verdict.replace(" ", "-")}">' in frame
+
+
+def test_solutions_of_verdicts(ran: Ran) -> None:
+    page = ran("verdicts")
+    halves, widths = page["halves"], page["widths"]
+    assert halves[2] > 5 * halves[5] and halves[10] - halves[100] < 0.5
+    assert halves[100] == pytest.approx(1.96, abs=0.04)
+    low, high = ledger.prediction_interval(page["runs"])
+    assert widths[100] > 3 * (high - low) and widths[10_000] < 1.1 * (high - low)
+    paired, unpaired = page["intervals"][True], page["intervals"][False]
+    assert paired[0] > 0 and unpaired[0] < 0 < unpaired[1]
