@@ -142,46 +142,15 @@ def deepfool() -> Table:
     )
 
 
-def carlini_wagner() -> Table:
-    """Return the time, success rate and mean distance of each Carlini-Wagner attack."""
-    report = benchmark("carlini_wagner")
-    busy = " while other work was running" if report["load_before"] > 0.5 else ""
-    return table(
-        f"Carlini-Wagner in l2 with {report['searches']} searches over c of {report['steps']} "
-        f"steps, {report['images']} images ({report['data']}, small CNN), medians of "
-        f"{report['rounds']} interleaved rounds{busy}; {report['processor']}, "
-        f"{report['threads']} threads, {report['date']}. Seconds per 1000 images, and the time as "
-        "a multiple of ours and of what the network alone would cost for our propagations.",
-        "tab-benchmarks-carlini-wagner",
-        ["Library", "Seconds", "To ours", "To the floor", "Succeeds", "Mean l2"],
-        [
-            [
-                row["library"],
-                *(["", "", "", "", row["error"]] if "error" in row else _times_and_distance(row)),
-            ]
-            for row in report["rows"]
-        ],
-    )
-
-
-def _times_and_distance(row: dict[str, Any]) -> list[str]:
-    return [
-        f"{row['seconds_per_1000']:.0f}",
-        f"{row['ratio_to_ours']:.2f}",
-        f"{row['ratio_to_floor']:.2f}",
-        f"{row['fooled']:.1f} %",
-        f"{row['mean_distance']:.4f}",
-    ]
-
-
 def noise() -> Table:
     """Return the times of predictions and training steps with noise layers."""
     report = benchmark("self_ensemble")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     return table(
         f"Random Self-Ensemble: milliseconds of {report['draws']} draws for one prediction, "
-        "computed as one batch and in a loop, and of a forward and backward pass on 32 images. A "
-        "ratio is to the first row of its group. Medians of "
+        "computed as one batch and in a loop, and of a forward and backward pass on 32 images. The "
+        f"networks have 1/{report['narrow']} of the paper's width. A ratio is to the first row of "
+        "its group. Medians of "
         f"{report['rounds']} interleaved rounds{busy}; {report['processor']}, "
         f"{report['threads']} threads, {report['date']}.",
         "tab-benchmarks-noise",
