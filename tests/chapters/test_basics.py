@@ -251,9 +251,9 @@ def test_solutions_of_many_steps(ran: Ran) -> None:
     survive, left = page["survive"], page["left"]
     assert survive[100] > survive[4] + 20 and survive[0.25] > survive[4]
     assert left[1] == max(left.values()) and left[8] < left[1]
-    torch.testing.assert_close(page["moved"], page["package"].images)
-    exact = deepfool(page["net"], page["x"].detach(), page["classes"][:1], preset="matlab", steps=1)
-    assert page["distance"] * 1.02 == pytest.approx(exact.distance.item(), rel=1e-4)
+    torch.testing.assert_close(page["moved"], page["package"])
+    first = deepfool(page["net"], page["x"], page["classes"][:1], preset="matlab", steps=1)
+    assert min(page["steps"]) * 1.02 == pytest.approx(first.distance.item(), rel=1e-4)
 
 
 # Gradient masking
@@ -364,7 +364,7 @@ def test_solutions_of_randomised_defenses(ran: Ran) -> None:
 
 def test_the_prediction_interval_is_the_ledgers(ran: Ran) -> None:
     page = ran("verdicts")
-    for runs in ([1.0, 2.0], [88.9, 90.2, 89.6, 90.7, 90.1]):
+    for runs in ([1.0, 2.0], page["runs"]):
         assert page["prediction_interval"](runs) == pytest.approx(ledger.prediction_interval(runs))
 
 
