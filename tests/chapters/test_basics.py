@@ -344,6 +344,9 @@ def test_judging_by_the_draw_that_was_attacked_is_wrong(ran: Ran) -> None:
     assert averaged < many - 4
     said = numbers(randomised.answer(shown))
     assert [said[0], said[3], said[5]] == [round(each) for each in (many, averaged, own)]
+    off = networks.accuracy(shown.attacked[randomised.OFF, 0].many)
+    plain = body(one_gradient.controls(ran("one_gradient")["shown"]))[2][1]
+    assert off > float(plain) + 5, "the page says that something remains"
     rows = body(randomised.judges(shown))
     assert rows[1][0] == "FGSM, 1 draw" and float(rows[1][1]) == round(own)
     assert len(randomised.draws(shown).axes) == 2

@@ -111,7 +111,7 @@ def _frame(printed: float) -> str:
 def _strip(printed: float) -> Figure:
     """Draw the runs as dots, their prediction interval and tolerance, and the printed number."""
     with style():
-        figure, (axis,) = panels(width=5.0, height=1.7)
+        figure, (axis,) = panels(width=4.0, height=1.6)
         for row, runs in enumerate(RUNS.values()):
             low, high = ledger.prediction_interval(runs)
             bar = [low, min(high, 100.0)]
