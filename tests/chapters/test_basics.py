@@ -251,9 +251,9 @@ def test_solutions_of_many_steps(ran: Ran) -> None:
     survive, left = page["survive"], page["left"]
     assert survive[100] > survive[4] + 20 and survive[0.25] > survive[4]
     assert left[1] == max(left.values()) and left[8] < left[1]
-    torch.testing.assert_close(page["moved"], page["package"].images)
-    exact = deepfool(page["net"], page["x"].detach(), page["classes"][:1], preset="matlab", steps=1)
-    assert page["distance"] * 1.02 == pytest.approx(exact.distance.item(), rel=1e-4)
+    torch.testing.assert_close(page["moved"], page["package"])
+    first = deepfool(page["net"], page["x"], page["classes"][:1], preset="matlab", steps=1)
+    assert min(page["steps"]) * 1.02 == pytest.approx(first.distance.item(), rel=1e-4)
 
 
 # Gradient masking
@@ -344,6 +344,9 @@ def test_judging_by_the_draw_that_was_attacked_is_wrong(ran: Ran) -> None:
     assert averaged < many - 4
     said = numbers(randomised.answer(shown))
     assert [said[0], said[3], said[5]] == [round(each) for each in (many, averaged, own)]
+    off = networks.accuracy(shown.attacked[randomised.OFF, 0].many)
+    plain = body(one_gradient.controls(ran("one_gradient")["shown"]))[2][1]
+    assert off > float(plain) + 5, "the page says that something remains"
     rows = body(randomised.judges(shown))
     assert rows[1][0] == "FGSM, 1 draw" and float(rows[1][1]) == round(own)
     assert len(randomised.draws(shown).axes) == 2
@@ -364,7 +367,7 @@ def test_solutions_of_randomised_defenses(ran: Ran) -> None:
 
 def test_the_prediction_interval_is_the_ledgers(ran: Ran) -> None:
     page = ran("verdicts")
-    for runs in ([1.0, 2.0], [88.9, 90.2, 89.6, 90.7, 90.1]):
+    for runs in ([1.0, 2.0], page["runs"]):
         assert page["prediction_interval"](runs) == pytest.approx(ledger.prediction_interval(runs))
 
 

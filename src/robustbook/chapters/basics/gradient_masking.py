@@ -16,7 +16,7 @@ from .networks import digits, network
 
 EPS = 0.1
 COUNT = 100
-QUERIES = 500
+QUERIES = 300
 LOOKS = {
     "plain network": Look(BRIGHT["blue"], "o", "-"),
     "masked network": Look(BRIGHT["red"], "s", "--"),
