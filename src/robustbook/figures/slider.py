@@ -14,7 +14,7 @@ _STYLE = (
     "<style>.frames .example{display:flex;align-items:center;justify-content:center;gap:1em}"
     ".frames .example figure{flex:0 1 11em;min-width:0;margin:0;text-align:center}"
     ".frames .example figure img{width:100%;image-rendering:pixelated}"
-    ".frames .drawing{display:block;width:100%;max-width:34em;margin:auto}"
+    ".frames .drawing{display:block;width:100%;max-width:27em;margin:auto}"
     ".frames .frame-words{text-align:center;line-height:1.8}"
     ".frames-control{display:flex;gap:.6em;align-items:center;justify-content:center}"
     ".frames-control[hidden]{display:none}.frames-control input{flex:0 1 16em}"

@@ -114,8 +114,7 @@ def _strip(printed: float) -> Figure:
         figure, (axis,) = panels(width=4.0, height=1.6)
         for row, runs in enumerate(RUNS.values()):
             low, high = ledger.prediction_interval(runs)
-            bar = [low, min(high, 100.0)]
-            axis.plot(bar, [row, row], color=BRIGHT["blue"], linewidth=9, alpha=0.3)
+            axis.barh(row, min(high, 100.0) - low, 0.3, low, color=BRIGHT["blue"], alpha=0.3)
             axis.plot(runs, [row] * len(runs), "o", color=BRIGHT["blue"])
             axis.plot([fmean(runs)] * 2, [row - 0.25, row + 0.25], color=BRIGHT["blue"])
         axis.axvspan(printed - TOLERANCE, printed + TOLERANCE, color="0.8", zorder=0)

@@ -1,0 +1,32 @@
+"""Links to the glossary carry the meaning of their term."""
+
+import importlib.util
+from pathlib import Path
+from types import SimpleNamespace
+
+from docutils import nodes
+from docutils.frontend import get_default_settings
+from docutils.parsers.rst import Parser
+from docutils.utils import new_document
+
+
+def test_a_link_to_a_term_has_its_definition_as_title(root: Path) -> None:
+    """Links within the glossary and from other pages do; links to other things have none."""
+    spec = importlib.util.spec_from_file_location("hover", root / "book/_ext/hover_terms.py")
+    assert spec is not None and spec.loader is not None
+    hover = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hover)
+    meaning = nodes.paragraph(text="A change of\n  an image.")
+    term = nodes.term(text="perturbation", ids=["term-perturbation"])
+    definition = nodes.definition("", meaning, nodes.paragraph(text="More."))
+    glossary = new_document("glossary", get_default_settings(Parser()))
+    glossary += nodes.definition_list("", nodes.definition_list_item("", term, definition))
+    app = SimpleNamespace(env=SimpleNamespace(get_doctree=lambda name: glossary))
+    page = new_document("page", get_default_settings(Parser()))
+    away = nodes.reference(refuri="../book/glossary.html#term-perturbation")
+    here = nodes.reference(refid="term-perturbation")
+    other = nodes.reference(refuri="../book/glossary.html#elsewhere")
+    page += nodes.paragraph("", "", away, here, other)
+    hover.give_titles(app, page, "page")
+    assert away["reftitle"] == here["reftitle"] == "A change of an image."
+    assert "reftitle" not in other
