@@ -8,7 +8,7 @@ released code, misclassified images are included.
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean
-from typing import Any, ClassVar
+from typing import Any
 
 from robustbook.ledger import Record, Row
 from robustbook.runs import Call, Done
@@ -24,21 +24,9 @@ ACCURACY_AT = (0.0, 0.01, 0.1, 1.0)
 DISTORTION_AT = (0.1, 1.0, 100.0)
 EQUAL = (0.1, 0.21, 0.3)
 """The distortions at which we took accuracies from the paper's figure as target numbers."""
-JOINT = ("defenses",)
+Parameters = settings.Parameters
 Curve = list[tuple[float, float]]
 """Pairs of distortion and accuracy, in increasing order of distortion."""
-
-
-class Parameters(settings.Parameters):
-    """The parameters of all curves; a published record may hold some of the defenses only."""
-
-    selects: ClassVar = ("networks", "defenses")
-
-    def parts(self) -> dict[str, tuple[Any, ...]]:
-        """Return the names of the networks and defenses; None stands for several."""
-        chosen = self.chosen()
-        defenses = (name for own in chosen.values() for name in own.defenses)
-        return {"networks": tuple(chosen), "defenses": tuple(dict.fromkeys(defenses))}
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:

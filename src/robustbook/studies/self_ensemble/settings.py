@@ -1,15 +1,15 @@
 """The settings of Random Self-Ensemble by profile: networks, noise, training, attack.
 
 ``paper``: the paper's networks at full width. Model A on STL-10 is within reach of a CPU, so it has
-100 images and five of the sixteen values of c. VGG16 and ResNeXt on CIFAR-10 need a GPU.
-``reduced``: narrowed networks on CIFAR-10. ``quick``: narrowed networks on the embedded scenes. All
-schedules are shorter than the paper's 200 epochs: the learning rate rises from 0 and falls to 0
-once, instead of three falls.
+100 images, five of the sixteen values of c, and by default two of the five defenses. VGG16 and
+ResNeXt on CIFAR-10 need a GPU. ``reduced``: narrowed networks on CIFAR-10. ``quick``: narrowed
+networks on the embedded scenes. All schedules are shorter than the paper's 200 epochs: the learning
+rate rises from 0 and falls to 0 once, instead of three falls.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked
@@ -204,6 +204,7 @@ _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
             images=100,
             piece=50,
             cs=(0.01, 0.1, 0.4, 1.0, 100.0),
+            defenses=("rse", "none"),
         ),
     },
 }
@@ -260,7 +261,7 @@ class Parameters(OfNetworks):
         tuple[Names, ...] | None,
         Field(
             min_length=1,
-            description=f"a list of {', '.join(get_args(Names))}, or None for the profile's own",
+            description=f"a list of {', '.join(DEFENSES)}, or None for the profile's own",
         ),
         AS_TUPLE,
     ] = None
