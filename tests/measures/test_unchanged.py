@@ -101,6 +101,7 @@ NETWORKLESS = {
     *("excess_kurtosis", "histogram", "layer_weights"),
     *("fisher", "fisher_distance", "length_element", "pull_back", "straight_path"),
     *("bypassed", "rescaled", "softened"),  # they do not run a network; see test_views
+    *("Curvature", "certified", "curvature", "lower_limit", "votes"),  # counts, or a function
     "survival",
 }
 
