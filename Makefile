@@ -21,7 +21,7 @@ setup: $(VENV)/.ok  ## create .venv with everything in it (nothing to do the sec
 TORCH_BACKEND ?= $(UV_TORCH_BACKEND)
 INSTALL := $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt
 NO_DRIVER := test "$$(uname)" = Linux && ! nvidia-smi -L && ! test -e /proc/driver/nvidia/version
-ANSWERS := UV_HTTP_TIMEOUT=5 UV_HTTP_RETRIES=0 $(INSTALL) --dry-run --no-deps --torch-backend cpu torch
+ANSWERS := UV_HTTP_TIMEOUT=5 UV_HTTP_RETRIES=0 $(INSTALL) --dry-run --no-deps --reinstall --refresh --torch-backend cpu torch
 
 $(VENV)/.ok: pyproject.toml constraints.txt
 	@echo "setup: installing into $(VENV), a few minutes the first time"
