@@ -113,12 +113,19 @@ def test_torch_and_torchvision_are_a_pair() -> None:
     assert torchvision.ops.nms(boxes, torch.tensor([0.5, 0.9]), 0.5).tolist() == [1]
 
 
-def test_shapes_are_checked() -> None:
-    """Without jaxtyping's hook the shapes in annotations would not be checked."""
+def test_shapes_are_checked(root: Path) -> None:
+    """Without jaxtyping's hook the shapes in annotations would not be checked. All folders of the
+    package that state shapes have the hook.
+    """
     from robustbook.attacks import cross_entropy
 
     with pytest.raises(jaxtyping.TypeCheckError):
         cross_entropy(torch.zeros(2, 3), torch.zeros(3, dtype=torch.int64))
+    (packages,) = re.findall(r"jaxtyping-packages=(\S+)", (root / "pyproject.toml").read_text())
+    hooked = set(re.findall(r"robustbook\.(\w+)", packages))
+    package = root / "src" / "robustbook"
+    shaped = [path for path in package.rglob("*.py") if "jaxtyping" in path.read_text()]
+    assert {path.relative_to(package).parts[0] for path in shaped} <= hooked
 
 
 def test_imports_never_go_up(root: Path) -> None:

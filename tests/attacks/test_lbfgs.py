@@ -128,12 +128,12 @@ def net(dtype: torch.dtype = torch.float64) -> nn.Module:
 
 @pytest.mark.parametrize("clip", [False, True])
 def test_ends_as_low_as_scipy(clip: bool) -> None:
-    """Attack 30 images of a small sigmoid network, each towards another class.
+    """Attack 12 images of a small sigmoid network, each towards another class.
 
     A quadratic term pulls them towards the start; without it the minimum is at infinity.
     """
-    images = torch.rand(30, 30, generator=seeded(5), dtype=torch.float64)
-    classes = (net()(images).argmax(1) + 1 + torch.arange(30) % 4) % 5
+    images = torch.rand(12, 30, generator=seeded(5), dtype=torch.float64)
+    classes = (net()(images).argmax(1) + 1 + torch.arange(12) % 4) % 5
 
     def outputs(x: Tensor) -> Tensor:
         """Return logits, pull and class of an image that contains its start and class."""
@@ -162,7 +162,7 @@ def test_ends_as_low_as_scipy(clip: bool) -> None:
         start = row[:30].numpy()
         theirs = minimize(both, start, jac=True, method="L-BFGS-B", bounds=bounds, options=given)
         higher += low > theirs.fun + 1e-9
-    assert higher <= 3, "the loss has several minima: a few rows may end in another one"
+    assert higher <= 1, "the loss has several minima: a row may end in another one"
 
 
 def test_one_batch_is_as_many_single_runs() -> None:

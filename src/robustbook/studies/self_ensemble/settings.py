@@ -176,16 +176,16 @@ _SETTINGS: Mapping[str, Mapping[Networks, Setting]] = {
     "reduced": {
         "vgg16": Setting(
             Model("cifar10", "vgg16", 8),
-            _recipe(50_000, 16, 125, 0.1),
-            images=400,
-            piece=400,
+            _recipe(50_000, 6, 125, 0.1),
+            images=200,
+            piece=200,
             cs=EIGHT_CS,
             levels=LEVELS,
         ),
         "resnext": Setting(
             Model("cifar10", "resnext", 8, 20_000),
-            _recipe(20_000, 16, 125, 0.1),
-            images=200,
+            _recipe(20_000, 8, 125, 0.1),
+            images=100,
             piece=100,
             cs=EIGHT_CS,
         ),
