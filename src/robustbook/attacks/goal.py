@@ -1,4 +1,4 @@
-"""The goal of an attack: the loss that it increases, and the test whether it has succeeded."""
+"""The goal of an attack: the loss that the attack increases, and the test for success."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

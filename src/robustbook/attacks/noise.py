@@ -27,7 +27,7 @@ _MIX_2 = 0x94D049BB133111EB - 2**64
 _MIX32_1 = 0x85EBCA6B - 2**32
 _MIX32_2 = 0xC2B2AE35 - 2**32
 _ANGLE = 0x9E3779B1 - 2**32
-_PAIRS_AT_ONCE = 2**17  # on a CPU, so that they fit into its cache
+_PAIRS_AT_ONCE = 2**17  # pairs at once on a CPU, to fit into its cache
 
 
 def seed_from(generator: torch.Generator | None) -> int:
@@ -81,10 +81,10 @@ def normal(
     dtype: float64 numbers are computed in float64 from the same integers, all others in float32.
 
     The hash of (seed, key, draw) has 64 bits: two 32-bit words a and b. For pair j of numbers, h is
-    the finaliser of MurmurHash3 applied to a + j, with b added in the middle. Box and Muller (1958)
-    turn h into two numbers: the radius is sqrt(-2 log u) with u the lower 31 bits of h, and the
-    angle is h times an odd number. The first half of the array has the cosines, the second half the
-    sines. No number is larger than 6.7 in size.
+    the finaliser of MurmurHash3 applied to a + j, with b added in the middle. The method of Box and
+    Muller (1958) turns h into a radius and an angle. The radius is sqrt(-2 log u), with u the lower
+    31 bits of h, and the angle is h times an odd number. The first half of the array contains
+    radius times cosine, the second half radius times sine. No absolute value is larger than 6.7.
     """
     count = math.prod(shape)
     half = (count + 1) // 2
@@ -100,7 +100,7 @@ def normal(
 
 def _box_muller(bits: Tensor, word: Tensor, out: Tensor) -> None:
     """Write two normal numbers for each hash to `out`. The function overwrites `bits`, which halves
-    its time.
+    the run time.
     """
     half = bits.shape[1]
     spare = (bits >> 16).bitwise_and_(0xFFFF)
@@ -117,7 +117,7 @@ def _box_muller(bits: Tensor, word: Tensor, out: Tensor) -> None:
 
 def _start(seed: int, keys: Int[Tensor, " n"], stream: int | Tensor) -> Int[Tensor, " n"]:
     """Return the initial state of each row's sequence."""
-    # a Python integer does not overflow; a tensor's wrap around
+    # Python integers do not overflow; those of a tensor wrap around
     state = stream * _GAMMA + _mixed(seed)
     if isinstance(state, int):
         return _mix(keys * _GAMMA + _mixed(state))

@@ -19,7 +19,9 @@ def each(value: float | Float[Tensor, " n"], like: Float[Tensor, "n *shape"]) ->
 
 
 def size(vectors: Float[Tensor, "n *shape"], norm: float) -> Float[Tensor, " n"]:
-    """Return the norm of each row: l2 for 2, the largest absolute pixel for infinity."""
+    """Return the norm of each row: for ``norm`` 2 the l2 norm, for infinity the largest absolute
+    entry.
+    """
     if norm == math.inf:
         return top(vectors.flatten(1))
     sizes: Tensor = torch.linalg.vector_norm(vectors.flatten(1), norm, dim=1)

@@ -35,19 +35,19 @@ of all steps.
 
 
 class Propagation:
-    """Computes logits and gradients for an attack, and counts the images in all forward and
-    backward passes.
+    """Compute logits and gradients for an attack, and count the images in all forward and backward
+    passes.
 
     Only the gradient with respect to the images is computed, so the model's parameters and their
-    `.grad` do not change. The model's mode (training or evaluation) does not change either. Losses
-    are summed over the batch before differentiation, not averaged, so an image's gradient does not
+    `.grad` do not change. The model's mode (training or evaluation) does not change. Losses are
+    summed over the batch before differentiation, not averaged, so an image's gradient does not
     depend on the batch size. The model gets a copy of the images, which it may change in place.
 
-    Each step uses new noise draws of a randomised model (`Drawing`), beginning at draw number
-    `first + step * draws`, where `first` comes from the generator's seed. Any other model is called
-    once per draw.
+    Each step uses new noise draws of a randomised model (`Drawing`). The first draw number of a
+    step is `first + step * draws`, where `first` comes from the generator's seed. A model that is
+    not a `Drawing` is called once per noise draw.
 
-    With several draws, the logarithm of the mean softmax probability replaces the logits.
+    With several noise draws, the logarithm of the mean softmax probability replaces the logits.
     """
 
     def __init__(
@@ -128,10 +128,9 @@ class Propagation:
         minus source logit with respect to the image.
 
         `slopes` costs one forward pass, and each call of the returned function costs one backward
-        pass. On a CPU, calling the function for several classes takes as long as one batched
-        backward pass. These calls are two to three times as fast as one pass over repeated images.
-        A model of torch.compile allows only one backward pass per graph, so each call needs another
-        forward pass.
+        pass. On a CPU, calls for several classes are two to three times as fast as one backward
+        pass over repeated images. A model of torch.compile allows only one backward pass per graph,
+        so each call needs another forward pass.
         """
         first = self._number(step)
 
@@ -234,7 +233,9 @@ class Propagation:
         return logits, gain.detach(), gradient
 
     def _sum(self, gains: Float[Tensor, "parts n"], goal: Goal) -> Float[Tensor, " n"]:
-        """Return the sum of the losses, or the signed logarithm of the summed probabilities."""
+        """Return the gains summed over noise draws, or for ``average`` "probability" the gain of
+        the summed probabilities.
+        """
         if self._average == "loss":
             return gains.sum(0)
         return -goal.sign * (-goal.sign * gains).logsumexp(0)
@@ -324,9 +325,9 @@ class Propagation:
 def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False) -> Tensor:
     """Return the gradient of `value` with respect to the images, in their `shape`.
 
-    Each leaf has one or more copies of the images. With `again` the graph is kept for another
-    backward pass. Autocast is disabled here, because autocast would compute matrix products of
-    float32 layers in half precision.
+    Each tensor in `leaves` contains one or more copies of the images. With `again` the graph is
+    kept for another backward pass. Autocast is disabled here, because autocast would compute matrix
+    products of float32 layers in half precision.
     """
     gradients = None
     if value.requires_grad:
@@ -341,7 +342,7 @@ def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False
 
 
 def _log_probabilities(logits: Float[Tensor, "m k"], count: int) -> Float[Tensor, "n k"]:
-    """Return the logarithm of the probabilities summed over draws."""
+    """Return the logarithm of the softmax probabilities, summed over `count` noise draws."""
     return logits.log_softmax(1).view(count, -1, logits.shape[1]).logsumexp(0)
 
 
