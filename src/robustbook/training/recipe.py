@@ -18,7 +18,7 @@ class Recipe:
 
     schedule: learning rate schedule: constant, linear from ``lr`` to 0, or piecewise constant. A
         piecewise constant schedule is given as pairs of a step and the factor of ``lr`` from this
-        step on; before the first of these steps the factor is 1.
+        step on. Before the first step of a pair the factor is 1.
     warmup: fraction of the steps, in [0, 1), over which the learning rate increases linearly to the
         schedule's value. With r warm-up steps, the first step uses 1/(r + 1) of the schedule's
         value. A linear schedule decreases over the steps after the warm-up.
@@ -28,8 +28,8 @@ class Recipe:
     precision: see `robustbook.arithmetic`. With bfloat16, weights, their gradients and the
         optimiser's state stay in float32.
     channels_last: whether images and kernels use the channels-last memory format in training. The
-        format gives the same result up to rounding, and makes training faster on a CPU and in
-        bfloat16.
+        channels-last format gives the same result up to rounding, and makes training faster on a
+        CPU and in bfloat16.
     augmentation: augmentation of the training images; None: no augmentation.
     """
 

@@ -28,8 +28,8 @@ class State:
     ``rates``: see `fit`.
 
     ``weights`` are the trained parameters, and ``fixed`` the parameters with ``requires_grad``
-    False. If several networks are trained together, their parameters are stacked. ``identity`` is
-    JSON that identifies the run, so that a checkpoint of another run is detected.
+    False. If several networks are trained together, the parameters of all networks are stacked.
+    ``identity`` is JSON that identifies the run, so that a checkpoint of another run is detected.
     """
 
     networks: Sequence[nn.Module]
@@ -168,8 +168,8 @@ class State:
     def load(self, path: Path) -> None:
         """Load the state from a checkpoint, to resume the run.
 
-        A damaged checkpoint is renamed, and a warning is given. Raises ValueError for a checkpoint
-        of another run.
+        If the checkpoint is damaged, it is renamed, and a warning is given. Raises ValueError for a
+        checkpoint of another run.
         """
         try:
             with safe_open(path, "pt") as file:

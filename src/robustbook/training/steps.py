@@ -123,9 +123,9 @@ def graphed(lift: Lift, state: State, count: int, x: Tensor, y: Tensor) -> Step:
     """Return the optimiser step as a captured CUDA graph, which avoids most of the time for
     launching kernels.
 
-    The warm-up before the capture makes real steps, so weights, buffers and optimiser are restored
-    afterwards. Random numbers of the step come from torch's generator of the device, which is
-    seeded before each replay.
+    The warm-up before the capture makes real optimiser steps, so weights, buffers and optimiser are
+    restored afterwards. Random numbers of the step come from torch's generator of the device, which
+    is seeded before each replay.
     """
     compute = _update(lift, state, count)
     x, y = x.clone(), y.clone()
