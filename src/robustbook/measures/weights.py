@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Histogram:
-    """A ``density`` over equal bins from ``low`` to ``high``, with integral 1."""
+    """A histogram: a ``density`` over equal bins from ``low`` to ``high``, with integral 1."""
 
     low: float
     high: float
