@@ -14,8 +14,8 @@ def anneal(
 ) -> Figure:
     """Draw ``curves``; ``curves[label][length]`` is a list with one accuracy in percent per seed.
 
-    Lines join the means, and bands reach from the smallest to the largest value. A horizontal line
-    shows ``printed``, the paper's accuracy.
+    Lines join the means over seeds, and bands reach from the smallest to the largest accuracy of a
+    seed. A horizontal line shows ``printed``, the paper's accuracy.
     """
     import pandas as pd  # imported here, because both are slow to import
     import seaborn

@@ -1,8 +1,9 @@
-"""Descents of one image towards another class: the distance, and the probability of the target
+"""Draw descents of one image towards another class: the distance, and the probability of the target
 class.
 
-Each source image has a column. Curves over the iterations show the descents from this image, with
-logarithmic axes because the changes become ever slower. The images are shown below the curves.
+The figure has a column for each source image. Curves over the iterations show the descents from the
+source image. The axes are logarithmic, because changes become ever slower. The first and last
+images of the descents are below the curves.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,6 @@
-"""The scaled ratio against excess kurtosis: Figure 6 of Nayebi & Ganguli 2017."""
+"""Draw the scaled ratio eps_min / intensity against excess kurtosis: Figure 6 of Nayebi & Ganguli
+2017.
+"""
 
 from collections.abc import Mapping, Sequence
 

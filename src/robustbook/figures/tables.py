@@ -1,8 +1,8 @@
 """Numbered tables as the output of a notebook cell.
 
 Jupyter Book numbers figures in the output of a cell, but not tables. But Jupyter Book numbers a
-MyST `table` directive in a Markdown output, so tables are written as such directives. The caller
-formats the numbers, so that 0.10 is not shortened.
+MyST `table` directive in a Markdown output, so this module writes tables as MyST directives. The
+caller formats the numbers of a table, so that 0.10 is not shortened to 0.1.
 """
 
 import re
