@@ -1,8 +1,8 @@
 """Steps and calls, which describe as data what is to be computed.
 
-A *step* is a pure function of plain arguments. Calling a step builds a `Call` and runs nothing. A
-call may be an argument of another call, so calls form a graph. The `key` of a call is a hash of the
-step's name, version and arguments. The result of the call is stored under this key.
+A *step* is a pure function of plain arguments. Calling a step builds a `Call`, which is not run
+yet. A call may be an argument of another call, so calls form a graph. The `key` of a call is a hash
+of the step's name, version and arguments. The result of a call is stored under the call's key.
 """
 
 import difflib
@@ -55,7 +55,7 @@ class Call:
 
     @cached_property
     def kind(self) -> str:
-        """Return a hash like `key` that omits arguments named `seed`, in nested calls too.
+        """Return a hash like `key`, but without the arguments named `seed`, also in nested calls.
 
         Calls of the same kind take about the same time.
         """
@@ -155,14 +155,14 @@ def step(
 
     Arguments are plain values (None, bool, int, finite float, str, tuples, frozen dataclasses) or
     calls of other steps. When the function runs, each call is replaced by its `Done`. The function
-    returns a dict whose values are tensors or JSON values. If it has a parameter `context`, the
-    engine passes a `Context`.
+    returns a dict whose values are tensors or JSON values. If the function has a parameter
+    `context`, the engine passes a `Context`.
 
     Args:
         version: part of the key; increase the version when the function's results change.
-        later: parameters that were added when results were already stored. While such a
-            parameter has its default value, it is not part of the key, so results from before it
-            was added are still found.
+        later: parameters that were added when results were already stored. A parameter in `later`
+            is not part of the key while it has its default value, so results from before it was
+            added are still found.
     """
     return lambda function: Step(function, version, later)
 
@@ -170,8 +170,8 @@ def step(
 def later(default: Any) -> Any:
     """Return a dataclass field, for a field that was added when results were already stored.
 
-    If the field has its default value, it is not part of a call's key, so older results are still
-    found.
+    While the field has its default value, it is not part of a call's key, so older results are
+    still found.
     """
     return field(default=default, metadata={"later": True})
 
@@ -233,7 +233,7 @@ def _options(annotation: Any) -> tuple[Any, ...]:
 
 
 def _elements(options: tuple[Any, ...], length: int) -> tuple[Any, ...]:
-    """Return the annotations of a tuple's elements, or Any if none fits."""
+    """Return the annotation of each of a tuple's elements, or Any if no annotation fits."""
     for option in options:
         arguments = typing.get_args(option)
         if typing.get_origin(option) is tuple:

@@ -19,7 +19,8 @@ from .store import Store
 def run_on_cluster(
     missing: Mapping[str, Call], store: Store, scheduler: str, device: str, bar: "tqdm[None]"
 ) -> None:
-    """Compute these calls on the workers of a scheduler. In ``missing`` dependencies come first.
+    """Compute the calls in ``missing`` on the workers of a scheduler. Each call comes after its
+    dependencies in ``missing``.
 
     Args:
         scheduler: address of the scheduler, "tcp://host:port".
