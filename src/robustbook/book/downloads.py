@@ -72,7 +72,7 @@ def cited(bibliography: Path) -> dict[str, str]:
 
 
 def plain(notebook: NotebookNode, references: References) -> NotebookNode:
-    """Return a copy of the notebook with plain Markdown in cells and outputs; the caption of a
+    """Return a copy of the notebook with plain Markdown in cells and outputs. The caption of a
     figure comes after the cell that draws the figure.
     """
     notebook = copy.deepcopy(notebook)
@@ -147,7 +147,7 @@ def _closing(lines: list[str], at: int, fence: str) -> int:
 def _directive(
     opening: "re.Match[str]", inside: list[str], references: References
 ) -> Iterator[str]:
-    """Yield the contents of a directive, below its title if it has one."""
+    """Yield the title of a directive, if there is one, and its contents."""
     options: dict[str, str] = {}
     while inside and (option := _OPTION.match(inside[0].strip())):
         options[option["name"]] = option["value"]

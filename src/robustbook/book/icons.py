@@ -51,9 +51,7 @@ def embed_icons(html: Path) -> None:
 
 
 def used_glyphs(css: str, texts: Iterable[str], styles: Iterable[str]) -> set[int]:
-    """Return the code points of the icons that pages name as classes and style sheets as
-    content.
-    """
+    """Return the code points of the icons that pages or style sheets use."""
     named = {
         name: int(code, 16)
         for names, code in _RULE.findall(css)
@@ -65,7 +63,7 @@ def used_glyphs(css: str, texts: Iterable[str], styles: Iterable[str]) -> set[in
 
 
 def _embedded(css: str, fonts: Path, codes: set[int]) -> str:
-    """Return the style sheet with the reduced fonts as data instead of their addresses."""
+    """Return the style sheet with the reduced fonts embedded as data."""
     kept = re.sub(r"@font-face\{[^}]*\}", "", css)
     faces = []
     for name, weight in FONTS.items():
