@@ -85,7 +85,7 @@ def run(
         os.environ["ROBUSTBOOK_DATA"] = str(data_root.absolute())
     where = Store(store)
     asked = jobs(items, profile, seeds, given)
-    ledger.read_targets(catalogue.BOOK / "targets")  # report errors in them before any work
+    ledger.read_targets(catalogue.BOOK / "targets")  # report wrong arguments before any work
     for job in asked:
         changed = job.changed
         words = [f"{name} {value}" for name, value in {**changed, **job.selected}.items()]
@@ -149,7 +149,7 @@ def plan(
     asked = jobs(items, profile, seeds, given)
     for name in dict.fromkeys(job.profile for job in asked):
         own = [job for job in asked if job.profile == name]
-        calls = [call for job in own for call in job.calls]  # a shared call counts once
+        calls = [call for job in own for call in job.calls]  # shared calls count once
         found = runs.plan(calls, where, known.get(device), device=device, workers=workers)
         click.echo(f"{', '.join(job.item for job in own)} at profile {name}:")
         click.echo(textwrap.indent(found.describe(), "  "))
@@ -224,7 +224,7 @@ def publish(
 
     where = runs.Store(store)
     asked = jobs(items, profile, seeds, given)
-    ledger.read_targets(catalogue.BOOK / "targets")  # report errors in them before any work
+    ledger.read_targets(catalogue.BOOK / "targets")  # report wrong arguments before any work
     records = []
     for job in asked:  # check all jobs before the first record is written
         for name in job.changed:

@@ -19,7 +19,7 @@ _SEEDS = re.compile(r"\d+(:\d+)?(,\d+(:\d+)?)*")
 
 
 class Commands(click.Group):
-    """A group of commands that report each error in one line."""
+    """A group of commands, in which each error is reported in one line."""
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         """Run the command in `args` (default: the arguments of the process), then exit."""
