@@ -1,4 +1,4 @@
-"""Attacks whose gradients do not vanish in float32, for the page on the attacks of today."""
+"""Attacks whose gradients do not vanish in float32, for the page that applies today's attacks."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ SOFTER = (10.0, 20.0, 40.0)  # softness of the softened networks; Table 1 uses 1
 def bypass(
     network: Done, attacks: tuple[Attack, ...], images: int, *, context: Context
 ) -> dict[str, object]:
-    """Evaluate attacks whose gradients skip the last hidden layer's nonlinearity."""
+    """Evaluate attacks whose backward pass skips the last hidden layer's nonlinearity."""
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
     seed, view = network.call.arguments["seed"], bypassed(net)
@@ -73,9 +73,9 @@ def minimal(
     alone found.
 
     ``size/<attack>`` has the sizes for the test images with numbers in ``rows``. ``grey``: how many
-    of these images belong to the class that the network predicts for a uniform grey image. An
-    attack of size 0.5 can turn every image into the grey image, so it can succeed on all images of
-    other classes. ``source``: the network for which the transfer attack makes its images.
+    of the attacked images belong to the class that the network predicts for a uniform grey image.
+    An attack of size 0.5 can turn every image into the grey image, so it can succeed on all images
+    of other classes. ``source``: the network for which the transfer attack makes its images.
     """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)

@@ -47,7 +47,7 @@ TOP = 1.4  # the y-value that the caption explains
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the page of Figure 6, which a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     n: Annotated[
@@ -96,8 +96,8 @@ def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
 
 
 def _ratios(w: Tensor) -> dict[str, Tensor]:
-    """Return the scaled ratio of two prototypes, after normalisation, scaled by the mean and by the
-    median.
+    """Return the scaled ratio of two prototypes after normalising both, scaled by the mean and by
+    the median.
     """
     w1, w2 = unit(w)
     return {

@@ -1,11 +1,11 @@
-"""Figures 5 and 8 of Nayebi & Ganguli 2017: L-BFGS on the image, from ten source images to nine
-classes each.
+"""Figures 5 and 8 of Nayebi & Ganguli 2017: L-BFGS changes each of ten source images towards nine
+target classes.
 
 The source images are the least (figure 5) or the most (figure 8) confident test images. L-BFGS
-minimises the cross entropy of the target class. There is no bound on the distance and no clipping,
-because the paper mentions neither. The paper does not say which implementation of L-BFGS it used.
-The verdicts use scipy's default tolerances and float32, a likely choice in 2017, which we fixed
-before any result. The study also measures other variants of L-BFGS.
+minimises the cross entropy of the target class. The attack has no bound on the distance and no
+clipping, because the paper mentions neither. The paper does not say which implementation of L-BFGS
+it used. The verdicts use scipy's default tolerances and float32, a likely choice in 2017. We fixed
+this choice before any result. The study also measures other variants of L-BFGS.
 """
 
 import copy
@@ -63,7 +63,7 @@ Sources = Annotated[
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the pages of Figures 5 and 8, which a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     iterations: Annotated[
@@ -88,16 +88,17 @@ def attack(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Run L-BFGS from ten source images to nine classes each.
+    """Run L-BFGS from each of ten source images towards the nine other classes.
 
     The source images are chosen by ``rule`` among ``images`` test images, unless they are
     ``given``.
 
     Return ``found``, ``iterations`` and ``distance`` (l2) for each variant and pair. ``sources``:
     the row numbers of the source images. ``images``: the images that the first variant found, by
-    source and target class, clipped to [0, 1] and in 256 grey levels. The diagonal has the source
-    images; a failure gives an image of zeros. ``straight``: the distances on straight lines, for
-    comparison.
+    source and target class, clipped to [0, 1] and in 256 grey levels. The diagonal of ``images``
+    has the source images, and a failed attack gives an image of zeros. ``straight``: for
+    comparison, the distances at which straight lines to test images of the target class reach this
+    class.
     """
     net = trained(network, context.device)
     training = network.call.arguments["training"]
@@ -205,8 +206,8 @@ def _counts(
 ) -> Iterator[Row]:
     """Yield for each outcome (found, stalled, out of iterations) the number of pairs.
 
-    L-BFGS "stalled" on a pair if it failed and ended before the last iteration: at a tolerance, at
-    a zero gradient, or because the line search found no lower loss.
+    L-BFGS "stalled" on a pair if it failed and ended before the last iteration. Reasons are a
+    tolerance, a zero gradient, or a line search that found no lower loss.
     """
     failed = _split(outcome, "iterations", False)
     ends = {
@@ -225,7 +226,7 @@ def _counts(
 
 
 def _answers(item: str, method: str, seed: int, outcome: Mapping[str, list[Any]]) -> Iterator[Row]:
-    """Yield the rows that the ledger judges, for the variant of the verdicts."""
+    """Yield the rows that the ledger judges, from the results of the variant for the verdicts."""
     target, successes = f"{PAPER}/{item}/{method}", sum(outcome["found"])
     yield Row(successes, "count", f"{target}/successes", seed=seed)
     if method == "vanilla" and successes:

@@ -26,7 +26,7 @@ PAPER, ITEM = "saturating", "table-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the page of Table 1, which a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     eps: Annotated[
