@@ -1,7 +1,8 @@
 """The authors' own points of Figure 6 of Random Self-Ensemble, from their repository.
 
-The file has 17 values of c for each of three networks and five defenses. It has also the five cells
-of Table 2's row RSE, which come from another run than the stored points of VGG16.
+The file has the accuracy at 17 values of c for each of three networks and five defenses. The file
+also has the five numbers of Table 2's row RSE, which come from another run than the points of
+VGG16.
 """
 
 import csv
