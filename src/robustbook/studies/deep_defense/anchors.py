@@ -1,8 +1,8 @@
 """Numbers of the DeepFool paper for networks that Deep Defense uses too.
 
 Moosavi-Dezfooli, Fawzi and Frossard 2016 report the test error and rho_2 of these networks (table
-1). Moosavi-Dezfooli, Fawzi and Frossard also report how fine-tuning on perturbed images changes the
-error (table 3) and rho_2 (text). Deep Defense follows their protocol. So the numbers of the
+1). The DeepFool paper also reports how fine-tuning on perturbed images changes the error (table 3)
+and rho_2 (text). Deep Defense follows the protocol of the DeepFool paper. So the numbers of the
 DeepFool paper test our reference networks and our implementation of DeepFool.
 """
 
@@ -46,7 +46,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the record: errors and rho_2 of each network, and the increases in rho_2 that the
-    paper's text states.
+    DeepFool paper states.
     """
     assert p.seeds is not None
     rows: list[Row] = []

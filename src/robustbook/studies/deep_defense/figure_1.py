@@ -24,8 +24,8 @@ ITEM = "figure-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set: the network to be drawn. Nothing in this study is
-    random.
+    """The parameters of the page, which a reader can set: the network to be drawn. Nothing in this
+    study is random.
     """
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
@@ -83,9 +83,9 @@ def image_shape(network: Networks) -> tuple[int, ...]:
 def layers(network: Networks) -> Iterator[tuple[str, str, str, str, tuple[int, ...], int]]:
     """Yield the layers in the order of a forward pass.
 
-    For each layer yield its name, its operation, and the corresponding operation of the reverse
-    network. Also yield what the reverse layer needs from the forward pass, the shape of the output
-    for one image, and the number of parameters.
+    For each layer yield the layer's name, its operation, and the corresponding operation of the
+    reverse network. Also yield what the reverse layer needs from the forward pass, the shape of the
+    output for one image, and the number of parameters.
     """
     net = built(network).eval()
     met: list[tuple[str, nn.Module, tuple[int, ...]]] = []
@@ -99,7 +99,7 @@ def layers(network: Networks) -> Iterator[tuple[str, str, str, str, tuple[int, .
     for place, (name, module, shape) in enumerate(met):
         count = sum(parameter.numel() for parameter in module.parameters())
         yield name, *reverse(module), shape, count
-        if isinstance(net, MLP) and place + 1 < len(met):  # its ReLU is no module
+        if isinstance(net, MLP) and place + 1 < len(met):  # this layer's ReLU is not a module
             yield "activation", *reverse(nn.ReLU()), shape, 0
 
 

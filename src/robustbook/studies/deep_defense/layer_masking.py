@@ -1,4 +1,4 @@
-"""Figure 4 of Deep Defense: LeNet if the regulariser may change only one layer.
+"""Figure 4 of Deep Defense: LeNet fine-tuned with a regulariser that may change only one layer.
 
 The cross entropy still trains all layers. With 4 layers and 5 values of c the study trains 20
 networks.
@@ -27,7 +27,7 @@ LOSS = 0.2  # percentage points of accuracy that may be lost
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the page of Figure 4, which a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
 
@@ -50,7 +50,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per network and quantity, and the judged row of each layer."""
+    """Return the record: one row per network and quantity, and the row that the ledger judges for
+    each layer.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     for (layer, c, seed), done in results.items():
@@ -69,7 +71,8 @@ def _best(
     """Yield for each layer the largest rho_2 over c among networks that keep the accuracy.
 
     A network keeps the accuracy if its accuracy is at most 0.2 percentage points below that of the
-    reference. If no network keeps the accuracy, the row has the rho_2 of the reference.
+    reference network. If no network keeps the accuracy, the row has the rho_2 of the reference
+    network.
     """
     start = of["reference", 0.0]
     best = {}

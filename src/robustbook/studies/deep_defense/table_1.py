@@ -1,11 +1,12 @@
 """Table 1 of Deep Defense: accuracy, rho_2 and accuracy under FGS of every network and method.
 
-eps_ref comes from the Deep Defense network of the same seed. So the accuracy of the Deep Defense
-network at eps_ref is one half by definition. The more robust the Deep Defense network is, the
-larger is eps_ref, and the lower is the accuracy of all other methods at eps_ref. Three methods are
-added to those of the paper's table: adversarial training II, its combination with Deep Defense, and
-fine-tuning on clean images. The paper's supplement is said to contain adversarial training II and
-the combination; fine-tuning on clean images is for comparison.
+The size eps_ref of FGS is determined with the Deep Defense network of the same seed. So the
+accuracy of the Deep Defense network at eps_ref is one half by definition. A more robust Deep
+Defense network has a larger eps_ref, so the accuracy of all other methods at eps_ref is lower.
+Three methods are added to those of the paper's table: adversarial training II, its combination with
+Deep Defense, and fine-tuning on clean images. The paper reports adversarial training II and the
+combination only in a supplement that we could not read. Fine-tuning on clean images is for
+comparison.
 """
 
 from collections.abc import Iterator, Mapping
@@ -57,7 +58,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _network(
     network: str, method: str, seed: int, of: Mapping[tuple[Any, ...], Done], images: int
 ) -> Iterator[Row]:
-    """Yield the measurements for one row of the table, and those with other variants of FGS."""
+    """Yield the rows of the record for one row of the table, and rows for other variants of FGS."""
     name = NAMES[network]  # type: ignore[index]
     labels: dict[str, str | float | int | bool] = {"network": network, "method": method}
     seen, fgs = of[method, seed, "read"].values, of[method, seed, "fgs"].values
