@@ -1,7 +1,7 @@
 """The items that can be run, and the folder with the book's targets and records.
 
 An item is ``paper/name``, such as ``saturating/table-1``; the list is `robustbook.studies.items`.
-This module imports no study, and therefore not torch.
+This module imports neither a study nor torch, so that importing it is fast.
 """
 
 from importlib import import_module

@@ -76,8 +76,8 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     """Return a copy of the notebook without the parts that differ between runs of the same code.
 
     Of the metadata, only the kernel, tags and ``mystnb`` are kept, and cells are numbered in order.
-    Object addresses and progress bars are removed. Neighbouring pieces of a stream are joined,
-    because it depends on timing where a stream is split. All other text on stderr is kept, because
+    Object addresses and progress bars are removed. Neighbouring pieces of an output stream are
+    joined, because their boundaries depend on timing. All other text on stderr is kept, because
     warnings must be seen and fixed.
     """
     notebook = copy.deepcopy(notebook)
@@ -189,7 +189,7 @@ def execute_each(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Run notebooks and write the results to ``folder``, ``jobs`` at a time.
 
-    ``profile`` is passed to notebooks that declare this parameter; None runs the defaults. If a
+    ``profile`` is passed to notebooks that declare this parameter; None runs the defaults. After a
     notebook fails, the remaining notebooks still run. Return the profile and the seconds of each
     notebook, and the error messages of the notebooks that failed.
 
@@ -223,7 +223,7 @@ def _share_cores(workers: int) -> None:
 def in_turn(names: Iterable[str]) -> list[str]:
     """Return the names in an order in which different folders alternate.
 
-    In this order, pages that run at the same time rarely wait for the same network.
+    In the returned order, pages that run at the same time rarely wait for the same network.
     """
     groups: dict[str, list[str]] = {}
     for name in names:
@@ -262,7 +262,7 @@ def _page(
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook atomically, with its text split into lines as by jupytext, so that a sync
+    """Write a notebook atomically, with its text split into lines as jupytext does, so that a sync
     changes no line.
     """
     write_whole(path, f"{nbformat.writes(notebook)}\n".encode())

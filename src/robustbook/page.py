@@ -1,4 +1,4 @@
-"""The calls that a notebook makes: check parameters, run a study or show its record, give verdicts.
+"""Functions that a notebook calls: check parameters, run a study or show its record, give verdicts.
 
 here = page.begin("saturating/table-1", globals())   # after the parameters cell
 here.run()                                            # at profile "published" nothing is computed
@@ -33,8 +33,8 @@ INJECTED = "# Parameters"
 class Page:
     """The page of one item in a notebook.
 
-    ``published`` is the best published record, and ``fresh`` is the record of this run; both may be
-    None. ``others`` are published records at smaller profiles.
+    ``published`` is the best published record, and ``fresh`` is the record of this run; either
+    record may be None. ``others`` are published records at smaller profiles.
     """
 
     item: str
@@ -56,15 +56,15 @@ class Page:
     def study(self) -> ModuleType:
         """Return the module that computes the item.
 
-        Importing a study takes seconds, so a page that only shows its record does not use this
-        module.
+        Importing a study takes seconds, so a page that only shows a record does not import the
+        study.
         """
         return catalogue.study(self.item)
 
     @cached_property
     def parameters(self) -> Parameters:
-        """Return all parameters: the values that the reader set, after checking them, and the
-        defaults of the rest.
+        """Return all parameters: checked values for those that the reader set, and defaults for the
+        rest.
         """
         found: Parameters = check(self.study.Parameters, self.given)
         return found
@@ -119,7 +119,7 @@ class Page:
     def answers(self, sentence: Callable[[tuple[Record, ...]], str], *deciding: str) -> Markdown:
         """Return the page's answer like `answer`, with a sentence made from all published records.
 
-        The sentence gets the best record first.
+        The function ``sentence`` gets the list of records, the best record first.
         """
         return self.answer(lambda best: sentence((best, *self.others)), *deciding)
 
@@ -128,7 +128,7 @@ class Page:
         verdicts.
 
         ``deciding`` names the targets whose verdicts decide, in full or without the item's prefix.
-        If several targets have the same verdict, it is shown once.
+        A verdict that several of these targets have is shown once.
         """
         if self.published is None:
             return Markdown("**Answer.** No result of this page is published yet.")
@@ -139,7 +139,7 @@ class Page:
     def finding(self, *deciding: str) -> Markdown:
         """Return the counts of the verdicts, and one sentence for each target in ``deciding``.
 
-        Targets are named without the item's prefix.
+        In ``deciding``, targets are named without the item's prefix.
         """
         entries, targets = self._entries, ledger.read_targets(catalogue.BOOK / "targets")
         words = ledger.counts(entries).replace("other setting", "at another setting")
@@ -164,8 +164,8 @@ class Page:
         """Return a table of the paper's numbers and ours, from the rows of the ledger that were
         run.
 
-        If no row was run, the table has all rows. The table does not have the reasons for the
-        verdicts.
+        If no row was run, the table has all rows. The reasons for the verdicts are not in the
+        table; see `reasons`.
         """
         paper, item = self.item.split("/")
         targets = ledger.read_targets(catalogue.BOOK / "targets")
@@ -245,10 +245,10 @@ class Page:
 def begin(item: str, given: Mapping[str, Any]) -> Page:
     """Check the values of the parameters cell; ``given`` is the notebook's ``globals()``.
 
-    The parameters cell, or papermill's cell after it, may only set parameters of the study. The
-    values of the parameters must have the right type and range. At profile ``published`` the values
-    must equal those of the record. For a wrong value ``BadParameter`` is raised before any work.
-    Other names in ``globals()`` are ignored, so a page can be run again in the same kernel.
+    The parameters cell and papermill's cell after it may only set parameters of the study, with
+    values of the right type and range. At profile ``published`` the values must equal those of the
+    record. For a wrong value ``BadParameter`` is raised before any work. Other names in
+    ``globals()`` are ignored, so a page can be run again in the same kernel.
     """
     records = records_of(item) if item in catalogue.ITEMS else []
     published = records[0] if records else None
@@ -274,10 +274,11 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
 
 
 def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
-    """Return whether the values equal those of a published record, or are None where the profile
-    decides.
+    """Return whether each given value equals that of a published record, or is None so that the
+    profile decides.
 
-    If all values equal the record's, the study need not be imported to check the values.
+    If all values equal those of the record, they need not be checked, so the study need not be
+    imported.
     """
 
     def same(name: str, value: Any) -> bool:

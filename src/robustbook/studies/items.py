@@ -13,16 +13,18 @@ PROFILES = ("paper", "reduced", "quick")  # best first
 
 @dataclass(frozen=True)
 class Item:
-    """One table, figure or claim that can be run.
+    """One table, figure or claim of a paper that can be run.
 
-    module: the name of the study's module. title: the title of the item. profiles: the profiles at
-    which the study can run. measures: prefixes, after the paper's name, of the target ids that the
-    item measures; with None the item's own name. If two items measure the same target, the command
-    runs the item that comes later in the list.
+    module: the name of the study's module.
+    title: the title of the item.
+    profiles: the profiles at which the study can run.
+    measures: prefixes, after the paper's name, of the target ids that the item measures; with None
+        the item's own name. If two items measure the same target, the command runs the item that
+        comes later in the list.
     parts: command-line options for parts that profile ``paper`` does not include, by words in
-    target ids.
+        target ids.
     needs: what a run needs that is not downloaded.
-    judges: the targets' items, if the first parts of their ids are not their items.
+    judges: the items whose target numbers this page judges, if they are not those of `measures`.
     """
 
     module: str
@@ -172,7 +174,7 @@ ITEMS: Mapping[str, Item] = {
     "self_ensemble/zoo": Item(
         _ENSEMBLE + "zoo", "Section 3.3: the black-box attack ZOO", _ALL, ("text-3.3/",)
     ),
-    # Last: without its photographs a run of every item ends here.
+    # This item is last, because a run of all items ends here if its photographs are missing.
     "deep_defense/imagenet": Item(
         _DEEP + "imagenet",
         "Table 1 on ImageNet",

@@ -1,4 +1,4 @@
-"""The parameters of a study: typed fields that describe their values, and clear errors."""
+"""The parameters of a study: typed fields with descriptions of valid values, and clear errors."""
 
 import difflib
 from collections.abc import Mapping
@@ -71,7 +71,7 @@ class Parameters:
     def parts(self) -> dict[str, tuple[Any, ...]]:
         """Return the values of the parameters in `selects`.
 
-        A study overrides this method if None stands for several parts.
+        A study overrides this method if the value None of a parameter stands for several parts.
         """
         values = {name: getattr(self, name) for name in self.selects}
         return {name: v if isinstance(v, tuple) else (v,) for name, v in values.items()}
