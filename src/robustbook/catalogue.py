@@ -38,7 +38,9 @@ def study(item: str) -> ModuleType:
 
 
 def judged(item: str) -> tuple[str, ...]:
-    """Return the items, as ``paper/item``, whose target numbers the page of ``item`` judges."""
+    """Return the items, as ``paper/item``, whose numbers the page of ``item`` compares with
+    ours.
+    """
     return items.judged(item)
 
 

@@ -41,8 +41,8 @@ same eps, unless their description says otherwise.
 class Finding:
     """The answer to one question about an evaluation.
 
-    ``red``: whether the accuracy under attack probably overstates the robustness. ``sentence``: a
-    sentence with the numbers that decide the answer.
+    ``red``: whether the finding suggests that the accuracy under attack overstates the robustness.
+    ``sentence``: a sentence with the numbers that decide the answer.
     """
 
     question: str

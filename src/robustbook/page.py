@@ -98,8 +98,8 @@ class Page:
 
     @property
     def groups(self) -> list[tuple[Record, ...]]:
-        """Return the groups of records that share a figure: all published records, then the record
-        of this run.
+        """Return two groups of records, each of which shares a figure: all published records, and
+        the record of this run.
         """
         both = (self._published, self._fresh)
         return [tuple(version.record for version in group) for group in both if group]
@@ -127,8 +127,8 @@ class Page:
         """Return the page's answer: a sentence that is computed from the published record, then the
         verdicts.
 
-        ``deciding`` names the targets whose verdicts decide, in full or without the item's prefix.
-        A verdict that several of these targets have is shown once.
+        ``deciding`` names the targets whose verdicts are shown, in full or without the item's
+        prefix. A verdict that several targets have is shown once.
         """
         if self.published is None:
             return Markdown("**Answer.** No result of this page is published yet.")
@@ -161,11 +161,11 @@ class Page:
         return Markdown("\n".join([f"**Finding: {words}.**", "", *sentences]).rstrip())
 
     def verdicts(self) -> Table:
-        """Return a table of the paper's numbers and ours, from the rows of the ledger that were
-        run.
+        """Return a table of the paper's numbers and ours, with the rows of the ledger for which we
+        have a measurement.
 
-        If no row was run, the table has all rows. The reasons for the verdicts are not in the
-        table; see `reasons`.
+        If no row has a measurement, the table has all rows. The reasons for the verdicts are not in
+        the table; see `reasons`.
         """
         paper, item = self.item.split("/")
         targets = ledger.read_targets(catalogue.BOOK / "targets")
@@ -225,7 +225,9 @@ class Page:
 
     @cached_property
     def _entries(self) -> tuple[ledger.Entry, ...]:
-        """Return the ledger's rows of all items that the page judges, item by item."""
+        """Return the ledger's rows for all items that the page compares with the paper, item by
+        item.
+        """
         lines = entries(self.item.split("/")[0])
         judged = catalogue.judged(self.item)
         return tuple(e for item in judged for e in lines if f"{e.paper}/{e.item}" == item)
@@ -243,7 +245,8 @@ class Page:
 
 
 def begin(item: str, given: Mapping[str, Any]) -> Page:
-    """Check the values of the parameters cell; ``given`` is the notebook's ``globals()``.
+    """Check the values of a notebook's parameters cell and return the page; ``given`` is the
+    notebook's ``globals()``.
 
     The parameters cell and papermill's cell after it may only set parameters of the study, with
     values of the right type and range. At profile ``published`` the values must equal those of the
@@ -315,9 +318,9 @@ def _assigned(given: Mapping[str, Any], known: Set[str]) -> set[str]:
     """Return the names that are assigned in the parameters cell and in papermill's cell after it.
 
     A kernel keeps the sources of the cells it has run in ``In``. The parameters cell is the latest
-    cell that annotates a parameter, as in ``eps: float = 0.25``. A script has no ``In``; in this
-    case all annotated names count. A plain dict of values has no annotations; in this case all
-    names count.
+    cell that annotates a parameter, as in ``eps: float = 0.25``. In a script, which has no ``In``,
+    all annotated names count as parameters. In a plain dict of values, which has no annotations,
+    all names count as parameters.
     """
     if "In" not in given:
         return set(given.get("__annotations__", given))
@@ -332,7 +335,9 @@ def _assigned(given: Mapping[str, Any], known: Set[str]) -> set[str]:
 
 
 def _targets(source: str) -> dict[str, bool]:
-    """Return the names that a cell assigns at its top level, and whether it annotates them."""
+    """Return the names that a cell assigns at its top level, and for each name whether the
+    assignment has an annotation.
+    """
     try:
         statements = ast.parse(source).body
     except SyntaxError:
@@ -370,14 +375,14 @@ def show_figures(draw: Callable[[Record], Figure], versions: Iterable[Version]) 
 
 
 def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -> None:
-    """Show the table of each version."""
+    """Show the table that ``make`` returns for each version."""
     for version in versions:
         display(make(version))
 
 
 def _interval(entry: ledger.Entry) -> str:
-    """Return the interval as text: "one seed" for a single seed, and "" if the measurement is not
-    random.
+    """Return an entry's interval as text: "one seed" for a single seed, and "" if the measurement
+    is not random.
     """
     if entry.seeds == 1:
         return "one seed"

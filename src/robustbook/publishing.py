@@ -71,7 +71,8 @@ def publishable(
 
     If parts come from different devices or versions, the provenance lists them as ``parts``. Each
     entry of ``parts`` has the seeds and chosen parameters (``of``), device, hardware, versions and
-    date of a part. Parts do not overlap, so the seed and the network of a row determine its part.
+    date of a part. Parts of a record do not overlap, so the seed and the network of a row determine
+    its part.
 
     Raises:
         Conflict: a published value would be lost or changed; the message says what to do.
@@ -240,8 +241,8 @@ def _summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
 def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
     """Return the provenance of a record's numbers: versions, devices and seconds.
 
-    The seconds are the sum over all calls. The field `known_seconds` has the mean seconds of a call
-    of each kind, from which ``plan`` estimates times.
+    The seconds of a record are the sum over all calls. The field `known_seconds` has the mean
+    seconds of a call of each kind, from which ``plan`` estimates times.
     """
     spent: dict[str, list[float]] = {}
     found: dict[str, set[str]] = {}

@@ -1,8 +1,8 @@
 """Adam attack: minimise a loss over the pixels of an image until the attack succeeds.
 
-Kingma and Ba 2015, "Adam: a method for stochastic optimization" (arXiv 1412.6980), algorithm 1,
-applied to the pixels of each image. With g the gradient of the loss, the attack updates the moments
-m and v and each pixel x in step t by
+The attack applies algorithm 1 of Kingma and Ba 2015, "Adam: a method for stochastic optimization"
+(arXiv 1412.6980), to the pixels of each image. With g the gradient of the loss, step t of the
+attack updates the moments m and v and each pixel x:
 
     m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,
     x <- x - a (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon).

@@ -1,8 +1,8 @@
 """The attack of Carlini and Wagner in l2.
 
-Carlini and Wagner 2017, "Towards evaluating the robustness of neural networks" (arXiv 1608.04644),
-section VI.A. With Z the logits, y the label and x0 the image, Adam minimises over w the sum of the
-squared distance and c times a hinge:
+The attack is from Carlini and Wagner 2017, "Towards evaluating the robustness of neural networks"
+(arXiv 1608.04644), section VI.A. With Z the logits, y the label and x0 the image, Adam minimises
+over w the sum of the squared distance and c times a hinge:
 
     || x(w) - x0 ||^2 + c max(Z_y - max_(i != y) Z_i + kappa, 0),   x(w) = (tanh(w) + 1) / 2,
 
@@ -17,8 +17,8 @@ one call on a repeated batch runs the attack for several values of c.
 
 Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c and return the last iterate instead of the
 nearest adversarial image. The released code of Liu et al. also replaces the label's logit Z_y by
-max(Z_y, 0). The preset `RANDOM_SELF_ENSEMBLE` follows their released code. The program of Liu et
-al. for Table 3 (`gallery.py`) minimises over the pixels instead of w.
+max(Z_y, 0). The preset `RANDOM_SELF_ENSEMBLE` follows the released code of Liu et al. The program
+of Liu et al. for Table 3 (`gallery.py`) minimises over the pixels instead of w.
 
 The gradient of the distance has a closed form, and the gradient of the hinge is zero for images
 whose hinge is 0. So on a CPU only images with a positive hinge get a backward pass. On a GPU all
@@ -175,7 +175,9 @@ def _search(
     spent = torch.full_like(goal.labels, steps)
 
     def note(rows: Tensor, point: Tensor, reached: Tensor) -> Tensor:
-        """Return the distances of these iterates, and store the nearest successful iterates."""
+        """Return the distances of the iterates ``point``, and store the nearest iterates on which
+        the attack succeeds.
+        """
         distance = size(point - images[rows], 2.0)
         best[rows], nearest[rows] = nearer(best[rows], nearest[rows], point, distance, reached)
         return distance

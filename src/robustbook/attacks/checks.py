@@ -84,7 +84,9 @@ def prepare(
 
 
 def _usable(given: Tensor | None) -> Any:
-    """Return a detached copy that autograd accepts, even if made under torch.inference_mode."""
+    """Return a detached copy that autograd accepts, even if the tensor was made under
+    torch.inference_mode.
+    """
     if given is None:
         return None
     return given.clone() if given.is_inference() else given.detach()

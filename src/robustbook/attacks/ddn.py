@@ -1,15 +1,15 @@
 """DDN: each step follows the gradient; the radius shrinks after success and grows after failure.
 
-Rony, Hafemann, Oliveira, Ben Ayed, Sabourin and Granger 2019, "Decoupling direction and norm for
-efficient gradient-based l2 adversarial attacks and defenses" (arXiv 1811.09600), algorithm 1. With
-u the normalised gradient of the loss at x + d, each step updates the perturbation d and the radius
-r:
+DDN is algorithm 1 of Rony, Hafemann, Oliveira, Ben Ayed, Sabourin and Granger 2019, "Decoupling
+direction and norm for efficient gradient-based l2 adversarial attacks and defenses" (arXiv
+1811.09600). With u the normalised gradient of the loss at x + d, each step updates the perturbation
+d and the radius r:
 
     d <- d + a u,   r <- (1 - gamma) r if x + d is misclassified, else (1 + gamma) r,
     d <- r d / ||d||.
 
 The step length a decreases to a hundredth of its first value along half a cosine, as in the
-authors' code. The result is the nearest misclassified iterate. DDN finds distances like those of
+authors' code. DDN returns the nearest misclassified iterate. DDN finds distances like those of
 Carlini and Wagner's attack at a fiftieth of the cost (table 1 of the paper). Unlike DeepFool, DDN
 does not assume a flat class boundary. The paper rounds images to 256 grey levels; this code does
 not.

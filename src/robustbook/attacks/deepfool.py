@@ -1,8 +1,8 @@
 r"""DeepFool: step to the nearest boundary of the linearised model until the prediction changes.
 
-Moosavi-Dezfooli, Fawzi and Frossard 2016 (arXiv 1511.04599), algorithm 2. With g the logits, s the
-source class, f_k = g_k - g_s and w_k = grad f_k at the current point, a step updates the
-perturbation r:
+DeepFool is algorithm 2 of Moosavi-Dezfooli, Fawzi and Frossard 2016 (arXiv 1511.04599). Let g be
+the logits, s the source class, f_k = g_k - g_s, and w_k = grad f_k at the current point. A step
+updates the perturbation r:
 
     k* = argmin_k |f_k| / ||w_k||_q,   r <- r + |f_k*| / ||w_k*||_2^2 w_k*          (l2, q = 2)
                                        r <- r + |f_k*| / ||w_k*||_1 sign(w_k*)      (l-inf, q = 1)
@@ -37,7 +37,7 @@ With `free`, only pixels that can move within [0, 1] are changed. With `free`, D
 four steps instead of seven to ten, but its distances are two to eight per cent larger.
 
 For a randomised model with several draws, g_k is the logarithm of the mean probability over the
-draws. The class boundary is then where the predicted class of the averaged model changes.
+draws. The class boundary of such a model is where the prediction from the mean probability changes.
 """
 
 import math

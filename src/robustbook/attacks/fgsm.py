@@ -1,7 +1,8 @@
 """The fast gradient sign method: one step of size eps along the sign of the loss gradient.
 
-Goodfellow, Shlens and Szegedy 2015, "Explaining and harnessing adversarial examples" (arXiv
-1412.6572), section 4. With C the loss, F the model and y the label, the adversarial image is
+FGSM is from Goodfellow, Shlens and Szegedy 2015, "Explaining and harnessing adversarial examples"
+(arXiv 1412.6572), section 4. With C the loss, F the model and y the label, FGSM changes the image x
+to
 
     x_adv = x + eps sign(grad_x C(F(x), y)),
 
@@ -63,8 +64,8 @@ def fgsm(
     generator: a number drawn from the generator is the first draw number of a `Drawing`; None: the
         first draw number is 0.
 
-    FGSM costs two forward passes (the second decides `found`) and one backward pass. Raises
-    ValueError for an invalid argument, or a model that returns NaN.
+    FGSM costs one backward pass and two forward passes; the second forward pass decides `found`.
+    Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     propagation, goal, images = prepare(
         model,

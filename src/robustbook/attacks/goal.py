@@ -69,7 +69,9 @@ class Goal:
 
 
 def named_loss(loss: str | Loss) -> Loss:
-    """Return the loss function with this name; a callable is returned unchanged."""
+    """Return the loss function with the name ``loss``; if ``loss`` is a callable, return it
+    unchanged.
+    """
     if callable(loss):
         return loss
     if loss not in LOSSES:

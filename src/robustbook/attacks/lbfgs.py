@@ -158,7 +158,7 @@ class _Searches:
         return self.x.view(-1, *self.shape)
 
     def only(self, index: Int[Tensor, " m"]) -> None:
-        """Keep only the rows at these indices."""
+        """Keep only the images (rows) with the indices ``index``."""
         self.goal = self.goal.rows(index)
         self.memory.only(index)
         for name, value in vars(self).items():
@@ -166,7 +166,9 @@ class _Searches:
                 setattr(self, name, value[index])
 
     def trial(self, steps: int) -> None:
-        """Evaluate one trial image for each row; accept it, or change the step length."""
+        """Evaluate one trial image for each row, and either accept the trial image or change the
+        step length.
+        """
         aim = torch.addcmul(self.x, self.alpha.to(self.x.dtype)[:, None], self.p)
         x = aim.clamp(0, 1) if self.clip else aim
         f, g, scale, reached = self._evaluate(x)

@@ -83,8 +83,9 @@ def normal(
     The hash of (seed, key, draw) has 64 bits: two 32-bit words a and b. For pair j of numbers, h is
     the finaliser of MurmurHash3 applied to a + j, with b added in the middle. The method of Box and
     Muller (1958) turns h into a radius and an angle. The radius is sqrt(-2 log u), with u the lower
-    31 bits of h, and the angle is h times an odd number. The first half of the array contains
-    radius times cosine, the second half radius times sine. No absolute value is larger than 6.7.
+    31 bits of h, and the angle is h times an odd number. The first half of the array contains the
+    radius times the cosine of the angle, the second half the radius times its sine. No random
+    number has an absolute value above 6.7.
     """
     count = math.prod(shape)
     half = (count + 1) // 2
@@ -116,7 +117,7 @@ def _box_muller(bits: Tensor, word: Tensor, out: Tensor) -> None:
 
 
 def _start(seed: int, keys: Int[Tensor, " n"], stream: int | Tensor) -> Int[Tensor, " n"]:
-    """Return the initial state of each row's sequence."""
+    """Return the initial state of each row's sequence of random numbers."""
     # Python integers do not overflow; those of a tensor wrap around
     state = stream * _GAMMA + _mixed(seed)
     if isinstance(state, int):
@@ -133,7 +134,7 @@ def _mixed(state: int) -> int:
 
 
 def _signed(state: int) -> int:
-    """Return the signed 64-bit integer with the same bits."""
+    """Return the signed 64-bit integer that has the same bits as ``state``."""
     return (state + 2**63) % 2**64 - 2**63
 
 
@@ -144,5 +145,7 @@ def _mix(bits: Tensor) -> Tensor:
 
 
 def _shift(bits: Tensor, places: int) -> Tensor:
-    """Shift right and fill with zeros (torch's shift fills with the sign bit)."""
+    """Shift bits to the right and fill with zeros, because torch's shift fills with the sign
+    bit.
+    """
     return (bits >> places) & ((1 << (64 - places)) - 1)

@@ -9,7 +9,9 @@ from torch import Tensor
 
 
 def per_image(values: Shaped[Tensor, " n"], like: Float[Tensor, "n *shape"]) -> Tensor:
-    """Return the values with shape (n, 1, ..., 1), so that they can be multiplied with images."""
+    """Return the values with shape (n, 1, ..., 1), so that the result can be multiplied with
+    images.
+    """
     return values.reshape((-1,) + (1,) * (like.ndim - 1))
 
 

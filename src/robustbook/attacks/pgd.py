@@ -1,16 +1,16 @@
 """Projected gradient descent: steps that increase the loss, each projected onto a ball around the
 image.
 
-Madry, Makelov, Schmidt, Tsipras and Vladu 2018, "Towards deep learning models resistant to
-adversarial attacks" (arXiv 1706.06083), section 2.1. From a point drawn uniformly in the ball of
-radius eps around x, PGD with step size a computes
+PGD is from Madry, Makelov, Schmidt, Tsipras and Vladu 2018, "Towards deep learning models resistant
+to adversarial attacks" (arXiv 1706.06083), section 2.1. PGD starts at a point drawn uniformly in
+the ball of radius eps around x. With step size a, each step computes
 
     x_(t+1) = P(x_t + a d(grad C(F(x_t), y))),
 
 Here d is the steepest direction of the norm: the sign of the gradient, or for l2 the normalised
-gradient. P projects onto the ball, then onto [0, 1]. Unlike the paper, this code returns the
-iterate of highest loss (with targets: of lowest loss), not the last iterate. Also unlike the paper,
-later runs leave out an image on which an earlier run has succeeded.
+gradient. The function P projects onto the ball, then onto [0, 1]. Unlike the paper, this code
+returns the iterate of highest loss (with targets: of lowest loss), not the last iterate. Also
+unlike the paper, later runs leave out an image on which an earlier run has succeeded.
 """
 
 import math
@@ -85,9 +85,10 @@ def pgd(
         the keys of each part and a generator in the same state.
 
     The result of a later run replaces that of an earlier run if the later run succeeds or reaches a
-    higher loss. Each run costs steps + 1 forward and steps backward passes of its images. The final
-    evaluation costs a forward pass of all images. The CPU waits for the GPU at the end of a run,
-    never between its steps. Raises ValueError for an invalid argument, or a model that returns NaN.
+    higher loss. Each run costs `steps` + 1 forward passes and `steps` backward passes of its
+    images. The final evaluation costs a forward pass of all images. The CPU waits for the GPU at
+    the end of a run, never between its steps. Raises ValueError for an invalid argument, or a model
+    that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)
@@ -155,8 +156,8 @@ def _climb(
     """Run PGD once; return each image's best iterate, its gain (see `Goal`) and whether it
     succeeds.
 
-    If the loss is the same at two iterates, the later iterate is kept. A confident network's loss
-    can round to 0 although its gradient does not.
+    If the loss is the same at two iterates, the later iterate is kept, because a confident
+    network's loss can round to 0 although its gradient does not.
     """
     length = each(step_size, start)
     iterate = start

@@ -124,8 +124,8 @@ class Propagation:
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Callable[[Tensor, Tensor], Tensor]]:
         """Return the logits, and a function that returns gradients of logit differences. The
-        function gets two classes per image, source and target, and differentiates target logit
-        minus source logit with respect to the image.
+        returned function gets two classes per image, source and target. It differentiates the
+        target's logit minus the source's logit with respect to the image.
 
         `slopes` costs one forward pass, and each call of the returned function costs one backward
         pass. On a CPU, calls for several classes are two to three times as fast as one backward
@@ -155,7 +155,7 @@ class Propagation:
         return kept[0].detach(), slope
 
     def ensure_finite(self, logits: Float[Tensor, "n k"]) -> None:
-        """Raise ValueError if these logits, or any gradient so far, were NaN or infinite.
+        """Raise ValueError if a logit, or an entry of any gradient so far, is NaN or infinite.
 
         This method makes the CPU wait for the GPU, so call it only once, at the end of an attack.
         """
@@ -173,7 +173,7 @@ class Propagation:
         self._total = total if self._total is None else self._total + total
 
     def _number(self, step: Step) -> Step:
-        """Return the number of the first draw of a step."""
+        """Return the number of the first noise draw of a step."""
         if not self._numbered:
             return 0
         return self.seed % 2**62 + step * self._draws
@@ -325,9 +325,9 @@ class Propagation:
 def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False) -> Tensor:
     """Return the gradient of `value` with respect to the images, in their `shape`.
 
-    Each tensor in `leaves` contains one or more copies of the images. With `again` the graph is
-    kept for another backward pass. Autocast is disabled here, because autocast would compute matrix
-    products of float32 layers in half precision.
+    Each tensor in `leaves` contains one or more copies of the images. With `again` the autograd
+    graph is kept for another backward pass. Autocast is disabled here, because autocast would
+    compute matrix products of float32 layers in half precision.
     """
     gradients = None
     if value.requires_grad:

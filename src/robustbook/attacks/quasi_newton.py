@@ -12,8 +12,8 @@ the product of H with a vector g:
 Only two batched products involve the whole vectors s and y; all other products are of small
 matrices, in float64. Gradients of a saturated network may be as small as 1e-40, and their squares
 round to 0 in float32. So each gradient change y is divided by its largest entry before it is
-stored. H does not change if s and y are divided by the same number. So wherever s enters a small
-matrix, s is also divided by the largest entry of y.
+stored. The inverse Hessian H does not change if s and y are divided by the same number. So the step
+s is also divided by the largest entry of y, wherever s enters a small matrix.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,8 @@ def _exact(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class InverseHessians:
-    """Approximate inverse Hessians for `n` images of `d` pixels, from up to `history` pairs each.
+    """Approximate inverse Hessians for `n` images of `d` pixels, from at most `history` pairs for
+    each image.
     """
 
     def __init__(self, history: int, like: Float[Tensor, "n d"]) -> None:
@@ -55,20 +56,22 @@ class InverseHessians:
         self.used = 0  # slots in use, the maximum over all rows
 
     def only(self, index: Int[Tensor, " m"]) -> None:
-        """Keep only the rows at these indices."""
+        """Keep only the images (rows) with the indices ``index``."""
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
                 setattr(self, name, value[index])
 
     def forget(self, which: Bool[Tensor, " n"]) -> None:
-        """Delete all stored pairs of these rows."""
+        """Delete all stored pairs of the images (rows) ``which``."""
         self.count.masked_fill_(which, 0)
 
     @_exact
     def remember(
         self, s: Float[Tensor, "n d"], y: Float[Tensor, "n d"], which: Bool[Tensor, " n"]
     ) -> None:
-        """Store the pairs of these rows; a row that is full replaces its oldest pair."""
+        """Store a new pair (s, y) for the images (rows) ``which``; a row that is full replaces its
+        oldest pair.
+        """
         y_scale = top(y).clamp(min=torch.finfo(y.dtype).tiny)
         y = y / y_scale[:, None]
         row = torch.arange(len(y), device=y.device)

@@ -2,7 +2,7 @@
 down at random.
 
 The perturbed image is x_adv = x + eps s, with s uniform in {-1, 1}^d. Random signs use no gradient.
-If a gradient attack of the same eps succeeds no more often than random signs, the gradients are
+If a gradient attack with the same eps succeeds no more often than random signs, the gradients are
 uninformative.
 """
 

@@ -1,4 +1,4 @@
-"""The result of an attack."""
+"""The result of an attack: adversarial images, success, distances and costs."""
 
 import math
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ def nearer(
     nearest successful image so far, with its distance.
 
     distance: the distances of the new ``images`` from the originals.
-    reached: on which new images the attack succeeds.
+    reached: whether the attack succeeds on each of the new ``images``.
     """
     better = reached & (distance < nearest)
     return (

@@ -1,11 +1,11 @@
 """The Square attack: random search over square windows that uses logits but no gradients.
 
-Andriushchenko, Croce, Flammarion and Hein 2020, "Square attack: a query-efficient black-box
-adversarial attack via random search" (arXiv 1912.00049), section 3 and algorithm 2, for l-infinity.
-The attack starts with vertical stripes: it moves each column of each channel by eps up or down.
-Each later query proposes to set a square window to x + eps or x - eps (chosen at random per
-channel), clipped to [0, 1]. With p the fraction of pixels to change in an image of h x w pixels,
-the side of the window is
+The attack is that of Andriushchenko, Croce, Flammarion and Hein 2020, "Square attack: a
+query-efficient black-box adversarial attack via random search" (arXiv 1912.00049), for l-infinity
+(section 3 and algorithm 2). The attack starts with vertical stripes: it moves each column of each
+channel by eps up or down. Each later query proposes to set a square window to x + eps or x - eps
+(chosen at random per channel), clipped to [0, 1]. The side s of the window follows from the
+fraction p of pixels to change in an image of h x w pixels:
 
     s = round(sqrt(p h w)), at least 1,
 

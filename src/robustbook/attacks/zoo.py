@@ -1,12 +1,12 @@
 """ZOO: the attack of Carlini and Wagner with gradients that are estimated from the model's outputs.
 
-Chen, Zhang, Sharma, Yi and Hsieh 2017 (arXiv 1708.03999), algorithm 2 (ZOO-Adam). With F the
-softmax probabilities, y the label and x0 the image, Adam minimises, in each step along coordinates
-chosen at random,
+ZOO is from Chen, Zhang, Sharma, Yi and Hsieh 2017 (arXiv 1708.03999); this module implements their
+algorithm 2 (ZOO-Adam). Let F be the softmax probabilities, y the label and x0 the image. In each
+step, along coordinates chosen at random, Adam minimises
 
     || x - x0 ||^2 + c max(log F_y(x) - max_(i != y) log F_i(x) + kappa, 0),   x in [0, 1].
 
-With f the second term, its derivative along a coordinate is estimated by a symmetric difference:
+The derivative of the second term f along a coordinate is estimated by a symmetric difference:
 
     (f(x + h e_i) - f(x - h e_i)) / 2h;
 
@@ -106,7 +106,9 @@ def zoo(
     best, nearest = images.clone(), torch.full_like(weight, math.inf)
 
     def note(step: int) -> None:
-        """Store the iterates on which the attack succeeds at a smaller distance than before."""
+        """Store an iterate if the attack succeeds on it at a smaller distance than on all earlier
+        iterates.
+        """
         nonlocal best, nearest
         point = x.view_as(images)
         distance = size(point - images, 2.0)

@@ -43,7 +43,7 @@ def api_list() -> str:
 
 
 def short(module: ModuleType) -> str:
-    """Return the name of a module without that of the package."""
+    """Return the name of a module without the name of the package."""
     return module.__name__.removeprefix("robustbook.")
 
 

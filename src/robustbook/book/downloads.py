@@ -3,8 +3,8 @@ book's MyST markup.
 
 The book's pages are written in MyST. The roles and directives of MyST (`{numref}`, `:::{table}`)
 are translated in the copies that readers download. References become the words and numbers that the
-book shows, tables and figures get their numbered captions, and boxes get their titles. Code and its
-outputs are not changed.
+book shows. Tables and figures get their numbered captions, and boxes get their titles. Code cells
+and their outputs are not changed.
 """
 
 import copy
@@ -45,9 +45,7 @@ def plain_downloads(html: Path, bibliography: Path) -> None:
 
 
 def shown_numbers(pages: Iterable[str]) -> dict[str, str]:
-    """Return the text that the book's pages show for each label, such as "Table B3", "Fig. B1" or
-    "(2)".
-    """
+    """Return the text that the book's pages show for each label, such as "Table B3" or "(2)"."""
     numbers: dict[str, str] = {}
     for page in pages:
         for label, text in re.findall(
@@ -129,8 +127,8 @@ def _blocks(lines: list[str], references: References) -> Iterator[str]:
 
 
 def _closing(lines: list[str], at: int, fence: str) -> int:
-    """Return the row that closes the block opened in row ``at``, or the end of the text if no row
-    closes it.
+    """Return the index of the line that closes the block opened in line ``at``, or the end of the
+    text if no line closes the block.
     """
     depth = 0
     for row in range(at + 1, len(lines)):

@@ -139,8 +139,8 @@ def contents(root: Path) -> list[str]:
 
 
 def judged(root: Path) -> dict[str, tuple[str, ...]]:
-    """Return for each notebook of the table of contents the items (``paper/item``) whose target
-    numbers the notebook judges.
+    """Return for each notebook of the table of contents the items (``paper/item``) whose numbers
+    the notebook compares with ours.
     """
     found: dict[str, tuple[str, ...]] = {}
     there = notebooks.names(root)
@@ -154,8 +154,8 @@ def judged(root: Path) -> dict[str, tuple[str, ...]]:
 
 
 def pages_table(whole: Ledger, judged: Mapping[str, tuple[str, ...]]) -> str:
-    """Return a markdown table of the pages of each paper, with counts of the verdicts on the target
-    numbers of each page. ``judged`` has the items of each notebook.
+    """Return a markdown table of the pages of each paper, with counts of the verdicts on the
+    paper's numbers that each page compares with ours. ``judged`` has the items of each notebook.
     """
     lines = ["| page | verdicts |", "| --- | --- |"]
     chapter = ""
@@ -184,8 +184,8 @@ def link(name: str) -> str:
 
 
 def ledger_pages(judged: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, str]]:
-    """Return for each item the address, relative to the ledger, and the name of each page that
-    judges the item.
+    """Return for each item the pages that compare its numbers with ours: their addresses, relative
+    to the ledger, and their names.
     """
     pages: dict[str, dict[str, str]] = {}
     for name, items in judged.items():
@@ -195,8 +195,8 @@ def ledger_pages(judged: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, s
 
 
 def filters(judged: Mapping[str, tuple[str, ...]]) -> str:
-    """Return as JSON, for each page, the part of the ledger's address that shows only the target
-    numbers of this page.
+    """Return as JSON, for each page, the part of the ledger's address that shows only the numbers
+    of this page.
     """
     return json.dumps(
         {f"notebooks/{name}": f"page={name}" for name, items in judged.items() if items}

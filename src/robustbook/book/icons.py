@@ -24,8 +24,8 @@ _RULE = re.compile(r"((?:\.fa-[\w-]+:before,?)+)\{content:\"\\([0-9a-f]+)\"\}")
 
 
 def embed_icons(html: Path) -> None:
-    """Rewrite the pages below ``html`` and the style sheet of the icons; the icons look
-    as before.
+    """Rewrite the pages below ``html`` and the style sheet of the icons, so that the icons look the
+    same.
     """
     pages = sorted(html.rglob("*.html"))
     texts = {page: page.read_text(encoding="utf-8") for page in pages}
@@ -77,7 +77,7 @@ def _embedded(css: str, fonts: Path, codes: set[int]) -> str:
 
 
 def cut(font: Path, codes: set[int]) -> bytes:
-    """Return the font reduced to these characters."""
+    """Return the font reduced to the characters ``codes``."""
     options = subset.Options(notdef_outline=True, recalc_timestamp=False)
     loaded = TTFont(font, recalcTimestamp=False)
     cutter = subset.Subsetter(options)

@@ -131,7 +131,7 @@ def device_named(device: str, known: Iterable[str]) -> str:
 
 
 def beside_the_paper(record: Record, *, other_setting: bool) -> str:
-    """Return as text the ledger's rows that this item judges, computed only from this record.
+    """Return as text a comparison of the paper's numbers with the measurements in ``record``.
 
     `other_setting`: whether the parameters differ from the paper's, so that there is no verdict.
     """

@@ -60,7 +60,7 @@ def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> lis
 
 
 def _given(ctx: click.Context, option: click.Parameter, texts: Sequence[str]) -> dict[str, Any]:
-    """Parse texts of the form "name=value"; a value that is not valid JSON is a string."""
+    """Parse texts of the form "name=value"; a value that is not valid JSON is kept as a string."""
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")

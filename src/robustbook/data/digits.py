@@ -1,11 +1,11 @@
 """The handwritten digits of scikit-learn in the format of MNIST, without a download.
 
-The 1,797 real digits (E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
+The 1,797 original digits (Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI
 Machine Learning Repository, 1998) are 8 x 8 counts of inked pixels in 0..16. The digits are
 converted to MNIST's format in the way in which MNIST was made (LeCun, Bottou, Bengio, Haffner 1998,
 section III.A). Each digit is enlarged to 20 x 20 pixels, and its centre of mass is moved to the
 middle of 28 x 28 pixels. The enlarged digits are blurred, while MNIST's digits are nearly black and
-white. So the contrast of the enlarged digits is doubled about the middle grey. Mean, standard
+white. So the contrast of the enlarged digits is doubled around the middle grey. Mean, standard
 deviation and fraction of fully white pixels are 0.154, 0.323 and 0.076 after the conversion,
 similar to 0.131, 0.308 and 0.074 in MNIST.
 

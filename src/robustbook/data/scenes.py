@@ -1,11 +1,11 @@
 """Handwritten digits on pieces of photographs: colour images of CIFAR-10's size, with no download.
 
-The digits are those of `digits` (1,397 for training, 400 for testing). The photographs are the two
-in scikit-learn: china.jpg by danielbuechele and flower.jpg by vultilion (both CC BY 2.0). Each
-photograph is reduced to half its size and half its contrast. The left 70 % of each photograph are
-used for training, the rest for testing. A digit is drawn on a crop of 32 x 32 pixels, in a random
-colour with an opacity of 7/8. The digit is at most one pixel off the centre. The training set has
-each digit twice, on two crops and in two colours: 2,794 images.
+The handwritten digits are those of `digits` (1,397 for training, 400 for testing). The photographs
+are the two in scikit-learn: china.jpg by danielbuechele and flower.jpg by vultilion (both CC BY
+2.0). Each photograph is reduced to half its size and half its contrast. The left 70 % of each
+photograph are used for training, the rest for testing. A digit is drawn on a crop of 32 x 32
+pixels, in a random colour with an opacity of 7/8. The digit is at most one pixel off the centre.
+The training set has each digit twice, on two crops and in two colours: 2,794 images.
 
 The classes are not trivial: a nearest-neighbour classifier on pixels is correct for 39 % of the
 test images. But a small network learns the classes in seconds: the ConvNet of half width with
@@ -15,10 +15,11 @@ core.
 
 Networks with batch norm can be trained on these images too, because a shuffled batch resembles the
 whole set. A shuffled batch of 100 images has every class. The mean of a colour channel differs by
-about 0.01 between a batch of 100 and the whole set. The standard deviation over images and pixels
-is 0.15 to 0.18. A network of three convolutions with batch norm and a linear layer, trained like
-the ConvNet, classifies 87 to 91 % of the test images correctly. If batch norm uses the statistics
-of test batches, this network has an accuracy of 88 to 92 % (two seeds).
+about 0.01 between a batch of 100 and the whole set. For comparison, the standard deviation over
+images and pixels is 0.15 to 0.18. A network of three convolutions with batch norm and a linear
+layer, trained like the ConvNet, classifies 87 to 91 % of the test images correctly. If batch norm
+uses the statistics of test batches, the network with batch norm has an accuracy of 88 to 92 % (two
+seeds).
 
 After the photographs are decoded, all images are computed with integers. JPEG decoders can differ
 slightly, mostly in how they enlarge colour planes, but these photographs have colour planes of full

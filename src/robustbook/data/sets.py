@@ -32,7 +32,7 @@ def load(
     every file. `at_least` is the number of images needed, because only the first 1,600 of STL-10's
     8,000 test images may be available (see `stl10`).
 
-    Raises ValueError for another name or split. Raises DataError for a missing, truncated or
+    Raises ValueError for an unknown name or split. Raises DataError for a missing, truncated or
     altered file, and for a set with fewer than `at_least` images.
     """
     if name not in NAMES:

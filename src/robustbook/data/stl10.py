@@ -1,5 +1,6 @@
-"""STL-10 (A. Coates, H. Lee, A. Ng, "An analysis of single layer networks in unsupervised feature
-learning", AISTATS 2011): the labelled images, without the 100,000 images that have no label.
+"""The labelled images of STL-10, without the 100,000 images that have no label. STL-10 is from
+Coates, Lee and Ng, "An analysis of single layer networks in unsupervised feature learning", AISTATS
+2011.
 
 A split is read from the first of three places below the root that contains the whole split:
 
@@ -176,7 +177,9 @@ def _address() -> str:
 
 
 def _extract(file: IO[bytes] | Stream, path: Path, split: str, root: Path) -> None:
-    """Write the files of labelled images in the archive, up to the last file that `split` needs."""
+    """Extract the files of labelled images from the archive, up to the last file that `split`
+    needs.
+    """
     known = {original.name: original for pair in FILES.values() for original in pair}
     left = _missing(split, root)
     try:

@@ -67,7 +67,7 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 @contextlib.contextmanager
 def running_statistics(net: object) -> Iterator[None]:
     """Inside the context, batch norm layers use their running statistics without updating them. All
-    other layers keep their mode, and the mode of the batch norm layers is restored afterwards.
+    other layers keep their mode, and on exit the mode of the batch norm layers is restored.
     """
     modules = net.modules() if isinstance(net, nn.Module) else ()
     norms = [m for m in modules if isinstance(m, nn.modules.batchnorm._NormBase) and m.training]

@@ -30,8 +30,8 @@ The loss can be computed in three forms, which give the same result up to roundi
 
 - "padded", for a GPU: one batched backward pass gives the gradients of all classes. The batch
   shrinks to multiples of an eighth of its size, so that few batch sizes occur. Finished images fill
-  the batch up and do not move. The CPU waits for the GPU once per DeepFool step, to read the number
-  of unfinished images.
+  the batch up and are not changed. The CPU waits for the GPU once per DeepFool step, to read the
+  number of unfinished images.
 
 - "fixed", for a training step that is recorded as a CUDA graph: as "padded", but the batch never
   shrinks. So no tensor shape depends on the data, and the CPU never waits for the GPU. The form
@@ -131,8 +131,9 @@ def deep_defense(
         a GPU, None means torch's default generator of the GPU, which a CUDA graph can record.
     form: "rows", "padded", "fixed" or "auto" (default): "padded" on a GPU, "rows" on a CPU.
 
-    Raises Diverged, with the name of the term and the batch's rho, if a term is NaN or infinite.
-    The form "fixed" on a GPU does not raise Diverged, so the caller has to check the terms.
+    Raises Diverged, with the name of the loss term and the range of rho in the batch, if a term is
+    NaN or infinite. The form "fixed" on a GPU does not raise Diverged, so the caller has to check
+    the terms.
     """
     for name, value in (("lam", lam), ("c", c), ("d", d), ("offset", offset), ("slack", slack)):
         if not value > 0 or (value == math.inf and name != "slack"):
@@ -167,7 +168,7 @@ def deep_defense(
 
 
 def _total(exponents: Float[Tensor, " n"], chosen: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
-    """Return the sum of exp(exponent) over the chosen images."""
+    """Return the sum of exp(exponent) over the images that ``chosen`` selects."""
     return torch.exp(exponents[chosen]).sum()
 
 
@@ -322,7 +323,7 @@ def _nearest(
 
     Gradients are first computed for the ``FIRST`` classes of smallest |f|, on the existing graph.
     If ``known`` has the gradient of the first class, no other gradient is computed at first. A
-    further class can be nearest only if its gradient norm exceeds |f| divided by the smallest
+    further class can be nearest only if its gradient norm exceeds its |f| divided by the smallest
     distance so far. The class is skipped if its gradient norm would have to exceed ``slack`` times
     the mean gradient norm so far (twice ``slack`` with one gradient). The gradients of all classes
     that are not skipped are computed in another batch.
@@ -351,8 +352,8 @@ def _nearest(
 def _by_margin(
     logits: Float[Tensor, "m k"], source: Int[Tensor, " m"], classes: Int[Tensor, "m others"]
 ) -> tuple[Float[Tensor, "m others"], Int[Tensor, "m others"]]:
-    """Return the classes other than the source, ordered by |f|, the smallest first, and
-    their |f|.
+    """Return the classes other than the source class, in increasing order of |f|, and their values
+    |f|.
     """
     f = (logits.gather(1, classes) - logits.gather(1, source[:, None])).detach().abs()
     f, order = f.sort(1)
@@ -369,7 +370,7 @@ def _slope(
     create: bool = False,
 ) -> Float[Tensor, "m *shape"]:
     """Return the gradient of each image's margin (see `_margin`) with respect to ``point``. With
-    ``retain`` the graph is kept; with ``create`` the gradient has a graph of its own.
+    ``retain`` the autograd graph is kept; with ``create`` the gradient can be differentiated again.
     """
     margin = _margin(logits, source, target).sum()
     w: Tensor
@@ -380,12 +381,14 @@ def _slope(
 def _margin(
     logits: Float[Tensor, "m k"], source: Int[Tensor, " m"], target: Int[Tensor, " m"]
 ) -> Float[Tensor, " m"]:
-    """Return the target's logit minus the source's logit, DeepFool's f."""
+    """Return the logit of the target class minus the logit of the source class, which DeepFool
+    calls f.
+    """
     return (logits.gather(1, target[:, None]) - logits.gather(1, source[:, None])).squeeze(1)
 
 
 def _norm(vectors: Float[Tensor, "m *shape"], offset: float = 0.0) -> Float[Tensor, " m"]:
-    """Return the l2 norm of each vector, with the offset added to each component."""
+    """Return the l2 norm of each vector after adding ``offset`` to each component."""
     sizes: Tensor = torch.linalg.vector_norm(vectors.flatten(1) + offset, dim=1)
     return sizes
 

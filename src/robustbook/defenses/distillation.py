@@ -1,7 +1,7 @@
 r"""Distillation: cross entropy with soft targets and a temperature.
 
 The loss is from Hinton, Vinyals & Dean 2015 (arXiv 1503.02531, Section 2). Papernot et al. 2016
-(arXiv 1511.04508) use it as a defense.
+(arXiv 1511.04508) use distillation as a defense.
 
 With targets p and logits z of a batch of n images, the loss at temperature T is
 

@@ -103,7 +103,7 @@ def _counter(position: int, words: int) -> NDArray[np.uint64]:
 
 
 def on_gpu(starts: Tensor, position: int, words: int, dtype: torch.dtype) -> Float[Tensor, "n m"]:
-    """Return the numbers of `_on_cpu`, computed in torch on any device."""
+    """Return the same random numbers as `_on_cpu`, computed in torch on any device."""
     counter = torch.arange(position + 1, position + words + 1, device=starts.device)
     bits = _mixed(starts[:, None] + _steps(counter))
     places = bits.view(torch.uint16).to(torch.int32)
@@ -124,7 +124,7 @@ def values(dtype: torch.dtype, device: str) -> Float[Tensor, "65536"]:
 
 
 def _steps(count: Bits) -> Bits:
-    """Return the counter's increment after ``count`` steps."""
+    """Return the increment of splitmix64's counter after ``count`` steps."""
     return _wrapped(count * _signed(_GAMMA))
 
 
@@ -143,6 +143,6 @@ def _wrapped(bits: Bits) -> Bits:
 
 
 def _signed(number: int) -> int:
-    """Return the signed 64-bit integer with the same bits."""
+    """Return the signed 64-bit integer that has the same bits as ``number``."""
     number %= 2**64
     return number - 2**64 if number >= 2**63 else number

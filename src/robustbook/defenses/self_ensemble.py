@@ -73,10 +73,10 @@ def _shaped(stream: Stream, x: Tensor) -> Tensor:
 
 
 class Noisy(nn.Module):
-    """A network with noise layers, made by `noisy`: a randomised model.
+    """A network with noise layers, as returned by `noisy`: a randomised model.
 
-    A call draws new noise from torch's global generator. `at` returns the function of images for
-    one fixed draw of the noise.
+    Calling the network draws new noise from torch's global generator. The method `at` returns a
+    function from images to logits for one fixed noise draw.
     """
 
     def __init__(self, net: nn.Module, source: _Source, seed: int) -> None:

@@ -1,5 +1,5 @@
-"""Accuracy under attack against the number of optimiser steps between two values of lambda, with
-one curve per kind of gradient.
+"""Draw accuracy under attack against the number of optimiser steps between two values of lambda,
+with one curve per kind of gradient.
 """
 
 from collections.abc import Mapping, Sequence

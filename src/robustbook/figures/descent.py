@@ -39,8 +39,8 @@ def descent(
     """Draw ``descents[source][label]``, which start at the images ``starts[source]``.
 
     A curve ends in a circle if the descent reached the target class, and in a red X if not. Pixels
-    are clipped to [0, 1] for display. Raises ValueError for images in bytes, which would all be
-    white.
+    are clipped to [0, 1] for display. Raises ValueError for images in bytes, which would be drawn
+    all white.
     """
     looks = {label: (BRIGHT[c], dash) for label, c, dash in _looks(descents)}
     with style():

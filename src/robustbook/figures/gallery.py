@@ -1,4 +1,4 @@
-"""Perturbations of one colour image: a row per defense, a column per target class."""
+"""Draw perturbations of one colour image, with a row per defense and a column per target class."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Panels of histograms, with one row per network and one column per layer.
+"""Draw panels of histograms, with one row per network and one column per layer.
 
 The panels follow Figures 1 and 2 of Nayebi & Ganguli 2017. A panel of histograms shows one or more
 distributions.
@@ -37,7 +37,7 @@ def histograms(
 
     On logarithmic axes even tails of a few weights in a hundred thousand are visible.
     ``bands[label]`` has the two values, possibly infinite, between which the row ``label`` is
-    shaded. ``normal`` adds the density of a standard Gaussian, dotted.
+    shaded. With ``normal``, the density of a standard Gaussian is added as a dotted line.
     """
     columns = len(next(iter(rows.values())))
     with style():

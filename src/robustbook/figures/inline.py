@@ -1,4 +1,4 @@
-"""Images as HTML that needs no file: a page, a notebook and the landing page can all show it."""
+"""Show images as HTML that needs no file, so that pages and notebooks can show the same image."""
 
 import base64
 import io
@@ -35,8 +35,8 @@ def addition(
 ) -> str:
     """Return HTML that shows image + perturbation = result.
 
-    Each part is an image, its alternative text, and the HTML below it. Words and signs are text, so
-    they have the colours of the page.
+    Each of the three parts is given as an image, its alternative text, and the HTML below the
+    image. Words and signs are text, so they have the colours of the page.
     """
     figures = [
         f'<figure><img class="dark-light" src="{png(pixels)}" alt="{escape(alt)}">'

@@ -1,4 +1,4 @@
-"""Dissimilarity matrices as heat maps, with one row per network and one column per layer.
+"""Draw dissimilarity matrices as heat maps, with one row per network and one column per layer.
 
 The heat maps follow Figures 3 and 7 of Nayebi & Ganguli 2017, whose colour scales we could not
 read.

@@ -1,4 +1,6 @@
-"""Decision regions of a network with two inputs, and the paths of attacks through them."""
+"""Draw the decision regions of a network with two inputs, and the paths of attacks through these
+regions.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,9 @@ _WAYS = ("-", "--", "-.", ":")
 
 @dataclass(frozen=True)
 class Plane:
-    """The class at each point of a regular grid over the unit square, and labelled points."""
+    """The predicted class at each point of a regular grid over the unit square, and labelled
+    points.
+    """
 
     regions: Int[np.ndarray, "r c"]
     points: Float[np.ndarray, "n 2"]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from .style import WIDTH, Look, panels, style
 
 Line = tuple[Sequence[float], Sequence[float]]
-"""x and y."""
+"""The x and y values of a line."""
 
 
 @dataclass(frozen=True)

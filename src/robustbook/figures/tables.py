@@ -32,9 +32,9 @@ def table(
     """Return a numbered table with `caption`; the role numref refers to the table by `name`.
 
     Caption, headers and cells may contain inline MyST. `align` has one of `l`, `c`, `r` per column.
-    By default the first column is aligned left, and all further columns, which have numbers, right.
-    Raises ValueError for a caption or cell of several lines, an invalid name, or a row whose length
-    differs from that of the headers.
+    By default the first column is aligned left, and all further columns, which have numbers, are
+    aligned right. Raises ValueError for a caption or cell of several lines, an invalid name, or a
+    row whose length differs from that of the headers.
     """
     align = "l" + "r" * (len(headers) - 1) if align is None else align
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):

@@ -39,7 +39,7 @@ class Entry:
         reason. For a target that was not run, what a run needs.
     command: the command that measures this target; empty if no study measures it.
     tally: the kind of comparison, one of TALLIES.
-    difference: see `Judgement`.
+    difference: the difference that decides an ordering, see `Judgement`.
     same_as: the id of an earlier line of the ledger that makes the same comparison; a line with
         `same_as` is shown but not counted.
     """
@@ -95,7 +95,7 @@ def build(
 
     paper, item: include only the targets of this paper or this item.
     profile: use only records of this profile; targets without such a record are `not run`. With
-        None, each target uses its best profile: paper, else reduced, else quick.
+        profile None, each target uses its best profile: paper, else reduced, else quick.
     command: returns the command of each line.
 
     Raises ValueError, in one sentence, for a filter that matches nothing and for invalid files.
@@ -221,8 +221,8 @@ def measurements(
     """Return for each target id the rows of the best record that measures this target.
 
     The best record is the record with the best profile: paper, else reduced, else quick. If several
-    records have the best profile, the record of the target's own item is used. A run may also
-    measure targets of other items.
+    records have the best profile, the record of the target's own item is used. The run of one item
+    may also measure targets of other items.
     """
     best: dict[str, tuple[tuple[int, bool, str], Measurement]] = {}
     for record in records:

@@ -2,8 +2,8 @@
 
 A claim is a hand-written row of `book/claims.csv`. The row of a claim has the paper, the claim in
 words, and the page that tests the claim ("" if no page is written yet). The row of a claim also has
-three lists of target ids, separated by spaces. The file does not contain the status of a claim.
-`status` computes the status from the verdicts on these targets:
+three lists of target ids, separated by spaces. The file does not contain the status of a claim. The
+function `status` computes the status from the verdicts on the claim's targets:
 
     fails            a supporting target was not reproduced, or a refuting one was reproduced
     only in float32  not failed, but a target was reproduced that says that the effect shrinks

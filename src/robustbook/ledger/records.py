@@ -1,7 +1,7 @@
 """Records: the measurements of a study, as small committed files with readable diffs.
 
-A record is `book/records/<paper>/<item>.<profile>.json`. A record has the rows that the ledger
-judges, the arrays that the figures draw, and the provenance of these numbers. Writing the same
+A record is `book/records/<paper>/<item>.<profile>.json`. A record has rows (single measured
+numbers), the arrays that the figures draw, and the provenance of all numbers. Writing the same
 record twice gives the same bytes: keys are sorted, and each row, array and parameter has one line.
 Numbers that are not whole are rounded to 6 significant digits, which is more than any of our
 measurements is accurate to.
@@ -29,7 +29,8 @@ class Row:
     """One measured number of a record.
 
     value: in `unit` (percent 0..100, fraction 0..1, ratio, count, l2, none), finite.
-    target: the id of the target that the number measures; None if no target judges this number.
+    target: the id of the paper's number with which this number is compared; None if there is no
+        such number.
     name: what was measured, in words; the name may be empty if there is a target.
     seed: the seed of the run; None if the number is not random, such as a count of parameters.
     images: the number of test images, if the value is a share of test images; None otherwise. If
@@ -185,11 +186,11 @@ def compare(published: Record, new: Record) -> list[Row]:
 def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, Any]]:
     """Return a record with the rows and arrays of both records.
 
-    The rows are ordered as if one study had measured all seeds; the record with more seeds gives
-    the order. A new row comes after the rows of the next smaller seed that has a row of the same
-    kind. If there is no row of the same kind, a new row comes after the row that precedes it in its
-    own record. Arrays of the same name must be equal, because they may be means over seeds, which
-    cannot be merged.
+    The merged rows are ordered as if one study had measured all seeds; the record with more seeds
+    gives the order. A new row comes after the rows of the next smaller seed that has a row of the
+    same kind. If there is no row of the same kind, a new row comes after the row that precedes it
+    in its own record. Arrays of the same name must be equal, because they may be means over seeds,
+    which cannot be merged.
 
     Raises:
         Conflict: a row or an array has different values in the two records.
@@ -230,8 +231,8 @@ def named(row: Row) -> str:
 
 
 def _place(rows: Sequence[Row], like: Sequence[tuple[int, int]], seed: int) -> int:
-    """Return the position in ``rows`` at which a row with this seed belongs, given the positions
-    ``like`` of rows of the same kind.
+    """Return the position in ``rows`` at which a row with this seed belongs, given the seeds and
+    positions ``like`` of rows of the same kind.
 
     The position is after the rows of the same seed or of the next smaller seed. If no row has such
     a seed, the position is before the rows of the next larger seed.

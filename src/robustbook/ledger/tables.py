@@ -51,7 +51,7 @@ def interval(entry: Entry) -> str:
 def counts(entries: Iterable[Entry]) -> str:
     """Return the number of lines with each verdict as text, such as "3 reproduced, 1 inconclusive".
 
-    Lines that repeat an earlier comparison are not counted.
+    Lines of the ledger that repeat an earlier comparison are not counted.
     """
     found = Counter(entry.verdict for entry in entries if not entry.same_as)
     return ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS if found[verdict])

@@ -1,7 +1,7 @@
 """The target numbers, read from `book/targets/*-targets.csv` and checked.
 
-A target is one number, ordering or pattern of a paper. Its column `compare` says how our
-measurement is compared:
+A target is one number, ordering or pattern of a paper. The column `compare` of a target says how
+our measurement is compared with the paper:
 
     equal with the printed number, up to the tolerance
     at_most/at_least with the printed number as a bound

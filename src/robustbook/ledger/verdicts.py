@@ -14,23 +14,23 @@ For a bound only one end of the prediction interval counts, the end on the allow
 bound.
 
 Whole numbers with tolerance 0 (a count, or a yes or no as 1 or 0) and patterns (compare `shape`).
-For such a claim, the run of each seed either agrees with the claim or contradicts it. The claim is
-*reproduced* if no run contradicts it. A claim is *not reproduced* if more runs contradict it than
-chance explains. We assume that one run in twenty contradicts a true claim. For *not reproduced*,
-the probability of at least as many contradictions must be at most 5 % under this assumption. If
-some runs contradict the claim, but no more than chance explains, the verdict is *inconclusive*.
-With five seeds, one contradicting run makes the verdict inconclusive, and two contradicting runs
-refute the claim.
+For whole numbers and patterns, the run of each seed either agrees with the paper's claim or
+contradicts it. The claim is *reproduced* if no run contradicts it. A claim is *not reproduced* if
+more runs contradict it than chance explains. We assume that one run in twenty contradicts a true
+claim. For *not reproduced*, the probability of at least as many contradictions must be at most 5 %
+under this assumption. If some runs contradict the claim, but no more than chance explains, the
+verdict is *inconclusive*. With five seeds, one contradicting run makes the verdict inconclusive,
+and two contradicting runs refute the claim.
 
 less_than, greater_than. For an ordering of two numbers, the 95 % confidence interval of the
-difference of the means decides. The interval is paired by seed if both numbers were measured with
-the same seeds, and Welch's otherwise. An ordering is *reproduced* if the whole interval of the
-difference lies on the claimed side of 0. An ordering is *inconclusive* if the interval contains 0
-and reaches beyond the tolerance on the claimed side. In all other cases an ordering is *not
-reproduced*, because the difference has the wrong sign or is at most the tolerance. If one of two
-ordered numbers comes from a single run, the difference must exceed the tolerance. A few orderings
-only claim that a number is not worse than its partner. The rule for these orderings is that of
-`at_least`, applied to the difference.
+difference of the means decides. The interval of the difference is paired by seed if both numbers
+were measured with the same seeds; otherwise it is Welch's interval. An ordering is *reproduced* if
+the whole interval of the difference lies on the claimed side of 0. An ordering is *inconclusive* if
+the interval contains 0 and reaches beyond the tolerance on the claimed side. If neither rule
+applies, an ordering is *not reproduced*, because the difference has the wrong sign or is at most
+the tolerance. If one of two ordered numbers comes from a single run, the difference must exceed the
+tolerance. A few orderings only claim that a number is not worse than its partner. The rule for
+these orderings is that of `at_least`, applied to the difference.
 
 A `shape` without `holds` is a number that we only report, because the paper has no number to
 compare it with.
@@ -173,7 +173,7 @@ def _outcomes(agree: Sequence[bool]) -> tuple[str, str]:
 def _beyond(target: Target, bottom: float, top: float) -> float:
     """Return how far the paper's number lies outside [bottom, top], minus the tolerance.
 
-    For a bound, only one of the two ends is used.
+    For a bound, only one of the two ends of the interval is used.
     """
     assert target.printed is not None
     printed, tolerance = target.printed, target.tolerance

@@ -22,7 +22,7 @@ Pages = Mapping[str, Mapping[str, str]]
 def page_html(ledger: Ledger, pages: Pages | None = None) -> str:
     """Return the filters, the table of all entries, and the list of targets quoted for context.
 
-    Each row of the table links to the ``pages`` that judge the item of the row.
+    Each row of the table links to the ``pages`` that compare the number of the row with ours.
     """
     pages = pages or {}
     entries = ledger.entries

@@ -82,8 +82,8 @@ def predict(
 
     keys, draw: as in `logits_of`.
 
-    Raises ValueError unless the model returns two or more finite logits per image, because argmax
-    returns a class even for NaN.
+    Raises ValueError unless the model returns two or more finite logits per image. Without this
+    check, argmax would return a class even for NaN.
     """
     return logits_of(model, images, batch_size, keys=keys, draw=draw).argmax(1)
 

@@ -1,10 +1,10 @@
 """Certified l2 radii of a classifier that adds normal noise to the image.
 
-Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via randomized smoothing" (arXiv
-1902.02918), section 3. A base classifier gives one class for each draw of the noise. The smoothed
-classifier predicts the class that the base classifier gives most often. Let the noise on the image
-be N(0, sigma^2 I), and let one class have probability p > 1/2. Then the smoothed classifier
-predicts this class for every image within the l2 distance
+The method is from Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via
+randomized smoothing" (arXiv 1902.02918), section 3. A base classifier gives one class for each draw
+of the noise. The smoothed classifier predicts the class that the base classifier gives most often.
+Let the noise on the image be N(0, sigma^2 I), and let one class have probability p > 1/2. The
+smoothed classifier predicts this class for every image within the l2 distance R:
 
     R = sigma Phi^-1(p),
 
@@ -22,7 +22,7 @@ from torch import Tensor
 from robustbook.attacks.drawing import Drawing
 
 ABSTAIN = -1
-"""The answer if no class is certified."""
+"""The class that is returned if no class is certified."""
 _ROWS = 64  # pairs of image and draw in one forward pass
 
 

@@ -1,7 +1,8 @@
 """Traces and norms of Hessians from products with random vectors.
 
 The method is from Hutchinson 1990, "A stochastic estimator of the trace of the influence matrix for
-Laplacian smoothing splines". If the entries of v are independent with mean 0 and variance 1, then
+Laplacian smoothing splines". The trace of a Hessian H is an expected value over random vectors v
+whose entries are independent with mean 0 and variance 1:
 
     E[v' H v] = tr(H).
 
@@ -78,7 +79,7 @@ def curvature(
 
 
 def _product(gradient: Tensor, leaf: Tensor, v: Tensor) -> Tensor:
-    """Return the Hessian times v; 0 if the function is linear, so that its gradient is constant."""
+    """Return the Hessian times v, or 0 if the function is linear and its gradient constant."""
     if not gradient.requires_grad:
         return torch.zeros_like(v)
     (product,) = torch.autograd.grad(

@@ -128,8 +128,8 @@ def _allowed(
 
 @torch.no_grad()
 def _asked_twice(model: Model, images: Tensor) -> list[Tensor]:
-    """Return the logits of two equal calls or, for a randomised model, of its first two noise
-    draws.
+    """Return the logits of two calls on the same images or, for a randomised model, of its first
+    two noise draws.
     """
     found = []
     with unchanged(model):

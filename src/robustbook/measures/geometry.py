@@ -1,13 +1,14 @@
 """How a network's probabilities change along a straight path between two images.
 
-Nayebi & Ganguli 2017, Section 6. The path is x(t) = (1 - t) x_S + t x_T (equation 13; the paper
-writes lambda for t). Let J be the Jacobian of the logits, and p the softmax of the logits. The
-Fisher metric G^F on logits, the metric G^in on images and the length element dl are
+The measurements are those of Nayebi & Ganguli 2017, Section 6. The path is x(t) = (1 - t) x_S + t
+x_T (equation 13; the paper writes lambda for t). Let J be the Jacobian of the logits, and p the
+softmax of the logits. The Fisher metric G^F on logits gives a metric G^in on images and a length
+element dl:
 
     G^F = diag(p) - p p^T (eq. 10),    G^in = J^T G^F J (eq. 11),    dl^2 = dx^T G^in dx (eq. 12)
 
-The length l measures how far the probabilities move. Along the path dx = (x_T - x_S) dt. So with v
-= J (x_T - x_S), the length element dl/dt is sqrt(sum_k p_k (v_k - sum_j p_j v_j)^2), the standard
+The length l measures how far the probabilities move. Along the path, dx = (x_T - x_S) dt. With v =
+J (x_T - x_S), the length element dl/dt is sqrt(sum_k p_k (v_k - sum_j p_j v_j)^2), the standard
 deviation of v under p. The length element is 0 if all v_k are equal, because adding a number to all
 logits changes no probability. The paper says that the scale of the logits does not change the
 length. In fact the scale changes the length; only a shift of all logits does not.

@@ -39,8 +39,8 @@ def smallest(
 
     strike: the attack. The attack may use another model, but ``model`` decides whether the attack
         succeeds.
-    grid: sizes above 0 in increasing order. Each size is tried on the images that ``model`` still
-        classifies correctly after attacks of all smaller sizes.
+    grid: sizes above 0 in increasing order. Each size of the grid is tried on the images that
+        ``model`` still classifies correctly after attacks of all smaller sizes.
     keys: passed to the attack and to a randomised model; default the row numbers.
     halvings: number of bisections that shorten a successful perturbation. The shortened
         perturbation ends near the class boundary.

@@ -1,9 +1,9 @@
 """Smallest adversarial perturbation of a two-prototype linear classifier, for weights of any
 kurtosis.
 
-Nayebi & Ganguli 2017, Section 8. An input is assigned to the nearer of two orthogonal unit vectors,
-w1 and w2. An attack that changes every pixel of x = w1 by the same size succeeds if this size
-exceeds
+The classifier is from Nayebi & Ganguli 2017, Section 8. An input is assigned to the nearer of two
+orthogonal unit vectors, w1 and w2. An attack that changes every pixel of x = w1 by the same size
+succeeds if the size exceeds eps_min:
 
     eps_min = ||w1||_2^2 / ||w2 - w1||_1.                                            (equation 14)
 

@@ -1,6 +1,7 @@
 """Pre-activations of a network's layers on a set of images, and distances between their rows.
 
-Nayebi & Ganguli 2017 (arXiv 1703.09202), Section 5, Figures 2, 3 and 7.
+The measurements are those of Nayebi & Ganguli 2017 (arXiv 1703.09202), Section 5, Figures 2, 3 and
+7.
 """
 
 from collections.abc import Sequence

@@ -113,8 +113,8 @@ def survival(
 
     images: in [0, 1].
     seed: seed of random signs, PGD's random starts and Square's windows.
-    batch_size: how many images are attacked together; the result does not depend on it. The
-        networks are not changed. Raises the errors that `strike` raises.
+    batch_size: how many images are attacked together; the result does not depend on the batch size.
+        The networks are not changed. Raises the errors that `strike` raises.
     """
     attacked = net if source is None else source
     chance = generator_of(seed, attack.kind)

@@ -1,7 +1,7 @@
 """AlexNet and ResNet-18 for ImageNet from torchvision, with their normalisation.
 
 Deep Defense (Yan, Guo and Zhang 2018) fine-tunes AlexNet and ResNet-18, but its code for ImageNet
-is not released. According to the paper, its AlexNet is Caffe's, with grouped convolutions and
+is not released. The AlexNet of Deep Defense is said to be Caffe's, with grouped convolutions and
 60,965,224 parameters, on grey levels minus a mean. The AlexNet of torchvision has no groups and
 61,100,840 parameters. In this code norms are measured after the normalisation. The standard
 deviations of the channels differ by only two per cent. So dividing by these deviations changes
@@ -91,7 +91,9 @@ def imagenet_network(
 
 
 def _state(weights: str, architecture: str, body: nn.Module) -> dict[str, Tensor]:
-    """Return the named weights if they fit this architecture."""
+    """Return the weights with the name or path ``weights``; raise ValueError unless they fit the
+    architecture.
+    """
     from torchvision import models
 
     there = {known.name: known for known in models.get_model_weights(architecture)}

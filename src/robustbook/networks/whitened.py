@@ -1,6 +1,6 @@
 """MatConvNet's preprocessing of CIFAR-10 (v1.0-beta24), which Deep Defense and DeepFool follow.
 
-The preprocessing takes three steps, on grey levels in 0..255:
+The preprocessing makes three steps on grey levels in 0..255.
 
 First, the mean image of the training set is subtracted from each image.
 
@@ -15,8 +15,8 @@ max(sqrt(d), 10)) V', which roughly keeps the norm of the image.
 MatConvNet computes the mean standard deviation over training and test set, 53.0990 for CIFAR-10.
 This code uses the mean standard deviation of the training set, 53.1056, so that nothing depends on
 the test set. MatConvNet divides the sum of second moments over the 50,000 training images by
-60,000, which changes the effect of the smallest value 10 in the whitening. To get the same effect,
-this code divides the sum over a set of images by 6/5 of its size.
+60,000, which changes the effect of the smallest value 10 in the whitening. To get the same effect
+as MatConvNet, this code divides the sum over a set of images by 6/5 of its size.
 """
 
 from collections.abc import Iterator
@@ -36,10 +36,11 @@ BATCH = 1000  # images at a time
 class Whitened(nn.Module):
     """Subtract the mean image from grey levels, equalise the contrast and whiten; see `whitening`.
 
-    The output has no fixed range. On CIFAR-10 the output has standard deviation 35, and the norm of
-    an image is 1,870. The module is differentiable, so an attack can follow gradients through it to
-    the image. The buffers of the module are computed from the training images. The buffers take 38
-    MB for 3 x 32 x 32 pixels, so they are not part of a network's state.
+    The output of the preprocessing has no fixed range. On CIFAR-10 the output has standard
+    deviation 35, and the norm of an image is 1,870. The module is differentiable, so an attack can
+    follow gradients through it to the image. The buffers of the module are computed from the
+    training images. The buffers take 38 MB for 3 x 32 x 32 pixels, so they are not part of a
+    network's state.
     """
 
     mean: Tensor
@@ -50,9 +51,9 @@ class Whitened(nn.Module):
     ) -> None:
         """Store the constants of the preprocessing.
 
-        ``mean``: of the training images, in grey levels. ``deviation``: the standard deviation to
-        which each image is scaled, in grey levels. ``matrix``: the symmetric whitening matrix, with
-        c h w rows.
+        ``mean``: the mean of the training images, in grey levels. ``deviation``: the standard
+        deviation to which each image is scaled, in grey levels. ``matrix``: the symmetric whitening
+        matrix, with c h w rows.
         """
         super().__init__()
         if matrix.shape != (mean.numel(), mean.numel()):

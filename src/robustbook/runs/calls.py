@@ -1,4 +1,4 @@
-"""Steps and calls, which describe as data what is to be computed.
+"""Describe computations as data: a step is a function, and a call is a step with its arguments.
 
 A *step* is a pure function of plain arguments. Calling a step builds a `Call`, which is not run
 yet. A call may be an argument of another call, so calls form a graph. The `key` of a call is a hash
@@ -154,9 +154,9 @@ def step(
     """Decorate a module-level pure function as a step.
 
     Arguments are plain values (None, bool, int, finite float, str, tuples, frozen dataclasses) or
-    calls of other steps. When the function runs, each call is replaced by its `Done`. The function
-    returns a dict whose values are tensors or JSON values. If the function has a parameter
-    `context`, the engine passes a `Context`.
+    calls of other steps. Before the function runs, each call among its arguments is replaced by the
+    result of the call (`Done`). The function returns a dict whose values are tensors or JSON
+    values. If the function has a parameter `context`, the engine passes a `Context`.
 
     Args:
         version: part of the key; increase the version when the function's results change.
@@ -189,8 +189,8 @@ def digest(content: object) -> str:
 
 
 def _accepted(value: Any, annotation: Any, name: str, *, calls: bool = True) -> Any:
-    """Return the value in canonical form, with ints converted to annotated floats; else raise
-    TypeError.
+    """Return the value in canonical form, with an int converted to a float if the annotation is
+    float; raise TypeError for any other type.
     """
     options = _options(annotation)
     if type(value) is int and float in options and int not in options:
@@ -226,7 +226,7 @@ def _frozen(value: Any) -> bool:
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:
-    """Return the members of a union, or the annotation itself."""
+    """Return the members of an annotation that is a union, else the annotation itself."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return typing.get_args(annotation)
     return (annotation,)

@@ -249,7 +249,9 @@ def _reporter(
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    """Return the note of a running or interrupted attempt; empty if there is no valid note."""
+    """Return the note that a running or interrupted attempt wrote to its folder; empty if there is
+    no valid note.
+    """
     with contextlib.suppress(OSError, ValueError):
         state = json.loads((folder / "state.json").read_text())
         if isinstance(state, dict) and {"done", "total", "seconds", "fingerprint"} <= state.keys():

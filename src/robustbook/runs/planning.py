@@ -248,7 +248,9 @@ def plan(
 def _states(
     every: dict[str, Call], store: Store
 ) -> dict[str, tuple[Literal["stored", "stale", "missing"], float]]:
-    """Return the state of each call, and the seconds that it took."""
+    """Return the state of each call (stored, stale or missing), and the seconds that a stored call
+    took.
+    """
     states: dict[str, tuple[Literal["stored", "stale", "missing"], float]] = {}
     for key, call in every.items():
         meta = store.peek(call)

@@ -40,7 +40,9 @@ class Batches:
         return len(self.labels) // self.recipe.batch_size
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return images and labels; for several networks the first axis is the network."""
+        """Return the images and labels of a training step; for several networks the first axis is
+        the network.
+        """
         epoch, batch = divmod(step, self.per_epoch)
         if epoch != self.epoch:
             self._begin(epoch)

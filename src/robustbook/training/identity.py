@@ -72,7 +72,9 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Return the keys in which two identities differ, with both values if they are short."""
+    """Return the keys in which two identities of training runs differ, with both values if the
+    values are short.
+    """
     found = []
     for key in {**there, **here}:
         one, other = there.get(key), here.get(key)

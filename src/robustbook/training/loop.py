@@ -75,12 +75,12 @@ def fit(
     networks: parameters with ``requires_grad`` False do not change. Buffers that change, such as a
         batch norm's running statistics, are supported only with one network.
     images: bytes, which are scaled to [0, 1] batch by batch on ``device``, or floats, which are not
-        scaled. The recipe's augmentation pads with zeros before this scaling.
+        scaled. The recipe's augmentation pads images with zeros before images are scaled.
     labels: the classes, or for each image the probabilities of the classes.
     rates: factors of the learning rate by parameter name; a parameter that ``rates`` does not name
         has the factor 1.
     retract: by parameter name, a function that changes the weights in place after each step, for
-        example to project them onto a set.
+        example to project the weights onto a set.
     each_epoch: called after each complete epoch with the number of epochs and the ``state_dict``
         (weights and buffers). With several networks the first axis of each tensor is the network. A
         resumed run calls ``each_epoch`` again for an epoch that it repeats. Copy a tensor of the
@@ -90,22 +90,22 @@ def fit(
         drawn on ``device``. A static training step is captured as a CUDA graph on a GPU. Use False
         for objectives whose operations depend on the data, or with random numbers from the CPU.
         With False, only one network is accepted.
-    checkpoint: a file written about every ``every`` seconds; if it exists, the run resumes from it.
-        A checkpoint of another network, recipe, order, objective or data raises an error. If the
-        checkpoint is damaged, it is renamed, and a warning is given.
+    checkpoint: a file that is written about every ``every`` seconds; if the file exists, the run
+        resumes from it. A checkpoint of another network, recipe, order, objective or data raises an
+        error. If the checkpoint is damaged, it is renamed, and a warning is given.
     identity: description of the objective in the checkpoint; None: its name, constants and closure.
     progress: called with (steps done, steps) about once a second.
 
     Before each step, torch's global generators are seeded by (seed, step), for example for dropout.
-    The state of the generators is restored at the end. Networks that are trained together must not
-    draw random numbers.
+    The state of torch's generators is restored at the end of training. Networks that are trained
+    together must not draw random numbers.
 
     Raises ``Diverged`` with the step, the term and its value; on a GPU, the step in the message is
     the one at which the divergence was detected.
 
     On a CPU, numbers below 1.2e-38 are flushed to zero during training. Saturated networks have
     gradients below 1.2e-38, and arithmetic with such tiny numbers takes up to four times as long.
-    All arithmetic settings are restored at the end.
+    All arithmetic settings are restored at the end of training.
     """
     if len(networks) != len(seeds) or not networks:
         raise ValueError(
@@ -222,7 +222,9 @@ def _own_draws(seed: int, device: str | torch.device) -> Iterator[Callable[[int]
 
 
 def _located(step: int, compute: Step, *arguments: Any) -> Tensor:
-    """Run the step and return its values; add the step number to any `Diverged`."""
+    """Compute the training step and return its values; add the step number to the message of any
+    `Diverged`.
+    """
     try:
         return compute(*arguments)
     except Diverged as error:

@@ -13,15 +13,15 @@ Stairs = tuple[tuple[int, float], ...]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Training hyperparameters: ``steps`` optimiser steps on batches of ``batch_size`` images. An
-    incomplete last batch of an epoch is dropped.
+    """Training hyperparameters: ``steps`` optimiser steps on batches of ``batch_size`` images. If
+    the last batch of an epoch is incomplete, it is dropped.
 
     schedule: learning rate schedule: constant, linear from ``lr`` to 0, or piecewise constant. A
         piecewise constant schedule is given as pairs of a step and the factor of ``lr`` from this
         step on. Before the first step of a pair the factor is 1.
     warmup: fraction of the steps, in [0, 1), over which the learning rate increases linearly to the
         schedule's value. With r warm-up steps, the first step uses 1/(r + 1) of the schedule's
-        value. A linear schedule decreases over the steps after the warm-up.
+        value. A linear schedule decreases the learning rate over the steps after the warm-up.
     nesterov: whether SGD uses Nesterov's momentum.
     decay: the parameters to which ``weight_decay`` applies: all, or "weights", the tensors with two
         or more axes (no biases and no batch norm scales).

@@ -19,7 +19,7 @@ from .recipe import Recipe
 
 
 class Diverged(ArithmeticError):
-    """A loss term became NaN or infinite. The last finite checkpoint is kept."""
+    """A loss term became NaN or infinite. The last checkpoint before the divergence is kept."""
 
 
 @dataclass
@@ -145,7 +145,7 @@ class State:
                     )
 
     def save(self, path: Path, since: float) -> None:
-        """Write a checkpoint atomically."""
+        """Write the state of the run to a checkpoint file atomically."""
         tensors = {f"weight/{k}": p.detach() for k, p in {**self.weights, **self.fixed}.items()}
         tensors |= {f"buffer/{name}": p for name, p in self.networks[0].named_buffers()}
         for name, p in self.weights.items():

@@ -38,7 +38,7 @@ class Lift(nn.Module):
 
 
 def plain(lift: Lift, state: State, count: int) -> Step:
-    """Return a function that makes one optimiser step of ``count`` networks."""
+    """Return a function that makes one optimiser step for ``count`` networks."""
     compute = _update(lift, state, count)
 
     def step(images: Tensor, labels: Tensor, coefficient: float, lr: float) -> Tensor:

@@ -1,8 +1,8 @@
 """Test the claims of the authors' blog post on Deep Defense (Intel, 2018), each by a measurement.
 
-The blog post has no numbers, so we chose the thresholds. Claims 5 to 7 compare Table 1's numbers
-for the MLP. Claim 1, that perturbations are a thousand times smaller than the image, is about large
-images; this study does not decide it.
+The blog post has no numbers, so we chose the thresholds. Claims 5 to 7 of the blog post compare
+numbers of Table 1 for the MLP. Claim 1, that perturbations are a thousand times smaller than the
+image, is about large images, so this study does not test claim 1.
 """
 
 import copy
@@ -38,9 +38,9 @@ ABLATIONS: tuple[Literal["correct", "wrong"], ...] = ("correct", "wrong")
 def confidence(network: Done, eps: float, images: int, *, context: Context) -> dict[str, object]:
     """Measure how confident the network is about adversarial images of FGSM and PGD (40 steps).
 
-    Return for each attack the percentage of images that are misclassified after it (``turned``),
-    and the mean, over misclassified images, of the highest probability. ``clean``: the mean highest
-    probability of clean images that are classified correctly.
+    Return for each attack the percentage of images that are misclassified after the attack
+    (``turned``), and the mean, over misclassified images, of the highest probability. ``clean``:
+    the mean highest probability of clean images that are classified correctly.
     """
     net, x, y = pixels(network, images, context.device)
     clean = logits_of(net, x)
@@ -156,7 +156,7 @@ def _difference(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, seed, what, method)."""
+    """Return the calls to run, under the keys (network, seed, what, method)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():

@@ -1,4 +1,6 @@
-"""Figure 2 of Deep Defense: accuracy and rho_2 after each epoch of fine-tuning, by method."""
+"""Figure 2 of Deep Defense: accuracy and robustness rho_2 after each epoch of fine-tuning, for each
+method.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,7 +20,9 @@ between seeds.
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, method, seed, epoch); epoch 0 means the reference."""
+    """Return the calls to run, under the keys (network, method, seed, epoch); epoch 0 means the
+    reference network.
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
@@ -32,7 +36,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the record: one row per curve, epoch and seed, and rows that say whether the curves
-    have the shapes that the ledger judges.
+    have the shapes that the paper describes.
     """
     assert p.seeds is not None
     rows: list[Row] = []

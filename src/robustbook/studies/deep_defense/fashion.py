@@ -105,7 +105,7 @@ def fooled(
 
 
 def objective(tuning: Tuning) -> Objective:
-    """Return the loss terms that a fine-tuning minimises."""
+    """Return the function that computes the loss terms of a fine-tuning."""
     if tuning.loss == "mean":
         return cross_entropy
     return partial(_genuine if tuning.loss == "deep-defense" else _summed, tuning)
@@ -230,7 +230,7 @@ def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[st
     perturbation divided by the norm of the image. After the last epoch, also return ``unfooled``,
     the percentage of images on which DeepFool fails, and accuracies under FGS without clipping.
     ``along`` has the accuracies at the sizes of `GRID`, and ``printed`` those at 0.2, 0.5 and 1
-    times the replication's eps_ref. ``images`` is the number of images.
+    times the replication's eps_ref. ``images`` is the number of test images.
     """
     x, y = _test(network, context.device)
     accuracy, rho = [], []

@@ -1,4 +1,6 @@
-"""Figure 1 of Deep Defense: the recursive network, computed from the trained modules."""
+"""Figure 1 of Deep Defense: a network and its reverse network, read from the modules of the
+chapter.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
@@ -107,7 +109,8 @@ def reverse(layer: nn.Module) -> tuple[str, str, str]:
     """Return the operation of a layer, the corresponding operation of the reverse network, and what
     the reverse operation needs from the forward pass.
 
-    The third string names a quantity such as a mask, and is "" if the reverse layer needs none.
+    The third returned string names a quantity such as a mask, and is "" if the reverse layer needs
+    no quantity.
     """
     match layer:
         case nn.Linear():

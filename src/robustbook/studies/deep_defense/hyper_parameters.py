@@ -1,4 +1,4 @@
-"""Figure 3 of Deep Defense: how c, lambda and d change LeNet's accuracy and rho_2.
+"""Figure 3 of Deep Defense: how c, lambda and d change LeNet's accuracy and robustness rho_2.
 
 We could not read from the figure which values of c, lambda and d the paper tried. This study tries
 three values of lambda and nine values of c, which makes 27 networks. The study varies d with lambda
@@ -46,7 +46,7 @@ def methods(profile: str) -> list[Method]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (method or "reference", seed)."""
+    """Return the calls to run, under the keys (method or "reference", seed)."""
     assert p.seeds is not None
     lenet = setting("lenet", p.profile)
     found: dict[tuple[Any, ...], Call] = {}
@@ -59,7 +59,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the record: one row per network and quantity, and rows that say whether the curves
-    have the shapes that the ledger judges.
+    have the shapes that the paper describes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -79,9 +79,9 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _shapes(seed: int, of: Mapping[Any, Mapping[str, float]], p: Parameters) -> Iterator[Row]:
     """Yield rows that say whether each curve has the shape that its target states.
 
-    For c: from the smallest to the largest c, rho_2 falls and the accuracy does not fall. For
-    lambda: rho_2 rises with lambda, and the accuracy is lower with the largest lambda than with the
-    default. For d: rho_2 changes by no more than the noise between seeds.
+    From the smallest to the largest c, rho_2 falls and the accuracy does not fall. As lambda rises,
+    rho_2 rises, and the accuracy is lower with the largest lambda than with the default. With d,
+    rho_2 changes by no more than the noise between seeds.
     """
     cs, lams, ds = GRID[p.profile]
 

@@ -66,7 +66,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (architecture, method, seed, what)."""
+    """Return the calls to run, under the keys (architecture, method, seed, what)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for architecture in p.architectures:
@@ -84,7 +84,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: Table 1's rows, the increase in rho_2, and the test of claim 1.
+    """Return the record: Table 1's rows, the increase in the robustness rho_2, and the test of
+    claim 1 of the blog post.
 
     For claim 1 of the blog post, the norm of the image is divided by the norm of the perturbation;
     the network with the largest ratio decides.

@@ -33,8 +33,8 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (layer, c, seed); with layer "all" the regulariser trains all
-    layers.
+    """Return the calls to run, under the keys (layer, c, seed); with layer "all" the regulariser
+    trains all layers.
     """
     assert p.seeds is not None
     lenet = setting("lenet", p.profile)
@@ -68,7 +68,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _best(
     seed: int, of: Mapping[tuple[str, float], Mapping[str, float]], cs: tuple[float, ...]
 ) -> Iterator[Row]:
-    """Yield for each layer the largest rho_2 over c among networks that keep the accuracy.
+    """Yield for each layer the largest robustness rho_2 among networks that keep the accuracy, over
+    all c.
 
     A network keeps the accuracy if its accuracy is at most 0.2 percentage points below that of the
     reference network. If no network keeps the accuracy, the row has the rho_2 of the reference

@@ -1,4 +1,4 @@
-"""The objective and the images of each method of fine-tuning."""
+"""The objective and the training images of each method of fine-tuning."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -95,7 +95,7 @@ def stepped(net: nn.Module, images: Tensor, labels: Tensor, device: str) -> Tens
 
 
 def form(network: str, device: str) -> Form:
-    """Return the form of Deep Defense's loss that is fastest on the device.
+    """Return which implementation (``form``) of Deep Defense's loss is fastest on the device.
 
     On a GPU, "fixed" is the only form of the loss for which `fit` can record a training step as a
     CUDA graph. On NIN the form "fixed" needs about two and a half times as many operations as
@@ -108,7 +108,9 @@ def form(network: str, device: str) -> Form:
 
 
 def objective(method: Method, data: str, form: Form = "auto") -> Objective:
-    """Return the loss terms that ``method`` minimises; for ``form`` see `deep_defense`."""
+    """Return the function that computes the loss terms of ``method``; for ``form`` see
+    `deep_defense`.
+    """
     if method.kind == "deep-defense":
         return partial(_regularised, method, offset(data), form)
     if method.kind == "adv-training-ii":

@@ -168,7 +168,7 @@ def network(model: Model, tuned: Done | None, device: str) -> Prepared:
 
 
 def objective(tuning: Tuning) -> Objective:
-    """Return the loss terms of Deep Defense on mirrored images."""
+    """Return the function that computes the loss terms of Deep Defense on mirrored images."""
 
     def terms(net: nn.Module, images: Tensor, labels: Tensor, _: Tensor) -> Mapping[str, Tensor]:
         return deep_defense(

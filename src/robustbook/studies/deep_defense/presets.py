@@ -1,4 +1,4 @@
-"""Nine implementations of DeepFool on the same networks and the same images.
+"""Compare nine implementations of DeepFool on the same networks and the same images.
 
 The networks are those of Table 1 with their preprocessing inside, because the presets' offsets are
 for pixels in [0, 1].
@@ -60,7 +60,9 @@ def compare(network: Done, preset: str, images: int, *, context: Context) -> dic
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, preset, seed), on the reference networks."""
+    """Return the calls to run, under the keys (network, preset, seed); the networks are the
+    reference networks.
+    """
     assert p.seeds is not None
     images = min(p.images, QUICK_IMAGES) if p.profile == "quick" else p.images
     return {
@@ -71,8 +73,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per network, preset and quantity. No target number belongs to this
-    study.
+    """Return the record: one row per network, preset and quantity. No number of the paper is
+    compared with this study.
     """
     assert p.seeds is not None
     rows = tuple(

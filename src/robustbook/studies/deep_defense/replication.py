@@ -1,5 +1,5 @@
-"""Test what increases rho_2 in a student replication of Deep Defense whose regulariser has no
-gradient.
+"""Test what increases the robustness rho_2 in a student replication of Deep Defense whose
+regulariser has no gradient.
 
 The replication reports accuracy, rho_2 and accuracy under FGS of three MLPs on Fashion-MNIST. The
 first MLP is trained for 15 epochs. The second MLP is trained for 10 epochs, and then fine-tuned for
@@ -95,7 +95,9 @@ SETTINGS = {
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (method, seed, what); what is "network", "read" or "fgs"."""
+    """Return the calls to run, under the keys (method, seed, what); `what` is "network", "read" or
+    "fgs".
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
@@ -109,8 +111,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, the rows of the further networks, and the
-    curves.
+    """Return the record: the rows that are compared with the paper's numbers, the rows of the
+    further networks, and the curves.
     """
     assert p.seeds is not None
     methods = list(SETTINGS[p.profile].networks(0))

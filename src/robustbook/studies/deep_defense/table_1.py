@@ -1,4 +1,5 @@
-"""Table 1 of Deep Defense: accuracy, rho_2 and accuracy under FGS of every network and method.
+"""Table 1 of Deep Defense: accuracy, robustness rho_2 and accuracy under FGS of every network and
+method.
 
 The size eps_ref of FGS is determined with the Deep Defense network of the same seed. So the
 accuracy of the Deep Defense network at eps_ref is one half by definition. A more robust Deep
@@ -28,7 +29,7 @@ between seeds.
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, method, seed, what)."""
+    """Return the calls to run, under the keys (network, method, seed, what)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
@@ -42,8 +43,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, and the rows of all further
-    measurements.
+    """Return the record: the rows that are compared with the paper's numbers, and the rows of all
+    further measurements.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -92,8 +93,8 @@ def _network(
 
 
 def _compared(network: str, seed: int, of: Mapping[tuple[Any, ...], Done]) -> Iterator[Row]:
-    """Yield eps_ref, and the increases in rho_2 over the reference network that the paper's text
-    states.
+    """Yield rows with eps_ref, and with the increases in rho_2 over the reference network that the
+    paper's text states.
     """
     name = NAMES[network]  # type: ignore[index]
     rho = {m: of[m, seed, "read"].values["rho"] for m in METHODS}

@@ -112,7 +112,7 @@ def bounded(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, method, seed, what)."""
+    """Return the calls to run, under the keys (network, method, seed, what)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     quick = p.profile == "quick"
@@ -136,7 +136,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the record: medians of the smallest perturbations, and accuracies at each size.
 
-    No target number belongs to this study.
+    No number of the paper is compared with this study.
     """
     assert p.seeds is not None
     # images that the networks of all methods classify correctly

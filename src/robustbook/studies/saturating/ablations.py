@@ -26,7 +26,7 @@ BESIDE = {(LAMBDA, "one jump"), *((ALPHA["relu-mlp"], str(alpha)) for alpha in A
 
 
 def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
-    """Return all trainings of the study, by (what is changed, how).
+    """Return all trainings of the study, under the keys (what is changed, how).
 
     ``every``: the number of optimiser steps between two values of lambda.
     """
@@ -50,7 +50,7 @@ def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
 
 
 def calls(profile: str, seeds: tuple[int, ...], every: int) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by ("ablation", what is changed, how, seed)."""
+    """Return the calls to run, under the keys ("ablation", what is changed, how, seed)."""
     attacks = (Attack("none"), *(readings(0.25)[name] for name in READINGS[1:]))
     beside = seeds[:1] if profile == "paper" else ()
     return {

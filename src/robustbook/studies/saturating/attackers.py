@@ -46,7 +46,8 @@ def search(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Run the Square attack on the test images with numbers in ``rows`` (from, to) of ``images``.
+    """Run the Square attack on a part of ``images`` evenly spaced test images: those with numbers
+    in ``rows`` (from, to).
 
     Return which images the network still classifies ``correctly``, and the number of ``queries``
     for each image.
@@ -74,8 +75,9 @@ def minimal(
 
     ``size/<attack>`` has the sizes for the test images with numbers in ``rows``. ``grey``: how many
     of the attacked images belong to the class that the network predicts for a uniform grey image.
-    An attack of size 0.5 can turn every image into the grey image, so it can succeed on all images
-    of other classes. ``source``: the network for which the transfer attack makes its images.
+    An l-infinity attack of size 0.5 can turn every image into the grey image, so it can succeed on
+    all images of other classes. ``source``: the network for which the transfer attack makes its
+    images.
     """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)
@@ -93,7 +95,7 @@ def minimal(
 def _strikes(
     net: nn.Module, source: nn.Module | None, lead: float, queries: int, seed: int
 ) -> dict[str, Strike]:
-    """Return by name the attacks whose smallest perturbations give the curves; all attacks are
+    """Return by name the attacks that give the curves of accuracy against size; all attacks are
     clipped to [0, 1].
 
     ``lead``: the `median_lead` over all test images, not only over the images that are attacked in

@@ -1,4 +1,4 @@
-"""The networks of Table 1 of Nayebi & Ganguli 2017 under stronger attacks.
+"""Evaluate the networks of Table 1 of Nayebi & Ganguli 2017 under stronger attacks.
 
 Brendel & Bethge 2017 (arXiv 1704.01547) said that the paper's attacks failed for numerical reasons:
 gradients vanish in float32. Each attack of this study avoids vanishing gradients in another way.
@@ -43,7 +43,7 @@ to [0, 1].
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the page on stronger attacks, which a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     eps: Annotated[
@@ -79,7 +79,7 @@ def bypasses(eps: float) -> dict[str, Attack]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, method, seed, what)."""
+    """Return the calls to run, under the keys (network, method, seed, what)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     quick = p.profile == "quick"
@@ -115,8 +115,8 @@ def _pieces(n: int, size: int) -> list[tuple[int, int]]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, one row per network and attack, and the
-    curves.
+    """Return the record: the rows that are compared with the paper's numbers, one row per network
+    and attack, and the curves.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -154,7 +154,9 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _accuracies(
     p: Parameters, results: Mapping[tuple[Any, ...], Done], key: tuple[str, Method, int]
 ) -> Iterator[tuple[str, float]]:
-    """Yield each attack on one network with the accuracy in percent."""
+    """Yield the name of each attack on one network, and the accuracy under the attack in
+    percent.
+    """
     table = dict(zip(readings(p.eps), results[*key, "readings"].values["accuracy"], strict=True))
     for reading in OWN:
         yield reading, table[reading]
@@ -186,8 +188,8 @@ def _sizes(
 
 
 def _answers(own: Mapping[str, float], still: float, seed: int, images: int) -> Iterator[Row]:
-    """Yield the rows that the ledger judges; all these rows are measurements of the saturated
-    sigmoid network.
+    """Yield the rows that are compared with the paper's numbers; all these rows are measurements of
+    the saturated sigmoid network.
     """
 
     def row(name: str, value: float, holds: bool | None = None) -> Row:

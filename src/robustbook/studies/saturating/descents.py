@@ -2,8 +2,8 @@
 classes.
 
 As in the paper, neither a bound nor clipping restricts the pixels. So the only question of this
-study is whether Adam reaches the target class. The paper gives no step size for Adam. The verdicts
-use a step size of 0.01, which was fixed before any result.
+study is whether Adam reaches the target class. The paper gives no step size for Adam. The
+comparison with the paper uses a step size of 0.01, which was fixed before any result.
 """
 
 from collections.abc import Iterator, Mapping
@@ -156,8 +156,8 @@ def _claims(
     """Yield the rows that test the claims, on the source images of lowest and of highest confidence
     together.
 
-    The paper says "either least or most", so Adam must fail on the saturated network from both
-    source images.
+    The paper says "either least or most" confident images, so Adam must fail on the saturated
+    network from both source images.
     """
     target = "saturating/text-7/adam"
     taken = [n for values in vanilla for n in _steps(values)]

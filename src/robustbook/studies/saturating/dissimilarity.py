@@ -52,8 +52,8 @@ class Parameters(parameters.Parameters):
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return the threshold ``near_zero`` and two other thresholds on the ratio, in ascending
-        order.
+        """Return the threshold ``near_zero`` and two other thresholds on the ratio of
+        dissimilarities within and between classes, in ascending order.
         """
         return tuple(sorted({0.1, self.near_zero, 0.5}))
 
@@ -100,7 +100,7 @@ def dissimilarities(network: Done, per_class: int, *, context: Context) -> dict[
 
 
 def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (method, seed)."""
+    """Return the calls to run, under the keys (method, seed)."""
     assert p.seeds is not None
     size = min(p.per_class, 40) if p.profile == "quick" else p.per_class
     return {

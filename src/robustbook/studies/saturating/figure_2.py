@@ -69,7 +69,7 @@ def activities(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, method, seed)."""
+    """Return the calls to run, under the keys (network, method, seed)."""
     assert p.seeds is not None
     return {
         (network, method, seed): activities(

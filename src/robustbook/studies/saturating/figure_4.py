@@ -74,7 +74,8 @@ class Parameters(parameters.Parameters):
 def geometry(
     network: Done, pairs: tuple[tuple[int, int], ...], points: int, images: int, *, context: Context
 ) -> dict[str, object]:
-    """Measure the path of each pair of classes between two of ``images`` test images, in float64.
+    """Measure the network along a straight path for each pair of classes, between two of ``images``
+    test images, in float64.
 
     The results ``even`` are for ``points`` evenly spaced points; for ``resolved``, points are added
     where probabilities jump. Also return the ``rows`` of the two images in the test set and their
@@ -130,7 +131,7 @@ def most_confident(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (method, seed)."""
+    """Return the calls to run, under the keys (method, seed)."""
     assert p.seeds is not None
     size = TEST[p.profile]
     return {
@@ -143,8 +144,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, rows at other thresholds, and the curves
-    of the first seed.
+    """Return the record: the rows that are compared with the paper's numbers, rows at other
+    thresholds, and the curves of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -3,8 +3,8 @@ robust?
 
 The figure shows the scaled ratio of equation 14 for two random prototypes of 20,000 components. The
 components are drawn from the Pearson type VII distribution, for several values of the excess
-kurtosis, or from the weights of trained networks. The verdicts use the paper's scaling by the mean
-of |w1|; the study also measures the scaling by the median.
+kurtosis, or from the weights of trained networks. The comparison with the paper uses the paper's
+scaling by the mean of |w1|; the study also measures the scaling by the median.
 """
 
 from collections.abc import Iterator, Mapping
@@ -107,7 +107,7 @@ def _ratios(w: Tensor) -> dict[str, Tensor]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by ("pearson", seed) and by (network, method, seed)."""
+    """Return the calls to run, under the keys ("pearson", seed) and by (network, method, seed)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
@@ -118,8 +118,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, all means over random pairs, and the two
-    bounds of the l1 norm.
+    """Return the record: the rows that are compared with the paper's numbers, all means over random
+    pairs, and the two bounds of the l1 norm.
     """
     assert p.seeds is not None
     rows = [Row(value, "none", f"{PAPER}/text-8/l1-bounds/{k}") for k, value in _bounds(p.n)]

@@ -4,8 +4,9 @@ target classes.
 The source images are the least (figure 5) or the most (figure 8) confident test images. L-BFGS
 minimises the cross entropy of the target class. The attack has no bound on the distance and no
 clipping, because the paper mentions neither. The paper does not say which implementation of L-BFGS
-it used. The verdicts use scipy's default tolerances and float32, a likely choice in 2017. We fixed
-this choice before any result. The study also measures other variants of L-BFGS.
+it used. The comparison with the paper uses scipy's default tolerances and float32, a likely choice
+in 2017. We fixed the settings of L-BFGS before any result. The study also measures other variants
+of L-BFGS.
 """
 
 import copy
@@ -136,7 +137,7 @@ def _gray(images: Float[Tensor, "n 1 h w"]) -> UInt8[Tensor, "n h w"]:
 
 
 def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, method, seed).
+    """Return the calls to run, under the keys (network, method, seed).
 
     The paper says that the ReLU MLP behaves like the sigmoid MLP, so on the ReLU MLP only the
     variant for the verdicts is run.
@@ -156,8 +157,8 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, the counts of every variant, and the
-    images of the first seed.
+    """Return the record: the rows that are compared with the paper's numbers, the counts of every
+    variant, and the images of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -226,7 +227,9 @@ def _counts(
 
 
 def _answers(item: str, method: str, seed: int, outcome: Mapping[str, list[Any]]) -> Iterator[Row]:
-    """Yield the rows that the ledger judges, from the results of the variant for the verdicts."""
+    """Yield the rows that are compared with the paper's numbers, from the results of the variant
+    for the verdicts.
+    """
     target, successes = f"{PAPER}/{item}/{method}", sum(outcome["found"])
     yield Row(successes, "count", f"{target}/successes", seed=seed)
     if method == "vanilla" and successes:

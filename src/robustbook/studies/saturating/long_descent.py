@@ -237,7 +237,7 @@ def long_descent(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (rule, precision, seed)."""
+    """Return the calls to run, under the keys (rule, precision, seed)."""
     assert p.seeds is not None
     if p.source == p.target:
         raise BadParameter(f"target must be another class than source, got {p.target} for both")

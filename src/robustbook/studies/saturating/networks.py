@@ -72,7 +72,7 @@ class Training:
 
 
 def objective(training: Training) -> Objective:
-    """Return the loss terms that ``training`` minimises."""
+    """Return the function that computes the loss terms of ``training``."""
     if training.method == "adversarial":
         goodfellow = partial(adversarial_training, eps=training.eps, alpha=training.alpha)
         return lambda net, images, labels, lam: goodfellow(net, images, labels)

@@ -2,7 +2,7 @@
 
 The settings say which networks are trained and how, how many test images are attacked, and by which
 attacks. ``quick``: scikit-learn's digits with 28 x 28 pixels, and trainings that take seconds.
-``paper``: MNIST; lambda rises once per epoch.
+``paper``: MNIST; the weight lambda of the penalty rises once per epoch.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ METHODS: tuple[Method, ...] = ("vanilla", "adversarial", "saturated")
 COMPARED: tuple[Method, ...] = ("vanilla", "saturated")
 """The trainings that the figures compare."""
 MAIN = "float32"
-"""The attack variant of Table 1 on which the verdicts are based."""
+"""The attack variant of Table 1 that is compared with the paper's numbers."""
 Networks = dict[tuple[str, Method], Training]
 
 BATCH = {"quick": 32, "paper": 64}  # of the fully connected networks

@@ -49,7 +49,7 @@ def cnn(profile: str, *, scale: float = 1.0, times: int = 1) -> Training:
 
 
 def variants(profile: str) -> dict[tuple[str, str], Training]:
-    """Return all trainings that are tried, by (what is varied, how)."""
+    """Return all trainings that are tried, under the keys (what is varied, how)."""
     paper = profile == "paper"
     short = 10 if paper else 1
     base = saturated_sigmoid(profile, short)
@@ -76,7 +76,7 @@ def variants(profile: str) -> dict[tuple[str, str], Training]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (varied, how, seed, what)."""
+    """Return the calls to run, under the keys (varied, how, seed, what)."""
     assert p.seeds is not None
     few = min(1000, CONTROLS[p.profile])
     attacks = (Attack("none"), *(readings(0.25)[name] for name in SHOWN))
@@ -90,8 +90,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per training, attack and seed; no target number belongs to this
-    study.
+    """Return the record: one row per training, attack and seed; no number of the paper is compared
+    with them.
     """
     assert p.seeds is not None
     rows = []

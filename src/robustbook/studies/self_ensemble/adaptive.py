@@ -66,7 +66,9 @@ class Frozen:
         self.net = net
 
     def at(self, keys: Tensor, draw: int | Tensor) -> Callable[[Tensor], Tensor]:
-        """Return `Noisy.at` for the frozen draw; ignore ``draw``."""
+        """Return the network as a function of images, with the frozen noise draw; ``draw`` is
+        ignored.
+        """
         found: Callable[[Tensor], Tensor] = self.net.at(keys, FROZEN)
         return found
 
@@ -205,7 +207,8 @@ def counted(
     images.
 
     ``choice``: the votes of the first ``choice`` noise draws; ``counts``: the votes of ``trials``
-    further draws. Both have the shape (images, classes). ``label``: the true classes.
+    further draws. Both counts of votes have the shape (images, classes). ``label``: the true
+    classes.
     """
     net = _ready(network, context.device)
     x, y, keys = test_images(network, first, images, context.device)

@@ -30,7 +30,7 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, regime, seed, c, first image)."""
+    """Return the calls to run, under the keys (network, regime, seed, c, first image)."""
     assert p.seeds is not None
     return {
         (network, regime, seed, c, first): call
@@ -48,8 +48,8 @@ def _points(own: Setting, regime: str, seed: int) -> dict[tuple[float, int], Cal
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each point of the figure, and the comparisons that the target
-    numbers state.
+    """Return the record: a row for each point of the figure, and the comparisons that the paper
+    makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -62,7 +62,7 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _compared(of: Mapping[tuple[str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield the rows that the ledger judges; all these rows are about VGG16."""
+    """Yield the rows that are compared with the paper's numbers; all these rows are about VGG16."""
     start = f"{TARGETS}/{ITEM}"
     if ("test only", 0.0) in of:
         value, images = of["test only", 0.0].accuracy, len(of["test only", 0.0].right)

@@ -24,7 +24,7 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, noise, seed, c, first image)."""
+    """Return the calls to run, under the keys (network, noise, seed, c, first image)."""
     assert p.seeds is not None
     return {
         (network, noise, seed, c, first): call
@@ -48,8 +48,8 @@ def _points(own: Setting, noise: Names, seed: int) -> dict[tuple[float, int], Ca
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each point of the figure, and the comparisons that the target
-    numbers state.
+    """Return the record: a row for each point of the figure, and the comparisons that the paper
+    makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -69,12 +69,13 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _compared(of: Mapping[tuple[str, float], float], own: Setting, seed: int) -> Iterator[Row]:
-    """Yield the rows that the ledger judges.
+    """Yield the rows that are compared with the paper's numbers.
 
     The value of a row is the share of pairs of noise levels for which the paper's claim holds. The
     paper claims that higher noise lowers the accuracy at c <= 0.01. The network without noise is
     compared only on clean images, because at c = 0.01 it has lost more accuracy than all other
-    networks. The paper's Table 2 shows this loss too.
+    networks. The paper's Table 2 also shows that the network without noise has lost most accuracy
+    at c = 0.01.
     """
     start = f"{TARGETS}/{ITEM}"
     # At profile quick the noise of RSE is the highest level. With the paper's levels, RSE is not

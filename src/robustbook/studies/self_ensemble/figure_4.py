@@ -22,13 +22,15 @@ from .sweep import cell, counted, points, swept
 
 ITEM = "figure-4"
 WEAK, STRONG = 0.1, 0.4
-"""The largest c of a weak attack by the target, and the smallest of a strong one by the text."""
+"""The largest c of a weak attack, as defined for the target number, and the smallest c of a strong
+attack, as in the paper's text.
+"""
 Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, "rse", seed, c, first image); c = 0 stands for clean
-    images.
+    """Return the calls to run, under the keys (network, "rse", seed, c, first image); c = 0 stands
+    for clean images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -40,8 +42,8 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: rows for each point of the figure, and the comparisons that the target
-    numbers state.
+    """Return the record: rows for each point of the figure, and the comparisons that the paper
+    makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -55,12 +57,12 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _compared(of: Mapping[float, Swept], seed: int) -> Iterator[Row]:
-    """Yield the rows that the ledger judges; all these rows are about VGG16.
+    """Yield the rows that are compared with the paper's numbers; all these rows are about VGG16.
 
     The paper says that 50 draws give a higher accuracy than one draw up to a c of about 0.4, and a
     lower accuracy beyond. So we take the gain of 50 draws as the mean over attacks with c below
-    0.4. The claim of a lower accuracy holds if the mean over attacks with c of 0.4 or more is
-    lower.
+    0.4. The claim that 50 draws give a lower accuracy is tested with the mean over attacks with c
+    of 0.4 or more.
     """
     start = f"{TARGETS}/{ITEM}"
     gain = {c: at.accuracy - 100 * at.single.double().mean().item() for c, at in of.items() if c}

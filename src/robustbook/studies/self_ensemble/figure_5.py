@@ -22,7 +22,7 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, noise, seed, first image)."""
+    """Return the calls to run, under the keys (network, noise, seed, first image)."""
     assert p.seeds is not None
     return {
         (network, noise, seed, first): call
@@ -39,8 +39,8 @@ def named(own: Setting) -> tuple[Names, ...]:
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each point of the figure, and the comparisons that the target
-    numbers state.
+    """Return the record: a row for each point of the figure, and the comparisons that the paper
+    makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -73,7 +73,7 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _compared(of: Mapping[tuple[str, int], float], own: Setting, seed: int) -> Iterator[Row]:
-    """Yield the rows that the ledger judges; all these rows are about VGG16."""
+    """Yield the rows that are compared with the paper's numbers; all these rows are about VGG16."""
     start = f"{TARGETS}/{ITEM}"
     gain = {noise: of[noise, DRAWS] - of[noise, 1] for noise in named(own)}
     settled = of["rse", DRAWS] - of["rse", 10]

@@ -30,7 +30,7 @@ Curve = list[tuple[float, float]]
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, defense, seed, c, first image)."""
+    """Return the calls to run, under the keys (network, defense, seed, c, first image)."""
     assert p.seeds is not None
     return {
         (network, defense, seed, c, first): call
@@ -42,8 +42,8 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each point of the figure, and the comparisons that the target
-    numbers state.
+    """Return the record: a row for each point of the figure, and the comparisons that the paper
+    makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -72,8 +72,8 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> Iterator[Row]:
-    """Yield the rows of the orderings of two numbers. A row has the first number, and its target
-    names the second number.
+    """Yield rows for the paper's orderings of two accuracies or two distortions. The value of a row
+    is the first of the two numbers; the ledger looks up the second number.
     """
     start = f"{TARGETS}/{ITEM}/{network}"
     for other in DEFENSES:

@@ -1,9 +1,9 @@
 """The networks of Random Self-Ensemble, and the steps that train them with a defense.
 
 All studies of the paper make their calls with the functions of this module, so each network is
-trained once. A result has the whole state of a network, including the running statistics of batch
-norm. Weights have the same names with and without noise layers, so the weights can be used with
-other noise.
+trained once. The result of a training has the whole state of a network, including the running
+statistics of batch norm. Weights have the same names with and without noise layers, so the weights
+can be used with other noise.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Noise:
-    """Noise layers: see `robustbook.defenses.noisy`."""
+    """The settings of a network's noise layers: see `robustbook.defenses.noisy`."""
 
     init: float
     inner: float
@@ -52,13 +52,17 @@ class Noise:
 class Defense:
     """The defense of a network, apart from its noise layers.
 
-    none: training without a defense. brelu: bounded ReLU, trained on images with noise of standard
-        deviation ``sigma``. retraining: with probability one half, FGSM changes a whole batch
-        before the training step. As in the released code, the size of FGSM is uniform in the
-        interval ``eps``, images are not clipped, and the network stays in training mode. distill:
-        training at ``temperature`` on the class probabilities of a teacher at the same temperature.
-        With ``teacher`` True the network is the teacher, which is trained on the labels at this
-        temperature.
+    none: training without a defense.
+
+    brelu: bounded ReLU, trained on images with noise of standard deviation ``sigma``.
+
+    retraining: with probability one half, FGSM changes a whole batch before the training step. As
+        in the released code, the size of FGSM is uniform in the interval ``eps``, images are not
+        clipped, and the network stays in training mode.
+
+    distill: training at ``temperature`` on the class probabilities of a teacher at the same
+        temperature. With ``teacher`` True the network is the teacher, which is trained on the
+        labels at this temperature.
     """
 
     kind: Literal["none", "brelu", "retraining", "distill"] = "none"
@@ -89,7 +93,7 @@ def with_noise(net: nn.Module, noise: Noise, seed: int) -> Noisy:
 
 
 def inside(net: nn.Module) -> nn.Module:
-    """Return the network whose ``state_dict`` is stored, without its noise layers."""
+    """Return the network without its noise layers, whose ``state_dict`` is stored."""
     return net.net if isinstance(net, Noisy) else net
 
 
@@ -181,7 +185,7 @@ def trained(result: Done, device: str, noise: Noise | None = None) -> nn.Module:
 
 
 def objective(defense: Defense) -> Objective:
-    """Return the loss terms that training minimises."""
+    """Return the function that computes the loss terms of training with this defense."""
     if defense.kind == "brelu":
         return partial(_blurred, defense.sigma)
     if defense.kind == "retraining":

@@ -14,12 +14,12 @@ FILE = Path(__file__).resolve().parents[4] / "book" / "targets" / "random-self-e
 NETWORKS = {"Model A": "model-a", "VGG16": "vgg16", "ResNeXt29-2x64d": "resnext"}
 DEFENSES = {"plain": "none", "adv": "adv", "brelu": "brelu", "dd": "distill", "rse": "rse"}
 Points = Mapping[float, tuple[float, float]]
-"""Accuracy in percent and distortion, by c; at c = 0 nothing attacks."""
+"""Accuracy in percent and distortion, by c; c = 0 stands for clean images."""
 
 
 @cache
 def points() -> Mapping[tuple[str, str], Points]:
-    """Return the authors' stored points by (network, defense)."""
+    """Return the authors' accuracy and distortion at each c, under the keys (network, defense)."""
     found: dict[tuple[str, str], dict[float, tuple[float, float]]] = {}
     with FILE.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):

@@ -1,10 +1,11 @@
 """The settings of Random Self-Ensemble by profile: networks, noise, training, attack.
 
-``paper``: the paper's networks at full width. A CPU can run Model A on STL-10 with 100 images, five
-of the sixteen values of c, and by default two of the five defenses. VGG16 and ResNeXt on CIFAR-10
-need a GPU. ``reduced``: narrowed networks on CIFAR-10, with eight values of c. ``quick``: narrowed
-networks on the embedded image set "scenes". All schedules are shorter than the paper's 200 epochs.
-The learning rate rises from 0 and falls linearly to 0, whereas in the paper it falls three times.
+``paper``: the paper's networks at full width. A CPU can run Model A on STL-10 at profile ``paper``
+with 100 images and five of the sixteen values of c. By default only two of the five defenses are
+run. VGG16 and ResNeXt on CIFAR-10 need a GPU. ``reduced``: narrowed networks on CIFAR-10, with
+eight values of c. ``quick``: narrowed networks on the embedded image set "scenes". All schedules
+are shorter than the paper's 200 epochs. The learning rate rises from 0 and falls linearly to 0,
+whereas in the paper it falls three times.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from .networks import Defense, Model, Networks, Noise, distil, train
 
 PAPER = "self_ensemble"
 TARGETS = "self-ensemble"
-"""The beginning of the target ids."""
+"""The beginning of the ids of this paper's target numbers."""
 CS = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 0.8, 1.0, 2.0, 3.0, 4.0, 7.0, 10.0, 30.0, 70.0, 100.0)
 """The values of c, the weight of the attack's success term (released code); 0 stands for
 no attack.
@@ -50,11 +51,11 @@ Names = Literal[
 DEFENSES: tuple[Names, ...] = ("rse", "adv", "brelu", "distill", "none")
 """The rows of Table 2, in its order."""
 LEVELS: tuple[Names, ...] = ("rse paper 0.12/0.1", "rse paper 0.12/0.2", "rse paper 0.18/0.2")
-"""The noise of figure 3, from low to high.
-
-The code behind figures 2 to 5 is older than the one behind Table 2. It divides the images by their
-standard deviation of about 0.2, and its initial noise has deviation 0.6 or 0.9 in these units. So
-the deviation is 0.12 or 0.18 on [0, 1]. Its noise is on the image, and 0.1 or 0.2 inside.
+"""The noise of Figure 3, from low to high. The code behind Figures 2 to 5 is older than the code
+behind Table 2. The older code divides images by their standard deviation of about 0.2 and then adds
+initial noise of standard deviation 0.6 or 0.9. So the standard deviation of the noise is 0.12 or
+0.18 for images in [0, 1]. The initial noise is on the image, and all other noise has standard
+deviation 0.1 or 0.2.
 """
 
 

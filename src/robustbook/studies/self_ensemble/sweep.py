@@ -11,9 +11,9 @@ from .networks import Noise
 from .settings import DRAWS, Names, Setting
 
 CURVE = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 1.0)
-"""The values of c of figures 2 and 3; a profile with fewer has those of them that it has."""
+"""The values of c in Figures 2 and 3; a profile with fewer values of c uses those that it has."""
 NUMBERS = (1, 2, 4, 8, 10, 16, 20, 30, 40, DRAWS)
-"""The numbers of draws of figure 5."""
+"""The numbers of noise draws in Figure 5."""
 
 
 def counted(own: Setting, defense: Names, seed: int) -> dict[tuple[float, int], Call]:

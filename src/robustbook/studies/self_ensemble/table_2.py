@@ -32,8 +32,8 @@ class Parameters(settings.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, defense, seed, c, first image); c = 0 stands for clean
-    images.
+    """Return the calls to run, under the keys (network, defense, seed, c, first image); c = 0
+    stands for clean images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -55,8 +55,8 @@ def named(p: Parameters, own: Setting) -> tuple[Names, ...]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, rows of other variants of RSE, and
-    distortions.
+    """Return the record: the rows that are compared with the paper's numbers, rows of other
+    variants of RSE, and distortions.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -75,8 +75,8 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(cells: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield the rows of VGG16 that belong to orderings, to the caption of the table and to the
-    abstract.
+    """Yield the rows of VGG16 that test orderings, the caption of Table 2 and the abstract of the
+    paper.
     """
     of = {(defense, c): s.accuracy for (net, defense, c), s in cells.items() if net == "vgg16"}
     images = max((len(s.right) for s in cells.values()), default=0)

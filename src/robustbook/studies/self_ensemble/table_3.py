@@ -28,13 +28,13 @@ from .targeted import targeted
 ITEM = "table-3"
 IMAGE, C = 1, 100.0
 STEPS = {"quick": 40}
-"""Steps of the attack; 1,000 at the other profiles."""
+"""Number of steps of the attack at profile quick; 1,000 at all other profiles."""
 TABLE: Mapping[str, tuple[Networks, ...]] = {
     "quick": ("vgg16",),
     "reduced": ("resnext",),
     "paper": ("resnext",),
 }
-"""The network that the targets are about, at each profile."""
+"""The network that is compared with the paper's numbers, at each profile."""
 CLASSES = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 """CIFAR-10's classes by number, in the table's words."""
 
@@ -47,7 +47,7 @@ class Parameters(settings.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, defense, seed)."""
+    """Return the calls to run, under the keys (network, defense, seed)."""
     assert p.seeds is not None
     return {
         (network, defense, seed): targeted(
@@ -65,7 +65,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the record: a row for each cell of the table, means, and the comparisons that the
-    target numbers state.
+    paper makes.
 
     The arrays of the record are the pictures of Figure 7 for seed 0 (see `_pictures`).
     """
@@ -107,7 +107,7 @@ def _cells(
     """Yield a row for each cell of the table, and for each defense rows with the mean distance and
     the number of successful attacks.
 
-    judged: whether target numbers are about this network.
+    judged: whether the paper's numbers are about this network.
     """
     for defense, cells in far.items():
         start = f"{TARGETS}/{ITEM}"
@@ -127,8 +127,8 @@ def _cells(
 def _compared(
     far: Mapping[str, Mapping[str, float]], photographs: bool, seed: int
 ) -> Iterator[Row]:
-    """Yield the rows of the orderings of two distances; a row has the distance of RSE, and its
-    target names the other distance.
+    """Yield rows that test whether the distances of RSE are larger than those of the other
+    defenses.
     """
     start = f"{TARGETS}/{ITEM}"
     if {"rse", "none"} <= far.keys() and photographs:

@@ -1,11 +1,12 @@
 """Section 3.1 of Random Self-Ensemble: measure which steps of the paper's theory hold.
 
 Jensen's bound: the loss of the averaged probability is at most the mean loss over draws, for each
-image and any number of draws. The Taylor step is about small noise, with standard deviation s
-sigma_l in layer l. The mean loss then exceeds the loss without noise by s^2/2 times a trace. This
-trace is the sum over layers of sigma_l^2 times the trace of the Hessian with respect to the noise
-of layer l. The paper then replaces the trace by a norm of the Hessian, and calls this norm the
-Lipschitz constant of the loss. This study measures trace, norm and gradient for each image.
+image and any number of draws. The Taylor step of the theory is about small noise, with standard
+deviation s sigma_l in layer l. Under small noise, the mean loss exceeds the loss without noise by
+s^2/2 times a trace. The trace is the sum over layers of sigma_l^2 times the trace of the Hessian
+with respect to the noise of layer l. The paper then replaces the trace by a norm of the Hessian,
+and calls this norm the Lipschitz constant of the loss. This study measures trace, norm and gradient
+for each image.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -35,11 +36,13 @@ from .settings import PAPER, TARGETS, Names
 ITEM = "theory"
 DEFENSES: tuple[Names, ...] = ("none", "rse")
 COUNTS = (1, 2, 5, 10, 50)
-"""Numbers of draws for Jensen's bound."""
+"""Numbers of noise draws for Jensen's bound."""
 SCALES = (0.01, 0.03, 0.1, 0.3, 1.0)
-"""Deviations of the noise, as multiples of those of the training."""
+"""Standard deviations of the noise, as multiples of those in training."""
 SMALL = (0.003, 0.01, 0.03, 0.1, 0.3)
-"""Deviations of the noise of the small smooth network, in all layers; the target's is 0.01."""
+"""Standard deviations of the noise in all layers of the small smooth network; the comparison with
+the paper uses 0.01.
+"""
 AT = 0.01
 PIECE = 10  # images whose Hessians are computed together
 
@@ -80,9 +83,10 @@ def averaged(network: Done, images: int, *, context: Context) -> dict[str, objec
     draws.
 
     ``mean``: the mean cross entropy over draws. ``together``: the cross entropy of the averaged
-    probabilities. ``confidence``: minus the logarithm of the largest averaged probability. These
-    three results have the shape (counts, images), in float64, with a row for each number of draws
-    in `COUNTS`. ``right``: which images are classified correctly with the largest number of draws.
+    probabilities. ``confidence``: minus the logarithm of the largest averaged probability. The
+    results ``mean``, ``together`` and ``confidence`` have the shape (counts, images), in float64,
+    with a row for each number of draws in `COUNTS`. ``right``: which images are classified
+    correctly with the largest number of draws.
     """
     net: Any = trained(network, context.device)
     x, y, keys = test_images(network, 0, images, context.device)
@@ -112,9 +116,9 @@ def averaged(network: Done, images: int, *, context: Context) -> dict[str, objec
 def bent(network: Done, images: int, draws: int, *, context: Context) -> dict[str, object]:
     """Compare the mean loss under noise of all layers with the trace of the Hessian.
 
-    ``gap``: for each image, the mean loss minus the loss without noise, at each of `SCALES`.
-    ``trace``, ``frobenius``: trace and Frobenius norm of the Hessian with respect to the standard
-    normal numbers that all noise layers multiply by their standard deviation.
+    ``gap``: for each image, the mean loss minus the loss without noise, at each noise scale in
+    `SCALES`. ``trace``, ``frobenius``: trace and Frobenius norm of the Hessian with respect to the
+    standard normal numbers that all noise layers multiply by their standard deviation.
     """
     net = trained(network, context.device).double().requires_grad_(False)
     assert isinstance(net, Noisy)
@@ -284,8 +288,8 @@ def _hooked(net: Noisy, hook: Callable[..., Any], images: Tensor) -> Tensor:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, defense, seed, what); the smooth network is called
-    digits.
+    """Return the calls to run, under the keys (network, defense, seed, what); the smooth network is
+    called digits.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -304,8 +308,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, ratios, and for the first seed the values
-    per image that the figures show.
+    """Return the record: the rows that are compared with the paper's numbers, ratios, and for the
+    first seed the values per image that the figures show.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -3,11 +3,12 @@
 The paper's attack has one noise draw per step, a fixed c and small steps, and returns the last
 iterate. This study changes these choices: more draws per step, larger steps, the nearest iterate, a
 search over c. The study also runs PGD in l2 and l-infinity, and Square, which uses no gradient. A
-further attack is PGD on the network with its noise frozen or switched off. The network is evaluated
-on the attacked images several times, with new noise draws.
+further attack of this study is PGD on the network with its noise frozen or switched off. The
+network is evaluated on the attacked images several times, with new noise draws.
 
 Noise on the image with hard votes is randomized smoothing, so the study computes a certified
-accuracy: a lower bound at each l2 radius. Attacks give an upper bound.
+accuracy, which is a lower bound at each l2 radius. Attacks give an upper bound on the accuracy at
+each radius.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -177,8 +178,8 @@ def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, defense, seed, what, first image), in the order of the
-    images.
+    """Return the calls to run, under the keys (network, defense, seed, what, first image), in the
+    order of the images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -360,7 +361,7 @@ def _certified(
 def _targets(
     pieces: Mapping[Any, Sequence[Done]], network: str, defense: str, seed: int
 ) -> Iterator[Row]:
-    """Yield the rows that the ledger judges; all these rows are about VGG16."""
+    """Yield the rows that are compared with the paper's numbers; all these rows are about VGG16."""
     start = f"{TARGETS}/later"
     if "averaged" in pieces:
         found = joined(list(pieces["averaged"]))

@@ -5,8 +5,9 @@ ZOO estimates a derivative along u from two outputs g of the network, as (g(x + 
 estimate the gradient, even as h goes to 0. The mean of the estimate is the difference quotient of
 the noise-averaged g, so the estimate is unbiased up to O(h^2). The variance of the estimate is
 about Var(g) / (2 h^2 n) if each g averages over n noise draws. So the variance grows as h
-decreases, and averaging reduces the variance. This study measures mean and variance. ZOO also
-attacks networks with and without noise, with small and large h, with and without averaging.
+decreases, and averaging reduces the variance. This study measures the mean and the variance of
+ZOO's estimate. ZOO also attacks networks with and without noise, with small and large h, with and
+without averaging.
 """
 
 import math
@@ -216,8 +217,8 @@ def black_box(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, defense, seed, what); for an attack by ZOO, `what` is
-    (h, averaged).
+    """Return the calls to run, under the keys (network, defense, seed, what); for an attack by ZOO,
+    `what` is (h, averaged).
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -303,10 +304,10 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
     """Yield at each h the measured variance divided by the predicted variance, and the mean
     estimate divided by the derivative.
 
-    Both ratios are ratios of sums over the images; in the second ratio images are weighted by the
-    derivative. Further rows have the number of averaged noise draws at which the standard error
-    equals the derivative. The derivative is that along the gradient, or that along a pixel with the
-    root mean square derivative.
+    Each ratio is a ratio of sums over the images; in the ratio of the means, images are weighted by
+    the derivative. Further rows have the number of averaged noise draws at which the standard error
+    equals the derivative. These derivatives are that along the gradient, and that along a pixel
+    with the root mean square derivative.
     """
     slope, of_margin = done.tensors["slope"], done.tensors["variance"]
     means = done.tensors["differences"].mean(2)
@@ -338,12 +339,13 @@ def _error(done: Done, i: int) -> float:
 
 
 def _answers(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield the rows that the ledger judges.
+    """Yield the rows that are compared with the paper's numbers.
 
-    The first row has the variance of the estimate times 2 h^2 / Var(g) at the smallest h. The first
-    claim holds if this number is positive and agrees within 20 % at the two smallest h. The second
-    row has the mean estimate divided by the derivative at a moderate h. The second claim holds if
-    this ratio differs from 1 by at most 0.1 plus 3 standard errors.
+    The first row has the variance of the estimate times 2 h^2 / Var(g) at the smallest h. The
+    paper's claim on small h holds if this number is positive and agrees within 20 % at the two
+    smallest h. The second row has the mean estimate divided by the derivative at a moderate h. The
+    claim that the estimate is unbiased holds if this ratio differs from 1 by at most 0.1 plus 3
+    standard errors.
     """
     of_margin, variance = done.tensors["variance"], grouped(done.tensors["differences"])[1]
     small, next_ = (
