@@ -27,7 +27,7 @@ def arithmetic(
         round their factors to 10 mantissa bits; on a CPU, tf32 equals float32. bfloat16: torch's
         autocast; weights, gradients of weights and losses stay in float32.
     flush: treat numbers below 1.2e-38 as zero. On a GPU flushing is not possible, so ``flush``
-        raises an error there.
+        raises an error for a GPU.
 
     cuDNN uses deterministic algorithms without a timing search, so repeated runs are bitwise equal.
     Raises ValueError for an unknown precision, or ``flush`` on a GPU.

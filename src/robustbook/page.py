@@ -404,9 +404,7 @@ def _asked(entry: ledger.Entry, compare: str) -> str:
 
 
 def _number(value: float | int | None) -> str:
-    """Return a number with four significant digits, or with all digits if it is a larger whole
-    number.
-    """
+    """Return a number as text with four significant digits; a whole number keeps all its digits."""
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 10_000 and value == int(value) else f"{value:.4g}"

@@ -54,7 +54,7 @@ def publishable(
     """Return the record to be published, made from a study's stored results; nothing is computed.
 
     If the item has no published record yet, return the record of `parameters`. Publishing must not
-    lose any published row:
+    lose any published row. There are three cases.
 
     - If `parameters` include all published seeds and all published parts, the new record replaces
       the old record. Parts are chosen by the parameters in ``selects``, such as networks.
@@ -70,9 +70,9 @@ def publishable(
     An error is raised if a published row would be lost or would get another value.
 
     If parts come from different devices or versions, the provenance lists them as ``parts``. Each
-    entry of ``parts`` has the seeds and chosen parameters (``of``), device, hardware, versions and
-    date of a part. Parts of a record do not overlap, so the seed and the network of a row determine
-    its part.
+    entry of ``parts`` states for one part the seeds and chosen parameters (``of``), the device, the
+    hardware, the versions and the date. Parts of a record do not overlap, so the seed and the
+    network of a row determine its part.
 
     Raises:
         Conflict: a published value would be lost or changed; the message says what to do.

@@ -3,7 +3,7 @@
 This package imports only torch and jaxtyping, so it can be used without the rest of `robustbook`.
 Each attack has its own file. The attacks share the modules `checks` (validation of arguments),
 `goal` and `losses` (loss and success criterion), and `propagation` (forward and backward passes).
-They also share `drawing` (randomised models), `norms`, `noise` and `result`.
+Further shared modules are `drawing` (randomised models), `norms`, `noise` and `result`.
 """
 
 from .adam import adam

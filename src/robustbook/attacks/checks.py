@@ -94,7 +94,7 @@ def _usable(given: Tensor | None) -> Any:
 
 def _check_values(images: Tensor, labels: Tensor, targets: Tensor | None, clip: bool) -> int:
     """Raise ValueError for pixels, labels or targets outside their range; return the highest class
-    number. The CPU waits for the GPU once.
+    number. If the images are on a GPU, the CPU waits for the GPU once.
     """
     if not images.numel():
         return -1

@@ -1,8 +1,8 @@
 r"""DeepFool: step to the nearest boundary of the linearised model until the prediction changes.
 
 DeepFool is algorithm 2 of Moosavi-Dezfooli, Fawzi and Frossard 2016 (arXiv 1511.04599). Let g be
-the logits, s the source class, f_k = g_k - g_s, and w_k = grad f_k at the current point. A step
-updates the perturbation r:
+the logits, s the source class, f_k = g_k - g_s, and w_k = grad f_k at the current point. Each step
+of DeepFool updates the perturbation r:
 
     k* = argmin_k |f_k| / ||w_k||_q,   r <- r + |f_k*| / ||w_k*||_2^2 w_k*          (l2, q = 2)
                                        r <- r + |f_k*| / ||w_k*||_1 sign(w_k*)      (l-inf, q = 1)
@@ -61,8 +61,8 @@ class Variant:
 
     steps: maximum number of updates of an image.
     candidates: how many classes are considered besides the source class: those of highest logits at
-        the clean image. None: all of them. (On MNIST the distances were the same if the candidates
-        were chosen again at each step.)
+        the clean image. With None, all classes are considered. (On MNIST the distances were the
+        same if the candidates were chosen again at each step.)
     slack: after the first step, skip a class that could be nearest only if its gradient norm grew
         more than `slack` times; math.inf skips no class. With the default 2, only a third of the
         gradients were computed on MNIST, and the same classes were always chosen.

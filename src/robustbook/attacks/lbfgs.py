@@ -219,8 +219,8 @@ class _Searches:
     def _direction(self) -> tuple[Float[Tensor, "n d"], Bool[Tensor, " n"]]:
         """Return the search direction, and whether no gradient component exceeds gtol.
 
-        With clipping, pixels at 0 or 1 that the gradient pushes outwards are left out of the
-        direction and of the check.
+        With clipping, pixels at 0 or 1 that the gradient pushes outwards are ignored in the
+        direction and in the comparison with gtol.
         """
         if not self.clip:
             return -self.memory.times(self.unit, self.scale), self.scale <= self.gtol

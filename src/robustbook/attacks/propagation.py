@@ -124,8 +124,8 @@ class Propagation:
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Callable[[Tensor, Tensor], Tensor]]:
         """Return the logits, and a function that returns gradients of logit differences. The
-        returned function gets two classes per image, source and target. It differentiates the
-        target's logit minus the source's logit with respect to the image.
+        returned function gets two classes per image, source and target. The returned function
+        differentiates the target's logit minus the source's logit with respect to the image.
 
         `slopes` costs one forward pass, and each call of the returned function costs one backward
         pass. On a CPU, calls for several classes are two to three times as fast as one backward
@@ -264,8 +264,9 @@ class Propagation:
     def _forward(
         self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
     ) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m *shape"]]:
-        """Return the logits for `count` noise draws, one draw of all images after the other. Also
-        return the image copies; with `slope` these copies are leaves of the autograd graph.
+        """Return the logits for `count` noise draws: the rows of all images for the first draw,
+        then for the next draw, and so on. Also return the image copies; with `slope` these copies
+        are leaves of the autograd graph.
         """
         model: Any = self._model
         copies = images.detach().clone()  # keeps the memory format
@@ -323,11 +324,11 @@ class Propagation:
 
 
 def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False) -> Tensor:
-    """Return the gradient of `value` with respect to the images, in their `shape`.
+    """Return the gradient of `value` with respect to the images, with the images' `shape`.
 
     Each tensor in `leaves` contains one or more copies of the images. With `again` the autograd
-    graph is kept for another backward pass. Autocast is disabled here, because autocast would
-    compute matrix products of float32 layers in half precision.
+    graph is kept for another backward pass. Autocast is disabled for the gradient, because autocast
+    would compute matrix products of float32 layers in half precision.
     """
     gradients = None
     if value.requires_grad:

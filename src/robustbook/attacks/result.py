@@ -71,8 +71,9 @@ def judged(
     minimal: whether this is a minimal-norm attack, which returns the clean image at infinite
         distance if it fails.
     known: logits of these images from the attack itself. If the logits of the final evaluation
-        differ from `known` only by rounding, `known` decides. Rounding depends on the batch, and
-        may change the predicted class of an image at the boundary.
+        differ from `known` only by rounding, the success of the attack is computed from `known`.
+        Rounding depends on the batch, and may change the predicted class of an image at the
+        boundary.
     """
     logits = propagation.verdict(adversarial, goal)
     if known is not None:

@@ -37,7 +37,9 @@ def api_pages() -> dict[str, str]:
 
 
 def api_list() -> str:
-    """Return a table of the modules as markdown: a link to the page, and what the module is for."""
+    """Return a table of the modules as markdown: a link to each module's page, and the purpose of
+    the module.
+    """
     rows = [f"| [](api/{short(module)}.md) | {sentence(module)} |" for module in parts()]
     return "\n".join(["| module | what it is for |", "| --- | --- |", *rows, ""])
 

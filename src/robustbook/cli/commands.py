@@ -133,7 +133,7 @@ def plan(
 ) -> None:
     """Show what remains to be computed, and how long it takes on a device.
 
-    Times are estimated from results computed on such a device, in the store or in published
+    Times are estimated from results that such a device computed, in the store or in published
     records. If a stored result differs only in the number of images, the steps or the batch size,
     its time is scaled. Otherwise no time is estimated.
 

@@ -115,7 +115,7 @@ def device_named(device: str, known: Iterable[str]) -> str:
     """Return the device under which times are stored: "cpu", or the name of a GPU.
 
     `device` is auto, cpu, cuda, cuda:N, or part of the name of a GPU in `known`. Raises UsageError
-    for any other text.
+    if `device` is any other text.
     """
     if device in ("auto", "cpu") or device.startswith("cuda"):
         return runs_on(device)
@@ -133,7 +133,8 @@ def device_named(device: str, known: Iterable[str]) -> str:
 def beside_the_paper(record: Record, *, other_setting: bool) -> str:
     """Return as text a comparison of the paper's numbers with the measurements in ``record``.
 
-    `other_setting`: whether the parameters differ from the paper's, so that there is no verdict.
+    `other_setting`: whether the parameters differ from the paper's, so that our numbers are not
+    compared with the paper's.
     """
     targets = ledger.read_targets(catalogue.BOOK / "targets")
     item = f"{record.paper}/{record.item}"

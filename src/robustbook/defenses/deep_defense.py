@@ -6,10 +6,10 @@ layer, and :math:`\rho_k = \|1.02\,r_k\|_2 / \|x_k\|_2`. The loss of a batch of 
 .. math:: \frac1n\sum_k L(y_k, f(x_k)) + \frac\lambda n\sum_{k\in T} e^{-c\rho_k}
           + \frac\lambda n\sum_{k\in F} e^{+d\rho_k}
 
-This is equation 6, except that the formula of the paper sums over the training set; the released
-code takes the mean over the batch. The set T contains the images that the network currently
-classifies correctly; DeepFool perturbs these images until they are misclassified. The set F
-contains the misclassified images; DeepFool perturbs these images until they are classified
+This loss is the paper's equation 6, except that the paper sums over the training set. The released
+code takes the mean over the batch, as here. The set T contains the images that the network
+currently classifies correctly; DeepFool perturbs these images until they are misclassified. The set
+F contains the misclassified images; DeepFool perturbs these images until they are classified
 correctly. For a misclassified image each DeepFool step moves away from the class predicted at the
 current point. DeepFool's number of steps, overshoot and offset are those of the released code, as
 in the preset "authors" of `deepfool`.
@@ -235,8 +235,8 @@ def _batched(
     *,
     shrink: bool,
 ) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return the same results as `_rows`; finished images stay in the batch unless ``shrink`` is
-    true.
+    """Return the same three results as `_rows`; finished images stay in the batch unless ``shrink``
+    is true.
     """
     rows = torch.arange(len(x), device=x.device)
     going = torch.ones_like(rows, dtype=torch.bool)
@@ -326,7 +326,7 @@ def _nearest(
     further class can be nearest only if its gradient norm exceeds its |f| divided by the smallest
     distance so far. The class is skipped if its gradient norm would have to exceed ``slack`` times
     the mean gradient norm so far (twice ``slack`` with one gradient). The gradients of all classes
-    that are not skipped are computed in another batch.
+    that are not skipped are computed together in a second batch.
     """
     offset, slack = search.offset, search.slack
     sizes = [] if known is None else [_norm(known.detach(), offset)]

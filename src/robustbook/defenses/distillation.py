@@ -7,8 +7,8 @@ With targets p and logits z of a batch of n images, the loss at temperature T is
 
 .. math:: -\frac1n\sum_i\sum_k p_{ik}\log\mathrm{softmax}(z_i/T)_k
 
-The Kullback-Leibler divergence from p differs from this loss only by the entropy of p, so both have
-the same gradient.
+The Kullback-Leibler divergence from p differs from this loss only by the entropy of p. So the
+divergence and the loss have the same gradient.
 """
 
 from collections.abc import Callable

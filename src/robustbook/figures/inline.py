@@ -20,7 +20,9 @@ def png(image: UInt8[np.ndarray, "h w"]) -> str:
 
 
 def drawing(figure: Figure, alt: str) -> str:
-    """Return a figure as an HTML image that holds its own SVG; ``alt`` says what is seen."""
+    """Return a figure as an HTML image that holds its own SVG; ``alt`` is the alternative text,
+    which describes the figure.
+    """
     buffer = io.BytesIO()
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})

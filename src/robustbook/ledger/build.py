@@ -1,4 +1,5 @@
-"""Build the ledger: every target number with our best published measurement and a verdict.
+"""Build the ledger: every number of the papers with our best published measurement and the verdict
+"reproduced", "not reproduced" or another.
 
 The ledger is read from `book/targets`, `book/records` and `book/reasons.csv`; no file is written.
 """
@@ -195,7 +196,8 @@ def _earlier(
     targets: Mapping[str, Target],
     measured: Mapping[str, Measurement],
 ) -> str:
-    """Return the id of the first target that makes the same comparison, or "" if this is the first.
+    """Return the id of the first target that makes the same comparison as ``target``, or "" if
+    ``target`` is the first.
 
     Two orderings make the same comparison if they order the same measurements, such as a > b and
     b < a. An error and an accuracy make the same comparison if they add up to 100 %, in the paper

@@ -1,7 +1,8 @@
-"""The target numbers, read from `book/targets/*-targets.csv` and checked.
+"""The targets (numbers, orderings and patterns of the papers), read from
+`book/targets/*-targets.csv` and checked.
 
 A target is one number, ordering or pattern of a paper. The column `compare` of a target says how
-our measurement is compared with the paper:
+our measurement is compared with the paper's number:
 
     equal with the printed number, up to the tolerance
     at_most/at_least with the printed number as a bound
@@ -73,7 +74,7 @@ class Target:
 
         "measured number": a number that stands in a paper or follows from numbers in the paper.
 
-        "ordering or shape": which of two numbers is larger, or how a curve runs.
+        "ordering or shape": which of two numbers is larger, or which shape a curve has.
 
         "setting": the size of a layer, or a constant of a recipe; see SETTING.
 
@@ -90,8 +91,8 @@ class Target:
 
     @property
     def no_loss(self) -> bool:
-        """Return whether an ordering only claims that a number is not worse than its partner, up to
-        the tolerance.
+        """Return whether an ordering only claims that the first number is not worse than the
+        second, up to the tolerance.
         """
         return NO_LOSS.search(self.note) is not None
 

@@ -29,8 +29,8 @@ the whole interval of the difference lies on the claimed side of 0. An ordering 
 the interval contains 0 and reaches beyond the tolerance on the claimed side. If neither rule
 applies, an ordering is *not reproduced*, because the difference has the wrong sign or is at most
 the tolerance. If one of two ordered numbers comes from a single run, the difference must exceed the
-tolerance. A few orderings only claim that a number is not worse than its partner. The rule for
-these orderings is that of `at_least`, applied to the difference.
+tolerance. A few orderings only claim that the first number is not worse than the second. The rule
+for these orderings is that of `at_least`, applied to the difference.
 
 A `shape` without `holds` is a number that we only report, because the paper has no number to
 compare it with.

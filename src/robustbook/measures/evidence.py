@@ -66,7 +66,7 @@ def evidence(
         needs a model that can be converted, and images that are not float64 already.
     source: another network, whose ``one_step`` images give ``transfer``.
     sizes: the radii of the attack ``many_steps`` for ``curve``, as multiples of eps; radii above 1
-        are left out. Eps 0 and eps 1 are always included.
+        are left out. The curve always includes eps 0 and eps 1.
     seed: seed of the random signs, of PGD's random starts and of Square's windows.
 
     The model is not changed. Raises the errors that `strike` raises.

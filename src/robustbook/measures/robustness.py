@@ -143,9 +143,9 @@ def strike(
     batch_size: how many images are attacked together; the result does not depend on it.
 
     A randomised model is evaluated with a noise draw that no attack uses. The model is not changed;
-    for gradients in another precision a copy is attacked. Raises ValueError for an invalid
-    argument, ``flush`` on a GPU, gradients that the model does not support, and logits that are not
-    finite.
+    if gradients are computed in another precision, a copy of the model is attacked. Raises
+    ValueError for an invalid argument, ``flush`` on a GPU, gradients that the model does not
+    support, and logits that are not finite.
     """
     check_set(images, labels)
     state = None if generator is None else generator.get_state()

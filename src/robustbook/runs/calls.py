@@ -57,7 +57,7 @@ class Call:
     def kind(self) -> str:
         """Return a hash like `key`, but without the arguments named `seed`, also in nested calls.
 
-        Calls of the same kind take about the same time.
+        Calls of the same kind differ only in their seeds, so they take about the same time.
         """
         return digest(_encoded_call(self, seeds=False))
 

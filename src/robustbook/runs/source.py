@@ -64,7 +64,9 @@ def _definition(module: str, name: str) -> tuple[list[str], list[tuple[str, str]
 
 
 def _used(module: str, statement: ast.stmt) -> list[tuple[str, str]]:
-    """Return what a definition uses: names of its module, attributes of modules, local imports."""
+    """Return the (module, name) pairs that a definition uses: names of its module, attributes of
+    modules, local imports.
+    """
     places = []
     whole = set()
     attributes = []

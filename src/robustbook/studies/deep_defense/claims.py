@@ -156,7 +156,7 @@ def _difference(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, seed, what, method)."""
+    """Return the calls to run, under the keys (network, seed, purpose, method)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():

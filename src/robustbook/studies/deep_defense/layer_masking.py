@@ -50,8 +50,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per network and quantity, and the row that the ledger judges for
-    each layer.
+    """Return the record: one row per network and quantity, and for each layer the row that is
+    compared with the paper's numbers.
     """
     assert p.seeds is not None
     rows: list[Row] = []

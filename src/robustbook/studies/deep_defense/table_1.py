@@ -29,7 +29,7 @@ between seeds.
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, method, seed, what)."""
+    """Return the calls to run, under the keys (network, method, seed, purpose)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
@@ -59,7 +59,9 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _network(
     network: str, method: str, seed: int, of: Mapping[tuple[Any, ...], Done], images: int
 ) -> Iterator[Row]:
-    """Yield the rows of the record for one row of the table, and rows for other variants of FGS."""
+    """Yield the measurements for one row of Table 1, and measurements with other variants of
+    FGS.
+    """
     name = NAMES[network]  # type: ignore[index]
     labels: dict[str, str | float | int | bool] = {"network": network, "method": method}
     seen, fgs = of[method, seed, "read"].values, of[method, seed, "fgs"].values

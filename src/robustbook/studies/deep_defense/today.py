@@ -112,7 +112,7 @@ def bounded(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, method, seed, what)."""
+    """Return the calls to run, under the keys (network, method, seed, purpose)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     quick = p.profile == "quick"
@@ -134,7 +134,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: medians of the smallest perturbations, and accuracies at each size.
+    """Return the record: medians of the smallest perturbations, and accuracies at each size of
+    perturbation.
 
     No number of the paper is compared with this study.
     """

@@ -79,7 +79,7 @@ def bypasses(eps: float) -> dict[str, Attack]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, method, seed, what)."""
+    """Return the calls to run, under the keys (network, method, seed, purpose)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     quick = p.profile == "quick"

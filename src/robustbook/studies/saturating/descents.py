@@ -74,8 +74,8 @@ def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[s
 
 
 def settings(step_size: float, steps: int) -> list[tuple[Precision, float, int]]:
-    """Return precision, step size and number of steps of each variant; the first variant is the one
-    that the verdicts use.
+    """Return precision, step size and number of steps of each variant; the first variant is
+    compared with the paper.
     """
     faster = [(round(step_size * times, 6), max(1, steps // times)) for times in FASTER]
     return [

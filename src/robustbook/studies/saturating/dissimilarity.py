@@ -3,9 +3,9 @@
 The dissimilarity of two images in layer l is the mean over units of the squared difference of
 phi(h^l) (equation 9). The study computes the dissimilarity of every two of 1000 test images, 100 of
 each class. Which function is applied to the logits is an implementation choice. The paper writes
-phi, the nonlinearity of the hidden layers, for all layers, so the verdicts apply phi to the logits.
-The network itself applies a softmax to the logits, so the study measures the dissimilarity with the
-softmax too.
+phi, the nonlinearity of the hidden layers, for all layers, so the comparison with the paper applies
+phi to the logits. The network itself applies a softmax to the logits, so the study measures the
+dissimilarity with the softmax too.
 """
 
 from collections.abc import Iterator, Mapping

@@ -165,7 +165,7 @@ def rising_and_concave(curve: Mapping[float, float], tolerance: float = 0.02) ->
     """Return whether the curve rises from 1.11 to below 1.36 and is concave.
 
     The curve is concave if no point lies below the line between its two neighbours. All conditions
-    are checked up to ``tolerance``.
+    on the curve are checked up to ``tolerance``.
     """
     points = sorted(curve.items())
     rises = all(b > a - tolerance for (_, a), (_, b) in zip(points, points[1:], strict=False))

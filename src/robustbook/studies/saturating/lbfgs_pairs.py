@@ -140,7 +140,7 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the calls to run, under the keys (network, method, seed).
 
     The paper says that the ReLU MLP behaves like the sigmoid MLP, so on the ReLU MLP only the
-    variant for the verdicts is run.
+    variant that is compared with the paper is run.
     """
     assert p.seeds is not None
     most = p.iterations if p.profile == "paper" else min(p.iterations, 100)
@@ -227,8 +227,8 @@ def _counts(
 
 
 def _answers(item: str, method: str, seed: int, outcome: Mapping[str, list[Any]]) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's numbers, from the results of the variant
-    for the verdicts.
+    """Yield the rows that are compared with the paper's numbers, from the results of the first
+    variant.
     """
     target, successes = f"{PAPER}/{item}/{method}", sum(outcome["found"])
     yield Row(successes, "count", f"{target}/successes", seed=seed)

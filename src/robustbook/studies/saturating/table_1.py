@@ -39,7 +39,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, method, seed, what)."""
+    """Return the calls to run, under the keys (network, method, seed, purpose)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     main = (Attack("none"), readings(p.eps)[MAIN])

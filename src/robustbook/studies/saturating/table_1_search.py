@@ -1,5 +1,4 @@
-"""Other settings that were tried for Table 1 of Nayebi & Ganguli 2017, because the paper leaves
-choices open.
+"""Try other settings for Table 1 of Nayebi & Ganguli 2017, because the paper leaves choices open.
 
 The study changes one choice of Table 1's training at a time. For sigmoid networks the study changes
 the number of optimiser steps between two values of lambda. For sigmoid networks with 10 optimiser
@@ -76,7 +75,7 @@ def variants(profile: str) -> dict[tuple[str, str], Training]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (varied, how, seed, what)."""
+    """Return the calls to run, under the keys (varied, how, seed, purpose)."""
     assert p.seeds is not None
     few = min(1000, CONTROLS[p.profile])
     attacks = (Attack("none"), *(readings(0.25)[name] for name in SHOWN))

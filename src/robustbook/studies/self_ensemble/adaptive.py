@@ -206,9 +206,9 @@ def counted(
     """Count the predicted classes of single noise draws (hard votes) on ``images`` clean test
     images.
 
-    ``choice``: the votes of the first ``choice`` noise draws; ``counts``: the votes of ``trials``
-    further draws. Both counts of votes have the shape (images, classes). ``label``: the true
-    classes.
+    The result ``choice`` has the votes of the first ``choice`` noise draws, and ``counts`` the
+    votes of ``trials`` further draws. Both counts of votes have the shape (images, classes).
+    ``label``: the true classes.
     """
     net = _ready(network, context.device)
     x, y, keys = test_images(network, first, images, context.device)

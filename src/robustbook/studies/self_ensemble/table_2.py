@@ -1,8 +1,8 @@
 """Table 2 of Random Self-Ensemble: accuracy of VGG16 under the attack at five values of c.
 
-In the row RSE, which the verdicts judge, the initial noise is placed as in the released code.
-Further rows are for the placement that the paper's text describes, and for the noise level of the
-later release.
+In the row RSE, which is compared with the paper, the initial noise is placed as in the released
+code. Further rows are for the placement that the paper's text describes, and for the noise level of
+the later release.
 """
 
 from collections.abc import Iterator, Mapping

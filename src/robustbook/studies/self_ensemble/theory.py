@@ -288,8 +288,8 @@ def _hooked(net: Noisy, hook: Callable[..., Any], images: Tensor) -> Tensor:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, defense, seed, what); the smooth network is
-    called digits.
+    """Return the calls to run, under the keys (network, defense, seed, purpose); the smooth network
+    is called digits.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -368,8 +368,8 @@ def _bent(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _smooth(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield the ratio of gap and trace that the ledger judges, the ratio of gap and Frobenius norm,
-    and the percentage of images with a negative trace.
+    """Yield the ratio of gap and trace, the ratio of gap and Frobenius norm, and the percentage of
+    images with a negative trace.
     """
     trace, frobenius = done.tensors["trace"], done.tensors["frobenius"]
     gaps = done.tensors["gap"].sum(0)

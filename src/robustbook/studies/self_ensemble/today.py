@@ -1,10 +1,10 @@
 """Evaluate networks of Random Self-Ensemble under today's attacks, which average over the noise.
 
 The paper's attack has one noise draw per step, a fixed c and small steps, and returns the last
-iterate. This study changes these choices: more draws per step, larger steps, the nearest iterate, a
-search over c. The study also runs PGD in l2 and l-infinity, and Square, which uses no gradient. A
-further attack of this study is PGD on the network with its noise frozen or switched off. The
-network is evaluated on the attacked images several times, with new noise draws.
+iterate. This study has more draws per step, larger steps, the nearest iterate, and a search over c.
+The study also runs PGD in l2 and l-infinity, and Square, which uses no gradient. A further attack
+of this study is PGD on the network with its noise frozen or switched off. The network is evaluated
+on the attacked images several times, with new noise draws.
 
 Noise on the image with hard votes is randomized smoothing, so the study computes a certified
 accuracy, which is a lower bound at each l2 radius. Attacks give an upper bound on the accuracy at
@@ -178,8 +178,8 @@ def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, defense, seed, what, first image), in the
-    order of the images.
+    """Return the calls to run, under the keys (network, defense, seed, purpose, first image), in
+    the order of the images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -281,9 +281,9 @@ def together(clean: Outcome, others: Sequence[Outcome], radius: float) -> Tensor
     """Return which images are classified correctly under the best of all attacks at a distance of
     at most ``radius``.
 
-    For each image the first evaluation chooses the attack, and all further evaluations decide. So
-    an image does not count as misclassified because one of many noisy evaluations happened to be
-    wrong.
+    For each image the first evaluation chooses the best attack, and the other evaluations give the
+    accuracy under this attack. So an image does not count as misclassified because one of many
+    noisy evaluations happened to be wrong.
     """
     chosen = clean.right
     for other in others:

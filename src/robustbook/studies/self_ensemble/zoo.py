@@ -217,8 +217,8 @@ def black_box(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, defense, seed, what); for an attack by ZOO,
-    `what` is (h, averaged).
+    """Return the calls to run, under the keys (network, defense, seed, purpose); for an attack by
+    ZOO, the purpose is (h, averaged).
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -306,8 +306,8 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
     Each ratio is a ratio of sums over the images; in the ratio of the means, images are weighted by
     the derivative. Further rows have the number of averaged noise draws at which the standard error
-    equals the derivative. These derivatives are that along the gradient, and that along a pixel
-    with the root mean square derivative.
+    equals the derivative. The number of draws is given for the derivative along the gradient, and
+    for the root mean square derivative along a pixel.
     """
     slope, of_margin = done.tensors["slope"], done.tensors["variance"]
     means = done.tensors["differences"].mean(2)
@@ -342,10 +342,10 @@ def _answers(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
     """Yield the rows that are compared with the paper's numbers.
 
     The first row has the variance of the estimate times 2 h^2 / Var(g) at the smallest h. The
-    paper's claim on small h holds if this number is positive and agrees within 20 % at the two
-    smallest h. The second row has the mean estimate divided by the derivative at a moderate h. The
-    claim that the estimate is unbiased holds if this ratio differs from 1 by at most 0.1 plus 3
-    standard errors.
+    paper's claim on small h holds if the scaled variance is positive and agrees within 20 % at the
+    two smallest h. The second row has the mean estimate divided by the derivative at a moderate h.
+    The claim that the estimate is unbiased holds if mean over derivative differs from 1 by at most
+    0.1 plus 3 standard errors.
     """
     of_margin, variance = done.tensors["variance"], grouped(done.tensors["differences"])[1]
     small, next_ = (
