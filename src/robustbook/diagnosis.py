@@ -39,7 +39,7 @@ same eps, unless their description says otherwise.
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer to one question about an evaluation.
+    """The answer to one question about an evaluation, such as whether gradients are informative.
 
     ``red``: whether the finding suggests that the accuracy under attack overstates the robustness.
     ``sentence``: a sentence with the numbers that decide the answer.

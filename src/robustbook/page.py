@@ -164,8 +164,8 @@ class Page:
         """Return a table of the paper's numbers and ours, with the rows of the ledger for which we
         have a measurement.
 
-        If no row has a measurement, the table has all rows. The reasons for the verdicts are not in
-        the table; see `reasons`.
+        If no row of the ledger has a measurement, the table has all rows. The reasons for the
+        verdicts are not in the table; see `reasons`.
         """
         paper, item = self.item.split("/")
         targets = ledger.read_targets(catalogue.BOOK / "targets")
@@ -249,9 +249,9 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
     notebook's ``globals()``.
 
     The parameters cell and papermill's cell after it may only set parameters of the study, with
-    values of the right type and range. At profile ``published`` the values must equal those of the
-    record. For a wrong value ``BadParameter`` is raised before any work. Other names in
-    ``globals()`` are ignored, so a page can be run again in the same kernel.
+    values of the right type and range. At profile ``published`` the values of the parameters must
+    equal those of the record. For a wrong value ``BadParameter`` is raised before any work. Other
+    names in ``globals()`` are ignored, so a page can be run again in the same kernel.
     """
     records = records_of(item) if item in catalogue.ITEMS else []
     published = records[0] if records else None

@@ -8,7 +8,8 @@ attack updates the moments m and v and each pixel x:
     x <- x - a (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon).
 
 Nayebi and Ganguli 2017 (arXiv 1703.09202), section 7, use this attack with a target class and
-without a bound on the distance. Unlike their attack, this code clips iterates to [0, 1] by default.
+without a bound on the distance. Unlike the attack of Nayebi and Ganguli, this code clips iterates
+to [0, 1] by default.
 """
 
 import torch
@@ -74,10 +75,10 @@ def adam(
 
     An image on which the attack succeeds without any change is returned unchanged, after 0 steps.
     Each step costs a forward and a backward pass of all images on which the attack has not
-    succeeded yet. An image on which the attack succeeds costs one more forward and one more
-    backward pass. The final evaluation costs a forward pass of all images. On a GPU the CPU waits
-    for the GPU every 10 steps, to remove the images on which the attack has succeeded. Raises
-    ValueError for an invalid argument, or a model that returns NaN.
+    succeeded yet. An image on which the attack succeeds costs one more forward and backward pass,
+    because success is detected in the next step. The final evaluation costs a forward pass of all
+    images. On a GPU the CPU waits for the GPU every 10 steps, to remove the images on which the
+    attack has succeeded. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     steps = check_count("steps", steps)
     betas, epsilon = check_momentum("betas", betas), check_positive("epsilon", epsilon)

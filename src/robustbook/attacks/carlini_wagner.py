@@ -101,10 +101,11 @@ def carlini_wagner(
     with no iterate. An image that the model misclassifies without any change has distance 0. With
     `keep` "last", the attack returns the last iterate for the last value of c, and its distance.
     Each step costs a forward pass of all images, and a backward pass of the images whose hinge is
-    positive. An image whose hinge becomes positive costs one more forward pass. The final
-    evaluation costs one or two forward passes. On a GPU all images get a backward pass. With
-    `abandon`, the CPU waits for the GPU ten times for each value of c; otherwise it does not wait
-    between steps. Raises ValueError for an invalid argument, or a model that returns NaN.
+    positive. In a step in which the hinge of an image becomes positive, the image costs one more
+    forward pass. The final evaluation of the result costs one or two forward passes. On a GPU all
+    images get a backward pass. With `abandon`, the CPU waits for the GPU ten times for each value
+    of c; otherwise it does not wait between steps. Raises ValueError for an invalid argument, or a
+    model that returns NaN.
     """
     steps, searches = check_count("steps", steps), check_count("searches", searches)
     rate, confidence = check_positive("step_size", step_size), check_tolerance("kappa", kappa)
@@ -205,7 +206,7 @@ def _search(
             kept = going.nonzero().squeeze(1)
             rows, w, fixed, mean, square = (each[kept] for each in (rows, w, fixed, mean, square))
             point, at, active, gradient = (each[kept] for each in (point, at, active, gradient))
-        slope = 2 * (point - at) - per_image(weight[rows], w) * gradient  # minus: see `hinge`
+        slope = 2 * (point - at) - per_image(weight[rows], w) * gradient  # see `hinge`
         if clip:
             slope = (slope * 2 * point * (1 - point)).masked_fill(fixed, 0)  # dx/dw = 2 x (1 - x)
         mean.lerp_(slope, 0.1)

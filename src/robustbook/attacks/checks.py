@@ -103,7 +103,7 @@ def _check_values(images: Tensor, labels: Tensor, targets: Tensor | None, clip: 
     if targets is not None:
         facts.append((targets == labels).sum())
     low, high, *classes = torch.stack([fact.double() for fact in facts]).tolist()
-    if not (low >= 0 and high <= 1) if clip else not math.isfinite(high - low):  # NaN as well
+    if not (low >= 0 and high <= 1) if clip else not math.isfinite(high - low):  # true for NaN too
         where = "lie in [0, 1]" if clip else "be finite"
         raise ValueError(f"images must {where}, got values from {low:g} to {high:g}")
     for name, lowest in zip(("labels", "targets"), classes[0:4:2], strict=False):

@@ -203,7 +203,8 @@ def deepfool(
     candidates: how many other classes are considered, those of highest logits first; default the
         preset's ("ours": all). With 3 candidates the attack takes two thirds of the time. With few
         candidates, the distance is too large if the nearest boundary belongs to a class that was
-        not considered. On MNIST the mean distance is larger by 0.1 to 0.5 per cent.
+        not considered. With 3 candidates the mean distance on MNIST is larger by 0.1 to 0.5 per
+        cent.
     targets: the target class of each image; None (default) for an untargeted attack. With targets,
         the target is the only candidate, and each step moves away from the class predicted at the
         current point.
@@ -214,7 +215,7 @@ def deepfool(
     An image on which the attack has succeeded is removed from the batch. With the default preset,
     an image that the model misclassifies without any attack has distance 0. Each step costs one
     backward pass for each class that is considered, and one or two forward passes. The first
-    forward pass of a step is for the gradients. A second forward pass checks for success, if
+    forward pass of a step is needed for the gradients. A second forward pass checks for success, if
     success is checked at another image or if many successes are expected. The final evaluation
     costs `judge` more forward passes. The CPU waits for the GPU once a step and, with a finite
     slack, once for each class that is considered. Raises ValueError for an invalid argument, or a

@@ -2,8 +2,8 @@
 
 The attack is PGD of Madry, Makelov, Schmidt, Tsipras and Vladu 2018 (arXiv 1706.06083), as in
 `pgd`, with four differences for training. The attack returns the last iterate, not the iterate of
-highest loss. Arguments are not validated. The CPU never waits for the GPU. The attack can run
-inside ``torch.func.vmap``, which trains several networks at once.
+highest loss. Arguments are not validated. During the attack, the CPU never waits for the GPU. The
+attack can run inside ``torch.func.vmap``, which trains several networks at once.
 """
 
 import math
@@ -85,5 +85,5 @@ def _each(value: float | Tensor, images: Tensor) -> Tensor:
     """
     if isinstance(value, Tensor):
         return per_image(value, images)
-    # Created on the device: copying a number from the host would make the host wait.
+    # Created on the device, because copying a number to the device would make the CPU wait.
     return images.new_full((1,) * images.ndim, value)

@@ -73,7 +73,7 @@ def lbfgs(
     targets: the target class of each image; None (default) for an untargeted attack.
     steps: maximum number of accepted iterates, 1 or more; default 1000, as in the paper.
     history: pairs of steps and gradient differences kept per image; default 10, as in scipy.
-    gtol: stop if no gradient component exceeds gtol; default 1e-5, as in scipy. With clip,
+    gtol: stop if no gradient component exceeds gtol; default 1e-5, as in scipy. With clip, gradient
         components that push a pixel out of [0, 1] are ignored. With gtol 0, the attack stops only
         if all gradient components are zero.
     ftol: stop if a step decreases the loss f by at most ftol max(1, f); default 2.2e-9, as in

@@ -2,10 +2,11 @@
 
 Each image has a key, and random number j of stream `stream` is a hash of (seed, key, stream, j). So
 the random numbers of an image do not depend on the other images of the batch or on their order. A
-CPU and a GPU compute the same hashes. `uniform` and `in_ball` compute each number with
-splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators").
-Splitmix64 multiplies a counter by an odd constant and applies a mixing function. Each image has its
-own splitmix64 sequence, whose start depends on the key of the image.
+CPU and a GPU compute the same hashes, so they give the same random numbers up to rounding.
+`uniform` and `in_ball` compute each number with splitmix64 (Steele, Lea and Flood 2014, "Fast
+splittable pseudorandom number generators"). Splitmix64 multiplies a counter by an odd constant and
+applies a mixing function. Each image has its own splitmix64 sequence, whose start depends on the
+key of the image.
 
 `normal` draws the noise inside networks and must be as fast as a layer. The sequence of `normal`
 also starts with a hash of the image's key, but then uses one 32-bit hash for every two numbers.

@@ -108,8 +108,8 @@ class Propagation:
         answer, gain, gradient = self._evaluated(images, goal, step, slope=True)
         assert gradient is not None
         # The sign of NaN is 0, so an image with such a gradient would not move and would appear
-        # robust. The sum is NaN or infinite if any entry is, and computing it does not make the
-        # host wait.
+        # robust. The sum is NaN or infinite if any entry is, and computing the sum does not make
+        # the CPU wait.
         self._add(gradient)
         return answer, gain, gradient
 

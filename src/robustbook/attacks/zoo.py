@@ -12,7 +12,7 @@ The derivative of the second term f along a coordinate is estimated by a symmetr
 
 The derivative of the squared distance has a closed form. Differences of log F equal differences of
 logits, so the code uses logits. The two images of a difference are clipped to [0, 1], and their
-actual distance is the divisor. So the difference is one-sided for a pixel at 0 or 1. The authors'
+actual distance is the divisor. So for a pixel at 0 or 1 the difference is one-sided. The authors'
 code searches for the best c, as Carlini and Wagner do; this code takes c as an argument. The
 authors' code can also write x as a tanh, and start at a low resolution on large images; this code
 does neither.
@@ -70,8 +70,8 @@ def zoo(
     step_size: Adam's learning rate for pixel values; the paper: 0.01.
     kappa: the margin by which the attack should succeed, 0 or above, in logits.
     targets: the target class of each image; None (default) for an untargeted attack.
-    draws: for a randomised model, the number of noise draws of each evaluation. The probabilities
-        are averaged over the noise draws. Each evaluation uses new noise draws.
+    draws: for a randomised model, the number of noise draws of each evaluation. The softmax
+        probabilities are averaged over the noise draws. Each evaluation uses new noise draws.
     judge: as in `fgsm`.
     keys, generator: as in `pgd`, for coordinates and the model's noise.
 

@@ -174,7 +174,7 @@ def _directive(
 
 
 def _words(role: "re.Match[str]", references: References) -> str:
-    """Return the text that the book shows for a role."""
+    """Return the text that the book shows for a MyST role, such as the number of a table."""
     name, text = role["role"], role["text"]
     shown, _, label = text.partition("<")
     label = label.rstrip("> ") or text

@@ -155,7 +155,8 @@ def judged(root: Path) -> dict[str, tuple[str, ...]]:
 
 def pages_table(whole: Ledger, judged: Mapping[str, tuple[str, ...]]) -> str:
     """Return a markdown table of the pages of each paper, with counts of the verdicts on the
-    paper's numbers that each page compares with ours. ``judged`` has the items of each notebook.
+    paper's numbers that each page compares with ours. The argument ``judged`` has for each notebook
+    the items whose numbers it compares with ours.
     """
     lines = ["| page | verdicts |", "| --- | --- |"]
     chapter = ""

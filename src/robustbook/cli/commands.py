@@ -1,5 +1,5 @@
-"""The commands of the command line. Slow imports are inside the commands, so that --help
-is quick.
+"""The commands of the command line. Slow imports are inside the functions of the commands, so that
+--help is quick.
 """
 
 import json
@@ -135,7 +135,7 @@ def plan(
 
     Times are estimated from results that such a device computed, in the store or in published
     records. If a stored result differs only in the number of images, the steps or the batch size,
-    its time is scaled. Otherwise no time is estimated.
+    its time is scaled. If stored results differ in anything else, no time is estimated.
 
     \b
     Example: robustbook plan saturating/table-1 --profile paper

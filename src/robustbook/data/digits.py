@@ -129,8 +129,8 @@ def _start(mass: NDArray[np.int64]) -> int:
     """Return the offset that moves the digit's centre of mass to the middle; ``mass`` is the mass
     of each row.
 
-    The middle of 28 pixels is at position 13.5. The offset is rounded to the nearest pixel (half
-    up) and limited so that the digit is not cut off.
+    The middle of 28 pixels, counted from 0, is at position 13.5. The offset is rounded to the
+    nearest pixel (half up) and limited so that the digit is not cut off.
     """
     total, moment = int(mass.sum()), int(mass @ np.arange(len(mass)))
     start = (_SIDE * total - 2 * moment) // (2 * total)  # floor(13.5 - moment / total + 1/2)

@@ -4,8 +4,9 @@ The handwritten digits are those of `digits` (1,397 for training, 400 for testin
 are the two in scikit-learn: china.jpg by danielbuechele and flower.jpg by vultilion (both CC BY
 2.0). Each photograph is reduced to half its size and half its contrast. The left 70 % of each
 photograph are used for training, the rest for testing. A digit is drawn on a crop of 32 x 32
-pixels, in a random colour with an opacity of 7/8. The digit is at most one pixel off the centre.
-The training set has each digit twice, on two crops and in two colours: 2,794 images.
+pixels, in a random colour with an opacity of 7/8. The centre of the digit is at most one pixel off
+the centre of the crop. The training set has each digit twice, on two crops and in two colours:
+2,794 images.
 
 The classes are not trivial: a nearest-neighbour classifier on pixels is correct for 39 % of the
 test images. But a small network learns the classes in seconds: the ConvNet of half width with
@@ -59,7 +60,7 @@ _SIDE = 32
 
 def scenes(split: str) -> ImageSet:
     """Return the 2,794 images of "train" or the 400 images of "test", 3 x 32 x 32, in the order of
-    `digits`. The first copies of all digits come before the second copies.
+    `digits`. In the training set, the first copies of all digits come before the second copies.
     """
     strokes = digits(split)
     pieces = _photographs()[:, :, _COLUMNS[split]]

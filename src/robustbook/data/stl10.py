@@ -12,8 +12,8 @@ A split is read from the first of three places below the root that contains the 
 
 - The third place has the published archive (`stl10_binary.tar.gz`, 2.6 GB), whose first files are
   the labelled images. The archive is read only up to the last file that is needed: about 190 MB for
-  the test images and 300 MB for the training images. A downloaded archive is not stored. Only the
-  labelled images of the archive are stored, as binary files (up to 360 MB).
+  the test images and 300 MB for the training images. If the archive is downloaded, it is not
+  stored. Only the labelled images of the archive are stored, as binary files (up to 360 MB).
 
 Images and labels are always converted to the bytes of the published binary files, whose hash is
 checked.

@@ -25,8 +25,9 @@ The loss can be computed in three forms, which give the same result up to roundi
 
 - "rows", for a CPU: finished images are removed from the batch, and gradients are computed only for
   classes whose boundary can be the nearest (see `_nearest`). On an H200 a training step in the form
-  "rows" took as long as 40 to 92 steps with the cross entropy alone. The CPU waits for the GPU at
-  each decision, and cuDNN probably selects algorithms again for each new batch size.
+  "rows" took as long as 40 to 92 steps with the cross entropy alone. In this form the CPU waits for
+  the GPU whenever images or classes are selected, and cuDNN probably selects algorithms again for
+  each new batch size.
 
 - "padded", for a GPU: one batched backward pass gives the gradients of all classes. The batch
   shrinks to multiples of an eighth of its size, so that few batch sizes occur. Finished images fill
@@ -121,7 +122,7 @@ def deep_defense(
         on MNIST, 1e-5 on CIFAR-10).
     candidates: how many other classes DeepFool compares, those of highest logits at the clean image
         first. With None all classes are compared, as the released code does with 10 classes. The
-        paper of DeepFool compares 9 others.
+        paper of DeepFool compares 9 other classes.
     slack: an addition of this code. The form "rows" skips a class that could be nearest only if its
         gradient norm exceeded ``slack`` times the mean norm of the first five classes. With
         math.inf, and in the forms "padded" and "fixed", no class is skipped. With the default
@@ -191,8 +192,8 @@ def _rows(
     frozen: Frozen, x: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"], search: _Search
 ) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
     """Return three results: the cross entropy, which images are classified correctly, and
-    DeepFool's perturbation of each image without overshoot. Finished images are removed from the
-    batch.
+    DeepFool's perturbation of each image without overshoot. Images whose perturbation is finished
+    are removed from the batch.
     """
     rows = torch.arange(len(x), device=x.device)
     point = x.clone().requires_grad_()
@@ -318,15 +319,17 @@ def _nearest(
 ) -> Int[Tensor, " m"]:
     """Return for each image the class whose linearised boundary is nearest, as a constant.
 
-    ``away``: whether the clean image is classified correctly. For misclassified images the result
-    is not used, because DeepFool moves these images towards their label.
+    ``away``: whether the clean image is classified correctly, so that DeepFool moves it away from
+    its label. For misclassified images the result is not used, because DeepFool moves these images
+    towards their label.
 
     Gradients are first computed for the ``FIRST`` classes of smallest |f|, on the existing graph.
     If ``known`` has the gradient of the first class, no other gradient is computed at first. A
     further class can be nearest only if its gradient norm exceeds its |f| divided by the smallest
-    distance so far. The class is skipped if its gradient norm would have to exceed ``slack`` times
-    the mean gradient norm so far (twice ``slack`` with one gradient). The gradients of all classes
-    that are not skipped are computed together in a second batch.
+    distance so far. A class is skipped if it could be nearest only with a gradient norm above
+    ``slack`` times the mean gradient norm so far. With only one gradient so far, the factor is
+    twice ``slack``. The gradients of all classes that are not skipped are computed together in a
+    second batch.
     """
     offset, slack = search.offset, search.slack
     sizes = [] if known is None else [_norm(known.detach(), offset)]

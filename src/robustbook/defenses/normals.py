@@ -6,13 +6,13 @@ so its numbers do not depend on other rows.
 
 Each 16 bits of a word choose one of 65,536 equally likely values. The quantiles divide the normal
 distribution into 65,536 equally likely intervals. Each of the 65,536 values is the mean of the
-normal distribution over one interval. All values are then scaled to variance 1. The error of the
-distribution function is below 1.6e-5, the error of the fourth moment is 0.1 %, and no absolute
+normal distribution over one interval. All 65,536 values are then scaled to variance 1. The error of
+the distribution function is below 1.6e-5, the error of the fourth moment is 0.1 %, and no absolute
 value exceeds 4.4.
 
 A CPU and a GPU use the same integers and the same table, so their numbers are equal. On one CPU
-core these functions take about 1.5 ns for a number. For comparison, `torch.randn` takes 4.3 ns in
-float32 and 9 ns in bfloat16, and one numpy generator per row takes 10 ns.
+core this module takes about 1.5 ns for a random number. For comparison, `torch.randn` takes 4.3 ns
+in float32 and 9 ns in bfloat16, and one numpy generator per row takes 10 ns.
 """
 
 from dataclasses import dataclass

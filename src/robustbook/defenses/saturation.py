@@ -7,7 +7,7 @@ the paper penalises the sigmoid's derivative, sigma(z)(1 - sigma(z)). For the CN
 paper uses the pre-activation z itself as the "stronger penalty".
 
 The paper does not say how the penalties of a batch are combined. This code sums the penalty over
-units and takes the mean over images.
+units and takes the mean over the images of the batch.
 """
 
 from collections.abc import Callable

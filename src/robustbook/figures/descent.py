@@ -2,8 +2,8 @@
 class.
 
 The figure has a column for each source image. Curves over the iterations show the descents from the
-source image. The axes are logarithmic, because changes become ever slower. The first and last
-images of the descents are below the curves.
+source image. The axes of the curves are logarithmic, because changes become ever slower. The first
+and last images of the descents are below the curves.
 """
 
 from collections.abc import Mapping, Sequence

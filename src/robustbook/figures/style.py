@@ -1,9 +1,9 @@
 """The common style of all figures of the book.
 
 A drawing function enters the context `style()`, gets a figure from `panels` and draws on its axes
-with matplotlib. A figure must be saved inside `style()` too. The reason is that matplotlib decides
-how to write text and how to name the parts of an SVG only when it saves a figure. This module does
-not use `pyplot`, and changes no setting permanently. The colours are Paul Tol's bright scheme
+with matplotlib. A figure must also be saved inside the context `style()`. Only when matplotlib
+saves a figure does it decide how to write text and how to name the parts of an SVG. This module
+does not use `pyplot`, and changes no setting permanently. The colours are Paul Tol's bright scheme
 (Colour Schemes, SRON/EPS/TN/09-002), which colour-blind readers can tell apart. Curves also differ
 in their markers and dashes.
 """

@@ -31,9 +31,9 @@ def prediction_interval(
     With `images` = k the values are shares of k test images, in `unit` percent or fraction. For
     shares, b = p (1 - p) / k with p the mean share, because the paper may have used other test
     images. For values that are not shares, b = 0. If the paper used the same test images as we did,
-    the interval is somewhat too wide, never too narrow. The interval is clipped to the range of
-    shares. With a single run, the interval is the value alone, because one run does not show how
-    much runs vary.
+    the prediction interval is somewhat too wide, never too narrow. The prediction interval of
+    shares is clipped to the range of shares. With a single run, the interval is the value alone,
+    because one run does not show how much runs vary.
     """
     if not values:
         raise ValueError("values must hold at least one run, got none")

@@ -72,7 +72,7 @@ class Record:
 
     The names `paper` and `item` are those in the file of targets, and `profile` is one of PROFILES.
     The values of `arrays` are nested lists (or anything with `tolist`) of numbers, bools and
-    strings. NaN in an array marks a value that does not exist. The values of `parameters` and
+    strings. In an array, NaN stands for a value that does not exist. The values of `parameters` and
     `provenance` are anything that JSON can hold.
     """
 
@@ -167,7 +167,7 @@ class Conflict(ValueError):
 def compare(published: Record, new: Record) -> list[Row]:
     """Return the rows of the record `published` that the record `new` lacks.
 
-    Two values count as equal if they agree to 6 digits.
+    Two values of rows count as equal if they agree to 6 digits.
 
     Raises:
         Conflict: a row has different values in the two records.

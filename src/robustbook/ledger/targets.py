@@ -63,8 +63,8 @@ class Target:
 
     @property
     def context(self) -> bool:
-        """Return whether the ledger only quotes the target as context. A quoted target is listed
-        separately, never run and never counted.
+        """Return whether the ledger only quotes the target as context. A target that is only quoted
+        is listed separately, never run and never counted.
         """
         return self.note.startswith("context:") or self.setting.startswith("CONTEXT ONLY")
 

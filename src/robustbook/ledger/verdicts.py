@@ -30,7 +30,8 @@ the interval contains 0 and reaches beyond the tolerance on the claimed side. If
 applies, an ordering is *not reproduced*, because the difference has the wrong sign or is at most
 the tolerance. If one of two ordered numbers comes from a single run, the difference must exceed the
 tolerance. A few orderings only claim that the first number is not worse than the second. The rule
-for these orderings is that of `at_least`, applied to the difference.
+of `at_least`, applied to the difference, judges the orderings that claim that a number is not
+worse.
 
 A `shape` without `holds` is a number that we only report, because the paper has no number to
 compare it with.
@@ -77,7 +78,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict and the numbers behind it.
+    """A verdict, and the numbers from which it follows.
 
     verdict: one of VERDICTS.
     ours, low, high: mean and prediction interval.

@@ -43,7 +43,7 @@ def smallest(
         ``model`` still classifies correctly after attacks of all smaller sizes.
     keys: passed to the attack and to a randomised model; default the row numbers.
     halvings: number of bisections that shorten a successful perturbation. The shortened
-        perturbation ends near the class boundary.
+        perturbation ends close to the class boundary.
 
     Raises ValueError if the grid is not increasing, and if logits are not finite.
     """

@@ -43,7 +43,7 @@ def scaled_ratio(
 
     The ratio does not change if both prototypes are multiplied by the same number. For an even
     number of components, the median is the smaller of the two middle components. Raises ValueError
-    if w1 is 0.
+    if all components of w1 are 0.
     """
     _refuse_zero("w1", w1)
     sizes = torch.where(w1 != 0, w1.abs(), torch.nan)

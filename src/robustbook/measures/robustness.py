@@ -258,8 +258,9 @@ def _launch(
 def median_lead(net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]) -> float:
     """Return the median, over images, of the label's logit minus the highest other logit.
 
-    The difference of the two logits is negative for a misclassified image. The returned median is
-    at least 1e-6, because logits are divided by it.
+    The difference between the label's logit and the highest other logit is negative for a
+    misclassified image. The returned median is at least 1e-6, because the caller divides logits by
+    the median.
     """
     check_set(images, labels)
     leads = -margin(logits_of(net, images), labels)

@@ -23,9 +23,10 @@ from .answers import Model
 def rescaled(net: Model, by: float) -> Model:
     """Return the model with its logits divided by ``by``.
 
-    Carlini & Wagner (arXiv 1607.04311) attack distillation in this way. The model is any callable
-    from images to logits; for a randomised model the logits of each noise draw are divided. Raises
-    ValueError unless ``by`` is finite and above 0, because another divisor changes the predictions.
+    Carlini & Wagner (arXiv 1607.04311) attack distilled networks with divided logits. The model is
+    any callable from images to logits; for a randomised model the logits of each noise draw are
+    divided. Raises ValueError unless ``by`` is finite and above 0, because another divisor changes
+    the predictions.
     """
     _check_above_zero("by", by)
     if isinstance(net, Drawing):

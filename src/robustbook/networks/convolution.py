@@ -15,7 +15,8 @@ class PatchConv2d(nn.Conv2d):
     gradient with respect to the images: four to five times as long as for the convolution. This
     layer computes the gradient as a product with the kernels, summed patch by patch, in less than
     half of torch's time. Attacks such as DeepFool need the input gradient for every class at every
-    step; ordinary training does not need this gradient. On a GPU torch's own convolution is used.
+    step; ordinary training does not need this gradient. On a GPU the layer uses torch's own
+    convolution.
     """
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:

@@ -1,9 +1,9 @@
 """Initial weights as drawn by the released code of Random Self-Ensemble, or by torch.
 
-All initial weights are drawn with a given generator. A batch norm follows every convolution of the
-Random Self-Ensemble networks, so the scale of a convolution's weights does not change the network's
-output. The scale of the weights only changes the speed of training: smaller weights change their
-direction faster.
+All initial weights are drawn with the generator that the caller passes. A batch norm follows every
+convolution of the Random Self-Ensemble networks, so the scale of a convolution's weights does not
+change the network's output. The scale of the weights only changes the speed of training: smaller
+weights change their direction faster.
 """
 
 import math

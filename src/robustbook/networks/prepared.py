@@ -70,8 +70,8 @@ def refuse_other_than_bytes(images: Tensor) -> None:
 
 
 def mean_image(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "c h w"]:
-    """Return the mean of each pixel over a set of images, in grey levels. Whole numbers are summed,
-    so the mean is exact.
+    """Return the mean of each pixel over a set of images, in grey levels. The pixels are summed as
+    whole numbers, so the mean is exact.
     """
     refuse_other_than_bytes(images)
     return (images.sum(0, dtype=torch.int64).double() / len(images)).float()

@@ -4,9 +4,9 @@ The preprocessing makes three steps on grey levels in 0..255.
 
 First, the mean image of the training set is subtracted from each image.
 
-Second, the contrast is equalised: the image's own mean is subtracted. The difference is divided by
-its standard deviation, or by 40 if the standard deviation is smaller, and multiplied by the mean
-standard deviation of all images.
+Second, the contrast is equalised: the image's own mean is subtracted. The centred image is then
+divided by its standard deviation, or by 40 if this is smaller, and multiplied by the mean standard
+deviation of all images.
 
 Third, images are whitened (ZCA). Let V be the eigenvectors and d the eigenvalues of the training
 images' second moments, and let s^2 be the mean of d. Each image is multiplied by V diag(s /
@@ -78,11 +78,11 @@ class Whitened(nn.Module):
 def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
     """Return the preprocessing for a set of training images, computed on their device.
 
-    Products of pixels are computed in float32, their sums and the eigenvalues in float64. The
-    computation for CIFAR-10 takes half a minute on one core. If there are fewer images than pixels,
-    the inner products of images replace the second moments. The matrix of inner products and the
-    matrix of second moments have the same nonzero eigenvalues. With 1,400 images the computation
-    takes two seconds.
+    Products of pixels are computed in float32, their sums and the eigenvalues in float64. Computing
+    the whitening of CIFAR-10 takes half a minute on one core. If there are fewer images than
+    pixels, the inner products of images replace the second moments. The matrix of inner products
+    and the matrix of second moments have the same nonzero eigenvalues. With 1,400 images, computing
+    the whitening takes two seconds.
     """
     n, d = len(images), images[0].numel() if len(images) else 0
     if n < 2:

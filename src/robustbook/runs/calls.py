@@ -26,7 +26,7 @@ _ACCEPTED = (
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A step with its arguments, which has not been run. Calling a step creates a `Call`.
+    """A step with its arguments; the step is run later. Calling a step creates a `Call`.
 
     Two calls are equal if their keys are equal. `arguments` has all arguments, including defaults;
     `unnamed` has the arguments that are not part of the key (see `step`).

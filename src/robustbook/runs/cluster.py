@@ -80,8 +80,8 @@ def run_on_cluster(
 
 
 def _work(call: Call, path: Path, device: str, before: list[None]) -> None:
-    """Execute a call on a worker. The argument `before` is not used; it makes dask run the
-    dependencies first.
+    """Run a call on a worker of the cluster, and store its result. The argument `before` is not
+    used; it makes dask run the dependencies first.
     """
     execute(call, Store(path), device)
 

@@ -137,8 +137,8 @@ def estimates(
     Without calls that differ only in their seed, the estimate is the entry in `known_seconds`.
     Without an entry, the estimate is scaled from stored calls of the same step that differ only in
     their amount of work. The amount of work is the product of numbers to which the time is
-    proportional (images, optimiser steps, batch size). Stored calls that differ in anything else,
-    such as the network, are ignored.
+    proportional (images, optimiser steps, batch size). Stored calls that differ in anything other
+    than seed and amount of work, such as the network, are ignored.
 
     Args:
         known_seconds: seconds by `Call.kind` on this device, for example from published records.

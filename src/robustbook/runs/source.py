@@ -104,7 +104,7 @@ def _imported(module: str, node: ast.Import | ast.ImportFrom) -> list[tuple[str,
     """Return the names that an import statement binds, and for each name the (module, name) to
     which it refers.
 
-    Names from other packages are omitted.
+    Names that are imported from other packages are omitted.
     """
     package = module.partition(".")[0]
     if isinstance(node, ast.Import):

@@ -302,8 +302,8 @@ class Store:
         return Done(call, meta["values"], tensors, meta["seconds"], meta["provenance"])
 
     def _add(self, key: str, text: bytes, data: bytes) -> bool:
-        """Write a result; return False if the store already has a valid result. A damaged result in
-        the store is renamed first.
+        """Write a result; return False if the store already has a valid result. If the store has a
+        damaged result of the call, that result is renamed first.
         """
         path = self._json_path(key)
         try:

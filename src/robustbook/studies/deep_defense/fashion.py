@@ -87,7 +87,7 @@ def pixels(data: str, split: str) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tenso
 
 @torch.no_grad()
 def body(draws: torch.Generator) -> MLP:
-    """Return the network with its initial weights."""
+    """Return the MLP 784-100-10 with its initial weights."""
     net = MLP((784, 100, 10), torch.relu)
     for values in net.parameters():
         nn.init.trunc_normal_(values, std=0.01, a=-0.02, b=0.02, generator=draws)
@@ -139,8 +139,8 @@ def _summed(
 
     ``pairs`` has each image and, as a second channel, the perturbation that was made before
     training. As in the replication, each image contributes the constant exp(0) = 1 to one term: a
-    correctly classified image to the term of misclassified images, and vice versa. The constants
-    have no effect on training.
+    correctly classified image to the term of misclassified images, and vice versa. The constants in
+    the loss have no effect on training.
     """
     images, moved = pairs[:, :1], pairs[:, 1:]
     logits = net(images)

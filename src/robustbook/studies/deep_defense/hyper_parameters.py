@@ -80,8 +80,8 @@ def _shapes(seed: int, of: Mapping[Any, Mapping[str, float]], p: Parameters) -> 
     """Yield rows that say whether each curve has the shape that its target states.
 
     From the smallest to the largest c, rho_2 falls and the accuracy does not fall. As lambda rises,
-    rho_2 rises, and the accuracy is lower with the largest lambda than with the default. With d,
-    rho_2 changes by no more than the noise between seeds.
+    rho_2 rises, and the accuracy is lower with the largest lambda than with the default. If d
+    changes, rho_2 changes by no more than the noise between seeds.
     """
     cs, lams, ds = GRID[p.profile]
 

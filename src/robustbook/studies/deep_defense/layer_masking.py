@@ -1,7 +1,7 @@
 """Figure 4 of Deep Defense: LeNet fine-tuned with a regulariser that may change only one layer.
 
-The cross entropy still trains all layers. With 4 layers and 5 values of c the study trains 20
-networks.
+The cross entropy still trains all layers of LeNet. With 4 layers and 5 values of c the study trains
+20 networks.
 """
 
 from collections.abc import Iterator, Mapping

@@ -73,8 +73,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per network, preset and quantity. No number of the paper is
-    compared with this study.
+    """Return the record: one row per network, preset and quantity. The paper has no numbers to
+    compare with this study.
     """
     assert p.seeds is not None
     rows = tuple(

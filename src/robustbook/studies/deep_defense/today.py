@@ -137,7 +137,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the record: medians of the smallest perturbations, and accuracies at each size of
     perturbation.
 
-    No number of the paper is compared with this study.
+    The paper has no numbers to compare with this study.
     """
     assert p.seeds is not None
     # images that the networks of all methods classify correctly

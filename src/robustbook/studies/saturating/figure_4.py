@@ -5,7 +5,8 @@ image of another class. The figure shows, along this path, the length element, t
 probabilities, and the ten singular values of the Jacobian of the logits. To test "flat with sharp
 peaks" we measure on which fraction of the path the length element is below 1 % of its peak. To test
 "only one singular value inflates" we count, at the peak, the singular values above half of the
-largest one. The paper states neither threshold, so the study also measures other thresholds.
+largest one. The paper does not state the thresholds 1 % and one half, so the study also measures
+other thresholds.
 """
 
 import math

@@ -207,8 +207,8 @@ def _counts(
 ) -> Iterator[Row]:
     """Yield for each outcome (found, stalled, out of iterations) the number of pairs.
 
-    L-BFGS "stalled" on a pair if it failed and ended before the last iteration. Reasons are a
-    tolerance, a zero gradient, or a line search that found no lower loss.
+    L-BFGS "stalled" on a pair if it failed and ended before the last iteration. The reasons for
+    stalling are a tolerance, a zero gradient, or a line search that found no lower loss.
     """
     failed = _split(outcome, "iterations", False)
     ends = {

@@ -112,9 +112,9 @@ LONGEST = {"sigmoid-mlp": 100, "relu-mlp": 404}  # epochs, the longest training 
 def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
     """Return the settings of the four networks of Figures 1, 2, 3 and 7, by (network, method).
 
-    With seed 0 there are three more networks for comparison. The networks for comparison are two
-    vanilla networks that train for longer, and a ReLU network with a penalty 100,000 times as
-    large.
+    With seed 0 the settings of three more networks for comparison are returned. The networks for
+    comparison are two vanilla networks that train for longer, and a ReLU network with a penalty
+    100,000 times as large.
     """
     nets = mlps(profile)
     found: dict[tuple[str, str], Training] = {

@@ -2,8 +2,9 @@
 
 The nine networks combine three architectures (sigmoid MLP, ReLU MLP, CNN) with three trainings
 (vanilla, adversarial, saturated). The comparison with the paper uses one attack, FGSM at eps 0.25
-without clipping, in float32, on the cross entropy from logits, on all test images. We chose this
-attack before any result. The study also runs other attacks, to explain the accuracies.
+without clipping, in float32, on the cross entropy from logits, on all test images. We chose the
+attack for this comparison before any result. The study also runs other attacks, to explain the
+accuracies.
 """
 
 from collections.abc import Iterator, Mapping

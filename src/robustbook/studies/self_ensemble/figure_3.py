@@ -4,8 +4,8 @@ several noise levels.
 The noise levels are those of the paper's script (`settings.LEVELS`), which is older than the code
 behind Table 2. In the script, the noise is on the image, and its standard deviation is for
 normalised images. The study also has the noise of Table 1, placed as in the released code. The
-attack is that of Table 2. The older script attacks normalised pixels without clipping, with batch
-norm in training mode.
+attack of this study is that of Table 2. The older script attacks normalised pixels without
+clipping, with batch norm in training mode.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -74,8 +74,8 @@ def _compared(of: Mapping[tuple[str, float], float], own: Setting, seed: int) ->
     The value of a row is the share of pairs of noise levels for which the paper's claim holds. The
     paper claims that higher noise lowers the accuracy at c <= 0.01. The network without noise is
     compared only on clean images, because at c = 0.01 it has lost more accuracy than all other
-    networks. The paper's Table 2 also shows that the network without noise has lost most accuracy
-    at c = 0.01.
+    networks. The paper's Table 2 also shows that the network without noise has lost more accuracy
+    than all others at c = 0.01.
     """
     start = f"{TARGETS}/{ITEM}"
     # At profile quick the noise of RSE is the highest level. With the paper's levels, RSE is not

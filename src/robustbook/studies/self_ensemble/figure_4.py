@@ -2,10 +2,10 @@
 ensemble of 50 draws.
 
 One draw and 50 draws predict the same images, which the attack of Table 2 has changed once. The
-attack does not depend on the number of draws for the prediction. The one draw is the first of the
-50 draws. The paper's figure comes from older code, with normalised images and noise of standard
-deviation 0.9 and 0.2 for normalised images. In the older code, batch norm is in training mode
-during the attack.
+attack does not depend on the number of draws for the prediction. The single noise draw is the first
+of the 50 draws. The paper's figure comes from older code, with normalised images and noise of
+standard deviation 0.9 and 0.2 for normalised images. In the older code, batch norm is in training
+mode during the attack.
 """
 
 from collections.abc import Iterator, Mapping

@@ -245,7 +245,7 @@ def gap(
 
 
 def loss_under(net: Noisy, images: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return the loss of each image as a function of its noise.
+    """Return a function that computes the loss of each image from the image's noise.
 
     The argument of the function has one row per image: standard normal numbers for all noise
     layers, one layer after the other. A layer multiplies its numbers by its standard deviation.

@@ -121,7 +121,7 @@ in other networks the released code has this placement.
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.OfNetworks):
-    """The parameters of the page, which a reader can set."""
+    """The parameters of the page on today's attacks, which a reader can set."""
 
     own_networks: ClassVar = settings.OWN
     images: Annotated[
