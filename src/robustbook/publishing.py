@@ -65,7 +65,8 @@ def publishable(
     - In all other cases the rows of both records are merged, which does not need the results of the
       published record. Merging rows cannot recompute values that depend on several parts, such as
       an array of means over seeds. So a merge is refused if the arrays of the two records differ. A
-      merge is also refused if rows of the study compare parts of a kind in the study's ``JOINT``.
+      merge is also refused if the two runs differ in a parameter of the study's ``JOINT``, because
+      rows of the study compare the parts that this parameter chooses.
 
     An error is raised if a published row would be lost or would get another value.
 

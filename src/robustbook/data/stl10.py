@@ -71,8 +71,8 @@ PACKED = {
 
 def stl10(split: str, root: Path, *, download: bool, at_least: int = 1) -> ImageSet:
     """Return the 5,000 images of "train" or the 8,000 images of "test", 3 x 96 x 96, in published
-    order. For "test" only the first 1,600 images are returned if there are only packs and
-    `at_least` is at most 1,600.
+    order. If only the packs are available and `at_least` is at most 1,600, only the first 1,600
+    images of "test" are returned.
 
     Labels 0 to 9 are airplane, bird, car, cat, deer, dog, horse, monkey, ship, truck; the published
     files count classes from 1.

@@ -1,9 +1,9 @@
 r"""Adversarial training as defined by Goodfellow, Shlens & Szegedy 2015 (arXiv 1412.6572, Section
 6).
 
-:math:`\alpha C(x, y) + (1 - \alpha) C(x + \epsilon\,\mathrm{sgn}\nabla_x C, y)`: eq. (4) of Nayebi
-& Ganguli 2017. Each training step computes the adversarial images from the current weights, and
-treats these images as constants in the gradient of the loss.
+The loss is :math:`\alpha C(x, y) + (1 - \alpha) C(x + \epsilon\,\mathrm{sgn}\nabla_x C, y)`, as in
+equation 4 of Nayebi & Ganguli 2017. Each training step computes the adversarial images from the
+current weights, and treats these images as constants in the gradient of the loss.
 """
 
 import contextlib

@@ -1,7 +1,8 @@
 r"""Deep Defense (Yan, Guo and Zhang 2018, arXiv 1803.00404): make DeepFool's perturbations larger.
 
 Let r_k be DeepFool's perturbation of the k-th image x_k, in the input units of the network's first
-layer, and :math:`\rho_k = \|1.02\,r_k\|_2 / \|x_k\|_2`. The loss of a batch of n images is
+layer, and :math:`\rho_k = \|1.02\,r_k\|_2 / \|x_k\|_2`. The loss of a batch of n images is the sum
+of three terms:
 
 .. math:: \frac1n\sum_k L(y_k, f(x_k)) + \frac\lambda n\sum_{k\in T} e^{-c\rho_k}
           + \frac\lambda n\sum_{k\in F} e^{+d\rho_k}
@@ -25,9 +26,9 @@ The loss can be computed in three forms, which give the same result up to roundi
 
 - "rows", for a CPU: finished images are removed from the batch, and gradients are computed only for
   classes whose boundary can be the nearest (see `_nearest`). On an H200 a training step in the form
-  "rows" took as long as 40 to 92 steps with the cross entropy alone. In this form the CPU waits for
-  the GPU whenever images or classes are selected, and cuDNN probably selects algorithms again for
-  each new batch size.
+  "rows" took as long as 40 to 92 steps with the cross entropy alone. In the form "rows" the CPU
+  waits for the GPU whenever images or classes are selected, and cuDNN probably selects algorithms
+  again for each new batch size.
 
 - "padded", for a GPU: one batched backward pass gives the gradients of all classes. The batch
   shrinks to multiples of an eighth of its size, so that few batch sizes occur. Finished images fill
@@ -278,7 +279,9 @@ def _batched(
 
 
 def _padded(going: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
-    """Return the indices of unfinished images, padded to a multiple of the piece size."""
+    """Return the indices of unfinished images, padded with finished images to a multiple of an
+    eighth of the batch size.
+    """
     piece = math.ceil(len(going) / PIECES)
     count = piece * math.ceil(int(going.sum()) / piece)  # here the CPU waits for the GPU
     return going.int().argsort(descending=True, stable=True)[:count]
@@ -317,7 +320,8 @@ def _nearest(
     search: _Search,
     known: Float[Tensor, "m *shape"] | None,
 ) -> Int[Tensor, " m"]:
-    """Return for each image the class whose linearised boundary is nearest, as a constant.
+    """Return for each image the class whose linearised boundary is nearest; autograd treats the
+    choice as a constant.
 
     ``away``: whether the clean image is classified correctly, so that DeepFool moves it away from
     its label. For misclassified images the result is not used, because DeepFool moves these images

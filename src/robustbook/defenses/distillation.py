@@ -3,7 +3,8 @@ r"""Distillation: cross entropy with soft targets and a temperature.
 The loss is from Hinton, Vinyals & Dean 2015 (arXiv 1503.02531, Section 2). Papernot et al. 2016
 (arXiv 1511.04508) use distillation as a defense.
 
-With targets p and logits z of a batch of n images, the loss at temperature T is
+With targets p and logits z of a batch of n images, the loss at temperature T is the mean cross
+entropy:
 
 .. math:: -\frac1n\sum_i\sum_k p_{ik}\log\mathrm{softmax}(z_i/T)_k
 

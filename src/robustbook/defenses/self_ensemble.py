@@ -183,8 +183,8 @@ def prototype(net: nn.Module, *, sigma: float = 0.3, seed: int = 0) -> Noisy:
 
     The default branch of the released repository is the authors' first prototype. The prototype
     adds noise after every convolution and in front of the linear layers, but adds no noise in
-    evaluation mode. One published evaluation attacked this deterministic network as if it were
-    Random Self-Ensemble (Li et al. 2019, NATTACK, at standard deviation 0.3).
+    evaluation mode. One published evaluation attacked the deterministic network of this prototype
+    as if it were Random Self-Ensemble (Li et al. 2019, NATTACK, at standard deviation 0.3).
     """
     _check_sigma("sigma", sigma)
     found = _copied(net)
@@ -213,8 +213,8 @@ def ensemble(
     keys: one number for each image; default its row number.
     draws: number of noise draws, 1 or more; default the paper's 50.
     start: the first draw number; another start gives new noise.
-    memory: approximate limit on the bytes of activations. A lower limit means fewer noise draws at
-        a time; the result is the same up to rounding.
+    memory: approximate limit on the bytes of activations. With a lower limit, fewer noise draws are
+        computed at a time; the result is the same up to rounding.
 
     All pairs of image and noise draw form one batch, which is computed in parts of a size that is
     fast on the device.

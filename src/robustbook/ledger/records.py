@@ -3,8 +3,8 @@
 A record is `book/records/<paper>/<item>.<profile>.json`. A record has rows (single measured
 numbers), the arrays that the figures draw, and the provenance of all numbers. Writing the same
 record twice gives the same bytes: keys are sorted, and each row, array and parameter has one line.
-Numbers that are not whole are rounded to 6 significant digits, which is more than any of our
-measurements is accurate to.
+Numbers that are not whole are rounded to 6 significant digits, which is more precise than any of
+our measurements.
 """
 
 import json
@@ -189,8 +189,8 @@ def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, An
     The merged rows are ordered as if one study had measured all seeds; the record with more seeds
     gives the order. A new row comes after the rows of the next smaller seed that has a row of the
     same kind. If there is no row of the same kind, a new row comes after the row that precedes it
-    in its own record. Arrays of the same name must be equal, because they may be means over seeds,
-    which cannot be merged.
+    in its own record. Arrays of the same name must be equal in both records, because they may be
+    means over seeds, which cannot be merged.
 
     Raises:
         Conflict: a row or an array has different values in the two records.

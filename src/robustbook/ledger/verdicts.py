@@ -4,7 +4,7 @@ The rules of the verdicts were fixed before any verdict was computed. The tests 
 
 equal. The verdict is *reproduced* if our mean differs from the paper's number by at most the
 tolerance. A number is also *reproduced* if the prediction interval for one more run, widened by the
-tolerance, contains the paper's number. For this rule the prediction interval must be narrow: its
+tolerance, contains the paper's number. The prediction interval counts only if it is narrow: its
 half-width may be at most three tolerances plus the binomial error of the test images. With a wider
 prediction interval the verdict is *inconclusive*, because a wide interval agrees with many numbers.
 If the paper's number lies outside the widened interval, the verdict is *not reproduced*.
@@ -13,25 +13,25 @@ at_most, at_least. The rule for a bound is the rule of `equal`, with the bound i
 For a bound only one end of the prediction interval counts, the end on the allowed side of the
 bound.
 
-Whole numbers with tolerance 0 (a count, or a yes or no as 1 or 0) and patterns (compare `shape`).
-For whole numbers and patterns, the run of each seed either agrees with the paper's claim or
-contradicts it. The claim is *reproduced* if no run contradicts it. A claim is *not reproduced* if
-more runs contradict it than chance explains. We assume that one run in twenty contradicts a true
-claim. For *not reproduced*, the probability of at least as many contradictions must be at most 5 %
-under this assumption. If some runs contradict the claim, but no more than chance explains, the
-verdict is *inconclusive*. With five seeds, one contradicting run makes the verdict inconclusive,
-and two contradicting runs refute the claim.
+A special rule is for whole numbers with tolerance 0 (a count, or a yes or no as 1 or 0) and for
+patterns (compare `shape`). For whole numbers and patterns, the run of each seed either agrees with
+the paper's claim or contradicts it. The claim is *reproduced* if no run contradicts it. A claim is
+*not reproduced* if more runs contradict it than chance explains. We assume that one run in twenty
+contradicts a true claim. For *not reproduced*, the probability of at least as many contradictions
+must be at most 5 % under this assumption. If some runs contradict the claim, but no more than
+chance explains, the verdict is *inconclusive*. With five seeds, one contradicting run makes the
+verdict inconclusive, and two contradicting runs refute the claim.
 
 less_than, greater_than. For an ordering of two numbers, the 95 % confidence interval of the
 difference of the means decides. The interval of the difference is paired by seed if both numbers
 were measured with the same seeds; otherwise it is Welch's interval. An ordering is *reproduced* if
 the whole interval of the difference lies on the claimed side of 0. An ordering is *inconclusive* if
-the interval contains 0 and reaches beyond the tolerance on the claimed side. If neither rule
-applies, an ordering is *not reproduced*, because the difference has the wrong sign or is at most
-the tolerance. If one of two ordered numbers comes from a single run, the difference must exceed the
-tolerance. A few orderings only claim that the first number is not worse than the second. The rule
-of `at_least`, applied to the difference, judges the orderings that claim that a number is not
-worse.
+the interval contains 0 and reaches beyond the tolerance on the claimed side. An ordering that is
+neither reproduced nor inconclusive is *not reproduced*, because the difference has the wrong sign
+or is at most the tolerance. If one of two ordered numbers comes from a single run, the difference
+must exceed the tolerance. A few orderings only claim that the first number is not worse than the
+second. The rule of `at_least`, applied to the difference, judges the orderings that claim that a
+number is not worse.
 
 A `shape` without `holds` is a number that we only report, because the paper has no number to
 compare it with.

@@ -35,7 +35,8 @@ def votes(
     draws: int,
     start: int = 0,
 ) -> Int[Tensor, "n k"]:
-    """Return how often the model gives each class, over ``draws`` draws from number ``start``.
+    """Return how often the model gives each class, over ``draws`` noise draws, of which the first
+    has the number ``start``.
 
     Raises ValueError if ``draws`` is below 1, or logits are NaN.
     """

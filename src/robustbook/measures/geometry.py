@@ -115,8 +115,8 @@ def resolve(
     distances is the length of the path.
 
     The probabilities of a saturated network can change within a millionth of the path, between two
-    points of an even grid. If the probabilities change and change back between two points of ``t``,
-    the change is not found.
+    points of an even grid. If the probabilities change and return between two neighbouring points
+    of ``t``, the change is not found.
     """
 
     def gaps(t: Tensor) -> Tensor:

@@ -236,7 +236,7 @@ def _work(call: Call, path: Path, device: str) -> None:
 
 
 def _lost(calls: Sequence[Call], exits: Sequence[int | None], worked: bool) -> WorkerLost:
-    """Return an error that explains why a worker ended, from exit codes (minus a signal's number,
+    """Return an error that explains why a worker ended, from exit codes (a negative signal number,
     or Python's exit code). `worked`: whether some worker had finished a call before. When one
     worker ends, the pool ends all other workers with SIGTERM.
     """

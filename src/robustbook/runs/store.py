@@ -40,7 +40,7 @@ def store_path(path: Path | str | None = None) -> Path:
     """Return the absolute path of a store's folder.
 
     The folder is `path` if given, else the environment variable `ROBUSTBOOK_STORE`. A relative path
-    in this variable starts at the folder in which this process started. The default is
+    in `ROBUSTBOOK_STORE` starts at the folder in which this process started. The default is
     `.robustbook` in the project's checkout or, without a checkout, in the folder where the process
     started. In `path` and in the variable, `~` stands for the home folder.
     """
@@ -205,8 +205,9 @@ class Store:
         """Copy the call's result to another store; return its size in bytes, and whether the result
         is new to the other store.
 
-        Dependencies are not copied. Instead, a note for each dependency has its seconds and
-        provenance, so that a record that is built from the other store can include both.
+        Dependencies are not copied. For each dependency, a note with its seconds and provenance is
+        written to the other store. So a record that is built from that store can include the
+        seconds and provenance.
 
         Raises:
             Refused: a file is damaged, or there is no result.

@@ -26,8 +26,8 @@ ITEM = "figure-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page, which a reader can set: the network to be drawn. Nothing in this
-    study is random.
+    """The parameters of the page of Figure 1, which a reader can set: the network to be drawn.
+    Nothing in this study is random.
     """
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}

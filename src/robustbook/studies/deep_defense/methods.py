@@ -158,7 +158,7 @@ def _regularised(
 
 
 def confined(value: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-    """Return the value of ``value`` with a gradient for ``parameters`` only."""
+    """Return the number ``value`` unchanged, but with a gradient for ``parameters`` only."""
     gradients = torch.autograd.grad(value, parameters, retain_graph=True)
     pairs = zip(parameters, gradients, strict=True)
     return value.detach() + sum(((p - p.detach()) * g).sum() for p, g in pairs)

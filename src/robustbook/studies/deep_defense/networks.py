@@ -56,7 +56,8 @@ def body(model: Model, seed: int) -> nn.Module:
 def rates(model: Model) -> dict[str, float]:
     """Return MatConvNet's multipliers of the learning rate, which its CIFAR-10 recipes need.
 
-    The multiplier depends on whether the parameter is a weight or a bias, and on the layer.
+    The multiplier of the learning rate depends on whether the parameter is a weight or a bias, and
+    on the layer.
     """
     if model.network not in ("convnet", "nin"):
         return {}

@@ -73,7 +73,9 @@ class Defense:
 
 
 def built(model: Model, defense: Defense, noise: Noise | None, seed: int) -> nn.Module:
-    """Return the network with its initial weights; with ``noise`` it has noise layers (`Noisy`)."""
+    """Return the network with its initial weights; with ``noise`` the network has noise layers
+    (`Noisy`).
+    """
     net: nn.Module = BUILDERS[model.network](generator(seed, "weights"), model.narrow)
     if defense.kind == "brelu":
         net = bounded(net)

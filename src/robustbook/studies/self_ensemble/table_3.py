@@ -3,8 +3,8 @@
 The attacked image is the second of the test set, a ship in CIFAR-10. The distortion is the squared
 l2 distance, which the released program prints; the paper states no unit. The network is ResNeXt, as
 in the script of the released program; the paper names only CIFAR-10. The caption of the table gives
-a value of c, which is missing from the text that we could read. We use the last value in the
-script, 100. The released program attacks the network in evaluation mode, and so does this study. At
+a value of c, which is missing from the text that we could read. We use c = 100, the last value in
+the script. The released program attacks the network in evaluation mode, and so does this study. At
 profile quick the network is VGG16, which other items train too, and the classes are digits.
 """
 
