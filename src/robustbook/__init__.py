@@ -1,1 +1,1 @@
-"""A Jupyter Book that re-runs its papers."""
+"""A Jupyter Book that re-runs the experiments of papers on adversarial examples."""

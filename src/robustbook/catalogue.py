@@ -1,7 +1,7 @@
 """The items that can be run, and the folder with the book's targets and records.
 
 An item is ``paper/name``, such as ``saturating/table-1``; the list is `robustbook.studies.items`.
-This module imports no study, and therefore not torch.
+This module imports neither a study nor torch, so that importing it is fast.
 """
 
 from importlib import import_module
@@ -38,7 +38,9 @@ def study(item: str) -> ModuleType:
 
 
 def judged(item: str) -> tuple[str, ...]:
-    """Return the items, as ``paper/item``, whose target numbers the page of ``item`` judges."""
+    """Return the items, as ``paper/item``, whose numbers the page of ``item`` compares with
+    ours.
+    """
     return items.judged(item)
 
 

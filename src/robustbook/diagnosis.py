@@ -1,8 +1,8 @@
 """Checks of an evaluation for signs that its accuracy under attack overstates robustness.
 
-After Athalye, Carlini & Wagner 2018 (arXiv 1802.00420, Section 3.1) and Carlini et al. 2019 (arXiv
-1902.06705). A network with uninformative gradients seems robust to attacks that follow its
-gradients.
+The checks follow Athalye, Carlini & Wagner 2018 (arXiv 1802.00420, Section 3.1) and Carlini et al.
+2019 (arXiv 1902.06705). A network with uninformative gradients seems robust to attacks that follow
+its gradients.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,10 +39,10 @@ same eps, unless their description says otherwise.
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer to one question about an evaluation.
+    """The answer to one question about an evaluation, such as whether gradients are informative.
 
-    ``red``: whether the accuracy under attack probably overstates the robustness. ``sentence``: the
-    numbers that decide the answer.
+    ``red``: whether the finding suggests that the accuracy under attack overstates the robustness.
+    ``sentence``: a sentence with the numbers that decide the answer.
     """
 
     question: str
@@ -53,23 +53,24 @@ class Finding:
 def diagnose(
     evidence: Mapping[str, Any], *, points: float = 5.0, share: float = 1.0, rise: float = 1.0
 ) -> list[Finding]:
-    """Answer the questions that the evidence can answer, in a fixed order.
+    """Return a finding for each question that the evidence can answer, in a fixed order.
 
     evidence: plain data under some of `NAMES`; `measures.evidence` collects it from a model.
-    points: differences between accuracies up to ``points`` percentage points are ignored. share:
-    shares of images up to ``share`` percent are ignored, and so are differences between
-    repetitions.
+    points: differences between accuracies up to ``points`` percentage points are ignored.
+    share: shares of images up to ``share`` percent are ignored, also between repetitions.
     rise: how many percentage points accuracy may rise between two sizes of the curve.
 
-    We chose the default thresholds. Raises ValueError for an unknown name, with the nearest known
-    name, and for a value of the wrong kind.
+    The default values of points, share and rise are our choice.
+
+    Raises ValueError for an unknown name, with the nearest known name, and for a value of the wrong
+    kind.
     """
     e = _checked(evidence)
     return [*_gradients(e, points, share), *_attacks(e, points, rise), *_outputs(e, share)]
 
 
 def _gradients(e: Mapping[str, Any], points: float, share: float) -> Iterator[Finding]:
-    """Answer whether the gradients are informative."""
+    """Return the finding on whether the gradients are informative."""
     one, clipped, of_one = _one_step(e)
     if "zero_gradients" in e:
         zero = e["zero_gradients"]
@@ -117,7 +118,9 @@ def _gradients(e: Mapping[str, Any], points: float, share: float) -> Iterator[Fi
 
 
 def _attacks(e: Mapping[str, Any], points: float, rise: float) -> Iterator[Finding]:
-    """Answer whether another attack, or a larger eps, finds more adversarial images."""
+    """Return the findings on whether another attack, or a larger eps, finds more adversarial
+    images.
+    """
     _, clipped, of_one = _one_step(e)
     followed = [value for value in (clipped, e.get("many_steps")) if value is not None]
     if followed and "gradient_free" in e:
@@ -159,7 +162,7 @@ def _attacks(e: Mapping[str, Any], points: float, rise: float) -> Iterator[Findi
 
 
 def _outputs(e: Mapping[str, Any], share: float) -> Iterator[Finding]:
-    """Answer whether the model is random."""
+    """Return the finding on whether the model is random."""
     if "changed_answers" in e:
         changed = e["changed_answers"]
         yield Finding(
@@ -235,5 +238,5 @@ def _is_percentage(value: Any) -> bool:
 
 
 def _is_size(value: Any) -> bool:
-    """Return whether this is a number, 0 or above; numbers of numpy count too."""
+    """Return whether the value is a number, 0 or above; numbers of numpy count too."""
     return isinstance(value, Real) and not isinstance(value, bool) and float(value) >= 0

@@ -1,8 +1,8 @@
 """The notebooks: pairs of an executed .ipynb and its MyST text, run by papermill.
 
 People edit and review the text (.md) and open the notebook (.ipynb). The notebook is executed with
-the defaults of its parameters cell. Everything that is not content is removed from the notebook, so
-that a second run of the same code gives the same bytes.
+the defaults of its parameters cell. Progress bars, object addresses and other parts that are not
+content are removed from the notebook, so that a second run of the same code gives the same bytes.
 
 The two files of a pair agree if their contents agree; time stamps are ignored. In a fresh git clone
 the times of files are arbitrary, and ``jupytext --sync`` would silently keep the newer file.
@@ -76,9 +76,9 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     """Return a copy of the notebook without the parts that differ between runs of the same code.
 
     Of the metadata, only the kernel, tags and ``mystnb`` are kept, and cells are numbered in order.
-    Object addresses and progress bars are removed. Neighbouring pieces of a stream are joined,
-    because it depends on timing where a stream is split. All other text on stderr is kept, because
-    warnings must be seen and fixed.
+    Object addresses and progress bars are removed from the outputs. Neighbouring pieces of an
+    output stream are joined, because their boundaries depend on timing. All text on stderr other
+    than progress bars is kept, because warnings must be seen and fixed.
     """
     notebook = copy.deepcopy(notebook)
     notebook.metadata = NotebookNode(kernelspec=NotebookNode(KERNEL))
@@ -129,7 +129,7 @@ def _without_bars(text: str) -> str:
 
 
 def stored(name: str, suffix: str, root: Path = ROOT) -> NotebookNode:
-    """Read one file of a pair: ``.md`` (no outputs) or ``.ipynb``."""
+    """Return the notebook in one file of a pair: ``.md`` (without outputs) or ``.ipynb``."""
     path = root / "notebooks" / f"{name}{suffix}"
     notebook: NotebookNode = jupytext.read(path)
     return notebook
@@ -189,14 +189,14 @@ def execute_each(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Run notebooks and write the results to ``folder``, ``jobs`` at a time.
 
-    ``profile`` is passed to notebooks that declare this parameter; None runs the defaults. If a
-    notebook fails, the remaining notebooks still run. Return the profile and the seconds of each
-    notebook, and the error messages of the notebooks that failed.
+    ``profile`` is passed to notebooks that declare this parameter; with None, notebooks run with
+    their defaults. After a notebook fails, the remaining notebooks still run. Return the profile
+    and the seconds of each notebook, and the error messages of the notebooks that failed.
 
     With several jobs each page runs in its own process, because papermill changes the working
-    directory. The cores are divided among the jobs. All pages use the same store, whose locks
-    ensure that a network that several pages need is trained only once. With several jobs the stderr
-    of a page is written to ``folder``/name.log.
+    directory. The cores of the machine are divided among the jobs. All pages use the same store,
+    whose locks ensure that a network that several pages need is trained only once. With several
+    jobs the stderr of a page is written to ``folder``/name.log.
     """
     pages = [
         (f"[{number}/{len(notebooks)}] {name}", name, nbformat.writes(notebooks[name]))
@@ -221,9 +221,9 @@ def _share_cores(workers: int) -> None:
 
 
 def in_turn(names: Iterable[str]) -> list[str]:
-    """Return the names in an order in which different folders alternate.
+    """Return the names of notebooks in an order in which different folders alternate.
 
-    In this order, pages that run at the same time rarely wait for the same network.
+    In the returned order, pages that run at the same time rarely wait for the same network.
     """
     groups: dict[str, list[str]] = {}
     for name in names:
@@ -262,7 +262,7 @@ def _page(
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook atomically, with its text split into lines as by jupytext, so that a sync
+    """Write a notebook atomically, with its text split into lines as jupytext does, so that a sync
     changes no line.
     """
     write_whole(path, f"{nbformat.writes(notebook)}\n".encode())

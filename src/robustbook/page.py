@@ -1,4 +1,4 @@
-"""The calls that a notebook makes: check parameters, run a study or show its record, give verdicts.
+"""Functions that a notebook calls: check parameters, run a study or show its record, give verdicts.
 
 here = page.begin("saturating/table-1", globals())   # after the parameters cell
 here.run()                                            # at profile "published" nothing is computed
@@ -33,8 +33,8 @@ INJECTED = "# Parameters"
 class Page:
     """The page of one item in a notebook.
 
-    ``published`` is the best published record, and ``fresh`` is the record of this run; both may be
-    None. ``others`` are published records at smaller profiles.
+    ``published`` is the best published record, and ``fresh`` is the record of this run; either
+    record may be None. ``others`` are published records at smaller profiles.
     """
 
     item: str
@@ -56,15 +56,15 @@ class Page:
     def study(self) -> ModuleType:
         """Return the module that computes the item.
 
-        Importing a study takes seconds, so a page that only shows its record does not use this
-        module.
+        Importing a study takes seconds, so a page that only shows a record does not import the
+        study.
         """
         return catalogue.study(self.item)
 
     @cached_property
     def parameters(self) -> Parameters:
-        """Return all parameters: the values that the reader set, after checking them, and the
-        defaults of the rest.
+        """Return all parameters: checked values for those that the reader set, and defaults for the
+        rest.
         """
         found: Parameters = check(self.study.Parameters, self.given)
         return found
@@ -98,8 +98,8 @@ class Page:
 
     @property
     def groups(self) -> list[tuple[Record, ...]]:
-        """Return the groups of records that share a figure: all published records, then the record
-        of this run.
+        """Return two groups of records, each of which shares a figure: all published records, and
+        the record of this run.
         """
         both = (self._published, self._fresh)
         return [tuple(version.record for version in group) for group in both if group]
@@ -119,7 +119,7 @@ class Page:
     def answers(self, sentence: Callable[[tuple[Record, ...]], str], *deciding: str) -> Markdown:
         """Return the page's answer like `answer`, with a sentence made from all published records.
 
-        The sentence gets the best record first.
+        The function ``sentence`` gets the list of records, the best record first.
         """
         return self.answer(lambda best: sentence((best, *self.others)), *deciding)
 
@@ -127,8 +127,8 @@ class Page:
         """Return the page's answer: a sentence that is computed from the published record, then the
         verdicts.
 
-        ``deciding`` names the targets whose verdicts decide, in full or without the item's prefix.
-        If several targets have the same verdict, it is shown once.
+        ``deciding`` names the targets whose verdicts are shown, in full or without the item's
+        prefix. A verdict that several targets have is shown once.
         """
         if self.published is None:
             return Markdown("**Answer.** No result of this page is published yet.")
@@ -139,7 +139,7 @@ class Page:
     def finding(self, *deciding: str) -> Markdown:
         """Return the counts of the verdicts, and one sentence for each target in ``deciding``.
 
-        Targets are named without the item's prefix.
+        In ``deciding``, targets are named without the item's prefix.
         """
         entries, targets = self._entries, ledger.read_targets(catalogue.BOOK / "targets")
         words = ledger.counts(entries).replace("other setting", "at another setting")
@@ -161,11 +161,11 @@ class Page:
         return Markdown("\n".join([f"**Finding: {words}.**", "", *sentences]).rstrip())
 
     def verdicts(self) -> Table:
-        """Return a table of the paper's numbers and ours, from the rows of the ledger that were
-        run.
+        """Return a table of the paper's numbers and ours, with the rows of the ledger for which we
+        have a measurement.
 
-        If no row was run, the table has all rows. The table does not have the reasons for the
-        verdicts.
+        If no row of the ledger has a measurement, the table has all rows. The reasons for the
+        verdicts are not in the table; see `reasons`.
         """
         paper, item = self.item.split("/")
         targets = ledger.read_targets(catalogue.BOOK / "targets")
@@ -225,7 +225,9 @@ class Page:
 
     @cached_property
     def _entries(self) -> tuple[ledger.Entry, ...]:
-        """Return the ledger's rows of all items that the page judges, item by item."""
+        """Return the ledger's rows for all items that the page compares with the paper, item by
+        item.
+        """
         lines = entries(self.item.split("/")[0])
         judged = catalogue.judged(self.item)
         return tuple(e for item in judged for e in lines if f"{e.paper}/{e.item}" == item)
@@ -243,12 +245,13 @@ class Page:
 
 
 def begin(item: str, given: Mapping[str, Any]) -> Page:
-    """Check the values of the parameters cell; ``given`` is the notebook's ``globals()``.
+    """Check the values of a notebook's parameters cell and return the page; ``given`` is the
+    notebook's ``globals()``.
 
-    The parameters cell, or papermill's cell after it, may only set parameters of the study. The
-    values of the parameters must have the right type and range. At profile ``published`` the values
-    must equal those of the record. For a wrong value ``BadParameter`` is raised before any work.
-    Other names in ``globals()`` are ignored, so a page can be run again in the same kernel.
+    The parameters cell and papermill's cell after it may only set parameters of the study, with
+    values of the right type and range. At profile ``published`` the values of the parameters must
+    equal those of the record. For a wrong value ``BadParameter`` is raised before any work. Other
+    names in ``globals()`` are ignored, so a page can be run again in the same kernel.
     """
     records = records_of(item) if item in catalogue.ITEMS else []
     published = records[0] if records else None
@@ -274,10 +277,11 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
 
 
 def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
-    """Return whether the values equal those of a published record, or are None where the profile
-    decides.
+    """Return whether each given value equals that of a published record, or is None so that the
+    profile decides.
 
-    If all values equal the record's, the study need not be imported to check the values.
+    If all values equal those of the record, they need not be checked, so the study need not be
+    imported.
     """
 
     def same(name: str, value: Any) -> bool:
@@ -314,9 +318,9 @@ def _assigned(given: Mapping[str, Any], known: Set[str]) -> set[str]:
     """Return the names that are assigned in the parameters cell and in papermill's cell after it.
 
     A kernel keeps the sources of the cells it has run in ``In``. The parameters cell is the latest
-    cell that annotates a parameter, as in ``eps: float = 0.25``. A script has no ``In``; in this
-    case all annotated names count. A plain dict of values has no annotations; in this case all
-    names count.
+    cell that annotates a parameter, as in ``eps: float = 0.25``. In a script, which has no ``In``,
+    all annotated names count as parameters. In a plain dict of values, which has no annotations,
+    all names count as parameters.
     """
     if "In" not in given:
         return set(given.get("__annotations__", given))
@@ -331,7 +335,9 @@ def _assigned(given: Mapping[str, Any], known: Set[str]) -> set[str]:
 
 
 def _targets(source: str) -> dict[str, bool]:
-    """Return the names that a cell assigns at its top level, and whether it annotates them."""
+    """Return the names that a cell assigns at its top level, and for each name whether the
+    assignment has an annotation.
+    """
     try:
         statements = ast.parse(source).body
     except SyntaxError:
@@ -369,14 +375,14 @@ def show_figures(draw: Callable[[Record], Figure], versions: Iterable[Version]) 
 
 
 def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -> None:
-    """Show the table of each version."""
+    """Show the table that ``make`` returns for each version."""
     for version in versions:
         display(make(version))
 
 
 def _interval(entry: ledger.Entry) -> str:
-    """Return the interval as text: "one seed" for a single seed, and "" if the measurement is not
-    random.
+    """Return an entry's interval as text: "one seed" for a single seed, and "" if the measurement
+    is not random.
     """
     if entry.seeds == 1:
         return "one seed"
@@ -398,9 +404,7 @@ def _asked(entry: ledger.Entry, compare: str) -> str:
 
 
 def _number(value: float | int | None) -> str:
-    """Return a number with four significant digits, or with all digits if it is a larger whole
-    number.
-    """
+    """Return a number as text with four significant digits; a whole number keeps all its digits."""
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 10_000 and value == int(value) else f"{value:.4g}"

@@ -1,8 +1,9 @@
-"""The scaled ratio of two random prototypes of many dimensions, in closed form and without torch.
+"""The scaled ratio eps_min / intensity of two random prototypes of many dimensions, in closed form
+and without torch.
 
-`measures.prototypes` draws such prototypes and measures the ratio. A page that shows a record needs
-only the closed form. The closed form has a module of its own, because importing torch takes
-seconds.
+The module `measures.prototypes` draws random prototypes and measures the ratio. A page that shows a
+record needs only the closed form. The closed form is in a separate module, because importing torch
+takes seconds.
 """
 
 import math

@@ -54,22 +54,26 @@ def publishable(
     """Return the record to be published, made from a study's stored results; nothing is computed.
 
     If the item has no published record yet, return the record of `parameters`. Publishing must not
-    lose any published row:
+    lose any published row. There are three cases.
 
-    1. If `parameters` include all published seeds and all published parts (chosen by the parameters
-    in ``selects``, such as networks), the new record replaces the old one.
-    2. If the new run covers only a part, and the store has the results of the published and of the
-    new record, one record is made from all results.
-    3. In all other cases the rows of both records are merged, which does not need the results of
-    the published record. A merge cannot recompute values that depend on several parts, such as an
-    array of means over seeds. So a merge is refused if arrays differ. A merge is also refused if
-    rows of the study compare parts that are chosen by a parameter in the study's ``JOINT``.
+    - If `parameters` include all published seeds and all published parts, the new record replaces
+      the old record. Parts are chosen by the parameters in ``selects``, such as networks.
 
-    In all three cases it is an error if a published row would be lost or would get another value.
+    - If the new run covers only a part, and the store has the results of the published and of the
+      new record, one record is made from all results.
+
+    - In all other cases the rows of both records are merged, which does not need the results of the
+      published record. Merging rows cannot recompute values that depend on several parts, such as
+      an array of means over seeds. So a merge is refused if the arrays of the two records differ. A
+      merge is also refused if the two runs differ in a parameter of the study's ``JOINT``, because
+      rows of the study compare the parts that this parameter chooses.
+
+    An error is raised if a published row would be lost or would get another value.
 
     If parts come from different devices or versions, the provenance lists them as ``parts``. Each
-    part has its seeds and chosen parameters (``of``), device, hardware, versions and date. Parts do
-    not overlap, so the seed and the network of a row determine its part.
+    entry of ``parts`` states for one part the seeds and chosen parameters (``of``), the device, the
+    hardware, the versions and the date. Parts of a record do not overlap, so the seed and the
+    network of a row determine its part.
 
     Raises:
         Conflict: a published value would be lost or changed; the message says what to do.
@@ -116,10 +120,10 @@ def publishable(
 
 
 def _condensed(of: ModuleType, parameters: Parameters, store: Store) -> Record:
-    """Return the record of stored results.
+    """Return the record of a study's stored results.
 
-    The record does not say how long this process took, so that the same results give the same
-    record.
+    The record does not contain the run time of this process, so that the same results always give
+    the same record.
     """
     record = compute(of, parameters, store=store, progress=False)
     provenance = {k: v for k, v in record.provenance.items() if k != "wall_seconds"}
@@ -161,9 +165,11 @@ Cell = tuple[int, tuple[Any, ...]]
 
 
 def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
-    """Return the calls of each cell that `parameters` choose.
+    """Return the calls of each cell (a seed and the values of the choosing parameters) that
+    `parameters` choose.
 
-    If a study runs fewer seeds of some networks, the cells of the remaining seeds do not exist.
+    If a study runs fewer seeds of some networks, the remaining seeds of these networks have no
+    cells.
     """
     every = set(of.calls(parameters).values())
     chosen = parameters.parts()
@@ -236,8 +242,8 @@ def _summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
 def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
     """Return the provenance of a record's numbers: versions, devices and seconds.
 
-    The seconds are the sum over all calls. `known_seconds` has the mean seconds of a call of each
-    kind, which ``plan`` uses for its estimates.
+    The seconds of a record are the sum over all calls of the study. The field `known_seconds` has
+    the mean seconds of a call of each kind, from which ``plan`` estimates times.
     """
     spent: dict[str, list[float]] = {}
     found: dict[str, set[str]] = {}

@@ -1,9 +1,9 @@
 """Attacks on image classifiers: plain functions from a model and images to `Adversarial`.
 
 This package imports only torch and jaxtyping, so it can be used without the rest of `robustbook`.
-Each attack has its own file. The attacks share these modules: `checks` (validation of arguments),
-`goal` and `losses` (the loss of an attack and its success criterion), `propagation` (forward and
-backward passes, which are counted), `drawing` (randomised models), `norms`, `noise` and `result`.
+Each attack has its own module. The attacks share the modules `checks` (validation of arguments),
+`goal` and `losses` (loss and success criterion), and `propagation` (forward and backward passes).
+Further shared modules are `drawing` (randomised models), `norms`, `noise` and `result`.
 """
 
 from .adam import adam

@@ -1,13 +1,15 @@
 """Adam attack: minimise a loss over the pixels of an image until the attack succeeds.
 
-Kingma and Ba 2015, "Adam: a method for stochastic optimization" (arXiv 1412.6980), algorithm 1,
-applied to the pixels of each image. With g the gradient of the loss, each pixel follows
+The attack applies algorithm 1 of Kingma and Ba 2015, "Adam: a method for stochastic optimization"
+(arXiv 1412.6980), to the pixels of each image. With g the gradient of the loss, step t of the
+attack updates the moments m and v and each pixel x:
 
     m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,
     x <- x - a (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + epsilon).
 
 Nayebi and Ganguli 2017 (arXiv 1703.09202), section 7, use this attack with a target class and
-without a bound on the distance. Unlike their attack, this code clips iterates to [0, 1] by default.
+without a bound on the distance. Unlike the attack of Nayebi and Ganguli, this code clips iterates
+to [0, 1] by default.
 """
 
 import torch
@@ -55,25 +57,28 @@ def adam(
     the first iterate on which it succeeds, or the last iterate with `found` False. The l2 distance
     in the result measures how far the attack moved the image, not how robust the network is.
 
-    model, images, labels, loss: as in `fgsm`; default the paper's cross entropy.
+    model, images, labels, loss: as in `fgsm`; the default loss is the cross entropy, as in the
+        paper.
     targets: the target class of each image; None (default) for an untargeted attack.
     steps: maximum number of updates, 1 or more.
     step_size: Adam's learning rate for pixels in [0, 1], one number or one for each image; default
-    0.01, our choice (the paper gives none).
-    betas: decay rates of the two moments, each in [0, 1); default (0.9, 0.999), Adam's authors.
-    epsilon: added to the square root of the second moment; default 1e-8, Adam's authors. If the
-    gradient is far smaller than epsilon, a pixel moves by only step_size * gradient / epsilon. So
-    on a saturated network epsilon decides whether Adam changes the image at all.
+        0.01, our choice (the paper gives none).
+    betas: decay rates of the two moments, each in [0, 1); default (0.9, 0.999), as proposed by
+        Adam's authors.
+    epsilon: added to the square root of the second moment; default 1e-8, as proposed by Adam's
+        authors. If the gradient is far smaller than epsilon, a pixel moves by only step_size *
+        gradient / epsilon. So on a saturated network epsilon decides whether Adam changes the image
+        at all.
     clip: whether iterates are clipped to [0, 1]; default True, our choice.
     draws, average, judge, keys, generator: as in `fgsm`. Each step of Adam uses new noise draws,
-    which also decide whether the attack has succeeded at this step.
+        which also decide whether the attack has succeeded at this step.
 
     An image on which the attack succeeds without any change is returned unchanged, after 0 steps.
     Each step costs a forward and a backward pass of all images on which the attack has not
-    succeeded yet. An image on which the attack succeeds costs one more forward and one more
-    backward pass. The final evaluation costs a forward pass of all images. On a GPU the CPU waits
-    for the GPU every 10 steps, to remove the images on which the attack has succeeded. Raises
-    ValueError for an invalid argument, or a model that returns NaN.
+    succeeded yet. An image on which the attack succeeds costs one more forward and backward pass,
+    because success is detected in the next step. The final evaluation costs a forward pass of all
+    images. On a GPU the CPU waits for the GPU every 10 steps, to remove the images on which the
+    attack has succeeded. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     steps = check_count("steps", steps)
     betas, epsilon = check_momentum("betas", betas), check_positive("epsilon", epsilon)

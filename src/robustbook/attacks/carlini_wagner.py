@@ -1,27 +1,28 @@
 """The attack of Carlini and Wagner in l2.
 
-Carlini and Wagner 2017, "Towards evaluating the robustness of neural networks" (arXiv 1608.04644),
-section VI.A. With Z the logits, y the label and x0 the image, minimise over w
+The attack is from Carlini and Wagner 2017, "Towards evaluating the robustness of neural networks"
+(arXiv 1608.04644), section VI.A. With Z the logits, y the label and x0 the image, Adam minimises
+over w the sum of the squared distance and c times a hinge:
 
     || x(w) - x0 ||^2 + c max(Z_y - max_(i != y) Z_i + kappa, 0),   x(w) = (tanh(w) + 1) / 2,
 
-by Adam; with a target t the hinge is max(max_(i != t) Z_i - Z_t + kappa, 0). Since x(w) lies in
-[0, 1], no clipping is needed. A pixel of exactly 0 or 1 has no finite w, so the attack does not
-change it. With `clip` False, x itself is the variable, and pixels may leave [0, 1].
+With a target t the hinge is max(max_(i != t) Z_i - Z_t + kappa, 0). Since x(w) lies in [0, 1] for
+every w, no clipping is needed. For a pixel of exactly 0 or 1 there is no finite w, so the attack
+does not change such pixels. With `clip` False, the attack minimises over the image x instead of w,
+and pixels may leave [0, 1].
 
 Carlini and Wagner search for the smallest c with which the attack succeeds (argument `searches`).
 With `searches` = 1 the value of c is fixed. The argument c may have one number for each image, so
 one call on a repeated batch runs the attack for several values of c.
 
 Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c and return the last iterate instead of the
-nearest adversarial image. The released code of Liu et al. also has max(Z_y, 0) instead of Z_y. The
-preset `RANDOM_SELF_ENSEMBLE` also uses max(Z_y, 0). Their program for Table 3 (`gallery.py`)
-minimises over the pixels.
+nearest adversarial image. The released code of Liu et al. also replaces the label's logit Z_y by
+max(Z_y, 0). The preset `RANDOM_SELF_ENSEMBLE` follows the released code of Liu et al. The program
+of Liu et al. for Table 3 (`gallery.py`) minimises over the pixels instead of w.
 
-The gradient of the distance has a closed form, and the gradient of the hinge is zero where the
-hinge is 0. So on a CPU only images with a positive hinge get a backward pass. On a GPU all images
-get a backward pass, because the CPU would have to wait for the GPU to know for which images the
-hinge is positive.
+The gradient of the distance has a closed form, and the gradient of the hinge is zero for images
+whose hinge is 0. So on a CPU only images with a positive hinge get a backward pass. On a GPU all
+images get a backward pass, so that the CPU need not wait to learn which hinges are positive.
 """
 
 import math
@@ -42,11 +43,11 @@ from .result import Adversarial, judged, nearer
 
 @dataclass(frozen=True)
 class CarliniWagner:
-    """The choices in which versions of the attack differ.
+    """The choices in which versions of Carlini and Wagner's attack differ.
 
     hinge: "logits" for Z_y, as in the paper, or "clamped" for max(Z_y, 0) instead of Z_y.
-    keep: which iterate is returned: "nearest", the nearest one at which the attack succeeds, or
-    "last".
+    keep: which iterate is returned: "nearest" (the nearest iterate at which the attack succeeds) or
+        "last" (the last iterate).
     """
 
     hinge: Literal["logits", "clamped"] = "logits"
@@ -98,12 +99,13 @@ def carlini_wagner(
 
     With `keep` "nearest", the clean image is returned at infinite distance if the attack succeeds
     with no iterate. An image that the model misclassifies without any change has distance 0. With
-    `keep` "last", the last iterate for the last value of c is returned, with its distance. Each
-    step costs a forward pass of all images, and a backward pass of the images whose hinge is
-    positive. An image whose hinge becomes positive costs one more forward pass. The final
-    evaluation costs one or two forward passes. On a GPU all images get a backward pass. With
-    `abandon`, the CPU waits for the GPU ten times for each value of c; otherwise it does not wait
-    between steps. Raises ValueError for an invalid argument, or a model that returns NaN.
+    `keep` "last", the attack returns the last iterate for the last value of c, and its distance.
+    Each step costs a forward pass of all images, and a backward pass of the images whose hinge is
+    positive. In a step in which the hinge of an image becomes positive, the image costs one more
+    forward pass. The final evaluation of the result costs one or two forward passes. On a GPU all
+    images get a backward pass. With `abandon`, the CPU waits for the GPU ten times for each value
+    of c; otherwise it does not wait between steps. Raises ValueError for an invalid argument, or a
+    model that returns NaN.
     """
     steps, searches = check_count("steps", steps), check_count("searches", searches)
     rate, confidence = check_positive("step_size", step_size), check_tolerance("kappa", kappa)
@@ -141,10 +143,12 @@ def carlini_wagner(
 
 @dataclass(frozen=True)
 class _Found:
-    """The result for one value of c.
+    """The iterates that the attack found with one value of c.
 
-    last: the last iterates. best, nearest: the nearest successful iterates and their distances,
-    which are infinite if the attack never succeeded. steps: how many steps were made.
+    last: the last iterates.
+    best, nearest: the nearest successful iterates and their distances, which are infinite if the
+        attack never succeeded.
+    steps: how many steps were made.
     """
 
     last: Tensor
@@ -164,15 +168,17 @@ def _search(
     clip: bool,
     first: int,
 ) -> _Found:
-    """Minimise from the clean images with one value of c for each image. ``first`` is the draw
-    number of the first step.
+    """Run the attack from the clean images with one value of c for each image. ``first`` is the
+    draw number of the first step.
     """
     last, best = images.clone(), images.clone()
     nearest = torch.full_like(weight, math.inf)
     spent = torch.full_like(goal.labels, steps)
 
     def note(rows: Tensor, point: Tensor, reached: Tensor) -> Tensor:
-        """Return the distances of these iterates, and store the nearest successful iterates."""
+        """Return the distances of the iterates ``point``, and store the nearest iterates on which
+        the attack succeeds.
+        """
         distance = size(point - images[rows], 2.0)
         best[rows], nearest[rows] = nearer(best[rows], nearest[rows], point, distance, reached)
         return distance
@@ -200,7 +206,7 @@ def _search(
             kept = going.nonzero().squeeze(1)
             rows, w, fixed, mean, square = (each[kept] for each in (rows, w, fixed, mean, square))
             point, at, active, gradient = (each[kept] for each in (point, at, active, gradient))
-        slope = 2 * (point - at) - per_image(weight[rows], w) * gradient  # minus: see `hinge`
+        slope = 2 * (point - at) - per_image(weight[rows], w) * gradient  # see `hinge`
         if clip:
             slope = (slope * 2 * point * (1 - point)).masked_fill(fixed, 0)  # dx/dw = 2 x (1 - x)
         mean.lerp_(slope, 0.1)
@@ -224,10 +230,11 @@ def _active(
     step: int,
     active: Bool[Tensor, " n"],
 ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return logits, the increased quantity and its gradient, which is 0 where the hinge is 0.
+    """Return the logits, the quantity that the attack increases, and its gradient, which is 0 for
+    an image whose hinge is 0.
 
-    ``active``: the images whose hinge was positive in the last step. For all other images a forward
-    pass decides first whether a gradient is needed.
+    ``active``: the images whose hinge was positive in the last step. For images that are not
+    ``active``, a forward pass first decides whether a gradient is needed.
     """
     if LOOK_EVERY.get(images.device.type, 10) > 1 or bool(active.all()):
         return propagation.both(images, goal, step)
@@ -245,8 +252,9 @@ def _active(
 
 
 def hinge(kind: str, kappa: float, targeted: bool) -> Loss:
-    """Return the function that an attack changes: minus the hinge of the label, which an untargeted
-    attack increases, or the hinge of the target, which a targeted attack decreases (see `Goal`).
+    """Return the loss of Carlini and Wagner's attack, a function from logits and classes to one
+    number per image. An untargeted attack increases minus the hinge of the label, and a targeted
+    attack decreases the hinge of the target (see `Goal`).
     """
 
     def loss(logits: Float[Tensor, "n k"], classes: Int[Tensor, " n"]) -> Float[Tensor, " n"]:

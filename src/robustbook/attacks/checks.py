@@ -84,15 +84,17 @@ def prepare(
 
 
 def _usable(given: Tensor | None) -> Any:
-    """Return a detached copy that autograd accepts, even if made under torch.inference_mode."""
+    """Return a detached copy that autograd accepts, even if the tensor was made under
+    torch.inference_mode.
+    """
     if given is None:
         return None
     return given.clone() if given.is_inference() else given.detach()
 
 
 def _check_values(images: Tensor, labels: Tensor, targets: Tensor | None, clip: bool) -> int:
-    """Raise ValueError for values outside their range; return the highest class number. The CPU
-    waits for the GPU once.
+    """Raise ValueError for pixels, labels or targets outside their range; return the highest class
+    number. If the images are on a GPU, the CPU waits for the GPU once.
     """
     if not images.numel():
         return -1
@@ -101,7 +103,7 @@ def _check_values(images: Tensor, labels: Tensor, targets: Tensor | None, clip: 
     if targets is not None:
         facts.append((targets == labels).sum())
     low, high, *classes = torch.stack([fact.double() for fact in facts]).tolist()
-    if not (low >= 0 and high <= 1) if clip else not math.isfinite(high - low):  # NaN as well
+    if not (low >= 0 and high <= 1) if clip else not math.isfinite(high - low):  # true for NaN too
         where = "lie in [0, 1]" if clip else "be finite"
         raise ValueError(f"images must {where}, got values from {low:g} to {high:g}")
     for name, lowest in zip(("labels", "targets"), classes[0:4:2], strict=False):
@@ -131,8 +133,8 @@ def check_eps(eps: Any, images: Tensor, norm: float = math.inf) -> Any:
 
 
 def check_positive(name: str, value: Any, images: Tensor | None = None) -> Any:
-    """Return the value after checking that it is finite and above 0; if images are given, it may be
-    a tensor with one number for each image.
+    """Return the value after checking that it is finite and above 0. If images are given, the value
+    may be a tensor with one number for each image.
     """
     if isinstance(value, Tensor) and value.ndim and images is not None:
         return _per_row(name, value, images)
@@ -143,7 +145,9 @@ def check_positive(name: str, value: Any, images: Tensor | None = None) -> Any:
 
 
 def pick(value: float | Tensor, rows: Tensor) -> Any:
-    """Return a number unchanged, and the given rows of a tensor with one number per image."""
+    """Return the given rows of a tensor with one number per image; return a single number
+    unchanged.
+    """
     return value[rows] if isinstance(value, Tensor) else value
 
 
@@ -177,7 +181,7 @@ def _number(value: Any) -> Any:
 
 
 def check_tolerance(name: str, value: Any) -> Any:
-    """Return the value if it is a finite number, 0 or above."""
+    """Return the value if it is a finite number, 0 or above; raise ValueError otherwise."""
     number = _number(value)
     if number is None or not 0 <= number < math.inf:
         raise ValueError(f"{name} must be a finite number, 0 or above, got {value!r}")
@@ -185,7 +189,7 @@ def check_tolerance(name: str, value: Any) -> Any:
 
 
 def check_momentum(name: str, value: Any) -> tuple[float, float]:
-    """Return the value if it is two numbers, each in [0, 1)."""
+    """Return the value if it is two numbers, each in [0, 1); raise ValueError otherwise."""
     pair = value if isinstance(value, tuple | list) and len(value) == 2 else (None, None)
     first, second = (_number(beta) for beta in pair)
     if first is None or second is None or not (0 <= first < 1 and 0 <= second < 1):
@@ -194,7 +198,7 @@ def check_momentum(name: str, value: Any) -> tuple[float, float]:
 
 
 def check_count(name: str, value: Any) -> int:
-    """Return the value as an int if it is a whole number, 1 or more."""
+    """Return the value as an int if it is a whole number, 1 or more; raise ValueError otherwise."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if isinstance(value, Tensor) and not value.ndim:
         whole = value.dtype in (torch.int64, torch.int32, torch.int16, torch.uint8)

@@ -1,14 +1,15 @@
 """DDN: each step follows the gradient; the radius shrinks after success and grows after failure.
 
-Rony, Hafemann, Oliveira, Ben Ayed, Sabourin and Granger 2019, "Decoupling direction and norm for
-efficient gradient-based l2 adversarial attacks and defenses" (arXiv 1811.09600), algorithm 1. With
-u the normalised gradient of the loss at x + d,
+DDN is algorithm 1 of Rony, Hafemann, Oliveira, Ben Ayed, Sabourin and Granger 2019, "Decoupling
+direction and norm for efficient gradient-based l2 adversarial attacks and defenses" (arXiv
+1811.09600). With u the normalised gradient of the loss at x + d, each step updates the perturbation
+d and the radius r:
 
     d <- d + a u,   r <- (1 - gamma) r if x + d is misclassified, else (1 + gamma) r,
     d <- r d / ||d||.
 
 The step length a decreases to a hundredth of its first value along half a cosine, as in the
-authors' code. The result is the nearest misclassified iterate. DDN finds distances like those of
+authors' code. DDN returns the nearest misclassified iterate. DDN finds distances like those of
 Carlini and Wagner's attack at a fiftieth of the cost (table 1 of the paper). Unlike DeepFool, DDN
 does not assume a flat class boundary. The paper rounds images to 256 grey levels; this code does
 not.
@@ -55,17 +56,18 @@ def ddn(
     """Search for the nearest misclassified image in l2.
 
     model, labels, targets: as in `fgsm`.
-    images: in [0, 1]; without `clip` pixel values may have any size, and `scale` has their unit.
+    images: in [0, 1]; without `clip` pixel values may have any size, and `scale` is in the unit of
+        the pixels.
     steps: gradients computed for each image, 1 or more; default 300 (the paper: 100, 300, 1000).
     gamma: relative change of the radius in each step, in (0, 1); the paper: 0.05.
     scale: initial radius and initial step length, one number or one for each image; the paper: 1,
-    for pixels in [0, 1].
-    loss: as in `fgsm`; default the paper's. If the gradient at the clean image is exactly 0, the
-    attack does not change the image; the authors' code takes a random direction instead. The
-    gradient of the loss "margin" does not vanish if the softmax saturates.
+        for pixels in [0, 1].
+    loss: as in `fgsm`; the default is the paper's loss. If the gradient at the clean image is
+        exactly 0, the attack does not change the image; the authors' code takes a random direction
+        instead. The gradient of the loss "margin" does not vanish if the softmax saturates.
     clip: whether images stay in [0, 1].
     draws, average, judge, keys, generator: as in `fgsm`. Each step uses new noise draws, which also
-    decide whether the iterate is misclassified.
+        decide whether the iterate is misclassified.
 
     An image that the model misclassifies without any change has distance 0. If the attack fails on
     an image, the clean image is returned at infinite distance. The attack costs a forward and a

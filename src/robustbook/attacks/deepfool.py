@@ -1,13 +1,14 @@
-r"""DeepFool: step to the nearest boundary of the linearised model until the answer changes.
+r"""DeepFool: step to the nearest boundary of the linearised model until the prediction changes.
 
-Moosavi-Dezfooli, Fawzi and Frossard 2016 (arXiv 1511.04599), algorithm 2. With s the source class,
-f_k = g_k - g_s and w_k = grad f_k at the current point,
+DeepFool is algorithm 2 of Moosavi-Dezfooli, Fawzi and Frossard 2016 (arXiv 1511.04599). Let g be
+the logits, s the source class, f_k = g_k - g_s, and w_k = grad f_k at the current point. Each step
+of DeepFool updates the perturbation r:
 
     k* = argmin_k |f_k| / ||w_k||_q,   r <- r + |f_k*| / ||w_k*||_2^2 w_k*          (l2, q = 2)
                                        r <- r + |f_k*| / ||w_k*||_1 sign(w_k*)      (l-inf, q = 1)
 
-and the result is x + 1.02 r, so DeepFool goes two per cent beyond the boundary. The paper leaves
-details open in which implementations differ. A `Variant` describes each implementation:
+The result is x + 1.02 r, so DeepFool goes two per cent beyond the boundary. Implementations of
+DeepFool differ in details that the paper leaves open. A `Variant` describes each implementation:
 
     preset               wrong     others  over-   next gradient  clipped  offsets         steps,
                          images            shoot   at                                      failures
@@ -25,18 +26,18 @@ details open in which implementations differ. A `Variant` describes each impleme
 leave wrong images unchanged; others attack them too, away from the predicted class. "Others" is the
 number of other classes that are considered, beginning with the highest logits. If an attack of this
 package fails on an image, it usually returns the clean image at infinite distance. Of the presets,
-only "ours", "free" and "adversarial_library" stop in this way. All other presets return the last
-iterate, as their sources do, and mark the failure in `found`.
+only "ours", "free" and "adversarial_library" return the clean image after a failure. All other
+presets return the last iterate after a failure, as their sources do, and set `found` to False.
 
 Two details of an implementation decide whether DeepFool succeeds: the distance offset and `free`.
 If images are clipped, clipping cuts off a part of each step, so the iterate approaches the boundary
 slowly. Most MNIST pixels are at 0 or 1, so clipping cuts off most of each step. Without a distance
 offset of 1e-4, a third to a half of MNIST's images are still classified correctly after 50 steps.
-With `free`, only pixels that can move within [0, 1] are changed. With `free`, two to four steps are
-enough instead of seven to ten, but the distance is two to eight per cent larger.
+With `free`, only pixels that can move within [0, 1] are changed. With `free`, DeepFool needs two to
+four steps instead of seven to ten, but its distances are two to eight per cent larger.
 
 For a randomised model with several draws, g_k is the logarithm of the mean probability over the
-draws. The class boundary is then where the predicted class of the averaged model changes.
+draws. The class boundary of such a model is where the prediction from the mean probability changes.
 """
 
 import math
@@ -59,9 +60,9 @@ class Variant:
     """The choices in which implementations of DeepFool differ.
 
     steps: maximum number of updates of an image.
-    candidates: how many other classes are considered, those of highest logits at the clean image;
-        with None all other classes. (On MNIST the distances were the same if the candidates were
-        chosen again at each step.)
+    candidates: how many classes are considered besides the source class: those of highest logits at
+        the clean image. With None, all classes are considered. (On MNIST the distances were the
+        same if the candidates were chosen again at each step.)
     slack: after the first step, skip a class that could be nearest only if its gradient norm grew
         more than `slack` times; math.inf skips no class. With the default 2, only a third of the
         gradients were computed on MNIST, and the same classes were always chosen.
@@ -72,12 +73,13 @@ class Variant:
     ask_beyond: whether success is checked at the overshot image or at the plain sum of the steps.
         With the plain sum, only the final image overshoots.
     clip: whether images are clipped to [0, 1].
-    forget: whether the part of a step that clipping cuts off is discarded. If not, it remains in
-        the sum of the steps, and later steps may use it.
+    forget: whether the part of a step that clipping cuts off is discarded. With `forget` False, the
+        cut-off part remains in the sum of the steps, and later steps may use it.
     free: whether pixels at 0 or 1 that a step would push out of the range are excluded before the
         step length is computed.
     component_offset: added to each component of a gradient before its norm is computed.
-    norm_offset: added to the norm of the gradient. norm_floor: the lowest value of this norm.
+    norm_offset: added to the norm of the gradient.
+    norm_floor: the lowest value of this norm.
     square_offset: added to the squared norm in the step, instead of norm_offset.
     distance_offset: added to the length of each step.
     attack_wrong: whether images that the model misclassifies without any attack are attacked too,
@@ -199,9 +201,10 @@ def deepfool(
         "torchattacks" are l2 attacks; we derived their l-infinity forms ourselves.
     steps: maximum number of updates of an image; default the preset's.
     candidates: how many other classes are considered, those of highest logits first; default the
-        preset's ("ours": all). With 3 candidates the attack takes two thirds of the time. It then
-        finds a larger distance if the nearest boundary belongs to a class that was not
-        considered (on MNIST by 0.1 to 0.5 per cent in the mean).
+        preset's ("ours": all). With 3 candidates the attack takes two thirds of the time. With few
+        candidates, the distance is too large if the nearest boundary belongs to a class that was
+        not considered. With 3 candidates the mean distance on MNIST is larger by 0.1 to 0.5 per
+        cent.
     targets: the target class of each image; None (default) for an untargeted attack. With targets,
         the target is the only candidate, and each step moves away from the class predicted at the
         current point.
@@ -212,7 +215,7 @@ def deepfool(
     An image on which the attack has succeeded is removed from the batch. With the default preset,
     an image that the model misclassifies without any attack has distance 0. Each step costs one
     backward pass for each class that is considered, and one or two forward passes. The first
-    forward pass of a step is for the gradients. A second forward pass checks for success, if
+    forward pass of a step is needed for the gradients. A second forward pass checks for success, if
     success is checked at another image or if many successes are expected. The final evaluation
     costs `judge` more forward passes. The CPU waits for the GPU once a step and, with a finite
     slack, once for each class that is considered. Raises ValueError for an invalid argument, or a
@@ -232,7 +235,7 @@ def deepfool(
         judge=judge,
         generator=generator,
     )
-    logits = propagation.logits(x, whole).clone()  # a model may return what it keeps
+    logits = propagation.logits(x, whole).clone()  # a model may return a tensor that it stores
     answers = logits.argmax(1)
     source = answers if variant.attack_wrong or targets is not None else whole.labels
     others = (
@@ -298,7 +301,9 @@ def deepfool(
 
 
 def _variant(preset: str | Variant, steps: Count | None, candidates: Count | None) -> Variant:
-    """Return the preset with the given values replaced."""
+    """Return the variant that `preset` names, with `steps` and `candidates` replaced if they are
+    given.
+    """
     if not isinstance(preset, Variant):
         if preset not in PRESETS:
             raise ValueError(
@@ -335,14 +340,15 @@ def _nearest(
     norm: float,
     variant: Variant,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float64[Tensor, "n m"]]:
-    """Return w and |f| of the class with the nearest linearised boundary, and the updated norms.
+    """Return w and |f| of the class with the nearest linearised boundary, and the updated gradient
+    norms of all classes.
 
     Classes are tried in the order of their estimated distances, which use the gradient norms of
-    earlier steps. With a finite slack, no further class is tried once the next class could be
-    nearest only if its gradient norm had grown more than `slack` times.
+    earlier steps. With a finite slack, the search ends if the next class could be nearest only with
+    a gradient norm that grew more than `slack` times.
     """
     margins = (logits.gather(1, others) - logits.gather(1, source[:, None])).abs()
-    # all 0 at first, so the order stays
+    # Before the first step all estimates are 0, so the sort keeps the order of the classes.
     guesses, order = (margins / known).sort(dim=1, stable=True)
     best = known.new_full((len(point),), math.inf)
     w, f = torch.zeros_like(point), margins[:, 0]

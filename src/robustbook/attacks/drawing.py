@@ -12,7 +12,7 @@ class Drawing(Protocol):
     """A randomised model whose noise depends only on the image's key and the number of the draw.
 
     Because the noise depends on the key, an attack on one image does not depend on the other images
-    of the batch. Two forward passes with the same draw number use the same noise.
+    of the batch. Two forward passes of an image with the same draw number use the same noise.
     """
 
     def at(

@@ -1,11 +1,12 @@
 """The fast gradient sign method: one step of size eps along the sign of the loss gradient.
 
-Goodfellow, Shlens and Szegedy 2015, "Explaining and harnessing adversarial examples"
-(arXiv 1412.6572), section 4. With C the loss, F the model and y the label,
+FGSM is from Goodfellow, Shlens and Szegedy 2015, "Explaining and harnessing adversarial examples"
+(arXiv 1412.6572), section 4. With C the loss, F the model and y the label, FGSM changes the image x
+to
 
     x_adv = x + eps sign(grad_x C(F(x), y)),
 
-or, with a target t, x - eps sign(grad_x C(F(x), t)). The paper does not clip the result to the
+With a target t, x_adv = x - eps sign(grad_x C(F(x), t)). The paper does not clip the result to the
 pixel range; this code clips it to [0, 1] by default. Since sign(0) = 0, a pixel whose gradient is
 zero does not change.
 """
@@ -42,27 +43,29 @@ def fgsm(
     """Move every pixel of every image by eps, also in images that the model already misclassifies.
 
     model: function from images to logits, already in training or evaluation mode; it receives a
-    copy of the images. If a randomised model is a `Drawing`, the attack on it is reproducible.
+        copy of the images. If a randomised model is a `Drawing`, the attack on it is reproducible.
     images: in [0, 1], float32 or float64 (with a float64 model).
     labels: the true classes.
     eps: in (0, 1], the largest change of a pixel: one number, or one for each image.
     targets: the target class of each image; None (default) for an untargeted attack.
     loss: "cross_entropy" (from logits; default, section 4 of the paper), "clipped_probabilities",
-    "squared_error", "margin" (see `losses`), or a callable from logits and classes to one loss per
-    image.
+        "squared_error", "margin" (see `losses`), or a callable from logits and classes to one loss
+        per image.
     clip: whether the result is clipped to [0, 1]; default True, our choice.
     draws: for a randomised model, the number of noise draws over which each gradient is averaged;
-    default 1. For a deterministic model, more draws only cost time.
-    average: "loss" (default): the mean of the losses of the draws. "probability": minus the
-    logarithm of the mean probability, for the cross entropy only.
+        default 1. For a deterministic model, more draws only cost time.
+    average: what the attack increases. "loss" (default): the mean of the draws' losses.
+        "probability": minus the logarithm of the label's mean probability, for the cross entropy
+        only.
     judge: number of new noise draws that decide `found`, by the class of highest mean probability.
     keys: for each image the number that determines its noise, such as its index in the data set;
-    default its row. With keys, the result for an image does not depend on the other images of the
-    batch.
-    generator: one number from it becomes the first draw number of a `Drawing`; None: 0.
+        default its row number. With keys, the result for an image does not depend on the other
+        images of the batch.
+    generator: a number drawn from the generator is the first draw number of a `Drawing`; None: the
+        first draw number is 0.
 
-    FGSM costs two forward passes (the second decides `found`) and one backward pass. Raises
-    ValueError for an invalid argument, or a model that returns NaN.
+    FGSM costs one backward pass and two forward passes; the second forward pass decides `found`.
+    Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     propagation, goal, images = prepare(
         model,

@@ -1,4 +1,4 @@
-"""The goal of an attack: the loss that it increases, and the test whether it has succeeded."""
+"""The goal of an attack: the loss that the attack increases, and the test for success."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,7 +69,9 @@ class Goal:
 
 
 def named_loss(loss: str | Loss) -> Loss:
-    """Return the loss function with this name; a callable is returned unchanged."""
+    """Return the loss function with the name ``loss``; if ``loss`` is a callable, return it
+    unchanged.
+    """
     if callable(loss):
         return loss
     if loss not in LOSSES:

@@ -1,9 +1,9 @@
 """The inner attack of adversarial training: only PGD's updates, for use inside a training loss.
 
-Madry, Makelov, Schmidt, Tsipras and Vladu 2018 (arXiv 1706.06083), section 2.1, as in `pgd`, with
-four differences for training. The attack returns the last iterate, not the iterate of highest loss.
-Arguments are not validated. The CPU never waits for the GPU. The attack can run inside
-``torch.func.vmap``, which trains several networks at once.
+The attack is PGD of Madry, Makelov, Schmidt, Tsipras and Vladu 2018 (arXiv 1706.06083), as in
+`pgd`, with four differences for training. The attack returns the last iterate, not the iterate of
+highest loss. Arguments are not validated. During the attack, the CPU never waits for the GPU. The
+attack can run inside ``torch.func.vmap``, which trains several networks at once.
 """
 
 import math
@@ -80,8 +80,10 @@ def _moved(images: Tensor, delta: Tensor, clip: bool) -> Tensor:
 
 
 def _each(value: float | Tensor, images: Tensor) -> Tensor:
-    """Return a tensor with as many axes as the images."""
+    """Return the value (a number, or one number per image) as a tensor with as many axes as the
+    images.
+    """
     if isinstance(value, Tensor):
         return per_image(value, images)
-    # Created on the device: copying a number from the host would make the host wait.
+    # Created on the device, because copying a number to the device would make the CPU wait.
     return images.new_full((1,) * images.ndim, value)

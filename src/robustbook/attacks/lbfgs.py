@@ -2,11 +2,12 @@
 
 Szegedy et al. 2014, "Intriguing properties of neural networks" (arXiv 1312.6199), section 4.1,
 searched for adversarial images with L-BFGS and pixels constrained to [0, 1]. Nayebi and Ganguli
-2017 (arXiv 1703.09202), section 7, minimise the cross entropy l of a target class alone,
+2017 (arXiv 1703.09202), section 7, minimise the cross entropy l of a target class alone, by the
+update
 
     x <- x + a p,   B p = -grad l(x).
 
-The matrix B approximates the Hessian (`quasi_newton`), and a line search chooses the number a.
+The matrix B approximates the Hessian (`quasi_newton`), and a line search chooses the step length a.
 Nayebi and Ganguli mention neither clipping nor a bound on the distance; `clip=False` corresponds to
 their attack.
 
@@ -35,7 +36,7 @@ from .propagation import LOOK_EVERY, Average, Model, Propagation
 from .quasi_newton import InverseHessians
 from .result import Adversarial, judged
 
-DECREASE, CURVATURE, TRIES = 1e-4, 0.9, 20  # line search; the last two as in scipy
+DECREASE, CURVATURE, TRIES = 1e-4, 0.9, 20  # of the line search; the last two as in scipy
 
 
 @torch.inference_mode(False)
@@ -60,26 +61,28 @@ def lbfgs(
     """Minimise each image's loss until the attack succeeds, the loss stalls or all steps are used.
 
     The attack has no bound on the distance and does not minimise the distance. The attack returns
-    the first iterate on which it succeeds. If it fails, it returns the accepted iterate of lowest
-    loss, with `found` False. The l2 distance in the result measures how far the attack moved the
-    image, not how robust the network is. `steps` counts accepted iterates. If the attack fails
+    the first iterate on which it succeeds. An attack that fails returns the accepted iterate of
+    lowest loss, with `found` False. The l2 distance in the result measures how far the attack moved
+    the image, not how robust the network is. `steps` counts accepted iterates. If the attack fails
     after fewer than `steps` iterates, it has stalled: a stopping tolerance was met, or the line
     search found no step. If no gradient component at the clean image exceeds gtol, the attack stops
     after 0 steps.
 
-    model, images, labels, loss: as in `fgsm`; default the paper's cross entropy.
+    model, images, labels, loss: as in `fgsm`; the default loss is the cross entropy, as in the
+        paper.
     targets: the target class of each image; None (default) for an untargeted attack.
-    steps: maximum number of accepted iterates, 1 or more; default 1000, the paper.
+    steps: maximum number of accepted iterates, 1 or more; default 1000, as in the paper.
     history: pairs of steps and gradient differences kept per image; default 10, as in scipy.
-    gtol: stop if no gradient component exceeds gtol; default 1e-5, as in scipy. With clip,
-    components that push a pixel out of [0, 1] are ignored. With 0, the attack stops only if all
-    components are zero.
+    gtol: stop if no gradient component exceeds gtol; default 1e-5, as in scipy. With clip, gradient
+        components that push a pixel out of [0, 1] are ignored. With gtol 0, the attack stops only
+        if all gradient components are zero.
     ftol: stop if a step decreases the loss f by at most ftol max(1, f); default 2.2e-9, as in
-    scipy. With 0, the attack stops only if the loss does not decrease.
-    clip: whether iterates are clipped to [0, 1]; default True (Szegedy et al.).
+        scipy. With ftol 0, the attack stops only if the loss does not decrease.
+    clip: whether iterates are clipped to [0, 1]; default True, as in Szegedy et al.
     draws, average, judge, keys, generator: as in `fgsm`, but all passes use the same draws. Choose
-    so many draws that a successful image is misclassified with new draws too. A randomised model
-    that is not a `Drawing` has new noise in each pass, so its line searches fail early.
+        enough draws that an image on which the attack succeeds is misclassified with new draws too.
+        A randomised model that is not a `Drawing` has new noise in each pass, so its line searches
+        fail early.
 
     The first trial step has l2 length 1, as in scipy without bounds. After a failed line search for
     an image, its history is discarded, and a second line search follows along the negative
@@ -155,7 +158,7 @@ class _Searches:
         return self.x.view(-1, *self.shape)
 
     def only(self, index: Int[Tensor, " m"]) -> None:
-        """Keep only the rows at these indices."""
+        """Keep only the images (rows) with the indices ``index``."""
         self.goal = self.goal.rows(index)
         self.memory.only(index)
         for name, value in vars(self).items():
@@ -163,7 +166,9 @@ class _Searches:
                 setattr(self, name, value[index])
 
     def trial(self, steps: int) -> None:
-        """Evaluate one trial image for each row; accept it, or change the step length."""
+        """Evaluate one trial image for each row, and either accept the trial image or change the
+        step length.
+        """
         aim = torch.addcmul(self.x, self.alpha.to(self.x.dtype)[:, None], self.p)
         x = aim.clamp(0, 1) if self.clip else aim
         f, g, scale, reached = self._evaluate(x)
@@ -214,8 +219,8 @@ class _Searches:
     def _direction(self) -> tuple[Float[Tensor, "n d"], Bool[Tensor, " n"]]:
         """Return the search direction, and whether no gradient component exceeds gtol.
 
-        With clipping, pixels at 0 or 1 that the gradient pushes outwards are left out of the
-        direction and of the check.
+        With clipping, pixels at 0 or 1 that the gradient pushes outwards are ignored in the
+        direction and in the comparison with gtol.
         """
         if not self.clip:
             return -self.memory.times(self.unit, self.scale), self.scale <= self.gtol
@@ -229,8 +234,8 @@ class _Searches:
     ) -> tuple[
         Float64[Tensor, " n"], Float[Tensor, "n d"], Float[Tensor, " n"], Bool[Tensor, " n"]
     ]:
-        """Return the loss, its gradient, the gradient's largest entry, and whether the attack
-        succeeds.
+        """Return the loss, its gradient, the gradient's largest absolute entry, and whether the
+        attack succeeds.
         """
         images = x.view(-1, *self.shape)
         logits, gain, up = self.propagation.both(images, self.goal)

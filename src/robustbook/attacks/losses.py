@@ -24,10 +24,10 @@ def clipped_probabilities(
 ) -> Float[Tensor, " n"]:
     """Return the cross entropy of softmax probabilities clipped to [clip, 1 - clip].
 
-    Keras computes the cross entropy in this way from probabilities, with clip 1e-7 by default. If
-    the probability of the label lies outside [clip, 1 - clip], the gradient is exactly zero. So a
-    confident network seems robust to an attack that uses this loss. For another value of clip pass
-    `functools.partial(clipped_probabilities, clip=1e-10)`.
+    Keras also clips probabilities before it computes the cross entropy, by default with clip 1e-7.
+    If the probability of the label lies outside [clip, 1 - clip], the gradient is exactly zero. So
+    a confident network seems robust to an attack that uses this loss. To use another value of clip
+    as an attack's loss, pass `functools.partial(clipped_probabilities, clip=1e-10)`.
     """
     probability = logits.softmax(1).gather(1, labels[:, None]).squeeze(1)
     return -probability.clamp(clip, 1 - clip).log()
@@ -42,8 +42,8 @@ def squared_error(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Fl
 def margin(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Return the highest logit of all wrong classes minus the logit of the label.
 
-    The network misclassifies the image exactly if the margin is positive. If several other classes
-    have the same highest logit, they share the gradient.
+    The network misclassifies the image exactly if the margin is positive. If several wrong classes
+    have the same highest logit, the gradient is divided among these classes.
     """
     others = logits.masked_fill(_is_label(logits, labels), -torch.inf).amax(1)
     return others - logits.gather(1, labels[:, None]).squeeze(1)

@@ -2,10 +2,11 @@
 
 Each image has a key, and random number j of stream `stream` is a hash of (seed, key, stream, j). So
 the random numbers of an image do not depend on the other images of the batch or on their order. A
-CPU and a GPU compute the same hashes. `uniform` and `in_ball` compute each number with
-splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators").
-Splitmix64 multiplies a counter by an odd constant and applies a mixing function. Each image has its
-own splitmix64 sequence, whose start depends on the key of the image.
+CPU and a GPU compute the same hashes, so they give the same random numbers up to rounding.
+`uniform` and `in_ball` compute each number with splitmix64 (Steele, Lea and Flood 2014, "Fast
+splittable pseudorandom number generators"). Splitmix64 multiplies a counter by an odd constant and
+applies a mixing function. Each image has its own splitmix64 sequence, whose start depends on the
+key of the image.
 
 `normal` draws the noise inside networks and must be as fast as a layer. The sequence of `normal`
 also starts with a hash of the image's key, but then uses one 32-bit hash for every two numbers.
@@ -27,7 +28,7 @@ _MIX_2 = 0x94D049BB133111EB - 2**64
 _MIX32_1 = 0x85EBCA6B - 2**32
 _MIX32_2 = 0xC2B2AE35 - 2**32
 _ANGLE = 0x9E3779B1 - 2**32
-_PAIRS_AT_ONCE = 2**17  # on a CPU, so that they fit into its cache
+_PAIRS_AT_ONCE = 2**17  # pairs at once on a CPU, to fit into its cache
 
 
 def seed_from(generator: torch.Generator | None) -> int:
@@ -80,11 +81,12 @@ def normal(
     draws: the draw number, one for all rows or one for each.
     dtype: float64 numbers are computed in float64 from the same integers, all others in float32.
 
-    The hash of (seed, key, draw) has 64 bits: two 32-bit words a and b. For pair j of numbers, h is
-    the finaliser of MurmurHash3 applied to a + j, with b added in the middle. Box and Muller (1958)
-    turn h into two numbers: the radius is sqrt(-2 log u) with u the lower 31 bits of h, and the
-    angle is h times an odd number. The first half of the array has the cosines, the second half the
-    sines. No number is larger than 6.7 in size.
+    The hash of (seed, key, draw) has 64 bits: two 32-bit words a and b. For pair j of numbers, the
+    hash h is the finaliser of MurmurHash3 applied to a + j, with b added in the middle. The method
+    of Box and Muller (1958) turns h into a radius and an angle. The radius is sqrt(-2 log u), with
+    u given by the lower 31 bits of the hash h, and the angle is h times an odd number. The first
+    half of the array contains the radius times the cosine of the angle, the second half the radius
+    times its sine. No random number has an absolute value above 6.7.
     """
     count = math.prod(shape)
     half = (count + 1) // 2
@@ -100,7 +102,7 @@ def normal(
 
 def _box_muller(bits: Tensor, word: Tensor, out: Tensor) -> None:
     """Write two normal numbers for each hash to `out`. The function overwrites `bits`, which halves
-    its time.
+    the run time.
     """
     half = bits.shape[1]
     spare = (bits >> 16).bitwise_and_(0xFFFF)
@@ -116,8 +118,8 @@ def _box_muller(bits: Tensor, word: Tensor, out: Tensor) -> None:
 
 
 def _start(seed: int, keys: Int[Tensor, " n"], stream: int | Tensor) -> Int[Tensor, " n"]:
-    """Return the initial state of each row's sequence."""
-    # a Python integer does not overflow; a tensor's wrap around
+    """Return the initial state of each row's sequence of random numbers."""
+    # Python integers do not overflow; those of a tensor wrap around
     state = stream * _GAMMA + _mixed(seed)
     if isinstance(state, int):
         return _mix(keys * _GAMMA + _mixed(state))
@@ -133,7 +135,7 @@ def _mixed(state: int) -> int:
 
 
 def _signed(state: int) -> int:
-    """Return the signed 64-bit integer with the same bits."""
+    """Return the signed 64-bit integer that has the same bits as ``state``."""
     return (state + 2**63) % 2**64 - 2**63
 
 
@@ -144,5 +146,7 @@ def _mix(bits: Tensor) -> Tensor:
 
 
 def _shift(bits: Tensor, places: int) -> Tensor:
-    """Shift right and fill with zeros (torch's shift fills with the sign bit)."""
+    """Shift bits to the right and fill with zeros, because torch's shift fills with the sign
+    bit.
+    """
     return (bits >> places) & ((1 << (64 - places)) - 1)

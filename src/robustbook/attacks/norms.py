@@ -9,7 +9,9 @@ from torch import Tensor
 
 
 def per_image(values: Shaped[Tensor, " n"], like: Float[Tensor, "n *shape"]) -> Tensor:
-    """Return the values with shape (n, 1, ..., 1), so that they can be multiplied with images."""
+    """Return the values with shape (n, 1, ..., 1), so that the result can be multiplied with
+    images.
+    """
     return values.reshape((-1,) + (1,) * (like.ndim - 1))
 
 
@@ -19,7 +21,9 @@ def each(value: float | Float[Tensor, " n"], like: Float[Tensor, "n *shape"]) ->
 
 
 def size(vectors: Float[Tensor, "n *shape"], norm: float) -> Float[Tensor, " n"]:
-    """Return the norm of each row: l2 for 2, the largest absolute pixel for infinity."""
+    """Return the norm of each row: for ``norm`` 2 the l2 norm, for infinity the largest absolute
+    entry.
+    """
     if norm == math.inf:
         return top(vectors.flatten(1))
     sizes: Tensor = torch.linalg.vector_norm(vectors.flatten(1), norm, dim=1)

@@ -35,19 +35,19 @@ of all steps.
 
 
 class Propagation:
-    """Computes logits and gradients for an attack, and counts the images in all forward and
-    backward passes.
+    """Compute logits and gradients for an attack, and count the images in all forward and backward
+    passes.
 
     Only the gradient with respect to the images is computed, so the model's parameters and their
-    `.grad` do not change. The model's mode (training or evaluation) does not change either. Losses
-    are summed over the batch before differentiation, not averaged, so an image's gradient does not
+    `.grad` do not change. The model's mode (training or evaluation) does not change. Losses are
+    summed over the batch before differentiation, not averaged, so an image's gradient does not
     depend on the batch size. The model gets a copy of the images, which it may change in place.
 
-    Each step uses new noise draws of a randomised model (`Drawing`), beginning at draw number
-    `first + step * draws`, where `first` comes from the generator's seed. Any other model is called
-    once per draw.
+    Each step uses new noise draws of a randomised model (`Drawing`). The first draw number of a
+    step is `first + step * draws`, where `first` comes from the generator's seed. A model that is
+    not a `Drawing` is called once per noise draw.
 
-    With several draws, the logarithm of the mean softmax probability replaces the logits.
+    With several noise draws, the logarithm of the mean softmax probability replaces the logits.
     """
 
     def __init__(
@@ -108,8 +108,8 @@ class Propagation:
         answer, gain, gradient = self._evaluated(images, goal, step, slope=True)
         assert gradient is not None
         # The sign of NaN is 0, so an image with such a gradient would not move and would appear
-        # robust. The sum is NaN or infinite if any entry is, and computing it does not make the
-        # host wait.
+        # robust. The sum is NaN or infinite if any entry is, and computing the sum does not make
+        # the CPU wait.
         self._add(gradient)
         return answer, gain, gradient
 
@@ -124,14 +124,13 @@ class Propagation:
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Callable[[Tensor, Tensor], Tensor]]:
         """Return the logits, and a function that returns gradients of logit differences. The
-        function gets two classes per image, source and target, and differentiates target logit
-        minus source logit with respect to the image.
+        returned function gets two classes per image, source and target. The returned function
+        differentiates the target's logit minus the source's logit with respect to the image.
 
         `slopes` costs one forward pass, and each call of the returned function costs one backward
-        pass. On a CPU, calling the function for several classes takes as long as one batched
-        backward pass. These calls are two to three times as fast as one pass over repeated images.
-        A model of torch.compile allows only one backward pass per graph, so each call needs another
-        forward pass.
+        pass. On a CPU, calls for several classes are two to three times as fast as one backward
+        pass over repeated images. A model of torch.compile allows only one backward pass per graph,
+        so each call needs another forward pass.
         """
         first = self._number(step)
 
@@ -156,7 +155,7 @@ class Propagation:
         return kept[0].detach(), slope
 
     def ensure_finite(self, logits: Float[Tensor, "n k"]) -> None:
-        """Raise ValueError if these logits, or any gradient so far, were NaN or infinite.
+        """Raise ValueError if a logit, or an entry of any gradient so far, is NaN or infinite.
 
         This method makes the CPU wait for the GPU, so call it only once, at the end of an attack.
         """
@@ -174,7 +173,7 @@ class Propagation:
         self._total = total if self._total is None else self._total + total
 
     def _number(self, step: Step) -> Step:
-        """Return the number of the first draw of a step."""
+        """Return the number of the first noise draw of a step."""
         if not self._numbered:
             return 0
         return self.seed % 2**62 + step * self._draws
@@ -234,7 +233,9 @@ class Propagation:
         return logits, gain.detach(), gradient
 
     def _sum(self, gains: Float[Tensor, "parts n"], goal: Goal) -> Float[Tensor, " n"]:
-        """Return the sum of the losses, or the signed logarithm of the summed probabilities."""
+        """Return the gains summed over noise draws, or for ``average`` "probability" the gain of
+        the summed probabilities.
+        """
         if self._average == "loss":
             return gains.sum(0)
         return -goal.sign * (-goal.sign * gains).logsumexp(0)
@@ -263,8 +264,9 @@ class Propagation:
     def _forward(
         self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
     ) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m *shape"]]:
-        """Return the logits for `count` noise draws, one draw of all images after the other. Also
-        return the image copies; with `slope` these copies are leaves of the autograd graph.
+        """Return the logits for `count` noise draws: the rows of all images for the first draw,
+        then for the next draw, and so on. Also return the image copies; with `slope` these copies
+        are leaves of the autograd graph.
         """
         model: Any = self._model
         copies = images.detach().clone()  # keeps the memory format
@@ -322,11 +324,11 @@ class Propagation:
 
 
 def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False) -> Tensor:
-    """Return the gradient of `value` with respect to the images, in their `shape`.
+    """Return the gradient of `value` with respect to the images, with the images' `shape`.
 
-    Each leaf has one or more copies of the images. With `again` the graph is kept for another
-    backward pass. Autocast is disabled here, because autocast would compute matrix products of
-    float32 layers in half precision.
+    Each tensor in `leaves` contains one or more copies of the images. With `again` the autograd
+    graph is kept for another backward pass. Autocast is disabled for the gradient, because autocast
+    would compute matrix products of float32 layers in half precision.
     """
     gradients = None
     if value.requires_grad:
@@ -341,7 +343,7 @@ def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False
 
 
 def _log_probabilities(logits: Float[Tensor, "m k"], count: int) -> Float[Tensor, "n k"]:
-    """Return the logarithm of the probabilities summed over draws."""
+    """Return the logarithm of the softmax probabilities, summed over `count` noise draws."""
     return logits.log_softmax(1).view(count, -1, logits.shape[1]).logsumexp(0)
 
 

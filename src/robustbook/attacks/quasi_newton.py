@@ -1,18 +1,19 @@
 """Limited-memory (L-BFGS) approximations of the inverse Hessians of many images at once.
 
 The inverse Hessian H of each image is built from the last pairs of a step s and the gradient change
-y over this step. Let S and Y have the pairs as columns, oldest first. R is the upper triangle of
-S^T Y, D its diagonal, and gamma = s^T y / y^T y of the newest pair. By Byrd, Nocedal and Schnabel
-1994, "Representations of quasi-Newton matrices", theorem 2.2:
+y over this step. Let S have the steps s as columns and Y the gradient changes y, oldest first. Let
+R be the upper triangle of S^T Y, D its diagonal, and gamma = s^T y / y^T y of the newest pair.
+Theorem 2.2 of Byrd, Nocedal and Schnabel 1994, "Representations of quasi-Newton matrices", gives
+the product of H with a vector g:
 
     H g = gamma g + S v - gamma Y u,
     u = R^-1 S^T g,   v = R^-T (D u + gamma Y^T Y u - gamma Y^T g).
 
 Only two batched products involve the whole vectors s and y; all other products are of small
 matrices, in float64. Gradients of a saturated network may be as small as 1e-40, and their squares
-round to 0 in float32. So y is stored after division by its largest entry. H does not change if s
-and y are divided by the same number. So wherever s enters a small matrix, s is also divided by the
-largest entry of y.
+round to 0 in float32. So each gradient change y is divided by its largest entry before it is
+stored. The inverse Hessian H does not change if s and y are divided by the same number. So the step
+s is also divided by the largest entry of y, wherever s enters a small matrix.
 """
 
 from collections.abc import Callable
@@ -38,7 +39,9 @@ def _exact(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class InverseHessians:
-    """Inverse Hessians of `n` rows of dimension `d`, from at most `history` pairs each."""
+    """Approximate inverse Hessians for `n` images of `d` pixels, from at most `history` pairs for
+    each image.
+    """
 
     def __init__(self, history: int, like: Float[Tensor, "n d"]) -> None:
         self.history = history
@@ -53,20 +56,22 @@ class InverseHessians:
         self.used = 0  # slots in use, the maximum over all rows
 
     def only(self, index: Int[Tensor, " m"]) -> None:
-        """Keep only the rows at these indices."""
+        """Keep only the images (rows) with the indices ``index``."""
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
                 setattr(self, name, value[index])
 
     def forget(self, which: Bool[Tensor, " n"]) -> None:
-        """Delete all stored pairs of these rows."""
+        """Delete all stored pairs of the images (rows) ``which``."""
         self.count.masked_fill_(which, 0)
 
     @_exact
     def remember(
         self, s: Float[Tensor, "n d"], y: Float[Tensor, "n d"], which: Bool[Tensor, " n"]
     ) -> None:
-        """Store the pairs of these rows; a row that is full replaces its oldest pair."""
+        """Store a new pair (s, y) for the images (rows) ``which``; a row that is full replaces its
+        oldest pair.
+        """
         y_scale = top(y).clamp(min=torch.finfo(y.dtype).tiny)
         y = y / y_scale[:, None]
         row = torch.arange(len(y), device=y.device)
@@ -117,5 +122,5 @@ class InverseHessians:
         return combined + (gamma * wide).to(g.dtype) * g
 
     def _known(self) -> Float[Tensor, "n p d"]:
-        """Return the slots in use, with s and y alternating."""
+        """Return the stored vectors in the slots in use, with s and y alternating."""
         return self.pairs[:, 1:].flatten(1, 2)

@@ -2,7 +2,7 @@
 down at random.
 
 The perturbed image is x_adv = x + eps s, with s uniform in {-1, 1}^d. Random signs use no gradient.
-If a gradient attack of the same eps succeeds no more often than random signs, the gradients are
+If a gradient attack with the same eps succeeds no more often than random signs, the gradients are
 uninformative.
 """
 
@@ -35,8 +35,8 @@ def random_signs(
     """Move every pixel of every image by eps, up or down at random, also in misclassified images.
 
     eps: in (0, 1], the change of each pixel before clipping: one number, or one for each image.
-    targets: with targets, the attack succeeds only if the network answers with the target. The
-    perturbation does not depend on the targets.
+    targets: the target class of each image; with targets, the attack succeeds only if the network
+        predicts the target. The perturbation does not depend on the targets.
     model, images, labels, clip, judge: as in `fgsm`; keys, generator: as in `pgd`.
 
     Random signs cost one forward pass, which decides `found`, and no backward pass. Raises

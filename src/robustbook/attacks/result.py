@@ -1,4 +1,4 @@
-"""The result of an attack."""
+"""The result of an attack: adversarial images, success, distances and costs."""
 
 import math
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Adversarial:
     images: adversarial images in [0, 1] (outside only with `clip=False`), detached, with the device
         and dtype of the clean images. An attack of fixed eps (FGSM, PGD) returns its perturbed
         image even if the model classifies it correctly.
-    found: whether the attack succeeded: the model evaluates exactly these images once more, and its
+    found: whether the attack succeeded: in one more evaluation of exactly these images, the
         predicted class is not the label or, with targets, is the target. For a randomised model,
         the predicted class has the highest mean probability over `judge` new draws.
     distance: distance of each adversarial image to its clean image, in the attack's norm. If a
@@ -43,11 +43,11 @@ def nearer(
     distance: Float[Tensor, " n"],
     reached: Bool[Tensor, " n"],
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"]]:
-    """Compare new images with the nearest successful images so far; return the nearest ones and
-    their distances.
+    """Return for each image the nearer of the new image, if the attack succeeds on it, and the
+    nearest successful image so far, with its distance.
 
-    distance: the distances of the new ``images`` from the originals. reached: on which new images
-    the attack succeeds.
+    distance: the distances of the new ``images`` from the originals.
+    reached: whether the attack succeeds on each of the new ``images``.
     """
     better = reached & (distance < nearest)
     return (
@@ -69,10 +69,11 @@ def judged(
     """Evaluate the model on the adversarial images and return the result of the attack.
 
     minimal: whether this is a minimal-norm attack, which returns the clean image at infinite
-    distance if it fails.
+        distance if it fails.
     known: logits of these images from the attack itself. If the logits of the final evaluation
-    differ from `known` only by rounding, `known` decides. The reason is that rounding depends on
-    the batch and may change the class of an image at the boundary.
+        differ from `known` only by rounding, the success of the attack is computed from `known`.
+        Rounding depends on the batch, and may change the predicted class of an image at the
+        boundary.
     """
     logits = propagation.verdict(adversarial, goal)
     if known is not None:

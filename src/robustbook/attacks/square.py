@@ -1,18 +1,20 @@
 """The Square attack: random search over square windows that uses logits but no gradients.
 
-Andriushchenko, Croce, Flammarion and Hein 2020, "Square attack: a query-efficient black-box
-adversarial attack via random search" (arXiv 1912.00049), section 3 and algorithm 2, for l-infinity.
-The attack starts with vertical stripes: it moves each column of each channel by eps up or down.
-Each later query proposes to set a square window with side
+The attack is that of Andriushchenko, Croce, Flammarion and Hein 2020, "Square attack: a
+query-efficient black-box adversarial attack via random search" (arXiv 1912.00049), for l-infinity
+(section 3 and algorithm 2). The attack starts with vertical stripes: it moves each column of each
+channel by eps up or down. Each later query proposes to set a square window to x + eps or x - eps
+(chosen at random per channel), clipped to [0, 1]. The side s of the window follows from the
+fraction p of pixels to change in an image of h x w pixels:
 
     s = round(sqrt(p h w)), at least 1,
 
-to x + eps or x - eps (chosen at random per channel), clipped to [0, 1]. A proposal is accepted if
-it increases the margin or succeeds. p starts at p_init and is halved after iterations 10, 50, 200,
-500, 1000, 2000, 4000, 6000 and 8000, as in AutoAttack. This code differs from released code in two
-ways. First, windows and signs are drawn for each image by its key. (In AutoAttack all images of a
-batch share windows and signs; the authors' code draws a new window if a window would change
-nothing.) Second, a window may lie at every position, including the last row and column.
+A proposal is accepted if it increases the margin or succeeds. The fraction p starts at p_init and
+is halved after iterations 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000, as in AutoAttack. In
+this code, windows and signs are drawn for each image by its key; in AutoAttack all images of a
+batch share windows and signs. The authors' code draws a new window if a window would change
+nothing; this code does not. In this code a window may lie at every position, including the last row
+and column; the released programs exclude the last row and column.
 """
 
 import math
@@ -30,7 +32,7 @@ from .propagation import Model
 from .result import Adversarial, judged
 
 _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
-_LEAVE_EVERY = 10  # queries between two removals of finished images, when the host waits
+_LEAVE_EVERY = 10  # queries between two removals of finished images, when the CPU waits
 
 
 def side(iteration: int, height: int, width: int, p_init: float = 0.8) -> int:

@@ -1,21 +1,23 @@
 """ZOO: the attack of Carlini and Wagner with gradients that are estimated from the model's outputs.
 
-Chen, Zhang, Sharma, Yi and Hsieh 2017 (arXiv 1708.03999), algorithm 2 (ZOO-Adam). With F the
-softmax probabilities, minimise by Adam, in each step along coordinates chosen at random,
+ZOO is from Chen, Zhang, Sharma, Yi and Hsieh 2017 (arXiv 1708.03999); this module implements their
+algorithm 2 (ZOO-Adam). Let F be the softmax probabilities, y the label and x0 the image. In each
+step, along coordinates chosen at random, Adam minimises
 
     || x - x0 ||^2 + c max(log F_y(x) - max_(i != y) log F_i(x) + kappa, 0),   x in [0, 1].
 
-The derivative of the second term along a coordinate is estimated by a symmetric difference,
+The derivative of the second term f along a coordinate is estimated by a symmetric difference:
 
     (f(x + h e_i) - f(x - h e_i)) / 2h;
 
-the derivative of the first term has a closed form. Differences of log F are differences of logits.
-The two evaluated images are clipped to [0, 1], and the difference is divided by their actual
-distance, so the difference is one-sided at 0 and 1. The authors' code searches for the best c, as
-Carlini and Wagner do; this code takes c as an argument. The authors' code can also write x as a
-tanh, and start at a low resolution on large images; this code does neither.
+The derivative of the squared distance has a closed form. Differences of log F equal differences of
+logits, so the code uses logits. The two images of a difference are clipped to [0, 1], and their
+actual distance is the divisor. So for a pixel at 0 or 1 the difference is one-sided. The authors'
+code searches for the best c, as Carlini and Wagner do; this code takes c as an argument. The
+authors' code can also write x as a tanh, and start at a low resolution on large images; this code
+does neither.
 
-In a randomised model f(x + h e_i) and f(x - h e_i) have different noise, and the variance of the
+In a randomised model f(x + h e_i) and f(x - h e_i) have different noise, so the variance of the
 estimated derivative grows like 1 / h^2. Averaging f over several noise draws divides the variance
 by the number of draws.
 """
@@ -55,21 +57,23 @@ def zoo(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Minimise along random coordinates, with derivatives that are estimated from the model's
-    logits.
+    """Minimise the l2 distance plus a weighted margin along random coordinates, with derivatives
+    estimated from the model's logits.
 
     model, images, labels: as in `fgsm`; the model's gradient is not used.
     c: the weight of the margin, above 0: one number, or one for each image.
     steps: number of Adam steps; the paper: 1000 on CIFAR-10, 3000 on MNIST.
     coordinates: how many pixels of an image change in a step; the paper: 128. If the image has
-    fewer pixels, all of them change.
-    h: half the distance between the two points of a difference, in pixels; the paper: 1e-4.
-    step_size: Adam's learning rate, in pixels; the paper: 0.01.
+        fewer pixels than `coordinates`, all of them change.
+    h: half the distance between the two points of a difference, in units of the pixel values; the
+        paper: 1e-4.
+    step_size: Adam's learning rate for pixel values; the paper: 0.01.
     kappa: the margin by which the attack should succeed, 0 or above, in logits.
     targets: the target class of each image; None (default) for an untargeted attack.
-    draws: for a randomised model, the number of noise draws of each evaluation. The probabilities
-    are averaged over the noise draws. Each evaluation uses new noise draws.
-    judge: as in `fgsm`. keys, generator: as in `pgd`, for coordinates and the model's noise.
+    draws: for a randomised model, the number of noise draws of each evaluation. The softmax
+        probabilities are averaged over the noise draws. Each evaluation uses new noise draws.
+    judge: as in `fgsm`.
+    keys, generator: as in `pgd`, for coordinates and the model's noise.
 
     If the attack succeeds with no iterate, the clean image is returned at infinite distance. An
     image that the model misclassifies without any change has distance 0. `steps` of the result
@@ -102,7 +106,9 @@ def zoo(
     best, nearest = images.clone(), torch.full_like(weight, math.inf)
 
     def note(step: int) -> None:
-        """Store the iterates on which the attack succeeds at a smaller distance than before."""
+        """Store an iterate if the attack succeeds on it at a smaller distance than on all earlier
+        iterates.
+        """
         nonlocal best, nearest
         point = x.view_as(images)
         distance = size(point - images, 2.0)
@@ -138,10 +144,12 @@ def differences(
     h: float,
     first: int = 0,
 ) -> Float[Tensor, "n m"]:
-    """Estimate derivatives of the quantity that the attack increases, by symmetric differences.
+    """Return symmetric differences that estimate derivatives of the quantity that the attack
+    increases.
 
-    coordinates: indices into each flattened image. first: the number of the first noise draw; each
-    image is evaluated 2 m times, with new noise draws each time.
+    coordinates: indices into each flattened image.
+    first: the number of the first noise draw; each image is evaluated twice for each of its m
+        coordinates, with new noise draws each time.
     """
     n, m = coordinates.shape
     flat = images.flatten(1)

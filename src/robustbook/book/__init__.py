@@ -1,9 +1,9 @@
 """Build the book: write all its sources to _build/stage, then run jupyter-book on this folder.
 
-The prose pages of ``book/`` are copied. The files in ``generated/`` that these pages include are
-written by code: the cards and claims of the landing page, the ledger, the public names, the seconds
-of each page. So no table of the book is typed by hand. The executed notebooks are already in
-_build/stage (see `robustbook.notebooks`).
+The prose pages of ``book/`` are copied. Code writes the files in ``generated/``, which the prose
+pages include, so no table of the book is typed by hand. The generated files are the cards and
+claims of the landing page, the ledger, the public names, and the seconds of each page. The executed
+notebooks are already in _build/stage (see `robustbook.notebooks`).
 
 From a shell: ``python -m robustbook.book``.
 """

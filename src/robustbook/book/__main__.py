@@ -11,7 +11,7 @@ from .stage import build, stage
 @click.command()
 def main() -> None:
     """Build the book from the executed notebooks, and print where the book is."""
-    with FileLock(ROOT / "_build" / "book.lock"):  # a second build waits: both use these folders
+    with FileLock(ROOT / "_build" / "book.lock"):  # all builds use the same folders
         stage()
         landing = build()
     click.echo(f"The book is at {landing.relative_to(ROOT)}")

@@ -37,13 +37,15 @@ def api_pages() -> dict[str, str]:
 
 
 def api_list() -> str:
-    """Return a table of the modules as markdown: a link to the page, and what the module is for."""
+    """Return a table of the modules as markdown: a link to each module's page, and the purpose of
+    the module.
+    """
     rows = [f"| [](api/{short(module)}.md) | {sentence(module)} |" for module in parts()]
     return "\n".join(["| module | what it is for |", "| --- | --- |", *rows, ""])
 
 
 def short(module: ModuleType) -> str:
-    """Return the name of a module without that of the package."""
+    """Return the name of a module without the name of the package."""
     return module.__name__.removeprefix("robustbook.")
 
 
@@ -72,8 +74,8 @@ def _block(text: str, language: str) -> str:
 
 
 def _prose(docstring: str) -> Iterator[str]:
-    """Return a docstring as markdown: lines of the form "name: text" become a list, indented lines
-    become a block that keeps its lines, and all other text is kept as markdown.
+    """Return a docstring as markdown. Lines of the form "name: text" become a list, and indented
+    lines become a block that keeps its lines. All other text is kept as markdown.
     """
     for paragraph in re.split(r"\n\s*\n", docstring):
         head, _, rest = paragraph.partition("\n")
@@ -83,14 +85,14 @@ def _prose(docstring: str) -> Iterator[str]:
         if paragraph.startswith(" "):
             yield _block(textwrap.dedent(paragraph), "text")
         else:
-            words = re.sub(r'(?<=[\s(])"([\w:/-]+)"', r'`"\1"`', paragraph)  # or quotes would curl
+            words = re.sub(r'(?<=[\s(])"([\w:/-]+)"', r'`"\1"`', paragraph)  # else quotes curl
             named = r"^([a-zA-Z_]\w*(?:, [a-zA-Z_]\w*)*): "
             yield re.sub(named, r"- `\1`: ", words, flags=re.MULTILINE) + "\n"
 
 
 def _signature(name: str, thing: Any) -> str:
-    """Return the head of a definition from the source: for a function all lines above its
-    docstring, for a class its first line and its fields.
+    """Return the head of a definition from the source. The head of a function is all lines above
+    the docstring, the head of a class its first line and its fields.
     """
     try:
         source = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))

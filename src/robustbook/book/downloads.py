@@ -3,8 +3,8 @@ book's MyST markup.
 
 The book's pages are written in MyST. The roles and directives of MyST (`{numref}`, `:::{table}`)
 are translated in the copies that readers download. References become the words and numbers that the
-book shows, tables and figures get their numbered captions, and boxes get their titles. Code and its
-outputs are not changed.
+book shows. Tables and figures get their numbered captions, and boxes get their titles. Code cells
+and their outputs are not changed.
 """
 
 import copy
@@ -45,9 +45,7 @@ def plain_downloads(html: Path, bibliography: Path) -> None:
 
 
 def shown_numbers(pages: Iterable[str]) -> dict[str, str]:
-    """Return the text that the book's pages show for each label, such as "Table B3", "Fig. B1" or
-    "(2)".
-    """
+    """Return the text that the book's pages show for each label, such as "Table B3" or "(2)"."""
     numbers: dict[str, str] = {}
     for page in pages:
         for label, text in re.findall(
@@ -72,7 +70,7 @@ def cited(bibliography: Path) -> dict[str, str]:
 
 
 def plain(notebook: NotebookNode, references: References) -> NotebookNode:
-    """Return a copy of the notebook with plain Markdown in cells and outputs; the caption of a
+    """Return a copy of the notebook with plain Markdown in cells and outputs. The caption of a
     figure comes after the cell that draws the figure.
     """
     notebook = copy.deepcopy(notebook)
@@ -129,8 +127,8 @@ def _blocks(lines: list[str], references: References) -> Iterator[str]:
 
 
 def _closing(lines: list[str], at: int, fence: str) -> int:
-    """Return the row that closes the block opened in row ``at``, or the end of the text if no row
-    closes it.
+    """Return the index of the line that closes the block opened in line ``at``, or the end of the
+    text if no line closes the block.
     """
     depth = 0
     for row in range(at + 1, len(lines)):
@@ -147,7 +145,7 @@ def _closing(lines: list[str], at: int, fence: str) -> int:
 def _directive(
     opening: "re.Match[str]", inside: list[str], references: References
 ) -> Iterator[str]:
-    """Yield the contents of a directive, below its title if it has one."""
+    """Yield the title of a directive, if there is one, and its contents."""
     options: dict[str, str] = {}
     while inside and (option := _OPTION.match(inside[0].strip())):
         options[option["name"]] = option["value"]
@@ -176,7 +174,7 @@ def _directive(
 
 
 def _words(role: "re.Match[str]", references: References) -> str:
-    """Return the text that the book shows for a role."""
+    """Return the text that the book shows for a MyST role, such as the number of a table."""
     name, text = role["role"], role["text"]
     shown, _, label = text.partition("<")
     label = label.rstrip("> ") or text

@@ -83,7 +83,7 @@ def cards(whole: Ledger, root: Path) -> str:
 
 
 def claims_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
-    """Return the map of claims as markdown: the claims with their pages and their status."""
+    """Return a markdown table of the claims, with the page and the status of each claim."""
     verdicts = {entry.id: entry.verdict for entry in entries}
     lines = ["| Claim | Page | Status |", "| :-- | :-- | :-- |"]
     paper = ""
@@ -105,8 +105,8 @@ def badge(status: str) -> str:
 
 
 def unwritten(whole: Ledger, root: Path) -> str:
-    """Return a markdown list with one line per paper: which items have no page yet or
-    were not run.
+    """Return a markdown list with one line per paper: the items of the paper that have no page yet
+    or were not run.
     """
     lines = []
     for paper, title in ledger.TITLES.items():
@@ -125,20 +125,22 @@ def unwritten(whole: Ledger, root: Path) -> str:
 
 
 def written(root: Path) -> list[str]:
-    """Return the papers that have an overview in the table of contents."""
+    """Return the papers that have an overview page in the table of contents."""
     names = contents(root)
     return [paper for paper in ledger.TITLES if f"{paper}/overview" in names]
 
 
 def contents(root: Path) -> list[str]:
-    """Return the notebooks of the table of contents, in its order, without folder and suffix."""
+    """Return the names of the notebooks in the table of contents, in its order, without folder and
+    suffix.
+    """
     text = (root / "_toc.yml").read_text(encoding="utf-8")
     return re.findall(r"file: notebooks/(\S+)", text)
 
 
 def judged(root: Path) -> dict[str, tuple[str, ...]]:
-    """Return for each notebook of the table of contents the items (``paper/item``) whose target
-    numbers it judges.
+    """Return for each notebook of the table of contents the items (``paper/item``) whose numbers
+    the notebook compares with ours.
     """
     found: dict[str, tuple[str, ...]] = {}
     there = notebooks.names(root)
@@ -152,8 +154,9 @@ def judged(root: Path) -> dict[str, tuple[str, ...]]:
 
 
 def pages_table(whole: Ledger, judged: Mapping[str, tuple[str, ...]]) -> str:
-    """Return as markdown the pages of each paper with the counts of verdicts on the targets that
-    they judge; ``judged`` has the items of each notebook.
+    """Return a markdown table of the pages of each paper, with counts of the verdicts on the
+    paper's numbers that each page compares with ours. The argument ``judged`` has for each notebook
+    the items whose numbers it compares with ours.
     """
     lines = ["| page | verdicts |", "| --- | --- |"]
     chapter = ""
@@ -182,8 +185,8 @@ def link(name: str) -> str:
 
 
 def ledger_pages(judged: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, str]]:
-    """Return for each item the pages that judge it: their addresses, relative to the ledger, and
-    their names.
+    """Return for each item the pages that compare its numbers with ours: their addresses, relative
+    to the ledger, and their names.
     """
     pages: dict[str, dict[str, str]] = {}
     for name, items in judged.items():
@@ -193,8 +196,8 @@ def ledger_pages(judged: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, s
 
 
 def filters(judged: Mapping[str, tuple[str, ...]]) -> str:
-    """Return as JSON, for each page, the part of the ledger's address that filters the targets of
-    this page.
+    """Return as JSON, for each page, the part of the ledger's address that shows only the numbers
+    of this page.
     """
     return json.dumps(
         {f"notebooks/{name}": f"page={name}" for name, items in judged.items() if items}

@@ -24,8 +24,8 @@ _RULE = re.compile(r"((?:\.fa-[\w-]+:before,?)+)\{content:\"\\([0-9a-f]+)\"\}")
 
 
 def embed_icons(html: Path) -> None:
-    """Rewrite the pages below ``html`` and the style sheet of the icons; the icons look
-    as before.
+    """Rewrite the pages below ``html`` and the style sheet of the icons, so that the icons look the
+    same.
     """
     pages = sorted(html.rglob("*.html"))
     texts = {page: page.read_text(encoding="utf-8") for page in pages}
@@ -51,9 +51,7 @@ def embed_icons(html: Path) -> None:
 
 
 def used_glyphs(css: str, texts: Iterable[str], styles: Iterable[str]) -> set[int]:
-    """Return the code points of the icons that pages name as classes and style sheets as
-    content.
-    """
+    """Return the code points of the icons that pages or style sheets use."""
     named = {
         name: int(code, 16)
         for names, code in _RULE.findall(css)
@@ -65,7 +63,7 @@ def used_glyphs(css: str, texts: Iterable[str], styles: Iterable[str]) -> set[in
 
 
 def _embedded(css: str, fonts: Path, codes: set[int]) -> str:
-    """Return the style sheet with the reduced fonts as data instead of their addresses."""
+    """Return the style sheet with the reduced fonts embedded as data."""
     kept = re.sub(r"@font-face\{[^}]*\}", "", css)
     faces = []
     for name, weight in FONTS.items():
@@ -79,7 +77,7 @@ def _embedded(css: str, fonts: Path, codes: set[int]) -> str:
 
 
 def cut(font: Path, codes: set[int]) -> bytes:
-    """Return the font reduced to these characters."""
+    """Return the font reduced to the characters ``codes``."""
     options = subset.Options(notdef_outline=True, recalc_timestamp=False)
     loaded = TTFont(font, recalcTimestamp=False)
     cutter = subset.Subsetter(options)

@@ -56,7 +56,7 @@ def build(root: Path = ROOT) -> Path:
     """Build the HTML from _build/stage and return the path of the landing page; warnings are
     errors.
 
-    A page that would load something from another host is an error too.
+    A page that would load a file from another host is an error too.
     """
     out = root / "_build"
     # Sphinx would keep the pictures and sources of pages that are gone.
@@ -78,7 +78,9 @@ def build(root: Path = ROOT) -> Path:
 
 
 def fetched(html: str) -> list[str]:
-    """Return the addresses on other hosts that a browser would load when it shows this page."""
+    """Return the addresses on other hosts that a browser would load when it shows the page
+    ``html``.
+    """
     reader = _Fetches()
     reader.feed(html)
     return [address for address in reader.found if re.match(r"(https?:)?//", address)]

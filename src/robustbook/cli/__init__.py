@@ -1,4 +1,4 @@
-"""The command line: run, plan, status, publish, take, give, ledger, bench."""
+"""The command line, with the commands run, plan, status, publish, take, give, ledger and bench."""
 
 from .commands import main
 

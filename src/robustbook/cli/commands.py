@@ -1,5 +1,5 @@
-"""The commands of the command line. Slow imports are inside the commands, so that --help
-is quick.
+"""The commands of the command line. Slow imports are inside the functions of the commands, so that
+--help is quick.
 """
 
 import json
@@ -85,7 +85,7 @@ def run(
         os.environ["ROBUSTBOOK_DATA"] = str(data_root.absolute())
     where = Store(store)
     asked = jobs(items, profile, seeds, given)
-    ledger.read_targets(catalogue.BOOK / "targets")  # report errors in them before any work
+    ledger.read_targets(catalogue.BOOK / "targets")  # report wrong arguments before any work
     for job in asked:
         changed = job.changed
         words = [f"{name} {value}" for name, value in {**changed, **job.selected}.items()]
@@ -133,9 +133,9 @@ def plan(
 ) -> None:
     """Show what remains to be computed, and how long it takes on a device.
 
-    Times are estimated from results computed on such a device, in the store or in published
+    Times are estimated from results that such a device computed, in the store or in published
     records. If a stored result differs only in the number of images, the steps or the batch size,
-    its time is scaled. Otherwise no time is estimated.
+    its time is scaled. If stored results differ in anything else, no time is estimated.
 
     \b
     Example: robustbook plan saturating/table-1 --profile paper
@@ -149,7 +149,7 @@ def plan(
     asked = jobs(items, profile, seeds, given)
     for name in dict.fromkeys(job.profile for job in asked):
         own = [job for job in asked if job.profile == name]
-        calls = [call for job in own for call in job.calls]  # a shared call counts once
+        calls = [call for job in own for call in job.calls]  # shared calls count once
         found = runs.plan(calls, where, known.get(device), device=device, workers=workers)
         click.echo(f"{', '.join(job.item for job in own)} at profile {name}:")
         click.echo(textwrap.indent(found.describe(), "  "))
@@ -224,7 +224,7 @@ def publish(
 
     where = runs.Store(store)
     asked = jobs(items, profile, seeds, given)
-    ledger.read_targets(catalogue.BOOK / "targets")  # report errors in them before any work
+    ledger.read_targets(catalogue.BOOK / "targets")  # report wrong arguments before any work
     records = []
     for job in asked:  # check all jobs before the first record is written
         for name in job.changed:

@@ -44,8 +44,8 @@ class Job:
         return {k: v for k, v in self._given.items() if k in self.parameters.selects}
 
     def command(self, name: str) -> str:
-        """Return the command line that runs command `name` with this item, profile, seeds and
-        parts.
+        """Return the text of the command line `name` with the item, profile, seeds and parts of
+        this job.
         """
         words = ["robustbook", name, self.item, "--profile", self.profile]
         if self.parameters.seeds and self.parameters.seeds != self._usual.seeds:
@@ -115,7 +115,7 @@ def device_named(device: str, known: Iterable[str]) -> str:
     """Return the device under which times are stored: "cpu", or the name of a GPU.
 
     `device` is auto, cpu, cuda, cuda:N, or part of the name of a GPU in `known`. Raises UsageError
-    for anything else.
+    if `device` is any other text.
     """
     if device in ("auto", "cpu") or device.startswith("cuda"):
         return runs_on(device)
@@ -131,9 +131,10 @@ def device_named(device: str, known: Iterable[str]) -> str:
 
 
 def beside_the_paper(record: Record, *, other_setting: bool) -> str:
-    """Return as text the ledger's rows that this item judges, computed only from this record.
+    """Return as text a comparison of the paper's numbers with the measurements in ``record``.
 
-    `other_setting`: whether the parameters differ from the paper's, so that there is no verdict.
+    `other_setting`: whether the parameters differ from the paper's, so that our numbers are not
+    compared with the paper's.
     """
     targets = ledger.read_targets(catalogue.BOOK / "targets")
     item = f"{record.paper}/{record.item}"

@@ -19,7 +19,7 @@ _SEEDS = re.compile(r"\d+(:\d+)?(,\d+(:\d+)?)*")
 
 
 class Commands(click.Group):
-    """A group of commands that report each error in one line."""
+    """A group of commands, in which each error is reported in one line."""
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
         """Run the command in `args` (default: the arguments of the process), then exit."""
@@ -60,7 +60,7 @@ def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> lis
 
 
 def _given(ctx: click.Context, option: click.Parameter, texts: Sequence[str]) -> dict[str, Any]:
-    """Parse texts of the form "name=value"; a value that is not valid JSON is a string."""
+    """Parse texts of the form "name=value"; a value that is not valid JSON is kept as a string."""
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")

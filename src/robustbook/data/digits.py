@@ -1,17 +1,17 @@
-"""Scikit-learn's handwritten digits in the format of MNIST, with no download.
+"""The handwritten digits of scikit-learn in the format of MNIST, without a download.
 
-The 1,797 real digits (E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
+The 1,797 original digits (Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI
 Machine Learning Repository, 1998) are 8 x 8 counts of inked pixels in 0..16. The digits are
-converted to MNIST's format as MNIST was made (LeCun, Bottou, Bengio, Haffner 1998, section III.A).
-The digit is enlarged to 20 x 20 pixels, and its centre of mass is moved to the middle of 28 x 28
-pixels. After the enlargement, the contrast is doubled about the middle grey, because the enlarged
-digits are blurred, while MNIST's digits are nearly black and white. Mean, standard deviation and
-fraction of fully white pixels (0.154, 0.323, 0.076) are then similar to those of MNIST (0.131,
-0.308, 0.074).
+converted to MNIST's format in the way in which MNIST was made (LeCun, Bottou, Bengio, Haffner 1998,
+section III.A). Each digit is enlarged to 20 x 20 pixels, and its centre of mass is moved to the
+middle of 28 x 28 pixels. The enlarged digits are blurred, while MNIST's digits are nearly black and
+white. So the contrast of the enlarged digits is doubled around the middle grey. Mean, standard
+deviation and fraction of fully white pixels are 0.154, 0.323 and 0.076 after the conversion,
+similar to 0.131, 0.308 and 0.074 in MNIST.
 
-Everything is computed with integers, so that the bytes are the same on every machine. The split is
-fixed and stratified: 40 images of each class are for testing. Unlike MNIST's split, this split does
-not separate the writers, so the accuracy does not measure generalisation to new writers.
+The conversion uses only integers, so that the images are the same bytes on every machine. The split
+is fixed and stratified: 40 images of each class are for testing. Unlike MNIST's split, this split
+does not separate the writers, so the accuracy does not measure generalisation to new writers.
 """
 
 import hashlib
@@ -59,7 +59,9 @@ def digits(split: str) -> ImageSet:
 
 @cache
 def _originals() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return counts (n, 8, 8) and labels (n,) in the order of scikit-learn's file."""
+    """Return the counts of inked pixels (n, 8, 8) and the labels (n,), in the order of
+    scikit-learn's file.
+    """
     path = scikit_learn("digits", "data") / f"{_FILE.name}.gz"
     contents = read_checked(path, _FILE, remedy=REINSTALL)
     rows = np.loadtxt(contents.decode().splitlines(), delimiter=",").astype(np.int64)
@@ -67,7 +69,7 @@ def _originals() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def scikit_learn(wanted_by: str, folder: str) -> Path:
-    """Return a folder of scikit-learn's data files, without importing scikit-learn."""
+    """Return the path of a folder of scikit-learn's data files, without importing scikit-learn."""
     package = find_spec("sklearn")
     if package is None or package.origin is None:
         raise DataError(f"{wanted_by} needs scikit-learn, which is not installed: install it")
@@ -75,8 +77,8 @@ def scikit_learn(wanted_by: str, folder: str) -> Path:
 
 
 def _split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices of both splits in random order, so that the first images are a random
-    sample.
+    """Return the indices of the training and test images in random order, so that the first images
+    are a random sample.
     """
     classes = [np.flatnonzero(labels == k) for k in range(_CLASSES)]
     test = np.concatenate([_shuffled(members, "split")[:_TEST_PER_CLASS] for members in classes])
@@ -91,7 +93,8 @@ def _shuffled(indices: NDArray[np.int64], purpose: str) -> NDArray[np.int64]:
 
 
 def _mnist_format(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Enlarge (n, 8, 8) counts to 20 x 20, double the contrast, and centre them in 28 x 28.
+    """Enlarge digits (n, 8, 8) to 20 x 20 pixels, double their contrast, and centre each digit in
+    28 x 28 pixels.
 
     After this conversion the centre of mass of each digit is in the middle of the image.
     """
@@ -126,8 +129,8 @@ def _start(mass: NDArray[np.int64]) -> int:
     """Return the offset that moves the digit's centre of mass to the middle; ``mass`` is the mass
     of each row.
 
-    The middle of 28 pixels is 13.5. The offset is rounded to the nearest pixel (half up) and
-    limited so that the digit is not cut off.
+    The middle of 28 pixels, counted from 0, is at position 13.5. The offset is rounded to the
+    nearest pixel (half up) and limited so that the digit is not cut off.
     """
     total, moment = int(mass.sum()), int(mass @ np.arange(len(mass)))
     start = (_SIDE * total - 2 * moment) // (2 * total)  # floor(13.5 - moment / total + 1/2)

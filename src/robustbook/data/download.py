@@ -1,5 +1,5 @@
-"""Downloads to a file or as a stream; both resume after an interruption, and an incomplete file
-never has its final name.
+"""Downloads to a file or as a stream. A download resumes after an interruption, and an incomplete
+file never has its final name.
 """
 
 import os
@@ -20,20 +20,20 @@ RANGE_NOT_SATISFIABLE = 416  # response if the partial file already has the full
 
 
 class DownloadError(OSError):
-    """The file could not be downloaded from any address; the message has the error of
-    each address.
+    """The file could not be downloaded from any address; the message contains the error of each
+    address.
     """
 
 
 def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -> None:
     """Download the file at one of `urls` to `path`, unless it exists.
 
-    The bytes are written to `path` with `.part` appended and checked by `check`, which raises
-    ValueError if they are wrong. The correct file is then renamed to `path`, so a file at `path` is
-    always complete. Each address is tried twice: the second attempt resumes the first one, or
-    starts again if the first one gave wrong bytes. A later process resumes an interrupted download.
-    If two processes need the same file, one process downloads the file and the other process waits.
-    Raises DownloadError if every address fails.
+    The bytes are written to `path` with `.part` appended. The function `check` raises ValueError if
+    the downloaded bytes are wrong. Only a correct file is renamed to `path`, so a file at `path` is
+    always complete. Each address is tried twice. The second attempt resumes the download, or starts
+    again if the first attempt gave wrong bytes. If the process is interrupted, a later call resumes
+    the download. If two processes need the same file, one process downloads the file and the other
+    process waits. Raises DownloadError if every address fails.
     """
     part = path.with_name(path.name + ".part")
     reasons: dict[str, str] = {}  # the latest error of each address
@@ -65,8 +65,8 @@ def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -
 class Stream:
     """The bytes at an address, read in order and not stored.
 
-    If the connection breaks, the remaining bytes are requested again, up to `TRIES` times in a row;
-    then DownloadError is raised. `about` is the approximate number of bytes to be read, for the
+    If the connection breaks, the remaining bytes are requested again. After `TRIES` failures in a
+    row, DownloadError is raised. `about` is the approximate number of bytes to be read, for the
     progress bar.
     """
 
@@ -84,7 +84,7 @@ class Stream:
         self._bar.close()
 
     def read(self, size: int) -> bytes:
-        """Return up to `size` bytes; an empty result means the end."""
+        """Return up to `size` bytes; an empty result means the end of the stream."""
         for attempt in range(1, TRIES + 1):
             try:
                 self._response = self._response or self._rest()

@@ -18,19 +18,20 @@ ACCEPTED = "a folder with one subfolder of JPEG or PNG files per class is accept
 
 
 class FolderSet:
-    """A labelled set on disk: ``set[rows]`` reads and decodes those images.
+    """A labelled set on disk: ``set[rows]`` reads and decodes the images with these indices.
 
     Classes are the subfolders in alphabetical order (ImageNet's WordNet numbers). Images are the
-    files in these subfolders and below, recognised by their suffixes as in torchvision's
-    `ImageFolder`. Names that begin with a dot are skipped. The shorter side of an image is resized
-    to 8/7 of ``crop`` pixels (bilinear), and a square of ``crop`` pixels is cut from the centre.
-    With 256 and 224 pixels this preprocessing is the standard evaluation of torchvision's networks.
+    files in the classes' folders and below, recognised by their suffixes as in torchvision's
+    `ImageFolder`. Files and folders whose names begin with a dot are skipped. The shorter side of
+    an image is resized to 8/7 of ``crop`` pixels (bilinear), and a square of ``crop`` pixels is cut
+    from the centre. With ``crop`` 224 the shorter side has 256 pixels, as in the standard
+    evaluation of torchvision's networks.
 
-    Every image is converted to three channels of 8 bits, as in torchvision: grey is repeated,
+    Every image is converted to three channels of 8 bits, as in torchvision. Grey is repeated,
     palettes and CMYK are converted, transparency is dropped, and the camera's orientation (EXIF) is
-    not applied. For 16 bits per channel the upper 8 bits are used, whereas torchvision makes grey
-    values above 255 white. Images with 32 bits per channel raise an error, because their range is
-    unknown. Raises DataError for a folder, a class or an image that cannot be used.
+    not applied. Of 16 bits per channel this class uses the upper 8 bits, whereas torchvision makes
+    grey values above 255 white. Images with 32 bits per channel raise an error, because their range
+    is unknown. Raises DataError for a folder, a class or an image that cannot be used.
     """
 
     labels: Int[Tensor, " n"]
@@ -62,8 +63,8 @@ class FolderSet:
         return len(self.paths)
 
     def __getitem__(self, rows: Rows) -> UInt8[Tensor, "m 3 side side"]:
-        """Return the images with these indices, or those at which a mask is true; a single number
-        gives one image.
+        """Return the images with the indices ``rows``, or the images at which the mask ``rows`` is
+        true. A single number selects one image.
 
         Decoding releases Python's global lock, so several threads decode in parallel.
         """

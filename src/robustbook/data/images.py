@@ -18,10 +18,10 @@ Rows = SupportsIndex | Sequence[Any] | NDArray[Any] | Tensor
 class ImageSet:
     """Labelled images of one split of a data set.
 
-    `images` are grey values or colours in 0..255, `labels` are in 0..classes-1. Raises ValueError
-    for images that are not bytes, if there are more or fewer labels than images, and for a label
-    outside its range. The range of the labels is checked only on a CPU, because with labels on a
-    GPU the CPU would have to wait.
+    The `images` are grey values or colours in 0..255, and the `labels` are in 0..classes-1. Raises
+    ValueError for images that are not bytes, if there are more or fewer labels than images, and for
+    a label outside its range. The range of the labels is checked only on a CPU, because with labels
+    on a GPU the CPU would have to wait.
     """
 
     name: str
@@ -51,7 +51,7 @@ class ImageSet:
         `which` selects, in order.
 
         `which` is a whole number in 1..n, a list, array or tensor of indices in 0..n-1, or a mask
-        of n bools. Anything else raises ValueError.
+        of n bools. Any other value of `which` raises ValueError.
         """
         n = len(self)
         array = _array(which, "which")
@@ -85,8 +85,8 @@ def indices(which: Rows, n: int, name: str = "which") -> Int64[Tensor, " m"]:
     """Return the row indices that `which` (indices or a mask) selects among n images.
 
     A single whole number selects one image. Raises ValueError for numbers that are not whole or not
-    in 0..n-1, for a mask of another length and for more than one axis. The message calls the
-    argument `name`.
+    in 0..n-1, for a mask of another length and for more than one axis. The error message uses
+    `name` as the name of the argument.
     """
     array = np.atleast_1d(_array(which, name))
     if array.ndim != 1:
@@ -107,10 +107,10 @@ def refuse_other_than_bytes(images: Tensor) -> None:
 
 
 def _array(which: Rows, name: str) -> NDArray[Any]:
-    """Return `which` as an array, if its type is whole numbers or bools."""
+    """Return `which` as an array of whole numbers or bools; raise ValueError for any other type."""
     try:
         array = np.asarray(which.cpu() if isinstance(which, Tensor) else which)
-    # for ragged lists, or float types that numpy lacks
+    # for lists of unequal lengths, or float types that numpy lacks
     except (TypeError, ValueError, RuntimeError):
         array = np.empty(1, dtype=object)
     if array.size and array.dtype.kind not in "biu":

@@ -1,7 +1,7 @@
 """MNIST (LeCun, Bottou, Bengio, Haffner 1998), from the original files or torchvision's mirrors.
 
-The files may be compressed or unpacked, in torchvision's folder (`MNIST/raw`), in `mnist`, or
-directly in the root folder. torchvision is imported only for a download, because importing it takes
+The files of MNIST may be compressed or unpacked, in torchvision's folder (`MNIST/raw`), in `mnist`,
+or directly in the root folder. Only a download imports torchvision, because the import takes
 seconds.
 """
 
@@ -73,10 +73,11 @@ def _mirrors() -> Sequence[str]:
 
 
 def _idx(contents: bytes) -> UInt8[Tensor, "*shape"]:
-    """Return the values of an idx file: two zeros, a type, the number of axes, the axes, the
-    values.
+    """Return the values of an idx file, which has two zeros, a type, the number of axes, the
+    lengths of the axes, and the values.
 
-    The hash of the contents was checked before, so the type (8, unsigned bytes) is not checked.
+    The type (8, unsigned bytes) is not checked, because the hash of the contents was checked
+    before.
     """
     axes = contents[3]
     start = 4 + 4 * axes

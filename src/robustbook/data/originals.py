@@ -1,8 +1,8 @@
 """Original files of a data set, from a local folder or a download, checked by hash before use.
 
-The hash covers the uncompressed contents. So a published file (`.gz`), an unpacked file and a file
-that was compressed again have the same hash. A file with another hash is never used, whatever its
-name or folder.
+The hash of a file covers its uncompressed contents. So a published file (`.gz`), an unpacked file
+and a file that was compressed again have the same hash. A file with another hash is never used,
+whatever its name or folder.
 """
 
 import gzip
@@ -42,9 +42,9 @@ def data_root(root: str | Path | None = None) -> Path:
     """Return the absolute path of the folder for data files.
 
     The folder is `root` if given, else the environment variable `ROBUSTBOOK_DATA`, else the user's
-    cache folder (on Linux `~/.cache/robustbook/data`), which all copies of the project share. `~`
-    in `root` stands for the home folder. The path is absolute, so that it does not depend on the
-    working directory.
+    cache folder. All copies of the project share the cache folder (on Linux
+    `~/.cache/robustbook/data`). `~` in `root` stands for the home folder. The path is absolute, so
+    that the path does not depend on the working directory.
     """
     chosen = root or os.environ.get("ROBUSTBOOK_DATA")
     return (
@@ -64,7 +64,7 @@ def read_original(
     `subfolders` below `root` are searched in order for the file, plain or with `.gz`. A download is
     stored compressed, in the first of `subfolders`. `mirrors` returns the addresses (ending in `/`)
     to try in turn, and is called only if the file is not found. Without `mirrors` nothing is
-    downloaded. Raises DataError, whose message has the file, what was expected and what to do.
+    downloaded. Raises DataError, whose message names the file, what was expected and what to do.
     """
     for folder in subfolders:
         for name in (original.name, f"{original.name}.gz"):
@@ -101,7 +101,7 @@ def read_checked(path: Path, original: Original, *, remedy: str) -> bytes:
     """
     try:
         with path.open("rb") as raw:
-            packed = raw.read(2) == b"\x1f\x8b"  # by content: a partial download has no .gz name
+            packed = raw.read(2) == b"\x1f\x8b"  # by content, because a partial download lacks .gz
         with gzip.open(path) if packed else path.open("rb") as file:
             contents = file.read(original.size + 1)  # one more byte, to detect a longer file
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -124,7 +124,7 @@ def check(path: Path, original: Original, contents: bytes, remedy: str) -> None:
 
 
 def unfit(path: Path, original: Original, found: str, remedy: str) -> DataError:
-    """Return the error for a wrong file; its message says what was expected, what was found and
+    """Return the error for a wrong file; the message says what was expected, what was found and
     what to do.
     """
     return DataError(

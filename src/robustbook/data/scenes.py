@@ -1,27 +1,31 @@
 """Handwritten digits on pieces of photographs: colour images of CIFAR-10's size, with no download.
 
-The digits are those of `digits` (1,397 for training, 400 for testing). The photographs are the two
-in scikit-learn: china.jpg by danielbuechele and flower.jpg by vultilion (both CC BY 2.0). Each
-photograph is reduced to half its size and half its contrast. The left 70 % of each photograph are
-used for training, the rest for testing. A digit is drawn on a crop of 32 x 32 pixels, at most one
-pixel off the centre, in a random colour with an opacity of 7/8. The training set has each digit
-twice, on two crops and in two colours: 2,794 images.
+The handwritten digits are those of `digits` (1,397 for training, 400 for testing). The photographs
+are the two in scikit-learn: china.jpg by danielbuechele and flower.jpg by vultilion (both CC BY
+2.0). Each photograph is reduced to half its size and half its contrast. The left 70 % of each
+photograph are used for training, the rest for testing. A digit is drawn on a crop of 32 x 32
+pixels, in a random colour with an opacity of 7/8. The centre of the digit is at most one pixel off
+the centre of the crop. The training set has each digit twice, on two crops and in two colours:
+2,794 images.
 
-The set is not trivial: a nearest-neighbour classifier on pixels is correct for 39 % of the test
-images. But a small network learns the classes in seconds: the ConvNet of half width with whitening
-classifies 83 to 86 % correctly. (Three seeds, 12 epochs of Adam, learning rate from 0.003 to 0,
-batches of 100; the training takes seven seconds on a core.)
+The classes are not trivial: a nearest-neighbour classifier on pixels is correct for 39 % of the
+test images. But a small network learns the classes in seconds: the ConvNet of half width with
+whitening classifies 83 to 86 % of the test images correctly (three seeds). The ConvNet was trained
+for 12 epochs by Adam with a learning rate from 0.003 to 0 and batches of 100, in seven seconds on a
+core.
 
-Networks with batch norm can be trained on this set too; batch norm needs batches that resemble the
-whole set. A shuffled batch of 100 has every class. The mean of a colour channel in such a batch
-differs from the mean of the set by about 0.01; the standard deviation over images and pixels is
-0.15 to 0.18. A network of three convolutions with batch norm and a linear layer, trained as above,
-classifies 87 to 91 % of the test images correctly. If batch norm uses the statistics of test
-batches, the accuracy is 88 to 92 % (two seeds).
+Networks with batch norm can be trained on these images too, because a shuffled batch resembles the
+whole set. A shuffled batch of 100 images has every class. The mean of a colour channel differs by
+about 0.01 between a batch of 100 and the whole set. For comparison, the standard deviation over
+images and pixels is 0.15 to 0.18. A network of three convolutions with batch norm and a linear
+layer, trained like the ConvNet, classifies 87 to 91 % of the test images correctly. If batch norm
+uses the statistics of test batches, the network with batch norm has an accuracy of 88 to 92 % (two
+seeds).
 
-After decoding, everything is computed with integers. JPEG decoders can differ slightly, mostly in
-how they enlarge colour planes, but these photographs have colour planes of full size. The decoded
-pixels are checked by hash, so that the images are the same bytes on every machine.
+After the photographs are decoded, all images are computed with integers. JPEG decoders can differ
+slightly, mostly in how they enlarge colour planes, but these photographs have colour planes of full
+size. The decoded pixels are checked by hash, so that the images are the same bytes on every
+machine.
 """
 
 import hashlib
@@ -56,7 +60,7 @@ _SIDE = 32
 
 def scenes(split: str) -> ImageSet:
     """Return the 2,794 images of "train" or the 400 images of "test", 3 x 32 x 32, in the order of
-    `digits`. The first copies of all digits come before the second copies.
+    `digits`. In the training set, the first copies of all digits come before the second copies.
     """
     strokes = digits(split)
     pieces = _photographs()[:, :, _COLUMNS[split]]
@@ -82,7 +86,9 @@ def _image(mask: NDArray[np.int64], pieces: NDArray[np.int64], purpose: str) -> 
 
 @cache
 def _photographs() -> NDArray[np.int64]:
-    """Return both photographs, (2, 213, 320, 3): half size (2 x 2 means), half contrast."""
+    """Return both photographs as one array (2, 213, 320, 3), with half the size (means of 2 x 2
+    pixels) and half the contrast.
+    """
     return np.stack([_reduced(photograph) for photograph in _PHOTOGRAPHS])
 
 

@@ -1,16 +1,19 @@
-"""STL-10 (A. Coates, H. Lee, A. Ng, "An analysis of single layer networks in unsupervised feature
-learning", AISTATS 2011): the labelled images, without the 100,000 that have no label.
+"""The labelled images of STL-10, without the 100,000 images that have no label. STL-10 is from
+Coates, Lee and Ng, "An analysis of single layer networks in unsupervised feature learning", AISTATS
+2011.
 
 A split is read from the first of three places below the root that contains the whole split:
 
-- the binary files as published (`stl10_binary/train_X.bin` and `train_y.bin`);
-- packs of lossless WebP sheets (`stl10/train_1.zip` to `train_5.zip`, `test_first_1600.zip`), in
-  the format of the packs of CIFAR-10. The packs have only the first 1,600 of the 8,000 test images,
-  on which Random Self-Ensemble is evaluated;
-- the published archive (`stl10_binary.tar.gz`, 2.6 GB), whose first files are the labelled images.
-  The archive is read only up to the last file that is needed: about 190 MB for the test images and
-  300 MB for the training images. A downloaded archive is not stored; only its labelled images are
-  stored, as binary files (up to 360 MB).
+- The first place has the binary files as published (`stl10_binary/train_X.bin` and `train_y.bin`).
+
+- The second place has packs of lossless WebP sheets (`stl10/train_1.zip` to `train_5.zip`,
+  `test_first_1600.zip`), in the format of the packs of CIFAR-10. The packs have only the first
+  1,600 of the 8,000 test images, on which Random Self-Ensemble is evaluated.
+
+- The third place has the published archive (`stl10_binary.tar.gz`, 2.6 GB), whose first files are
+  the labelled images. The archive is read only up to the last file that is needed: about 190 MB for
+  the test images and 300 MB for the training images. If the archive is downloaded, it is not
+  stored. Only the labelled images of the archive are stored, as binary files (up to 360 MB).
 
 Images and labels are always converted to the bytes of the published binary files, whose hash is
 checked.
@@ -68,8 +71,8 @@ PACKED = {
 
 def stl10(split: str, root: Path, *, download: bool, at_least: int = 1) -> ImageSet:
     """Return the 5,000 images of "train" or the 8,000 images of "test", 3 x 96 x 96, in published
-    order. For "test" only the first 1,600 images are returned if there are only packs and
-    `at_least` is at most 1,600.
+    order. If only the packs are available and `at_least` is at most 1,600, only the first 1,600
+    images of "test" are returned.
 
     Labels 0 to 9 are airplane, bird, car, cat, deer, dog, horse, monkey, ship, truck; the published
     files count classes from 1.
@@ -108,13 +111,13 @@ def _files(split: str, root: Path) -> tuple[bytes, bytes]:
 
 
 def _unpacked(packs: list[Path], images: Original, labels: Original) -> tuple[bytes, bytes]:
-    """Return images and labels from packs, as the bytes of the published files."""
+    """Return images and labels from the packs, converted to the bytes of the published files."""
     pixels, numbers = [], []
     for path in packs:
         try:
             read, planes = sheets(path.read_bytes(), SIDE)
             rows = np.frombuffer(planes, np.uint8).reshape(-1, 3, SIDE, SIDE)
-        except Exception as error:  # damaged bytes may break a decoder in any way
+        except Exception as error:  # damaged bytes can cause any exception
             raise unfit(path, images, f"it cannot be unpacked ({error})", REPLACE) from error
         pixels.append(rows.transpose(0, 1, 3, 2))
         numbers.append(np.frombuffer(read, np.uint8) + 1)
@@ -174,7 +177,9 @@ def _address() -> str:
 
 
 def _extract(file: IO[bytes] | Stream, path: Path, split: str, root: Path) -> None:
-    """Write the files of labelled images in the archive, up to the last file that `split` needs."""
+    """Extract the files of labelled images from the archive, up to the last file that `split`
+    needs.
+    """
     known = {original.name: original for pair in FILES.values() for original in pair}
     left = _missing(split, root)
     try:

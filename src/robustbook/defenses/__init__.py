@@ -1,4 +1,4 @@
-"""Defenses: training objectives, Parseval's change of the weights, and noise layers with an
+"""Defenses: training objectives, Parseval's update of the weights, and noise layers with an
 ensemble over noise draws. A training objective is a function from a network and a batch to named
 loss terms.
 """

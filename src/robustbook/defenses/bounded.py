@@ -1,5 +1,5 @@
-"""Bounded ReLU: min(max(x, 0), bound). The bound limits how far a perturbation can change an
-activation.
+"""Bounded ReLU: min(max(x, 0), bound). The bound of the ReLU limits how far a perturbation can
+change an activation.
 
 The method is from Zantedeschi, Nicolae and Rawat 2017 (arXiv 1707.06728). The paper of Random
 Self-Ensemble calls this method "Robust Opt. + BReLU". The released code of Random Self-Ensemble

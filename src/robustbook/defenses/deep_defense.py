@@ -1,38 +1,44 @@
 r"""Deep Defense (Yan, Guo and Zhang 2018, arXiv 1803.00404): make DeepFool's perturbations larger.
 
 Let r_k be DeepFool's perturbation of the k-th image x_k, in the input units of the network's first
-layer, and :math:`\rho_k = \|1.02\,r_k\|_2 / \|x_k\|_2`. The loss of a batch of n images is
+layer, and :math:`\rho_k = \|1.02\,r_k\|_2 / \|x_k\|_2`. The loss of a batch of n images is the sum
+of three terms:
 
 .. math:: \frac1n\sum_k L(y_k, f(x_k)) + \frac\lambda n\sum_{k\in T} e^{-c\rho_k}
           + \frac\lambda n\sum_{k\in F} e^{+d\rho_k}
 
-(eq. 6; the formula sums over the training set, while the released code takes the mean over the
-batch). T contains the images that the network currently classifies correctly; DeepFool perturbs
-them until they are misclassified. F contains the misclassified images; DeepFool perturbs them until
-they are classified correctly. For a misclassified image each DeepFool step moves away from the
-class predicted at the current point. Number of steps, overshoot and offset are those of the
-released code, as in the preset "authors" of `deepfool`.
+This loss is the paper's equation 6, except that the paper sums over the training set. The released
+code takes the mean over the batch, as here. The set T contains the images that the network
+currently classifies correctly; DeepFool perturbs these images until they are misclassified. The set
+F contains the misclassified images; DeepFool perturbs these images until they are classified
+correctly. For a misclassified image each DeepFool step moves away from the class predicted at the
+current point. DeepFool's number of steps, overshoot and offset are those of the released code, as
+in the preset "authors" of `deepfool`.
 
 The loss is differentiated through the logits, through the gradients of the logits at each iterate,
 and through the iterates. The norm ||x||, the choice of the nearest class and the set of finished
 images are treated as constants. The authors build and differentiate a second network that computes
-the gradients. For piecewise linear networks the derivative through this second network equals the
-double differentiation used here. An image with ||x|| = 0 has no rho and is excluded from both
-terms; the paper does not mention this case.
+the gradients. For piecewise linear networks, differentiating the authors' second network gives the
+same derivative as differentiating twice, as this code does. An image with ||x|| = 0 has no rho and
+is excluded from both DeepFool terms; the paper does not mention this case.
 
 The loss can be computed in three forms, which give the same result up to rounding:
 
 - "rows", for a CPU: finished images are removed from the batch, and gradients are computed only for
   classes whose boundary can be the nearest (see `_nearest`). On an H200 a training step in the form
-  "rows" took as long as 40 to 92 steps with the cross entropy alone. The CPU waits for the GPU at
-  each decision, and cuDNN probably selects algorithms again for each new batch size.
+  "rows" took as long as 40 to 92 steps with the cross entropy alone. In the form "rows" the CPU
+  waits for the GPU whenever images or classes are selected, and cuDNN probably selects algorithms
+  again for each new batch size.
+
 - "padded", for a GPU: one batched backward pass gives the gradients of all classes. The batch
   shrinks to multiples of an eighth of its size, so that few batch sizes occur. Finished images fill
-  the batch up and do not move. The CPU waits for the GPU once per DeepFool step, to read the number
-  of unfinished images.
+  the batch up and are not changed. The CPU waits for the GPU once per DeepFool step, to read the
+  number of unfinished images.
+
 - "fixed", for a training step that is recorded as a CUDA graph: as "padded", but the batch never
-  shrinks. So no shape depends on the data, and the CPU never waits for the GPU. The form "fixed"
-  computes more than "padded", because few images need more than three of the five DeepFool steps.
+  shrinks. So no tensor shape depends on the data, and the CPU never waits for the GPU. The form
+  "fixed" computes more than "padded", because few images need more than three of the five DeepFool
+  steps.
 
 In all forms, the first forward pass also gives the cross entropy. Only the gradient of the nearest
 class is differentiated again, because the gradients of all other classes only decide which class is
@@ -73,7 +79,7 @@ Form = Literal["auto", "rows", "padded", "fixed"]
 
 @dataclass(frozen=True)
 class _Search:
-    """Parameters of the search for perturbations; see `deep_defense`."""
+    """Parameters of DeepFool's search for perturbations; see `deep_defense`."""
 
     steps: int
     overshoot: float
@@ -102,32 +108,34 @@ def deep_defense(
     minimised.
 
     net: the network. For a `Prepared` network, perturbations and norms are computed after its
-        preprocessing. Layers are frozen while the loss is computed: batch norm layers use their
+        preprocessing. Layers are frozen while the loss is computed. Batch norm layers use their
         running statistics, and an image keeps its dropout masks in all DeepFool steps. A network
         compiled by `torch.compile` runs uncompiled, because compiled code cannot be differentiated
         twice.
-    images: in [0, 1]. labels: the true classes.
-    lam, c, d: above 0. lam is the weight of both terms (released code: 15). c is the scale in the
-        term for correctly classified images (released code: 25 on MNIST), and d the scale in the
-        term for misclassified images (released code: 5).
+    images: in [0, 1].
+    labels: the true classes.
+    lam, c, d: above 0. The weight of both DeepFool terms is lam (released code: 15). The scale of
+        rho is c in the term for correctly classified images (released code: 25 on MNIST). The scale
+        is d in the term for misclassified images (released code: 5).
     steps: maximum number of DeepFool steps (released code: 5).
     overshoot: relative overshoot of DeepFool (released code: 0.02).
     offset: added to each component of a gradient before its norm is computed (released code: 5e-6
         on MNIST, 1e-5 on CIFAR-10).
-    candidates: how many other classes are compared, those of highest logits at the clean image
-        first. With None all classes are compared, as the released code does with 10 classes.
-        DeepFool's default is 9.
-    slack: (our addition) in the form "rows", skip a class that could be nearest only if its
-        gradient norm exceeded this many times the mean norm of the first five classes. With
-        math.inf, and in the forms "padded" and "fixed", no class is skipped. With the default, the
-        nearest class was always found for 25,000 training images of MNIST (MLP and LeNet, before
-        and after training with Deep Defense); a slack of 1.65 would have been enough.
+    candidates: how many other classes DeepFool compares, those of highest logits at the clean image
+        first. With None all classes are compared, as the released code does with 10 classes. The
+        paper of DeepFool compares 9 other classes.
+    slack: an addition of this code. The form "rows" skips a class that could be nearest only if its
+        gradient norm exceeded ``slack`` times the mean norm of the first five classes. With
+        math.inf, and in the forms "padded" and "fixed", no class is skipped. With the default
+        slack, the nearest class was always found for 25,000 training images of MNIST (MLP and
+        LeNet, before and after training with Deep Defense). A slack of 1.65 would have been enough.
     generator: draws the dropout masks of this training step; needed if the network has dropout. On
         a GPU, None means torch's default generator of the GPU, which a CUDA graph can record.
     form: "rows", "padded", "fixed" or "auto" (default): "padded" on a GPU, "rows" on a CPU.
 
-    Raises Diverged, with the name of the term and the batch's rho, if a term is NaN or infinite. In
-    the form "fixed" on a GPU nothing is raised, and the caller has to check the terms.
+    Raises Diverged, with the name of the loss term and the range of rho in the batch, if a term is
+    NaN or infinite. The form "fixed" on a GPU does not raise Diverged, so the caller has to check
+    the terms.
     """
     for name, value in (("lam", lam), ("c", c), ("d", d), ("offset", offset), ("slack", slack)):
         if not value > 0 or (value == math.inf and name != "slack"):
@@ -138,7 +146,7 @@ def deep_defense(
         raise ValueError(f"form must be one of {', '.join(get_args(Form))}, got {form!r}")
     if form == "auto":
         form = "padded" if images.is_cuda else "rows"
-    net = getattr(net, "_orig_mod", net)  # the original of a compiled network
+    net = getattr(net, "_orig_mod", net)  # the original module of a compiled network
     prepare, body = (net.preprocess, net.body) if isinstance(net, Prepared) else (None, net)
     with _uncompiled(), Frozen(body, generator) as frozen:
         x = (images if prepare is None else prepare(images)).detach()
@@ -162,7 +170,7 @@ def deep_defense(
 
 
 def _total(exponents: Float[Tensor, " n"], chosen: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
-    """Return the sum of exp(exponent) over the chosen images."""
+    """Return the sum of exp(exponent) over the images that ``chosen`` selects."""
     return torch.exp(exponents[chosen]).sum()
 
 
@@ -175,7 +183,7 @@ def _masked_total(exponents: Float[Tensor, " n"], chosen: Bool[Tensor, " n"]) ->
 
 def _uncompiled() -> contextlib.AbstractContextManager[object]:
     """Disable `torch.compile`, because compiled code cannot be differentiated twice."""
-    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and the import takes seconds
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled; importing it takes seconds
         return contextlib.nullcontext()
     stance: contextlib.AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
     return stance
@@ -184,8 +192,9 @@ def _uncompiled() -> contextlib.AbstractContextManager[object]:
 def _rows(
     frozen: Frozen, x: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"], search: _Search
 ) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return the cross entropy, which images are classified correctly, and the perturbations of all
-    images, without overshoot. Finished images are removed from the batch.
+    """Return three results: the cross entropy, which images are classified correctly, and
+    DeepFool's perturbation of each image without overshoot. Images whose perturbation is finished
+    are removed from the batch.
     """
     rows = torch.arange(len(x), device=x.device)
     point = x.clone().requires_grad_()
@@ -228,8 +237,8 @@ def _batched(
     *,
     shrink: bool,
 ) -> tuple[Float[Tensor, ""], Bool[Tensor, " n"], Float[Tensor, "n *shape"]]:
-    """Return the same results as `_rows`; finished images stay in the batch unless ``shrink`` is
-    true.
+    """Return the same three results as `_rows`; finished images stay in the batch unless ``shrink``
+    is true.
     """
     rows = torch.arange(len(x), device=x.device)
     going = torch.ones_like(rows, dtype=torch.bool)
@@ -270,9 +279,11 @@ def _batched(
 
 
 def _padded(going: Bool[Tensor, " n"]) -> Int[Tensor, " m"]:
-    """Return the indices of unfinished images, padded to a multiple of the piece size."""
+    """Return the indices of unfinished images, padded with finished images to a multiple of an
+    eighth of the batch size.
+    """
     piece = math.ceil(len(going) / PIECES)
-    count = piece * math.ceil(int(going.sum()) / piece)  # here the host waits
+    count = piece * math.ceil(int(going.sum()) / piece)  # here the CPU waits for the GPU
     return going.int().argsort(descending=True, stable=True)[:count]
 
 
@@ -289,7 +300,9 @@ def _one_hot(
 def _move(
     margin: Float[Tensor, " m"], w: Float[Tensor, "m *shape"], offset: float
 ) -> Float[Tensor, "m *shape"]:
-    """Return DeepFool's step |f| w / ||w||^2, with an offset in the norm; 0 if the norm is 0."""
+    """Return DeepFool's step |f| w / ||w||^2, with ``offset`` added to each component in the norm;
+    0 if the norm is 0.
+    """
     squares = _norm(w, offset) ** 2
     return w * per_image(margin.abs() / torch.where(squares > 0, squares, 1), w)
 
@@ -307,17 +320,20 @@ def _nearest(
     search: _Search,
     known: Float[Tensor, "m *shape"] | None,
 ) -> Int[Tensor, " m"]:
-    """Return for each image the class whose linearised boundary is nearest, as a constant.
+    """Return for each image the class whose linearised boundary is nearest; autograd treats the
+    choice as a constant.
 
-    ``away``: whether the clean image is classified correctly. For misclassified images the result
-    is not used, because DeepFool moves these images towards their label.
+    ``away``: whether the clean image is classified correctly, so that DeepFool moves it away from
+    its label. For misclassified images the result is not used, because DeepFool moves these images
+    towards their label.
 
-    Gradients are first computed for the ``FIRST`` classes of smallest |f|, or only for the first
-    class if its gradient is ``known``; these gradients use the existing graph. A further class can
-    be nearest only if its gradient norm exceeds |f| divided by the smallest distance so far. The
-    class is skipped if this bound exceeds ``slack`` times the mean gradient norm so far (twice
-    ``slack`` with one gradient). The gradients of all classes that are not skipped are computed in
-    another batch.
+    Gradients are first computed for the ``FIRST`` classes of smallest |f|, on the existing graph.
+    If ``known`` has the gradient of the first class, no other gradient is computed at first. A
+    further class can be nearest only if its gradient norm exceeds its |f| divided by the smallest
+    distance so far. A class is skipped if it could be nearest only with a gradient norm above
+    ``slack`` times the mean gradient norm so far. With only one gradient so far, the factor is
+    twice ``slack``. The gradients of all classes that are not skipped are computed together in a
+    second batch.
     """
     offset, slack = search.offset, search.slack
     sizes = [] if known is None else [_norm(known.detach(), offset)]
@@ -343,8 +359,8 @@ def _nearest(
 def _by_margin(
     logits: Float[Tensor, "m k"], source: Int[Tensor, " m"], classes: Int[Tensor, "m others"]
 ) -> tuple[Float[Tensor, "m others"], Int[Tensor, "m others"]]:
-    """Return the classes other than the source, ordered by |f|, the smallest first, and
-    their |f|.
+    """Return the classes other than the source class, in increasing order of |f|, and their values
+    |f|.
     """
     f = (logits.gather(1, classes) - logits.gather(1, source[:, None])).detach().abs()
     f, order = f.sort(1)
@@ -360,8 +376,8 @@ def _slope(
     retain: bool = False,
     create: bool = False,
 ) -> Float[Tensor, "m *shape"]:
-    """Return the gradient of each image's margin. With ``retain`` the graph is kept; with
-    ``create`` the gradient has a graph of its own.
+    """Return the gradient of each image's margin (see `_margin`) with respect to ``point``. With
+    ``retain`` the autograd graph is kept; with ``create`` the gradient can be differentiated again.
     """
     margin = _margin(logits, source, target).sum()
     w: Tensor
@@ -372,12 +388,14 @@ def _slope(
 def _margin(
     logits: Float[Tensor, "m k"], source: Int[Tensor, " m"], target: Int[Tensor, " m"]
 ) -> Float[Tensor, " m"]:
-    """Return the target's logit minus the source's logit, DeepFool's f."""
+    """Return the logit of the target class minus the logit of the source class, which DeepFool
+    calls f.
+    """
     return (logits.gather(1, target[:, None]) - logits.gather(1, source[:, None])).squeeze(1)
 
 
 def _norm(vectors: Float[Tensor, "m *shape"], offset: float = 0.0) -> Float[Tensor, " m"]:
-    """Return the l2 norm of each vector, with the offset added to each component."""
+    """Return the l2 norm of each vector after adding ``offset`` to each component."""
     sizes: Tensor = torch.linalg.vector_norm(vectors.flatten(1) + offset, dim=1)
     return sizes
 
@@ -385,7 +403,7 @@ def _norm(vectors: Float[Tensor, "m *shape"], offset: float = 0.0) -> Float[Tens
 def _refuse_nonfinite(
     terms: dict[str, Tensor], rho: Float[Tensor, " n"], right: Bool[Tensor, " n"]
 ) -> None:
-    """Raise Diverged with the range of rho if a term is NaN or infinite."""
+    """Raise Diverged, with the range of rho in the message, if a loss term is NaN or infinite."""
     for name, value in terms.items():
         if not bool(value.isfinite()):
             which = ~right if name == "wrong" else right

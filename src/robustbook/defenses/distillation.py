@@ -1,14 +1,15 @@
 r"""Distillation: cross entropy with soft targets and a temperature.
 
 The loss is from Hinton, Vinyals & Dean 2015 (arXiv 1503.02531, Section 2). Papernot et al. 2016
-(arXiv 1511.04508) use it as a defense.
+(arXiv 1511.04508) use distillation as a defense.
 
-With targets p and logits z of a batch of n, at temperature T,
+With targets p and logits z of a batch of n images, the loss at temperature T is the mean cross
+entropy:
 
 .. math:: -\frac1n\sum_i\sum_k p_{ik}\log\mathrm{softmax}(z_i/T)_k
 
-The Kullback-Leibler divergence from p differs from this loss only by the entropy of p, so both have
-the same gradient.
+The Kullback-Leibler divergence from p differs from this loss only by the entropy of p. So the
+divergence and the loss have the same gradient.
 """
 
 from collections.abc import Callable
@@ -30,8 +31,9 @@ def distillation(
     which must be positive.
 
     targets: for each image the probabilities of the classes; see `soft_targets`. Papernot et al.
-    compute the probabilities at the training temperature. Hinton et al. multiply the loss by the
-    squared temperature; this code omits this factor.
+        compute the probabilities at the training temperature.
+
+    Hinton et al. multiply the loss by the squared temperature; this code omits this factor.
     """
     _refuse(temperature)
     return {"cross_entropy": F.cross_entropy(net(images) / temperature, targets)}
@@ -44,7 +46,9 @@ def soft_targets(
     *,
     temperature: float = 1.0,
 ) -> Float[Tensor, "n k"]:
-    """Return the network's class probabilities at ``temperature``, in its current mode."""
+    """Return the network's class probabilities at ``temperature``, with the network in its current
+    mode.
+    """
     _refuse(temperature)
     return (net(images) / temperature).softmax(1)
 

@@ -28,16 +28,17 @@ REFUSED = (
 
 
 class Frozen:
-    """A context in which ``net`` is a fixed function of each image; the modes of its layers are
-    restored afterwards.
+    """A context in which ``net`` is a fixed function of each image; on exit, the mode of each layer
+    is restored.
 
-    Every layer is in evaluation mode. Dropout layers of `torch.nn` that were in training mode
-    multiply their input by stored masks. The first pass draws the masks, one for each image and
-    each call of a dropout layer; a dropout layer that is called twice has two masks for each image.
+    Inside the context, every layer is in evaluation mode. Dropout layers of `torch.nn` that were in
+    training mode multiply their input by stored masks. The first pass draws the dropout masks, one
+    for each image and each call of a dropout layer. A dropout layer that is called twice has two
+    masks for each image.
 
-    generator: draws the masks, on the generator's device. With None on a GPU, torch's default
-    generator of the GPU draws the masks, which a CUDA graph can record. With None on a CPU, an
-    error is raised if a dropout layer is in training mode.
+    generator: draws the dropout masks, on the generator's device. With generator None on a GPU,
+        torch's default generator of the GPU draws the dropout masks, which a CUDA graph can record.
+        With generator None on a CPU, an error is raised if a dropout layer is in training mode.
 
     Raises ValueError for a network with a layer that cannot be frozen, or with dropout and no
     generator.
@@ -73,8 +74,8 @@ class Frozen:
     def __call__(
         self, images: Float[Tensor, "m *shape"], rows: Int[Tensor, " m"] | None = None
     ) -> Float[Tensor, "m *out"]:
-        """Return the network's output. ``rows``: the indices of these images in the first pass;
-        None: the same images in the same order.
+        """Return the network's output for the images. ``rows``: the indices that these images had
+        in the first pass; None: the images of the first pass in the same order.
         """
         if self._count is None:
             self._count = len(images)
@@ -111,7 +112,7 @@ class Frozen:
         return output * (mask if self._rows is None else mask[self._rows])
 
     def _mask(self, layer: Any, output: Tensor) -> Tensor:
-        """Return a dropout mask per image: 0 with probability p, else 1 / (1 - p)."""
+        """Return a dropout mask per image: each entry is 0 with probability p, else 1 / (1 - p)."""
         units = output.shape[1:] if type(layer) is nn.Dropout else output.shape[1:2]
         draw = torch.rand(
             (self._count, *units),

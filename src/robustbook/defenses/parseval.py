@@ -1,20 +1,22 @@
 r"""Parseval training (Cisse et al. 2017, arXiv 1704.08847): weights with orthonormal rows.
 
-Each row of a weight matrix W contains the weights of a unit. After each step of gradient descent,
-every W is moved towards a matrix with orthonormal rows; such a matrix does not increase distances:
+Each row of a weight matrix W contains the weights of a unit. A matrix with orthonormal rows does
+not increase distances. So after each step of gradient descent, every W is moved towards a matrix
+with orthonormal rows:
 
 .. math:: W_S \leftarrow (1 + \beta) W_S - \beta\, W_S W_S^\top W_S
 
-(Algorithm 1; a step down the gradient of :math:`\frac\beta4\|W_S W_S^\top - I\|^2`), where S is a
-random subset of the rows. The paper of Deep Defense (Yan et al. 2018) uses 30 % "of the columns";
-in a layer that computes x W, a column contains the weights of a unit. A matrix with more rows than
-columns cannot have orthonormal rows. The singular values of such a matrix still converge to 1 if S
-contains all rows.
+Here S is a random subset of the rows. The update is in Algorithm 1 of the paper, and is a gradient
+step on :math:`\frac\beta4\|W_S W_S^\top - I\|^2`. The paper of Deep Defense (Yan et al. 2018) uses
+30 % "of the columns". In a layer that computes x W, a column contains the weights of a unit. A
+matrix with more rows than columns cannot have orthonormal rows. The singular values of a matrix
+with more rows than columns still converge to 1 if S contains all rows.
 
 A convolution's matrix has one row per unit, the flattened kernel (channel, height, width). Cisse et
 al. divide a convolution's output by the square root of the kernel size, because patches overlap.
-This code does not divide the output, so that all methods train the same network. This code also
-omits the convex combinations of Cisse et al., which are for networks with skip connections.
+This code does not divide the convolution's output, so that all defenses train the same network.
+This code also omits the convex combinations of Cisse et al., which are for networks with skip
+connections.
 """
 
 from collections.abc import Mapping
@@ -27,9 +29,10 @@ from torch import Tensor
 def parseval(weights: Mapping[str, Tensor], *, beta: float, share: float = 0.3) -> None:
     """Move all weight tensors with two or more axes one step towards orthonormal rows, in place.
 
-    beta: step size, above 0; our studies use 1e-4 on MNIST and 3e-4 on CIFAR-10. share: fraction of
-    the rows in S, above 0 and at most 1; our studies use 0.3. The rows are drawn with torch's
-    global generator of the weights' device, which `training.fit` seeds for each step.
+    beta: step size, above 0; our studies use 1e-4 on MNIST and 3e-4 on CIFAR-10.
+    share: fraction of the rows in S, above 0 and at most 1; our studies use 0.3. The random rows in
+        S are drawn with torch's global generator of the weights' device, which `training.fit` seeds
+        for each step.
     """
     if not beta > 0:
         raise ValueError(f"beta must be above 0, got {beta!r}")

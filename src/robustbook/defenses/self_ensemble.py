@@ -2,9 +2,10 @@
 
 A noise layer adds normal noise with mean 0 and a fixed standard deviation to the input of a
 convolution. Each image gets new noise in each forward pass, in training and at test time. The
-network predicts the class whose softmax probability, summed over several noise draws, is
-largest (the paper's Algorithm 1). One noise layer, by default the one on the image, has the
-standard deviation ``init``; all other noise layers have ``inner``. Linear layers get no noise.
+network predicts the class whose softmax probability, summed over several noise draws, is largest
+(the paper's Algorithm 1). One noise layer, by default the one on the image, has the standard
+deviation ``init``; all other noise layers have the standard deviation ``inner``. Linear layers get
+no noise.
 """
 
 import contextlib
@@ -27,7 +28,7 @@ Placement = Literal["paper", "code", "2018"]
 
 @dataclass
 class _Source:
-    """The state that all noise layers of a network share: when they draw noise, and from which
+    """The state that all noise layers of a network share: when noise is drawn, and from which
     random sequence.
     """
 
@@ -72,10 +73,10 @@ def _shaped(stream: Stream, x: Tensor) -> Tensor:
 
 
 class Noisy(nn.Module):
-    """A network with noise layers, made by `noisy`: a randomised model.
+    """A network with noise layers, as returned by `noisy`: a randomised model.
 
-    A call draws new noise from torch's global generator. `at` returns the function of images for
-    one fixed draw of the noise.
+    Calling the network draws new noise from torch's global generator. The method `at` returns a
+    function from images to logits for one fixed noise draw.
     """
 
     def __init__(self, net: nn.Module, source: _Source, seed: int) -> None:
@@ -102,9 +103,12 @@ class Noisy(nn.Module):
     def at(
         self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
     ) -> Callable[[Float[Tensor, "n *shape"]], Float[Tensor, "n k"]]:
-        """Return a function from n images to logits, with the noise of these keys and draws.
+        """Return a function from n images to logits, with the noise that ``keys`` and ``draw``
+        determine.
 
-        keys: one number for each image. draw: the draw number, one for all images or one for each.
+        keys: one number for each image.
+        draw: the draw number, one for all images or one for each.
+
         The noise of an image depends only on the network's ``seed``, the image's key and the draw
         number. The noise of an image does not depend on the other images, their order or the
         device.
@@ -139,13 +143,14 @@ def noisy(
     """Return a copy of ``net`` with a noise layer in front of every convolution.
 
     init, inner: standard deviations of the noise, 0 or more, for images in [0, 1] and for
-        activations. Defaults: the paper's first version for VGG16 and Model A (its Table 1).
+        activations. The defaults are those of the paper's first version for VGG16 and Model A (its
+        Table 1).
     placement: the convolution whose noise has standard deviation ``init``. ``paper``: the first
         convolution, so the noise is on the image (Figure 1). ``code``: the second convolution,
-        while the noise on the image has ``inner``. The released code places the noise of VGG16 as
-        in ``code``, because an index is off by one; its other networks follow ``paper``. ``2018``:
-        the first convolution, as in the authors' later release, which corrects the index.
-        Convolutions are ordered as the network registers its layers.
+        while the noise on the image has standard deviation ``inner``. The released code places the
+        noise of VGG16 as in ``code``, because an index is off by one; its other networks follow
+        ``paper``. ``2018``: the first convolution, as in the authors' later release, which corrects
+        the wrong index. Convolutions are ordered as the network registers its layers.
     when: ``always`` (the paper), ``training`` (noise only in training mode), ``test`` (noise only
         in evaluation mode) or ``never``; `Noisy.when` can be changed later.
     seed: seed of the noise that `Noisy.at` draws.
@@ -173,13 +178,13 @@ def noisy(
 
 
 def prototype(net: nn.Module, *, sigma: float = 0.3, seed: int = 0) -> Noisy:
-    """Return a network for comparison, which is not the paper's method: it has noise only in
-    training mode.
+    """Return a network for comparison that is not the paper's method, because noise is added only
+    in training mode.
 
     The default branch of the released repository is the authors' first prototype. The prototype
     adds noise after every convolution and in front of the linear layers, but adds no noise in
-    evaluation mode. One published evaluation attacked this deterministic network as if it were
-    Random Self-Ensemble (Li et al. 2019, NATTACK, at standard deviation 0.3).
+    evaluation mode. One published evaluation attacked the deterministic network of this prototype
+    as if it were Random Self-Ensemble (Li et al. 2019, NATTACK, at standard deviation 0.3).
     """
     _check_sigma("sigma", sigma)
     found = _copied(net)
@@ -205,10 +210,11 @@ def ensemble(
 ) -> Float[Tensor, "n k"]:
     """Return the mean of the softmax probabilities over ``draws`` draws of the noise.
 
-    keys: one number for each image; default its row number. draws: number of noise draws, 1 or
-    more; default the paper's 50. start: the first draw number; another start gives new noise.
-    memory: approximate limit on the bytes of activations. With a lower limit fewer noise draws are
-    computed at a time; the result is the same up to rounding.
+    keys: one number for each image; default its row number.
+    draws: number of noise draws, 1 or more; default the paper's 50.
+    start: the first draw number; another start gives new noise.
+    memory: approximate limit on the bytes of activations. With a lower limit, fewer noise draws are
+        computed at a time; the result is the same up to rounding.
 
     All pairs of image and noise draw form one batch, which is computed in parts of a size that is
     fast on the device.
@@ -251,8 +257,8 @@ _ROWS = {"cpu": 64, "cuda": 2048}
 
 
 def _row_bytes(net: nn.Module, images: Tensor) -> int:
-    """Return approximately how many bytes the activations of one image take: the input and output
-    of the widest layer, its noise, and the integers from which the noise is computed.
+    """Return approximately how many bytes the activations of one image take in the widest layer.
+    Input, output, noise, and the integers from which the noise is computed are counted.
     """
     widest = [1]
 

@@ -1,5 +1,5 @@
-"""Accuracy under attack against the number of optimiser steps between two values of lambda, with
-one curve per kind of gradient.
+"""Draw accuracy under attack against the number of optimiser steps between two values of lambda,
+with one curve per kind of gradient.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ def anneal(
 ) -> Figure:
     """Draw ``curves``; ``curves[label][length]`` is a list with one accuracy in percent per seed.
 
-    Lines join the means, and bands reach from the smallest to the largest value. A horizontal line
-    shows ``printed``, the paper's accuracy.
+    Lines join the means over seeds, and bands reach from the smallest to the largest accuracy of a
+    seed. A horizontal line shows ``printed``, the paper's accuracy.
     """
     import pandas as pd  # imported here, because both are slow to import
     import seaborn

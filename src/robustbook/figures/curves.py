@@ -1,4 +1,6 @@
-"""Accuracy against the size of the attack: one panel per network, one curve per training."""
+"""Draw accuracy against the size of the attack, with one panel per network and one curve per
+training method.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -25,8 +27,8 @@ def curves(
     """Draw ``values`` over ``sizes``: the mean over seeds, and a band from the lowest to the
     highest.
 
-    At the size ``at`` the figure also shows other accuracies of the same networks: a dot per seed
-    for ``single``, and an open marker for each number in ``printed``.
+    At the size ``at`` the figure also shows other accuracies of the same networks. The values of
+    ``single`` are dots, one per seed; the paper's numbers in ``printed`` are open markers.
     """
     with style():
         figure, axes = panels(1, len(titles), width=WIDTH, height=2.9)

@@ -1,8 +1,9 @@
-"""Descents of one image towards another class: the distance, and the probability of the target
+"""Draw descents of one image towards another class: the distance, and the probability of the target
 class.
 
-Each source image has a column. Curves over the iterations show the descents from this image, with
-logarithmic axes because the changes become ever slower. The images are shown below the curves.
+The figure has a column for each source image. Curves over the iterations show the descents from the
+source image. The axes of the curves are logarithmic, because changes become ever slower. The first
+and last images of the descents are below the curves.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,8 +39,8 @@ def descent(
     """Draw ``descents[source][label]``, which start at the images ``starts[source]``.
 
     A curve ends in a circle if the descent reached the target class, and in a red X if not. Pixels
-    are clipped to [0, 1] for display. Raises ValueError for images in bytes, which would all be
-    white.
+    are clipped to [0, 1] for display. Raises ValueError for images in bytes, which would be drawn
+    all white.
     """
     looks = {label: (BRIGHT[c], dash) for label, c, dash in _looks(descents)}
     with style():

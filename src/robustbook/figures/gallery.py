@@ -1,4 +1,4 @@
-"""Perturbations of one colour image: a row per defense, a column per target class."""
+"""Draw perturbations of one colour image, with a row per defense and a column per target class."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,8 +19,9 @@ def gallery(
 ) -> Figure:
     """Draw the image on the left and the ``rows`` of pictures beside it, with names.
 
-    words: what is written below the image. Raises ValueError for a row that does not have one
-    picture per column.
+    words: the text below the image on the left.
+
+    Raises ValueError for a row that does not have one picture per column.
     """
     for name, pictures in rows.items():
         if len(pictures) != len(columns):

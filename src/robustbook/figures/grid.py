@@ -1,5 +1,5 @@
-"""Squares of images, with a row per source class, a column per target class, and a red cross for
-missing images.
+"""Draw squares of images, with a row per source class, a column per target class, and a red cross
+for a missing image.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,7 @@
-"""Panels of histograms, with one row per network and one column per layer.
+"""Draw panels of histograms, with one row per network and one column per layer.
 
-The panels follow Figures 1 and 2 of Nayebi & Ganguli 2017. A panel shows one or more distributions.
+The panels follow Figures 1 and 2 of Nayebi & Ganguli 2017. A panel of histograms shows one or more
+distributions.
 """
 
 import math
@@ -15,8 +16,8 @@ from .style import LOOKS, WIDTH, panels, style
 
 @dataclass(frozen=True)
 class Bars:
-    """A density over equal bins from ``low`` to ``high``, and a ``note`` that is written in its
-    panel.
+    """A histogram: a density over equal bins from ``low`` to ``high``, and a ``note`` that is
+    written in its panel.
     """
 
     low: float
@@ -35,8 +36,8 @@ def histograms(
     """Draw ``rows[label][layer][training]`` with logarithmic vertical axes.
 
     On logarithmic axes even tails of a few weights in a hundred thousand are visible.
-    ``bands[label]`` has the two values between which a row is shaded; they may be infinite.
-    ``normal`` adds the density of a standard Gaussian, dotted.
+    ``bands[label]`` has the two values, possibly infinite, between which the row ``label`` is
+    shaded. With ``normal``, the density of a standard Gaussian is added as a dotted line.
     """
     columns = len(next(iter(rows.values())))
     with style():

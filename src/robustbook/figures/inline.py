@@ -1,4 +1,4 @@
-"""Images as HTML that needs no file: a page, a notebook and the landing page can all show it."""
+"""Show images as HTML that needs no file, so that pages and notebooks can show the same image."""
 
 import base64
 import io
@@ -20,7 +20,9 @@ def png(image: UInt8[np.ndarray, "h w"]) -> str:
 
 
 def drawing(figure: Figure, alt: str) -> str:
-    """Return a figure as an HTML image that holds its own SVG; ``alt`` says what is seen."""
+    """Return a figure as an HTML image that holds its own SVG; ``alt`` is the alternative text,
+    which describes the figure.
+    """
     buffer = io.BytesIO()
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -35,8 +37,8 @@ def addition(
 ) -> str:
     """Return HTML that shows image + perturbation = result.
 
-    Each part is an image, its alternative text, and the HTML below it. Words and signs are text, so
-    they have the colours of the page.
+    Each of the three parts is given as an image, its alternative text, and the HTML below the
+    image. Words and signs are text, so they have the colours of the page.
     """
     figures = [
         f'<figure><img class="dark-light" src="{png(pixels)}" alt="{escape(alt)}">'

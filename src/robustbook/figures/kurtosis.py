@@ -1,4 +1,6 @@
-"""The scaled ratio against excess kurtosis: Figure 6 of Nayebi & Ganguli 2017."""
+"""Draw the scaled ratio eps_min / intensity against excess kurtosis: Figure 6 of Nayebi & Ganguli
+2017.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,9 +22,9 @@ def kurtosis(
 ) -> Figure:
     """Draw one panel per title of ``measured``: a line through the means and a dot per seed.
 
-    The dots of the Gaussian are red. A line behind the dots is the closed form ``closed[title]`` at
-    the kurtoses ``x``, up to ``end``. ``example``: the value in the paper's caption, drawn as a
-    line across the first panel.
+    The dots at excess kurtosis 0, the Gaussian, are red. A line behind the dots is the closed form
+    ``closed[title]`` at the kurtoses ``x``, up to ``end``. ``example``: the value in the paper's
+    caption, drawn as a line across the first panel.
     """
     with style():
         figure, axes = panels(1, len(measured), width=WIDTH, height=2.9)

@@ -1,4 +1,4 @@
-"""Panels of curves with a band over the seeds, and panels of dots with a row per method."""
+"""Draw panels of curves with a band over the seeds, and panels of dots with a row per method."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class Curve:
 class Panel:
     """A panel: its curves by name, and the heights of dotted horizontal lines by name.
 
-    ``printed`` are the paper's own curves, drawn faintly behind the others. ``log``: whether the x
+    The paper's own curves, ``printed``, are drawn faintly behind our curves. ``log``: whether the x
     axis is logarithmic.
     """
 
@@ -50,7 +50,8 @@ PALE: Mapping[str, Any] = {"linewidth": 4, "alpha": 0.3}
 def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> Figure:
     """Draw the curves of each panel: the mean over seeds with a mark at each point, and a band.
 
-    The band reaches from the lowest to the highest seed. All panels share one legend.
+    The band of a curve reaches from the lowest to the highest value of a seed. All panels share one
+    legend.
     """
     with style():
         rows = -(-len(shown) // columns)
@@ -103,11 +104,11 @@ Strips = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 def strips(
     values: Strips, looks: Mapping[str, Look], x_label: str, *, own_rows: bool = False
 ) -> Figure:
-    """Draw one panel per key, with a row per method and a dot per seed and mark.
+    """Draw one panel per key of ``values``, with a row per method and a dot for each seed and mark.
 
     Up to three panels are drawn side by side; more panels are drawn in rows of two. ``looks`` has
-    the style of each mark. own_rows: whether each panel has its own rows. Then each panel names its
-    rows, and two panels are drawn side by side.
+    the style of each mark. With ``own_rows``, each panel has its own rows and names them, and two
+    panels are drawn side by side.
     """
     with style():
         most = max(len(rows) for rows in values.values())

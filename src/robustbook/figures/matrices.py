@@ -1,4 +1,4 @@
-"""Dissimilarity matrices as heat maps, with one row per network and one column per layer.
+"""Draw dissimilarity matrices as heat maps, with one row per network and one column per layer.
 
 The heat maps follow Figures 3 and 7 of Nayebi & Ganguli 2017, whose colour scales we could not
 read.
@@ -15,8 +15,8 @@ from .style import WIDTH, panels, style
 
 
 def unfold(lower: Sequence[float]) -> Float[np.ndarray, "n n"]:
-    """Return the symmetric matrix whose lower triangle with the diagonal is ``lower``, row by
-    row.
+    """Return the symmetric matrix whose lower triangle, including the diagonal, is the list
+    ``lower``, row by row.
     """
     n = round((np.sqrt(8 * len(lower) + 1) - 1) / 2)
     matrix = np.zeros((n, n))

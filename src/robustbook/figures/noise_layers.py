@@ -1,4 +1,4 @@
-"""A network's convolutions in a row, each with the noise layer in front of it."""
+"""Draw a network's convolutions in a row, each with the noise layer in front of it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,9 +11,10 @@ STEP, TALL = 0.5, 0.85  # inches: distance of convolutions, height of a row
 
 
 def noise_layers(rows: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw a row for each network: the deviation of the noise in front of each convolution.
+    """Draw a row for each network, with the standard deviation of the noise in front of each
+    convolution.
 
-    The highest deviation of a row is red, the others are green.
+    The highest standard deviation of a row is red, all others are green.
     """
     longest = max(len(sigmas) for sigmas in rows.values())
     height = TALL * len(rows) + 0.1

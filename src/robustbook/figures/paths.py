@@ -1,4 +1,6 @@
-"""Networks along straight paths between two images, as in Figure 4 of Nayebi & Ganguli 2017."""
+"""Draw what networks compute along straight paths between two images, as in Figure 4 of Nayebi &
+Ganguli 2017.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Rows of grey images with words above each, such as the network's answer."""
+"""Draw rows of grey images with words above each image, such as the predicted class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .style import BRIGHT, WIDTH, panels, style
 
 @dataclass(frozen=True)
 class Picture:
-    """An image in [0, 1] and the words above it; ``wrong``: whether they are shown in red."""
+    """An image in [0, 1] and the words above it; ``wrong``: whether the words are shown in red."""
 
     image: Float[np.ndarray, "h w"]
     words: str
@@ -20,7 +20,9 @@ class Picture:
 
 
 def pictures(rows: Sequence[tuple[str, Sequence[Picture]]]) -> Figure:
-    """Draw each row of images, with the row's name at its left. All rows have equally many."""
+    """Draw each row of images, with the row's name at its left. All rows must have the same number
+    of images.
+    """
     columns = len(rows[0][1])
     with style():
         size = WIDTH / (columns + 0.6)

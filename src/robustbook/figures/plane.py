@@ -1,4 +1,6 @@
-"""Decision regions of a network with two inputs, and the paths of attacks through them."""
+"""Draw the decision regions of a network with two inputs, and the paths of attacks through these
+regions.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,9 @@ _WAYS = ("-", "--", "-.", ":")
 
 @dataclass(frozen=True)
 class Plane:
-    """The class at each point of a regular grid over the unit square, and labelled points."""
+    """The predicted class at each point of a regular grid over the unit square, and labelled
+    points.
+    """
 
     regions: Int[np.ndarray, "r c"]
     points: Float[np.ndarray, "n 2"]
@@ -28,7 +32,9 @@ class Plane:
 
 @dataclass(frozen=True)
 class Paths:
-    """Paths of one attack, each a sequence of points, and its l-infinity budget; 0: none."""
+    """Paths of one attack, each a sequence of points, and the attack's l-infinity budget eps (0: no
+    budget).
+    """
 
     ways: Sequence[Float[np.ndarray, "_ 2"]]
     radius: float = 0.0
@@ -37,11 +43,14 @@ class Paths:
 def plane(
     shown: Plane, panels_of: Mapping[str, Paths], centre: tuple[float, float], half: float
 ) -> Figure:
-    """Draw the regions once for each attack, with its paths and its ball.
+    """Draw one panel for each attack: the decision regions, the paths of the attack, and its
+    l-infinity ball.
 
-    centre: the attacked point, a large dot. half: half the side of the part that is shown, which is
-    moved into the unit square if it would leave it. Each point of a path has a small mark, and the
-    last one a cross.
+    centre: the attacked point, shown as a large dot.
+    half: half the side of the square that is shown around the attacked point; this square is moved
+        to lie in the unit square.
+
+    Each point of a path has a small mark, and the last point has a cross.
     """
     with style():
         columns = 2

@@ -1,4 +1,4 @@
-"""Panels of points, with curves that say where they should lie."""
+"""Draw panels of points, with curves on which the points are expected to lie."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from .style import WIDTH, Look, panels, style
 
 Line = tuple[Sequence[float], Sequence[float]]
-"""x and y."""
+"""The x and y values of a line."""
 
 
 @dataclass(frozen=True)
 class Points:
-    """Points at ``x`` and ``y``; ``error``: half the length of a vertical bar through each."""
+    """Points at ``x`` and ``y``; ``error`` is half the length of the vertical bar at a point."""
 
     x: Sequence[float]
     y: Sequence[float]
@@ -24,7 +24,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Scatter:
-    """Points by name, and the curves on which they are expected to lie.
+    """A panel: points by name, and the curves on which the points are expected to lie.
 
     ``log`` names the logarithmic axes: "x", "y" or "xy".
     """
@@ -38,7 +38,8 @@ class Scatter:
 
 
 def scatters(shown: Sequence[Scatter], *, columns: int = 2, height: float = 2.6) -> Figure:
-    """Draw one panel each: points without lines between them, expected curves dashed.
+    """Draw one panel for each entry of ``shown``: points without lines between them, and expected
+    curves as dashed lines.
 
     All panels share one legend. On a logarithmic axis points at 0 or below are not drawn.
     """

@@ -1,4 +1,4 @@
-"""Accuracy under each attack, with one panel per network and one dot per seed."""
+"""Draw the accuracy under each attack, with one panel per network and one dot per seed."""
 
 from collections.abc import Mapping, Sequence
 

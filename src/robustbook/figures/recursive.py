@@ -1,8 +1,8 @@
 """Figure 1 of Deep Defense: a network and its reverse network, drawn from the list of layers.
 
-The left column is the network. The middle column is the reverse network with the same weights,
-drawn upwards. The right column shows the step, the ratio and the loss. An arrow across the top
-returns to the image.
+The left column of the figure is the network. The middle column is the reverse network with the same
+weights, drawn upwards. The right column shows DeepFool's step, the ratio rho and the loss. An arrow
+across the top of the figure leads from the step back to the image.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ class Stage:
     """One layer of the network.
 
     A stage has the name of the layer in the module, its operation, and the corresponding operation
-    of the reverse network. A stage also has what the reverse layer needs from the forward pass, the
-    shape of the output for one image, and the number of parameters.
+    of the reverse network. A stage also names what the reverse layer needs from the forward pass.
+    Further fields are the shape of the output for one image and the number of parameters.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Stage:
 
 
 def recursive(stages: Sequence[Stage], shape: tuple[int, ...]) -> Figure:
-    """Draw ``stages`` in the order of a forward pass of an image of this ``shape``."""
+    """Draw ``stages`` in the order of a forward pass; ``shape`` is the shape of an image."""
     rows = len(stages) + 2
     height = max(rows * ROW, 2.6) + 2 * EDGE
     with style():
@@ -135,7 +135,7 @@ def _box(
 
 
 def _arrow(axes: Axes, way: Sequence[tuple[float, float]], *, dashed: bool = False) -> None:
-    """Draw a line through these corners, with an arrow head at the last corner."""
+    """Draw a line through the corners ``way``, with an arrow head at the last corner."""
     look: dict[str, Any] = {"color": "0.35", "linewidth": 1.0, "linestyle": "--" if dashed else "-"}
     axes.plot(*zip(*way[:-1], strict=True), **look)
     head = {"arrowstyle": "->", "mutation_scale": 8, "shrinkA": 0, "shrinkB": 0}

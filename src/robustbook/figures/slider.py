@@ -1,7 +1,7 @@
-"""A slider over frames that were made in advance: HTML and a few lines of plain script.
+"""A slider over pictures that were made in advance: HTML and a few lines of plain JavaScript.
 
-Without scripts all frames are visible, one below the other, and there is no slider. The slider is
-an ordinary range input, so the arrow keys move it.
+In a browser without JavaScript all pictures are visible, one below the other, and there is no
+slider. The slider is an ordinary range input, so the arrow keys move it.
 """
 
 import re
@@ -59,9 +59,11 @@ class Slider:
 def slider(name: str, label: str, frames: Sequence[Frame], *, start: int = 0) -> Slider:
     """Return a slider that shows one of the frames, at first the one with index ``start``.
 
-    name: the HTML id; small letters, digits and hyphens, unique on the page. label: what the slider
-    changes, such as "eps". Raises ValueError for another name, for fewer than two frames, and for a
-    ``start`` that is no frame.
+    name: the HTML id; small letters, digits and hyphens, unique on the page.
+    label: what the slider changes, such as "eps".
+
+    Raises ValueError for another name, for fewer than two frames, and for a ``start`` that is no
+    frame.
     """
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
         raise ValueError(f"name must be small letters, digits and hyphens, got {name!r}")

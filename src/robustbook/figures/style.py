@@ -1,10 +1,11 @@
 """The common style of all figures of the book.
 
-A drawing function opens `style()`, gets a figure from `panels` and draws on its axes with
-matplotlib. A figure must be saved inside `style()` too, because matplotlib decides only then how to
-write text and how to name the parts of an SVG. This module does not use `pyplot`, and changes no
-setting permanently. The colours are Paul Tol's bright scheme (Colour Schemes, SRON/EPS/TN/09-002),
-which colour-blind readers can tell apart. Markers and dashes also tell the curves apart.
+A drawing function enters the context `style()`, gets a figure from `panels` and draws on its axes
+with matplotlib. A figure must also be saved inside the context `style()`. Only when matplotlib
+saves a figure does it decide how to write text and how to name the parts of an SVG. This module
+does not use `pyplot`, and changes no setting permanently. The colours are Paul Tol's bright scheme
+(Colour Schemes, SRON/EPS/TN/09-002), which colour-blind readers can tell apart. Curves also differ
+in their markers and dashes.
 """
 
 from contextlib import AbstractContextManager
@@ -150,7 +151,7 @@ def draw_band(
     high: Real[np.ndarray, " n"],
     training: str,
 ) -> None:
-    """Draw the intervals around a curve over `x` as one band."""
+    """Draw the intervals from `low` to `high` around a curve over `x` as one band."""
     color = LOOKS[training].color
     axes.fill_between(x, low, high, color=color, alpha=0.25, linewidth=0, zorder=1)
 

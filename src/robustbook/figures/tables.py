@@ -1,8 +1,8 @@
 """Numbered tables as the output of a notebook cell.
 
 Jupyter Book numbers figures in the output of a cell, but not tables. But Jupyter Book numbers a
-MyST `table` directive in a Markdown output, so tables are written as such directives. The caller
-formats the numbers, so that 0.10 is not shortened.
+MyST `table` directive in a Markdown output, so this module writes tables as MyST directives. The
+caller formats the numbers of a table, so that 0.10 is not shortened to 0.1.
 """
 
 import re
@@ -32,9 +32,9 @@ def table(
     """Return a numbered table with `caption`; the role numref refers to the table by `name`.
 
     Caption, headers and cells may contain inline MyST. `align` has one of `l`, `c`, `r` per column.
-    By default the first column is aligned left, and all further columns, which have numbers, right.
-    Raises ValueError for a caption or cell of several lines, an invalid name, or a row whose length
-    differs from that of the headers.
+    By default the first column is aligned left, and all further columns, which have numbers, are
+    aligned right. Raises ValueError for a caption or cell of several lines, an invalid name, or a
+    row whose length differs from that of the headers.
     """
     align = "l" + "r" * (len(headers) - 1) if align is None else align
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):

@@ -1,4 +1,5 @@
-"""Build the ledger: every target number with our best published measurement and a verdict.
+"""Build the ledger: every number of the papers with our best published measurement and the verdict
+"reproduced", "not reproduced" or another.
 
 The ledger is read from `book/targets`, `book/records` and `book/reasons.csv`; no file is written.
 """
@@ -24,7 +25,7 @@ the target, as ``paper/item`` or "". The command line is "" if no study measures
 
 
 def no_command(target: str, paper: str, profile: str, item: str = "") -> tuple[str, str]:
-    """The `Command` of a ledger without a list of items."""
+    """Return no command and no note, for a ledger that does not know which study to run."""
     return "", ""
 
 
@@ -33,15 +34,15 @@ class Entry:
     """One line of the ledger; fields without a value are None.
 
     ours, low, high: the mean over seeds, and the 95 % prediction interval without the tolerance.
-    seeds: the number of seeds (0 if the measurement is not random).
+    seeds: the number of seeds that were run (0 if the measurement is not random).
     verdict: one of VERDICTS.
-    reason: the note of the rule that gave the verdict, then the hand-written reason; for a target
-    that was not run, what a run needs.
+    reason: the explanation of the verdict, first the note by the rule and then the hand-written
+        reason. For a target that was not run, what a run needs.
     command: the command that measures this target; empty if no study measures it.
     tally: the kind of comparison, one of TALLIES.
-    difference: see `Judgement`.
-    same_as: the id of an earlier line that makes the same comparison; a line with `same_as` is
-    shown but not counted.
+    difference: the difference that decides an ordering, see `Judgement`.
+    same_as: the id of an earlier line of the ledger that makes the same comparison; a line with
+        `same_as` is shown but not counted.
     """
 
     id: str
@@ -75,7 +76,7 @@ class Ledger:
 
     @property
     def counted(self) -> tuple[Entry, ...]:
-        """Return the lines that do not repeat an earlier comparison."""
+        """Return the lines of the ledger that do not repeat the comparison of an earlier line."""
         return tuple(entry for entry in self.entries if not entry.same_as)
 
     def json(self) -> list[dict[str, Any]]:
@@ -95,7 +96,7 @@ def build(
 
     paper, item: include only the targets of this paper or this item.
     profile: use only records of this profile; targets without such a record are `not run`. With
-    None, each target uses its best profile: paper, else reduced, else quick.
+        profile None, each target uses its best profile: paper, else reduced, else quick.
     command: returns the command of each line.
 
     Raises ValueError, in one sentence, for a filter that matches nothing and for invalid files.
@@ -131,8 +132,8 @@ def entries(
     profile: str = "paper",
     command: Command = no_command,
 ) -> tuple[Entry, ...]:
-    """Return the verdicts on the `chosen` targets; commands use `profile` if the item has this
-    profile.
+    """Return one ledger entry for each `chosen` target; the command of an entry uses `profile` if
+    the item has this profile.
     """
     measured = measurements(targets, records)
     lines = []
@@ -145,7 +146,7 @@ def entries(
             target.id, "reason unknown" if verdict.verdict == "not reproduced" else ""
         )
         unrun = verdict.verdict == "not run"
-        # If only the partner of an ordering is missing, the partner's item has to run.
+        # If only the partner of an ordering is not measured, the partner's item has to run.
         asked = targets[target.partner] if found and unrun and target.partner else target
         item = f"{target.paper}/{found.item}" if found and not unrun else ""
         line, needs = command(asked.id, asked.paper, profile, item)
@@ -175,8 +176,8 @@ def entries(
 
 
 def _values(target: Target, measured: Mapping[str, Measurement]) -> Hashable:
-    """Return the measured values, with errors converted to accuracies; if the target was not
-    measured, return its id.
+    """Return the measured values of a target, with errors converted to accuracies; return the
+    target's id if there is no measurement.
     """
     found = measured.get(target.id)
     if found is None:
@@ -195,7 +196,8 @@ def _earlier(
     targets: Mapping[str, Target],
     measured: Mapping[str, Measurement],
 ) -> str:
-    """Return the id of the first target that makes the same comparison, or "" if this is the first.
+    """Return the id of the first target that makes the same comparison as ``target``, or "" if
+    ``target`` is the first.
 
     Two orderings make the same comparison if they order the same measurements, such as a > b and
     b < a. An error and an accuracy make the same comparison if they add up to 100 %, in the paper
@@ -220,8 +222,9 @@ def measurements(
 ) -> dict[str, Measurement]:
     """Return for each target id the rows of the best record that measures this target.
 
-    The best record is the one with the best profile. If several records have this profile, the
-    record of the target's own item is used, because a run may also measure targets of other items.
+    The best record is the record with the best profile: paper, else reduced, else quick. If several
+    records have the best profile, the record of the target's own item is used. The run of one item
+    may also measure targets of other items.
     """
     best: dict[str, tuple[tuple[int, bool, str], Measurement]] = {}
     for record in records:

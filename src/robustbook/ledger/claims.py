@@ -1,9 +1,9 @@
 """The claims of the papers in plain words, and whether each survives, computed from the verdicts.
 
-A claim is a hand-written row of `book/claims.csv`. The row has the paper, the claim, the page that
-tests the claim ("" if no page is written yet), and three lists of target ids, separated by spaces.
-The file does not contain the status of a claim. `status` computes the status from the verdicts on
-these targets:
+A claim is a hand-written row of `book/claims.csv`. The row of a claim has the paper, the claim in
+words, and the page that tests the claim ("" if no page is written yet). The row of a claim also has
+three lists of target ids, separated by spaces. The file does not contain the status of a claim. The
+function `status` computes the status from the verdicts on the claim's targets:
 
     fails            a supporting target was not reproduced, or a refuting one was reproduced
     only in float32  not failed, but a target was reproduced that says that the effect shrinks
@@ -87,5 +87,5 @@ def status(claim: Claim, verdicts: Mapping[str, str]) -> str:
 
 
 def _judged(ids: Iterable[str], verdicts: Mapping[str, str]) -> list[str]:
-    """Return the verdicts that were given at the paper's setting."""
+    """Return the verdicts on those targets that were measured at the paper's setting."""
     return [verdicts[each] for each in ids if verdicts.get(each) in JUDGED]

@@ -1,8 +1,8 @@
 """Prediction intervals for one more run, and confidence intervals for a difference of means.
 
-A paper reports a single run. So a number of the paper is compared with a *prediction* interval for
-one more run of ours. A confidence interval for our mean would be wrong, because it becomes
-arbitrarily narrow with more seeds, while the paper's single run varies as much as before.
+A paper reports a single run, so a number of the paper is compared with a *prediction* interval for
+one more run of ours. A confidence interval for our mean would be wrong. A confidence interval
+becomes arbitrarily narrow with more seeds, while the paper's single run varies as much as before.
 """
 
 import math
@@ -23,16 +23,17 @@ def quantile(df: float | int) -> float:
 def prediction_interval(
     values: Sequence[float | int], *, unit: str = "none", images: int | None = None
 ) -> tuple[float, float]:
-    """Return the 95 % prediction interval for one more run, from the values of n >= 1 independent
-    runs.
+    """Return the 95 % prediction interval for one more run, computed from the values of n >= 1
+    independent runs:
 
         mean +- t(0.975, n - 1) * sqrt(s^2 (1 + 1/n) + b)
 
     With `images` = k the values are shares of k test images, in `unit` percent or fraction. For
-    such shares b = p (1 - p) / k, with p the mean share, because the paper may have used other test
-    images. If the paper used the same test images, the interval is somewhat too wide, never too
-    narrow. The interval is clipped to the range of shares. A single run shows no spread, so its
-    interval is the value alone.
+    shares, b = p (1 - p) / k with p the mean share, because the paper may have used other test
+    images. For values that are not shares, b = 0. If the paper used the same test images as we did,
+    the prediction interval is somewhat too wide, never too narrow. The prediction interval of
+    shares is clipped to the range of shares. With a single run, the interval is the value alone,
+    because one run does not show how much runs vary.
     """
     if not values:
         raise ValueError("values must hold at least one run, got none")
@@ -76,7 +77,7 @@ def difference_interval(
 
     If `paired`, value i of both lists comes from the same seed, and Student's t is used on the
     differences. If not `paired`, Welch's t is used, which allows different variances. If one of the
-    lists has a single run, the interval is the difference alone.
+    lists has only one value, the interval is the difference of the means alone.
     """
     difference = fmean(ours) - fmean(partners)
     if min(len(ours), len(partners)) < 2:

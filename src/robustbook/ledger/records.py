@@ -1,10 +1,10 @@
 """Records: the measurements of a study, as small committed files with readable diffs.
 
-A record is `book/records/<paper>/<item>.<profile>.json`. The record has the rows that the ledger
-judges, the arrays that the figures draw, and their provenance. The same record always gives the
-same bytes: keys are sorted, and each row, array and parameter has one line. Numbers that are not
-whole are rounded to 6 significant digits, which is more than any of our measurements is accurate
-to.
+A record is `book/records/<paper>/<item>.<profile>.json`. A record has rows (single measured
+numbers), the arrays that the figures draw, and the provenance of all numbers. Writing the same
+record twice gives the same bytes: keys are sorted, and each row, array and parameter has one line.
+Numbers that are not whole are rounded to 6 significant digits, which is more precise than any of
+our measurements.
 """
 
 import json
@@ -26,17 +26,18 @@ DIGITS = 6
 
 @dataclass(frozen=True)
 class Row:
-    """One measured number.
+    """One measured number of a record.
 
     value: in `unit` (percent 0..100, fraction 0..1, ratio, count, l2, none), finite.
-    target: the id of the target that the number measures; None if no target judges this number.
+    target: the id of the paper's number with which this number is compared; None if there is no
+        such number.
     name: what was measured, in words; the name may be empty if there is a target.
     seed: the seed of the run; None if the number is not random, such as a count of parameters.
-    images: the number of test images, if the value is a share of test images; None otherwise. With
-    `images`, the binomial error of the share enters the interval.
+    images: the number of test images, if the value is a share of test images; None otherwise. If
+        `images` is given, the prediction interval includes the binomial error of the share.
     holds: for a target that states a pattern (compare `shape`), whether the pattern holds with this
-    seed.
-    setting: labels of the number, such as the network, the training and the attack.
+        seed.
+    setting: labels of the measured number, such as the network, the training and the attack.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -69,9 +70,10 @@ class Row:
 class Record:
     """The results of one run of one item.
 
-    `paper` and `item` are as in the targets, `profile` is one of PROFILES. arrays: nested lists (or
-    anything with `tolist`) of numbers, bools and strings; NaN for a value that does not exist.
-    parameters and provenance: anything that JSON can hold.
+    The names `paper` and `item` are those in the file of targets, and `profile` is one of PROFILES.
+    The values of `arrays` are nested lists (or anything with `tolist`) of numbers, bools and
+    strings. In an array, NaN stands for a value that does not exist. The values of `parameters` and
+    `provenance` are anything that JSON can hold.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -100,8 +102,8 @@ class Record:
 
 
 def rounded(value: float | int) -> float | int:
-    """Return a whole number unchanged, because a count of parameters is exact; round any other
-    number to 6 digits.
+    """Return a number rounded to 6 digits; return a whole number unchanged, because a count of
+    parameters is exact.
     """
     value = float(value)
     if value.is_integer() and abs(value) < 1e15:
@@ -145,8 +147,8 @@ def read_record(path: Path) -> Record:
 
 @cache
 def _adapter() -> Any:
-    """Return pydantic's reader, which is built once, because building it takes as long as reading a
-    small record.
+    """Return pydantic's reader of records. The reader is built only once, because building takes as
+    long as reading a small record.
     """
     return TypeAdapter(Record)
 
@@ -163,9 +165,9 @@ class Conflict(ValueError):
 
 
 def compare(published: Record, new: Record) -> list[Row]:
-    """Return the rows of `published` that `new` lacks.
+    """Return the rows of the record `published` that the record `new` lacks.
 
-    Two values count as equal if they agree to 6 digits.
+    Two values of rows count as equal if they agree to 6 digits.
 
     Raises:
         Conflict: a row has different values in the two records.
@@ -182,13 +184,13 @@ def compare(published: Record, new: Record) -> list[Row]:
 
 
 def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, Any]]:
-    """Return the rows and arrays of both records.
+    """Return a record with the rows and arrays of both records.
 
-    The rows are ordered as if one study had measured all seeds; the record with more seeds gives
-    the order. A new row comes after the rows of the next smaller seed that has a row of the same
-    kind. A new row without such a counterpart comes after the row that precedes it in its own
-    record. Arrays of the same name must be equal, because they may be means over seeds, which
-    cannot be merged.
+    The merged rows are ordered as if one study had measured all seeds; the record with more seeds
+    gives the order. A new row comes after the rows of the next smaller seed that has a row of the
+    same kind. If there is no row of the same kind, a new row comes after the row that precedes it
+    in its own record. Arrays of the same name must be equal in both records, because they may be
+    means over seeds, which cannot be merged.
 
     Raises:
         Conflict: a row or an array has different values in the two records.
@@ -229,10 +231,11 @@ def named(row: Row) -> str:
 
 
 def _place(rows: Sequence[Row], like: Sequence[tuple[int, int]], seed: int) -> int:
-    """Return the position at which a row of this seed belongs, given the rows of its kind.
+    """Return the position in ``rows`` at which a row with this seed belongs, given the seeds and
+    positions ``like`` of rows of the same kind.
 
-    The position is after the rows of this seed or of the next smaller seed. If there are no such
-    rows, it is before the rows of the next larger seed.
+    The position is after the rows of the same seed or of the next smaller seed. If no row has such
+    a seed, the position is before the rows of the next larger seed.
     """
     smaller = [pair for pair in like if pair[0] <= seed]
     near, place = max(smaller) if smaller else min(like)
@@ -283,10 +286,10 @@ def _line(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value in a form that JSON can store: arrays as lists, numbers rounded, NaN as
-    null.
+    """Return a value in a form that JSON can store, with arrays as lists, numbers rounded, and NaN
+    as null.
 
-    Raises ValueError for infinity.
+    Raises ValueError for an infinite number.
     """
     if hasattr(value, "tolist"):
         value = value.tolist()

@@ -1,4 +1,4 @@
-"""The ledger as text for a terminal, and as counts for the landing page."""
+"""Show the ledger as text for a terminal, and as counts for the landing page."""
 
 import textwrap
 from collections import Counter
@@ -23,7 +23,7 @@ def number(value: float | int | None, digits: int = 6) -> str:
     """Return a whole number with all its digits, and any other number with up to `digits` digits
     and NUMBER characters.
 
-    Return a dash for None.
+    Return a dash if the value is None.
     """
     if value is None:
         return "-"
@@ -33,8 +33,8 @@ def number(value: float | int | None, digits: int = 6) -> str:
 
 
 def interval(entry: Entry) -> str:
-    """Return the prediction interval or, for an ordering, the interval of the difference that
-    decided.
+    """Return the prediction interval of an entry as text; for an ordering, the interval of the
+    difference that decided.
 
     Return "" if fewer than two seeds were run. The ends of the interval have 4 digits, or fewer so
     that they fit into SPREAD characters.
@@ -51,7 +51,7 @@ def interval(entry: Entry) -> str:
 def counts(entries: Iterable[Entry]) -> str:
     """Return the number of lines with each verdict as text, such as "3 reproduced, 1 inconclusive".
 
-    Lines that repeat an earlier comparison are not counted.
+    Lines of the ledger that repeat an earlier comparison are not counted.
     """
     found = Counter(entry.verdict for entry in entries if not entry.same_as)
     return ", ".join(f"{found[verdict]} {verdict}" for verdict in VERDICTS if found[verdict])

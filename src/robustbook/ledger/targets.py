@@ -1,7 +1,8 @@
-"""The target numbers: the rows of `book/targets/*-targets.csv`, checked and read-only.
+"""The targets (numbers, orderings and patterns of the papers), read from
+`book/targets/*-targets.csv` and checked.
 
-A target is one number, ordering or pattern of a paper. Its column `compare` says how our
-measurement is compared:
+A target is one number, ordering or pattern of a paper. The column `compare` of a target says how
+our measurement is compared with the paper's number:
 
     equal with the printed number, up to the tolerance
     at_most/at_least with the printed number as a bound
@@ -62,8 +63,8 @@ class Target:
 
     @property
     def context(self) -> bool:
-        """Return whether the target is only quoted. A quoted target is listed separately, never run
-        and never counted.
+        """Return whether the ledger only quotes the target as context. A target that is only quoted
+        is listed separately, never run and never counted.
         """
         return self.note.startswith("context:") or self.setting.startswith("CONTEXT ONLY")
 
@@ -71,9 +72,14 @@ class Target:
     def tally(self) -> str:
         """Return the kind of comparison, one of TALLIES.
 
-        measured number: a number that stands in a paper or follows from such numbers. ordering or
-        shape: which of two numbers is larger, or how a curve runs. setting: see SETTING. claim
-        tested by us: a claim in words, of the paper or of a critic, for which we chose the test.
+        "measured number": a number that stands in a paper or follows from numbers in the paper.
+
+        "ordering or shape": which of two numbers is larger, or which shape a curve has.
+
+        "setting": the size of a layer, or a constant of a recipe; see SETTING.
+
+        "claim tested by us": a claim in words, of the paper or of a critic, for which we chose the
+        test.
         """
         if SETTING.search(self.id) or self.metric in ("parameters", "setting"):
             return "setting"
@@ -85,15 +91,18 @@ class Target:
 
     @property
     def no_loss(self) -> bool:
-        """Return whether an ordering only claims that nothing is lost, up to the tolerance."""
+        """Return whether an ordering only claims that the first number is not worse than the
+        second, up to the tolerance.
+        """
         return NO_LOSS.search(self.note) is not None
 
 
 def read_targets(folder: Path) -> dict[str, Target]:
     """Return all targets of a folder by id, paper after paper, in the order of the files.
 
-    Raises ValueError, in one sentence, for a row that cannot be judged: an unknown column, paper,
-    unit, kind or comparison, a bound without a number, an unknown partner, a repeated id.
+    Raises ValueError, in one sentence, for a row that cannot be judged. A row cannot be judged if
+    it has an unknown column, paper, unit, kind, comparison or partner, a bound without a number, or
+    a repeated id.
     """
     targets: dict[str, Target] = {}
     for file in sorted(folder.glob("*-targets.csv")):

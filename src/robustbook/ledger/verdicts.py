@@ -1,32 +1,37 @@
 """The verdict on one target, as a pure function of the target and the measurements.
 
-The rules were fixed before any verdict was computed. The tests check every rule.
+The rules of the verdicts were fixed before any verdict was computed. The tests check every rule.
 
 equal. The verdict is *reproduced* if our mean differs from the paper's number by at most the
 tolerance. A number is also *reproduced* if the prediction interval for one more run, widened by the
-tolerance, contains the paper's number. In this second case the interval must be narrow: its
+tolerance, contains the paper's number. The prediction interval counts only if it is narrow: its
 half-width may be at most three tolerances plus the binomial error of the test images. With a wider
-interval the verdict is *inconclusive*, because a wide interval agrees with many numbers. If the
-paper's number lies outside the widened interval, the verdict is *not reproduced*.
+prediction interval the verdict is *inconclusive*, because a wide interval agrees with many numbers.
+If the paper's number lies outside the widened interval, the verdict is *not reproduced*.
 
 at_most, at_least. The rule for a bound is the rule of `equal`, with the bound instead of a number.
-Only one end of the interval counts, the end on the allowed side of the bound.
+For a bound only one end of the prediction interval counts, the end on the allowed side of the
+bound.
 
-Whole numbers with tolerance 0 (a count, or a yes or no as 1 or 0) and patterns (compare `shape`).
-The run of each seed agrees with the claim or contradicts it. The verdict is *reproduced* if no run
-contradicts the claim. A claim is *not reproduced* if more runs contradict it than chance explains.
-We assume that one run in twenty contradicts a true claim; the probability of at least as many
-contradictions must then be at most 5 %. Otherwise the verdict is *inconclusive*. With five seeds,
-one contradicting run makes the verdict inconclusive, and two contradicting runs refute the claim.
+A special rule is for whole numbers with tolerance 0 (a count, or a yes or no as 1 or 0) and for
+patterns (compare `shape`). For whole numbers and patterns, the run of each seed either agrees with
+the paper's claim or contradicts it. The claim is *reproduced* if no run contradicts it. A claim is
+*not reproduced* if more runs contradict it than chance explains. We assume that one run in twenty
+contradicts a true claim. For *not reproduced*, the probability of at least as many contradictions
+must be at most 5 % under this assumption. If some runs contradict the claim, but no more than
+chance explains, the verdict is *inconclusive*. With five seeds, one contradicting run makes the
+verdict inconclusive, and two contradicting runs refute the claim.
 
-less_than, greater_than. The 95 % confidence interval of the difference of the means decides. The
-interval is paired by seed if both numbers were measured with the same seeds, and Welch's otherwise.
-The verdict is *reproduced* if the whole interval lies on the claimed side of 0. The verdict is
-*inconclusive* if the interval contains 0 and reaches beyond the tolerance on the claimed side. In
-all other cases the verdict is *not reproduced*, because the difference has the wrong sign or is at
-most the tolerance. If one of the numbers comes from a single run, the difference must exceed the
-tolerance. A few orderings only claim that nothing is lost; they are judged like `at_least`, applied
-to the difference.
+less_than, greater_than. For an ordering of two numbers, the 95 % confidence interval of the
+difference of the means decides. The interval of the difference is paired by seed if both numbers
+were measured with the same seeds; otherwise it is Welch's interval. An ordering is *reproduced* if
+the whole interval of the difference lies on the claimed side of 0. An ordering is *inconclusive* if
+the interval contains 0 and reaches beyond the tolerance on the claimed side. An ordering that is
+neither reproduced nor inconclusive is *not reproduced*, because the difference has the wrong sign
+or is at most the tolerance. If one of two ordered numbers comes from a single run, the difference
+must exceed the tolerance. A few orderings only claim that the first number is not worse than the
+second. The rule of `at_least`, applied to the difference, judges the orderings that claim that a
+number is not worse.
 
 A `shape` without `holds` is a number that we only report, because the paper has no number to
 compare it with.
@@ -73,11 +78,12 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict and the numbers behind it.
+    """A verdict, and the numbers from which it follows.
 
-    verdict: one of VERDICTS. ours, low, high: mean and prediction interval. difference: for an
-    ordering, the difference of the means, which decides, with its interval. note: a short
-    explanation.
+    verdict: one of VERDICTS.
+    ours, low, high: mean and prediction interval.
+    difference: for an ordering, the difference of the means and its interval, which decide.
+    note: a short explanation.
     """
 
     verdict: str
@@ -140,8 +146,8 @@ DIRECTION = dict(zip(JUDGED, ("holds", "does not hold", "is inconclusive"), stri
 
 
 def _whole(target: Target, measured: Measurement) -> bool:
-    """Return whether the paper's number and all measurements are whole numbers that must agree
-    exactly.
+    """Return whether the rule for whole numbers applies: tolerance 0, two or more runs, and only
+    whole numbers.
     """
     assert target.printed is not None
     numbers = [target.printed, *measured.values]
@@ -154,7 +160,9 @@ def _whole(target: Target, measured: Measurement) -> bool:
 
 
 def _outcomes(agree: Sequence[bool]) -> tuple[str, str]:
-    """Return the verdict on a claim, given whether the run of each seed agrees with it."""
+    """Return the verdict on a claim; ``agree`` says for each seed whether its run agrees with the
+    claim.
+    """
     n, against = len(agree), list(agree).count(False)
     note = f"holds in {n - against} of {n} runs"
     if not against:
@@ -166,7 +174,7 @@ def _outcomes(agree: Sequence[bool]) -> tuple[str, str]:
 def _beyond(target: Target, bottom: float, top: float) -> float:
     """Return how far the paper's number lies outside [bottom, top], minus the tolerance.
 
-    For a bound, only one of the two ends is used.
+    For a bound, only one of the two ends of the interval is used.
     """
     assert target.printed is not None
     printed, tolerance = target.printed, target.tolerance
@@ -214,7 +222,7 @@ def _ordering(
     ours, partners, paired = _aligned(measured, partner)
     low, high = difference_interval(ours, partners, paired=paired)
     mean = fmean(ours) - fmean(partners)
-    bottom, top = sorted((sign * low, sign * high))  # the claim: above 0
+    bottom, top = sorted((sign * low, sign * high))  # the claim is a difference above 0
     single = min(len(ours), len(partners)) < 2
     if target.no_loss:
         lost = -sign * mean > target.tolerance

@@ -1,7 +1,7 @@
 """The ledger as one HTML table with filters, for a page of the book.
 
-The table needs only `book/_static/ledger.js` and `ledger.css`, which the book's configuration
-lists, and neither a server nor an internet connection. Without JavaScript the whole table is shown.
+The table needs only the files `book/_static/ledger.js` and `ledger.css`, neither a server nor an
+internet connection. Without JavaScript the whole table is shown.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ Pages = Mapping[str, Mapping[str, str]]
 def page_html(ledger: Ledger, pages: Pages | None = None) -> str:
     """Return the filters, the table of all entries, and the list of targets quoted for context.
 
-    Each row of the table links to the ``pages`` that judge its item.
+    Each row of the table links to the ``pages`` that compare the number of the row with ours.
     """
     pages = pages or {}
     entries = ledger.entries

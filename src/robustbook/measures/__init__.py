@@ -1,4 +1,4 @@
-"""Measurements of a network: robustness, signs that it is overstated, weights, layers, geometry."""
+"""Measure a network: robustness, signs of overstated robustness, weights, layers and geometry."""
 
 from robustbook.diagnosis import Finding, diagnose
 from robustbook.pearson import expected_ratio

@@ -1,8 +1,8 @@
 """Compute and check a model's logits, predictions and gradients without changing the model.
 
-A randomised model that is a `Drawing` is evaluated with one draw of its noise, by default draw
-number 0 and the row number of each image as its key. So the logits for an image do not depend on
-the batch.
+A randomised model that is a `Drawing` is evaluated with one noise draw. By default, the draw number
+is 0, and the key of each image is its row number. Because noise depends only on key and draw
+number, the logits for an image do not depend on the batch.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ def unchanged(*models: object) -> Iterator[None]:
     state.
 
     A batch norm in training mode updates its running statistics, and dropout draws from torch's
-    global generator. Inside the context, the models use copies of their buffers. Since the random
+    global generator. Inside the context, each model uses a copy of its buffers. Since the random
     state is restored too, a model with dropout draws the same masks again in the next measurement.
     """
     modules = {part for model in models if isinstance(model, nn.Module) for part in model.modules()}
@@ -59,6 +59,7 @@ def logits_of(
     """Return the logits of each image, without an autograd graph.
 
     keys, draw: determine a randomised model's noise (see `Drawing`); keys default to row numbers.
+
     Raises ValueError if the model does not return two or more finite logits per image.
     """
     keys = rows_of(images) if keys is None else keys
@@ -79,8 +80,10 @@ def predict(
 ) -> Int[Tensor, " n"]:
     """Return the class of the highest logit of each image; if logits are equal, the first class.
 
-    keys, draw: as in `logits_of`. Raises ValueError unless the model returns two or more finite
-    logits per image, because argmax returns a class even for NaN.
+    keys, draw: as in `logits_of`.
+
+    Raises ValueError unless the model returns two or more finite logits per image. Without this
+    check, argmax would return a class even for NaN.
     """
     return logits_of(model, images, batch_size, keys=keys, draw=draw).argmax(1)
 
@@ -121,7 +124,7 @@ def asked(
     keys: Int[Tensor, " n"] | None = None,
     draw: int = 0,
 ) -> Float[Tensor, "n k"]:
-    """Return the model's logits for one batch; their shape is checked, but not their values."""
+    """Return the model's logits for one batch, after checking their shape but not their values."""
     function: Any = model
     if isinstance(model, Drawing):
         function = model.at(rows_of(images) if keys is None else keys, draw)

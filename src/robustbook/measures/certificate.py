@@ -1,17 +1,17 @@
 """Certified l2 radii of a classifier that adds normal noise to the image.
 
-Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via randomized smoothing" (arXiv
-1902.02918), section 3. A base classifier gives one class for each draw of the noise. The smoothed
-classifier answers with the class that is given most often. If the noise on the image is N(0,
-sigma^2 I) and a class has probability p > 1/2, the smoothed classifier answers with this class for
-every image within the l2 distance
+The method is from Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via
+randomized smoothing" (arXiv 1902.02918), section 3. A base classifier gives one class for each draw
+of the noise. The smoothed classifier predicts the class that the base classifier gives most often.
+Let the noise on the image be N(0, sigma^2 I), and let one class have probability p > 1/2. The
+smoothed classifier predicts this class for every image within the l2 distance R:
 
     R = sigma Phi^-1(p),
 
-where Phi is the distribution function of the standard normal. The base classifier may draw more
-noise inside, because the theorem also holds for a probability of each class in the place of a
-class. The probability p is estimated from counts, by the exact lower limit of Clopper and Pearson
-(1934). So R is too large with probability at most alpha for each image.
+Here Phi is the distribution function of the standard normal. The base classifier may draw further
+noise in its layers, because the theorem also holds for classifiers that return a probability of
+each class. The probability p is estimated from counts, by the exact lower limit of Clopper and
+Pearson (1934). So for each image, the radius R is too large with probability at most alpha.
 """
 
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor
 from robustbook.attacks.drawing import Drawing
 
 ABSTAIN = -1
-"""The answer if no class is certified."""
+"""The class that is returned if no class is certified."""
 _ROWS = 64  # pairs of image and draw in one forward pass
 
 
@@ -35,7 +35,8 @@ def votes(
     draws: int,
     start: int = 0,
 ) -> Int[Tensor, "n k"]:
-    """Return how often the model gives each class, over ``draws`` draws from number ``start``.
+    """Return how often the model gives each class, over ``draws`` noise draws, of which the first
+    has the number ``start``.
 
     Raises ValueError if ``draws`` is below 1, or logits are NaN.
     """
@@ -57,9 +58,12 @@ def lower_limit(
 ) -> Float[Tensor, " n"]:
     """Return the exact lower confidence limit of each probability of success, in float64.
 
-    successes: of ``trials`` independent trials. alpha: the limit lies above the true probability
-    with at most this probability. Source: Clopper and Pearson 1934. Raises ValueError for an alpha
-    outside (0, 1), and for successes outside 0..trials.
+    successes: the number of successes in ``trials`` independent trials.
+    alpha: the limit lies above the true probability of success with probability at most alpha.
+
+    The confidence limit is that of Clopper and Pearson 1934.
+
+    Raises ValueError for an alpha outside (0, 1), and for successes outside 0..trials.
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must be a probability between 0 and 1, got {alpha}")
@@ -77,11 +81,13 @@ def certified(
 ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
     """Return for each image the certified class and its l2 radius; see Cohen et al., section 3.2.2.
 
-    choice: votes that choose the class. counts: votes from other draws, which bound its
-    probability. sigma: standard deviation of the noise on the image, above 0.
+    choice: votes that choose the class.
+    counts: votes from other noise draws, from which the limit of the class's probability is
+        computed.
+    sigma: standard deviation of the noise on the image, above 0.
 
-    The class is `ABSTAIN` and the radius 0 if the limit of the probability is not above 1/2.
-    Raises ValueError for invalid numbers, or if images differ in their number of votes.
+    If the lower limit of the class's probability is not above 1/2, the class is `ABSTAIN` and the
+    radius 0. Raises ValueError for invalid numbers, or if images differ in their number of votes.
     """
     if not sigma > 0:
         raise ValueError(f"sigma must be above 0, got {sigma}: without noise nothing is certified")

@@ -1,13 +1,15 @@
 """Traces and norms of Hessians from products with random vectors.
 
-Hutchinson 1990, "A stochastic estimator of the trace of the influence matrix for Laplacian
-smoothing splines": if the entries of v are independent with mean 0 and variance 1, then
+The method is from Hutchinson 1990, "A stochastic estimator of the trace of the influence matrix for
+Laplacian smoothing splines". The trace of a Hessian H is an expected value over random vectors v
+whose entries are independent with mean 0 and variance 1:
 
     E[v' H v] = tr(H).
 
-With signs as entries, its variance is 2 (||H||_F^2 - sum_i H_ii^2), so a diagonal H is exact. The
-same products give the Frobenius norm, as E ||H v||^2 = ||H||_F^2. A product with a Hessian costs
-two backward passes and no matrix.
+If the entries of v are random signs, v' H v has the variance 2 (||H||_F^2 - sum_i H_ii^2), so the
+estimate is exact for a diagonal H. The products H v also give the Frobenius norm, because E ||H
+v||^2 = ||H||_F^2. A product with a Hessian costs two backward passes; the Hessian itself is never
+computed.
 """
 
 from collections.abc import Callable
@@ -20,10 +22,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Curvature:
-    """Estimates for each of n points.
+    """Estimates of a Hessian's trace and norm, and the gradient's norm, at each of n points.
 
-    trace, trace_error: of the Hessian, and the standard error of the estimate. frobenius: the root
-    of the mean of ||H v||^2, the Frobenius norm of the Hessian. slope: the l2 norm of the gradient.
+    trace, trace_error: the estimated trace of the Hessian, and its standard error.
+    frobenius: the root of the mean of ||H v||^2, the Frobenius norm of the Hessian.
+    slope: the l2 norm of the gradient.
     """
 
     trace: Float[Tensor, " n"]
@@ -41,11 +44,12 @@ def curvature(
 ) -> Curvature:
     """Estimate trace and Frobenius norm of the Hessian of ``function`` at each point.
 
-    function: from n points to n numbers; number i depends on point i only. It is differentiated
-    twice by autograd, so a piecewise linear layer counts as its linear piece. probes: random
-    vectors of signs per point, 2 or more. generator: for the signs; None: torch's global one.
+    function: from n points to n numbers; number i depends on point i only. Autograd differentiates
+        the function twice, so a piecewise linear layer counts as linear.
+    probes: number of random vectors of signs per point, 2 or more.
+    generator: draws the signs; None: torch's global generator.
 
-    Raises ValueError for fewer probes, or for a function with another shape.
+    Raises ValueError for fewer than 2 probes, or for a function whose result has another shape.
     """
     if probes < 2:
         raise ValueError(f"probes must be 2 or more, for a standard error, got {probes}")
@@ -75,7 +79,7 @@ def curvature(
 
 
 def _product(gradient: Tensor, leaf: Tensor, v: Tensor) -> Tensor:
-    """Return the Hessian times v; 0 if the function is linear, so that its gradient is constant."""
+    """Return the Hessian times v, or 0 if the function is linear and its gradient constant."""
     if not gradient.requires_grad:
         return torch.zeros_like(v)
     (product,) = torch.autograd.grad(

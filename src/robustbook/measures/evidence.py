@@ -65,11 +65,11 @@ def evidence(
         that the model does not allow. ``repaired`` needs a sigmoid or ReLU to soften. ``float64``
         needs a model that can be converted, and images that are not float64 already.
     source: another network, whose ``one_step`` images give ``transfer``.
-    sizes: the sizes of attack of ``curve``, as multiples of eps, up to eps 1; the attack is
-        ``many_steps``. Eps 0 and eps 1 are always included.
+    sizes: the radii of the attack ``many_steps`` for ``curve``, as multiples of eps; radii above 1
+        are left out. The curve always includes eps 0 and eps 1.
     seed: seed of the random signs, of PGD's random starts and of Square's windows.
 
-    The model is not changed. Raises the same errors as `strike`.
+    The model is not changed. Raises the errors that `strike` raises.
     """
     check_set(images, labels)
     check_eps(eps, images)
@@ -110,7 +110,7 @@ def evidence(
 def _allowed(
     model: Model, images: Tensor, labels: Tensor, attacks: dict[str, Attack]
 ) -> dict[str, Attack]:
-    """Return the attacks that this model and these images allow, in the images' precision."""
+    """Return the attacks that the model and the images allow, in the precision of the images."""
     double = images.dtype == torch.float64
     left = {
         name: replace(attack, precision="float64") if double else attack
@@ -128,8 +128,8 @@ def _allowed(
 
 @torch.no_grad()
 def _asked_twice(model: Model, images: Tensor) -> list[Tensor]:
-    """Return the logits of two equal calls or, for a randomised model, of its first two noise
-    draws.
+    """Return the logits of two calls on the same images or, for a randomised model, of its first
+    two noise draws.
     """
     found = []
     with unchanged(model):

@@ -1,15 +1,17 @@
 """How a network's probabilities change along a straight path between two images.
 
-Nayebi & Ganguli 2017, Section 6. The path is x(t) = (1 - t) x_S + t x_T (equation 13; the paper
-writes lambda for t). J is the Jacobian of the logits, p their softmax. The Fisher metric
+The measurements are those of Nayebi & Ganguli 2017, Section 6. The path is x(t) = (1 - t) x_S + t
+x_T (equation 13; the paper writes lambda for t). Let J be the Jacobian of the logits, and p the
+softmax of the logits. The Fisher metric G^F on logits gives a metric G^in on images and a length
+element dl:
 
     G^F = diag(p) - p p^T (eq. 10),    G^in = J^T G^F J (eq. 11),    dl^2 = dx^T G^in dx (eq. 12)
 
-measures how far the probabilities move. Along the path dx = (x_T - x_S) dt. So with v = J (x_T -
-x_S) the length element is dl/dt = sqrt(sum_k p_k (v_k - sum_j p_j v_j)^2), the standard deviation
-of v under p. The length element is 0 if all v_k are equal, because adding a number to all logits
-changes no probability. (The paper says that the scale of the logits does not matter. In fact the
-scale matters; only a shift of all logits does not.)
+The length l measures how far the probabilities move. Along the path, dx = (x_T - x_S) dt. With v =
+J (x_T - x_S), the length element dl/dt is sqrt(sum_k p_k (v_k - sum_j p_j v_j)^2), the standard
+deviation of v under p. The length element is 0 if all v_k are equal, because adding a number to all
+logits changes no probability. The paper says that the scale of the logits does not change the
+length. In fact the scale changes the length; only a shift of all logits does not.
 """
 
 from collections.abc import Callable
@@ -30,7 +32,7 @@ class Walk:
 
     ``length``: dl/dt. ``change``: half the sum over classes of |dp_k/dt|, the rate of change in
     total variation. ``singular_values``: singular values of the Jacobian of the logits, the largest
-    first; ``m`` is the smaller of its two dimensions.
+    first; ``m`` is the smaller of the Jacobian's two dimensions.
     """
 
     probabilities: Float[Tensor, "t k"]
@@ -48,7 +50,7 @@ def walk(
 ) -> Walk:
     """Measure ``net`` at the points ``t`` in [0, 1] of the straight path between two images.
 
-    Use a network in float64, because on flat parts of the path the probabilities change only in
+    Pass a network in float64, because on flat parts of the path the probabilities change only in
     their last digits. Singular values are computed from J J^T, so singular values below 1e-8 of the
     largest one at the same point are rounding errors. Raises ValueError for images of different
     shapes, for fewer than 2 points, and for logits that are not finite.
@@ -113,8 +115,8 @@ def resolve(
     distances is the length of the path.
 
     The probabilities of a saturated network can change within a millionth of the path, between two
-    points of an even grid. If the probabilities change and change back between two points of ``t``,
-    the change is not found.
+    points of an even grid. If the probabilities change and return between two neighbouring points
+    of ``t``, the change is not found.
     """
 
     def gaps(t: Tensor) -> Tensor:
@@ -133,9 +135,9 @@ def fisher_distance(p: Float[Tensor, "*n k"], q: Float[Tensor, "*n k"]) -> Float
     """Return the Fisher distance of two distributions, 2 arccos(sum_k sqrt(p_k q_k)).
 
     The Fisher distance is the length of the shortest path between the two distributions. The
-    distance is pi if no class has a positive probability in both distributions. So if the network
-    predicts different classes for two images with near certainty, every path between these images
-    has a length of at least about pi.
+    distance is pi if no class has a positive probability in both distributions. So every path
+    between two images has a length of at least about pi if the network is nearly certain of two
+    different classes.
     """
     return 2 * (p.sqrt() * q.sqrt()).sum(-1).clamp(max=1).arccos()
 
@@ -172,7 +174,8 @@ def length_element(p: Float[Tensor, "*n k"], v: Float[Tensor, "*n k"]) -> Float[
     """Return sqrt(v^T G^F v), the rate of change of the probabilities if the logits change at rate
     ``v``.
 
-    The value is that of eq. 12, computed as a sum of squares to avoid cancellation.
+    The value equals that of eq. 12 of the paper, but is computed as a sum of squares to avoid
+    cancellation.
     """
     return (p * (v - (p * v).sum(-1, keepdim=True)) ** 2).sum(-1).sqrt()
 

@@ -1,9 +1,10 @@
 """Measure the size of the smallest adversarial perturbation that an attack finds for each image.
 
 The accuracy at eps is the fraction of images whose smallest perturbation is larger than eps, so one
-measurement gives the whole curve. Each attack gives an upper bound on the smallest size; the
-minimum over several attacks is a tighter bound. So attacks are combined image by image, not on
-average (Carlini et al. 2019, arXiv 1902.06705, section 5).
+measurement gives the whole curve. Each attack gives an upper bound on the size of the smallest
+adversarial perturbation; the minimum over several attacks is a tighter bound. So take the minimum
+over attacks for each image, not for the averages over images (Carlini et al. 2019, arXiv
+1902.06705, section 5).
 """
 
 import math
@@ -32,16 +33,17 @@ def smallest(
     keys: Int[Tensor, " n"] | None = None,
     halvings: int = 12,
 ) -> Float[Tensor, " n"]:
-    """Return for each image the l-infinity size of the smallest adversarial perturbation that is
-    found. The size is 0 if ``model`` misclassifies the clean image, and infinite if the attack
-    never succeeds.
+    """Return for each image the l-infinity size of the smallest adversarial perturbation that the
+    attack finds. The size is 0 if ``model`` misclassifies the clean image, and infinite if the
+    attack never succeeds.
 
-    strike: the attack. The attack may use another model, but ``model`` decides whether it succeeds.
-    grid: sizes above 0 in increasing order. Each size is tried on the images that ``model`` still
-    classifies correctly after attacks of all smaller sizes.
+    strike: the attack. The attack may use another model, but ``model`` decides whether the attack
+        succeeds.
+    grid: sizes above 0 in increasing order. Each size of the grid is tried on the images that
+        ``model`` still classifies correctly after attacks of all smaller sizes.
     keys: passed to the attack and to a randomised model; default the row numbers.
     halvings: number of bisections that shorten a successful perturbation. The shortened
-    perturbation ends near the class boundary.
+        perturbation ends close to the class boundary.
 
     Raises ValueError if the grid is not increasing, and if logits are not finite.
     """
@@ -72,7 +74,9 @@ def _shortened(
     delta: Float[Tensor, "n *shape"],
     halvings: int,
 ) -> Float[Tensor, " n"]:
-    """Return the size of ``delta`` after shortening it until the attack only just succeeds."""
+    """Return the size of the perturbation ``delta``, shortened until it only just causes a
+    misclassification.
+    """
     low, high = images.new_zeros(len(images)), images.new_ones(len(images))
     if len(images):
         for _ in range(halvings):

@@ -1,20 +1,21 @@
 """Smallest adversarial perturbation of a two-prototype linear classifier, for weights of any
 kurtosis.
 
-Nayebi & Ganguli 2017, Section 8. An input is assigned to the nearer of two orthogonal unit vectors,
-w1 and w2. An attack that changes every pixel of x = w1 by the same size succeeds if this size
-exceeds
+The classifier is from Nayebi & Ganguli 2017, Section 8. An input is assigned to the nearer of two
+orthogonal unit vectors, w1 and w2. An attack that changes every pixel of x = w1 by the same size
+succeeds if the size exceeds eps_min:
 
     eps_min = ||w1||_2^2 / ||w2 - w1||_1.                                            (equation 14)
 
 The paper divides eps_min by the intensity of the input, "the average absolute value of a nonzero
-component of w1". With the median instead of the mean, the same weights give larger ratios.
+component of w1". Dividing by the median instead of the mean gives larger ratios for the same
+weights.
 
 Weights of excess kurtosis g are drawn from the Pearson type VII distribution of variance 1. The
-paper's density is c [1 + x^2 / (2 + 6/g)]^(-5/2 - 3/g). (We reconstructed the formula from the
-printed c, because it is missing in the copies that we could read.) The distribution is Student's t
-distribution with nu = 4 + 6/g degrees of freedom, scaled by sqrt((nu - 2) / nu). For g = 0 it is
-the Gaussian.
+paper's density is c [1 + x^2 / (2 + 6/g)]^(-5/2 - 3/g). The formula of the density is missing in
+the copies of the paper that we could read, so we reconstructed it from the printed c. The
+distribution is Student's t with nu = 4 + 6/g degrees of freedom, scaled by sqrt((nu - 2) / nu). For
+g = 0 the distribution is the Gaussian.
 """
 
 import math
@@ -42,7 +43,7 @@ def scaled_ratio(
 
     The ratio does not change if both prototypes are multiplied by the same number. For an even
     number of components, the median is the smaller of the two middle components. Raises ValueError
-    if w1 is 0.
+    if all components of w1 are 0.
     """
     _refuse_zero("w1", w1)
     sizes = torch.where(w1 != 0, w1.abs(), torch.nan)
@@ -55,9 +56,9 @@ def pearson_vii(
 ) -> Float[Tensor, "..."]:
     """Return random numbers with mean 0, variance 1 and excess kurtosis ``kurtosis``, in float64.
 
-    The method is Bailey's polar method (Mathematics of Computation 62, 1994); for the Gaussian it
-    is the Box-Muller method. A generator in the same state gives the same underlying uniform
-    numbers for every kurtosis.
+    Numbers are drawn by Bailey's polar method (Mathematics of Computation 62, 1994), for the
+    Gaussian by the Box-Muller method. A generator in the same state gives the same underlying
+    uniform numbers for every kurtosis.
     """
     nu = degrees(kurtosis)
     spread, angle = torch.rand(2, *shape, generator=generator, dtype=torch.float64)
@@ -71,9 +72,10 @@ def pearson_vii(
 def resampled(
     weights: Float[Tensor, "..."], shape: tuple[int, ...], generator: torch.Generator
 ) -> Float[Tensor, "..."]:
-    """Return random weights of a network, drawn with replacement and not centred.
+    """Return random samples of a network's weights, drawn with replacement and not centred.
 
-    The paper's inverse transform sampling from the weight distribution is equivalent.
+    Drawing with replacement is equivalent to the paper's inverse transform sampling from the weight
+    distribution.
     """
     values = weights.flatten()
     return values[torch.randint(len(values), shape, generator=generator)]

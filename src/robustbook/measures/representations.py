@@ -1,6 +1,7 @@
 """Pre-activations of a network's layers on a set of images, and distances between their rows.
 
-Nayebi & Ganguli 2017 (arXiv 1703.09202), Section 5, Figures 2, 3 and 7.
+The measurements are those of Nayebi & Ganguli 2017 (arXiv 1703.09202), Section 5, Figures 2, 3 and
+7.
 """
 
 from collections.abc import Sequence
@@ -21,8 +22,8 @@ class Activity:
     layer.
 
     ``median`` and ``median_abs``: medians of h and of |h|. ``beyond``: for each threshold, the
-    fraction of pre-activations with |h| above the threshold. ``active``: the fraction with h > 0.
-    Fractions are in [0, 1].
+    fraction of pre-activations with |h| above the threshold. ``active``: the fraction of
+    pre-activations with h > 0. Fractions are in [0, 1].
     """
 
     median: float
@@ -41,8 +42,10 @@ def preactivations(
 ) -> list[Float[Tensor, "n units"]]:
     """Return for each layer the pre-activations of all images, flattened to one row per image.
 
-    layers: layer numbers, counted from 1; default all, the logits last. Raises ValueError for a
-    layer that the network does not have, and for values that are not finite.
+    layers: layer numbers, counted from 1; default all, the logits last.
+
+    Raises ValueError for a layer that the network does not have, and for values that are not
+    finite.
     """
     with unchanged(net):
         depth = len(net.preactivations(images[:2]))
@@ -59,8 +62,8 @@ def preactivations(
 
 
 def activity(h: Float[Tensor, "..."], thresholds: Sequence[float] = ()) -> Activity:
-    """Return the medians of the pre-activations ``h`` and of |h|, and the fractions beyond the
-    thresholds.
+    """Return the medians of the pre-activations ``h`` and of |h|, and the fraction of |h| above
+    each threshold.
     """
     size = h.abs()
     return Activity(
@@ -72,8 +75,8 @@ def activity(h: Float[Tensor, "..."], thresholds: Sequence[float] = ()) -> Activ
 
 
 def dissimilarity(activations: Float[Tensor, "n units"]) -> Float[Tensor, "n n"]:
-    """Return for every two rows the mean over units of their squared difference (eq. 9), in
-    float64.
+    """Return for every two images (rows) the mean over units of the squared difference of their
+    activations (eq. 9), in float64.
     """
     x = activations.double()
     # The matrix product |a|^2 + |b|^2 - 2ab would round small distances and lose symmetry.

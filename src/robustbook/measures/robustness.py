@@ -43,16 +43,17 @@ class Attack:
 
     ``eps``: l-infinity radius for pixels in [0, 1]. ``loss``: the loss that FGSM and PGD increase.
     ``clip``: whether adversarial images are clipped to [0, 1]; the Square attack always clips.
-    ``steps`` and ``step_size`` are options of PGD, and ``queries``, the largest number per image,
-    is an option of the Square attack.
+    ``steps`` and ``step_size`` are options of PGD. The Square attack makes at most ``queries``
+    queries for each image.
 
     The options ``precision``, ``flush``, ``rescale`` and ``slope`` change only the attack's
     gradients, not the evaluated network. ``precision``: the dtype in which gradients are computed.
-    ``flush``: float32 numbers below 1.2e-38 become zero, as in TensorFlow's CPU kernels; on a GPU,
-    which has no such setting, ``flush`` raises an error. ``rescale``: the logits are divided by
-    their `median_lead`, so that the softmax does not saturate. ``slope``: the backward pass uses
-    the derivative of a nonlinearity that is ``slope`` times softer (see `softened`); with None it
-    uses the true derivative. Raises ValueError for an unknown kind, loss or precision.
+    ``flush``: float32 numbers below 1.2e-38 become zero, as in TensorFlow's CPU kernels. On a GPU,
+    ``flush`` raises an error, because GPUs lack this setting. ``rescale``: the logits are divided
+    by their `median_lead`, so that the softmax does not saturate. ``slope``: the backward pass uses
+    the derivative of a nonlinearity that is ``slope`` times softer (see `softened`); with None the
+    backward pass uses the true derivative. Raises ValueError for an unknown kind, loss or
+    precision.
     """
 
     kind: Kind
@@ -79,9 +80,9 @@ class Attack:
 class Survival:
     """Which images a network still classifies correctly under an attack.
 
-    ``correct``: for each image whether the network still classifies it correctly. ``still``: for
-    each image whether the attack did not change it at all. The gradient of an unchanged image is
-    zero or, with clipping, points out of [0, 1] in every pixel.
+    ``correct``: for each image, whether the network still classifies the image correctly.
+    ``still``: for each image, whether the attack left the image unchanged. The gradient of an
+    unchanged image is zero or, with clipping, points out of [0, 1] in every pixel.
     """
 
     correct: Tensor
@@ -110,9 +111,10 @@ def survival(
 ) -> Survival:
     """Attack ``net``, or ``source`` if given, and evaluate ``net`` on the adversarial images.
 
-    images: in [0, 1]. seed: seed of random signs, PGD's random starts and Square's windows.
-    batch_size: how many images are attacked together; the result does not depend on it. The
-    networks are not changed. Raises the same errors as `strike`.
+    images: in [0, 1].
+    seed: seed of random signs, PGD's random starts and Square's windows.
+    batch_size: how many images are attacked together; the result does not depend on the batch size.
+        The networks are not changed. Raises the errors that `strike` raises.
     """
     attacked = net if source is None else source
     chance = generator_of(seed, attack.kind)
@@ -141,9 +143,9 @@ def strike(
     batch_size: how many images are attacked together; the result does not depend on it.
 
     A randomised model is evaluated with a noise draw that no attack uses. The model is not changed;
-    for gradients in another precision a copy is attacked. Raises ValueError for an invalid
-    argument, for ``flush`` on a GPU, for gradients that the model does not support, and for logits
-    that are not finite.
+    if gradients are computed in another precision, a copy of the model is attacked. Raises
+    ValueError for an invalid argument, ``flush`` on a GPU, gradients that the model does not
+    support, and logits that are not finite.
     """
     check_set(images, labels)
     state = None if generator is None else generator.get_state()
@@ -173,7 +175,9 @@ def strike(
 
 
 def _view(attack: Attack, model: Model, images: Tensor, labels: Tensor) -> Model:
-    """Return a model for the attack, with the same predictions but the attack's gradients."""
+    """Return a model with the same predictions as ``model`` but with the gradients that ``attack``
+    describes.
+    """
     if attack.slope is not None:
         model = softened(model, attack.slope)
     lead = median_lead(model, images, labels) if attack.rescale else None
@@ -254,8 +258,9 @@ def _launch(
 def median_lead(net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]) -> float:
     """Return the median, over images, of the label's logit minus the highest other logit.
 
-    The difference of the two logits is negative for a misclassified image. The returned median is
-    at least 1e-6, because logits are divided by it.
+    The difference between the label's logit and the highest other logit is negative for a
+    misclassified image. The returned median is at least 1e-6, because the caller divides logits by
+    the median.
     """
     check_set(images, labels)
     leads = -margin(logits_of(net, images), labels)
@@ -265,5 +270,5 @@ def median_lead(net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tenso
 def gradient_sizes(
     net: Model, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """Return the largest absolute component of the cross entropy's gradient, for each image."""
+    """Return for each image the largest absolute component of the gradient of the cross entropy."""
     return gradients(net, images, labels).flatten(1).abs().amax(1)

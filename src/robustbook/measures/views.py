@@ -1,8 +1,8 @@
 """Views of a network for attacks: the same predictions with other gradients.
 
-A view shares the weights and buffers of its network, so it needs no memory of its own and always
-has the network's current weights. So do not convert a view to another dtype or device, which would
-convert its network too; convert a `copy.deepcopy` of the view.
+A view shares the weights and buffers of its network, so a view needs no memory of its own and
+always has the network's current weights. So do not convert a view to another dtype or device, which
+would convert its network too; convert a `copy.deepcopy` of the view.
 """
 
 import copy
@@ -23,9 +23,10 @@ from .answers import Model
 def rescaled(net: Model, by: float) -> Model:
     """Return the model with its logits divided by ``by``.
 
-    Carlini & Wagner (arXiv 1607.04311) attack distillation in this way. The model is any callable
-    from images to logits; for a randomised model the logits of each noise draw are divided. Raises
-    ValueError unless ``by`` is finite and above 0, because another divisor changes the predictions.
+    Carlini & Wagner (arXiv 1607.04311) attack distilled networks with divided logits. The model is
+    any callable from images to logits; for a randomised model the logits of each noise draw are
+    divided. Raises ValueError unless ``by`` is finite and above 0, because another divisor changes
+    the predictions.
     """
     _check_above_zero("by", by)
     if isinstance(net, Drawing):
@@ -35,7 +36,7 @@ def rescaled(net: Model, by: float) -> Model:
 
 @dataclass(frozen=True)
 class _RescaledDraws:
-    """A randomised model whose draws are rescaled."""
+    """A randomised model whose logits are rescaled in each noise draw."""
 
     net: Drawing
     by: float
@@ -95,7 +96,7 @@ class _Softened(nn.Module):
 
 
 class _SoftSigmoid(torch.autograd.Function):
-    """Forward pass: sigmoid(h). Backward pass: the derivative of sigmoid(h / softness)."""
+    """Compute sigmoid(h); the backward pass uses the derivative of sigmoid(h / softness)."""
 
     @staticmethod
     def forward(ctx, h, softness):  # type: ignore[no-untyped-def]
@@ -111,7 +112,9 @@ class _SoftSigmoid(torch.autograd.Function):
 
 
 class _SoftReLU(torch.autograd.Function):
-    """Forward pass: max(0, h). Backward pass: sigmoid(h / softness), a softplus's derivative."""
+    """Compute max(0, h); the backward pass uses sigmoid(h / softness), the derivative of a
+    softplus.
+    """
 
     @staticmethod
     def forward(ctx, h, softness):  # type: ignore[no-untyped-def]
@@ -135,7 +138,7 @@ _SOFT: dict[object, type[torch.autograd.Function]] = {
 
 
 class _StraightThrough(torch.autograd.Function):
-    """Forward pass: the function. Backward pass: the identity."""
+    """Compute a function; the backward pass treats this function as the identity."""
 
     @staticmethod
     def forward(ctx, h, function):  # type: ignore[no-untyped-def]
@@ -163,7 +166,7 @@ class _Bypassed(nn.Module):
                     "net must compute its logits from its last hidden layer by its activation and "
                     f"its last linear layer, got a {type(self.net).__name__} that does not"
                 )
-            self.checked = True  # checked once, because the host waits for it on a GPU
+            self.checked = True  # checked once, because on a GPU the check makes the CPU wait
         return logits
 
 
@@ -171,11 +174,11 @@ def bypassed(net: Model) -> nn.Module:
     """Return the network with the same outputs and a backward pass without the last nonlinearity.
 
     The backward pass treats the last hidden nonlinearity as the identity; earlier layers keep their
-    derivatives. So we interpret an attack "from the penultimate pre-activations" (Brendel & Bethge
-    2017).
+    derivatives. This is our interpretation of an attack "from the penultimate pre-activations"
+    (Brendel & Bethge 2017).
 
-    Raises ValueError for a network without hidden ``preactivations`` and an ``activation``, and, in
-    the first forward pass, for a network that does not compute its logits from them.
+    Raises ValueError for a network without hidden ``preactivations`` or without an ``activation``.
+    The first forward pass raises ValueError if the network computes its logits in another way.
     """
     shown = hasattr(net, "preactivations") and hasattr(net, "activation")
     if not (isinstance(net, nn.Module) and shown):

@@ -1,7 +1,7 @@
 """The distribution of a network's weights: range, kurtosis, histogram.
 
-Nayebi & Ganguli 2017 (arXiv 1703.09202), Section 5 and Figure 1. Biases are excluded; the paper
-does not mention biases.
+The measurements are those of Nayebi & Ganguli 2017 (arXiv 1703.09202), Section 5 and Figure 1.
+Biases are excluded; the paper does not mention biases.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Histogram:
-    """A ``density`` over equal bins from ``low`` to ``high``, with integral 1."""
+    """A histogram: a ``density`` over equal bins from ``low`` to ``high``, with integral 1."""
 
     low: float
     high: float

@@ -15,8 +15,8 @@ Start = Literal["xavier", "normal", "truncated"]
 def build(name: Name, width: int = 0) -> CNN | nn.Module:
     """Return the network called ``name`` with weights not yet set.
 
-    ``width`` is that of an MLP's hidden layers or of the CNN's last one; 0: the paper's, 200 or
-    1024.
+    ``width`` is the number of units in each hidden layer of an MLP, or in the last hidden layer of
+    the CNN. With ``width`` 0, an MLP has 200 units and the CNN 1024, as in the paper.
     """
     if name == "sigmoid-mlp":
         return sigmoid_mlp(width or 200)
@@ -34,7 +34,7 @@ def initialise(net: nn.Module, start: Start, generator: torch.Generator) -> None
     ``xavier``: uniform with Glorot & Bengio's variance, biases 0. ``normal``: N(0, 1), biases 0,
     the default of TensorFlow's ``random_normal`` in 2017. ``truncated``: a normal distribution of
     standard deviation 0.1, truncated at two standard deviations, and biases 0.1. TensorFlow's
-    tutorial of that time initialised its convolutional network in this way.
+    tutorial of 2017 initialised its convolutional network as in ``truncated``.
     """
     if start not in get_args(Start):
         raise ValueError(f"start must be one of {', '.join(get_args(Start))}, got {start!r}")

@@ -1,9 +1,9 @@
 """The convolutional network of Table 2 in Nayebi & Ganguli 2017.
 
 The CNN has two 5 x 5 convolutions of 32 and 64 filters, each followed by ReLU and 2 x 2 max
-pooling, a fully connected layer of 1024 ReLU units, and 10 logits. The paper does not state padding
-and stride. We use stride 1 and padding 2 ("same"), as in the TensorFlow tutorial of the time, which
-has exactly these layers.
+pooling. A fully connected layer of 1024 ReLU units and 10 logits follow. The paper does not state
+the padding and stride of its convolutions. We use stride 1 and padding 2 ("same"), as in the
+TensorFlow tutorial of 2017, whose network has exactly the layers of the CNN.
 """
 
 import torch
@@ -16,7 +16,7 @@ class CNN(nn.Module):
     """A network from 28 x 28 gray images to 10 logits, with 3,274,634 parameters.
 
     ``width`` is the number of ReLU units, the paper's 1024 or another multiple of 32. The numbers
-    of filters change in proportion.
+    of filters are proportional to ``width``.
     """
 
     def __init__(self, width: int = 1024) -> None:
@@ -31,8 +31,8 @@ class CNN(nn.Module):
         self.activation = torch.relu
 
     def preactivations(self, images: Float[Tensor, "n 1 28 28"]) -> list[Float[Tensor, "n ..."]]:
-        """Return h^1 ... h^4: the outputs of both convolutions before pooling, the inputs of the
-        hidden units, and the logits.
+        """Return the pre-activations h^1 ... h^4: the outputs of both convolutions before pooling,
+        the inputs of the hidden units, and the logits.
         """
         h1 = self.conv1(images)
         h2 = self.conv2(self.activation(F.max_pool2d(h1, 2)))  # max and ReLU commute: pool first

@@ -1,8 +1,9 @@
 """Initial weights as drawn by the released code of Random Self-Ensemble, or by torch.
 
-All initial weights are drawn with a given generator. A batch norm follows every convolution of
-these networks, so the scale of a convolution's weights does not change the network's output. The
-scale only changes the speed of training: smaller weights change their direction faster.
+All initial weights are drawn with the generator that the caller passes. A batch norm follows every
+convolution of the Random Self-Ensemble networks, so the scale of a convolution's weights does not
+change the network's output. The scale of the weights only changes the speed of training: smaller
+weights change their direction faster.
 """
 
 import math
@@ -20,10 +21,11 @@ Start = Literal["torch", "released"]
 def draw_first_weights(net: nn.Module, generator: torch.Generator, start: str) -> None:
     """Draw the initial weights of convolutions, linear layers and batch norms in place.
 
-    ``torch``: the defaults of torch's layers. Weights and biases are uniform between plus and minus
-    1 / sqrt(inputs); batch norm layers start with weight 1 and bias 0. ``released``: weights are
-    N(0, 0.02^2), and biases are as in torch; the weights of batch norm layers are N(1, 0.02^2) and
-    their biases 0 (Liu et al. 2018, released code).
+    ``torch``: the defaults of torch's layers. With ``torch``, weights and biases are uniform
+    between plus and minus 1 / sqrt(inputs); batch norm layers start with weight 1 and bias 0.
+    ``released``: as in the released code of Liu et al. 2018, weights are N(0, 0.02^2), and biases
+    are as in torch. With ``released``, the weights of batch norm layers are N(1, 0.02^2) and their
+    biases 0.
     """
     if start not in get_args(Start):
         raise ValueError(f"start must be one of {', '.join(get_args(Start))}, got {start!r}")

@@ -2,7 +2,7 @@
 
 Deep Defense (Yan, Guo and Zhang 2018) fine-tunes AlexNet and ResNet-18, but its code for ImageNet
 is not released. The AlexNet of Deep Defense is said to be Caffe's, with grouped convolutions and
-60,965,224 parameters, on grey levels minus a mean. torchvision's AlexNet has no groups and
+60,965,224 parameters, on grey levels minus a mean. The AlexNet of torchvision has no groups and
 61,100,840 parameters. In this code norms are measured after the normalisation. The standard
 deviations of the channels differ by only two per cent. So dividing by these deviations changes
 ratios of norms by at most two per cent, compared with subtracting the mean only.
@@ -58,13 +58,13 @@ def imagenet_network(
 
     The batch norm layers of ResNet-18 are frozen, as in the fine-tuning of the released code.
     Frozen layers use their running statistics, and their scale and shift are buffers, not
-    parameters. The network has 11,689,512 numbers, including scale and shift but not the running
+    parameters. ResNet-18 has 11,689,512 numbers, including scale and shift but not the running
     statistics.
 
     weights: torchvision's name of trained weights ("IMAGENET1K_V1", downloaded at first use), the
-    path of a state dict (.safetensors, or a file of `torch.save`), or "random". Random weights are
-    normal as in He et al., drawn from ``generator``, with biases 0 and batch norm layers that
-    initially change nothing.
+        path of a state dict (.safetensors, or a file of `torch.save`), or "random". Random weights
+        are normal as in He et al., drawn from ``generator``, with biases 0 and batch norm layers
+        that initially change nothing.
     classes: number of logits; 1000 with torchvision's weights.
 
     Raises ValueError for weights of another architecture or number of classes.
@@ -91,7 +91,9 @@ def imagenet_network(
 
 
 def _state(weights: str, architecture: str, body: nn.Module) -> dict[str, Tensor]:
-    """Return the named weights if they fit this architecture."""
+    """Return the weights with the name or path ``weights``; raise ValueError unless they fit the
+    architecture.
+    """
     from torchvision import models
 
     there = {known.name: known for known in models.get_model_weights(architecture)}
@@ -126,5 +128,5 @@ def _read(path: Path) -> dict[str, Tensor]:
         if isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values()):
             return state
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError):
-        pass  # their messages are long and advise loading untrusted files
+        pass  # torch's messages are long and advise loading untrusted files
     raise ValueError(f"weights must be a state dict, whole and of tensors alone, got {path}")

@@ -2,9 +2,8 @@
 
 Yan, Guo and Zhang 2018 take LeNet and the MLP from the DeepFool paper. LeNet has two 5 x 5
 convolutions of 20 and 50 filters without padding. Each convolution is followed by 2 x 2 max pooling
-but by no ReLU. The last two layers have 500 ReLU units and 10 logits. The initial weights are those
-of
-MatConvNet: normal with standard deviation 0.01; biases are 0.
+but by no ReLU. The last two layers of LeNet have 500 ReLU units and 10 logits. The initial weights
+are those of MatConvNet: normal with standard deviation 0.01; biases are 0.
 """
 
 from collections import OrderedDict
@@ -45,8 +44,8 @@ def lenet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) ->
 def fc500_150_10(preprocess: nn.Module, generator: torch.Generator) -> Prepared:
     """Return an MLP from 28 x 28 gray images to 10 logits, with 469,160 parameters.
 
-    The MLP has hidden layers of 500 and 150 ReLU units. The MLP is not part of MatConvNet; its
-    initial weights are drawn like those of LeNet.
+    The MLP has hidden layers of 500 and 150 ReLU units. The MLP is not part of MatConvNet; the
+    initial weights of the MLP are drawn like those of LeNet.
     """
     body = MLP((784, 500, 150, 10), torch.relu)
     draw_normal(body, generator, (0.01,) * 3)

@@ -1,9 +1,9 @@
 """Fully connected networks: images in [0, 1] to logits through hidden layers of equal width.
 
-Nayebi & Ganguli 2017, Section 2: h^l = W^l x^(l-1) + b^l and x^l = phi(h^l) for l < D; the logits
-are h^D. D counts weight matrices, so we build the paper's "3 layer" networks with three weight
-matrices. The paper says that the hidden width is 200 to 2000 "for best performance", but does not
-state it for each network.
+As in Nayebi & Ganguli 2017, Section 2, h^l = W^l x^(l-1) + b^l and x^l = phi(h^l) for l < D; the
+logits are h^D. The number D counts weight matrices, so we build the paper's "3 layer" networks with
+three weight matrices. The paper says that the hidden width is 200 to 2000 "for best performance",
+but does not state the width of each network.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class MLP(nn.Module):
         self.activation = activation
 
     def preactivations(self, images: Float[Tensor, "n *shape"]) -> list[Float[Tensor, "n units"]]:
-        """Return h^1 ... h^D, each (n, units); the last are the logits."""
+        """Return h^1 ... h^D, each of shape (n, units); the last ones are the logits."""
         x = images.flatten(1)
         hs: list[Tensor] = []
         for layer in self.layers:

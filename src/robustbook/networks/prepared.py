@@ -1,9 +1,9 @@
-"""The preprocessing of a network as a module of its own.
+"""The preprocessing of a network as a module, so that it can be a part of the network.
 
 Images are floats in [0, 1] everywhere in this book. Some papers do not train networks on pixels in
-[0, 1], but for example on grey levels minus the mean image. In this book such a network contains
-its preprocessing, so that an attack on the network changes the image itself. To measure after the
-preprocessing, call the two parts `preprocess` and `body` one after the other.
+[0, 1], but for example on grey levels minus the mean image. In this book a network contains its
+preprocessing, so that an attack on the network changes the image itself. To measure distances after
+the preprocessing, call the network's parts `preprocess` and `body` one after the other.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 
 class GreyLevels(nn.Module):
-    """Return images in 0..255 minus the mean image: MatConvNet's preprocessing of MNIST.
+    """Multiply images in [0, 1] by 255 and subtract the mean image: MatConvNet's preprocessing of
+    MNIST.
 
     A distance after this preprocessing is 255 times the distance between the images in [0, 1]. A
     gradient with respect to the preprocessed images is 1/255 of the gradient with respect to the
@@ -49,9 +50,10 @@ class Prepared(nn.Module):
 
 
 def refuse_other_images(images: Tensor, mean: Tensor) -> None:
-    """Raise ValueError for images whose shape differs from the mean image's, and for bytes.
+    """Raise ValueError for images whose shape differs from the mean image's, and for images of
+    bytes.
 
-    Without this check the mean image would be broadcast, and 255 times a byte would overflow
+    Without this check torch would broadcast the mean image, and 255 times a byte would overflow
     without an error.
     """
     if images.shape[1:] != mean.shape:
@@ -68,8 +70,8 @@ def refuse_other_than_bytes(images: Tensor) -> None:
 
 
 def mean_image(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "c h w"]:
-    """Return the mean of each pixel over a set, in grey levels; whole numbers are summed, so the
-    mean is exact.
+    """Return the mean of each pixel over a set of images, in grey levels. The pixels are summed as
+    whole numbers, so the mean is exact.
     """
     refuse_other_than_bytes(images)
     return (images.sum(0, dtype=torch.int64).double() / len(images)).float()

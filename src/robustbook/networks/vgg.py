@@ -24,9 +24,9 @@ def vgg16(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> 
 
     VGG16 needs 313 million multiply-adds per image.
 
-    generator: draws the first weights.
+    generator: draws the initial weights.
     narrow: divides the widths 64 to 512 of the hidden layers: 1 (the paper's), 2, 4 or 8.
-    start: how the first weights are drawn, see `draw_first_weights`.
+    start: how the initial weights are drawn, see `draw_first_weights`.
     """
     return _network(_VGG16, generator, narrow, start)
 
@@ -35,8 +35,9 @@ def model_a(generator: torch.Generator, narrow: int = 1, start: str = "torch") -
     """Return a network from 96 x 96 colour images to 10 logits, with 1,128,650 parameters.
 
     Model A needs 121 million multiply-adds per image. The batch norm layers of Model A have no
-    weights. The last two convolutions have no padding, so that maps of 6 x 6 become 2 x 2 before
-    the last pooling. The arguments are those of `vgg16`; ``narrow`` divides the widths 32 to 256.
+    trained scale and shift. The last two convolutions have no padding, so that feature maps of 6 x
+    6 become 2 x 2 before the last pooling. The arguments are those of `vgg16`; ``narrow`` divides
+    the widths 32 to 256 of the hidden layers.
     """
     return _network(_MODEL_A, generator, narrow, start, affine=False, unpadded=2)
 
@@ -50,7 +51,8 @@ def _network(
     affine: bool = True,
     unpadded: int = 0,
 ) -> nn.Sequential:
-    """Return convolutions with batch norms, pooling where a width is 0, and one linear layer.
+    """Return a network of convolutions with batch norms and a final linear layer; a width of 0
+    stands for a pooling layer.
 
     Convolutions are numbered from 1; the last ``unpadded`` convolutions have no padding.
     """

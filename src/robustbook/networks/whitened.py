@@ -1,20 +1,22 @@
 """MatConvNet's preprocessing of CIFAR-10 (v1.0-beta24), which Deep Defense and DeepFool follow.
 
-The preprocessing takes three steps, on grey levels in 0..255:
+The preprocessing makes three steps on grey levels in 0..255.
 
-1. The mean image of the training set is subtracted.
-2. Contrast: the image's own mean is subtracted. The result is divided by its standard deviation, or
-by 40 if the standard deviation is smaller, and multiplied by the mean standard deviation of the
-images.
-3. Whitening (ZCA): let V be the eigenvectors and d the eigenvalues of the training images' second
-   moments. Each image is multiplied by V diag(s / max(sqrt(d), 10)) V'. s^2 is the mean of d, which
-   roughly keeps the norm.
+First, the mean image of the training set is subtracted from each image.
+
+Second, the contrast is equalised: the image's own mean is subtracted. The centred image is then
+divided by its standard deviation, or by 40 if this is smaller, and multiplied by the mean standard
+deviation of all images.
+
+Third, images are whitened (ZCA). Let V be the eigenvectors and d the eigenvalues of the training
+images' second moments, and let s^2 be the mean of d. Each image is multiplied by V diag(s /
+max(sqrt(d), 10)) V', which roughly keeps the norm of the image.
 
 MatConvNet computes the mean standard deviation over training and test set, 53.0990 for CIFAR-10.
 This code uses the mean standard deviation of the training set, 53.1056, so that nothing depends on
 the test set. MatConvNet divides the sum of second moments over the 50,000 training images by
-60,000, which changes the effect of the floor 10. To get the same effect, this code divides the sum
-over a set of images by 6/5 of its size.
+60,000, which changes the effect of the smallest value 10 in the whitening. To get the same effect
+as MatConvNet, this code divides the sum over a set of images by 6/5 of its size.
 """
 
 from collections.abc import Iterator
@@ -34,10 +36,11 @@ BATCH = 1000  # images at a time
 class Whitened(nn.Module):
     """Subtract the mean image from grey levels, equalise the contrast and whiten; see `whitening`.
 
-    The output has no fixed range. On CIFAR-10 its standard deviation is 35, and the norm of an
-    image is 1,870. The module is differentiable, so an attack can follow gradients through it to
-    the image. The buffers of the module are computed from the training images. The buffers take 38
-    MB for 3 x 32 x 32 pixels, so they are not part of a network's state.
+    The output of the preprocessing has no fixed range. On CIFAR-10 the output has standard
+    deviation 35, and the norm of an image is 1,870. The module is differentiable, so an attack can
+    follow gradients through it to the image. The buffers of the module are computed from the
+    training images. The buffers take 38 MB for 3 x 32 x 32 pixels, so they are not part of a
+    network's state.
     """
 
     mean: Tensor
@@ -48,9 +51,9 @@ class Whitened(nn.Module):
     ) -> None:
         """Store the constants of the preprocessing.
 
-        ``mean``: of the training images, in grey levels. ``deviation``: the standard deviation to
-        which each image is scaled, in grey levels. ``matrix``: the symmetric whitening matrix, with
-        c h w rows.
+        ``mean``: the mean of the training images, in grey levels. ``deviation``: the standard
+        deviation to which each image is scaled, in grey levels. ``matrix``: the symmetric whitening
+        matrix, with c h w rows.
         """
         super().__init__()
         if matrix.shape != (mean.numel(), mean.numel()):
@@ -75,10 +78,11 @@ class Whitened(nn.Module):
 def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
     """Return the preprocessing for a set of training images, computed on their device.
 
-    Products of pixels are in float32, their sums and the eigenvalues in float64. The computation
-    for CIFAR-10 takes half a minute on one core. If there are fewer images than pixels, the inner
-    products of images replace the second moments. The two matrices of products have the same
-    nonzero eigenvalues, and 1,400 images take two seconds.
+    Products of pixels are computed in float32, their sums and the eigenvalues in float64. Computing
+    the whitening of CIFAR-10 takes half a minute on one core. If there are fewer images than
+    pixels, the inner products of images replace the second moments. The matrix of inner products
+    and the matrix of second moments have the same nonzero eigenvalues. With 1,400 images, computing
+    the whitening takes two seconds.
     """
     n, d = len(images), images[0].numel() if len(images) else 0
     if n < 2:
@@ -99,7 +103,7 @@ def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
             moments += x.T @ x
     moments /= ALL_BY_TRAIN * n
     spectrum, vectors = torch.linalg.eigh(moments)
-    above = spectrum > SPECTRUM_FLOOR**2  # the others are all divided by the floor
+    above = spectrum > SPECTRUM_FLOOR**2  # all other eigenvalues are below the floor
     spectrum, vectors = spectrum[above], vectors[:, above]
     if n < d:
         vectors = rows.double().T @ (vectors / (ALL_BY_TRAIN * n * spectrum).sqrt())
@@ -129,7 +133,7 @@ def _centred(grey: Float[Tensor, "n c h w"], mean: Float[Tensor, "c h w"]) -> Fl
 def _equal_contrast(x: Float[Tensor, "n d"], deviation: float) -> Float[Tensor, "n d"]:
     """Scale centred images to the standard deviation ``deviation``.
 
-    The floor is inside the square root, so that the gradient also exists for an image of one grey
-    level.
+    The smallest standard deviation is applied inside the square root, so that an image of one grey
+    level has a gradient too.
     """
     return x * (deviation / x.var(1, keepdim=True).clamp(min=DEVIATION_FLOOR**2).sqrt())

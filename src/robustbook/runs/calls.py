@@ -1,8 +1,8 @@
-"""Steps and calls, which describe as data what is to be computed.
+"""Describe computations as data: a step is a function, and a call is a step with its arguments.
 
-A *step* is a pure function of plain arguments. Calling a step builds a `Call` and runs nothing. A
-call may be an argument of another call, so calls form a graph. The `key` of a call is a hash of the
-step's name, version and arguments. The result of the call is stored under this key.
+A *step* is a pure function of plain arguments. Calling a step builds a `Call`, which is not run
+yet. A call may be an argument of another call, so calls form a graph. The `key` of a call is a hash
+of the step's name, version and arguments. The result of a call is stored under the call's key.
 """
 
 import difflib
@@ -26,7 +26,7 @@ _ACCEPTED = (
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A step with its arguments, which has not been run. Calling a step creates a `Call`.
+    """A step with its arguments; the step is run later. Calling a step creates a `Call`.
 
     Two calls are equal if their keys are equal. `arguments` has all arguments, including defaults;
     `unnamed` has the arguments that are not part of the key (see `step`).
@@ -55,9 +55,9 @@ class Call:
 
     @cached_property
     def kind(self) -> str:
-        """Return a hash like `key` that omits arguments named `seed`, in nested calls too.
+        """Return a hash like `key`, but without the arguments named `seed`, also in nested calls.
 
-        Calls of the same kind take about the same time.
+        Calls of the same kind differ only in their seeds, so they take about the same time.
         """
         return digest(_encoded_call(self, seeds=False))
 
@@ -154,15 +154,15 @@ def step(
     """Decorate a module-level pure function as a step.
 
     Arguments are plain values (None, bool, int, finite float, str, tuples, frozen dataclasses) or
-    calls of other steps. When the function runs, each call is replaced by its `Done`. The function
-    returns a dict whose values are tensors or JSON values. If it has a parameter `context`, the
-    engine passes a `Context`.
+    calls of other steps. Before the function runs, each call among its arguments is replaced by the
+    result of the call (`Done`). The function returns a dict whose values are tensors or JSON
+    values. If the function has a parameter `context`, the engine passes a `Context`.
 
     Args:
         version: part of the key; increase the version when the function's results change.
-        later: parameters that were added when results were already stored. While such a
-            parameter has its default value, it is not part of the key, so results from before it
-            was added are still found.
+        later: parameters that were added when results were already stored. A parameter in `later`
+            is not part of the key while it has its default value, so results from before it was
+            added are still found.
     """
     return lambda function: Step(function, version, later)
 
@@ -170,8 +170,8 @@ def step(
 def later(default: Any) -> Any:
     """Return a dataclass field, for a field that was added when results were already stored.
 
-    If the field has its default value, it is not part of a call's key, so older results are still
-    found.
+    While the field has its default value, it is not part of a call's key, so older results are
+    still found.
     """
     return field(default=default, metadata={"later": True})
 
@@ -189,8 +189,8 @@ def digest(content: object) -> str:
 
 
 def _accepted(value: Any, annotation: Any, name: str, *, calls: bool = True) -> Any:
-    """Return the value in canonical form, with ints converted to annotated floats; else raise
-    TypeError.
+    """Return the value in canonical form, with an int converted to a float if the annotation is
+    float; raise TypeError for any other type.
     """
     options = _options(annotation)
     if type(value) is int and float in options and int not in options:
@@ -226,14 +226,14 @@ def _frozen(value: Any) -> bool:
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:
-    """Return the members of a union, or the annotation itself."""
+    """Return the members of an annotation that is a union, else the annotation itself."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return typing.get_args(annotation)
     return (annotation,)
 
 
 def _elements(options: tuple[Any, ...], length: int) -> tuple[Any, ...]:
-    """Return the annotations of a tuple's elements, or Any if none fits."""
+    """Return the annotation of each of a tuple's elements, or Any if no annotation fits."""
     for option in options:
         arguments = typing.get_args(option)
         if typing.get_origin(option) is tuple:

@@ -19,7 +19,8 @@ from .store import Store
 def run_on_cluster(
     missing: Mapping[str, Call], store: Store, scheduler: str, device: str, bar: "tqdm[None]"
 ) -> None:
-    """Compute these calls on the workers of a scheduler. In ``missing`` dependencies come first.
+    """Compute the calls in ``missing`` on the workers of a scheduler. Each call comes after its
+    dependencies in ``missing``.
 
     Args:
         scheduler: address of the scheduler, "tcp://host:port".
@@ -79,8 +80,8 @@ def run_on_cluster(
 
 
 def _work(call: Call, path: Path, device: str, before: list[None]) -> None:
-    """Execute a call on a worker. The argument `before` is not used; it makes dask run the
-    dependencies first.
+    """Run a call on a worker of the cluster, and store its result. The argument `before` is not
+    used; it makes dask run the dependencies first.
     """
     execute(call, Store(path), device)
 

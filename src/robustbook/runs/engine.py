@@ -47,26 +47,25 @@ def run(
     device: str = "auto",
     progress: bool = True,
 ) -> list[Done]:
-    """Return the results of these calls, in their order, after computing the results that are not
-    stored.
+    """Return the results of the calls, in their order; compute results that are not stored.
 
     Args:
         store: the store of results; default `Store()`.
         workers: number of worker processes; default the environment variable ROBUSTBOOK_WORKERS,
-            else one per core, or one in total on a GPU. With 0 the steps run in this process, one
-            after the other (the value 1 of the variable means the same).
-        scheduler: address of a dask.distributed scheduler, "tcp://host:port". The workers of the
-            scheduler then run the steps; they must see the store under the same path.
+            else one per core, or one in total on a GPU. With 0 workers, or if the variable is 1,
+            the steps run in this process, one after the other.
+        scheduler: address of a dask.distributed scheduler, "tcp://host:port". With a scheduler, its
+            workers run the steps and must see the store under the same path.
         device: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
         progress: show a bar on stderr.
 
     Raises:
-        StepFailed: a step raised an exception. Steps that were running at this time have been
-            finished and stored.
-        WorkerLost: a worker process ended. Either the worker was killed when memory ran out, or it
-            could not start because the calling script has no `if __name__ == "__main__":`. The
-            message says which of the two happened.
-        OSError: the store cannot be written to, which is checked before any step runs.
+        StepFailed: a step raised an exception. Steps that were running when the exception occurred
+            have been finished and stored.
+        WorkerLost: a worker process ended. The message says whether the worker was killed when
+            memory ran out, or could not start because the calling script has no `if __name__ ==
+            "__main__":`.
+        OSError: the store cannot be written to; this check comes before any step runs.
     """
     for call in calls:
         if not isinstance(call, Call):
@@ -94,8 +93,8 @@ def run(
 
 
 def _missing(calls: Sequence[Call], store: Store, done: dict[str, Done]) -> dict[str, Call]:
-    """Return the calls that must be run, by key, dependencies first; put stored results of `calls`
-    into `done`.
+    """Return the calls that must be run, by key, each after its dependencies; put stored results of
+    `calls` into `done`.
     """
     missing: dict[str, Call] = {}
     wanted = {call.key for call in calls}
@@ -182,9 +181,7 @@ def _run_in_pool(
 
 @contextmanager
 def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
-    """Yield a pool of single-threaded spawned workers, which end at once when the context
-    is left.
-    """
+    """Yield a pool of single-threaded worker processes, which end when the context is left."""
     context = get_context("spawn")
     # Workers wait until this pipe is closed. It closes also when this process is killed, so that no
     # worker remains.
@@ -234,12 +231,12 @@ def _start_worker(engine: Connection) -> None:
 
 
 def _work(call: Call, path: Path, device: str) -> None:
-    """Execute a call in a worker process and store the result."""
+    """Run a call in a worker process and store its result."""
     execute(call, Store(path), device)
 
 
 def _lost(calls: Sequence[Call], exits: Sequence[int | None], worked: bool) -> WorkerLost:
-    """Return an error that explains why a worker ended, from exit codes (minus a signal's number,
+    """Return an error that explains why a worker ended, from exit codes (a negative signal number,
     or Python's exit code). `worked`: whether some worker had finished a call before. When one
     worker ends, the pool ends all other workers with SIGTERM.
     """

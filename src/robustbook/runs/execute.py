@@ -32,7 +32,7 @@ _REPORT_EVERY = 0.5  # seconds
 
 
 class RunFailed(RuntimeError):
-    """A run failed; the results that were already computed are kept."""
+    """The run of some calls failed; the results that were already computed are kept."""
 
     @property
     def sentence(self) -> str:
@@ -40,8 +40,8 @@ class RunFailed(RuntimeError):
         return ". ".join([str(self), *getattr(self, "__notes__", [])])
 
     def _render_traceback_(self) -> list[str]:
-        """In a notebook, show only the sentence of the error and no traceback, as on the command
-        line. If a training diverges with a reader's parameters, a traceback would not help.
+        """In a notebook, show only the sentence of the error and no traceback, as the command line
+        does. If a training diverges with a reader's parameters, a traceback would not help.
         ROBUSTBOOK_TRACEBACK=1 shows the full traceback.
         """
         if os.environ.get("ROBUSTBOOK_TRACEBACK"):
@@ -62,8 +62,8 @@ class Context:
     """The information that the engine passes to a step with a parameter `context`.
 
     Args:
-        scratch: a folder for the checkpoints of this call. The folder remains after an interrupted
-            run, and is deleted when the result is stored.
+        scratch: a folder for the checkpoints of this call. The folder `scratch` remains after an
+            interrupted run, and is deleted when the result is stored.
         device: "cpu", "cuda" or "cuda:N"; not part of the call's key.
         progress: a function that the step may call at any time with (done, total).
     """
@@ -91,7 +91,7 @@ def execute(call: Call, store: Store, device: str, show: Show | None = None) -> 
             try:
                 _compute(call, results, store, device, show)
             except Exception as error:
-                # The error comes first, because the call may be long.
+                # The message starts with the error, because the text of the call may be long.
                 raise StepFailed(f"{type(error).__name__}: {error} (in {call!r:.500})") from error
             done = store.load(call)
     if done is None:
@@ -121,9 +121,10 @@ def runs_on(device: str) -> str:
 
 
 def default_workers(device: str) -> int:
-    """Return the default number of worker processes. The number is ROBUSTBOOK_WORKERS if this
-    variable is set; 1 then means that this process runs the steps (0 workers). Without the variable
-    there is one worker per available core or, on a GPU, one worker in total.
+    """Return the default number of worker processes. The number is that in the environment variable
+    ROBUSTBOOK_WORKERS if it is set; the value 1 means that this process runs the steps (0 workers).
+    Without the environment variable, the default is one worker per available core or, on a GPU, one
+    worker in total.
     """
     asked = os.environ.get("ROBUSTBOOK_WORKERS", "")
     if asked:
@@ -188,10 +189,10 @@ def _one_thread() -> Iterator[None]:
 
 
 def _keep_freed_memory() -> None:
-    """Make this process reuse freed memory instead of returning it to the system.
+    """Make this process reuse freed memory instead of returning it to the operating system.
 
-    With glibc's defaults, the system fills new memory with zeros for each large tensor, which takes
-    28 % of the time of a training step of Model A on STL-10.
+    With glibc's defaults, the operating system fills new memory with zeros for each large tensor.
+    Filling with zeros takes 28 % of the time of a training step of Model A on STL-10.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):  # not glibc: nothing to do
         mallopt = ctypes.CDLL(None).mallopt
@@ -248,7 +249,9 @@ def _reporter(
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    """Return the note of a running or interrupted attempt; empty if there is no valid note."""
+    """Return the note that a running or interrupted attempt wrote to its folder; empty if there is
+    no valid note.
+    """
     with contextlib.suppress(OSError, ValueError):
         state = json.loads((folder / "state.json").read_text())
         if isinstance(state, dict) and {"done", "total", "seconds", "fingerprint"} <= state.keys():
@@ -274,7 +277,7 @@ def _provenance(device: str) -> dict[str, str]:
 
 
 def _processor() -> str:
-    """Return the processor's name; on Linux it is read from a file."""
+    """Return the processor's name, on Linux from /proc/cpuinfo."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -20,7 +20,7 @@ from .store import Store, ran_on
 
 @dataclass(frozen=True)
 class StepPlan:
-    """Counts of the calls of one step.
+    """Counts of the calls of one step, and the time that these calls take.
 
     Args:
         stale: stored calls whose step has kept its version, although its source code, or that of a
@@ -59,7 +59,7 @@ class Plan:
 
     @property
     def missing(self) -> int:
-        """Return the number of calls to be computed."""
+        """Return the number of calls that have to be computed."""
         return sum(s.missing for s in self.steps)
 
     def describe(self) -> str:
@@ -102,7 +102,7 @@ class Plan:
 
 
 def graph(calls: Sequence[Call]) -> dict[str, Call]:
-    """Return these calls and all their dependencies, by key, dependencies first."""
+    """Return the calls and all their dependencies, by key, each call after its dependencies."""
     found: dict[str, Call] = {}
 
     def visit(call: Call) -> None:
@@ -133,11 +133,12 @@ def estimates(
 ) -> dict[str, float]:
     """Return the estimated seconds of each call, by key; calls without an estimate are omitted.
 
-    Each estimate is a mean over stored calls on the same device that differ only in their seed. If
-    there are no such calls, `known_seconds` is used. If there is neither such a call nor an entry
-    in `known_seconds`, the estimate is scaled from stored calls of the same step that differ only
-    in numbers to which the time is proportional (images, optimiser steps, batch size). Calls that
-    differ in anything else, such as the network, are ignored.
+    Each estimate is a mean over stored calls on the same device that differ only in their seed.
+    Without calls that differ only in their seed, the estimate is the entry in `known_seconds`.
+    Without an entry, the estimate is scaled from stored calls of the same step that differ only in
+    their amount of work. The amount of work is the product of numbers to which the time is
+    proportional (images, optimiser steps, batch size). Stored calls that differ in anything other
+    than seed and amount of work, such as the network, are ignored.
 
     Args:
         known_seconds: seconds by `Call.kind` on this device, for example from published records.
@@ -207,7 +208,7 @@ def plan(
     device: str | None = None,
     workers: int | None = None,
 ) -> Plan:
-    """Return which of these calls `run` would find in the store and which it would compute; run
+    """Return which calls `run` would find in the store and which calls `run` would compute; run
     nothing.
 
     Args:
@@ -247,7 +248,9 @@ def plan(
 def _states(
     every: dict[str, Call], store: Store
 ) -> dict[str, tuple[Literal["stored", "stale", "missing"], float]]:
-    """Return the state of each call, and the seconds that it took."""
+    """Return the state of each call (stored, stale or missing), and the seconds that a stored call
+    took.
+    """
     states: dict[str, tuple[Literal["stored", "stale", "missing"], float]] = {}
     for key, call in every.items():
         meta = store.peek(call)
@@ -277,8 +280,8 @@ def _needed(calls: Sequence[Call], states: Mapping[str, tuple[str, float]]) -> s
 def _wall(
     every: dict[str, Call], needed: set[str], expected: Mapping[str, float], workers: int
 ) -> float:
-    """Return a lower bound on the wall time: the time of the longest chain of calls, or the total
-    time divided by the number of workers, whichever is larger.
+    """Return a lower bound on the wall time in seconds. The bound is the larger of two times: that
+    of the longest chain of calls, and the total time divided by the number of workers.
     """
     ends: dict[str, float] = {}
     for key, call in every.items():

@@ -1,10 +1,10 @@
 """Fingerprint the source code that a step uses, to detect which stored results are stale.
 
-Starting at the step's function, the names in the code are resolved to module-level definitions,
-through imports, within one top-level package. The hash covers the code of these definitions without
-comments, docstrings and layout. Names that are computed at run time (getattr) are not found. So the
-fingerprint is only a reminder. The version of a step, which is increased by hand, decides whether a
-stored result is used.
+Starting at the step's function, the names in its code are resolved to module-level definitions,
+through imports, within one top-level package. The fingerprint is a hash of the code of all
+definitions that are reached, without comments, docstrings and layout. Names that are computed at
+run time (getattr) are not found. So a changed fingerprint is only a reminder. Whether a stored
+result is used depends on the version of the step, which is increased by hand.
 """
 
 import ast
@@ -15,7 +15,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-# The engine is excluded, because it moves results without changing them.
+# The engine is excluded, because it stores and loads results without changing them.
 _ENGINE = __name__.rpartition(".")[0]
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -64,7 +64,9 @@ def _definition(module: str, name: str) -> tuple[list[str], list[tuple[str, str]
 
 
 def _used(module: str, statement: ast.stmt) -> list[tuple[str, str]]:
-    """Return what a definition uses: names of its module, attributes of modules, local imports."""
+    """Return the (module, name) pairs that a definition uses: names of its module, attributes of
+    modules, local imports.
+    """
     places = []
     whole = set()
     attributes = []
@@ -102,7 +104,7 @@ def _imported(module: str, node: ast.Import | ast.ImportFrom) -> list[tuple[str,
     """Return the names that an import statement binds, and for each name the (module, name) to
     which it refers.
 
-    Names from other packages are omitted.
+    Names that are imported from other packages are omitted.
     """
     package = module.partition(".")[0]
     if isinstance(node, ast.Import):

@@ -4,11 +4,11 @@ A call with key `abc...` has two files in the folder `ab`. `abc....safetensors` 
 there are any, and is written first. `abc....json` is written last; it has the call, the values, the
 seconds, the provenance, and the hashes of both files. A result is stored if its JSON file exists.
 Each file is written under a temporary name, flushed to disk and renamed, so an interruption never
-leaves an incomplete file. A file that was damaged later is renamed.
+leaves an incomplete file. If a file of the store is damaged later, the file is renamed.
 
 The files can be copied between machines, because the key of a call depends neither on the machine
-nor on the device. If a result is copied without its dependencies, `abc....elsewhere` has the
-seconds and provenance of a dependency with key `abc...` (see `Store.give`).
+nor on the device. If a result is copied without its dependencies, a file `abc....elsewhere` has the
+seconds and provenance of the dependency with key `abc...` (see `Store.give`).
 """
 
 import hashlib
@@ -40,9 +40,9 @@ def store_path(path: Path | str | None = None) -> Path:
     """Return the absolute path of a store's folder.
 
     The folder is `path` if given, else the environment variable `ROBUSTBOOK_STORE`. A relative path
-    in this variable starts at the folder in which this process started. The default is
+    in `ROBUSTBOOK_STORE` starts at the folder in which this process started. The default is
     `.robustbook` in the project's checkout or, without a checkout, in the folder where the process
-    started. `~` stands for the home folder.
+    started. In `path` and in the variable, `~` stands for the home folder.
     """
     if path:
         return Path(path).expanduser().absolute()
@@ -67,8 +67,7 @@ class Done:
     Args:
         values: returned values other than tensors: None, bools, numbers, strings, lists, dicts.
         tensors: returned tensors, on the CPU.
-        seconds: run time; if the call resumed from a checkpoint, the times of all attempts are
-            added.
+        seconds: run time; if the call resumed from a checkpoint, the sum over all attempts.
         provenance: versions, device, processor, date, and the fingerprint of the source.
     """
 
@@ -108,7 +107,7 @@ class Store:
         return f"Store({str(self.path)!r})"
 
     def load(self, call: Call) -> Done | None:
-        """Return the call's result, checked against its hashes, or None if it is not stored.
+        """Return the call's result, checked against its hashes, or None if no result is stored.
 
         Damaged files are renamed, with a `DamagedResult` warning that names them.
         """
@@ -124,8 +123,8 @@ class Store:
         return None
 
     def peek(self, call: Call) -> dict[str, Any] | None:
-        """Return the content of the call's JSON file, or None; neither read tensors nor rename
-        files.
+        """Return the content of the call's JSON file, or None if there is no valid file; neither
+        read tensors nor rename files.
         """
         try:
             meta = self._meta(call)
@@ -176,7 +175,7 @@ class Store:
     def take(self, file: Path) -> bool:
         """Copy a result from another store; return False if this store already has the result.
 
-        Existing files are not replaced, except a damaged result, which is renamed first.
+        Files of this store are not replaced, except for a damaged result, which is renamed first.
 
         Args:
             file: the JSON file of the result; the tensor file is in the same folder.
@@ -203,11 +202,12 @@ class Store:
                 _write(path, _signed(note))
 
     def give(self, call: Call, other: "Store") -> tuple[int, bool]:
-        """Copy the call's result to another store; return its size in bytes, and whether the other
-        store did not have it.
+        """Copy the call's result to another store; return its size in bytes, and whether the result
+        is new to the other store.
 
-        Dependencies are not copied. A note has the seconds and the device of each dependency, so
-        that a record that is built in the other store can include them.
+        Dependencies are not copied. For each dependency, a note with its seconds and provenance is
+        written to the other store. So a record that is built from that store can include the
+        seconds and provenance.
 
         Raises:
             Refused: a file is damaged, or there is no result.
@@ -303,8 +303,8 @@ class Store:
         return Done(call, meta["values"], tensors, meta["seconds"], meta["provenance"])
 
     def _add(self, key: str, text: bytes, data: bytes) -> bool:
-        """Write a result; return False if there is already a valid result. A damaged result is
-        renamed first.
+        """Write a result; return False if the store already has a valid result. If the store has a
+        damaged result of the call, that result is renamed first.
         """
         path = self._json_path(key)
         try:
@@ -320,8 +320,8 @@ class Store:
 
 
 def ran_on(provenance: Mapping[str, Any]) -> str:
-    """Return the device of a result, for timings: "cpu" or the name of a GPU. The provenance of a
-    record can have several devices.
+    """Return the device on which a result was computed: "cpu" or the name of a GPU. The provenance
+    of a record, unlike that of a result, can name several devices.
     """
     device = str(provenance.get("device", "cpu"))
     return str(provenance.get("hardware", "")) if device.startswith("cuda") else device
@@ -337,8 +337,8 @@ def _signed(meta: Mapping[str, Any]) -> bytes:
 
 
 def _checked(path: Path) -> dict[str, Any] | None:
-    """Return the content of a result's JSON file, or None if there is no file; raise _Damage if the
-    hash is wrong.
+    """Return the content of a result's JSON file, or None if the file does not exist; raise _Damage
+    if its hash is wrong.
     """
     try:
         text = path.read_bytes()

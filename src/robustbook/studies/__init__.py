@@ -1,1 +1,3 @@
-"""The studies: one folder per paper, one module per item."""
+"""The studies, which compute the book's numbers: one folder per paper, one module per table, figure
+or claim.
+"""

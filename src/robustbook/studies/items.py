@@ -1,4 +1,4 @@
-"""The list of items: every table, figure or claim that can be run, by ``paper/name``.
+"""The list of items, which are named ``paper/name``: every table, figure or claim that can be run.
 
 The module imports only the standard library, so that the command line and the ledger can read the
 list without loading a study.
@@ -13,16 +13,19 @@ PROFILES = ("paper", "reduced", "quick")  # best first
 
 @dataclass(frozen=True)
 class Item:
-    """One table, figure or claim that can be run.
+    """One table, figure or claim of a paper that can be run.
 
-    module: the name of the study's module. title: the title of the item. profiles: the profiles at
-    which the study can run. measures: prefixes, after the paper's name, of the target ids that the
-    item measures; with None the item's own name. If two items measure the same target, the command
-    runs the item that comes later in the list.
-    parts: command-line options for parts that profile ``paper`` does not include, by words in
-    target ids.
-    needs: what a run needs that is not downloaded.
-    judges: the targets' items, if the first parts of their ids are not their items.
+    module: the name of the study's module.
+    title: the title of the item.
+    profiles: the profiles at which the study can run.
+    measures: prefixes (after the paper's name) of the ids of the targets that the item measures;
+        None: the item's own name. If two items measure the same target, the command runs the item
+        that comes later in the list.
+    parts: for a word in a target's id, the command-line option that adds the target's part to a run
+        at profile ``paper``.
+    needs: in words, what a run needs that cannot be downloaded automatically.
+    judges: the items whose numbers the page compares with ours, if they are not those of
+        `measures`.
     """
 
     module: str
@@ -172,7 +175,7 @@ ITEMS: Mapping[str, Item] = {
     "self_ensemble/zoo": Item(
         _ENSEMBLE + "zoo", "Section 3.3: the black-box attack ZOO", _ALL, ("text-3.3/",)
     ),
-    # Last: without its photographs a run of every item ends here.
+    # This item is last, because a run of all items ends here if its photographs are missing.
     "deep_defense/imagenet": Item(
         _DEEP + "imagenet",
         "Table 1 on ImageNet",
@@ -197,7 +200,9 @@ WITHOUT_STUDY: Mapping[str, str] = {
 
 
 def judged(item: str) -> tuple[str, ...]:
-    """Return the items, as ``paper/name``, whose targets the page of ``item`` judges."""
+    """Return the items, as ``paper/name``, whose numbers the page of ``item`` compares with
+    ours.
+    """
     paper, name = item.split("/")
     of = ITEMS.get(item)
     names: Iterable[str] = (name,)
@@ -207,7 +212,9 @@ def judged(item: str) -> tuple[str, ...]:
 
 
 def measured_by(target: str, paper: str) -> str:
-    """Return the item that measures the target with this id, or "" if no study does."""
+    """Return the item that measures the target with the id ``target``, or "" if no study measures
+    it.
+    """
     found = ""
     if not any(target.startswith(start) for start in WITHOUT_STUDY):
         for item, of in ITEMS.items():

@@ -1,4 +1,4 @@
-"""The parameters of a study: typed fields that describe their values, and clear errors."""
+"""The parameters of a study: typed fields with descriptions of valid values, and clear errors."""
 
 import difflib
 from collections.abc import Mapping
@@ -44,8 +44,9 @@ Seeds = Annotated[
 class Parameters:
     """The parameters that every study has.
 
-    The description of a field says which values are valid. This description completes the error
-    message for an invalid value, and the notebook's parameters cell shows it after the default.
+    The description of a field says which values are valid. The description of a field completes the
+    error message for an invalid value. The notebook's parameters cell shows the description after
+    the default.
     """
 
     own_seeds: ClassVar[Mapping[str, tuple[int, ...]]] = {}
@@ -71,7 +72,7 @@ class Parameters:
     def parts(self) -> dict[str, tuple[Any, ...]]:
         """Return the values of the parameters in `selects`.
 
-        A study overrides this method if None stands for several parts.
+        A study overrides this method if the value None of a parameter stands for several parts.
         """
         values = {name: getattr(self, name) for name in self.selects}
         return {name: v if isinstance(v, tuple) else (v,) for name, v in values.items()}
@@ -82,7 +83,7 @@ class Parameters:
 
 
 def accepted(parameters: type[Parameters]) -> dict[str, str]:
-    """Return the description of the values that each parameter accepts."""
+    """Return for each parameter the description of the values that it accepts."""
     return {
         name: str(field.description)
         for name, field in parameters.__pydantic_fields__.items()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The training loop: it trains networks by a recipe and returns the history of each loss term."""
+"""The training loop: train networks by a recipe and return the history of each loss term."""
 
 from .augmentation import Augmentation
 from .loop import Fitted, fit

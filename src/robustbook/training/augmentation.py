@@ -19,8 +19,8 @@ from robustbook.randomness import generator
 @dataclass(frozen=True)
 class Augmentation:
     """``mirror``: mirror the image left to right with probability 1/2. ``padding``: add this many
-    zeros on each side, then crop the original size at a random position. Cropping comes before
-    mirroring.
+    zeros on each side, then crop the original size at a random position. Images are cropped first
+    and mirrored afterwards.
     """
 
     mirror: bool = False
@@ -35,8 +35,8 @@ class Augmentation:
     def drawn(
         self, seed: int, epoch: int, count: int, device: torch.device
     ) -> Int[Tensor, "{count} 3"]:
-        """Return for each of ``count`` images whether it is mirrored, and the crop's first row and
-        column in the padded image.
+        """Return for each of ``count`` images whether the image is mirrored, and the crop's first
+        row and column in the padded image.
         """
         stream = generator(seed, "augmentation").initial_seed()
         keys = torch.arange(count, device=device)

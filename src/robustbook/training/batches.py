@@ -1,4 +1,4 @@
-"""The batch of each network at a training step; it depends only on seed and step."""
+"""The batch of each network at a training step, which depends only on seed and step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,9 @@ class Batches:
         return len(self.labels) // self.recipe.batch_size
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return images and labels; for several networks the first axis is the network."""
+        """Return the images and labels of a training step; for several networks the first axis is
+        the network.
+        """
         epoch, batch = divmod(step, self.per_epoch)
         if epoch != self.epoch:
             self._begin(epoch)
@@ -61,7 +63,7 @@ class Batches:
     def _begin(self, epoch: int) -> None:
         self.epoch, device = epoch, self.labels.device
         orders = torch.stack([self._order(seed, epoch) for seed in self.seeds])
-        # With pinned memory, the host need not wait until the device has copied the data.
+        # With pinned memory, the CPU need not wait until the device has copied the data.
         orders = orders.pin_memory() if device.type == "cuda" else orders
         self.orders = orders.to(device, non_blocking=True)
         if (augmentation := self.recipe.augmentation) is not None:

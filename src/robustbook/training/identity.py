@@ -13,10 +13,11 @@ from torch import Tensor
 
 
 def fingerprint(images: Any, labels: Tensor) -> str:
-    """Return the SHA-256 of images and labels with shapes and dtypes; about a second per gigabyte.
+    """Return the SHA-256 of images and labels with shapes and dtypes; hashing takes about a second
+    per gigabyte.
 
-    For a set that is read batch by batch, the hash covers only the labels, the number of images,
-    and the first, middle and last image.
+    For an image set that is read batch by batch, the hash covers the labels and the number of
+    images, but only three images: the first, middle and last one.
     """
     if isinstance(images, Tensor):
         return digest({"images": images, "labels": labels})
@@ -25,7 +26,9 @@ def fingerprint(images: Any, labels: Tensor) -> str:
 
 
 def digest(tensors: Mapping[str, Tensor], meta: Mapping[str, object] | None = None) -> str:
-    """Return the SHA-256 of names, dtypes, shapes and contents, and of ``meta`` as JSON."""
+    """Return the SHA-256 of ``meta`` as JSON and of the tensors' names, dtypes, shapes and
+    contents.
+    """
     found = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -39,7 +42,7 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
     distinguished.
 
     For a function, the description has its name, defaults, closure, partial arguments, and the
-    constants and names in its code. Global variables of its module are not included. Plain data is
+    constants and names in its code. Values of global variables are not included. Plain data is
     returned unchanged; other objects are described by their type.
     """
     if thing is None or isinstance(thing, bool | int | float | str):
@@ -69,7 +72,9 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Return the keys in which two identities differ, with both values if they are short."""
+    """Return the keys in which two identities of training runs differ, with both values if the
+    values are short.
+    """
     found = []
     for key in {**there, **here}:
         one, other = there.get(key), here.get(key)

@@ -1,19 +1,21 @@
-"""The training loop: it trains networks by a recipe and returns the history of each loss term.
+"""The training loop: train networks by a recipe and return the history of each loss term.
 
-- An *objective* is a function from (network, images, labels, coefficient) to named loss terms,
-  whose sum is minimised.
-- ``coefficient(step)`` is called before every step, for example for an annealed penalty weight.
-- Each epoch goes through the training set in a random order that depends only on (seed, epoch), or
-  in the original order. The augmentation depends only on (seed, epoch, image), and random numbers
-  inside a step on (seed, step). So the state of a run consists of weights, buffers, optimiser state
-  and step number. A run that is interrupted at any time resumes from its last checkpoint and gives
-  bitwise the same result.
-- Networks of the same shape can be trained together along a batch axis (``torch.func``). Training
-  networks together gives the same result as separate training up to rounding, and takes less time
-  if the computations are too small to occupy the device. On a GPU the training step is replayed as
-  a CUDA graph.
-- The CPU waits for the GPU only when losses are checked (every 50 steps), and when ``each_epoch``
-  or a checkpoint reads weights.
+An *objective* is a function from (network, images, labels, coefficient) to named loss terms, whose
+sum is minimised. The number ``coefficient(step)`` is passed to the objective in every step, for
+example an annealed penalty weight.
+
+Each epoch goes through the training set in a random order that depends only on (seed, epoch), or in
+the original order. The augmentation depends only on (seed, epoch, image), and random numbers inside
+a step on (seed, step). So the state of a run consists of weights, buffers, optimiser state and step
+number. A run that is interrupted at any time resumes from its last checkpoint and gives bitwise the
+same result.
+
+Networks of the same shape can be trained together along a batch axis (``torch.func``). Training
+networks together gives the same result as separate training up to rounding. Joint training takes
+less time if the computations are too small to occupy the device.
+
+On a GPU the training step is replayed as a CUDA graph. The CPU waits for the GPU only when losses
+are checked (every 50 steps), and when ``each_epoch`` or a checkpoint reads weights.
 """
 
 import contextlib
@@ -41,7 +43,7 @@ from .steps import Lift, Objective, Step, graphed, plain
 @dataclass(frozen=True)
 class Fitted:
     """``terms[name]``: the mean of the loss term over each epoch, with one column per network.
-    ``seconds``: the training time; if a run was interrupted, the times of its parts are added.
+    ``seconds``: the training time in seconds; for an interrupted run, the sum over its parts.
     """
 
     terms: dict[str, Float[Tensor, "epochs networks"]]
@@ -73,37 +75,37 @@ def fit(
     networks: parameters with ``requires_grad`` False do not change. Buffers that change, such as a
         batch norm's running statistics, are supported only with one network.
     images: bytes, which are scaled to [0, 1] batch by batch on ``device``, or floats, which are not
-        scaled. The recipe's augmentation pads with zeros before this scaling.
+        scaled. The recipe's augmentation pads images with zeros before images are scaled.
     labels: the classes, or for each image the probabilities of the classes.
-    rates: factors of the learning rate by parameter name; the factor of all parameters without a
-        name in ``rates`` is 1.
+    rates: factors of the learning rate by parameter name; a parameter that ``rates`` does not name
+        has the factor 1.
     retract: by parameter name, a function that changes the weights in place after each step, for
-        example to project them onto a set.
-    each_epoch: called after each complete epoch with the number of epochs and the
-        ``state_dict`` (weights and buffers; with several networks the first axis is the network). A
-        resumed run calls ``each_epoch`` again for an epoch that it repeats. Copy a tensor that you
-        want to keep.
+        example to project the weights onto a set.
+    each_epoch: called after each complete epoch with the number of epochs and the ``state_dict``
+        (weights and buffers). With several networks the first axis of each tensor is the network. A
+        resumed run calls ``each_epoch`` again for an epoch that it repeats. Copy a tensor of the
+        ``state_dict`` if you want to keep it.
     shuffle: whether each epoch has a new random order. False: images keep their order.
     static: whether a training step has the same operations for every batch, with all random numbers
-        drawn on ``device``. Such a step is captured as a CUDA graph on a GPU. Use False for
-        objectives whose operations depend on the data, or with random numbers from the CPU; then
-        only one network is accepted.
-    checkpoint: a file written about every ``every`` seconds; if it exists, the run resumes from it.
-        A checkpoint of another network, recipe, order, objective or data raises an error. A damaged
-        checkpoint is renamed, and a warning is given.
+        drawn on ``device``. A static training step is captured as a CUDA graph on a GPU. Use False
+        for objectives whose operations depend on the data, or with random numbers from the CPU.
+        With static False, only one network is accepted.
+    checkpoint: a file that is written about every ``every`` seconds; if the file exists, the run
+        resumes from it. A checkpoint of another network, recipe, order, objective or data raises an
+        error. If the checkpoint is damaged, it is renamed, and a warning is given.
     identity: description of the objective in the checkpoint; None: its name, constants and closure.
     progress: called with (steps done, steps) about once a second.
 
     Before each step, torch's global generators are seeded by (seed, step), for example for dropout.
-    The state of the generators is restored at the end. Networks that are trained together must not
-    draw random numbers.
+    The state of torch's generators is restored at the end of training. Networks that are trained
+    together must not draw random numbers.
 
-    Raises ``Diverged`` with the step, the term and its value; on a GPU, the step is the one at
-    which the divergence was detected.
+    Raises ``Diverged`` with the step, the term and its value; on a GPU, the step in the message is
+    the one at which the divergence was detected.
 
     On a CPU, numbers below 1.2e-38 are flushed to zero during training. Saturated networks have
     gradients below 1.2e-38, and arithmetic with such tiny numbers takes up to four times as long.
-    All arithmetic settings are restored at the end.
+    All arithmetic settings are restored at the end of training.
     """
     if len(networks) != len(seeds) or not networks:
         raise ValueError(
@@ -133,7 +135,7 @@ def fit(
         images = images.to(device)
     batches = Batches(images, labels.to(device), recipe, seeds, shuffle)
     cuda = torch.device(device).type == "cuda"
-    look = 50 if cuda else 1  # reading a number makes the host wait for the GPU
+    look = 50 if cuda else 1  # reading a number makes the CPU wait for the GPU
     # bfloat16 is only for the forward pass
     precision = "tf32" if recipe.precision == "tf32" else "float32"
     with (
@@ -220,7 +222,9 @@ def _own_draws(seed: int, device: str | torch.device) -> Iterator[Callable[[int]
 
 
 def _located(step: int, compute: Step, *arguments: Any) -> Tensor:
-    """Run the step and return its values; add the step number to any `Diverged`."""
+    """Compute the training step and return its values; add the step number to the message of any
+    `Diverged`.
+    """
     try:
         return compute(*arguments)
     except Diverged as error:

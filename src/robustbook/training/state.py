@@ -19,7 +19,7 @@ from .recipe import Recipe
 
 
 class Diverged(ArithmeticError):
-    """A loss term became NaN or infinite. The last finite checkpoint is kept."""
+    """A loss term became NaN or infinite. The last checkpoint before the divergence is kept."""
 
 
 @dataclass
@@ -28,8 +28,8 @@ class State:
     ``rates``: see `fit`.
 
     ``weights`` are the trained parameters, and ``fixed`` the parameters with ``requires_grad``
-    False. If several networks are trained together, their parameters are stacked. ``identity`` is
-    JSON that identifies the run, so that a checkpoint of another run is detected.
+    False. If several networks are trained together, the parameters of all networks are stacked.
+    ``identity`` is JSON that identifies the run, so that a checkpoint of another run is detected.
     """
 
     networks: Sequence[nn.Module]
@@ -145,7 +145,7 @@ class State:
                     )
 
     def save(self, path: Path, since: float) -> None:
-        """Write a checkpoint atomically."""
+        """Write the state of the run to a checkpoint file atomically."""
         tensors = {f"weight/{k}": p.detach() for k, p in {**self.weights, **self.fixed}.items()}
         tensors |= {f"buffer/{name}": p for name, p in self.networks[0].named_buffers()}
         for name, p in self.weights.items():
@@ -168,8 +168,8 @@ class State:
     def load(self, path: Path) -> None:
         """Load the state from a checkpoint, to resume the run.
 
-        A damaged checkpoint is renamed, and a warning is given. Raises ValueError for a checkpoint
-        of another run.
+        If the checkpoint is damaged, it is renamed, and a warning is given. Raises ValueError for a
+        checkpoint of another run.
         """
         try:
             with safe_open(path, "pt") as file:

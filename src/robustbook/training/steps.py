@@ -38,7 +38,7 @@ class Lift(nn.Module):
 
 
 def plain(lift: Lift, state: State, count: int) -> Step:
-    """Return a function that makes one optimiser step of ``count`` networks."""
+    """Return a function that makes one optimiser step for ``count`` networks."""
     compute = _update(lift, state, count)
 
     def step(images: Tensor, labels: Tensor, coefficient: float, lr: float) -> Tensor:
@@ -123,9 +123,9 @@ def graphed(lift: Lift, state: State, count: int, x: Tensor, y: Tensor) -> Step:
     """Return the optimiser step as a captured CUDA graph, which avoids most of the time for
     launching kernels.
 
-    The warm-up before the capture makes real steps, so weights, buffers and optimiser are restored
-    afterwards. Random numbers of the step come from torch's generator of the device, which is
-    seeded before each replay.
+    The warm-up before the capture makes real optimiser steps, so weights, buffers and optimiser are
+    restored afterwards. Random numbers of the step come from torch's generator of the device, which
+    is seeded before each replay.
     """
     compute = _update(lift, state, count)
     x, y = x.clone(), y.clone()

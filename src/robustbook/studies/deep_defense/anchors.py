@@ -1,9 +1,10 @@
-"""Numbers of the DeepFool paper for networks that Deep Defense uses too.
+"""Compare our networks with numbers of the DeepFool paper for networks that Deep Defense uses too.
 
-Moosavi-Dezfooli, Fawzi and Frossard 2016 report the test error and rho_2 of these networks (table
-1). Moosavi-Dezfooli, Fawzi and Frossard also report how fine-tuning on perturbed images changes the
-error (table 3) and rho_2 (text). Deep Defense follows their protocol. So the numbers of the
-DeepFool paper test our reference networks and our implementation of DeepFool.
+Moosavi-Dezfooli, Fawzi and Frossard 2016 report the test error and the robustness rho_2 of networks
+that Deep Defense uses too (table 1). The DeepFool paper also reports how fine-tuning on perturbed
+images changes the error (table 3) and rho_2 (text). Deep Defense follows the protocol of the
+DeepFool paper. So the numbers of the DeepFool paper test our reference networks and our
+implementation of DeepFool.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,7 +34,7 @@ SETS = {"adv-training-i": "deepfool-set", "fgs-set": "fgs-set", "clean": "clean-
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, method, seed)."""
+    """Return the calls to run, under the keys (network, method, seed)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
@@ -46,7 +47,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     """Return the record: errors and rho_2 of each network, and the increases in rho_2 that the
-    paper's text states.
+    DeepFool paper states.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -78,7 +79,9 @@ def _network(network: str, method: str, seed: int, values: Mapping[str, Any]) ->
 
 
 def _gain(results: Mapping[tuple[Any, ...], Done], network: str, seed: int) -> float:
-    """Return by how many percent fine-tuning on DeepFool's images increases rho_2."""
+    """Return by how many percent fine-tuning on DeepFool's images increases the robustness
+    rho_2.
+    """
     tuned, start = (
         results[network, method, seed].values["rho"] for method in ("adv-training-i", "reference")
     )

@@ -1,9 +1,8 @@
-"""The claims of the authors' blog post on Deep Defense (Intel, 2018), and for each claim a
-measurement that decides it.
+"""Test the claims of the authors' blog post on Deep Defense (Intel, 2018), each by a measurement.
 
-The blog post has no numbers, so we chose the thresholds. Claims 5 to 7 compare Table 1's numbers
-for the MLP. Claim 1, that perturbations are a thousand times smaller than the image, is about large
-images; this study does not decide it.
+The blog post has no numbers, so we chose the thresholds. Claims 5 to 7 of the blog post compare
+numbers of Table 1 for the MLP. Claim 1, that perturbations are a thousand times smaller than the
+image, is about large images, so this study does not test claim 1.
 """
 
 import copy
@@ -28,10 +27,10 @@ from .sets import numbers
 from .settings import PAPER, Parameters
 
 ITEM = "claims"
-JOINT = ("networks",)  # claim 4 is about the slowest of all networks
+JOINT = ("networks",)  # claim 4 is about the network with the slowest training
 MAIN = "mlp"  # the network on which the verdicts are based
 SURE = 0.7  # a mean confidence in a wrong answer above this counts as high
-LESS_HARM = 5.0  # noise must be this many times longer to do as much harm as a perturbation
+LESS_HARM = 5.0  # noise must have this many times the norm of a perturbation to do as much harm
 ABLATIONS: tuple[Literal["correct", "wrong"], ...] = ("correct", "wrong")
 
 
@@ -39,9 +38,9 @@ ABLATIONS: tuple[Literal["correct", "wrong"], ...] = ("correct", "wrong")
 def confidence(network: Done, eps: float, images: int, *, context: Context) -> dict[str, object]:
     """Measure how confident the network is about adversarial images of FGSM and PGD (40 steps).
 
-    Return for each attack the percentage of images that are misclassified after it (``turned``),
-    and the mean, over these images, of the highest probability. ``clean``: the mean highest
-    probability of clean images that are classified correctly.
+    Return for each attack the percentage of images that are misclassified after the attack
+    (``turned``), and the mean, over misclassified images, of the highest probability. ``clean``:
+    the mean highest probability of clean images that are classified correctly.
     """
     net, x, y = pixels(network, images, context.device)
     clean = logits_of(net, x)
@@ -90,9 +89,9 @@ def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[
 
     ``correct``: images that ``start`` classifies correctly; DeepFool perturbs them until they are
     misclassified. ``wrong``: images that ``start`` misclassifies; DeepFool perturbs them until they
-    are classified correctly, so the perturbation is 0 if ``network`` does so already. ``images``:
-    the number of images that ``start`` misclassifies. The sets ``correct`` and ``wrong`` do not
-    depend on ``network``.
+    are classified correctly, so the perturbation is 0 if ``network`` classifies the image correctly
+    without it. ``images``: the number of images that ``start`` misclassifies. The sets ``correct``
+    and ``wrong`` do not depend on ``network``.
     """
     net, first = trained(network, context.device), trained(start, context.device)
     data = model_of(network).data
@@ -105,7 +104,7 @@ def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[
     rest = answers != labels
     back = torch.zeros_like(size[~right])
     if rest.any():
-        # The target is the label; each step moves away from the predicted class.
+        # The label is the target class; each step moves away from the predicted class.
         found = deepfool(
             net, wrong[rest], answers[rest], targets=labels[rest], preset=released(data)
         )
@@ -148,7 +147,7 @@ def _difference(
 ) -> float:
     """Return the central difference of ``value`` for a step ``h`` along the directions ``ways``."""
     ends = []
-    for sign in (1, -2, 1):  # forward, backward past the start, and back to the start
+    for sign in (1, -2, 1):  # forward, then backward beyond the start, then back to the start
         with torch.no_grad():
             for p, way in zip(weights, ways, strict=True):
                 p.add_(sign * h * way)
@@ -157,7 +156,7 @@ def _difference(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, seed, what, method)."""
+    """Return the calls to run, under the keys (network, seed, purpose, method)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
@@ -181,7 +180,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record, with one row for each claim and seed, and one for each measurement."""
+    """Return the record, with one row for each claim and seed, and one row for each measurement."""
     assert p.seeds is not None
     rows: list[Row] = []
     for (network, seed, what, method), done in results.items():

@@ -1,4 +1,6 @@
-"""Figure 2 of Deep Defense: accuracy and rho_2 after each epoch of fine-tuning, by method."""
+"""Figure 2 of Deep Defense: accuracy and robustness rho_2 after each epoch of fine-tuning, for each
+method.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,7 +20,9 @@ between seeds.
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, method, seed, epoch); epoch 0 is the reference."""
+    """Return the calls to run, under the keys (network, method, seed, epoch); epoch 0 means the
+    reference network.
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
@@ -31,8 +35,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per curve, epoch and seed, and whether the curves have the shapes
-    that the ledger judges.
+    """Return the record: one row per curve, epoch and seed, and rows that say whether the curves
+    have the shapes that the paper describes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -49,11 +53,12 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _shapes(
     network: str, seed: int, of: Mapping[tuple[str, int], Mapping[str, Any]], kept: tuple[int, ...]
 ) -> Iterator[Row]:
-    """Return whether the curves have the shapes of those in the paper.
+    """Yield rows that say whether the curves have the shapes of the paper's curves.
 
-    rho_2: after every epoch the rho_2 of Deep Defense is larger than that of the other two methods,
-    and after the first epoch it is at least four fifths of its final value. Accuracy: the final
-    accuracy of Deep Defense is at least that of the reference, up to noise between seeds.
+    For rho_2: after every epoch the rho_2 of Deep Defense is larger than that of the other two
+    methods. After the first epoch the rho_2 of Deep Defense is at least four fifths of its final
+    value. For the accuracy: the final accuracy of Deep Defense is at least that of the reference
+    network, up to noise between seeds.
     """
     name = NAMES[network]  # type: ignore[index]
     target = f"{PAPER}/figure-convergence-{name.partition('-')[0]}/{name}"

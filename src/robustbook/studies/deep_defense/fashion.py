@@ -1,11 +1,11 @@
 """The networks of a student replication of Deep Defense (Deng, Zhao and Zhang 2019), and further
 networks for comparison.
 
-The network is 784-100-10 on Fashion-MNIST, with pixels in [0, 1]. Every weight and bias starts from
-a normal distribution of standard deviation 0.01, truncated at two standard deviations. The
-optimiser is Adam. The replication's loss contains the regulariser of Deep Defense, but computes the
-regulariser from perturbations that are made before training. So the regulariser is a constant and
-has no gradient.
+The network is an MLP with layers 784-100-10 for Fashion-MNIST, with pixels in [0, 1]. Every weight
+and bias starts from a normal distribution of standard deviation 0.01, truncated at two standard
+deviations. The optimiser is Adam. The replication's loss contains the regulariser of Deep Defense,
+but computes the regulariser from perturbations that are made before training. So the replication's
+regulariser is a constant and has no gradient.
 
 Our training differs from the replication's in two ways. First, Adam's eps is torch's 1e-8 instead
 of Keras's 1e-7; with one seed this changed rho_2 by 0.0003. Second, the last batch of an epoch is
@@ -55,13 +55,13 @@ PAIRED = ("sum", "constant")
 
 @dataclass(frozen=True)
 class Tuning:
-    """How a network is fine-tuned.
+    """The settings with which a network is fine-tuned.
 
     images: "clean" for the original training images; "deepfool" for DeepFool's adversarial images
-    of the starting network, which are made once.
-    loss: "mean" or "sum" of the cross entropy over the batch; "constant" for the sum plus the
-    replication's regulariser, which is a constant; "deep-defense" for Deep Defense with the
-    gradient of its regulariser.
+        of the starting network, which are computed once.
+    loss: "mean" or "sum" of the cross entropy over the batch, "constant" for the sum plus the
+        replication's constant regulariser, or "deep-defense" for Deep Defense with the gradient of
+        its regulariser.
     shuffle: whether each epoch has a new random order.
     """
 
@@ -78,8 +78,8 @@ class Tuning:
 
 @cache
 def pixels(data: str, split: str) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, " n"]]:
-    """Return images in [0, 1] and labels. All callers share these tensors, so do not change them in
-    place.
+    """Return images in [0, 1] and labels of a split of an image set. All callers share the returned
+    tensors, so do not change them in place.
     """
     found = load(data, split)
     return as_float(found.images), found.labels
@@ -87,7 +87,7 @@ def pixels(data: str, split: str) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tenso
 
 @torch.no_grad()
 def body(draws: torch.Generator) -> MLP:
-    """Return the network with its initial weights."""
+    """Return the MLP 784-100-10 with its initial weights."""
     net = MLP((784, 100, 10), torch.relu)
     for values in net.parameters():
         nn.init.trunc_normal_(values, std=0.01, a=-0.02, b=0.02, generator=draws)
@@ -105,7 +105,7 @@ def fooled(
 
 
 def objective(tuning: Tuning) -> Objective:
-    """Return the loss terms that a fine-tuning minimises."""
+    """Return the function that computes the loss terms of a fine-tuning."""
     if tuning.loss == "mean":
         return cross_entropy
     return partial(_genuine if tuning.loss == "deep-defense" else _summed, tuning)
@@ -117,8 +117,8 @@ def _genuine(
     """Return the loss terms of Deep Defense, whose regulariser has a gradient.
 
     The released code adds its offset to gradients with respect to pixels in 0 to 255. This code
-    uses pixels in [0, 1], whose gradients are 255 times as large, so it multiplies the offset by
-    255.
+    uses pixels in [0, 1], whose gradients are 255 times as large, so this code multiplies the
+    offset by 255.
     """
     return deep_defense(
         net,
@@ -138,9 +138,9 @@ def _summed(
     """Return the summed cross entropy and, for the loss "constant", the replication's regulariser.
 
     ``pairs`` has each image and, as a second channel, the perturbation that was made before
-    training. As in the replication, a correctly classified image contributes exp(0) = 1 to the term
-    of misclassified images, and a misclassified image 1 to the other term. Such constants have no
-    effect on training.
+    training. As in the replication, each image contributes the constant exp(0) = 1 to one term: a
+    correctly classified image to the term of misclassified images, and vice versa. The constants in
+    the loss have no effect on training.
     """
     images, moved = pairs[:, :1], pairs[:, 1:]
     logits = net(images)
@@ -224,13 +224,13 @@ def trained(network: Done, epoch: int, device: str) -> MLP:
 
 @step(version=1)
 def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[str, object]:
-    """Measure the network after each of ``epochs``, on all test images.
+    """Measure the network after each epoch in ``epochs``, on all test images.
 
     Return ``accuracy`` in percent, and ``rho``, the mean over images of the norm of DeepFool's
     perturbation divided by the norm of the image. After the last epoch, also return ``unfooled``,
     the percentage of images on which DeepFool fails, and accuracies under FGS without clipping.
     ``along`` has the accuracies at the sizes of `GRID`, and ``printed`` those at 0.2, 0.5 and 1
-    times the replication's eps_ref. ``images`` is the number of images.
+    times the replication's eps_ref. ``images`` is the number of test images.
     """
     x, y = _test(network, context.device)
     accuracy, rho = [], []

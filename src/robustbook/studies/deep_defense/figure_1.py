@@ -1,4 +1,6 @@
-"""Figure 1 of Deep Defense: the recursive network, computed from the trained modules."""
+"""Figure 1 of Deep Defense: a network and its reverse network, read from the modules of the
+chapter.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
@@ -24,8 +26,8 @@ ITEM = "figure-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set: the network to be drawn. Nothing in this study is
-    random.
+    """The parameters of the page of Figure 1, which a reader can set: the network to be drawn.
+    Nothing in this study is random.
     """
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
@@ -83,9 +85,9 @@ def image_shape(network: Networks) -> tuple[int, ...]:
 def layers(network: Networks) -> Iterator[tuple[str, str, str, str, tuple[int, ...], int]]:
     """Yield the layers in the order of a forward pass.
 
-    For each layer yield its name, its operation, and the corresponding operation of the reverse
-    network. Also yield what the reverse layer needs from the forward pass, the shape of the output
-    for one image, and the number of parameters.
+    For each layer yield the layer's name, its operation, and the corresponding operation of the
+    reverse network. Also yield what the reverse layer needs from the forward pass, the shape of the
+    output for one image, and the number of parameters.
     """
     net = built(network).eval()
     met: list[tuple[str, nn.Module, tuple[int, ...]]] = []
@@ -99,7 +101,7 @@ def layers(network: Networks) -> Iterator[tuple[str, str, str, str, tuple[int, .
     for place, (name, module, shape) in enumerate(met):
         count = sum(parameter.numel() for parameter in module.parameters())
         yield name, *reverse(module), shape, count
-        if isinstance(net, MLP) and place + 1 < len(met):  # its ReLU is no module
+        if isinstance(net, MLP) and place + 1 < len(met):  # this layer's ReLU is not a module
             yield "activation", *reverse(nn.ReLU()), shape, 0
 
 
@@ -107,7 +109,8 @@ def reverse(layer: nn.Module) -> tuple[str, str, str]:
     """Return the operation of a layer, the corresponding operation of the reverse network, and what
     the reverse operation needs from the forward pass.
 
-    The third string names a quantity such as a mask, and is "" if the reverse layer needs none.
+    The third returned string names a quantity such as a mask, and is "" if the reverse layer needs
+    no quantity.
     """
     match layer:
         case nn.Linear():

@@ -1,9 +1,10 @@
-"""Figure 3 of Deep Defense: how c, lambda and d change LeNet's accuracy and rho_2.
+"""Figure 3 of Deep Defense: how c, lambda and d change LeNet's accuracy and robustness rho_2.
 
-We cannot read which values the paper tried. This study tries three values of lambda and nine values
-of c, which makes 27 networks. The study varies d with lambda and c at the defaults of the released
-code. d = 20 is left out because training diverged (MNIST, seed 0, step 54; embedded digits, seed
-2). With d = 20, a misclassified image with a large rho dominates the loss of its batch.
+We could not read from the figure which values of c, lambda and d the paper tried. This study tries
+three values of lambda and nine values of c, which makes 27 networks. The study varies d with lambda
+and c at the defaults of the released code. The value d = 20 is left out because training diverged
+(MNIST, seed 0, step 54; embedded digits, seed 2). With d = 20, a misclassified image with a large
+rho dominates the loss of its batch.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,7 +33,7 @@ WEAK = 0.01  # differences of rho_2 that the target counts as seed noise
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the page of Figure 3, which a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
 
@@ -45,7 +46,7 @@ def methods(profile: str) -> list[Method]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (method or "reference", seed)."""
+    """Return the calls to run, under the keys (method or "reference", seed)."""
     assert p.seeds is not None
     lenet = setting("lenet", p.profile)
     found: dict[tuple[Any, ...], Call] = {}
@@ -57,8 +58,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per network and quantity, and whether the curves have the shapes
-    that the ledger judges.
+    """Return the record: one row per network and quantity, and rows that say whether the curves
+    have the shapes that the paper describes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -76,11 +77,11 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _shapes(seed: int, of: Mapping[Any, Mapping[str, float]], p: Parameters) -> Iterator[Row]:
-    """Return whether each curve has the shape that the target number states.
+    """Yield rows that say whether each curve has the shape that its target states.
 
-    c: from the smallest c to the largest, rho_2 falls and the accuracy does not. lambda: rho_2
-    rises with lambda, and the accuracy is lower with the largest lambda than with the default. d:
-    rho_2 changes by no more than the noise between seeds.
+    From the smallest to the largest c, rho_2 falls and the accuracy does not fall. As lambda rises,
+    rho_2 rises, and the accuracy is lower with the largest lambda than with the default. If d
+    changes, rho_2 changes by no more than the noise between seeds.
     """
     cs, lams, ds = GRID[p.profile]
 

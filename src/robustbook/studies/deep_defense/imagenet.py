@@ -1,9 +1,9 @@
 """The ImageNet rows of Deep Defense's Table 1: AlexNet and ResNet-18 before and after fine-tuning.
 
-The released code does not contain the ImageNet experiments. We use the released code's learning
-rate, batch size, lambda and d for MNIST. The number of epochs, and the ten classes that DeepFool
-considers, are those of the paper as we remember them; we could not confirm them. We chose c so that
-c times rho_2 is 2 to 3 before fine-tuning, as on the smaller data sets.
+The released code does not contain the ImageNet experiments. For ImageNet we use the learning rate,
+batch size, lambda and d that the released code has for MNIST. We take the number of epochs, and the
+ten classes that DeepFool considers, from memory of the paper, and could not confirm them. We chose
+c so that c times rho_2 is 2 to 3 before fine-tuning, as on MNIST and CIFAR-10.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ EPOCHS: Mapping[Architecture, int] = {"alexnet": 10, "resnet18": 1}
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the ImageNet study, which a reader can set."""
 
     own_seeds: ClassVar = {"paper": (0,)}
     profile: Annotated[
@@ -66,7 +66,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (architecture, method, seed, what)."""
+    """Return the calls to run, under the keys (architecture, method, seed, purpose)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for architecture in p.architectures:
@@ -84,10 +84,11 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: Table 1's rows, the increase in rho_2, and the test of claim 1.
+    """Return the record: Table 1's rows, the increase in the robustness rho_2, and the test of
+    claim 1 of the blog post.
 
-    For claim 1 the norm of the image is divided by that of the perturbation; the network with the
-    largest ratio decides.
+    For claim 1 of the blog post, the norm of the image is divided by the norm of the perturbation;
+    the network with the largest ratio decides.
     """
     assert p.seeds is not None
     rows: list[Row] = []

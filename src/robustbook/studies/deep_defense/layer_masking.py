@@ -1,7 +1,7 @@
-"""Figure 4 of Deep Defense: LeNet if the regulariser may change only one layer.
+"""Figure 4 of Deep Defense: LeNet fine-tuned with a regulariser that may change only one layer.
 
-The cross entropy still trains all layers. With 4 layers and 5 values of c the study trains 20
-networks.
+The cross entropy still trains all layers of LeNet. With 4 layers and 5 values of c the study trains
+20 networks.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,14 +27,14 @@ LOSS = 0.2  # percentage points of accuracy that may be lost
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the page of Figure 4, which a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (layer, c, seed); with layer "all" the regulariser trains all
-    layers.
+    """Return the calls to run, under the keys (layer, c, seed); with layer "all" the regulariser
+    trains all layers.
     """
     assert p.seeds is not None
     lenet = setting("lenet", p.profile)
@@ -50,7 +50,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per network and quantity, and the judged row of each layer."""
+    """Return the record: one row per network and quantity, and for each layer the row that is
+    compared with the paper's numbers.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     for (layer, c, seed), done in results.items():
@@ -66,10 +68,12 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _best(
     seed: int, of: Mapping[tuple[str, float], Mapping[str, float]], cs: tuple[float, ...]
 ) -> Iterator[Row]:
-    """Yield for each layer the largest rho_2 over c among networks that keep the accuracy.
+    """Yield for each layer the largest robustness rho_2 among networks that keep the accuracy, over
+    all c.
 
     A network keeps the accuracy if its accuracy is at most 0.2 percentage points below that of the
-    reference. If no network keeps the accuracy, the row has the rho_2 of the reference.
+    reference network. If no network keeps the accuracy, the row has the rho_2 of the reference
+    network.
     """
     start = of["reference", 0.0]
     best = {}

@@ -1,4 +1,4 @@
-"""The objective and the images of each method of fine-tuning."""
+"""The objective and the training images of each method of fine-tuning."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,15 +27,23 @@ Kind = Literal[
 class Method:
     """The objective of fine-tuning, in units of the preprocessed images (see `sets`).
 
-    clean: no defense, for comparison. deep-defense: the regulariser with ``lam``, ``c`` and ``d``.
-    With ``terms`` the regulariser has both terms, or only the term for correctly classified images,
-    or only the term for misclassified images. ``layer`` restricts the regulariser to one layer.
-    With ``eps`` above 0, the loss of adversarial training II replaces the cross entropy (Deep
-    Defense + II). adv-training-i: training on DeepFool's images of the starting network, which are
-    made once. fgs-set: training on FGS images of the starting network, which are made once, with
-    the eps at which the network misclassifies 90 per cent of these images. adv-training-ii: the
-    adversarial training of Goodfellow et al. with ``eps`` and ``alpha``. par-networks: Parseval
-    training with step size ``beta``, applied to a ``share`` of each layer's units.
+    clean: no defense, for comparison.
+
+    deep-defense: the regulariser with ``lam``, ``c`` and ``d``. The option ``terms`` selects both
+    terms of the regulariser, only the term for correctly classified images, or only the term for
+    misclassified images. The option ``layer`` restricts the regulariser to one layer. With ``eps``
+    above 0, the loss of adversarial training II replaces the cross entropy (Deep Defense + II).
+
+    adv-training-i: training on DeepFool's adversarial images of the starting network, which are
+    computed once.
+
+    fgs-set: training on FGS images of the starting network, which are computed once. Their eps is
+    the smallest at which the starting network misclassifies 90 per cent of the FGS images.
+
+    adv-training-ii: the adversarial training of Goodfellow et al. with ``eps`` and ``alpha``.
+
+    par-networks: Parseval training with step size ``beta``, applied to a ``share`` of each layer's
+    units.
     """
 
     kind: Kind
@@ -51,8 +59,8 @@ class Method:
 
 
 def released(data: str) -> Variant:
-    """Return the DeepFool of the released code, with its offset for images of MNIST or of
-    CIFAR-10.
+    """Return the variant of DeepFool in the released code, with its offset for images of MNIST or
+    of CIFAR-10.
     """
     return replace(AUTHORS, component_offset=offset(data))
 
@@ -67,8 +75,8 @@ def offset(data: str) -> float:
 def fooled(
     net: nn.Module, images: Tensor, labels: Tensor, data: str, device: str, piece: int = 1000
 ) -> Tensor:
-    """Return DeepFool's adversarial image of each image, with the overshoot; DeepFool skips no
-    classes.
+    """Return DeepFool's adversarial image of each image, with the overshoot; no class is skipped
+    (see `deepfool`).
     """
     parts = [
         deepfool(net, x.to(device), y.to(device), preset=released(data)).images.cpu()
@@ -87,12 +95,12 @@ def stepped(net: nn.Module, images: Tensor, labels: Tensor, device: str) -> Tens
 
 
 def form(network: str, device: str) -> Form:
-    """Return the form of Deep Defense's loss that is fastest on the device.
+    """Return which implementation (``form``) of Deep Defense's loss is fastest on the device.
 
     On a GPU, "fixed" is the only form of the loss for which `fit` can record a training step as a
     CUDA graph. On NIN the form "fixed" needs about two and a half times as many operations as
-    "padded", and arithmetic takes most of the time. The times of both forms have not been measured
-    yet (`benchmarks.gpu`).
+    "padded", and arithmetic takes most of the time. The training times of the two forms have not
+    been measured yet (`benchmarks.gpu`).
     """
     if torch.device(device).type == "cpu":
         return "rows"
@@ -100,7 +108,9 @@ def form(network: str, device: str) -> Form:
 
 
 def objective(method: Method, data: str, form: Form = "auto") -> Objective:
-    """Return the loss terms that ``method`` minimises; for ``form`` see `deep_defense`."""
+    """Return the function that computes the loss terms of ``method``; for ``form`` see
+    `deep_defense`.
+    """
     if method.kind == "deep-defense":
         return partial(_regularised, method, offset(data), form)
     if method.kind == "adv-training-ii":
@@ -148,7 +158,7 @@ def _regularised(
 
 
 def confined(value: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-    """Return the value of ``value`` with a gradient for ``parameters`` only."""
+    """Return the number ``value`` unchanged, but with a gradient for ``parameters`` only."""
     gradients = torch.autograd.grad(value, parameters, retain_graph=True)
     pairs = zip(parameters, gradients, strict=True)
     return value.detach() + sum(((p - p.detach()) * g).sum() for p, g in pairs)

@@ -56,7 +56,8 @@ def body(model: Model, seed: int) -> nn.Module:
 def rates(model: Model) -> dict[str, float]:
     """Return MatConvNet's multipliers of the learning rate, which its CIFAR-10 recipes need.
 
-    The multiplier depends on whether the parameter is a weight or a bias, and on the layer.
+    The multiplier of the learning rate depends on whether the parameter is a weight or a bias, and
+    on the layer.
     """
     if model.network not in ("convnet", "nin"):
         return {}
@@ -74,7 +75,7 @@ def rates(model: Model) -> dict[str, float]:
 
 @step(version=1)
 def reference(model: Model, recipe: Recipe, seed: int, *, context: Context) -> dict[str, object]:
-    """Train the network from which all methods start; return ``weight/<name>`` and
+    """Train the reference network, from which all methods start; return ``weight/<name>`` and
     ``history/cross_entropy``.
     """
     images, labels = numbers(model.data, "train", model.images)
@@ -139,16 +140,16 @@ def fine_tune(
 
 @dataclass(frozen=True)
 class _Snapshots:
-    """The weights after some epochs, which are kept in files next to the checkpoint until the
-    result is stored.
+    """Store the weights after some epochs in files next to the checkpoint, until the result is
+    stored.
     """
 
     context: Context
     marks: int
 
     def keep(self, epoch: int, weights: Mapping[str, Tensor]) -> None:
-        # If a run is killed during this write, it repeats the epoch, because its checkpoint is
-        # older.
+        # A run that is killed while this file is written repeats the epoch, because its checkpoint
+        # is older.
         if epoch % self.marks == 0:
             held = {f"epoch/{epoch}/{name}": p.cpu().clone() for name, p in weights.items()}
             save_file(held, self.context.scratch / f"{epoch}.epoch")
@@ -177,7 +178,7 @@ def trained(result: Done, device: str, epoch: int | None = None) -> nn.Module:
 
 
 def pixels(network: Done, images: int, device: str) -> tuple[Prepared, Tensor, Tensor]:
-    """Return the network with its preprocessing, and evenly spaced test images in [0, 1] with
+    """Return the network with its preprocessing, and evenly spaced test images in [0, 1] with their
     labels.
     """
     data = model_of(network).data

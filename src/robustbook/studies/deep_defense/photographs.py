@@ -1,5 +1,5 @@
-"""AlexNet and ResNet-18 of Deep Defense on ImageNet's photographs, which are read from disk batch
-by batch.
+"""Train and measure AlexNet and ResNet-18 with Deep Defense on ImageNet's photographs, which are
+read from disk batch by batch.
 
 Training images are the central squares of the photographs, mirrored with probability one half.
 Validation images are the central squares without mirroring. Norms and eps are measured after the
@@ -28,7 +28,7 @@ from .readings import SHARES
 
 SECTIONS = 32
 PIECE = 100
-OFFSET = 1e-5  # the released code's for CIFAR-10, far below the norm of a gradient
+OFFSET = 1e-5  # that of the released code for CIFAR-10, far below the norm of a gradient
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Tuning:
-    """How Deep Defense is fine-tuned.
+    """The settings of fine-tuning with Deep Defense.
 
     ``candidates``: the number of classes besides the predicted one that DeepFool considers.
     """
@@ -107,7 +107,7 @@ def read(
     """Measure ``accuracy`` and, with the authors' DeepFool, ``rho``, ``iterations`` and
     ``unfooled``.
 
-    These quantities are defined as in `readings`, on ``images`` validation images. If ``tuned`` is
+    The four results are defined as in `readings`, on ``images`` validation images. If ``tuned`` is
     None, the reference network is measured.
     """
     net = network(model, tuned, context.device)
@@ -153,7 +153,7 @@ def under_fgs(
 
 
 def network(model: Model, tuned: Done | None, device: str) -> Prepared:
-    """Return the fine-tuned network, or the reference if ``tuned`` is None."""
+    """Return the fine-tuned network, or the reference network if ``tuned`` is None."""
     net = imagenet_network(
         model.architecture,
         weights=model.weights,
@@ -168,7 +168,7 @@ def network(model: Model, tuned: Done | None, device: str) -> Prepared:
 
 
 def objective(tuning: Tuning) -> Objective:
-    """Return the loss terms of Deep Defense on mirrored images."""
+    """Return the function that computes the loss terms of Deep Defense on mirrored images."""
 
     def terms(net: nn.Module, images: Tensor, labels: Tensor, _: Tensor) -> Mapping[str, Tensor]:
         return deep_defense(
@@ -204,9 +204,8 @@ def batches(
 def under(
     model: Model, net: Prepared, images: int | None, sizes: Sequence[float], context: Context
 ) -> list[float]:
-    """Return accuracy in percent under FGS of each size, with one gradient per image.
-
-    The function makes one pass over the images.
+    """Return the accuracy in percent under FGS at each eps in ``sizes``, with one gradient per
+    image and one pass over the images.
     """
     seen, right = 0, [0] * len(sizes)
     for x, y in batches(model, net, images, context):
@@ -219,12 +218,12 @@ def under(
 
 def halving(curve: Callable[[Sequence[float]], list[float]]) -> float:
     """Return the smallest eps at which the accuracy is at most one half, with a relative error of
-    about a thousandth, in three passes over the images.
+    about a thousandth.
 
-    ``curve`` returns the accuracy in percent at several sizes from one pass over the images. The
-    first pass tries powers of 2 as eps. The second and the third pass divide the interval in which
-    the accuracy falls to one half into 32 parts. Return 0 if the accuracy is at most one half
-    without an attack.
+    The search makes three passes over the images. ``curve`` returns the accuracy in percent at
+    several sizes from one pass over the images. The first pass tries powers of 2 as eps. The second
+    and the third pass divide the interval in which the accuracy falls to one half into 32 parts.
+    Return 0 if the accuracy is at most one half without an attack.
     """
     sizes = [0.0, *(2.0**k for k in range(-12, 6))]
     for _ in range(3):

@@ -1,6 +1,6 @@
-"""Nine implementations of DeepFool on the same networks and the same images.
+"""Compare nine implementations of DeepFool on the same networks and the same images.
 
-The networks are those of Table 1 including their preprocessing, because the presets have offsets
+The networks are those of Table 1 with their preprocessing inside, because the presets' offsets are
 for pixels in [0, 1].
 """
 
@@ -27,7 +27,7 @@ QUICK_IMAGES = 20
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the page on implementations of DeepFool, which a reader can set."""
 
     images: Annotated[
         int, Field(ge=1, le=10_000, description="a number of test images, 1 to 10000")
@@ -36,13 +36,14 @@ class Parameters(settings.Parameters):
 
 @step(version=1)
 def compare(network: Done, preset: str, images: int, *, context: Context) -> dict[str, object]:
-    """Attack test images with one preset of DeepFool, and measure the result.
+    """Attack test images with one implementation of DeepFool (``preset``), and measure its
+    perturbations and cost.
 
     ``distance``: the mean l2 size, in pixels, of successful perturbations of correctly classified
     images. ``shown``: the mean size that the implementation itself reports, over all images and
     including the perturbations that it returns after a failure. ``fooled``: the percentage of
     correctly classified images on which the attack succeeds. ``steps``: the mean number of steps on
-    correctly classified images. ``backwards``: the number of gradients per image.
+    correctly classified images. ``backwards``: the number of computed gradients per image.
     """
     net, x, y = pixels(network, images, context.device)
     right = predict(net, x) == y
@@ -59,7 +60,9 @@ def compare(network: Done, preset: str, images: int, *, context: Context) -> dic
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, preset, seed), on the reference networks."""
+    """Return the calls to run, under the keys (network, preset, seed); the networks are the
+    reference networks.
+    """
     assert p.seeds is not None
     images = min(p.images, QUICK_IMAGES) if p.profile == "quick" else p.images
     return {
@@ -70,8 +73,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per network, preset and quantity. No target number belongs to this
-    study.
+    """Return the record: one row per network, preset and quantity. The paper has no numbers to
+    compare with this study.
     """
     assert p.seeds is not None
     rows = tuple(

@@ -1,4 +1,4 @@
-"""The measurements of a network of Deep Defense: DeepFool's rho_2, and the accuracy under FGS at
+"""Measure a network of Deep Defense: its rho_2 with DeepFool, and its accuracy under FGS at
 eps_ref.
 """
 
@@ -23,10 +23,10 @@ def read(
     """Measure the accuracy, and the perturbations of the released code's DeepFool, on evenly spaced
     test images.
 
-    ``accuracy``: in percent. ``rho``: the mean ratio of the perturbation's norm to the image's
-    norm, both after preprocessing; images that the network misclassifies without any attack are
-    included. ``iterations``: the mean number of DeepFool steps. ``unfooled``: the percentage of
-    images whose predicted class did not change.
+    ``accuracy``: the accuracy on clean images, in percent. ``rho``: the mean ratio of the
+    perturbation's norm to the image's norm, both after preprocessing; images that the network
+    misclassifies without any attack are included. ``iterations``: the mean number of DeepFool
+    steps. ``unfooled``: the percentage of images whose predicted class did not change.
 
     For each image, ``ratio`` is the perturbation's norm divided by the image's norm, and ``right``
     says whether the image is classified correctly. ``confidence`` is the highest probability at the
@@ -64,8 +64,8 @@ def read(
 
 @step(version=1)
 def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Return ``eps``: eps_ref, the eps, after preprocessing, at which the accuracy under FGS is one
-    half.
+    """Return ``eps``: eps_ref, the size of FGS, in units of the preprocessed images, at which the
+    accuracy is one half.
 
     ``clipped`` is the eps_ref of FGS clipped to the range of pixels, for data sets whose
     preprocessed pixels have a range.

@@ -1,16 +1,16 @@
-"""A student replication of Deep Defense: its regulariser has no gradient, so what increases its
-rho_2?
+"""Test what increases the robustness rho_2 in a student replication of Deep Defense whose
+regulariser has no gradient.
 
 The replication reports accuracy, rho_2 and accuracy under FGS of three MLPs on Fashion-MNIST. The
-first network is trained for 15 epochs. The second network is trained for 10 epochs, and then
-fine-tuned for five epochs on DeepFool's images of the training set. The third network is fine-tuned
-on the same images, with a loss that was intended as Deep Defense.
+first MLP of the replication is trained for 15 epochs. The second MLP is trained for 10 epochs, and
+then fine-tuned for five epochs on DeepFool's images of the training set. The third MLP is
+fine-tuned on the same images as the second, with a loss that was intended as that of Deep Defense.
 
-In the loss of the third network the perturbations are constants, so the regulariser has no gradient
-and no effect. The third network differs from the second also in the batch size (100 instead of 64),
-in a fixed order of the images, and in a sum of the losses instead of their mean. Further networks
-of this study change one of these differences at a time. The last network is trained with Deep
-Defense and the gradient of its regulariser.
+In the loss of the third MLP the perturbations are constants, so the regulariser has no gradient and
+no effect. The third MLP also differs from the second in three settings: batches of 100 instead of
+64, a fixed order of the images, and summed instead of averaged losses. Further networks of this
+study change one of the three settings at a time. The last network of this study is trained with
+Deep Defense, including the gradient of its regulariser.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ THEIRS = "deep-defense-detached"
 
 @checked(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the page on the replication, which a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     profile: Annotated[
@@ -48,11 +48,11 @@ class Parameters(parameters.Parameters):
 
 @dataclass(frozen=True)
 class Setting:
-    """The epochs of the networks.
+    """The numbers of training epochs.
 
-    first: number of epochs of the network from which all fine-tunings start. more: number of
-    further epochs of every network. marks: weights are stored and measured after each multiple of
-    ``marks`` epochs.
+    first: number of epochs of the network from which all fine-tunings start.
+    more: number of further epochs of every network.
+    marks: weights are stored and measured after each multiple of ``marks`` epochs.
     """
 
     data: str
@@ -76,7 +76,7 @@ class Setting:
         }
 
     def networks(self, seed: int) -> dict[str, tuple[Call, tuple[int, ...]]]:
-        """Return each network, and the epochs at which it is measured."""
+        """Return each network, and the epochs after which it is measured."""
         last = self.first + self.more
         start = vanilla(self.data, last, self.marks, seed)
         further = tuple(range(self.marks, self.more + 1, self.marks))
@@ -95,7 +95,9 @@ SETTINGS = {
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (method, seed, what); what is "network", "read" or "fgs"."""
+    """Return the calls to run, under the keys (method, seed, purpose); the purpose is "network",
+    "read" or "fgs".
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
@@ -109,8 +111,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, the rows of the further networks, and the
-    curves.
+    """Return the record: the rows that are compared with the paper's numbers, the rows of the
+    further networks, and the curves.
     """
     assert p.seeds is not None
     methods = list(SETTINGS[p.profile].networks(0))

@@ -19,7 +19,7 @@ COLOURED = ("scenes", "cifar10")
 
 
 def preprocess(data: str) -> nn.Module:
-    """Return the preprocessing of images in [0, 1], with constants of the training set.
+    """Return the preprocessing of images in [0, 1], with constants computed from the training set.
 
     Each caller gets a module of its own, because moving a module to a device changes it in place.
     """
@@ -29,17 +29,17 @@ def preprocess(data: str) -> nn.Module:
 @cache
 def _preprocess(data: str) -> nn.Module:
     images = load(data, "train").images
-    if data == "scenes":  # each digit once is enough, and it is three times as fast
+    if data == "scenes":  # with each digit once, this is three times as fast
         images = images[: len(images) // 2]
     return whitening(images) if data in COLOURED else GreyLevels(mean_image(images))
 
 
 @cache
 def numbers(data: str, split: str, images: int | None = None) -> tuple[Tensor, Tensor]:
-    """Return the preprocessed images of a split and its labels.
+    """Return the preprocessed images of a split and their labels.
 
-    ``images``: the number of images, evenly spaced; with None all images. All callers share these
-    tensors, so do not change them in place.
+    ``images``: the number of images, evenly spaced; with None all images. All callers share the
+    returned tensors, so do not change them in place.
     """
     found = load(data, split)
     if images is not None:
@@ -48,7 +48,7 @@ def numbers(data: str, split: str, images: int | None = None) -> tuple[Tensor, T
 
 
 def box(data: str, device: str) -> tuple[Tensor, Tensor] | None:
-    """Return the smallest and the largest preprocessed value of each pixel.
+    """Return the smallest and the largest value that each preprocessed pixel can have.
 
     Return None for colour images, because whitening mixes their pixels.
     """

@@ -1,9 +1,9 @@
 """The settings of Deep Defense by profile: networks, training, and number of test images.
 
-``paper``: fine-tuning has the released code's defaults, and references are trained by MatConvNet's
-recipes (we cannot access the paper's own tables of settings). ``reduced``: real CIFAR-10 on two CPU
-cores, with narrower networks, fewer training images and shorter schedules. ``quick``: the embedded
-sets.
+``paper``: fine-tuning with the released code's defaults, from reference networks that are trained
+by MatConvNet's recipes. We cannot access the paper's own tables of settings. ``reduced``: real
+CIFAR-10 on two CPU cores, with narrower networks, fewer training images and shorter schedules.
+``quick``: small image sets that need no download.
 """
 
 from collections.abc import Iterator, Mapping
@@ -97,11 +97,14 @@ class Parameters(parameters.Parameters):
 class Setting:
     """One network at one profile.
 
-    reference, tuning: the recipes with which the reference network is trained and fine-tuned, the
-    same for all methods. epoch: training steps in one epoch of fine-tuning. marks: weights are
-    stored after each multiple of ``marks`` epochs. c, eps, beta: see `Method`. test: number of test
-    images after the last epoch; looked: number of test images after other stored epochs. seeds: how
-    many of the chosen seeds are run with this network.
+    reference: the recipe with which the reference network is trained.
+    tuning: the recipe of fine-tuning, the same for all methods.
+    epoch: training steps in one epoch of fine-tuning.
+    marks: weights are stored after each multiple of ``marks`` epochs.
+    c, eps, beta: see `Method`.
+    test: number of test images after the last epoch.
+    looked: number of test images after all other stored epochs.
+    seeds: how many of the chosen seeds are run with this network.
     """
 
     model: Model
@@ -142,7 +145,7 @@ class Setting:
         return fine_tune(self.start(seed), method, self.tuning, seed, self.marks)
 
     def networks(self, seed: int) -> dict[str, Call]:
-        """Return the reference and each method's fine-tuned network."""
+        """Return the call of the reference network and of each method's fine-tuned network."""
         tuned = {name: self.tuned(method, seed) for name, method in self.methods().items()}
         return {"reference": self.start(seed), **tuned}
 
@@ -203,9 +206,9 @@ def _coloured(network: Networks, profile: str) -> Setting:
         model, epoch, epochs, tuned = Model("cifar10", network, 4, 20_000), 200, 30, 10
         if not convnet:
             model, epoch, epochs, tuned = Model("cifar10", network, 8, 10_000), 100, 60, 5
-    falls = (2 * epochs // 3, 8 * epochs // 9)  # MatConvNet's, of 45: after 30 and 40
+    falls = (2 * epochs // 3, 8 * epochs // 9)  # as in MatConvNet: after 30 and 40 of 45 epochs
     stairs = [(at * epoch, 0.1**i) for i, at in enumerate(falls, 1)]
-    if not convnet:  # MatConvNet warms NIN up: 0.002, 0.01 and 0.02 for an epoch each
+    if not convnet:  # as in MatConvNet, one epoch each at 0.002, 0.01 and 0.02
         stairs = [(0, 0.05), (epoch, 0.25), (2 * epoch, 0.5), (3 * epoch, 1.0), *stairs]
     reference = _sgd(epochs * epoch, 0.05 if convnet else 0.04, decay=1e-4 if convnet else 5e-4)
     return Setting(

@@ -1,11 +1,13 @@
-"""Table 1 of Deep Defense: accuracy, rho_2 and accuracy under FGS of every network and method.
+"""Table 1 of Deep Defense: accuracy, robustness rho_2 and accuracy under FGS of every network and
+method.
 
-eps_ref comes from the Deep Defense network of the same seed. So the accuracy of the Deep Defense
-network at eps_ref is one half by definition. The more robust the Deep Defense network is, the
-larger is eps_ref, and the lower is the accuracy of all other methods at eps_ref. Three methods are
-added to those of the paper's table: adversarial training II, its combination with Deep Defense, and
-fine-tuning on clean images. The paper's supplement is said to contain adversarial training II and
-the combination; fine-tuning on clean images is for comparison.
+The size eps_ref of FGS is determined with the Deep Defense network of the same seed. So the
+accuracy of the Deep Defense network at eps_ref is one half by definition. A more robust Deep
+Defense network has a larger eps_ref, so the accuracy of all other methods at eps_ref is lower.
+Three methods are added to those of the paper's table: adversarial training II, its combination with
+Deep Defense, and fine-tuning on clean images. The paper reports adversarial training II and the
+combination only in a supplement that we could not read. Fine-tuning on clean images is for
+comparison.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,7 +29,7 @@ between seeds.
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, method, seed, what)."""
+    """Return the calls to run, under the keys (network, method, seed, purpose)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
@@ -41,8 +43,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, and the rows of all further
-    measurements.
+    """Return the record: the rows that are compared with the paper's numbers, and the rows of all
+    further measurements.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -57,7 +59,9 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _network(
     network: str, method: str, seed: int, of: Mapping[tuple[Any, ...], Done], images: int
 ) -> Iterator[Row]:
-    """Yield the measurements for one row of the table, and those with other variants of FGS."""
+    """Yield the measurements for one row of Table 1, and measurements with other variants of
+    FGS.
+    """
     name = NAMES[network]  # type: ignore[index]
     labels: dict[str, str | float | int | bool] = {"network": network, "method": method}
     seen, fgs = of[method, seed, "read"].values, of[method, seed, "fgs"].values
@@ -91,8 +95,8 @@ def _network(
 
 
 def _compared(network: str, seed: int, of: Mapping[tuple[Any, ...], Done]) -> Iterator[Row]:
-    """Yield eps_ref, and the increases in rho_2 over the reference network that the paper's text
-    states.
+    """Yield rows with eps_ref, and with the increases in rho_2 over the reference network that the
+    paper's text states.
     """
     name = NAMES[network]  # type: ignore[index]
     rho = {m: of[m, seed, "read"].values["rho"] for m in METHODS}

@@ -1,11 +1,12 @@
-"""Robustness of Deep Defense's networks under attacks that are not used in its training.
+"""Measure the robustness of Deep Defense's networks under attacks that are not used in its
+training.
 
 Deep Defense increases DeepFool's estimate of the smallest perturbation. DDN, which follows the
 curved class boundary for 300 steps, tests whether the smallest perturbation itself became larger.
 The FGS columns of the paper's table suggest that the defense also helps against l-infinity
-perturbations. PGD and the Square attack, which uses no gradient, test this suggestion. All sizes
-are in pixels of [0, 1], because the preprocessing is inside the network. Images are clipped to
-[0, 1] unless an attack's name says "free".
+perturbations. PGD and the Square attack, which uses no gradient, test the robustness to l-infinity
+perturbations. All sizes of perturbations are for pixels in [0, 1], because the preprocessing is
+inside the network. Images are clipped to [0, 1] unless an attack's name says "free".
 """
 
 from collections.abc import Iterator, Mapping
@@ -48,7 +49,7 @@ ATTACKS = {
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the page on today's attacks, which a reader can set."""
 
     queries: Annotated[
         int, Field(ge=1, le=100_000, description="Square's queries per image, 1 to 100000")
@@ -62,8 +63,8 @@ def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict
 
     ``distance/<attack>`` is 0 if the network misclassifies the clean image, and infinite if the
     attack fails. The attacks are ``deepfool`` and ``ddn``; ``best`` is the minimum of both. On gray
-    images there are also ``deepfool free``, the DeepFool of the released code, and ``ddn free``;
-    both do not clip images.
+    images, the attacks ``deepfool free`` (DeepFool as in the released code) and ``ddn free`` do not
+    clip images.
     """
     net, x, y = pixels(network, images, context.device)
     found = {
@@ -94,7 +95,7 @@ def bounded(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return which images are still classified correctly under each of `ATTACKS`.
+    """Return which images are still classified correctly under each attack in `ATTACKS`.
 
     ``right/<attack>`` has shape (sizes, images). PGD makes ``climb`` steps of eps / 8.
     """
@@ -102,7 +103,7 @@ def bounded(
     seed = network.call.arguments["seed"]
     right: dict[str, list[Tensor]] = {attack: [] for attack in ATTACKS}
     for i, eps in enumerate(sizes):
-        chance = generator(seed, "today", i)  # shared: each attack uses the next draw
+        chance = generator(seed, "today", i)  # all attacks share it, and each draws another number
         for name, attack in ATTACKS.items():
             sized = replace(attack, eps=eps, steps=climb, step_size=eps / 8, queries=queries)
             right[name].append(~strike(sized, net, x, y, generator=chance).found)
@@ -111,7 +112,7 @@ def bounded(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, method, seed, what)."""
+    """Return the calls to run, under the keys (network, method, seed, purpose)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     quick = p.profile == "quick"
@@ -133,9 +134,10 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: medians of the smallest perturbations, and accuracies at each size.
+    """Return the record: medians of the smallest perturbations, and accuracies at each size of
+    perturbation.
 
-    No target number belongs to this study.
+    The paper has no numbers to compare with this study.
     """
     assert p.seeds is not None
     # images that the networks of all methods classify correctly
@@ -162,8 +164,8 @@ def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> I
 
     ``median`` is over all test images; an image that the network misclassifies without any attack
     counts as 0. ``shared median`` is over the images that the networks of all methods classify
-    correctly. So the shared median compares the methods on the same images, and their clean
-    accuracy does not matter.
+    correctly. So the shared median compares the methods on the same images and does not depend on
+    their clean accuracy.
     """
     for name, sizes in done.tensors.items():
         setting = {**labels, "attack": name.removeprefix("distance/")}

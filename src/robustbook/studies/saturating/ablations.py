@@ -1,9 +1,9 @@
-"""Three choices of Section 4 of Nayebi & Ganguli 2017, and what happens if one of them is changed.
+"""Measure the effect of three choices of Section 4 of Nayebi & Ganguli 2017 on the accuracy.
 
 The paper recommends three choices: the penalty includes the last layer, lambda rises slowly, and
 adversarial training weights clean images with alpha = 0.5. This study changes one choice at a time,
-with the same seed. In the saturated networks of this study lambda rises faster than in those of
-Table 1, because ten networks with the slow rise would take a day.
+with the same seed. In the saturated networks of this study lambda rises faster than in Table 1.
+Training ten networks with the slow rise of Table 1 would take a day.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ BESIDE = {(LAMBDA, "one jump"), *((ALPHA["relu-mlp"], str(alpha)) for alpha in A
 
 
 def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
-    """Return each training by (what is changed, how).
+    """Return all trainings of the study, under the keys (what is changed, how).
 
     ``every``: the number of optimiser steps between two values of lambda.
     """
@@ -37,8 +37,8 @@ def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
     found = {
         (PENALTY, "all layers"): base,
         (PENALTY, "hidden layers only"): replace(base, layers="hidden"),
-        # The maximum lambda is used for as many steps, either from the first step or after the
-        # plain epochs.
+        # A constant lambda equals the maximum for equally many steps, either from the first step or
+        # after the plain epochs.
         (LAMBDA, "constant"): replace(base, anneal=Anneal(0, top, 1, whole)),
         (LAMBDA, "one jump"): replace(base, anneal=Anneal(plain, top, 1, rest)),
     }
@@ -50,7 +50,7 @@ def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
 
 
 def calls(profile: str, seeds: tuple[int, ...], every: int) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by ("ablation", what is changed, how, seed)."""
+    """Return the calls to run, under the keys ("ablation", what is changed, how, seed)."""
     attacks = (Attack("none"), *(readings(0.25)[name] for name in READINGS[1:]))
     beside = seeds[:1] if profile == "paper" else ()
     return {
@@ -67,7 +67,8 @@ def rows(
     every: int,
     points: float,
 ) -> Iterator[Row]:
-    """Yield the rows of the three claims for each seed, and all accuracies that decide the claims.
+    """Yield for each seed the rows that test the three claims, and the rows of all accuracies that
+    decide these claims.
 
     ``points``: differences of accuracy below ``points`` percentage points are ignored.
     """
@@ -98,7 +99,7 @@ def rows(
 
 
 def lost_without_anneal(annealed: Mapping[str, float], constant: Mapping[str, float]) -> float:
-    """Return by how much the clean or the FGSM accuracy is lower with a constant lambda, whichever
-    loss is larger.
+    """Return by how many percentage points a constant lambda lowers the clean or the FGSM accuracy,
+    whichever loss is larger.
     """
     return max(annealed[reading] - constant[reading] for reading in ("clean", MAIN))

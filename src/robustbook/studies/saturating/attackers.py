@@ -1,4 +1,4 @@
-"""Attacks whose gradients do not vanish in float32, for the page on the attacks of today."""
+"""Attacks whose gradients do not vanish in float32, for the page that applies today's attacks."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ SOFTER = (10.0, 20.0, 40.0)  # softness of the softened networks; Table 1 uses 1
 def bypass(
     network: Done, attacks: tuple[Attack, ...], images: int, *, context: Context
 ) -> dict[str, object]:
-    """Evaluate attacks whose gradients skip the last hidden layer's nonlinearity."""
+    """Evaluate attacks whose backward pass skips the last hidden layer's nonlinearity."""
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
     seed, view = network.call.arguments["seed"], bypassed(net)
@@ -46,7 +46,8 @@ def search(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Run the Square attack on the test images with numbers in ``rows`` (from, to) of ``images``.
+    """Run the Square attack on a part of ``images`` evenly spaced test images: those with numbers
+    in ``rows`` (from, to).
 
     Return which images the network still classifies ``correctly``, and the number of ``queries``
     for each image.
@@ -73,9 +74,10 @@ def minimal(
     alone found.
 
     ``size/<attack>`` has the sizes for the test images with numbers in ``rows``. ``grey``: how many
-    of these images belong to the class that the network predicts for a uniform grey image. An
-    attack of size 0.5 can turn every image into the grey image, so it can succeed on all images of
-    other classes. ``source``: the network for which the transfer attack makes its images.
+    of the attacked images belong to the class that the network predicts for a uniform grey image.
+    An l-infinity attack of size 0.5 can turn every image into the grey image, so it can succeed on
+    all images of other classes. ``source``: the network for which the transfer attack makes its
+    images.
     """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)
@@ -93,7 +95,7 @@ def minimal(
 def _strikes(
     net: nn.Module, source: nn.Module | None, lead: float, queries: int, seed: int
 ) -> dict[str, Strike]:
-    """Return by name the attacks whose smallest perturbations give the curves; all attacks are
+    """Return by name the attacks that give the curves of accuracy against size; all attacks are
     clipped to [0, 1].
 
     ``lead``: the `median_lead` over all test images, not only over the images that are attacked in

@@ -1,8 +1,8 @@
 """The quantitative claims that Nayebi & Ganguli 2017 make only in their text.
 
-The claims are about the settings and the range of errors (`printed_settings`), about three choices
-of Section 4 (`ablations`), and about Adam on the image (`descents`). A separate item runs the 30
-million steps of Section 7 (`long_descent`).
+The claims are about the settings and the range of errors (`printed_settings`), three choices of
+Section 4 (`ablations`), and attacks by Adam on the pixels of an image (`descents`). A separate item
+runs the attack with 30 million steps of Section 7 (`long_descent`).
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ STEPS = {"quick": 300, "paper": 1_000_000}
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the page on the paper's claims, which a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     every: Annotated[
@@ -46,7 +46,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (part of the page, ...)."""
+    """Return the calls to run, under the keys (part of the page, ...)."""
     assert p.seeds is not None
     return {
         **printed_settings.calls(p.profile, p.seeds),
@@ -56,7 +56,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, and the rows of all other variants."""
+    """Return the record: the rows that are compared with the paper's numbers, and the rows of all
+    other variants.
+    """
     assert p.seeds is not None
     rows = (
         *printed_settings.rows(p.profile),

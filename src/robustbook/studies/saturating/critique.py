@@ -1,11 +1,12 @@
-"""The networks of Table 1 of Nayebi & Ganguli 2017 under stronger attacks.
+"""Evaluate the networks of Table 1 of Nayebi & Ganguli 2017 under stronger attacks.
 
 Brendel & Bethge 2017 (arXiv 1704.01547) said that the paper's attacks failed for numerical reasons:
-gradients vanish in float32. Each attack of this study avoids vanishing gradients in one way. Some
-attacks compute in float64, rescale the logits, or use the difference of logits. Some attacks skip
-the last nonlinearity in the backward pass, or soften all nonlinearities. Some attacks use
+gradients vanish in float32. Each attack of this study avoids vanishing gradients in another way.
+Some attacks compute in float64, rescale the logits, or use the difference of logits. Some attacks
+skip the last nonlinearity in the backward pass, or soften all nonlinearities. Some attacks use
 adversarial images of another network, or no gradients at all. The study also measures the smallest
-perturbation of each image that any attack finds, which gives the accuracy at all eps.
+perturbation of each image that any attack finds, which gives the accuracy under attack at every
+eps.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,7 +43,7 @@ to [0, 1].
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the page on stronger attacks, which a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     eps: Annotated[
@@ -61,7 +62,7 @@ class Parameters(parameters.Parameters):
 
 
 def more(eps: float) -> dict[str, Attack]:
-    """Return the attacks that the page of Table 1 does not have, by name."""
+    """Return by name the attacks of this study that the page of Table 1 does not run."""
     climb = readings(eps)["pgd"]
     return {
         "pgd float64": replace(climb, precision="float64"),
@@ -71,14 +72,14 @@ def more(eps: float) -> dict[str, Attack]:
 
 
 def bypasses(eps: float) -> dict[str, Attack]:
-    """Return the attacks that skip the last nonlinearity in the backward pass, by name."""
+    """Return by name the attacks that skip the last nonlinearity in the backward pass."""
     table = readings(eps)
     named = {"bypassed": "float32", "bypassed, clipped": "float32, clipped"}
     return {k: table[v] for k, v in named.items()} | {"pgd bypassed": table["pgd margin"]}
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, method, seed, what)."""
+    """Return the calls to run, under the keys (network, method, seed, purpose)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     quick = p.profile == "quick"
@@ -114,8 +115,8 @@ def _pieces(n: int, size: int) -> list[tuple[int, int]]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, one row per network and attack, and the
-    curves.
+    """Return the record: the rows that are compared with the paper's numbers, one row per network
+    and attack, and the curves.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -137,7 +138,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             setting = {**labels, "reading": reading}
             rows.append(Row(unmoved[reading], "percent", None, "unmoved", seed, setting=setting))
         for attack, found in sizes.items():
-            # If no attack succeeded on more than half of the images, use the largest size tried.
+            # If no attack succeeds on more than half of the images, the record has the largest size
+            # tried as the median.
             median = min(found.median().item(), GRID[p.profile][-1])
             setting = {**labels, "attack": attack}
             rows.append(Row(median, "none", None, "median", seed, setting=setting))
@@ -152,7 +154,9 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _accuracies(
     p: Parameters, results: Mapping[tuple[Any, ...], Done], key: tuple[str, Method, int]
 ) -> Iterator[tuple[str, float]]:
-    """Yield each attack on one network with the accuracy in percent."""
+    """Yield the name of each attack on one network, and the accuracy under the attack in
+    percent.
+    """
     table = dict(zip(readings(p.eps), results[*key, "readings"].values["accuracy"], strict=True))
     for reading in OWN:
         yield reading, table[reading]
@@ -172,7 +176,7 @@ def _sizes(
 ) -> tuple[dict[str, Tensor], int]:
     """Return the smallest perturbations of one network, and the ``grey`` count (see `minimal`).
 
-    The smallest perturbations are given for each attack and, as ``all``, for all attacks together.
+    The sizes are given for each attack alone and, under the name ``all``, for all attacks together.
     """
     pieces = [done for k, done in results.items() if k[:4] == (*key, "minimal")]
     found = {
@@ -184,7 +188,9 @@ def _sizes(
 
 
 def _answers(own: Mapping[str, float], still: float, seed: int, images: int) -> Iterator[Row]:
-    """Yield the rows that answer targets of the ledger, all of the saturated sigmoid network."""
+    """Yield the rows that are compared with the paper's numbers; all these rows are measurements of
+    the saturated sigmoid network.
+    """
 
     def row(name: str, value: float, holds: bool | None = None) -> Row:
         target = f"{PAPER}/{ITEM}/{name}"

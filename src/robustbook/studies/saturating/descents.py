@@ -1,9 +1,9 @@
-"""Section 7 of Nayebi & Ganguli 2017: Adam on the image, from ten source images to nine classes
-each.
+"""Section 7 of Nayebi & Ganguli 2017: Adam changes each of ten source images towards nine target
+classes.
 
-As in the paper, neither a bound nor clipping restricts the image. So the only question is whether
-Adam reaches the target class. The paper gives no step size. The verdicts use a step size of 0.01,
-which was fixed before any result.
+As in the paper, neither a bound nor clipping restricts the pixels. So the only question of this
+study is whether Adam reaches the target class. The paper gives no step size for Adam. The
+comparison with the paper uses a step size of 0.01, which was fixed before any result.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,8 @@ def descents(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Run Adam on the 90 pairs; return ``source``, ``target``, ``found``, ``steps`` and ``moved``.
+    """Run Adam on the 90 pairs of a source image and a target class; return ``source``, ``target``,
+    ``found``, ``steps`` and ``moved``.
 
     ``moved`` is the mean absolute change of a pixel. The source images are chosen among ``images``
     test images.
@@ -60,9 +61,10 @@ def descents(
 
 @step(version=1)
 def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[str, object]:
-    """Return ``moved`` if each image is replaced by the source image of its target class.
+    """Return ``moved`` (see `descents`) if each source image is replaced by the source image of its
+    target class.
 
-    Replacing an image in this way always succeeds; ``moved`` is the median over the pairs.
+    This replacement always succeeds as an attack; ``moved`` is the median over the pairs.
     """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
@@ -72,8 +74,8 @@ def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[s
 
 
 def settings(step_size: float, steps: int) -> list[tuple[Precision, float, int]]:
-    """Return precision, step size and number of steps of each variant; the variant that the
-    verdicts use comes first.
+    """Return precision, step size and number of steps of each variant; the first variant is
+    compared with the paper.
     """
     faster = [(round(step_size * times, 6), max(1, steps // times)) for times in FASTER]
     return [
@@ -113,8 +115,8 @@ def calls(
 def rows(
     results: Mapping[tuple[Any, ...], Done], seeds: tuple[int, ...], step_size: float
 ) -> Iterator[Row]:
-    """Yield the rows of the four claims of Section 7 on Adam, and the results of each variant and
-    each rule for the source images.
+    """Yield the rows that test the four claims of Section 7 on Adam, and rows for each variant and
+    each rule for choosing source images.
     """
     for seed in seeds:
         found = {
@@ -151,11 +153,11 @@ def rows(
 def _claims(
     vanilla: list[dict[str, Any]], saturated: list[dict[str, Any]], seed: int
 ) -> Iterator[Row]:
-    """Yield the rows of the claims, which are judged on the source images of lowest and of highest
-    confidence together.
+    """Yield the rows that test the claims, on the source images of lowest and of highest confidence
+    together.
 
-    The paper says "either least or most", so Adam must fail on the saturated network from both
-    source images.
+    The paper says "either least or most" confident images, so Adam must fail on the saturated
+    network from both source images.
     """
     target = "saturating/text-7/adam"
     taken = [n for values in vanilla for n in _steps(values)]

@@ -1,10 +1,11 @@
 """Figures 3 and 7 of Nayebi & Ganguli 2017: the dissimilarity of images in each layer.
 
-Equation 9 takes every two of 1000 test images, 100 of each class, and computes the mean over units
-of the squared difference of phi(h^l). Which function is applied to the logits is an implementation
-choice. The paper writes phi, the nonlinearity of the hidden layers, for all layers, so the verdicts
-use phi. The network itself applies a softmax to the logits, so the study measures the dissimilarity
-with the softmax too.
+The dissimilarity of two images in layer l is the mean over units of the squared difference of
+phi(h^l) (equation 9). The study computes the dissimilarity of every two of 1000 test images, 100 of
+each class. Which function is applied to the logits is an implementation choice. The paper writes
+phi, the nonlinearity of the hidden layers, for all layers, so the comparison with the paper applies
+phi to the logits. The network itself applies a softmax to the logits, so the study measures the
+dissimilarity with the softmax too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,7 +38,7 @@ SIDE = 100  # blocks along a side of what is drawn
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page."""
+    """The parameters of the pages of Figures 3 and 7."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     per_class: Annotated[
@@ -51,7 +52,9 @@ class Parameters(parameters.Parameters):
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return ``near_zero`` and two other ratios, in ascending order."""
+        """Return the threshold ``near_zero`` and two other thresholds on the ratio of
+        dissimilarities within and between classes, in ascending order.
+        """
         return tuple(sorted({0.1, self.near_zero, 0.5}))
 
 
@@ -59,8 +62,8 @@ def sample(data: str, per_class: int, seed: int) -> tuple[Tensor, Tensor]:
     """Return ``per_class`` random test images of each class in [0, 1], sorted by class, and their
     labels.
 
-    The choice of images depends on the seed alone, so that all networks of a seed get the same
-    images.
+    The choice of images depends on the seed alone, so all networks of a seed are measured on the
+    same images.
     """
     test, chance = load(data, "test"), generator(seed, "dissimilarity")
     rows = []
@@ -97,7 +100,7 @@ def dissimilarities(network: Done, per_class: int, *, context: Context) -> dict[
 
 
 def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls by (method, seed)."""
+    """Return the calls to run, under the keys (method, seed)."""
     assert p.seeds is not None
     size = min(p.per_class, 40) if p.profile == "quick" else p.per_class
     return {
@@ -111,9 +114,10 @@ def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
 def condense(
     item: str, network: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]
 ) -> Record:
-    """Return the record: rows for ledger and layers, and the first seed's matrices.
+    """Return the record: rows for the ledger, rows for each layer, and the first seed's
+    dissimilarity matrices.
 
-    Of each matrix the record has the lower triangle with the diagonal, row by row.
+    The record stores the lower triangle of each matrix, with the diagonal, row by row.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -151,8 +155,8 @@ def _layers(item: str, method: str, seed: int, values: Mapping[str, Any]) -> Ite
 def _claims(
     item: str, p: Parameters, seed: int, values: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Row]:
-    """Yield the rows of the two patterns, for both functions of the logits and several
-    thresholds.
+    """Yield the rows that test the paper's two patterns, for both functions of the logits and
+    several thresholds.
     """
     between, ratio = {}, {}
     for method, of in values.items():

@@ -1,9 +1,10 @@
 """Figure 1 of Nayebi & Ganguli 2017: the weights of the vanilla and the saturated MLPs.
 
 The study measures the range, the excess kurtosis and a histogram of each layer's weights, without
-biases. Saturated networks also train for longer than vanilla ones, and longer training alone
-changes the weights. And the paper's penalty for the ReLU network is tiny. So with seed 0 the study
-adds vanilla networks that train for longer, and a ReLU network with 100,000 times the penalty.
+biases. Saturated networks also train for longer than vanilla networks, and longer training alone
+changes the weights. So with seed 0 the study adds vanilla networks that train for longer. The
+paper's penalty for the ReLU network is tiny, so the study also adds a ReLU network with 100,000
+times this penalty.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +29,7 @@ PAPER, ITEM = "saturating", "figure-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page."""
+    """The parameters of the page of Figure 1."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     bins: Annotated[int, Field(ge=10, le=200, description="a number of bins, 10 to 200")] = 80
@@ -38,9 +39,10 @@ class Parameters(parameters.Parameters):
 def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
     """Measure the weights of one network.
 
-    Returns ``kurtosis``, ``min``, ``max`` and ``sd`` of each layer, and the ``density`` of its
-    histogram (layers, bins) between min and max. ``lit`` is the kurtosis of the first layer without
-    the weights of pixels that are dark in all training images; these weights are never trained.
+    Returns ``kurtosis``, ``min``, ``max`` and ``sd`` of each layer's weights, and the ``density``
+    of their histogram (layers, bins) between min and max. ``lit`` is the kurtosis of the first
+    layer without the weights of pixels that are dark in all training images; the weights of such
+    pixels are never trained.
     """
     layers = layer_weights(trained(network, context.device))
     bars = [histogram(w, bins) for w in layers]
@@ -57,7 +59,7 @@ def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls by (network, method, seed)."""
+    """Return the calls to run, under the keys (network, method, seed)."""
     assert p.seeds is not None
     return {
         (network, method, seed): weights(train(training, seed), p.bins)
@@ -67,7 +69,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: rows for ledger and layers, and the first seed's histograms."""
+    """Return the record: rows for the ledger, rows for each layer, and histograms of the first
+    seed.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, object] = {}
@@ -100,11 +104,10 @@ def _layers(network: str, method: str, seed: int, values: Mapping[str, Any]) -> 
 
 
 def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
-    """Return whether the weights of each layer reach further from zero, on both sides, than those
-    of the vanilla network.
+    """Return a row that says whether each layer's weights reach further from zero, on both sides,
+    than in the vanilla network.
 
-    The value is the smallest ratio of an extreme weight to the extreme weight of the vanilla
-    network.
+    The value of the row is the smallest ratio of an extreme weight to that of the vanilla network.
     """
     factors = [
         ours[end][i] / theirs[end][i] for i in range(len(ours["min"])) for end in ("min", "max")
@@ -114,11 +117,11 @@ def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
 
 
 def _negative(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
-    """Return whether the smallest weight of each layer lies below that of the vanilla network, and
-    is larger in size than the layer's largest weight.
+    """Return a row that says whether the minimum of each layer's weights has a larger absolute
+    value than two numbers.
 
-    For the value we divide the minimum of each layer by the vanilla network's minimum and by the
-    layer's own maximum; the value is the smallest of these ratios, in absolute size.
+    The two numbers are the minimum in the vanilla network and the maximum in the same layer. The
+    value of the row is the smallest absolute ratio of a layer's minimum to one of these numbers.
     """
     factors = [
         factor

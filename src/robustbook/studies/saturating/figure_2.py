@@ -26,7 +26,7 @@ PAPER, ITEM = "saturating", "figure-2"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page."""
+    """The parameters of the page of Figure 2."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     flat: Annotated[
@@ -37,7 +37,7 @@ class Parameters(parameters.Parameters):
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return ``flat`` and two other sizes, in ascending order."""
+        """Return the threshold ``flat`` and two other thresholds on |h|, in ascending order."""
         return tuple(sorted({5.0, self.flat, 100.0}))
 
 
@@ -47,9 +47,9 @@ def activities(
 ) -> dict[str, object]:
     """Measure the pre-activations h of each layer over all units and ``images`` test images.
 
-    Returns ``median`` and ``median_abs``, the medians of h and of |h|; ``beyond``, the share (0..1)
-    with |h| above each threshold; ``active``, the share with h > 0; and the ``density`` of the
-    histogram (layers, bins) between ``min`` and ``max``.
+    Returns ``median`` and ``median_abs``, the medians of h and of |h|. Also returns ``beyond``, the
+    fraction of pre-activations with |h| above each threshold, and ``active``, the fraction with h >
+    0. The histogram of h is ``density`` (layers, bins), between ``min`` and ``max``.
     """
     net = trained(network, context.device)
     assert isinstance(net, MLP)
@@ -69,7 +69,7 @@ def activities(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls by (network, method, seed)."""
+    """Return the calls to run, under the keys (network, method, seed)."""
     assert p.seeds is not None
     return {
         (network, method, seed): activities(
@@ -81,7 +81,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: rows for ledger and layers, and the first seed's histograms."""
+    """Return the record: rows for the ledger, rows for each layer, and histograms of the first
+    seed.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, object] = {}
@@ -121,8 +123,9 @@ def _layers(
 
 
 def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
-    """Return whether the median of |h| is larger in each layer of the saturated network than in the
-    vanilla one; the value is the smallest ratio.
+    """Return a row that says whether the median of |h| is larger in each layer of the saturated
+    network than in the vanilla network. The value of the row is the smallest ratio of the two
+    medians.
     """
     pairs = zip(saturated["median_abs"], vanilla["median_abs"], strict=True)
     factor = min(ours / theirs for ours, theirs in pairs)
@@ -131,10 +134,10 @@ def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any])
 
 
 def _lower(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
-    """Return whether in each layer of the saturated network the median of h is lower and fewer
-    units are active than in the vanilla one.
+    """Return a row that says whether in each layer the saturated network has a lower median of h
+    and fewer active units than the vanilla network.
 
-    The value is the largest difference of the medians, saturated minus vanilla.
+    The value of the row is the largest difference of the medians, saturated minus vanilla.
     """
     medians = zip(saturated["median"], vanilla["median"], strict=True)
     largest = max(ours - theirs for ours, theirs in medians)

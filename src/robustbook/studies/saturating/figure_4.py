@@ -1,11 +1,12 @@
 """Figure 4 of Nayebi & Ganguli 2017: the geometry of the vanilla and the saturated sigmoid MLP.
 
-A straight path leads from the most confident test image of one class to that of another class. The
-figure shows, along this path, the length element, the ten probabilities, and the ten singular
-values of the Jacobian of the logits. To test "flat with sharp peaks" we measure on which fraction
-of the path the length element is below 1 % of its peak. To test "only one singular value inflates"
-we count, at the peak, the singular values above half of the largest one. We chose both thresholds,
-so the study also measures other thresholds.
+A straight path leads from the most confident test image of one class to the most confident test
+image of another class. The figure shows, along this path, the length element, the ten
+probabilities, and the ten singular values of the Jacobian of the logits. To test "flat with sharp
+peaks" we measure on which fraction of the path the length element is below 1 % of its peak. To test
+"only one singular value inflates" we count, at the peak, the singular values above half of the
+largest one. The paper does not state the thresholds 1 % and one half, so the study also measures
+other thresholds.
 """
 
 import math
@@ -53,7 +54,7 @@ Digit = Annotated[int, Field(ge=0, le=9)]
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the page of Figure 4, which a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     points: Annotated[
@@ -74,10 +75,12 @@ class Parameters(parameters.Parameters):
 def geometry(
     network: Done, pairs: tuple[tuple[int, int], ...], points: int, images: int, *, context: Context
 ) -> dict[str, object]:
-    """Measure the path of each pair of classes between two of ``images`` test images, in float64.
+    """Measure the network along a straight path for each pair of classes, between two of ``images``
+    test images, in float64.
 
-    ``even`` has ``points`` evenly spaced points; ``resolved`` adds points where probabilities jump.
-    Also return the ``rows`` of the two images in the test set and their ``confidence``.
+    The results ``even`` are for ``points`` evenly spaced points; for ``resolved``, points are added
+    where probabilities jump. Also return the ``rows`` of the two images in the test set and their
+    ``confidence``.
     """
     net = trained(network, context.device).double()
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
@@ -107,11 +110,12 @@ def geometry(
 def most_confident(
     net: nn.Module, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
 ) -> tuple[Int[Tensor, " k"], Float[Tensor, " k"]]:
-    """Return for each class the row of its most confident, correctly classified image.
+    """Return for each class the row number and the probability of its most confident, correctly
+    classified image.
 
-    Also return the probability of this image. A class without a correctly classified image gets row
-    -1 and probability 0. If two probabilities round to the same number, the image with the larger
-    gap between its two highest logits counts as more confident.
+    A class without a correctly classified image gets row -1 and probability 0. If two probabilities
+    round to the same number, the image with the larger gap between its two highest logits counts as
+    more confident.
     """
     logits = torch.cat([net(batch) for batch in torch.split(images, 1000)])
     own = logits.gather(1, labels[:, None])
@@ -128,7 +132,7 @@ def most_confident(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (method, seed)."""
+    """Return the calls to run, under the keys (method, seed)."""
     assert p.seeds is not None
     size = TEST[p.profile]
     return {
@@ -141,8 +145,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, rows at other thresholds, and the curves
-    of the first seed.
+    """Return the record: the rows that are compared with the paper's numbers, rows at other
+    thresholds, and the curves of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -178,8 +182,8 @@ def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
 def _readings(
     found: Mapping[str, Tensor], pair: tuple[int, int], method: Method, seed: int, grid: str
 ) -> Iterator[Row]:
-    """Yield the measurements of one path: the flat fractions, the numbers of large singular values,
-    the height of the peak and the length.
+    """Yield the rows of one path: its flat fractions, numbers of large singular values, height of
+    the peak, and length.
 
     A measurement that belongs to a target number is also stored under the target's id.
     """
@@ -212,9 +216,7 @@ def _readings(
 
 def _apart(found: Mapping[str, Tensor]) -> float:
     """Return the distance between the peak of the length element and the steepest change of the
-    probabilities.
-
-    The distance is given as a fraction of the whole path.
+    probabilities, as a fraction of the path.
     """
     peaks = found["t"][torch.stack([found["length"].argmax(), found["change"].argmax()])]
     return abs(peaks[1] - peaks[0]).item()
@@ -237,5 +239,5 @@ def _drawn(found: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _to_a_thousandth(values: Tensor) -> Tensor:
-    """Round to about a thousandth of the largest value."""
+    """Return the values rounded to about a thousandth of the largest value."""
     return values.round(decimals=3 - math.floor(math.log10(values.max().item())))

@@ -3,8 +3,8 @@ robust?
 
 The figure shows the scaled ratio of equation 14 for two random prototypes of 20,000 components. The
 components are drawn from the Pearson type VII distribution, for several values of the excess
-kurtosis, or from the weights of trained networks. The verdicts use the paper's scaling by the mean
-of |w1|; the study also measures the scaling by the median.
+kurtosis, or from the weights of trained networks. The comparison with the paper uses the paper's
+scaling by the mean of |w1|; the study also measures the scaling by the median.
 """
 
 from collections.abc import Iterator, Mapping
@@ -47,7 +47,7 @@ TOP = 1.4  # the y-value that the caption explains
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the page of Figure 6, which a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     n: Annotated[
@@ -96,8 +96,8 @@ def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
 
 
 def _ratios(w: Tensor) -> dict[str, Tensor]:
-    """Return the scaled ratio of two prototypes, after normalisation, scaled by the mean and by the
-    median.
+    """Return the scaled ratio of two prototypes after normalising both, scaled by the mean and by
+    the median.
     """
     w1, w2 = unit(w)
     return {
@@ -107,7 +107,7 @@ def _ratios(w: Tensor) -> dict[str, Tensor]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by ("pearson", seed) and by (network, method, seed)."""
+    """Return the calls to run, under the keys ("pearson", seed) and by (network, method, seed)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
@@ -118,8 +118,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, all means over random pairs, and the two
-    bounds of the l1 norm.
+    """Return the record: the rows that are compared with the paper's numbers, all means over random
+    pairs, and the two bounds of the l1 norm.
     """
     assert p.seeds is not None
     rows = [Row(value, "none", f"{PAPER}/text-8/l1-bounds/{k}") for k, value in _bounds(p.n)]
@@ -165,7 +165,7 @@ def rising_and_concave(curve: Mapping[float, float], tolerance: float = 0.02) ->
     """Return whether the curve rises from 1.11 to below 1.36 and is concave.
 
     The curve is concave if no point lies below the line between its two neighbours. All conditions
-    are checked up to ``tolerance``.
+    on the curve are checked up to ``tolerance``.
     """
     points = sorted(curve.items())
     rises = all(b > a - tolerance for (_, a), (_, b) in zip(points, points[1:], strict=False))

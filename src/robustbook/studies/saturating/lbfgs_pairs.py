@@ -1,11 +1,12 @@
-"""Figures 5 and 8 of Nayebi & Ganguli 2017: L-BFGS on the image, from ten source images to nine
-classes each.
+"""Figures 5 and 8 of Nayebi & Ganguli 2017: L-BFGS changes each of ten source images towards nine
+target classes.
 
 The source images are the least (figure 5) or the most (figure 8) confident test images. L-BFGS
-minimises the cross entropy of the target class. There is no bound on the distance and no clipping,
-because the paper mentions neither. The paper does not say which implementation of L-BFGS it used.
-The verdicts use scipy's default tolerances and float32, a likely choice in 2017, which we fixed
-before any result. The study also measures other variants of L-BFGS.
+minimises the cross entropy of the target class. The attack has no bound on the distance and no
+clipping, because the paper mentions neither. The paper does not say which implementation of L-BFGS
+it used. The comparison with the paper uses scipy's default tolerances and float32, a likely choice
+in 2017. We fixed the settings of L-BFGS before any result. The study also measures other variants
+of L-BFGS.
 """
 
 import copy
@@ -63,7 +64,7 @@ Sources = Annotated[
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the pages of Figures 5 and 8, which a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     iterations: Annotated[
@@ -88,16 +89,17 @@ def attack(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Run L-BFGS from ten source images to nine classes each.
+    """Run L-BFGS from each of ten source images towards the nine other classes.
 
     The source images are chosen by ``rule`` among ``images`` test images, unless they are
     ``given``.
 
     Return ``found``, ``iterations`` and ``distance`` (l2) for each variant and pair. ``sources``:
     the row numbers of the source images. ``images``: the images that the first variant found, by
-    source and target class, clipped to [0, 1] and in 256 grey levels. The diagonal has the source
-    images; a failure gives an image of zeros. ``straight``: the distances on straight lines, for
-    comparison.
+    source and target class, clipped to [0, 1] and in 256 grey levels. The diagonal of ``images``
+    has the source images, and a failed attack gives an image of zeros. ``straight``: for
+    comparison, the distances at which straight lines to test images of the target class reach this
+    class.
     """
     net = trained(network, context.device)
     training = network.call.arguments["training"]
@@ -135,10 +137,10 @@ def _gray(images: Float[Tensor, "n 1 h w"]) -> UInt8[Tensor, "n h w"]:
 
 
 def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, method, seed).
+    """Return the calls to run, under the keys (network, method, seed).
 
     The paper says that the ReLU MLP behaves like the sigmoid MLP, so on the ReLU MLP only the
-    variant for the verdicts is run.
+    variant that is compared with the paper is run.
     """
     assert p.seeds is not None
     most = p.iterations if p.profile == "paper" else min(p.iterations, 100)
@@ -155,8 +157,8 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, the counts of every variant, and the
-    images of the first seed.
+    """Return the record: the rows that are compared with the paper's numbers, the counts of every
+    variant, and the images of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -205,8 +207,8 @@ def _counts(
 ) -> Iterator[Row]:
     """Yield for each outcome (found, stalled, out of iterations) the number of pairs.
 
-    L-BFGS "stalled" on a pair if it failed and ended before the last iteration: at a tolerance, at
-    a zero gradient, or because the line search found no lower loss.
+    L-BFGS "stalled" on a pair if it failed and ended before the last iteration. The reasons for
+    stalling are a tolerance, a zero gradient, or a line search that found no lower loss.
     """
     failed = _split(outcome, "iterations", False)
     ends = {
@@ -225,7 +227,9 @@ def _counts(
 
 
 def _answers(item: str, method: str, seed: int, outcome: Mapping[str, list[Any]]) -> Iterator[Row]:
-    """Yield the rows that the ledger judges, for the variant of the verdicts."""
+    """Yield the rows that are compared with the paper's numbers, from the results of the first
+    variant.
+    """
     target, successes = f"{PAPER}/{item}/{method}", sum(outcome["found"])
     yield Row(successes, "count", f"{target}/successes", seed=seed)
     if method == "vanilla" and successes:

@@ -1,9 +1,10 @@
 """Section 7 of Nayebi & Ganguli 2017: one image, 30 million steps of Adam towards another class.
 
-On the paper's saturated network the attack failed to change a 3 into a 7. The image moved until its
-mean pixel distance from the start "converged". With `attacks.adam` 30 million steps would take most
-of a day. So this module writes out the forward pass, the backward pass and Adam for one image and
-one sigmoid MLP. The loop allocates no tensors, which makes it six times as fast.
+On the paper's saturated network the attack failed to change a 3 into a 7. According to the paper,
+the image moved until its mean pixel distance from the start "converged". With `attacks.adam` 30
+million steps would take most of a day. So this module writes out the forward pass, the backward
+pass and Adam for one image and one sigmoid MLP. The loop allocates no tensors, which makes the loop
+six times as fast as `attacks.adam`.
 """
 
 import os
@@ -42,7 +43,7 @@ Digit = Annotated[int, Field(ge=0, le=9, description="a class, 0 to 9")]
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the page on the long descent, which a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
     source: Digit = 3
@@ -58,8 +59,8 @@ class Parameters(parameters.Parameters):
 class Descent:
     """Adam on one image, in the precision of ``net`` (784-w-w-10 with sigmoid units).
 
-    The image is neither clipped nor bounded. ``taken`` counts the updates. Updates allocate no
-    memory.
+    The pixels are neither clipped nor bounded. The attribute ``taken`` counts the updates. An
+    update allocates no memory.
     """
 
     def __init__(self, net: nn.Module, start: Float[Tensor, "..."], target: int, step_size: float):
@@ -119,7 +120,7 @@ class Descent:
         return not bool(self.gradient.any()) and not bool(self.first.any())
 
     def look(self) -> list[float]:
-        """Return one line of the trace, in the order of ``TRACED``; call this method after
+        """Return one line of the trace (values in the order of ``TRACED``); call this method after
         `advance`.
 
         Raises ValueError for logits that are not finite, because no class is then predicted.
@@ -131,7 +132,7 @@ class Descent:
         return [float(self.taken), moved, loss, self.gradient.abs().max().item()]
 
     def save(self, path: Path, trace: list[list[float]]) -> None:
-        """Write a checkpoint atomically."""
+        """Write a checkpoint of the descent to a file atomically."""
         held = {"image": self.image, "first": self.first, "second": self.second}
         held["trace"] = torch.tensor(trace, dtype=torch.float64)
         part = path.with_suffix(f".{os.getpid()}.part")
@@ -141,8 +142,8 @@ class Descent:
         part.replace(path)
 
     def load(self, path: Path) -> list[list[float]]:
-        """Load a checkpoint and return its trace; a damaged checkpoint is renamed, and the descent
-        starts again.
+        """Load a checkpoint and return its trace; if the checkpoint is damaged, rename it and start
+        the descent again.
         """
         try:
             with safe_open(path, "pt") as file:
@@ -174,7 +175,7 @@ def descend(
     """Make up to ``steps`` updates; return why the descent ended, and the trace at logarithmically
     spaced steps.
 
-    ``checkpoint`` is written about every ``every`` seconds. An interrupted run resumes from the
+    ``checkpoint`` is written about every ``every`` seconds. An interrupted descent resumes from the
     checkpoint and gives bitwise the same result.
     """
     trace: list[list[float]] = []
@@ -197,7 +198,9 @@ def descend(
 
 
 def grid(steps: int) -> list[int]:
-    """Return 0, whole numbers that are evenly spaced in the logarithm, and ``steps``."""
+    """Return the step numbers of a trace: 0, whole numbers that are evenly spaced in the logarithm,
+    and ``steps``.
+    """
     points, k = {0, steps}, 0
     while (point := round(10 ** (k / PER_DECADE))) < steps:
         points.add(point)
@@ -234,7 +237,7 @@ def long_descent(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (rule, precision, seed)."""
+    """Return the calls to run, under the keys (rule, precision, seed)."""
     assert p.seeds is not None
     if p.source == p.target:
         raise BadParameter(f"target must be another class than source, got {p.target} for both")

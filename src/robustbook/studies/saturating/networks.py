@@ -1,7 +1,7 @@
 """The networks of Nayebi & Ganguli 2017: three architectures, each trained in three ways.
 
-The networks are vanilla, adversarially trained or saturated. All studies of the paper make their
-calls with the functions of this module, so each network is trained only once.
+The three ways of training are vanilla, adversarial and saturating. All studies of the paper make
+their calls with the functions of this module, so each network is trained only once.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ Method = Literal["vanilla", "adversarial", "saturated"]
 class Anneal:
     """The schedule of lambda.
 
-    lambda is 0 for ``plain`` optimiser steps. After these steps lambda rises ``rises`` times by
+    At first lambda is 0 for ``plain`` optimiser steps. Afterwards lambda rises ``rises`` times by
     ``rise``, once in ``every`` optimiser steps.
     """
 
@@ -53,7 +53,7 @@ class Anneal:
 
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained.
+    """The settings with which a network is trained.
 
     ``width``: as in `build`. ``eps`` and ``alpha`` belong to adversarial training. ``layers``:
     whether the saturation penalty includes the read-out layer.
@@ -72,7 +72,7 @@ class Training:
 
 
 def objective(training: Training) -> Objective:
-    """Return the loss terms that ``training`` minimises."""
+    """Return the function that computes the loss terms of ``training``."""
     if training.method == "adversarial":
         goodfellow = partial(adversarial_training, eps=training.eps, alpha=training.alpha)
         return lambda net, images, labels, lam: goodfellow(net, images, labels)
@@ -98,7 +98,7 @@ def fresh(training: Training, seed: int) -> nn.Module:
 
 @step(version=1)
 def train(training: Training, seed: int, *, context: Context) -> dict[str, object]:
-    """Train one network; return ``weight/<name>``, and each loss term per epoch as
+    """Train one network; return its weights as ``weight/<name>``, and each loss term per epoch as
     ``history/<term>``.
     """
     data = load(training.data, "train")
@@ -141,8 +141,8 @@ def evaluate(
     """Return for each attack the ``accuracy``, and the percentage of images that the attack did not
     change (``unmoved``).
 
-    images: the number of test images, which are evenly spaced, because the first half of MNIST's
-    test set is easier.
+    images: the number of test images. The test images are evenly spaced over the test set, because
+        the first half of MNIST's test set is easier.
     source: the network for which the adversarial images are made, instead of ``network``.
 
     The network's seed determines random signs and random starts. An attack that flushes denormal
@@ -167,8 +167,8 @@ def inspect(network: Done, images: int, *, context: Context) -> dict[str, object
     """Measure over test images how informative the gradients are.
 
     ``gradient``: the median, over images, of the largest component of the gradient. ``lead``: the
-    `median_lead`. ``certain``: the percentage of images whose label has probability exactly 1 in
-    float32.
+    `median_lead` of the network's logits. ``certain``: the percentage of images whose label has
+    probability exactly 1 in float32.
     """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)

@@ -1,6 +1,7 @@
 """The settings that Nayebi & Ganguli 2017 state, compared with the settings of our training.
 
-The module also compares the range of FGSM errors in their introduction with Table 1's networks.
+The module also compares the range of FGSM errors in the paper's introduction with the errors of
+Table 1's networks.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,9 +19,8 @@ from .settings import NETWORKS, TEST, cnns, mlps, readings
 
 
 def rows(profile: str) -> Iterator[Row]:
-    """Yield the settings of Sections 2 and 4.
-
-    The settings are eps, alpha, the rise of lambda, and the maximum of the sigmoid penalty.
+    """Yield a row for each setting of Sections 2 and 4: eps, alpha, the rise of lambda, and the
+    maximum of the sigmoid penalty.
     """
     networks = {**mlps(profile), **cnns(profile)}
     eps = {t.eps for t in networks.values()} | {
@@ -46,7 +46,7 @@ def _anneal(training: Training) -> Anneal:
 
 
 def calls(profile: str, seeds: tuple[int, ...]) -> dict[tuple[Any, ...], Call]:
-    """Return Table 1's own evaluations of the saturated networks, by ("error", network, seed)."""
+    """Return the calls that evaluate Table 1's saturated networks, by ("error", network, seed)."""
     wanted = table_1.calls(table_1.Parameters(profile=profile, seeds=seeds))  # type: ignore[arg-type]
     return {
         ("error", network, seed): call
@@ -58,8 +58,8 @@ def calls(profile: str, seeds: tuple[int, ...]) -> dict[tuple[Any, ...], Call]:
 def errors(
     results: Mapping[tuple[Any, ...], Done], profile: str, seeds: tuple[int, ...]
 ) -> Iterator[Row]:
-    """Yield the smallest and the largest FGSM error over the three saturated networks (Section
-    1).
+    """Yield rows with the smallest and the largest FGSM error over the three saturated networks
+    (Section 1).
     """
     for seed in seeds:
         found = [

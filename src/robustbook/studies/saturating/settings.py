@@ -1,8 +1,8 @@
 """The settings that several pages of Nayebi & Ganguli 2017 share, by profile.
 
 The settings say which networks are trained and how, how many test images are attacked, and by which
-attacks. ``quick``: digits of 28 x 28 pixels, and trainings that take seconds. ``paper``: MNIST;
-lambda rises once per epoch.
+attacks. ``quick``: scikit-learn's digits with 28 x 28 pixels, and trainings that take seconds.
+``paper``: MNIST; the weight lambda of the penalty rises once per epoch.
 """
 
 from dataclasses import replace
@@ -19,7 +19,7 @@ METHODS: tuple[Method, ...] = ("vanilla", "adversarial", "saturated")
 COMPARED: tuple[Method, ...] = ("vanilla", "saturated")
 """The trainings that the figures compare."""
 MAIN = "float32"
-"""The attack variant of Table 1 on which the verdicts are based."""
+"""The attack variant of Table 1 that is compared with the paper's numbers."""
 Networks = dict[tuple[str, Method], Training]
 
 BATCH = {"quick": 32, "paper": 64}  # of the fully connected networks
@@ -29,7 +29,7 @@ CONTROLS = {"quick": 40, "paper": 10_000}
 
 
 def mlps(profile: str) -> Networks:
-    """Return the six fully connected networks."""
+    """Return the settings of the six fully connected networks."""
     epoch, batch, paper = EPOCH[profile], BATCH[profile], profile == "paper"
     data, width = "mnist" if paper else "digits", 200
     lr = 1e-3 if paper else 3e-3
@@ -58,7 +58,7 @@ def mlps(profile: str) -> Networks:
 
 
 def cnns(profile: str) -> Networks:
-    """Return the three convolutional networks.
+    """Return the settings of the three convolutional networks.
 
     In the saturated CNN lambda rises once, to 1e-5, after two epochs.
     """
@@ -81,10 +81,11 @@ def cnns(profile: str) -> Networks:
 def saturated_sigmoid(
     profile: str, every: int, *, lr: float | None = None, times: int = 1
 ) -> Training:
-    """Return the saturated sigmoid network of Table 1 with another schedule of lambda.
+    """Return the settings of the saturated sigmoid network of Table 1 with another schedule of
+    lambda.
 
-    lambda rises once in ``every`` optimiser steps, and its final value is multiplied by ``times``.
-    ``lr`` is the learning rate; None: that of Table 1.
+    In this schedule, lambda rises once in ``every`` optimiser steps, and its final value is
+    multiplied by ``times``. ``lr`` is the learning rate; None: that of Table 1.
     """
     base = mlps(profile)["sigmoid-mlp", "saturated"]
     assert base.anneal is not None
@@ -94,9 +95,9 @@ def saturated_sigmoid(
 
 
 def saturated_relu(profile: str, scale: float) -> Training:
-    """Return the saturated ReLU network with every lambda multiplied by ``scale``.
+    """Return the settings of the saturated ReLU network with every lambda multiplied by ``scale``.
 
-    lambda rises once in 10 optimiser steps (quick: 1).
+    In this schedule, lambda rises once in 10 optimiser steps (at profile ``quick`` in every step).
     """
     base = mlps(profile)["relu-mlp", "saturated"]
     assert base.anneal is not None
@@ -109,11 +110,11 @@ LONGEST = {"sigmoid-mlp": 100, "relu-mlp": 404}  # epochs, the longest training 
 
 
 def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
-    """Return the four networks of Figures 1, 2, 3 and 7, and with seed 0 three more networks for
-    comparison.
+    """Return the settings of the four networks of Figures 1, 2, 3 and 7, by (network, method).
 
-    The keys are (network, method). The networks for comparison are two vanilla networks that train
-    for longer, and a ReLU network with a penalty 100,000 times as large.
+    With seed 0 the settings of three more networks for comparison are returned. The networks for
+    comparison are two vanilla networks that train for longer, and a ReLU network with a penalty
+    100,000 times as large.
     """
     nets = mlps(profile)
     found: dict[tuple[str, str], Training] = {
@@ -130,8 +131,8 @@ def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
 
 
 def readings(eps: float) -> dict[str, Attack]:
-    """Return all attacks of the page of Table 1, by name; PGD and transfer are clipped to
-    [0, 1].
+    """Return all attacks of the page of Table 1, by name; only PGD and transfer clip images to [0,
+    1].
     """
     fgsm = Attack("fgsm", eps)
     pgd = Attack("pgd", eps, clip=True, steps=20, step_size=eps / 4)

@@ -1,9 +1,10 @@
 """Table 1 of Nayebi & Ganguli 2017: clean accuracy and FGSM accuracy of nine networks.
 
-The nine networks combine three architectures (sigmoid MLP, ReLU MLP, CNN) with three
-trainings (vanilla, adversarial, saturated). The verdicts use one attack, which we chose before any
-result: FGSM at eps 0.25 without clipping, in float32, on the cross entropy from logits, on all test
-images. The study also runs other attacks, to explain the accuracies.
+The nine networks combine three architectures (sigmoid MLP, ReLU MLP, CNN) with three trainings
+(vanilla, adversarial, saturated). The comparison with the paper uses one attack, FGSM at eps 0.25
+without clipping, in float32, on the cross entropy from logits, on all test images. We chose the
+attack for this comparison before any result. The study also runs other attacks, to explain the
+accuracies.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,7 +27,7 @@ PAPER, ITEM = "saturating", "table-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of the page of Table 1, which a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     eps: Annotated[
@@ -39,7 +40,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, method, seed, what)."""
+    """Return the calls to run, under the keys (network, method, seed, purpose)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     main = (Attack("none"), readings(p.eps)[MAIN])
@@ -61,7 +62,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, and the rows of all other attacks."""
+    """Return the record: the rows that are compared with the paper's numbers, and the rows of all
+    other attacks.
+    """
     assert p.seeds is not None
     size = TEST[p.profile]
     rows: list[Row] = []

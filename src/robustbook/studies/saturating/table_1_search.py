@@ -1,12 +1,12 @@
-"""Other settings that were tried for Table 1 of Nayebi & Ganguli 2017, because the paper leaves
-choices open.
+"""Try other settings for Table 1 of Nayebi & Ganguli 2017, because the paper leaves choices open.
 
-The study changes one choice at a time. For sigmoid networks the study changes the number of
-optimiser steps between two values of lambda. With 10 optimiser steps between two values it also
-changes the initialisation, the learning rate, the width, the final lambda, or the layers of the
-penalty. For ReLU networks and CNNs the study changes the scale of lambda, and for CNNs and vanilla
-MLPs the length of training. If vanishing gradients raise the FGSM accuracy of saturated networks,
-they may also raise that of vanilla networks, for which the paper reports 0 and 0.41 %.
+The study changes one choice of Table 1's training at a time. For sigmoid networks the study changes
+the number of optimiser steps between two values of lambda. For sigmoid networks with 10 optimiser
+steps between two values, the study also changes the initialisation, learning rate, width, final
+lambda, or layers of the penalty. For ReLU networks and CNNs the study changes the scale of lambda,
+and for CNNs and vanilla MLPs the length of training. If vanishing gradients raise the FGSM accuracy
+of saturated networks, they may also raise the FGSM accuracy of vanilla networks. For vanilla MLPs
+the paper reports 0 and 0.41 %.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ SHOWN = (MAIN, "float64", "flushed", "probabilities", "signs", "pgd softened")
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters that a reader can set."""
+    """The parameters of this study, which a reader can set."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2)}
 
@@ -48,7 +48,7 @@ def cnn(profile: str, *, scale: float = 1.0, times: int = 1) -> Training:
 
 
 def variants(profile: str) -> dict[tuple[str, str], Training]:
-    """Return all trainings that are tried, by (what is varied, how)."""
+    """Return all trainings that are tried, under the keys (what is varied, how)."""
     paper = profile == "paper"
     short = 10 if paper else 1
     base = saturated_sigmoid(profile, short)
@@ -75,7 +75,7 @@ def variants(profile: str) -> dict[tuple[str, str], Training]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (varied, how, seed, what)."""
+    """Return the calls to run, under the keys (varied, how, seed, purpose)."""
     assert p.seeds is not None
     few = min(1000, CONTROLS[p.profile])
     attacks = (Attack("none"), *(readings(0.25)[name] for name in SHOWN))
@@ -89,8 +89,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per training, attack and seed; no target number belongs to this
-    study.
+    """Return the record: one row per training, attack and seed; no number of the paper is compared
+    with them.
     """
     assert p.seeds is not None
     rows = []

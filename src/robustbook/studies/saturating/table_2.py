@@ -1,4 +1,4 @@
-"""Table 2 of Nayebi & Ganguli 2017: the layers of the CNN, counted in the network itself."""
+"""Table 2 of Nayebi & Ganguli 2017: the sizes of the CNN's layers, read from the network itself."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -28,7 +28,7 @@ def calls(p: Parameters) -> dict[Any, Call]:
 
 
 def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
-    """Return the record of all counts, which are taken from a network that is built here."""
+    """Return the record of all sizes, which are read from a network that this function builds."""
     net = CNN()
     same = sum(parameter.numel() for parameter in net.parameters())
     # Without padding the sides are 24, 12, 8, 4. Only the hidden layer then has other inputs.
@@ -55,8 +55,8 @@ def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
 
 
 def _sides() -> list[int]:
-    """Return the side lengths of the maps before the first pooling, before the second pooling and
-    after the second pooling.
+    """Return the side lengths of the feature maps before the first pooling, before the second
+    pooling and after the second pooling.
     """
     net = CNN()
     h1, h2, *_ = net.preactivations(torch.zeros(1, 1, 28, 28))

@@ -1,7 +1,7 @@
 """Targeted attacks of Nayebi & Ganguli 2017, section 7: their source images and target classes.
 
 Each class has one source image: the correctly classified test image with the lowest or the highest
-softmax probability. From each of the ten source images attacks are run towards each of the nine
+softmax probability. An attack runs from each of the ten source images towards each of the nine
 other classes.
 """
 
@@ -31,9 +31,9 @@ def sources(
     """Return for each class the row of its least or most confident correctly classified image.
 
     A saturated network gives most images a probability that float32 rounds to 1. So images are
-    ranked by log p - log (1 - p), which increases with p and does not saturate. If several images
-    have the same rank, the first one is returned. Raises ValueError if a class has no correctly
-    classified image.
+    ranked by log p - log (1 - p), which increases with the probability p and does not saturate. If
+    several images of a class have the same rank, the first image is returned. Raises ValueError if
+    a class has no correctly classified image.
     """
     logits = logits_of(net, images).double()
     own = labels[:, None]
@@ -56,8 +56,8 @@ def sources(
 def pairs(
     rows: Int[Tensor, " 10"],
 ) -> tuple[Int[Tensor, " 90"], Int[Tensor, " 90"], Int[Tensor, " 90"]]:
-    """Return for each of the 90 pairs the row of the source image, the source class and the target
-    class.
+    """Return for each of the 90 pairs of source and target class the row number of the source
+    image, the source class and the target class.
 
     The pairs are in the order of the source images.
     """
@@ -103,7 +103,7 @@ def straight(
 ) -> Float[Tensor, " p"]:
     """Return for each starting image the distance to the target class along a straight line.
 
-    The line ends at the nearest of the ``images`` that ``net`` assigns to the target class.
+    Each line ends at the nearest of the ``images`` that ``net`` assigns to the target class.
     Bisection finds a point on the line where the predicted class changes.
     """
     answers = predict(net, images)

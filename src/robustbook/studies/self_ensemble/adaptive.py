@@ -1,9 +1,9 @@
-"""Attacks of today on Random Self-Ensemble as steps: an attack is data, and its images are judged
-several times by draws that no attack has used.
+"""Run today's attacks on Random Self-Ensemble; a `Strike` describes an attack. The attacked images
+are evaluated several times, with noise draws that no attack has used.
 
 An adaptive attack on a randomised network averages over draws of the noise (Athalye, Engstrom,
 Ilyas and Kwok 2018, arXiv 1707.07397). Carlini et al. 2019 (arXiv 1902.06705) advise to show first
-that the attack works if the randomness is fixed.
+that the attack works if the noise is fixed.
 """
 
 import math
@@ -24,23 +24,26 @@ from .attack import FRESH, probabilities, test_images
 from .networks import Noise, trained
 
 SELECT, JUDGED, FROZEN = FRESH + 2**30, FRESH + 2**31, FRESH + 2**32
-"""First numbers of the draws by which an attack selects, of those that judge, and the frozen one.
-
-Attacks use numbers that are far below FRESH, or little above.
+"""The first draw numbers for the selection of images within an attack, for the final evaluation,
+and for frozen noise. Attacks use draw numbers that are far below FRESH, or little above FRESH.
 """
 APART = 10_000
-"""Distance between the first draws of two selections or judgements."""
+"""Distance between the first draw numbers of two selections or evaluations."""
 
 
 @dataclass(frozen=True)
 class Strike:
-    """An attack as data.
+    """The description of an attack.
 
-    kind: ``none`` leaves images as they are; ``search`` is `searched`; the others are attacks of
-    the package. averaged: draws of the noise over which each step, or each query, averages. noise:
-    the attack sees the network with ``fresh`` noise in each step, with the same ``frozen`` noise
-    in all steps, or with the noise ``off``. c, hinge, keep: of Carlini-Wagner. eps: the radius of
-    PGD and Square. steps: also the number of Square's queries. searches, kappa: of the search.
+    kind: ``none`` leaves images unchanged; ``search`` is `searched`; all other kinds are attacks of
+        the package.
+    averaged: the number of noise draws over which each step, or each query, averages.
+    noise: whether the attacked network has ``fresh`` noise in each step, the same ``frozen`` noise
+        in all steps, or its noise ``off``.
+    c, hinge, keep: options of Carlini-Wagner.
+    eps: the radius of PGD and of Square.
+    steps: the number of steps, or of queries for Square.
+    searches, kappa: options of the search.
     """
 
     kind: Literal["none", "carlini-wagner", "search", "pgd-l2", "pgd-linf", "square"]
@@ -57,13 +60,15 @@ class Strike:
 
 
 class Frozen:
-    """A randomised network with one draw of the noise for all answers."""
+    """A randomised network that uses the same noise draw in every forward pass."""
 
     def __init__(self, net: Any) -> None:
         self.net = net
 
     def at(self, keys: Tensor, draw: int | Tensor) -> Callable[[Tensor], Tensor]:
-        """Return `Noisy.at` of the frozen draw, whatever draw is asked for."""
+        """Return the network as a function of images, with the frozen noise draw; ``draw`` is
+        ignored.
+        """
         found: Callable[[Tensor], Tensor] = self.net.at(keys, FROZEN)
         return found
 
@@ -80,15 +85,16 @@ def struck(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Attack so many test images, and judge them ``repeats`` times by ``draws`` new draws each.
+    """Attack ``images`` test images, and evaluate the network on them ``repeats`` times with
+    ``draws`` new noise draws each.
 
-    ``right``: which are classified correctly, (repeats, images). ``distance``: how far each was
-    moved in l2. ``seen``: which are classified correctly by the network that the attack saw, if its
-    noise was frozen or off.
+    ``right``: which images are classified correctly after the attack, shape (repeats, images).
+    ``distance``: the l2 distance by which each image was changed. ``seen``: which images the
+    attacked network with frozen noise, or without noise, classifies correctly.
 
-    Images that the network misclassifies from the start are not attacked, except where the attack
-    sees another network that classifies them correctly. noise: other noise layers than those of the
-    training.
+    Images that the network misclassifies without any attack are not attacked, unless the network
+    with frozen noise, or without noise, classifies them correctly. noise: the noise layers for
+    attack and evaluation; None: those of the training.
     """
     net = _ready(network, context.device, noise)
     x, y, keys = test_images(network, first, images, context.device)
@@ -121,12 +127,14 @@ def searched(
     keys: Tensor,
     draws: int,
 ) -> Tensor:
-    """Return for each image the nearest success of Carlini-Wagner over a search for its c.
+    """Return for each image the nearest image on which Carlini-Wagner succeeds, over a search for
+    c.
 
-    An iterate that succeeds on the draws of one step may fail on others. So the last iterate of
-    each c counts, and it succeeds if ``net`` misclassifies it by ``draws`` new draws. c is
-    multiplied by 10 until the first success; then the interval is halved. An image without success
-    stays as it is.
+    An iterate that is misclassified with the noise draws of one step may be classified correctly
+    with other draws. So only the last iterate for each c counts, and the attack succeeds if ``net``
+    misclassifies this iterate with ``draws`` new draws. The weight c is multiplied by 10 until the
+    first success; then the interval that contains the smallest successful c is halved. An image on
+    which no c succeeds is returned unchanged.
     """
     c = torch.full((len(images),), strike.c, device=images.device)
     low, high = torch.zeros_like(c), torch.full_like(c, math.inf)
@@ -195,10 +203,12 @@ def _moved(
 def counted(
     network: Done, first: int, images: int, choice: int, trials: int, *, context: Context
 ) -> dict[str, object]:
-    """Count hard votes of the noisy network on so many clean test images.
+    """Count the predicted classes of single noise draws (hard votes) on ``images`` clean test
+    images.
 
-    ``choice``: the votes of the first draws, ``counts``: of ``trials`` further ones, both (images,
-    classes). ``label``: the true classes.
+    The result ``choice`` has the votes of the first ``choice`` noise draws, and ``counts`` the
+    votes of ``trials`` further draws. Both counts of votes have the shape (images, classes).
+    ``label``: the true classes.
     """
     net = _ready(network, context.device)
     x, y, keys = test_images(network, first, images, context.device)
@@ -220,9 +230,11 @@ def one_draw(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """PGD in l-infinity as in the authors' logs of 2018: one draw a step and one that judges.
+    """Attack images by PGD in l-infinity as in the authors' logs of 2018: with one noise draw per
+    step and one for the evaluation.
 
-    ``clean``, ``right``: which images are classified correctly before and after. All are attacked.
+    ``clean``, ``right``: which images are classified correctly before and after the attack. The
+    attack changes all images, also misclassified ones.
     """
     net = _ready(network, context.device)
     x, y, keys = test_images(network, first, images, context.device)
@@ -233,14 +245,14 @@ def one_draw(
 
 
 def _ready(network: Done, device: str, noise: Noise | None = None) -> nn.Module:
-    """Return the trained network without gradients of its weights, fast on a CPU."""
+    """Return the trained network with frozen weights, in a memory format that is fast on a CPU."""
     net = trained(network, device, noise).requires_grad_(False)
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 @torch.no_grad()
 def _answers(view: Any, images: Tensor, keys: Tensor) -> Tensor:
-    """Return the classes that a frozen network, or one without noise, gives."""
+    """Return the predicted classes of a network with frozen noise or without noise."""
     found: Tensor = view.at(keys, 0)(images).argmax(1)
     return found
 
@@ -248,5 +260,5 @@ def _answers(view: Any, images: Tensor, keys: Tensor) -> Tensor:
 def _right(
     net: nn.Module, images: Tensor, labels: Tensor, keys: Tensor, draws: int, start: int = JUDGED
 ) -> Tensor:
-    """Return which images the network classifies correctly by so many draws."""
+    """Return which images the network classifies correctly with ``draws`` noise draws."""
     return probabilities(net, images, keys, draws, start).argmax(1) == labels

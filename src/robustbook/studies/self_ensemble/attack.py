@@ -1,9 +1,9 @@
-"""The attack on Random Self-Ensemble, as steps: images are attacked once and evaluated with new
+"""Run the paper's attack on Random Self-Ensemble: images are attacked once and evaluated with new
 noise draws.
 
-The attack is Carlini and Wagner's l2 attack as in the paper's released code: with a fixed weight c
-of the success term, 300 steps, one noise draw in each step, and the last iterate as result. The
-noise on an image depends on the number of the image in the test set.
+The attack is Carlini and Wagner's l2 attack as in the paper's released code, with a fixed weight c
+of the success term. The attack makes 300 steps, with one noise draw in each step, and returns the
+last iterate. The noise on an image depends on the number of the image in the test set.
 """
 
 from dataclasses import dataclass
@@ -99,8 +99,9 @@ def attacked(
 
     ``right``: which images are classified correctly after the attack with ``draws`` noise draws.
     ``single``: which images are classified correctly with one noise draw. ``distance``: the l2
-    distance by which each image was changed. averaged: the number of noise draws over which each
-    step of the attack averages; the paper: 1.
+    distance by which each image was changed.
+
+    averaged: the number of noise draws over which each step of the attack averages; the paper: 1.
 
     If a network has no noise, images that it misclassifies are not attacked, because the attack
     would not change them.
@@ -156,8 +157,8 @@ class Swept:
 def joined(pieces: list[Done]) -> Swept:
     """Return the results of all pieces of the test set together, for one network and one c.
 
-    From results of `clean`, take a distance of 0, ``right`` for the last number of draws, and
-    ``single`` for the first.
+    For results of `clean`, the distance is 0, ``right`` is for the last number of draws, and
+    ``single`` for the first number of draws.
     """
     right = torch.cat(
         [p.tensors["right"].view(-1, p.call.arguments["images"]) for p in pieces], dim=1

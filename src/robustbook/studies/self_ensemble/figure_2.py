@@ -1,12 +1,14 @@
-"""Figure 2 of Random Self-Ensemble: noise in training, at test, in both, or in neither.
+"""Figure 2 of Random Self-Ensemble: networks with noise in training, at test time, in both, or in
+neither.
 
-``rse`` has noise in both. ``train only`` is the same network with its noise layers switched off, in
-the attack and in the prediction. ``test only`` is the conventional network with noise layers added
-afterwards, also in the attack, and judged by 50 draws. ``none`` is the conventional network.
+The network ``rse`` has noise in training and at test time. ``train only`` is the network ``rse``
+with its noise layers switched off, in the attack and in the prediction. ``test only`` is the
+conventional network with noise layers added after training, in the attack and in the prediction by
+50 draws. ``none`` is the conventional network without noise.
 
-What differs from the paper: its figure comes from older code, which normalises the images, has
-noise of deviation 0.9 and 0.2 in these units, and attacks the pixels, not clipped, with batch norm
-in training mode. Here the noise is that of Table 1 and the attack that of Table 2.
+The paper's figure comes from older code, which normalises the images and has noise of standard
+deviation 0.9 and 0.2 for normalised images. The older code attacks the pixels without clipping,
+with batch norm in training mode. This study uses the noise of Table 1 and the attack of Table 2.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +30,7 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return what is to be run, by (network, regime, seed, c, first image)."""
+    """Return the calls to run, under the keys (network, regime, seed, c, first image)."""
     assert p.seeds is not None
     return {
         (network, regime, seed, c, first): call
@@ -46,7 +48,9 @@ def _points(own: Setting, regime: str, seed: int) -> dict[tuple[float, int], Cal
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return a row for each point of the figure, and the comparisons that the targets ask for."""
+    """Return the record: a row for each point of the figure, and the comparisons that the paper
+    makes.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
@@ -58,7 +62,7 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _compared(of: Mapping[tuple[str, float], Swept], seed: int) -> Iterator[Row]:
-    """Return the rows of the targets, which are about VGG16."""
+    """Yield the rows that are compared with the paper's numbers; all these rows are about VGG16."""
     start = f"{TARGETS}/{ITEM}"
     if ("test only", 0.0) in of:
         value, images = of["test only", 0.0].accuracy, len(of["test only", 0.0].right)
@@ -74,7 +78,7 @@ def _compared(of: Mapping[tuple[str, float], Swept], seed: int) -> Iterator[Row]
         if not at:
             continue
         holds = all(above)
-        if other == "train only":  # the paper says "smaller attacks": the mean over them
+        if other == "train only":  # the mean over what the paper calls "smaller attacks"
             holds = sum(of["rse", c].accuracy - of[other, c].accuracy for c in at) > 0
         share = sum(above) / len(above)
         yield Row(share, "fraction", f"{start}/{name}", seed=seed, holds=holds)

@@ -1,9 +1,11 @@
-"""Figure 3 of Random Self-Ensemble: the accuracy of one draw against c, for several noise levels.
+"""Figure 3 of Random Self-Ensemble: the accuracy of predictions from one noise draw against c, for
+several noise levels.
 
-The levels are those of the paper's script (`settings.LEVELS`), which is older than the code behind
-Table 2: there the noise is on the image, and its deviation is given for normalised images. Beside
-them stands the noise of Table 1 as released. The attack is that of Table 2, and not the older
-one, which moves normalised pixels without clipping, with batch norm in training mode.
+The noise levels are those of the paper's script (`settings.LEVELS`), which is older than the code
+behind Table 2. In the script, the noise is on the image, and its standard deviation is for
+normalised images. The study also has the noise of Table 1, placed as in the released code. The
+attack of this study is that of Table 2. The older script attacks normalised pixels without
+clipping, with batch norm in training mode.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +24,7 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return what is to be run, by (network, noise, seed, c, first image)."""
+    """Return the calls to run, under the keys (network, noise, seed, c, first image)."""
     assert p.seeds is not None
     return {
         (network, noise, seed, c, first): call
@@ -34,7 +36,9 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 
 def named(own: Setting) -> tuple[Names, ...]:
-    """Return the networks of the figure; a network without levels has no figure 3."""
+    """Return the networks of Figure 3 by their noise; return none for an architecture without noise
+    levels.
+    """
     return ("none", *own.levels, "rse") if own.levels else ()
 
 
@@ -44,7 +48,9 @@ def _points(own: Setting, noise: Names, seed: int) -> dict[tuple[float, int], Ca
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return a row for each point of the figure, and the comparisons that the targets ask for."""
+    """Return the record: a row for each point of the figure, and the comparisons that the paper
+    makes.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
@@ -63,15 +69,17 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _compared(of: Mapping[tuple[str, float], float], own: Setting, seed: int) -> Iterator[Row]:
-    """Return the rows of the targets: of the pairs of levels that a claim compares, the share in
-    which it holds.
+    """Yield the rows that are compared with the paper's numbers.
 
-    Higher noise is said to lower the accuracy at c <= 0.01. The network without noise is compared
-    there only on clean images: at c = 0.01 it has lost more accuracy than all others, as the paper
-    prints in Table 2.
+    The value of a row is the share of pairs of noise levels for which the paper's claim holds. The
+    paper claims that higher noise lowers the accuracy at c <= 0.01. The network without noise is
+    compared only on clean images, because at c = 0.01 it has lost more accuracy than all other
+    networks. The paper's Table 2 also shows that the network without noise has lost more accuracy
+    than all others at c = 0.01.
     """
     start = f"{TARGETS}/{ITEM}"
-    # At profile quick the noise of RSE is the highest; with the paper's levels it is not drawn in.
+    # At profile quick the noise of RSE is the highest level. With the paper's levels, RSE is not
+    # compared.
     low, high = own.levels[0], own.levels[-1] if len(own.levels) > 1 else "rse"
     ends: Sequence[str] = ("none", low, high)
     rising = [((a, 0.1), (b, 0.1)) for a, b in pairwise(ends)]

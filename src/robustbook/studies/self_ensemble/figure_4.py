@@ -1,9 +1,11 @@
-"""Figure 4 of Random Self-Ensemble: one draw of the noise against an ensemble of 50.
+"""Figure 4 of Random Self-Ensemble: the accuracy of predictions from one noise draw, and from an
+ensemble of 50 draws.
 
-Both predictions are of the same images, which the attack of Table 2 has moved once; the attack does
-not know how many draws will judge. The one draw is the first of the 50. The paper's figure comes
-from older code: normalised images, noise of deviation 0.9 and 0.2 in these units, and an attack
-with batch norm in training mode.
+One draw and 50 draws predict the same images, which the attack of Table 2 has changed once. The
+attack does not depend on the number of draws for the prediction. The single noise draw is the first
+of the 50 draws. The paper's figure comes from older code, with normalised images and noise of
+standard deviation 0.9 and 0.2 for normalised images. In the older code, batch norm is in training
+mode during the attack.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,13 +22,16 @@ from .sweep import cell, counted, points, swept
 
 ITEM = "figure-4"
 WEAK, STRONG = 0.1, 0.4
-"""The largest c of a weak attack by the target, and the smallest of a strong one by the text."""
+"""The largest c of a weak attack, as defined for the target number, and the smallest c of a strong
+attack, as in the paper's text.
+"""
 Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return what is to be run, by (network, "rse", seed, c, first image); at c = 0 nothing
-    attacks."""
+    """Return the calls to run, under the keys (network, "rse", seed, c, first image); c = 0 stands
+    for clean images.
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, own in p.chosen().items():
@@ -37,7 +42,9 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return rows for each point of the figure, and the comparisons that the targets ask for."""
+    """Return the record: rows for each point of the figure, and the comparisons that the paper
+    makes.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
@@ -50,11 +57,12 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _compared(of: Mapping[float, Swept], seed: int) -> Iterator[Row]:
-    """Return the rows of the targets, which are about VGG16.
+    """Yield the rows that are compared with the paper's numbers; all these rows are about VGG16.
 
-    The paper says that 50 draws are better up to some c, about 0.4, and worse beyond it. So the
-    gain is the mean over attacks with c below 0.4. That 50 draws are worse holds if they are so in
-    the mean over the attacks with c from 0.4 on.
+    The paper says that 50 draws give a higher accuracy than one draw up to a c of about 0.4, and a
+    lower accuracy beyond. So we take the gain of 50 draws as the mean over attacks with c below
+    0.4. The claim that 50 draws give a lower accuracy is tested with the mean over attacks with c
+    of 0.4 or more.
     """
     start = f"{TARGETS}/{ITEM}"
     gain = {c: at.accuracy - 100 * at.single.double().mean().item() for c, at in of.items() if c}

@@ -1,7 +1,8 @@
-"""Figure 5 of Random Self-Ensemble: accuracy on clean images against the number n of draws.
+"""Figure 5 of Random Self-Ensemble: accuracy on clean images against the number n of noise draws.
 
-Ensembles of different sizes share no draw. The networks are those of Table 1 and, of VGG16, those
-with the noise of figure 3. The paper's figure comes from older code, which normalises the images.
+Ensembles of different sizes share no noise draw. The networks are those of Table 1 and, for VGG16,
+also those with the noise levels of Figure 3. The paper's figure comes from older code, which
+normalises the images.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return what is to be run, by (network, noise, seed, first image)."""
+    """Return the calls to run, under the keys (network, noise, seed, first image)."""
     assert p.seeds is not None
     return {
         (network, noise, seed, first): call
@@ -33,12 +34,14 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 
 def named(own: Setting) -> tuple[Names, ...]:
-    """Return the networks of the figure."""
+    """Return the networks of Figure 5 by their noise."""
     return ("rse", *own.levels)
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return a row for each point of the figure, and the comparisons that the targets ask for."""
+    """Return the record: a row for each point of the figure, and the comparisons that the paper
+    makes.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
@@ -70,7 +73,7 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _compared(of: Mapping[tuple[str, int], float], own: Setting, seed: int) -> Iterator[Row]:
-    """Return the rows of the targets, which are about VGG16."""
+    """Yield the rows that are compared with the paper's numbers; all these rows are about VGG16."""
     start = f"{TARGETS}/{ITEM}"
     gain = {noise: of[noise, DRAWS] - of[noise, 1] for noise in named(own)}
     settled = of["rse", DRAWS] - of["rse", 10]
@@ -79,7 +82,7 @@ def _compared(of: Mapping[tuple[str, int], float], own: Setting, seed: int) -> I
     grows = of["rse", 1] < of["rse", 4] < of["rse", 10]
     ten = (of["rse", 10] - of["rse", 1]) / gain["rse"] if gain["rse"] else 0.0
     yield Row(ten, "fraction", f"{start}/monotone", seed=seed, holds=grows)
-    # At profile quick the noise of RSE is the higher one.
+    # At profile quick the noise of RSE is the higher level.
     low, high = own.levels[0], own.levels[-1] if len(own.levels) > 1 else "rse"
     less = f"{start}/less-noise-saturates-earlier"
     yield Row(gain[high] - gain[low], "percent", less, seed=seed, holds=gain[low] < gain[high])

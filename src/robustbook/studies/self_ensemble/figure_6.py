@@ -2,7 +2,7 @@
 defenses. The study also computes the accuracies at equal distortion, which the paper does not show.
 
 Distortion is the square root of the mean, over all images, of the squared l2 distance. As in the
-released code, misclassified images are included.
+released code, the distortion includes misclassified images.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ Curve = list[tuple[float, float]]
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, by (network, defense, seed, c, first image)."""
+    """Return the calls to run, under the keys (network, defense, seed, c, first image)."""
     assert p.seeds is not None
     return {
         (network, defense, seed, c, first): call
@@ -42,8 +42,8 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each point of the figure, and the comparisons that the target
-    numbers state.
+    """Return the record: a row for each point of the figure, and the comparisons that the paper
+    makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -72,8 +72,8 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> Iterator[Row]:
-    """Yield the rows of the orderings; a row has the first of the two numbers, and the target names
-    the second.
+    """Yield rows for the paper's orderings of two accuracies or two distortions. The value of a row
+    is the first of the two numbers; the ledger looks up the second number.
     """
     start = f"{TARGETS}/{ITEM}/{network}"
     for other in DEFENSES:
@@ -116,7 +116,9 @@ def _equal(network: str, curves: Mapping[str, Curve], seed: int) -> Iterator[Row
 
 
 def _whole(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """How far our accuracies are from the authors', as a mean over c, by curve and of all 15."""
+    """Yield the mean over c of the distance between our accuracy and the authors', for each curve
+    and for all 15 curves.
+    """
     theirs = printed.points()
     means = []
     for (network, defense), curve in theirs.items():
@@ -144,8 +146,8 @@ def interpolated(curve: Sequence[tuple[float, float]], d: float) -> float | None
 
 
 def crossover(first: Curve, second: Curve, grid: int = 1000) -> float | None:
-    """Return the smallest distortion beyond which the second curve is nowhere below the
-    first one.
+    """Return the smallest distortion of ``grid`` beyond which the second curve is nowhere below the
+    first curve.
     """
     end = min(first[-1][0], second[-1][0])
     last = None

@@ -1,9 +1,9 @@
 """The networks of Random Self-Ensemble, and the steps that train them with a defense.
 
 All studies of the paper make their calls with the functions of this module, so each network is
-trained once. A result has the whole state of a network, including the running statistics of batch
-norm. The names of the weights are the same with and without noise layers, so the same weights can
-be used with other noise.
+trained once. The result of a training has the whole state of a network, including the running
+statistics of batch norm. Weights have the same names with and without noise layers, so the weights
+can be used with other noise.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ BUILDERS = {"vgg16": vgg16, "resnext": resnext29, "model-a": model_a}
 @dataclass(frozen=True)
 class Model:
     """A network and its training set. ``narrow`` is the divisor of the network's widths.
-    ``images``: the first so many training images are used; with None all training images.
+    ``images``: the number of training images, the first ones of the set; None: all.
     """
 
     data: str
@@ -40,7 +40,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Noise:
-    """Noise layers: see `robustbook.defenses.noisy`."""
+    """The settings of a network's noise layers: see `robustbook.defenses.noisy`."""
 
     init: float
     inner: float
@@ -52,12 +52,17 @@ class Noise:
 class Defense:
     """The defense of a network, apart from its noise layers.
 
-    none: training without a defense. brelu: bounded ReLU, trained on images with noise of standard
-    deviation ``sigma``. retraining: with probability one half, FGSM changes a whole batch, with a
-    size that is uniform in ``eps``, without clipping, and with the gradient in training
-    mode (released code). distill: training at ``temperature`` on the class probabilities of a
-    teacher at the same temperature; with ``teacher`` True the network is the teacher, which is
-    trained on the labels at this temperature.
+    none: training without a defense.
+
+    brelu: bounded ReLU, trained on images with noise of standard deviation ``sigma``.
+
+    retraining: with probability one half, FGSM changes a whole batch before the training step. As
+        in the released code, the size of FGSM is uniform in the interval ``eps``, images are not
+        clipped, and the network stays in training mode.
+
+    distill: training at ``temperature`` on the class probabilities of a teacher at the same
+        temperature. With ``teacher`` True the network is the teacher, which is trained on the
+        labels at this temperature.
     """
 
     kind: Literal["none", "brelu", "retraining", "distill"] = "none"
@@ -68,7 +73,9 @@ class Defense:
 
 
 def built(model: Model, defense: Defense, noise: Noise | None, seed: int) -> nn.Module:
-    """Return the network with its initial weights; with ``noise`` it has noise layers (`Noisy`)."""
+    """Return the network with its initial weights; with ``noise`` the network has noise layers
+    (`Noisy`).
+    """
     net: nn.Module = BUILDERS[model.network](generator(seed, "weights"), model.narrow)
     if defense.kind == "brelu":
         net = bounded(net)
@@ -88,7 +95,7 @@ def with_noise(net: nn.Module, noise: Noise, seed: int) -> Noisy:
 
 
 def inside(net: nn.Module) -> nn.Module:
-    """Return the network whose ``state_dict`` is stored, without its noise layers."""
+    """Return the network without its noise layers, whose ``state_dict`` is stored."""
     return net.net if isinstance(net, Noisy) else net
 
 
@@ -102,8 +109,8 @@ def train(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Train a network on the labels; return ``state/<name>``, the mean of each loss term per epoch
-    as ``history/<term>``, and ``seconds``.
+    """Train a network on the labels. Return ``state/<name>`` (weights and buffers),
+    ``history/<term>`` (the mean of each loss term in each epoch), and ``seconds``.
     """
     data = load(model.data, "train")
     data = data if model.images is None else data.subset(model.images)
@@ -113,11 +120,11 @@ def train(
 
 @step(version=1)
 def distil(teacher: Done, recipe: Recipe, seed: int, *, context: Context) -> dict[str, object]:
-    """Train a student of the teacher, with the same architecture and at the same temperature;
-    return what `train` returns.
+    """Train a student of ``teacher``, with the teacher's architecture and temperature; return what
+    `train` returns.
 
     The teacher's probabilities are computed once, for training images without augmentation. So the
-    student's training images are not augmented either.
+    student is trained on images without augmentation too.
     """
     arguments = teacher.call.arguments
     model, defense = arguments["model"], arguments["defense"]
@@ -180,7 +187,7 @@ def trained(result: Done, device: str, noise: Noise | None = None) -> nn.Module:
 
 
 def objective(defense: Defense) -> Objective:
-    """Return the loss terms that training minimises."""
+    """Return the function that computes the loss terms of training with this defense."""
     if defense.kind == "brelu":
         return partial(_blurred, defense.sigma)
     if defense.kind == "retraining":

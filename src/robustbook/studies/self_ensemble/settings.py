@@ -1,10 +1,11 @@
 """The settings of Random Self-Ensemble by profile: networks, noise, training, attack.
 
-``paper``: the paper's networks at full width. Model A on STL-10 is within reach of a CPU, so it has
-100 images, five of the sixteen values of c, and by default two of the five defenses. VGG16 and
-ResNeXt on CIFAR-10 need a GPU. ``reduced``: narrowed networks on CIFAR-10, eight values of c.
-``quick``: narrowed networks on the embedded scenes. All schedules are shorter than the paper's 200
-epochs: the learning rate rises from 0 and falls to 0 once, instead of three falls.
+``paper``: the paper's networks at full width. A CPU can run Model A on STL-10 at profile ``paper``
+with 100 images and five of the sixteen values of c. By default only two of the five defenses are
+run on Model A. VGG16 and ResNeXt on CIFAR-10 need a GPU. ``reduced``: narrowed networks on
+CIFAR-10, with eight values of c. ``quick``: narrowed networks on the embedded image set "scenes".
+All schedules are shorter than the paper's 200 epochs. The learning rate rises from 0 and falls
+linearly to 0, whereas in the paper it falls three times.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from .networks import Defense, Model, Networks, Noise, distil, train
 
 PAPER = "self_ensemble"
 TARGETS = "self-ensemble"
-"""The beginning of the target ids."""
+"""The beginning of the ids of this paper's target numbers."""
 CS = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 0.8, 1.0, 2.0, 3.0, 4.0, 7.0, 10.0, 30.0, 70.0, 100.0)
 """The values of c, the weight of the attack's success term (released code); 0 stands for
 no attack.
@@ -50,18 +51,18 @@ Names = Literal[
 DEFENSES: tuple[Names, ...] = ("rse", "adv", "brelu", "distill", "none")
 """The rows of Table 2, in its order."""
 LEVELS: tuple[Names, ...] = ("rse paper 0.12/0.1", "rse paper 0.12/0.2", "rse paper 0.18/0.2")
-"""The noise of figure 3, from low to high.
-
-The code behind figures 2 to 5 is older than the one behind Table 2. It divides the images by their
-standard deviation of about 0.2, and its initial noise has deviation 0.6 or 0.9 in these units. So
-the deviation is 0.12 or 0.18 on [0, 1]. Its noise is on the image, and 0.1 or 0.2 inside.
+"""The noise of Figure 3, from low to high. The code behind Figures 2 to 5 is older than the code
+behind Table 2. The older code divides images by their standard deviation of about 0.2 and then adds
+initial noise of standard deviation 0.6 or 0.9. So the standard deviation of the noise is 0.12 or
+0.18 for images in [0, 1]. The initial noise is on the image, and all other noise has standard
+deviation 0.1 or 0.2.
 """
 
 
 def noise_of(network: Networks) -> Noise:
-    """Return the noise of the rows that the paper calls RSE. Its levels are those of the paper's
-    Table 1, placed as in the released code. So on VGG16 the initial noise is in front of the second
-    convolution; in all other networks it is on the image.
+    """Return the noise of the defense that the paper calls RSE. The noise levels are those of the
+    paper's Table 1, placed as in the released code. So on VGG16 the initial noise is in front of
+    the second convolution; in all other networks it is on the image.
     """
     if network == "vgg16":
         return Noise(0.4, 0.1, "code")
@@ -72,9 +73,13 @@ def noise_of(network: Networks) -> Noise:
 class Setting:
     """One network at one profile.
 
-    recipe: of every network. images: so many of the first test images are attacked, ``piece`` by
-    ``piece``, each a step of a few minutes. steps: of the attack. cs: of figure 6. noise: of RSE;
-    None: as in `noise_of`. levels: the noise of figures 3 and 5, from low to high.
+    recipe: the recipe with which every network is trained.
+    images: the number of test images that are attacked, the first ones of the test set.
+    piece: the number of images of one step, which takes a few minutes.
+    steps: the number of steps of the attack.
+    cs: the values of c in Figure 6.
+    noise: the noise of RSE; None: as in `noise_of`.
+    levels: the noise of Figures 3 and 5, from low to high.
     """
 
     model: Model
@@ -144,10 +149,11 @@ def _recipe(images: int, epochs: int, batch: int, lr: float, padding: int = 4) -
 
 
 def _scenes(network: Networks, epochs: int) -> Setting:
-    """Networks with an eighth of the channels, on digits, which are not mirrored.
+    """Return the setting of a network with an eighth of the channels on the image set "scenes",
+    whose digits are not mirrored.
 
-    With the paper's noise such a network learns next to nothing in this time, so it has half of
-    it. Adam, as SGD would need more steps.
+    With the paper's noise, such a small network learns almost nothing in a short training, so the
+    noise is half as large. The optimiser is Adam, because SGD would need more steps.
     """
     recipe = Recipe(
         epochs * (2794 // 50),
@@ -256,7 +262,7 @@ class OfNetworks(parameters.Parameters):
 
 @checked(frozen=True, config=STRICT)
 class Parameters(OfNetworks):
-    """What a study of several networks and defenses takes."""
+    """The parameters of a study of several networks and defenses."""
 
     own_networks: ClassVar = OWN
 

@@ -1,6 +1,4 @@
-"""The attack on a network with several values of c: the calls to run, and the rows of the
-record.
-"""
+"""Attack a network with several values of c: the calls to run, and the rows of the record."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,13 +11,15 @@ from .networks import Noise
 from .settings import DRAWS, Names, Setting
 
 CURVE = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 1.0)
-"""The values of c of figures 2 and 3; a profile with fewer has those of them that it has."""
+"""The values of c in Figures 2 and 3; a profile with fewer values of c uses those that it has."""
 NUMBERS = (1, 2, 4, 8, 10, 16, 20, 30, 40, DRAWS)
-"""The numbers of draws of figure 5."""
+"""The numbers of noise draws in Figure 5."""
 
 
 def counted(own: Setting, defense: Names, seed: int) -> dict[tuple[float, int], Call]:
-    """Return the clean images judged by several numbers of draws, with the keys of `points`."""
+    """Return the calls that evaluate clean images with one noise draw and with several draws, under
+    the keys of `points`.
+    """
     net = own.network(defense, seed)
     numbers = NUMBERS if defense.startswith("rse") else (1,)
     return {(0.0, first): clean(net, first, count, numbers) for first, count in own.pieces}
@@ -64,7 +64,7 @@ def cell(
 ) -> Iterator[Row]:
     """Yield the rows of one network at one c; ``targets``: target ids of accuracy and distortion.
 
-    single: whether the clean images were also judged by one draw.
+    single: whether the network was also evaluated on clean images with one noise draw.
     """
     labels: dict[str, str | float | int | bool] = {"network": network, "defense": defense, "c": c}
     images = len(found.right)

@@ -1,7 +1,7 @@
-"""Table 1 and Figure 1 of Random Self-Ensemble: the settings, counted in the networks themselves.
+"""Table 1 and Figure 1 of Random Self-Ensemble: the settings, read from the networks themselves.
 
-Nothing is trained. The levels of noise, the number of draws and the attack are read from the
-settings that all items of the chapter use; parameters and noise layers are counted in the networks.
+This study trains no network. The noise levels, the number of draws and the attack are read from the
+settings that all items of the chapter use. Parameters and noise layers are counted in the networks.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ ITEM = "table-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """Only the profile can be chosen, because nothing is random here."""
+    """The parameters of the page: only the profile can be chosen, because nothing is random."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
     profile: Annotated[
@@ -41,7 +41,9 @@ def calls(p: Parameters) -> dict[Any, Call]:
 
 
 def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
-    """Return the settings of profile ``paper``, and the counts of its three networks."""
+    """Return the record: the settings of profile ``paper``, and the counts of parameters and noise
+    layers of its three networks.
+    """
     rows = [
         Row(TEMPERATURE, "none", f"{TARGETS}/{ITEM}/distill/temperature"),
         Row(len(CS) + 1, "count", f"{TARGETS}/setup/c-values"),
@@ -83,7 +85,8 @@ def _of(network: Networks) -> Iterator[Row]:
 def noise_layers(net: Noisy, side: int) -> list[tuple[str, float, int]]:
     """Return the noise layers in the order of a forward pass of square colour images.
 
-    For each: its name, its standard deviation, and the normal numbers it draws for one image.
+    For each noise layer return its name, its standard deviation, and how many normal numbers it
+    draws for one image.
     """
     met: list[tuple[str, float, int]] = []
     for name, layer in net.named_modules():

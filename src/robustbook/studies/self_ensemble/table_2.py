@@ -1,8 +1,8 @@
 """Table 2 of Random Self-Ensemble: accuracy of VGG16 under the attack at five values of c.
 
-In the row RSE, which the verdicts judge, the initial noise is placed as in the released code.
-Further rows have the placement that the paper's text describes, and the noise level of the later
-release.
+In the row RSE, which is compared with the paper, the initial noise is placed as in the released
+code. Further rows are for the placement that the paper's text describes, and for the noise level of
+the later release.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,9 @@ class Parameters(settings.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls by (network, defense, seed, c, first image); c = 0: clean images."""
+    """Return the calls to run, under the keys (network, defense, seed, c, first image); c = 0
+    stands for clean images.
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, own in p.chosen().items():
@@ -46,12 +48,16 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def named(p: Parameters, own: Setting) -> tuple[Names, ...]:
-    """Return the defenses to run: by default the profile's, and the other placements of RSE."""
+    """Return the defenses to run: by default those of the profile, and RSE with its other
+    placements of noise.
+    """
     return p.defenses or (*own.defenses, *(() if p.profile == "quick" else READINGS))
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, other variants, and distortions."""
+    """Return the record: the rows that are compared with the paper's numbers, rows of other
+    variants of RSE, and distortions.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
@@ -69,8 +75,8 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(cells: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield the rows of VGG16 that belong to orderings, to the caption of the table and to the
-    abstract.
+    """Yield the rows of VGG16 that test orderings, the caption of Table 2 and the abstract of the
+    paper.
     """
     of = {(defense, c): s.accuracy for (net, defense, c), s in cells.items() if net == "vgg16"}
     images = max((len(s.right) for s in cells.values()), default=0)

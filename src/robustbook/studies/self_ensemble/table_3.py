@@ -1,11 +1,11 @@
-"""Table 3 and Figure 7 of Random Self-Ensemble: how far a targeted attack moves one image.
+"""Table 3 and Figure 7 of Random Self-Ensemble: how far a targeted attack has to change one image.
 
-The image is the second of the test set, a ship in CIFAR-10. The distortion is the squared l2
-distance, as the released program prints it; the paper states no unit. The network is ResNeXt, as in
-the program's script; the paper says only CIFAR-10. The caption gives a value of c, which is missing
-from the text that we could read; the last value in the script is 100. The program attacks in
-evaluation mode, as this does. At profile quick the network is VGG16, which other items have
-trained, and the classes are digits.
+The attacked image is the second of the test set, a ship in CIFAR-10. The distortion is the squared
+l2 distance, which the released program prints; the paper states no unit. The network is ResNeXt, as
+in the script of the released program; the paper names only CIFAR-10. The caption of the table gives
+a value of c, which is missing from the text that we could read. We use c = 100, the last value in
+the script. The released program attacks the network in evaluation mode, and so does this study. At
+profile quick the network is VGG16, which other items train too, and the classes are digits.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,26 +28,26 @@ from .targeted import targeted
 ITEM = "table-3"
 IMAGE, C = 1, 100.0
 STEPS = {"quick": 40}
-"""Steps of the attack; 1,000 at the other profiles."""
+"""Number of steps of the attack at profile quick; 1,000 at all other profiles."""
 TABLE: Mapping[str, tuple[Networks, ...]] = {
     "quick": ("vgg16",),
     "reduced": ("resnext",),
     "paper": ("resnext",),
 }
-"""The network that the targets are about, at each profile."""
+"""The network that is compared with the paper's numbers, at each profile."""
 CLASSES = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 """CIFAR-10's classes by number, in the table's words."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """What the table takes: networks and defenses."""
+    """The parameters of the table: networks and defenses."""
 
     own_networks: ClassVar = TABLE
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return what is to be run, by (network, defense, seed)."""
+    """Return the calls to run, under the keys (network, defense, seed)."""
     assert p.seeds is not None
     return {
         (network, defense, seed): targeted(
@@ -64,9 +64,10 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return a row for each cell of the table, the means, and the comparisons of the targets.
+    """Return the record: a row for each cell of the table, means, and the comparisons that the
+    paper makes.
 
-    The arrays hold the pictures of figure 7, of seed 0: see `_pictures`.
+    The arrays of the record are the pictures of Figure 7 for seed 0 (see `_pictures`).
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -87,7 +88,9 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _distances(done: Done, photographs: bool) -> dict[str, float]:
-    """Return the squared l2 distance by target: CIFAR-10's name, else the class's number."""
+    """Return the squared l2 distance for each target class, by its name for CIFAR-10, else by its
+    number.
+    """
     found = done.tensors["change"].double().square().flatten(1).sum(1).tolist()
     classes = done.tensors["classes"].tolist()
     return {CLASSES[k] if photographs else str(k): d for k, d in zip(classes, found, strict=True)}
@@ -101,9 +104,10 @@ def _cells(
     photographs: bool,
     seed: int,
 ) -> Iterator[Row]:
-    """Return the cells, and for each defense their mean and how many of the attacks succeeded.
+    """Yield a row for each cell of the table, and for each defense rows with the mean distance and
+    the number of successful attacks.
 
-    judged: whether the targets are about this network.
+    judged: whether the paper's numbers are about this network.
     """
     for defense, cells in far.items():
         start = f"{TARGETS}/{ITEM}"
@@ -123,7 +127,9 @@ def _cells(
 def _compared(
     far: Mapping[str, Mapping[str, float]], photographs: bool, seed: int
 ) -> Iterator[Row]:
-    """Return the rows of the orderings: RSE's distance, where a target names the other one."""
+    """Yield rows that test whether the distances of RSE are larger than those of the other
+    defenses.
+    """
     start = f"{TARGETS}/{ITEM}"
     if {"rse", "none"} <= far.keys() and photographs:
         for name, value in far["rse"].items():
@@ -134,8 +140,9 @@ def _compared(
 
 
 def _pictures(network: str, of: Mapping[str, Done]) -> dict[str, list[str]]:
-    """Return bytes in hexadecimal, channel by channel: the image under ``NETWORK image``, and under
-    ``NETWORK DEFENSE`` for each target what was added, in steps of 1/255 with 0 at byte 128.
+    """Return pictures as hexadecimal bytes, channel by channel. ``NETWORK image`` has the clean
+    image. ``NETWORK DEFENSE`` has the perturbation for each target class, in steps of 1/255, with
+    byte 128 for 0.
     """
     found = {}
     for defense, done in of.items():

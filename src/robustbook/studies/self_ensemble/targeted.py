@@ -1,9 +1,9 @@
-"""The targeted attack of Table 3 and Figure 7 of Random Self-Ensemble as a step.
+"""Run the targeted attack of Table 3 and Figure 7 of Random Self-Ensemble.
 
 The released program (`gallery.py`) minimises the squared l2 distance plus c = 100 times the hinge
-of the target class. It takes 1,000 steps of Adam at rate 0.01 on the pixels themselves, with one
-draw of the noise a step. It does not clip to [0, 1], and keeps the last iterate whether or not the
-attack succeeds.
+of the target class. The program makes 1,000 steps of Adam with learning rate 0.01 on the pixels
+themselves, with one noise draw per step. The program does not clip images to [0, 1], and keeps the
+last iterate whether or not the attack succeeds.
 """
 
 import torch
@@ -26,13 +26,13 @@ def targeted(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Attack one test image towards each class that is not its own.
+    """Attack one test image towards each of the nine other classes.
 
-    ``classes``: the targets, (9,). ``change``: what was added to the image, (9, 3, height, width).
-    ``image``: the image. ``reached``: whether ``draws`` draws give the target. ``right``: whether
-    they classify the image itself correctly.
-
-    The noise of an image belongs to its place in the test set and to the target.
+    ``classes``: the target classes, shape (9,). ``change``: the perturbation for each target, shape
+    (9, 3, height, width). ``image``: the clean image. ``reached``: whether the prediction with
+    ``draws`` noise draws is the target. ``right``: whether the clean image is classified correctly
+    with ``draws`` noise draws. <P> The noise depends on the position of the image in the test set
+    and on the target class.
     """
     net = trained(network, context.device)
     for p in net.parameters():

@@ -1,11 +1,12 @@
-"""Section 3.1 of Random Self-Ensemble: which steps of its theory hold, measured.
+"""Section 3.1 of Random Self-Ensemble: measure which steps of the paper's theory hold.
 
 Jensen's bound: the loss of the averaged probability is at most the mean loss over draws, for each
-image and any number of draws. The Taylor step: with noise of deviation s sigma_l in layer l, the
-mean loss exceeds the loss without noise by s^2/2 times a trace, the sum over layers of sigma_l^2
-times the trace of the Hessian with respect to the noise of that layer. The paper then puts a norm
-of the Hessian in the place of the trace, and calls it the Lipschitz constant of the loss. Here
-trace, norm and gradient are measured image by image.
+image and any number of draws. The Taylor step of the theory is about small noise, with standard
+deviation s sigma_l in layer l. Under small noise, the mean loss exceeds the loss without noise by
+s^2/2 times a trace. The trace is the sum over layers of sigma_l^2 times the trace of the Hessian
+with respect to the noise of layer l. The paper then replaces the trace by a norm of the Hessian,
+and calls this norm the Lipschitz constant of the loss. This study measures trace, norm and gradient
+for each image.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -35,22 +36,25 @@ from .settings import PAPER, TARGETS, Names
 ITEM = "theory"
 DEFENSES: tuple[Names, ...] = ("none", "rse")
 COUNTS = (1, 2, 5, 10, 50)
-"""Numbers of draws for Jensen's bound."""
+"""Numbers of noise draws for Jensen's bound."""
 SCALES = (0.01, 0.03, 0.1, 0.3, 1.0)
-"""Deviations of the noise, as multiples of those of the training."""
+"""Standard deviations of the noise, as multiples of those in training."""
 SMALL = (0.003, 0.01, 0.03, 0.1, 0.3)
-"""Deviations of the noise of the small smooth network, in all layers; the target's is 0.01."""
+"""Standard deviations of the noise in all layers of the small smooth network; the comparison with
+the paper uses 0.01.
+"""
 AT = 0.01
 PIECE = 10  # images whose Hessians are computed together
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is run on one network.
+    """The numbers of images and draws for one network.
 
-    images: of the test set. draws: per image, for the mean loss under noise of all layers; also the
-    products with the Hessian. bent: the number of images for which this is done. probes: products
-    per image with the Hessian with respect to the image.
+    images: number of test images in `averaged` and `steep`.
+    bent: number of test images in `bent`.
+    draws: number of noise draws per image in `bent`, and of products with the Hessian.
+    probes: number of products per image with the Hessian in `steep`.
     """
 
     images: int
@@ -68,19 +72,21 @@ SIZES = {
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.OfNetworks):
-    """The parameters that a reader can set."""
+    """The parameters of the page on the theory, which a reader can set."""
 
     own_networks: ClassVar = settings.OWN
 
 
 @step(version=1)
 def averaged(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Compare losses of single draws with that of their averaged probabilities.
+    """Compare the mean loss over noise draws with the loss of the probabilities averaged over the
+    draws.
 
-    For each of `COUNTS` and each image: ``mean``, the mean cross entropy over draws; ``together``,
-    that of the averaged probability; ``confidence``, minus the logarithm of the largest averaged
-    probability. All are (counts, images), in float64. ``right``: which images all draws together
-    classify correctly.
+    ``mean``: the mean cross entropy over draws. ``together``: the cross entropy of the averaged
+    probabilities. ``confidence``: minus the logarithm of the largest averaged probability. The
+    results ``mean``, ``together`` and ``confidence`` have the shape (counts, images), in float64,
+    with a row for each number of draws in `COUNTS`. ``right``: which images are classified
+    correctly with the largest number of draws.
     """
     net: Any = trained(network, context.device)
     x, y, keys = test_images(network, 0, images, context.device)
@@ -110,9 +116,9 @@ def averaged(network: Done, images: int, *, context: Context) -> dict[str, objec
 def bent(network: Done, images: int, draws: int, *, context: Context) -> dict[str, object]:
     """Compare the mean loss under noise of all layers with the trace of the Hessian.
 
-    ``gap``: at each of `SCALES` the mean loss minus the loss without noise, per image. ``trace``,
-    ``frobenius``: of the Hessian with respect to the numbers of all noise layers, each multiplied
-    by its layer's deviation.
+    ``gap``: for each image, the mean loss minus the loss without noise, at each noise scale in
+    `SCALES`. ``trace``, ``frobenius``: trace and Frobenius norm of the Hessian with respect to the
+    standard normal numbers that all noise layers multiply by their standard deviation.
     """
     net = trained(network, context.device).double().requires_grad_(False)
     assert isinstance(net, Noisy)
@@ -138,8 +144,8 @@ def bent(network: Done, images: int, draws: int, *, context: Context) -> dict[st
 def steep(network: Done, images: int, probes: int, *, context: Context) -> dict[str, object]:
     """Measure the loss without noise as a function of the image.
 
-    ``trace``, ``frobenius``: of the Hessian, ``slope``: the l2 norm of the gradient, ``right``:
-    which images are classified correctly, ``loss``: the cross entropy.
+    ``trace``, ``frobenius``: trace and Frobenius norm of the Hessian. ``slope``: the l2 norm of the
+    gradient. ``right``: which images are classified correctly. ``loss``: the cross entropy.
     """
     noise = network.call.arguments["noise"]
     quiet = None if noise is None else replace(noise, when="never")
@@ -170,10 +176,11 @@ def steep(network: Done, images: int, probes: int, *, context: Context) -> dict[
 
 @step(version=1)
 def smooth(images: int, draws: int, seed: int, *, context: Context) -> dict[str, object]:
-    """Train a small network without kinks on digits, and measure it like `bent`, at `SMALL`.
+    """Train a small smooth network on digits, and measure what `bent` measures, at the noise scales
+    in `SMALL`.
 
-    Two convolutions with softplus and a linear layer, in float64, with noise in front of both
-    convolutions. As the network has no kinks, its loss has a Hessian everywhere.
+    The network has two convolutions with softplus and a linear layer, in float64, with noise in
+    front of both convolutions. Because all layers are smooth, the loss has a Hessian everywhere.
     """
     data = load("digits", "train")
     x, y = as_float(data.images).double(), data.labels
@@ -222,10 +229,11 @@ def gap(
     draws: int,
     chance: torch.Generator,
 ) -> Tensor:
-    """Return the mean loss under normal noise of deviation ``scale``, minus the loss at ``zero``.
+    """Return the mean loss under normal noise of standard deviation ``scale``, minus the loss at
+    ``zero``.
 
-    zero: one row per number that ``loss`` returns; each row has its own draws. Each draw is used
-    with both signs, so the linear term of the loss cancels.
+    zero: zeros, with one row per number that ``loss`` returns; each row gets its own noise draws.
+        Each noise draw is used with both signs, so the linear term of the loss cancels.
     """
     total = torch.zeros_like(zero[:, 0])
     with torch.no_grad():
@@ -237,10 +245,10 @@ def gap(
 
 
 def loss_under(net: Noisy, images: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return the loss of each image as a function of its noise.
+    """Return a function that computes the loss of each image from the image's noise.
 
-    The function takes, for each image, the numbers of all noise layers, one layer after the other.
-    A layer multiplies its numbers by its deviation.
+    The argument of the function has one row per image: standard normal numbers for all noise
+    layers, one layer after the other. A layer multiplies its numbers by its standard deviation.
     """
 
     def loss(numbers: Tensor) -> Tensor:
@@ -258,7 +266,7 @@ def loss_under(net: Noisy, images: Tensor, labels: Tensor) -> Callable[[Tensor],
 
 
 def noise_count(net: Noisy, images: Tensor) -> int:
-    """Return how many numbers of noise one image needs."""
+    """Return how many noise numbers all noise layers together need for one image."""
     counts: list[int] = []
     with torch.no_grad():
         _hooked(net, lambda layer, _, output: counts.append(output[0].numel()), images[:1])
@@ -266,7 +274,7 @@ def noise_count(net: Noisy, images: Tensor) -> int:
 
 
 def _hooked(net: Noisy, hook: Callable[..., Any], images: Tensor) -> Tensor:
-    """Return the logits without drawn noise, with a hook behind every noise layer."""
+    """Return the logits with all noise switched off; ``hook`` runs after every noise layer."""
     before, net.when = net.when, "never"
     layers = [layer for layer in net.modules() if isinstance(layer, NoiseLayer)]
     hooks = [layer.register_forward_hook(hook) for layer in layers]
@@ -280,7 +288,9 @@ def _hooked(net: Noisy, hook: Callable[..., Any], images: Tensor) -> Tensor:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, defense, seed, what); the smooth network is called digits."""
+    """Return the calls to run, under the keys (network, defense, seed, purpose); the smooth network
+    is called digits.
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     size = SIZES[p.profile]
@@ -298,7 +308,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that the ledger judges, ratios, and the images of the figures."""
+    """Return the record: the rows that are compared with the paper's numbers, ratios, and for the
+    first seed the values per image that the figures show.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, Any] = {"counts": COUNTS, "scales": SCALES, "small": SMALL}
@@ -306,7 +318,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     for (network, defense, seed, what), done in results.items():
         labels = {"network": network, "defense": defense}
         if what == "averaged":
-            # The first network answers the targets.
+            # The ledger judges the rows of the first network.
             rows += _jensen(done, seed, labels, judges=seed not in judged)
             judged.add(seed)
         else:
@@ -321,7 +333,9 @@ Labels = Mapping[str, str | float | int | bool]
 
 
 def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row]:
-    """Yield the smallest difference of each step of the bound, and their means."""
+    """Yield rows with the smallest difference between the two sides of each inequality of Jensen's
+    bound, and with the mean differences.
+    """
     mean, together, confidence = (done.tensors[k] for k in ("mean", "together", "confidence"))
     steps = {"claim-jensen": mean - together, "claim-jensen-b": together - confidence}
     for name, difference in steps.items():
@@ -341,7 +355,9 @@ def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row
 
 
 def _ratios(done: Done, scales: tuple[float, ...]) -> list[float]:
-    """Return at each scale the gap over s^2/2 times the trace, both summed over the images."""
+    """Return at each noise scale s the gap divided by s^2/2 times the trace; gap and trace are sums
+    over the images.
+    """
     gaps, trace = done.tensors["gap"].sum(0), done.tensors["trace"].sum()
     return [(g / (s**2 / 2 * trace)).item() for g, s in zip(gaps, scales, strict=True)]
 
@@ -352,7 +368,9 @@ def _bent(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _smooth(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield the target's ratio, the same with the Frobenius norm, and the images with trace < 0."""
+    """Yield the ratio of gap and trace, the ratio of gap and Frobenius norm, and the percentage of
+    images with a negative trace.
+    """
     trace, frobenius = done.tensors["trace"], done.tensors["frobenius"]
     gaps = done.tensors["gap"].sum(0)
     for s, ratio, g in zip(SMALL, _ratios(done, SMALL), gaps, strict=True):
@@ -366,9 +384,10 @@ def _smooth(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _steep(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield medians of trace, norm and gradient over images that are classified correctly or not.
+    """Yield medians of the trace and of the gradient norm, over correctly classified images,
+    misclassified images and all images.
 
-    ``rank correlation``: of gradient and root of the trace over all images.
+    ``rank correlation``: the rank correlation of gradient norm and trace over all images.
     """
     trace, slope, right = (done.tensors[k] for k in ("trace", "slope", "right"))
     for name, chosen in {"right": right, "wrong": ~right, "all": right | ~right}.items():

@@ -1,12 +1,14 @@
-"""Does Random Self-Ensemble stand today? Its networks under attacks that average over the noise.
+"""Evaluate networks of Random Self-Ensemble under today's attacks, which average over the noise.
 
-The paper attacks with one draw of the noise a step, a fixed c, small steps and the last iterate.
-Here these are changed: more draws a step, larger steps, the nearest iterate, a search over c.
-Beside them stand PGD in l2 and l-infinity, Square, which uses no gradient, and PGD on the network
-with its noise frozen or off. All images are judged by new draws, several times.
+The paper's attack has one noise draw per step, a fixed c and small steps, and returns the last
+iterate. This study has more draws per step, larger steps, the nearest iterate, and a search over c.
+The study also runs PGD in l2 and l-infinity, and Square, which uses no gradient. A further attack
+of this study is PGD on the network with its noise frozen or switched off. The network is evaluated
+on the attacked images several times, with new noise draws.
 
-For the part that is randomized smoothing (noise on the image, hard votes) there is a certificate: a
-lower bound of the accuracy at each l2 radius, where attacks give an upper bound.
+Noise on the image with hard votes is randomized smoothing, so the study computes a certified
+accuracy, which is a lower bound at each l2 radius. Attacks give an upper bound on the accuracy at
+each radius.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,23 +32,34 @@ from .settings import PAPER, TARGETS, Names, Setting
 
 ITEM = "today"
 LATER: tuple[Names, ...] = ("none", "rse paper 0.2")
-"""The networks of the authors' logs of 2018, VGG16 only."""
+"""The defenses in the authors' logs of 2018, which are about VGG16."""
 ALPHA = 0.001
-"""Probability that a certified radius is too large, for each image; Cohen et al.: the same."""
+"""Probability, for each image, that its certified radius is too large; Cohen et al. use the same
+value.
+"""
 POINTS = 81
-"""Of each curve, from radius 0 to twice the largest radius of PGD."""
+"""Number of points of each curve, from radius 0 to twice the largest l2 radius of PGD."""
 Key = tuple[str, int, float]
-"""An attack's name, the draws that it averages over, and its radius; 0 where it has none."""
+"""An attack's name, the number of noise draws that it averages over, and its radius (0 for an
+attack without radius).
+"""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is run on one network.
+    """The numbers of images, steps and draws for one network.
 
-    images: of the test set, ``piece`` at a time. repeats: judgements, each by ``draws`` new draws.
-    averaged: how many draws the attacks average over. c: of the attacks with a fixed c. steps: of
-    Carlini-Wagner with large steps. l2, linf: the radii. climb: steps of PGD. queries: of Square.
-    choice, trials: votes of the certificate. logged: images of the authors' logs, 0: none.
+    images: number of test images, of which one step attacks ``piece``.
+    repeats: number of evaluations, each with ``draws`` new noise draws.
+    averaged: numbers of noise draws over which attacks average.
+    c: the weight of attacks with a fixed c.
+    steps: number of steps of Carlini-Wagner with large steps.
+    searches: number of values of c in the search.
+    l2, linf: the radii of PGD.
+    climb: number of steps of PGD.
+    queries: number of queries of Square.
+    choice, trials: numbers of votes for the certificate.
+    logged: number of images for the comparison with the authors' logs; 0: no comparison.
     """
 
     images: int
@@ -67,7 +80,7 @@ class Size:
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:
-        """First image and number of images of each step."""
+        """Return the first image and the number of images of each step."""
         starts = range(0, self.images, self.piece)
         return tuple((at, min(self.piece, self.images - at)) for at in starts)
 
@@ -101,12 +114,14 @@ SIZES: Mapping[str, Mapping[str, Size]] = {
     },
 }
 OWN: Mapping[str, tuple[Names, ...]] = {"vgg16": ("none", "rse", "rse paper 0.4")}
-"""On VGG16 also the placement that the text describes; on the others the release has the same."""
+"""Defenses to attack. On VGG16 they include the placement of noise that the paper's text describes;
+in other networks the released code has this placement.
+"""
 
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.OfNetworks):
-    """The parameters that a reader can set."""
+    """The parameters of the page on today's attacks, which a reader can set."""
 
     own_networks: ClassVar = settings.OWN
     images: Annotated[
@@ -119,18 +134,20 @@ class Parameters(settings.OfNetworks):
     ] = None
 
     def size(self, network: str) -> Size:
-        """How much is run on this network."""
+        """Return the numbers of images, steps and draws for this network."""
         own = SIZES[self.profile][network]
         return own if self.images is None else replace(own, images=self.images)
 
 
 def attacked_ones(p: Parameters, network: str) -> tuple[Names, ...]:
-    """Return the defenses of this network that are attacked."""
+    """Return the defenses with which this network is attacked."""
     return ("none", "rse") if p.profile == "quick" else OWN.get(network, ("none", "rse"))
 
 
 def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
-    """Return the attacks on one network; without noise nothing is averaged, frozen or off."""
+    """Return the attacks on one network; on a network without noise, no attack averages over draws,
+    freezes noise or switches noise off.
+    """
     noisy = defense.startswith("rse")
     counts = size.averaged if noisy else (1,)
     several = counts[min(1, len(counts) - 1)]
@@ -161,7 +178,9 @@ def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, defense, seed, what, first image), image after image."""
+    """Return the calls to run, under the keys (network, defense, seed, purpose, first image), in
+    the order of the images.
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
@@ -193,7 +212,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One attack on all images: ``right`` (repeats, images), ``distance``, and ``seen`` or None."""
+    """The result of one attack on all images: ``right`` (repeats, images), ``distance``, and
+    ``seen`` or None (see `struck`).
+    """
 
     right: Tensor
     distance: Tensor
@@ -201,12 +222,14 @@ class Outcome:
 
     @property
     def accuracies(self) -> list[float]:
-        """Return the accuracy of each judgement, in percent."""
+        """Return the accuracy in each evaluation, in percent."""
         return (100 * self.right.double().mean(1)).tolist()
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: accuracies under each attack, curves over the l2 radius, certificates."""
+    """Return the record: the accuracy under each attack, curves of accuracy against the l2 radius,
+    and certified accuracies.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, Any] = {}
@@ -240,21 +263,27 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def deviation(done: Done) -> float:
-    """Return the deviation of the noise on the image, of the network that was asked."""
+    """Return the standard deviation of the noise on the image, for the network whose votes were
+    counted.
+    """
     noise = done.call.arguments["network"].arguments["noise"]
     return float(noise.inner if noise.placement == "code" else noise.init)
 
 
 def within(clean: Outcome, one: Outcome, radius: float) -> Tensor:
-    """Return which images are classified correctly if an attack counts only within the radius."""
+    """Return which images are classified correctly if an attack counts only when its distance is at
+    most ``radius``.
+    """
     return torch.where(one.distance <= radius, one.right, clean.right)
 
 
 def together(clean: Outcome, others: Sequence[Outcome], radius: float) -> Tensor:
-    """Return which images are classified correctly under all attacks together within the radius.
+    """Return which images are classified correctly under the best of all attacks at a distance of
+    at most ``radius``.
 
-    For each image the first judgement chooses the attack, and the other judgements decide. So an
-    image does not count as misclassified because one of many judgements happened to be wrong.
+    For each image the first evaluation chooses the best attack, and the other evaluations give the
+    accuracy under this attack. So an image does not count as misclassified because one of many
+    noisy evaluations happened to be wrong.
     """
     chosen = clean.right
     for other in others:
@@ -273,7 +302,9 @@ def _outcome(parts: Sequence[Done]) -> Outcome:
 def _struck(
     key: Key, outcome: Outcome, seed: int, labels: Mapping[str, str | float | int | bool]
 ) -> Iterator[Row]:
-    """Yield accuracy (mean over judgements), their spread, and the paper's distortion."""
+    """Yield rows with the mean accuracy over evaluations, the range of these accuracies, and the
+    distortion as the paper defines it.
+    """
     name, averaged, eps = key
     setting = {**labels, "attack": name, "averaged": averaged, "eps": round(eps, 5)}
     each = outcome.accuracies
@@ -288,7 +319,9 @@ def _struck(
 
 
 def _curves(found: Mapping[Key, Outcome], radii: Sequence[float]) -> dict[str, list[float]]:
-    """Return accuracy in percent at each radius: under the paper's attack, and all in l2."""
+    """Return the accuracy in percent at each l2 radius, under the paper's attack and under all l2
+    attacks together.
+    """
     clean, elsewhere = found["clean", 1, 0.0], ("clean", "pgd linf", "square")
     bounded = [one for (name, _, _), one in found.items() if name not in elsewhere]
     paper = found["paper", 1, 0.0]
@@ -309,7 +342,9 @@ def _certified(
     seed: int,
     labels: Mapping[str, str | float | int | bool],
 ) -> tuple[list[float], list[Row]]:
-    """Return the certified accuracy in percent at each radius, and the rows of hard votes."""
+    """Return the certified accuracy in percent at each l2 radius, and rows with the accuracy of
+    hard votes and the noise on the image.
+    """
     choice, counts, label = (
         torch.cat([part.tensors[name] for part in parts]) for name in ("choice", "counts", "label")
     )
@@ -326,7 +361,7 @@ def _certified(
 def _targets(
     pieces: Mapping[Any, Sequence[Done]], network: str, defense: str, seed: int
 ) -> Iterator[Row]:
-    """Yield the rows that answer targets, all of VGG16."""
+    """Yield the rows that are compared with the paper's numbers; all these rows are about VGG16."""
     start = f"{TARGETS}/later"
     if "averaged" in pieces:
         found = joined(list(pieces["averaged"]))

@@ -1,11 +1,13 @@
 """Section 3.3 of Random Self-Ensemble: can ZOO estimate gradients of a network with noise?
 
-ZOO estimates a derivative from two answers, (g(x + h u) - g(x - h u)) / 2h. The two answers of a
-noisy network have different noise, and the paper concludes that the result is no estimate of a
-gradient, even for h to 0. Its mean is the same difference of the noise-averaged loss, so it is
-unbiased for the derivative up to O(h^2). Its variance is about Var(g) / (2 h^2 n), with n draws for
-each answer: it grows as h falls, and falls with averaging. Both are measured here, and ZOO itself
-attacks networks with and without noise, with small and large h, with and without averaging.
+ZOO estimates a derivative along u from two outputs g of the network, as (g(x + h u) - g(x - h u)) /
+2h. The two values of g have different noise, and the paper concludes that their difference does not
+estimate the gradient, even as h goes to 0. The mean of the estimate is the difference quotient of
+the noise-averaged g, so the estimate is unbiased up to O(h^2). The variance of the estimate is
+about Var(g) / (2 h^2 n) if each g averages over n noise draws. So the variance grows as h
+decreases, and averaging reduces the variance. This study measures the mean and the variance of
+ZOO's estimate. ZOO also attacks networks with and without noise, with small and large h, with and
+without averaging.
 """
 
 import math
@@ -32,21 +34,26 @@ from .settings import PAPER, TARGETS, Names
 ITEM = "zoo"
 DEFENSES: tuple[Names, ...] = ("none", "rse")
 STEPS = (0.0001, 0.001, 0.01, 0.1, 0.3, 1.0)
-"""The values of h: l2 lengths. 1e-4 is ZOO's own."""
+"""The values of h, as l2 lengths; the paper of ZOO uses 1e-4."""
 MODERATE = 0.1
-"""The h at which the mean is compared with the derivative."""
+"""The h at which the ledger compares the mean of the estimate with the derivative."""
 COUNTS = (1, 10, 50)
-"""Draws that each answer averages over."""
+"""The numbers of noise draws over which each output averages."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is run on one network.
+    """The numbers of images, steps and draws for one network.
 
-    images: for the estimates, the first that the network classifies correctly. pairs: differences
-    per image and h. gradients: draws for the derivative. attacked: images for ZOO. steps: of ZOO,
-    with one draw; with more draws it makes fewer, so that all make equally many queries.
-    coordinates, step_size, c: of ZOO. averaged: draws of its answers. large: the larger h.
+    images: number of correctly classified images for the estimates.
+    pairs: number of differences per image and h.
+    gradients: number of noise draws for the derivative.
+    attacked: number of images that ZOO attacks.
+    steps: number of steps of ZOO with one draw; with more draws ZOO makes fewer steps, so that the
+        number of queries is the same.
+    coordinates, step_size, c: options of ZOO.
+    averaged: number of noise draws over which ZOO's outputs average.
+    large: the larger h.
     """
 
     images: int
@@ -82,7 +89,7 @@ SIZES: Mapping[str, Mapping[str, Size]] = {
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.OfNetworks):
-    """The parameters that a reader can set."""
+    """The parameters of the page on ZOO, which a reader can set."""
 
     own_networks: ClassVar = settings.OWN
 
@@ -91,13 +98,15 @@ class Parameters(settings.OfNetworks):
 def estimated(
     network: Done, images: int, pairs: int, gradients: int, *, context: Context
 ) -> dict[str, object]:
-    """Estimate the derivative of the margin along its gradient, by differences at each of `STEPS`.
+    """Estimate the derivative of the margin along its gradient, by differences at each h in
+    `STEPS`.
 
-    The margin is the largest logit of a wrong class minus that of the true class, what ZOO lowers.
-    ``slope``, ``slope_error``: the derivative of the noise-averaged margin along u, from gradients,
-    and its standard error; u is the mean gradient of other draws, normalised. ``differences``:
-    (g(x + h u) - g(x - h u)) / 2h with independent noise, (images, steps, pairs). ``variance``: of
-    the margin at x over draws. ``pixels``: how many numbers an image has.
+    The margin g is the largest logit of a wrong class minus the logit of the true class, which ZOO
+    increases. The direction u is the normalised mean gradient over other noise draws. ``slope``,
+    ``slope_error``: the derivative of the noise-averaged margin along u, computed from gradients,
+    and its standard error. ``differences``: (g(x + h u) - g(x - h u)) / 2h with independent noise,
+    shape (images, steps, pairs). ``variance``: the variance of the margin at x over noise draws.
+    ``pixels``: the number of pixel values of an image.
 
     The first ``images`` test images that the network classifies correctly are used.
     """
@@ -131,7 +140,7 @@ def estimated(
 
 
 def _margins(net: Any, image: Tensor, label: int, key: int, draws: int, start: int) -> Tensor:
-    """Return the margin of one image under each of so many draws, in float64."""
+    """Return the margin of one image under each of ``draws`` noise draws, in float64."""
     found = []
     with torch.no_grad():
         for numbers in torch.split(torch.arange(start, start + draws, device=image.device), 50):
@@ -144,7 +153,7 @@ def _margins(net: Any, image: Tensor, label: int, key: int, draws: int, start: i
 def _gradients(
     net: Any, image: Tensor, label: int, key: int, draws: int, start: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the margin's gradient under each of so many draws, one row each, and the margins."""
+    """Return the margin's gradients under each of ``draws`` noise draws, and the margins."""
     rows, values = [], []
     for numbers in torch.split(torch.arange(start, start + draws, device=image.device), 50):
         leaf = image.expand(len(numbers), *image.shape).clone().requires_grad_()
@@ -171,10 +180,11 @@ def black_box(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Attack the first test images that the network classifies correctly by ZOO.
+    """Attack by ZOO the first ``images`` test images that the network classifies correctly.
 
-    ``right``: which of them are classified correctly afterwards, by ``draws`` new draws, (repeats,
-    images). ``distance``: how far each was moved in l2. ``queries``: answers for each image.
+    ``right``: which images are classified correctly after the attack with ``draws`` new noise
+    draws, shape (repeats, images). ``distance``: the l2 distance by which each image was changed.
+    ``queries``: the number of forward passes for each image.
     """
     net: Any = trained(network, context.device).requires_grad_(False)
     x, y, keys = test_images(network, 0, 3 * images, context.device)
@@ -207,7 +217,9 @@ def black_box(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """What is to be run, by (network, defense, seed, what); of ZOO, what is (h, averaged)."""
+    """Return the calls to run, under the keys (network, defense, seed, purpose); for an attack by
+    ZOO, the purpose is (h, averaged).
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:
@@ -236,13 +248,17 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def options(size: Size, noisy: bool) -> tuple[tuple[float, int], ...]:
-    """Return h and the number of draws of each ZOO attack; averaging needs noise."""
+    """Return h and the number of averaged noise draws for each attack by ZOO; only a network with
+    noise is attacked with averaging.
+    """
     plain = ((STEPS[0], 1), (size.large, 1))
     return (*plain, (size.large, size.averaged)) if noisy else plain
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the two statements on the estimate, its variances, and ZOO's successes."""
+    """Return the record: tests of the two claims on the estimate, variances of the estimate, and
+    success rates of ZOO.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, Any] = {"h": STEPS, "counts": COUNTS}
@@ -253,7 +269,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             rows += _attacked(done, what, seed, labels)
             continue
         rows += _estimates(done, seed, labels)
-        if seed not in judged:  # the first network answers the targets
+        if seed not in judged:  # the ledger judges the first network
             rows += _answers(done, seed, labels)
             judged.add(seed)
         if seed == p.seeds[0]:
@@ -270,9 +286,10 @@ Labels = Mapping[str, str | float | int | bool]
 
 
 def grouped(differences: Tensor) -> dict[int, Tensor]:
-    """Return the variance of the estimate by number of averaged draws, each (images, steps).
+    """Return for each number n of averaged draws the variance of the estimate, shape (images,
+    steps).
 
-    Estimates with n draws for each answer are means of n independent differences.
+    An estimate with n noise draws for each output is the mean of n independent differences.
     """
     images, steps, pairs = differences.shape
     found = {}
@@ -284,11 +301,13 @@ def grouped(differences: Tensor) -> dict[int, Tensor]:
 
 
 def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield, at each h, the variance over its prediction, and the mean over the derivative.
+    """Yield at each h the measured variance divided by the predicted variance, and the mean
+    estimate divided by the derivative.
 
-    Both are ratios of sums over the images, the second weighted by the derivative. Then the draws
-    that each answer has to average over, so that a derivative equals its standard error: along the
-    gradient, and along one pixel of root mean square derivative.
+    Each ratio is a ratio of sums over the images; in the ratio of the means, images are weighted by
+    the derivative. Further rows have the number of averaged noise draws at which the standard error
+    equals the derivative. The number of draws is given for the derivative along the gradient, and
+    for the root mean square derivative along a pixel.
     """
     slope, of_margin = done.tensors["slope"], done.tensors["variance"]
     means = done.tensors["differences"].mean(2)
@@ -302,7 +321,8 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
         yield Row(ratio, "ratio", None, "mean over derivative", seed, setting=setting)
         error = _error(done, i)
         yield Row(error, "ratio", None, "standard error", seed, setting=setting)
-        # A difference as large as its standard error: along the gradient, and along one pixel.
+        # The number of draws at which the standard error equals the derivative, along the gradient
+        # and along one pixel.
         needed = (of_margin / (2 * h**2 * slope.square())).median().item()
         yield Row(needed, "none", None, "draws along the gradient", seed, setting=setting)
         each = needed * done.values["pixels"]
@@ -310,18 +330,22 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _error(done: Done, i: int) -> float:
-    """Return the standard error of `mean over derivative` at one h, from both of its parts."""
+    """Return the standard error of the ratio `mean over derivative` at one h, from the errors of
+    the mean and of the derivative.
+    """
     slope, each = done.tensors["slope"], done.tensors["differences"][:, i]
     error = each.var(1) / each.shape[1] + done.tensors["slope_error"].square()
     return float((error * slope.square()).sum().sqrt() / slope.square().sum())
 
 
 def _answers(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield the rows that answer targets.
+    """Yield the rows that are compared with the paper's numbers.
 
-    The variance times 2 h^2 / Var(g) at the smallest h: the first claim holds if it is positive and
-    the same, within 20 %, at the two smallest. The mean over the derivative at a moderate h: the
-    second holds if it differs from 1 by at most 3 standard errors and 0.1.
+    The first row has the variance of the estimate times 2 h^2 / Var(g) at the smallest h. The
+    paper's claim on small h holds if the scaled variance is positive and agrees within 20 % at the
+    two smallest h. The second row has the mean estimate divided by the derivative at a moderate h.
+    The claim that the estimate is unbiased holds if mean over derivative differs from 1 by at most
+    0.1 plus 3 standard errors.
     """
     of_margin, variance = done.tensors["variance"], grouped(done.tensors["differences"])[1]
     small, next_ = (
@@ -349,7 +373,9 @@ def _answers(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _attacked(done: Done, what: tuple[float, int], seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield how often ZOO succeeded, in percent of images that were classified correctly."""
+    """Yield the percentage of correctly classified images on which ZOO succeeds, the number of
+    queries, and the median distance of successes.
+    """
     h, averaged = what
     setting = {**labels, "h": h, "draws": averaged}
     wrong = ~done.tensors["right"]
