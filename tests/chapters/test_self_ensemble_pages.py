@@ -174,7 +174,7 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert "and the network without defense 70.0 %: the network without" in text
     assert text.endswith("the network without defense is better.")
     assert "at 0 of 2 distortions with Model A on STL-10" in figure6.crossings([paper])
-    assert figure6.clean_costs([paper]).endswith("lower by 0.0 points (Model A on STL-10).")
+    assert figure6.clean_costs([paper]).endswith(", by 0.0 points (Model A on STL-10).")
     bare = record("figure-6", "paper", cells("model-a", SMALL))
     assert figure6.at_equal_distance(bare, "model-a") is None
     assert "No distortion" in figure6.crossings([bare])
