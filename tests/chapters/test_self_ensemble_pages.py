@@ -219,7 +219,7 @@ def test_figure_2() -> None:
     text = figure2.answer([shown])
     assert (
         "only at test leaves 20.0 % of the clean images" in text
-        and "classifies 70.0 % with" in text
+        and "classifies 70.0 % correctly with" in text
     )
     assert "50 % of the 40.0 points" in figure2.shares([shown])
     assert len(figure2.curves([shown]).axes[0].lines) == 4
