@@ -33,9 +33,9 @@ def _told(record: Record, network: str) -> str:
         f"With {names.full_title(record, network)}, noise added only at test leaves "
         f"{clean['test only']:.1f} % of the clean images correctly classified, while the network "
         f"without noise classifies {clean['none']:.1f} % correctly. Under the attack at "
-        f"$c = {SMALL:g}$, the network trained with noise classifies {under['rse']:.1f} % correctly "
-        f"with noise at test time, and {under['train only']:.1f} % without noise at test time. The "
-        f"network without any noise classifies {under['none']:.1f} % correctly."
+        f"$c = {SMALL:g}$, the network trained with noise classifies {under['rse']:.1f} % "
+        f"correctly with noise at test time, and {under['train only']:.1f} % without noise at test "
+        f"time. The network without any noise classifies {under['none']:.1f} % correctly."
     )
 
 
