@@ -111,7 +111,7 @@ def test_table_2() -> None:
     assert all(ordered(cell.partition("/")[2]) for row in rows for cell in row[1:])
     text = table2.answer(shown)
     assert "RSE classifies 65.5 % of 400 test images correctly (86.06 printed)" in text
-    assert "The best other defense, Adv. retraining, has 60.5 % (9.81)" in text
+    assert "The best other defense, Adv. retraining, has 60.5 % (9.81 printed)." in text
     few = record("table-2", "quick", cells("vgg16", {d: TABLE[d] for d in ("rse", "none")}))
     assert "best other" not in table2.answer(few)
     assert body(table2.printed_beside(version_of(few)))[1][1] == "27 / -"
@@ -126,7 +126,7 @@ def test_the_nearest_placement() -> None:
     shown = record("table-2", "paper", rows)
     text = table2.nearest_placement(shown)
     assert "5.0 points (0.4, as released), 0.0 points (0.2, as released)" in text
-    assert text.endswith("nearest to the printed row is 0.2, as released.")
+    assert text.endswith("nearest to those of the noise 0.2, as released.")
     rows = body(table2.placements(version_of(shown)))
     assert [row[0] for row in rows] == ["0.4, as released", "0.2, as released", "printed"]
     assert len(table2.accuracies([shown]).axes) == 2
@@ -170,10 +170,11 @@ def test_figure_6_has_a_panel_per_network_and_quantity() -> None:
     assert drawn == 2 * [7, 5, 5]  # the authors' five, and ours
     assert len(figure6.equal_distortion([paper]).axes) == 3
     text = figure6.answer([paper])
-    assert "50.5 %" in text and "by 0.21, it is 60.0 % and 70.0 %" in text
-    assert text.endswith("the network without defense is ahead.")
-    assert "at 0 of 2 with Model A on STL-10" in figure6.crossings([paper])
-    assert figure6.clean_costs([paper]).endswith("lower by 0.0 points (Model A on STL-10).")
+    assert "50.5 %" in text and "distortion of 0.21, RSE classifies 60.0 % correctly" in text
+    assert "and the network without defense 70.0 %: the network without" in text
+    assert text.endswith("the network without defense is better.")
+    assert "at 0 of 2 distortions with Model A on STL-10" in figure6.crossings([paper])
+    assert figure6.clean_costs([paper]).endswith(", by 0.0 points (Model A on STL-10).")
     bare = record("figure-6", "paper", cells("model-a", SMALL))
     assert figure6.at_equal_distance(bare, "model-a") is None
     assert "No distortion" in figure6.crossings([bare])
@@ -216,7 +217,10 @@ def test_figure_2() -> None:
     of = {regime: falling(value, (0.01, 0.1)) for regime, value in start.items()}
     shown = record("figure-2", "reduced", cells("vgg16", of, seeds=1))
     text = figure2.answer([shown])
-    assert "only at test leaves 20.0 % of the clean images" in text and "70.0 % with noise" in text
+    assert (
+        "only at test leaves 20.0 % of the clean images" in text
+        and "classifies 70.0 % correctly with" in text
+    )
     assert "50 % of the 40.0 points" in figure2.shares([shown])
     assert len(figure2.curves([shown]).axes[0].lines) == 4
     rows = body(figure2.accuracies(version_of(shown)))
@@ -233,7 +237,8 @@ def test_figure_3() -> None:
     shown = record("figure-3", "reduced", cells("vgg16", of, seeds=1))
     text = figure3.answer(shown)
     assert "noise 0.18/0.2 changes the accuracy of one draw from 90.0 to 70.0 %" in text
-    assert "from 70.0 to 50.0 % under the attack" in text
+    assert "Under the attack at $c = 0.1$" in text
+    assert "the accuracy changes from 70.0 to 50.0 %" in text
     assert figure3.best_level([shown]).count("no noise") == 3
     assert body(figure3.accuracies(version_of(shown)))[0] == ["no noise", "90.0", "80.0", "70.0"]
     assert body(figure3.of_fifty(version_of(shown)))[0] == ["no noise", "93.0", "83.0", "73.0"]
@@ -261,7 +266,7 @@ def test_figure_4() -> None:
     assert len(figure4.curves([shown]).axes[0].lines) == 2
     always = record("figure-4", "reduced", rows[:6])
     assert "lower at no $c$" in figure4.answer([always])
-    assert figure4.turning([always]).endswith("better at every c.")
+    assert figure4.turning([always]).endswith("better at every $c$.")
 
 
 def test_figure_5() -> None:

@@ -94,10 +94,11 @@ def answer(shown: Study) -> str:
     red = sum(finding.red for finding in diagnose(masked))
     lowest = min(masked[name] for name in ("repaired", "gradient_free", "transfer"))
     return (
-        f"**Answer.** No. Under PGD with eps {EPS:g} a network keeps {masked['many_steps']:.0f} % "
-        f"accuracy where a plain one keeps {plain['many_steps']:.0f} %. But its gradient is "
-        f"exactly zero on {masked['zero_gradients']:.0f} % of the images. {red} questions of a "
-        f"diagnosis give a warning, and an attack with another gradient leaves {lowest:.0f} %."
+        f"**Answer.** No. Under PGD with eps {EPS:g} the masked network of this page has an "
+        f"accuracy of {masked['many_steps']:.0f} %, and a plain network only "
+        f"{plain['many_steps']:.0f} %. But the gradient of the masked network is exactly zero on "
+        f"{masked['zero_gradients']:.0f} % of the images. {red} questions of a diagnosis give a "
+        f"warning, and an attack with another gradient lowers the accuracy to {lowest:.0f} %."
     )
 
 

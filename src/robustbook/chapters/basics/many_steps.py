@@ -215,12 +215,13 @@ def answer(shown: Study) -> str:
     one, _, start, starts, truth = (accuracy(right) for right in shown.budget.values())
     ratios = {name: _ratio(shown, name).median().item() for name in shown.minimal}
     return (
-        f"**Answer.** Within the l-infinity radius {EPS:g}, one step leaves {one:.0f} % of the "
-        f"points classified correctly. PGD with {STEPS} steps leaves {start:.0f} % from one random "
-        f"start and {starts:.0f} % from {STARTS}. An exhaustive search, which is possible in two "
-        f"dimensions, leaves {truth:.0f} %. Of the attacks that look for the nearest adversarial "
-        f"point, DeepFool finds it {ratios['DeepFool']:.1f} times as far away as it is (median), "
-        f"Carlini-Wagner {ratios['Carlini-Wagner']:.1f} times."
+        f"**Answer.** Within the l-infinity radius {EPS:g}, an attack with one step leaves "
+        f"{one:.0f} % of the points correctly classified. PGD with {STEPS} steps leaves "
+        f"{start:.0f} % from one random start and {starts:.0f} % from {STARTS} random starts. An "
+        f"exhaustive search, which is possible in two dimensions, leaves {truth:.0f} %. Other "
+        "attacks look for the nearest adversarial point. The distance that they find, divided by "
+        f"the true distance, has a median of {ratios['DeepFool']:.1f} for DeepFool and "
+        f"{ratios['Carlini-Wagner']:.1f} for Carlini-Wagner."
     )
 
 

@@ -96,13 +96,14 @@ def answer(shown: Study) -> str:
         own = "The image below is still classified correctly at every eps of the slider."
     else:
         own = (
-            f"The network sees a {first.answer} in the image below (probability "
+            f"The network predicts a {first.answer} for the image below (probability "
             f"{_percent(first.probability)}). After a change of every pixel by at most "
-            f"{wrong.eps:.2f} of its range it sees a {wrong.answer}."
+            f"{wrong.eps:.2f} of its range, the network predicts a {wrong.answer}."
         )
     return (
-        f"**Answer.** Very little. {own} The gradient of the loss gives the change. With eps "
-        f"{EPS:g}, {left:.0f} % of the test images are still classified correctly."
+        f"**Answer.** A very small change is enough. {own} An attack finds the change by the "
+        f"gradient of the loss. With eps {EPS:g}, {left:.0f} % of the test images are still "
+        "classified correctly."
     )
 
 

@@ -99,11 +99,13 @@ def answer(shown: Study) -> str:
     """Return what averaging takes away, and how wrong the attack's own draw judges."""
     one, best = shown.attacked[FGSM, 1], shown.attacked[PGD, AVERAGED[-1]]
     return (
-        f"**Answer.** By averaging. FGSM with the gradient of one draw of the noise leaves "
-        f"{accuracy(one.many):.0f} % of the test images correct at eps {EPS:g}; PGD with "
-        f"averaged gradients ({AVERAGED[-1]} draws) leaves {accuracy(best.many):.0f} %. Both are "
-        f"judged by {JUDGES} new draws. The draw that FGSM has used itself would say "
-        f"{accuracy(one.own):.0f} %, which is wrong: an attack fits the noise that it has seen."
+        "**Answer.** The attack averages gradients over the noise, and new draws of the noise "
+        "decide whether it succeeded. After FGSM with the gradient of one draw, "
+        f"{accuracy(one.many):.0f} % of the test images are classified correctly at eps {EPS:g}. "
+        f"After PGD with gradients averaged over {AVERAGED[-1]} draws, {accuracy(best.many):.0f} % "
+        f"are. For these accuracies each prediction averages over {JUDGES} new draws. With the "
+        f"draw that FGSM itself has used, the accuracy would be {accuracy(one.own):.0f} %, which "
+        "is too low, because the attack has adapted to this draw."
     )
 
 

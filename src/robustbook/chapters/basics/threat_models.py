@@ -88,9 +88,9 @@ def answer(shown: Study) -> str:
     return (
         "**Answer.** A threat model fixes a norm and a radius eps. A network is robust at eps on "
         "an image if no change of at most this size makes it misclassify the image. Within the "
-        f"l-infinity radius {EPS:g} our attack leaves {plain:.0f} % of the test images correct, "
-        f"and {trained:.0f} % if the network was trained against attacks. Within the l2 radius 1 "
-        f"it leaves {shown.curves[2.0]['plain'][at_2]:.0f} % and "
+        f"l-infinity radius {EPS:g} the accuracy under our attack is {plain:.0f} % for a plain "
+        f"network and {trained:.0f} % for an adversarially trained network. Within the l2 radius 1 "
+        f"the accuracies are {shown.curves[2.0]['plain'][at_2]:.0f} % and "
         f"{shown.curves[2.0]['adversarially trained'][at_2]:.0f} %."
     )
 
@@ -169,8 +169,9 @@ def clipping(shown: Study) -> str:
     )
     black = (images == 0).double().mean()
     return (
-        f"Of all pixels {100 * black:.0f} % are exactly 0. FGSM wants to move about half of them "
-        f"below 0, which is no pixel. Clipping undoes such moves, and {100 * kept:.0f} % of the "
-        f"moves remain. With clipping {accuracy(~inside.found):.0f} % of the images are still "
-        f"classified correctly, without it {accuracy(~free.found):.0f} %."
+        f"Of all pixels {100 * black:.0f} % are exactly 0. FGSM would change about half of these "
+        "pixels to values below 0, which are not valid. Clipping undoes such changes, and "
+        f"{100 * kept:.0f} % of all changes remain. With clipping {accuracy(~inside.found):.0f} % "
+        f"of the images are still classified correctly, and without clipping "
+        f"{accuracy(~free.found):.0f} %."
     )

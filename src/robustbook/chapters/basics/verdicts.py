@@ -83,10 +83,11 @@ def answer() -> str:
     quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
     low, high = ledger.prediction_interval(RUNS["quiet runs"])
     return (
-        "**Answer.** A paper prints one run. So we ask where *one more run* of ours would fall. "
-        f"After the five quiet runs below, that is from {low:.1f} to {high:.1f} % in 95 of 100 "
-        f"cases. A printed 93 % is then *{quiet}*. After noisy runs with the same mean it is "
-        f"*{noisy}*: such runs would agree with nearly anything."
+        "**Answer.** A paper prints the result of one run. So we ask where the result of *one more "
+        "run* of ours would fall. After the five quiet runs below, one more run would fall between "
+        f"{low:.1f} and {high:.1f} % in 95 of 100 cases. So a printed 93 % is *{quiet}*. After "
+        f"noisy runs with the same mean, a printed 93 % is *{noisy}*, because such runs would "
+        "agree with nearly any printed number."
     )
 
 

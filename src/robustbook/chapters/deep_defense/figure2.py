@@ -28,8 +28,8 @@ def answer(record: Record) -> str:
     )
     first, last = (sum(_leads(record, each, place) for each in shown) for place in (0, -1))
     return (
-        f"After the first epoch the $\\rho_2$ of Deep Defense has increased by {shares} of its "
-        "final increase. Of the three methods in the figure, Deep Defense has the largest "
+        f"In the first epoch of Deep Defense, the robustness $\\rho_2$ increases by {shares} of "
+        "its final increase. Of the three methods in the figure, Deep Defense has the largest "
         f"$\\rho_2$ on {first} of {len(shown)} networks after the first epoch, and on {last} after "
         "the last epoch."
     )

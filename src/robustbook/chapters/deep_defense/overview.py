@@ -61,8 +61,8 @@ def answer(record: Record) -> str:
         f"{_and(f'{gain:.2f} times as large ({names.TITLES[n]})' for n, gain in gains)}. The "
         "nearest adversarial image that any attack finds lies "
         f"{_and(f'{gain:.2f}' for gain in found)} times as far away. Adversarial training with "
-        f"FGSM increases $\\rho_2$ more than Deep Defense on {sum(ahead)} of these {len(ahead)} "
-        "networks."
+        f"FGSM increases DeepFool's perturbations more than Deep Defense on {sum(ahead)} of these "
+        f"{len(ahead)} networks."
     )
 
 

@@ -46,14 +46,15 @@ def answer(record: Record) -> str:
     network = networks(record)[0]
     single, together = _single_and_all(record, network)
     fair = not any(_flattered(record, each) for each in networks(record))
+    answered = _yes_or_no(further)
     return whole_percent(
-        "After Deep Defense the nearest adversarial images lie further away than before "
-        f"({_yes_or_no(further)}): their distance is {' and '.join(gains)} that of the reference "
-        "network. The accuracy under FGSM is "
-        f"{'a fair estimate' if fair else 'too high an estimate'} of the robustness to bounded "
+        "Do the nearest adversarial images lie further away after Deep Defense? "
+        f"{answered[0].upper()}{answered[1:]}. Their distance is {' and '.join(gains)} as large as "
+        "for the reference network. The accuracy under FGSM is "
+        f"{'a fair estimate' if fair else 'too high an estimate'} of the robustness to small "
         f"changes of every pixel. On the {title(record, network)} at eps "
-        f"{size_text(network, shown_size(record, network))} it is {single:.1f} %, while the "
-        f"accuracy under all attacks together is {together:.1f} %."
+        f"{size_text(network, shown_size(record, network))} the accuracy under FGSM is "
+        f"{single:.1f} %, and the accuracy under all attacks together is {together:.1f} %."
     )
 
 

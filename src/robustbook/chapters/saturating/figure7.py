@@ -18,9 +18,9 @@ def answer(record: Record) -> str:
     relative = _range([1 / _ratio(record, "within over between", layer) for layer in LAYERS])
     return (
         f"Depending on the layer, the dissimilarity between classes is {further} times as large in "
-        "the saturated network as in the vanilla one. But the outputs of a ReLU network can have "
-        f"any scale. Divided by the dissimilarity within classes, it is only {relative} times as "
-        "large."
+        "the saturated network as in the vanilla network. But the outputs of a ReLU network can "
+        "have any scale. Divided by the dissimilarity within classes, the dissimilarity between "
+        f"classes is only {relative} times as large."
     )
 
 

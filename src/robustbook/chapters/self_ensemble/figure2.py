@@ -31,10 +31,11 @@ def _told(record: Record, network: str) -> str:
     under = {r: names.at(record, network, r, SMALL) for r in REGIMES}
     return (
         f"With {names.full_title(record, network)}, noise added only at test leaves "
-        f"{clean['test only']:.1f} % of the clean images correct, where the network without noise "
-        f"has {clean['none']:.1f} %. Under the attack at $c = {SMALL:g}$ the network trained with "
-        f"noise has {under['rse']:.1f} % with noise at test and {under['train only']:.1f} % "
-        f"without it. The network without noise has {under['none']:.1f} %."
+        f"{clean['test only']:.1f} % of the clean images correctly classified, while the network "
+        f"without noise classifies {clean['none']:.1f} % correctly. Under the attack at "
+        f"$c = {SMALL:g}$, the network trained with noise classifies {under['rse']:.1f} % "
+        f"correctly with noise at test time, and {under['train only']:.1f} % without noise at test "
+        f"time. The network without any noise classifies {under['none']:.1f} % correctly."
     )
 
 
@@ -82,8 +83,8 @@ def shares(records: Sequence[Record]) -> str:
             f"{share:.0f} % of the {rse - none:.1f} points ({names.full_title(record, network)})"
         )
     if not parts:
-        return f"At $c = {SMALL:g}$ RSE is not ahead of the network without noise."
+        return f"At $c = {SMALL:g}$ the accuracy of RSE is not ahead of the network without noise."
     return (
-        f"At $c = {SMALL:g}$, the weights alone, with the noise switched off, give "
-        f"{' and '.join(parts)} by which RSE is ahead of the network without noise."
+        f"At $c = {SMALL:g}$ RSE has a higher accuracy than the network without noise. The weights "
+        f"alone, with the noise switched off, give {' and '.join(parts)} of this difference."
     )

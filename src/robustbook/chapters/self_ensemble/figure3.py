@@ -50,8 +50,9 @@ def answer(record: Record) -> str:
         )
         text.append(
             f"With {names.full_title(record, network)}, noise {levels(record)[high]} changes the "
-            f"accuracy of one draw from {clean[0]:.1f} to {clean[1]:.1f} % on clean images, and "
-            f"from {under[0]:.1f} to {under[1]:.1f} % under the attack at $c = {STRONG:g}$."
+            f"accuracy of one draw from {clean[0]:.1f} to {clean[1]:.1f} % on clean images. Under "
+            f"the attack at $c = {STRONG:g}$ the accuracy changes from {under[0]:.1f} to "
+            f"{under[1]:.1f} %."
         )
     return " ".join(text)
 
@@ -119,5 +120,5 @@ def best_level(records: Sequence[Record]) -> str:
             highest = max(value for value in found.values() if value is not None)
             best = next(d for d, value in found.items() if value == highest)
             where = "on clean images" if c == 0 else f"at $c = {c:g}$"
-            parts.append(f"{where} {words[best]}")
-    return f"The noise with the highest accuracy of one draw is: {'; '.join(parts)}."
+            parts.append(f"{words[best]} {where}")
+    return f"These noise levels give the highest accuracy of one draw: {'; '.join(parts)}."

@@ -34,9 +34,12 @@ def _told(record: Record, network: str) -> str:
         f"the mean over the attacks with $c$ below {TURN:g}."
     )
     if not worse:
-        return f"{text} It is lower at no $c$."
+        return f"{text} The accuracy of 50 draws is lower at no $c$."
     count = f"{len(worse)} of {len(gains) - 1} values of $c$"
-    return f"{text} It is lower at {count}; the smallest of them is {min(worse):g}."
+    return (
+        f"{text} The accuracy of 50 draws is lower at {count}, the smallest of which is "
+        f"{min(worse):g}."
+    )
 
 
 def gain(record: Record, network: str) -> dict[float, list[float]]:
@@ -108,12 +111,11 @@ def turning(records: Sequence[Record]) -> str:
         where = names.full_title(record, network)
         if above and below:
             parts.append(
-                f"with {where}, 50 draws are better where one draw classifies {min(above):.0f} to "
-                f"{max(above):.0f} % correctly, and not better where one draw classifies "
-                f"{min(below):.0f} to {max(below):.0f} % correctly"
+                f"with {where}, 50 draws are better at those $c$ at which one draw classifies "
+                f"{min(above):.0f} to {max(above):.0f} % correctly. They are not better where one "
+                f"draw classifies {min(below):.0f} to {max(below):.0f} % correctly"
             )
         else:
             side = "better" if above else "not better"
-            parts.append(f"with {where}, 50 draws are {side} at every c")
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+            parts.append(f"with {where}, 50 draws are {side} at every $c$")
+    return " ".join(f"{text[0].upper()}{text[1:]}." for text in parts)

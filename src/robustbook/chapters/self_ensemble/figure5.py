@@ -25,7 +25,7 @@ def answer(records: Sequence[Record]) -> str:
         text.append(
             f"With {names.full_title(record, network)}, one draw classifies {one:.1f} % of "
             f"{names.images(record, network)} correctly, {ENOUGH} draws {ten:.1f} % and {MOST} "
-            f"draws {fifty:.1f} %: from {ENOUGH} draws on the accuracy changes by "
+            f"draws {fifty:.1f} %. From {ENOUGH} to {MOST} draws the accuracy changes by "
             f"{minus(f'{fifty - ten:+.1f}')} points."
         )
     return " ".join(text)
@@ -84,7 +84,7 @@ def gained(records: Sequence[Record]) -> str:
         for early, late in [_gains(record, network, noise)]
     ]
     return (
-        f"The accuracy changes from 1 draw to {ENOUGH} and from {ENOUGH} to {MOST} by "
+        f"From 1 to {ENOUGH} draws and from {ENOUGH} to {MOST} draws, the accuracy changes by "
         f"{'; by '.join(parts)}."
     )
 

@@ -41,10 +41,10 @@ def _compared(record: Record, network: str) -> str:
     if found is None:
         return text
     distance, rse, none = found
-    order = "RSE is ahead" if rse > none else "the network without defense is ahead"
+    order = "RSE is better" if rse > none else "the network without defense is better"
     return (
-        f"{text} Where the attack moves the images of both equally far, by {distance:g}, it is "
-        f"{rse:.1f} % and {none:.1f} %: {order}."
+        f"{text} At the same distortion of {distance:g}, RSE classifies {rse:.1f} % correctly and "
+        f"the network without defense {none:.1f} %: {order}."
     )
 
 
@@ -196,14 +196,15 @@ def crossings(records: Sequence[Record]) -> str:
         ]
         if ahead:
             parts.append(
-                f"at {sum(ahead)} of {len(ahead)} with {names.full_title(record, network)}"
+                f"at {sum(ahead)} of {len(ahead)} distortions with "
+                f"{names.full_title(record, network)}"
             )
     if not parts:
         return "No distortion was reached both with RSE and without defense."
     return (
-        "Of the distortions "
-        f"{', '.join(f'{d:g}' for d in EQUAL)} that are reached with RSE and without defense, RSE "
-        f"is ahead {'; '.join(parts)}."
+        "At equal distortion, RSE has a higher accuracy than the network without defense "
+        f"{'; '.join(parts)}. The compared distortions are those of "
+        f"{', '.join(f'{d:g}' for d in EQUAL)} that the attack reaches on both networks."
     )
 
 
@@ -214,7 +215,10 @@ def clean_costs(records: Sequence[Record]) -> str:
         for record, network in names.best(records)
         if (cost := _cost(record, network))
     ]
-    return f"Without an attack RSE's accuracy is lower by {', '.join(parts)}."
+    return (
+        "On clean images the accuracy of RSE is lower than that of the network without defense, by "
+        f"{', '.join(parts)}."
+    )
 
 
 def _cost(record: Record, network: str) -> list[float]:

@@ -22,9 +22,10 @@ def answer(record: Record) -> str:
     noise = sigmas(record, "vgg16")
     place = noise.index(max(noise)) + 1
     return (
-        f"{same} of the {len(there)} settings and counts that could be compared are the same here. "
-        f"On VGG16 the released code has the initial noise of {max(noise):g} in front of "
-        f"convolution {place}, and so have we; by the text it is in front of the first one."
+        f"{same} of the {len(there)} settings and counts that could be compared are the same in "
+        "our networks. In VGG16, the released code and our code put the strongest noise, of "
+        f"deviation {max(noise):g}, in front of convolution {place}. The text of the paper puts "
+        "this noise in front of the first convolution."
     )
 
 
@@ -95,7 +96,7 @@ def largest_eps(record: Record) -> str:
     """Return in a sentence the range of FGSM's size in adversarial retraining."""
     (row,) = (row for row in record.rows if row.name == "largest eps")
     return (
-        f"Adversarial retraining draws FGSM's size for each batch between "
+        f"Adversarial retraining draws the eps of FGSM for each batch between "
         f"{row.setting['smallest']:g} and {row.value:g}, as in the released code. The range that "
         "the paper prints was not accessible."
     )

@@ -29,13 +29,15 @@ def answer(record: Record) -> str:
     text = (
         f"With {names.full_title(record, NETWORK)} at $c = {AT:g}$, RSE classifies "
         f"{found['rse']:.1f} % of {names.images(record, NETWORK)} correctly ({_there('rse')} "
-        f"printed) and the network without defense {found['none']:.1f} % ({_there('none')})."
+        f"printed). The network without defense classifies {found['none']:.1f} % correctly "
+        f"({_there('none')} printed)."
     )
     others = {d: v for d, v in found.items() if d not in ("rse", "none")}
     if others:
         best = max(others, key=lambda d: others[d])
         text += (
-            f" The best other defense, {DEFENSES[best]}, has {others[best]:.1f} % ({_there(best)})."
+            f" The best other defense, {DEFENSES[best]}, has {others[best]:.1f} % ({_there(best)} "
+            "printed)."
         )
     return text
 
@@ -115,12 +117,12 @@ def nearest_placement(record: Record) -> str:
         if _ours(record, d, CS[0])
     }
     if len(off) < 2:
-        return "Only one placement of the noise has been run so far."
+        return "Only one placement of the strongest noise has been run so far."
     told = ", ".join(f"{value:.1f} points ({PLACES[d]})" for d, value in off.items())
     nearest = min(off, key=lambda d: off[d])
     return (
-        f"The mean distance to the printed row is {told}. The noise that is nearest to the printed "
-        f"row is {PLACES[nearest]}."
+        f"The mean difference to the printed accuracies of RSE is {told}. The printed accuracies "
+        f"are nearest to those of the noise {PLACES[nearest]}."
     )
 
 
@@ -129,11 +131,11 @@ def caption_claim(record: Record) -> str:
     others = [d for d in names.defenses(record, NETWORK, list(DEFENSES)) if d != "rse"]
     low = [c for c in CS if all(_mean(record, d, c) < 30 for d in others)]
     if not low:
-        return "At none of these c all other networks are below 30 %."
+        return "At none of these c the accuracies of all other networks are below 30 %."
     kept = _mean(record, "rse", low[0])
     return (
-        f"All other networks that were run are below 30 % from $c = {low[0]:g}$ on, where RSE has "
-        f"{kept:.1f} %."
+        "The accuracies of all other networks that were run are below 30 % from "
+        f"$c = {low[0]:g}$ on, where RSE has {kept:.1f} %."
     )
 
 

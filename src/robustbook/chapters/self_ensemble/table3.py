@@ -25,10 +25,10 @@ def answer(record: Record) -> str:
     there = [printed(f"self-ensemble/table-3/mean/{d}") for d in _ENDS]
     largest, of = largest_count(record)
     return (
-        f"With {names.full_title(record, network)}, the attack moves the image by a squared l2 "
+        f"With {names.full_title(record, network)}, the attack changes the image by a squared l2 "
         f"distance of {rse:.2f} with RSE and {none:.2f} without defense, in the mean over nine "
-        f"targets ({there[0]:g} and {there[1]:g} printed). Of the {len(shown)} networks that were "
-        f"attacked, RSE needs the largest distance for {largest:g} of {of} targets."
+        f"target classes ({there[0]:g} and {there[1]:g} printed). Of the {len(shown)} networks "
+        f"that were attacked, RSE has the largest distance for {largest:g} of {of} targets."
     )
 
 

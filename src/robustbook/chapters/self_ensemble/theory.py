@@ -28,10 +28,11 @@ def answer(record: Record) -> str:
     bound = "holds for every image" if least > -1e-6 else "fails for some images"
     norm = mean(record, "gap over norm", network="digits", scale=SMALL)
     return minus(
-        f"The bound of the loss {bound}. The Taylor step holds with the trace of the Hessian: on "
-        f"a small smooth network the measured loss gap is {ratio:.2f} times the prediction. With "
-        f"the norm of the Hessian, as in the paper's text, it is {norm:.2f} times. Neither number "
-        "is a Lipschitz constant of the loss, so the last step of section 3.1 does not follow."
+        f"The bound of the loss {bound}. The Taylor expansion holds with the trace of the Hessian: "
+        f"on a small smooth network, noise changes the mean loss by {ratio:.2f} times the "
+        "predicted change. With the norm of the Hessian in place of the trace, as in the paper's "
+        f"text, the factor is {norm:.2f}. Neither the trace nor the norm is a Lipschitz constant "
+        "of the loss, so the last step of section 3.1 does not follow."
     )
 
 
@@ -50,8 +51,8 @@ def bound_in_words(record: Record) -> str:
     wrong = mean(record, "misclassified", network=network)
     found = values(record, "confidence wrong", network=network)
     confidence = (
-        f" On the {wrong:.0f} % of images that are misclassified, the last term of the bound is "
-        f"{fmean(found):.2f} on average, although the prediction is wrong."
+        f" On the {wrong:.0f} % of images that are misclassified, the right side of the second "
+        f"inequality is {fmean(found):.2f} on average, although the prediction is wrong."
         if found
         else ""
     )
@@ -167,7 +168,7 @@ def _slope_lines(record: Record) -> Iterator[str]:
                 if trace:
                     cells.append(f"{fmean(trace):.3g} and {fmean(slope):.3g} on {name} images")
             yield (
-                f"{title(record, network)}, {words}: median trace and median gradient norm are "
+                f"{title(record, network)}, {words}: the medians of trace and gradient norm are "
                 f"{', '.join(cells)}."
             )
 

@@ -52,10 +52,10 @@ def answer(record: Record) -> str:
     overstated = "overstates" if paper > left + MARGIN else "does not overstate"
     better = "more" if left > bare else "not more"
     return whole_percent(
-        f"The paper's attack {overstated} the robustness of RSE. On {title(record, network)}, it "
-        f"leaves {paper:.0f} % of the images correctly classified within the l2 radius {r:g}; all "
-        f"attacks together leave {left:.0f} %. This is {better} than the {bare:.0f} % of the "
-        "network without a defense under all attacks together."
+        f"The paper's attack {overstated} the robustness of RSE. On {title(record, network)}, RSE "
+        f"classifies {paper:.0f} % of the images correctly under the paper's attack within the l2 "
+        f"radius {r:g}, and {left:.0f} % under all attacks together. This is {better} than the "
+        f"{bare:.0f} % of the network without a defense under all attacks together."
     )
 
 
@@ -159,11 +159,12 @@ def _in_words(record: Record, network: str) -> str:
     votes = mean(record, "accuracy of votes", network=network, defense="rse")
     sigma = mean(record, "deviation on the image", network=network, defense="rse")
     return whole_percent(
-        f"{title(record, network)}: the paper's attack leaves {paper:.0f} % of RSE's images "
-        f"correctly classified, and {small:.0f} % if it averages over {count} draws a step. With "
-        f"larger steps these numbers are {few:.0f} % for one draw and {many:.0f} % for {most} "
-        f"draws. Hard votes classify {votes:.0f} % of the clean images correctly. The noise on the "
-        f"image, of deviation {sigma:g}, certifies radii up to {_reach(record, network):.2f}."
+        f"{title(record, network)}: RSE classifies {paper:.0f} % of the images correctly under the "
+        f"paper's attack, and {small:.0f} % if this attack averages over {count} draws in each "
+        f"step. With larger steps the accuracy is {few:.0f} % for one draw and {many:.0f} % for "
+        f"{most} draws in each step. With hard votes RSE classifies {votes:.0f} % of the clean "
+        f"images correctly. The noise on the image, of deviation {sigma:g}, proves robustness of "
+        f"some images up to the l2 radius {_reach(record, network):.2f}."
     )
 
 
@@ -182,13 +183,13 @@ def _noise_in_words(record: Record, network: str) -> str:
         of = {"network": network, "defense": "rse", "attack": attack}
         seen = mean(record, "accuracy as seen", **of)
         parts.append(
-            f"the network with {words} classifies {seen:.0f} % correctly, and RSE with new noise "
-            f"{accuracy(record, network, attack, 1, r):.0f} % of the same images"
+            f"the attacked network with {words} classifies {seen:.0f} % of the attacked images "
+            f"correctly, and RSE with new noise {accuracy(record, network, attack, 1, r):.0f} %"
         )
     return whole_percent(
         f"{title(record, network)}, PGD within the l2 radius {r:g}: RSE classifies {fresh:.0f} % "
-        f"correctly if the attack draws new noise at each step. If it attacks one fixed network, "
-        f"{parts[0]}; {parts[1]}."
+        "of the images correctly if PGD draws new noise at each step. If PGD attacks a fixed "
+        f"network, there are two cases. In one case {parts[0]}. In the other case {parts[1]}."
     )
 
 

@@ -32,12 +32,12 @@ def answer(record: Record) -> str:
     best = max(_success(record, network, "rse").values())
     bare = max(_success(record, network, "none").values())
     return whole_percent(
-        "Yes, but too imprecise to use for single pixels. At h = "
+        "Yes, but the estimates are too imprecise for single pixels. At h = "
         f"{MODERATE:g} the mean of the estimates is {ratio:.2f} times the derivative of the "
-        f"noise-averaged loss. But along one pixel each answer would have to average over about "
-        f"{_power(needed)} draws before the derivative exceeds its standard error. Within the same "
-        f"number of queries ZOO succeeds on at most {best:.0f} % of the images of RSE, and on "
-        f"{bare:.0f} % without a defense ({title(record, network)})."
+        f"noise-averaged loss. But along one pixel each output would have to be averaged over "
+        f"about {_power(needed)} draws before the derivative exceeds the standard error of its "
+        f"estimate. With the same number of queries, ZOO succeeds on at most {best:.0f} % of the "
+        f"images with RSE, and on {bare:.0f} % without a defense ({title(record, network)})."
     )
 
 
