@@ -37,6 +37,7 @@ RIVALS = {
     "foolbox": "foolbox==3.3.4",
     "torchattacks": "torchattacks==3.3.0",
     "adv-lib": "adv-lib==0.2.8",
+    "cleverhans": "cleverhans==4.0.0",
     "adversarial-robustness-toolbox": "adversarial-robustness-toolbox==1.20.1",
 }
 

@@ -1,11 +1,12 @@
 """Times the Carlini-Wagner attack of all libraries in one interleaved run, after their answers.
 
 Run by `benchmarks.carlini_wagner` in the environment that has the libraries. All have Adam with a
-learning rate of 0.01, c from 0.001, the same searches over c, and stop early where they can.
+learning rate of 0.01, the same c and searches over c, and stop early where they can.
 """
 
 import json
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -23,16 +24,18 @@ from robustbook.networks import CNN
 from .contest import OURS, Counted, _digits, _floor, _interleaved, _ratio, _timed
 
 Job = Callable[[Tensor, Tensor], Tensor]
-RATE, FIRST_C = 1e-2, 1e-3
+RATE = 1e-2
+SLOW, FEW = 10, 10
+"""A library over SLOW times as slow as ours is timed once, on the first FEW images."""
 
 
-def ours(model: nn.Module, searches: int, steps: int, abandon: bool = True) -> Job:
+def ours(model: nn.Module, c: float, searches: int, steps: int, abandon: bool = True) -> Job:
     def job(images: Tensor, labels: Tensor) -> Tensor:
         return carlini_wagner(
             model,
             images,
             labels,
-            c=FIRST_C,
+            c=c,
             steps=steps,
             step_size=RATE,
             searches=searches,
@@ -42,17 +45,17 @@ def ours(model: nn.Module, searches: int, steps: int, abandon: bool = True) -> J
     return job
 
 
-def of_foolbox(model: nn.Module, searches: int, steps: int) -> Job:
+def of_foolbox(model: nn.Module, c: float, searches: int, steps: int) -> Job:
     import foolbox
 
     theirs = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
     attack = foolbox.attacks.L2CarliniWagnerAttack(
-        binary_search_steps=searches, steps=steps, stepsize=RATE, initial_const=FIRST_C
+        binary_search_steps=searches, steps=steps, stepsize=RATE, initial_const=c
     )
     return lambda images, labels: attack(theirs, images, labels, epsilons=None)[0]
 
 
-def of_adv_lib(model: nn.Module, searches: int, steps: int) -> Job:
+def of_adv_lib(model: nn.Module, c: float, searches: int, steps: int) -> Job:
     from adv_lib.attacks.carlini_wagner import carlini_wagner_l2
 
     return partial(
@@ -61,11 +64,11 @@ def of_adv_lib(model: nn.Module, searches: int, steps: int) -> Job:
         num_binary_search_steps=searches,
         max_iterations=steps,
         learning_rate=RATE,
-        initial_const=FIRST_C,
+        initial_const=c,
     )
 
 
-def of_art(model: nn.Module, searches: int, steps: int) -> Job:
+def of_art(model: nn.Module, c: float, searches: int, steps: int) -> Job:
     from art.attacks.evasion import CarliniL2Method
     from art.estimators.classification import PyTorchClassifier
 
@@ -84,7 +87,7 @@ def of_art(model: nn.Module, searches: int, steps: int) -> Job:
             learning_rate=RATE,
             binary_search_steps=searches,
             max_iter=steps,
-            initial_const=FIRST_C,
+            initial_const=c,
             batch_size=len(images),
             verbose=False,
         )
@@ -93,43 +96,89 @@ def of_art(model: nn.Module, searches: int, steps: int) -> Job:
     return attack
 
 
-JOBS: dict[str, Callable[[nn.Module, int, int], Job]] = {
+def of_torchattacks(model: nn.Module, c: float, searches: int, steps: int) -> Job:
+    """Return its attack, which has no search over c."""
+    import torchattacks
+
+    if searches > 1:
+        raise ValueError("has no search over c")
+    return torchattacks.CW(model, c=c, kappa=0, steps=steps, lr=RATE)  # type: ignore[no-any-return]
+
+
+def of_cleverhans(model: nn.Module, c: float, searches: int, steps: int) -> Job:
+    from cleverhans.torch.attacks.carlini_wagner_l2 import carlini_wagner_l2
+
+    def attack(images: Tensor, labels: Tensor) -> Tensor:
+        found: Tensor = carlini_wagner_l2(
+            model,
+            images,
+            10,
+            y=labels,
+            lr=RATE,
+            binary_search_steps=searches,
+            max_iterations=steps,
+            initial_const=c,
+        )
+        return found
+
+    return attack
+
+
+JOBS: dict[str, Callable[[nn.Module, float, int, int], Job]] = {
     OURS: ours,
     "robustbook, all steps": partial(ours, abandon=False),
     "foolbox": of_foolbox,
     "adv-lib": of_adv_lib,
+    "torchattacks": of_torchattacks,
+    "cleverhans": of_cleverhans,
     "adversarial-robustness-toolbox": of_art,
 }
 
 
 def contest(
-    model: nn.Module, images: Tensor, labels: Tensor, searches: int, steps: int, rounds: int
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    c: float,
+    searches: int,
+    steps: int,
+    rounds: int,
 ) -> list[dict[str, Any]]:
     """Return one row per library: success, distance and propagations, seconds and ratios."""
     rows: list[dict[str, Any]] = []
     measures: dict[str, Callable[[], float]] = {}
-    n = len(images)
+    own = 0.0
     for name, make in JOBS.items():
         row: dict[str, Any] = {"library": name}
         rows.append(row)
         try:
+            few = slice(FEW)
+            made = partial(make, c=c, searches=searches, steps=steps)
+            began = time.perf_counter()
+            made(model)(images[few], labels[few])
+            taken = time.perf_counter() - began
+            own = own or taken
+            slow = taken > SLOW * own
+            x, y = (images[few], labels[few]) if slow else (images, labels)
             counted = Counted(model).eval()
-            found = make(counted, searches, steps)(images, labels)
+            found = made(counted)(x, y).detach()
         except Exception as error:  # a library that fails is a result, not the end
             row["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
             continue
         with torch.no_grad():
-            right = model(images).argmax(1) == labels
-            fooled = model(found).argmax(1) != labels
-        sizes = (found - images).flatten(1).norm(dim=1)
+            right = model(x).argmax(1) == y
+            fooled = model(found).argmax(1) != y
+        sizes = (found - x).flatten(1).norm(dim=1)
         row["fooled"] = 100 * float(fooled.double().mean())
         row["mean_distance"] = _digits(float(sizes[right & fooled].mean()))
-        row["forwards_per_image"], row["backwards_per_image"] = (
-            counted.forwards / n,
-            counted.backwards / n,
-        )
-        measures[name] = partial(_timed, partial(make(model, searches, steps), images, labels))
-    counts = rows[0]
+        row["forwards_per_image"] = counted.forwards / len(x)
+        row["backwards_per_image"] = counted.backwards / len(x)
+        if slow:
+            row |= {"images": FEW, "seconds_per_1000": _digits(1000 / FEW * taken)}
+            row["ratio_to_ours"] = _digits(taken / own)
+        else:
+            measures[name] = partial(_timed, partial(made(model), x, y))
+    counts, n = rows[0], len(images)
     seconds = _interleaved(
         {**measures, "floor": partial(_floor, model, images, labels, counts)}, rounds
     )
