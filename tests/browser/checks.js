@@ -97,7 +97,10 @@ window.checks = (() => {
       if ((right > width + 1 || left < -1) && !element.closest("svg, mjx-container mjx-assistive-mml") && seen(element) && !scrolls(element))
         faults.push(`${named(element)} from ${Math.round(left)} to ${Math.round(right)}`);
     }
-    return faults.slice(0, 5);
+    for (const box of document.querySelectorAll(".bd-article :is(.pst-scrollable-table-container, .cell_output, .ledger-scroll)"))
+      if (box.scrollWidth > box.clientWidth + 4 && getComputedStyle(box).backgroundImage === "none" && getComputedStyle(box, "::before").content === "none")
+        faults.push(`nothing says that ${named(box)} scrolls: "${words(box)}"`);
+    return faults.slice(0, 8);
   }
 
   // What paper cuts off: a figure, a table, code or an equation that is wider than its column.

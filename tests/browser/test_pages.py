@@ -126,7 +126,9 @@ def test_text_is_readable_in_the_dark_theme(visits: Visits) -> None:
 
 
 def test_a_phone_shows_everything(visits: Visits) -> None:
-    """At 400 pixels no page scrolls sideways; wide tables and figures scroll in their own box."""
+    """At 400 pixels no page scrolls sideways; wide tables and figures scroll in their own box,
+    and something shows that they do.
+    """
     assert not visits.phone, report(visits.phone)
 
 
