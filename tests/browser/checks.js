@@ -6,10 +6,10 @@ window.checks = (() => {
     return element.localName + (classes && `.${classes.split(/\s+/).join(".")}`);
   };
 
-  // Open everything that a reader can open.
-  function openAll() {
-    for (const details of document.querySelectorAll("details")) details.open = true;
-    for (const box of document.querySelectorAll(".toggle-hidden")) box.classList.remove("toggle-hidden");
+  // Open or close everything that a reader can open.
+  function setOpen(open) {
+    for (const details of document.querySelectorAll("details")) details.open = open;
+    for (const box of document.querySelectorAll(".admonition.toggle")) box.classList.toggle("toggle-hidden", !open);
   }
 
   function seen(element) {
@@ -130,5 +130,5 @@ window.checks = (() => {
     return faults;
   }
 
-  return { openAll, contrast, tooWide, cutInPrint };
+  return { setOpen, contrast, tooWide, cutInPrint };
 })();

@@ -62,26 +62,23 @@ def visits(context: BrowserContext, address: str) -> Visits:
 def look(page: Page, address: str, name: str, found: Visits) -> None:
     """Open one page, and look at it at a desk in both themes, on a phone and on paper."""
 
-    def check(which: str) -> list[str]:
-        return [f"{name}: {fault}" for fault in page.evaluate(f"checks.{which}()")]
+    def check(which: str, *, first: str = "") -> list[str]:
+        faults = page.evaluate(f"() => {{ {first}; return checks.{which}(); }}")
+        return [f"{name}: {fault}" for fault in faults]
 
     page.emulate_media(media="screen")
     page.set_viewport_size({"width": 1400, "height": 900})
     page.goto(address + name)
-    page.add_style_tag(content="* { transition: none !important; animation: none !important; }")
     page.evaluate("window.MathJax?.startup?.promise.then(() => null)")
     page.evaluate(CHECKS)
-    page.set_viewport_size({"width": A4, "height": 960})
-    page.emulate_media(media="print")
-    found.paper += check("cutInPrint")
-    page.emulate_media(media="screen")
-    page.set_viewport_size({"width": 1400, "height": 900})
-    page.evaluate("checks.openAll()")
-    found.light += check("contrast")
-    page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    found.dark += check("contrast")
+    page.add_style_tag(content="* { transition: none !important; animation: none !important; }")
+    found.light += check("contrast", first="checks.setOpen(true)")
     page.set_viewport_size({"width": PHONE, "height": 800})
+    found.dark += check("contrast", first="document.documentElement.dataset.theme = 'dark'")
     found.phone += check("tooWide")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": A4, "height": 960})
+    found.paper += check("cutInPrint", first="checks.setOpen(false)")
 
 
 def report(faults: list[str]) -> str:
