@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Request
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
 
 from .conftest import HTML
 
@@ -22,6 +22,8 @@ class Visits:
     """The faults that were found, by check; each fault begins with the name of its page."""
 
     pages: int = 0
+    page: str = ""
+    """The name of the page that is open."""
     console: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     light: list[str] = field(default_factory=list)
@@ -35,32 +37,36 @@ def visits(context: BrowserContext, address: str) -> Visits:
     """Return what one pass over all pages found."""
     found = Visits()
     page = context.new_page()
-    name = ""
-
-    def asked(request: Request) -> None:
-        if not request.url.startswith((address, "data:", "blob:")):
-            found.requests.append(f"{name}: {request.url}")
-
-    page.on("request", asked)
-    page.on(
-        "console",
-        lambda message: (
-            message.type in {"error", "warning"} and found.console.append(f"{name}: {message.text}")
-        ),
-    )
-    page.on("pageerror", lambda error: found.console.append(f"{name}: {error}"))
+    listen(page, address, found)
     for path in sorted(HTML.rglob("*.html")):
         name = path.relative_to(HTML).as_posix()
         if name == "index.html" or name.startswith("_static"):  # the first only leads to the intro
             continue
-        found.pages += 1
         look(page, address, name, found)
     page.close()
     return found
 
 
+def listen(page: Page, address: str, found: Visits) -> None:
+    """Note what pages write to the console, and what they ask from elsewhere."""
+
+    def asked(request: Request) -> None:
+        if not request.url.startswith((address, "data:", "blob:")):
+            found.requests.append(f"{found.page}: {request.url}")
+
+    def said(message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            found.console.append(f"{found.page}: {message.text}")
+
+    page.on("request", asked)
+    page.on("console", said)
+    page.on("pageerror", lambda error: found.console.append(f"{found.page}: {error}"))
+
+
 def look(page: Page, address: str, name: str, found: Visits) -> None:
-    """Open one page, and look at it at a desk in both themes, on a phone and on paper."""
+    """Open one page, and look at it at a desk, on a phone in the dark theme, and on paper."""
+    found.pages += 1
+    found.page = name
 
     def check(which: str, *, first: str = "") -> list[str]:
         faults = page.evaluate(f"() => {{ {first}; return checks.{which}(); }}")
