@@ -16,12 +16,12 @@ def sessions(root: Path) -> list[str]:
 def test_each_exercise_and_page_of_the_first_chapter_is_in_one_session(
     sessions: list[str], root: Path
 ) -> None:
-    named = re.findall(r"\{ref\}`(ex-[\w-]+)`", "".join(sessions))
+    named = re.findall(r"\{ref\}`([^<]+?)\s+<(ex-[\w-]+)>`", " ".join("".join(sessions).split()))
     pages = sorted((root / "notebooks" / "basics").glob("*.md"))
     there = [
-        label
+        exercise
         for page in pages
-        for label in re.findall(r"^:label: (ex-[\w-]+)$", page.read_text(), re.MULTILINE)
+        for exercise in re.findall(r"\{exercise\} (.+)\n:label: (ex-[\w-]+)\n", page.read_text())
     ]
     assert len(there) > 10
     assert sorted(named) == sorted(there)
@@ -34,6 +34,6 @@ def test_the_exercises_of_a_session_take_an_hour(sessions: list[str]) -> None:
     for number, text in enumerate(sessions, 1):
         assert text.startswith(f"{number}. ")
         in_class = re.sub(r"- \*At home\*.*?(?=\n- )", "", text, flags=re.DOTALL)
-        minutes = sum(map(int, re.findall(r"\((\d+) minutes\)", in_class)))
+        minutes = sum(map(int, re.findall(r"\((\d+)\s+minutes\)", in_class)))
         assert minutes <= 60
         assert minutes >= 40 or "20 minutes each" in in_class
