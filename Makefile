@@ -7,7 +7,7 @@ EXTRAS := book,test
 # Compiled modules are kept, as each page and each worker starts by importing torch.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup book test test-fast lint pairs bench pins clean
+.PHONY: help setup book browser print test test-fast lint pairs bench pins clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -33,12 +33,12 @@ $(VENV)/.ok: pyproject.toml constraints.txt
 	elif { $(NO_DRIVER) && $(ANSWERS); } > $(VENV)/backend 2>&1; then echo cpu > $(VENV)/backend; \
 	else : > $(VENV)/backend; fi
 	@# Sizes of all packages together, measured; what is already there is not downloaded again.
-	@case "$$(uname) $$(cat $(VENV)/backend)" in Darwin*|*cpu) set 0.4 1.3;; *) set 2.9 5.3;; esac; \
+	@case "$$(uname) $$(cat $(VENV)/backend)" in Darwin*|*cpu) set 0.4 1.5;; *) set 2.9 5.5;; esac; \
 	free=$$(df -Pk $(VENV) | awk 'NR == 2 { printf "%.1f", $$4 * 1024 / 1e9 }'); \
 	echo "setup: downloads up to $$1 GB and takes $$2 GB of disk; $$free GB are free"; \
 	if test -n "$(TORCH_BACKEND)$(wildcard $(VENV)/lib/python*/site-packages/torch)" \
 	    || awk "BEGIN { exit $$free < $$2 }"; then exit; fi; \
-	echo "setup: $$2 GB of disk must be free; TORCH_BACKEND=cpu takes 1.3 GB, a choice of yours is not checked"; exit 1
+	echo "setup: $$2 GB of disk must be free; TORCH_BACKEND=cpu takes 1.5 GB, a choice of yours is not checked"; exit 1
 	if test -x $(BIN)/uv; then \
 	    backend=$$(cat $(VENV)/backend); \
 	    $(INSTALL) $${backend:+--torch-backend $$backend} -e '.[$(EXTRAS)]'; \
@@ -52,12 +52,18 @@ book: setup  ## execute every notebook (PROFILE=quick) and build the book
 	$(BIN)/python -m robustbook.notebooks run --profile $(PROFILE)
 	$(BIN)/python -m robustbook.book
 
+browser: setup  ## open every page of the built book in Chromium, after make book
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/browser
+
+print: setup  ## one PDF for each chapter of the built book, in _build/print (needs Chromium)
+	$(BIN)/python -m robustbook.book.printing
+
 # loadfile keeps the cells of one notebook in one worker. One thread each, as the workers are many.
-test: setup  ## the whole suite, with nbval over the notebooks
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --nbval --nbval-current-env tests notebooks
+test: setup  ## the whole suite, with nbval over the notebooks; the browser's tests are in make browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not browser" --nbval --nbval-current-env tests notebooks
 
 test-fast: setup  ## the suite without slow tests and pages
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not notebook" tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not notebook and not browser" tests
 
 lint: setup  ## ruff, mypy and the state of the notebook pairs
 	$(BIN)/ruff check .

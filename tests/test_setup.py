@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
-GPU, CPU = "downloads up to 2.9 GB and takes 5.3 GB", "downloads up to 0.4 GB and takes 1.3 GB"
+GPU, CPU = "downloads up to 2.9 GB and takes 5.5 GB", "downloads up to 0.4 GB and takes 1.5 GB"
 
 
 @dataclass
@@ -121,7 +121,7 @@ def test_too_little_disk_is_refused_in_a_sentence(
     """It stops before any download, but not if torch is installed and little is missing."""
     status, said, asked = machine.setup(driver=driver, free=free)
     assert status != 0 and not asked and not (machine.folder / ".venv" / ".ok").exists()
-    assert f"setup: {5.3 if driver else 1.3} GB of disk must be free; TORCH_BACKEND=cpu" in said
+    assert f"setup: {5.5 if driver else 1.5} GB of disk must be free; TORCH_BACKEND=cpu" in said
     (machine.folder / ".venv/lib/python3.11/site-packages/torch").mkdir(parents=True)
     status, said, asked = machine.setup(driver=driver, free=free)
     assert status == 0 and len(asked) == 1

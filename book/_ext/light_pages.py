@@ -1,7 +1,7 @@
 """Pages load what they use: no thebe (which declared itself twice), the ledger's files on its page.
 
-Also what the theme has no option for: the entry "Home" of the sidebar, and under each page the link
-to its rows of the ledger.
+Also what the theme has no option for: the entry "Home" of the sidebar, under each page the link to
+its rows of the ledger, and no buttons for Binder and Colab without an address.
 """
 
 import json
@@ -27,6 +27,12 @@ def lighten(app: Sphinx, name: str, template: str, context: dict[str, Any], tree
         )
 
 
+def no_buttons_without_address(app: Sphinx, config: Any) -> None:
+    """Remove the buttons for Binder and Colab while `repository: url` in _config.yml is empty."""
+    if not config.html_theme_options.get("repository_url"):
+        config.html_theme_options["launch_buttons"] = {}
+
+
 def _unused(file: Any, on_ledger: bool) -> bool:
     """Whether a script or style sheet is of no use on a page."""
     name = str(getattr(file, "filename", file) or "")
@@ -37,5 +43,6 @@ def _unused(file: Any, on_ledger: bool) -> bool:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("config-inited", no_buttons_without_address)
     app.connect("html-page-context", lighten, priority=900)  # after the theme and thebe
     return {"parallel_read_safe": True, "parallel_write_safe": True}
