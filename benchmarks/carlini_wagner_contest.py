@@ -61,7 +61,7 @@ def of_adv_lib(model: nn.Module, c: float, searches: int, steps: int) -> Job:
     return partial(
         carlini_wagner_l2,
         model,
-        num_binary_search_steps=searches,
+        binary_search_steps=searches,
         max_iterations=steps,
         learning_rate=RATE,
         initial_const=c,
