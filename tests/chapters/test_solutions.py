@@ -1,0 +1,105 @@
+"""The solutions of the exercises on the pages of the papers: each runs and its numbers are right.
+
+A solution runs after the code of its page's idea. No other cell of the page is executed.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pytest import approx
+from scipy.stats import binom, norm
+
+from robustbook import notebooks
+
+from .test_exercises import PAPER_PAGES, solutions
+
+Names = dict[str, Any]
+Check = Callable[[Names], bool]
+
+SELF_ENSEMBLE: dict[str, Check] = {
+    "ex-rse-votes": lambda s: (s["by_sum"], s["by_votes"]) == (0, 1),
+    "ex-rse-first-layer": lambda s: (
+        s["ratios"]["image"] < 1
+        and s["ratios"]["second convolution"]
+        == approx((1 / 2 - 1 / (2 * np.pi)) ** 0.5 / 0.4, rel=0.01)
+    ),
+    "ex-rse-evidence": lambda s: {metric for metric, _ in s["found"]} == {"setting"},
+    "ex-rse-balance": lambda s: (
+        s["distance"][0].item() == approx(0.01 * 17**0.5 / 2, rel=0.001)
+        and s["distance"][1] < s["expected"][1] < s["distance"][2]
+        and torch.allclose(s["expected"][1:], torch.tensor(0.5 / 17**0.5))
+    ),
+    "ex-rse-reach": lambda s: (
+        s["reach"][0.5] == approx(np.tanh(0.3) / 2) and s["reach"][0.99] < 0.01
+    ),
+    "ex-rse-ridge": lambda s: np.allclose(s["noisy"], s["ridge"], atol=0.01),
+    "ex-rse-shift": lambda s: (
+        np.allclose(s["measured"], s["expected"], atol=0.004)
+        and bool((s["expected"] > np.maximum(s["h"], 0)).all())
+        and s["expected"][1] == approx(0.4 / (2 * np.pi) ** 0.5)
+    ),
+    "ex-rse-one-draw": lambda s: (
+        bool((np.diff(s["accuracy"][1]) < -2).all())
+        and s["accuracy"][50][-1] > s["accuracy"][50][0] - 1
+    ),
+    "ex-rse-best-of": lambda s: s["gain"] == approx(1.03 * 100 * (0.24 / 400) ** 0.5, rel=0.03),
+    "ex-rse-mixture": lambda s: s["result"] == approx({1: 55, 51: 50}, abs=0.01),
+    "ex-rse-even": lambda s: all(
+        s["fair"](p, n) == approx(s["majority"](p, n - 1)) for p in (0.3, 0.6) for n in (2, 4, 50)
+    ),
+    "ex-rse-how-many": lambda s: all(
+        binom.sf(n // 2, n, p) >= 0.99 > binom.sf(n // 2 - 1, n - 2, p)
+        for p, n in s["needed"].items()
+    ),
+    "ex-rse-mcnemar": lambda s: (
+        s["chance"] == approx(2 * sum(binom.pmf(range(14, 21), 20, 0.5))) and s["chance"] > 0.05
+    ),
+    "ex-rse-zeros": lambda s: s["distortion"](s["A"]) / s["distortion"](s["B"]) == approx(2**0.5),
+    "ex-rse-networks": lambda s: (
+        bool((s["lead"]["model-a"] < 0).all())
+        and bool((np.array([s["lead"]["vgg16"], s["lead"]["resnext"]]) > 30).all())
+    ),
+    "ex-rse-squared": lambda s: (
+        s["ratios"][0] == approx(s["ratios"][1] ** 2) and s["ratios"][0] > 4
+    ),
+    "ex-rse-nine": lambda s: s["larger"] == 9,
+    "ex-rse-rank-one": lambda s: s["trace2"] == approx(s["norm2"]) == approx(0.16 * 25),
+    "ex-rse-confident": lambda s: np.allclose(s["ratios"], np.exp(5 * s["t"]), rtol=0.001),
+    "ex-rse-length": lambda s: (
+        s["share"] > 0.9 and s["cosines"]["of length 1"] > s["cosines"]["as they are"] + 0.05
+    ),
+    "ex-rse-certificate": lambda s: (
+        s["radius"][0.4, 1000] == approx(0.4 * norm.isf(1 - np.exp(np.log(0.001) / 1000)))
+        and s["radius"][0.4, 1000] / s["radius"][0.1, 1000] == approx(4)
+        and s["radius"][0.1, 100_000] < 2 * s["radius"][0.1, 1000]
+    ),
+    "ex-rse-same-noise": lambda s: all(
+        value == approx(4 * s["sigma"] ** 2, rel=0.02) for value in s["variances"].values()
+    ),
+    "ex-rse-best-h": lambda s: all(
+        best == approx((0.3 / (4 * n)) ** (1 / 6), rel=0.002) for n, best in s["best"].items()
+    ),
+}
+
+CHECKS = SELF_ENSEMBLE
+CODE = {label: (name, code) for name in PAPER_PAGES for label, code in solutions(name)}
+
+
+def test_each_solution_has_a_check() -> None:
+    assert CODE.keys() == CHECKS.keys()
+
+
+@pytest.mark.parametrize("label", CHECKS)
+def test_a_solution_is_right(label: str, capsys: pytest.CaptureFixture[str]) -> None:
+    name, code = CODE[label]
+    space: Names = {}
+    for cell in notebooks.stored(name, ".md").cells:
+        if "idea" in cell.metadata.get("tags", []):
+            exec(cell.source, space)
+    capsys.readouterr()
+    exec(code, space)
+    assert capsys.readouterr().out, "a solution shows its result"
+    assert CHECKS[label](space)
