@@ -84,7 +84,67 @@ SELF_ENSEMBLE: dict[str, Check] = {
     ),
 }
 
-CHECKS = SELF_ENSEMBLE
+DEEP_DEFENSE: dict[str, Check] = {
+    "ex-dd-tally": lambda s: (
+        sum(s["found"].values()) == len(s["rows"])
+        and max(s["found"], key=s["found"].get) == "ordering or shape"
+    ),
+    "ex-dd-bias": lambda s: np.array_equal(s["w0"], s["w1"]) and s["margin0"] != s["margin1"],
+    "ex-dd-detached": lambda s: (
+        s["longer"]["whole"] == approx(0, abs=1e-6)
+        and s["longer"]["detached"] == approx(1.3 / 5**0.5)
+    ),
+    "ex-dd-offset": lambda s: s["same"] and s["rho_moved"] < s["rho_2"],
+    "ex-dd-older": lambda s: s["low"] < s["high"] < 0,
+    "ex-dd-epoch": lambda s: all(0.5 < share < 1 for share in s["share"].values()),
+    "ex-dd-best-epoch": lambda s: (
+        s["compared"]["deep-defense"][0] - s["compared"]["adv-training-i"][0]
+        > 2 * (s["compared"]["deep-defense"][1] - s["compared"]["adv-training-i"][1])
+        > 0
+    ),
+    "ex-dd-own-c": lambda s: all(c == approx(1 / rho, abs=0.06) for rho, c in s["best"].items()),
+    "ex-dd-seeds": lambda s: 3 * s["calls"][1] == s["calls"][3] > 80,
+    "ex-dd-scale": lambda s: (
+        s["rhos"][2:] == approx([s["rhos"][0]] * 2) and abs(s["rhos"][1] - s["rhos"][0]) > 0.1
+    ),
+    "ex-dd-sum": lambda s: 0 < s["total"] < s["gain"]["all"] / 2,
+    "ex-dd-overshoot": lambda s: (
+        s["gaps"][1] == approx(0, abs=1e-12)
+        and s["gaps"][1.02] == approx(2 * s["gaps"][1.01])
+        and s["logits"].argmax() != s["s"]
+    ),
+    "ex-dd-counted": lambda s: (
+        s["counted"]["ours"] == approx(199, abs=0.01) and s["counted"]["torchattacks"] > 200
+    ),
+    "ex-dd-binomial": lambda s: (
+        s["by_images"] == approx(100 * binom.std(10_000, s["p"]) / 10_000)
+        and s["by_images"] < 3 * s["stdev"](s["errors"])
+    ),
+    "ex-dd-rounded": lambda s: (
+        max(s["rounding"], key=s["rounding"].get) == "fc500-150-10-mnist"
+        and s["rounding"]["lenet-mnist"] == approx(2.5)
+    ),
+    "ex-dd-directions": lambda s: all(
+        share == approx(norm.sf(28 / r), abs=0.01) for r, share in s["share"].items()
+    ),
+    "ex-dd-yes-no": lambda s: (
+        s["tail"][1] == approx(1 - 0.95**5) and s["tail"][2] < 0.05 < s["tail"][1]
+    ),
+    "ex-dd-adam": lambda s: (
+        s["reached"]["Adam", 1] == approx(s["reached"]["Adam", 10])
+        and s["reached"]["SGD", 1] == approx(1 - 0.98**20)
+        and s["reached"]["SGD", 10] == approx(1 - 0.8**20)
+    ),
+    "ex-dd-control": lambda s: (
+        s["largest"]["without-constant"] == 0 < s["largest"]["fine-tuned-deepfool-set"]
+    ),
+    "ex-dd-exact": lambda s: (
+        s["exact"] <= s["nearest"] < 1.01 * s["exact"] < np.linalg.norm(s["r"])
+    ),
+    "ex-dd-worst": lambda s: all(worst <= least for least, worst in s["both"].values()),
+}
+
+CHECKS = SELF_ENSEMBLE | DEEP_DEFENSE
 CODE = {label: (name, code) for name in PAPER_PAGES for label, code in solutions(name)}
 
 
