@@ -144,7 +144,90 @@ DEEP_DEFENSE: dict[str, Check] = {
     "ex-dd-worst": lambda s: all(worst <= least for least, worst in s["both"].values()),
 }
 
-CHECKS = SELF_ENSEMBLE | DEEP_DEFENSE
+SATURATING: dict[str, Check] = {
+    "ex-sat-rounds": lambda s: (
+        s["first"][24] == approx(24 * np.log(2), abs=0.01)
+        and s["first"][53] == approx(53 * np.log(2), abs=0.01)
+    ),
+    "ex-sat-cheap": lambda s: (
+        s["found"][1][0] > 100 * s["found"][10][0] > 100 * s["found"][100][0]
+        and len({round(distance, 9) for _, distance in s["found"].values()}) == 1
+        and s["found"][1][1] == approx(1.5 / 5**0.5)
+    ),
+    "ex-sat-unmoved": lambda s: (
+        all(0 <= a - b < 1 for a, b in s["shares"]["relu-mlp"])
+        and max(a - b for a, b in s["shares"]["sigmoid-mlp"]) > 20
+    ),
+    "ex-sat-padding": lambda s: [p for p, n in s["totals"].items() if n == s["asked"]] == [2],
+    "ex-sat-work": lambda s: (
+        max(s["work"], key=s["work"].get) == "convolution 2"
+        and sum(n for n, _ in s["layers"].values()) + 32 + 64 + 1024 + 10 == sum(s["parameters"](2))
+    ),
+    "ex-sat-core": lambda s: (
+        s["kurtosis"](s["w"]) == approx(s["expected"], abs=0.08) and s["expected"] > 0.7
+    ),
+    "ex-sat-few": lambda s: (
+        s["scatter"]["normal"] == approx((24 / 2000) ** 0.5, rel=0.15)
+        and s["scatter"]["Laplace"] > 3 * s["scatter"]["normal"]
+    ),
+    "ex-sat-rewrite": lambda s: np.allclose(
+        s["repaired"](s["h"]), s["slope"](-np.abs(s["h"]).astype(float)), rtol=1e-5, atol=0
+    ),
+    "ex-sat-product": lambda s: (
+        -10 < s["power"]["vanilla"] < 0 and -324 < s["power"]["saturated"] < -45
+    ),
+    "ex-sat-often": lambda s: all(
+        found == approx(2 * q * (1 - q), abs=0.01) for q, found in s["dissimilarity_of"].items()
+    ),
+    "ex-sat-constant": lambda s: (
+        s["by"][0] == approx((0.2, 0.2), abs=0.001) and s["by"][20] == approx((0, 0.2), abs=0.001)
+    ),
+    "ex-sat-shortest": lambda s: all(
+        a == approx(b, rel=1e-4) and a < 3.15 for a, b in s["compared"].values()
+    ),
+    "ex-sat-grid": lambda s: (
+        s["lengths"][11] > 10 * np.pi > 50 * s["lengths"][100]
+        and s["lengths"][1001] == approx(np.pi, abs=0.01) == approx(s["lengths"][100_001])
+    ),
+    "ex-sat-line": lambda s: (
+        (s["W"] @ (s["source"] + s["high"] * s["line"])).argmax() == 1
+        and (s["W"] @ (s["source"] + s["low"] * s["line"])).argmax() != 1
+        and np.linalg.norm(s["high"] * s["line"]) < np.linalg.norm(s["x"] - s["source"])
+    ),
+    "ex-sat-limit": lambda s: (
+        s["given"].iterations == 100_000
+        and s["ends"]["float32"][2] == 0 < s["ends"]["float64, no tolerances"][2]
+        and all(sum(each) == approx(90) for each in s["ends"].values())
+    ),
+    "ex-sat-closed": lambda s: all(
+        s["measured"][name] == approx(limit, rel=0.02) for name, limit in s["limits"].items()
+    ),
+    "ex-sat-absolute": lambda s: 1 < s["gains"][0] < 1.1 < s["gains"][1],
+    "ex-sat-amplified": lambda s: s["ratios"][1.0] == approx(s["ratios"][10.0]),
+    "ex-sat-own-scale": lambda s: (
+        min(s["factors"]["between"]) > 10 and 1 < max(s["factors"]["within over between"]) < 1.5
+    ),
+    "ex-sat-units": lambda s: list(s["stops"].values()) == [True, True, False],
+    "ex-sat-ties": lambda s: s["ties"]["probability"] > 500 and s["ties"]["lead"] == 1,
+    "ex-sat-epsilon": lambda s: (
+        np.allclose(s["moves"]["smaller epsilon"], [-0.1, 0.1])
+        and np.allclose(s["moves"]["larger loss"], [-0.1, 0.1])
+        and np.abs(s["moves"]["as it is"]).max() < 0.01
+    ),
+    "ex-sat-memory": lambda s: (
+        s["half"] == approx(1000 * np.log(0.001 / 3e-8), rel=0.01) and s["length"][800] < 0.01
+    ),
+    "ex-sat-soft": lambda s: (
+        s["found"][1][0] > 0 > s["found"][10][0] and s["found"][1000][1] == approx(1, abs=1e-3)
+    ),
+    "ex-sat-overstated": lambda s: (
+        s["by_attack"]["plain"][1] > 3 * s["by_attack"]["plain"][0]
+        and s["by_attack"]["float64"][1] > 2 * s["by_attack"]["float64"][0]
+        and s["by_attack"]["all"][1] == approx(s["by_attack"]["all"][0], rel=0.1)
+    ),
+}
+
+CHECKS = SELF_ENSEMBLE | DEEP_DEFENSE | SATURATING
 CODE = {label: (name, code) for name in PAPER_PAGES for label, code in solutions(name)}
 
 
