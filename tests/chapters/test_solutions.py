@@ -199,8 +199,9 @@ SATURATING: dict[str, Check] = {
         and s["ends"]["float32"][2] == 0 < s["ends"]["float64, no tolerances"][2]
         and all(sum(each) == approx(90) for each in s["ends"].values())
     ),
-    "ex-sat-closed": lambda s: all(
-        s["measured"][name] == approx(limit, rel=0.02) for name, limit in s["limits"].items()
+    "ex-sat-closed": lambda s: (
+        all(s["measured"][name] == approx(limit, rel=0.02) for name, limit in s["limits"].items())
+        and s["measured"]["Laplace"] > s["R"](*s["heavy"])
     ),
     "ex-sat-absolute": lambda s: 1 < s["gains"][0] < 1.1 < s["gains"][1],
     "ex-sat-amplified": lambda s: s["ratios"][1.0] == approx(s["ratios"][10.0]),
