@@ -62,6 +62,11 @@ SELF_ENSEMBLE: dict[str, Check] = {
         bool((s["lead"]["model-a"] < 0).all())
         and bool((np.array([s["lead"]["vgg16"], s["lead"]["resnext"]]) > 30).all())
     ),
+    "ex-rse-plan": lambda s: (
+        0 < s["counts"][1] < s["counts"][0] / 5
+        and {key[:2] for key in s["study"].calls(s["check"](s["study"].Parameters, s["part"]))}
+        == {("vgg16", "rse"), ("vgg16", "none")}
+    ),
     "ex-rse-squared": lambda s: (
         s["ratios"][0] == approx(s["ratios"][1] ** 2) and s["ratios"][0] > 4
     ),
