@@ -63,7 +63,7 @@ SELF_ENSEMBLE: dict[str, Check] = {
         and bool((np.array([s["lead"]["vgg16"], s["lead"]["resnext"]]) > 30).all())
     ),
     "ex-rse-plan": lambda s: (
-        0 < s["counts"][1] < s["counts"][0] / 5
+        0 < s["counts"][1] <= s["counts"][0] / 5
         and {key[:2] for key in s["study"].calls(s["check"](s["study"].Parameters, s["part"]))}
         == {("vgg16", "rse"), ("vgg16", "none")}
     ),
