@@ -114,7 +114,8 @@ def test_the_rows_answer_targets_that_there_are(
 
 def test_both_items_and_all_seeds_share_their_calls() -> None:
     """A network is trained once, and attacked once at each c."""
-    p = check(table_2.Parameters, {"profile": "reduced", "networks": ["vgg16"]})
+    given = {"profile": "reduced", "networks": ["vgg16"]}
+    p = check(table_2.Parameters, given | {"defenses": list(settings.DEFENSES)})
     table, figure = table_2.calls(p), figure_6.calls(p)
     assert {k: v.key for k, v in table.items() if k in figure} == {
         k: v.key for k, v in figure.items() if k in table
@@ -201,7 +202,8 @@ def test_claims_hold_for_accuracies_that_are_made_so() -> None:
 
 def test_table_3_in_made_up_distances() -> None:
     """RSE's squared distance is four times that of the others, so it is the largest nine times."""
-    p = check(table_3.Parameters, {"profile": "reduced", "seeds": [0]})
+    given = {"profile": "reduced", "seeds": [0], "defenses": list(settings.DEFENSES)}
+    p = check(table_3.Parameters, given)
     record = table_3.condense(p, answers(table_3.calls(p)))
     of = {row.target: row.value for row in record.rows if row.target}
     assert of["self-ensemble/table-3/rse-largest-count"] == 9

@@ -48,6 +48,17 @@ _COLOURED = {
     "nin-cifar10": 'networks=["nin"]',
 }
 
+# On Model A only two defenses are run by default.
+_OTHER_DEFENSES = {
+    f"model-a/{word}": f"defenses={chosen}"
+    for defense in ("adv", "brelu", "distill")
+    for word, chosen in (
+        (defense, f'["{defense}"]'),
+        (f"rse-above-{defense}", f'["rse","{defense}"]'),
+        (f"rse-distortion-above-{defense}", f'["rse","{defense}"]'),
+    )
+} | {"model-a/brelu-below-none": 'defenses=["none","brelu"]'}
+
 ITEMS: Mapping[str, Item] = {
     "deep_defense/anchors": Item(
         _DEEP + "anchors",
@@ -141,7 +152,7 @@ ITEMS: Mapping[str, Item] = {
         "Figure 6: accuracy and distortion against c",
         _ALL,
         ("figure-6/", "text-3/clean-cost", "text-4.3/"),
-        {"vgg16": 'networks=["vgg16"]', "resnext": 'networks=["resnext"]'},
+        {"vgg16": 'networks=["vgg16"]', "resnext": 'networks=["resnext"]', **_OTHER_DEFENSES},
     ),
     "self_ensemble/table-1": Item(
         _ENSEMBLE + "table_1",

@@ -51,7 +51,8 @@ def named(p: Parameters, own: Setting) -> tuple[Names, ...]:
     """Return the defenses to run: by default those of the profile, and RSE with its other
     placements of noise.
     """
-    return p.defenses or (*own.defenses, *(() if p.profile == "quick" else READINGS))
+    more = {"quick": (), "reduced": READINGS[-1:], "paper": READINGS}[p.profile]
+    return p.defenses or (*own.defenses, *more)
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
