@@ -92,7 +92,7 @@ def answer() -> str:
 
 
 def slides() -> Slider:
-    """Return a figure with a slider for the paper's number: invented runs, intervals and verdicts."""
+    """Return a slider for the paper's number: invented runs, intervals, and the verdicts."""
     frames = [Frame(f"{printed:g}\N{NO-BREAK SPACE}%", _frame(printed)) for printed in PRINTED]
     return slider("slider-printed", "printed", frames, start=PRINTED.index(93.0))
 
@@ -166,7 +166,7 @@ def coverage_figure() -> Figure:
 
 
 def examples() -> Table:
-    """Return invented examples of every kind of comparison, with the verdict of the book's rules."""
+    """Return invented examples of every kind of comparison, with the verdicts of the rules."""
     rows = []
     for kind, stated, measured, judgement in _examples():
         rows.append([kind, stated, measured, f"**{judgement.verdict}**"])
