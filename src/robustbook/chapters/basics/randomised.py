@@ -110,7 +110,7 @@ def answer(shown: Study) -> str:
 
 
 def draws(shown: Study) -> Figure:
-    """Draw one image's answers, draw by draw, and accuracy against the draws in a gradient."""
+    """Draw one image's probability, draw by draw, and accuracy against draws per gradient."""
     image = int(shown.probabilities.std(0).argmax())
     own = shown.probabilities[:, image].double().numpy()
     count = np.arange(1.0, len(own) + 1)

@@ -177,8 +177,8 @@ def equal_table(version: Version) -> Table:
         for defense in names.defenses(record, network, list(DEFENSES))
     ]
     return table(
-        f"{version.heading}. Accuracy in per cent at equal distortion, on straight lines between "
-        "the points of the curves: from the authors' points / **ours** (range over the seeds).",
+        f"{version.heading}. Accuracy in per cent at equal distortion, interpolated linearly "
+        "between the points of a curve: the authors' points / **ours** (range over the seeds).",
         f"tab-rse-figure-6-equal-{version.tag}",
         ["Network, defense", *(f"distortion {d:g}" for d in EQUAL)],
         rows,

@@ -86,8 +86,8 @@ def placements(version: Version) -> Table:
     record = version.record
     shown = {d: words for d, words in names.places(record).items() if _ours(record, d, CS[0])}
     return table(
-        f"{version.heading}: accuracy of RSE in per cent by the deviation and place of the initial "
-        "noise (range over the seeds). The last row is printed.",
+        f"{version.heading}: accuracy of RSE in per cent, by the standard deviation and the place "
+        "of the initial noise (range over the seeds). The last row has the paper's numbers.",
         "tab-rse-placements",
         ["Initial noise", "clean", *(f"c = {c:g}" for c in CS)],
         [
