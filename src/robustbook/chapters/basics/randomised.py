@@ -1,4 +1,4 @@
-"""The page of randomised defenses: a network with noise layers, attacked and judged by draws."""
+"""The page of randomised defenses: attacks on a network with noise layers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ def judged(
 
 
 def answer(shown: Study) -> str:
-    """Return what averaging takes away, and how wrong the attack's own draw judges."""
+    """Return the accuracy with and without averaging, and with the draw that the attack used."""
     one, best = shown.attacked[FGSM, 1], shown.attacked[PGD, AVERAGED[-1]]
     return (
         "**Answer.** The attack averages gradients over the noise, and new draws of the noise "
@@ -144,7 +144,7 @@ def draws(shown: Study) -> Figure:
 
 
 def judges(shown: Study) -> Table:
-    """Return the accuracy after each attack, judged in three ways."""
+    """Return a table of the accuracy after each attack, measured with three choices of draws."""
     names = {"none": "none", FGSM: FGSM, PGD: PGD, OFF: OFF}
     rows = []
     for (name, averaged), found in shown.attacked.items():
@@ -154,8 +154,8 @@ def judges(shown: Study) -> Table:
             [title, *(f"{accuracy(each):.0f}" for each in (found.own, found.single, found.many))]
         )
     return table(
-        f"Accuracy in percent of {COUNT} test images at eps {EPS:g}, judged by the first draw that "
-        f"the attack has used, by one new draw, and by the average over {JUDGES} new draws.",
+        f"Accuracy in percent of {COUNT} test images at eps {EPS:g}, measured with the first draw "
+        f"that the attack has used, with one new draw, and with the mean of {JUDGES} new draws.",
         "tab-randomised-judges",
         ["Attack", "Own draw", "One new", f"{JUDGES} new"],
         rows,

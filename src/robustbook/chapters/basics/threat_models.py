@@ -113,7 +113,7 @@ def curves(shown: Study) -> Figure:
 
 
 def budgets(shown: Study) -> Figure:
-    """Draw one image moved by PGD within budgets of both norms, with the plain network's answer."""
+    """Draw one image after PGD with growing eps in both norms, and the predicted classes."""
     images, labels = (each[IMAGE : IMAGE + 1] for each in digits())
     net = shown.nets["plain"]
     rows = []

@@ -49,7 +49,7 @@ def layers(record: Record) -> Figure:
 
 
 def settings_table(version: Version) -> Table:
-    """Return the settings and counts of the three networks, printed beside ours."""
+    """Return a table of the settings and counts of the three networks, the paper's beside ours."""
     record = version.record
     shared = {"distillation: temperature": "table-1/distill/temperature"}
     rows = [

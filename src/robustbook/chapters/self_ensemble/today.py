@@ -44,7 +44,7 @@ MARGIN = 5
 
 
 def answer(record: Record) -> str:
-    """Return what is left of RSE's accuracy at one l2 radius, beside the paper's attack."""
+    """Return RSE's accuracy within an l2 radius, under the paper's attack and under all attacks."""
     network = networks(record)[0]
     r = middle(record, network)
     paper, left = (within(record, network, "rse", attack, r) for attack in ("paper", "all"))
@@ -78,12 +78,12 @@ def curves(records: Sequence[Record]) -> Figure:
 
 
 def networks_in_words(records: Sequence[Record]) -> str:
-    """Return for each network what averaging, larger steps and the certificate give."""
+    """Return for each network the effect of averaging and of larger steps, and the certificate."""
     return "\n".join(f"- {_in_words(*each)}" for each in best(records))
 
 
 def noise_in_words(records: Sequence[Record]) -> str:
-    """Return for each network how PGD fares with fresh noise, frozen noise and without noise."""
+    """Return the accuracy of each network under PGD with new noise, frozen noise and without."""
     return "\n".join(f"- {_noise_in_words(*each)}" for each in best(records))
 
 
