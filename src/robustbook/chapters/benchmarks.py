@@ -164,7 +164,7 @@ def noise() -> Table:
 
 
 def training() -> Table:
-    """Return the time of a training step through the package's `fit`, beside a bare loop."""
+    """Return the time of a training step in the package's `fit` and in a loop without it."""
     report = benchmark("training")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     return table(

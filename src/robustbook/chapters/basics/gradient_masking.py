@@ -89,7 +89,7 @@ def study() -> Study:
 
 
 def answer(shown: Study) -> str:
-    """Return what the masked network seems to keep and what it really keeps."""
+    """Return the accuracies of the masked network under PGD and under the strongest attack."""
     plain, masked = shown.evidence.values()
     red = sum(finding.red for finding in diagnose(masked))
     lowest = min(masked[name] for name in ("repaired", "gradient_free", "transfer"))

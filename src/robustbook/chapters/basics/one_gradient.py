@@ -55,7 +55,7 @@ class Study:
 
 
 def study() -> Study:
-    """Load the plain network and the test images; move the page's image by each eps."""
+    """Load the plain network and the test images; run FGSM on the page's image with each eps."""
     net = network("plain")
     images, labels = digits()
     one = slice(IMAGE, IMAGE + 1)
@@ -159,7 +159,7 @@ def controls(shown: Study) -> Table:
         rows.append([f"{name}, eps {EPS:g}", f"{accuracy(~found):.1f}"])
     return table(
         f"Percentage of {len(shown.labels)} test images that are classified correctly. Both "
-        "changes move every pixel by eps, and the result is clipped to [0, 1].",
+        "attacks change every pixel by eps, and the result is clipped to [0, 1].",
         "tab-one-gradient-controls",
         ["Change", "Correct"],
         rows,

@@ -57,7 +57,7 @@ class Study:
 
 
 def study() -> Study:
-    """Load the network with noise, ask it 50 times about each image, and run the attacks."""
+    """Load the network with noise, compute its predictions with 50 draws, and run the attacks."""
     net = network("noisy")
     assert isinstance(net, Noisy)
     images, labels = digits(COUNT)
@@ -86,7 +86,7 @@ def judged(
     images: Float[Tensor, "n 1 28 28"],
     labels: Int[Tensor, " n"],
 ) -> Judged:
-    """Judge moved images by the attack's first draw, by one new draw, and by many new ones."""
+    """Classify attacked images with the attack's first draw, one new draw, and many new draws."""
     keys = torch.arange(len(images))
     return Judged(
         own=net.at(keys, 0)(moved).argmax(1) == labels,

@@ -81,7 +81,7 @@ def _attacked(
 
 
 def answer(shown: Study) -> str:
-    """Return what a threat model is, and both networks' accuracy within one l-infinity budget."""
+    """Return what a threat model is, and both networks' accuracy within one radius in each norm."""
     at = SIZES[math.inf].index(EPS)
     plain, trained = (shown.curves[math.inf][name][at] for name in NETWORKS)
     at_2 = SIZES[2.0].index(1.0)

@@ -79,7 +79,7 @@ def judged(
 
 
 def answer() -> str:
-    """Return what the rules say about both made groups of runs for one printed number."""
+    """Return the verdicts of the rules on one printed number, for both invented groups of runs."""
     quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
     low, high = ledger.prediction_interval(RUNS["quiet runs"])
     return (

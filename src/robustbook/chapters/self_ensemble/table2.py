@@ -98,7 +98,7 @@ def placements(version: Version) -> Table:
 
 
 def distortions(version: Version) -> Table:
-    """Return how far the attack moves the images, by defense."""
+    """Return the distortion by the attack, for each defense and c."""
     shown = {**DEFENSES, **{d: f"RSE, {w}" for d, w in PLACES.items() if d != "rse"}}
     return table(
         f"{version.heading}: distortion, the root of the mean squared l2 distance over all images "

@@ -1,4 +1,4 @@
-"""The page of Table 3 and Figure 7: how far a targeted attack moves one image."""
+"""The page of Table 3 and Figure 7: the distortion of one image by a targeted attack."""
 
 from collections.abc import Mapping
 
