@@ -123,7 +123,7 @@ def slides(shown: Study) -> Slider:
             ),
             (
                 _bytes(moved.image),
-                f"The image with speckles of size {moved.eps:.2f}; the answer {verb} "
+                f"The image with speckles of size {moved.eps:.2f}; the predicted class {verb} "
                 f"{moved.answer}.",
                 _words(f"eps {moved.eps:.2f}", moved),
             ),

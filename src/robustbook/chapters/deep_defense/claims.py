@@ -20,7 +20,7 @@ CLAIMS = (
     ),
     (
         "Networks misclassify adversarial images with high confidence",
-        "mean confidence in the wrong answer under PGD at least 0.7 (our threshold)",
+        "mean confidence in the wrong class under PGD at least 0.7 (our threshold)",
     ),
     (
         "Random noise of the same size is far less harmful",
@@ -156,8 +156,8 @@ def second_to_fourth(record: Record) -> str:
             f"one step of FGSM makes the network misclassify {fgsm_share:.0f} % of the test "
             f"images, with a mean confidence of {fgsm:.2f}. PGD makes it misclassify "
             f"{pgd_share:.0f} %, with a mean confidence of {pgd:.2f}. The smallest perturbations "
-            "do not lead to confident answers: they end at the class boundary, where two classes "
-            "have the same probability.",
+            "do not lead to confident predictions: they end at the class boundary, where two "
+            "classes have the same probability.",
             "**Claim 3.** With random noise as large as DeepFool's perturbation of the same image, "
             f"{noise:.1f} % of the images are still classified correctly; with DeepFool's "
             f"perturbation itself {deepfool:.1f} % are. To fool the network on half of the images, "
