@@ -38,8 +38,8 @@ def study(item: str) -> ModuleType:
 
 
 def judged(item: str) -> tuple[str, ...]:
-    """Return the items, as ``paper/item``, whose numbers the page of ``item`` compares with
-    ours.
+    """Return the items, as ``paper/name``, whose target numbers the page of ``item`` compares with
+    our measurements.
     """
     return items.judged(item)
 

@@ -55,10 +55,13 @@ def diagnose(
 ) -> list[Finding]:
     """Return a finding for each question that the evidence can answer, in a fixed order.
 
-    evidence: plain data under some of `NAMES`; `measures.evidence` collects it from a model.
-    points: differences between accuracies up to ``points`` percentage points are ignored.
-    share: shares of images up to ``share`` percent are ignored, also between repetitions.
-    rise: how many percentage points accuracy may rise between two sizes of the curve.
+    evidence: measurements under some of the names in `NAMES`; `measures.evidence` makes them for a
+        model.
+    points: two accuracies under attack count as equal if they differ by at most ``points``
+        percentage points.
+    share: a finding is not red if at most ``share`` percent of the images have a zero gradient, or
+        change their class in a second call. Repeated accuracies may differ by as much.
+    rise: by how many percentage points the accuracy may rise from a smaller to a larger eps.
 
     The default values of points, share and rise are our choice.
 

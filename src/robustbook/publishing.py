@@ -70,10 +70,10 @@ def publishable(
 
     An error is raised if a published row would be lost or would get another value.
 
-    If parts come from different devices or versions, the provenance lists them as ``parts``. Each
-    entry of ``parts`` states for one part the seeds and chosen parameters (``of``), the device, the
-    hardware, the versions and the date. Parts of a record do not overlap, so the seed and the
-    network of a row determine its part.
+    If parts of the record come from different devices or versions, the provenance lists the parts
+    under the name ``parts``. Each entry states in ``of`` the seeds and parameters that the part
+    covers, and also the device, the hardware, the versions and the date. Parts of a record do not
+    overlap, so the seed and the network of a row determine its part.
 
     Raises:
         Conflict: a published value would be lost or changed; the message says what to do.

@@ -236,7 +236,7 @@ def test_descents_that_do_not_arrive() -> None:
         Record("saturating", "long-descent", "quick", {}, (0,), rows, arrays)
     )
     assert text.startswith("1 of 2 longer descents")
-    assert "Not after 100 steps: from the most confident source in float32" in text
+    assert "Starting from the most confident source in float32, Adam took all 100 steps" in text
     assert text.endswith("float32: 75 %.")
 
 

@@ -73,8 +73,9 @@ class Propagation:
 
     @cached_property
     def seed(self) -> int:
-        """Return one number, drawn from the generator when it is first needed; without a generator
-        return 0.
+        """Return the seed of the attack's noise: a number from the generator, or 0 without one.
+
+        The first call draws the number, and later calls return the same number.
         """
         return seed_from(self._generator)
 

@@ -139,8 +139,8 @@ def contents(root: Path) -> list[str]:
 
 
 def judged(root: Path) -> dict[str, tuple[str, ...]]:
-    """Return for each notebook of the table of contents the items (``paper/item``) whose numbers
-    the notebook compares with ours.
+    """Return for each notebook of the table of contents the items, as ``paper/name``, whose target
+    numbers the notebook compares with our measurements.
     """
     found: dict[str, tuple[str, ...]] = {}
     there = notebooks.names(root)

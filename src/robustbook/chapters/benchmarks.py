@@ -147,10 +147,10 @@ def noise() -> Table:
     report = benchmark("self_ensemble")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     return table(
-        f"Random Self-Ensemble: milliseconds of {report['draws']} draws for one prediction, "
-        "computed as one batch and in a loop, and of a forward and backward pass on 32 images. The "
-        f"networks have 1/{report['narrow']} of the paper's width. A ratio is to the first row of "
-        "its group. Medians of "
+        f"Random Self-Ensemble: milliseconds for a prediction with {report['draws']} draws, "
+        "computed as one batch and in a loop, and for a forward and backward pass on 32 images. "
+        f"The networks have 1/{report['narrow']} of the paper's width. *Ratio*: the time divided "
+        "by that of the first row of the group. Medians of "
         f"{report['rounds']} interleaved rounds{busy}; {report['processor']}, "
         f"{report['threads']} threads, {report['date']}.",
         "tab-benchmarks-noise",
@@ -164,7 +164,7 @@ def noise() -> Table:
 
 
 def training() -> Table:
-    """Return the time of a training step through the package's `fit`, beside a bare loop."""
+    """Return the time of a training step in the package's `fit` and in a loop without it."""
     report = benchmark("training")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     return table(
@@ -194,8 +194,8 @@ def deep_defense() -> Table:
         f"Milliseconds of a training step of LeNet on {report['batch_size']} images "
         f"({report['data']}), medians of {report['rounds']} interleaved rounds, on one thread, and "
         f"divided by those of a plain training step; {report['processor']}. *All classes* computes "
-        "the gradients of all classes. *Straightforward* keeps every image in every iteration and "
-        "the graph of every class.",
+        "the gradients of all classes. *Straightforward* also keeps images on which DeepFool has "
+        "succeeded, and the computation graph of every class.",
         "tab-benchmarks-deep-defense",
         ["Step", "Milliseconds", "To plain"],
         [

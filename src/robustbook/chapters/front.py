@@ -70,8 +70,8 @@ def self_ensemble() -> str:
     if found is not None:
         distance, rse, none = found
         text += (
-            f"; where it moves the images of both networks by {distance:g}, {rse:.0f} % and "
-            f"{none:.0f} %"
+            f"; if it distorts the images of both networks by {distance:g}, it leaves {rse:.0f} % "
+            f"and {none:.0f} %"
         )
     return whole_percent(f"{text}.")
 

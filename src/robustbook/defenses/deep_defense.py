@@ -122,8 +122,8 @@ def deep_defense(
     offset: added to each component of a gradient before its norm is computed (released code: 5e-6
         on MNIST, 1e-5 on CIFAR-10).
     candidates: how many other classes DeepFool compares, those of highest logits at the clean image
-        first. With None all classes are compared, as the released code does with 10 classes. The
-        paper of DeepFool compares 9 other classes.
+        first. With None DeepFool compares all other classes, as the released code does where there
+        are 10 classes. The paper of DeepFool compares 9 other classes.
     slack: an addition of this code. The form "rows" skips a class that could be nearest only if its
         gradient norm exceeded ``slack`` times the mean norm of the first five classes. With
         math.inf, and in the forms "padded" and "fixed", no class is skipped. With the default

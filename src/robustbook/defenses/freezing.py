@@ -36,12 +36,11 @@ class Frozen:
     for each image and each call of a dropout layer. A dropout layer that is called twice has two
     masks for each image.
 
-    generator: draws the dropout masks, on the generator's device. With generator None on a GPU,
-        torch's default generator of the GPU draws the dropout masks, which a CUDA graph can record.
-        With generator None on a CPU, an error is raised if a dropout layer is in training mode.
+    generator: draws the dropout masks, on the generator's device. With None on a GPU, torch's
+        default generator of the GPU draws the masks, so that a CUDA graph can record the drawing.
 
-    Raises ValueError for a network with a layer that cannot be frozen, or with dropout and no
-    generator.
+    Raises ValueError for a network with a layer that cannot be frozen. Also raises ValueError on a
+    CPU if a dropout layer is in training mode and ``generator`` is None.
     """
 
     def __init__(self, net: nn.Module, generator: torch.Generator | None = None) -> None:

@@ -16,8 +16,9 @@ GAP = 2  # pixels between images
 def grid(
     squares: Mapping[str, tuple[UInt8[np.ndarray, "k k h w"], Bool[np.ndarray, "k k"]]],
 ) -> Figure:
-    """Draw squares of images side by side, lettered from A; an array with each square says which
-    images exist.
+    """Draw squares of images side by side, with the letters A, B and so on.
+
+    squares: for each title the images, and a boolean array that is False where an image is missing.
 
     Raises ValueError for images that are not bytes, because images in [0, 1] would all be black.
     """

@@ -29,7 +29,7 @@ class Curve:
 class Panel:
     """A panel: its curves by name, and the heights of dotted horizontal lines by name.
 
-    The paper's own curves, ``printed``, are drawn faintly behind our curves. ``log``: whether the x
+    The paper's own curves, ``printed``, are pale and lie behind our curves. ``log``: whether the x
     axis is logarithmic.
     """
 

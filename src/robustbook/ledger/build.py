@@ -99,7 +99,7 @@ def build(
         profile None, each target uses its best profile: paper, else reduced, else quick.
     command: returns the command of each line.
 
-    Raises ValueError, in one sentence, for a filter that matches nothing and for invalid files.
+    Raises ValueError for a filter that matches nothing and for invalid files.
     """
     targets = read_targets(book / "targets")
     _known("paper", paper, PAPERS)

@@ -48,7 +48,7 @@ class Claim:
 def read_claims(path: Path, targets: Mapping[str, Target]) -> tuple[Claim, ...]:
     """Return the claims of a file in the order of the file.
 
-    Raises ValueError, in one sentence, for wrong columns, an unknown paper or target, a repeated
+    Raises ValueError for wrong columns, an unknown paper or target, a repeated
     claim, or a claim without targets.
     """
     claims: dict[str, Claim] = {}

@@ -126,7 +126,7 @@ def write_record(record: Record, folder: Path) -> Path:
 def read_record(path: Path) -> Record:
     """Return the record of one file, with arrays as nested lists.
 
-    Raises ValueError, in one sentence with the file's name, if the file is unreadable or invalid.
+    Raises ValueError with a message that names the file, if the file is unreadable or invalid.
     """
     cure = "restore it from git, or run and publish the item again"
     try:

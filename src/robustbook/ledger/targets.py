@@ -100,7 +100,7 @@ class Target:
 def read_targets(folder: Path) -> dict[str, Target]:
     """Return all targets of a folder by id, paper after paper, in the order of the files.
 
-    Raises ValueError, in one sentence, for a row that cannot be judged. A row cannot be judged if
+    Raises ValueError for a row that cannot be judged. A row cannot be judged if
     it has an unknown column, paper, unit, kind, comparison or partner, a bound without a number, or
     a repeated id.
     """

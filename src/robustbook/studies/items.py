@@ -211,8 +211,8 @@ WITHOUT_STUDY: Mapping[str, str] = {
 
 
 def judged(item: str) -> tuple[str, ...]:
-    """Return the items, as ``paper/name``, whose numbers the page of ``item`` compares with
-    ours.
+    """Return the items, as ``paper/name``, whose target numbers the page of ``item`` compares with
+    our measurements.
     """
     paper, name = item.split("/")
     of = ITEMS.get(item)

@@ -89,7 +89,7 @@ def fit(
     static: whether a training step has the same operations for every batch, with all random numbers
         drawn on ``device``. A static training step is captured as a CUDA graph on a GPU. Use False
         for objectives whose operations depend on the data, or with random numbers from the CPU.
-        With static False, only one network is accepted.
+        With False only one network can be trained.
     checkpoint: a file that is written about every ``every`` seconds; if the file exists, the run
         resumes from it. A checkpoint of another network, recipe, order, objective or data raises an
         error. If the checkpoint is damaged, it is renamed, and a warning is given.

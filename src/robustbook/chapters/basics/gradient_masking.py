@@ -89,7 +89,7 @@ def study() -> Study:
 
 
 def answer(shown: Study) -> str:
-    """Return what the masked network seems to keep and what it really keeps."""
+    """Return the accuracies of the masked network under PGD and under the strongest attack."""
     plain, masked = shown.evidence.values()
     red = sum(finding.red for finding in diagnose(masked))
     lowest = min(masked[name] for name in ("repaired", "gradient_free", "transfer"))
@@ -123,7 +123,7 @@ def curves(shown: Study) -> Figure:
 
 
 def findings(shown: Study) -> Table:
-    """Return the diagnosis of both networks: each question, and whether its answer warns."""
+    """Return a table of the questions of the diagnosis, red or green for each network."""
     found = [diagnose(each) for each in shown.evidence.values()]
     marks = {True: "**red**", False: "green"}
     return table(
@@ -154,7 +154,7 @@ def broken(shown: Study) -> Table:
 
 
 def _panels(shown: Study, questions: Mapping[str, tuple[str, ...]]) -> Figure:
-    """Draw a panel for each question, with a row for each entry of the evidence that answers it."""
+    """Draw a panel for each question, with a row for each measurement that the answer uses."""
     values = {
         question: {
             ROWS[name]: {net: [of[name]] for net, of in shown.evidence.items()} for name in names

@@ -47,12 +47,12 @@ def spirals(count: int, seed: int) -> tuple[Float[Tensor, "n 2"], Int[Tensor, " 
 
 @dataclass(frozen=True)
 class Study:
-    """The network of two inputs, its test points, its answers on the grid, and exact distances.
+    """The network with two inputs, its test points and predictions, and the exact distances.
 
-    regions: the answer at each point of the grid, row by row from the bottom. exact: by norm, for
-    each test point the distance to the nearest point of the grid with another answer. budget: by
-    attack, which test points it leaves classified correctly at `EPS`. minimal: by name, the results
-    of the minimal-norm attacks.
+    regions: the predicted class at each point of the grid, row by row from the bottom. exact: by
+    norm, for each test point the distance to the nearest point of the grid with another predicted
+    class. budget: by attack, which test points are still classified correctly at `EPS`. minimal: by
+    name, the results of the minimal-norm attacks.
     """
 
     net: nn.Module
@@ -211,7 +211,7 @@ def paths(shown: Study) -> Figure:
 
 
 def answer(shown: Study) -> str:
-    """Return what one step, one start and several starts leave correct, beside the truth."""
+    """Return the accuracies under one step, PGD with one and several starts, and all points."""
     one, _, start, starts, truth = (accuracy(right) for right in shown.budget.values())
     ratios = {name: _ratio(shown, name).median().item() for name in shown.minimal}
     return (
@@ -226,7 +226,7 @@ def answer(shown: Study) -> str:
 
 
 def budget_table(shown: Study) -> Table:
-    """Return the accuracy that each attack within the budget leaves, beside the exact one."""
+    """Return a table of the accuracy under each attack of size eps, with the exact accuracy."""
     rows = [[name, f"{accuracy(right):.0f}"] for name, right in shown.budget.items()]
     return table(
         f"Percentage of {len(shown.points)} test points that are classified correctly within the "
@@ -239,7 +239,7 @@ def budget_table(shown: Study) -> Table:
 
 
 def minimal_table(shown: Study) -> Table:
-    """Return the distances that the minimal-norm attacks find, beside the exact ones."""
+    """Return a table of the distances that minimal-norm attacks find, with the exact distances."""
     rows = []
     for name, result in shown.minimal.items():
         ratio = _ratio(shown, name)

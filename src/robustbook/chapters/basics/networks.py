@@ -57,8 +57,9 @@ def digits(count: int = 400) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, " 
 def network(kind: str) -> nn.Module:
     """Return a trained network, from images in [0, 1] to ten logits, in evaluation mode.
 
-    kind: "plain"; "adversarial", half of whose loss is on images moved by FGSM; "masked", whose
-    logits are 50 times larger; or "noisy", with noise layers. The first call trains it.
+    kind: "plain"; "adversarial", for which half of the training loss is on images after FGSM;
+    "masked", whose logits are 50 times larger; or "noisy", with noise layers. The first call trains
+    the network and stores its weights.
     """
     if kind not in TRAININGS:
         raise ValueError(f"kind must be one of {', '.join(TRAININGS)}, got {kind!r}")

@@ -32,9 +32,9 @@ EPS = 0.1
 
 @dataclass(frozen=True)
 class Moved:
-    """An image that FGSM has moved by ``eps``, and what the network answers.
+    """An image after FGSM with size ``eps``, and the network's prediction.
 
-    probability: of the answer. right: whether the answer is the true class.
+    probability: of the predicted class. right: whether the predicted class is the true class.
     """
 
     eps: float
@@ -46,7 +46,7 @@ class Moved:
 
 @dataclass(frozen=True)
 class Study:
-    """What the page shows: the network, the test images, and one of them moved by each eps."""
+    """What the page shows: the network, the test images, and one image after FGSM with each eps."""
 
     net: nn.Module
     images: Float[Tensor, "n 1 28 28"]
@@ -55,7 +55,7 @@ class Study:
 
 
 def study() -> Study:
-    """Load the plain network and the test images; move the page's image by each eps."""
+    """Load the plain network and the test images; run FGSM on the page's image with each eps."""
     net = network("plain")
     images, labels = digits()
     one = slice(IMAGE, IMAGE + 1)
@@ -108,7 +108,7 @@ def answer(shown: Study) -> str:
 
 
 def slides(shown: Study) -> Slider:
-    """Return a slider over eps: the image, its change, the moved image, and both answers."""
+    """Return a slider over eps: the image, its change, the changed image, and both predictions."""
     clean, largest = shown.sweep[0], max(moved.eps for moved in shown.sweep)
     frames = []
     for moved in shown.sweep:
@@ -123,7 +123,7 @@ def slides(shown: Study) -> Slider:
             ),
             (
                 _bytes(moved.image),
-                f"The image with speckles of size {moved.eps:.2f}; the answer {verb} "
+                f"The image with speckles of size {moved.eps:.2f}; the predicted class {verb} "
                 f"{moved.answer}.",
                 _words(f"eps {moved.eps:.2f}", moved),
             ),
@@ -134,7 +134,7 @@ def slides(shown: Study) -> Slider:
 
 
 def ten(shown: Study) -> Figure:
-    """Draw a test image of each class above the same image after FGSM, with the answers."""
+    """Draw a test image of each class above the same image after FGSM, with the predictions."""
     first = [int((shown.labels == k).nonzero()[0]) for k in range(10)]
     images, labels = shown.images[first], shown.labels[first]
     rows = []
@@ -159,7 +159,7 @@ def controls(shown: Study) -> Table:
         rows.append([f"{name}, eps {EPS:g}", f"{accuracy(~found):.1f}"])
     return table(
         f"Percentage of {len(shown.labels)} test images that are classified correctly. Both "
-        "changes move every pixel by eps, and the result is clipped to [0, 1].",
+        "attacks change every pixel by eps, and the result is clipped to [0, 1].",
         "tab-one-gradient-controls",
         ["Change", "Correct"],
         rows,
@@ -167,7 +167,7 @@ def controls(shown: Study) -> Table:
 
 
 def _words(name: str, moved: Moved) -> str:
-    """Return the HTML below an image: its name, the answer and the answer's probability."""
+    """Return the HTML below an image: its name, the predicted class and its probability."""
     said = f"<b>{moved.answer}</b> ({_percent(moved.probability)})"
     return f"{name}<br>answer: {said}"
 

@@ -1,4 +1,4 @@
-"""The page of randomised defenses: a network with noise layers, attacked and judged by draws."""
+"""The page of randomised defenses: attacks on a network with noise layers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class Study:
 
 
 def study() -> Study:
-    """Load the network with noise, ask it 50 times about each image, and run the attacks."""
+    """Load the network with noise, compute its predictions with 50 draws, and run the attacks."""
     net = network("noisy")
     assert isinstance(net, Noisy)
     images, labels = digits(COUNT)
@@ -86,7 +86,7 @@ def judged(
     images: Float[Tensor, "n 1 28 28"],
     labels: Int[Tensor, " n"],
 ) -> Judged:
-    """Judge moved images by the attack's first draw, by one new draw, and by many new ones."""
+    """Classify attacked images with the attack's first draw, one new draw, and many new draws."""
     keys = torch.arange(len(images))
     return Judged(
         own=net.at(keys, 0)(moved).argmax(1) == labels,
@@ -96,7 +96,7 @@ def judged(
 
 
 def answer(shown: Study) -> str:
-    """Return what averaging takes away, and how wrong the attack's own draw judges."""
+    """Return the accuracy with and without averaging, and with the draw that the attack used."""
     one, best = shown.attacked[FGSM, 1], shown.attacked[PGD, AVERAGED[-1]]
     return (
         "**Answer.** The attack averages gradients over the noise, and new draws of the noise "
@@ -110,7 +110,7 @@ def answer(shown: Study) -> str:
 
 
 def draws(shown: Study) -> Figure:
-    """Draw one image's answers, draw by draw, and accuracy against the draws in a gradient."""
+    """Draw one image's probability, draw by draw, and accuracy against draws per gradient."""
     image = int(shown.probabilities.std(0).argmax())
     own = shown.probabilities[:, image].double().numpy()
     count = np.arange(1.0, len(own) + 1)
@@ -144,7 +144,7 @@ def draws(shown: Study) -> Figure:
 
 
 def judges(shown: Study) -> Table:
-    """Return the accuracy after each attack, judged in three ways."""
+    """Return a table of the accuracy after each attack, measured with three choices of draws."""
     names = {"none": "none", FGSM: FGSM, PGD: PGD, OFF: OFF}
     rows = []
     for (name, averaged), found in shown.attacked.items():
@@ -154,8 +154,8 @@ def judges(shown: Study) -> Table:
             [title, *(f"{accuracy(each):.0f}" for each in (found.own, found.single, found.many))]
         )
     return table(
-        f"Accuracy in percent of {COUNT} test images at eps {EPS:g}, judged by the first draw that "
-        f"the attack has used, by one new draw, and by the average over {JUDGES} new draws.",
+        f"Accuracy in percent of {COUNT} test images at eps {EPS:g}, measured with the first draw "
+        f"that the attack has used, with one new draw, and with the mean of {JUDGES} new draws.",
         "tab-randomised-judges",
         ["Attack", "Own draw", "One new", f"{JUDGES} new"],
         rows,

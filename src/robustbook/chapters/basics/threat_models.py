@@ -81,7 +81,7 @@ def _attacked(
 
 
 def answer(shown: Study) -> str:
-    """Return what a threat model is, and both networks' accuracy within one l-infinity budget."""
+    """Return what a threat model is, and both networks' accuracy within one radius in each norm."""
     at = SIZES[math.inf].index(EPS)
     plain, trained = (shown.curves[math.inf][name][at] for name in NETWORKS)
     at_2 = SIZES[2.0].index(1.0)
@@ -113,7 +113,7 @@ def curves(shown: Study) -> Figure:
 
 
 def budgets(shown: Study) -> Figure:
-    """Draw one image moved by PGD within budgets of both norms, with the plain network's answer."""
+    """Draw one image after PGD with growing eps in both norms, and the predicted classes."""
     images, labels = (each[IMAGE : IMAGE + 1] for each in digits())
     net = shown.nets["plain"]
     rows = []

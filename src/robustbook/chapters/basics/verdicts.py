@@ -1,4 +1,4 @@
-"""The page on verdicts: how a printed number is compared with runs, on made examples."""
+"""The page on verdicts: how a paper's number is compared with runs, with invented examples."""
 
 import math
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ def judged(
     partner: Sequence[float | int] = (),
     holds: Sequence[bool] = (),
 ) -> Judgement:
-    """Judge made runs by the book's rules, one seed a run, as if at the paper's own setting.
+    """Judge invented runs by the book's rules, as if each had its own seed and the paper's setting.
 
     compare: as in the ledger's targets. partner: the runs of the other side of an ordering. holds:
     for a pattern, whether each run shows it.
@@ -79,7 +79,7 @@ def judged(
 
 
 def answer() -> str:
-    """Return what the rules say about both made groups of runs for one printed number."""
+    """Return the verdicts of the rules on one printed number, for both invented groups of runs."""
     quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
     low, high = ledger.prediction_interval(RUNS["quiet runs"])
     return (
@@ -92,7 +92,7 @@ def answer() -> str:
 
 
 def slides() -> Slider:
-    """Return a slider over the printed number: made runs, intervals, and the verdict on each."""
+    """Return a slider for the paper's number: invented runs, intervals, and the verdicts."""
     frames = [Frame(f"{printed:g}\N{NO-BREAK SPACE}%", _frame(printed)) for printed in PRINTED]
     return slider("slider-printed", "printed", frames, start=PRINTED.index(93.0))
 
@@ -127,8 +127,8 @@ def _strip(printed: float) -> Figure:
 
 @dataclass(frozen=True)
 class Coverage:
-    """The percentage of made worlds in which an interval contains one more run, by number of
-    runs.
+    """The percentage of simulations in which each interval contains the result of one more run, for
+    each number of runs in `SIZES`.
     """
 
     prediction: tuple[float, ...]
@@ -137,7 +137,7 @@ class Coverage:
 
 @cache
 def coverage() -> Coverage:
-    """Simulate many worlds with normal runs; count how often intervals contain one more run."""
+    """Simulate normally distributed runs; count how often each interval contains one more run."""
     chance = np.random.default_rng(0)
     prediction, confidence = [], []
     for n in SIZES:
@@ -152,7 +152,7 @@ def coverage() -> Coverage:
 
 
 def coverage_figure() -> Figure:
-    """Draw how often both intervals contain one more run, against the number of runs."""
+    """Draw how often each interval contains one more run, against the number of runs."""
     found = coverage()
     sizes = [float(n) for n in SIZES]
     shapes = {
@@ -166,12 +166,12 @@ def coverage_figure() -> Figure:
 
 
 def examples() -> Table:
-    """Return made examples of every kind of comparison, with the verdict of the book's rules."""
+    """Return invented examples of every kind of comparison, with the verdicts of the rules."""
     rows = []
     for kind, stated, measured, judgement in _examples():
         rows.append([kind, stated, measured, f"**{judgement.verdict}**"])
     return table(
-        "Made examples. Each verdict is computed by the function that judges the book's real "
+        "Invented examples. Each verdict is computed by the function that judges the book's real "
         f"numbers. The tolerance is {TOLERANCE:g} percentage point where a number is compared.",
         "tab-verdicts-examples",
         ["Comparison", "The paper states", "Our runs", "Verdict"],

@@ -20,7 +20,7 @@ CLAIMS = (
     ),
     (
         "Networks misclassify adversarial images with high confidence",
-        "mean confidence in the wrong answer under PGD at least 0.7 (our threshold)",
+        "mean confidence in the wrong class under PGD at least 0.7 (our threshold)",
     ),
     (
         "Random noise of the same size is far less harmful",
@@ -52,8 +52,8 @@ CLAIMS = (
     (
         "Perturbations become larger for images classified correctly and smaller for misclassified "
         "images",
-        "both halves hold for the images that the reference network classifies correctly or "
-        "misclassifies; the value is the factor for the correctly classified images",
+        "both parts hold, for the images that the reference network classifies correctly and for "
+        "those that it misclassifies; the value is the factor for the correctly classified images",
     ),
     (
         "The regulariser is exact and trained jointly",
@@ -125,16 +125,16 @@ def verdicts() -> Table:
 
 
 def first(record: Record) -> str:
-    """Return the result for claim 1: how much larger an image is than its perturbation."""
+    """Return the result for claim 1: the norm of an image divided by that of its perturbation."""
     caffenet, googlenet = (
         1 / float(printed(f"deep_defense/anchor-deepfool-table-1/{network}-ilsvrc2012/rho2") or 0)
         for network in ("caffenet", "googlenet")
     )
     return (
         "**Claim 1** needs a network for photographs. The DeepFool paper {cite}`moosavi2016` "
-        f"reports a rho2 for two such networks, so an image is {caffenet:.0f} and {googlenet:.0f} "
-        "times as large as its perturbation. On digits the image is "
-        f"{1 / _mean(record, 'rho', 'read'):.0f} times as large as its perturbation. We have code "
+        "reports a rho2 for two such networks. According to these numbers the norm of an image is "
+        f"{caffenet:.0f} and {googlenet:.0f} times that of its perturbation. On digits it is "
+        f"{1 / _mean(record, 'rho', 'read'):.0f} times that of its perturbation. We have code "
         "for ImageNet but not the photographs."
     )
 
@@ -156,8 +156,8 @@ def second_to_fourth(record: Record) -> str:
             f"one step of FGSM makes the network misclassify {fgsm_share:.0f} % of the test "
             f"images, with a mean confidence of {fgsm:.2f}. PGD makes it misclassify "
             f"{pgd_share:.0f} %, with a mean confidence of {pgd:.2f}. The smallest perturbations "
-            "do not lead to confident answers: they end at the class boundary, where two classes "
-            "have the same probability.",
+            "do not lead to confident predictions: they end at the class boundary, where two "
+            "classes have the same probability.",
             "**Claim 3.** With random noise as large as DeepFool's perturbation of the same image, "
             f"{noise:.1f} % of the images are still classified correctly; with DeepFool's "
             f"perturbation itself {deepfool:.1f} % are. To fool the network on half of the images, "

@@ -21,7 +21,7 @@ profiles they are MNIST and CIFAR-10.
 SHARES = (0.2, 0.5, 1.0)
 CHOICES = {
     "plain": "label, not clipped",
-    "predicted": "answer, not clipped",
+    "predicted": "prediction, not clipped",
     "clipped": "label, clipped",
 }
 """For each variant of FGS, the class whose loss it differentiates, and whether the images are

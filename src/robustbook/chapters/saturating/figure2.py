@@ -26,8 +26,8 @@ one.
 
 
 def answer(record: Record) -> str:
-    """Return how many pre-activations are larger in size than ``flat``, and how many ReLU units are
-    active.
+    """Return how many pre-activations have an absolute value above ``flat``, and how many ReLU
+    units are active.
     """
     flat = float(record.parameters["flat"])
     beyond = {m: _means(record, "beyond", "sigmoid-mlp", m, threshold=flat) for m in COMPARED}
@@ -35,9 +35,9 @@ def answer(record: Record) -> str:
     vanilla, saturated = (f"{min(active[m]):.0f} to {max(active[m]):.0f} %" for m in COMPARED)
     return (
         f"In each layer of the saturated sigmoid network at least {min(beyond['saturated']):.1f} % "
-        f"of the pre-activations are larger than {flat:g} in size; in the vanilla network at most "
-        f"{max(beyond['vanilla']):.1f} % are. In each layer of the saturated ReLU network "
-        f"{saturated} of the units are active, and of the vanilla ReLU network {vanilla}."
+        f"of the pre-activations have an absolute value above {flat:g}; in the vanilla network at "
+        f"most {max(beyond['vanilla']):.1f} % have. Depending on the layer, {saturated} of the "
+        f"units are active in the saturated ReLU network, and {vanilla} in the vanilla one."
     )
 
 
@@ -82,9 +82,9 @@ def layers(record: Record) -> Table:
     """Return medians and shares of the pre-activations of each layer, for all networks."""
     sizes = sorted({5.0, float(record.parameters["flat"]), 100.0})
     return table(
-        "Pre-activations over all units and test images: median, median size, share of active "
-        "units (positive values), and shares beyond a size, in per cent; mean (range over the "
-        "seeds).",
+        "Pre-activations over all units and test images: the median, the median absolute value "
+        "(size), the share of positive pre-activations (active units), and the shares with an "
+        "absolute value beyond a threshold. Shares are in per cent; mean (range over the seeds).",
         "tab-figure-2-layers",
         ["Network", "median", "median size", "active", *(f"beyond {size:g}" for size in sizes)],
         list(_layer_rows(record, sizes)),

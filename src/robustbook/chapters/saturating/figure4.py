@@ -52,8 +52,8 @@ def peaks(record: Record) -> Table:
     )
     return table(
         "*Peak*: the highest length element, at evenly spaced points (grid) and with added points "
-        "(resolved). *Length*: the length of the path divided by pi, which says how often the "
-        "predicted class changed completely. *Apart*: the distance between the peak and the "
+        "(resolved). *Length*: the length of the path divided by pi, to which each complete change "
+        "of the predicted class adds 1. *Apart*: the distance between the peak and the "
         "steepest change of the probabilities, as a share of the path. *At the peak*: the largest "
         "singular value at the peak, as a share of its maximum on the path. Mean over the seeds "
         "(range).",
@@ -83,9 +83,9 @@ def peaks_in_words(record: Record) -> str:
     ours, theirs = (spread(values(record, "crossings", **of)) for of in (saturated, vanilla))
     return (
         f"On average over paths and seeds, the peak of the length element is {ratio:.0f} times as "
-        "high in the saturated networks as in the vanilla ones. Along a path the predicted class "
-        f"changes completely {ours} times in the saturated networks, and {theirs} times in the "
-        "vanilla ones."
+        "high in the saturated networks as in the vanilla ones. The length of a path divided by pi "
+        f"is {ours} in the saturated networks, and {theirs} in the vanilla ones. A complete change "
+        "of the predicted class makes a path longer by pi."
     )
 
 

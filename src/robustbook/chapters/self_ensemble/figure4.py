@@ -90,8 +90,8 @@ def gains(version: Version) -> Table:
                 ]
             )
     return table(
-        f"{version.heading}: accuracy of RSE in per cent by one draw and by 50, their difference "
-        "in points, and the distortion (range over the seeds).",
+        f"{version.heading}: accuracy of RSE in per cent with one draw and with 50 draws, the "
+        "difference in percentage points, and the distortion (range over the seeds).",
         f"tab-rse-figure-4-{version.tag}",
         ["Attack", "one draw", "50 draws", "difference", "distortion"],
         rows,

@@ -67,7 +67,7 @@ def accuracies(version: Version) -> Table:
             rows.append([levels(record)[noise], *map(spread, each), minus(spread(gained))])
     return table(
         f"{version.heading}: accuracy on clean images in per cent by the number of draws, and the "
-        f"gain from 1 draw to {MOST} in points (range over the seeds).",
+        f"gain from 1 draw to {MOST} in percentage points (range over the seeds).",
         f"tab-rse-figure-5-{version.tag}",
         ["Network, noise", *(f"n = {n}" for n in numbers), "gain"],
         rows,

@@ -68,7 +68,7 @@ def at_equal_distance(record: Record, network: str) -> tuple[float, float, float
 def curves(records: Sequence[Record]) -> Figure:
     """Draw the paper's six panels: accuracy above and distortion below, a column per network.
 
-    The authors' own points are drawn faintly, also of a network that was not run.
+    The authors' own points are pale lines, also in the panel of a network that was not run.
     """
     panels = []
     for quantity, (name, label) in enumerate(
@@ -96,7 +96,7 @@ def of_one(record: Record) -> Figure:
 
 
 def equal_distortion(records: Sequence[Record]) -> Figure:
-    """Draw accuracy against distortion, a panel per network; authors' own points faintly."""
+    """Draw accuracy against distortion, a panel per network; pale lines: the authors' points."""
     panels = []
     for network, plain in NETWORKS.items():
         record = names.with_network(records, network)
@@ -128,12 +128,12 @@ def _their_distances(network: str, defense: str) -> Curve:
 
 
 def accuracy_table(version: Version) -> Table:
-    """Return the accuracies of each network of a record beside the authors' own."""
+    """Return a table of the accuracies of each network, the authors' beside ours."""
     return _table(version, "accuracy", 0, "Accuracy in per cent", 1)
 
 
 def distortion_table(version: Version) -> Table:
-    """Return the distortions of each network of a record beside the authors' own."""
+    """Return a table of the distortions of each network, the authors' beside ours."""
     words = "Root of the mean squared l2 distance over all images"
     return _table(version, "distortion", 1, words, 3)
 
@@ -177,8 +177,8 @@ def equal_table(version: Version) -> Table:
         for defense in names.defenses(record, network, list(DEFENSES))
     ]
     return table(
-        f"{version.heading}. Accuracy in per cent at equal distortion, on straight lines between "
-        "the points of the curves: from the authors' points / **ours** (range over the seeds).",
+        f"{version.heading}. Accuracy in per cent at equal distortion, interpolated linearly "
+        "between the points of a curve: the authors' points / **ours** (range over the seeds).",
         f"tab-rse-figure-6-equal-{version.tag}",
         ["Network, defense", *(f"distortion {d:g}" for d in EQUAL)],
         rows,

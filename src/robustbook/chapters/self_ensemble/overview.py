@@ -125,7 +125,7 @@ CLAIMS = (
         found_in_all(figure6.crossings, "figure-6"),
     ),
     Claim(
-        "A targeted attack on one image must move it further",
+        "A targeted attack on one image needs a larger distortion for RSE",
         "table3",
         ("table-3",),
         found(table3.orders, "table-3"),

@@ -24,13 +24,13 @@ def answer(record: Record) -> str:
     return (
         f"{same} of the {len(there)} settings and counts that could be compared are the same in "
         "our networks. In VGG16, the released code and our code put the strongest noise, of "
-        f"deviation {max(noise):g}, in front of convolution {place}. The text of the paper puts "
-        "this noise in front of the first convolution."
+        f"standard deviation {max(noise):g}, in front of convolution {place}. The text of the "
+        "paper puts this noise in front of the first convolution."
     )
 
 
 def sigmas(record: Record, network: str) -> list[float]:
-    """Return the deviations of the noise in front of each convolution, in their order."""
+    """Return the standard deviation of the noise in front of each convolution, in their order."""
     rows = [r for r in record.rows if r.name == NOISE and r.setting["network"] == network]
     return [float(r.setting["sigma"]) for r in sorted(rows, key=lambda r: int(r.setting["place"]))]
 
@@ -49,7 +49,7 @@ def layers(record: Record) -> Figure:
 
 
 def settings_table(version: Version) -> Table:
-    """Return the settings and counts of the three networks, printed beside ours."""
+    """Return a table of the settings and counts of the three networks, the paper's beside ours."""
     record = version.record
     shared = {"distillation: temperature": "table-1/distill/temperature"}
     rows = [
@@ -65,8 +65,8 @@ def settings_table(version: Version) -> Table:
         ["values of c, 0 included", *[_cell(record, "setup/c-values")] * 3],
     ]
     return table(
-        f"{version.heading}: settings and counts, the paper's or its code's / **ours**. Without a "
-        "slash, ours alone.",
+        f"{version.heading}: settings and counts, of the paper or its code / **ours**. A cell "
+        "without a slash has only ours.",
         f"tab-rse-table-1-{version.tag}",
         ["", *NETWORKS.values()],
         rows,
@@ -103,7 +103,7 @@ def largest_eps(record: Record) -> str:
 
 
 def noise_table(version: Version, network: str = "vgg16") -> Table:
-    """Return the noise layers of a network: deviation, and normal numbers for one image."""
+    """Return the noise layers of a network: standard deviation, and normal numbers per image."""
     rows = [
         row
         for row in version.record.rows
@@ -113,7 +113,7 @@ def noise_table(version: Version, network: str = "vgg16") -> Table:
     return table(
         f"{version.heading}: the noise layers of {NETWORKS[network]}, in their order.",
         f"tab-rse-noise-{network}-{version.tag}",
-        ["Convolution", "Deviation", "Normal numbers"],
+        ["Convolution", "Standard deviation", "Normal numbers"],
         [
             *(
                 [f"`{row.setting['layer']}`", f"{row.setting['sigma']:g}", f"{row.value:,}"]

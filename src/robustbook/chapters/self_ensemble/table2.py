@@ -86,8 +86,8 @@ def placements(version: Version) -> Table:
     record = version.record
     shown = {d: words for d, words in names.places(record).items() if _ours(record, d, CS[0])}
     return table(
-        f"{version.heading}: accuracy of RSE in per cent by the deviation and place of the initial "
-        "noise (range over the seeds). The last row is printed.",
+        f"{version.heading}: accuracy of RSE in per cent, by the standard deviation and the place "
+        "of the initial noise (range over the seeds). The last row has the paper's numbers.",
         "tab-rse-placements",
         ["Initial noise", "clean", *(f"c = {c:g}" for c in CS)],
         [
@@ -98,7 +98,7 @@ def placements(version: Version) -> Table:
 
 
 def distortions(version: Version) -> Table:
-    """Return how far the attack moves the images, by defense."""
+    """Return the distortion by the attack, for each defense and c."""
     shown = {**DEFENSES, **{d: f"RSE, {w}" for d, w in PLACES.items() if d != "rse"}}
     return table(
         f"{version.heading}: distortion, the root of the mean squared l2 distance over all images "

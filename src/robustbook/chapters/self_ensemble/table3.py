@@ -1,4 +1,4 @@
-"""The page of Table 3 and Figure 7: how far a targeted attack moves one image."""
+"""The page of Table 3 and Figure 7: the distortion of one image by a targeted attack."""
 
 from collections.abc import Mapping
 
@@ -104,8 +104,8 @@ def reached(version: Version) -> Table:
     """Return for how many of the nine targets the attack succeeds, by defense."""
     record = version.record
     return table(
-        f"{version.heading}: number of targets, of {len(_classes(record))}, that the network "
-        "answers after the attack (range over the seeds). RSE answers with 50 draws.",
+        f"{version.heading}: number of target classes (of {len(_classes(record))}) for which the "
+        "attack succeeds (range over the seeds). RSE predicts with 50 draws.",
         f"tab-rse-table-3-reached-{version.tag}",
         ["Network, defense", "targets reached"],
         [

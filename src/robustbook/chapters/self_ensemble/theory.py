@@ -18,7 +18,7 @@ from .names import networks, title
 JENSEN = "self-ensemble/claim-jensen"
 TRACE = "self-ensemble/claim-taylor-trace"
 SMALL = 0.01
-"""The deviation of the noise for which the ledger asks."""
+"""The standard deviation of the noise at which the ledger compares the trace with the gap."""
 DEFENSES = {"none": "no defense", "rse": "RSE"}
 
 
@@ -70,10 +70,11 @@ def slopes_in_words(record: Record) -> str:
 def gaps(version: Version) -> Table:
     """Return the measured loss gap over its predictions, at each size of the noise."""
     return table(
-        f"{version.heading}. Mean loss under noise minus loss without noise, divided by half the "
-        "squared size of the noise times the trace of the Hessian, or times its Frobenius norm; "
-        "sums over the images, mean over the seeds (range). Size: the deviation in each layer of "
-        "the small smooth network; for RSE the multiple of the deviations of its training.",
+        f"{version.heading}. The increase of the mean loss by noise, divided by its prediction: "
+        "half the squared size of the noise times the trace of the Hessian, or times its Frobenius "
+        "norm. Sums over the images, mean over the seeds (range). For the small smooth network the "
+        "size is the standard deviation of the noise in each layer. For RSE it is the factor by "
+        "which the standard deviations used in training are multiplied.",
         f"tab-rse-theory-gaps-{version.tag}",
         ["Network, size of the noise", "Over trace", "Over norm"],
         list(_gap_rows(version.record)),
@@ -83,10 +84,10 @@ def gaps(version: Version) -> Table:
 def bounds(version: Version) -> Table:
     """Return the mean differences of both steps of the bound, by number of draws."""
     return table(
-        f"{version.heading}. Both steps of the bound, mean over the test images and seeds (range "
-        "over the seeds). First: mean loss over the draws minus loss of the mean "
-        "probability. Second: loss of the mean probability minus the negative logarithm of its "
-        "largest entry.",
+        f"{version.heading}. The differences in both steps of the bound, mean over the test images "
+        "and seeds (range over the seeds). *First step*: mean loss over the draws minus the loss "
+        "of the mean probability. *Second step*: loss of the mean probability minus the negative "
+        "logarithm of the largest mean probability.",
         f"tab-rse-theory-bounds-{version.tag}",
         ["Network, draws", "First step", "Second step"],
         list(_bound_rows(version.record)),

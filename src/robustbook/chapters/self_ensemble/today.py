@@ -44,7 +44,7 @@ MARGIN = 5
 
 
 def answer(record: Record) -> str:
-    """Return what is left of RSE's accuracy at one l2 radius, beside the paper's attack."""
+    """Return RSE's accuracy within an l2 radius, under the paper's attack and under all attacks."""
     network = networks(record)[0]
     r = middle(record, network)
     paper, left = (within(record, network, "rse", attack, r) for attack in ("paper", "all"))
@@ -78,23 +78,24 @@ def curves(records: Sequence[Record]) -> Figure:
 
 
 def networks_in_words(records: Sequence[Record]) -> str:
-    """Return for each network what averaging, larger steps and the certificate give."""
+    """Return for each network the effect of averaging and of larger steps, and the certificate."""
     return "\n".join(f"- {_in_words(*each)}" for each in best(records))
 
 
 def noise_in_words(records: Sequence[Record]) -> str:
-    """Return for each network how PGD fares with fresh noise, frozen noise and without noise."""
+    """Return the accuracy of each network under PGD with new noise, frozen noise and without."""
     return "\n".join(f"- {_noise_in_words(*each)}" for each in best(records))
 
 
 def attacks(version: Version) -> Table:
     """Return accuracy, its spread over judgements, and distortion under each attack."""
     return table(
-        f"{version.heading}. Accuracy in per cent, the mean over the judgements and seeds (range "
-        "over the seeds). Draws: how many draws of the noise each step averages over. Spread: "
-        "highest minus lowest accuracy of the judgements, the largest of all seeds. Distortion: "
-        "root mean square of the l2 distance over all images, as in the paper. As seen: accuracy "
-        f"of the network that the attack saw, with frozen noise or without noise. "
+        f"{version.heading}. *Accuracy* in per cent: each attacked image is classified several "
+        "times with new noise; mean over these classifications and the seeds (range over the "
+        "seeds). *Draws*: over how many draws of the noise each step averages. *Spread*: the "
+        "highest minus the lowest of the accuracies with new noise, for the seed where this is "
+        "largest. *Distortion*: root mean square of the l2 distance over all images, as in the "
+        "paper. *As seen*: accuracy of the attacked network, with frozen noise or without noise. "
         f"{'; '.join(_images(version.record))}.",
         f"tab-rse-today-attacks-{version.tag}",
         ["Network, attack", "Draws", "Radius", "Accuracy", "Spread", "Distortion", "As seen"],
@@ -108,8 +109,8 @@ def bounds(version: Version) -> Table:
     return table(
         f"{version.heading}. Accuracy in per cent within an l2 radius. The paper's attack, and all "
         "attacks in l2 together, give upper bounds. The certificate gives a lower bound for the "
-        "classifier that takes hard votes; each image's radius is too large with probability "
-        "0.001 at most.",
+        "classifier that predicts by majority vote; each image's radius is too large with "
+        "probability 0.001 at most.",
         f"tab-rse-today-bounds-{version.tag}",
         ["Network, radius", "Paper's attack", "All attacks", "Certified"],
         list(_bound_rows(version.record)),
@@ -162,9 +163,9 @@ def _in_words(record: Record, network: str) -> str:
         f"{title(record, network)}: RSE classifies {paper:.0f} % of the images correctly under the "
         f"paper's attack, and {small:.0f} % if this attack averages over {count} draws in each "
         f"step. With larger steps the accuracy is {few:.0f} % for one draw and {many:.0f} % for "
-        f"{most} draws in each step. With hard votes RSE classifies {votes:.0f} % of the clean "
-        f"images correctly. The noise on the image, of deviation {sigma:g}, proves robustness of "
-        f"some images up to the l2 radius {_reach(record, network):.2f}."
+        f"{most} draws in each step. By majority vote RSE classifies {votes:.0f} % of the clean "
+        f"images correctly. Its noise on the image has the standard deviation {sigma:g}. With this "
+        f"noise some images are certified up to the l2 radius {_reach(record, network):.2f}."
     )
 
 

@@ -76,10 +76,10 @@ def estimates(record: Record) -> Figure:
 def attacks(version: Version) -> Table:
     """Return how often ZOO succeeds, by h and by the number of draws of each answer."""
     return table(
-        f"{version.heading}. ZOO on images that the network classifies correctly: success in per "
-        "cent, the mean over judgements by fresh draws and seeds (range over the seeds), median "
-        "l2 distance of the successes, and answers of the network for each image, all draws "
-        "counted.",
+        f"{version.heading}. ZOO on images that the network classifies correctly. *Success*: the "
+        "share of images on which it succeeds, in per cent, the mean over several classifications "
+        "with new noise and over the seeds (range over the seeds). *Distance*: the median l2 "
+        "distance of the successes. *Answers*: how often the network is called for each image.",
         f"tab-rse-zoo-attacks-{version.tag}",
         ["Network, h", "Draws", "Images", "Success", "Distance", "Answers"],
         list(_attack_rows(version.record)),
@@ -92,10 +92,11 @@ def numbers(version: Version) -> Table:
     record = version.record
     counts = sorted({int(n) for n in settings(record, "variance over prediction", "draws")})
     return table(
-        f"{version.heading}. Variance of the estimate divided by Var(g) / (2 h² n), for n draws of "
-        "each answer; mean of the estimates divided by the derivative, with its standard error; "
-        "and the number of draws at which the derivative equals the standard error of one "
-        "estimate, along the gradient and along a pixel.",
+        f"{version.heading}. *Variance*: variance of the estimate divided by Var(g) / (2 h² n), if "
+        "each value of the loss is a mean over n draws. *Mean*, *Error*: mean of the estimates "
+        "divided by the derivative, and its standard error. *Gradient*, *Pixel*: the number of "
+        "draws at which the standard error of one estimate equals the derivative, in the direction "
+        "of the gradient and of a single pixel.",
         f"tab-rse-zoo-numbers-{version.tag}",
         ["h", *(f"Variance, n = {n}" for n in counts), "Mean", "Error", "Gradient", "Pixel"],
         list(_number_rows(record, counts)),

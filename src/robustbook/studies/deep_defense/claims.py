@@ -29,7 +29,7 @@ from .settings import PAPER, Parameters
 ITEM = "claims"
 JOINT = ("networks",)  # claim 4 is about the network with the slowest training
 MAIN = "mlp"  # the network on which the verdicts are based
-SURE = 0.7  # a mean confidence in a wrong answer above this counts as high
+SURE = 0.7  # a mean confidence in a wrong class above this counts as high
 LESS_HARM = 5.0  # noise must have this many times the norm of a perturbation to do as much harm
 ABLATIONS: tuple[Literal["correct", "wrong"], ...] = ("correct", "wrong")
 

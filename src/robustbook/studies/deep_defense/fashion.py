@@ -171,8 +171,8 @@ def vanilla(
 def fine_tune(
     start: Done, epoch: int, tuning: Tuning, marks: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Fine-tune a `vanilla` network, starting from its weights after ``epoch``; return what
-    `vanilla` returns.
+    """Fine-tune a `vanilla` network, starting from its weights after ``epoch``, and return results
+    of the same form as `vanilla`.
     """
     net = trained(start, epoch, context.device)
     images, labels = pixels(start.call.arguments["data"], "train")

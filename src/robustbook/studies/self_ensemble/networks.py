@@ -120,8 +120,8 @@ def train(
 
 @step(version=1)
 def distil(teacher: Done, recipe: Recipe, seed: int, *, context: Context) -> dict[str, object]:
-    """Train a student of ``teacher``, with the teacher's architecture and temperature; return what
-    `train` returns.
+    """Train a student of ``teacher``, with the teacher's architecture and temperature, and return
+    results of the same form as `train`.
 
     The teacher's probabilities are computed once, for training images without augmentation. So the
     student is trained on images without augmentation too.

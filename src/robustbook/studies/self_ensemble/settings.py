@@ -252,11 +252,11 @@ class OfNetworks(parameters.Parameters):
     ] = None
 
     def parts(self) -> dict[str, tuple[Networks, ...]]:
-        """Return the networks that are wanted and that the profile has."""
+        """Return the names of the chosen networks that the profile has."""
         return {"networks": tuple(self.chosen())}
 
     def chosen(self) -> dict[Networks, Setting]:
-        """Return the settings of the networks that are wanted and that the profile has."""
+        """Return the settings of the chosen networks that the profile has."""
         there = _SETTINGS[self.profile]
         names = self.networks or self.own_networks[self.profile]
         return {name: there[name] for name in names if name in there}
@@ -278,7 +278,7 @@ class Parameters(OfNetworks):
     ] = None
 
     def chosen(self) -> dict[Networks, Setting]:
-        """Return the settings of the networks that are wanted, with the defenses to run."""
+        """Return the settings of the chosen networks, with the defenses to run."""
         return {
             name: replace(own, defenses=self.defenses or own.defenses)
             for name, own in super().chosen().items()

@@ -176,8 +176,8 @@ def steep(network: Done, images: int, probes: int, *, context: Context) -> dict[
 
 @step(version=1)
 def smooth(images: int, draws: int, seed: int, *, context: Context) -> dict[str, object]:
-    """Train a small smooth network on digits, and measure what `bent` measures, at the noise scales
-    in `SMALL`.
+    """Train a small smooth network on digits, and return the same measurements as `bent`, at the
+    noise scales in `SMALL`.
 
     The network has two convolutions with softplus and a linear layer, in float64, with noise in
     front of both convolutions. Because all layers are smooth, the loss has a Hessian everywhere.
@@ -232,8 +232,9 @@ def gap(
     """Return the mean loss under normal noise of standard deviation ``scale``, minus the loss at
     ``zero``.
 
-    zero: zeros, with one row per number that ``loss`` returns; each row gets its own noise draws.
-        Each noise draw is used with both signs, so the linear term of the loss cancels.
+    zero: a tensor of zeros with the shape of the noise. ``loss`` returns one number per row, and
+        each row gets its own noise draws. Each noise draw is used with both signs, so the linear
+        term of the loss cancels.
     """
     total = torch.zeros_like(zero[:, 0])
     with torch.no_grad():

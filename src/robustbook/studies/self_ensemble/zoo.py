@@ -304,10 +304,10 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
     """Yield at each h the measured variance divided by the predicted variance, and the mean
     estimate divided by the derivative.
 
-    Each ratio is a ratio of sums over the images; in the ratio of the means, images are weighted by
-    the derivative. Further rows have the number of averaged noise draws at which the standard error
-    equals the derivative. The number of draws is given for the derivative along the gradient, and
-    for the root mean square derivative along a pixel.
+    Each ratio is a ratio of two sums over the images. In the sum of the mean estimates, the
+    estimate of each image is multiplied by its derivative. Further rows have the number of averaged
+    noise draws at which the standard error equals the derivative. The number of draws is given for
+    the derivative along the gradient, and for the root mean square derivative along a pixel.
     """
     slope, of_margin = done.tensors["slope"], done.tensors["variance"]
     means = done.tensors["differences"].mean(2)
