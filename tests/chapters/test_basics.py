@@ -1,6 +1,6 @@
 """The first chapter: its pages run, their code does what the package does, solutions are right.
 
-Each page's cells are run once, in their order and in one namespace. All pages share a store, so
+The cells of a page are run once, in their order and in one namespace. All pages share a store, so
 that each network is trained once.
 """
 
@@ -37,7 +37,9 @@ pytestmark = pytest.mark.slow  # running a page takes about five seconds
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    """Return a function that runs all cells of a page once and returns the names they define."""
+    """Return a function that runs a page's cells once and returns the names they define. Cells
+    that only draw are left out; nbval runs them.
+    """
     store = str(tmp_path_factory.mktemp("basics"))
     spaces: dict[str, dict[str, Any]] = {}
 
@@ -47,7 +49,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("ROBUSTBOOK_STORE", store)
                 for cell in notebooks.stored(f"basics/{name}", ".md").cells:
-                    if cell.cell_type == "code":
+                    drawn = "remove-input" in cell.metadata.get("tags", [])
+                    if cell.cell_type == "code" and not drawn:
                         exec(cell.source, space)
             spaces[name] = space
         return spaces[name]
