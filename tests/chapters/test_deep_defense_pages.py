@@ -361,6 +361,7 @@ def test_benchmarks() -> None:
     assert float(body(benchmarks.geometry())[0][2]) == 1
     assert float(body(benchmarks.deep_defense())[0][2]) == 1
     assert all(len(row) == 6 for row in body(benchmarks.deepfool()))
+    assert float(body(benchmarks.carlini_wagner())[0][2]) == 1
     ratios = numbers(benchmarks.answer())
     assert len(ratios) == 6 and ratios[0] <= ratios[1] and ratios[2] <= ratios[3]
     assert "with the same accuracy" in benchmarks.answer()

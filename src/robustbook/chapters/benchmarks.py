@@ -142,6 +142,28 @@ def deepfool() -> Table:
     )
 
 
+def carlini_wagner() -> Table:
+    """Return the time, success rate and mean distance of each library's Carlini-Wagner attack."""
+    report = benchmark("carlini_wagner")
+    busy = " while other work was running" if report["load_before"] > 0.5 else ""
+    few = "".join(
+        f" {row['library']} was timed once, on {row['images']} images."
+        for row in report["rows"]
+        if "images" in row
+    )
+    return table(
+        f"Carlini-Wagner in l2 with a fixed c of {report['c']:g} and {report['steps']} steps, "
+        f"{report['images']} images ({report['data']}, small CNN), medians of {report['rounds']} "
+        f"interleaved rounds{busy}; {report['processor']}, {report['threads']} threads, "
+        f"{report['date']}.{few} *Seconds*: per 1000 images. *Propagations*: the numbers of "
+        "forward / backward passes per image. *Succeeds*: the share of images that are "
+        "misclassified at the end. *Mean l2*: the mean distance of the successful attacks.",
+        "tab-benchmarks-carlini-wagner",
+        ["Library", "Seconds", "To ours", "To the floor", "Propagations", "Succeeds", "Mean l2"],
+        list(map(_carlini_wagner_row, report["rows"])),
+    )
+
+
 def noise() -> Table:
     """Return the times of predictions and training steps with noise layers."""
     report = benchmark("self_ensemble")
@@ -216,6 +238,21 @@ def _attack_rows(rows: list[dict[str, Any]]) -> Iterator[list[str]]:
                 f"{row['forwards_per_image']:.0f} / {row['backwards_per_image']:.0f}",
                 f"{row['accuracy']:.1f} %",
             ]
+
+
+def _carlini_wagner_row(row: dict[str, Any]) -> list[str]:
+    if "error" in row:
+        return [row["library"], *[""] * 5, row["error"]]
+    floor = row.get("ratio_to_floor")
+    return [
+        row["library"],
+        f"{row['seconds_per_1000']:.0f}",
+        f"{row['ratio_to_ours']:.2f}",
+        "" if floor is None else f"{floor:.2f}",
+        f"{row['forwards_per_image']:.0f} / {row['backwards_per_image']:.0f}",
+        f"{row['fooled']:.0f} %",
+        f"{row['mean_distance']:.3f}",
+    ]
 
 
 def _deepfool_row(row: dict[str, Any]) -> list[str]:
