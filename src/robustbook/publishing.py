@@ -242,8 +242,9 @@ def _summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
 def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
     """Return the provenance of a record's numbers: versions, devices and seconds.
 
-    The seconds of a record are the sum over all calls of the study. The field `known_seconds` has
-    the mean seconds of a call of each kind, from which ``plan`` estimates times.
+    The run time in a record is the sum of the seconds of all calls of the study. The field
+    `known_seconds` has the mean seconds of a call of each kind, from which ``plan`` estimates
+    times.
     """
     spent: dict[str, list[float]] = {}
     found: dict[str, set[str]] = {}

@@ -24,15 +24,15 @@ class Version:
 
     @property
     def origin(self) -> str:
-        """Return ``published`` or ``run``, with which the label of a table ends on a page with one
-        published record.
+        """Return ``published`` or ``run``, with which the label of a table ends, on a page with a
+        single published record.
         """
         return "run" if self.fresh else "published"
 
     @property
     def tag(self) -> str:
-        """Return the text with which the label of a table ends on a page with several profiles; it
-        is different for each version.
+        """Return the end of a table's label on a page with several profiles, so that the label of
+        each profile's table is unique.
         """
         return f"{self.record.profile}-run" if self.fresh else self.record.profile
 
@@ -43,7 +43,9 @@ def version_of(record: Record) -> Version:
 
 
 def values(record: Record, name: str, /, **setting: Any) -> list[float]:
-    """Return one value per seed, from the rows with this name and this setting."""
+    """Return one value per seed, from the record's rows whose name and labels (``setting``) are
+    given.
+    """
     return [
         float(row.value)
         for row in record.rows

@@ -6,7 +6,7 @@ converted to MNIST's format in the way in which MNIST was made (LeCun, Bottou, B
 section III.A). Each digit is enlarged to 20 x 20 pixels, and its centre of mass is moved to the
 middle of 28 x 28 pixels. The enlarged digits are blurred, while MNIST's digits are nearly black and
 white. So the contrast of the enlarged digits is doubled around the middle grey. Mean, standard
-deviation and fraction of fully white pixels are 0.154, 0.323 and 0.076 after the conversion,
+deviation and fraction of fully white pixels are 0.154, 0.323 and 0.076 for the enlarged digits,
 similar to 0.131, 0.308 and 0.074 in MNIST.
 
 The conversion uses only integers, so that the images are the same bytes on every machine. The split

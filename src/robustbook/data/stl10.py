@@ -111,7 +111,9 @@ def _files(split: str, root: Path) -> tuple[bytes, bytes]:
 
 
 def _unpacked(packs: list[Path], images: Original, labels: Original) -> tuple[bytes, bytes]:
-    """Return images and labels from the packs, converted to the bytes of the published files."""
+    """Return images and labels from the packs of WebP sheets, converted to the bytes of the
+    published files.
+    """
     pixels, numbers = [], []
     for path in packs:
         try:

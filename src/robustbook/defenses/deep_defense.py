@@ -8,7 +8,7 @@ of three terms:
           + \frac\lambda n\sum_{k\in F} e^{+d\rho_k}
 
 This loss is the paper's equation 6, except that the paper sums over the training set. The released
-code takes the mean over the batch, as here. The set T contains the images that the network
+code and this code take the mean over the batch. The set T contains the images that the network
 currently classifies correctly; DeepFool perturbs these images until they are misclassified. The set
 F contains the misclassified images; DeepFool perturbs these images until they are classified
 correctly. For a misclassified image each DeepFool step moves away from the class predicted at the

@@ -50,8 +50,8 @@ PALE: Mapping[str, Any] = {"linewidth": 4, "alpha": 0.3}
 def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> Figure:
     """Draw the curves of each panel: the mean over seeds with a mark at each point, and a band.
 
-    The band of a curve reaches from the lowest to the highest value of a seed. All panels share one
-    legend.
+    At each point the band of a curve reaches from the lowest to the highest of the values of all
+    seeds. All panels share one legend.
     """
     with style():
         rows = -(-len(shown) // columns)

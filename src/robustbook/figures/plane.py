@@ -47,8 +47,8 @@ def plane(
     l-infinity ball.
 
     centre: the attacked point, shown as a large dot.
-    half: half the side of the square that is shown around the attacked point; this square is moved
-        to lie in the unit square.
+    half: half the side of the square that is shown around the attacked point; the square is moved
+    so that it lies in the unit square.
 
     Each point of a path has a small mark, and the last point has a cross.
     """

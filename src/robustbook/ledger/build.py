@@ -31,7 +31,8 @@ def no_command(target: str, paper: str, profile: str, item: str = "") -> tuple[s
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the ledger; fields without a value are None.
+    """One line of the ledger: a target, our measurement and the verdict. Fields without a value are
+    None.
 
     ours, low, high: the mean over seeds, and the 95 % prediction interval without the tolerance.
     seeds: the number of seeds that were run (0 if the measurement is not random).
@@ -41,8 +42,8 @@ class Entry:
     command: the command that measures this target; empty if no study measures it.
     tally: the kind of comparison, one of TALLIES.
     difference: the difference that decides an ordering, see `Judgement`.
-    same_as: the id of an earlier line of the ledger that makes the same comparison; a line with
-        `same_as` is shown but not counted.
+    same_as: the id of an earlier line of the ledger that makes the same comparison; such a line is
+    shown but not counted.
     """
 
     id: str

@@ -188,9 +188,9 @@ def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, An
 
     The merged rows are ordered as if one study had measured all seeds; the record with more seeds
     gives the order. A new row comes after the rows of the next smaller seed that has a row of the
-    same kind. If there is no row of the same kind, a new row comes after the row that precedes it
-    in its own record. Arrays of the same name must be equal in both records, because they may be
-    means over seeds, which cannot be merged.
+    same kind. If there is no row of the same kind, a new row keeps its place behind the row that
+    precedes it in the record from which it comes. Arrays of the same name must be equal in both
+    records, because they may be means over seeds, which cannot be merged.
 
     Raises:
         Conflict: a row or an array has different values in the two records.

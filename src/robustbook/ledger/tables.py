@@ -33,8 +33,8 @@ def number(value: float | int | None, digits: int = 6) -> str:
 
 
 def interval(entry: Entry) -> str:
-    """Return the prediction interval of an entry as text; for an ordering, the interval of the
-    difference that decided.
+    """Return the prediction interval of an entry as text; for an ordering, return the interval of
+    the difference of the means.
 
     Return "" if fewer than two seeds were run. The ends of the interval have 4 digits, or fewer so
     that they fit into SPREAD characters.

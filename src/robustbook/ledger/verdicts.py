@@ -30,8 +30,8 @@ the interval contains 0 and reaches beyond the tolerance on the claimed side. An
 neither reproduced nor inconclusive is *not reproduced*, because the difference has the wrong sign
 or is at most the tolerance. If one of two ordered numbers comes from a single run, the difference
 must exceed the tolerance. A few orderings only claim that the first number is not worse than the
-second. The rule of `at_least`, applied to the difference, judges the orderings that claim that a
-number is not worse.
+second. Such an ordering is judged by the rule of `at_least`, applied to the difference of the
+means.
 
 A `shape` without `holds` is a number that we only report, because the paper has no number to
 compare it with.

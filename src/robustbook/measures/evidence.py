@@ -27,8 +27,8 @@ from .robustness import Attack, strike, survival
 def battery(eps: float, queries: int = 1000) -> dict[str, Attack]:
     """Return the attacks of an evaluation at l-infinity radius ``eps``, by their names in `NAMES`.
 
-    All attacks are clipped to [0, 1]. PGD takes 20 steps of eps / 4; the Square attack takes at
-    most ``queries`` queries per image.
+    All attacked images are clipped to [0, 1]. PGD takes 20 steps of eps / 4; the Square attack
+    takes at most ``queries`` queries per image.
     """
     step = Attack("fgsm", eps, clip=True)
     climb = Attack("pgd", eps, clip=True, steps=20, step_size=eps / 4)

@@ -13,9 +13,9 @@ weights.
 
 Weights of excess kurtosis g are drawn from the Pearson type VII distribution of variance 1. The
 paper's density is c [1 + x^2 / (2 + 6/g)]^(-5/2 - 3/g). The formula of the density is missing in
-the copies of the paper that we could read, so we reconstructed it from the printed c. The
-distribution is Student's t with nu = 4 + 6/g degrees of freedom, scaled by sqrt((nu - 2) / nu). For
-g = 0 the distribution is the Gaussian.
+the copies of the paper that we could read, so we reconstructed the density from the constant c that
+the paper prints. The distribution is Student's t with nu = 4 + 6/g degrees of freedom, scaled by
+sqrt((nu - 2) / nu). For g = 0 the distribution is the Gaussian.
 """
 
 import math

@@ -1,4 +1,6 @@
-"""The page of gradient masking: a network that masks, its diagnosis, and attacks that succeed."""
+"""The page on gradient masking: a network that masks its gradients, the diagnosis of this network,
+and attacks that succeed.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,7 +70,9 @@ ATTACKS = {
 
 @dataclass(frozen=True)
 class Study:
-    """Both networks by name, the test images, and the evidence on each network."""
+    """The plain and the masked network by name, the test images, and the evidence on each
+    network.
+    """
 
     nets: Mapping[str, nn.Module]
     images: Float[Tensor, "n 1 28 28"]
@@ -77,7 +81,9 @@ class Study:
 
 
 def study() -> Study:
-    """Load both networks and collect the evidence; each is the source of the other's transfer."""
+    """Load the plain and the masked network and collect the evidence; each network makes the images
+    of the transfer attack on the other network.
+    """
     nets = {"plain network": network("plain"), "masked network": network("masked")}
     images, labels = digits(COUNT)
     sources = dict(zip(nets, reversed(nets.values()), strict=True))
@@ -103,7 +109,7 @@ def answer(shown: Study) -> str:
 
 
 def gradients(shown: Study) -> Figure:
-    """Draw the evidence on the questions about gradients, a panel for each question."""
+    """Draw the evidence on the questions about gradients, with a panel for each question."""
     return _panels(shown, GRADIENTS)
 
 
@@ -123,7 +129,9 @@ def curves(shown: Study) -> Figure:
 
 
 def findings(shown: Study) -> Table:
-    """Return a table of the questions of the diagnosis, red or green for each network."""
+    """Return a table of the questions of the diagnosis, with a red or green answer for each
+    network.
+    """
     found = [diagnose(each) for each in shown.evidence.values()]
     marks = {True: "**red**", False: "green"}
     return table(
@@ -140,7 +148,7 @@ def findings(shown: Study) -> Table:
 
 
 def broken(shown: Study) -> Table:
-    """Return the accuracy of both networks under each attack."""
+    """Return the accuracy of the plain and the masked network under each attack."""
     return table(
         f"Accuracy in percent of {COUNT} test images, at eps {EPS:g}. The lowest number of a "
         "column is the best estimate of the network's robust accuracy.",

@@ -1,4 +1,4 @@
-"""The page of attacks with many steps: their paths through a network with two inputs."""
+"""The page on attacks with many steps: the paths of attacks on a network with two inputs."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -34,7 +34,9 @@ ZOOM = 0.25
 
 
 def spirals(count: int, seed: int) -> tuple[Float[Tensor, "n 2"], Int[Tensor, " n"]]:
-    """Return ``count`` points of three noisy spiral arms in the unit square, and their arms."""
+    """Return ``count`` points on three noisy spiral arms in the unit square, and the number of each
+    point's arm.
+    """
     chance = generator(seed, "spirals")
     classes = torch.arange(count) % 3
     along = torch.rand(count, generator=chance)
@@ -65,7 +67,7 @@ class Study:
 
 
 def study() -> Study:
-    """Train the network, search the plane exhaustively, and run every attack of the page."""
+    """Train the network, evaluate it on a grid over the plane, and run every attack of the page."""
     net, x, y = plane()
     line = torch.linspace(0, 1, SIDE)
     grid = torch.cartesian_prod(line, line)
@@ -94,8 +96,8 @@ def distances(
     classes: Int[Tensor, " n"],
     norm: float,
 ) -> Float[Tensor, " n"]:
-    """Return for each point the distance to the nearest point of the grid that is answered
-    otherwise.
+    """Return for each point the distance to the nearest point of the grid with another predicted
+    class.
     """
     found = []
     for point, own in zip(points, classes, strict=True):
@@ -107,7 +109,7 @@ def distances(
 class Net(nn.Module):
     """A network from points of the unit square to three logits, with two layers of 32 tanh units.
 
-    The points are centred and scaled first, because training is faster then.
+    The network first centres and scales the points, which makes training faster.
     """
 
     def __init__(self) -> None:
@@ -141,7 +143,7 @@ def plane() -> tuple[nn.Module, Float[Tensor, "n 2"], Int[Tensor, " n"]]:
 
 @dataclass
 class Recorder:
-    """A model that remembers each point at which an attack asks it."""
+    """A model that records each point at which an attack evaluates it."""
 
     net: nn.Module
     asked: list[Tensor] = field(default_factory=list)
@@ -155,9 +157,10 @@ class Recorder:
 def path(
     net: nn.Module, attack: Callable[[Recorder], Adversarial], last: int | None = None
 ) -> Float[np.ndarray, "t 2"]:
-    """Return the points at which an attack on one point asks the network, in order.
+    """Return in order the points at which an attack on one starting point evaluates the network.
 
-    A point that is asked twice in a row counts once. last: only so many first questions count.
+    A point that is evaluated twice in a row counts once. last: only the first ``last`` evaluations
+    count.
     """
     recorder = Recorder(net)
     attack(recorder)
@@ -168,7 +171,7 @@ def path(
 
 
 def chosen(shown: Study) -> int:
-    """Return a point on which FGSM fails, Carlini-Wagner succeeds, and about half of the drawn
+    """Return a point on which FGSM fails, Carlini-Wagner succeeds, and about half of the random
     starts of PGD succeed.
     """
     crossed = carlini_wagner(shown.net, shown.points, shown.classes, **PENALTY).found  # type: ignore[arg-type]
@@ -211,7 +214,9 @@ def paths(shown: Study) -> Figure:
 
 
 def answer(shown: Study) -> str:
-    """Return the accuracies under one step, PGD with one and several starts, and all points."""
+    """Return the accuracies under an attack of one step, under PGD with one start and with several
+    starts, and under the exhaustive search.
+    """
     one, _, start, starts, truth = (accuracy(right) for right in shown.budget.values())
     ratios = {name: _ratio(shown, name).median().item() for name in shown.minimal}
     return (
@@ -239,7 +244,9 @@ def budget_table(shown: Study) -> Table:
 
 
 def minimal_table(shown: Study) -> Table:
-    """Return a table of the distances that minimal-norm attacks find, with the exact distances."""
+    """Return a table of the distances that minimal-norm attacks find, compared with the exact
+    distances.
+    """
     rows = []
     for name, result in shown.minimal.items():
         ratio = _ratio(shown, name)
@@ -264,7 +271,9 @@ def minimal_table(shown: Study) -> Table:
 
 
 def _ratio(shown: Study, name: str) -> Float[Tensor, " n"]:
-    """Return each distance divided by the exact one, for points more than two spacings away."""
+    """Return each distance divided by the exact distance, for points whose exact distance is more
+    than two spacings of the grid.
+    """
     result, exact = shown.minimal[name], shown.exact[2.0]
     rows = result.found & (exact > 2 / (SIDE - 1))
     return result.distance[rows] / exact[rows]

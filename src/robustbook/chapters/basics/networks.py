@@ -1,8 +1,9 @@
 """The four networks of the chapter, trained on the embedded digits within seconds.
 
-Three are fully connected, with two hidden layers of 64 ReLU units. They differ only in their
-training. The fourth has two convolutions, with the noise layers of Random Self-Ensemble in front of
-them. Each is trained once, and its weights are then kept in the store.
+Three of the networks are fully connected, with two hidden layers of 64 ReLU units. The fully
+connected networks differ only in their training. The fourth network has two convolutions, with the
+noise layers of Random Self-Ensemble in front of both. Each network is trained once, and its weights
+are then kept in the store of results.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ class Training:
     """How a network is trained: with ``steps`` steps of Adam on batches of 64 digits.
 
     The learning rate starts at ``lr`` and falls to 0. eps: radius of adversarial training; 0: none.
-    temperature: the number that divides the logits in training, and only there. noise: the standard
+    temperature: the number that divides the logits, only during training. noise: the standard
     deviation of all noise layers; 0: a fully connected network without noise.
     """
 
@@ -47,8 +48,8 @@ TRAININGS: Mapping[str, Training] = {
 def digits(count: int = 400) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, " n"]]:
     """Return the first ``count`` (at most 400) test images, in [0, 1], and their labels.
 
-    The images are scikit-learn's handwritten digits, enlarged to 28 x 28 pixels. They come with the
-    package.
+    The images are scikit-learn's handwritten digits, enlarged to 28 x 28 pixels. The digits come
+    with the package.
     """
     test = load("digits", "test").subset(count)
     return as_float(test.images), test.labels

@@ -1,4 +1,4 @@
-"""The page of a first adversarial example: one image, one gradient, and a slider over eps."""
+"""The page on a first adversarial example: one image, one gradient, and a slider over eps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Moved:
 
 @dataclass(frozen=True)
 class Study:
-    """What the page shows: the network, the test images, and one image after FGSM with each eps."""
+    """The network, the test images, and one image after FGSM with each eps."""
 
     net: nn.Module
     images: Float[Tensor, "n 1 28 28"]
@@ -88,7 +88,9 @@ def sweep(
 
 
 def answer(shown: Study) -> str:
-    """Return at which eps the page's image is misclassified, and what this costs all images."""
+    """Return at which eps the page's image is misclassified, and the accuracy under FGSM over all
+    test images.
+    """
     first = shown.sweep[0]
     wrong = next((moved for moved in shown.sweep if not moved.right), None)
     left = accuracy(~fgsm(shown.net, shown.images, shown.labels, eps=EPS).found)
@@ -152,7 +154,9 @@ def ten(shown: Study) -> Figure:
 
 
 def controls(shown: Study) -> Table:
-    """Return the accuracy without a change, after random signs and after FGSM, of equal size."""
+    """Return the accuracy on unchanged images, after random signs, and after FGSM of the same
+    size.
+    """
     rows = [["no change", f"{accuracy(shown.net(shown.images).argmax(1) == shown.labels):.1f}"]]
     for name, attack in (("random signs", random_signs), ("signs of the gradient", fgsm)):
         found = attack(shown.net, shown.images, shown.labels, eps=EPS).found

@@ -1,4 +1,4 @@
-"""The page of randomised defenses: attacks on a network with noise layers."""
+"""The page on randomised defenses: attacks on a network with noise layers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ LOOKS = {FGSM: Look(BRIGHT["blue"], "o", "-"), PGD: Look(BRIGHT["red"], "s", "--
 
 @dataclass(frozen=True)
 class Judged:
-    """Which images are classified correctly after an attack, in three ways of judging.
+    """Which images are classified correctly after an attack, evaluated in three ways.
 
-    own: by the first draw that the attack used, the only one if it did not average. single: by one
-    new draw. many: by the average over `JUDGES` new draws.
+    own: with the first noise draw that the attack used; without averaging it is the only one.
+    single: with one new noise draw. many: with the average over `JUDGES` new noise draws.
     """
 
     own: Bool[Tensor, " n"]
@@ -45,8 +45,8 @@ class Judged:
 class Study:
     """The network, the test images, probabilities of the true class, and the attacks' results.
 
-    probabilities: of the true class, for 50 draws of each test image. attacked: by attack and
-    number of draws that it averages over.
+    probabilities: the probability of the true class, for 50 noise draws on each test image.
+    attacked: by attack and number of draws that it averages over.
     """
 
     net: Noisy
@@ -57,7 +57,9 @@ class Study:
 
 
 def study() -> Study:
-    """Load the network with noise, compute its predictions with 50 draws, and run the attacks."""
+    """Load the network with noise, compute its predictions with 50 noise draws, and run the
+    attacks.
+    """
     net = network("noisy")
     assert isinstance(net, Noisy)
     images, labels = digits(COUNT)
@@ -86,7 +88,9 @@ def judged(
     images: Float[Tensor, "n 1 28 28"],
     labels: Int[Tensor, " n"],
 ) -> Judged:
-    """Classify attacked images with the attack's first draw, one new draw, and many new draws."""
+    """Classify attacked images with the attack's first noise draw, with one new draw, and with many
+    new draws.
+    """
     keys = torch.arange(len(images))
     return Judged(
         own=net.at(keys, 0)(moved).argmax(1) == labels,
@@ -96,7 +100,9 @@ def judged(
 
 
 def answer(shown: Study) -> str:
-    """Return the accuracy with and without averaging, and with the draw that the attack used."""
+    """Return the accuracy under attacks with and without averaging, and the accuracy with the noise
+    draw that the attack used.
+    """
     one, best = shown.attacked[FGSM, 1], shown.attacked[PGD, AVERAGED[-1]]
     return (
         "**Answer.** The attack averages gradients over the noise, and new draws of the noise "
@@ -110,7 +116,9 @@ def answer(shown: Study) -> str:
 
 
 def draws(shown: Study) -> Figure:
-    """Draw one image's probability, draw by draw, and accuracy against draws per gradient."""
+    """Plot the true class's probability of one image for each noise draw, and the accuracy against
+    the number of draws per gradient.
+    """
     image = int(shown.probabilities.std(0).argmax())
     own = shown.probabilities[:, image].double().numpy()
     count = np.arange(1.0, len(own) + 1)
@@ -144,7 +152,9 @@ def draws(shown: Study) -> Figure:
 
 
 def judges(shown: Study) -> Table:
-    """Return a table of the accuracy after each attack, measured with three choices of draws."""
+    """Return a table of the accuracy after each attack, measured with three choices of noise
+    draws.
+    """
     names = {"none": "none", FGSM: FGSM, PGD: PGD, OFF: OFF}
     rows = []
     for (name, averaged), found in shown.attacked.items():

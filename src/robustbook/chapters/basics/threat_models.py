@@ -1,4 +1,6 @@
-"""The page of threat models: norms and budgets seen on images, and accuracy against eps."""
+"""The page on threat models: images perturbed within budgets in two norms, and accuracy against
+eps.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -34,7 +36,9 @@ COUNT = 200
 
 @dataclass(frozen=True)
 class Study:
-    """The networks by name, the test images, and each network's curve by norm, in percent."""
+    """The networks by name, the test images, and each network's curve of accuracy (in percent) for
+    each norm.
+    """
 
     nets: Mapping[str, nn.Module]
     images: Float[Tensor, "n 1 28 28"]
@@ -43,7 +47,7 @@ class Study:
 
 
 def study() -> Study:
-    """Load both networks and attack them within each budget."""
+    """Load both networks and attack them at each eps in each norm."""
     nets = {"plain": network("plain"), "adversarially trained": network("adversarial")}
     images, labels = digits(COUNT)
     curves = {
@@ -62,7 +66,7 @@ def curve(
 ) -> tuple[float, ...]:
     """Return the percentage of images that PGD leaves classified correctly, for increasing eps.
 
-    An adversarial image within a small eps is also within every larger one. So an image counts as
+    An adversarial image within a small eps is also within every larger eps. So an image counts as
     misclassified from the first eps on at which the attack succeeds, and the curve never rises.
     """
     fooled = net(images).argmax(1) != labels
@@ -81,7 +85,9 @@ def _attacked(
 
 
 def answer(shown: Study) -> str:
-    """Return what a threat model is, and both networks' accuracy within one radius in each norm."""
+    """Return what a threat model is, and the accuracy of both networks at one radius in each
+    norm.
+    """
     at = SIZES[math.inf].index(EPS)
     plain, trained = (shown.curves[math.inf][name][at] for name in NETWORKS)
     at_2 = SIZES[2.0].index(1.0)
@@ -96,7 +102,7 @@ def answer(shown: Study) -> str:
 
 
 def curves(shown: Study) -> Figure:
-    """Draw accuracy against eps, a panel for each norm and a curve for each network."""
+    """Draw accuracy against eps, with a panel for each norm and a curve for each network."""
     return lines(
         [
             Panel(
@@ -160,7 +166,9 @@ def measured(shown: Study) -> Table:
 
 @torch.no_grad()
 def clipping(shown: Study) -> str:
-    """Return how much clipping to [0, 1] takes from FGSM, in sizes and in accuracy."""
+    """Return how many of FGSM's pixel changes remain after clipping to [0, 1], and the accuracy
+    with and without clipping.
+    """
     net, images, labels = shown.nets["plain"], shown.images, shown.labels
     inside = fgsm(net, images, labels, eps=EPS)
     free = fgsm(net, images, labels, eps=EPS, clip=False)

@@ -48,10 +48,11 @@ def judged(
     partner: Sequence[float | int] = (),
     holds: Sequence[bool] = (),
 ) -> Judgement:
-    """Judge invented runs by the book's rules, as if each had its own seed and the paper's setting.
+    """Judge invented runs by the book's rules, as if each run had its own seed and the paper's
+    setting.
 
-    compare: as in the ledger's targets. partner: the runs of the other side of an ordering. holds:
-    for a pattern, whether each run shows it.
+    compare: as in the ledger's targets. partner: the runs with which an ordering compares the
+    judged runs. holds: for a pattern, whether each run shows it.
     """
     marks: Sequence[bool | None] = holds or [None] * len(runs)
     rows = tuple(
@@ -79,7 +80,7 @@ def judged(
 
 
 def answer() -> str:
-    """Return the verdicts of the rules on one printed number, for both invented groups of runs."""
+    """Return the verdicts on one printed number, for both invented groups of runs."""
     quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
     low, high = ledger.prediction_interval(RUNS["quiet runs"])
     return (
@@ -92,7 +93,7 @@ def answer() -> str:
 
 
 def slides() -> Slider:
-    """Return a slider for the paper's number: invented runs, intervals, and the verdicts."""
+    """Return a slider over the paper's number that shows invented runs, intervals and verdicts."""
     frames = [Frame(f"{printed:g}\N{NO-BREAK SPACE}%", _frame(printed)) for printed in PRINTED]
     return slider("slider-printed", "printed", frames, start=PRINTED.index(93.0))
 

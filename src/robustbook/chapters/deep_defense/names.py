@@ -43,7 +43,7 @@ def title(record: Record, network: str) -> str:
 
 def sizes(record: Record, network: str) -> list[float]:
     """Return in ascending order the l-infinity radii at which a network was attacked for the page
-    "today".
+    on today's attacks.
     """
     return [float(eps) for eps in settings(record, "accuracy", "eps", network=network)]
 

@@ -34,8 +34,8 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim, the page that tests the claim, the items of its target numbers, and a phrase with
-    our finding.
+    """A claim of the paper, the page that tests the claim, the items (tables, figures) whose target
+    numbers decide it, and a phrase with our finding.
     """
 
     words: str
@@ -48,8 +48,8 @@ def answer(record: Record) -> str:
     """Return how much Deep Defense increases rho2 and the smallest distance that any attack finds,
     and how often adversarial training has a larger rho2.
 
-    ``record`` is the record of Table 1; the distances of the same networks come from the page
-    "today".
+    ``record`` is the record of Table 1; the distances of the same networks come from the page on
+    today's attacks.
     """
     attacked = record_of("deep_defense/today")
     shown = [each for each in names.networks(record) if each in names.networks(attacked)]

@@ -1,4 +1,4 @@
-"""The page "today": Deep Defense under attacks that it was not trained against."""
+"""The page on today's attacks: Deep Defense under attacks that were not used in its training."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean

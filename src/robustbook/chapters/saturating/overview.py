@@ -16,8 +16,8 @@ from .names import METHODS
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper, what we find, the pages that test the claim, and the items of its
-    target numbers.
+    """A claim of the paper, what we find, the pages that test the claim, and the items (tables,
+    figures) whose target numbers decide it.
     """
 
     words: str

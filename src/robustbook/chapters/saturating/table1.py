@@ -186,8 +186,8 @@ def search(tried: Record) -> Table:
 
 def anneal(record: Record, tried: Record) -> Figure:
     """Draw the FGSM accuracy of the saturated sigmoid network against the number of optimiser steps
-    between two values of lambda. If both records have the same profile, the last point is the
-    network of Table 1.
+    between two values of lambda. If both records have the same profile, the last point of the curve
+    is the network of Table 1.
     """
     curves: dict[str, dict[int, list[float]]] = {label: {} for label in GRADIENTS.values()}
     for row in tried.rows:
@@ -291,5 +291,5 @@ def _search_rows(tried: Record) -> Iterator[list[str]]:
 
 
 def _of(tried: Record, varied: str, how: str, reading: str) -> str:
-    """Return the accuracy with one setting that was tried."""
+    """Return the accuracy of the training with one of the settings that were tried."""
     return spread(values(tried, "accuracy", varied=varied, how=how, reading=reading))

@@ -46,7 +46,9 @@ def answer(record: Record) -> str:
 
 
 def parameters(record: Record) -> Figure:
-    """Draw the trainable parameters of each layer, for both paddings."""
+    """Draw the number of trainable parameters of each layer, for both paddings of the
+    convolutions.
+    """
     found = {words: _parameters(record, padding) for words, padding in PADDINGS.items()}
     rows = {
         name: {words: [each[name] / 1e6] for words, each in found.items()}

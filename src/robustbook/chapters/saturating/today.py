@@ -1,5 +1,5 @@
-"""The page "today": many attacks on the saturated networks of Table 1, at one size and at all
-sizes.
+"""The page on today's attacks: many attacks on the saturated networks of Table 1, at one
+perturbation size and at all sizes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -145,7 +145,9 @@ def curves(record: Record) -> Figure:
 
 
 def alone(version: Version) -> Table:
-    """Return for each attack the size at which it succeeds on half of the images."""
+    """Return for each attack the perturbation size at which the attack succeeds on half of the
+    images.
+    """
     return table(
         f"{version.heading}: the size at which a single attack makes a network misclassify half of "
         "the images, mean over the seeds (columns as above). PGD takes 20 steps; the Square attack "
@@ -231,13 +233,15 @@ def _left(record: Record, network: str, method: str, attack: str) -> list[float]
 
 
 def _halves(record: Record, network: str, method: str, attack: str = "all") -> list[float]:
-    """Return the size at which an attack succeeds on half of the images, one per seed."""
+    """Return, for each seed, the perturbation size at which an attack succeeds on half of the
+    images.
+    """
     return values(record, "median", network=network, method=method, attack=attack)
 
 
 def _times(record: Record, network: str, method: str) -> list[float]:
-    """Return the size at which all attacks together succeed on half of the images, divided by the
-    size for the vanilla network, one per seed.
+    """Return, for each seed, the perturbation size at which half of the images are misclassified
+    under some attack, divided by the same size for the vanilla network.
     """
     half, plain = (_halves(record, network, each) for each in (method, "vanilla"))
     return [a / b for a, b in zip(half, plain, strict=True)]

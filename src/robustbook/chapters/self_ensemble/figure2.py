@@ -40,7 +40,7 @@ def _told(record: Record, network: str) -> str:
 
 
 def curves(records: Sequence[Record]) -> Figure:
-    """Draw accuracy against c, a curve per way of using noise and a panel per network."""
+    """Draw accuracy against c, with a curve per way of using noise and a panel per network."""
     panels = [
         sweeps.panel(record, network, REGIMES, title=names.title(record, network))
         for record, network in names.best(records)
@@ -54,7 +54,7 @@ def of_one(record: Record) -> Figure:
 
 
 def accuracies(version: Version) -> Table:
-    """Return the accuracies in numbers, clean images included."""
+    """Return the accuracies under attack and on clean images as a table."""
     record = version.record
     cs = (0.0, *names.strengths(record, names.networks(record)[0], "rse"))
     rows: list[list[str]] = []
@@ -70,7 +70,9 @@ def accuracies(version: Version) -> Table:
 
 
 def shares(records: Sequence[Record]) -> str:
-    """Return how much of RSE's gain under a small attack the trained weights alone give."""
+    """Return the share of RSE's gain in accuracy, under a weak attack, that the trained weights
+    give without noise at test time.
+    """
     parts = []
     for record, network in names.best(records):
         rse, alone, none = (

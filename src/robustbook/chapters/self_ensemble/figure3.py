@@ -1,4 +1,4 @@
-"""The page of Figure 3: the accuracy of one draw against c, for several levels of noise."""
+"""The page of Figure 3: the accuracy with one noise draw against c, for several noise levels."""
 
 from collections.abc import Mapping, Sequence
 
@@ -34,13 +34,15 @@ STRONG = 0.1
 
 
 def levels(record: Record) -> dict[str, str]:
-    """Return the levels of noise by name; embedded data have half of Table 1's."""
+    """Return the noise levels by name; on embedded data they are half of those of Table 1."""
     own = {"rse": "0.2/0.05"} if record.profile == "quick" else {}
     return {**LEVELS, **own}
 
 
 def answer(record: Record) -> str:
-    """Return clean accuracy and accuracy under attack, without noise and with the most of it."""
+    """Return clean accuracy and accuracy under attack, without noise and with the highest noise
+    level.
+    """
     text = []
     for network in names.networks(record):
         shown = names.defenses(record, network, list(LEVELS))
@@ -58,14 +60,16 @@ def answer(record: Record) -> str:
 
 
 def _highest(shown: Sequence[str]) -> int:
-    """Return the place of the highest of the script's levels among those with noise."""
+    """Return the position of the highest noise level of the paper's script among the levels with
+    noise.
+    """
     noisy = [d for d in shown if d != "none"]
     wanted = "rse paper 0.18/0.2"
     return noisy.index(wanted) if wanted in noisy else len(noisy) - 1
 
 
 def curves(records: Sequence[Record]) -> Figure:
-    """Draw the accuracy of one draw against c, a curve per level of noise."""
+    """Draw the accuracy with one noise draw against c, with a curve per noise level."""
     panels = [
         sweeps.panel(
             record,
@@ -87,12 +91,12 @@ def of_one(record: Record) -> Figure:
 
 
 def accuracies(version: Version) -> Table:
-    """Return the accuracies of one draw in numbers, clean images included."""
+    """Return the accuracies with one noise draw as a table, under attack and on clean images."""
     return _table(version, ONE, "one draw", "one")
 
 
 def of_fifty(version: Version) -> Table:
-    """Return the accuracies of 50 draws, which the paper's figure does not have."""
+    """Return the accuracies with 50 noise draws, which the paper's figure does not have."""
     return _table(version, "accuracy", "50 draws", "fifty")
 
 
@@ -110,7 +114,9 @@ def _table(version: Version, name: str, words: str, label: str) -> Table:
 
 
 def best_level(records: Sequence[Record]) -> str:
-    """Return which level of noise is best on clean images and at each c, in a sentence."""
+    """Return in a sentence which noise level gives the best accuracy on clean images and at each
+    c.
+    """
     parts = []
     for record, network in names.best(records):
         words = levels(record)

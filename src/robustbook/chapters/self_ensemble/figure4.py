@@ -1,4 +1,4 @@
-"""The page of Figure 4: one draw of the noise against an ensemble of 50."""
+"""The page of Figure 4: predictions from one noise draw, compared with an ensemble of 50 draws."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +19,9 @@ TURN = 0.4
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return the gain by 50 draws under weak attacks, and where they are worse."""
+    """Return how much accuracy 50 noise draws gain under weak attacks, and at which c they lose
+    accuracy.
+    """
     return " ".join(_told(record, network) for record, network in names.best(records))
 
 
@@ -43,7 +45,9 @@ def _told(record: Record, network: str) -> str:
 
 
 def gain(record: Record, network: str) -> dict[float, list[float]]:
-    """Return the accuracy of 50 draws less that of one draw by c, one value per seed."""
+    """Return for each c the accuracy with 50 noise draws minus the accuracy with one, one value per
+    seed.
+    """
     found = {}
     for c in (0.0, *names.strengths(record, network, "rse")):
         many, one = (values(record, n, network=network, defense="rse", c=c) for n in DRAWS)
@@ -53,7 +57,7 @@ def gain(record: Record, network: str) -> dict[float, list[float]]:
 
 
 def curves(records: Sequence[Record]) -> Figure:
-    """Draw both accuracies against c, a panel per network."""
+    """Draw the accuracies with one and with 50 noise draws against c, with a panel per network."""
     panels = []
     for record, network in names.best(records):
         drawn = {
@@ -72,7 +76,9 @@ def of_one(record: Record) -> Figure:
 
 
 def gains(version: Version) -> Table:
-    """Return both accuracies, their difference and the distortion at each c."""
+    """Return for each c the accuracies with one and with 50 noise draws, their difference, and the
+    distortion.
+    """
     record = version.record
     rows: list[list[str]] = []
     for network in names.networks(record):
@@ -99,7 +105,9 @@ def gains(version: Version) -> Table:
 
 
 def turning(records: Sequence[Record]) -> str:
-    """Return at which accuracy the sign of the difference changes, in a sentence."""
+    """Return in a sentence for which accuracies of a single noise draw the prediction from 50 draws
+    is better.
+    """
     parts = []
     for record, network in names.best(records):
         above: list[float] = []

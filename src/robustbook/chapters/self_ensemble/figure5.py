@@ -1,4 +1,4 @@
-"""The page of Figure 5: accuracy on clean images against the number of draws."""
+"""The page of Figure 5: accuracy on clean images against the number of noise draws."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -18,7 +18,7 @@ MOST, ENOUGH = 50, 10
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return the accuracies of 1, 10 and 50 draws."""
+    """Return the clean accuracies with 1, 10 and 50 noise draws."""
     text = []
     for record, network in names.best(records):
         one, ten, fifty = (_at(record, network, "rse", n) for n in (1, ENOUGH, MOST))
@@ -32,7 +32,7 @@ def answer(records: Sequence[Record]) -> str:
 
 
 def curves(records: Sequence[Record]) -> Figure:
-    """Draw accuracy against the number of draws, a curve per level of noise."""
+    """Draw clean accuracy against the number of noise draws, with a curve per noise level."""
     panels = []
     for record, network in names.best(records):
         found = {}
@@ -54,7 +54,7 @@ def of_one(record: Record) -> Figure:
 
 
 def accuracies(version: Version) -> Table:
-    """Return the accuracies in numbers, and the gain from 1 draw to 50."""
+    """Return a table of the accuracies, and of the gain in accuracy from 1 to 50 noise draws."""
     record = version.record
     numbers = (1, 4, ENOUGH, 20, MOST)
     rows: list[list[str]] = []
@@ -75,7 +75,9 @@ def accuracies(version: Version) -> Table:
 
 
 def gained(records: Sequence[Record]) -> str:
-    """Return the gain from 1 draw to 10 and from 10 to 50, by level of noise, in a sentence."""
+    """Return in a sentence the gain in accuracy from 1 to 10 and from 10 to 50 noise draws, by
+    noise level.
+    """
     parts = [
         f"{minus(f'{early:+.1f}')} and {minus(f'{late:+.1f}')} points with noise "
         f"{levels(record)[noise]} ({names.full_title(record, network)})"
@@ -99,7 +101,9 @@ def _at(record: Record, network: str, noise: str, draws: int) -> float:
 
 
 def largest_error(record: Record, images: int | None = None) -> str:
-    """Return the standard error of an accuracy by its number of test images, in points."""
+    """Return the standard error of an accuracy, in percentage points, due to the number of test
+    images.
+    """
     of = images or min(row.images for row in record.rows if row.images)
     share = fmean(values(record, "accuracy", draws=MOST)) / 100
     error = 100 * (share * (1 - share) / of) ** 0.5

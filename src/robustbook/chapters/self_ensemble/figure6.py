@@ -26,7 +26,7 @@ FAR = 1.0
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return the accuracies with RSE and without defense at equal c and at equal distortion."""
+    """Return the accuracies with RSE and without a defense, at equal c and at equal distortion."""
     return " ".join(_compared(record, network) for record, network in names.best(records))
 
 
@@ -49,14 +49,16 @@ def _compared(record: Record, network: str) -> str:
 
 
 def at_equal_c(record: Record, network: str) -> tuple[float, float]:
-    """Return the accuracies with RSE and without defense at c = 0.1."""
+    """Return the accuracies with RSE and without a defense at c = 0.1."""
     rse, none = (names.at(record, network, d, AT) for d in ("rse", "none"))
     assert rse is not None and none is not None  # every profile has this c
     return rse, none
 
 
 def at_equal_distance(record: Record, network: str) -> tuple[float, float, float] | None:
-    """Return a distortion that both networks reach, and both accuracies there; None without one."""
+    """Return a distortion that the attack reaches with RSE and without a defense, and both
+    accuracies at this distortion; None if there is no such distortion.
+    """
     both = [d for d in EQUAL if all(_equal(record, network, x, d) for x in ("rse", "none"))]
     if not both:
         return None
@@ -66,7 +68,7 @@ def at_equal_distance(record: Record, network: str) -> tuple[float, float, float
 
 
 def curves(records: Sequence[Record]) -> Figure:
-    """Draw the paper's six panels: accuracy above and distortion below, a column per network.
+    """Draw the paper's six panels: accuracy above, distortion below, and a column per network.
 
     The authors' own points are pale lines, also in the panel of a network that was not run.
     """
@@ -96,7 +98,9 @@ def of_one(record: Record) -> Figure:
 
 
 def equal_distortion(records: Sequence[Record]) -> Figure:
-    """Draw accuracy against distortion, a panel per network; pale lines: the authors' points."""
+    """Draw accuracy against distortion, with a panel per network; pale lines are the authors'
+    points.
+    """
     panels = []
     for network, plain in NETWORKS.items():
         record = names.with_network(records, network)
@@ -128,12 +132,12 @@ def _their_distances(network: str, defense: str) -> Curve:
 
 
 def accuracy_table(version: Version) -> Table:
-    """Return a table of the accuracies of each network, the authors' beside ours."""
+    """Return a table of the accuracies of each network, with the authors' numbers beside ours."""
     return _table(version, "accuracy", 0, "Accuracy in per cent", 1)
 
 
 def distortion_table(version: Version) -> Table:
-    """Return a table of the distortions of each network, the authors' beside ours."""
+    """Return a table of the distortions of each network, with the authors' numbers beside ours."""
     words = "Root of the mean squared l2 distance over all images"
     return _table(version, "distortion", 1, words, 3)
 
@@ -186,7 +190,9 @@ def equal_table(version: Version) -> Table:
 
 
 def crossings(records: Sequence[Record]) -> str:
-    """Return for each network in a sentence whether RSE is ahead at all compared distortions."""
+    """Return for each network a sentence that says whether RSE has the higher accuracy at all
+    compared distortions.
+    """
     parts = []
     for record, network in names.best(records):
         ahead = [
@@ -209,7 +215,7 @@ def crossings(records: Sequence[Record]) -> str:
 
 
 def clean_costs(records: Sequence[Record]) -> str:
-    """Return in a sentence what RSE costs in accuracy on clean images."""
+    """Return in a sentence how much RSE lowers the accuracy on clean images."""
     parts = [
         f"{fmean(cost):.1f} points ({names.full_title(record, network)})"
         for record, network in names.best(records)
@@ -229,7 +235,7 @@ def _cost(record: Record, network: str) -> list[float]:
 
 
 def whole_curves(version: Version) -> Table:
-    """Return for each curve the mean over c of its distance to the authors' curve."""
+    """Return for each curve its mean distance to the authors' curve, averaged over c."""
     record = version.record
     rows = [
         [
@@ -254,7 +260,7 @@ def whole_curves(version: Version) -> Table:
 
 
 def _equal(record: Record, network: str, defense: str, d: float) -> list[float]:
-    """Return the accuracies where the attack moves the images by this distortion."""
+    """Return the accuracies at the given distortion."""
     of = {"network": network, "defense": defense, "distortion": d}
     return values(record, "accuracy at distortion", **of)
 

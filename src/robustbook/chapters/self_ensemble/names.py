@@ -1,4 +1,6 @@
-"""Names of networks and defenses on the pages on Random Self-Ensemble, and what records hold."""
+"""Names of networks and defenses on the pages on Random Self-Ensemble, and functions that list what
+a record contains.
+"""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -42,10 +44,10 @@ def networks(record: Record) -> list[str]:
 
 
 def best(records: Sequence[Record]) -> list[tuple[Record, str]]:
-    """Return each network once, with the first record that has it.
+    """Return each network once, with the first of the records that contains the network.
 
-    Records come with the best profile first. Embedded data (profile quick) count only if no other
-    record is given.
+    The records must be sorted with the best profile first. Embedded data (profile quick) count only
+    if no other record is given.
     """
     real = [record for record in records if record.profile != "quick"] or list(records)
     found = {n: record for record in reversed(real) for n in networks(record)}
@@ -53,7 +55,9 @@ def best(records: Sequence[Record]) -> list[tuple[Record, str]]:
 
 
 def with_network(records: Sequence[Record], network: str) -> Record | None:
-    """Return the record that `best` gives for a network; None without one."""
+    """Return the record that `best` gives for a network, or None if no record contains the
+    network.
+    """
     return next((record for record, each in best(records) if each == network), None)
 
 
@@ -78,13 +82,17 @@ def _width(record: Record) -> str:
 
 
 def places(record: Record) -> dict[str, str]:
-    """Return the levels and places of the initial noise; embedded data have half of the noise."""
+    """Return the levels and places of the initial noise; on embedded data the noise level is half
+    as high.
+    """
     own = {"rse": "0.2, as released"} if record.profile == "quick" else {}
     return {**PLACES, **own}
 
 
 def images(record: Record, network: str, defense: str | None = None) -> str:
-    """Return the number of test images behind a network's accuracies, as a word with unit."""
+    """Return, as text, the number of test images from which a network's accuracies were
+    computed.
+    """
     of = [
         row.images
         for row in record.rows
@@ -97,7 +105,9 @@ def images(record: Record, network: str, defense: str | None = None) -> str:
 
 
 def defenses(record: Record, network: str, known: Sequence[str]) -> list[str]:
-    """Return those of the known defenses of which the record has accuracies, in this order."""
+    """Return those of the defenses ``known`` whose accuracies are in the record, in the order of
+    ``known``.
+    """
     found = {
         row.setting["defense"]
         for row in record.rows
@@ -107,7 +117,7 @@ def defenses(record: Record, network: str, known: Sequence[str]) -> list[str]:
 
 
 def strengths(record: Record, network: str, defense: str, name: str = "accuracy") -> list[float]:
-    """Return the values of c that a defense was attacked at, ascending, without 0."""
+    """Return the values of c of the attacks on a defense, in ascending order and without 0."""
     found = {
         float(row.setting["c"])
         for row in record.rows
@@ -121,6 +131,8 @@ def strengths(record: Record, network: str, defense: str, name: str = "accuracy"
 def at(
     record: Record, network: str, defense: str, c: float, name: str = "accuracy"
 ) -> float | None:
-    """Return the mean over the seeds at one c; None if it was not measured."""
+    """Return the mean of a measurement over the seeds at one value of c, or None if the record
+    lacks the measurement.
+    """
     found = values(record, name, network=network, defense=defense, c=c)
     return fmean(found) if found else None

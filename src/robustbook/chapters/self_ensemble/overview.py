@@ -19,7 +19,8 @@ PAPER = "self_ensemble"
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim, the page that tests it, the items of its targets, and a sentence with our finding.
+    """A claim of the paper, the page that tests the claim, the items (tables, figures) whose target
+    numbers decide it, and a function that writes our finding in a sentence.
 
     find: None for a page that says it itself.
     """
@@ -31,7 +32,7 @@ class Claim:
 
 
 def answer(record: Record) -> str:
-    """Return the accuracies of Table 2 at c = 0.03, and what is left of them at equal distortion.
+    """Return the accuracies of Table 2 at c = 0.03, and the accuracies at equal distortion.
 
     ``record`` is that of Table 2; the distortions are those of Figure 6.
     """
@@ -39,7 +40,7 @@ def answer(record: Record) -> str:
 
 
 def accuracies() -> Figure:
-    """Draw the upper row of Figure 6: accuracy against c, a panel per network."""
+    """Draw the upper row of Figure 6: accuracy against c, with a panel per network."""
     records = records_of(f"{PAPER}/figure-6")
     panels = []
     for network, plain in NETWORKS.items():

@@ -1,4 +1,6 @@
-"""Curves over the attack's c, as panels of figures and as rows of tables."""
+"""Curves of measurements against the attack's constant c, as panels of figures and as rows of
+tables.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +20,9 @@ ACCURACY = "accuracy (%)"
 def curve(
     record: Record, network: str, defense: str, look: Look, name: str = "accuracy"
 ) -> Curve | None:
-    """Return a quantity over c, one line per seed; None if the record does not have it."""
+    """Return the curve of a quantity against c, with one line per seed; None if the record lacks
+    the quantity.
+    """
     of = {"network": network, "defense": defense}
     cs = names.strengths(record, network, defense, name)
     each = [values(record, name, c=c, **of) for c in cs]
@@ -66,7 +70,9 @@ def rows(
     name: str = "accuracy",
     digits: int = 1,
 ) -> list[list[str]]:
-    """Return a table's rows: for each defense a quantity at each c, mean and range over seeds."""
+    """Return the rows of a table: for each defense and c, the mean and range of a quantity over the
+    seeds.
+    """
     return [
         [
             words,
@@ -83,7 +89,9 @@ def rows(
 
 
 def beside(ours: Sequence[float], theirs: float | None, digits: int = 1) -> str:
-    """Return a cell: printed / **ours** (range over the seeds); a dash for what does not exist."""
+    """Return the text of a table cell: the printed number / **ours** (range over the seeds); a
+    missing number is a dash.
+    """
     there = "-" if theirs is None else f"{theirs:g}"
     if not ours:
         return f"{there} / -"

@@ -1,4 +1,4 @@
-"""The page of Table 1 and Figure 1: the settings, and where the noise is."""
+"""The page of Table 1 and Figure 1: the settings, and the places of the noise layers."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,9 @@ NOISE = "noise of a layer"
 
 
 def answer(record: Record) -> str:
-    """Return how many settings agree, and in front of which convolution VGG16's noise is."""
+    """Return how many settings agree with the paper's, and in front of which convolution of VGG16
+    the noise is strongest.
+    """
     told = [(row.value, printed(row.target)) for row in record.rows if row.target]
     there = [(ours, theirs) for ours, theirs in told if theirs is not None]
     same = sum(ours == theirs for ours, theirs in there)
@@ -30,13 +32,17 @@ def answer(record: Record) -> str:
 
 
 def sigmas(record: Record, network: str) -> list[float]:
-    """Return the standard deviation of the noise in front of each convolution, in their order."""
+    """Return the standard deviation of the noise in front of each convolution, in the order of the
+    convolutions.
+    """
     rows = [r for r in record.rows if r.name == NOISE and r.setting["network"] == network]
     return [float(r.setting["sigma"]) for r in sorted(rows, key=lambda r: int(r.setting["place"]))]
 
 
 def layers(record: Record) -> Figure:
-    """Draw figure 1 for VGG16, by the text and as released, and for Model A."""
+    """Draw Figure 1 for Model A and for VGG16, with VGG16's noise placed as in the paper's text and
+    as in the released code.
+    """
     released = sigmas(record, "vgg16")
     first = [max(released), *[min(released)] * (len(released) - 1)]
     return figures.noise_layers(
@@ -49,7 +55,9 @@ def layers(record: Record) -> Figure:
 
 
 def settings_table(version: Version) -> Table:
-    """Return a table of the settings and counts of the three networks, the paper's beside ours."""
+    """Return a table of the settings and counts of the three networks, with the paper's numbers
+    beside ours.
+    """
     record = version.record
     shared = {"distillation: temperature": "table-1/distill/temperature"}
     rows = [
@@ -93,7 +101,7 @@ def _number(value: float) -> str:
 
 
 def largest_eps(record: Record) -> str:
-    """Return in a sentence the range of FGSM's size in adversarial retraining."""
+    """Return in a sentence the range of FGSM's perturbation size in adversarial retraining."""
     (row,) = (row for row in record.rows if row.name == "largest eps")
     return (
         f"Adversarial retraining draws the eps of FGSM for each batch between "
@@ -103,7 +111,9 @@ def largest_eps(record: Record) -> str:
 
 
 def noise_table(version: Version, network: str = "vgg16") -> Table:
-    """Return the noise layers of a network: standard deviation, and normal numbers per image."""
+    """Return a table of a network's noise layers: the standard deviation, and how many random
+    numbers each layer draws per image.
+    """
     rows = [
         row
         for row in version.record.rows

@@ -19,12 +19,14 @@ AT = 0.03
 
 
 def target(defense: str, c: float) -> str:
-    """Return the id of a cell of the printed table."""
+    """Return the target id of a cell of the paper's table."""
     return f"self-ensemble/table-2/{defense}/c-{c:g}"
 
 
 def answer(record: Record) -> str:
-    """Return the accuracy at c = 0.03 of RSE, of the best other defense, and without defense."""
+    """Return the accuracy at c = 0.03 with RSE, with the best other defense, and without a
+    defense.
+    """
     found = _accuracies(record)
     text = (
         f"With {names.full_title(record, NETWORK)} at $c = {AT:g}$, RSE classifies "
@@ -43,7 +45,9 @@ def answer(record: Record) -> str:
 
 
 def accuracies(records: Sequence[Record]) -> Figure:
-    """Draw accuracy against c: a curve per defense, and one per placement of RSE's noise."""
+    """Draw accuracy against c, with a curve per defense and a curve per placement of RSE's
+    noise.
+    """
     record = _record(records)
     title = names.title(record, NETWORK)
     theirs = {
@@ -66,7 +70,7 @@ def of_one(record: Record) -> Figure:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's table with both numbers in every cell."""
+    """Return the paper's table, with the paper's number and ours in every cell."""
     record = version.record
     return table(
         f"{version.heading}: {names.full_title(record, NETWORK)}, "
@@ -82,7 +86,9 @@ def printed_beside(version: Version) -> Table:
 
 
 def placements(version: Version) -> Table:
-    """Return RSE's accuracies for each placement of the initial noise, clean images included."""
+    """Return RSE's accuracies for each placement of the initial noise, under attack and on clean
+    images.
+    """
     record = version.record
     shown = {d: words for d, words in names.places(record).items() if _ours(record, d, CS[0])}
     return table(
@@ -98,7 +104,7 @@ def placements(version: Version) -> Table:
 
 
 def distortions(version: Version) -> Table:
-    """Return the distortion by the attack, for each defense and c."""
+    """Return the distortion of the attacked images, for each defense and c."""
     shown = {**DEFENSES, **{d: f"RSE, {w}" for d, w in PLACES.items() if d != "rse"}}
     return table(
         f"{version.heading}: distortion, the root of the mean squared l2 distance over all images "
@@ -110,7 +116,9 @@ def distortions(version: Version) -> Table:
 
 
 def nearest_placement(record: Record) -> str:
-    """Return in a sentence how far each placement is from the printed row RSE, as a mean over c."""
+    """Return in a sentence how far RSE's accuracies with each placement of the noise are from the
+    paper's row RSE, as a mean over c.
+    """
     off = {
         d: sum(abs(_mean(record, d, c) - float(printed(target("rse", c)) or 0)) for c in CS) / 5
         for d in PLACES
@@ -127,7 +135,9 @@ def nearest_placement(record: Record) -> str:
 
 
 def caption_claim(record: Record) -> str:
-    """Return in a sentence whether RSE is above 75 % wherever all others are below 30 %."""
+    """Return in a sentence from which c on the accuracies of all other defenses are below 30 %, and
+    the accuracy of RSE at this c.
+    """
     others = [d for d in names.defenses(record, NETWORK, list(DEFENSES)) if d != "rse"]
     low = [c for c in CS if all(_mean(record, d, c) < 30 for d in others)]
     if not low:

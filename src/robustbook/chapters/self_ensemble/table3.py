@@ -1,4 +1,4 @@
-"""The page of Table 3 and Figure 7: the distortion of one image by a targeted attack."""
+"""The page of Table 3 and Figure 7: how far a targeted attack changes one image."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,9 @@ SQUARED = "squared distance"
 
 
 def answer(record: Record) -> str:
-    """Return the mean distances with RSE and without defense, and how often RSE's is largest."""
+    """Return the mean distances with RSE and without a defense, and for how many targets RSE's
+    distance is the largest.
+    """
     network, shown = main_network(record), _defenses(record)
     rse, none = (mean(record, f"mean {SQUARED}", network=network, defense=d) for d in _ENDS)
     there = [printed(f"self-ensemble/table-3/mean/{d}") for d in _ENDS]
@@ -42,8 +44,8 @@ def main_network(record: Record) -> str:
 
 
 def largest_count(record: Record) -> tuple[float, int]:
-    """Return for how many targets RSE's distance is the largest, a mean over seeds, and of how
-    many.
+    """Return for how many target classes RSE's distance is the largest (mean over the seeds), and
+    the number of target classes.
     """
     shown = _defenses(record)
     classes = _classes(record)
@@ -58,10 +60,10 @@ def largest_count(record: Record) -> tuple[float, int]:
 
 
 def gallery(record: Record) -> Figure:
-    """Draw figure 7: the image, and what the attack added for each defense and target.
+    """Draw Figure 7: the image, and the perturbation for each defense and target class.
 
-    White is no change; a colour is the size of the change in the other channels, without its sign.
-    All pictures have one scale, on which the largest change is a full colour.
+    White means no change; a colour shows the absolute change in the other two channels. All
+    pictures share one colour scale, on which the largest change is a full colour.
     """
     network = main_network(record)
     added = {d: _added(record, network, d) for d in _defenses(record)}
@@ -75,7 +77,9 @@ def gallery(record: Record) -> Figure:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's table with both numbers in every cell, a row per target class."""
+    """Return the paper's table, with the paper's number and ours in every cell and a row per target
+    class.
+    """
     record = version.record
     network = main_network(record)
     rows = [
@@ -101,7 +105,7 @@ def printed_beside(version: Version) -> Table:
 
 
 def reached(version: Version) -> Table:
-    """Return for how many of the nine targets the attack succeeds, by defense."""
+    """Return for each defense for how many of the nine target classes the attack succeeds."""
     record = version.record
     return table(
         f"{version.heading}: number of target classes (of {len(_classes(record))}) for which the "
@@ -120,7 +124,9 @@ def reached(version: Version) -> Table:
 
 
 def orders(record: Record) -> str:
-    """Return for how many targets RSE needs a larger distance than no defense, in a sentence."""
+    """Return in a sentence for how many target classes the attack needs a larger distance with RSE
+    than without a defense.
+    """
     classes = _classes(record)
     pairs = [
         (a, b)
@@ -162,7 +168,7 @@ def _added(record: Record, network: str, defense: str) -> Int[np.ndarray, "k h w
 
 
 def _bytes(cells: list[str]) -> UInt8[np.ndarray, "k h w 3"]:
-    """Return pictures from hexadecimal bytes, channel by channel."""
+    """Return pictures decoded from hexadecimal bytes, which are stored channel by channel."""
     raw = np.frombuffer(bytes.fromhex("".join(cells)), np.uint8)
     side = round((raw.size / len(cells) / 3) ** 0.5)
     return raw.reshape(len(cells), 3, side, side).transpose(0, 2, 3, 1)

@@ -1,4 +1,4 @@
-"""The page "theory": which steps of section 3.1 of Random Self-Ensemble hold."""
+"""The page on the theory: which steps of section 3.1 of Random Self-Ensemble hold."""
 
 import math
 from collections.abc import Iterator
@@ -23,7 +23,9 @@ DEFENSES = {"none": "no defense", "rse": "RSE"}
 
 
 def answer(record: Record) -> str:
-    """Return whether Jensen's bound and the Taylor step hold, and what the last step misses."""
+    """Return whether Jensen's bound and the Taylor step of the proof hold, and what the proof's
+    last step neglects.
+    """
     least, ratio = min(of_target(record, JENSEN)), fmean(of_target(record, TRACE))
     bound = "holds for every image" if least > -1e-6 else "fails for some images"
     norm = mean(record, "gap over norm", network="digits", scale=SMALL)
@@ -37,14 +39,18 @@ def answer(record: Record) -> str:
 
 
 def steps(record: Record) -> Figure:
-    """Draw three steps: Jensen's bound, the Taylor step, and trace against gradient."""
+    """Draw three steps of the theory: Jensen's bound, the Taylor step, and trace against
+    gradient.
+    """
     network = networks(record)[0]
     panels = [_bound(record, network), _taylor(record, network), _slopes(record, network)]
     return figures.scatters(panels, columns=2, height=2.7)
 
 
 def bound_in_words(record: Record) -> str:
-    """Return how tight the bound is, and what its second step says about wrong predictions."""
+    """Return how tight Jensen's bound is, and what its second step says about misclassified
+    images.
+    """
     network = networks(record)[0]
     most = max(map(int, settings(record, "mean claim-jensen", "draws", network=network)))
     gap = mean(record, "mean claim-jensen", network=network, draws=most)
@@ -63,12 +69,16 @@ def bound_in_words(record: Record) -> str:
 
 
 def slopes_in_words(record: Record) -> str:
-    """Return median trace and gradient norm for both networks, by correct and wrong images."""
+    """Return the medians of trace and gradient norm for both networks, over correctly classified
+    and over misclassified images.
+    """
     return "\n".join(f"- {line}" for line in _slope_lines(record))
 
 
 def gaps(version: Version) -> Table:
-    """Return the measured loss gap over its predictions, at each size of the noise."""
+    """Return the measured increase of the loss divided by the predicted increase, at each scale of
+    the noise.
+    """
     return table(
         f"{version.heading}. The increase of the mean loss by noise, divided by its prediction: "
         "half the squared size of the noise times the trace of the Hessian, or times its Frobenius "
@@ -82,7 +92,9 @@ def gaps(version: Version) -> Table:
 
 
 def bounds(version: Version) -> Table:
-    """Return the mean differences of both steps of the bound, by number of draws."""
+    """Return the mean difference between the two sides of each inequality of Jensen's bound, by
+    number of noise draws.
+    """
     return table(
         f"{version.heading}. The differences in both steps of the bound, mean over the test images "
         "and seeds (range over the seeds). *First step*: mean loss over the draws minus the loss "
@@ -99,7 +111,9 @@ def _column(record: Record, network: str, defense: str, what: str, name: str) ->
 
 
 def _bound(record: Record, network: str) -> Scatter:
-    """Return the panel of Jensen's bound: both losses of each image, at the most draws."""
+    """Return the panel of Jensen's bound: both losses of each image, with the largest number of
+    noise draws.
+    """
     alone, together = (
         _column(record, network, "rse", "averaged", name)[-1] for name in ("mean", "together")
     )
@@ -114,7 +128,9 @@ def _bound(record: Record, network: str) -> Scatter:
 
 
 def _taylor(record: Record, network: str) -> Scatter:
-    """Return the panel of the Taylor step: measured gap over prediction, by size of the noise."""
+    """Return the panel of the Taylor step: measured increase of the loss divided by the predicted
+    increase, by noise scale.
+    """
     shown = {}
     for name, of, look in (
         ("smooth network", "digits", LOOKS["adv"]),
@@ -138,7 +154,9 @@ def _taylor(record: Record, network: str) -> Scatter:
 
 
 def _slopes(record: Record, network: str) -> Scatter:
-    """Return the panel of the Lipschitz step: trace over squared gradient, by probability of y."""
+    """Return the panel of the Lipschitz step: trace divided by squared gradient norm, against the
+    probability of the label.
+    """
     shown = {}
     for defense, look in (("none", LOOKS["none"]), ("rse", LOOKS["rse"])):
         loss, trace, slope = (

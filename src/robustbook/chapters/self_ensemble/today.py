@@ -1,4 +1,4 @@
-"""The page "today": Random Self-Ensemble under attacks that average over the noise."""
+"""The page on today's attacks: Random Self-Ensemble under attacks that average over the noise."""
 
 from collections.abc import Iterator, Sequence
 from statistics import fmean
@@ -60,7 +60,9 @@ def answer(record: Record) -> str:
 
 
 def curves(records: Sequence[Record]) -> Figure:
-    """Draw accuracy against the l2 radius: upper bounds by attacks, certified lower bounds."""
+    """Draw accuracy against the l2 radius: upper bounds from attacks, and certified lower
+    bounds.
+    """
     panels = []
     for record, network in best(records):
         drawn = {
@@ -78,17 +80,23 @@ def curves(records: Sequence[Record]) -> Figure:
 
 
 def networks_in_words(records: Sequence[Record]) -> str:
-    """Return for each network the effect of averaging and of larger steps, and the certificate."""
+    """Return for each network the effects of averaging gradients and of larger steps, and the
+    certified accuracy.
+    """
     return "\n".join(f"- {_in_words(*each)}" for each in best(records))
 
 
 def noise_in_words(records: Sequence[Record]) -> str:
-    """Return the accuracy of each network under PGD with new noise, frozen noise and without."""
+    """Return the accuracy of each network under PGD with new noise, with frozen noise and without
+    noise.
+    """
     return "\n".join(f"- {_noise_in_words(*each)}" for each in best(records))
 
 
 def attacks(version: Version) -> Table:
-    """Return accuracy, its spread over judgements, and distortion under each attack."""
+    """Return the accuracy under each attack, its spread over repeated evaluations, and the
+    distortion.
+    """
     return table(
         f"{version.heading}. *Accuracy* in per cent: each attacked image is classified several "
         "times with new noise; mean over these classifications and the seeds (range over the "
@@ -105,7 +113,7 @@ def attacks(version: Version) -> Table:
 
 
 def bounds(version: Version) -> Table:
-    """Return at each radius the accuracy under attacks, and the certified accuracy."""
+    """Return at each l2 radius the accuracy under attacks, and the certified accuracy."""
     return table(
         f"{version.heading}. Accuracy in per cent within an l2 radius. The paper's attack, and all "
         "attacks in l2 together, give upper bounds. The certificate gives a lower bound for the "
@@ -118,14 +126,14 @@ def bounds(version: Version) -> Table:
 
 
 def within(record: Record, network: str, defense: str, attack: str, radius: float) -> float:
-    """Return the mean accuracy within an l2 radius."""
+    """Return the mean accuracy under attacks within an l2 radius."""
     return mean(
         record, "accuracy within", network=network, defense=defense, attack=attack, eps=radius
     )
 
 
 def middle(record: Record, network: str) -> float:
-    """Return the middle of the l2 radii at which PGD attacked."""
+    """Return the middle one of the l2 radii of the PGD attacks."""
     radii = settings(record, "accuracy within", "eps", network=network, defense="rse")
     return float(radii[len(radii) // 2])
 
@@ -137,7 +145,7 @@ def accuracy(record: Record, network: str, attack: str, averaged: int, eps: floa
 
 
 def draws(record: Record, network: str, attack: str) -> list[int]:
-    """Return over how many draws an attack on RSE averages, ascending."""
+    """Return the numbers of noise draws over which attacks on RSE average, in ascending order."""
     of = {"network": network, "defense": "rse", "attack": attack}
     return sorted(int(k) for k in settings(record, "accuracy", "averaged", **of))
 
@@ -226,7 +234,7 @@ def _attack_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _radius(eps: float, attack: str) -> str:
-    """Return the radius as text, in l-infinity as a fraction of 255."""
+    """Return the radius as text; an l-infinity radius is written as a fraction of 255."""
     if not eps:
         return ""
     return f"{255 * eps:.0f}/255" if attack in ("pgd linf", "square") else f"{eps:g}"

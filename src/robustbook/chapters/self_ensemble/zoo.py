@@ -1,4 +1,4 @@
-"""The page "zoo": section 3.3 of Random Self-Ensemble, the black-box attack."""
+"""The page on ZOO, the black-box attack of section 3.3 of Random Self-Ensemble."""
 
 from collections.abc import Iterator
 from statistics import fmean
@@ -25,7 +25,9 @@ DEFENSES = {"none": "no defense", "rse": "RSE"}
 
 
 def answer(record: Record) -> str:
-    """Return whether the estimate is one, how many draws it needs, and what ZOO achieves."""
+    """Return whether ZOO's gradient estimate is unbiased, how many noise draws it needs, and how
+    often ZOO succeeds.
+    """
     network = networks(record)[0]
     ratio = fmean(of_target(record, UNBIASED))
     needed = mean(record, "draws along a pixel", network=network, h=MODERATE)
@@ -42,7 +44,9 @@ def answer(record: Record) -> str:
 
 
 def estimates(record: Record) -> Figure:
-    """Draw the variance of the estimate, and its mean over the derivative, against h."""
+    """Draw, against the step h, the variance of ZOO's gradient estimate, and the mean estimate
+    divided by the true derivative.
+    """
     network = networks(record)[0]
     h = [float(x) for x in record.arrays["h"]]
     pieces: list[list[list[float]]] = array(record, f"{network}/rse/variance")
@@ -74,7 +78,7 @@ def estimates(record: Record) -> Figure:
 
 
 def attacks(version: Version) -> Table:
-    """Return how often ZOO succeeds, by h and by the number of draws of each answer."""
+    """Return how often ZOO succeeds, by step h and by the number of noise draws per query."""
     return table(
         f"{version.heading}. ZOO on images that the network classifies correctly. *Success*: the "
         "share of images on which it succeeds, in per cent, the mean over several classifications "
@@ -88,7 +92,9 @@ def attacks(version: Version) -> Table:
 
 
 def numbers(version: Version) -> Table:
-    """Return variance and mean of the estimate at each h, and the draws that it needs."""
+    """Return the variance and mean of ZOO's gradient estimate at each step h, and the number of
+    noise draws that it needs.
+    """
     record = version.record
     counts = sorted({int(n) for n in settings(record, "variance over prediction", "draws")})
     return table(
@@ -104,7 +110,9 @@ def numbers(version: Version) -> Table:
 
 
 def _success(record: Record, network: str, defense: str) -> dict[tuple[float, int], float]:
-    """Return the success in percent of each variant of ZOO, by h and draws."""
+    """Return the success rate in percent of each variant of ZOO, by step h and number of noise
+    draws.
+    """
     of = {"network": network, "defense": defense}
     return {
         (float(h), int(n)): mean(record, "success", h=h, draws=n, **of)
@@ -155,7 +163,7 @@ def _number_rows(record: Record, counts: list[int]) -> Iterator[list[str]]:
 
 
 def _power(value: float) -> str:
-    """Return a number of draws with two digits, at least 1."""
+    """Return a number of noise draws as text with two digits; the number is at least 1."""
     if value < 1:
         return "1"
     digits = len(str(int(value))) - 2

@@ -34,7 +34,9 @@ SETS = {"adv-training-i": "deepfool-set", "fgs-set": "fgs-set", "clean": "clean-
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, method, seed)."""
+    """Return the function calls that the study needs, as a dict with keys (network, method,
+    seed).
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():

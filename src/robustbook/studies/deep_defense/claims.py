@@ -90,8 +90,8 @@ def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[
     ``correct``: images that ``start`` classifies correctly; DeepFool perturbs them until they are
     misclassified. ``wrong``: images that ``start`` misclassifies; DeepFool perturbs them until they
     are classified correctly, so the perturbation is 0 if ``network`` classifies the image correctly
-    without it. ``images``: the number of images that ``start`` misclassifies. The sets ``correct``
-    and ``wrong`` do not depend on ``network``.
+    without it. ``images``: the number of images that ``start`` misclassifies. The two sets of
+    images do not depend on ``network``.
     """
     net, first = trained(network, context.device), trained(start, context.device)
     data = model_of(network).data
@@ -156,7 +156,9 @@ def _difference(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, seed, purpose, method)."""
+    """Return the function calls that the study needs, as a dict with keys (network, seed, purpose,
+    method).
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():

@@ -20,8 +20,8 @@ between seeds.
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, method, seed, epoch); epoch 0 means the
-    reference network.
+    """Return the function calls that the study needs, as a dict with keys (network, method, seed,
+    epoch); epoch 0 means the reference network.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}

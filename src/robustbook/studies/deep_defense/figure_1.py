@@ -109,8 +109,8 @@ def reverse(layer: nn.Module) -> tuple[str, str, str]:
     """Return the operation of a layer, the corresponding operation of the reverse network, and what
     the reverse operation needs from the forward pass.
 
-    The third returned string names a quantity such as a mask, and is "" if the reverse layer needs
-    no quantity.
+    The third string that this function returns names the needed quantity, such as a mask; "" if the
+    reverse layer needs none.
     """
     match layer:
         case nn.Linear():

@@ -46,7 +46,9 @@ def methods(profile: str) -> list[Method]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (method or "reference", seed)."""
+    """Return the function calls that the study needs, as a dict with keys (method or "reference",
+    seed).
+    """
     assert p.seeds is not None
     lenet = setting("lenet", p.profile)
     found: dict[tuple[Any, ...], Call] = {}

@@ -66,7 +66,9 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (architecture, method, seed, purpose)."""
+    """Return the function calls that the study needs, as a dict with keys (architecture, method,
+    seed, purpose).
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for architecture in p.architectures:

@@ -33,8 +33,8 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (layer, c, seed); with layer "all" the regulariser
-    trains all layers.
+    """Return the function calls that the study needs, as a dict with keys (layer, c, seed); with
+    layer "all" the regulariser trains all layers.
     """
     assert p.seeds is not None
     lenet = setting("lenet", p.profile)

@@ -37,8 +37,8 @@ class Method:
     adv-training-i: training on DeepFool's adversarial images of the starting network, which are
     computed once.
 
-    fgs-set: training on FGS images of the starting network, which are computed once. Their eps is
-    the smallest at which the starting network misclassifies 90 per cent of the FGS images.
+    fgs-set: training on FGS images of the starting network, which are computed once. The eps of the
+    FGS images is the smallest at which the starting network misclassifies 90 per cent of them.
 
     adv-training-ii: the adversarial training of Goodfellow et al. with ``eps`` and ``alpha``.
 

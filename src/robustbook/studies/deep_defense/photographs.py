@@ -223,7 +223,7 @@ def halving(curve: Callable[[Sequence[float]], list[float]]) -> float:
     The search makes three passes over the images. ``curve`` returns the accuracy in percent at
     several sizes from one pass over the images. The first pass tries powers of 2 as eps. The second
     and the third pass divide the interval in which the accuracy falls to one half into 32 parts.
-    Return 0 if the accuracy is at most one half without an attack.
+    Return 0 if the accuracy on clean images is already at most one half.
     """
     sizes = [0.0, *(2.0**k for k in range(-12, 6))]
     for _ in range(3):

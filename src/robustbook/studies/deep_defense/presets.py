@@ -60,8 +60,8 @@ def compare(network: Done, preset: str, images: int, *, context: Context) -> dic
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, preset, seed); the networks are the
-    reference networks.
+    """Return the function calls that the study needs, as a dict with keys (network, preset, seed);
+    the networks are the reference networks.
     """
     assert p.seeds is not None
     images = min(p.images, QUICK_IMAGES) if p.profile == "quick" else p.images

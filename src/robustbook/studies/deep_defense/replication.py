@@ -95,8 +95,8 @@ SETTINGS = {
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (method, seed, purpose); the purpose is "network",
-    "read" or "fgs".
+    """Return the function calls that the study needs, as a dict with keys (method, seed, purpose);
+    the purpose is "network", "read" or "fgs".
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}

@@ -101,9 +101,9 @@ class Setting:
     tuning: the recipe of fine-tuning, the same for all methods.
     epoch: training steps in one epoch of fine-tuning.
     marks: weights are stored after each multiple of ``marks`` epochs.
-    c, eps, beta: see `Method`.
+    c, eps, beta: parameters of the defenses, see `Method`.
     test: number of test images after the last epoch.
-    looked: number of test images after all other stored epochs.
+    looked: number of test images after each stored epoch except the last.
     seeds: how many of the chosen seeds are run with this network.
     """
 

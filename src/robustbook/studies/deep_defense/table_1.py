@@ -29,7 +29,9 @@ between seeds.
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, method, seed, purpose)."""
+    """Return the function calls that the study needs, as a dict with keys (network, method, seed,
+    purpose).
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():

@@ -95,8 +95,8 @@ def minimal(
 def _strikes(
     net: nn.Module, source: nn.Module | None, lead: float, queries: int, seed: int
 ) -> dict[str, Strike]:
-    """Return by name the attacks that give the curves of accuracy against size; all attacks are
-    clipped to [0, 1].
+    """Return by name the attacks that give the curves of accuracy against size; all attacked images
+    are clipped to [0, 1].
 
     ``lead``: the `median_lead` over all test images, not only over the images that are attacked in
     this call.

@@ -1,8 +1,8 @@
 """The quantitative claims that Nayebi & Ganguli 2017 make only in their text.
 
 The claims are about the settings and the range of errors (`printed_settings`), three choices of
-Section 4 (`ablations`), and attacks by Adam on the pixels of an image (`descents`). A separate item
-runs the attack with 30 million steps of Section 7 (`long_descent`).
+Section 4 (`ablations`), and attacks by Adam on the pixels of an image (`descents`). The attack of
+Section 7 with 30 million steps is a separate study (`long_descent`).
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,9 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (part of the page, ...)."""
+    """Return the function calls that the study needs, as a dict; each key starts with the part of
+    the page.
+    """
     assert p.seeds is not None
     return {
         **printed_settings.calls(p.profile, p.seeds),

@@ -100,7 +100,7 @@ def dissimilarities(network: Done, per_class: int, *, context: Context) -> dict[
 
 
 def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (method, seed)."""
+    """Return the function calls that the study needs, as a dict with keys (method, seed)."""
     assert p.seeds is not None
     size = min(p.per_class, 40) if p.profile == "quick" else p.per_class
     return {

@@ -59,7 +59,9 @@ def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, method, seed)."""
+    """Return the function calls that the study needs, as a dict with keys (network, method,
+    seed).
+    """
     assert p.seeds is not None
     return {
         (network, method, seed): weights(train(training, seed), p.bins)

@@ -69,7 +69,9 @@ def activities(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, method, seed)."""
+    """Return the function calls that the study needs, as a dict with keys (network, method,
+    seed).
+    """
     assert p.seeds is not None
     return {
         (network, method, seed): activities(

@@ -132,7 +132,7 @@ def most_confident(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (method, seed)."""
+    """Return the function calls that the study needs, as a dict with keys (method, seed)."""
     assert p.seeds is not None
     size = TEST[p.profile]
     return {
@@ -185,7 +185,7 @@ def _readings(
     """Yield the rows of one path: its flat fractions, numbers of large singular values, height of
     the peak, and length.
 
-    A measurement that belongs to a target number is also stored under the target's id.
+    A measurement that is compared with a number of the paper also gets the id of this target.
     """
     labels: Labels = {"start": pair[0], "end": pair[1], "method": method, "grid": grid}
     length, values, t = found["length"], found["singular_values"], found["t"]

@@ -107,7 +107,9 @@ def _ratios(w: Tensor) -> dict[str, Tensor]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys ("pearson", seed) and by (network, method, seed)."""
+    """Return the function calls that the study needs, as a dict with keys ("pearson", seed) or
+    (network, method, seed).
+    """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for seed in p.seeds:

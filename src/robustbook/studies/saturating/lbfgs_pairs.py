@@ -94,12 +94,12 @@ def attack(
     The source images are chosen by ``rule`` among ``images`` test images, unless they are
     ``given``.
 
-    Return ``found``, ``iterations`` and ``distance`` (l2) for each variant and pair. ``sources``:
-    the row numbers of the source images. ``images``: the images that the first variant found, by
-    source and target class, clipped to [0, 1] and in 256 grey levels. The diagonal of ``images``
-    has the source images, and a failed attack gives an image of zeros. ``straight``: for
-    comparison, the distances at which straight lines to test images of the target class reach this
-    class.
+    Return ``found``, ``iterations`` and ``distance`` (l2) for each variant of L-BFGS and each pair
+    of source image and target class. ``sources``: the row numbers of the source images. ``images``:
+    the images that the first variant found, by source and target class, clipped to [0, 1] and in
+    256 grey levels. The diagonal of ``images`` has the source images, and a failed attack gives an
+    image of zeros. ``straight``: for comparison, the distances at which straight lines to test
+    images of the target class reach this class.
     """
     net = trained(network, context.device)
     training = network.call.arguments["training"]
@@ -137,7 +137,7 @@ def _gray(images: Float[Tensor, "n 1 h w"]) -> UInt8[Tensor, "n h w"]:
 
 
 def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, method, seed).
+    """Return the function calls that the study needs, as a dict with keys (network, method, seed).
 
     The paper says that the ReLU MLP behaves like the sigmoid MLP, so on the ReLU MLP only the
     variant that is compared with the paper is run.

@@ -237,7 +237,9 @@ def long_descent(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (rule, precision, seed)."""
+    """Return the function calls that the study needs, as a dict with keys (rule, precision,
+    seed).
+    """
     assert p.seeds is not None
     if p.source == p.target:
         raise BadParameter(f"target must be another class than source, got {p.target} for both")

@@ -84,8 +84,8 @@ def saturated_sigmoid(
     """Return the settings of the saturated sigmoid network of Table 1 with another schedule of
     lambda.
 
-    In this schedule, lambda rises once in ``every`` optimiser steps, and its final value is
-    multiplied by ``times``. ``lr`` is the learning rate; None: that of Table 1.
+    The weight lambda of the penalty rises once in ``every`` optimiser steps, and the final lambda
+    is multiplied by ``times``. ``lr`` is the learning rate; None: that of Table 1.
     """
     base = mlps(profile)["sigmoid-mlp", "saturated"]
     assert base.anneal is not None

@@ -75,7 +75,9 @@ def variants(profile: str) -> dict[tuple[str, str], Training]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (varied, how, seed, purpose)."""
+    """Return the function calls that the study needs, as a dict with keys (varied, how, seed,
+    purpose).
+    """
     assert p.seeds is not None
     few = min(1000, CONTROLS[p.profile])
     attacks = (Attack("none"), *(readings(0.25)[name] for name in SHOWN))

@@ -89,8 +89,9 @@ def struck(
     ``draws`` new noise draws each.
 
     ``right``: which images are classified correctly after the attack, shape (repeats, images).
-    ``distance``: the l2 distance by which each image was changed. ``seen``: which images the
-    attacked network with frozen noise, or without noise, classifies correctly.
+    ``distance``: the l2 distance by which each image was changed. ``seen``: which attacked images
+    are classified correctly by the network with frozen noise, or without noise, on which the attack
+    ran.
 
     Images that the network misclassifies without any attack are not attacked, unless the network
     with frozen noise, or without noise, classifies them correctly. noise: the noise layers for

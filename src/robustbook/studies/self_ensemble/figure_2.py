@@ -30,7 +30,9 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, regime, seed, c, first image)."""
+    """Return the function calls that the study needs, as a dict with keys (network, regime, seed,
+    c, first image).
+    """
     assert p.seeds is not None
     return {
         (network, regime, seed, c, first): call

@@ -29,8 +29,8 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, "rse", seed, c, first image); c = 0 stands
-    for clean images.
+    """Return the function calls that the study needs, as a dict with keys (network, "rse", seed, c,
+    first image); c = 0 stands for clean images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}

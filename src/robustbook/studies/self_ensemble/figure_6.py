@@ -30,7 +30,9 @@ Curve = list[tuple[float, float]]
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, defense, seed, c, first image)."""
+    """Return the function calls that the study needs, as a dict with keys (network, defense, seed,
+    c, first image).
+    """
     assert p.seeds is not None
     return {
         (network, defense, seed, c, first): call

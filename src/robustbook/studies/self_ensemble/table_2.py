@@ -32,8 +32,8 @@ class Parameters(settings.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, defense, seed, c, first image); c = 0
-    stands for clean images.
+    """Return the function calls that the study needs, as a dict with keys (network, defense, seed,
+    c, first image); c = 0 stands for clean images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}

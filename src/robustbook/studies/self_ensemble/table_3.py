@@ -47,7 +47,9 @@ class Parameters(settings.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, defense, seed)."""
+    """Return the function calls that the study needs, as a dict with keys (network, defense,
+    seed).
+    """
     assert p.seeds is not None
     return {
         (network, defense, seed): targeted(

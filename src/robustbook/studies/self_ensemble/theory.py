@@ -289,8 +289,8 @@ def _hooked(net: Noisy, hook: Callable[..., Any], images: Tensor) -> Tensor:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, defense, seed, purpose); the smooth network
-    is called digits.
+    """Return the function calls that the study needs, as a dict with keys (network, defense, seed,
+    purpose); the smooth network is called digits.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}

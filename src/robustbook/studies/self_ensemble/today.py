@@ -178,8 +178,8 @@ def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, defense, seed, purpose, first image), in
-    the order of the images.
+    """Return the function calls that the study needs, as a dict with keys (network, defense, seed,
+    purpose, first image), in the order of the images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}

@@ -217,8 +217,8 @@ def black_box(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run, under the keys (network, defense, seed, purpose); for an attack by
-    ZOO, the purpose is (h, averaged).
+    """Return the function calls that the study needs, as a dict with keys (network, defense, seed,
+    purpose); for an attack by ZOO, the purpose is (h, averaged).
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
