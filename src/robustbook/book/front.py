@@ -48,7 +48,8 @@ def example_html(example: front.Example) -> str:
     return (
         f"{addition(*parts)}"
         f'<p class="example-words">A network without any defense calls the left image {a} and the '
-        f"right one {b}; {change}. (The attack may leave the range of pixels, the picture may not.)"
+        f"right one {b}; {change}. (The attack may use values outside the range of pixels; "
+        "the picture shows them clipped.)"
         "</p>\n"
     )
 
