@@ -20,6 +20,10 @@ Names = dict[str, Any]
 Check = Callable[[Names], bool]
 
 SELF_ENSEMBLE: dict[str, Check] = {
+    "ex-rse-profiles": lambda s: (
+        {profile for profile, verdict in s["counted"] if verdict.endswith("reproduced")}
+        == {"paper"}
+    ),
     "ex-rse-votes": lambda s: (s["by_sum"], s["by_votes"]) == (0, 1),
     "ex-rse-first-layer": lambda s: (
         s["ratios"]["image"] < 1
@@ -90,6 +94,9 @@ SELF_ENSEMBLE: dict[str, Check] = {
 }
 
 DEEP_DEFENSE: dict[str, Check] = {
+    "ex-dd-minimum": lambda s: (
+        s["bounds"] == approx((0.3, 0.6)) and s["both"] == approx(0.7 * 0.6, abs=0.02)
+    ),
     "ex-dd-tally": lambda s: (
         sum(s["found"].values()) == len(s["rows"])
         and max(s["found"], key=s["found"].get) == "ordering or shape"
@@ -150,6 +157,7 @@ DEEP_DEFENSE: dict[str, Check] = {
 }
 
 SATURATING: dict[str, Check] = {
+    "ex-sat-chance": lambda s: s["chance"] == approx(sum(binom.pmf(range(15, 21), 20, 0.5))),
     "ex-sat-rounds": lambda s: (
         s["first"][24] == approx(24 * np.log(2), abs=0.01)
         and s["first"][53] == approx(53 * np.log(2), abs=0.01)
