@@ -214,10 +214,13 @@ def execute_each(
 
 
 def _share_cores(workers: int) -> None:
-    """Set how many worker processes the studies in this process may use, unless the user has set
-    this number.
+    """Set how many worker processes the studies in this process may use, and how many threads the
+    cells of a page may use, unless the user has set these numbers.
+
+    Threads of two pages on the same cores wait for each other and make both pages much slower.
     """
     os.environ.setdefault("ROBUSTBOOK_WORKERS", str(workers))
+    os.environ.setdefault("OMP_NUM_THREADS", str(workers))
 
 
 def in_turn(names: Iterable[str]) -> list[str]:
