@@ -9,7 +9,18 @@ from .deep_defense import deep_defense
 from .denoising import Denoising, denoised
 from .distillation import distillation, soft_targets
 from .freezing import Frozen
+from .inner_attacks import (
+    SignedSteps,
+    inner_attack,
+    inner_fgsm,
+    inner_fgsm_rs,
+    inner_n_fgsm,
+    inner_pgd,
+    inner_trades,
+)
+from .objectives import MOSBACH, Weights, goodfellow, trades, weighted_training
 from .parseval import parseval
+from .pool import Pooled, pool_training
 from .saturation import (
     Layered,
     Penalty,
@@ -30,6 +41,7 @@ from .transformations import (
 )
 
 __all__ = [
+    "MOSBACH",
     "BoundedReLU",
     "Compressed",
     "Denoising",
@@ -40,6 +52,9 @@ __all__ = [
     "Penalty",
     "ResizedPadded",
     "Smoothed",
+    "Pooled",
+    "SignedSteps",
+    "Weights",
     "adversarial_training",
     "bounded",
     "compressed",
@@ -48,9 +63,17 @@ __all__ = [
     "distillation",
     "ensemble",
     "jpeg",
+    "goodfellow",
+    "inner_attack",
+    "inner_fgsm",
+    "inner_fgsm_rs",
+    "inner_n_fgsm",
+    "inner_pgd",
+    "inner_trades",
     "linear_penalty",
     "noisy",
     "parseval",
+    "pool_training",
     "prototype",
     "relu_penalty",
     "resize_and_pad",
@@ -59,4 +82,6 @@ __all__ = [
     "sigmoid_penalty",
     "smoothed",
     "soft_targets",
+    "trades",
+    "weighted_training",
 ]
