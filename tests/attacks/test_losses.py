@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from robustbook.attacks import clipped_probabilities, cross_entropy, margin, squared_error
-from robustbook.attacks.losses import LOSSES, Loss
+from robustbook.attacks.losses import LOSSES, Loss, hinge
 
 LOGITS = torch.tensor([[0.0, math.log(3), 0.0], [2.0, -1.0, 1.5]], dtype=torch.float64)
 LABELS = torch.tensor([1, 2])
@@ -19,6 +19,7 @@ def test_values_by_hand() -> None:
     assert float(clipped_probabilities(LOGITS, LABELS)[0]) == pytest.approx(-math.log(3 / 5))
     assert float(squared_error(LOGITS, LABELS)[0]) == pytest.approx((1 + 4 + 1) / 25)
     assert margin(LOGITS, LABELS).tolist() == pytest.approx([-math.log(3), 0.5])
+    assert hinge(LOGITS, LABELS).tolist() == pytest.approx([-math.log(3), 0.0])
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
@@ -42,6 +43,14 @@ def test_outside_the_clip_the_gradient_is_exactly_zero(clip: float, moves: bool)
     assert bool((gradient != 0).all()) == moves
     if not moves:
         assert loss.item() == pytest.approx(-math.log(1 - clip))
+
+
+def test_the_hinge_stops_at_success() -> None:
+    """Its gradient is the margin's for a correct image, and 0 for a misclassified one."""
+    logits = LOGITS.clone().requires_grad_()
+    (ours,) = torch.autograd.grad(hinge(logits, LABELS).sum(), logits)
+    (usual,) = torch.autograd.grad(margin(logits, LABELS).sum(), logits)
+    assert torch.equal(ours[0], usual[0]) and not ours[1].any()
 
 
 def test_margin_shares_its_gradient_among_equals() -> None:

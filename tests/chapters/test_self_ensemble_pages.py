@@ -21,6 +21,7 @@ from robustbook.chapters.self_ensemble import (
     table2,
     table3,
 )
+from robustbook.chapters.wording import beside
 from robustbook.figures import LOOKS
 from robustbook.ledger import Record, Row
 from robustbook.studies.self_ensemble import settings, sweep
@@ -98,8 +99,8 @@ def test_a_curve_has_a_line_per_seed() -> None:
 
 
 def test_a_cell_has_both_numbers() -> None:
-    assert sweeps.beside([1.0, 2.0], 3.0) == "3 / **1.5** (1.0\u2013\u20602.0)"
-    assert sweeps.beside([], 3.0) == "3 / -" and sweeps.beside([2.0], None) == "- / **2.0**"
+    assert beside([1.0, 2.0], 3.0) == "3 / **1.5** (1.0\u2013\u20602.0)"
+    assert beside([], 3.0) == "3 / -" and beside([2.0], None) == "- / **2.0**"
 
 
 def test_table_2() -> None:

@@ -49,8 +49,8 @@ def fgsm(
     eps: in (0, 1], the largest change of a pixel: one number, or one for each image.
     targets: the target class of each image; None (default) for an untargeted attack.
     loss: "cross_entropy" (from logits; default, section 4 of the paper), "clipped_probabilities",
-        "squared_error", "margin" (see `losses`), or a callable from logits and classes to one loss
-        per image.
+        "squared_error", "margin", "hinge" (see `losses`), or a callable from logits and classes to
+        one loss per image.
     clip: whether the result is clipped to [0, 1]; default True, our choice.
     draws: for a randomised model, the number of noise draws over which each gradient is averaged;
         default 1. For a deterministic model, more draws only cost time.

@@ -49,6 +49,15 @@ def margin(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Ten
     return others - logits.gather(1, labels[:, None]).squeeze(1)
 
 
+def hinge(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Return the margin, or 0 if the margin is above 0.
+
+    The gradient of a misclassified image is 0. So an attack stops moving an image as soon as the
+    network misclassifies it.
+    """
+    return margin(logits, labels).clamp(max=0)
+
+
 def _is_label(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Bool[Tensor, "n k"]:
     """Return one-hot labels. `torch.nn.functional.one_hot` is slower, as it checks labels on the
     GPU.
@@ -62,4 +71,5 @@ LOSSES: dict[str, Loss] = {
     "clipped_probabilities": clipped_probabilities,
     "squared_error": squared_error,
     "margin": margin,
+    "hinge": hinge,
 }

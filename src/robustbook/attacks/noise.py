@@ -40,9 +40,14 @@ def seed_from(generator: torch.Generator | None) -> int:
 
 
 def uniform(
-    seed: int, keys: Int[Tensor, " n"], stream: int, count: int, dtype: torch.dtype
+    seed: int,
+    keys: Int[Tensor, " n"],
+    stream: int | Int[Tensor, " n"],
+    count: int,
+    dtype: torch.dtype,
 ) -> Float[Tensor, "n {count}"]:
-    """Return `count` uniform numbers in [0, 1) for each key.
+    """Return `count` uniform numbers in [0, 1) for each key; the stream is one number for all keys
+    or one for each.
 
     Float64 numbers have 53 random bits; numbers of other dtypes use the first 24 of these bits.
     """

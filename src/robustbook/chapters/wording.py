@@ -19,6 +19,17 @@ def spread_or(numbers: Sequence[float], digits: int = 1, *, missing: str = "") -
     return spread(numbers, digits) if numbers else missing
 
 
+def beside(ours: Sequence[float], theirs: float | None, digits: int = 1) -> str:
+    """Return the text of a table cell: the printed number / **ours** (range over the seeds); a
+    missing number is a dash.
+    """
+    there = "-" if theirs is None else f"{theirs:g}"
+    if not ours:
+        return f"{there} / -"
+    mean, _, ends = spread(ours, digits).partition(" ")
+    return f"{there} / **{mean}** {ends}".rstrip()
+
+
 def minus(text: str) -> str:
     """Return the text with a minus sign for each hyphen."""
     return text.replace("-", "\N{MINUS SIGN}")

@@ -1,11 +1,12 @@
-"""Defenses: training objectives, Parseval's update of the weights, and noise layers with an
-ensemble over noise draws. A training objective is a function from a network and a batch to named
-loss terms.
+"""Defenses: training objectives, Parseval's update of the weights, denoising blocks, noise layers
+with an ensemble over noise draws, and transformations of the image. A training objective is a
+function from a network and a batch to named loss terms.
 """
 
 from .adversarial import adversarial_training
 from .bounded import BoundedReLU, bounded
 from .deep_defense import deep_defense
+from .denoising import Denoising, denoised
 from .distillation import distillation, soft_targets
 from .freezing import Frozen
 from .inner_attacks import (
@@ -29,23 +30,39 @@ from .saturation import (
     sigmoid_penalty,
 )
 from .self_ensemble import Noise, Noisy, ensemble, noisy, prototype
+from .smoothing import Smoothed, smoothed
+from .transformations import (
+    Compressed,
+    ResizedPadded,
+    compressed,
+    jpeg,
+    resize_and_pad,
+    resized_padded,
+)
 
 __all__ = [
     "MOSBACH",
     "BoundedReLU",
+    "Compressed",
+    "Denoising",
     "Frozen",
     "Layered",
     "Noise",
     "Noisy",
     "Penalty",
+    "ResizedPadded",
+    "Smoothed",
     "Pooled",
     "SignedSteps",
     "Weights",
     "adversarial_training",
     "bounded",
+    "compressed",
     "deep_defense",
+    "denoised",
     "distillation",
     "ensemble",
+    "jpeg",
     "goodfellow",
     "inner_attack",
     "inner_fgsm",
@@ -59,8 +76,11 @@ __all__ = [
     "pool_training",
     "prototype",
     "relu_penalty",
+    "resize_and_pad",
+    "resized_padded",
     "saturation",
     "sigmoid_penalty",
+    "smoothed",
     "soft_targets",
     "trades",
     "weighted_training",

@@ -51,7 +51,8 @@ class SignedSteps:
     clip: whether iterates are clipped to [0, 1].
     clip_start: whether, with ``clip``, the start is clipped too.
     statistics: what batch norm layers use during the attack: ``running`` or ``batch`` statistics.
-    loss: the loss that is increased, as in `climb`.
+    loss: the loss that is increased: ``cross_entropy`` of the labels, or ``divergence`` from the
+        clean image's probabilities, for TRADES.
 
     Random starts come from torch's global generator, which `robustbook.training.fit` seeds by
     (seed, step). k steps cost k forward and k backward passes. No pass is made at the last iterate,
@@ -67,7 +68,7 @@ class SignedSteps:
     clip: bool = True
     clip_start: bool = True
     statistics: str = "running"
-    loss: str | Loss = cross_entropy
+    loss: Literal["cross_entropy", "divergence"] = "cross_entropy"
 
     def __post_init__(self) -> None:
         check_eps(self.eps, torch.empty(0))
@@ -76,6 +77,12 @@ class SignedSteps:
         check_positive("width", self.width)
         check_choice("start", self.start, get_args(Start))
         check_choice("statistics", self.statistics, get_args(Statistics))
+        check_choice("loss", self.loss, ("cross_entropy", "divergence"))
+
+    @property
+    def function(self) -> Loss:
+        """Return the loss function."""
+        return divergence if self.loss == "divergence" else cross_entropy
 
     def __call__(
         self, net: Network, images: Tensor, labels: Tensor, gradient: Tensor | None = None
@@ -93,7 +100,7 @@ class SignedSteps:
                 steps=self.steps,
                 step_size=self.step_size,
                 start=self._started(images),
-                loss=self.loss,
+                loss=self.function,
                 clip=self.clip,
                 clip_start=self.clip_start,
                 gradient=gradient,
@@ -176,7 +183,7 @@ def inner_trades(
         start="gaussian",
         clip_start=False,
         statistics=statistics,
-        loss=divergence,
+        loss="divergence",
     )
 
 

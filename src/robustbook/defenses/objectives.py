@@ -23,8 +23,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from robustbook.attacks.goal import named_loss
-
 from .inner_attacks import (
     InnerAttack,
     Network,
@@ -131,7 +129,7 @@ def weighted_training(
     if weights.need_attack and attack is not None:
         shared = weights.need_clean and not noise and same_while_attacking(net)
         if shared and isinstance(attack, SignedSteps) and attack.start == "image":
-            clean, gradient = gradient_at_image(net, images, labels, named_loss(attack.loss))
+            clean, gradient = gradient_at_image(net, images, labels, attack.function)
             adversarial = attack(net, images, labels, gradient)
         else:
             adversarial = attack(net, images, labels)
@@ -185,7 +183,7 @@ def trades(
     """
     if not 0 < beta < math.inf:
         raise ValueError(f"beta must be a finite number above 0, got {beta}")
-    if attack.loss is not divergence:
+    if attack.loss != "divergence":
         raise ValueError("attack must increase the divergence, as inner_trades does; got another")
     if same_while_attacking(net) or attack.statistics == "batch":
         clean = net(images)

@@ -20,6 +20,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from robustbook.attacks.drawing import Drawing
+
 from .normals import Stream, fresh, streams
 
 When = Literal["always", "training", "test", "never"]
@@ -200,7 +202,7 @@ def prototype(net: nn.Module, *, sigma: float = 0.3, seed: int = 0) -> Noisy:
 
 @torch.no_grad()
 def ensemble(
-    net: Noisy,
+    net: Drawing,
     images: Float[Tensor, "n *shape"],
     keys: Int[Tensor, " n"] | None = None,
     *,
@@ -210,6 +212,7 @@ def ensemble(
 ) -> Float[Tensor, "n k"]:
     """Return the mean of the softmax probabilities over ``draws`` draws of the noise.
 
+    net: a network with noise layers, or any other randomised model, such as `ResizedPadded`.
     keys: one number for each image; default its row number.
     draws: number of noise draws, 1 or more; default the paper's 50.
     start: the first draw number; another start gives new noise.
@@ -246,8 +249,7 @@ def ensemble(
         pieces.append(logits.softmax(1))
         at += len(part)
     if not pieces:
-        nothing: Tensor = net(images).softmax(1)
-        return nothing
+        return net.at(keys, start)(images).softmax(1)
     probabilities = torch.cat(pieces)
     return probabilities.view(len(images), draws, -1).mean(1)
 
@@ -256,20 +258,21 @@ _ROWS = {"cpu": 64, "cuda": 2048}
 """Number of pairs of image and noise draw per forward pass, chosen by measuring speed."""
 
 
-def _row_bytes(net: nn.Module, images: Tensor) -> int:
+def _row_bytes(net: Drawing, images: Tensor) -> int:
     """Return approximately how many bytes the activations of one image take in the widest layer.
     Input, output, noise, and the integers from which the noise is computed are counted.
     """
-    widest = [1]
+    widest = [images[:1].numel() * images.element_size(), 1]
 
     def look(layer: Any, inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor) and len(output):
             widest.append(output[0].numel() * output.element_size())
 
-    hooks = [layer.register_forward_hook(look) for layer in net.modules()]
+    layers = net.modules() if isinstance(net, nn.Module) else ()
+    hooks = [layer.register_forward_hook(look) for layer in layers]
     try:
         if len(images):
-            net(images[:1])
+            net.at(torch.zeros(1, dtype=torch.int64, device=images.device), 0)(images[:1])
     finally:
         for hook in hooks:
             hook.remove()

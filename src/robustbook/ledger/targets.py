@@ -135,10 +135,12 @@ def _target(row: dict[str, str], where: str) -> Target:
     tolerance = _number(where, "tolerance", row["tolerance"])
     if tolerance < 0:
         raise ValueError(f"{where}: tolerance must be 0 or more, got {tolerance}")
+    # The survey quotes tables of several papers, so "table-1" would not name one of them.
+    item = row["id"].split("/")[1] if row["paper"] == "survey" else row["item"]
     return Target(
         id=row["id"],
         paper=row["paper"],
-        item=row["item"],
+        item=item,
         setting=row["setting"],
         metric=row["metric"],
         unit=row["unit"],

@@ -32,7 +32,7 @@ from .answers import (
 from .views import rescaled, softened
 
 Kind = Literal["none", "random-signs", "fgsm", "pgd", "square"]
-Loss = Literal["cross_entropy", "clipped_probabilities", "squared_error", "margin"]
+Loss = Literal["cross_entropy", "clipped_probabilities", "squared_error", "margin", "hinge"]
 Precision = Literal["float32", "float64"]
 
 
@@ -43,8 +43,8 @@ class Attack:
 
     ``eps``: l-infinity radius for pixels in [0, 1]. ``loss``: the loss that FGSM and PGD increase.
     ``clip``: whether adversarial images are clipped to [0, 1]; the Square attack always clips.
-    ``steps`` and ``step_size`` are options of PGD. The Square attack makes at most ``queries``
-    queries for each image.
+    ``steps``, ``step_size`` and ``restarts`` are options of PGD. The Square attack makes at most
+    ``queries`` queries for each image.
 
     The options ``precision``, ``flush``, ``rescale`` and ``slope`` change only the attack's
     gradients, not the evaluated network. ``precision``: the dtype in which gradients are computed.
@@ -67,6 +67,7 @@ class Attack:
     steps: int = 20
     step_size: float = 0.0625
     queries: int = later(5000)
+    restarts: int = later(1)
 
     def __post_init__(self) -> None:
         for name, accepted in (("kind", Kind), ("loss", Loss), ("precision", Precision)):
@@ -238,6 +239,7 @@ def _launch(
                 eps=eps,
                 steps=attack.steps,
                 step_size=attack.step_size,
+                restarts=attack.restarts,
                 loss=loss,
                 clip=clip,
                 keys=keys,

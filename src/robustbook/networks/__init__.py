@@ -8,9 +8,12 @@ from .first_weights import draw_first_weights
 from .imagenet import Architecture, Normalised, imagenet_network
 from .lenet import fc500_150_10, fc500_150_10_bn, lenet
 from .mlp import MLP, relu_mlp, sigmoid_mlp
+from .mnist_convnets import madry_mnist, mosbach_mnist, wong_mnist
 from .nin import nin
 from .prepared import GreyLevels, Prepared, draw_normal, mean_image
+from .resnet import preact18, preact20, resnet18, resnet110
 from .resnext import resnext29
+from .tramer import tramer_b
 from .vgg import model_a, vgg16
 from .whitened import Whitened, preprocessed, whitening
 
@@ -35,13 +38,21 @@ __all__ = [
     "imagenet_network",
     "initialise",
     "lenet",
+    "madry_mnist",
     "mean_image",
     "model_a",
+    "mosbach_mnist",
     "nin",
+    "preact18",
+    "preact20",
     "preprocessed",
     "relu_mlp",
+    "resnet110",
+    "resnet18",
     "resnext29",
     "sigmoid_mlp",
+    "tramer_b",
     "vgg16",
     "whitening",
+    "wong_mnist",
 ]

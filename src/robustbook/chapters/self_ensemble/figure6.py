@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, printed, values
-from robustbook.chapters.wording import spread_or
+from robustbook.chapters.wording import beside, spread_or
 from robustbook.figures import LOOKS, Curve, Table, table
 from robustbook.ledger import Record
 from robustbook.studies.self_ensemble.printed import points
@@ -152,9 +152,7 @@ def _table(version: Version, name: str, quantity: int, words: str, digits: int) 
             there = points()[network, defense]
             of = {"network": network, "defense": defense}
             cells = [
-                sweeps.beside(
-                    values(record, name, c=c, **of), round(there[c][quantity], digits), digits
-                )
+                beside(values(record, name, c=c, **of), round(there[c][quantity], digits), digits)
                 for c in cs
             ]
             rows.append([title, *cells])
@@ -173,7 +171,7 @@ def equal_table(version: Version) -> Table:
         [
             f"{names.full_title(record, network)}, {DEFENSES[defense]}",
             *(
-                sweeps.beside(_equal(record, network, defense, d), _there(network, defense, d))
+                beside(_equal(record, network, defense, d), _there(network, defense, d))
                 for d in EQUAL
             ),
         ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from robustbook import figures
 from robustbook.chapters.published import values
-from robustbook.chapters.wording import spread, spread_or
+from robustbook.chapters.wording import spread_or
 from robustbook.figures import LOOKS, Curve, Look
 from robustbook.ledger import Record
 from robustbook.studies.self_ensemble import printed
@@ -86,14 +86,3 @@ def rows(
         for defense, words in shown.items()
         if defense in names.defenses(record, network, list(shown))
     ]
-
-
-def beside(ours: Sequence[float], theirs: float | None, digits: int = 1) -> str:
-    """Return the text of a table cell: the printed number / **ours** (range over the seeds); a
-    missing number is a dash.
-    """
-    there = "-" if theirs is None else f"{theirs:g}"
-    if not ours:
-        return f"{there} / -"
-    mean, _, ends = spread(ours, digits).partition(" ")
-    return f"{there} / **{mean}** {ends}".rstrip()

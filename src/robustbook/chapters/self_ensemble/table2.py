@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, printed, values
+from robustbook.chapters.wording import beside
 from robustbook.figures import LOOKS, Curve, Table, table
 from robustbook.ledger import Record
 
@@ -79,7 +80,7 @@ def printed_beside(version: Version) -> Table:
         f"tab-rse-table-2-{version.tag}",
         ["Defense", *(f"c = {c:g}" for c in CS)],
         [
-            [words, *(sweeps.beside(_ours(record, d, c), printed(target(d, c))) for c in CS)]
+            [words, *(beside(_ours(record, d, c), printed(target(d, c))) for c in CS)]
             for d, words in DEFENSES.items()
         ],
     )

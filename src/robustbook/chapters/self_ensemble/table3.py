@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, printed, settings, values
-from robustbook.chapters.wording import spread
+from robustbook.chapters.wording import beside, spread
 from robustbook.figures import Table, table
 from robustbook.ledger import Record
 
-from . import names, sweeps
+from . import names
 from .names import DEFENSES
 
 SQUARED = "squared distance"
@@ -85,14 +85,12 @@ def printed_beside(version: Version) -> Table:
     rows = [
         [
             name,
-            *(sweeps.beside(_distances(record, d, name), _there(d, name), 2) for d in DEFENSES),
+            *(beside(_distances(record, d, name), _there(d, name), 2) for d in DEFENSES),
         ]
         for name in _classes(record)
     ]
     means = [
-        sweeps.beside(
-            values(record, f"mean {SQUARED}", network=network, defense=d), _there("mean", d), 2
-        )
+        beside(values(record, f"mean {SQUARED}", network=network, defense=d), _there("mean", d), 2)
         for d in DEFENSES
     ]
     return table(

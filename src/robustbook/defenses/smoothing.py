@@ -1,0 +1,70 @@
+"""Randomized smoothing: normal noise on the image, in front of any network.
+
+The method is from Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via
+randomized smoothing" (arXiv 1902.02918). `smoothed` gives the randomised model whose votes
+`robustbook.measures.votes` counts and `robustbook.measures.certified` turns into l2 radii.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from robustbook.attacks.noise import normal, seed_from
+from robustbook.randomness import generator
+
+
+class Smoothed(nn.Module):
+    """A network with normal noise on the image, as returned by `smoothed`: a randomised model.
+
+    Calling the network draws new noise from torch's global generator, in training and in evaluation
+    mode. So training `Smoothed` trains the network on noisy images.
+    """
+
+    def __init__(self, net: nn.Module, sigma: float, seed: int) -> None:
+        super().__init__()
+        self.net, self.sigma, self.seed = net, sigma, seed
+        # A seed of its own, so that the noise does not depend on an attack's random starts.
+        self._seed = seed_from(generator(seed, "smoothing"))
+
+    def extra_repr(self) -> str:
+        return f"sigma={self.sigma:g}"
+
+    def forward(self, images: Float[Tensor, "n *shape"]) -> Float[Tensor, "n k"]:
+        logits: Tensor = self.net(images + self.sigma * torch.randn_like(images))
+        return logits
+
+    def at(
+        self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
+    ) -> Callable[[Float[Tensor, "n *shape"]], Float[Tensor, "n k"]]:
+        """Return a function from n images to logits, with the noise that ``keys`` and ``draw``
+        determine.
+
+        keys: one number for each image.
+        draw: the draw number, one for all images or one for each.
+
+        The noise of an image depends only on the ``seed``, the image's key and the draw number.
+        """
+
+        def logits(images: Tensor) -> Tensor:
+            noise = normal(self._seed, keys, draw, tuple(images.shape[1:]), images.dtype)
+            out: Tensor = self.net(images + self.sigma * noise)
+            return out
+
+        return logits
+
+
+def smoothed(net: nn.Module, sigma: float, *, seed: int = 0) -> Smoothed:
+    """Return ``net`` with normal noise on the image.
+
+    sigma: standard deviation of the noise, above 0, for images in [0, 1]. Noisy images are not
+        clipped, because the certificate needs normal noise.
+    seed: seed of the noise that `Smoothed.at` draws.
+    """
+    if not 0 < sigma < math.inf:
+        raise ValueError(
+            f"sigma must be above 0, got {sigma}: without noise every certified radius is 0"
+        )
+    return Smoothed(net, float(sigma), seed)

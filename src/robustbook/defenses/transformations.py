@@ -1,0 +1,260 @@
+"""Input transformations: random resizing and padding, and JPEG compression, in front of any
+network.
+
+Both defenses change the image, not the weights. Random resizing and padding is from Xie, Wang,
+Zhang, Ren and Yuille 2018, "Mitigating adversarial effects through randomization" (arXiv
+1711.01991). JPEG compression as a defense is from Das, Shanbhogue, Chen, Hohman, Chen, Kounavis and
+Chau 2017, "Keeping the bad guys out" (arXiv 1705.02900).
+
+An oblivious attacker attacks the network without its transformation, which is `ResizedPadded.net`
+or `Compressed.net`. An adaptive attacker attacks the transformed network. Against random resizing,
+the attacker averages the gradient over draws, with the argument ``draws`` of the attacks. The
+codec of JPEG is not differentiable. `Compressed` therefore passes the gradient at the compressed
+image on unchanged (BPDA of Athalye, Carlini and Wagner 2018, arXiv 1802.00420).
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor, nn
+
+from robustbook.attacks.noise import seed_from, uniform
+from robustbook.randomness import generator
+
+Subsampling = Literal["4:4:4", "4:2:2", "4:2:0"]
+
+
+class ResizedPadded(nn.Module):
+    """A network behind random resizing and padding, as returned by `resize_and_pad`: a randomised
+    model.
+
+    Calling the network draws new sizes and places from torch's global generator. The method `at`
+    returns a function from images to logits for one fixed draw.
+    """
+
+    def __init__(self, net: nn.Module, low: int, high: int, size: int, seed: int) -> None:
+        super().__init__()
+        self.net, self.low, self.high, self.size, self.seed = net, low, high, size, seed
+        # A seed of its own, so that the draws do not depend on an attack's random starts.
+        self._seed = seed_from(generator(seed, "resize and pad"))
+
+    def extra_repr(self) -> str:
+        return f"resized to {self.low}..{self.high}, padded to {self.size}"
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        return self._answer(images, torch.rand(len(images), 3, dtype=torch.float64))
+
+    def at(
+        self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
+    ) -> Callable[[Float[Tensor, "n c h w"]], Float[Tensor, "n k"]]:
+        """Return a function from n images to logits, with the sizes and places that ``keys`` and
+        ``draw`` determine.
+
+        keys: one number for each image.
+        draw: the draw number, one for all images or one for each.
+
+        The draw of an image depends only on the ``seed``, the image's key and the draw number.
+        """
+        numbers = self._numbers(keys, draw)
+        return lambda images: self._answer(images, numbers)
+
+    def layout(
+        self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
+    ) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"], Int[Tensor, " n"]]:
+        """Return for each image its size and the numbers of zero rows above and columns left of
+        it.
+        """
+        return self._layout(self._numbers(keys, draw))
+
+    def transformed(
+        self, images: Float[Tensor, "n c h w"], keys: Int[Tensor, " n"], draw: int = 0
+    ) -> Float[Tensor, "n c size size"]:
+        """Return the images that the network sees."""
+        return resized_padded(images, *self.layout(keys, draw), self.size)
+
+    def _numbers(self, keys: Tensor, draw: int | Tensor) -> Tensor:
+        return uniform(self._seed, keys, draw, 3, torch.float64)
+
+    def _layout(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        side = self.low + (numbers[:, 0] * (self.high - self.low + 1)).long()
+        top, left = (numbers[:, 1:] * (self.size - side + 1)[:, None]).long().unbind(1)
+        return side, top, left
+
+    def _answer(self, images: Tensor, numbers: Tensor) -> Tensor:
+        if len(numbers) != len(images):
+            raise ValueError(
+                f"keys must have one key for each of the {len(images)} images, got {len(numbers)}"
+            )
+        layout = self._layout(numbers.to(images.device))
+        changed = resized_padded(images, *layout, self.size)
+        try:
+            logits: Tensor = self.net(changed)
+        except RuntimeError as error:
+            if "shapes cannot be multiplied" not in str(error):
+                raise
+            raise ValueError(
+                f"net must accept images of {self.size} x {self.size} pixels, for example a "
+                f"convolutional network with global pooling, got {type(self.net).__name__} "
+                f"({str(error).splitlines()[0]})"
+            ) from error
+        return logits
+
+
+def resize_and_pad(
+    net: nn.Module, *, low: int = 32, high: int = 36, size: int = 37, seed: int = 0
+) -> ResizedPadded:
+    """Return ``net`` behind random resizing and padding.
+
+    low, high: each image is resized to r x r pixels, with r drawn uniformly from low..high.
+    size: the resized image is placed uniformly at random on a square of zeros with ``size`` pixels
+        per side.
+    seed: seed of the draws of `ResizedPadded.at`.
+
+    The defaults are for CIFAR-10. For ImageNet the released code has 310, 330 and 331, for images
+    of 299 pixels. As in the paper, an image is resized by nearest neighbour, and the network is not
+    retrained. The network must accept images of ``size`` pixels; most networks with global pooling
+    do. Raises ValueError for other than 1 <= low <= high <= size.
+    """
+    if not 1 <= low <= high <= size:
+        raise ValueError(
+            "low, high and size must be whole numbers of pixels with 1 <= low <= high <= size, "
+            f"got {low}, {high} and {size}"
+        )
+    return ResizedPadded(net, low, high, size, seed)
+
+
+def resized_padded(
+    images: Float[Tensor, "n c h w"],
+    side: Int[Tensor, " n"],
+    top: Int[Tensor, " n"],
+    left: Int[Tensor, " n"],
+    size: int,
+) -> Float[Tensor, "n c size size"]:
+    """Return each image resized to side x side pixels and placed on a square of zeros.
+
+    top, left: numbers of zero rows above the image, and of zero columns left of it.
+
+    Pixel i of a resized row has the value of pixel floor(i h / side) of the original, for
+    ``side`` pixels from h, as in `torch.nn.functional.interpolate` with mode nearest.
+    """
+    channels, height, width = images.shape[1:]
+    place = torch.arange(size, device=images.device)
+    rows, inside_rows = _sources(place, side, top, height)
+    columns, inside_columns = _sources(place, side, left, width)
+    inside = inside_rows[:, None, :, None] & inside_columns[:, None, None, :]
+    tall = images.gather(2, rows[:, None, :, None].expand(-1, channels, -1, width))
+    whole = tall.gather(3, columns[:, None, None, :].expand(-1, channels, size, -1))
+    return whole * inside
+
+
+def _sources(place: Tensor, side: Tensor, first: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return for each place on the square the row of the original image that it shows, and whether
+    it shows one.
+    """
+    i = place - first[:, None]
+    inside = (i >= 0) & (i < side[:, None])
+    return (i * count // side[:, None]).clamp(0, count - 1), inside
+
+
+class Compressed(nn.Module):
+    """A network behind JPEG compression, as returned by `jpeg`.
+
+    The forward pass applies the codec. The backward pass treats the codec as the identity, so an
+    attack gets the gradient of the network at the compressed image.
+    """
+
+    def __init__(self, net: nn.Module, quality: int, subsampling: str) -> None:
+        super().__init__()
+        self.net, self.quality, self.subsampling = net, quality, subsampling
+
+    def extra_repr(self) -> str:
+        return f"JPEG quality {self.quality}, chroma {self.subsampling}"
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        logits: Tensor = self.net(self.transformed(images))
+        return logits
+
+    def transformed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Return the images that the network sees, with the gradient of the identity."""
+        found: Tensor = _StraightThrough.apply(images, self.quality, self.subsampling)  # type: ignore[no-untyped-call]
+        return found
+
+
+def jpeg(net: nn.Module, quality: int = 75, *, subsampling: str = "4:2:0") -> Compressed:
+    """Return ``net`` behind JPEG compression.
+
+    quality: of libjpeg's scale, 1 to 100.
+    subsampling: how the colour differences are stored. ``4:2:0``, the default of libjpeg: at half
+        the resolution in both directions; ``4:2:2``: at half the horizontal resolution; ``4:4:4``:
+        at full resolution. Gray images have no colour.
+
+    Das et al. state neither the subsampling nor the library. Raises ValueError for a quality
+    outside 1..100 or an unknown subsampling.
+    """
+    _check_codec(quality, subsampling)
+    return Compressed(net, quality, subsampling)
+
+
+@torch.no_grad()
+def compressed(
+    images: Float[Tensor, "n c h w"], quality: int = 75, *, subsampling: str = "4:2:0"
+) -> Float[Tensor, "n c h w"]:
+    """Return the images after rounding to 8 bits, compression to JPEG and decompression.
+
+    images: gray or RGB, in [0, 1]; other values are clipped.
+    quality, subsampling: as in `jpeg`.
+
+    The codec is libjpeg's, in Pillow. A GPU's images are copied to the CPU and back.
+    """
+    _check_codec(quality, subsampling)
+    if images.shape[1] not in (1, 3):
+        raise ValueError(
+            f"images must be gray or RGB for JPEG, so with 1 or 3 channels, got {images.shape[1]}"
+        )
+    if bool(images.isnan().any()):
+        raise ValueError("images must not contain NaN, because JPEG stores whole numbers")
+    whole = images.clamp(0, 1).mul(255).round().byte().movedim(1, -1).cpu().numpy()
+    if not len(whole):
+        return images.clone()
+    decoded = np.stack([_through(image, quality, subsampling) for image in whole])
+    found = torch.from_numpy(decoded).view(whole.shape).movedim(-1, 1)
+    return found.to(images.device).to(images.dtype) / 255
+
+
+def _through(image: Any, quality: int, subsampling: str) -> Any:
+    """Return one image of 8-bit values after compression and decompression."""
+    gray = image.shape[-1] == 1
+    picture = Image.fromarray(image[..., 0] if gray else image)
+    file = io.BytesIO()
+    options: dict[str, Any] = {} if gray else {"subsampling": subsampling}
+    picture.save(file, "JPEG", quality=quality, **options)
+    return np.asarray(Image.open(file))
+
+
+class _StraightThrough(torch.autograd.Function):
+    """The codec with the gradient of the identity."""
+
+    @staticmethod
+    def forward(images: Tensor, quality: int, subsampling: str) -> Tensor:
+        return compressed(images, quality, subsampling=subsampling)
+
+    @staticmethod
+    def setup_context(context: Any, inputs: Sequence[Any], output: Tensor) -> None:
+        """Keep nothing, because the gradient of the identity needs nothing."""
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return gradient, None, None
+
+
+def _check_codec(quality: int | float, subsampling: str) -> None:
+    if not (isinstance(quality, int) and 1 <= quality <= 100):
+        raise ValueError(f"quality must be a whole number from 1 to 100, got {quality}")
+    if subsampling not in get_args(Subsampling):
+        known = ", ".join(get_args(Subsampling))
+        raise ValueError(f"subsampling must be one of {known}, got {subsampling!r}")

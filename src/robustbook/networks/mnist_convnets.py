@@ -1,0 +1,91 @@
+"""Three small convolutional networks for MNIST that papers on adversarial training use.
+
+All three have two convolutions and two linear layers, with a ReLU after all layers but the last,
+and take gray images of 28 x 28 pixels in [0, 1].
+"""
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from .build import initialise
+from .cnn import CNN
+from .convolution import PatchConv2d
+from .first_weights import check_narrow, draw_first_weights
+
+
+def madry_mnist(generator: torch.Generator, narrow: int = 1) -> CNN:
+    """Return the network of Madry et al. 2017 (released code), with 3,274,634 parameters.
+
+    The layers are those of `CNN`: convolutions of 5 x 5 with 32 and 64 filters, and 1024 units.
+    Weights are drawn from a normal distribution of standard deviation 0.1, truncated at two
+    standard deviations; biases are 0.1.
+
+    narrow: divides the widths 32, 64 and 1024: 1, 2, 4, 8 or 16. The paper's smallest network has
+        ``narrow`` 16.
+    """
+    if narrow not in (1, 2, 4, 8, 16):
+        raise ValueError(f"narrow must be 1, 2, 4, 8 or 16, got {narrow}")
+    net = CNN(1024 // narrow)
+    initialise(net, "truncated", generator)
+    return net
+
+
+def wong_mnist(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
+    """Return the network of Wong, Rice and Kolter 2020 (released code), with 166,406 parameters.
+
+    Its convolutions of 4 x 4 with 16 and 32 filters have stride 2 and padding 1, and 100 units
+    follow. Initial weights and biases are drawn like torch's defaults.
+
+    narrow: divides the widths 16, 32 and 100: 1, 2 or 4.
+    """
+    if narrow not in (1, 2, 4):
+        raise ValueError(f"narrow must be 1, 2 or 4, got {narrow}")
+    few, many, units = 16 // narrow, 32 // narrow, 100 // narrow
+    net = nn.Sequential(
+        OrderedDict[str, nn.Module](
+            conv1=nn.utils.skip_init(nn.Conv2d, 1, few, 4, stride=2, padding=1),  # type: ignore[no-untyped-call]
+            relu1=nn.ReLU(),
+            conv2=nn.utils.skip_init(nn.Conv2d, few, many, 4, stride=2, padding=1),  # type: ignore[no-untyped-call]
+            relu2=nn.ReLU(),
+            flatten=nn.Flatten(),
+            fc1=nn.utils.skip_init(nn.Linear, 49 * many, units),  # type: ignore[no-untyped-call]
+            relu3=nn.ReLU(),
+            fc2=nn.utils.skip_init(nn.Linear, units, 10),  # type: ignore[no-untyped-call]
+        )
+    )
+    draw_first_weights(net, generator, "torch")
+    return net
+
+
+def mosbach_mnist(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
+    """Return the network of Mosbach et al. 2018 (released code), with 3,241,354 parameters.
+
+    Its convolutions of 3 x 3 with 32 and 64 filters keep the size of the image; 2 x 2 max pooling
+    follows each, and then 1024 units. Weights are normal as in He et al., biases are 0.
+
+    narrow: divides the widths 32, 64 and 1024: 1, 2, 4 or 8.
+    """
+    check_narrow(narrow)
+    few, many, units = 32 // narrow, 64 // narrow, 1024 // narrow
+    net = nn.Sequential(
+        OrderedDict[str, nn.Module](
+            conv1=nn.utils.skip_init(PatchConv2d, 1, few, 3, padding=1),  # type: ignore[no-untyped-call]
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(2),
+            conv2=nn.utils.skip_init(nn.Conv2d, few, many, 3, padding=1),  # type: ignore[no-untyped-call]
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(2),
+            flatten=nn.Flatten(),
+            fc1=nn.utils.skip_init(nn.Linear, 49 * many, units),  # type: ignore[no-untyped-call]
+            relu3=nn.ReLU(),
+            fc2=nn.utils.skip_init(nn.Linear, units, 10),  # type: ignore[no-untyped-call]
+        )
+    )
+    for parameter in net.parameters():
+        if parameter.ndim > 1:
+            nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
+        else:
+            nn.init.zeros_(parameter)
+    return net

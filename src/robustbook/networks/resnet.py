@@ -1,0 +1,196 @@
+"""Residual networks for CIFAR-10: from colour images of 32 x 32 pixels in [0, 1] to 10 logits.
+
+All have a first convolution of 3 x 3 with stride 1, stages of basic blocks (two convolutions of 3 x
+3), the mean over all positions, and a linear layer. The stages are the submodules ``stage1``,
+``stage2``, ... Convolutions have no bias. ``narrow`` divides all widths: 1, 2, 4 or 8.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .convolution import ChannelsLast
+from .first_weights import check_narrow, draw_first_weights
+from .imagenet import Normalised
+
+MEAN = (0.4914, 0.4822, 0.4465)
+DEVIATION = (0.2471, 0.2435, 0.2616)
+"""Mean and standard deviation of CIFAR-10's red, green and blue values in [0, 1]."""
+
+
+def resnet18(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
+    """Return ResNet-18 for CIFAR-10, with 11,173,962 parameters in stages of 64 to 512 channels.
+
+    Images are normalised with the mean and standard deviation of each channel. The network needs
+    555 million multiply-adds per image.
+    """
+    stages = _stages(Block, (64, 128, 256, 512), 2, narrow)
+    start = {"normalise": PerChannel(MEAN, DEVIATION), **_first(64, narrow), **_relu(64, narrow)}
+    return _network({**start, **stages}, 512 // narrow, generator)
+
+
+def resnet110(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
+    """Return the ResNet-110 of Cohen, Rosenfeld and Kolter 2019 (released code), with 1,730,714
+    parameters in three stages of 16, 32 and 64 channels.
+
+    Images are normalised with the mean of each channel and the deviations of the released code. The
+    network needs 253 million multiply-adds per image.
+    """
+    stages = _stages(Block, (16, 32, 64), 18, narrow)
+    normalise = PerChannel(MEAN, (0.2023, 0.1994, 0.2010))
+    start = {"normalise": normalise, **_first(16, narrow), **_relu(16, narrow)}
+    return _network({**start, **stages}, 64 // narrow, generator)
+
+
+def preact18(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
+    """Return the PreActResNet-18 of Wong, Rice and Kolter 2020 (released code), with 11,172,170
+    parameters in stages of 64 to 512 channels.
+
+    Images are normalised with the mean and standard deviation of each channel. The network needs
+    555 million multiply-adds per image.
+    """
+    stages = _stages(PreactBlock, (64, 128, 256, 512), 2, narrow)
+    start = {"normalise": PerChannel(MEAN, DEVIATION), **_first(64, narrow)}
+    return _network({**start, **stages, **_relu(512, narrow)}, 512 // narrow, generator)
+
+
+def preact20(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
+    """Return the pre-activation ResNet-20 of Mosbach et al. 2018 (released code), with 4,330,570
+    parameters in stages of 64, 128 and 256 channels.
+
+    Images are not normalised, and no batch norm precedes the last ReLU. The first block of each
+    stage has a convolution in its shortcut, which takes the block's input before batch norm and
+    ReLU. The network needs 652 million multiply-adds per image. TensorFlow pads convolutions of
+    stride 2 on one side only; here they are padded on both sides. The released code averages the
+    statistics of batch norm over more steps (decay 0.999) than torch's default, which is used here.
+    """
+    block = partial(PreactBlock, raw=True)
+    stages = _stages(block, (64, 128, 256), 3, narrow, convolved=True)
+    layers = {**_first(64, narrow), **stages, "relu": nn.ReLU()}
+    return _network(layers, 256 // narrow, generator)
+
+
+class PerChannel(Normalised):
+    """Subtract the given mean of each channel from images in [0, 1] and divide by the given
+    standard deviation.
+    """
+
+    def __init__(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
+        super().__init__()
+        self.mean = torch.tensor(mean)[:, None, None]
+        self.deviation = torch.tensor(deviation)[:, None, None]
+
+
+class Block(nn.Module):
+    """Two convolutions, each followed by batch norm, with a ReLU between them and a ReLU after the
+    sum with the shortcut.
+
+    convolved: whether the shortcut is a convolution with batch norm, instead of the identity.
+    """
+
+    def __init__(self, before: int, after: int, stride: int, convolved: bool) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = _conv(before, after, 3, stride), nn.BatchNorm2d(after)
+        self.conv2, self.norm2 = _conv(after, after), nn.BatchNorm2d(after)
+        self.relu1, self.relu2 = nn.ReLU(), nn.ReLU()
+        self.shortcut = nn.Sequential()
+        if convolved:
+            self.shortcut = nn.Sequential(_conv(before, after, 1, stride), nn.BatchNorm2d(after))
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
+        out = self.norm2(self.conv2(self.relu1(self.norm1(self.conv1(x)))))
+        joined: Tensor = self.relu2(out + self.shortcut(x))
+        return joined
+
+
+class PreactBlock(nn.Module):
+    """Two convolutions, each preceded by batch norm and ReLU, with nothing after the sum.
+
+    convolved: whether the shortcut is a convolution, instead of the identity.
+    raw: whether this convolution takes the block's input, instead of the first ReLU's output.
+    """
+
+    def __init__(
+        self, before: int, after: int, stride: int, convolved: bool, raw: bool = False
+    ) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = nn.BatchNorm2d(before), _conv(before, after, 3, stride)
+        self.norm2, self.conv2 = nn.BatchNorm2d(after), _conv(after, after)
+        self.relu1, self.relu2 = nn.ReLU(), nn.ReLU()
+        self.shortcut = _conv(before, after, 1, stride) if convolved else nn.Sequential()
+        self.raw = raw or not convolved
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
+        active = self.relu1(self.norm1(x))
+        out = self.conv2(self.relu2(self.norm2(self.conv1(active))))
+        joined: Tensor = out + self.shortcut(x if self.raw else active)
+        return joined
+
+
+def _first(width: int, narrow: int) -> dict[str, nn.Module]:
+    return {"conv": _conv(3, width // narrow)}
+
+
+def _relu(width: int, narrow: int) -> dict[str, nn.Module]:
+    return {"norm": nn.BatchNorm2d(width // narrow), "relu": nn.ReLU()}
+
+
+def _stages(
+    block: Callable[[int, int, int, bool], nn.Module],
+    widths: Sequence[int],
+    depth: int,
+    narrow: int,
+    *,
+    convolved: bool = False,
+) -> dict[str, nn.Module]:
+    """Return the stages of ``depth`` blocks. Every stage but the first starts with stride 2.
+
+    convolved: whether the shortcut of the first stage's first block is a convolution too.
+    """
+    check_narrow(narrow)
+    stages: dict[str, nn.Module] = {}
+    before = widths[0] // narrow
+    for number, width in enumerate((wide // narrow for wide in widths), start=1):
+        stride = 1 if number == 1 else 2
+        first = block(before, width, stride, convolved or number > 1)
+        rest = [block(width, width, 1, False) for _ in range(depth - 1)]
+        stages[f"stage{number}"] = nn.Sequential(first, *rest)
+        before = width
+    return stages
+
+
+def _network(
+    layers: Mapping[str, nn.Module], width: int, generator: torch.Generator
+) -> nn.Sequential:
+    """Return the network of the given layers, the mean over positions, and a linear layer.
+
+    Weights of convolutions are normal with variance 2 / (outputs x kernel size), as in the released
+    code of all papers but Mosbach et al., who divide by the inputs. The linear layer is drawn like
+    torch's default.
+    """
+    net = nn.Sequential(
+        OrderedDict[str, nn.Module](
+            layout=ChannelsLast(),
+            **layers,
+            average=nn.AdaptiveAvgPool2d(1),
+            flatten=nn.Flatten(),
+            linear=nn.utils.skip_init(nn.Linear, width, 10),  # type: ignore[no-untyped-call]
+        )
+    )
+    draw_first_weights(net, generator, "torch")
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", generator=generator)
+    return net
+
+
+def _conv(before: int, after: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
+    """Return a convolution without bias; its padding keeps the image size if the stride is 1."""
+    conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+        nn.Conv2d, before, after, kernel, stride=stride, padding=kernel // 2, bias=False
+    )
+    return conv
