@@ -22,6 +22,7 @@ from robustbook.attacks import (
     deepfool,
     fgsm,
     lbfgs,
+    penalised_lbfgs,
     pgd,
     propagation,
     random_signs,
@@ -82,6 +83,23 @@ ATTACKS = {
     "lbfgs": Entry(partial(lbfgs, steps=1), None, norm=2, looks=True),
     "lbfgs margin": Entry(partial(lbfgs, steps=1, loss="margin"), None, norm=2, looks=True),
     "lbfgs unclipped": Entry(partial(lbfgs, steps=1, clip=False), None, 2, False, looks=True),
+    "penalised lbfgs": Entry(
+        partial(penalised_lbfgs, c=30.0, searches=2, steps=3),
+        None,
+        2,
+        minimal=True,
+        per_row="c",
+        looks=True,
+    ),
+    "penalised lbfgs unclipped": Entry(
+        partial(penalised_lbfgs, c=30.0, searches=2, steps=3, clip=False),
+        None,
+        2,
+        False,
+        minimal=True,
+        per_row="c",
+        looks=True,
+    ),
     "random signs": Entry(random_signs, 0.05, draws=True, climbs=False),
     "square": Entry(partial(square, queries=25), 0.05, draws=True, climbs=False, looks=True),
     "ddn": Entry(partial(ddn, steps=6, scale=0.2), None, 2, minimal=True, per_row="scale"),
@@ -370,7 +388,7 @@ def test_a_number_per_image_is_one_call_per_number(
     names = [*(["eps"] if entry.eps else []), *([entry.per_row] if entry.per_row else [])]
     keys, model = torch.arange(5), make_curved()
     for name in names:
-        middle = entry.eps if name == "eps" else {"step_size": 0.02, "scale": 0.2}[name]
+        middle = entry.eps if name == "eps" else {"step_size": 0.02, "scale": 0.2, "c": 3.0}[name]
         values = [0.5 * middle, middle, 1.7 * middle]
         swept = run(
             entry,

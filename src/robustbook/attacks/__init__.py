@@ -14,6 +14,7 @@ from .drawing import Drawing
 from .fgsm import fgsm
 from .lbfgs import lbfgs
 from .losses import clipped_probabilities, cross_entropy, margin, squared_error
+from .penalised_lbfgs import penalised_lbfgs
 from .pgd import pgd
 from .random_signs import random_signs
 from .result import Adversarial
@@ -32,6 +33,7 @@ __all__ = [
     "fgsm",
     "lbfgs",
     "margin",
+    "penalised_lbfgs",
     "pgd",
     "random_signs",
     "square",

@@ -106,7 +106,7 @@ def lbfgs(
     )
 
     adversarial, spent = images.clone(), torch.zeros_like(goal.labels)
-    searches = _Searches(propagation, goal, images, history, *tolerances, clip)
+    searches = Searches(propagation, goal, images, history, *tolerances, clip)
     every = LOOK_EVERY.get(images.device.type, 10)
     while len(searches.rows):
         if bool(searches.done.any()):
@@ -120,7 +120,7 @@ def lbfgs(
     return judged(propagation, goal, images, adversarial, 2.0, spent)
 
 
-class _Searches:
+class Searches:
     """The state of L-BFGS for each image of the batch.
 
     `x` is the iterate, with loss `f` and gradient `g`; `p` is the search direction. `alpha` is the
@@ -254,5 +254,6 @@ def _dot(
     """Return the inner products of ``scale * unit`` and s, in float64 so that no product rounds to
     0.
     """
-    products: Tensor = torch.linalg.vecdot(unit, s).double()
+    with torch.autocast(s.device.type, enabled=False):  # autocast would round the products
+        products: Tensor = torch.linalg.vecdot(unit, s).double()
     return products * scale.double()

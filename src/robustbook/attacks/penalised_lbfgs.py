@@ -1,0 +1,180 @@
+"""L-BFGS attack with a penalty on the distance: the first attack on neural networks.
+
+Szegedy, Zaremba, Sutskever, Bruna, Erhan, Goodfellow and Fergus 2014, "Intriguing properties of
+neural networks" (arXiv 1312.6199), section 4.1, minimise over the perturbation r
+
+    c |r|^2 + l(f(x + r), t),   x + r in [0, 1],
+
+with L-BFGS, where l is the cross entropy and t the target class. A line search chooses c. The paper
+asks for the smallest c > 0 with which the attack succeeds, but a smaller c gives a larger
+perturbation. So this code searches for the largest c with which the attack succeeds. The paper does
+not say whether the norm is squared; we square it, as then the loss has a gradient at r = 0.
+"""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int
+from torch import Tensor
+
+from .checks import (
+    Count,
+    Number,
+    PerImage,
+    check_choice,
+    check_count,
+    check_positive,
+    check_tolerance,
+    prepare,
+)
+from .goal import Goal
+from .lbfgs import Searches
+from .losses import Loss
+from .norms import size, top
+from .propagation import LOOK_EVERY, Average, Model, Propagation
+from .result import Adversarial, judged, nearer
+
+FACTOR = 10.0
+"""The factor between two values of c until one of them succeeds and another one fails."""
+
+
+@torch.inference_mode(False)
+def penalised_lbfgs(
+    model: Model,
+    images: Float[Tensor, "n *shape"],
+    labels: Int[Tensor, " n"],
+    *,
+    targets: Int[Tensor, " n"] | None = None,
+    c: PerImage = 1.0,
+    searches: Count = 10,
+    steps: Count = 100,
+    history: Count = 10,
+    gtol: Number = 1e-5,
+    ftol: Number = 1e-6,
+    loss: str | Loss = "cross_entropy",
+    clip: bool = True,
+    draws: Count = 1,
+    average: Average = "loss",
+    judge: Count = 1,
+    keys: Int[Tensor, " n"] | None = None,
+    generator: torch.Generator | None = None,
+) -> Adversarial:
+    """Minimise the squared l2 distance plus the loss by L-BFGS, and search for the largest weight c
+    of the distance with which the attack succeeds, separately for each image.
+
+    model, images, labels: as in `fgsm`.
+    targets: the target class of each image, as in the paper; None (default) for an untargeted
+        attack, which increases the loss of the label.
+    c: the first weight of the squared distance, above 0: one number, or one for each image.
+    searches: how many values of c are tried for each image, each time from the clean image. c is
+        multiplied by 10 while the attack succeeds and divided by 10 while it fails. Then the next c
+        is the geometric mean of the largest successful and the smallest failing c.
+    steps: maximum number of accepted iterates for each value of c.
+    history, gtol, ftol: as in `lbfgs`.
+    loss: as in `fgsm`; the default is the cross entropy, as in the paper.
+    clip: whether iterates are clipped to [0, 1]; default True, as in the paper.
+    draws, average, judge, keys, generator: as in `lbfgs`.
+
+    The attack succeeds with a value of c if the iterate at the end of the minimisation is
+    misclassified (with targets: classified as the target). Returns the nearest image on which the
+    attack succeeds, or the clean image at infinite distance. An image that the model misclassifies
+    without any change has distance 0. The `steps` of the result count the gradients, one for each
+    trial step and one for each value of c. Each costs a forward and a backward pass. Raises
+    ValueError for an invalid argument, or a model that returns NaN.
+    """
+    check_choice("clip", clip, (True, False))
+    searches, steps = check_count("searches", searches), check_count("steps", steps)
+    history = check_count("history", history)
+    tolerances = check_tolerance("gtol", gtol), check_tolerance("ftol", ftol)
+    propagation, goal, images = prepare(
+        model,
+        images,
+        labels,
+        targets,
+        keys,
+        loss=loss,
+        draws=draws,
+        average=average,
+        judge=judge,
+        generator=generator,
+    )
+    weight = torch.as_tensor(
+        check_positive("c", c, images), dtype=torch.float64, device=images.device
+    ).expand(len(images))
+    low, high = torch.zeros_like(weight), torch.full_like(weight, math.inf)
+    reached = goal.reached(propagation.logits(images, goal))
+    best, nearest = images.clone(), images.new_full((len(images),), math.inf)
+    nearest = nearest.masked_fill(reached, 0)
+    spent = torch.zeros_like(goal.labels)
+    rows = (~reached).nonzero().squeeze(1)
+    for _ in range(searches if len(rows) else 0):
+        here, at = goal.rows(rows), images[rows]
+        point, made = _minimised(
+            propagation, here, at, weight[rows], steps, history, *tolerances, clip
+        )
+        spent[rows] += made
+        success = here.reached(propagation.logits(point, here))
+        distance = size(point - at, 2.0)
+        best[rows], nearest[rows] = nearer(best[rows], nearest[rows], point, distance, success)
+        low[rows] = torch.where(success, weight[rows], low[rows])
+        high[rows] = torch.where(success, high[rows], weight[rows])
+        weight = torch.where(high.isinf(), low * FACTOR, (low * high).sqrt())
+        weight = torch.where(low == 0, high / FACTOR, weight)
+    return judged(propagation, goal, images, best, 2.0, spent, minimal=True)
+
+
+def _minimised(
+    propagation: Propagation,
+    goal: Goal,
+    images: Float[Tensor, "n *shape"],
+    weight: Float64[Tensor, " n"],
+    steps: int,
+    history: int,
+    gtol: float,
+    ftol: float,
+    clip: bool,
+) -> tuple[Float[Tensor, "n *shape"], Int[Tensor, " n"]]:
+    """Minimise the penalised loss from the clean images; return the last iterates, and how many
+    gradients were computed for each image.
+    """
+    last, spent = images.clone(), torch.ones_like(goal.labels)
+    searches = _Penalised(propagation, goal, images, weight, history, gtol, ftol, clip)
+    every = LOOK_EVERY.get(images.device.type, 10)
+    while len(searches.rows):
+        if bool(searches.done.any()):
+            last[searches.rows] = searches.images()
+            searches.only((~searches.done).nonzero().squeeze(1))
+            continue
+        for _ in range(every):
+            searches.trial(steps)
+            spent[searches.rows] += 1
+    return last, spent
+
+
+class _Penalised(Searches):
+    """L-BFGS searches whose loss includes the squared distance, and which do not end at success."""
+
+    def __init__(
+        self,
+        propagation: Propagation,
+        goal: Goal,
+        images: Float[Tensor, "n *shape"],
+        weight: Float64[Tensor, " n"],
+        history: int,
+        gtol: float,
+        ftol: float,
+        clip: bool,
+    ) -> None:
+        self.centre, self.weight = images.flatten(1), weight
+        super().__init__(propagation, goal, images, history, gtol, ftol, clip)
+
+    def _evaluate(
+        self, x: Float[Tensor, "n d"]
+    ) -> tuple[
+        Float64[Tensor, " n"], Float[Tensor, "n d"], Float[Tensor, " n"], Bool[Tensor, " n"]
+    ]:
+        f, g, _, reached = super()._evaluate(x)
+        r = x - self.centre
+        f = f + self.weight * r.double().square().sum(1)
+        g = g + 2 * self.weight.to(x.dtype)[:, None] * r
+        return f, g, top(g), torch.zeros_like(reached)

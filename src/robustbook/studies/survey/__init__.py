@@ -1,0 +1,1 @@
+"""The survey of adversarial training and of defenses that are related to it."""
