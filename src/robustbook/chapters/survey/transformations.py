@@ -79,9 +79,7 @@ def accuracies(version: Version) -> Table:
     for k in draws(record):
         told = "one draw" if k == 1 else f"{k} draws"
         cells = [
-            spread_or(
-                values(record, "accuracy", front=name, attack=AWARE, averaged=k), missing="-"
-            )
+            spread_or(values(record, "accuracy", front=name, attack=AWARE, averaged=k), missing="-")
             for name in FRONTS
         ]
         rows.append([f"PGD through the transformation, {told} a step", *cells])

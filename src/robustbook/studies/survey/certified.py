@@ -140,11 +140,17 @@ class Parameters(settings.Parameters):
 
 @step(version=1)
 def counted(
-    network: Done, sigma: float, images: int, every: int, choice: int, trials: int, *,
+    network: Done,
+    sigma: float,
+    images: int,
+    every: int,
+    choice: int,
+    trials: int,
+    *,
     context: Context,
 ) -> dict[str, object]:
-    """Return ``choice`` and ``counts``, the votes of CERTIFY for each image, shape (images, 10), and
-    ``label``.
+    """Return ``label``, and the votes of CERTIFY for each image: ``choice`` and ``counts``, shape
+    (images, classes).
     """
     keys = torch.arange(images) * every
     found = load(model_of(network).data, "test").subset(keys)
@@ -213,11 +219,9 @@ def _caps() -> Iterator[Row]:
         yield Row(largest_radius(trials), "ratio", target, "cap", setting={"draws": trials})
 
 
-def _table(
-    right: Tensor, radius: Tensor, answer: Tensor, sigma: float, seed: int
-) -> Iterator[Row]:
-    """Yield the rows of one network: the certified accuracy at each radius of the paper's table, the
-    share of images without a class, and the mean radius.
+def _table(right: Tensor, radius: Tensor, answer: Tensor, sigma: float, seed: int) -> Iterator[Row]:
+    """Yield the rows of one network: the certified accuracy at each radius of the paper's table,
+    the share of images without a class, and the mean radius.
     """
     start = f"{PAPER}/cohen-cifar10/sigma-{sigma}"
     images, labels = len(right), {"sigma": sigma}

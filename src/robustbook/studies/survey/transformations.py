@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from robustbook.attacks import Drawing, deepfool, fgsm, pgd
-from robustbook.data import as_float, load
 from robustbook.defenses import ensemble, jpeg, resize_and_pad
 from robustbook.ledger import Record, Row
 from robustbook.randomness import generator
@@ -27,7 +26,8 @@ from robustbook.runs import Call, Context, Done, step
 from robustbook.training import Augmentation, Recipe
 
 from . import settings
-from .networks import PLAIN, Model, model_of, train, trained
+from .attack import fixed, percent, test_images
+from .networks import PLAIN, Model, train, trained
 from .settings import PAPER
 
 ITEM = "transformations"
@@ -122,7 +122,13 @@ SIZES: Mapping[str, Size] = {
 
 @step(version=1)
 def unaware(
-    network: Done, attack: Unaware, eps: float, steps: int, draws: int, images: int, *,
+    network: Done,
+    attack: Unaware,
+    eps: float,
+    steps: int,
+    draws: int,
+    images: int,
+    *,
     context: Context,
 ) -> dict[str, object]:
     """Attack the network without a transformation, and classify the attacked images behind each
@@ -131,8 +137,9 @@ def unaware(
     ``right/<front>``: which images are classified correctly behind this transformation.
     ``distance``: the l2 distance by which each image was changed.
     """
-    net, seed = _frozen(network, context.device), network.call.arguments["seed"]
-    x, y, keys = test_images(network, images, context.device)
+    net, seed = fixed(trained(network, context.device)), network.call.arguments["seed"]
+    x, y = test_images(network, images, context.device)
+    keys = torch.arange(images, device=context.device)
     match attack:
         case "clean":
             moved = x
@@ -152,7 +159,14 @@ def unaware(
 
 @step(version=1)
 def aware(
-    network: Done, front: Front, averaged: int, eps: float, steps: int, draws: int, images: int, *,
+    network: Done,
+    front: Front,
+    averaged: int,
+    eps: float,
+    steps: int,
+    draws: int,
+    images: int,
+    *,
     context: Context,
 ) -> dict[str, object]:
     """Run PGD on the network behind a transformation. Return ``right``: which attacked images are
@@ -160,19 +174,13 @@ def aware(
 
     averaged: the number of draws over which each step averages the loss.
     """
-    net, seed = _frozen(network, context.device), network.call.arguments["seed"]
-    x, y, keys = test_images(network, images, context.device)
+    net, seed = fixed(trained(network, context.device)), network.call.arguments["seed"]
+    x, y = test_images(network, images, context.device)
+    keys = torch.arange(images, device=context.device)
     whole = behind(net, front, seed)
     moved = _climbed(whole, x, y, keys, eps, steps, averaged, seed)
     context.progress(1, 1)
     return {"right": (classes(whole, moved, keys, draws) == y).cpu()}
-
-
-def test_images(network: Done, count: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the first test images in [0, 1], their labels and their numbers in the test set."""
-    found = load(model_of(network).data, "test").subset(count)
-    keys = torch.arange(count, device=device)
-    return as_float(found.images).to(device), found.labels.to(device), keys
 
 
 def behind(net: nn.Module, front: Front, seed: int) -> nn.Module:
@@ -199,10 +207,6 @@ def classes(net: nn.Module, images: Tensor, keys: Tensor, draws: int) -> Tensor:
     if isinstance(net, Drawing):
         return ensemble(net, images, keys, draws=draws, start=FRESH).argmax(1)
     return torch.cat([net(piece).argmax(1) for piece in torch.split(images, 100)])
-
-
-def _frozen(network: Done, device: str) -> nn.Module:
-    return trained(network, device).requires_grad_(False)
 
 
 def _climbed(
@@ -282,7 +286,7 @@ def _oblivious(done: Done, attack: str, seed: int) -> Iterator[Row]:
 
 
 def _row(right: Tensor, front: str, attack: str, averaged: int, seed: int, target: str) -> Row:
-    value = 100 * right.double().mean().item()
+    value = percent(right)
     setting: dict[str, str | float | int | bool] = {
         "front": front,
         "attack": attack,
