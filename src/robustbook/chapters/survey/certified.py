@@ -3,6 +3,8 @@ largest radius.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from statistics import NormalDist
 
 from matplotlib.figure import Figure
 
@@ -105,12 +107,12 @@ def votes(version: Version) -> Table:
         ):
             found = values(record, name, sigma=sigma)
             cells.append(spread([factor * value for value in found], digits))
-        cells.append(f"{sigma * cap(record, int(_draws(record))):.3f}")
+        cells.append(f"{sigma * largest(_draws(record)):.3f}")
         rows.append(cells)
     return table(
         f"{version.heading}: {_network(record)}. Abstentions in per cent, mean certified l2 radius "
         "(0 for a wrong class), accuracy of the most frequent class in per cent, images whose "
-        f"{int(_draws(record)):,} votes all agree in per cent, and the largest radius that so many "
+        f"{_draws(record):,} votes all agree in per cent, and the largest radius that so many "
         "votes can certify.",
         f"tab-survey-certified-votes-{version.tag}",
         ["sigma", "abstained", "mean radius", "right votes", "all agree", "largest radius"],
@@ -124,7 +126,8 @@ def caps(version: Version) -> Table:
     rows = []
     for draws in settings(record, "cap", "draws"):
         there = printed(f"survey/cohen-theory/radius-cap/n-{draws}")
-        rows.append([f"{int(draws):,}", f"{there:g}", f"{cap(record, int(draws)):.3f}"])
+        (ours,) = values(record, "cap", draws=draws)
+        rows.append([f"{draws:,}", f"{there:g}", f"{ours:.3f}"])
     return table(
         f"{version.heading}: the largest certified radius divided by sigma if all draws give one "
         "class. The expected number is the closed form.",
@@ -139,30 +142,32 @@ def limit_in_words(records: Sequence[Record]) -> str:
     limit.
     """
     record = measured(records)
-    n = int(_draws(record))
-    ours, theirs = cap(record, n), cap(record, 100_000)
+    n = _draws(record)
     reached = [
         f"{100 * _mean(record, 'all votes agree', sigma):.0f} % (sigma {sigma:g})"
         for sigma in sigmas(record)
     ]
     return whole_percent(
-        f"With {n:,} draws no radius above {ours:.2f} sigma can be certified. With the paper's "
-        f"100,000 draws the limit is {theirs:.2f} sigma. All our votes agree, so that the image "
-        f"reaches the limit, on {', '.join(reached)} of the images."
+        f"With {n:,} draws no radius above {largest(n):.2f} sigma can be certified. With the "
+        f"paper's 100,000 draws the limit is {largest(100_000):.2f} sigma. All our votes agree, so "
+        f"that the image reaches the limit, on {', '.join(reached)} of the images."
     )
 
 
 def best_in_words(records: Sequence[Record]) -> str:
     """Return which sigma has the highest certified accuracy at each radius."""
     record = measured(records)
-    told = []
+    best: list[tuple[float, float]] = []
     for r in RADII:
         found = {sigma: certified(record, sigma, r) for sigma in sigmas(record)}
-        best = max(found.values())
-        if best > 0:
-            winners = [f"{sigma:g}" for sigma, value in found.items() if value == best]
-            told.append(f"{' and '.join(winners)} at radius {r:g}")
-    return f"The certified accuracy is highest with sigma {', '.join(told)}."
+        if max(found.values()) > 0:
+            best.append((max(found, key=lambda sigma: found[sigma]), r))
+    told = []
+    for sigma, group in groupby(best, key=lambda pair: pair[0]):
+        radii = [f"{r:g}" for _, r in group]
+        span = radii[0] if len(radii) == 1 else f"{radii[0]} to {radii[-1]}"
+        told.append(f"with sigma {sigma:g} at radius {span}")
+    return f"The certified accuracy is highest {', '.join(told)}."
 
 
 def certified(record: Record, sigma: float, radius: float) -> float:
@@ -176,10 +181,11 @@ def sigmas(record: Record) -> list[float]:
     return sorted(map(float, settings(record, "abstained", "sigma")))
 
 
-def cap(record: Record, draws: int) -> float:
-    """Return the largest certified radius divided by sigma for a number of draws."""
-    (found,) = values(record, "cap", draws=draws)
-    return found
+def largest(draws: int, alpha: float = 0.001) -> float:
+    """Return the largest radius, divided by sigma, that a number of draws can certify, by its
+    closed form.
+    """
+    return NormalDist().inv_cdf(alpha ** (1 / draws))
 
 
 def _cell(record: Record, sigma: float, radius: float) -> str:
@@ -191,9 +197,9 @@ def _cell(record: Record, sigma: float, radius: float) -> str:
     return f"{there} / **{mean}** {ends}".rstrip()
 
 
-def _draws(record: Record) -> float:
+def _draws(record: Record) -> int:
     (found,) = set(values(record, "draws"))
-    return found
+    return int(found)
 
 
 def _mean(record: Record, name: str, sigma: float) -> float:

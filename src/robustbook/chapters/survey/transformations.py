@@ -2,12 +2,12 @@
 under attackers who do not.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
 from robustbook import figures
-from robustbook.chapters.published import Version, settings, values
+from robustbook.chapters.published import Version, mean, settings, values
 from robustbook.chapters.wording import spread, spread_or, whole_percent
 from robustbook.figures import LOOKS, Look, Table, table
 from robustbook.ledger import Record
@@ -94,46 +94,55 @@ def accuracies(version: Version) -> Table:
 
 def rounding_in_words(record: Record) -> str:
     """Return how many of DeepFool's images rounding to 8 bits and JPEG restore."""
-    clean = accuracy(record, "none", "clean")
-    cells = [f"{accuracy(record, name, 'deepfool'):.1f} % behind {FRONTS[name]}" for name in FRONTS]
-    (distance,) = (
-        sum(found) / len(found) for found in [values(record, "median distance", attack="deepfool")]
-    )
+    clean, broken = (accuracy(record, "none", attack) for attack in ("clean", "deepfool"))
+    cells = [
+        f"{accuracy(record, name, 'deepfool'):.1f} % behind {FRONTS[name]}"
+        for name in FRONTS
+        if name != "none"
+    ]
+    distance = mean(record, "median distance", attack="deepfool")
     return whole_percent(
-        f"The network alone classifies {clean:.1f} % of the clean images correctly. Of the images "
-        f"of DeepFool it classifies correctly {', '.join(cells)}. DeepFool's median $\\ell_2$ "
-        f"distance is {distance:.3f}."
+        f"DeepFool lowers the accuracy of the network alone from {clean:.1f} % to {broken:.1f} %, "
+        f"with a median $\\ell_2$ distance of {distance:.3f}. The accuracy on the same images is "
+        f"{', '.join(cells)}."
     )
 
 
 def draws_in_words(record: Record) -> str:
     """Return what averaging over draws adds to the attack on random resizing."""
-    cells = [f"{aware(record, 'resize-pad', k):.1f} % with {k} a step" for k in draws(record)]
     unaware = accuracy(record, "resize-pad", "pgd")
+    cells = [
+        f"{aware(record, 'resize-pad', k):.1f} % with {'one draw' if k == 1 else f'{k} draws'}"
+        for k in draws(record)
+    ]
     return whole_percent(
-        f"Behind random resizing, PGD on the network alone leaves {unaware:.1f} %. PGD through the "
-        f"transformation leaves {' and '.join(cells).replace(' a step', ' draw a step', 1)}."
+        f"Behind random resizing, PGD on the network alone leaves {unaware:.1f} % of the images "
+        f"correctly classified. PGD through the transformation leaves {' and '.join(cells)} in "
+        "each step."
     )
 
 
 def cost_in_words(record: Record) -> str:
     """Return how much clean accuracy both transformations cost."""
     clean = accuracy(record, "none", "clean")
-    cost = {name: clean - accuracy(record, name, "clean") for name in ("resize-pad", "jpeg")}
-    told = " and ".join(f"{FRONTS[name]} {value:.1f} points" for name, value in cost.items())
-    return f"Without any attack, the network classifies {clean:.1f} % correctly. {told} of this."
+    told = " and ".join(
+        f"{accuracy(record, name, 'clean'):.1f} % behind {FRONTS[name]}"
+        for name in ("resize-pad", "jpeg")
+    )
+    return whole_percent(
+        f"Without any attack the network alone classifies {clean:.1f} % of the images correctly, "
+        f"compared with {told}."
+    )
 
 
 def accuracy(record: Record, front: str, attack: str) -> float:
     """Return the mean accuracy over the seeds, in percent, under an attack on the network alone."""
-    found = values(record, "accuracy", front=front, attack=attack)
-    return sum(found) / len(found)
+    return mean(record, "accuracy", front=front, attack=attack)
 
 
 def aware(record: Record, front: str, averaged: int) -> float:
     """Return the mean accuracy over the seeds, in percent, under PGD through the transformation."""
-    found = values(record, "accuracy", front=front, attack=AWARE, averaged=averaged)
-    return sum(found) / len(found)
+    return mean(record, "accuracy", front=front, attack=AWARE, averaged=averaged)
 
 
 def draws(record: Record) -> list[int]:
@@ -152,8 +161,3 @@ def _network(record: Record) -> str:
         "reduced": "a narrow ResNet-18 on CIFAR-10",
         "quick": "a narrow ResNet-18 on digits on photographs",
     }[record.profile]
-
-
-def of_best(records: Sequence[Record]) -> Figure:
-    """Draw the figure of the best of several records."""
-    return attackers(records[0])
