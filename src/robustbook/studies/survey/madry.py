@@ -261,7 +261,7 @@ def targeted(
             keys=rows,
             generator=generator(seed, "targeted"),
         ).images
-        for rows in torch.arange(len(x), device=y.device).split(250)
+        for rows in torch.split(torch.arange(len(x), device=y.device), 250)
     ]
     context.progress(1, 1)
     return {"right": (logits_of(net, torch.cat(made)).argmax(1) == y).cpu()}
@@ -280,7 +280,7 @@ def losses(
     for image in range(images):
         rows = torch.arange(starts, device=y.device) + image * starts
         own: list[Tensor] = []
-        for part in rows.split(250):
+        for part in torch.split(rows, 250):
             made = pgd(
                 net,
                 x[image].expand(len(part), -1, -1, -1),
