@@ -40,6 +40,7 @@ class Item:
 _DEEP = "robustbook.studies.deep_defense."
 _SATURATING = "robustbook.studies.saturating."
 _ENSEMBLE = "robustbook.studies.self_ensemble."
+_SURVEY = "robustbook.studies.survey."
 _ALL = ("quick", "reduced", "paper")
 _COLOURED = {
     "cifar10-convnet": 'networks=["convnet"]',
@@ -185,6 +186,11 @@ ITEMS: Mapping[str, Item] = {
     ),
     "self_ensemble/zoo": Item(
         _ENSEMBLE + "zoo", "Section 3.3: the black-box attack ZOO", _ALL, ("text-3.3/",)
+    ),
+    "survey/szegedy": Item(
+        _SURVEY + "szegedy",
+        "Szegedy et al. 2013: the first adversarial examples, and their transfer",
+        measures=("szegedy-table-1/", "szegedy-table-2/", "szegedy-tables-3-4/", "szegedy/"),
     ),
     # This item is last, because a run of all items ends here if its photographs are missing.
     "deep_defense/imagenet": Item(
