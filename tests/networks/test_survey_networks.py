@@ -115,7 +115,7 @@ def test_madrys_network_is_the_cnn_with_truncated_weights() -> None:
             assert torch.equal(values, torch.full_like(values, 0.1))
         else:
             assert values.abs().max() <= 0.2
-    assert float(net.hidden.weight.std()) == pytest.approx(0.088, abs=0.001)
+    assert net.hidden.weight.std().item() == pytest.approx(0.088, abs=0.001)
     smallest = madry_mnist(generator(0), 16)
     assert [len(p) for p in smallest.parameters()] == [2, 2, 4, 4, 64, 64, 10, 10]
 
@@ -123,8 +123,8 @@ def test_madrys_network_is_the_cnn_with_truncated_weights() -> None:
 def test_mosbachs_first_weights_are_those_of_he() -> None:
     """Variance 2 / inputs, biases 0."""
     net: Any = mosbach_mnist(generator(0))
-    assert float(net.fc1.weight.std()) == pytest.approx(math.sqrt(2 / 3136), rel=0.01)
-    assert float(net.conv2.weight.std()) == pytest.approx(math.sqrt(2 / 288), rel=0.03)
+    assert net.fc1.weight.std().item() == pytest.approx(math.sqrt(2 / 3136), rel=0.01)
+    assert net.conv2.weight.std().item() == pytest.approx(math.sqrt(2 / 288), rel=0.03)
     assert all(not p.any() for name, p in net.named_parameters() if "bias" in name)
 
 
@@ -133,7 +133,7 @@ def test_residual_networks_start_with_weights_of_variance_two_over_outputs(make:
     """The variance is exact on average over all convolutions; batch norms start as the identity."""
     net = make(generator(0), 2)
     ratios = [
-        float(layer.weight.pow(2).mean()) * layer.out_channels * layer.weight[0, 0].numel() / 2
+        layer.weight.pow(2).mean().item() * layer.out_channels * layer.weight[0, 0].numel() / 2
         for layer in net.modules()
         if isinstance(layer, nn.Conv2d) and layer.weight.numel() > 2000
     ]

@@ -30,6 +30,8 @@ def climb(
     start: Float[Tensor, "n *shape"] | None = None,
     loss: str | Loss = "cross_entropy",
     clip: bool = True,
+    clip_start: bool = True,
+    gradient: Float[Tensor, "n *shape"] | None = None,
 ) -> Float[Tensor, "n *shape"]:
     """Return the perturbed images after ``steps`` updates that increase the loss, detached, in the
     ball of radius eps.
@@ -44,8 +46,11 @@ def climb(
         themselves.
     loss: as in `fgsm`.
     clip: whether iterates are clipped to [0, 1].
+    clip_start: whether, with ``clip``, the starting points are clipped too.
+    gradient: the gradient of the loss at the starting points, if the caller knows it.
 
-    Each update costs one forward and one backward pass of all images.
+    Each update costs one forward and one backward pass of all images. No pass is made at the last
+    iterate. With ``gradient``, the first update costs no pass.
     """
     lossy, norm = named_loss(loss), float(norm)
     eps, step_size = _each(eps, images), _each(step_size, images)
@@ -67,9 +72,10 @@ def climb(
     with torch.no_grad():
         images = images.detach()
         delta = torch.zeros_like(images) if start is None else inside(start.detach() - images)
-        iterate = images if start is None else _moved(images, delta, clip)
-        for _ in range(steps):
-            gradient = torch.func.grad(total)(iterate)
+        iterate = images if start is None else _moved(images, delta, clip and clip_start)
+        for step in range(steps):
+            if step or gradient is None:
+                gradient = torch.func.grad(total)(iterate)
             delta = inside(iterate - images + step_size * steepest(gradient, norm))
             iterate = _moved(images, delta, clip)
     return iterate

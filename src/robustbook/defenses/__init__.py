@@ -1,14 +1,26 @@
-"""Defenses: training objectives, Parseval's update of the weights, noise layers with an ensemble
-over noise draws, and transformations of the image. A training objective is a function from a
-network and a batch to named loss terms.
+"""Defenses: training objectives, Parseval's update of the weights, denoising blocks, noise layers
+with an ensemble over noise draws, and transformations of the image. A training objective is a
+function from a network and a batch to named loss terms.
 """
 
 from .adversarial import adversarial_training
 from .bounded import BoundedReLU, bounded
 from .deep_defense import deep_defense
+from .denoising import Denoising, denoised
 from .distillation import distillation, soft_targets
 from .freezing import Frozen
+from .inner_attacks import (
+    SignedSteps,
+    inner_attack,
+    inner_fgsm,
+    inner_fgsm_rs,
+    inner_n_fgsm,
+    inner_pgd,
+    inner_trades,
+)
+from .objectives import MOSBACH, Weights, goodfellow, trades, weighted_training
 from .parseval import parseval
+from .pool import Pooled, pool_training
 from .saturation import (
     Layered,
     Penalty,
@@ -29,8 +41,10 @@ from .transformations import (
 )
 
 __all__ = [
+    "MOSBACH",
     "BoundedReLU",
     "Compressed",
+    "Denoising",
     "Frozen",
     "Layered",
     "Noise",
@@ -38,16 +52,28 @@ __all__ = [
     "Penalty",
     "ResizedPadded",
     "Smoothed",
+    "Pooled",
+    "SignedSteps",
+    "Weights",
     "adversarial_training",
     "bounded",
     "compressed",
     "deep_defense",
+    "denoised",
     "distillation",
     "ensemble",
     "jpeg",
+    "goodfellow",
+    "inner_attack",
+    "inner_fgsm",
+    "inner_fgsm_rs",
+    "inner_n_fgsm",
+    "inner_pgd",
+    "inner_trades",
     "linear_penalty",
     "noisy",
     "parseval",
+    "pool_training",
     "prototype",
     "relu_penalty",
     "resize_and_pad",
@@ -56,4 +82,6 @@ __all__ = [
     "sigmoid_penalty",
     "smoothed",
     "soft_targets",
+    "trades",
+    "weighted_training",
 ]

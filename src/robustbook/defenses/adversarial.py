@@ -6,18 +6,15 @@ equation 4 of Nayebi & Ganguli 2017. Each training step computes the adversarial
 current weights, and treats these images as constants in the gradient of the loss.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
-
-import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from robustbook.attacks.inner import climb
+from .inner_attacks import Network, SignedSteps
+from .objectives import goodfellow, weighted_training
 
 
 def adversarial_training(
-    net: Callable[[Tensor], Tensor],
+    net: Network,
     images: Float[Tensor, "n *shape"],
     labels: Int[Tensor, " n"] | Float[Tensor, "n k"],
     *,
@@ -29,9 +26,12 @@ def adversarial_training(
 ) -> dict[str, Float[Tensor, ""]]:
     """Return the weighted terms ``clean`` and ``adversarial``, whose sum is minimised.
 
+    This is `weighted_training` with a PGD that starts at the image.
+
     net: the network. While the adversarial images are computed, batch norm layers use their running
         statistics. In the two loss terms, batch norm layers use batch statistics and update the
-        running statistics, first with the clean batch, then with the adversarial batch.
+        running statistics, first with the clean batch, then with the adversarial batch. A batch of
+        weight 0 is not computed.
     labels: the true classes, or the probabilities of the classes.
     eps: l-infinity radius for pixels in [0, 1].
     alpha: weight of the clean term; both papers use 0.5.
@@ -40,41 +40,8 @@ def adversarial_training(
         step of size eps (None) is the FGSM of Goodfellow et al. 2015. More steps and alpha 0 give
         the training of Madry et al. 2018 (arXiv 1706.06083) without their random start.
     """
-    with running_statistics(net):
-        adversarial = climb(
-            net,
-            images,
-            labels,
-            eps=eps,
-            steps=steps,
-            step_size=eps if step_size is None else step_size,
-            loss=_cross_entropy,
-            clip=clip,
-        )
-    return {
-        "clean": alpha * F.cross_entropy(net(images), labels),
-        "adversarial": (1 - alpha) * F.cross_entropy(net(adversarial), labels),
-    }
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross entropy of each image; unlike in the attacks, labels may be
-    probabilities.
-    """
-    return F.cross_entropy(logits, labels, reduction="none")
-
-
-@contextlib.contextmanager
-def running_statistics(net: object) -> Iterator[None]:
-    """Inside the context, batch norm layers use their running statistics without updating them. All
-    other layers keep their mode, and on exit the mode of the batch norm layers is restored.
-    """
-    modules = net.modules() if isinstance(net, nn.Module) else ()
-    norms = [m for m in modules if isinstance(m, nn.modules.batchnorm._NormBase) and m.training]
-    for layer in norms:
-        layer.training = False
-    try:
-        yield
-    finally:
-        for layer in norms:
-            layer.training = True
+    length = eps if step_size is None else step_size
+    attack = SignedSteps(eps, steps, length, start="image", clip=clip)
+    terms = weighted_training(net, images, labels, weights=goodfellow(alpha), attack=attack)
+    absent = next(iter(terms.values())).new_zeros(())
+    return {name: terms.get(name, absent) for name in ("clean", "adversarial")}

@@ -7,6 +7,7 @@ from .answers import logits_of, predict
 from .certificate import certified, lower_limit, votes
 from .curvature import Curvature, curvature
 from .evidence import battery, evidence
+from .features import feature_maps, feature_noise
 from .geometry import (
     Walk,
     fisher,
@@ -57,6 +58,8 @@ __all__ = [
     "evidence",
     "excess_kurtosis",
     "expected_ratio",
+    "feature_maps",
+    "feature_noise",
     "fisher",
     "fisher_distance",
     "gradient_signs",

@@ -13,6 +13,7 @@ from .nin import nin
 from .prepared import GreyLevels, Prepared, draw_normal, mean_image
 from .resnet import preact18, preact20, resnet18, resnet110
 from .resnext import resnext29
+from .tramer import tramer_b
 from .vgg import model_a, vgg16
 from .whitened import Whitened, preprocessed, whitening
 
@@ -50,6 +51,7 @@ __all__ = [
     "resnet18",
     "resnext29",
     "sigmoid_mlp",
+    "tramer_b",
     "vgg16",
     "whitening",
     "wong_mnist",

@@ -187,6 +187,12 @@ ITEMS: Mapping[str, Item] = {
     "self_ensemble/zoo": Item(
         _ENSEMBLE + "zoo", "Section 3.3: the black-box attack ZOO", _ALL, ("text-3.3/",)
     ),
+    "survey/madry": Item(
+        _SURVEY + "madry",
+        "Madry's Table 1: adversarial training with PGD",
+        _ALL,
+        ("madry-table-1/", "madry-mnist/"),
+    ),
     "survey/szegedy": Item(
         _SURVEY + "szegedy",
         "Szegedy et al. 2013: the first adversarial examples, and their transfer",

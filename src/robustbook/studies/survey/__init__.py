@@ -1,1 +1,1 @@
-"""The studies of the survey: defenses against adversarial examples, from 2013 to 2019."""
+"""The survey of adversarial training and of defenses that are related to it."""

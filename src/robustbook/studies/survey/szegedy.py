@@ -28,6 +28,7 @@ from robustbook.studies.survey.szegedy_networks import (
     some,
     train,
     train_on_features,
+    train_with_pool,
 )
 from robustbook.training import Recipe
 
@@ -45,6 +46,8 @@ are ours.
 """
 COLUMNS = ("fc10-1e-4", "fc100-100-10", "ae400-10")
 """The columns of Table 2 whose numbers we could read."""
+POOLED = "fc100-100-10"
+"""The network that is also trained with a pool of adversarial images."""
 STDS = (0.1, 0.3)
 AMPLIFIED = 0.1
 Labels = dict[str, str | float | int | bool]
@@ -60,6 +63,8 @@ class Setting:
     encoding, softmax: how the autoencoder and the softmax on its units are trained.
     half: how the networks of Tables 3 and 4 are trained.
     images: the number of test images that are attacked, the first ones of the test set.
+    pool, replaced: the size of the pool of adversarial training, and how many of its images are
+        replaced in each step.
     """
 
     data: str
@@ -70,6 +75,8 @@ class Setting:
     half: Recipe
     images: int
     searches: int
+    pool: int
+    replaced: int
 
 
 def _recipe(images: int, epochs: int, batch: int, lr: float) -> Recipe:
@@ -86,6 +93,8 @@ SETTINGS: Mapping[str, Setting] = {
         _recipe(698, 20, 25, 5e-3),
         images=20,
         searches=4,
+        pool=500,
+        replaced=2,
     ),
     "paper": Setting(
         "mnist",
@@ -96,6 +105,8 @@ SETTINGS: Mapping[str, Setting] = {
         _recipe(30_000, 40, 100, 2e-3),
         images=300,
         searches=10,
+        pool=5000,
+        replaced=5,
     ),
 }
 HALVES: Mapping[str, tuple[str, int]] = {
@@ -156,6 +167,8 @@ def _of(profile: str, seed: int) -> dict[tuple[Any, ...], Call]:
                 std,
                 seed,
             )
+    of = Classifier(own.data, *NETWORKS[POOLED])
+    found["trained with pool",] = train_with_pool(of, own.deep, own.pool, own.replaced, seed)
     source, *_ = halves.values()
     made = attacked(source, own.images, "random", own.searches, seed)
     found["attacked half",] = made
@@ -209,6 +222,9 @@ def _rows(profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]) -> I
             right = results["noisy", seed, split, std].tensors["right"]
             named = f"gaussian-{std:g}" + ("" if split == "test" else " on training images")
             yield from _fed(named, tuple(NETWORKS), right, seed, columns)
+    error = results["trained with pool", seed].values["error"]
+    target = f"{PAPER}/szegedy/adversarial-pool/test-error"
+    yield Row(error, "percent", target, "test error with a pool", seed, tests)
     made = results["attacked half", seed].tensors
     yield Row(
         made["distortion"][made["found"]].double().mean().item(),

@@ -5,7 +5,7 @@ sigmoid units and a softmax. AE400-10 is a softmax on the 400 sigmoid units of a
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from robustbook.attacks import penalised_lbfgs
+from robustbook.attacks import lbfgs, penalised_lbfgs
 from robustbook.data import ImageSet, as_float, load
+from robustbook.defenses import Pooled, pool_training
 from robustbook.measures import predict
 from robustbook.networks import MLP, initialise
 from robustbook.randomness import generator
@@ -126,6 +127,42 @@ def train_on_features(
 
 
 @step(version=1)
+def train_with_pool(
+    classifier: Classifier, recipe: Recipe, size: int, replaced: int, seed: int, *, context: Context
+) -> dict[str, object]:
+    """Train a classifier with a pool of adversarial images (`robustbook.defenses.pool_training`).
+    Return results as `train` does.
+
+    size: number of images in the pool. In each step, ``replaced`` new images of `short_lbfgs`
+        replace the oldest.
+    """
+    data = training_images(classifier, seed)
+    net = MLP(classifier.sizes, torch.sigmoid)
+    initialise(net, "xavier", generator(seed, "weights"))
+    pooled = Pooled(net, size, tuple(data.images.shape[1:]))
+    fit(
+        [pooled],
+        data.images,
+        data.labels,
+        WithPool(Decayed(classifier.decay), replaced),
+        recipe,
+        seeds=[seed],
+        static=False,
+        device=context.device,
+        checkpoint=context.scratch / "checkpoint.safetensors",
+        progress=context.progress,
+    )
+    return _finished(net, data, context.device)
+
+
+def short_lbfgs(net: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
+    """Return images of L-BFGS that stops as soon as the network misclassifies an image, without a
+    penalty on the distance. The penalised attack would take about ten times as long.
+    """
+    return lbfgs(net, images, labels, steps=20).images
+
+
+@step(version=1)
 def attacked(
     network: Done, images: int, choice: Choice, searches: int, seed: int, *, context: Context
 ) -> dict[str, object]:
@@ -231,11 +268,29 @@ class Decayed:
     def __call__(
         self, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
     ) -> Mapping[str, Tensor]:
-        layers = net.layers
-        assert isinstance(layers, nn.ModuleList)
-        squares = [layer.weight.square().sum() for layer in layers]  # type: ignore[operator]
-        penalty = sum(d / 2 * square for d, square in zip(self.decay, squares, strict=True))
-        return {"cross_entropy": F.cross_entropy(net(images), labels), "decay": penalty}  # type: ignore[dict-item]
+        entropy = F.cross_entropy(net(images), labels)
+        return {"cross_entropy": entropy, "decay": self.penalty(net)}
+
+    def penalty(self, net: nn.Module) -> Tensor:
+        """Return the sum over the layers of half the decay times the squared weights."""
+        assert isinstance(net, MLP)
+        squares = torch.stack([layer.weight.square().sum() for layer in net.layers])  # type: ignore[operator]
+        return squares @ squares.new_tensor(self.decay) / 2
+
+
+@dataclass(frozen=True)
+class WithPool:
+    """The objective of training with a pool: half of the cross entropy is that of the pool."""
+
+    decayed: Decayed
+    replaced: int
+
+    def __call__(
+        self, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
+    ) -> Mapping[str, Tensor]:
+        assert isinstance(net, Pooled)
+        terms = pool_training(net, images, labels, attack=short_lbfgs, replaced=self.replaced)
+        return {**terms, "decay": self.decayed.penalty(net.net)}
 
 
 def _reconstruction(

@@ -1,0 +1,109 @@
+"""Seconds of a step of adversarial training as a multiple of plain training steps.
+
+    python -m benchmarks.adversarial_training
+
+A step of PGD-k training is compared with k + 1 plain steps, and a step of Goodfellow's loss with 3.
+Both go through `fit`, with the same network, batches and optimiser. Times are taken in turns, on
+one thread; a ratio is the median over rounds. Prints a table and writes
+`benchmarks/results/adversarial_training.json`.
+"""
+
+import datetime
+import json
+import os
+import statistics
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from torch import nn
+
+from robustbook.data import load
+from robustbook.defenses import (
+    MOSBACH,
+    goodfellow,
+    inner_fgsm,
+    inner_pgd,
+    weighted_training,
+)
+from robustbook.networks import lenet, vgg16
+from robustbook.randomness import generator
+from robustbook.training import Recipe, fit
+
+from .attacks import ROOT, processor
+
+RESULT = ROOT / "benchmarks" / "results" / "adversarial_training.json"
+CASES: dict[str, tuple[int, Any]] = {
+    f"PGD-{k}": (
+        k + 1,
+        partial(weighted_training, weights=MOSBACH["100% AT"], attack=inner_pgd(0.3, k, 0.1)),
+    )
+    for k in (1, 7, 10)
+} | {
+    "Goodfellow": (
+        3,
+        partial(weighted_training, weights=goodfellow(), attack=inner_fgsm(0.3)),
+    )
+}
+"""The number of plain steps beside a step of the objective, and the objective."""
+
+
+def networks() -> dict[str, tuple[nn.Module, str]]:
+    start = generator(0, "benchmark")
+    return {
+        "lenet": (lenet(nn.Identity(), start), "digits"),
+        "vgg16, 1/8": (vgg16(start, 8), "scenes"),
+    }
+
+
+def seconds(net: nn.Module, data: str, objective: Any, steps: int, batch: int) -> float:
+    """Return the seconds of one step."""
+    found = load(data, "train")
+
+    def terms(net: Any, images: Any, labels: Any, coefficient: Any) -> Any:
+        return objective(net, images, labels)
+
+    recipe = Recipe(steps, batch, 0.01, "sgd", channels_last=True)
+    return fit([net], found.images, found.labels, terms, recipe, seeds=[0]).seconds / steps
+
+
+@click.command(help="Time adversarial training beside plain training. Example: --rounds 9")
+@click.option("--steps", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--batch", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), default=RESULT)
+def main(steps: int, batch: int, rounds: int, output: Path) -> None:
+    load_before = round(os.getloadavg()[0], 1)
+    torch.set_num_threads(1)
+    plain = partial(weighted_training, weights=MOSBACH["Plain"])
+    rows = []
+    for name, (net, data) in networks().items():
+        for case, (count, objective) in CASES.items():
+            ratios = []
+            for round_ in range(-1, rounds):  # the first round is not kept
+                usual = seconds(net, data, plain, steps * count, batch)
+                ours = seconds(net, data, objective, steps, batch)
+                if round_ >= 0:
+                    ratios.append(ours / (count * usual))
+            ratio = float(f"{statistics.median(ratios):.4g}")
+            rows.append({"network": name, "objective": case, "plain_steps": count, "ratio": ratio})
+            click.echo(f"{name:12} {case:12} {ratio:.3f} of {count} plain steps")
+    report = {
+        "date": datetime.date.today().isoformat(),
+        "processor": processor(),
+        "torch": torch.__version__.split("+")[0],
+        "load_before": load_before,
+        "steps": steps,
+        "batch": batch,
+        "rounds": rounds,
+        "rows": rows,
+    }
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
+    click.echo(f"written to {output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""The page of Madry et al. 2018: adversarial training with PGD on MNIST."""
+
+from collections.abc import Mapping
+from statistics import fmean
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, array, mean, printed, settings, values
+from robustbook.chapters.wording import beside, spread_or
+from robustbook.figures import LOOKS, Curve, Panel, Table, table
+from robustbook.ledger import Record
+
+TABLE = "survey/madry-table-1"
+ATTACKS: Mapping[str, str] = {
+    "fgsm": "FGSM",
+    "pgd-40": "PGD, 40 steps",
+    "pgd-100": "PGD, 100 steps",
+    "pgd-40-restarts": "PGD, 40 steps, restarts",
+    "pgd-100-restarts": "PGD, 100 steps, restarts",
+    "targeted": "targeted PGD, 40 steps",
+    "cw": "CW, 40 steps",
+    "cw-plus": "CW+, 40 steps",
+}
+SOURCES: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "white": (
+        "A",
+        {
+            "fgsm": "white-box/fgsm",
+            "pgd-40": "white-box/pgd-40-1",
+            "pgd-100": "white-box/pgd-100-1",
+            "pgd-40-restarts": "white-box/pgd-40-20",
+            "pgd-100-restarts": "white-box/pgd-100-20",
+            "targeted": "white-box/targeted-40",
+            "cw": "white-box/cw-40",
+            "cw-plus": "white-box/cw-plus-40",
+        },
+    ),
+    "copy": (
+        "A'",
+        {
+            "fgsm": "black-box/copy-fgsm",
+            "pgd-40": "black-box/copy-pgd-40",
+            "pgd-100-restarts": "black-box/copy-pgd-100-20",
+            "cw": "black-box/copy-cw",
+            "cw-plus": "black-box/copy-cw-plus",
+        },
+    ),
+    "other": (
+        "B",
+        {
+            "fgsm": "black-box/b-fgsm",
+            "pgd-40": "black-box/b-pgd-40",
+            "cw-plus": "black-box/b-cw-plus",
+        },
+    ),
+}
+"""The networks whose gradients the attacks use, and the printed number of each attack."""
+TESTS: Mapping[str, tuple[str, str]] = {
+    "clean": ("clean images", "clean"),
+    "fgsm": ("FGSM", "adv"),
+    "pgd-40": ("PGD, 40 steps", "none"),
+}
+TRAININGS = {"natural": "on clean images", "fgsm": "on FGSM's images", "pgd": "on PGD's images"}
+
+
+def network(record: Record) -> str:
+    """Return the name of the network of a record, with its data."""
+    if record.profile == "paper":
+        return "Madry's network on MNIST"
+    data = "the embedded digits" if record.profile == "quick" else "MNIST"
+    return f"a narrow version of Madry's network on {data}"
+
+
+def answer(record: Record) -> str:
+    """Return the accuracies with and without adversarial training, in sentences."""
+    natural, defended = (
+        mean(record, "accuracy", source=source, attack="pgd-40") for source in ("natural", "white")
+    )
+    worst = mean(record, "accuracy", source="white", attack="worst")
+    there = printed(f"{TABLE}/white-box/pgd-40-1-accuracy")
+    return (
+        f"After adversarial training, {network(record)} classifies {defended:.1f} % of the test "
+        f"images correctly under PGD with 40 steps ({there} % printed). After training on clean "
+        f"images it classifies {natural:.1f} % correctly. Under the worst of our strong attacks "
+        f"for each image, {worst:.1f} % are left."
+    )
+
+
+def printed_beside(version: Version) -> Table:
+    """Return Table 1 with the printed number and ours in each row."""
+    rows = [
+        ["A", "none (clean images)", _cell(version.record, "white", "clean", "natural/accuracy")]
+    ]
+    for source, (name, ids) in SOURCES.items():
+        for attack, words in ATTACKS.items():
+            if attack in ids:
+                rows.append(
+                    [name, words, _cell(version.record, source, attack, f"{ids[attack]}-accuracy")]
+                )
+    worst = values(version.record, "accuracy", source="white", attack="worst")
+    rows.append(["A", "worst of all with restarts, and Square", beside(worst, None)])
+    return table(
+        f"{version.heading}: accuracy in per cent of the adversarially trained network A, printed "
+        "/ **ours** (range over the seeds). The attack uses the gradients of A itself, of an "
+        "independent copy A', or of another architecture B.",
+        f"tab-survey-madry-{version.tag}",
+        ["Gradients of", "Attack", "Accuracy"],
+        rows,
+        align="llr",
+    )
+
+
+def natural(version: Version) -> Table:
+    """Return the accuracies of the network that was trained on clean images."""
+    ids = {"clean": "accuracy", "fgsm": "fgsm-accuracy"}
+    return table(
+        f"{version.heading}: accuracy in per cent of the network trained on clean images, printed "
+        "/ **ours** (range over the seeds).",
+        f"tab-survey-madry-natural-{version.tag}",
+        ["Attack", "Accuracy"],
+        [
+            [
+                words,
+                beside(
+                    values(version.record, "accuracy", source="natural", attack=attack),
+                    printed(f"survey/madry-mnist/naturally-trained/{ids[attack]}")
+                    if attack in ids
+                    else None,
+                ),
+            ]
+            for attack, (words, _) in TESTS.items()
+        ],
+    )
+
+
+def capacity(record: Record) -> Figure:
+    """Draw accuracy against the number of hidden units, with one panel per training."""
+    panels = []
+    for training, words in TRAININGS.items():
+        units = sorted(settings(record, "accuracy", "units", training=training))
+        curves = {
+            shown: _curve(record, units, look, "units", training=training, attack=attack)
+            for attack, (shown, look) in TESTS.items()
+        }
+        panels.append(
+            Panel(f"trained {words}", "hidden units", "accuracy (%)", curves, {}, log=True)
+        )
+    return figures.lines(panels, columns=3, height=2.8)
+
+
+def schedules(version: Version) -> Table:
+    """Return the accuracies after each schedule of adversarial training."""
+    record = version.record
+    told = {"short": "short", "printed": "printed, cut"}
+    if record.profile == "paper":
+        told["printed"] = "printed"
+    rows = []
+    for kind, words in told.items():
+        for steps in sorted(settings(record, "accuracy", "steps", schedule=kind)):
+            found = [
+                values(record, "accuracy", schedule=kind, steps=steps, attack=attack)
+                for attack in ("clean", "pgd-40")
+            ]
+            rows.append([words, f"{steps:,}", *(spread_or(each, 1, missing="-") for each in found)])
+    return table(
+        f"{version.heading}: accuracy in per cent by the schedule of adversarial training (range "
+        "over the seeds). *Printed*: PGD with 40 steps of 0.01 in each training step, learning "
+        "rate 0.0001. *Short*: fewer and larger PGD steps, and a larger learning rate that falls "
+        "to 0.",
+        f"tab-survey-madry-schedules-{version.tag}",
+        ["Schedule", "Training steps", "clean", "PGD, 40 steps"],
+        rows,
+    )
+
+
+def starts(record: Record) -> Figure:
+    """Draw the losses that PGD reaches from many random starts, a row for each image."""
+    titles = {"natural": "trained on clean images", "adversarial": "trained on PGD's images"}
+    looks = {"natural": LOOKS["none"], "adversarial": LOOKS["rse"]}
+    found = {
+        title: {
+            f"image {i + 1}": {kind: losses}
+            for i, losses in enumerate(array(record, f"losses/{kind}"))
+        }
+        for kind, title in titles.items()
+    }
+    return figures.strips(found, looks, "cross entropy that PGD reaches")
+
+
+def concentration(record: Record) -> str:
+    """Return in sentences over which range PGD's losses from different starts lie."""
+    said = []
+    for kind, words in (("natural", "on clean images"), ("adversarial", "on PGD's images")):
+        each = array(record, f"losses/{kind}")
+        width = fmean(max(losses) - min(losses) for losses in each)
+        said.append(
+            f"For the network trained {words}, the losses of one image lie in a range of "
+            f"{width:.2f} on average, around a mean of {fmean(map(fmean, each)):.2f}."
+        )
+    return " ".join(said)
+
+
+def fgsm_trained(record: Record) -> str:
+    """Return in a sentence what training on FGSM's images does under FGSM and under PGD."""
+    units = max(settings(record, "accuracy", "units", training="fgsm"))
+    fgsm, pgd = (
+        mean(record, "accuracy", units=units, training="fgsm", attack=attack)
+        for attack in ("fgsm", "pgd-40")
+    )
+    return (
+        f"The widest network that was trained on FGSM's images classifies {fgsm:.1f} % correctly "
+        f"under FGSM, and {pgd:.1f} % under PGD."
+    )
+
+
+def _cell(record: Record, source: str, attack: str, target: str) -> str:
+    return beside(
+        values(record, "accuracy", source=source, attack=attack), printed(f"{TABLE}/{target}")
+    )
+
+
+def _curve(record: Record, x: list[float], look: str, label: str, **setting: str) -> Curve:
+    each = [values(record, "accuracy", **{label: at}, **setting) for at in x]
+    return Curve(x, [list(seed) for seed in zip(*each, strict=True)], LOOKS[look])

@@ -1,0 +1,254 @@
+r"""Feature denoising (Xie, Wu, van der Maaten, Yuille and He 2019, arXiv 1812.03411).
+
+A denoising block filters feature maps x and adds the result back:
+
+.. math:: y = x + \mathrm{BN}_{\gamma=0}(W D(x))
+
+D is a filter, W a 1 x 1 convolution without bias, and BN a batch norm whose scale is 0 at the
+start. So a new block returns its input. Nothing follows the sum, not even a ReLU. The filter has no
+learned value projection: it averages x itself. The paper places blocks after stages of a ResNet.
+"""
+
+import copy
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Kind = Literal["gaussian", "dot", "bilateral", "mean", "median", "null"]
+"""Non-local means with Gaussian or dot-product weights, three filters over 3 x 3 positions, and the
+identity, which serves as a control.
+"""
+
+
+class NonLocalGaussian(nn.Module):
+    """The mean over all positions j, weighted by exp(theta(x_i) . phi(x_j) / sqrt(C / 2)); the
+    weights sum to 1.
+
+    theta and phi are 1 x 1 convolutions without bias from C to C / 2 channels.
+    """
+
+    def __init__(self, channels: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.theta, self.phi = _embeddings(channels, generator)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        theta, phi, values = (y.flatten(2).mT for y in (self.theta(x), self.phi(x), x))
+        weights = (theta @ phi.mT / math.sqrt(theta.shape[2])).softmax(2)
+        return (weights @ values).mT.reshape_as(x)
+
+
+class NonLocalDot(nn.Module):
+    """The sum over all N positions j of (x_i . x_j) x_j / N.
+
+    With at most N channels, the sum over j of x_j x_j^T is computed first, which costs N C^2
+    instead of N^2 C. The two orders are equal up to rounding.
+    """
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        columns = x.flatten(2)
+        channels, positions = columns.shape[1:]
+        if channels <= positions:
+            found = (columns @ columns.mT) @ columns
+        else:
+            found = columns @ (columns.mT @ columns)
+        return (found / positions).view(x.shape)
+
+
+class Bilateral(nn.Module):
+    """The mean of `NonLocalGaussian` restricted to the 3 x 3 positions around i. At the border, the
+    mean is over the positions inside the feature map.
+    """
+
+    def __init__(self, channels: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.theta, self.phi = _embeddings(channels, generator)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        _refuse_small(x)
+        theta, phi = self.theta(x), self.phi(x)
+        logits = torch.stack([(theta * near).sum(1) for near in _shifted(phi)], 1)
+        inside = torch.cat(_shifted(torch.ones_like(x[:1, :1])), 1) == 1
+        logits = (logits / math.sqrt(theta.shape[1])).masked_fill(~inside, -math.inf)
+        weights = logits.softmax(1)[:, :, None]
+        return torch.stack([weights[:, k] * near for k, near in enumerate(_shifted(x))]).sum(0)
+
+
+class Mean(nn.Module):
+    """The mean over 3 x 3 positions; at the border, over the positions inside the feature map."""
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        _refuse_small(x)
+        return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+
+
+class Median(nn.Module):
+    """The median over 3 x 3 positions of each channel; at the border, positions outside the feature
+    map have the value of the nearest position inside. The gradient goes to the median's position.
+    """
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        _refuse_small(x)
+        sorting = _shifted(x.detach(), mode="replicate")
+        for i, j in _EXCHANGES:
+            low, high = torch.minimum(sorting[i], sorting[j]), torch.maximum(sorting[i], sorting[j])
+            sorting[i], sorting[j] = low, high
+        median = sorting[4]
+        found = torch.zeros_like(x)
+        free = torch.ones_like(x, dtype=torch.bool)
+        for near in _shifted(x, mode="replicate"):  # the first of the positions with this value
+            here = free & (near == median)
+            found = found + torch.where(here, near, 0)
+            free = free & ~here
+        return found
+
+
+_EXCHANGES = (
+    *((1, 2), (4, 5), (7, 8), (0, 1), (3, 4), (6, 7), (1, 2), (4, 5), (7, 8), (0, 3)),
+    *((5, 8), (4, 7), (3, 6), (1, 4), (2, 5), (4, 7), (4, 2), (6, 4), (4, 2)),
+)
+"""Pairs of nine values; the smaller value goes to the first place, the larger to the second. After
+all exchanges, place 4 has the median (Paeth 1990). On a CPU this is eight times as fast as sorting.
+"""
+
+
+class Denoising(nn.Module):
+    """A denoising block for feature maps of ``channels`` channels.
+
+    kind: the filter, see `Kind`.
+    generator: draws the weights: normal with deviation 0.01 in theta and phi, and with variance 2 /
+        channels in the 1 x 1 convolution after the filter.
+    convolution: whether that convolution is present.
+    residual: whether the input is added back. Without the sum, the batch norm's scale is 1 at the
+        start, because the block would return zeros otherwise.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kind: str,
+        generator: torch.Generator,
+        *,
+        convolution: bool = True,
+        residual: bool = True,
+    ) -> None:
+        super().__init__()
+        self.channels, self.residual = channels, residual
+        self.filter = _filter(kind, channels, generator)
+        self.conv: nn.Module = nn.Identity()
+        if convolution:
+            self.conv = _pointwise(channels, channels, math.sqrt(2 / channels), generator)
+        self.norm = nn.BatchNorm2d(channels)
+        if residual:
+            nn.init.zeros_(self.norm.weight)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        if x.shape[1] != self.channels:
+            raise ValueError(
+                f"feature maps must have {self.channels} channels, got {x.shape[1]} in a denoising "
+                "block"
+            )
+        change: Tensor = self.norm(self.conv(self.filter(x)))
+        return x + change if self.residual else change
+
+    def extra_repr(self) -> str:
+        return f"channels={self.channels}" + ("" if self.residual else ", without the residual sum")
+
+
+def denoised(
+    net: nn.Module,
+    kind: str,
+    generator: torch.Generator,
+    *,
+    after: Sequence[str] | None = None,
+    convolution: bool = True,
+    residual: bool = True,
+) -> nn.Module:
+    """Return a copy of ``net`` with a denoising block after each of the named submodules.
+
+    after: names of submodules, whose output must have as many channels as the last convolution
+        inside; None: ``stage1``, ``stage2``, ... of a residual network, as in the paper.
+    kind, generator, convolution, residual: see `Denoising`.
+
+    A submodule ``stage1`` becomes a sequence of ``stage1.layers``, the layers as before, and
+    ``stage1.denoising``, the block. In evaluation mode the copy has the logits of ``net`` at the
+    start. Raises ValueError for a name that ``net`` does not have, or a submodule without
+    convolution.
+    """
+    if after is None:
+        after = [name for name, _ in net.named_children() if name.startswith("stage")]
+        if not after:
+            raise ValueError(f"after must name submodules of {type(net).__name__}, got None")
+    found = copy.deepcopy(net)
+    known = dict(found.named_modules())
+    for name in after:
+        if name not in known or not name:
+            raise ValueError(f"after must name submodules of the network, got {name!r}")
+        layers = known[name]
+        convolutions = [layer for layer in layers.modules() if isinstance(layer, nn.Conv2d)]
+        if not convolutions:
+            raise ValueError(f"after must name submodules with convolutions, got {name!r}")
+        block = Denoising(
+            convolutions[-1].out_channels,
+            kind,
+            generator,
+            convolution=convolution,
+            residual=residual,
+        ).to(convolutions[-1].weight.device)
+        place, _, last = name.rpartition(".")
+        joined = nn.Sequential(OrderedDict[str, nn.Module](layers=layers, denoising=block))
+        setattr(found.get_submodule(place), last, joined.train(layers.training))
+    return found
+
+
+def _filter(kind: str, channels: int, generator: torch.Generator) -> nn.Module:
+    if kind == "gaussian":
+        return NonLocalGaussian(channels, generator)
+    if kind == "dot":
+        return NonLocalDot()
+    if kind == "bilateral":
+        return Bilateral(channels, generator)
+    if kind == "mean":
+        return Mean()
+    if kind == "median":
+        return Median()
+    if kind == "null":
+        return nn.Identity()
+    raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
+
+
+def _embeddings(channels: int, generator: torch.Generator) -> tuple[nn.Conv2d, nn.Conv2d]:
+    """Return theta and phi."""
+    if channels % 2:
+        raise ValueError(f"channels must be even to embed them in half as many, got {channels}")
+    theta = _pointwise(channels, channels // 2, 0.01, generator)
+    return theta, _pointwise(channels, channels // 2, 0.01, generator)
+
+
+def _pointwise(before: int, after: int, deviation: float, generator: torch.Generator) -> nn.Conv2d:
+    conv: nn.Conv2d = nn.utils.skip_init(nn.Conv2d, before, after, 1, bias=False)  # type: ignore[no-untyped-call]
+    nn.init.normal_(conv.weight, std=deviation, generator=generator)
+    return conv
+
+
+def _shifted(x: Tensor, mode: str = "constant") -> list[Tensor]:
+    """Return the values at each of the 3 x 3 positions around every position, as nine feature maps.
+    Outside the feature map the values are 0, or for ``replicate`` those of the nearest position.
+    """
+    height, width = x.shape[2:]
+    padded = F.pad(x, (1, 1, 1, 1), mode=mode)
+    return [padded[:, :, i : i + height, j : j + width] for i in range(3) for j in range(3)]
+
+
+def _refuse_small(x: Tensor) -> None:
+    if min(x.shape[2:]) < 3:
+        height, width = x.shape[2:]
+        raise ValueError(
+            f"feature maps must have 3 x 3 positions or more for a filter over 3 x 3, got {height} "
+            f"x {width}"
+        )

@@ -1,0 +1,292 @@
+"""Inner attacks of adversarial training: functions from (network, images, labels) to adversarial
+images, which the training loss treats as constants.
+
+`SignedSteps` covers FGSM, PGD and the single-step attacks with a random start. `inner_attack` makes
+an inner attack of any other attack of the package. While an inner attack runs, batch norm layers
+use their running statistics, unless batch statistics are asked for. Buffers never change. All other
+layers, such as dropout, keep their mode.
+"""
+
+import contextlib
+import functools
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
+
+from robustbook.attacks.checks import check_choice, check_count, check_eps, check_positive
+from robustbook.attacks.inner import climb
+from robustbook.attacks.losses import Loss
+
+Network = Callable[[Tensor], Tensor]
+InnerAttack = Callable[[Network, Tensor, Tensor], Tensor]
+Start = Literal["image", "uniform", "gaussian"]
+Statistics = Literal["running", "batch"]
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the cross entropy of each image; unlike in the attacks, labels may be
+    probabilities.
+    """
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+@dataclass(frozen=True)
+class SignedSteps:
+    """An inner attack that moves each pixel by ``step_size`` in the sign of the gradient.
+
+    eps: l-infinity radius for pixels in [0, 1], in (0, 1].
+    steps, step_size: number and size of the steps.
+    start: the starting point. ``image``: the image itself; ``uniform``: a uniform draw from the
+        cube of half-width ``width * eps`` around the image; ``gaussian``: the image plus normal
+        noise of standard deviation 0.001, as in TRADES.
+    project: whether start and iterates are projected onto the ball of radius eps.
+    clip: whether iterates are clipped to [0, 1].
+    clip_start: whether, with ``clip``, the start is clipped too.
+    statistics: what batch norm layers use during the attack: ``running`` or ``batch`` statistics.
+    loss: the loss that is increased: ``cross_entropy`` of the labels, or ``divergence`` from the
+        clean image's probabilities, for TRADES.
+
+    Random starts come from torch's global generator, which `robustbook.training.fit` seeds by
+    (seed, step). k steps cost k forward and k backward passes. No pass is made at the last iterate,
+    so an objective can only save the pass at the start (see `gradient_at_image`).
+    """
+
+    eps: float
+    steps: int
+    step_size: float
+    start: str = "uniform"
+    width: float = 1.0
+    project: bool = True
+    clip: bool = True
+    clip_start: bool = True
+    statistics: str = "running"
+    loss: Literal["cross_entropy", "divergence"] = "cross_entropy"
+
+    def __post_init__(self) -> None:
+        check_eps(self.eps, torch.empty(0))
+        check_count("steps", self.steps)
+        check_positive("step_size", self.step_size)
+        check_positive("width", self.width)
+        check_choice("start", self.start, get_args(Start))
+        check_choice("statistics", self.statistics, get_args(Statistics))
+        check_choice("loss", self.loss, ("cross_entropy", "divergence"))
+
+    @property
+    def function(self) -> Loss:
+        """Return the loss function."""
+        return divergence if self.loss == "divergence" else cross_entropy
+
+    def __call__(
+        self, net: Network, images: Tensor, labels: Tensor, gradient: Tensor | None = None
+    ) -> Tensor:
+        """Return the adversarial images; ``gradient``: the loss's gradient at the start, if
+        known.
+        """
+        use = running_statistics if self.statistics == "running" else batch_statistics
+        with use(net):
+            return climb(
+                net,
+                images,
+                labels,
+                eps=self.eps if self.project else math.inf,
+                steps=self.steps,
+                step_size=self.step_size,
+                start=self._started(images),
+                loss=self.function,
+                clip=self.clip,
+                clip_start=self.clip_start,
+                gradient=gradient,
+            )
+
+    def _started(self, images: Tensor) -> Tensor | None:
+        if self.start == "image":
+            return None
+        if self.start == "gaussian":
+            return images + 0.001 * torch.randn_like(images)
+        return images + self.width * self.eps * (2 * torch.rand_like(images) - 1)
+
+
+def inner_fgsm(eps: float, *, clip: bool = False) -> SignedSteps:
+    """Return FGSM (Goodfellow et al. 2015): one step of size eps from the image; the paper does not
+    mention clipping.
+    """
+    return SignedSteps(eps, 1, eps, start="image", clip=clip)
+
+
+def inner_pgd(
+    eps: float,
+    steps: int,
+    step_size: float,
+    *,
+    start: str = "uniform",
+    statistics: str = "running",
+) -> SignedSteps:
+    """Return PGD (Madry et al. 2018, arXiv 1706.06083), by default with a uniform start in the
+    ball, clipped to [0, 1].
+    """
+    return SignedSteps(eps, steps, step_size, start=start, statistics=statistics)
+
+
+def inner_fgsm_rs(
+    eps: float,
+    step_size: float | None = None,
+    *,
+    clip_start: bool = True,
+    statistics: str = "running",
+) -> SignedSteps:
+    """Return FGSM with a random start (Wong, Rice and Kolter 2020, arXiv 2001.03994).
+
+    step_size: None: 1.25 eps, the paper's ratio for both data sets.
+    clip_start: the released code clips the start to [0, 1] on CIFAR-10, and does not on MNIST.
+    statistics: the released code uses ``batch``. Unlike there, the attack changes no running
+        statistics.
+    """
+    length = 1.25 * eps if step_size is None else step_size
+    return SignedSteps(eps, 1, length, clip_start=clip_start, statistics=statistics)
+
+
+def inner_n_fgsm(
+    eps: float,
+    step_size: float | None = None,
+    *,
+    k: float = 2.0,
+    statistics: str = "running",
+) -> SignedSteps:
+    """Return N-FGSM (de Jorge et al. 2022, arXiv 2202.01181): uniform noise of half-width k eps,
+    then one step of size ``step_size`` (None: eps) without projection.
+
+    The adversarial images may leave the ball: their distance is at most k eps + step_size.
+    """
+    length = eps if step_size is None else step_size
+    return SignedSteps(eps, 1, length, width=k, project=False, statistics=statistics)
+
+
+def inner_trades(
+    eps: float, steps: int, step_size: float, *, statistics: str = "running"
+) -> SignedSteps:
+    """Return the inner attack of TRADES (Zhang et al. 2019, arXiv 1901.08573) for `trades`: a start
+    at distance about 0.001, and a loss that is the Kullback-Leibler divergence from the clean
+    image's probabilities.
+    """
+    return SignedSteps(
+        eps,
+        steps,
+        step_size,
+        start="gaussian",
+        clip_start=False,
+        statistics=statistics,
+        loss="divergence",
+    )
+
+
+def divergence(logits: Tensor, log_probabilities: Tensor) -> Tensor:
+    """Return for each image KL(p || q), where log p is given and q belongs to the logits."""
+    log_q = logits.log_softmax(1)
+    return F.kl_div(log_q, log_probabilities, reduction="none", log_target=True).sum(1)
+
+
+def inner_attack(attack: Callable[..., Any], **options: Any) -> InnerAttack:
+    """Return an attack of the package, such as `pgd` or `carlini_wagner`, as an inner attack.
+
+    options: keyword arguments of the attack. Without ``generator``, random numbers are drawn from a
+        generator that torch's global generator seeds, so that they change from step to step.
+
+    An attack whose operations depend on the data needs ``fit(static=False)`` on a GPU. Where a
+    minimal-norm attack fails, the inner attack returns the clean image. Raises ValueError for
+    ``targets``: the objectives raise the probability of the true label, and so oppose an attack
+    that lowers it, not one that raises the probability of another class.
+    """
+    given = {**(attack.keywords if isinstance(attack, functools.partial) else {}), **options}
+    if given.get("targets") is not None:
+        raise ValueError(
+            "inner attack must be untargeted, because the training objective is: it maximises the "
+            "loss of the true label over the perturbation; got an attack with targets"
+        )
+    if "eps" in given:
+        check_eps(given["eps"], torch.empty(0), float(given.get("norm", math.inf)))
+    return functools.partial(_attacked, attack, options)
+
+
+def _attacked(
+    attack: Callable[..., Any],
+    options: Mapping[str, Any],
+    net: Network,
+    images: Tensor,
+    labels: Tensor,
+) -> Tensor:
+    options = dict(options)
+    if "generator" not in options and "generator" in inspect.signature(attack).parameters:
+        number = int(torch.randint(2**62, ()))
+        options["generator"] = torch.Generator().manual_seed(number)
+    with running_statistics(net):
+        found: Tensor = attack(net, images, labels, **options).images
+    return found.detach()
+
+
+def gradient_at_image(
+    net: Network, images: Tensor, labels: Tensor, loss: Loss
+) -> tuple[Tensor, Tensor]:
+    """Return logits, connected to the weights by autograd, and the loss's gradient in the images,
+    from one forward pass.
+    """
+
+    def total(x: Tensor) -> tuple[Tensor, Tensor]:
+        logits = net(x.clone())
+        return loss(logits, labels).sum(), logits
+
+    found: Any = torch.func.vjp(total, images, has_aux=True)
+    value, pull, logits = found
+    with torch.no_grad():
+        (gradient,) = pull(torch.ones_like(value))
+    return logits, gradient
+
+
+def same_while_attacking(net: object) -> bool:
+    """Return whether a forward pass during the attack equals one in the training loss: the network
+    has neither a batch norm nor a dropout layer in training mode.
+    """
+    modules = net.modules() if isinstance(net, nn.Module) else ()
+    return not any(m.training and isinstance(m, _NormBase | _DropoutNd) for m in modules)
+
+
+def _training_norms(net: object) -> list[_NormBase]:
+    modules = net.modules() if isinstance(net, nn.Module) else ()
+    return [m for m in modules if isinstance(m, _NormBase) and m.training]
+
+
+@contextlib.contextmanager
+def running_statistics(net: object) -> Iterator[None]:
+    """Inside the context, batch norm layers use their running statistics without updating them. All
+    other layers keep their mode, and on exit the mode of the batch norm layers is restored.
+    """
+    norms = _training_norms(net)
+    for layer in norms:
+        layer.training = False
+    try:
+        yield
+    finally:
+        for layer in norms:
+            layer.training = True
+
+
+@contextlib.contextmanager
+def batch_statistics(net: object) -> Iterator[None]:
+    """Inside the context, batch norm layers in training mode use batch statistics as usual, but do
+    not update their running statistics.
+    """
+    norms = [layer for layer in _training_norms(net) if layer.track_running_stats]
+    for layer in norms:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in norms:
+            layer.track_running_stats = True

@@ -1,0 +1,197 @@
+r"""Objectives of adversarial training: one weighted sum of loss terms, and TRADES.
+
+For clean logits z, logits z' of the adversarial images, and labels y, `weighted_training` minimises
+
+.. math:: \lambda_1 L(z, y) + \lambda_2 L(z', y) + \lambda_3\,\mathrm{mean}_{ik}(z_{ik}-z'_{ik})^2
+          + \lambda_4\,\mathrm{mean}_{ik}(z^{(1)}_{ik}-z^{(2)}_{ik})^2
+          + \lambda_5\,\mathrm{mean}_i \|z_i\|_2,
+
+the loss of Mosbach, Andriushchenko, Trost, Hein and Klakow 2018 (arXiv 1810.12042). The weights of
+Goodfellow et al. 2015 are (alpha, 1 - alpha, 0, 0, 0), and those of Madry et al. 2018 are (0, 1, 0,
+0, 0). Each step computes the adversarial images from the current weights; they are constants in the
+gradient of the loss.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .inner_attacks import (
+    InnerAttack,
+    Network,
+    SignedSteps,
+    divergence,
+    gradient_at_image,
+    running_statistics,
+    same_while_attacking,
+)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of the five terms of `weighted_training`.
+
+    clean, adversarial: of the cross entropy of clean and of adversarial images.
+    pairing: adversarial logit pairing (ALP, Kannan et al. 2018): the mean over images and classes
+        of the squared difference of clean and adversarial logits. The gradient flows through both.
+    clean_pairing: clean logit pairing (CLP): the same for the first and second half of the batch.
+    squeezing: logit squeezing (LSQ): the mean l2 norm of the clean logits, not squared.
+    """
+
+    clean: float = 0.0
+    adversarial: float = 0.0
+    pairing: float = 0.0
+    clean_pairing: float = 0.0
+    squeezing: float = 0.0
+
+    def __post_init__(self) -> None:
+        values = asdict(self)
+        for name, value in values.items():
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be a finite number, 0 or above, got {value}")
+        if not any(values.values()):
+            raise ValueError("weights must have at least one number above 0, got all 0")
+
+    @property
+    def need_attack(self) -> bool:
+        """Return whether a term depends on adversarial images."""
+        return self.adversarial > 0 or self.pairing > 0
+
+    @property
+    def need_clean(self) -> bool:
+        """Return whether a term depends on clean images."""
+        return any(value > 0 for name, value in asdict(self).items() if name != "adversarial")
+
+
+def goodfellow(alpha: float = 0.5) -> Weights:
+    """Return the weights of Goodfellow, Shlens and Szegedy 2015 (arXiv 1412.6572)."""
+    return Weights(clean=alpha, adversarial=1 - alpha)
+
+
+MOSBACH: Mapping[str, Weights] = MappingProxyType(
+    {
+        "Plain": Weights(clean=1.0),
+        "CLP": Weights(clean=1.0, clean_pairing=0.5),
+        "LSQ": Weights(clean=1.0, squeezing=0.5),
+        "Plain + ALP": Weights(clean=1.0, pairing=1.0),
+        "50% AT": Weights(clean=0.5, adversarial=0.5),
+        "50% AT + ALP": Weights(clean=0.5, adversarial=0.5, pairing=1.0),
+        "100% AT": Weights(adversarial=1.0),
+        "100% AT + ALP": Weights(adversarial=1.0, pairing=1.0),
+    }
+)
+"""The rows of the tables of Mosbach et al. 2018. CLP and LSQ also add noise to the images."""
+
+
+def weighted_training(
+    net: Network,
+    images: Float[Tensor, "n *shape"],
+    labels: Int[Tensor, " n"] | Float[Tensor, "n k"],
+    *,
+    weights: Weights,
+    attack: InnerAttack | None = None,
+    noise: float = 0.0,
+    smoothing: float = 0.0,
+) -> dict[str, Float[Tensor, ""]]:
+    """Return the weighted terms whose sum is minimised, without the terms of weight 0.
+
+    labels: the true classes, or the probabilities of the classes.
+    attack: the inner attack, which starts from the images without noise; not run if no term needs
+        it.
+    noise: standard deviation of normal noise on the clean images, which are then clipped to [0, 1].
+    smoothing: label smoothing of the two cross entropies, in [0, 1).
+
+    In the loss, batch norm layers use batch statistics, separately for the clean and the
+    adversarial batch, and update the running statistics in this order. CLP cuts the last image of
+    an odd batch.
+
+    An attack that starts at the image gets its first gradient from the clean term's forward pass.
+    Sharing this pass is impossible in three cases: the start is random, ``noise`` is added, or the
+    network computes something else in the attack than in the loss. The last case is a batch norm in
+    training mode, or dropout with its random mask. The last forward pass needs no sharing, as the
+    attack makes none at its last iterate.
+    """
+    if weights.need_attack and attack is None:
+        raise ValueError("attack must be given, because a term needs adversarial images; got None")
+    if not 0 <= noise < math.inf:
+        raise ValueError(f"noise must be a finite number, 0 or above, got {noise}")
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"smoothing must be in [0, 1), got {smoothing}")
+    clean: Any = None
+    adversarial: Any = None
+    if weights.need_attack and attack is not None:
+        shared = weights.need_clean and not noise and same_while_attacking(net)
+        if shared and isinstance(attack, SignedSteps) and attack.start == "image":
+            clean, gradient = gradient_at_image(net, images, labels, attack.function)
+            adversarial = attack(net, images, labels, gradient)
+        else:
+            adversarial = attack(net, images, labels)
+    if weights.need_clean and clean is None:
+        clean = net(_noisy(images, noise))
+    if adversarial is not None:
+        adversarial = net(adversarial)  # from here on, the logits
+
+    terms = {}
+    if weights.clean:
+        terms["clean"] = F.cross_entropy(clean, labels, label_smoothing=smoothing)
+    if weights.adversarial:
+        terms["adversarial"] = F.cross_entropy(adversarial, labels, label_smoothing=smoothing)
+    if weights.pairing:
+        terms["pairing"] = (clean - adversarial).square().mean()
+    if weights.clean_pairing:
+        terms["clean_pairing"] = _halves_apart(clean)
+    if weights.squeezing:
+        terms["squeezing"] = torch.linalg.vector_norm(clean, dim=1).mean()
+    return {name: getattr(weights, name) * value for name, value in terms.items()}
+
+
+def _noisy(images: Tensor, noise: float) -> Tensor:
+    return (images + noise * torch.randn_like(images)).clamp(0, 1) if noise else images
+
+
+def _halves_apart(logits: Tensor) -> Tensor:
+    half = len(logits) // 2
+    if not half:
+        raise ValueError(f"clean pairing needs a batch of at least 2 images, got {len(logits)}")
+    return (logits[:half] - logits[half : 2 * half]).square().mean()
+
+
+def trades(
+    net: Network,
+    images: Float[Tensor, "n *shape"],
+    labels: Int[Tensor, " n"] | Float[Tensor, "n k"],
+    *,
+    attack: SignedSteps,
+    beta: float = 6.0,
+) -> dict[str, Float[Tensor, ""]]:
+    r"""Return the terms of TRADES (Zhang et al. 2019, arXiv 1901.08573): the clean cross entropy
+    and :math:`\beta\,\mathrm{mean}\,\mathrm{KL}(p(x)\,\|\,p(x'))`.
+
+    attack: from `inner_trades`; it increases the divergence from the clean image's probabilities.
+    beta: weight of the second term, above 0. The gradient flows through both distributions.
+
+    The attack compares with the clean logits of the loss if the network computes the same in attack
+    and loss, or if the attack uses batch statistics. Otherwise one more forward pass with running
+    statistics is needed. The released code makes a pass in evaluation mode in each attack step.
+    """
+    if not 0 < beta < math.inf:
+        raise ValueError(f"beta must be a finite number above 0, got {beta}")
+    if attack.loss != "divergence":
+        raise ValueError("attack must increase the divergence, as inner_trades does; got another")
+    if same_while_attacking(net) or attack.statistics == "batch":
+        clean = net(images)
+        adversarial = attack(net, images, clean.detach().log_softmax(1))
+    else:
+        with running_statistics(net), torch.no_grad():
+            goal = net(images).log_softmax(1)
+        adversarial = attack(net, images, goal)
+        clean = net(images)  # only now, as this pass updates the running statistics
+    apart = divergence(net(adversarial), clean.log_softmax(1)).mean()
+    return {"clean": F.cross_entropy(clean, labels), "divergence": beta * apart}

@@ -1,0 +1,90 @@
+"""Training with a pool of adversarial images, as sketched by Szegedy et al. 2013 (arXiv 1312.6199,
+Section 4.2).
+
+The paper keeps a pool of adversarial images, continually replaces a part of the pool, and mixes the
+pool into the training set. It states neither the size of the pool, nor how much is replaced, nor
+the share in the mixture.
+
+Here the pool belongs to the network as buffers. So checkpoints contain the pool, and a run that is
+interrupted resumes with the same images.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from robustbook.attacks.checks import check_count
+
+from .inner_attacks import InnerAttack
+
+
+class Pooled(nn.Module):
+    """A network, ``net``, and a pool of adversarial images, which starts empty.
+
+    size: number of images in the full pool; a new image then replaces the oldest.
+    shape: the shape of an image.
+    """
+
+    images: Tensor
+    labels: Tensor
+    stored: Tensor
+
+    def __init__(self, net: nn.Module, size: int, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("images", torch.zeros(check_count("size", size), *shape))
+        self.register_buffer("labels", torch.zeros(size, dtype=torch.int64))
+        self.register_buffer("stored", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, images: Float[Tensor, "n *shape"]) -> Float[Tensor, "n k"]:
+        logits: Tensor = self.net(images)
+        return logits
+
+    @torch.no_grad()
+    def store(self, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]) -> None:
+        """Put images into the pool; ``stored`` counts all images ever put in."""
+        new = torch.arange(len(images), device=self.stored.device)
+        at = (self.stored + new) % len(self.images)
+        self.images[at] = images.to(self.images.dtype)
+        self.labels[at] = labels
+        self.stored += len(images)
+
+    def draw(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return ``count`` images of the pool with their labels, drawn with replacement."""
+        filled = self.stored.clamp(max=len(self.images))
+        at = (torch.rand(count, device=filled.device) * filled).long().clamp(max=filled - 1)
+        return self.images[at], self.labels[at]
+
+
+def pool_training(
+    net: Pooled,
+    images: Float[Tensor, "n *shape"],
+    labels: Int[Tensor, " n"],
+    *,
+    attack: InnerAttack,
+    replaced: int = 10,
+    share: float = 0.5,
+) -> dict[str, Float[Tensor, ""]]:
+    """Return the weighted terms ``clean`` and ``pool``, whose sum is minimised.
+
+    attack: makes the adversarial images, with the current weights; L-BFGS in the paper.
+    replaced: number of images that are put into the pool in each step, the first of the batch.
+    share: weight of the pool's cross entropy, in (0, 1); as many images are drawn from the pool as
+        the batch has.
+
+    The paper states none of these numbers; the defaults are ours.
+    """
+    if not 1 <= replaced <= min(len(images), len(net.images)):
+        raise ValueError(
+            f"replaced must be from 1 to the batch size {len(images)} and the pool's size "
+            f"{len(net.images)}, got {replaced}"
+        )
+    if not 0 < share < 1:
+        raise ValueError(f"share must be in (0, 1), got {share}")
+    net.store(attack(net.net, images[:replaced], labels[:replaced]), labels[:replaced])
+    drawn, classes = net.draw(len(images))
+    return {
+        "clean": (1 - share) * F.cross_entropy(net(images), labels),
+        "pool": share * F.cross_entropy(net(drawn), classes),
+    }

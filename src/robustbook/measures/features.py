@@ -1,0 +1,70 @@
+"""How far a perturbation of the images moves the feature maps of each layer.
+
+The relative noise of layer l is ||h_l(x') - h_l(x)|| / ||h_l(x)|| with the Euclidean norm, for the
+image x and the perturbed image x' (Xie et al. 2019 show pictures of such feature maps, but print no
+number).
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def feature_maps(
+    net: nn.Module, images: Float[Tensor, "n *shape"], layers: Sequence[str]
+) -> dict[str, Float[Tensor, "n ..."]]:
+    """Return the output of each of the named submodules of ``net``, which is in evaluation mode.
+
+    Raises ValueError for a name that ``net`` does not have.
+    """
+    with _outputs(net, layers) as found:
+        net(images)
+    return {name: found[name] for name in layers}
+
+
+@torch.no_grad()
+def feature_noise(
+    net: nn.Module,
+    images: Float[Tensor, "n *shape"],
+    perturbed: Float[Tensor, "n *shape"],
+    layers: Sequence[str],
+) -> dict[str, Float[Tensor, " n"]]:
+    """Return the relative noise of each image at ``images`` and after each named submodule.
+
+    Raises ValueError for a name that ``net`` does not have, and if a layer's output is 0
+    everywhere for an image without perturbation.
+    """
+    clean = {"images": images, **feature_maps(net, images, layers)}
+    moved = {"images": perturbed, **feature_maps(net, perturbed, layers)}
+    noise = {}
+    for name, features in clean.items():
+        size = features.flatten(1).norm(dim=1)
+        if not bool((size > 0).all()):
+            raise ValueError(f"feature maps must not be 0 everywhere, got 0 after {name}")
+        noise[name] = (moved[name] - features).flatten(1).norm(dim=1) / size
+    return noise
+
+
+@contextlib.contextmanager
+def _outputs(net: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Inside the context, each forward pass writes the outputs of the layers to the dictionary."""
+    known = dict(net.named_modules())
+    found: dict[str, Tensor] = {}
+    hooks = []
+    for name in layers:
+        if name not in known:
+            raise ValueError(f"layers must name submodules of the network, got {name!r}")
+
+        def keep(_: nn.Module, __: object, output: Tensor, name: str = name) -> None:
+            found[name] = output
+
+        hooks.append(known[name].register_forward_hook(keep))
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,41 @@
+"""Architecture B of Tramèr et al. 2018 (arXiv 1705.07204), the other network of Madry's Table 1.
+
+Madry, Makelov, Schmidt, Tsipras and Vladu 2018 take their architecture B from this paper. The
+strides and the padding are those of the basic network of the library CleverHans, which has the same
+layers; the paper does not state them.
+"""
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from .first_weights import check_narrow, draw_first_weights
+
+
+def tramer_b(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
+    """Return a network from 28 x 28 gray images to 10 logits, with 710,218 parameters.
+
+    generator: draws the initial weights, by the defaults of torch's layers.
+    narrow: divides the widths 64, 128 and 128 of the convolutions: 1 (the paper's), 2, 4 or 8.
+
+    Dropout with probability 0.2 acts on the image, and with 0.5 on the last hidden layer.
+    """
+    check_narrow(narrow)
+    few, many = 64 // narrow, 128 // narrow
+    net = nn.Sequential(
+        OrderedDict[str, nn.Module](
+            drop_image=nn.Dropout(0.2),
+            conv1=nn.utils.skip_init(nn.Conv2d, 1, few, 8, stride=2, padding=3),  # type: ignore[no-untyped-call]
+            relu1=nn.ReLU(),
+            conv2=nn.utils.skip_init(nn.Conv2d, few, many, 6, stride=2),  # type: ignore[no-untyped-call]
+            relu2=nn.ReLU(),
+            conv3=nn.utils.skip_init(nn.Conv2d, many, many, 5),  # type: ignore[no-untyped-call]
+            relu3=nn.ReLU(),
+            drop=nn.Dropout(0.5),
+            flatten=nn.Flatten(),
+            linear=nn.utils.skip_init(nn.Linear, many, 10),  # type: ignore[no-untyped-call]
+        )
+    )
+    draw_first_weights(net, generator, "torch")
+    return net

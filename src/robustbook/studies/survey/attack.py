@@ -1,0 +1,59 @@
+"""Attack the networks of the survey and evaluate them: the step that most items share."""
+
+from collections.abc import Sequence
+from functools import reduce
+
+import torch
+from torch import Tensor, nn
+
+from robustbook.data import as_float, load
+from robustbook.measures import Attack, survival
+from robustbook.runs import Context, Done, step
+
+from .networks import model_of, trained
+
+
+def test_images(network: Done, images: int, device: str) -> tuple[Tensor, Tensor]:
+    """Return the first ``images`` test images of the network's data set, in [0, 1], and their
+    labels.
+    """
+    found = load(model_of(network).data, "test", at_least=images).subset(images)
+    return as_float(found.images).to(device), found.labels.to(device)
+
+
+def fixed(net: nn.Module) -> nn.Module:
+    """Return the network with parameters that need no gradient, which makes attacks faster."""
+    return net.requires_grad_(False)
+
+
+@step(version=1)
+def attacked(
+    network: Done,
+    attack: Attack,
+    images: int,
+    seed: int,
+    source: Done | None = None,
+    *,
+    context: Context,
+) -> dict[str, object]:
+    """Return ``right``: which of the first test images are classified correctly under the attack.
+
+    seed: seed of the attack's random starts.
+    source: the network that is attacked, for a transfer attack; None: ``network`` itself.
+    """
+    net = fixed(trained(network, context.device))
+    other = None if source is None else fixed(trained(source, context.device))
+    x, y = test_images(network, images, context.device)
+    found = survival(net, x, y, attack, seed=seed, source=other)
+    context.progress(1, 1)
+    return {"right": found.correct.cpu()}
+
+
+def worst(results: Sequence[Done]) -> Tensor:
+    """Return which images are classified correctly under all attacks."""
+    return reduce(torch.logical_and, [done.tensors["right"] for done in results])
+
+
+def percent(right: Tensor) -> float:
+    """Return the accuracy in percent."""
+    return 100 * right.double().mean().item()

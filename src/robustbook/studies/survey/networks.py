@@ -1,0 +1,168 @@
+"""The networks of the survey, and the step that trains them with a defense.
+
+All items make their calls with the functions of this module, so each network is trained once. The
+result of a training has the whole state of a network, including the running statistics of batch
+norm.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from robustbook import networks
+from robustbook.data import load
+from robustbook.defenses import (
+    SignedSteps,
+    Weights,
+    inner_fgsm,
+    inner_pgd,
+    trades,
+    weighted_training,
+)
+from robustbook.randomness import generator
+from robustbook.runs import Context, Done, step
+from robustbook.training import Objective, Recipe, fit
+
+Networks = Literal[
+    "madry", "tramer-b", "wong", "mosbach", "resnet18", "preact18", "preact20", "resnet110"
+]
+BUILDERS: Mapping[str, Callable[[torch.Generator, int], nn.Module]] = {
+    "madry": networks.madry_mnist,
+    "tramer-b": networks.tramer_b,
+    "wong": networks.wong_mnist,
+    "mosbach": networks.mosbach_mnist,
+    "resnet18": networks.resnet18,
+    "preact18": networks.preact18,
+    "preact20": networks.preact20,
+    "resnet110": networks.resnet110,
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network and its training set.
+
+    narrow: the divisor of the network's widths.
+    images: the number of training images, the first ones of the set; None: all.
+    """
+
+    data: str
+    network: Networks
+    narrow: int = 1
+    images: int | None = None
+
+
+@dataclass(frozen=True)
+class Defense:
+    """The training objective of a network.
+
+    weights, noise, smoothing: see `robustbook.defenses.weighted_training`.
+    attack: the inner attack; None: no term needs adversarial images.
+    beta: above 0: the objective is `robustbook.defenses.trades` with this weight, and the other
+        fields but ``attack`` are not used.
+    sigma: standard deviation of normal noise on all images, which are not clipped (training for
+        randomized smoothing, Cohen et al. 2019).
+    """
+
+    weights: Weights = Weights(clean=1.0)
+    attack: SignedSteps | None = None
+    noise: float = 0.0
+    smoothing: float = 0.0
+    beta: float = 0.0
+    sigma: float = 0.0
+
+
+PLAIN = Defense()
+"""Training on clean images only."""
+
+
+def pgd_training(eps: float, steps: int, step_size: float) -> Defense:
+    """Return the defense of Madry et al. 2018: training on images of PGD alone, which starts at a
+    uniform draw from the ball.
+    """
+    return Defense(Weights(adversarial=1.0), inner_pgd(eps, steps, step_size))
+
+
+def fgsm_training(eps: float) -> Defense:
+    """Return training on images of FGSM alone, without a random start; images are clipped."""
+    return Defense(Weights(adversarial=1.0), inner_fgsm(eps, clip=True))
+
+
+def objective(defense: Defense) -> Objective:
+    """Return the function that computes the loss terms of training with this defense."""
+    if defense.beta:
+        assert defense.attack is not None
+        return partial(_of_trades, defense.attack, defense.beta)
+    return partial(_weighted, defense)
+
+
+def _of_trades(
+    attack: SignedSteps, beta: float, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
+) -> Mapping[str, Tensor]:
+    return trades(net, images, labels, attack=attack, beta=beta)
+
+
+def _weighted(
+    defense: Defense, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
+) -> Mapping[str, Tensor]:
+    if defense.sigma:
+        images = images + defense.sigma * torch.randn_like(images)
+    return weighted_training(
+        net,
+        images,
+        labels,
+        weights=defense.weights,
+        attack=defense.attack,
+        noise=defense.noise,
+        smoothing=defense.smoothing,
+    )
+
+
+def built(model: Model, seed: int) -> nn.Module:
+    """Return the network with its initial weights."""
+    return BUILDERS[model.network](generator(seed, "weights"), model.narrow)
+
+
+@step(version=1)
+def train(
+    model: Model, defense: Defense, recipe: Recipe, seed: int, *, context: Context
+) -> dict[str, object]:
+    """Train a network. Return ``state/<name>`` (weights and buffers), ``history/<term>`` (the mean
+    of each loss term in each epoch), and ``seconds``.
+    """
+    data = load(model.data, "train")
+    data = data if model.images is None else data.subset(model.images)
+    net = built(model, seed)
+    fitted = fit(
+        [net],
+        data.images,
+        data.labels,
+        objective(defense),
+        recipe,
+        seeds=[seed],
+        static=False,
+        device=context.device,
+        checkpoint=context.scratch / "checkpoint.safetensors",
+        progress=context.progress,
+    )
+    state = {f"state/{name}": p.detach().cpu() for name, p in net.state_dict().items()}
+    history = {f"history/{name}": values[:, 0] for name, values in fitted.terms.items()}
+    return {**state, **history, "seconds": fitted.seconds}
+
+
+def model_of(result: Done) -> Model:
+    """Return the `Model` of a result of `train`."""
+    model: Model = result.call.arguments["model"]
+    return model
+
+
+def trained(result: Done, device: str) -> nn.Module:
+    """Return the trained network of a result, in evaluation mode."""
+    net = built(model_of(result), result.call.arguments["seed"])
+    state = {k.removeprefix("state/"): v for k, v in result.tensors.items() if k[:6] == "state/"}
+    net.load_state_dict(state)
+    return net.to(device).eval()
