@@ -86,15 +86,15 @@ def _recipe(images: int, epochs: int, batch: int, lr: float) -> Recipe:
 SETTINGS: Mapping[str, Setting] = {
     "quick": Setting(
         "digits",
-        _recipe(1397, 10, 50, 1e-2),
-        _recipe(1397, 15, 50, 5e-3),
-        _recipe(1397, 8, 50, 3e-3),
-        _recipe(1397, 10, 50, 1e-2),
-        _recipe(698, 20, 25, 5e-3),
+        _recipe(1397, 8, 50, 1e-2),
+        _recipe(1397, 8, 50, 1e-2),
+        _recipe(1397, 6, 50, 3e-3),
+        _recipe(1397, 8, 50, 1e-2),
+        _recipe(698, 8, 25, 1e-2),
         images=20,
         searches=4,
-        pool=500,
-        replaced=2,
+        pool=200,
+        replaced=1,
     ),
     "paper": Setting(
         "mnist",
