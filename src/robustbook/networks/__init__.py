@@ -7,6 +7,7 @@ from .convolution import ChannelsLast, PatchConv2d
 from .first_weights import draw_first_weights
 from .imagenet import Architecture, Normalised, imagenet_network
 from .lenet import fc500_150_10, fc500_150_10_bn, lenet
+from .maxout import Maxout, maxout, maxout_large, softmax_regression
 from .mlp import MLP, relu_mlp, sigmoid_mlp
 from .mnist_convnets import madry_mnist, mosbach_mnist, wong_mnist
 from .nin import nin
@@ -21,6 +22,7 @@ __all__ = [
     "Architecture",
     "CNN",
     "MLP",
+    "Maxout",
     "ChannelsLast",
     "GreyLevels",
     "Name",
@@ -39,6 +41,8 @@ __all__ = [
     "initialise",
     "lenet",
     "madry_mnist",
+    "maxout",
+    "maxout_large",
     "mean_image",
     "model_a",
     "mosbach_mnist",
@@ -51,6 +55,7 @@ __all__ = [
     "resnet18",
     "resnext29",
     "sigmoid_mlp",
+    "softmax_regression",
     "tramer_b",
     "vgg16",
     "whitening",

@@ -28,7 +28,17 @@ from robustbook.runs import Context, Done, step
 from robustbook.training import Objective, Recipe, fit
 
 Networks = Literal[
-    "madry", "tramer-b", "wong", "mosbach", "resnet18", "preact18", "preact20", "resnet110"
+    "madry",
+    "tramer-b",
+    "wong",
+    "mosbach",
+    "resnet18",
+    "preact18",
+    "preact20",
+    "resnet110",
+    "softmax",
+    "maxout",
+    "maxout-large",
 ]
 BUILDERS: Mapping[str, Callable[[torch.Generator, int], nn.Module]] = {
     "madry": networks.madry_mnist,
@@ -39,6 +49,9 @@ BUILDERS: Mapping[str, Callable[[torch.Generator, int], nn.Module]] = {
     "preact18": networks.preact18,
     "preact20": networks.preact20,
     "resnet110": networks.resnet110,
+    "softmax": networks.softmax_regression,
+    "maxout": networks.maxout,
+    "maxout-large": networks.maxout_large,
 }
 
 
