@@ -78,7 +78,7 @@ class Setting:
     """The item at one profile.
 
     model, linear: the maxout and the linear network.
-    images: the number of test images; ``strong``: of those for the attacks with restarts.
+    images: the number of test images; ``strong``: of those for the attacks of many steps.
     members: the number of networks of the ensemble.
     """
 
@@ -100,19 +100,20 @@ SETTINGS: Mapping[str, Setting] = {
     "quick": Setting(
         Model("digits", "maxout", 4),
         Model("digits", "softmax"),
-        Recipe(200, 50, 3e-3, schedule="linear"),
+        Recipe(150, 50, 3e-3, schedule="linear"),
         200,
         50,
-        3,
-        2,
-        100,
+        members=2,
+        restarts=2,
+        queries=100,
     ),
     "reduced": Setting(
         Model("mnist", "maxout", 1, 10_000),
         Model("mnist", "softmax", 1, 10_000),
-        _recipe(20, 10_000),
+        _recipe(10, 10_000),
         10_000,
-        500,
+        300,
+        restarts=2,
         queries=1000,
     ),
     "paper": Setting(
@@ -136,6 +137,8 @@ def attacks(own: Setting) -> dict[str, Attack]:
 
 
 STRONG = ("pgd-100", "margin-100", "square")
+FEW = ("pgd-40", *STRONG)
+"""The attacks that are run on fewer images."""
 NOISES: tuple[Literal["sign", "uniform"], ...] = ("sign", "uniform")
 
 
@@ -304,7 +307,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
         label: str, net: Call, names: Sequence[str], seed: int, source: Call | None = None
     ) -> None:
         for name in names:
-            images = own.strong if name in STRONG else own.images
+            images = own.strong if name in FEW else own.images
             found[label, name, seed] = struck(net, kinds[name], images, seed, source)
 
     for seed in p.seeds:
@@ -423,14 +426,16 @@ def _rows(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
             right = of[label, "fgsm"].tensors["right"]
             yield _error(right, seed, _target(f"claim/{claim}"), claim=claim)
     if ("maxout 0.5", "pgd-40") in of:
-        fgsm, pgd = (percent(of["maxout 0.5", a].tensors["right"]) for a in ("fgsm", "pgd-40"))
+        right = of["maxout 0.5", "pgd-40"].tensors["right"]
+        fgsm = percent(of["maxout 0.5", "fgsm"].tensors["right"][: len(right)])
+        pgd = percent(right)
         yield Row(
             pgd,
             "percent",
             _target("claim/fgsm-training-not-pgd-robust"),
             "accuracy",
             seed,
-            len(of["maxout 0.5", "pgd-40"].tensors["right"]),
+            len(right),
             holds=pgd <= fgsm - 10,
         )
 
