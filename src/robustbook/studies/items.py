@@ -187,6 +187,27 @@ ITEMS: Mapping[str, Item] = {
     "self_ensemble/zoo": Item(
         _ENSEMBLE + "zoo", "Section 3.3: the black-box attack ZOO", _ALL, ("text-3.3/",)
     ),
+    "survey/fast": Item(
+        _SURVEY + "fast",
+        "Fast training: one FGSM step from a random start",
+        _ALL,
+        ("wong/", "n-fgsm/"),
+        {
+            word: 'sets=["cifar10"]'
+            for word in ("cifar10-fgsm-rs", "cifar10-pgd-7", "cifar10-eps-8", "cifar10-eps-16")
+        }
+        | {"wong/claim": 'sets=["cifar10"]'},
+    ),
+    "survey/goodfellow": Item(
+        _SURVEY + "goodfellow",
+        "Goodfellow's loss: training on clean images and FGSM's",
+        _ALL,
+        ("goodfellow/",),
+        {
+            word: 'networks=["maxout-large"]'
+            for word in ("maxout-large", "maxout-large-adversarial")
+        },
+    ),
     "survey/madry": Item(
         _SURVEY + "madry",
         "Madry's Table 1: adversarial training with PGD",
@@ -248,6 +269,12 @@ WITHOUT_STUDY: Mapping[str, str] = {
     "self-ensemble/claim-pgd-training-time": "networks trained with PGD are not in the book",
     "self-ensemble/later/nes100-": "the attack NES is not in the book",
     "self-ensemble/later/adv-bnn-gap": "the defense Adv-BNN is not in the book",
+    "survey/goodfellow/rbf/": "the paper does not say how its RBF network is trained",
+    "survey/goodfellow/rubbish/rbf/": "the paper does not say how its RBF network is trained",
+    "survey/goodfellow/cifar10-maxout/": "the unit of eps is lost: the preprocessing is not stated",
+    "survey/wong/mnist-fgsm-rs/autoattack-": "AutoAttack is not in the book",
+    "survey/wong/cifar10-fgsm-rs/autoattack-": "AutoAttack is not in the book",
+    "survey/wong/cifar10-free-8/": "free adversarial training is not in the book",
     "self-ensemble/later/nattack-": "the network was the authors' first prototype, not this method",
 }
 """Targets that no study measures although an item has their prefix, and the reasons."""
