@@ -193,6 +193,18 @@ ITEMS: Mapping[str, Item] = {
         _ALL,
         ("madry-table-1/", "madry-mnist/"),
     ),
+    "survey/denoising": Item(
+        _SURVEY + "denoising",
+        "Feature denoising: seven networks",
+        _ALL,
+        ("denoise-cifar/",),
+    ),
+    "survey/post": Item(
+        _SURVEY + "post",
+        "The post: its equation, pictures and claims",
+        _ALL,
+        ("blog/",),
+    ),
     # This item is last, because a run of all items ends here if its photographs are missing.
     "deep_defense/imagenet": Item(
         _DEEP + "imagenet",
