@@ -39,7 +39,8 @@ Parameters = settings.Parameters
 EPS_L2 = 0.5
 RANDOM = Attack("random-signs", EPS, clip=True)
 SHOWN = 4
-"""The number of test images whose feature maps are stored."""
+KEPT = 2
+"""The numbers of test images whose feature maps are computed, and are part of the record."""
 GAUSSIAN = "nonlocal-gaussian"
 
 
@@ -223,15 +224,20 @@ def _pictures(own: Setting, of: Results) -> dict[str, Any]:
     for network, layers in shown.items():
         found = of[network, "maps"].tensors
         for name in ("clean", "attacked"):
-            images = (255 * found[name]).round().long().movedim(1, 3)
-            arrays[f"{network}/{name}"] = images.tolist()
+            if (network, name) in (
+                ("standard", "clean"),
+                ("standard", "attacked"),
+                ("denoised", "attacked"),
+            ):
+                images = (255 * found[name][:KEPT]).round().long().movedim(1, 3)
+                arrays[f"{network}/{name}"] = images.tolist()
             for layer in layers:
-                values = found[f"{name}/{layer}"].double()
+                values = found[f"{name}/{layer}"][:KEPT].double()
                 where = {middle: "stage", f"{middle}.layers": "before"}[layer]
                 arrays[f"{network}/{name}/{where}"] = [
                     [[float(f"{v:.4g}") for v in row] for row in image] for image in values.tolist()
                 ]
-        arrays[f"{network}/label"] = found["label"].tolist()
-        arrays[f"{network}/predicted"] = found["predicted"].tolist()
+        arrays[f"{network}/label"] = found["label"][:KEPT].tolist()
+        arrays[f"{network}/predicted"] = found["predicted"][:KEPT].tolist()
     arrays["stage"] = [middle]
     return arrays
