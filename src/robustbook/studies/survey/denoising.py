@@ -7,10 +7,10 @@ block has no filter, so it controls for the block's parameters. Two more network
 only, because a robust accuracy of such a network would be a sign of gradient masking.
 
 ``paper``: full width, blocks after all four stages, PGD with 10 steps in training; needs a GPU.
-``reduced``: an eighth of the width, 12,000 images, two epochs, one step with a random start in
+``reduced``: an eighth of the width, 10,000 images, two epochs, one step with a random start in
 training, and blocks after stages 2 to 4. At 32 x 32 positions the Gaussian takes many times as long
-as the narrow network. ``quick``: embedded images, 12 training steps, three kinds of blocks after
-stages 3 and 4; its networks hardly learn.
+as the narrow network. ``quick``: embedded images, a quarter of the radius, few training steps, two
+kinds of blocks after stages 3 and 4; the networks of ``quick`` hardly learn.
 """
 
 from collections.abc import Iterator, Mapping
@@ -64,6 +64,7 @@ class Setting:
 
     model: the network without blocks; ``after``: the stages that get a block.
     variants, ablations: the networks to run.
+    eps: the radius of all attacks on the trained networks.
     images: the number of test images; ``few``: of those for the stronger attacks.
     strong: the stronger attacks; an image counts as robust if it is classified correctly under all
         of them and under PGD with 20 steps.
@@ -78,16 +79,27 @@ class Setting:
     strong: tuple[Attack, ...]
     variants: tuple[str, ...] = tuple(VARIANTS)
     ablations: tuple[str, ...] = tuple(ABLATIONS)
+    eps: float = EPS
 
     @property
     def attacks(self) -> dict[str, tuple[Attack, int]]:
         """Return each attack by name, with the number of images that it attacks."""
-        margin = {f"strong {i}": (attack, self.few) for i, attack in enumerate(self.strong)}
+        strong = {f"strong {i}": attack for i, attack in enumerate(self.strong)}
         return {
-            "clean": (Attack("none", EPS), self.images),
-            "pgd-20": (PGD_20, self.images),
-            **margin,
+            "clean": (Attack("none", self.eps), self.images),
+            "pgd-20": (self.pgd, self.images),
+            **{name: (self.scaled(attack), self.few) for name, attack in strong.items()},
         }
+
+    @property
+    def pgd(self) -> Attack:
+        """Return PGD with 20 steps."""
+        return self.scaled(PGD_20)
+
+    def scaled(self, attack: Attack) -> Attack:
+        """Return an attack with its radius and steps in proportion to ``eps``."""
+        size = attack.step_size * self.eps / EPS
+        return replace(attack, eps=self.eps, step_size=size)
 
     def network(self, blocks: Blocks | None, seed: int, defense: Defense | None = None) -> Call:
         """Return the call that trains the network with these blocks."""
@@ -120,19 +132,20 @@ def _recipe(steps: int, batch: int, augmentation: Augmentation | None = None) ->
 SETTINGS: Mapping[str, Setting] = {
     "quick": Setting(
         Model("scenes", "resnet18", 8),
-        pgd_training(EPS, 1, 10 / 255),
-        _recipe(12, 32),
+        pgd_training(EPS / 4, 1, EPS / 4),
+        _recipe(20, 32),
         STAGES[2:],
         20,
         10,
-        (replace(MARGIN, steps=5, step_size=2 / 255),),
-        ("baseline", "null", "mean", "nonlocal-gaussian"),
+        (replace(MARGIN, steps=5),),
+        ("baseline", "null", "nonlocal-gaussian"),
         (),
+        EPS / 4,
     ),
     "reduced": Setting(
-        Model("cifar10", "resnet18", 8, 12_000),
+        Model("cifar10", "resnet18", 8, 10_000),
         pgd_training(EPS, 1, 10 / 255),
-        _recipe(375, 64),
+        _recipe(312, 64),
         STAGES[1:],
         500,
         200,
@@ -177,7 +190,7 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
                 found[training, name, attack, seed] = attacked(net, how, images, seed)
             if training == "adversarial" and name in BLOCKED:
                 found[training, name, "noise", seed] = noise(
-                    net, around(own), PGD_20, own.few, seed
+                    net, around(own), own.pgd, own.few, seed
                 )
     return found
 

@@ -23,7 +23,6 @@ from . import settings
 from .attack import attacked, fixed, percent, test_images
 from .denoising import (
     EPS,
-    PGD_20,
     SETTINGS,
     STAGES,
     Setting,
@@ -61,20 +60,22 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
         nets = networks(own, seed)
         for training in ("standard", "adversarial"):
             net = nets[training, "baseline"]
-            found[training, "attack", seed] = noise(net, STAGES, PGD_20, own.few, seed)
-            found[training, "random", seed] = noise(net, STAGES, RANDOM, own.few, seed)
-            found[training, "maps", seed] = maps(net, STAGES, PGD_20, SHOWN, seed)
-            found[training, "clean", seed] = attacked(net, Attack("none", EPS), own.images, seed)
+            found[training, "attack", seed] = noise(net, STAGES, own.pgd, own.few, seed)
+            found[training, "random", seed] = noise(net, STAGES, own.scaled(RANDOM), own.few, seed)
+            found[training, "maps", seed] = maps(net, STAGES, own.pgd, SHOWN, seed)
+            found[training, "clean", seed] = attacked(
+                net, Attack("none", own.eps), own.images, seed
+            )
         found["adversarial", "l2", seed] = attacked_l2(
             nets["adversarial", "baseline"], own.few, seed
         )
         found["l2", "l2", seed] = attacked_l2(l2_network(own, seed), own.few, seed)
-        found["l2", "linf", seed] = attacked(l2_network(own, seed), PGD_20, own.few, seed)
+        found["l2", "linf", seed] = attacked(l2_network(own, seed), own.pgd, own.few, seed)
         found["adversarial", "linf", seed] = attacked(
-            nets["adversarial", "baseline"], PGD_20, own.few, seed
+            nets["adversarial", "baseline"], own.pgd, own.few, seed
         )
         found["denoised", "maps", seed] = maps(
-            nets["adversarial", GAUSSIAN], around(own), PGD_20, SHOWN, seed
+            nets["adversarial", GAUSSIAN], around(own), own.pgd, SHOWN, seed
         )
     return found
 
