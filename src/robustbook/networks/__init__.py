@@ -7,6 +7,7 @@ from .convolution import ChannelsLast, PatchConv2d
 from .first_weights import draw_first_weights
 from .imagenet import Architecture, Normalised, imagenet_network
 from .lenet import fc500_150_10, fc500_150_10_bn, lenet
+from .madry_resnet import madry_resnet
 from .mlp import MLP, relu_mlp, sigmoid_mlp
 from .mnist_convnets import madry_mnist, mosbach_mnist, wong_mnist
 from .nin import nin
@@ -39,6 +40,7 @@ __all__ = [
     "initialise",
     "lenet",
     "madry_mnist",
+    "madry_resnet",
     "mean_image",
     "model_a",
     "mosbach_mnist",

@@ -223,6 +223,24 @@ ITEMS: Mapping[str, Item] = {
         "Szegedy et al. 2013: the first adversarial examples, and their transfer",
         measures=("szegedy-table-1/", "szegedy-table-2/", "szegedy-tables-3-4/", "szegedy/"),
     ),
+    "survey/madry-cifar": Item(
+        _SURVEY + "madry_cifar",
+        "Madry's Tables 2 and 5: CIFAR-10",
+        ("paper",),
+        ("madry-table-2/", "madry-table-5/", "madry-figure-6/"),
+        {
+            name: 'networks=["wide"]'
+            for name in (
+                "madry-table-2",
+                *(
+                    f"wide-{training}{end}"
+                    for training in ("natural", "fgsm", "pgd")
+                    for end in ("", "-trained")
+                ),
+            )
+        },
+        needs="needs a GPU",
+    ),
     # This item is last, because a run of all items ends here if its photographs are missing.
     "deep_defense/imagenet": Item(
         _DEEP + "imagenet",

@@ -31,13 +31,24 @@ from robustbook.runs import Context, Done, later, step
 from robustbook.training import Objective, Recipe, fit
 
 Networks = Literal[
-    "madry", "tramer-b", "wong", "mosbach", "resnet18", "preact18", "preact20", "resnet110"
+    "madry",
+    "tramer-b",
+    "wong",
+    "mosbach",
+    "madry-simple",
+    "madry-wide",
+    "resnet18",
+    "preact18",
+    "preact20",
+    "resnet110",
 ]
 BUILDERS: Mapping[str, Callable[[torch.Generator, int], nn.Module]] = {
     "madry": networks.madry_mnist,
     "tramer-b": networks.tramer_b,
     "wong": networks.wong_mnist,
     "mosbach": networks.mosbach_mnist,
+    "madry-simple": networks.madry_resnet,
+    "madry-wide": partial(networks.madry_resnet, wide=10),
     "resnet18": networks.resnet18,
     "preact18": networks.preact18,
     "preact20": networks.preact20,
