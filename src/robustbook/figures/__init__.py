@@ -3,12 +3,14 @@
 from .anneal import anneal
 from .curves import curves
 from .descent import Trail, descent
+from .differences import differences
 from .gallery import gallery
 from .grid import grid
 from .histograms import Bars, histograms
 from .inline import addition, drawing, png
 from .kurtosis import kurtosis
 from .lines import Curve, Panel, lines, strips
+from .maps import Map, maps
 from .matrices import matrices, unfold
 from .noise_layers import noise_layers
 from .paths import paths
@@ -41,6 +43,7 @@ __all__ = [
     "HALF",
     "LOOKS",
     "Look",
+    "Map",
     "Panel",
     "Points",
     "Scatter",
@@ -56,6 +59,7 @@ __all__ = [
     "anneal",
     "curves",
     "descent",
+    "differences",
     "draw_band",
     "draw_intervals",
     "draw_printed",
@@ -66,6 +70,7 @@ __all__ = [
     "histograms",
     "kurtosis",
     "lines",
+    "maps",
     "matrices",
     "noise_layers",
     "panels",

@@ -214,6 +214,18 @@ ITEMS: Mapping[str, Item] = {
         _ALL,
         ("madry-table-1/", "madry-mnist/"),
     ),
+    "survey/denoising": Item(
+        _SURVEY + "denoising",
+        "Feature denoising: seven networks",
+        _ALL,
+        ("denoise-cifar/",),
+    ),
+    "survey/post": Item(
+        _SURVEY + "post",
+        "The post: its equation, pictures and claims",
+        _ALL,
+        ("blog/",),
+    ),
     "survey/certified": Item(
         _SURVEY + "certified",
         "Certified accuracy by randomized smoothing",
