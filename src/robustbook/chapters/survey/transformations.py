@@ -46,11 +46,12 @@ def answer(record: Record) -> str:
         for name, k in (("resize-pad", most), ("jpeg", 1))
     }
     broken = max(left for _, left in found.values()) < BROKEN
+    (resized, resized_aware), (jpeg, jpeg_aware) = found.values()
     return whole_percent(
         f"{'No' if broken else 'In part'}. With {_network(record)}, random resizing leaves "
-        f"{found['resize-pad'][0]:.1f} % of {images(record)} correctly classified "
-        f"under FGSM on the network alone, and JPEG leaves {found['jpeg'][0]:.1f} %. PGD through the transformation leaves "
-        f"{found['resize-pad'][1]:.1f} % and {found['jpeg'][1]:.1f} %."
+        f"{resized:.1f} % of {images(record)} correctly classified under FGSM on the network "
+        f"alone, and JPEG leaves {jpeg:.1f} %. PGD through the transformation leaves "
+        f"{resized_aware:.1f} % and {jpeg_aware:.1f} %."
     )
 
 
