@@ -206,6 +206,11 @@ ITEMS: Mapping[str, Item] = {
         _ALL,
         ("transform-cifar/",),
     ),
+    "survey/szegedy": Item(
+        _SURVEY + "szegedy",
+        "Szegedy et al. 2013: the first adversarial examples, and their transfer",
+        measures=("szegedy-table-1/", "szegedy-table-2/", "szegedy-tables-3-4/", "szegedy/"),
+    ),
     # This item is last, because a run of all items ends here if its photographs are missing.
     "deep_defense/imagenet": Item(
         _DEEP + "imagenet",

@@ -77,7 +77,7 @@ SIZES: Mapping[str, Size] = {
     "reduced": Size(
         Model("cifar10", "resnet18", 8),
         Recipe(
-            500,
+            300,
             125,
             0.1,
             "sgd",

@@ -94,7 +94,7 @@ SIZES: Mapping[str, Size] = {
             augmentation=Augmentation(mirror=True, padding=4),
         ),
         images=200,
-        steps=40,
+        steps=20,
         averaged=(1, 10),
         draws=30,
     ),

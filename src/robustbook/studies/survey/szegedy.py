@@ -1,0 +1,287 @@
+"""Szegedy et al. 2013, "Intriguing properties of neural networks" (arXiv 1312.6199), on MNIST.
+
+Table 1: training error, test error and minimum distortion of six networks. Table 2: the error of a
+network on the images that the attack made for another network. Tables 3 and 4: the same for
+networks that were trained on disjoint halves of the training set.
+
+We know the paper's numbers from a transcription that others made. The paper does not name the
+optimiser. We add decay/2 times the squared weights to the loss: with this definition the errors of
+the printed networks FC10 are those of the convex training problem.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from pydantic.dataclasses import dataclass as checked
+from torch import Tensor
+
+from robustbook.ledger import Record, Row
+from robustbook.runs import Call, Done
+from robustbook.studies import parameters
+from robustbook.studies.survey.szegedy_networks import (
+    Classifier,
+    attacked,
+    fed,
+    noisy,
+    some,
+    train,
+    train_on_features,
+    train_with_pool,
+)
+from robustbook.training import Recipe
+
+PAPER, ITEM = "survey", "szegedy"
+NETWORKS: Mapping[str, tuple[tuple[int, ...], tuple[float, ...]]] = {
+    "fc10-1e-4": ((784, 10), (1e-4,)),
+    "fc10-1e-2": ((784, 10), (1e-2,)),
+    "fc10-1": ((784, 10), (1.0,)),
+    "fc100-100-10": ((784, 100, 100, 10), (1e-5, 1e-5, 1e-6)),
+    "fc200-200-10": ((784, 200, 200, 10), (1e-5, 1e-5, 1e-6)),
+    "ae400-10": ((784, 400, 10), (0.0, 1e-6)),
+}
+"""The layers and weight decays of the networks of Table 1. The decays of FC200-200-10 and AE400-10
+are ours.
+"""
+COLUMNS = ("fc10-1e-4", "fc100-100-10", "ae400-10")
+"""The columns of Table 2 whose numbers we could read."""
+POOLED = "fc100-100-10"
+"""The network that is also trained with a pool of adversarial images."""
+STDS = (0.1, 0.3)
+AMPLIFIED = 0.1
+Labels = dict[str, str | float | int | bool]
+SHOWN = 6
+"""How many images the record keeps for the figure."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The settings of a profile.
+
+    linear, deep: how FC10 and the other networks are trained.
+    encoding, softmax: how the autoencoder and the softmax on its units are trained.
+    half: how the networks of Tables 3 and 4 are trained.
+    images: the number of test images that are attacked, the first ones of the test set.
+    pool, replaced: the size of the pool of adversarial training, and how many of its images are
+        replaced in each step.
+    """
+
+    data: str
+    linear: Recipe
+    deep: Recipe
+    encoding: Recipe
+    softmax: Recipe
+    half: Recipe
+    images: int
+    searches: int
+    pool: int
+    replaced: int
+
+
+def _recipe(images: int, epochs: int, batch: int, lr: float) -> Recipe:
+    return Recipe(epochs * (images // batch), batch, lr, schedule="linear")
+
+
+SETTINGS: Mapping[str, Setting] = {
+    "quick": Setting(
+        "digits",
+        _recipe(1397, 8, 50, 1e-2),
+        _recipe(1397, 8, 50, 1e-2),
+        _recipe(1397, 6, 50, 3e-3),
+        _recipe(1397, 8, 50, 1e-2),
+        _recipe(698, 8, 25, 1e-2),
+        images=20,
+        searches=4,
+        pool=200,
+        replaced=1,
+    ),
+    "paper": Setting(
+        "mnist",
+        _recipe(60_000, 15, 100, 3e-3),
+        _recipe(60_000, 30, 100, 2e-3),
+        _recipe(60_000, 30, 100, 1e-3),
+        _recipe(60_000, 40, 100, 1e-2),
+        _recipe(30_000, 40, 100, 2e-3),
+        images=300,
+        searches=10,
+        pool=5000,
+        replaced=5,
+    ),
+}
+HALVES: Mapping[str, tuple[str, int]] = {
+    "fc100-100-10 first half": ("fc100-100-10", 0),
+    "fc100-100-10 other half": ("fc100-100-10", 1),
+    "fc123-456-10 first half": ("fc123-456-10", 0),
+    "fc123-456-10 other half": ("fc123-456-10", 1),
+}
+"""The networks of Tables 3 and 4. The images are made for the first of them."""
+_OF_HALVES = {**NETWORKS, "fc123-456-10": ((784, 123, 456, 10), (1e-5, 1e-5, 1e-6))}
+
+
+@checked(frozen=True, config=parameters.STRICT)
+class Parameters(parameters.Parameters):
+    """The parameters of the study."""
+
+    own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2)}
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """Return the function calls that the study needs. The first part of a key says what is
+    computed, and the second part is the seed.
+    """
+    assert p.seeds is not None
+    found: dict[tuple[Any, ...], Call] = {}
+    for seed in p.seeds:
+        found |= {(kind, seed, *rest): call for (kind, *rest), call in _of(p.profile, seed).items()}
+    return found
+
+
+def _of(profile: str, seed: int) -> dict[tuple[Any, ...], Call]:
+    own = SETTINGS[profile]
+    nets: dict[str, Call] = {}
+    for name, (sizes, decay) in NETWORKS.items():
+        of = Classifier(own.data, sizes, decay)
+        if name == "ae400-10":
+            nets[name] = train_on_features(of, own.encoding, own.softmax, seed)
+        else:
+            nets[name] = train(of, own.linear if len(sizes) == 2 else own.deep, seed)
+    halves = {
+        words: train(Classifier(own.data, *_OF_HALVES[name], half), own.half, seed)
+        for words, (name, half) in HALVES.items()
+    }
+    found: dict[tuple[Any, ...], Call] = {("trained", name): net for name, net in nets.items()}
+    found |= {("trained half", words): net for words, net in halves.items()}
+    for name, net in nets.items():
+        for choice in ("random", "second"):
+            made = attacked(net, own.images, choice, own.searches, seed)
+            found["attacked", name, choice] = made
+            if choice == "random":
+                found["fed", name] = fed(made, tuple(nets.values()), None)
+    for std in STDS:
+        for split in ("test", "train"):
+            found["noisy", split, std] = noisy(
+                tuple(nets.values()),
+                split,
+                own.images,
+                std,
+                seed,
+            )
+    of = Classifier(own.data, *NETWORKS[POOLED])
+    found["trained with pool",] = train_with_pool(of, own.deep, own.pool, own.replaced, seed)
+    source, *_ = halves.values()
+    made = attacked(source, own.images, "random", own.searches, seed)
+    found["attacked half",] = made
+    for distortion in (None, AMPLIFIED):
+        found["fed half", distortion] = fed(made, tuple(halves.values()), distortion)
+    found["noisy half",] = noisy(tuple(halves.values()), "test", own.images, STDS[0], seed)
+    return found
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """Return the record: a row for each number of the tables, and the images of the figure."""
+    assert p.seeds is not None
+    rows = [row for seed in p.seeds for row in _rows(p.profile, seed, results)]
+    arrays = _pictures(p.profile, p.seeds[0], results)
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+
+
+def _rows(profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]) -> Iterator[Row]:
+    images = SETTINGS[profile].images
+    tests = {"quick": 400, "paper": 10_000}[profile]
+    of: Labels
+    for name in NETWORKS:
+        of = {"network": name}
+        start = f"{PAPER}/szegedy-table-1/{name}"
+        done = results["trained", seed, name]
+        error = done.values["train_error"]
+        yield Row(error, "percent", f"{start}/train-error", "training error", seed, setting=of)
+        error = done.values["error"]
+        yield Row(error, "percent", f"{start}/test-error", "test error", seed, tests, setting=of)
+        for choice, target in (("random", f"{start}/distortion"), ("second", None)):
+            made = results["attacked", seed, name, choice].tensors
+            there: Labels = {**of, "target": choice}
+            found = made["found"]
+            yield Row(
+                100 * found.double().mean().item(),
+                "percent",
+                None,
+                "found",
+                seed,
+                images,
+                setting=there,
+            )
+            if bool(found.any()):
+                mean = made["distortion"][found].double().mean().item()
+                yield Row(mean, "none", target, "distortion", seed, setting=there)
+    for source in NETWORKS:
+        right = results["fed", seed, source].tensors["right"]
+        yield from _fed(source, tuple(NETWORKS), right, seed, COLUMNS)
+    for std in STDS:
+        for split, columns in (("test", COLUMNS), ("train", ())):
+            right = results["noisy", seed, split, std].tensors["right"]
+            named = f"gaussian-{std:g}" + ("" if split == "test" else " on training images")
+            yield from _fed(named, tuple(NETWORKS), right, seed, columns)
+    error = results["trained with pool", seed].values["error"]
+    target = f"{PAPER}/szegedy/adversarial-pool/test-error"
+    yield Row(error, "percent", target, "test error with a pool", seed, tests)
+    made = results["attacked half", seed].tensors
+    yield Row(
+        made["distortion"][made["found"]].double().mean().item(),
+        "none",
+        None,
+        "distortion of the half",
+        seed,
+    )
+    for words in HALVES:
+        error, of = results["trained half", seed, words].values["error"], {"network": words}
+        yield Row(error, "percent", None, "test error of the half", seed, tests, setting=of)
+    for source, key in {
+        "fc100-100-10 first half": ("fed half", seed, None),
+        "amplified": ("fed half", seed, AMPLIFIED),
+        "noise": ("noisy half", seed),
+    }.items():
+        for words, correct in zip(HALVES, results[key].tensors["right"], strict=True):
+            of = {"source": source, "network": words}
+            error, target = _error(correct), None
+            if words.endswith("other half") and source != "noise":
+                network = HALVES[words][0]
+                name = network if network != "fc100-100-10" else f"{network}-other-half"
+                end = "-amplified" if source == "amplified" else ""
+                target = f"{PAPER}/szegedy-tables-3-4/{name}{end}/error"
+            yield Row(error, "percent", target, "error across halves", seed, images, setting=of)
+
+
+def _fed(
+    source: str, networks: tuple[str, ...], right: Tensor, seed: int, columns: tuple[str, ...]
+) -> Iterator[Row]:
+    """Yield the errors of all networks on the images of a source; the paper has some columns, and
+    the row AE400-10 is not among the rows that we could read.
+    """
+    for name, correct in zip(networks, right, strict=True):
+        target = None
+        if name in columns and source != "ae400-10":
+            target = f"{PAPER}/szegedy-table-2/{source}-on-{name}/error"
+        of: Labels = {"source": source, "network": name}
+        yield Row(
+            _error(correct), "percent", target, "transfer error", seed, len(correct), setting=of
+        )
+
+
+def _error(right: Tensor) -> float:
+    return 100 * (~right).double().mean().item()
+
+
+def _pictures(
+    profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]
+) -> dict[str, list[str]]:
+    """Return the first test images, clean and attacked, as hexadecimal bytes."""
+    clean, _ = some(SETTINGS[profile].data, "test", SHOWN, "cpu")
+    shown = {"clean": clean}
+    for name in COLUMNS:
+        shown[name] = results["attacked", seed, name, "random"].tensors["images"][:SHOWN]
+    return {name: [_hex(each) for each in images] for name, images in shown.items()}
+
+
+def _hex(pixels: Tensor) -> str:
+    return (255 * pixels).round().clamp(0, 255).to(torch.uint8).numpy().tobytes().hex()

@@ -1,0 +1,317 @@
+"""The networks of Szegedy et al. 2013, and the images that the L-BFGS attack makes for them.
+
+A classifier with the layers 784-100-100-10 has the name FC100-100-10: fully connected layers,
+sigmoid units and a softmax. AE400-10 is a softmax on the 400 sigmoid units of an autoencoder.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from robustbook.attacks import lbfgs, penalised_lbfgs
+from robustbook.data import ImageSet, as_float, load
+from robustbook.defenses import Pooled, pool_training
+from robustbook.measures import predict
+from robustbook.networks import MLP, initialise
+from robustbook.randomness import generator
+from robustbook.runs import Context, Done, step
+from robustbook.training import Recipe, fit
+
+Choice = Literal["random", "second"]
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network and its training set.
+
+    sizes: the number of units of each layer, from the pixels to the classes.
+    decay: the weight decay of each layer. The decay d adds d/2 times the sum of the squared weights
+        to the loss, without the biases.
+    half: 0 or 1: the network is trained on this half of a random split of the training images;
+        None: on all of them.
+    """
+
+    data: str
+    sizes: tuple[int, ...]
+    decay: tuple[float, ...]
+    half: int | None = None
+
+
+class Autoencoder(nn.Module):
+    """Sigmoid units that encode an image, and sigmoid units that decode it."""
+
+    def __init__(self, pixels: int, units: int) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(pixels, units), nn.Linear(units, pixels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of the decoded pixels."""
+        decoded: Tensor = self.decoder(self.encoder(images.flatten(1)).sigmoid())
+        return decoded
+
+
+@step(version=1)
+def train(
+    classifier: Classifier, recipe: Recipe, seed: int, *, context: Context
+) -> dict[str, object]:
+    """Train a classifier on the labels. Return its weights ``state/<name>``, and its errors on the
+    training and the test images in percent.
+    """
+    data = training_images(classifier, seed)
+    net = MLP(classifier.sizes, torch.sigmoid)
+    initialise(net, "xavier", generator(seed, "weights"))
+    fit(
+        [net],
+        data.images,
+        data.labels,
+        Decayed(classifier.decay),
+        recipe,
+        seeds=[seed],
+        static=False,
+        device=context.device,
+        checkpoint=context.scratch / "checkpoint.safetensors",
+        progress=context.progress,
+    )
+    return _finished(net, data, context.device)
+
+
+@step(version=1)
+def train_on_features(
+    classifier: Classifier, encoding: Recipe, recipe: Recipe, seed: int, *, context: Context
+) -> dict[str, object]:
+    """Train an autoencoder on the images, then a softmax on its units, which no longer change.
+    Return results as `train` does.
+
+    The autoencoder minimises the cross entropy between pixels and decoded pixels.
+    """
+    data = training_images(classifier, seed)
+    pixels, units, _ = classifier.sizes
+    coder = Autoencoder(pixels, units)
+    initialise(coder, "xavier", generator(seed, "weights"))
+    given = {"seeds": [seed], "static": False, "device": context.device}
+    fit(
+        [coder],
+        data.images,
+        data.labels,
+        _reconstruction,
+        encoding,
+        checkpoint=context.scratch / "autoencoder.safetensors",
+        progress=context.progress,
+        **given,  # type: ignore[arg-type]
+    )
+    with torch.no_grad():
+        pieces = (as_float(x).to(context.device) for x in torch.split(data.images, 1000))
+        units_of = torch.cat([coder.encoder(x.flatten(1)).sigmoid() for x in pieces])
+    top = MLP(classifier.sizes[1:], torch.sigmoid)
+    initialise(top, "xavier", generator(seed, "weights", "softmax"))
+    fit(
+        [top],
+        units_of[:, :, None, None],
+        data.labels,
+        Decayed(classifier.decay[1:]),
+        recipe,
+        checkpoint=context.scratch / "checkpoint.safetensors",
+        progress=context.progress,
+        **given,  # type: ignore[arg-type]
+    )
+    net = MLP(classifier.sizes, torch.sigmoid)
+    net.layers[0].load_state_dict(coder.encoder.state_dict())
+    net.layers[1].load_state_dict(top.layers[0].state_dict())
+    return _finished(net.to(context.device).eval(), data, context.device)
+
+
+@step(version=1)
+def train_with_pool(
+    classifier: Classifier, recipe: Recipe, size: int, replaced: int, seed: int, *, context: Context
+) -> dict[str, object]:
+    """Train a classifier with a pool of adversarial images (`robustbook.defenses.pool_training`).
+    Return results as `train` does.
+
+    size: number of images in the pool. In each step, ``replaced`` new images of `short_lbfgs`
+        replace the oldest.
+    """
+    data = training_images(classifier, seed)
+    net = MLP(classifier.sizes, torch.sigmoid)
+    initialise(net, "xavier", generator(seed, "weights"))
+    pooled = Pooled(net, size, tuple(data.images.shape[1:]))
+    fit(
+        [pooled],
+        data.images,
+        data.labels,
+        WithPool(Decayed(classifier.decay), replaced),
+        recipe,
+        seeds=[seed],
+        static=False,
+        device=context.device,
+        checkpoint=context.scratch / "checkpoint.safetensors",
+        progress=context.progress,
+    )
+    return _finished(net, data, context.device)
+
+
+def short_lbfgs(net: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
+    """Return images of L-BFGS that stops as soon as the network misclassifies an image, without a
+    penalty on the distance. The penalised attack would take about ten times as long.
+    """
+    return lbfgs(net, images, labels, steps=20).images
+
+
+@step(version=1)
+def attacked(
+    network: Done, images: int, choice: Choice, searches: int, seed: int, *, context: Context
+) -> dict[str, object]:
+    """Attack a network with `penalised_lbfgs` on the first test images.
+
+    choice: the target class of each image, a random wrong class or the most probable wrong class.
+
+    Return the attacked ``images``, whether the attack ``found`` an image of the target class, and
+    the ``distortion``, which is the root of the mean squared change of a pixel.
+    """
+    net = trained(network, context.device)
+    x, y = some(network.call.arguments["classifier"].data, "test", images, context.device)
+    if choice == "random":
+        shift = torch.randint(1, 10, (len(y),), generator=generator(seed, "targets"))
+        targets = (y + shift.to(y.device)) % 10
+    else:
+        with torch.no_grad():
+            targets = net(x).scatter(1, y[:, None], -math.inf).argmax(1)
+    made = penalised_lbfgs(net, x, y, targets=targets, searches=searches)
+    return {
+        "images": made.images.cpu(),
+        "found": made.found.cpu(),
+        "distortion": (made.distance / made.images[0].numel() ** 0.5).cpu(),
+    }
+
+
+@step(version=1)
+def fed(
+    made: Done, networks: tuple[Done, ...], distortion: float | None, *, context: Context
+) -> dict[str, object]:
+    """Return for each network which of the attacked images it classifies correctly, ``right``
+    (networks, images).
+
+    distortion: the change of each image is scaled to this distortion, and the images are not
+        clipped; None: the images are not scaled.
+    """
+    source = made.call.arguments["network"]
+    data, images = source.arguments["classifier"].data, made.call.arguments["images"]
+    x, y = some(data, "test", images, context.device)
+    changed = made.tensors["images"].to(context.device)
+    if distortion is not None:
+        changed = scaled(x, changed, distortion)
+    return {"right": _right(networks, changed, y, context.device)}
+
+
+@step(version=1)
+def noisy(
+    networks: tuple[Done, ...],
+    split: Split,
+    images: int,
+    std: float,
+    seed: int,
+    *,
+    context: Context,
+) -> dict[str, object]:
+    """Return which images each network classifies correctly with Gaussian noise of standard
+    deviation ``std``, as `fed`; the images are not clipped.
+    """
+    data = networks[0].call.arguments["classifier"].data
+    x, y = some(data, split, images, context.device)
+    noise = torch.randn(x.shape, generator=generator(seed, "noise", split)).to(x.device)
+    return {"right": _right(networks, x + std * noise, y, context.device)}
+
+
+def scaled(images: Tensor, changed: Tensor, distortion: float) -> Tensor:
+    """Return the images with their change scaled to a root mean square of ``distortion``; an
+    unchanged image stays.
+    """
+    change = changed - images
+    size = change.flatten(1).square().mean(1).sqrt()[:, None, None, None]
+    return images + distortion * change / size.clamp(min=torch.finfo(size.dtype).tiny)
+
+
+def training_images(classifier: Classifier, seed: int) -> ImageSet:
+    """Return the training images of a classifier; the split into halves depends on the seed."""
+    data = load(classifier.data, "train")
+    if classifier.half is None:
+        return data
+    order = torch.randperm(len(data), generator=generator(seed, "halves"))
+    return data.subset(order[classifier.half :: 2].sort().values)
+
+
+def some(data: str, split: Split, images: int, device: str) -> tuple[Tensor, Tensor]:
+    """Return the first images of a split, scaled to [0, 1], and their labels."""
+    found = load(data, split).subset(images)
+    return as_float(found.images).to(device), found.labels.to(device)
+
+
+def trained(result: Done, device: str) -> MLP:
+    """Return the trained network of a result, in evaluation mode."""
+    net = MLP(result.call.arguments["classifier"].sizes, torch.sigmoid)
+    state = {k.removeprefix("state/"): v for k, v in result.tensors.items() if k[:6] == "state/"}
+    net.load_state_dict(state)
+    return net.to(device).eval()
+
+
+@dataclass(frozen=True)
+class Decayed:
+    """The objective: the cross entropy, and the penalty of the weights of each layer."""
+
+    decay: tuple[float, ...]
+
+    def __call__(
+        self, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
+    ) -> Mapping[str, Tensor]:
+        entropy = F.cross_entropy(net(images), labels)
+        return {"cross_entropy": entropy, "decay": self.penalty(net)}
+
+    def penalty(self, net: nn.Module) -> Tensor:
+        """Return the sum over the layers of half the decay times the squared weights."""
+        assert isinstance(net, MLP)
+        squares = torch.stack([layer.weight.square().sum() for layer in net.layers])  # type: ignore[operator]
+        return squares @ squares.new_tensor(self.decay) / 2
+
+
+@dataclass(frozen=True)
+class WithPool:
+    """The objective of training with a pool: half of the cross entropy is that of the pool."""
+
+    decayed: Decayed
+    replaced: int
+
+    def __call__(
+        self, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
+    ) -> Mapping[str, Tensor]:
+        assert isinstance(net, Pooled)
+        terms = pool_training(net, images, labels, attack=short_lbfgs, replaced=self.replaced)
+        return {**terms, "decay": self.decayed.penalty(net.net)}
+
+
+def _reconstruction(
+    net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
+) -> Mapping[str, Tensor]:
+    decoded = net(images)
+    loss = F.binary_cross_entropy_with_logits(decoded, images.flatten(1), reduction="none")
+    return {"reconstruction": loss.sum(1).mean()}
+
+
+def _finished(net: MLP, data: ImageSet, device: str) -> dict[str, object]:
+    test = load(data.name, "test")
+    state = {f"state/{name}": p.detach().cpu() for name, p in net.state_dict().items()}
+    return {**state, "train_error": _error(net, data, device), "error": _error(net, test, device)}
+
+
+def _error(net: MLP, data: ImageSet, device: str) -> float:
+    found = predict(net, as_float(data.images).to(device))
+    return 100 * (found != data.labels.to(device)).double().mean().item()
+
+
+def _right(networks: tuple[Done, ...], images: Tensor, labels: Tensor, device: str) -> Tensor:
+    nets = [trained(each, device) for each in networks]
+    return torch.stack([(predict(net, images) == labels).cpu() for net in nets])
