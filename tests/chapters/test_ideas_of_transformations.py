@@ -11,27 +11,25 @@ from robustbook.measures.certificate import ABSTAIN
 from .test_ideas import idea
 
 
-def test_resizing_and_the_straight_through_gradient() -> None:
-    """The page's resize is the package's, and its BPDA gives the package's gradient."""
+def test_the_resize() -> None:
+    """The padded image is the package's, for the page's size and place."""
     shown = idea("survey/transformations")
-    x = torch.rand(1, 3, 9, 9)
-    for r, top, left in ((9, 0, 3), (11, 1, 0), (12, 0, 0), (7, 2, 4)):
-        each = [torch.tensor([number]) for number in (r, top, left)]
-        ours = resized_padded(x, *each, 12)
-        assert torch.equal(shown["resize_and_pad"](x, r, top, left, 12), ours)
-    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Softplus(), nn.Flatten(), nn.Linear(98, 2))
-    leaf = x.clone().requires_grad_()
-    (expected,) = torch.autograd.grad(jpeg(net, 30)(leaf)[0, 0], leaf)
-    through = shown["bpda"](lambda z: compressed(z.detach(), 30), leaf)
-    (found,) = torch.autograd.grad(net(through)[0, 0], leaf)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    each = [torch.tensor([shown[name]]) for name in ("r", "top", "left")]
+    ours = resized_padded(shown["x"].detach()[None, None], *each, shown["size"])
+    assert torch.equal(shown["padded"].detach()[None, None], ours)
 
 
-def test_the_gradient_of_rounding(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without BPDA it is 0; with BPDA it is the gradient at the rounded point."""
-    idea("survey/transformations")
+def test_the_straight_through_gradient(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without BPDA the gradient is 0. With BPDA it is the gradient at the rounded point, as the
+    package's codec has it at the compressed image.
+    """
+    shown = idea("survey/transformations")
     *_, without, straight = capsys.readouterr().out.splitlines()
     assert without == "[[0.0, 0.0], [0.0, 0.0]]" and straight == "[[0.0, 0.0], [2.0, 2.0]]"
+    images = shown["x"].detach()[None, None].requires_grad_()
+    behind = jpeg(nn.Flatten(), 30)
+    (found,) = torch.autograd.grad(behind(images).square().sum(), images)
+    assert torch.equal(found, 2 * compressed(images.detach(), 30))
 
 
 def test_certify() -> None:
