@@ -247,7 +247,7 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
         for attack in UNAWARE:
             found[seed, "", attack, 1] = unaware(network, attack, *common)
         for front, averaged in (("jpeg", 1), *(("resize-pad", k) for k in own.averaged)):
-            call = aware(network, front, averaged, *common)  # type: ignore[arg-type]
+            call = aware(network, front, averaged, *common)
             found[seed, front, "pgd", averaged] = call
     return found
 
