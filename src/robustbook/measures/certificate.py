@@ -23,7 +23,8 @@ from robustbook.attacks.drawing import Drawing
 
 ABSTAIN = -1
 """The class that is returned if no class is certified."""
-_ROWS = 64  # pairs of image and draw in one forward pass
+_ROWS = {"cpu": 64, "cuda": 2048}
+"""Number of pairs of image and draw in one forward pass."""
 
 
 @torch.no_grad()
@@ -45,7 +46,8 @@ def votes(
     rows = torch.arange(len(images), device=images.device).repeat_interleave(draws)
     numbers = torch.arange(start, start + draws, device=images.device).repeat(len(images))
     found = []
-    for row, number in zip(torch.split(rows, _ROWS), torch.split(numbers, _ROWS), strict=True):
+    size = _ROWS.get(images.device.type, 64)
+    for row, number in zip(torch.split(rows, size), torch.split(numbers, size), strict=True):
         logits = model.at(keys[row], number)(images[row])
         if bool(logits.isnan().any()):
             raise ValueError("model must give finite logits, got NaN: a vote would mean nothing")
