@@ -98,15 +98,15 @@ SETTINGS: Mapping[str, Setting] = {
     ),
     "paper": Setting(
         "mnist",
-        _recipe(60_000, 15, 100, 3e-3),
-        _recipe(60_000, 30, 100, 2e-3),
-        _recipe(60_000, 30, 100, 1e-3),
-        _recipe(60_000, 40, 100, 1e-2),
-        _recipe(30_000, 40, 100, 2e-3),
+        _recipe(60_000, 20, 500, 5e-3),
+        _recipe(60_000, 50, 500, 5e-3),
+        _recipe(60_000, 30, 500, 2e-3),
+        _recipe(60_000, 30, 500, 2e-2),
+        _recipe(30_000, 50, 250, 5e-3),
         images=300,
         searches=10,
         pool=5000,
-        replaced=5,
+        replaced=10,
     ),
 }
 HALVES: Mapping[str, tuple[str, int]] = {
