@@ -7,8 +7,8 @@ that PGD reaches from many random starts.
 
 ``paper``: MNIST with the paper's network. By default only the three networks are run whose training
 needs no attack; the others need a GPU. The networks on CIFAR-10 need a GPU too. ``reduced``: all
-eight networks for MNIST with a quarter of the widths, 2,000 steps of adversarial training, and 7
-larger PGD steps in training. ``quick``: embedded digits with an eighth of the widths and a third of
+eight networks for MNIST with a quarter of the widths, 1,500 steps of adversarial training, and 5
+larger PGD steps in each. ``quick``: embedded digits with an eighth of the widths and a third of
 the radius and weaker noise.
 """
 
@@ -260,14 +260,16 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
         "mnist": replace(
             _MNIST,
             narrow=4,
-            inner=(7, 0.07),
-            plain=Recipe(6000, 50, 1e-3, schedule="linear"),
-            adversarial=Recipe(2000, 50, 1e-3, schedule="linear", warmup=0.1),
-            images=500,
-            few=150,
+            inner=(5, 0.1),
+            plain=Recipe(4000, 50, 1e-3, schedule="linear"),
+            adversarial=Recipe(1500, 50, 1e-3, schedule="linear", warmup=0.1),
+            images=300,
+            few=100,
             long=100,
             restarts=3,
-            queries=1000,
+            queries=500,
+            heat=((5, 20, 40, 100), (0.01, 0.03, 0.1, 0.3), 100),
+            starts=50,
         )
     },
     "paper": {"mnist": _MNIST, "cifar10": _CIFAR, "resnet18": _INDEPENDENT},
