@@ -5,6 +5,7 @@ from .curves import curves
 from .descent import Trail, descent
 from .gallery import gallery
 from .grid import grid
+from .heat import heat, surfaces
 from .histograms import Bars, histograms
 from .inline import addition, drawing, png
 from .kurtosis import kurtosis
@@ -63,6 +64,7 @@ __all__ = [
     "gallery",
     "drawing",
     "grid",
+    "heat",
     "histograms",
     "kurtosis",
     "lines",
@@ -79,6 +81,7 @@ __all__ = [
     "slider",
     "strips",
     "style",
+    "surfaces",
     "table",
     "unfold",
 ]

@@ -294,8 +294,8 @@ class Parameters(settings.Parameters):
         tuple[Network, ...] | None,
         Field(
             min_length=1,
-            description=f"a list of {', '.join(METHODS)}, at profile paper also cifar10 METHOD or "
-            f"{INDEPENDENT}, or None for the profile's own",
+            description="a list of plain, clp, lsq and others (see the page), or None for the "
+            "profile's own",
         ),
         AS_TUPLE,
     ] = None
