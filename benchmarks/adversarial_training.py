@@ -66,7 +66,8 @@ def seconds(net: nn.Module, data: str, objective: Any, steps: int, batch: int) -
         return objective(net, images, labels)
 
     recipe = Recipe(steps, batch, 0.01, "sgd", channels_last=True)
-    return fit([net], found.images, found.labels, terms, recipe, seeds=[0]).seconds / steps
+    fitted = fit([net], found.images, found.labels, terms, recipe, seeds=[0])
+    return float(fitted.seconds / steps)
 
 
 @click.command(help="Time adversarial training beside plain training. Example: --rounds 9")

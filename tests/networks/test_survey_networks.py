@@ -17,6 +17,7 @@ from robustbook.networks import (
     preact20,
     resnet18,
     resnet110,
+    tramer_b,
     wong_mnist,
 )
 from robustbook.randomness import generator
@@ -25,6 +26,7 @@ NETWORKS: dict[str, tuple[Callable[..., nn.Module], int, int]] = {
     # image channels, parameters
     "madry_mnist": (madry_mnist, 1, 26 * 32 + (25 * 32 + 1) * 64 + 3137 * 1024 + 10_250),
     "wong_mnist": (wong_mnist, 1, 17 * 16 + (16 * 16 + 1) * 32 + 1569 * 100 + 1_010),
+    "tramer_b": (tramer_b, 1, 65 * 64 + (36 * 64 + 1) * 128 + (25 * 128 + 1) * 128 + 1_290),
     "mosbach_mnist": (mosbach_mnist, 1, 10 * 32 + (9 * 32 + 1) * 64 + 3137 * 1024 + 10_250),
     "resnet18": (resnet18, 3, 11_173_962),
     "resnet110": (resnet110, 3, 1_730_714),

@@ -215,6 +215,19 @@ ITEMS: Mapping[str, Item] = {
         ),
         _PAIRED,
     ),
+    "survey/certified": Item(
+        _SURVEY + "certified",
+        "Certified accuracy by randomized smoothing",
+        _ALL,
+        ("cohen-cifar10/", "cohen-theory/"),
+        {f"sigma-{sigma}": f"sigmas=[{sigma}]" for sigma in (0.12, 0.25, 0.5, 1.0)},
+    ),
+    "survey/transformations": Item(
+        _SURVEY + "transformations",
+        "Random resizing and JPEG under adaptive attacks",
+        _ALL,
+        ("transform-cifar/",),
+    ),
     "survey/szegedy": Item(
         _SURVEY + "szegedy",
         "Szegedy et al. 2013: the first adversarial examples, and their transfer",

@@ -1,6 +1,6 @@
 """The page of Madry et al. 2018: adversarial training with PGD on MNIST."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from matplotlib.figure import Figure
@@ -140,7 +140,7 @@ def capacity(record: Record) -> Figure:
     for training, words in TRAININGS.items():
         units = sorted(settings(record, "accuracy", "units", training=training))
         curves = {
-            shown: _curve(record, units, look, "units", training=training, attack=attack)
+            shown: _curve(record, units, look, training=training, attack=attack)
             for attack, (shown, look) in TESTS.items()
         }
         panels.append(
@@ -220,6 +220,7 @@ def _cell(record: Record, source: str, attack: str, target: str) -> str:
     )
 
 
-def _curve(record: Record, x: list[float], look: str, label: str, **setting: str) -> Curve:
-    each = [values(record, "accuracy", **{label: at}, **setting) for at in x]
+def _curve(record: Record, units: Sequence[int], look: str, **setting: str) -> Curve:
+    each = [values(record, "accuracy", units=count, **setting) for count in units]
+    x = [float(count) for count in units]
     return Curve(x, [list(seed) for seed in zip(*each, strict=True)], LOOKS[look])

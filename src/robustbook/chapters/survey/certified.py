@@ -1,0 +1,224 @@
+"""The page on certified accuracy: the table of Cohen et al. 2019 beside ours, and what limits the
+largest radius.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from statistics import NormalDist
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, array, printed, settings, values
+from robustbook.chapters.wording import spread, whole_percent
+from robustbook.figures import BRIGHT, Curve, Look, Panel, Table, table
+from robustbook.ledger import Record
+
+START = "survey/cohen-cifar10"
+RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
+LAST: Mapping[float, float] = {0.12: 0.25, 0.25: 0.75, 0.5: 1.75, 1.0: 2.0}
+"""The largest radius with a printed accuracy, by sigma."""
+LOOKS: Mapping[float, Look] = {
+    0.12: Look(BRIGHT["blue"], "", "-"),
+    0.25: Look(BRIGHT["green"], "", "-."),
+    0.5: Look(BRIGHT["red"], "", "--"),
+    1.0: Look(BRIGHT["purple"], "", ":"),
+}
+AT = 0.25
+"""The sigma of the answer."""
+
+
+def target(sigma: float, radius: float) -> str:
+    """Return the target id of a cell of the paper's table."""
+    return f"{START}/sigma-{sigma}/certified-accuracy-r-{radius or 0}"
+
+
+def measured(records: Sequence[Record]) -> Record:
+    """Return the first record that has certified accuracies. The record of profile ``paper`` may
+    have only the largest radii.
+    """
+    return next(r for r in records if any(row.name == "certified accuracy" for row in r.rows))
+
+
+def answer(records: Sequence[Record]) -> str:
+    """Return the certified accuracy with sigma 0.25 at two radii, ours and printed."""
+    record = measured(records)
+    cells = [
+        f"{100 * certified(record, AT, r):.0f} % at radius {r:g} "
+        f"({100 * float(printed(target(AT, r)) or 0):.0f} % printed for ResNet-110 on CIFAR-10)"
+        for r in (0.25, 0.5)
+    ]
+    return whole_percent(
+        f"With noise of standard deviation {AT:g}, {_network(record)} is certified on "
+        f"{' and on '.join(cells)}, of {_images(record)}. No attack within these $\\ell_2$ radii "
+        "can change the predictions, except with probability 0.001 for each image."
+    )
+
+
+def curves(records: Sequence[Record]) -> Figure:
+    """Draw the certified accuracy against the l2 radius, with a curve per sigma; the printed
+    accuracies are pale.
+    """
+    record = measured(records)
+    radii = array(record, "radii")
+    ours, theirs = {}, {}
+    for sigma in sigmas(record):
+        look, name = LOOKS.get(sigma, Look(BRIGHT["grey"], "", "-")), f"sigma {sigma:g}"
+        y = [[100 * v for v in seed] for seed in array(record, f"sigma-{sigma:g}")]
+        ours[name] = Curve(radii, y, look)
+        if sigma in LAST:
+            shown = [r for r in RADII if r <= LAST[sigma]]
+            points = [100 * float(printed(target(sigma, r)) or 0) for r in shown]
+            theirs[name] = Curve(shown, [points], look)
+    panel = Panel(_network(record), "l2 radius", "certified accuracy (%)", ours, {}, theirs)
+    return figures.lines([panel], columns=1, height=3.6)
+
+
+def of_one(record: Record) -> Figure:
+    """Draw the figure of a single record."""
+    return curves([record])
+
+
+def printed_beside(version: Version) -> Table:
+    """Return the paper's table, with the paper's number and ours in every cell."""
+    record = version.record
+    return table(
+        f"{version.heading}: {_network(record)}, {_images(record)}. Certified accuracy in per cent "
+        "at each l2 radius, printed / **ours** (range over the seeds).",
+        f"tab-survey-certified-{version.tag}",
+        ["sigma", *(f"{r:g}" for r in RADII)],
+        [[f"{sigma:g}", *(_cell(record, sigma, r) for r in RADII)] for sigma in sigmas(record)],
+    )
+
+
+def votes(version: Version) -> Table:
+    """Return for each sigma the share of abstentions, the mean radius, the accuracy of the votes
+    and the largest radius that the number of draws allows.
+    """
+    record = version.record
+    rows = []
+    for sigma in sigmas(record):
+        cells = [f"{sigma:g}"]
+        for name, factor, digits in (
+            ("abstained", 100, 1),
+            ("mean radius", 1, 3),
+            ("accuracy of votes", 100, 1),
+            ("all votes agree", 100, 1),
+        ):
+            found = values(record, name, sigma=sigma)
+            cells.append(spread([factor * value for value in found], digits))
+        cells.append(f"{sigma * largest(_draws(record)):.3f}")
+        rows.append(cells)
+    return table(
+        f"{version.heading}: {_network(record)}. Abstentions in per cent, mean certified l2 radius "
+        "(0 for a wrong class), accuracy of the most frequent class in per cent, images whose "
+        f"{_draws(record):,} votes all agree in per cent, and the largest radius that so many "
+        "votes can certify.",
+        f"tab-survey-certified-votes-{version.tag}",
+        ["sigma", "abstained", "mean radius", "right votes", "all agree", "largest radius"],
+        rows,
+    )
+
+
+def caps(version: Version) -> Table:
+    """Return the largest radius, as a multiple of sigma, for several numbers of draws."""
+    record = version.record
+    rows = []
+    for draws in settings(record, "cap", "draws"):
+        there = printed(f"survey/cohen-theory/radius-cap/n-{draws}")
+        (ours,) = values(record, "cap", draws=draws)
+        rows.append([f"{draws:,}", f"{there:g}", f"{ours:.3f}"])
+    return table(
+        f"{version.heading}: the largest certified radius divided by sigma if all draws give one "
+        "class. The expected number is the closed form.",
+        f"tab-survey-certified-caps-{version.tag}",
+        ["Draws", "Expected", "Ours"],
+        rows,
+    )
+
+
+def limit_in_words(records: Sequence[Record]) -> str:
+    """Return how the number of draws limits the largest radius, and how many images reach the
+    limit.
+    """
+    record = measured(records)
+    n = _draws(record)
+    reached = [
+        f"{100 * _mean(record, 'all votes agree', sigma):.0f} % (sigma {sigma:g})"
+        for sigma in sigmas(record)
+    ]
+    return whole_percent(
+        f"With {n:,} draws no radius above {largest(n):.2f} sigma can be certified. With the "
+        f"paper's 100,000 draws the limit is {largest(100_000):.2f} sigma. All our votes agree, so "
+        f"that the image reaches the limit, on {', '.join(reached)} of the images."
+    )
+
+
+def best_in_words(records: Sequence[Record]) -> str:
+    """Return which sigma has the highest certified accuracy at each radius."""
+    record = measured(records)
+    best: list[tuple[float, float]] = []
+    for r in RADII:
+        found = {sigma: certified(record, sigma, r) for sigma in sigmas(record)}
+        if max(found.values()) > 0:
+            best.append((max(found, key=lambda sigma: found[sigma]), r))
+    told = []
+    for sigma, group in groupby(best, key=lambda pair: pair[0]):
+        radii = [f"{r:g}" for _, r in group]
+        span = radii[0] if len(radii) == 1 else f"{radii[0]} to {radii[-1]}"
+        told.append(f"with sigma {sigma:g} at radius {span}")
+    return f"The certified accuracy is highest {', '.join(told)}."
+
+
+def certified(record: Record, sigma: float, radius: float) -> float:
+    """Return the mean certified accuracy over the seeds, as a fraction."""
+    found = values(record, "certified accuracy", sigma=sigma, radius=radius)
+    return sum(found) / len(found)
+
+
+def sigmas(record: Record) -> list[float]:
+    """Return the standard deviations of the noise in a record, in ascending order."""
+    return sorted(map(float, settings(record, "abstained", "sigma")))
+
+
+def largest(draws: int, alpha: float = 0.001) -> float:
+    """Return the largest radius, divided by sigma, that a number of draws can certify, by its
+    closed form.
+    """
+    return NormalDist().inv_cdf(alpha ** (1 / draws))
+
+
+def _cell(record: Record, sigma: float, radius: float) -> str:
+    found = [100 * v for v in values(record, "certified accuracy", sigma=sigma, radius=radius)]
+    there = "-"
+    if sigma in LAST and radius <= LAST[sigma]:
+        there = f"{100 * float(printed(target(sigma, radius)) or 0):.1f}"
+    mean, _, ends = spread(found).partition(" ")
+    return f"{there} / **{mean}** {ends}".rstrip()
+
+
+def _draws(record: Record) -> int:
+    (found,) = set(values(record, "draws"))
+    return int(found)
+
+
+def _mean(record: Record, name: str, sigma: float) -> float:
+    found = values(record, name, sigma=sigma)
+    return sum(found) / len(found)
+
+
+def _images(record: Record) -> str:
+    return f"{min(row.images for row in record.rows if row.images):,} test images"
+
+
+def _network(record: Record) -> str:
+    return {
+        "paper": "ResNet-110 on CIFAR-10",
+        "reduced": "a narrow ResNet-18 on CIFAR-10",
+        "quick": "a small network on digits",
+    }[record.profile]
+
+
+def with_networks(versions: Sequence[Version]) -> list[Version]:
+    """Return the versions whose records have certified accuracies."""
+    return [v for v in versions if any(row.name == "certified accuracy" for row in v.record.rows)]

@@ -1,0 +1,163 @@
+"""The page on random resizing and JPEG: accuracy under attackers who know the transformation and
+under attackers who do not.
+"""
+
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, mean, settings, values
+from robustbook.chapters.wording import spread, spread_or, whole_percent
+from robustbook.figures import LOOKS, Look, Table, table
+from robustbook.ledger import Record
+
+FRONTS: Mapping[str, str] = {
+    "none": "no transformation",
+    "8 bits": "rounding to 8 bits",
+    "resize-pad": "random resizing",
+    "jpeg": "JPEG",
+}
+SHOWN = ("none", "resize-pad", "jpeg")
+"""The panels of the figure."""
+UNAWARE: Mapping[str, str] = {
+    "clean": "clean",
+    "fgsm": "FGSM",
+    "deepfool": "DeepFool",
+    "pgd": "PGD",
+}
+AWARE = "pgd aware"
+MARKS: Mapping[str, Look] = {
+    "no attack": LOOKS["clean"],
+    "on the network alone": LOOKS["none"],
+    "through the transformation": LOOKS["adv"],
+}
+
+
+def answer(record: Record) -> str:
+    """Return the accuracy behind both transformations, under FGSM on the network alone and under
+    PGD through the transformation.
+    """
+    most = draws(record)[-1]
+    found = {
+        name: (accuracy(record, name, "fgsm"), aware(record, name, k))
+        for name, k in (("resize-pad", most), ("jpeg", 1))
+    }
+    return whole_percent(
+        f"No. With {_network(record)}, random resizing leaves {found['resize-pad'][0]:.1f} % of "
+        f"{images(record)} correctly classified under FGSM on the network alone, and JPEG leaves "
+        f"{found['jpeg'][0]:.1f} %. PGD through the transformation leaves "
+        f"{found['resize-pad'][1]:.1f} % and {found['jpeg'][1]:.1f} %."
+    )
+
+
+def attackers(record: Record) -> Figure:
+    """Draw the accuracy under each attack, with a panel per transformation."""
+    drawn: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for name in SHOWN:
+        rows = {}
+        for attack, words in UNAWARE.items():
+            mark = "no attack" if attack == "clean" else "on the network alone"
+            rows[words] = {mark: values(record, "accuracy", front=name, attack=attack)}
+        k = draws(record)[-1] if name == "resize-pad" else 1
+        found = values(record, "accuracy", front=name, attack=AWARE, averaged=k)
+        rows["PGD, adaptive"] = {"through the transformation": found}
+        drawn[FRONTS[name]] = rows
+    return figures.strips(drawn, MARKS, "correctly classified (%)")
+
+
+def accuracies(version: Version) -> Table:
+    """Return the accuracy behind each transformation under each attack."""
+    record = version.record
+    rows = [
+        [
+            words if attack == "clean" else f"{words}, on the network alone",
+            *(spread(values(record, "accuracy", front=name, attack=attack)) for name in FRONTS),
+        ]
+        for attack, words in UNAWARE.items()
+    ]
+    for k in draws(record):
+        told = "one draw" if k == 1 else f"{k} draws"
+        cells = [
+            spread_or(values(record, "accuracy", front=name, attack=AWARE, averaged=k), missing="-")
+            for name in FRONTS
+        ]
+        rows.append([f"PGD through the transformation, {told} a step", *cells])
+    return table(
+        f"{version.heading}: {_network(record)}, {images(record)}. Correctly classified in per "
+        "cent behind each transformation (range over the seeds).",
+        f"tab-survey-transformations-{version.tag}",
+        ["Attack", *(words[0].upper() + words[1:] for words in FRONTS.values())],
+        rows,
+    )
+
+
+def rounding_in_words(record: Record) -> str:
+    """Return how many of DeepFool's images rounding to 8 bits and JPEG restore."""
+    clean, broken = (accuracy(record, "none", attack) for attack in ("clean", "deepfool"))
+    cells = [
+        f"{accuracy(record, name, 'deepfool'):.1f} % behind {FRONTS[name]}"
+        for name in FRONTS
+        if name != "none"
+    ]
+    distance = mean(record, "median distance", attack="deepfool")
+    return whole_percent(
+        f"DeepFool lowers the accuracy of the network alone from {clean:.1f} % to {broken:.1f} %, "
+        f"with a median $\\ell_2$ distance of {distance:.3f}. The accuracy on the same images is "
+        f"{', '.join(cells)}."
+    )
+
+
+def draws_in_words(record: Record) -> str:
+    """Return what averaging over draws adds to the attack on random resizing."""
+    unaware = accuracy(record, "resize-pad", "pgd")
+    cells = [
+        f"{aware(record, 'resize-pad', k):.1f} % with {'one draw' if k == 1 else f'{k} draws'}"
+        for k in draws(record)
+    ]
+    return whole_percent(
+        f"Behind random resizing, PGD on the network alone leaves {unaware:.1f} % of the images "
+        f"correctly classified. PGD through the transformation leaves {' and '.join(cells)} in "
+        "each step."
+    )
+
+
+def cost_in_words(record: Record) -> str:
+    """Return how much clean accuracy both transformations cost."""
+    clean = accuracy(record, "none", "clean")
+    told = " and ".join(
+        f"{accuracy(record, name, 'clean'):.1f} % behind {FRONTS[name]}"
+        for name in ("resize-pad", "jpeg")
+    )
+    return whole_percent(
+        f"Without any attack the network alone classifies {clean:.1f} % of the images correctly, "
+        f"compared with {told}."
+    )
+
+
+def accuracy(record: Record, front: str, attack: str) -> float:
+    """Return the mean accuracy over the seeds, in percent, under an attack on the network alone."""
+    return mean(record, "accuracy", front=front, attack=attack)
+
+
+def aware(record: Record, front: str, averaged: int) -> float:
+    """Return the mean accuracy over the seeds, in percent, under PGD through the transformation."""
+    return mean(record, "accuracy", front=front, attack=AWARE, averaged=averaged)
+
+
+def draws(record: Record) -> list[int]:
+    """Return the numbers of draws over which a step of PGD averages, in ascending order."""
+    return sorted(settings(record, "accuracy", "averaged", front="resize-pad", attack=AWARE))
+
+
+def images(record: Record) -> str:
+    """Return, as text, the number of test images."""
+    return f"{min(row.images for row in record.rows if row.images):,} test images"
+
+
+def _network(record: Record) -> str:
+    return {
+        "paper": "ResNet-18 on CIFAR-10",
+        "reduced": "a narrow ResNet-18 on CIFAR-10",
+        "quick": "a narrow ResNet-18 on digits on photographs",
+    }[record.profile]

@@ -1,0 +1,298 @@
+"""Random resizing and padding, and JPEG compression, against attackers who know the transformation
+and attackers who do not.
+
+One network is trained without a defense. Attackers who do not know the transformation (oblivious
+attackers) attack this network. Their images are then classified behind each transformation.
+Attackers who know the transformation run PGD on the network behind it. Against random resizing each
+step averages the gradient over draws. Against JPEG the backward pass treats the codec as the
+identity (BPDA).
+
+Behind random resizing an image gets the class whose mean probability over several draws is largest.
+Rounding to 8 bits is evaluated too, because every image file rounds in this way.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from robustbook.attacks import Drawing, deepfool, fgsm, pgd
+from robustbook.defenses import ensemble, jpeg, resize_and_pad
+from robustbook.ledger import Record, Row
+from robustbook.randomness import generator
+from robustbook.runs import Call, Context, Done, step
+from robustbook.training import Augmentation, Recipe
+
+from . import settings
+from .attack import fixed, percent, test_images
+from .networks import PLAIN, Model, train, trained
+from .settings import PAPER
+
+ITEM = "transformations"
+TARGETS = f"{PAPER}/transform-cifar"
+Front = Literal["none", "8 bits", "resize-pad", "jpeg"]
+Unaware = Literal["clean", "fgsm", "deepfool", "pgd"]
+FRONTS: tuple[Front, ...] = ("none", "8 bits", "resize-pad", "jpeg")
+UNAWARE: tuple[Unaware, ...] = ("clean", "fgsm", "deepfool", "pgd")
+QUALITY = 75
+"""JPEG quality: the default of libjpeg, and the quality of Guo et al. 2018."""
+EPS = 8 / 255
+FRESH = 2**41
+"""The first draw number for evaluation; attacks use lower numbers and their own judges 2**40."""
+Parameters = settings.Parameters
+
+
+@dataclass(frozen=True)
+class Size:
+    """The network, its training and the numbers of images, steps and draws at one profile.
+
+    images: the number of test images, the first ones of the set.
+    steps: the number of steps of PGD.
+    averaged: numbers of draws over which a step of PGD averages the gradient.
+    draws: the number of draws for a prediction behind random resizing.
+    """
+
+    model: Model
+    recipe: Recipe
+    images: int
+    steps: int
+    averaged: tuple[int, ...]
+    draws: int
+
+
+SIZES: Mapping[str, Size] = {
+    "quick": Size(
+        Model("scenes", "resnet18", 8),
+        Recipe(
+            3 * (2794 // 50),
+            50,
+            3e-3,
+            schedule="linear",
+            channels_last=True,
+            warmup=0.2,
+            augmentation=Augmentation(padding=2),
+        ),
+        images=40,
+        steps=8,
+        averaged=(1, 4),
+        draws=10,
+    ),
+    "reduced": Size(
+        Model("cifar10", "resnet18", 8),
+        Recipe(
+            4 * 400,
+            125,
+            0.1,
+            "sgd",
+            schedule="linear",
+            weight_decay=5e-4,
+            channels_last=True,
+            nesterov=True,
+            warmup=0.2,
+            augmentation=Augmentation(mirror=True, padding=4),
+        ),
+        images=200,
+        steps=50,
+        averaged=(1, 10),
+        draws=30,
+    ),
+    "paper": Size(
+        Model("cifar10", "resnet18"),
+        Recipe(
+            30 * 390,
+            128,
+            0.1,
+            "sgd",
+            schedule="linear",
+            weight_decay=5e-4,
+            channels_last=True,
+            nesterov=True,
+            warmup=0.2,
+            augmentation=Augmentation(mirror=True, padding=4),
+        ),
+        images=1000,
+        steps=100,
+        averaged=(1, 30),
+        draws=30,
+    ),
+}
+
+
+@step(version=1)
+def unaware(
+    network: Done,
+    attack: Unaware,
+    eps: float,
+    steps: int,
+    draws: int,
+    images: int,
+    *,
+    context: Context,
+) -> dict[str, object]:
+    """Attack the network without a transformation, and classify the attacked images behind each
+    transformation.
+
+    ``right/<front>``: which images are classified correctly behind this transformation.
+    ``distance``: the l2 distance by which each image was changed.
+    """
+    net, seed = fixed(trained(network, context.device)), network.call.arguments["seed"]
+    x, y = test_images(network, images, context.device)
+    keys = torch.arange(images, device=context.device)
+    match attack:
+        case "clean":
+            moved = x
+        case "fgsm":
+            moved = fgsm(net, x, y, eps=eps).images
+        case "deepfool":
+            moved = deepfool(net, x, y).images
+        case "pgd":
+            moved = _climbed(net, x, y, keys, eps, steps, 1, seed)
+    found: dict[str, object] = {"distance": (moved - x).flatten(1).norm(dim=1).cpu()}
+    for i, front in enumerate(FRONTS):
+        answers = classes(behind(net, front, seed), moved, keys, draws)
+        found[f"right/{front}"] = (answers == y).cpu()
+        context.progress(i + 1, len(FRONTS))
+    return found
+
+
+@step(version=1)
+def aware(
+    network: Done,
+    front: Front,
+    averaged: int,
+    eps: float,
+    steps: int,
+    draws: int,
+    images: int,
+    *,
+    context: Context,
+) -> dict[str, object]:
+    """Run PGD on the network behind a transformation. Return ``right``: which attacked images are
+    classified correctly behind the same transformation.
+
+    averaged: the number of draws over which each step averages the loss.
+    """
+    net, seed = fixed(trained(network, context.device)), network.call.arguments["seed"]
+    x, y = test_images(network, images, context.device)
+    keys = torch.arange(images, device=context.device)
+    whole = behind(net, front, seed)
+    moved = _climbed(whole, x, y, keys, eps, steps, averaged, seed)
+    context.progress(1, 1)
+    return {"right": (classes(whole, moved, keys, draws) == y).cpu()}
+
+
+def behind(net: nn.Module, front: Front, seed: int) -> nn.Module:
+    """Return the network behind a transformation."""
+    if front == "8 bits":
+        return nn.Sequential(Rounded(), net)
+    if front == "resize-pad":
+        return resize_and_pad(net, seed=seed)
+    return jpeg(net, QUALITY) if front == "jpeg" else net
+
+
+class Rounded(nn.Module):
+    """A layer that rounds images in [0, 1] to 8 bits."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images * 255).round() / 255
+
+
+@torch.no_grad()
+def classes(net: nn.Module, images: Tensor, keys: Tensor, draws: int) -> Tensor:
+    """Return the predicted classes; for a randomised network those of the largest mean
+    probability.
+    """
+    if isinstance(net, Drawing):
+        return ensemble(net, images, keys, draws=draws, start=FRESH).argmax(1)
+    return torch.cat([net(piece).argmax(1) for piece in torch.split(images, 100)])
+
+
+def _climbed(
+    net: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    keys: Tensor,
+    eps: float,
+    steps: int,
+    averaged: int,
+    seed: int,
+) -> Tensor:
+    """Return the images of PGD with steps of a quarter of the radius."""
+    chance = generator(seed, "transformations")
+    return pgd(
+        net,
+        images,
+        labels,
+        eps=eps,
+        steps=steps,
+        step_size=eps / 4,
+        draws=averaged,
+        keys=keys,
+        generator=chance,
+    ).images
+
+
+def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
+    """Return the function calls that the study needs, as a dict with keys (seed, front, attack,
+    draws); the front of an oblivious attack is "".
+    """
+    assert p.seeds is not None
+    found: dict[tuple[Any, ...], Call] = {}
+    own = SIZES[p.profile]
+    common = (EPS, own.steps, own.draws, own.images)
+    for seed in p.seeds:
+        network = train(own.model, PLAIN, own.recipe, seed)
+        for attack in UNAWARE:
+            found[seed, "", attack, 1] = unaware(network, attack, *common)
+        for front, averaged in (("jpeg", 1), *(("resize-pad", k) for k in own.averaged)):
+            call = aware(network, front, averaged, *common)  # type: ignore[arg-type]
+            found[seed, front, "pgd", averaged] = call
+    return found
+
+
+def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """Return the record: the accuracy behind each transformation under each attack."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    most = max(SIZES[p.profile].averaged)
+    for (seed, front, attack, averaged), done in results.items():
+        if front:
+            label = "pgd aware"
+            target = {"jpeg": "jpeg/bpda-accuracy", "resize-pad": "resize-pad/eot-accuracy"}[front]
+            own = target if front == "jpeg" or averaged == most else ""
+            rows.append(_row(done.tensors["right"], front, label, averaged, seed, own))
+        else:
+            rows += _oblivious(done, attack, seed)
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+
+
+def _oblivious(done: Done, attack: str, seed: int) -> Iterator[Row]:
+    """Yield the rows of one oblivious attack: its accuracy behind each transformation, and the
+    median distance.
+    """
+    of = {
+        ("none", "fgsm"): "none/fgsm-accuracy",
+        ("resize-pad", "fgsm"): "resize-pad/oblivious-fgsm-accuracy",
+        ("jpeg", "fgsm"): "jpeg/oblivious-fgsm-accuracy",
+        ("jpeg", "deepfool"): "jpeg/oblivious-deepfool-accuracy",
+    }
+    for front in FRONTS:
+        right = done.tensors[f"right/{front}"]
+        yield _row(right, front, attack, 1, seed, of.get((front, attack), ""))
+    distance = done.tensors["distance"].median().item()
+    yield Row(distance, "l2", None, "median distance", seed, setting={"attack": attack})
+
+
+def _row(right: Tensor, front: str, attack: str, averaged: int, seed: int, target: str) -> Row:
+    value = percent(right)
+    setting: dict[str, str | float | int | bool] = {
+        "front": front,
+        "attack": attack,
+        "averaged": averaged,
+    }
+    # The claim "mostly restored" is at least half of the images.
+    holds = value >= 50 if attack == "deepfool" and target else None
+    name = f"{TARGETS}/{target}" if target else None
+    return Row(value, "percent", name, "accuracy", seed, len(right), holds, setting)

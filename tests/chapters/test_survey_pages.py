@@ -1,0 +1,71 @@
+"""The content of the survey's pages, from made-up records."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from robustbook.chapters.published import version_of
+from robustbook.chapters.survey import madry
+from robustbook.ledger import Record, Row
+
+from .reading import body, numbers
+
+
+def rows_of_madry(seeds: int = 2) -> Iterator[Row]:
+    """Made up: each attack leaves 90 %, less a point for each attack before it."""
+    for seed in range(seeds):
+
+        def row(value: float, seed: int = seed, **labels: str | float) -> Row:
+            return Row(value + seed, "percent", None, "accuracy", seed, 400, setting=dict(labels))
+
+        for source, (_, ids) in madry.SOURCES.items():
+            for i, attack in enumerate(("clean", *ids, "worst")):
+                yield row(90 - i, source=source, attack=attack)
+        for i, attack in enumerate(madry.TESTS):
+            yield row(90 - 40 * i, source="natural", attack=attack)
+            for units in (64, 128):
+                for training in madry.TRAININGS:
+                    yield row(units / 2 - i, units=units, training=training, attack=attack)
+            for steps in (1000, 500):
+                yield row(steps / 20 - i, schedule="short", steps=steps, attack=attack)
+
+
+@pytest.fixture
+def record() -> Record:
+    arrays = {"losses/natural": [[20, 30], [40, 50]], "losses/adversarial": [[1, 1], [2, 2]]}
+    return Record("survey", "madry", "reduced", {}, (0, 1), tuple(rows_of_madry()), arrays)
+
+
+def test_madry_answer(record: Record) -> None:
+    """PGD is the second attack on A, and the worst one is behind the eight of the table."""
+    assert numbers(madry.answer(record)) == [88.5, 40, 93.2, 10.5, 81.5]
+
+
+def test_madry_table(record: Record) -> None:
+    """Every printed number of the table stands beside ours."""
+    table = body(madry.printed_beside(version_of(record)))
+    assert len(table) == 1 + 8 + 5 + 3 + 1
+    assert [cell.split(" / ")[0] for *_, cell in table][:3] == ["98.8", "95.6", "93.2"]
+    assert all("**" in cell for *_, cell in table)
+    found = body(madry.natural(version_of(record)))
+    assert [numbers(cell)[0] for _, cell in found[:2]] == [99.2, 6.4]
+
+
+def test_madry_schedules_are_sorted_by_length(record: Record) -> None:
+    table = body(madry.schedules(version_of(record)))
+    assert [(kind, steps) for kind, steps, *_ in table] == [("short", "500"), ("short", "1,000")]
+    assert numbers(table[0][2])[0] == 25.5
+
+
+def test_madry_sentences(record: Record) -> None:
+    """The width of a range is the mean over images, and the widest network is the one told."""
+    assert numbers(madry.concentration(record)) == [10, 35, 0, 1.5]
+    assert numbers(madry.fgsm_trained(record)) == [63.5, 62.5]
+
+
+def test_madry_figures(record: Record) -> None:
+    """A panel per training, with a curve per test; a panel per network, with a row per image."""
+    swept = madry.capacity(record)
+    assert [len(axis.lines) for axis in swept.axes] == [3, 3, 3]
+    dots = madry.starts(record)
+    assert [len(axis.collections) for axis in dots.axes] == [2, 2]
