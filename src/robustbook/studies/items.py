@@ -60,6 +60,16 @@ _OTHER_DEFENSES = {
     )
 } | {"model-a/brelu-below-none": 'defenses=["none","brelu"]'}
 
+_METHODS = ("plain", "clp", "lsq", "plain-alp", "at50-alp", "at50", "at100-alp", "at100")
+_PAIRED = {
+    **{f"mosbach-mnist/{m}": f'networks=["{m}"]' for m in _METHODS},
+    **{f"mosbach-cifar10/{m}": f'networks=["cifar10 {m}"]' for m in _METHODS},
+    "mosbach-cifar10/claim": 'networks=["cifar10 plain","cifar10 clp","cifar10 lsq",'
+    '"cifar10 plain-alp"]',
+    "engstrom/claim": 'networks=["clp","lsq","plain-alp","at100"]',
+    "independent-cifar10/standard-resnet18": 'networks=["resnet18 standard"]',
+}
+
 ITEMS: Mapping[str, Item] = {
     "deep_defense/anchors": Item(
         _DEEP + "anchors",
@@ -226,6 +236,18 @@ ITEMS: Mapping[str, Item] = {
         _ALL,
         ("blog/",),
     ),
+    "survey/pairing": Item(
+        _SURVEY + "pairing",
+        "Mosbach et al. 2018: logit pairing under stronger attacks",
+        _ALL,
+        (
+            "mosbach-mnist/",
+            "mosbach-cifar10/",
+            "engstrom/claim/",
+            "independent-cifar10/standard-resnet18/",
+        ),
+        _PAIRED,
+    ),
     "survey/certified": Item(
         _SURVEY + "certified",
         "Certified accuracy by randomized smoothing",
@@ -287,6 +309,11 @@ WITHOUT_STUDY: Mapping[str, str] = {
     "survey/wong/mnist-fgsm-rs/autoattack-": "AutoAttack is not in the book",
     "survey/wong/cifar10-fgsm-rs/autoattack-": "AutoAttack is not in the book",
     "survey/wong/cifar10-free-8/": "free adversarial training is not in the book",
+    "survey/independent-cifar10/alp-0.5/": "ResNet-32 is not in the book",
+    "survey/independent-cifar10/fgsm-at/": "ResNet-32 is not in the book",
+    "survey/independent-cifar10/resnet18-": "AutoAttack and trainings of 200 epochs are not run",
+    "survey/independent-cifar10/standard-resnet18/autoattack": "AutoAttack is not in the book",
+    "survey/independent-cifar10/standard-resnet18/deepfool": "the radius of DeepFool is not stated",
     "self-ensemble/later/nattack-": "the network was the authors' first prototype, not this method",
 }
 """Targets that no study measures although an item has their prefix, and the reasons."""
