@@ -55,19 +55,20 @@ def ddn(
 ) -> Adversarial:
     """Search for the nearest misclassified image in l2.
 
-    model, labels, targets: as in `fgsm`.
-    images: in [0, 1]; without `clip` pixel values may have any size, and `scale` is in the unit of
-        the pixels.
-    steps: gradients computed for each image, 1 or more; default 300 (the paper: 100, 300, 1000).
-    gamma: relative change of the radius in each step, in (0, 1); the paper: 0.05.
-    scale: initial radius and initial step length, one number or one for each image; the paper: 1,
-        for pixels in [0, 1].
-    loss: as in `fgsm`; the default is the paper's loss. If the gradient at the clean image is
+    ``model``, ``labels``, ``targets``: as in `fgsm`.
+    ``images``: in [0, 1]; without `clip` pixel values may have any size, and `scale` is in the unit
+        of the pixels.
+    ``steps``: gradients computed for each image, 1 or more; default 300 (the paper: 100, 300,
+        1000).
+    ``gamma``: relative change of the radius in each step, in (0, 1); the paper: 0.05.
+    ``scale``: initial radius and initial step length, one number or one for each image; the paper:
+        1, for pixels in [0, 1].
+    ``loss``: as in `fgsm`; the default is the paper's loss. If the gradient at the clean image is
         exactly 0, the attack does not change the image; the authors' code takes a random direction
         instead. The gradient of the loss "margin" does not vanish if the softmax saturates.
-    clip: whether images stay in [0, 1].
-    draws, average, judge, keys, generator: as in `fgsm`. Each step uses new noise draws, which also
-        decide whether the iterate is misclassified.
+    ``clip``: whether images stay in [0, 1].
+    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: as in `fgsm`. Each step uses new
+        noise draws, which also decide whether the iterate is misclassified.
 
     An image that the model misclassifies without any change has distance 0. If the attack fails on
     an image, the clean image is returned at infinite distance. The attack costs a forward and a

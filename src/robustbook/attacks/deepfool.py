@@ -59,33 +59,33 @@ from .result import Adversarial, judged
 class Variant:
     """The choices in which implementations of DeepFool differ.
 
-    steps: maximum number of updates of an image.
-    candidates: how many classes are considered besides the source class: those of highest logits at
-        the clean image. With None, all classes are considered. (On MNIST the distances were the
-        same if the candidates were chosen again at each step.)
-    slack: after the first step, skip a class that could be nearest only if its gradient norm grew
-        more than `slack` times; math.inf skips no class. With the default 2, only a third of the
-        gradients were computed on MNIST, and the same classes were always chosen.
-    overshoot: relative overshoot beyond the boundary.
-    each_step: whether each step overshoots, or only the sum of all steps at the end.
-    beyond: whether the next gradient is taken at the overshot image or at the plain sum of the
+    ``steps``: maximum number of updates of an image.
+    ``candidates``: how many classes are considered besides the source class: those of highest
+        logits at the clean image. With None, all classes are considered. (On MNIST the distances
+        were the same if the candidates were chosen again at each step.)
+    ``slack``: after the first step, skip a class that could be nearest only if its gradient norm
+        grew more than `slack` times; math.inf skips no class. With the default 2, only a third of
+        the gradients were computed on MNIST, and the same classes were always chosen.
+    ``overshoot``: relative overshoot beyond the boundary.
+    ``each_step``: whether each step overshoots, or only the sum of all steps at the end.
+    ``beyond``: whether the next gradient is taken at the overshot image or at the plain sum of the
         steps.
-    ask_beyond: whether success is checked at the overshot image or at the plain sum of the steps.
-        With the plain sum, only the final image overshoots.
-    clip: whether images are clipped to [0, 1].
-    forget: whether the part of a step that clipping cuts off is discarded. With `forget` False, the
-        cut-off part remains in the sum of the steps, and later steps may use it.
-    free: whether pixels at 0 or 1 that a step would push out of the range are excluded before the
-        step length is computed.
-    component_offset: added to each component of a gradient before its norm is computed.
-    norm_offset: added to the norm of the gradient.
-    norm_floor: the lowest value of this norm.
-    square_offset: added to the squared norm in the step, instead of norm_offset.
-    distance_offset: added to the length of each step.
-    attack_wrong: whether images that the model misclassifies without any attack are attacked too,
-        away from their predicted class.
-    keep_failures: whether the last iterate is returned if the attack fails, instead of the clean
-        image.
+    ``ask_beyond``: whether success is checked at the overshot image or at the plain sum of the
+        steps. With the plain sum, only the final image overshoots.
+    ``clip``: whether images are clipped to [0, 1].
+    ``forget``: whether the part of a step that clipping cuts off is discarded. With `forget` False,
+        the cut-off part remains in the sum of the steps, and later steps may use it.
+    ``free``: whether pixels at 0 or 1 that a step would push out of the range are excluded before
+        the step length is computed.
+    ``component_offset``: added to each component of a gradient before its norm is computed.
+    ``norm_offset``: added to the norm of the gradient.
+    ``norm_floor``: the lowest value of this norm.
+    ``square_offset``: added to the squared norm in the step, instead of norm_offset.
+    ``distance_offset``: added to the length of each step.
+    ``attack_wrong``: whether images that the model misclassifies without any attack are attacked
+        too, away from their predicted class.
+    ``keep_failures``: whether the last iterate is returned if the attack fails, instead of the
+        clean image.
 
     The offsets have the unit of the pixel values; see `scaled`.
     """
@@ -190,27 +190,27 @@ def deepfool(
 ) -> Adversarial:
     """Search for the nearest misclassified image.
 
-    model: as in `fgsm`. The model must return logits, because probabilities are far from linear and
-        their gradients vanish.
-    images: in [0, 1]. If the preset does not clip, pixel values may have any size, for example
+    ``model``: as in `fgsm`. The model must return logits, because probabilities are far from linear
+        and their gradients vanish.
+    ``images``: in [0, 1]. If the preset does not clip, pixel values may have any size, for example
         after a network's normalisation (see `Variant.scaled` for the offsets).
-    labels: the true classes.
-    norm: 2 (default, the paper's) or math.inf.
-    preset: "ours" (default), "free", "authors", "matlab", "python", "foolbox", "art",
+    ``labels``: the true classes.
+    ``norm``: 2 (default, the paper's) or math.inf.
+    ``preset``: "ours" (default), "free", "authors", "matlab", "python", "foolbox", "art",
         "torchattacks", "adversarial_library", or a `Variant`. The sources of "authors", "art" and
         "torchattacks" are l2 attacks; we derived their l-infinity forms ourselves.
-    steps: maximum number of updates of an image; default the preset's.
-    candidates: how many other classes are considered, those of highest logits first; default the
-        preset's ("ours": all). With 3 candidates the attack takes two thirds of the time. With few
-        candidates, the distance is too large if the nearest boundary belongs to a class that was
-        not considered. With 3 candidates the mean distance on MNIST is larger by 0.1 to 0.5 per
+    ``steps``: maximum number of updates of an image; default the preset's.
+    ``candidates``: how many other classes are considered, those of highest logits first; default
+        the preset's ("ours": all). With 3 candidates the attack takes two thirds of the time. With
+        few candidates, the distance is too large if the nearest boundary belongs to a class that
+        was not considered. With 3 candidates the mean distance on MNIST is larger by 0.1 to 0.5 per
         cent.
-    targets: the target class of each image; None (default) for an untargeted attack. With targets,
-        the target is the only candidate, and each step moves away from the class predicted at the
-        current point.
-    draws, judge, keys, generator: as in `fgsm`. Each step uses new noise draws, which also decide
-        whether the previous step succeeded. During a step the autograd graphs of all its draws are
-        kept in memory.
+    ``targets``: the target class of each image; None (default) for an untargeted attack. With
+        targets, the target is the only candidate, and each step moves away from the class predicted
+        at the current point.
+    ``draws``, ``judge``, ``keys``, ``generator``: as in `fgsm`. Each step uses new noise draws,
+        which also decide whether the previous step succeeded. During a step the autograd graphs of
+        all its draws are kept in memory.
 
     An image on which the attack has succeeded is removed from the batch. With the default preset,
     an image that the model misclassifies without any attack has distance 0. Each step costs one

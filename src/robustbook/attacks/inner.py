@@ -36,18 +36,18 @@ def climb(
     """Return the perturbed images after ``steps`` updates that increase the loss, detached, in the
     ball of radius eps.
 
-    model: function from images to logits, in evaluation mode. In training mode a batch norm writes
-        its running statistics to a buffer, which ``torch.func.grad`` cannot handle.
-    labels: the true classes, or any other second argument that ``loss`` accepts.
-    eps: radius of the ball in the norm, in pixels scaled to [0, 1]; a number, or one per image.
-    step_size: size of one update in the norm; a number, or one per image.
-    norm: math.inf or 2.
-    start: the starting points, which are first projected onto the ball; None: the images
+    ``model``: function from images to logits, in evaluation mode. In training mode a batch norm
+        writes its running statistics to a buffer, which ``torch.func.grad`` cannot handle.
+    ``labels``: the true classes, or any other second argument that ``loss`` accepts.
+    ``eps``: radius of the ball in the norm, in pixels scaled to [0, 1]; a number, or one per image.
+    ``step_size``: size of one update in the norm; a number, or one per image.
+    ``norm``: math.inf or 2.
+    ``start``: the starting points, which are first projected onto the ball; None: the images
         themselves.
-    loss: as in `fgsm`.
-    clip: whether iterates are clipped to [0, 1].
-    clip_start: whether, with ``clip``, the starting points are clipped too.
-    gradient: the gradient of the loss at the starting points, if the caller knows it.
+    ``loss``: as in `fgsm`.
+    ``clip``: whether iterates are clipped to [0, 1].
+    ``clip_start``: whether, with ``clip``, the starting points are clipped too.
+    ``gradient``: the gradient of the loss at the starting points, if the caller knows it.
 
     Each update costs one forward and one backward pass of all images. No pass is made at the last
     iterate. With ``gradient``, the first update costs no pass.

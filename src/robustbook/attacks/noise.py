@@ -83,8 +83,9 @@ def normal(
 ) -> Float[Tensor, "n ..."]:
     """Return standard normal numbers: one array of the given shape for each key.
 
-    draws: the draw number, one for all rows or one for each.
-    dtype: float64 numbers are computed in float64 from the same integers, all others in float32.
+    ``draws``: the draw number, one for all rows or one for each.
+    ``dtype``: float64 numbers are computed in float64 from the same integers, all others in
+        float32.
 
     The numbers are made in pairs. The hash of (seed, key, draw) has 64 bits: two 32-bit words a and
     b. For the pair with index j, a + j is mixed into a hash h as in the finaliser of MurmurHash3,

@@ -62,18 +62,18 @@ def penalised_lbfgs(
     """Minimise the squared l2 distance plus the loss by L-BFGS, and search for the largest weight c
     of the distance with which the attack succeeds, separately for each image.
 
-    model, images, labels: as in `fgsm`.
-    targets: the target class of each image, as in the paper; None (default) for an untargeted
+    ``model``, ``images``, ``labels``: as in `fgsm`.
+    ``targets``: the target class of each image, as in the paper; None (default) for an untargeted
         attack, which increases the loss of the label.
-    c: the first weight of the squared distance, above 0: one number, or one for each image.
-    searches: how many values of c are tried for each image, each time from the clean image. c is
-        multiplied by 10 while the attack succeeds and divided by 10 while it fails. Then the next c
-        is the geometric mean of the largest successful and the smallest failing c.
-    steps: maximum number of accepted iterates for each value of c.
-    history, gtol, ftol: as in `lbfgs`.
-    loss: as in `fgsm`; the default is the cross entropy, as in the paper.
-    clip: whether iterates are clipped to [0, 1]; default True, as in the paper.
-    draws, average, judge, keys, generator: as in `lbfgs`.
+    ``c``: the first weight of the squared distance, above 0: one number, or one for each image.
+    ``searches``: how many values of c are tried for each image, each time from the clean image. c
+        is multiplied by 10 while the attack succeeds and divided by 10 while it fails. Then the
+        next c is the geometric mean of the largest successful and the smallest failing c.
+    ``steps``: maximum number of accepted iterates for each value of c.
+    ``history``, ``gtol``, ``ftol``: as in `lbfgs`.
+    ``loss``: as in `fgsm`; the default is the cross entropy, as in the paper.
+    ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
+    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: as in `lbfgs`.
 
     The attack succeeds with a value of c if the iterate at the end of the minimisation is
     misclassified (with targets: classified as the target). Returns the nearest image on which the

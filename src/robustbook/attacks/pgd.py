@@ -62,24 +62,24 @@ def pgd(
     """Return for each image the iterate of highest loss within radius eps, whether it is
     misclassified or not.
 
-    model, images, labels, targets, loss: as in `fgsm`; the default loss is the cross entropy, as in
-        the paper.
-    eps: radius of the ball, in (0, 1] for l-infinity and above 0 for l2; one number, or one for
+    ``model``, ``images``, ``labels``, ``targets``, ``loss``: as in `fgsm`; the default loss is the
+        cross entropy, as in the paper.
+    ``eps``: radius of the ball, in (0, 1] for l-infinity and above 0 for l2; one number, or one for
         each image.
-    steps: updates per run, 1 or more; the paper makes 40 on MNIST.
-    step_size: size of one update in the norm, one number or one for each image; in the paper 0.01
-        with eps 0.3 on MNIST.
-    norm: math.inf (default, the paper's main case) or 2.
-    restarts: maximum number of runs, each from another random starting point. Once a run has
+    ``steps``: updates per run, 1 or more; the paper makes 40 on MNIST.
+    ``step_size``: size of one update in the norm, one number or one for each image; in the paper
+        0.01 with eps 0.3 on MNIST.
+    ``norm``: math.inf (default, the paper's main case) or 2.
+    ``restarts``: maximum number of runs, each from another random starting point. Once a run has
         succeeded on an image, later runs leave this image out. The default is 1 run; the paper
         reports up to 20 runs.
-    random_start: whether a run starts at a uniform draw from the ball (default, as in the paper) or
-        at the image itself.
-    clip: whether iterates are clipped to [0, 1]; default True, as in the paper.
-    draws, average, judge: as in `fgsm`. Each step uses new noise draws. The losses of different
-        steps are compared although their noise differs.
-    keys: for each image the number that determines its random starts and noise; as in `fgsm`.
-    generator: one number drawn from the generator is the seed of random starts and noise; None:
+    ``random_start``: whether a run starts at a uniform draw from the ball (default, as in the
+        paper) or at the image itself.
+    ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
+    ``draws``, ``average``, ``judge``: as in `fgsm`. Each step uses new noise draws. The losses of
+        different steps are compared although their noise differs.
+    ``keys``: for each image the number that determines its random starts and noise; as in `fgsm`.
+    ``generator``: one number drawn from the generator is the seed of random starts and noise; None:
         seed 0. So two calls with the same generator give different results, and two calls with
         generators in the same state give the same results. To attack a set of images in parts, pass
         the keys of each part and a generator in the same state.

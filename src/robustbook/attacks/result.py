@@ -16,16 +16,16 @@ from .propagation import Propagation
 class Adversarial:
     """The adversarial images of an attack, one row per clean image, and their cost.
 
-    images: adversarial images in [0, 1] (outside only with `clip=False`), detached, with the device
-        and dtype of the clean images. An attack of fixed eps (FGSM, PGD) returns its perturbed
-        image even if the model classifies it correctly.
-    found: whether the attack succeeded: in one more evaluation of exactly these images, the
+    ``images``: adversarial images in [0, 1] (outside only with `clip=False`), detached, with the
+        device and dtype of the clean images. An attack of fixed eps (FGSM, PGD) returns its
+        perturbed image even if the model classifies it correctly.
+    ``found``: whether the attack succeeded: in one more evaluation of exactly these images, the
         predicted class is not the label or, with targets, is the target. For a randomised model,
         the predicted class has the highest mean probability over `judge` new draws.
-    distance: distance of each adversarial image to its clean image, in the attack's norm. If a
+    ``distance``: distance of each adversarial image to its clean image, in the attack's norm. If a
         minimal-norm attack fails on an image, it returns the clean image at infinite distance.
-    steps: updates computed for each image, over all restarts.
-    forwards, backwards: images passed through the model, the final evaluation included.
+    ``steps``: updates computed for each image, over all restarts.
+    ``forwards``, ``backwards``: images passed through the model, the final evaluation included.
     """
 
     images: Float[Tensor, "n *shape"]
@@ -46,8 +46,8 @@ def nearer(
     """Return for each image the nearer of the new image, if the attack succeeds on it, and the
     nearest successful image so far, with its distance.
 
-    distance: the distances of the new ``images`` from the originals.
-    reached: whether the attack succeeds on each of the new ``images``.
+    ``distance``: the distances of the new ``images`` from the originals.
+    ``reached``: whether the attack succeeds on each of the new ``images``.
     """
     better = reached & (distance < nearest)
     return (
@@ -68,9 +68,9 @@ def judged(
 ) -> Adversarial:
     """Evaluate the model on the adversarial images and return the result of the attack.
 
-    minimal: whether this is a minimal-norm attack, which returns the clean image at infinite
+    ``minimal``: whether this is a minimal-norm attack, which returns the clean image at infinite
         distance if it fails.
-    known: logits of these images from the attack itself. If the logits of the final evaluation
+    ``known``: logits of these images from the attack itself. If the logits of the final evaluation
         differ from `known` only by rounding, the success of the attack is computed from `known`.
         Rounding depends on the batch, and may change the predicted class of an image at the
         boundary.

@@ -60,20 +60,20 @@ def zoo(
     """Minimise the l2 distance plus a weighted margin along random coordinates, with derivatives
     estimated from the model's logits.
 
-    model, images, labels: as in `fgsm`; the model's gradient is not used.
-    c: the weight of the margin, above 0: one number, or one for each image.
-    steps: number of Adam steps; the paper: 1000 on CIFAR-10, 3000 on MNIST.
-    coordinates: how many pixels of an image change in a step; the paper: 128. If the image has
+    ``model``, ``images``, ``labels``: as in `fgsm`; the model's gradient is not used.
+    ``c``: the weight of the margin, above 0: one number, or one for each image.
+    ``steps``: number of Adam steps; the paper: 1000 on CIFAR-10, 3000 on MNIST.
+    ``coordinates``: how many pixels of an image change in a step; the paper: 128. If the image has
         fewer pixels than `coordinates`, all of them change.
-    h: half the distance between the two points of a difference, in units of the pixel values; the
-        paper: 1e-4.
-    step_size: Adam's learning rate for pixel values; the paper: 0.01.
-    kappa: the margin by which the attack should succeed, 0 or above, in logits.
-    targets: the target class of each image; None (default) for an untargeted attack.
-    draws: for a randomised model, the number of noise draws of each evaluation. The softmax
+    ``h``: half the distance between the two points of a difference, in units of the pixel values;
+        the paper: 1e-4.
+    ``step_size``: Adam's learning rate for pixel values; the paper: 0.01.
+    ``kappa``: the margin by which the attack should succeed, 0 or above, in logits.
+    ``targets``: the target class of each image; None (default) for an untargeted attack.
+    ``draws``: for a randomised model, the number of noise draws of each evaluation. The softmax
         probabilities are averaged over the noise draws. Each evaluation uses new noise draws.
-    judge: as in `fgsm`.
-    keys, generator: as in `pgd`, for coordinates and the model's noise.
+    ``judge``: as in `fgsm`.
+    ``keys``, ``generator``: as in `pgd`, for coordinates and the model's noise.
 
     If the attack succeeds with no iterate, the clean image is returned at infinite distance. An
     image that the model misclassifies without any change has distance 0. `steps` of the result
@@ -147,8 +147,8 @@ def differences(
     """Return symmetric differences that estimate derivatives of the quantity that the attack
     increases.
 
-    coordinates: indices into each flattened image.
-    first: the number of the first noise draw; each image is evaluated twice for each of its m
+    ``coordinates``: indices into each flattened image.
+    ``first``: the number of the first noise draw; each image is evaluated twice for each of its m
         coordinates, with new noise draws each time.
     """
     n, m = coordinates.shape

@@ -74,8 +74,10 @@ def _block(text: str, language: str) -> str:
 
 
 def _prose(docstring: str) -> Iterator[str]:
-    """Return a docstring as markdown. Lines of the form "name: text" become a list, and indented
-    lines become a block that keeps its lines. All other text is kept as markdown.
+    """Yield the paragraphs of a docstring as markdown.
+
+    Lines of the form "name: text" or "``name``: text" become a list. An indented paragraph becomes
+    a block that keeps its lines.
     """
     for paragraph in re.split(r"\n\s*\n", docstring):
         head, _, rest = paragraph.partition("\n")
@@ -86,8 +88,13 @@ def _prose(docstring: str) -> Iterator[str]:
             yield _block(textwrap.dedent(paragraph), "text")
         else:
             words = re.sub(r'(?<=[\s(])"([\w:/-]+)"', r'`"\1"`', paragraph)  # else quotes curl
+            words = re.sub(r"^``\w+``(?:, ``\w+``)*: ", _unquoted, words, flags=re.MULTILINE)
             named = r"^([a-zA-Z_]\w*(?:, [a-zA-Z_]\w*)*): "
             yield re.sub(named, r"- `\1`: ", words, flags=re.MULTILINE) + "\n"
+
+
+def _unquoted(names: re.Match[str]) -> str:
+    return names[0].replace("``", "")
 
 
 def _signature(name: str, thing: Any) -> str:

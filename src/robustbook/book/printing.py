@@ -40,7 +40,7 @@ OWN_LINKS = """() => {
 def chapters(names: Iterable[str]) -> dict[str, list[str]]:
     """Return the pages of each chapter, in their order: a chapter is a folder of notebooks.
 
-    names: notebooks as in the table of contents, such as "basics/one_gradient".
+    ``names``: notebooks as in the table of contents, such as "basics/one_gradient".
     """
     found: dict[str, list[str]] = {}
     for name in names:
@@ -53,7 +53,7 @@ def chapters(names: Iterable[str]) -> dict[str, list[str]]:
 def joined(pages: Sequence[tuple[str, str]]) -> str:
     """Return one HTML page with the articles of several: the first page, with the others' articles.
 
-    pages: the name and the HTML of each page, such as "notebooks/basics/verdicts".
+    ``pages``: the name and the HTML of each page, such as "notebooks/basics/verdicts".
     """
     articles = []
     for name, html in pages:
@@ -68,7 +68,7 @@ def joined(pages: Sequence[tuple[str, str]]) -> str:
 def print_chapter(chromium: Browser, address: str, html: Path, chapter: str, out: Path) -> None:
     """Write one PDF with all pages of a chapter, and the papers that the book cites.
 
-    address: where the folder ``html`` is served. chapter: the folder's name below "notebooks".
+    ``address``: where the folder ``html`` is served. chapter: the folder's name below "notebooks".
     """
     folder = f"notebooks/{chapter}"
     names = [f"{folder}/{page}" for page in chapters(front.contents(ROOT))[chapter]]

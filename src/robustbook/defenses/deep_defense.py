@@ -107,31 +107,31 @@ def deep_defense(
     """Return the weighted terms ``cross_entropy``, ``correct`` and ``wrong``, whose sum is
     minimised.
 
-    net: the network. For a `Prepared` network, perturbations and norms are computed after its
+    ``net``: the network. For a `Prepared` network, perturbations and norms are computed after its
         preprocessing. Layers are frozen while the loss is computed. Batch norm layers use their
         running statistics, and an image keeps its dropout masks in all DeepFool steps. A network
         compiled by `torch.compile` runs uncompiled, because compiled code cannot be differentiated
         twice.
-    images: in [0, 1].
-    labels: the true classes.
-    lam, c, d: above 0. The weight of both DeepFool terms is lam (released code: 15). The scale of
-        rho is c in the term for correctly classified images (released code: 25 on MNIST). The scale
-        is d in the term for misclassified images (released code: 5).
-    steps: maximum number of DeepFool steps (released code: 5).
-    overshoot: relative overshoot of DeepFool (released code: 0.02).
-    offset: added to each component of a gradient before its norm is computed (released code: 5e-6
-        on MNIST, 1e-5 on CIFAR-10).
-    candidates: how many other classes DeepFool compares, those of highest logits at the clean image
-        first. With None DeepFool compares all other classes, as the released code does where there
-        are 10 classes. The paper of DeepFool compares 9 other classes.
-    slack: an addition of this code. The form "rows" skips a class that could be nearest only if its
-        gradient norm exceeded ``slack`` times the mean norm of the first five classes. With
+    ``images``: in [0, 1].
+    ``labels``: the true classes.
+    ``lam``, ``c``, ``d``: above 0. The weight of both DeepFool terms is lam (released code: 15).
+        The scale of rho is c in the term for correctly classified images (released code: 25 on
+        MNIST). The scale is d in the term for misclassified images (released code: 5).
+    ``steps``: maximum number of DeepFool steps (released code: 5).
+    ``overshoot``: relative overshoot of DeepFool (released code: 0.02).
+    ``offset``: added to each component of a gradient before its norm is computed (released code:
+        5e-6 on MNIST, 1e-5 on CIFAR-10).
+    ``candidates``: how many other classes DeepFool compares, those of highest logits at the clean
+        image first. With None DeepFool compares all other classes, as the released code does where
+        there are 10 classes. The paper of DeepFool compares 9 other classes.
+    ``slack``: an addition of this code. The form "rows" skips a class that could be nearest only if
+        its gradient norm exceeded ``slack`` times the mean norm of the first five classes. With
         math.inf, and in the forms "padded" and "fixed", no class is skipped. With the default
         slack, the nearest class was always found for 25,000 training images of MNIST (MLP and
         LeNet, before and after training with Deep Defense). A slack of 1.65 would have been enough.
-    generator: draws the dropout masks of this training step; needed if the network has dropout. On
-        a GPU, None means torch's default generator of the GPU, which a CUDA graph can record.
-    form: "rows", "padded", "fixed" or "auto" (default): "padded" on a GPU, "rows" on a CPU.
+    ``generator``: draws the dropout masks of this training step; needed if the network has dropout.
+        On a GPU, None means torch's default generator of the GPU, which a CUDA graph can record.
+    ``form``: "rows", "padded", "fixed" or "auto" (default): "padded" on a GPU, "rows" on a CPU.
 
     Raises Diverged, with the name of the loss term and the range of rho in the batch, if a term is
     NaN or infinite. The form "fixed" on a GPU does not raise Diverged, so the caller has to check

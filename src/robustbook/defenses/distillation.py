@@ -30,8 +30,8 @@ def distillation(
     """Return the loss term ``cross_entropy``, computed from the logits divided by ``temperature``,
     which must be positive.
 
-    targets: for each image the probabilities of the classes; see `soft_targets`. Papernot et al.
-        compute the probabilities at the training temperature.
+    ``targets``: for each image the probabilities of the classes; see `soft_targets`. Papernot et
+        al. compute the probabilities at the training temperature.
 
     Hinton et al. multiply the loss by the squared temperature; this code omits this factor.
     """

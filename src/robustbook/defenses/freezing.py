@@ -36,7 +36,7 @@ class Frozen:
     for each image and each call of a dropout layer. A dropout layer that is called twice has two
     masks for each image.
 
-    generator: draws the dropout masks, on the generator's device. With None on a GPU, torch's
+    ``generator``: draws the dropout masks, on the generator's device. With None on a GPU, torch's
         default generator of the GPU draws the masks, so that a CUDA graph can record the drawing.
 
     Raises ValueError for a network with a layer that cannot be frozen. Also raises ValueError on a

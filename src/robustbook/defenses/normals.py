@@ -39,8 +39,8 @@ Bits = TypeVar("Bits", int, Tensor)
 class Stream:
     """One sequence of normal numbers for each row, with the current position.
 
-    starts: the initial states of the rows' sequences, see `streams`.
-    position: how many words have been used.
+    ``starts``: the initial states of the rows' sequences, see `streams`.
+    ``position``: how many words have been used.
     """
 
     starts: Int[Tensor, " n"]

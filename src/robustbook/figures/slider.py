@@ -59,8 +59,8 @@ class Slider:
 def slider(name: str, label: str, frames: Sequence[Frame], *, start: int = 0) -> Slider:
     """Return a slider that shows one of the frames, at first the one with index ``start``.
 
-    name: the HTML id; small letters, digits and hyphens, unique on the page.
-    label: what the slider changes, such as "eps".
+    ``name``: the HTML id; small letters, digits and hyphens, unique on the page.
+    ``label``: what the slider changes, such as "eps".
 
     Raises ValueError for another name, for fewer than two frames, and for a ``start`` that is no
     frame.

@@ -34,16 +34,17 @@ class Entry:
     """One line of the ledger: a target, our measurement and the verdict. Fields without a value are
     None.
 
-    ours, low, high: the mean over seeds, and the 95 % prediction interval without the tolerance.
-    seeds: the number of seeds that were run (0 if the measurement is not random).
-    verdict: one of VERDICTS.
-    reason: the explanation of the verdict, first the note by the rule and then the hand-written
+    ``ours``, ``low``, ``high``: the mean over seeds, and the 95 % prediction interval without the
+        tolerance.
+    ``seeds``: the number of seeds that were run (0 if the measurement is not random).
+    ``verdict``: one of VERDICTS.
+    ``reason``: the explanation of the verdict, first the note by the rule and then the hand-written
         reason. For a target that was not run, what a run needs.
-    command: the command that measures this target; empty if no study measures it.
-    tally: the kind of comparison, one of TALLIES.
-    difference: the difference that decides an ordering, see `Judgement`.
-    same_as: the id of an earlier line of the ledger that makes the same comparison; such a line is
-    shown but not counted.
+    ``command``: the command that measures this target; empty if no study measures it.
+    ``tally``: the kind of comparison, one of TALLIES.
+    ``difference``: the difference that decides an ordering, see `Judgement`.
+    ``same_as``: the id of an earlier line of the ledger that makes the same comparison; such a line
+    is shown but not counted.
     """
 
     id: str
@@ -95,10 +96,10 @@ def build(
 ) -> Ledger:
     """Return the ledger of a book folder, which holds targets, records and reasons.csv.
 
-    paper, item: include only the targets of this paper or this item.
-    profile: use only records of this profile; targets without such a record are `not run`. With
+    ``paper``, ``item``: include only the targets of this paper or this item.
+    ``profile``: use only records of this profile; targets without such a record are `not run`. With
         profile None, each target uses its best profile: paper, else reduced, else quick.
-    command: returns the command of each line.
+    ``command``: returns the command of each line.
 
     Raises ValueError for a filter that matches nothing and for invalid files.
     """

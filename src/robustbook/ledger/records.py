@@ -28,16 +28,16 @@ DIGITS = 6
 class Row:
     """One measured number of a record.
 
-    value: in `unit` (percent 0..100, fraction 0..1, ratio, count, l2, none), finite.
-    target: the id of the paper's number with which this number is compared; None if there is no
+    ``value``: in `unit` (percent 0..100, fraction 0..1, ratio, count, l2, none), finite.
+    ``target``: the id of the paper's number with which this number is compared; None if there is no
         such number.
-    name: what was measured, in words; the name may be empty if there is a target.
-    seed: the seed of the run; None if the number is not random, such as a count of parameters.
-    images: the number of test images, if the value is a share of test images; None otherwise. If
-        `images` is given, the prediction interval includes the binomial error of the share.
-    holds: for a target that states a pattern (compare `shape`), whether the pattern holds with this
-        seed.
-    setting: labels of the measured number, such as the network, the training and the attack.
+    ``name``: what was measured, in words; the name may be empty if there is a target.
+    ``seed``: the seed of the run; None if the number is not random, such as a count of parameters.
+    ``images``: the number of test images, if the value is a share of test images; None otherwise.
+        If `images` is given, the prediction interval includes the binomial error of the share.
+    ``holds``: for a target that states a pattern (compare `shape`), whether the pattern holds with
+        this seed.
+    ``setting``: labels of the measured number, such as the network, the training and the attack.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)

@@ -80,10 +80,10 @@ class Measurement:
 class Judgement:
     """A verdict, and the numbers from which it follows.
 
-    verdict: one of VERDICTS.
-    ours, low, high: mean and prediction interval.
-    difference: for an ordering, the difference of the means and its interval, which decide.
-    note: a short explanation.
+    ``verdict``: one of VERDICTS.
+    ``ours``, ``low``, ``high``: mean and prediction interval.
+    ``difference``: for an ordering, the difference of the means and its interval, which decide.
+    ``note``: a short explanation.
     """
 
     verdict: str

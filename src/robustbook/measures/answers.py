@@ -58,7 +58,8 @@ def logits_of(
 ) -> Float[Tensor, "n k"]:
     """Return the logits of each image, without an autograd graph.
 
-    keys, draw: determine a randomised model's noise (see `Drawing`); keys default to row numbers.
+    ``keys``, ``draw``: determine a randomised model's noise (see `Drawing`); keys default to row
+        numbers.
 
     Raises ValueError if the model does not return two or more finite logits per image.
     """
@@ -80,7 +81,7 @@ def predict(
 ) -> Int[Tensor, " n"]:
     """Return the class of the highest logit of each image; if logits are equal, the first class.
 
-    keys, draw: as in `logits_of`.
+    ``keys``, ``draw``: as in `logits_of`.
 
     Raises ValueError unless the model returns two or more finite logits per image. Without this
     check, argmax would return a class even for NaN.

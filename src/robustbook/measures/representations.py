@@ -42,7 +42,7 @@ def preactivations(
 ) -> list[Float[Tensor, "n units"]]:
     """Return for each layer the pre-activations of all images, flattened to one row per image.
 
-    layers: layer numbers, counted from 1; default all, the logits last.
+    ``layers``: layer numbers, counted from 1; default all, the logits last.
 
     Raises ValueError for a layer that the network does not have, and for values that are not
     finite.

@@ -112,10 +112,10 @@ def survival(
 ) -> Survival:
     """Attack ``net``, or ``source`` if given, and evaluate ``net`` on the adversarial images.
 
-    images: in [0, 1].
-    seed: seed of random signs, PGD's random starts and Square's windows.
-    batch_size: how many images are attacked together; the result does not depend on the batch size.
-        The networks are not changed. Raises the errors that `strike` raises.
+    ``images``: in [0, 1].
+    ``seed``: seed of random signs, PGD's random starts and Square's windows.
+    ``batch_size``: how many images are attacked together; the result does not depend on the batch
+        size. The networks are not changed. Raises the errors that `strike` raises.
     """
     attacked = net if source is None else source
     chance = generator_of(seed, attack.kind)
@@ -139,9 +139,10 @@ def strike(
     """Run ``attack`` and evaluate ``model`` itself on the adversarial images, whatever gradients
     the attack uses.
 
-    images: in [0, 1], in the model's dtype; adversarial images have the same dtype.
-    keys, generator: for random draws, as in `robustbook.attacks.pgd`; keys default to row numbers.
-    batch_size: how many images are attacked together; the result does not depend on it.
+    ``images``: in [0, 1], in the model's dtype; adversarial images have the same dtype.
+    ``keys``, ``generator``: for random draws, as in `robustbook.attacks.pgd`; keys default to row
+        numbers.
+    ``batch_size``: how many images are attacked together; the result does not depend on it.
 
     A randomised model is evaluated with a noise draw that no attack uses. The model is not changed;
     if gradients are computed in another precision, a copy of the model is attacked. Raises

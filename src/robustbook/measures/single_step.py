@@ -34,8 +34,8 @@ def accuracy_along(
 ) -> float:
     """Return the accuracy, in percent, on each image plus ``eps`` times its direction.
 
-    box: the lowest and highest value of each pixel, to which the perturbed images are clipped; with
-        None images are not clipped.
+    ``box``: the lowest and highest value of each pixel, to which the perturbed images are clipped;
+        with None images are not clipped.
     """
     check_set(images, labels)
     right = 0

@@ -61,11 +61,11 @@ def imagenet_network(
     parameters. ResNet-18 has 11,689,512 numbers, including scale and shift but not the running
     statistics.
 
-    weights: torchvision's name of trained weights ("IMAGENET1K_V1", downloaded at first use), the
-        path of a state dict (.safetensors, or a file of `torch.save`), or "random". Random weights
-        are normal as in He et al., drawn from ``generator``, with biases 0 and batch norm layers
-        that initially change nothing.
-    classes: number of logits; 1000 with torchvision's weights.
+    ``weights``: torchvision's name of trained weights ("IMAGENET1K_V1", downloaded at first use),
+        the path of a state dict (.safetensors, or a file of `torch.save`), or "random". Random
+        weights are normal as in He et al., drawn from ``generator``, with biases 0 and batch norm
+        layers that initially change nothing.
+    ``classes``: number of logits; 1000 with torchvision's weights.
 
     Raises ValueError for weights of another architecture or number of classes.
     """

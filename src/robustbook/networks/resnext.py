@@ -21,9 +21,9 @@ def resnext29(generator: torch.Generator, narrow: int = 1, start: str = "torch")
 
     The network needs 1,409 million multiply-adds per image.
 
-    generator: draws the initial weights.
-    narrow: divides the widths 64 to 1024 of the hidden layers: 1 (the paper's), 2, 4 or 8.
-    start: how the initial weights are drawn, see `draw_first_weights`.
+    ``generator``: draws the initial weights.
+    ``narrow``: divides the widths 64 to 1024 of the hidden layers: 1 (the paper's), 2, 4 or 8.
+    ``start``: how the initial weights are drawn, see `draw_first_weights`.
     """
     check_narrow(narrow)
     width = before = 64 // narrow

@@ -24,9 +24,9 @@ def vgg16(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> 
 
     VGG16 needs 313 million multiply-adds per image.
 
-    generator: draws the initial weights.
-    narrow: divides the widths 64 to 512 of the hidden layers: 1 (the paper's), 2, 4 or 8.
-    start: how the initial weights are drawn, see `draw_first_weights`.
+    ``generator``: draws the initial weights.
+    ``narrow``: divides the widths 64 to 512 of the hidden layers: 1 (the paper's), 2, 4 or 8.
+    ``start``: how the initial weights are drawn, see `draw_first_weights`.
     """
     return _network(_VGG16, generator, narrow, start)
 

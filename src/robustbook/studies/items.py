@@ -15,16 +15,16 @@ PROFILES = ("paper", "reduced", "quick")  # best first
 class Item:
     """One table, figure or claim of a paper that can be run.
 
-    module: the name of the study's module.
-    title: the title of the item.
-    profiles: the profiles at which the study can run.
-    measures: prefixes (after the paper's name) of the ids of the targets that the item measures;
-        None: the item's own name. If two items measure the same target, the command runs the item
-        that comes later in the list.
-    parts: for a word in a target's id, the command-line option that adds the target's part to a run
-        at profile ``paper``.
-    needs: in words, what a run needs that cannot be downloaded automatically.
-    judges: the items whose numbers the page compares with ours, if they are not those of
+    ``module``: the name of the study's module.
+    ``title``: the title of the item.
+    ``profiles``: the profiles at which the study can run.
+    ``measures``: prefixes (after the paper's name) of the ids of the targets that the item
+        measures; None: the item's own name. If two items measure the same target, the command runs
+        the item that comes later in the list.
+    ``parts``: for a word in a target's id, the command-line option that adds the target's part to a
+        run at profile ``paper``.
+    ``needs``: in words, what a run needs that cannot be downloaded automatically.
+    ``judges``: the items whose numbers the page compares with ours, if they are not those of
         `measures`.
     """
 

@@ -72,29 +72,30 @@ def fit(
 ) -> Fitted:
     """Train ``networks`` in place; ``seeds[i]`` determines the order of the batches of network i.
 
-    networks: parameters with ``requires_grad`` False do not change. Buffers that change, such as a
-        batch norm's running statistics, are supported only with one network.
-    images: bytes, which are scaled to [0, 1] batch by batch on ``device``, or floats, which are not
-        scaled. The recipe's augmentation pads images with zeros before images are scaled.
-    labels: the classes, or for each image the probabilities of the classes.
-    rates: factors of the learning rate by parameter name; a parameter that ``rates`` does not name
-        has the factor 1.
-    retract: by parameter name, a function that changes the weights in place after each step, for
-        example to project the weights onto a set.
-    each_epoch: called after each complete epoch with the number of epochs and the ``state_dict``
-        (weights and buffers). With several networks the first axis of each tensor is the network. A
-        resumed run calls ``each_epoch`` again for an epoch that it repeats. Copy a tensor of the
-        ``state_dict`` if you want to keep it.
-    shuffle: whether each epoch has a new random order. False: images keep their order.
-    static: whether a training step has the same operations for every batch, with all random numbers
-        drawn on ``device``. A static training step is captured as a CUDA graph on a GPU. Use False
-        for objectives whose operations depend on the data, or with random numbers from the CPU.
-        With False only one network can be trained.
-    checkpoint: a file that is written about every ``every`` seconds; if the file exists, the run
-        resumes from it. A checkpoint of another network, recipe, order, objective or data raises an
-        error. If the checkpoint is damaged, it is renamed, and a warning is given.
-    identity: description of the objective in the checkpoint; None: its name, constants and closure.
-    progress: called with (steps done, steps) about once a second.
+    ``networks``: parameters with ``requires_grad`` False do not change. Buffers that change, such
+        as a batch norm's running statistics, are supported only with one network.
+    ``images``: bytes, which are scaled to [0, 1] batch by batch on ``device``, or floats, which are
+        not scaled. The recipe's augmentation pads images with zeros before images are scaled.
+    ``labels``: the classes, or for each image the probabilities of the classes.
+    ``rates``: factors of the learning rate by parameter name; a parameter that ``rates`` does not
+        name has the factor 1.
+    ``retract``: by parameter name, a function that changes the weights in place after each step,
+        for example to project the weights onto a set.
+    ``each_epoch``: called after each complete epoch with the number of epochs and the
+        ``state_dict`` (weights and buffers). With several networks the first axis of each tensor is
+        the network. A resumed run calls ``each_epoch`` again for an epoch that it repeats. Copy a
+        tensor of the ``state_dict`` if you want to keep it.
+    ``shuffle``: whether each epoch has a new random order. False: images keep their order.
+    ``static``: whether a training step has the same operations for every batch, with all random
+        numbers drawn on ``device``. A static training step is captured as a CUDA graph on a GPU.
+        Use False for objectives whose operations depend on the data, or with random numbers from
+        the CPU. With False only one network can be trained.
+    ``checkpoint``: a file that is written about every ``every`` seconds; if the file exists, the
+        run resumes from it. A checkpoint of another network, recipe, order, objective or data
+        raises an error. If the checkpoint is damaged, it is renamed, and a warning is given.
+    ``identity``: description of the objective in the checkpoint; None: its name, constants and
+        closure.
+    ``progress``: called with (steps done, steps) about once a second.
 
     Before each step, torch's global generators are seeded by (seed, step), for example for dropout.
     The state of torch's generators is restored at the end of training. Networks that are trained

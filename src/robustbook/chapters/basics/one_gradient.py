@@ -34,7 +34,7 @@ EPS = 0.1
 class Moved:
     """An image after FGSM with size ``eps``, and the network's prediction.
 
-    probability: of the predicted class. right: whether the predicted class is the true class.
+    ``probability``: of the predicted class. right: whether the predicted class is the true class.
     """
 
     eps: float

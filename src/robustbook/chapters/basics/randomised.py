@@ -32,8 +32,8 @@ LOOKS = {FGSM: Look(BRIGHT["blue"], "o", "-"), PGD: Look(BRIGHT["red"], "s", "--
 class Judged:
     """Which images are classified correctly after an attack, evaluated in three ways.
 
-    own: with the first noise draw that the attack used; without averaging it is the only one.
-    single: with one new noise draw. many: with the average over `JUDGES` new noise draws.
+    ``own``: with the first noise draw that the attack used; without averaging it is the only one.
+    ``single``: with one new noise draw. many: with the average over `JUDGES` new noise draws.
     """
 
     own: Bool[Tensor, " n"]
@@ -45,8 +45,8 @@ class Judged:
 class Study:
     """The network, the test images, probabilities of the true class, and the attacks' results.
 
-    probabilities: the probability of the true class, for 50 noise draws on each test image.
-    attacked: by attack and number of draws that it averages over.
+    ``probabilities``: the probability of the true class, for 50 noise draws on each test image.
+    ``attacked``: by attack and number of draws that it averages over.
     """
 
     net: Noisy

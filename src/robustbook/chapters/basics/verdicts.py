@@ -51,7 +51,7 @@ def judged(
     """Judge invented runs by the book's rules, as if each run had its own seed and the paper's
     setting.
 
-    compare: as in the ledger's targets. partner: the runs with which an ordering compares the
+    ``compare``: as in the ledger's targets. partner: the runs with which an ordering compares the
     judged runs. holds: for a pattern, whether each run shows it.
     """
     marks: Sequence[bool | None] = holds or [None] * len(runs)

@@ -22,7 +22,7 @@ class Claim:
     """A claim of the paper, the page that tests the claim, the items (tables, figures) whose target
     numbers decide it, and a function that writes our finding in a sentence.
 
-    find: None for a page that says it itself.
+    ``find``: None for a page that says it itself.
     """
 
     words: str

@@ -57,12 +57,12 @@ PAIRED = ("sum", "constant")
 class Tuning:
     """The settings with which a network is fine-tuned.
 
-    images: "clean" for the original training images; "deepfool" for DeepFool's adversarial images
-        of the starting network, which are computed once.
-    loss: "mean" or "sum" of the cross entropy over the batch, "constant" for the sum plus the
+    ``images``: "clean" for the original training images; "deepfool" for DeepFool's adversarial
+        images of the starting network, which are computed once.
+    ``loss``: "mean" or "sum" of the cross entropy over the batch, "constant" for the sum plus the
         replication's constant regulariser, or "deep-defense" for Deep Defense with the gradient of
         its regulariser.
-    shuffle: whether each epoch has a new random order.
+    ``shuffle``: whether each epoch has a new random order.
     """
 
     images: Literal["clean", "deepfool"]

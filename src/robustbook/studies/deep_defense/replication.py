@@ -50,9 +50,9 @@ class Parameters(parameters.Parameters):
 class Setting:
     """The numbers of training epochs.
 
-    first: number of epochs of the network from which all fine-tunings start.
-    more: number of further epochs of every network.
-    marks: weights are stored and measured after each multiple of ``marks`` epochs.
+    ``first``: number of epochs of the network from which all fine-tunings start.
+    ``more``: number of further epochs of every network.
+    ``marks``: weights are stored and measured after each multiple of ``marks`` epochs.
     """
 
     data: str

@@ -97,14 +97,14 @@ class Parameters(parameters.Parameters):
 class Setting:
     """One network at one profile.
 
-    reference: the recipe with which the reference network is trained.
-    tuning: the recipe of fine-tuning, the same for all methods.
-    epoch: training steps in one epoch of fine-tuning.
-    marks: weights are stored after each multiple of ``marks`` epochs.
-    c, eps, beta: parameters of the defenses, see `Method`.
-    test: number of test images after the last epoch.
-    looked: number of test images after each stored epoch except the last.
-    seeds: how many of the chosen seeds are run with this network.
+    ``reference``: the recipe with which the reference network is trained.
+    ``tuning``: the recipe of fine-tuning, the same for all methods.
+    ``epoch``: training steps in one epoch of fine-tuning.
+    ``marks``: weights are stored after each multiple of ``marks`` epochs.
+    ``c``, ``eps``, ``beta``: parameters of the defenses, see `Method`.
+    ``test``: number of test images after the last epoch.
+    ``looked``: number of test images after each stored epoch except the last.
+    ``seeds``: how many of the chosen seeds are run with this network.
     """
 
     model: Model

@@ -141,9 +141,9 @@ def evaluate(
     """Return for each attack the ``accuracy``, and the percentage of images that the attack did not
     change (``unmoved``).
 
-    images: the number of test images. The test images are evenly spaced over the test set, because
-        the first half of MNIST's test set is easier.
-    source: the network for which the adversarial images are made, instead of ``network``.
+    ``images``: the number of test images. The test images are evenly spaced over the test set,
+        because the first half of MNIST's test set is easier.
+    ``source``: the network for which the adversarial images are made, instead of ``network``.
 
     The network's seed determines random signs and random starts. An attack that flushes denormal
     numbers runs on the CPU, because a GPU has no such setting.

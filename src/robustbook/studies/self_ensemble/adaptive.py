@@ -35,15 +35,15 @@ APART = 10_000
 class Strike:
     """The description of an attack.
 
-    kind: ``none`` leaves images unchanged; ``search`` is `searched`; all other kinds are attacks of
-        the package.
-    averaged: the number of noise draws over which each step, or each query, averages.
-    noise: whether the attacked network has ``fresh`` noise in each step, the same ``frozen`` noise
-        in all steps, or its noise ``off``.
-    c, hinge, keep: options of Carlini-Wagner.
-    eps: the radius of PGD and of Square.
-    steps: the number of steps, or of queries for Square.
-    searches, kappa: options of the search.
+    ``kind``: ``none`` leaves images unchanged; ``search`` is `searched`; all other kinds are
+        attacks of the package.
+    ``averaged``: the number of noise draws over which each step, or each query, averages.
+    ``noise``: whether the attacked network has ``fresh`` noise in each step, the same ``frozen``
+        noise in all steps, or its noise ``off``.
+    ``c``, ``hinge``, ``keep``: options of Carlini-Wagner.
+    ``eps``: the radius of PGD and of Square.
+    ``steps``: the number of steps, or of queries for Square.
+    ``searches``, ``kappa``: options of the search.
     """
 
     kind: Literal["none", "carlini-wagner", "search", "pgd-l2", "pgd-linf", "square"]

@@ -69,7 +69,7 @@ def clean(
     """Return ``right``: for each number of ``draws``, which test images are classified correctly
     with this number of noise draws, shape (draws, images).
 
-    noise: the noise layers for the evaluation; with None those of the training.
+    ``noise``: the noise layers for the evaluation; with None those of the training.
     """
     net = trained(network, context.device, noise)
     x, y, keys = test_images(network, first, images, context.device)
@@ -101,7 +101,8 @@ def attacked(
     ``single``: which attacked images are classified correctly with one noise draw. ``distance``:
     the l2 distance by which each image was changed.
 
-    averaged: the number of noise draws over which each step of the attack averages; the paper: 1.
+    ``averaged``: the number of noise draws over which each step of the attack averages; the paper:
+        1.
 
     If a network has no noise, images that it misclassifies are not attacked, because the attack
     would not change them.

@@ -73,13 +73,13 @@ def noise_of(network: Networks) -> Noise:
 class Setting:
     """One network at one profile.
 
-    recipe: the recipe with which every network is trained.
-    images: the number of test images that are attacked, the first ones of the test set.
-    piece: the number of images of one step, which takes a few minutes.
-    steps: the number of steps of the attack.
-    cs: the values of c in Figure 6.
-    noise: the noise of RSE; None: as in `noise_of`.
-    levels: the noise of Figures 3 and 5, from low to high.
+    ``recipe``: the recipe with which every network is trained.
+    ``images``: the number of test images that are attacked, the first ones of the test set.
+    ``piece``: the number of images of one step, which takes a few minutes.
+    ``steps``: the number of steps of the attack.
+    ``cs``: the values of c in Figure 6.
+    ``noise``: the noise of RSE; None: as in `noise_of`.
+    ``levels``: the noise of Figures 3 and 5, from low to high.
     """
 
     model: Model

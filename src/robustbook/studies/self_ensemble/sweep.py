@@ -30,7 +30,7 @@ def points(
 ) -> dict[tuple[float, int], Call]:
     """Return the calls that attack the network at each c; c = 0 stands for the clean images.
 
-    noise: the noise layers at test time; None: the same as in training.
+    ``noise``: the noise layers at test time; None: the same as in training.
     """
     net, draws = own.network(defense, seed), own.draws(defense)
     if noise is not None:
@@ -64,7 +64,7 @@ def cell(
 ) -> Iterator[Row]:
     """Yield the rows of one network at one c; ``targets``: target ids of accuracy and distortion.
 
-    single: whether the network was also evaluated on clean images with one noise draw.
+    ``single``: whether the network was also evaluated on clean images with one noise draw.
     """
     labels: dict[str, str | float | int | bool] = {"network": network, "defense": defense, "c": c}
     images = len(found.right)

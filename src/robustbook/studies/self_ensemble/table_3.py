@@ -109,7 +109,7 @@ def _cells(
     """Yield a row for each cell of the table, and for each defense rows with the mean distance and
     the number of successful attacks.
 
-    judged: whether the paper's numbers are about this network.
+    ``judged``: whether the paper's numbers are about this network.
     """
     for defense, cells in far.items():
         start = f"{TARGETS}/{ITEM}"

@@ -51,10 +51,10 @@ PIECE = 10  # images whose Hessians are computed together
 class Size:
     """The numbers of images and draws for one network.
 
-    images: number of test images in `averaged` and `steep`.
-    bent: number of test images in `bent`.
-    draws: number of noise draws per image in `bent`, and of products with the Hessian.
-    probes: number of products per image with the Hessian in `steep`.
+    ``images``: number of test images in `averaged` and `steep`.
+    ``bent``: number of test images in `bent`.
+    ``draws``: number of noise draws per image in `bent`, and of products with the Hessian.
+    ``probes``: number of products per image with the Hessian in `steep`.
     """
 
     images: int
@@ -232,9 +232,9 @@ def gap(
     """Return the mean loss under normal noise of standard deviation ``scale``, minus the loss at
     ``zero``.
 
-    zero: a tensor of zeros with the shape of the noise. ``loss`` returns one number per row, and
-        each row gets its own noise draws. Each noise draw is used with both signs, so the linear
-        term of the loss cancels.
+    ``zero``: a tensor of zeros with the shape of the noise. ``loss`` returns one number per row,
+        and each row gets its own noise draws. Each noise draw is used with both signs, so the
+        linear term of the loss cancels.
     """
     total = torch.zeros_like(zero[:, 0])
     with torch.no_grad():

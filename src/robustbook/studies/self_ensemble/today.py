@@ -49,17 +49,17 @@ attack without radius).
 class Size:
     """The numbers of images, steps and draws for one network.
 
-    images: number of test images, of which one step attacks ``piece``.
-    repeats: number of evaluations, each with ``draws`` new noise draws.
-    averaged: numbers of noise draws over which attacks average.
-    c: the weight of attacks with a fixed c.
-    steps: number of steps of Carlini-Wagner with large steps.
-    searches: number of values of c in the search.
-    l2, linf: the radii of PGD.
-    climb: number of steps of PGD.
-    queries: number of queries of Square.
-    choice, trials: numbers of votes for the certificate.
-    logged: number of images for the comparison with the authors' logs; 0: no comparison.
+    ``images``: number of test images, of which one step attacks ``piece``.
+    ``repeats``: number of evaluations, each with ``draws`` new noise draws.
+    ``averaged``: numbers of noise draws over which attacks average.
+    ``c``: the weight of attacks with a fixed c.
+    ``steps``: number of steps of Carlini-Wagner with large steps.
+    ``searches``: number of values of c in the search.
+    ``l2``, ``linf``: the radii of PGD.
+    ``climb``: number of steps of PGD.
+    ``queries``: number of queries of Square.
+    ``choice``, ``trials``: numbers of votes for the certificate.
+    ``logged``: number of images for the comparison with the authors' logs; 0: no comparison.
     """
 
     images: int

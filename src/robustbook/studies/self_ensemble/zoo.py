@@ -45,15 +45,15 @@ COUNTS = (1, 10, 50)
 class Size:
     """The numbers of images, steps and draws for one network.
 
-    images: number of correctly classified images for the estimates.
-    pairs: number of differences per image and h.
-    gradients: number of noise draws for the derivative.
-    attacked: number of images that ZOO attacks.
-    steps: number of steps of ZOO with one draw; with more draws ZOO makes fewer steps, so that the
-        number of queries is the same.
-    coordinates, step_size, c: options of ZOO.
-    averaged: number of noise draws over which ZOO's outputs average.
-    large: the larger h.
+    ``images``: number of correctly classified images for the estimates.
+    ``pairs``: number of differences per image and h.
+    ``gradients``: number of noise draws for the derivative.
+    ``attacked``: number of images that ZOO attacks.
+    ``steps``: number of steps of ZOO with one draw; with more draws ZOO makes fewer steps, so that
+        the number of queries is the same.
+    ``coordinates``, ``step_size``, ``c``: options of ZOO.
+    ``averaged``: number of noise draws over which ZOO's outputs average.
+    ``large``: the larger h.
     """
 
     images: int
