@@ -26,8 +26,10 @@ def expected_ratio(kurtosis: float, intensity: Literal["mean", "median"] = "mean
     """Return the limit of the scaled ratio for Pearson VII weights of many dimensions.
 
     ``intensity``: the divisor of eps_min, which is the mean of |w1| (as in the paper) or the
-    median. The limit is E[x^2] / (E|x1 - x2| E|x|), or the same expression with the median of |x|
-    instead of E|x|. Raises ValueError for a negative excess kurtosis.
+        median. The limit is E[x^2] / (E|x1 - x2| E|x|), or the same expression with the median of
+        |x| instead of E|x|.
+
+    Raises ValueError for a negative excess kurtosis.
     """
     nu = degrees(kurtosis)
     if math.isinf(nu):

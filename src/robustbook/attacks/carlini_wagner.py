@@ -235,7 +235,7 @@ def _active(
     an image whose hinge is 0.
 
     ``active``: the images whose hinge was positive in the last step. For images that are not
-    ``active``, a forward pass first decides whether a gradient is needed.
+        ``active``, a forward pass first decides whether a gradient is needed.
     """
     if LOOK_EVERY.get(images.device.type, 10) > 1 or bool(active.all()):
         return propagation.both(images, goal, step)

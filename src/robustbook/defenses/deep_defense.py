@@ -324,8 +324,8 @@ def _nearest(
     choice as a constant.
 
     ``away``: whether the clean image is classified correctly, so that DeepFool moves it away from
-    its label. For misclassified images the result is not used, because DeepFool moves these images
-    towards their label.
+        its label. For misclassified images the result is not used, because DeepFool moves these
+        images towards their label.
 
     Gradients are first computed for the ``FIRST`` classes of smallest |f|, on the existing graph.
     If ``known`` has the gradient of the first class, no other gradient is computed at first. A

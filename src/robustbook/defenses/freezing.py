@@ -73,8 +73,10 @@ class Frozen:
     def __call__(
         self, images: Float[Tensor, "m *shape"], rows: Int[Tensor, " m"] | None = None
     ) -> Float[Tensor, "m *out"]:
-        """Return the network's output for the images. ``rows``: the indices that these images had
-        in the first pass; None: the images of the first pass in the same order.
+        """Return the network's output for the images.
+
+        ``rows``: the indices that these images had in the first pass; None: the images of the first
+            pass in the same order.
         """
         if self._count is None:
             self._count = len(images)

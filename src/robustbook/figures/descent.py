@@ -22,8 +22,10 @@ class Trail:
     """The trace of one descent.
 
     Each entry of ``iterations`` has ``moved``, the mean absolute change of a pixel, and ``loss``,
-    the cross entropy of the target in nats. ``image``: the last image; ``reached``: whether the
-    network predicts the target class for this image.
+    the cross entropy of the target in nats.
+
+    ``image``: the last image; ``reached``: whether the network predicts the target class for this
+        image.
     """
 
     iterations: Sequence[float]

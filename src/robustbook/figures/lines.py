@@ -29,8 +29,9 @@ class Curve:
 class Panel:
     """A panel: its curves by name, and the heights of dotted horizontal lines by name.
 
-    The paper's own curves, ``printed``, are pale and lie behind our curves. ``log``: whether the x
-    axis is logarithmic.
+    The paper's own curves, ``printed``, are pale and lie behind our curves.
+
+    ``log``: whether the x axis is logarithmic.
     """
 
     title: str

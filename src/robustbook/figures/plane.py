@@ -48,7 +48,7 @@ def plane(
 
     ``centre``: the attacked point, shown as a large dot.
     ``half``: half the side of the square that is shown around the attacked point; the square is
-    moved so that it lies in the unit square.
+        moved so that it lies in the unit square.
 
     Each point of a path has a small mark, and the last point has a cross.
     """

@@ -44,7 +44,7 @@ class Entry:
     ``tally``: the kind of comparison, one of TALLIES.
     ``difference``: the difference that decides an ordering, see `Judgement`.
     ``same_as``: the id of an earlier line of the ledger that makes the same comparison; such a line
-    is shown but not counted.
+        is shown but not counted.
     """
 
     id: str

@@ -30,9 +30,10 @@ from .answers import logits_of, refuse_not_finite, unchanged
 class Walk:
     """Measurements at each of the ``t`` points of one path.
 
-    ``length``: dl/dt. ``change``: half the sum over classes of |dp_k/dt|, the rate of change in
-    total variation. ``singular_values``: singular values of the Jacobian of the logits, the largest
-    first; ``m`` is the smaller of the Jacobian's two dimensions.
+    ``length``: dl/dt.
+    ``change``: half the sum over classes of |dp_k/dt|, the rate of change in total variation.
+    ``singular_values``: singular values of the Jacobian of the logits, the largest first; ``m`` is
+        the smaller of the Jacobian's two dimensions.
     """
 
     probabilities: Float[Tensor, "t k"]

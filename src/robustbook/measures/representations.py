@@ -21,9 +21,10 @@ class Activity:
     """Statistics of the pre-activations h of one layer, over a set of images and all units of the
     layer.
 
-    ``median`` and ``median_abs``: medians of h and of |h|. ``beyond``: for each threshold, the
-    fraction of pre-activations with |h| above the threshold. ``active``: the fraction of
-    pre-activations with h > 0. Fractions are in [0, 1].
+    ``median`` and ``median_abs``: medians of h and of |h|.
+
+    ``beyond``: for each threshold, the fraction of pre-activations with |h| above the threshold.
+    ``active``: the fraction of pre-activations with h > 0. Fractions are in [0, 1].
     """
 
     median: float

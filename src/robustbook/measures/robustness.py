@@ -41,19 +41,24 @@ class Attack:
     """The description of an attack: an algorithm of `robustbook.attacks`, its options, and how
     gradients are computed.
 
-    ``eps``: l-infinity radius for pixels in [0, 1]. ``loss``: the loss that FGSM and PGD increase.
+    ``eps``: l-infinity radius for pixels in [0, 1].
+    ``loss``: the loss that FGSM and PGD increase.
     ``clip``: whether adversarial images are clipped to [0, 1]; the Square attack always clips.
-    ``steps``, ``step_size`` and ``restarts`` are options of PGD. The Square attack makes at most
-    ``queries`` queries for each image.
+        ``steps``, ``step_size`` and ``restarts`` are options of PGD. The Square attack makes at
+        most ``queries`` queries for each image.
 
     The options ``precision``, ``flush``, ``rescale`` and ``slope`` change only the attack's
-    gradients, not the evaluated network. ``precision``: the dtype in which gradients are computed.
+    gradients, not the evaluated network.
+
+    ``precision``: the dtype in which gradients are computed.
     ``flush``: float32 numbers below 1.2e-38 become zero, as in TensorFlow's CPU kernels. On a GPU,
-    ``flush`` raises an error, because GPUs lack this setting. ``rescale``: the logits are divided
-    by their `median_lead`, so that the softmax does not saturate. ``slope``: the backward pass uses
-    the derivative of a nonlinearity that is ``slope`` times softer (see `softened`); with None the
-    backward pass uses the true derivative. Raises ValueError for an unknown kind, loss or
-    precision.
+        ``flush`` raises an error, because GPUs lack this setting.
+    ``rescale``: the logits are divided by their `median_lead`, so that the softmax does not
+        saturate.
+    ``slope``: the backward pass uses the derivative of a nonlinearity that is ``slope`` times
+        softer (see `softened`); with None the backward pass uses the true derivative.
+
+    Raises ValueError for an unknown kind, loss or precision.
     """
 
     kind: Kind
@@ -83,7 +88,7 @@ class Survival:
 
     ``correct``: for each image, whether the network still classifies the image correctly.
     ``still``: for each image, whether the attack left the image unchanged. The gradient of an
-    unchanged image is zero or, with clipping, points out of [0, 1] in every pixel.
+        unchanged image is zero or, with clipping, points out of [0, 1] in every pixel.
     """
 
     correct: Tensor
@@ -115,7 +120,9 @@ def survival(
     ``images``: in [0, 1].
     ``seed``: seed of random signs, PGD's random starts and Square's windows.
     ``batch_size``: how many images are attacked together; the result does not depend on the batch
-        size. The networks are not changed. Raises the errors that `strike` raises.
+        size. The networks are not changed.
+
+    Raises the errors that `strike` raises.
     """
     attacked = net if source is None else source
     chance = generator_of(seed, attack.kind)

@@ -51,9 +51,9 @@ class Whitened(nn.Module):
     ) -> None:
         """Store the constants of the preprocessing.
 
-        ``mean``: the mean of the training images, in grey levels. ``deviation``: the standard
-        deviation to which each image is scaled, in grey levels. ``matrix``: the symmetric whitening
-        matrix, with c h w rows.
+        ``mean``: the mean of the training images, in grey levels.
+        ``deviation``: the standard deviation to which each image is scaled, in grey levels.
+        ``matrix``: the symmetric whitening matrix, with c h w rows.
         """
         super().__init__()
         if matrix.shape != (mean.numel(), mean.numel()):

@@ -247,8 +247,8 @@ def command(target: str, paper: str, profile: str, item: str = "") -> tuple[str,
     """Return the command line that measures a target, and a note that says what the run needs.
 
     ``item``: the item that measured the target, if known. If the item lacks ``profile``, the
-    command uses the best profile that the item has. If no study measures the target, the command is
-    "" and the note says so.
+        command uses the best profile that the item has. If no study measures the target, the
+        command is "" and the note says so.
     """
     item = item or measured_by(target, paper)
     if item not in ITEMS:

@@ -52,8 +52,9 @@ class Study:
     """The network with two inputs, its test points and predictions, and the exact distances.
 
     ``regions``: the predicted class at each point of the grid, row by row from the bottom. exact:
-    by norm, for each test point the distance to the nearest point of the grid with another
-    predicted class. budget: by attack, which test points are still classified correctly at `EPS`.
+        by norm, for each test point the distance to the nearest point of the grid with another
+        predicted class. budget: by attack, which test points are still classified correctly at
+        `EPS`.
     minimal: by name, the results of the minimal-norm attacks.
     """
 

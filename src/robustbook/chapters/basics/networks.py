@@ -26,8 +26,9 @@ class Training:
     """How a network is trained: with ``steps`` steps of Adam on batches of 64 digits.
 
     The learning rate starts at ``lr`` and falls to 0. eps: radius of adversarial training; 0: none.
+
     ``temperature``: the number that divides the logits, only during training. noise: the standard
-    deviation of all noise layers; 0: a fully connected network without noise.
+        deviation of all noise layers; 0: a fully connected network without noise.
     """
 
     steps: int = 300
@@ -59,8 +60,8 @@ def network(kind: str) -> nn.Module:
     """Return a trained network, from images in [0, 1] to ten logits, in evaluation mode.
 
     ``kind``: "plain"; "adversarial", for which half of the training loss is on images after FGSM;
-    "masked", whose logits are 50 times larger; or "noisy", with noise layers. The first call trains
-    the network and stores its weights.
+        "masked", whose logits are 50 times larger; or "noisy", with noise layers. The first call
+        trains the network and stores its weights.
     """
     if kind not in TRAININGS:
         raise ValueError(f"kind must be one of {', '.join(TRAININGS)}, got {kind!r}")

@@ -52,7 +52,7 @@ def judged(
     setting.
 
     ``compare``: as in the ledger's targets. partner: the runs with which an ordering compares the
-    judged runs. holds: for a pattern, whether each run shows it.
+        judged runs. holds: for a pattern, whether each run shows it.
     """
     marks: Sequence[bool | None] = holds or [None] * len(runs)
     rows = tuple(

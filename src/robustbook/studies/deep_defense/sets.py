@@ -39,7 +39,7 @@ def numbers(data: str, split: str, images: int | None = None) -> tuple[Tensor, T
     """Return the preprocessed images of a split and their labels.
 
     ``images``: the number of images, evenly spaced; with None all images. All callers share the
-    returned tensors, so do not change them in place.
+        returned tensors, so do not change them in place.
     """
     found = load(data, split)
     if images is not None:

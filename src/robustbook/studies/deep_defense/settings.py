@@ -1,8 +1,9 @@
 """The settings of Deep Defense by profile: networks, training, and number of test images.
 
 ``paper``: fine-tuning with the released code's defaults, from reference networks that are trained
-by MatConvNet's recipes. We cannot access the paper's own tables of settings. ``reduced``: real
-CIFAR-10 on two CPU cores, with narrower networks, fewer training images and shorter schedules.
+    by MatConvNet's recipes. We cannot access the paper's own tables of settings.
+``reduced``: real CIFAR-10 on two CPU cores, with narrower networks, fewer training images and
+    shorter schedules.
 ``quick``: small image sets that need no download.
 """
 

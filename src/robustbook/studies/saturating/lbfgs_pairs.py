@@ -95,11 +95,14 @@ def attack(
     ``given``.
 
     Return ``found``, ``iterations`` and ``distance`` (l2) for each variant of L-BFGS and each pair
-    of source image and target class. ``sources``: the row numbers of the source images. ``images``:
-    the images that the first variant found, by source and target class, clipped to [0, 1] and in
-    256 grey levels. The diagonal of ``images`` has the source images, and a failed attack gives an
-    image of zeros. ``straight``: for comparison, the distances at which straight lines to test
-    images of the target class reach this class.
+    of source image and target class.
+
+    ``sources``: the row numbers of the source images.
+    ``images``: the images that the first variant found, by source and target class, clipped to [0,
+        1] and in 256 grey levels. The diagonal of ``images`` has the source images, and a failed
+        attack gives an image of zeros.
+    ``straight``: for comparison, the distances at which straight lines to test images of the target
+        class reach this class.
     """
     net = trained(network, context.device)
     training = network.call.arguments["training"]

@@ -55,8 +55,8 @@ class Anneal:
 class Training:
     """The settings with which a network is trained.
 
-    ``width``: as in `build`. ``eps`` and ``alpha`` belong to adversarial training. ``layers``:
-    whether the saturation penalty includes the read-out layer.
+    ``width``: as in `build`. ``eps`` and ``alpha`` belong to adversarial training.
+    ``layers``: whether the saturation penalty includes the read-out layer.
     """
 
     data: str
@@ -166,9 +166,9 @@ def evaluate(
 def inspect(network: Done, images: int, *, context: Context) -> dict[str, object]:
     """Measure over test images how informative the gradients are.
 
-    ``gradient``: the median, over images, of the largest component of the gradient. ``lead``: the
-    `median_lead` of the network's logits. ``certain``: the percentage of images whose label has
-    probability exactly 1 in float32.
+    ``gradient``: the median, over images, of the largest component of the gradient.
+    ``lead``: the `median_lead` of the network's logits.
+    ``certain``: the percentage of images whose label has probability exactly 1 in float32.
     """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)

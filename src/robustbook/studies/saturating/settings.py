@@ -1,7 +1,9 @@
 """The settings that several pages of Nayebi & Ganguli 2017 share, by profile.
 
 The settings say which networks are trained and how, how many test images are attacked, and by which
-attacks. ``quick``: scikit-learn's digits with 28 x 28 pixels, and trainings that take seconds.
+attacks.
+
+``quick``: scikit-learn's digits with 28 x 28 pixels, and trainings that take seconds.
 ``paper``: MNIST; the weight lambda of the penalty rises once per epoch.
 """
 

@@ -89,9 +89,9 @@ def struck(
     ``draws`` new noise draws each.
 
     ``right``: which images are classified correctly after the attack, shape (repeats, images).
-    ``distance``: the l2 distance by which each image was changed. ``seen``: which attacked images
-    are classified correctly by the network with frozen noise, or without noise, on which the attack
-    ran.
+    ``distance``: the l2 distance by which each image was changed.
+    ``seen``: which attacked images are classified correctly by the network with frozen noise, or
+        without noise, on which the attack ran.
 
     Images that the network misclassifies without any attack are not attacked, unless the network
     with frozen noise, or without noise, classifies them correctly. noise: the noise layers for
@@ -235,7 +235,7 @@ def one_draw(
     step and one for the evaluation.
 
     ``clean``, ``right``: which images are classified correctly before and after the attack. The
-    attack changes all images, also misclassified ones.
+        attack changes all images, also misclassified ones.
     """
     net = _ready(network, context.device)
     x, y, keys = test_images(network, first, images, context.device)

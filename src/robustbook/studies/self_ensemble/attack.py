@@ -98,8 +98,8 @@ def attacked(
     """Attack ``images`` test images with one value of c, as the paper does.
 
     ``right``: which images are classified correctly after the attack with ``draws`` noise draws.
-    ``single``: which attacked images are classified correctly with one noise draw. ``distance``:
-    the l2 distance by which each image was changed.
+    ``single``: which attacked images are classified correctly with one noise draw.
+    ``distance``: the l2 distance by which each image was changed.
 
     ``averaged``: the number of noise draws over which each step of the attack averages; the paper:
         1.

@@ -82,11 +82,12 @@ def averaged(network: Done, images: int, *, context: Context) -> dict[str, objec
     """Compare the mean loss over noise draws with the loss of the probabilities averaged over the
     draws.
 
-    ``mean``: the mean cross entropy over draws. ``together``: the cross entropy of the averaged
-    probabilities. ``confidence``: minus the logarithm of the largest averaged probability. The
-    results ``mean``, ``together`` and ``confidence`` have the shape (counts, images), in float64,
-    with a row for each number of draws in `COUNTS`. ``right``: which images are classified
-    correctly with the largest number of draws.
+    ``mean``: the mean cross entropy over draws.
+    ``together``: the cross entropy of the averaged probabilities.
+    ``confidence``: minus the logarithm of the largest averaged probability. The results ``mean``,
+        ``together`` and ``confidence`` have the shape (counts, images), in float64, with a row for
+        each number of draws in `COUNTS`.
+    ``right``: which images are classified correctly with the largest number of draws.
     """
     net: Any = trained(network, context.device)
     x, y, keys = test_images(network, 0, images, context.device)
@@ -117,8 +118,9 @@ def bent(network: Done, images: int, draws: int, *, context: Context) -> dict[st
     """Compare the mean loss under noise of all layers with the trace of the Hessian.
 
     ``gap``: for each image, the mean loss minus the loss without noise, at each noise scale in
-    `SCALES`. ``trace``, ``frobenius``: trace and Frobenius norm of the Hessian with respect to the
-    standard normal numbers that all noise layers multiply by their standard deviation.
+        `SCALES`.
+    ``trace``, ``frobenius``: trace and Frobenius norm of the Hessian with respect to the standard
+        normal numbers that all noise layers multiply by their standard deviation.
     """
     net = trained(network, context.device).double().requires_grad_(False)
     assert isinstance(net, Noisy)
@@ -144,8 +146,10 @@ def bent(network: Done, images: int, draws: int, *, context: Context) -> dict[st
 def steep(network: Done, images: int, probes: int, *, context: Context) -> dict[str, object]:
     """Measure the loss without noise as a function of the image.
 
-    ``trace``, ``frobenius``: trace and Frobenius norm of the Hessian. ``slope``: the l2 norm of the
-    gradient. ``right``: which images are classified correctly. ``loss``: the cross entropy.
+    ``trace``, ``frobenius``: trace and Frobenius norm of the Hessian.
+    ``slope``: the l2 norm of the gradient.
+    ``right``: which images are classified correctly.
+    ``loss``: the cross entropy.
     """
     noise = network.call.arguments["noise"]
     quiet = None if noise is None else replace(noise, when="never")

@@ -102,10 +102,13 @@ def estimated(
     `STEPS`.
 
     The margin g is the largest logit of a wrong class minus the logit of the true class, which ZOO
-    increases. The direction u is the normalised mean gradient over other noise draws. ``slope``,
-    ``slope_error``: the derivative of the noise-averaged margin along u, computed from gradients,
-    and its standard error. ``differences``: (g(x + h u) - g(x - h u)) / 2h with independent noise,
-    shape (images, steps, pairs). ``variance``: the variance of the margin at x over noise draws.
+    increases. The direction u is the normalised mean gradient over other noise draws.
+
+    ``slope``, ``slope_error``: the derivative of the noise-averaged margin along u, computed from
+        gradients, and its standard error.
+    ``differences``: (g(x + h u) - g(x - h u)) / 2h with independent noise, shape (images, steps,
+        pairs).
+    ``variance``: the variance of the margin at x over noise draws.
     ``pixels``: the number of pixel values of an image.
 
     The first ``images`` test images that the network classifies correctly are used.
@@ -183,7 +186,8 @@ def black_box(
     """Attack by ZOO the first ``images`` test images that the network classifies correctly.
 
     ``right``: which images are classified correctly after the attack with ``draws`` new noise
-    draws, shape (repeats, images). ``distance``: the l2 distance by which each image was changed.
+        draws, shape (repeats, images).
+    ``distance``: the l2 distance by which each image was changed.
     ``queries``: the number of forward passes for each image.
     """
     net: Any = trained(network, context.device).requires_grad_(False)
