@@ -1,4 +1,4 @@
-"""The notebooks: pairs of an executed .ipynb and its MyST text, run by papermill.
+"""Run the notebooks by papermill and keep each one as a pair: an executed .ipynb and its MyST text.
 
 People edit and review the text (.md) and open the notebook (.ipynb). The notebook is executed with
 the defaults of its parameters cell. Progress bars, object addresses and other parts that are not
@@ -215,7 +215,7 @@ def execute_each(
 
 def _share_cores(workers: int) -> None:
     """Set how many worker processes the studies in this process may use, and how many threads the
-    cells of a page may use, unless the user has set these numbers.
+    cells of a page may use. Numbers that the user has set are kept.
 
     Threads of two pages on the same cores wait for each other and make both pages much slower.
     """

@@ -24,7 +24,7 @@ from robustbook.ledger import Record
 from robustbook.studies.parameters import BadParameter, Parameters, accepted, check
 
 OWN = {"seeds", "networks"}
-"""Parameters for which None means the value of the profile."""
+"""Parameters that have the profile's value if they are None."""
 INJECTED = "# Parameters"
 """The first line of the cell that papermill inserts after the parameters cell."""
 
@@ -369,13 +369,13 @@ def svg(figure: Figure) -> SVG:
 
 
 def show_figures(draw: Callable[[Record], Figure], versions: Iterable[Version]) -> None:
-    """Show the figure of each version under its heading."""
+    """Show the figure of each record under the record's heading."""
     for version in versions:
         display(Markdown(f"{version.heading}:"), svg(draw(version.record)))
 
 
 def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -> None:
-    """Show the table that ``make`` returns for each version."""
+    """Show the table that ``make`` returns for each record."""
     for version in versions:
         display(make(version))
 

@@ -1,5 +1,5 @@
-"""The scaled ratio eps_min / intensity of two random prototypes of many dimensions, in closed form
-and without torch.
+"""Compute the scaled ratio eps_min / intensity of two random prototypes of many dimensions, in
+closed form and without torch.
 
 The module `measures.prototypes` draws random prototypes and measures the ratio. A page that shows a
 record needs only the closed form. The closed form is in a separate module, because importing torch

@@ -59,14 +59,14 @@ def publishable(
     - If `parameters` include all published seeds and all published parts, the new record replaces
       the old record. Parts are chosen by the parameters in ``selects``, such as networks.
 
-    - If the new run covers only a part, and the store has the results of the published and of the
-      new record, one record is made from all results.
+    - If the new run covers only a part, one record is made from all results. The store must have
+        the results of the published and of the new record.
 
     - In all other cases the rows of both records are merged, which does not need the results of the
-      published record. Merging rows cannot recompute values that depend on several parts, such as
-      an array of means over seeds. So a merge is refused if the arrays of the two records differ. A
-      merge is also refused if the two runs differ in a parameter of the study's ``JOINT``, because
-      rows of the study compare the parts that this parameter chooses.
+        published record. Merging rows cannot recompute values that depend on several parts, such as
+        an array of means over seeds. So a merge is refused if the arrays of the two records differ.
+        A merge is also refused if the two runs differ in a parameter of the study's ``JOINT``. Rows
+        of the study compare the parts that this parameter chooses.
 
     An error is raised if a published row would be lost or would get another value.
 
@@ -75,8 +75,7 @@ def publishable(
     covers, and also the device, the hardware, the versions and the date. Parts of a record do not
     overlap, so the seed and the network of a row determine its part.
 
-    Raises:
-        Conflict: a published value would be lost or changed; the message says what to do.
+    Raises Conflict if a published value would be lost or changed; the message says what to do.
     """
     if published is None:
         return _condensed(of, parameters, store)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from .style import BRIGHT, WIDTH, panels, style
 
 Measured = Mapping[float, Sequence[float]]
-"""One scaled ratio per seed, by excess kurtosis; 0 is the Gaussian."""
+"""The scaled ratios of all seeds, by excess kurtosis; excess kurtosis 0 is the Gaussian."""
 
 
 def kurtosis(

@@ -2,7 +2,7 @@
 
 The left column of the figure is the network. The middle column is the reverse network with the same
 weights, drawn upwards. The right column shows DeepFool's step, the ratio rho and the loss. An arrow
-across the top of the figure leads from the step back to the image.
+across the top of the figure leads from DeepFool's step back to the image.
 """
 
 from collections.abc import Sequence
@@ -69,8 +69,8 @@ def recursive(stages: Sequence[Stage], shape: tuple[int, ...]) -> Figure:
 
 
 def _right(axes: Axes, at: Sequence[float], height: float) -> None:
-    """Draw the step with an arrow back to the image, the ratio rho, and the loss, which depends on
-    rho and the logits.
+    """Draw DeepFool's step with an arrow back to the image, the ratio rho, and the loss, which
+    depends on rho and the logits.
     """
     green, yellow = BRIGHT["green"], BRIGHT["yellow"]
     top, bottom = at[0], at[-1]

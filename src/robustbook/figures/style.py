@@ -35,7 +35,7 @@ BRIGHT = {
 
 @dataclass(frozen=True)
 class Look:
-    """The colour, marker and dash of one way of training, in every figure."""
+    """The colour, marker and dash that all figures use for one way of training."""
 
     color: str
     marker: str

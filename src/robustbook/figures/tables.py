@@ -29,7 +29,8 @@ def table(
     *,
     align: str | None = None,
 ) -> Table:
-    """Return a numbered table with `caption`; the role numref refers to the table by `name`.
+    """Return a numbered table with `caption`; text can refer to the table by `name` with the role
+    numref.
 
     Caption, headers and cells may contain inline MyST. `align` has one of `l`, `c`, `r` per column.
     By default the first column is aligned left, and all further columns, which have numbers, are

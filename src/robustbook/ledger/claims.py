@@ -87,5 +87,5 @@ def status(claim: Claim, verdicts: Mapping[str, str]) -> str:
 
 
 def _judged(ids: Iterable[str], verdicts: Mapping[str, str]) -> list[str]:
-    """Return the verdicts on those targets that were measured at the paper's setting."""
+    """Return the verdicts on the targets that were measured at the paper's setting."""
     return [verdicts[each] for each in ids if verdicts.get(each) in JUDGED]

@@ -16,7 +16,9 @@ HEADS = ("target", "printed", "ours", "verdict and reason")
 
 
 Pages = Mapping[str, Mapping[str, str]]
-"""For each item (``paper/name``), the pages that judge it (``folder/name``) with their titles."""
+"""The pages that judge each item, with their titles; an item is named ``paper/name`` and a page
+``folder/name``.
+"""
 
 
 def page_html(ledger: Ledger, pages: Pages | None = None) -> str:

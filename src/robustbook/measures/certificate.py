@@ -82,8 +82,8 @@ def certified(
     """Return for each image the certified class and its l2 radius; see Cohen et al., section 3.2.2.
 
     ``choice``: votes that choose the class.
-    ``counts``: votes from other noise draws, from which the limit of the class's probability is
-        computed.
+    ``counts``: votes from other noise draws, from which the lower limit of the class's probability
+        is computed.
     ``sigma``: standard deviation of the noise on the image, above 0.
 
     If the lower limit of the class's probability is not above 1/2, the class is `ABSTAIN` and the

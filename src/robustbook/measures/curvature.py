@@ -44,12 +44,13 @@ def curvature(
 ) -> Curvature:
     """Estimate trace and Frobenius norm of the Hessian of ``function`` at each point.
 
-    ``function``: from n points to n numbers; number i depends on point i only. Autograd
-        differentiates the function twice, so a piecewise linear layer counts as linear.
+    ``function``: a function from n points to n numbers, whose number i depends only on point i.
+        Autograd differentiates the function twice, so a piecewise linear layer counts as linear.
     ``probes``: number of random vectors of signs per point, 2 or more.
-    ``generator``: draws the signs; None: torch's global generator.
+    ``generator``: the generator of the signs; with None, torch's global generator.
 
-    Raises ValueError for fewer than 2 probes, or for a function whose result has another shape.
+    Raises ValueError for fewer than 2 probes, or for a function that does not return one number per
+    point.
     """
     if probes < 2:
         raise ValueError(f"probes must be 2 or more, for a standard error, got {probes}")

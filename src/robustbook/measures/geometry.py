@@ -28,7 +28,7 @@ from .answers import logits_of, refuse_not_finite, unchanged
 
 @dataclass(frozen=True)
 class Walk:
-    """Measurements at each of the ``t`` points of one path.
+    """Measurements at each of the points ``t`` of one path.
 
     ``length``: dl/dt.
     ``change``: half the sum over classes of |dp_k/dt|, the rate of change in total variation.
@@ -167,7 +167,9 @@ def fisher(p: Float[Tensor, "*n k"]) -> Float[Tensor, "*n k k"]:
 def pull_back(
     metric: Float[Tensor, "*n k k"], jacobian: Float[Tensor, "*n k d"]
 ) -> Float[Tensor, "*n d d"]:
-    """Return the metric on inputs that a ``metric`` on outputs induces, J^T G J (eq. 11)."""
+    """Return the metric J^T G J on inputs (eq. 11), given a ``metric`` G on outputs and the
+    Jacobian J of the outputs.
+    """
     return jacobian.mT @ metric @ jacobian
 
 

@@ -41,7 +41,8 @@ def smallest(
         attack succeeds.
     ``grid``: sizes above 0 in increasing order. Each size of the grid is tried on the images that
         ``model`` still classifies correctly after attacks of all smaller sizes.
-    ``keys``: passed to the attack and to a randomised model; default the row numbers.
+    ``keys``: the keys of the images, which the attack and a randomised model get; by default the
+        row numbers.
     ``halvings``: number of bisections that shorten a successful perturbation. The shortened
         perturbation ends close to the class boundary.
 

@@ -43,7 +43,8 @@ def preactivations(
 ) -> list[Float[Tensor, "n units"]]:
     """Return for each layer the pre-activations of all images, flattened to one row per image.
 
-    ``layers``: layer numbers, counted from 1; default all, the logits last.
+    ``layers``: the numbers of the layers, counted from 1; by default all layers, of which the last
+    gives the logits.
 
     Raises ValueError for a layer that the network does not have, and for values that are not
     finite.

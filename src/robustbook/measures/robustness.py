@@ -84,7 +84,7 @@ class Attack:
 
 @dataclass(frozen=True)
 class Survival:
-    """Which images a network still classifies correctly under an attack.
+    """The images that a network still classifies correctly under an attack.
 
     ``correct``: for each image, whether the network still classifies the image correctly.
     ``still``: for each image, whether the attack left the image unchanged. The gradient of an
@@ -147,9 +147,10 @@ def strike(
     the attack uses.
 
     ``images``: in [0, 1], in the model's dtype; adversarial images have the same dtype.
-    ``keys``, ``generator``: for random draws, as in `robustbook.attacks.pgd`; keys default to row
-        numbers.
-    ``batch_size``: how many images are attacked together; the result does not depend on it.
+    ``keys``, ``generator``: the sources of random numbers, as in `robustbook.attacks.pgd`; keys
+        default to row numbers.
+    ``batch_size``: how many images are attacked together; the result does not depend on the batch
+        size.
 
     A randomised model is evaluated with a noise draw that no attack uses. The model is not changed;
     if gradients are computed in another precision, a copy of the model is attacked. Raises

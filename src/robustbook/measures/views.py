@@ -174,11 +174,12 @@ def bypassed(net: Model) -> nn.Module:
     """Return the network with the same outputs and a backward pass without the last nonlinearity.
 
     The backward pass treats the last hidden nonlinearity as the identity; earlier layers keep their
-    derivatives. This is our interpretation of an attack "from the penultimate pre-activations"
-    (Brendel & Bethge 2017).
+    derivatives. This backward pass is our interpretation of an attack "from the penultimate
+    pre-activations" (Brendel & Bethge 2017).
 
     Raises ValueError for a network without hidden ``preactivations`` or without an ``activation``.
-    The first forward pass raises ValueError if the network computes its logits in another way.
+    The first forward pass raises ValueError if the network's logits are not its last linear layer
+    applied to ``activation`` of its last hidden pre-activations.
     """
     shown = hasattr(net, "preactivations") and hasattr(net, "activation")
     if not (isinstance(net, nn.Module) and shown):

@@ -50,7 +50,8 @@ def resnext29(generator: torch.Generator, narrow: int = 1, start: str = "torch")
 
 
 class Block(nn.Module):
-    """Convolutions of 1 x 1, 3 x 3 in two groups, and 1 x 1, with a shortcut.
+    """A block of 1 x 1 convolutions, 3 x 3 convolutions in two groups and 1 x 1 convolutions, with
+    a shortcut.
 
     If the input and the output of a block differ in shape, the shortcut is a convolution too.
     """

@@ -15,8 +15,8 @@ max(sqrt(d), 10)) V', which roughly keeps the norm of the image.
 MatConvNet computes the mean standard deviation over training and test set, 53.0990 for CIFAR-10.
 This code uses the mean standard deviation of the training set, 53.1056, so that nothing depends on
 the test set. MatConvNet divides the sum of second moments over the 50,000 training images by
-60,000, which changes the effect of the smallest value 10 in the whitening. To get the same effect
-as MatConvNet, this code divides the sum over a set of images by 6/5 of its size.
+60,000. This divisor changes the effect of the smallest value 10 in the whitening. To get the same
+effect as MatConvNet, this code divides the sum over a set of images by 6/5 of its size.
 """
 
 from collections.abc import Iterator
@@ -76,7 +76,7 @@ class Whitened(nn.Module):
 
 @torch.no_grad()
 def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
-    """Return the preprocessing for a set of training images, computed on their device.
+    """Return the preprocessing for a set of training images, computed on the device of the images.
 
     Products of pixels are computed in float32, their sums and the eigenvalues in float64. Computing
     the whitening of CIFAR-10 takes half a minute on one core. If there are fewer images than
@@ -133,7 +133,7 @@ def _centred(grey: Float[Tensor, "n c h w"], mean: Float[Tensor, "c h w"]) -> Fl
 def _equal_contrast(x: Float[Tensor, "n d"], deviation: float) -> Float[Tensor, "n d"]:
     """Scale centred images to the standard deviation ``deviation``.
 
-    The smallest standard deviation is applied inside the square root, so that an image of one grey
-    level has a gradient too.
+    The smallest standard deviation is applied inside the square root, so that the gradient also
+    exists for an image of one grey level.
     """
     return x * (deviation / x.var(1, keepdim=True).clamp(min=DEVIATION_FLOOR**2).sqrt())

@@ -118,8 +118,7 @@ class Step:
     def __call__(self, *args: Any, **kwargs: Any) -> Call:
         """Build the call.
 
-        Raises:
-            TypeError: an argument is missing, unknown, or of a type without canonical form.
+        Raises TypeError if an argument is missing, unknown, or of a type without canonical form.
         """
         known = list(self._signature.parameters)
         takes = f"it takes {', '.join(known) or 'nothing'}"
@@ -156,13 +155,12 @@ def step(
     Arguments are plain values (None, bool, int, finite float, str, tuples, frozen dataclasses) or
     calls of other steps. Before the function runs, each call among its arguments is replaced by the
     result of the call (`Done`). The function returns a dict whose values are tensors or JSON
-    values. If the function has a parameter `context`, the engine passes a `Context`.
+    values. If the function has a parameter `context`, the engine passes a `Context` to it.
 
-    Args:
-        version: part of the key; increase the version when the function's results change.
-        later: parameters that were added when results were already stored. A parameter in `later`
-            is not part of the key while it has its default value, so results from before it was
-            added are still found.
+    ``version``: part of the key; increase the version when the function's results change.
+    ``later``: parameters that were added when results were already stored. A parameter in `later`
+        is not part of the key while it has its default value, so results from before it was added
+        are still found.
     """
     return lambda function: Step(function, version, later)
 

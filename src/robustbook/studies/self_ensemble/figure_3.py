@@ -38,8 +38,8 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 
 def named(own: Setting) -> tuple[Names, ...]:
-    """Return the networks of Figure 3 by their noise; return none for an architecture without noise
-    levels.
+    """Return the noise layers of the networks in Figure 3 by name, from no noise to RSE's noise.
+    For an architecture without noise levels nothing is returned.
     """
     return ("none", *own.levels, "rse") if own.levels else ()
 

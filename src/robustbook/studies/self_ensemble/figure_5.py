@@ -36,7 +36,7 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 
 def named(own: Setting) -> tuple[Names, ...]:
-    """Return the networks of Figure 5 by their noise."""
+    """Return the names of the noise layers with which the networks of Figure 5 are trained."""
     return ("rse", *own.levels)
 
 

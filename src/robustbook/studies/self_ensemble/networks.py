@@ -29,7 +29,8 @@ BUILDERS = {"vgg16": vgg16, "resnext": resnext29, "model-a": model_a}
 @dataclass(frozen=True)
 class Model:
     """A network and its training set. ``narrow`` is the divisor of the network's widths.
-    ``images``: the number of training images, the first ones of the set; None: all.
+    ``images``: the number of training images, taken from the start of the training set; with None,
+    all images are used.
     """
 
     data: str

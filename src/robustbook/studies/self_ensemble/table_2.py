@@ -26,7 +26,7 @@ READINGS: tuple[Names, ...] = ("rse code 0.2", "rse paper 0.2", "rse paper 0.4")
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters of the table: networks, by default VGG16, and defenses."""
+    """The parameters of Table 2: networks, by default VGG16, and defenses."""
 
     own_networks: ClassVar = settings.VGG16
 
@@ -76,8 +76,8 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(cells: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield the rows of VGG16 that test orderings, the caption of Table 2 and the abstract of the
-    paper.
+    """Yield the rows of VGG16 that test the paper's orderings, the caption of Table 2 and the
+    claims of the abstract.
     """
     of = {(defense, c): s.accuracy for (net, defense, c), s in cells.items() if net == "vgg16"}
     images = max((len(s.right) for s in cells.values()), default=0)

@@ -34,14 +34,14 @@ TABLE: Mapping[str, tuple[Networks, ...]] = {
     "reduced": ("resnext",),
     "paper": ("resnext",),
 }
-"""The network that is compared with the paper's numbers, at each profile."""
+"""The networks whose rows are compared with the paper's numbers, by profile."""
 CLASSES = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-"""CIFAR-10's classes by number, in the table's words."""
+"""The names of CIFAR-10's classes in the words of Table 3, in the order of the class numbers."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters of the table: networks and defenses."""
+    """The parameters of Table 3: networks and defenses."""
 
     own_networks: ClassVar = TABLE
 
@@ -90,8 +90,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _distances(done: Done, photographs: bool) -> dict[str, float]:
-    """Return the squared l2 distance for each target class, by its name for CIFAR-10, else by its
-    number.
+    """Return the squared l2 distance for each target class; the keys are class names for CIFAR-10,
+    and class numbers for other image sets.
     """
     found = done.tensors["change"].double().square().flatten(1).sum(1).tolist()
     classes = done.tensors["classes"].tolist()
@@ -142,9 +142,9 @@ def _compared(
 
 
 def _pictures(network: str, of: Mapping[str, Done]) -> dict[str, list[str]]:
-    """Return pictures as hexadecimal bytes, channel by channel. ``NETWORK image`` has the clean
-    image. ``NETWORK DEFENSE`` has the perturbation for each target class, in steps of 1/255, with
-    byte 128 for 0.
+    """Return pictures as hexadecimal bytes, channel by channel. The array ``NETWORK image`` is the
+    clean image. The array ``NETWORK DEFENSE`` is the perturbation for each target class in steps of
+    1/255, where byte 128 stands for 0.
     """
     found = {}
     for defense, done in of.items():

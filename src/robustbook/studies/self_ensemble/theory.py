@@ -1,12 +1,12 @@
 """Section 3.1 of Random Self-Ensemble: measure which steps of the paper's theory hold.
 
 Jensen's bound: the loss of the averaged probability is at most the mean loss over draws, for each
-image and any number of draws. The Taylor step of the theory is about small noise, with standard
-deviation s sigma_l in layer l. Under small noise, the mean loss exceeds the loss without noise by
-s^2/2 times a trace. The trace is the sum over layers of sigma_l^2 times the trace of the Hessian
-with respect to the noise of layer l. The paper then replaces the trace by a norm of the Hessian,
-and calls this norm the Lipschitz constant of the loss. This study measures trace, norm and gradient
-for each image.
+image and any number of draws. The Taylor expansion of the theory assumes small noise, with standard
+deviation s sigma_l in layer l. For small noise, the theory says that the mean loss exceeds the loss
+without noise by s^2/2 times a trace. The trace is the sum over layers of sigma_l^2 times the trace
+of the Hessian with respect to the noise of layer l. The paper then replaces the trace by a norm of
+the Hessian, and calls this norm the Lipschitz constant of the loss. This study measures trace, norm
+and gradient for each image.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -144,7 +144,7 @@ def bent(network: Done, images: int, draws: int, *, context: Context) -> dict[st
 
 @step(version=1)
 def steep(network: Done, images: int, probes: int, *, context: Context) -> dict[str, object]:
-    """Measure the loss without noise as a function of the image.
+    """Measure the gradient and the Hessian of the loss without noise with respect to the image.
 
     ``trace``, ``frobenius``: trace and Frobenius norm of the Hessian.
     ``slope``: the l2 norm of the gradient.
@@ -313,8 +313,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, ratios, and for the
-    first seed the values per image that the figures show.
+    """Return the record: the rows that are compared with the paper's numbers, and ratios. For the
+    first seed, the record also has the values per image that the figures show.
     """
     assert p.seeds is not None
     rows: list[Row] = []

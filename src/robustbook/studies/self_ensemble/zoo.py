@@ -34,7 +34,7 @@ from .settings import PAPER, TARGETS, Names
 ITEM = "zoo"
 DEFENSES: tuple[Names, ...] = ("none", "rse")
 STEPS = (0.0001, 0.001, 0.01, 0.1, 0.3, 1.0)
-"""The values of h, as l2 lengths; the paper of ZOO uses 1e-4."""
+"""The values of h, each the l2 length of a step of ZOO; the paper of ZOO uses 1e-4."""
 MODERATE = 0.1
 """The h at which the ledger compares the mean of the estimate with the derivative."""
 COUNTS = (1, 10, 50)
@@ -46,14 +46,14 @@ class Size:
     """The numbers of images, steps and draws for one network.
 
     ``images``: number of correctly classified images for the estimates.
-    ``pairs``: number of differences per image and h.
+    ``pairs``: the number of finite differences per image and h.
     ``gradients``: number of noise draws for the derivative.
     ``attacked``: number of images that ZOO attacks.
     ``steps``: number of steps of ZOO with one draw; with more draws ZOO makes fewer steps, so that
         the number of queries is the same.
-    ``coordinates``, ``step_size``, ``c``: options of ZOO.
+    ``coordinates``, ``step_size``, ``c``: the options of ZOO with these names.
     ``averaged``: number of noise draws over which ZOO's outputs average.
-    ``large``: the larger h.
+    ``large``: the larger of the two values of h with which ZOO attacks.
     """
 
     images: int
