@@ -19,17 +19,15 @@ from .store import Store
 def run_on_cluster(
     missing: Mapping[str, Call], store: Store, scheduler: str, device: str, bar: "tqdm[None]"
 ) -> None:
-    """Compute the calls in ``missing`` on the workers of a scheduler. Each call comes after its
-    dependencies in ``missing``.
+    """Compute the calls in ``missing`` on the workers of a scheduler. In ``missing``, each call
+    must come after the calls on which it depends.
 
-    Args:
-        scheduler: address of the scheduler, "tcp://host:port".
+    ``scheduler``: the address of the scheduler, such as "tcp://host:port".
 
-    Raises:
-        ModuleNotFoundError: dask.distributed is not installed.
-        OSError: the scheduler does not respond, or its workers cannot access the store.
-        StepFailed: a step raised an exception in both attempts.
-        WorkerLost: several workers died while running the same call.
+    Raises ModuleNotFoundError if dask.distributed is not installed. Raises OSError if the scheduler
+    does not respond, or if its workers cannot access the store. Raises StepFailed if a step raised
+    an exception in both attempts. Raises WorkerLost if several workers died while running the same
+    call.
     """
     try:
         from distributed import Client, as_completed

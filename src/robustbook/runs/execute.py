@@ -32,7 +32,7 @@ _REPORT_EVERY = 0.5  # seconds
 
 
 class RunFailed(RuntimeError):
-    """The run of some calls failed; the results that were already computed are kept."""
+    """The error for calls that failed; the results that were already computed are kept."""
 
     @property
     def sentence(self) -> str:
@@ -50,22 +50,25 @@ class RunFailed(RuntimeError):
 
 
 class StepFailed(RunFailed):
-    """A step raised an exception; the message has the original error and the step's arguments."""
+    """The error for a step that raised an exception; the message has the original error and the
+    step's arguments.
+    """
 
 
 class WorkerLost(RunFailed):
-    """A worker process ended without a result; the results that were already computed are kept."""
+    """The error for a worker process that ended without a result; the results that were already
+    computed are kept.
+    """
 
 
 @dataclass(frozen=True)
 class Context:
     """The information that the engine passes to a step with a parameter `context`.
 
-    Args:
-        scratch: a folder for the checkpoints of this call. The folder `scratch` remains after an
-            interrupted run, and is deleted when the result is stored.
-        device: "cpu", "cuda" or "cuda:N"; not part of the call's key.
-        progress: a function that the step may call at any time with (done, total).
+    ``scratch``: a folder for the checkpoints of this call. The folder `scratch` remains after an
+        interrupted run, and is deleted when the result is stored.
+    ``device``: "cpu", "cuda" or "cuda:N", which is not part of the call's key.
+    ``progress``: a function that the step may call at any time with (done, total).
     """
 
     scratch: Path
@@ -78,8 +81,7 @@ def execute(call: Call, store: Store, device: str, show: Show | None = None) -> 
 
     If another process is computing the same call, wait for this process and read its result.
 
-    Raises:
-        StepFailed: the step raised an exception, or its result could not be stored.
+    Raises StepFailed if the step raised an exception, or if its result could not be stored.
     """
     done = store.load(call)
     if done is not None:

@@ -22,14 +22,13 @@ from .store import Store, ran_on
 class StepPlan:
     """Counts of the calls of one step, and the time that these calls take.
 
-    Args:
-        stale: stored calls whose step has kept its version, although its source code, or that of a
-            dependency, has changed since. Stale results are still used, and are not counted in
-            `stored`.
-        missing: calls to be computed.
-        spent: seconds that the stored calls took.
-        left: estimated seconds of the missing calls that have an estimate.
-        unknown: number of missing calls without an estimate.
+    ``stale``: the number of stored calls whose step has kept its version, although its source code,
+        or that of a dependency, has changed since. Stale results are still used, and are not
+        counted in `stored`.
+    ``missing``: the number of calls to be computed.
+    ``spent``: the seconds that the stored calls took.
+    ``left``: the estimated seconds of all missing calls that have an estimate.
+    ``unknown``: the number of missing calls without an estimate.
     """
 
     step: str
@@ -45,11 +44,11 @@ class StepPlan:
 class Plan:
     """The plan of a run, with estimated times.
 
-    Args:
-        steps: the steps, in the order in which they first run.
-        device: "cpu" or the GPU's name, for which times are estimated.
-        workers: number of processes that run at once.
-        wall: estimated seconds from start to end; a lower bound if some calls have no estimate.
+    ``steps``: the steps, in the order in which they first run.
+    ``device``: "cpu" or the name of the GPU for which times are estimated.
+    ``workers``: the number of processes that run at once.
+    ``wall``: the estimated seconds from start to end, which are a lower bound if some calls have no
+        estimate.
     """
 
     steps: tuple[StepPlan, ...]
@@ -117,11 +116,11 @@ def graph(calls: Sequence[Call]) -> dict[str, Call]:
 
 
 _WORK = re.compile(r"/(images|steps|epochs)|.*/Recipe/(steps|batch_size)")
-"""Arguments to which a step's time is proportional: numbers of images, steps and epochs, and a
+"""The arguments to which a step's time is proportional: numbers of images, steps and epochs, and a
 recipe's steps and batch size. These arguments are recognised by their names.
 """
 _NO_WORK = re.compile(r".*/Recipe/(lr|schedule|momentum|weight_decay)\b.*")
-"""Settings of an optimiser that do not change the time of a step."""
+"""The settings of an optimiser that do not change the time of a step."""
 
 
 def estimates(
@@ -133,16 +132,16 @@ def estimates(
 ) -> dict[str, float]:
     """Return the estimated seconds of each call, by key; calls without an estimate are omitted.
 
-    Each estimate is a mean over stored calls on the same device that differ only in their seed.
-    Without calls that differ only in their seed, the estimate is the entry in `known_seconds`.
-    Without an entry, the estimate is scaled from stored calls of the same step that differ only in
-    their amount of work. The amount of work is the product of numbers to which the time is
-    proportional (images, optimiser steps, batch size). Stored calls that differ in anything other
-    than seed and amount of work, such as the network, are ignored.
+    Each estimate is a mean over stored calls on the same device that differ only in their seed. If
+    no stored call differs only in its seed, the estimate is the entry in `known_seconds`. Without
+    an entry in `known_seconds`, the estimate is scaled from stored calls of the same step that
+    differ only in their amount of work. The amount of work is the product of numbers to which the
+    time is proportional (images, optimiser steps, batch size). Stored calls that differ in anything
+    other than seed and amount of work, such as the network, are ignored.
 
-    Args:
-        known_seconds: seconds by `Call.kind` on this device, for example from published records.
-        device: "cpu" or a GPU's name.
+    ``known_seconds``: the seconds by `Call.kind` on this device, for example from published
+        records.
+    ``device``: "cpu" or a GPU's name.
     """
     kinds: dict[str, list[float]] = defaultdict(list)
     alike: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -211,10 +210,12 @@ def plan(
     """Return which calls `run` would find in the store and which calls `run` would compute; run
     nothing.
 
-    Args:
-        known_seconds: seconds by `Call.kind` on the device, used where the store has no times.
-        device: "cpu" or the name of a GPU, which need not be in this machine; default as `run`.
-        workers: how many calls run at once, for the estimate of the wall time; default as `run`.
+    ``known_seconds``: the seconds by `Call.kind` on the device, which are used where the store has
+        no times.
+    ``device``: "cpu" or the name of a GPU, which need not be in this machine; by default the device
+        that `run` uses.
+    ``workers``: how many calls run at once, for the estimate of the wall time; by default as many
+        as in `run`.
     """
     store = store or Store()
     device = device or runs_on("auto")
@@ -280,8 +281,9 @@ def _needed(calls: Sequence[Call], states: Mapping[str, tuple[str, float]]) -> s
 def _wall(
     every: dict[str, Call], needed: set[str], expected: Mapping[str, float], workers: int
 ) -> float:
-    """Return a lower bound on the wall time in seconds. The bound is the larger of two times: that
-    of the longest chain of calls, and the total time divided by the number of workers.
+    """Return a lower bound on the wall time in seconds. The bound is the larger of two times: the
+    time of the longest chain of dependent calls, and the total time divided by the number of
+    workers.
     """
     ends: dict[str, float] = {}
     for key, call in every.items():

@@ -132,7 +132,7 @@ def _bindings(module: str) -> dict[str, list[ast.stmt]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, _DEFINITIONS):
-            # Also the docstrings of fields, and of a class that has nothing else.
+            # Remove all docstrings, also those of fields; a body of nothing else becomes `pass`.
             node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
     bound: dict[str, list[ast.stmt]] = {}
     for statement in tree.body:

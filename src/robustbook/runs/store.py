@@ -29,7 +29,9 @@ from torch import Tensor
 from .calls import Call, canonical, digest
 
 _START = Path.cwd()
-"""The folder in which this process started; a relative ROBUSTBOOK_STORE is relative to it."""
+"""The folder in which this process started, from which a relative path in ROBUSTBOOK_STORE is
+resolved.
+"""
 _BUSY = 5.0  # seconds to wait for the lock of a result that is to be copied
 _ELSEWHERE = ".elsewhere"
 _OF_A_NOTE = ("call", "kind", "seconds", "provenance")
@@ -56,7 +58,7 @@ def _default() -> Path:
 
 
 if os.environ.get("ROBUSTBOOK_STORE"):
-    # Set as an absolute path, because child processes may start in other folders.
+    # The path is absolute, because child processes may start in other folders.
     os.environ["ROBUSTBOOK_STORE"] = str(store_path())
 
 
@@ -64,11 +66,10 @@ if os.environ.get("ROBUSTBOOK_STORE"):
 class Done:
     """The result of a call.
 
-    Args:
-        values: returned values other than tensors: None, bools, numbers, strings, lists, dicts.
-        tensors: returned tensors, on the CPU.
-        seconds: run time; if the call resumed from a checkpoint, the sum over all attempts.
-        provenance: versions, device, processor, date, and the fingerprint of the source.
+    ``values``: the returned values other than tensors: None, bools, numbers, strings, lists, dicts.
+    ``tensors``: the returned tensors, on the CPU.
+    ``seconds``: the run time; if the call resumed from a checkpoint, the sum over all attempts.
+    ``provenance``: versions, device, processor, date, and the fingerprint of the source.
     """
 
     call: Call
@@ -79,25 +80,28 @@ class Done:
 
 
 class DamagedResult(UserWarning):
-    """A stored file was damaged; the file was renamed, and its call will run again."""
+    """The warning about a damaged file of the store; the file was renamed, and its call will run
+    again.
+    """
 
 
 class Refused(ValueError):
-    """A file of another store is not a valid result; the message names the file."""
+    """The error for a file of another store that is not a valid result; the message names the
+    file.
+    """
 
 
 class _Damage(Exception):
-    """A file is damaged; the error names the file and the problem."""
+    """The error for a damaged file, which names the file and the problem."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} is damaged: {reason}")
 
 
 class Store:
-    """Results in a folder, which is created when the first result is saved.
+    """A store of results in a folder, which is created when the first result is saved.
 
-    Args:
-        path: the folder; default `store_path()`.
+    ``path``: the folder; default `store_path()`.
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
@@ -150,9 +154,8 @@ class Store:
     ) -> None:
         """Store the result of the call's function. The caller must hold the call's lock.
 
-        Raises:
-            TypeError: the result is not a dict of tensors and JSON values.
-            OSError: the result could not be written; nothing is stored.
+        Raises TypeError if the result is not a dict of tensors and JSON values. Raises OSError if
+        the result could not be written; nothing is stored then.
         """
         values, tensors = _split(result)
         path = self._json_path(call.key)
@@ -177,11 +180,9 @@ class Store:
 
         Files of this store are not replaced, except for a damaged result, which is renamed first.
 
-        Args:
-            file: the JSON file of the result; the tensor file is in the same folder.
+        ``file``: the JSON file of the result; the tensor file is in the same folder.
 
-        Raises:
-            Refused: a file is damaged or not a result, or the call is being computed here.
+        Raises Refused if a file is damaged or not a result, or if the call is being computed here.
         """
         key, text, data = _to_copy(file)
         try:
@@ -206,11 +207,10 @@ class Store:
         is new to the other store.
 
         Dependencies are not copied. For each dependency, a note with its seconds and provenance is
-        written to the other store. So a record that is built from that store can include the
+        written to the other store. So a record that is built from the other store can include the
         seconds and provenance.
 
-        Raises:
-            Refused: a file is damaged, or there is no result.
+        Raises Refused if a file is damaged, or if there is no result.
         """
         key, text, data = _to_copy(self._json_path(call.key))
         new = other._add(key, text, data)
@@ -452,7 +452,7 @@ def _split(result: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, Tens
     tensors = {}
     for name, value in result.items():
         if isinstance(value, Tensor):
-            # Copied, because safetensors rejects tensors that share memory.
+            # Copy the tensors, because safetensors rejects tensors that share memory.
             tensors[name] = value.detach().to("cpu", copy=True).contiguous()
         else:
             _check_jsonable(value, name)

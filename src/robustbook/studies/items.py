@@ -18,11 +18,11 @@ class Item:
     ``module``: the name of the study's module.
     ``title``: the title of the item.
     ``profiles``: the profiles at which the study can run.
-    ``measures``: prefixes (after the paper's name) of the ids of the targets that the item
-        measures; None: the item's own name. If two items measure the same target, the command runs
-        the item that comes later in the list.
-    ``parts``: for a word in a target's id, the command-line option that adds the target's part to a
-        run at profile ``paper``.
+    ``measures``: the prefixes of the ids of all targets that the item measures, without the paper's
+        name; with None, the item's own name is the prefix. If two items measure the same target,
+        the command runs the item that comes later in the list.
+    ``parts``: command-line options by a word of a target's id. At profile ``paper``, the option
+        adds the part of the study that measures the target.
     ``needs``: in words, what a run needs that cannot be downloaded automatically.
     ``judges``: the items whose numbers the page compares with ours, if they are not those of
         `measures`.

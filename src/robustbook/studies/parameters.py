@@ -23,7 +23,7 @@ class BadParameter(ValueError):
 
 
 AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
-"""Convert lists to tuples, because notebooks and papermill pass lists."""
+"""The setting that converts lists to tuples, because notebooks and papermill pass lists."""
 
 
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,4 +1,5 @@
-"""Choose the batch of each network at a training step, which depends only on the seed and the step.
+"""Choose the batch of each network at a training step, which depends only on the seed and the
+step.
 """
 
 from collections.abc import Sequence

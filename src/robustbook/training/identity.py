@@ -1,4 +1,5 @@
-"""Identify a training run by fingerprints of its data, a description of its objective, and a hash.
+"""Identify a training run by fingerprints of its data, a description of its objective, and a
+hash.
 """
 
 import functools

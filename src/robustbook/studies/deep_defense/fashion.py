@@ -46,7 +46,7 @@ overshot image.
 GRID = tuple(k / 1000 for k in range(50))
 """The values of eps for FGS, in pixels of [0, 1]."""
 PRINTED_EPS = 0.028
-"""The eps_ref that the replication reports."""
+"""The eps_ref of FGS that the replication reports."""
 
 Loss = Literal["mean", "sum", "constant", "deep-defense"]
 PAIRED = ("sum", "constant")
@@ -229,8 +229,8 @@ def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[st
     Return ``accuracy`` in percent, and ``rho``, the mean over images of the norm of DeepFool's
     perturbation divided by the norm of the image. After the last epoch, also return ``unfooled``,
     the percentage of images on which DeepFool fails, and accuracies under FGS without clipping.
-    ``along`` has the accuracies at the sizes of `GRID`, and ``printed`` those at 0.2, 0.5 and 1
-    times the replication's eps_ref. ``images`` is the number of test images.
+    ``along`` has the accuracies at the sizes of `GRID`, and ``printed`` has the accuracies at 0.2,
+    0.5 and 1 times the replication's eps_ref. ``images`` is the number of test images.
     """
     x, y = _test(network, context.device)
     accuracy, rho = [], []

@@ -66,7 +66,7 @@ def read(
 
 @step(version=1)
 def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Return ``eps``: eps_ref, the size of FGS, in units of the preprocessed images, at which the
+    """Return eps_ref as ``eps``: the size of FGS, in units of the preprocessed images, at which the
     accuracy is one half.
 
     ``clipped`` is the eps_ref of FGS clipped to the range of pixels, for data sets whose

@@ -31,7 +31,7 @@ from .settings import PAPER
 
 ITEM = "followup-brown-2019"
 METHODS = ("vanilla", "fine-tuned-deepfool-set", "deep-defense-detached")
-"""The three networks of the replication, as the target ids name them."""
+"""The three networks of the replication, with the names that the target ids use."""
 THEIRS = "deep-defense-detached"
 
 

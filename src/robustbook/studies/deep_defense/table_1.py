@@ -21,10 +21,10 @@ from .settings import NAMES, PAPER, Parameters
 
 ITEM = "table-1"
 METHODS = ("reference", "par-networks", "adv-training-i", "deep-defense")
-"""The rows of the table, in the paper's order."""
+"""The methods in the rows of Table 1, in the paper's order."""
 NOISE = {"mlp": 0.01, "lenet": 0.01, "convnet": 0.003, "nin": 0.003}
-"""The difference of rho_2 up to which the target numbers count a difference as noise
-between seeds.
+"""A difference of rho_2 of at most this size counts as noise between seeds, as the target numbers
+define it.
 """
 
 

@@ -142,7 +142,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     The paper has no numbers to compare with this study.
     """
     assert p.seeds is not None
-    # images that the networks of all methods classify correctly
+    # The images that the networks of all methods classify correctly.
     shared: dict[tuple[str, int], Tensor] = {}
     for (network, _, seed, what), done in results.items():
         if what == "nearest":

@@ -46,8 +46,8 @@ def search(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Run the Square attack on a part of ``images`` evenly spaced test images: those with numbers
-    in ``rows`` (from, to).
+    """Run the Square attack on a part of ``images`` evenly spaced test images, which ``rows`` gives
+    as (from, to).
 
     Return which images the network still classifies ``correctly``, and the number of ``queries``
     for each image.

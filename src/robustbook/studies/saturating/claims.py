@@ -46,8 +46,8 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict; each key starts with the part of
-    the page.
+    """Return the function calls that the study needs, as a dict whose keys start with the name of a
+    part of the page.
     """
     assert p.seeds is not None
     return {

@@ -120,10 +120,10 @@ def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
 
 def _negative(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
     """Return a row that says whether the minimum of each layer's weights has a larger absolute
-    value than two numbers.
+    value than the layer's maximum and than the vanilla network's minimum.
 
-    The two numbers are the minimum in the vanilla network and the maximum in the same layer. The
-    value of the row is the smallest absolute ratio of a layer's minimum to one of these numbers.
+    The value of the row is the smallest ratio of the minimum's absolute value to the layer's
+    maximum or to the vanilla network's minimum.
     """
     factors = [
         factor

@@ -126,8 +126,8 @@ def _layers(
 
 def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
     """Return a row that says whether the median of |h| is larger in each layer of the saturated
-    network than in the vanilla network. The value of the row is the smallest ratio of the two
-    medians.
+    network than in the vanilla network. The value of the row is the smallest ratio, over layers, of
+    the saturated network's median to the vanilla network's median.
     """
     pairs = zip(saturated["median_abs"], vanilla["median_abs"], strict=True)
     factor = min(ours / theirs for ours, theirs in pairs)

@@ -78,9 +78,9 @@ def geometry(
     """Measure the network along a straight path for each pair of classes, between two of ``images``
     test images, in float64.
 
-    The results ``even`` are for ``points`` evenly spaced points; for ``resolved``, points are added
-    where probabilities jump. Also return the ``rows`` of the two images in the test set and their
-    ``confidence``.
+    The results ``even`` are measured at ``points`` evenly spaced points of the path. The results
+    ``resolved`` are also measured at points that are added where probabilities jump. Also return
+    the ``rows`` of the two images in the test set and their ``confidence``.
     """
     net = trained(network, context.device).double()
     x, y = test_images(network.call.arguments["training"].data, images, context.device)

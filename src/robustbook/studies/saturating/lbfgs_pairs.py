@@ -91,8 +91,8 @@ def attack(
 ) -> dict[str, object]:
     """Run L-BFGS from each of ten source images towards the nine other classes.
 
-    The source images are chosen by ``rule`` among ``images`` test images, unless they are
-    ``given``.
+    The source images are chosen by ``rule`` among ``images`` test images, unless the caller passes
+    them as ``given``.
 
     Return ``found``, ``iterations`` and ``distance`` (l2) for each variant of L-BFGS and each pair
     of source image and target class.

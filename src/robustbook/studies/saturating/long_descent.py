@@ -73,7 +73,7 @@ class Descent:
         self.target, self.step_size, self.taken = target, step_size, 0
         self.wanted = nn.functional.one_hot(torch.tensor(target), len(self.biases[-1])).to(start)
         self.outputs = [torch.empty_like(bias) for bias in self.biases]
-        # derivatives of the loss, per unit
+        # The derivatives of the loss with respect to each unit.
         self.slopes = [torch.empty_like(bias) for bias in self.biases]
         self.logits = torch.empty_like(self.wanted)
 

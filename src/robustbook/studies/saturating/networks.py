@@ -55,7 +55,7 @@ class Anneal:
 class Training:
     """The settings with which a network is trained.
 
-    ``width``: as in `build`. ``eps`` and ``alpha`` belong to adversarial training.
+    ``width``: as in `build`. ``eps`` and ``alpha`` are the parameters of adversarial training.
     ``layers``: whether the saturation penalty includes the read-out layer.
     """
 

@@ -19,7 +19,7 @@ MLPS: tuple[Name, ...] = ("sigmoid-mlp", "relu-mlp")
 NETWORKS: tuple[Name, ...] = (*MLPS, "cnn")
 METHODS: tuple[Method, ...] = ("vanilla", "adversarial", "saturated")
 COMPARED: tuple[Method, ...] = ("vanilla", "saturated")
-"""The trainings that the figures compare."""
+"""The ways of training that the figures compare."""
 MAIN = "float32"
 """The attack variant of Table 1 that is compared with the paper's numbers."""
 Networks = dict[tuple[str, Method], Training]

@@ -35,15 +35,15 @@ APART = 10_000
 class Strike:
     """The description of an attack.
 
-    ``kind``: ``none`` leaves images unchanged; ``search`` is `searched`; all other kinds are
-        attacks of the package.
+    ``kind``: the kind of attack. With ``none`` images stay unchanged; ``search`` is the function
+        `searched`; all other kinds are attacks of the package.
     ``averaged``: the number of noise draws over which each step, or each query, averages.
     ``noise``: whether the attacked network has ``fresh`` noise in each step, the same ``frozen``
         noise in all steps, or its noise ``off``.
-    ``c``, ``hinge``, ``keep``: options of Carlini-Wagner.
+    ``c``, ``hinge``, ``keep``: options of the Carlini-Wagner attack.
     ``eps``: the radius of PGD and of Square.
     ``steps``: the number of steps, or of queries for Square.
-    ``searches``, ``kappa``: options of the search.
+    ``searches``, ``kappa``: options of `searched`.
     """
 
     kind: Literal["none", "carlini-wagner", "search", "pgd-l2", "pgd-linf", "square"]
@@ -94,8 +94,10 @@ def struck(
         without noise, on which the attack ran.
 
     Images that the network misclassifies without any attack are not attacked, unless the network
-    with frozen noise, or without noise, classifies them correctly. noise: the noise layers for
-    attack and evaluation; None: those of the training.
+    with frozen noise, or without noise, classifies them correctly.
+
+    ``noise``: the noise layers for attack and evaluation; with None, the noise layers of the
+        training.
     """
     net = _ready(network, context.device, noise)
     x, y, keys = test_images(network, first, images, context.device)
@@ -172,7 +174,7 @@ def _moved(
     keys: Tensor,
     draws: int,
 ) -> Tensor:
-    """Return the images after the attack on ``view``."""
+    """Return the images after the attack on the network ``view``."""
     given: dict[str, Any] = {"draws": strike.averaged, "keys": keys}
     sized: dict[str, Any] = {"steps": strike.steps, "step_size": strike.step_size, **given}
     match strike.kind:

@@ -3,9 +3,9 @@ several noise levels.
 
 The noise levels are those of the paper's script (`settings.LEVELS`), which is older than the code
 behind Table 2. In the script, the noise is on the image, and its standard deviation is for
-normalised images. The study also has the noise of Table 1, placed as in the released code. The
-attack of this study is that of Table 2. The older script attacks normalised pixels without
-clipping, with batch norm in training mode.
+normalised images. The study also has the noise of Table 1, placed as in the released code. This
+study uses the attack of Table 2. The older script attacks normalised pixels without clipping, with
+batch norm in training mode.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
