@@ -65,10 +65,10 @@ def adam(
         default 0.01, our choice (the paper gives none).
     ``betas``: decay rates of the two moments, each in [0, 1); default (0.9, 0.999), as proposed by
         Adam's authors.
-    ``epsilon``: added to the square root of the second moment; default 1e-8, as proposed by Adam's
-        authors. If the gradient is far smaller than epsilon, a pixel moves by only step_size *
-        gradient / epsilon. So on a saturated network epsilon decides whether Adam changes the image
-        at all.
+    ``epsilon``: the number that is added to the square root of the second moment; default 1e-8, as
+        proposed by Adam's authors. If the gradient is far smaller than epsilon, a pixel moves by
+        only step_size * gradient / epsilon. So on a saturated network epsilon decides whether Adam
+        changes the image at all.
     ``clip``: whether iterates are clipped to [0, 1]; default True, our choice.
     ``draws``, ``average``, ``judge``, ``keys``, ``generator``: as in `fgsm`. Each step of Adam uses
         new noise draws, which also decide whether the attack has succeeded at this step.
@@ -98,7 +98,7 @@ def adam(
 
     adversarial = images.clone()
     spent = torch.zeros_like(goal.labels)
-    # images on which the attack has not succeeded yet
+    # The images on which the attack has not succeeded yet.
     rows = torch.arange(len(images), device=images.device)
     iterate, first, second = images.clone(), torch.zeros_like(images), torch.zeros_like(images)
     every = LOOK_EVERY.get(images.device.type, 10)

@@ -83,9 +83,9 @@ def carlini_wagner(
 
     ``model``, ``images``, ``labels``: as in `fgsm`.
     ``c``: the weight of the margin, above 0: one number, or one for each image.
-    ``steps``: number of Adam steps; Random Self-Ensemble: 300.
-    ``step_size``: Adam's learning rate for w, or for the pixels if `clip` is False; Random
-        Self-Ensemble: 1e-3, the original code: 1e-2.
+    ``steps``: the number of Adam steps, which is 300 in Random Self-Ensemble.
+    ``step_size``: Adam's learning rate for w, or for the pixels if `clip` is False. It is 1e-3 in
+        Random Self-Ensemble, and 1e-2 in the original code.
     ``searches``: how many values of c are tried for each image, each time from the clean image.
         Until the attack succeeds, c is multiplied by 10; then a binary search finds the smallest
         successful c. The original code tries 9 values, from 1e-3.
@@ -93,10 +93,11 @@ def carlini_wagner(
         steps, as in the original code.
     ``kappa``: the margin by which the attack should succeed, 0 or above, in logits.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
-    ``preset``: a version of the attack.
-    ``clip``: True: minimise over w, so the images stay in [0, 1]; False: minimise over the pixels.
+    ``preset``: the version of the attack.
+    ``clip``: whether the attack minimises over w, so that the images stay in [0, 1]; with False it
+        minimises over the pixels.
     ``draws``, ``average``, ``judge``, ``keys``, ``generator``: as in `fgsm`. Each step uses new
-        noise draws.
+        noise draws of a randomised model.
 
     With `keep` "nearest", the clean image is returned at infinite distance if the attack succeeds
     with no iterate. An image that the model misclassifies without any change has distance 0. With
@@ -105,8 +106,8 @@ def carlini_wagner(
     positive. In a step in which the hinge of an image becomes positive, the image costs one more
     forward pass. The final evaluation of the result costs one or two forward passes. On a GPU all
     images get a backward pass. With `abandon`, the CPU waits for the GPU ten times for each value
-    of c; otherwise it does not wait between steps. Raises ValueError for an invalid argument, or a
-    model that returns NaN.
+    of c; otherwise the CPU does not wait between steps. Raises ValueError for an invalid argument,
+    or a model that returns NaN.
     """
     steps, searches = check_count("steps", steps), check_count("searches", searches)
     rate, confidence = check_positive("step_size", step_size), check_tolerance("kappa", kappa)

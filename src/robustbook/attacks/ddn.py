@@ -58,11 +58,11 @@ def ddn(
     ``model``, ``labels``, ``targets``: as in `fgsm`.
     ``images``: in [0, 1]; without `clip` pixel values may have any size, and `scale` is in the unit
         of the pixels.
-    ``steps``: gradients computed for each image, 1 or more; default 300 (the paper: 100, 300,
-        1000).
-    ``gamma``: relative change of the radius in each step, in (0, 1); the paper: 0.05.
-    ``scale``: initial radius and initial step length, one number or one for each image; the paper:
-        1, for pixels in [0, 1].
+    ``steps``: the number of gradients computed for each image, 1 or more; default 300 (the paper
+        uses 100, 300 and 1000).
+    ``gamma``: the relative change of the radius in each step, in (0, 1); 0.05 in the paper.
+    ``scale``: the initial radius and the initial step length, one number or one for each image; in
+        the paper 1, for pixels in [0, 1].
     ``loss``: as in `fgsm`; the default is the paper's loss. If the gradient at the clean image is
         exactly 0, the attack does not change the image; the authors' code takes a random direction
         instead. The gradient of the loss "margin" does not vanish if the softmax saturates.

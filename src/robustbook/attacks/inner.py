@@ -42,7 +42,7 @@ def climb(
     ``eps``: radius of the ball in the norm, in pixels scaled to [0, 1]; a number, or one per image.
     ``step_size``: size of one update in the norm; a number, or one per image.
     ``norm``: math.inf or 2.
-    ``start``: the starting points, which are first projected onto the ball; None: the images
+    ``start``: the starting points, which are first projected onto the ball; with None, the images
         themselves.
     ``loss``: as in `fgsm`.
     ``clip``: whether iterates are clipped to [0, 1].
@@ -68,7 +68,7 @@ def climb(
             delta = delta * (eps / length).clamp(max=1)
         return delta
 
-    # torch.func.grad, as autograd.grad does not run inside vmap.
+    # Use torch.func.grad, because autograd.grad does not run inside vmap.
     with torch.no_grad():
         images = images.detach()
         delta = torch.zeros_like(images) if start is None else inside(start.detach() - images)
@@ -91,5 +91,6 @@ def _each(value: float | Tensor, images: Tensor) -> Tensor:
     """
     if isinstance(value, Tensor):
         return per_image(value, images)
-    # Created on the device, because copying a number to the device would make the CPU wait.
+    # Create the tensor on the device, because copying a number to the device would make the CPU
+    # wait.
     return images.new_full((1,) * images.ndim, value)

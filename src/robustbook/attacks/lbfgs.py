@@ -72,7 +72,8 @@ def lbfgs(
         entropy, as in the paper.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``steps``: maximum number of accepted iterates, 1 or more; default 1000, as in the paper.
-    ``history``: pairs of steps and gradient differences kept per image; default 10, as in scipy.
+    ``history``: how many pairs of a step and a gradient difference are kept per image; default 10,
+        as in scipy.
     ``gtol``: stop if no gradient component exceeds gtol; default 1e-5, as in scipy. With clip,
         gradient components that push a pixel out of [0, 1] are ignored. With gtol 0, the attack
         stops only if all gradient components are zero.
@@ -175,7 +176,7 @@ class Searches:
         s, unit = x - self.x, _unit(g, scale)
         promise = _dot(self.unit, s, self.scale)
         slope = _dot(unit, s, scale)
-        # With clipping, the slope along the clipped path, where clipped pixels no longer move.
+        # With clipping, use the slope along the clipped path, where clipped pixels no longer move.
         ahead = _dot(unit, s.masked_fill(x != aim, 0), scale) if self.clip else slope
 
         self.tries += 1

@@ -8,9 +8,10 @@ the ball of radius eps around x. With step size a, each step computes
     x_(t+1) = P(x_t + a d(grad C(F(x_t), y))),
 
 Here d is the steepest direction of the norm: the sign of the gradient, or for l2 the normalised
-gradient. The function P projects onto the ball, then onto [0, 1]. Unlike the paper, this code
-returns the iterate of highest loss (with targets: of lowest loss), not the last iterate. Also
-unlike the paper, later runs leave out an image on which an earlier run has succeeded.
+gradient. The function P first projects a point onto the ball, and then clips the point to [0, 1].
+Unlike the paper, this code returns the iterate of highest loss (with targets: of lowest loss), not
+the last iterate. Also unlike the paper, later runs leave out an image on which an earlier run has
+succeeded.
 """
 
 import math
@@ -76,19 +77,19 @@ def pgd(
     ``random_start``: whether a run starts at a uniform draw from the ball (default, as in the
         paper) or at the image itself.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
-    ``draws``, ``average``, ``judge``: as in `fgsm`. Each step uses new noise draws. The losses of
-        different steps are compared although their noise differs.
+    ``draws``, ``average``, ``judge``: as in `fgsm`. Each step uses new noise draws of a randomised
+        model. The losses at different steps are compared although their noise differs.
     ``keys``: for each image the number that determines its random starts and noise; as in `fgsm`.
-    ``generator``: one number drawn from the generator is the seed of random starts and noise; None:
-        seed 0. So two calls with the same generator give different results, and two calls with
-        generators in the same state give the same results. To attack a set of images in parts, pass
-        the keys of each part and a generator in the same state.
+    ``generator``: a generator from which the seed of random starts and noise is drawn; with None,
+        the seed is 0. So two calls with the same generator give different results, and two calls
+        with generators in the same state give the same results. To attack a set of images in parts,
+        pass the keys of each part and a generator in the same state.
 
-    The result of a later run replaces that of an earlier run if the later run succeeds or reaches a
-    higher loss. Each run costs `steps` + 1 forward passes and `steps` backward passes of its
-    images. The final evaluation costs a forward pass of all images. The CPU waits for the GPU at
-    the end of a run, never between its steps. Raises ValueError for an invalid argument, or a model
-    that returns NaN.
+    The result of a later run replaces the result of an earlier run if the later run succeeds or
+    reaches a higher loss. Each run costs `steps` + 1 forward passes and `steps` backward passes of
+    its images. The final evaluation costs a forward pass of all images. The CPU waits for the GPU
+    at the end of a run, never between its steps. Raises ValueError for an invalid argument, or a
+    model that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)
@@ -115,7 +116,7 @@ def pgd(
     adversarial = images.clone()
     gain = images.new_full((len(images),), -math.inf)
     spent = torch.zeros_like(goal.labels)
-    # images that are still classified correctly
+    # The images that are still classified correctly.
     rows = torch.arange(len(images), device=images.device)
     for restart in range(restarts):
         centre, aim, bound = images[rows], goal.rows(rows), pick(radius, rows)

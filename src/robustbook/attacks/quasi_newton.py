@@ -51,7 +51,7 @@ class InverseHessians:
         self.pairs = like.new_zeros(n, 1, 2, d)
         self.products = small.new_zeros(n, history + 1, history + 1, 2)  # s y, y y
         self.scale = torch.ones_like(small)  # the divisor of each stored y
-        # pairs stored so far, dropped ones included
+        # The number of pairs stored so far, including the pairs that were dropped.
         self.count = torch.zeros_like(small[:, 0], dtype=torch.int64)
         self.used = 0  # slots in use, the maximum over all rows
 

@@ -59,19 +59,19 @@ def square(
     """Return for each image the first proposal that is misclassified, or else the proposal of
     highest margin.
 
-    ``model``: as in `fgsm`; the model need be neither a module nor differentiable.
+    ``model``: as in `fgsm`, but the model need be neither a module nor differentiable.
     ``images``: in [0, 1], of shape (n, c, h, w). Images that the model misclassifies are perturbed
         as well.
     ``labels``: the true classes.
     ``eps``: in (0, 1], the radius of the l-infinity ball: one number, or one for each image.
     ``queries``: maximum number of queries per image, including the starting stripes; default 5000,
-        AutoAttack.
-    ``p_init``: fraction of the pixels in the first windows, in (0, 1]; default 0.8, AutoAttack (the
-        paper: 0.05, and 0.3 to 0.8 against robust networks).
+        as in AutoAttack.
+    ``p_init``: the fraction of the pixels in the first windows, in (0, 1]; default 0.8, as in
+        AutoAttack (in the paper 0.05, and 0.3 to 0.8 against robust networks).
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``draws``: for a randomised model, the number of noise draws per query; default 1. The margin of
         a randomised model is computed from the logarithm of the mean probabilities. Each query uses
-        new noise draws.
+        new noise draws of a randomised model.
     ``judge``: as in `fgsm`.
     ``keys``, ``generator``: as in `pgd`, for stripes, windows, signs and the model's noise.
 
