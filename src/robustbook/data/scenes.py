@@ -73,7 +73,7 @@ def scenes(split: str) -> ImageSet:
 
 def _image(mask: NDArray[np.int64], pieces: NDArray[np.int64], purpose: str) -> NDArray[np.uint8]:
     """Return a digit (28 x 28, 0..255) on a crop of one of two photographs (height, width, 3)."""
-    # Drawn by hash, so that the numbers do not depend on library versions.
+    # The numbers are drawn by hash, so that they do not depend on library versions.
     draws = np.frombuffer(hashlib.sha256(f"scenes {purpose}".encode()).digest(), ">u2")
     rows, columns = (side - _SIDE + 1 for side in pieces.shape[1:3])
     choices = np.array([len(pieces), rows, columns, 3, 3, 256, 256, 256])

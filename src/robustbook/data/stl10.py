@@ -189,7 +189,7 @@ def _extract(file: IO[bytes] | Stream, path: Path, split: str, root: Path) -> No
             while (left := _missing(split, root)) and (member := archive.next()):
                 original, packed = known.get(Path(member.name).name), archive.extractfile(member)
                 if original and packed and not (root / FOLDER / original.name).is_file():
-                    # one more byte, to detect a longer file
+                    # Read one more byte, to detect a longer file.
                     contents = packed.read(original.size + 1)
                     check(path, original, contents, REPLACE)
                     write_whole(root / FOLDER / original.name, contents)
