@@ -66,9 +66,9 @@ from robustbook.training import Diverged
 from .freezing import Frozen
 
 FIRST = 5
-"""In the form "rows", the number of classes whose gradients are computed first, at the clean image.
-After these gradients it is decided which of the remaining classes could be nearer. At later
-iterates only one gradient is computed first, and ``slack`` is doubled.
+"""The number of classes whose gradients the form "rows" computes first, at the clean image. After
+these gradients it is decided which of the remaining classes could be nearer. At later iterates the
+form "rows" first computes only one gradient, and doubles ``slack``.
 """
 
 PIECES = 8
@@ -116,22 +116,24 @@ def deep_defense(
     ``labels``: the true classes.
     ``lam``, ``c``, ``d``: above 0. The weight of both DeepFool terms is lam (released code: 15).
         The scale of rho is c in the term for correctly classified images (released code: 25 on
-        MNIST). The scale is d in the term for misclassified images (released code: 5).
+        MNIST). The scale of rho is d in the term for misclassified images (released code: 5).
     ``steps``: maximum number of DeepFool steps (released code: 5).
     ``overshoot``: relative overshoot of DeepFool (released code: 0.02).
-    ``offset``: added to each component of a gradient before its norm is computed (released code:
-        5e-6 on MNIST, 1e-5 on CIFAR-10).
+    ``offset``: a number that is added to each component of a gradient before its norm is computed
+        (released code: 5e-6 on MNIST, 1e-5 on CIFAR-10).
     ``candidates``: how many other classes DeepFool compares, those of highest logits at the clean
         image first. With None DeepFool compares all other classes, as the released code does where
         there are 10 classes. The paper of DeepFool compares 9 other classes.
-    ``slack``: an addition of this code. The form "rows" skips a class that could be nearest only if
-        its gradient norm exceeded ``slack`` times the mean norm of the first five classes. With
-        math.inf, and in the forms "padded" and "fixed", no class is skipped. With the default
-        slack, the nearest class was always found for 25,000 training images of MNIST (MLP and
-        LeNet, before and after training with Deep Defense). A slack of 1.65 would have been enough.
+    ``slack``: limits how many gradients are computed; this option is an addition of this code. The
+        form "rows" skips a class that could be nearest only if its gradient norm exceeded ``slack``
+        times the mean norm of the first five classes. With math.inf, and in the forms "padded" and
+        "fixed", no class is skipped. With the default slack, the nearest class was always found for
+        25,000 training images of MNIST (MLP and LeNet, before and after training with Deep
+        Defense). On these images a slack of 1.65 would have been enough.
     ``generator``: draws the dropout masks of this training step; needed if the network has dropout.
         On a GPU, None means torch's default generator of the GPU, which a CUDA graph can record.
-    ``form``: "rows", "padded", "fixed" or "auto" (default): "padded" on a GPU, "rows" on a CPU.
+    ``form``: "rows", "padded", "fixed" or "auto"; the default "auto" means "padded" on a GPU and
+        "rows" on a CPU.
 
     Raises Diverged, with the name of the loss term and the range of rho in the batch, if a term is
     NaN or infinite. The form "fixed" on a GPU does not raise Diverged, so the caller has to check
@@ -244,7 +246,7 @@ def _batched(
     going = torch.ones_like(rows, dtype=torch.bool)
     point, r = x, torch.zeros_like(x)
     for step in range(1, search.steps + 1):
-        # maps gradients at the logits to gradients at the points
+        # This function maps gradients at the logits to gradients at the points.
         pull: Callable[[Tensor], tuple[Tensor]]
         logits, pull = torch.func.vjp(partial(frozen, rows=rows), point)  # type: ignore[misc]
         if step == 1:
@@ -331,9 +333,9 @@ def _nearest(
     If ``known`` has the gradient of the first class, no other gradient is computed at first. A
     further class can be nearest only if its gradient norm exceeds its |f| divided by the smallest
     distance so far. A class is skipped if it could be nearest only with a gradient norm above
-    ``slack`` times the mean gradient norm so far. With only one gradient so far, the factor is
-    twice ``slack``. The gradients of all classes that are not skipped are computed together in a
-    second batch.
+    ``slack`` times the mean gradient norm so far. If only one gradient has been computed so far,
+    the factor is twice ``slack``. The gradients of all classes that are not skipped are computed
+    together in a second batch.
     """
     offset, slack = search.offset, search.slack
     sizes = [] if known is None else [_norm(known.detach(), offset)]

@@ -213,7 +213,7 @@ def ensemble(
     """Return the mean of the softmax probabilities over ``draws`` draws of the noise.
 
     ``net``: a network with noise layers, or any other randomised model, such as `ResizedPadded`.
-    ``keys``: one number for each image; default its row number.
+    ``keys``: one number for each image; by default the row number of the image.
     ``draws``: number of noise draws, 1 or more; default the paper's 50.
     ``start``: the first draw number; another start gives new noise.
     ``memory``: approximate limit on the bytes of activations. With a lower limit, fewer noise draws
