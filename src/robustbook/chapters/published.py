@@ -24,8 +24,8 @@ class Version:
 
     @property
     def origin(self) -> str:
-        """Return ``published`` or ``run``, with which the label of a table ends, on a page with a
-        single published record.
+        """Return the end of a table's label, ``published`` or ``run``, on a page with a single
+        published record.
         """
         return "run" if self.fresh else "published"
 

@@ -34,7 +34,8 @@ EPS = 0.1
 class Moved:
     """An image after FGSM with size ``eps``, and the network's prediction.
 
-    ``probability``: of the predicted class. right: whether the predicted class is the true class.
+    ``probability``: the probability of the predicted class.
+    ``right``: whether the predicted class is the true class.
     """
 
     eps: float
@@ -69,7 +70,7 @@ def sweep(
     label: Int[Tensor, " 1"],
     sizes: Sequence[float],
 ) -> tuple[Moved, ...]:
-    """Return the image after FGSM with each eps; at eps 0 it is the image itself."""
+    """Return the image after FGSM with each eps; at eps 0 the result is the image itself."""
     found = []
     for eps in sizes:
         moved = fgsm(net, image, label, eps=eps).images if eps else image

@@ -21,17 +21,17 @@ SIZES: Mapping[float, tuple[float, ...]] = {
     math.inf: (0.0, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3),
     2.0: (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0),
 }
-"""The eps of the curves, by norm."""
+"""The values of eps at which the curves are computed, by norm."""
 SHOWN: Mapping[float, tuple[float, ...]] = {
     math.inf: (0.05, 0.1, 0.2, 0.3),
     2.0: (0.5, 1.0, 2.0, 3.0),
 }
-"""The eps of the pictures, by norm."""
+"""The values of eps for which pictures are shown, by norm."""
 TITLES = {math.inf: "l-infinity", 2.0: "l2"}
 NETWORKS = {"plain": LOOKS["vanilla"], "adversarially trained": LOOKS["adversarial"]}
 STEPS = 20
 COUNT = 200
-"""Number of test images behind the curves."""
+"""The number of test images from which the curves are computed."""
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,9 @@ def verdicts() -> Table:
 
 
 def first(record: Record) -> str:
-    """Return the result for claim 1: the norm of an image divided by that of its perturbation."""
+    """Return the result for claim 1: the norm of an image divided by the norm of its
+    perturbation.
+    """
     caffenet, googlenet = (
         1 / float(printed(f"deep_defense/anchor-deepfool-table-1/{network}-ilsvrc2012/rho2") or 0)
         for network in ("caffenet", "googlenet")

@@ -18,7 +18,7 @@ REGIMES: Mapping[str, str] = {
     "none": "no noise",
 }
 SMALL = 0.1
-"""The largest c of what the paper calls smaller attacks."""
+"""The largest c of the attacks that the paper calls smaller."""
 
 
 def answer(records: Sequence[Record]) -> str:

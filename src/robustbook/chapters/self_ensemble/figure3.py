@@ -30,7 +30,7 @@ LOOK: Mapping[str, Look] = {
     "rse": LOOKS["rse"],
 }
 STRONG = 0.1
-"""The c of the paper's claim about robustness."""
+"""The value of c in the paper's claim about robustness."""
 
 
 def levels(record: Record) -> dict[str, str]:

@@ -22,7 +22,7 @@ class Claim:
     """A claim of the paper, the page that tests the claim, the items (tables, figures) whose target
     numbers decide it, and a function that writes our finding in a sentence.
 
-    ``find``: None for a page that says it itself.
+    ``find``: the function that writes the sentence; None if the page itself states the finding.
     """
 
     words: str
@@ -34,7 +34,7 @@ class Claim:
 def answer(record: Record) -> str:
     """Return the accuracies of Table 2 at c = 0.03, and the accuracies at equal distortion.
 
-    ``record`` is that of Table 2; the distortions are those of Figure 6.
+    ``record`` is the record of Table 2; the distortions come from the record of Figure 6.
     """
     return f"{table2.answer(record)} {figure6.crossings(records_of(f'{PAPER}/figure-6'))}"
 

@@ -16,7 +16,7 @@ from .names import DEFENSES, PLACES
 NETWORK = "vgg16"
 CS = (0.01, 0.03, 0.06, 0.1, 0.2)
 AT = 0.03
-"""The c of the abstract's numbers."""
+"""The value of c at which the abstract states accuracies."""
 
 
 def target(defense: str, c: float) -> str:

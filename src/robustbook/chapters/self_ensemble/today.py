@@ -38,9 +38,11 @@ BOUNDS = {
         "certified": ("RSE on the image, certified", figures.Look(figures.BRIGHT["red"], "", "--")),
     },
 }
-"""The curves of the figure, by defense."""
+"""The curves that the figure shows for each defense."""
 MARGIN = 5
-"""The paper's attack overstates robustness if it leaves so many points more than all attacks."""
+"""The paper's attack overstates robustness if its accuracy is this many percentage points higher
+than the accuracy under all attacks.
+"""
 
 
 def answer(record: Record) -> str:
