@@ -23,9 +23,10 @@ def arithmetic(
 ) -> Iterator[None]:
     """Compute in ``precision`` on ``device`` inside the context; restore all settings afterwards.
 
-    ``float32``: IEEE float32, on a GPU without TF32. tf32: on a GPU, matrix products and
-        convolutions round their factors to 10 mantissa bits; on a CPU, tf32 equals float32.
-        bfloat16: torch's autocast; weights, gradients of weights and losses stay in float32.
+    ``float32``: IEEE float32, on a GPU without TF32.
+    ``tf32``: on a GPU, matrix products and convolutions round their factors to 10 mantissa bits; on
+        a CPU, tf32 equals float32.
+    ``bfloat16``: torch's autocast; weights, gradients of weights and losses stay in float32.
     ``flush``: treat numbers below 1.2e-38 as zero. On a GPU flushing is not possible, so ``flush``
         raises an error for a GPU.
 

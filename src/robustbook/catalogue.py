@@ -23,9 +23,8 @@ ITEMS = {name: item.module for name, item in items.ITEMS.items()}
 def study(item: str) -> ModuleType:
     """Return the study module of ``paper/item``.
 
-    Raises:
-        BadParameter: there is no such item; the message lists the known items.
-        FileNotFoundError: the folder with the book's target numbers is missing.
+    Raises BadParameter if there is no such item; the message lists the known items.
+    Raises FileNotFoundError if the folder with the book's target numbers is missing.
     """
     if item not in ITEMS:
         raise BadParameter(f"item must be one of {', '.join(ITEMS)}, got {item!r}")

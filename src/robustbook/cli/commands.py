@@ -25,7 +25,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.group(cls=options.Commands)
 @click.version_option(package_name="robustbook", message="robustbook %(version)s")
 def main() -> None:
-    """A book that re-runs its papers.
+    """Re-run the experiments of papers on adversarial examples.
 
     \b
     Example: robustbook run saturating/table-1 --profile quick
