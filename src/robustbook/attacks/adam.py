@@ -57,8 +57,8 @@ def adam(
     the first iterate on which it succeeds, or the last iterate with `found` False. The l2 distance
     in the result measures how far the attack moved the image, not how robust the network is.
 
-    ``model``, ``images``, ``labels``, ``loss``: as in `fgsm`; the default loss is the cross
-        entropy, as in the paper.
+    ``model``, ``images``, ``labels``, ``loss``: the same arguments as in `fgsm`; the default loss
+        is the cross entropy, as in the paper.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``steps``: maximum number of updates, 1 or more.
     ``step_size``: Adam's learning rate for pixels in [0, 1], one number or one for each image;
@@ -70,8 +70,9 @@ def adam(
         only step_size * gradient / epsilon. So on a saturated network epsilon decides whether Adam
         changes the image at all.
     ``clip``: whether iterates are clipped to [0, 1]; default True, our choice.
-    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: as in `fgsm`. Each step of Adam uses
-        new noise draws, which also decide whether the attack has succeeded at this step.
+    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: options for a randomised model, as
+        in `fgsm`. Each step of Adam uses new noise draws, which also decide whether the attack has
+        succeeded at this step.
 
     An image on which the attack succeeds without any change is returned unchanged, after 0 steps.
     Each step costs a forward and a backward pass of all images on which the attack has not

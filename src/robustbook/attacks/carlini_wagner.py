@@ -81,11 +81,12 @@ def carlini_wagner(
 ) -> Adversarial:
     """Minimise the l2 distance plus a weighted margin, separately for each image.
 
-    ``model``, ``images``, ``labels``: as in `fgsm`.
+    ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
+        `fgsm`.
     ``c``: the weight of the margin, above 0: one number, or one for each image.
     ``steps``: the number of Adam steps, which is 300 in Random Self-Ensemble.
-    ``step_size``: Adam's learning rate for w, or for the pixels if `clip` is False. It is 1e-3 in
-        Random Self-Ensemble, and 1e-2 in the original code.
+    ``step_size``: Adam's learning rate for w, or for the pixels if `clip` is False. The learning
+        rate is 1e-3 in Random Self-Ensemble, and 1e-2 in the original code.
     ``searches``: how many values of c are tried for each image, each time from the clean image.
         Until the attack succeeds, c is multiplied by 10; then a binary search finds the smallest
         successful c. The original code tries 9 values, from 1e-3.
@@ -94,10 +95,10 @@ def carlini_wagner(
     ``kappa``: the margin by which the attack should succeed, 0 or above, in logits.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``preset``: the version of the attack.
-    ``clip``: whether the attack minimises over w, so that the images stay in [0, 1]; with False it
-        minimises over the pixels.
-    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: as in `fgsm`. Each step uses new
-        noise draws of a randomised model.
+    ``clip``: whether the attack minimises over w, so that the images stay in [0, 1]; with False the
+        attack minimises over the pixels.
+    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: options for a randomised model, as
+        in `fgsm`. Each step uses new noise draws of a randomised model.
 
     With `keep` "nearest", the clean image is returned at infinite distance if the attack succeeds
     with no iterate. An image that the model misclassifies without any change has distance 0. With

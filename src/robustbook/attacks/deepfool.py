@@ -38,7 +38,8 @@ With `free`, only pixels that can move within [0, 1] are changed. With `free`, D
 four steps instead of seven to ten, but its distances are two to eight per cent larger.
 
 For a randomised model with several draws, g_k is the logarithm of the mean probability over the
-draws. The class boundary of such a model is where the prediction from the mean probability changes.
+draws. The class boundary of a randomised model is where the prediction from the mean probability
+changes.
 """
 
 import math
@@ -212,9 +213,9 @@ def deepfool(
     ``targets``: the target class of each image; None (default) for an untargeted attack. With
         targets, the target is the only candidate, and each step moves away from the class predicted
         at the current point.
-    ``draws``, ``judge``, ``keys``, ``generator``: as in `fgsm`. Each step uses new noise draws of a
-        randomised model, which also decide whether the previous step succeeded. During a step the
-        autograd graphs of all its noise draws are kept in memory.
+    ``draws``, ``judge``, ``keys``, ``generator``: options for a randomised model, as in `fgsm`.
+        Each step uses new noise draws of a randomised model, which also decide whether the previous
+        step succeeded. During a step the autograd graphs of all its noise draws are kept in memory.
 
     An image on which the attack has succeeded is removed from the batch. With the default preset,
     an image that the model misclassifies without any attack has distance 0. Each step costs one

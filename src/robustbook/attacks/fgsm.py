@@ -1,4 +1,4 @@
-"""The fast gradient sign method: one step of size eps along the sign of the loss gradient.
+"""The fast gradient sign method makes one step of size eps along the sign of the loss gradient.
 
 FGSM is from Goodfellow, Shlens and Szegedy 2015, "Explaining and harnessing adversarial examples"
 (arXiv 1412.6572), section 4. With C the loss, F the model and y the label, FGSM changes the image x
@@ -55,8 +55,8 @@ def fgsm(
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
         averaged; default 1. For a deterministic model, more draws only cost time.
     ``average``: what the attack increases. With "loss" (default), the attack increases the mean of
-        the losses of all draws. With "probability", which needs the cross entropy, it increases
-        minus the logarithm of the label's mean probability.
+        the losses of all draws. With "probability", which needs the cross entropy, the attack
+        increases minus the logarithm of the label's mean probability.
     ``judge``: number of new noise draws that decide `found`, by the class of highest mean
         probability.
     ``keys``: for each image the number that determines its noise, such as its index in the data

@@ -1,4 +1,5 @@
-"""The inner attack of adversarial training: only PGD's updates, for use inside a training loss.
+"""The inner attack of adversarial training makes only PGD's updates, for use inside a training
+loss.
 
 The attack is PGD of Madry, Makelov, Schmidt, Tsipras and Vladu 2018 (arXiv 1706.06083), as in
 `pgd`, with four differences for training. The attack returns the last iterate, not the iterate of

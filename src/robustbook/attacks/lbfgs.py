@@ -68,8 +68,8 @@ def lbfgs(
     search found no step. If no gradient component at the clean image exceeds gtol, the attack stops
     after 0 steps.
 
-    ``model``, ``images``, ``labels``, ``loss``: as in `fgsm`; the default loss is the cross
-        entropy, as in the paper.
+    ``model``, ``images``, ``labels``, ``loss``: the same arguments as in `fgsm`; the default loss
+        is the cross entropy, as in the paper.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``steps``: maximum number of accepted iterates, 1 or more; default 1000, as in the paper.
     ``history``: how many pairs of a step and a gradient difference are kept per image; default 10,
@@ -80,10 +80,10 @@ def lbfgs(
     ``ftol``: stop if a step decreases the loss f by at most ftol max(1, f); default 2.2e-9, as in
         scipy. With ftol 0, the attack stops only if the loss does not decrease.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in Szegedy et al.
-    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: as in `fgsm`, but all passes use the
-        same draws. Choose enough draws that an image on which the attack succeeds is misclassified
-        with new draws too. A randomised model that is not a `Drawing` has new noise in each pass,
-        so its line searches fail early.
+    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: options for a randomised model, as
+        in `fgsm`, but all passes use the same noise draws. Choose enough draws that an image on
+        which the attack succeeds is misclassified with new draws too. A randomised model that is
+        not a `Drawing` has new noise in each pass, so its line searches fail early.
 
     The first trial step has l2 length 1, as in scipy without bounds. After a failed line search for
     an image, its history is discarded, and a second line search follows along the negative

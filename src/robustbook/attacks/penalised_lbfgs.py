@@ -8,7 +8,7 @@ neural networks" (arXiv 1312.6199), section 4.1, minimise by L-BFGS over the per
 Here l is the cross entropy and t the target class. A line search chooses c. The paper asks for the
 smallest c > 0 with which the attack succeeds, but a smaller c gives a larger perturbation. So this
 code searches for the largest c with which the attack succeeds. The paper does not say whether the
-norm is squared; we square it, as then the loss has a gradient at r = 0.
+norm is squared; we square the norm, so that the loss has a gradient at r = 0.
 """
 
 import math
@@ -62,18 +62,22 @@ def penalised_lbfgs(
     """Minimise the squared l2 distance plus the loss by L-BFGS, separately for each image. The
     search over the weight c of the distance looks for the largest c with which the attack succeeds.
 
-    ``model``, ``images``, ``labels``: as in `fgsm`.
+    ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
+        `fgsm`.
     ``targets``: the target class of each image, as in the paper; None (default) for an untargeted
         attack, which increases the loss of the label.
     ``c``: the first weight of the squared distance, above 0: one number, or one for each image.
     ``searches``: how many values of c are tried for each image, each time from the clean image. The
         weight c is multiplied by 10 while the attack succeeds and divided by 10 while it fails.
-        Then the next c is the geometric mean of the largest successful and the smallest failing c.
+        After a success and a failure, the next c is the geometric mean of the largest successful
+        and the smallest failing c.
     ``steps``: maximum number of accepted iterates for each value of c.
-    ``history``, ``gtol``, ``ftol``: as in `lbfgs`.
-    ``loss``: as in `fgsm`; the default is the cross entropy, as in the paper.
+    ``history``, ``gtol``, ``ftol``: options of L-BFGS, as in `lbfgs`.
+    ``loss``: the loss that is added to the squared distance, as in `fgsm`; the default is the cross
+        entropy, as in the paper.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
-    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: as in `lbfgs`.
+    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: options for a randomised model, as
+        in `lbfgs`.
 
     The attack succeeds with a value of c if the iterate at the end of the minimisation is
     misclassified (with targets: classified as the target). Returns the nearest image on which the

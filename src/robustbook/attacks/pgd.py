@@ -1,5 +1,5 @@
-"""Projected gradient descent: steps that increase the loss, each projected onto a ball around the
-image.
+"""Projected gradient descent makes steps that increase the loss, and projects each iterate onto a
+ball around the image.
 
 PGD is from Madry, Makelov, Schmidt, Tsipras and Vladu 2018, "Towards deep learning models resistant
 to adversarial attacks" (arXiv 1706.06083), section 2.1. PGD starts at a point drawn uniformly in
@@ -7,11 +7,11 @@ the ball of radius eps around x. With step size a, each step computes
 
     x_(t+1) = P(x_t + a d(grad C(F(x_t), y))),
 
-Here d is the steepest direction of the norm: the sign of the gradient, or for l2 the normalised
-gradient. The function P first projects a point onto the ball, and then clips the point to [0, 1].
-Unlike the paper, this code returns the iterate of highest loss (with targets: of lowest loss), not
-the last iterate. Also unlike the paper, later runs leave out an image on which an earlier run has
-succeeded.
+In this formula, d is the steepest direction of the norm: the sign of the gradient, or for l2 the
+normalised gradient. The function P first projects a point onto the ball, and then clips the point
+to [0, 1]. Unlike the paper, this code returns the iterate of highest loss (with targets: of lowest
+loss), not the last iterate. Unlike in the paper, later runs leave out an image on which an earlier
+run has succeeded.
 """
 
 import math
@@ -63,8 +63,8 @@ def pgd(
     """Return for each image the iterate of highest loss within radius eps, whether it is
     misclassified or not.
 
-    ``model``, ``images``, ``labels``, ``targets``, ``loss``: as in `fgsm`; the default loss is the
-        cross entropy, as in the paper.
+    ``model``, ``images``, ``labels``, ``targets``, ``loss``: the same arguments as in `fgsm`; the
+        default loss is the cross entropy, as in the paper.
     ``eps``: radius of the ball, in (0, 1] for l-infinity and above 0 for l2; one number, or one for
         each image.
     ``steps``: updates per run, 1 or more; the paper makes 40 on MNIST.
@@ -77,9 +77,10 @@ def pgd(
     ``random_start``: whether a run starts at a uniform draw from the ball (default, as in the
         paper) or at the image itself.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
-    ``draws``, ``average``, ``judge``: as in `fgsm`. Each step uses new noise draws of a randomised
-        model. The losses at different steps are compared although their noise differs.
-    ``keys``: for each image the number that determines its random starts and noise; as in `fgsm`.
+    ``draws``, ``average``, ``judge``: options for a randomised model, as in `fgsm`. Each step uses
+        new noise draws of a randomised model. The losses at different steps are compared although
+        their noise differs.
+    ``keys``: for each image the number that determines its random starts and noise, as in `fgsm`.
     ``generator``: a generator from which the seed of random starts and noise is drawn; with None,
         the seed is 0. So two calls with the same generator give different results, and two calls
         with generators in the same state give the same results. To attack a set of images in parts,
@@ -154,11 +155,11 @@ def _climb(
     clip: bool,
     first: int,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Bool[Tensor, " n"]]:
-    """Run PGD once; return each image's best iterate, its gain (see `Goal`) and whether it
-    succeeds.
+    """Run PGD once; return each image's best iterate, the value there of the quantity that the
+    attack increases, and whether the iterate is misclassified.
 
-    If the loss is the same at two iterates, the later iterate is kept, because a confident
-    network's loss can round to 0 although its gradient does not.
+    If two iterates have the same loss, the later iterate is kept. A confident network's loss can
+    round to 0 although its gradient does not.
     """
     length = each(step_size, start)
     iterate = start

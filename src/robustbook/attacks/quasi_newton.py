@@ -1,4 +1,4 @@
-"""Limited-memory (L-BFGS) approximations of the inverse Hessians of many images at once.
+"""Approximate the inverse Hessians of many images at once by limited-memory BFGS (L-BFGS).
 
 The inverse Hessian H of each image is built from the last pairs of a step s and the gradient change
 y over this step. Let S have the steps s as columns and Y the gradient changes y, oldest first. Let

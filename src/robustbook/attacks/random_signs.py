@@ -37,7 +37,7 @@ def random_signs(
     ``eps``: in (0, 1], the change of each pixel before clipping: one number, or one for each image.
     ``targets``: the target class of each image; with targets, the attack succeeds only if the
         network predicts the target. The perturbation does not depend on the targets.
-    ``model``, ``images``, ``labels``, ``clip``, ``judge``: as in `fgsm`.
+    ``model``, ``images``, ``labels``, ``clip``, ``judge``: the same arguments as in `fgsm`.
     ``keys``, ``generator``: as in `pgd`.
 
     Random signs cost one forward pass, which decides `found`, and no backward pass. Raises

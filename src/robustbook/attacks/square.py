@@ -1,11 +1,11 @@
-"""The Square attack: random search over square windows that uses logits but no gradients.
+"""The Square attack is a random search over square windows that uses logits but no gradients.
 
-The attack is that of Andriushchenko, Croce, Flammarion and Hein 2020, "Square attack: a
-query-efficient black-box adversarial attack via random search" (arXiv 1912.00049), for l-infinity
-(section 3 and algorithm 2). The attack starts with vertical stripes: it moves each column of each
-channel by eps up or down. Each later query proposes to set a square window to x + eps or x - eps
-(chosen at random per channel), clipped to [0, 1]. The side s of the window follows from the
-fraction p of pixels to change in an image of h x w pixels:
+The attack is from Andriushchenko et al. 2020, "Square attack: a query-efficient black-box
+adversarial attack via random search" (arXiv 1912.00049). This module implements the attack for
+l-infinity (section 3 and algorithm 2). The attack starts with vertical stripes: it moves each
+column of each channel by eps up or down. Each later query proposes to set a square window to x +
+eps or x - eps (chosen at random per channel), clipped to [0, 1]. The side s of the window follows
+from the fraction p of pixels to change in an image of h x w pixels:
 
     s = round(sqrt(p h w)), at least 1,
 
@@ -59,7 +59,8 @@ def square(
     """Return for each image the first proposal that is misclassified, or else the proposal of
     highest margin.
 
-    ``model``: as in `fgsm`, but the model need be neither a module nor differentiable.
+    ``model``: a function from images to logits, as in `fgsm`, which need be neither a module nor
+        differentiable.
     ``images``: in [0, 1], of shape (n, c, h, w). Images that the model misclassifies are perturbed
         as well.
     ``labels``: the true classes.
@@ -73,7 +74,8 @@ def square(
         a randomised model is computed from the logarithm of the mean probabilities. Each query uses
         new noise draws of a randomised model.
     ``judge``: as in `fgsm`.
-    ``keys``, ``generator``: as in `pgd`, for stripes, windows, signs and the model's noise.
+    ``keys``, ``generator``: the sources of random numbers for stripes, windows, signs and the
+        model's noise, as in `pgd`.
 
     Every 10 queries, images on which the attack has succeeded are removed; on a GPU the CPU then
     waits for the GPU. `steps` counts the queries that an image needed. The final evaluation costs

@@ -60,7 +60,8 @@ def zoo(
     """Minimise the l2 distance plus a weighted margin along random coordinates, with derivatives
     estimated from the model's logits.
 
-    ``model``, ``images``, ``labels``: as in `fgsm`; the model's gradient is not used.
+    ``model``, ``images``, ``labels``: the same arguments as in `fgsm`; the model's gradient is not
+        used.
     ``c``: the weight of the margin, above 0: one number, or one for each image.
     ``steps``: the number of Adam steps; in the paper 1000 on CIFAR-10 and 3000 on MNIST.
     ``coordinates``: how many pixels of an image change in a step; 128 in the paper. If the image
@@ -74,7 +75,8 @@ def zoo(
         probabilities are averaged over the noise draws. Each evaluation uses new noise draws of a
         randomised model.
     ``judge``: as in `fgsm`.
-    ``keys``, ``generator``: as in `pgd`, for coordinates and the model's noise.
+    ``keys``, ``generator``: the sources of random numbers for coordinates and the model's noise, as
+        in `pgd`.
 
     If the attack succeeds with no iterate, the clean image is returned at infinite distance. An
     image that the model misclassifies without any change has distance 0. `steps` of the result
