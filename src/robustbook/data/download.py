@@ -1,4 +1,4 @@
-"""Downloads to a file or as a stream. A download resumes after an interruption, and an incomplete
+"""Download to a file or as a stream. A download resumes after an interruption, and an incomplete
 file never has its final name.
 """
 

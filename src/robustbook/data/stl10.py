@@ -1,4 +1,4 @@
-"""The labelled images of STL-10, without the 100,000 images that have no label. STL-10 is from
+"""Load the labelled images of STL-10, without the 100,000 images that have no label. STL-10 is from
 Coates, Lee and Ng, "An analysis of single layer networks in unsupervised feature learning", AISTATS
 2011.
 
