@@ -1,5 +1,5 @@
-r"""Adversarial training as defined by Goodfellow, Shlens & Szegedy 2015 (arXiv 1412.6572, Section
-6).
+r"""Compute the loss of adversarial training as defined by Goodfellow, Shlens & Szegedy 2015 (arXiv
+1412.6572, Section 6).
 
 The loss is :math:`\alpha C(x, y) + (1 - \alpha) C(x + \epsilon\,\mathrm{sgn}\nabla_x C, y)`, as in
 equation 4 of Nayebi & Ganguli 2017. Each training step computes the adversarial images from the

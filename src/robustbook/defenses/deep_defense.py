@@ -12,8 +12,8 @@ code and this code take the mean over the batch. The set T contains the images t
 currently classifies correctly; DeepFool perturbs these images until they are misclassified. The set
 F contains the misclassified images; DeepFool perturbs these images until they are classified
 correctly. For a misclassified image each DeepFool step moves away from the class predicted at the
-current point. DeepFool's number of steps, overshoot and offset are those of the released code, as
-in the preset "authors" of `deepfool`.
+current point. DeepFool's number of steps, overshoot and offset are as in the released code and in
+the preset "authors" of `deepfool`.
 
 The loss is differentiated through the logits, through the gradients of the logits at each iterate,
 and through the iterates. The norm ||x||, the choice of the nearest class and the set of finished
@@ -25,10 +25,10 @@ is excluded from both DeepFool terms; the paper does not mention this case.
 The loss can be computed in three forms, which give the same result up to rounding:
 
 - "rows", for a CPU: finished images are removed from the batch, and gradients are computed only for
-  classes whose boundary can be the nearest (see `_nearest`). On an H200 a training step in the form
-  "rows" took as long as 40 to 92 steps with the cross entropy alone. In the form "rows" the CPU
-  waits for the GPU whenever images or classes are selected, and cuDNN probably selects algorithms
-  again for each new batch size.
+    classes whose boundary can be the nearest (see `_nearest`). On an H200 a training step in the
+    form "rows" took as long as 40 to 92 steps with the cross entropy alone. In the form "rows" the
+    CPU waits for the GPU whenever images or classes are selected. Also, cuDNN probably selects
+    algorithms again for each new batch size.
 
 - "padded", for a GPU: one batched backward pass gives the gradients of all classes. The batch
   shrinks to multiples of an eighth of its size, so that few batch sizes occur. Finished images fill
@@ -66,9 +66,9 @@ from robustbook.training import Diverged
 from .freezing import Frozen
 
 FIRST = 5
-"""The number of classes whose gradients the form "rows" computes first, at the clean image. After
-these gradients it is decided which of the remaining classes could be nearer. At later iterates the
-form "rows" first computes only one gradient, and doubles ``slack``.
+"""The number of classes whose gradients the form "rows" computes first, at the clean image. The
+form "rows" then decides which of the remaining classes could be nearer. At later iterates the form
+"rows" first computes only one gradient, and doubles ``slack``.
 """
 
 PIECES = 8
@@ -130,8 +130,9 @@ def deep_defense(
         "fixed", no class is skipped. With the default slack, the nearest class was always found for
         25,000 training images of MNIST (MLP and LeNet, before and after training with Deep
         Defense). On these images a slack of 1.65 would have been enough.
-    ``generator``: draws the dropout masks of this training step; needed if the network has dropout.
-        On a GPU, None means torch's default generator of the GPU, which a CUDA graph can record.
+    ``generator``: the generator that draws the dropout masks of this training step; needed if the
+        network has dropout. On a GPU, None means torch's default generator of the GPU, which a CUDA
+        graph can record.
     ``form``: "rows", "padded", "fixed" or "auto"; the default "auto" means "padded" on a GPU and
         "rows" on a CPU.
 

@@ -1,4 +1,4 @@
-r"""Distillation: cross entropy with soft targets and a temperature.
+r"""Compute the loss of distillation: cross entropy with soft targets and a temperature.
 
 The loss is from Hinton, Vinyals & Dean 2015 (arXiv 1503.02531, Section 2). Papernot et al. 2016
 (arXiv 1511.04508) use distillation as a defense.

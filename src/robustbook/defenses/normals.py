@@ -42,7 +42,7 @@ class Stream:
     """One sequence of normal numbers for each row, with the current position.
 
     ``starts``: the initial states of the rows' sequences, see `streams`.
-    ``position``: how many words have been used.
+    ``position``: how many 64-bit words of each sequence have been used.
     """
 
     starts: Int[Tensor, " n"]

@@ -1,4 +1,5 @@
-r"""Parseval training (Cisse et al. 2017, arXiv 1704.08847): weights with orthonormal rows.
+r"""Parseval training (Cisse et al. 2017, arXiv 1704.08847) moves weights towards matrices with
+orthonormal rows.
 
 Each row of a weight matrix W contains the weights of a unit. A matrix with orthonormal rows does
 not increase distances. So after each step of gradient descent, every W is moved towards a matrix

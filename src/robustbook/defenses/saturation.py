@@ -1,4 +1,4 @@
-r"""The saturation penalty of Nayebi & Ganguli 2017, Sections 3 and 4.
+r"""Compute the saturation penalty of Nayebi & Ganguli 2017, Sections 3 and 4.
 
 The loss is the cross entropy plus :math:`\lambda\sum_{l=1}^{D}\sum_i \phi_c(h^l_i)` (eq. 8), over
 the pre-activations of every layer including the last one. The function :math:`\phi_c` is the

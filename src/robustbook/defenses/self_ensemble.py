@@ -1,4 +1,4 @@
-"""Random Self-Ensemble (Liu, Cheng, Zhang and Hsieh 2018): noise in front of every convolution.
+"""Random Self-Ensemble (Liu, Cheng, Zhang and Hsieh 2018) adds noise in front of every convolution.
 
 A noise layer adds normal noise with mean 0 and a fixed standard deviation to the input of a
 convolution. Each image gets new noise in each forward pass, in training and at test time. The
@@ -147,14 +147,16 @@ def noisy(
     ``init``, ``inner``: standard deviations of the noise, 0 or more, for images in [0, 1] and for
         activations. The defaults are those of the paper's first version for VGG16 and Model A (its
         Table 1).
-    ``placement``: the convolution whose noise has standard deviation ``init``. ``paper``: the first
-        convolution, so the noise is on the image (Figure 1). ``code``: the second convolution,
-        while the noise on the image has standard deviation ``inner``. The released code places the
+    ``placement``: the convolution whose noise has standard deviation ``init``. ``paper``: noise of
+        standard deviation ``init`` is in front of the first convolution, so on the image (Figure
+        1). ``code``: noise of standard deviation ``init`` is in front of the second convolution,
+        and the noise on the image has standard deviation ``inner``. The released code places the
         noise of VGG16 as in ``code``, because an index is off by one; its other networks follow
-        ``paper``. ``2018``: the first convolution, as in the authors' later release, which corrects
-        the wrong index. Convolutions are ordered as the network registers its layers.
-    ``when``: ``always`` (the paper), ``training`` (noise only in training mode), ``test`` (noise
-        only in evaluation mode) or ``never``; `Noisy.when` can be changed later.
+        ``paper``. ``2018``: noise of standard deviation ``init`` is on the image, as in the
+        authors' later release, which corrects the wrong index. Convolutions are ordered as the
+        network registers its layers.
+    ``when``: when noise is drawn, which is ``always`` (the paper), ``training`` (only in training
+        mode), ``test`` (only in evaluation mode) or ``never``. `Noisy.when` can be changed later.
     ``seed``: seed of the noise that `Noisy.at` draws.
 
     Weights keep their names: ``noisy(net).net`` can load the ``state_dict`` of ``net``. Raises
