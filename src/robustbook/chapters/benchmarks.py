@@ -1,5 +1,5 @@
-"""The page of the benchmarks: running times of attacks and training steps, in this package and in
-other libraries.
+"""Compute what the page of the benchmarks shows: running times of attacks and training steps, in
+this package and in other libraries.
 """
 
 from collections.abc import Iterator
@@ -188,7 +188,7 @@ def noise() -> Table:
 
 
 def training() -> Table:
-    """Return the time of a training step in the package's `fit` and in a loop without it."""
+    """Return the time of a training step in the package's `fit` and in a plain training loop."""
     report = benchmark("training")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     return table(

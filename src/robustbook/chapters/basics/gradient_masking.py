@@ -1,5 +1,5 @@
-"""The page on gradient masking: a network that masks its gradients, the diagnosis of this network,
-and attacks that succeed.
+"""Compute what the page on gradient masking shows: a network that masks its gradients, the
+diagnosis of this network, and attacks that succeed.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,6 @@
-"""The page on attacks with many steps: the paths of attacks on a network with two inputs."""
+"""Compute what the page on attacks with many steps shows: the paths of attacks on a network with
+two inputs.
+"""
 
 import math
 from collections.abc import Callable, Mapping
@@ -54,10 +56,11 @@ class Study:
     """The network with two inputs, its test points and predictions, and the exact distances.
 
     ``regions``: the predicted class at each point of the grid, row by row from the bottom.
-    ``exact``: by norm, for each test point the distance to the nearest point of the grid with
-        another predicted class.
-    ``budget``: by attack, which test points are still classified correctly at `EPS`.
-    ``minimal``: by name, the results of the minimal-norm attacks.
+    ``exact``: the distance from each test point to the nearest point of the grid with another
+        predicted class, by norm.
+    ``budget``: whether each test point is still classified correctly under attacks of size `EPS`,
+        by attack.
+    ``minimal``: the results of the minimal-norm attacks, by name.
     """
 
     net: nn.Module

@@ -1,9 +1,9 @@
-"""The four networks of the chapter, trained on the embedded digits within seconds.
+"""Train the four networks of the chapter on the embedded digits within seconds.
 
 Three of the networks are fully connected, with two hidden layers of 64 ReLU units. The fully
 connected networks differ only in their training. The fourth network has two convolutions, with the
-noise layers of Random Self-Ensemble in front of both. Each network is trained once, and its weights
-are then kept in the store of results.
+noise layers of Random Self-Ensemble in front of both convolutions. Each network is trained once,
+and its weights are then kept in the store of results.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,6 @@
-"""The page on a first adversarial example: one image, one gradient, and a slider over eps."""
+"""Compute what the page on a first adversarial example shows: one image, one gradient, and a slider
+over eps.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -111,7 +113,9 @@ def answer(shown: Study) -> str:
 
 
 def slides(shown: Study) -> Slider:
-    """Return a slider over eps: the image, its change, the changed image, and both predictions."""
+    """Return a slider over eps that shows the image, its change, the changed image, and the
+    predictions for both images.
+    """
     clean, largest = shown.sweep[0], max(moved.eps for moved in shown.sweep)
     frames = []
     for moved in shown.sweep:

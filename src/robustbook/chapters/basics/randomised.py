@@ -1,4 +1,4 @@
-"""The page on randomised defenses: attacks on a network with noise layers."""
+"""Compute what the page on randomised defenses shows: attacks on a network with noise layers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,10 +34,10 @@ LOOKS = {FGSM: Look(BRIGHT["blue"], "o", "-"), PGD: Look(BRIGHT["red"], "s", "--
 class Judged:
     """The images that are classified correctly after an attack, evaluated in three ways.
 
-    ``own``: evaluated with the first noise draw that the attack used, which is its only draw if the
-    attack does not average.
-    ``single``: evaluated with one new noise draw.
-    ``many``: evaluated with the average over `JUDGES` new noise draws.
+    ``own``: which images are classified correctly with the first noise draw that the attack used.
+    Without averaging it is the attack's only draw.
+    ``single``: which images are classified correctly with one new noise draw.
+    ``many``: which images are classified correctly with the average over `JUDGES` new noise draws.
     """
 
     own: Bool[Tensor, " n"]

@@ -1,5 +1,5 @@
-"""The page on threat models: images perturbed within budgets in two norms, and accuracy against
-eps.
+"""Compute what the page on threat models shows: images perturbed within budgets in two norms, and
+accuracy against eps.
 """
 
 import math
@@ -47,7 +47,9 @@ class Study:
 
 
 def study() -> Study:
-    """Load both networks and attack them at each eps in each norm."""
+    """Load the plain and the adversarially trained network, and attack each network at each eps in
+    each norm.
+    """
     nets = {"plain": network("plain"), "adversarially trained": network("adversarial")}
     images, labels = digits(COUNT)
     curves = {
@@ -85,8 +87,8 @@ def _attacked(
 
 
 def answer(shown: Study) -> str:
-    """Return what a threat model is, and the accuracy of both networks at one radius in each
-    norm.
+    """Return what a threat model is, and the accuracy of the plain and the adversarially trained
+    network at one radius in each norm.
     """
     at = SIZES[math.inf].index(EPS)
     plain, trained = (shown.curves[math.inf][name][at] for name in NETWORKS)
@@ -119,7 +121,9 @@ def curves(shown: Study) -> Figure:
 
 
 def budgets(shown: Study) -> Figure:
-    """Draw one image after PGD with growing eps in both norms, and the predicted classes."""
+    """Draw one image after PGD with growing eps in the l-infinity and the l2 norm, and the
+    predicted classes.
+    """
     images, labels = (each[IMAGE : IMAGE + 1] for each in digits())
     net = shown.nets["plain"]
     rows = []

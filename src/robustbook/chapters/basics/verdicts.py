@@ -1,4 +1,6 @@
-"""The page on verdicts: how a paper's number is compared with runs, with invented examples."""
+"""Compute what the page on verdicts shows: how a paper's number is compared with runs, with
+invented examples.
+"""
 
 import math
 from collections.abc import Sequence
@@ -100,7 +102,9 @@ def slides() -> Slider:
 
 
 def _frame(printed: float) -> str:
-    """Return a picture of both groups beside the printed number, and the verdicts in words."""
+    """Return a picture of both groups of runs beside the printed number, and the verdicts in
+    words.
+    """
     words = {name: judged(runs, printed).verdict for name, runs in RUNS.items()}
     alt = f"A line at {printed:g} %, two rows of five dots, and bars: a short and a long one."
     badges = "<br>".join(

@@ -1,4 +1,4 @@
-"""The page of the ten claims in the authors' blog post."""
+"""Compute what the page of the ten claims in the authors' blog post shows."""
 
 from collections.abc import Sequence
 from statistics import fmean

@@ -1,4 +1,4 @@
-"""The page of Figure 2: accuracy and rho2 after each epoch of fine-tuning."""
+"""Compute what the page of Figure 2 shows: accuracy and rho2 after each epoch of fine-tuning."""
 
 from collections.abc import Sequence
 
@@ -42,7 +42,7 @@ def early(record: Record, network: str) -> tuple[float, int, int]:
     """Return which percentage of its final increase in rho2 Deep Defense has reached after the
     first epoch.
 
-    Also return the first and the last epoch.
+    The first and the last epoch are returned too.
     """
     marks = _marks(record, network)
     start = mean(record, "rho2", network=network, method="reference")

@@ -1,4 +1,6 @@
-"""The page of Figure 3: accuracy and rho2 of LeNet for values of c, lambda and d."""
+"""Compute what the page of Figure 3 shows: accuracy and rho2 of LeNet for values of c, lambda and
+d.
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Names of networks and methods on the pages on Deep Defense."""
+"""List the names of networks and methods for the pages on Deep Defense."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,5 +1,5 @@
-"""The overview of Deep Defense: the paper's claims with our findings, and its networks under
-several attacks.
+"""Compute what the overview of Deep Defense shows: the paper's claims with our findings, and its
+networks under several attacks.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -34,8 +34,8 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper, the page that tests the claim, the items (tables, figures) whose target
-    numbers decide it, and a phrase with our finding.
+    """A row of the overview: a claim of the paper, the page that tests the claim, the items
+    (tables, figures) whose target numbers decide the claim, and our finding as a phrase.
     """
 
     words: str
@@ -46,7 +46,7 @@ class Claim:
 
 def answer(record: Record) -> str:
     """Return how much Deep Defense increases rho2 and the smallest distance that any attack finds.
-    Also return how often adversarial training has a larger rho2.
+    The sentence also says how often adversarial training has a larger rho2.
 
     ``record`` is the record of Table 1; the distances of the same networks come from the page on
     today's attacks.

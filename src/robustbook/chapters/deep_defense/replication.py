@@ -1,4 +1,6 @@
-"""The page of the replication: Deep Defense with a regulariser whose gradient is zero."""
+"""Compute what the page of the replication shows: Deep Defense with a regulariser whose gradient is
+zero.
+"""
 
 from collections.abc import Iterator
 
@@ -52,7 +54,8 @@ shown.
 
 def answer(record: Record) -> str:
     """Return the rho2 of the replication's Deep Defense, and of Deep Defense with its gradient,
-    each divided by the rho2 of fine-tuning. Also return the effect of batches of 100 alone.
+    each divided by the rho2 of fine-tuning. The sentence also states the effect of batches of 100
+    alone.
     """
     return (
         "The network that the replication calls Deep Defense has "

@@ -1,4 +1,6 @@
-"""The page of Table 1: accuracy, rho2 and accuracy under FGS for each network and method."""
+"""Compute what the page of Table 1 shows: accuracy, rho2 and accuracy under FGS for each network
+and method.
+"""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,6 @@
-"""The page on today's attacks: Deep Defense under attacks that were not used in its training."""
+"""Compute what the page on today's attacks shows: Deep Defense under attacks that were not used in
+its training.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
@@ -33,7 +35,7 @@ def answer(record: Record) -> str:
     """Return whether the smallest distance that any attack finds becomes larger, and whether FGSM
     overstates the robustness.
 
-    The numbers are those of the record's networks; the answers "yes" and "no" are for all published
+    The numbers are for the networks of the record; the answers "yes" and "no" are for all published
     networks.
     """
     others = [each for each in records_of("deep_defense/today") if each.profile != record.profile]

@@ -1,5 +1,5 @@
-"""The page on the claims that the paper makes only in its text: errors, three choices, and Adam on
-the image.
+"""Compute what the page on the claims that the paper makes only in its text shows: errors, three
+choices, and Adam on the image.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The content that the pages of Figures 3 and 7 share: dissimilarity matrices and two patterns in
+"""Compute what the pages of Figures 3 and 7 share: dissimilarity matrices and two patterns in
 them.
 """
 

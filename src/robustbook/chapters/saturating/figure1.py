@@ -1,4 +1,6 @@
-"""The page of Figure 1: the weights of each layer of the vanilla and saturated MLPs."""
+"""Compute what the page of Figure 1 shows: the weights of each layer of the vanilla and saturated
+MLPs.
+"""
 
 from collections.abc import Iterator
 from functools import partial

@@ -1,4 +1,6 @@
-"""The page of Figure 2: the pre-activations of the vanilla and saturated MLPs."""
+"""Compute what the page of Figure 2 shows: the pre-activations of the vanilla and saturated
+MLPs.
+"""
 
 from collections.abc import Iterator
 from statistics import fmean

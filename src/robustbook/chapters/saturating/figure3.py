@@ -1,4 +1,4 @@
-"""The content of the page of Figure 3 that is not in `dissimilarity`."""
+"""Compute what the page of Figure 3 shows in addition to `dissimilarity`."""
 
 from statistics import fmean
 

@@ -1,4 +1,4 @@
-"""The content of the page of Figure 7 that is not in `dissimilarity`."""
+"""Compute what the page of Figure 7 shows in addition to `dissimilarity`."""
 
 from collections.abc import Sequence
 

@@ -1,5 +1,5 @@
-"""The page on today's attacks: many attacks on the saturated networks of Table 1, at one
-perturbation size and at all sizes.
+"""Compute what the page on today's attacks shows: many attacks on the saturated networks of Table
+1, at one perturbation size and at all sizes.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The page of Figure 2: noise in training, at test, in both, or in neither."""
+"""Compute what the page of Figure 2 shows: noise in training, at test, in both, or in neither."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,6 @@
-"""The page of Figure 4: predictions from one noise draw, compared with an ensemble of 50 draws."""
+"""Compute what the page of Figure 4 shows: predictions from one noise draw, compared with an
+ensemble of 50 draws.
+"""
 
 from collections.abc import Mapping, Sequence
 

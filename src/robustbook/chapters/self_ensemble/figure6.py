@@ -1,4 +1,6 @@
-"""The page of Figure 6: accuracy and distortion against c, and accuracy at equal distortion."""
+"""Compute what the page of Figure 6 shows: accuracy and distortion against c, and accuracy at equal
+distortion.
+"""
 
 from collections.abc import Iterator, Sequence
 from statistics import fmean

@@ -1,5 +1,5 @@
-"""Names of networks and defenses on the pages on Random Self-Ensemble, and functions that list what
-a record contains.
+"""List the names of networks and defenses for the pages on Random Self-Ensemble, and list what a
+record contains.
 """
 
 from collections.abc import Mapping, Sequence
@@ -64,7 +64,7 @@ def with_network(records: Sequence[Record], network: str) -> Record | None:
 
 
 def title(record: Record, network: str) -> str:
-    """Return a network's name; it says if the network is narrower than the paper's, or if its
+    """Return a network's name; the name says if the network is narrower than the paper's, or if its
     images are the embedded digits.
     """
     data = ", digits" if record.profile == "quick" else ""
@@ -107,7 +107,7 @@ def images(record: Record, network: str, defense: str | None = None) -> str:
 
 
 def defenses(record: Record, network: str, known: Sequence[str]) -> list[str]:
-    """Return those of the defenses ``known`` whose accuracies are in the record, in the order of
+    """Return the defenses in ``known`` whose accuracies are in the record, in the order of
     ``known``.
     """
     found = {

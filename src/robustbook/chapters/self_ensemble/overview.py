@@ -1,4 +1,4 @@
-"""The overview of Random Self-Ensemble: its claims with our findings."""
+"""Compute what the overview of Random Self-Ensemble shows: the claims with our findings."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -19,8 +19,9 @@ PAPER = "self_ensemble"
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper, the page that tests the claim, the items (tables, figures) whose target
-    numbers decide it, and a function that writes our finding in a sentence.
+    """A row of the overview: a claim of the paper, the page that tests the claim, and the items
+    (tables, figures) whose target numbers decide the claim. A function writes our finding in a
+    sentence.
 
     ``find``: the function that writes the sentence; None if the page itself states the finding.
     """

@@ -1,4 +1,6 @@
-"""The page on today's attacks: Random Self-Ensemble under attacks that average over the noise."""
+"""Compute what the page on today's attacks shows: Random Self-Ensemble under attacks that average
+over the noise.
+"""
 
 from collections.abc import Iterator, Sequence
 from statistics import fmean
