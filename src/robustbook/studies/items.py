@@ -1,4 +1,4 @@
-"""The list of items, which are named ``paper/name``: every table, figure or claim that can be run.
+"""List the items, which are named ``paper/name``: every table, figure or claim that can be run.
 
 The module imports only the standard library, so that the command line and the ledger can read the
 list without loading a study.
@@ -24,7 +24,7 @@ class Item:
     ``parts``: command-line options by a word of a target's id. At profile ``paper``, the option
         adds the part of the study that measures the target.
     ``needs``: in words, what a run needs that cannot be downloaded automatically.
-    ``judges``: the items whose numbers the page compares with ours, if they are not those of
+    ``judges``: the items whose target numbers the page compares with ours; by default the items of
         `measures`.
     """
 

@@ -1,4 +1,6 @@
-"""The parameters of a study: typed fields with descriptions of valid values, and clear errors."""
+"""Define the parameters of a study as typed fields with descriptions of valid values, and report
+clear errors.
+"""
 
 import difflib
 from collections.abc import Mapping

@@ -92,8 +92,8 @@ def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[
     ``correct``: images that ``start`` classifies correctly; DeepFool perturbs them until they are
         misclassified.
     ``wrong``: images that ``start`` misclassifies; DeepFool perturbs them until they are classified
-        correctly, so the perturbation is 0 if ``network`` classifies the image correctly without
-        it.
+        correctly. The perturbation is 0 if ``network`` classifies the image correctly without a
+        perturbation.
     ``images``: the number of images that ``start`` misclassifies. The two sets of images do not
         depend on ``network``.
     """

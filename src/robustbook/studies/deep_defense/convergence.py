@@ -1,5 +1,5 @@
-"""Figure 2 of Deep Defense: accuracy and robustness rho_2 after each epoch of fine-tuning, for each
-method.
+"""Reproduce Figure 2 of Deep Defense: accuracy and robustness rho_2 after each epoch of
+fine-tuning, for each method.
 """
 
 from collections.abc import Iterator, Mapping

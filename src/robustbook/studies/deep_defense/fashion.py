@@ -1,5 +1,5 @@
-"""The networks of a student replication of Deep Defense (Deng, Zhao and Zhang 2019), and further
-networks for comparison.
+"""Train the networks of a student replication of Deep Defense (Deng, Zhao and Zhang 2019), and
+further networks for comparison.
 
 The network is an MLP with layers 784-100-10 for Fashion-MNIST, with pixels in [0, 1]. Every weight
 and bias starts from a normal distribution of standard deviation 0.01, truncated at two standard
@@ -59,9 +59,10 @@ class Tuning:
 
     ``images``: "clean" for the original training images; "deepfool" for DeepFool's adversarial
         images of the starting network, which are computed once.
-    ``loss``: "mean" or "sum" of the cross entropy over the batch, "constant" for the sum plus the
-        replication's constant regulariser, or "deep-defense" for Deep Defense with the gradient of
-        its regulariser.
+    ``loss``: "mean", "sum", "constant" or "deep-defense". The first two are the mean and the sum of
+        the cross entropy over the batch. The loss "constant" adds the replication's constant
+        regulariser to the sum, and "deep-defense" is Deep Defense with the gradient of its
+        regulariser.
     ``shuffle``: whether each epoch has a new random order.
     """
 
@@ -138,9 +139,9 @@ def _summed(
     """Return the summed cross entropy and, for the loss "constant", the replication's regulariser.
 
     ``pairs`` has each image and, as a second channel, the perturbation that was made before
-    training. As in the replication, each image contributes the constant exp(0) = 1 to one term: a
-    correctly classified image to the term of misclassified images, and vice versa. The constants in
-    the loss have no effect on training.
+    training. As in the replication, each image adds the constant exp(0) = 1 to one term of the
+    loss. A correctly classified image adds the constant to the term of misclassified images, and
+    vice versa. The constants in the loss have no effect on training.
     """
     images, moved = pairs[:, :1], pairs[:, 1:]
     logits = net(images)

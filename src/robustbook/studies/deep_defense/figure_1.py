@@ -1,5 +1,5 @@
-"""Figure 1 of Deep Defense: a network and its reverse network, read from the modules of the
-chapter.
+"""Reproduce Figure 1 of Deep Defense: a network and its reverse network, read from the modules of
+the chapter.
 """
 
 from collections.abc import Iterator, Mapping

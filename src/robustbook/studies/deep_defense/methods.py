@@ -1,4 +1,4 @@
-"""The objective and the training images of each method of fine-tuning."""
+"""Define the objective and the training images of each method of fine-tuning."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

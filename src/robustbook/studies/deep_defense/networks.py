@@ -1,4 +1,4 @@
-"""The networks of Deep Defense: the reference networks, and the networks that each method
+"""Train the networks of Deep Defense: the reference networks, and the networks that each method
 fine-tunes.
 
 All studies of Deep Defense make their calls with the functions of this module, so each network is

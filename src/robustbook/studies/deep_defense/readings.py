@@ -87,10 +87,10 @@ def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
 def under_fgs(network: Done, scale: Done, images: int, *, context: Context) -> dict[str, object]:
     """Return accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref.
 
-    ``plain``: FGS along the gradient of the label's loss, not clipped.
-    ``predicted``: FGS along the gradient of the predicted class's loss.
-    ``clipped``: FGS clipped to the range of pixels, at the eps_ref of clipped FGS, for data sets
-        whose preprocessed pixels have a range.
+    ``plain``: the accuracies under FGS along the gradient of the label's loss, without clipping.
+    ``predicted``: the accuracies under FGS along the gradient of the predicted class's loss.
+    ``clipped``: the accuracies under FGS clipped to the range of pixels, at the eps_ref of clipped
+        FGS, for data sets whose preprocessed pixels have a range.
     """
     net = trained(network, context.device)
     data = model_of(network).data

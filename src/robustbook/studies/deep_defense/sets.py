@@ -1,4 +1,4 @@
-"""The images of Deep Defense after MatConvNet's preprocessing, as its networks receive them.
+"""Load the images of Deep Defense after MatConvNet's preprocessing, as its networks receive them.
 
 As in the released code, all computations of the chapter take place after the preprocessing. The
 preprocessing subtracts the mean image from the grey levels of gray images, and whitens colour

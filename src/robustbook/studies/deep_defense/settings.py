@@ -1,4 +1,4 @@
-"""The settings of Deep Defense by profile: networks, training, and number of test images.
+"""Define the settings of Deep Defense by profile: networks, training, and number of test images.
 
 ``paper``: fine-tuning with the released code's defaults, from reference networks that are trained
     by MatConvNet's recipes. We cannot access the paper's own tables of settings.
@@ -100,7 +100,7 @@ class Setting:
 
     ``reference``: the recipe with which the reference network is trained.
     ``tuning``: the recipe of fine-tuning, the same for all methods.
-    ``epoch``: training steps in one epoch of fine-tuning.
+    ``epoch``: the number of training steps in one epoch of fine-tuning.
     ``marks``: weights are stored after each multiple of ``marks`` epochs.
     ``c``, ``eps``, ``beta``: parameters of the defenses, see `Method`.
     ``test``: the number of test images on which networks are measured after the last epoch.

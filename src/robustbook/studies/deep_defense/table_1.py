@@ -1,11 +1,11 @@
-"""Table 1 of Deep Defense: accuracy, robustness rho_2 and accuracy under FGS of every network and
-method.
+"""Reproduce Table 1 of Deep Defense: accuracy, robustness rho_2 and accuracy under FGS of every
+network and method.
 
 The size eps_ref of FGS is determined with the Deep Defense network of the same seed. So the
 accuracy of the Deep Defense network at eps_ref is one half by definition. A more robust Deep
-Defense network has a larger eps_ref, so the accuracy of all other methods at eps_ref is lower.
-Three methods are added to those of the paper's table: adversarial training II, its combination with
-Deep Defense, and fine-tuning on clean images. The paper reports adversarial training II and the
+Defense network has a larger eps_ref, so the accuracy of all other methods at eps_ref is lower. The
+study adds three methods to the paper's table: adversarial training II, its combination with Deep
+Defense, and fine-tuning on clean images. The paper reports adversarial training II and the
 combination only in a supplement that we could not read. Fine-tuning on clean images is for
 comparison.
 """

@@ -1,5 +1,5 @@
-"""Section 7 of Nayebi & Ganguli 2017: Adam changes each of ten source images towards nine target
-classes.
+"""Reproduce Section 7 of Nayebi & Ganguli 2017: Adam changes each of ten source images towards nine
+target classes.
 
 As in the paper, neither a bound nor clipping restricts the pixels. So the only question of this
 study is whether Adam reaches the target class. The paper gives no step size for Adam. The

@@ -1,4 +1,4 @@
-"""Figures 3 and 7 of Nayebi & Ganguli 2017: the dissimilarity of images in each layer.
+"""Reproduce Figures 3 and 7 of Nayebi & Ganguli 2017: the dissimilarity of images in each layer.
 
 The dissimilarity of two images in layer l is the mean over units of the squared difference of
 phi(h^l) (equation 9). The study computes the dissimilarity of every two of 1000 test images, 100 of

@@ -1,4 +1,5 @@
-"""Figure 4 of Nayebi & Ganguli 2017: the geometry of the vanilla and the saturated sigmoid MLP.
+"""Reproduce Figure 4 of Nayebi & Ganguli 2017: the geometry of the vanilla and the saturated
+sigmoid MLP.
 
 A straight path leads from the most confident test image of one class to the most confident test
 image of another class. The figure shows, along this path, the length element, the ten

@@ -1,5 +1,5 @@
-"""Figures 5 and 8 of Nayebi & Ganguli 2017: L-BFGS changes each of ten source images towards nine
-target classes.
+"""Reproduce Figures 5 and 8 of Nayebi & Ganguli 2017: L-BFGS changes each of ten source images
+towards nine target classes.
 
 The source images are the least (figure 5) or the most (figure 8) confident test images. L-BFGS
 minimises the cross entropy of the target class. The attack has no bound on the distance and no

@@ -1,4 +1,5 @@
-"""Section 7 of Nayebi & Ganguli 2017: one image, 30 million steps of Adam towards another class.
+"""Reproduce Section 7 of Nayebi & Ganguli 2017: 30 million steps of Adam change one image towards
+another class.
 
 On the paper's saturated network the attack failed to change a 3 into a 7. According to the paper,
 the image moved until its mean pixel distance from the start "converged". With `attacks.adam` 30

@@ -1,4 +1,4 @@
-"""The networks of Nayebi & Ganguli 2017: three architectures, each trained in three ways.
+"""Train the networks of Nayebi & Ganguli 2017: three architectures, each trained in three ways.
 
 The three ways of training are vanilla, adversarial and saturating. All studies of the paper make
 their calls with the functions of this module, so each network is trained only once.

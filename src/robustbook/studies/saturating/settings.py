@@ -1,4 +1,4 @@
-"""The settings that several pages of Nayebi & Ganguli 2017 share, by profile.
+"""Define the settings that several pages of Nayebi & Ganguli 2017 share, by profile.
 
 The settings say which networks are trained and how, how many test images are attacked, and by which
 attacks.
@@ -87,7 +87,8 @@ def saturated_sigmoid(
     lambda.
 
     The weight lambda of the penalty rises once in ``every`` optimiser steps, and the final lambda
-    is multiplied by ``times``. ``lr`` is the learning rate; None: that of Table 1.
+    is multiplied by ``times``. ``lr`` is the learning rate; with None, the learning rate of Table
+    1.
     """
     base = mlps(profile)["sigmoid-mlp", "saturated"]
     assert base.anneal is not None

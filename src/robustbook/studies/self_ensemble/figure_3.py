@@ -1,5 +1,5 @@
-"""Figure 3 of Random Self-Ensemble: the accuracy of predictions from one noise draw against c, for
-several noise levels.
+"""Reproduce Figure 3 of Random Self-Ensemble: the accuracy of predictions from one noise draw
+against c, for several noise levels.
 
 The noise levels are those of the paper's script (`settings.LEVELS`), which is older than the code
 behind Table 2. In the script, the noise is on the image, and its standard deviation is for

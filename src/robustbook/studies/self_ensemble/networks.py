@@ -1,4 +1,4 @@
-"""The networks of Random Self-Ensemble, and the steps that train them with a defense.
+"""Train the networks of Random Self-Ensemble with each defense.
 
 All studies of the paper make their calls with the functions of this module, so each network is
 trained once. The result of a training has the whole state of a network, including the running
@@ -175,7 +175,8 @@ def model_of(result: Done) -> Model:
 def trained(result: Done, device: str, noise: Noise | None = None) -> nn.Module:
     """Return the trained network of a result, in evaluation mode.
 
-    ``noise``: the noise layers of the returned network; with None those with which it was trained.
+    ``noise``: the noise layers of the returned network; with None, the noise layers of the
+    training.
     """
     call: Call = result.call
     arguments = call.arguments if "model" in call.arguments else call.arguments["teacher"].arguments

@@ -1,4 +1,4 @@
-"""The settings of Random Self-Ensemble by profile: networks, noise, training, attack.
+"""Define the settings of Random Self-Ensemble by profile: networks, noise, training, attack.
 
 ``paper``: the paper's networks at full width. A CPU can run Model A on STL-10 at profile ``paper``
     with 100 images and five of the sixteen values of c. By default only two of the five defenses
@@ -64,9 +64,9 @@ image, and all other noise has standard deviation 0.1 or 0.2.
 
 
 def noise_of(network: Networks) -> Noise:
-    """Return the noise of the defense that the paper calls RSE. The noise levels are those of the
-    paper's Table 1, placed as in the released code. So on VGG16 the initial noise is in front of
-    the second convolution; in all other networks it is on the image.
+    """Return the noise of the defense that the paper calls RSE. The noise levels are from the
+    paper's Table 1, and the noise is placed as in the released code. So on VGG16 the initial noise
+    is in front of the second convolution; in all other networks it is on the image.
     """
     if network == "vgg16":
         return Noise(0.4, 0.1, "code")

@@ -30,7 +30,7 @@ def points(
 ) -> dict[tuple[float, int], Call]:
     """Return the calls that attack the network at each c; c = 0 stands for the clean images.
 
-    ``noise``: the noise layers at test time; None: the same as in training.
+    ``noise``: the noise layers at test time; with None, the noise layers of the training.
     """
     net, draws = own.network(defense, seed), own.draws(defense)
     if noise is not None:

@@ -1,4 +1,5 @@
-"""Table 2 of Random Self-Ensemble: accuracy of VGG16 under the attack at five values of c.
+"""Reproduce Table 2 of Random Self-Ensemble: accuracy of VGG16 under the attack at five values of
+c.
 
 In the row RSE, which is compared with the paper, the initial noise is placed as in the released
 code. Further rows are for the placement that the paper's text describes, and for the noise level of
@@ -48,7 +49,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def named(p: Parameters, own: Setting) -> tuple[Names, ...]:
-    """Return the defenses to run: by default those of the profile, and RSE with its other
+    """Return the defenses to run: by default the defenses of the profile, and RSE with its other
     placements of noise.
     """
     more = {"quick": (), "reduced": READINGS[-1:], "paper": READINGS}[p.profile]

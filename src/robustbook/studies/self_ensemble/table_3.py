@@ -1,4 +1,5 @@
-"""Table 3 and Figure 7 of Random Self-Ensemble: how far a targeted attack has to change one image.
+"""Reproduce Table 3 and Figure 7 of Random Self-Ensemble: how far a targeted attack has to change
+one image.
 
 The attacked image is the second of the test set, a ship in CIFAR-10. The distortion is the squared
 l2 distance, which the released program prints; the paper states no unit. The network is ResNeXt, as
@@ -129,7 +130,7 @@ def _cells(
 def _compared(
     far: Mapping[str, Mapping[str, float]], photographs: bool, seed: int
 ) -> Iterator[Row]:
-    """Yield rows that test whether the distances of RSE are larger than those of the other
+    """Yield rows that test whether the distances of RSE are larger than the distances of the other
     defenses.
     """
     start = f"{TARGETS}/{ITEM}"

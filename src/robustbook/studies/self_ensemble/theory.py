@@ -1,4 +1,4 @@
-"""Section 3.1 of Random Self-Ensemble: measure which steps of the paper's theory hold.
+"""Measure which steps of the theory in Section 3.1 of Random Self-Ensemble hold.
 
 Jensen's bound: the loss of the averaged probability is at most the mean loss over draws, for each
 image and any number of draws. The Taylor expansion of the theory assumes small noise, with standard

@@ -218,7 +218,9 @@ class Outcome:
     """The result of one attack on all images.
 
     ``right``: shape (repeats, images).
-    ``distance``, ``seen``: as in `struck`; ``seen`` can be None.
+    ``distance``: the l2 distance by which each image was changed.
+    ``seen``: which attacked images the network with frozen noise or without noise classifies
+        correctly; None if the attack had new noise in each step.
     """
 
     right: Tensor

@@ -1,4 +1,5 @@
-"""Section 3.3 of Random Self-Ensemble: can ZOO estimate gradients of a network with noise?
+"""Answer a question of Section 3.3 of Random Self-Ensemble: can ZOO estimate gradients of a network
+with noise?
 
 ZOO estimates a derivative along u from two outputs g of the network, as (g(x + h u) - g(x - h u)) /
 2h. The two values of g have different noise, and the paper concludes that their difference does not
@@ -51,7 +52,7 @@ class Size:
     ``attacked``: number of images that ZOO attacks.
     ``steps``: number of steps of ZOO with one draw; with more draws ZOO makes fewer steps, so that
         the number of queries is the same.
-    ``coordinates``, ``step_size``, ``c``: the options of ZOO with these names.
+    ``coordinates``, ``step_size``, ``c``: options of the ZOO attack, as in `zoo`.
     ``averaged``: number of noise draws over which ZOO's outputs average.
     ``large``: the larger of the two values of h with which ZOO attacks.
     """
