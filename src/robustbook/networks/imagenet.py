@@ -1,4 +1,4 @@
-"""AlexNet and ResNet-18 for ImageNet from torchvision, with their normalisation.
+"""Build AlexNet and ResNet-18 for ImageNet from torchvision, with their normalisation.
 
 Deep Defense (Yan, Guo and Zhang 2018) fine-tunes AlexNet and ResNet-18, but its code for ImageNet
 is not released. The AlexNet of Deep Defense is said to be Caffe's, with grouped convolutions and
