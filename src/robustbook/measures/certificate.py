@@ -61,7 +61,7 @@ def lower_limit(
     ``successes``: the number of successes in ``trials`` independent trials.
     ``alpha``: the limit lies above the true probability of success with probability at most alpha.
 
-    The confidence limit is that of Clopper and Pearson 1934.
+    The confidence limit is from Clopper and Pearson 1934.
 
     Raises ValueError for an alpha outside (0, 1), and for successes outside 0..trials.
     """

@@ -1,4 +1,4 @@
-"""Traces and norms of Hessians from products with random vectors.
+"""Estimate traces and norms of Hessians from products with random vectors.
 
 The method is from Hutchinson 1990, "A stochastic estimator of the trace of the influence matrix for
 Laplacian smoothing splines". The trace of a Hessian H is an expected value over random vectors v

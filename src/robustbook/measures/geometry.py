@@ -1,9 +1,9 @@
 """How a network's probabilities change along a straight path between two images.
 
-The measurements are those of Nayebi & Ganguli 2017, Section 6. The path is x(t) = (1 - t) x_S + t
-x_T (equation 13; the paper writes lambda for t). Let J be the Jacobian of the logits, and p the
-softmax of the logits. The Fisher metric G^F on logits gives a metric G^in on images and a length
-element dl:
+The measurements follow Section 6 of Nayebi & Ganguli 2017. The path is x(t) = (1 - t) x_S + t x_T
+(equation 13; the paper writes lambda for t). Let J be the Jacobian of the logits, and p the softmax
+of the logits. The Fisher metric G^F on logits gives a metric G^in on images and a length element
+dl:
 
     G^F = diag(p) - p p^T (eq. 10),    G^in = J^T G^F J (eq. 11),    dl^2 = dx^T G^in dx (eq. 12)
 
@@ -177,7 +177,7 @@ def length_element(p: Float[Tensor, "*n k"], v: Float[Tensor, "*n k"]) -> Float[
     """Return sqrt(v^T G^F v), the rate of change of the probabilities if the logits change at rate
     ``v``.
 
-    The value equals that of eq. 12 of the paper, but is computed as a sum of squares to avoid
+    The value equals equation 12 of the paper, but is computed as a sum of squares to avoid
     cancellation.
     """
     return (p * (v - (p * v).sum(-1, keepdim=True)) ** 2).sum(-1).sqrt()

@@ -1,7 +1,8 @@
-"""Pre-activations of a network's layers on a set of images, and distances between their rows.
+"""Compute pre-activations of a network's layers on a set of images, and the distances between
+images in each layer.
 
-The measurements are those of Nayebi & Ganguli 2017 (arXiv 1703.09202), Section 5, Figures 2, 3 and
-7.
+The measurements follow Section 5 and Figures 2, 3 and 7 of Nayebi & Ganguli 2017 (arXiv
+1703.09202).
 """
 
 from collections.abc import Sequence

@@ -54,10 +54,10 @@ def softened(net: Model, softness: float) -> nn.Module:
     replaced, and every ``activation`` that is `torch.sigmoid` or `torch.relu`. Functions that a
     ``forward`` calls directly keep their derivative.
 
-    The softer derivative is our version of the "stabilised gradient" of Brendel & Bethge
-    2017 (arXiv 1704.01547), whose formula we could not read. Raises ValueError for a network
-    without such a nonlinearity, for a callable that is not a module, and unless ``softness`` is
-    finite and above 0.
+    The softer derivative is our version of the "stabilised gradient" of Brendel & Bethge 2017
+    (arXiv 1704.01547), whose formula we could not read. Raises ValueError for a network without a
+    sigmoid or ReLU, for a callable that is not a module, and unless ``softness`` is finite and
+    above 0.
     """
     _check_above_zero("softness", softness)
     if not isinstance(net, nn.Module):
