@@ -18,9 +18,9 @@ from robustbook.randomness import generator
 
 @dataclass(frozen=True)
 class Augmentation:
-    """``mirror``: mirror the image left to right with probability 1/2.
-    ``padding``: add this many zeros on each side, then crop the original size at a random position.
-        Images are cropped first and mirrored afterwards.
+    """``mirror``: whether images are mirrored left to right with probability 1/2.
+    ``padding``: the number of zeros that are added on each side, before the original size is
+        cropped at a random position. Images are cropped first and mirrored afterwards.
     """
 
     mirror: bool = False

@@ -19,7 +19,7 @@ def fingerprint(images: Any, labels: Tensor) -> str:
     per gigabyte.
 
     For an image set that is read batch by batch, the hash covers the labels and the number of
-    images. Of the images, it covers only the first, the middle and the last one.
+    images. Of the images, the hash covers only the first, the middle and the last one.
     """
     if isinstance(images, Tensor):
         return digest({"images": images, "labels": labels})
