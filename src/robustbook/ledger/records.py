@@ -1,4 +1,5 @@
-"""Records: the measurements of a study, as small committed files with readable diffs.
+"""Store the measurements of a study as records, which are small committed files with readable
+diffs.
 
 A record is `book/records/<paper>/<item>.<profile>.json`. A record has rows (single measured
 numbers), the arrays that the figures draw, and the provenance of all numbers. Writing the same
@@ -234,8 +235,8 @@ def _place(rows: Sequence[Row], like: Sequence[tuple[int, int]], seed: int) -> i
 
     ``like``: the seeds and positions of the rows of the same kind.
 
-    The position is after the rows of the same seed or of the next smaller seed. If no row has such
-    a seed, the position is before the rows of the next larger seed.
+    The position is after the rows of the same seed or of the next smaller seed. If no row has the
+    same or a smaller seed, the position is before the rows of the next larger seed.
     """
     smaller = [pair for pair in like if pair[0] <= seed]
     near, place = max(smaller) if smaller else min(like)

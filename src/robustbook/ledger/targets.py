@@ -1,5 +1,5 @@
-"""The targets (numbers, orderings and patterns of the papers), read from
-`book/targets/*-targets.csv` and checked.
+"""Read the targets (numbers, orderings and patterns of the papers) from
+`book/targets/*-targets.csv`, and check them.
 
 A target is one number, ordering or pattern of a paper. The column `compare` of a target says how
 our measurement is compared with the paper's number:

@@ -1,4 +1,4 @@
-"""The verdict on one target, as a pure function of the target and the measurements.
+"""Compute the verdict on one target as a pure function of the target and the measurements.
 
 The rules of the verdicts were fixed before any verdict was computed. The tests check every rule.
 

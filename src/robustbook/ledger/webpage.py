@@ -1,4 +1,4 @@
-"""The ledger as one HTML table with filters, for a page of the book.
+"""Show the ledger as one HTML table with filters, for a page of the book.
 
 The table needs only the files `book/_static/ledger.js` and `ledger.css`, neither a server nor an
 internet connection. Without JavaScript the whole table is shown.
