@@ -47,7 +47,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Slider:
-    """The result of `slider`: HTML for the book and for notebooks, and plain text."""
+    """The result of `slider`, as HTML for the book and for notebooks and as plain text."""
 
     html: str
     plain: str
