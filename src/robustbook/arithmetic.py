@@ -1,4 +1,4 @@
-"""Settings of floating-point arithmetic: precision, determinism and denormal numbers.
+"""Set the floating-point arithmetic: precision, determinism and denormal numbers.
 
 All trainings and attacks run inside `arithmetic`. The default arithmetic is float32 without TF32
 and with cuDNN's deterministic algorithms. A training recipe states explicitly if its training uses

@@ -1,4 +1,4 @@
-"""The items that can be run, and the folder with the book's targets and records.
+"""List the items that can be run, and find the folder with the book's targets and records.
 
 An item is ``paper/name``, such as ``saturating/table-1``; the list is `robustbook.studies.items`.
 This module imports neither a study nor torch, so that importing it is fast.

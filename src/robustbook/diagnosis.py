@@ -62,7 +62,8 @@ def diagnose(
     ``share``: a finding is not red if at most ``share`` percent of the images have a zero gradient,
         or change their class in a second call. Accuracies in repeated evaluations may also differ
         by at most ``share`` percentage points.
-    ``rise``: by how many percentage points the accuracy may rise from a smaller to a larger eps.
+    ``rise``: by how many percentage points the accuracy may rise from a smaller to a larger eps
+        without a red finding.
 
     The default values of points, share and rise are our choice.
 

@@ -2,7 +2,7 @@
 
 People edit and review the text (.md) and open the notebook (.ipynb). The notebook is executed with
 the defaults of its parameters cell. Progress bars, object addresses and other parts that are not
-content are removed from the notebook, so that a second run of the same code gives the same bytes.
+content are removed from the notebook. So a second run of the same code gives the same bytes.
 
 The two files of a pair agree if their contents agree; time stamps are ignored. In a fresh git clone
 the times of files are arbitrary, and ``jupytext --sync`` would silently keep the newer file.

@@ -1,5 +1,5 @@
-"""The pages about the package: a page for each module with all its public names, and a list of the
-modules.
+"""Write the pages about the package: a page for each module with all its public names, and a list
+of the modules.
 """
 
 import ast

@@ -1,5 +1,5 @@
-"""The commands of the command line. Slow imports are inside the functions of the commands, so that
---help is quick.
+"""Define the commands of the command line. Slow imports are inside the functions of the commands,
+so that --help is quick.
 """
 
 import json
@@ -133,9 +133,9 @@ def plan(
 ) -> None:
     """Show what remains to be computed, and how long it takes on a device.
 
-    Times are estimated from results that such a device computed, in the store or in published
-    records. If a stored result differs only in the number of images, the steps or the batch size,
-    its time is scaled. If stored results differ in anything else, no time is estimated.
+    Times are estimated from results that were computed on this kind of device, in the store or in
+    published records. If a stored result differs only in the number of images, the steps or the
+    batch size, its time is scaled. If stored results differ in anything else, no time is estimated.
 
     \b
     Example: robustbook plan saturating/table-1 --profile paper

@@ -123,8 +123,8 @@ def runs_on(device: str) -> str:
 
 
 def default_workers(device: str) -> int:
-    """Return the default number of worker processes. The number is that in the environment variable
-    ROBUSTBOOK_WORKERS if it is set; the value 1 means that this process runs the steps (0 workers).
+    """Return the default number of worker processes. If the environment variable ROBUSTBOOK_WORKERS
+    is set, the number is its value; the value 1 means that this process runs the steps (0 workers).
     Without the environment variable, the default is one worker per available core or, on a GPU, one
     worker in total.
     """

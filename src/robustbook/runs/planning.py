@@ -22,8 +22,8 @@ from .store import Store, ran_on
 class StepPlan:
     """Counts of the calls of one step, and the time that these calls take.
 
-    ``stale``: the number of stored calls whose step has kept its version, although its source code,
-        or that of a dependency, has changed since. Stale results are still used, and are not
+    ``stale``: the number of stored calls whose step has kept its version, although the source code
+        of the step or of a dependency has changed since. Stale results are still used, and are not
         counted in `stored`.
     ``missing``: the number of calls to be computed.
     ``spent``: the seconds that the stored calls took.

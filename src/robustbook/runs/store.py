@@ -1,4 +1,4 @@
-"""The store of results: files on disk that are named by the keys of the calls.
+"""Store results in files that are named by the keys of the calls.
 
 A call with key `abc...` has two files in the folder `ab`. `abc....safetensors` has the tensors, if
 there are any, and is written first. `abc....json` is written last; it has the call, the values, the
