@@ -4,8 +4,9 @@ The study changes one choice of Table 1's training at a time. For sigmoid networ
 the number of optimiser steps between two values of lambda. For sigmoid networks with 10 optimiser
 steps between two values, the study also changes the initialisation, learning rate, width, final
 lambda, or layers of the penalty. For ReLU networks and CNNs the study changes the scale of lambda,
-and for CNNs and vanilla MLPs the length of training. For vanilla MLPs the paper reports FGSM
-accuracies of 0 and 0.41 %. For vanilla MLPs the paper reports 0 and 0.41 %.
+and for CNNs and vanilla MLPs the length of training. If vanishing gradients raise the FGSM accuracy
+of saturated networks, they may also raise the FGSM accuracy of vanilla networks. For vanilla MLPs
+the paper reports FGSM accuracies of 0 and 0.41 %.
 """
 
 from collections.abc import Mapping

@@ -1,11 +1,11 @@
 """Reproduce Figure 4 of Random Self-Ensemble: the accuracy of predictions from one noise draw, and
 from an ensemble of 50 draws.
 
-An attack counts as weak if c is at most the first number, and as strong if c is at least the second
-number. The second number is from the paper's text. The attack does not depend on the number of
-draws for the prediction. The single noise draw is the first of the 50 draws. The paper's figure
-comes from older code, with normalised images and noise of standard deviation 0.9 and 0.2 for
-normalised images. In the older code, batch norm is in training mode during the attack.
+One draw and 50 draws predict the same images, which the attack of Table 2 has changed once. The
+attack does not depend on the number of draws for the prediction. The single noise draw is the first
+of the 50 draws. The paper's figure comes from older code, with normalised images and noise of
+standard deviation 0.9 and 0.2 for normalised images. In the older code, batch norm is in training
+mode during the attack.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,8 +22,8 @@ from .sweep import cell, counted, points, swept
 
 ITEM = "figure-4"
 WEAK, STRONG = 0.1, 0.4
-"""The largest c of a weak attack, as defined for the target number, and the smallest c of a strong
-attack, as in the paper's text.
+"""An attack counts as weak if c is at most the first number, and as strong if c is at least the
+second number. The second number is from the paper's text.
 """
 Parameters = settings.OfNetworks
 
