@@ -272,7 +272,7 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 
 def faults(name: str, root: Path = ROOT) -> list[str]:
-    """Return the faults of a committed pair, with one sentence for each fault."""
+    """Return the faults of a committed pair of notebook files, with one sentence for each fault."""
     page, text = (root / "notebooks" / f"{name}{suffix}" for suffix in (".ipynb", ".md"))
     for path in (page, text):
         if not path.exists():
@@ -375,7 +375,9 @@ def pairs(wanted: tuple[str, ...], side: str | None, jobs: int) -> None:
 
 @main.command()
 def check() -> None:
-    """Print the faults of the committed pairs; exit with status 1 if there are any."""
+    """Print the faults of the committed pairs of notebook files; exit with status 1 if there are
+    any.
+    """
     found = [line for name in names() for line in faults(name)]
     for line in found:
         click.echo(line, err=True)

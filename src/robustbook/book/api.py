@@ -15,7 +15,7 @@ from typing import Any
 import robustbook
 
 NOT_SHOWN = {"book", "cli"}
-"""Modules that are left out, because prose pages describe the command line and how the book is
+"""Modules that get no page, because prose pages describe the command line and how the book is
 built.
 """
 
@@ -57,7 +57,7 @@ def sentence(module: ModuleType) -> str:
 
 
 def _page(module: ModuleType) -> Iterator[str]:
-    """Yield the module's docstring, then the head and the docstring of every public name."""
+    """Yield the module's docstring, then the signature and the docstring of every public name."""
     yield f"# {module.__name__}\n"
     yield from _prose(inspect.getdoc(module) or "")
     for name in module.__all__:
@@ -98,8 +98,8 @@ def _unquoted(names: re.Match[str]) -> str:
 
 
 def _signature(name: str, thing: Any) -> str:
-    """Return the head of a definition from the source. The head of a function is all lines above
-    the docstring, the head of a class its first line and its fields.
+    """Return the signature of a definition, as written in the source. The signature of a function
+    is all lines above the docstring; the signature of a class is its first line and its fields.
     """
     try:
         source = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))

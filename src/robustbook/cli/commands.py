@@ -131,7 +131,7 @@ def plan(
     workers: int | None,
     store: Path | None,
 ) -> None:
-    """Show what remains to be computed, and how long it takes on a device.
+    """Show which results remain to be computed, and how long the computation takes on a device.
 
     Times are estimated from results that were computed on this kind of device, in the store or in
     published records. If a stored result differs only in the number of images, the steps or the
@@ -263,8 +263,9 @@ def publish(
 def take(folders: Sequence[Path], store: Path | None) -> None:
     """Copy results from other machines into the store.
 
-    A folder is the store of another machine, or a folder made by robustbook give. The hashes of
-    each result are checked. Damaged results are listed and left out. No stored result is replaced.
+    A folder is the store of another machine, or a folder that robustbook give has written. The
+    hashes of each result are checked. Damaged results are listed and left out. No stored result is
+    replaced.
 
     \b
     Example: robustbook take results-of-the-gpu

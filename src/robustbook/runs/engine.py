@@ -1,5 +1,5 @@
-"""Run in worker processes all calls of a graph whose results are not stored yet, dependencies
-first.
+"""Run in worker processes all function calls of a graph whose results are not stored yet;
+dependencies run first.
 
 On one machine the standard library's process pool is used; for a cluster see `cluster`. Processes
 exchange results through the store. If this process or a worker ends, only the work since the last
@@ -48,7 +48,8 @@ def run(
     device: str = "auto",
     progress: bool = True,
 ) -> list[Done]:
-    """Return the results of the calls, in their order; compute results that are not stored.
+    """Return the results of the function calls, in their order; compute results that are not
+    stored.
 
     ``store``: the store of results; default `Store()`.
     ``workers``: the number of worker processes; by default the environment variable
@@ -91,8 +92,8 @@ def run(
 
 
 def _missing(calls: Sequence[Call], store: Store, done: dict[str, Done]) -> dict[str, Call]:
-    """Return the calls that must be run, by key, each after its dependencies; put stored results of
-    `calls` into `done`.
+    """Return the function calls that must be run, by key, each after its dependencies. Results of
+    `calls` that are already stored are put into `done`.
     """
     missing: dict[str, Call] = {}
     wanted = {call.key for call in calls}
@@ -229,14 +230,14 @@ def _start_worker(engine: Connection) -> None:
 
 
 def _work(call: Call, path: Path, device: str) -> None:
-    """Run a call in a worker process and store its result."""
+    """Run a function call in a worker process and store its result."""
     execute(call, Store(path), device)
 
 
 def _lost(calls: Sequence[Call], exits: Sequence[int | None], worked: bool) -> WorkerLost:
     """Return an error that explains why a worker ended, from exit codes (a negative signal number,
-    or Python's exit code). `worked`: whether some worker had finished a call before. When one
-    worker ends, the pool ends all other workers with SIGTERM.
+    or Python's exit code). `worked`: whether at least one worker had finished a function call
+    before. When one worker ends, the pool ends all other workers with SIGTERM.
     """
     signals = {-code for code in exits if code and code < 0} - {signal.SIGTERM}
     codes = {code for code in exits if code and code > 0}

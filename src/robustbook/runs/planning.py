@@ -1,5 +1,5 @@
-"""Plan a run: which results are stored, stale or missing, and how long the missing ones
-will take.
+"""Plan a run: which results are stored, stale or missing, and how long computing the missing
+results will take.
 """
 
 import math
@@ -20,15 +20,15 @@ from .store import Store, ran_on
 
 @dataclass(frozen=True)
 class StepPlan:
-    """Counts of the calls of one step, and the time that these calls take.
+    """The numbers of function calls of one step, and the time that these calls take.
 
     ``stale``: the number of stored calls whose step has kept its version, although the source code
         of the step or of a dependency has changed since. Stale results are still used, and are not
         counted in `stored`.
-    ``missing``: the number of calls to be computed.
-    ``spent``: the seconds that the stored calls took.
-    ``left``: the estimated seconds of all missing calls that have an estimate.
-    ``unknown``: the number of missing calls without an estimate.
+    ``missing``: the number of function calls to be computed.
+    ``spent``: the seconds that the stored function calls took.
+    ``left``: the estimated seconds of all missing function calls that have an estimate.
+    ``unknown``: the number of missing function calls without an estimate.
     """
 
     step: str
@@ -58,7 +58,7 @@ class Plan:
 
     @property
     def missing(self) -> int:
-        """Return the number of calls that have to be computed."""
+        """Return the number of function calls that have to be computed."""
         return sum(s.missing for s in self.steps)
 
     def describe(self) -> str:
@@ -101,7 +101,9 @@ class Plan:
 
 
 def graph(calls: Sequence[Call]) -> dict[str, Call]:
-    """Return the calls and all their dependencies, by key, each call after its dependencies."""
+    """Return the function calls and all calls on which they depend, by key, each call after its
+    dependencies.
+    """
     found: dict[str, Call] = {}
 
     def visit(call: Call) -> None:
@@ -130,17 +132,18 @@ def estimates(
     *,
     device: str = "cpu",
 ) -> dict[str, float]:
-    """Return the estimated seconds of each call, by key; calls without an estimate are omitted.
+    """Return the estimated seconds of each function call, by key; calls without an estimate are
+    omitted.
 
-    Each estimate is a mean over stored calls on the same device that differ only in their seed. If
-    no stored call differs only in its seed, the estimate is the entry in `known_seconds`. Without
-    an entry in `known_seconds`, the estimate is scaled from stored calls of the same step that
-    differ only in their amount of work. The amount of work is the product of numbers to which the
-    time is proportional (images, optimiser steps, batch size). Stored calls that differ in anything
-    other than seed and amount of work, such as the network, are ignored.
+    Each estimate is a mean over stored function calls on the same device that differ only in their
+    seed. If no stored call differs only in its seed, the estimate is the entry in `known_seconds`.
+    Without an entry in `known_seconds`, the estimate is scaled from stored function calls of the
+    same step that differ only in their amount of work. The amount of work is the product of numbers
+    to which the time is proportional (images, optimiser steps, batch size). Stored function calls
+    that differ in anything other than seed and amount of work, such as the network, are ignored.
 
-    ``known_seconds``: the seconds by `Call.kind` on this device, for example from published
-        records.
+    ``known_seconds``: the seconds of a function call on this device by `Call.kind`, for example
+        from published records.
     ``device``: "cpu" or a GPU's name.
     """
     kinds: dict[str, list[float]] = defaultdict(list)
@@ -163,8 +166,8 @@ def estimates(
 
 
 def _scaled(work: float, done: Sequence[tuple[float, float]]) -> float:
-    """Return an estimate of the seconds, proportional to the work, from the calls (work, seconds)
-    whose work is most similar.
+    """Return an estimate of the seconds, proportional to the amount of work, from the function
+    calls (work, seconds) whose work is most similar.
     """
     apart = [abs(math.log(work / other)) for other, _ in done]
     nearest = [d for d, far in zip(done, apart, strict=True) if far == min(apart)]
@@ -172,7 +175,9 @@ def _scaled(work: float, done: Sequence[tuple[float, float]]) -> float:
 
 
 def _work(content: Mapping[str, Any]) -> tuple[str, float]:
-    """Return a hash of the call without its amount of work, and the amount of work (a product)."""
+    """Return a hash of the function call without its amount of work, and the amount of work (a
+    product).
+    """
     rest, work = [], 1.0
     for path, value in _leaves(content["arguments"]):
         if _WORK.fullmatch(path) and isinstance(value, int | float) and value > 0:
@@ -183,7 +188,8 @@ def _work(content: Mapping[str, Any]) -> tuple[str, float]:
 
 
 def _leaves(arguments: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value in a call's arguments with its path, except seeds.
+    """Yield each value in the arguments of a function call, except seeds, with the path of names
+    that leads to the value.
 
     A call among the arguments is yielded as one value, so that its own amount of work does not
     count.
@@ -207,15 +213,15 @@ def plan(
     device: str | None = None,
     workers: int | None = None,
 ) -> Plan:
-    """Return which calls `run` would find in the store and which calls `run` would compute; run
-    nothing.
+    """Return which results `run` would find in the store, and which function calls `run` would
+    compute; run nothing.
 
-    ``known_seconds``: the seconds by `Call.kind` on the device, which are used where the store has
-        no times.
+    ``known_seconds``: the seconds of a function call on the device by `Call.kind`, which are used
+        where the store has no times.
     ``device``: "cpu" or the name of a GPU, which need not be in this machine; by default the device
         that `run` uses.
-    ``workers``: how many calls run at once, for the estimate of the wall time; by default as many
-        as in `run`.
+    ``workers``: how many function calls run at once, for the estimate of the wall time; by default
+        as many as in `run`.
     """
     store = store or Store()
     device = device or runs_on("auto")
@@ -249,8 +255,8 @@ def plan(
 def _states(
     every: dict[str, Call], store: Store
 ) -> dict[str, tuple[Literal["stored", "stale", "missing"], float]]:
-    """Return the state of each call (stored, stale or missing), and the seconds that a stored call
-    took.
+    """Return the state of each function call (stored, stale or missing), and the seconds that a
+    stored call took.
     """
     states: dict[str, tuple[Literal["stored", "stale", "missing"], float]] = {}
     for key, call in every.items():
@@ -265,8 +271,8 @@ def _states(
 
 
 def _needed(calls: Sequence[Call], states: Mapping[str, tuple[str, float]]) -> set[str]:
-    """Return the keys of the calls that must be run; a missing dependency of a stored call need not
-    run.
+    """Return the keys of the function calls that must be run; a missing dependency of a stored call
+    need not run.
     """
     needed: set[str] = set()
     pending = list(calls)
@@ -282,8 +288,8 @@ def _wall(
     every: dict[str, Call], needed: set[str], expected: Mapping[str, float], workers: int
 ) -> float:
     """Return a lower bound on the wall time in seconds. The bound is the larger of two times: the
-    time of the longest chain of dependent calls, and the total time divided by the number of
-    workers.
+    time of the longest chain of dependent function calls, and the total time divided by the number
+    of workers.
     """
     ends: dict[str, float] = {}
     for key, call in every.items():

@@ -21,8 +21,8 @@ class Item:
     ``measures``: the prefixes of the ids of all targets that the item measures, without the paper's
         name; with None, the item's own name is the prefix. If two items measure the same target,
         the command runs the item that comes later in the list.
-    ``parts``: command-line options by a word of a target's id. At profile ``paper``, the option
-        adds the part of the study that measures the target.
+    ``parts``: command-line options, by the word in a target's id for which the option is needed. At
+        profile ``paper``, the option adds the part of the study that measures the target.
     ``needs``: in words, what a run needs that cannot be downloaded automatically.
     ``judges``: the items whose target numbers the page compares with ours; by default the items of
         `measures`.
@@ -214,7 +214,7 @@ WITHOUT_STUDY: Mapping[str, str] = {
     "self-ensemble/later/adv-bnn-gap": "the defense Adv-BNN is not in the book",
     "self-ensemble/later/nattack-": "the network was the authors' first prototype, not this method",
 }
-"""Targets that no study measures although an item has their prefix, and the reasons."""
+"""Targets that no study measures although they have the prefix of an item, and the reasons."""
 
 
 def judged(item: str) -> tuple[str, ...]:
