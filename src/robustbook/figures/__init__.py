@@ -1,4 +1,4 @@
-"""Figures in the book's common style, and numbered tables."""
+"""Draw figures in the book's common style, and write numbered tables."""
 
 from .anneal import anneal
 from .curves import curves

@@ -1,4 +1,4 @@
-"""The list of items, which are named ``paper/name``: every table, figure or claim that can be run.
+"""List the items, which are named ``paper/name``: every table, figure or claim that can be run.
 
 The module imports only the standard library, so that the command line and the ledger can read the
 list without loading a study.
@@ -15,16 +15,16 @@ PROFILES = ("paper", "reduced", "quick")  # best first
 class Item:
     """One table, figure or claim of a paper that can be run.
 
-    module: the name of the study's module.
-    title: the title of the item.
-    profiles: the profiles at which the study can run.
-    measures: prefixes (after the paper's name) of the ids of the targets that the item measures;
-        None: the item's own name. If two items measure the same target, the command runs the item
-        that comes later in the list.
-    parts: for a word in a target's id, the command-line option that adds the target's part to a run
-        at profile ``paper``.
-    needs: in words, what a run needs that cannot be downloaded automatically.
-    judges: the items whose numbers the page compares with ours, if they are not those of
+    ``module``: the name of the study's module.
+    ``title``: the title of the item.
+    ``profiles``: the profiles at which the study can run.
+    ``measures``: the prefixes of the ids of all targets that the item measures, without the paper's
+        name; with None, the item's own name is the prefix. If two items measure the same target,
+        the command runs the item that comes later in the list.
+    ``parts``: command-line options, by the word in a target's id for which the option is needed. At
+        profile ``paper``, the option adds the part of the study that measures the target.
+    ``needs``: in words, what a run needs that cannot be downloaded automatically.
+    ``judges``: the items whose target numbers the page compares with ours; by default the items of
         `measures`.
     """
 
@@ -316,7 +316,7 @@ WITHOUT_STUDY: Mapping[str, str] = {
     "survey/independent-cifar10/standard-resnet18/deepfool": "the radius of DeepFool is not stated",
     "self-ensemble/later/nattack-": "the network was the authors' first prototype, not this method",
 }
-"""Targets that no study measures although an item has their prefix, and the reasons."""
+"""Targets that no study measures although they have the prefix of an item, and the reasons."""
 
 
 def judged(item: str) -> tuple[str, ...]:
@@ -349,8 +349,8 @@ def command(target: str, paper: str, profile: str, item: str = "") -> tuple[str,
     """Return the command line that measures a target, and a note that says what the run needs.
 
     ``item``: the item that measured the target, if known. If the item lacks ``profile``, the
-    command uses the best profile that the item has. If no study measures the target, the command is
-    "" and the note says so.
+        command uses the best profile that the item has. If no study measures the target, the
+        command is "" and the note says so.
     """
     item = item or measured_by(target, paper)
     if item not in ITEMS:
