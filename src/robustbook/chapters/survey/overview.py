@@ -59,7 +59,7 @@ CLAIMS = (
         of_best(szegedy.answer, "szegedy"),
     ),
     Claim(
-        "A loss with clean images and images of FGSM makes networks robust (Goodfellow et al. 2015)",
+        "A loss with clean images and FGSM's images makes networks robust (Goodfellow et al. 2015)",
         "goodfellow",
         "Goodfellow's loss",
         ("goodfellow",),
