@@ -1,4 +1,4 @@
-"""Figures in the book's common style, and numbered tables."""
+"""Draw figures in the book's common style, and write numbered tables."""
 
 from .anneal import anneal
 from .curves import curves
@@ -6,6 +6,7 @@ from .descent import Trail, descent
 from .differences import differences
 from .gallery import gallery
 from .grid import grid
+from .heat import heat, surfaces
 from .histograms import Bars, histograms
 from .inline import addition, drawing, png
 from .kurtosis import kurtosis
@@ -67,6 +68,7 @@ __all__ = [
     "gallery",
     "drawing",
     "grid",
+    "heat",
     "histograms",
     "kurtosis",
     "lines",
@@ -84,6 +86,7 @@ __all__ = [
     "slider",
     "strips",
     "style",
+    "surfaces",
     "table",
     "unfold",
 ]

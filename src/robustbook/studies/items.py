@@ -1,4 +1,4 @@
-"""The list of items, which are named ``paper/name``: every table, figure or claim that can be run.
+"""List the items, which are named ``paper/name``: every table, figure or claim that can be run.
 
 The module imports only the standard library, so that the command line and the ledger can read the
 list without loading a study.
@@ -15,16 +15,16 @@ PROFILES = ("paper", "reduced", "quick")  # best first
 class Item:
     """One table, figure or claim of a paper that can be run.
 
-    module: the name of the study's module.
-    title: the title of the item.
-    profiles: the profiles at which the study can run.
-    measures: prefixes (after the paper's name) of the ids of the targets that the item measures;
-        None: the item's own name. If two items measure the same target, the command runs the item
-        that comes later in the list.
-    parts: for a word in a target's id, the command-line option that adds the target's part to a run
-        at profile ``paper``.
-    needs: in words, what a run needs that cannot be downloaded automatically.
-    judges: the items whose numbers the page compares with ours, if they are not those of
+    ``module``: the name of the study's module.
+    ``title``: the title of the item.
+    ``profiles``: the profiles at which the study can run.
+    ``measures``: the prefixes of the ids of all targets that the item measures, without the paper's
+        name; with None, the item's own name is the prefix. If two items measure the same target,
+        the command runs the item that comes later in the list.
+    ``parts``: command-line options, by the word in a target's id for which the option is needed. At
+        profile ``paper``, the option adds the part of the study that measures the target.
+    ``needs``: in words, what a run needs that cannot be downloaded automatically.
+    ``judges``: the items whose target numbers the page compares with ours; by default the items of
         `measures`.
     """
 
@@ -59,6 +59,16 @@ _OTHER_DEFENSES = {
         (f"rse-distortion-above-{defense}", f'["rse","{defense}"]'),
     )
 } | {"model-a/brelu-below-none": 'defenses=["none","brelu"]'}
+
+_METHODS = ("plain", "clp", "lsq", "plain-alp", "at50-alp", "at50", "at100-alp", "at100")
+_PAIRED = {
+    **{f"mosbach-mnist/{m}": f'networks=["{m}"]' for m in _METHODS},
+    **{f"mosbach-cifar10/{m}": f'networks=["cifar10 {m}"]' for m in _METHODS},
+    "mosbach-cifar10/claim": 'networks=["cifar10 plain","cifar10 clp","cifar10 lsq",'
+    '"cifar10 plain-alp"]',
+    "engstrom/claim": 'networks=["clp","lsq","plain-alp","at100"]',
+    "independent-cifar10/standard-resnet18": 'networks=["resnet18 standard"]',
+}
 
 ITEMS: Mapping[str, Item] = {
     "deep_defense/anchors": Item(
@@ -187,6 +197,27 @@ ITEMS: Mapping[str, Item] = {
     "self_ensemble/zoo": Item(
         _ENSEMBLE + "zoo", "Section 3.3: the black-box attack ZOO", _ALL, ("text-3.3/",)
     ),
+    "survey/fast": Item(
+        _SURVEY + "fast",
+        "Fast training: one FGSM step from a random start",
+        _ALL,
+        ("wong/", "n-fgsm/"),
+        {
+            word: 'sets=["cifar10"]'
+            for word in ("cifar10-fgsm-rs", "cifar10-pgd-7", "cifar10-eps-8", "cifar10-eps-16")
+        }
+        | {"wong/claim": 'sets=["cifar10"]'},
+    ),
+    "survey/goodfellow": Item(
+        _SURVEY + "goodfellow",
+        "Goodfellow's loss: training on clean images and FGSM's",
+        _ALL,
+        ("goodfellow/",),
+        {
+            word: 'networks=["maxout-large"]'
+            for word in ("maxout-large", "maxout-large-adversarial")
+        },
+    ),
     "survey/madry": Item(
         _SURVEY + "madry",
         "Madry's Table 1: adversarial training with PGD",
@@ -204,6 +235,18 @@ ITEMS: Mapping[str, Item] = {
         "The post: its equation, pictures and claims",
         _ALL,
         ("blog/",),
+    ),
+    "survey/pairing": Item(
+        _SURVEY + "pairing",
+        "Mosbach et al. 2018: logit pairing under stronger attacks",
+        _ALL,
+        (
+            "mosbach-mnist/",
+            "mosbach-cifar10/",
+            "engstrom/claim/",
+            "independent-cifar10/standard-resnet18/",
+        ),
+        _PAIRED,
     ),
     "survey/certified": Item(
         _SURVEY + "certified",
@@ -260,9 +303,20 @@ WITHOUT_STUDY: Mapping[str, str] = {
     "self-ensemble/claim-pgd-training-time": "networks trained with PGD are not in the book",
     "self-ensemble/later/nes100-": "the attack NES is not in the book",
     "self-ensemble/later/adv-bnn-gap": "the defense Adv-BNN is not in the book",
+    "survey/goodfellow/rbf/": "the paper does not say how its RBF network is trained",
+    "survey/goodfellow/rubbish/rbf/": "the paper does not say how its RBF network is trained",
+    "survey/goodfellow/cifar10-maxout/": "the unit of eps is lost: the preprocessing is not stated",
+    "survey/wong/mnist-fgsm-rs/autoattack-": "AutoAttack is not in the book",
+    "survey/wong/cifar10-fgsm-rs/autoattack-": "AutoAttack is not in the book",
+    "survey/wong/cifar10-free-8/": "free adversarial training is not in the book",
+    "survey/independent-cifar10/alp-0.5/": "ResNet-32 is not in the book",
+    "survey/independent-cifar10/fgsm-at/": "ResNet-32 is not in the book",
+    "survey/independent-cifar10/resnet18-": "AutoAttack and trainings of 200 epochs are not run",
+    "survey/independent-cifar10/standard-resnet18/autoattack": "AutoAttack is not in the book",
+    "survey/independent-cifar10/standard-resnet18/deepfool": "the radius of DeepFool is not stated",
     "self-ensemble/later/nattack-": "the network was the authors' first prototype, not this method",
 }
-"""Targets that no study measures although an item has their prefix, and the reasons."""
+"""Targets that no study measures although they have the prefix of an item, and the reasons."""
 
 
 def judged(item: str) -> tuple[str, ...]:
@@ -295,8 +349,8 @@ def command(target: str, paper: str, profile: str, item: str = "") -> tuple[str,
     """Return the command line that measures a target, and a note that says what the run needs.
 
     ``item``: the item that measured the target, if known. If the item lacks ``profile``, the
-    command uses the best profile that the item has. If no study measures the target, the command is
-    "" and the note says so.
+        command uses the best profile that the item has. If no study measures the target, the
+        command is "" and the note says so.
     """
     item = item or measured_by(target, paper)
     if item not in ITEMS:

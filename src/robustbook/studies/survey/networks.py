@@ -41,6 +41,9 @@ Networks = Literal[
     "preact18",
     "preact20",
     "resnet110",
+    "softmax",
+    "maxout",
+    "maxout-large",
 ]
 BUILDERS: Mapping[str, Callable[[torch.Generator, int], nn.Module]] = {
     "madry": networks.madry_mnist,
@@ -53,6 +56,9 @@ BUILDERS: Mapping[str, Callable[[torch.Generator, int], nn.Module]] = {
     "preact18": networks.preact18,
     "preact20": networks.preact20,
     "resnet110": networks.resnet110,
+    "softmax": networks.softmax_regression,
+    "maxout": networks.maxout,
+    "maxout-large": networks.maxout_large,
 }
 
 

@@ -25,6 +25,7 @@ from robustbook.studies.survey.szegedy_networks import (
     attacked,
     fed,
     noisy,
+    random_targets,
     some,
     train,
     train_on_features,
@@ -98,15 +99,15 @@ SETTINGS: Mapping[str, Setting] = {
     ),
     "paper": Setting(
         "mnist",
-        _recipe(60_000, 15, 100, 3e-3),
-        _recipe(60_000, 30, 100, 2e-3),
-        _recipe(60_000, 30, 100, 1e-3),
-        _recipe(60_000, 40, 100, 1e-2),
-        _recipe(30_000, 40, 100, 2e-3),
+        _recipe(60_000, 20, 500, 5e-3),
+        _recipe(60_000, 50, 500, 5e-3),
+        _recipe(60_000, 30, 500, 2e-3),
+        _recipe(60_000, 30, 500, 2e-2),
+        _recipe(30_000, 50, 250, 5e-3),
         images=300,
         searches=10,
         pool=5000,
-        replaced=5,
+        replaced=10,
     ),
 }
 HALVES: Mapping[str, tuple[str, int]] = {
@@ -274,13 +275,20 @@ def _error(right: Tensor) -> float:
 
 def _pictures(
     profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]
-) -> dict[str, list[str]]:
-    """Return the first test images, clean and attacked, as hexadecimal bytes."""
-    clean, _ = some(SETTINGS[profile].data, "test", SHOWN, "cpu")
+) -> dict[str, list[Any]]:
+    """Return the first test images, clean and attacked, as hexadecimal bytes, with their labels and
+    target classes.
+    """
+    setting = SETTINGS[profile]
+    clean, labels = some(setting.data, "test", setting.images, "cpu")
+    targets = random_targets(labels, seed)[:SHOWN]
     shown = {"clean": clean}
     for name in COLUMNS:
-        shown[name] = results["attacked", seed, name, "random"].tensors["images"][:SHOWN]
-    return {name: [_hex(each) for each in images] for name, images in shown.items()}
+        shown[name] = results["attacked", seed, name, "random"].tensors["images"]
+    found: dict[str, list[Any]] = {
+        name: [_hex(each) for each in images[:SHOWN]] for name, images in shown.items()
+    }
+    return {**found, "labels": labels[:SHOWN].tolist(), "targets": targets.tolist()}
 
 
 def _hex(pixels: Tensor) -> str:

@@ -176,8 +176,7 @@ def attacked(
     net = trained(network, context.device)
     x, y = some(network.call.arguments["classifier"].data, "test", images, context.device)
     if choice == "random":
-        shift = torch.randint(1, 10, (len(y),), generator=generator(seed, "targets"))
-        targets = (y + shift.to(y.device)) % 10
+        targets = random_targets(y, seed)
     else:
         with torch.no_grad():
             targets = net(x).scatter(1, y[:, None], -math.inf).argmax(1)
@@ -225,6 +224,12 @@ def noisy(
     x, y = some(data, split, images, context.device)
     noise = torch.randn(x.shape, generator=generator(seed, "noise", split)).to(x.device)
     return {"right": _right(networks, x + std * noise, y, context.device)}
+
+
+def random_targets(labels: Tensor, seed: int) -> Tensor:
+    """Return a random wrong class for each label."""
+    shift = torch.randint(1, 10, (len(labels),), generator=generator(seed, "targets"))
+    return (labels + shift.to(labels.device)) % 10
 
 
 def scaled(images: Tensor, changed: Tensor, distortion: float) -> Tensor:

@@ -1,0 +1,264 @@
+"""The page of Mosbach et al. 2018: logit pairing under a baseline and under stronger attacks."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, array, mean, printed, settings, values
+from robustbook.chapters.wording import beside, spread_or
+from robustbook.figures import LOOKS, Table, table
+from robustbook.ledger import Record
+
+TARGETS = "survey/mosbach-mnist"
+METHODS: Mapping[str, str] = {
+    "plain": "Plain",
+    "clp": "CLP",
+    "lsq": "LSQ",
+    "plain-alp": "Plain + ALP",
+    "at50-alp": "50 % AT + ALP",
+    "at50": "50 % AT",
+    "at100-alp": "100 % AT + ALP",
+    "at100": "100 % AT",
+}
+"""The rows of the paper's table for MNIST, in its order."""
+ATTACKS: Mapping[str, str] = {
+    "clean": "clean images",
+    "baseline": "baseline attack",
+    "strongest": "strongest attack",
+}
+_IDS = {
+    "clean": "accuracy",
+    "baseline": "baseline-attack-accuracy",
+    "strongest": "strongest-attack-accuracy",
+}
+LOOK = {
+    "clean images": LOOKS["clean"],
+    "baseline attack": LOOKS["none"],
+    "strongest attack": LOOKS["adv"],
+}
+FALLEN = ("clp", "lsq")
+
+
+def best(records: Sequence[Record]) -> list[tuple[Record, list[str]]]:
+    """Return the records with their methods, the best profile first.
+
+    Embedded data (profile quick) count only if no other record is given.
+    """
+    real = [record for record in records if record.profile != "quick"] or list(records)
+    return [(record, methods(record)) for record in real]
+
+
+def methods(record: Record) -> list[str]:
+    """Return the methods of a record for MNIST or the digits, in the paper's order."""
+    there = settings(record, "accuracy", "network")
+    return [method for method in METHODS if method in there]
+
+
+def title(record: Record) -> str:
+    """Return what the network of a record is and which data it has."""
+    return {
+        "paper": "the paper's network on MNIST",
+        "reduced": "a network with a quarter of the widths on MNIST",
+        "quick": "a network with an eighth of the widths on the embedded digits",
+    }[record.profile]
+
+
+def heading(record: Record) -> str:
+    """Return a short title of a record for a panel of a figure."""
+    return {"paper": "MNIST", "reduced": "MNIST, narrow", "quick": "digits, narrow"}[record.profile]
+
+
+def answer(records: Sequence[Record]) -> str:
+    """Return the accuracies of CLP and LSQ under the baseline and the strongest attack."""
+    record = next((each for each, there in best(records) if set(FALLEN) <= set(there)), records[0])
+    told = []
+    for method in (m for m in FALLEN if m in methods(record)):
+        baseline, strongest = (at(record, method, kind) for kind in ("baseline", "strongest"))
+        there = [printed(f"{TARGETS}/{method}/{_IDS[kind]}") for kind in ("baseline", "strongest")]
+        told.append(
+            f"{METHODS[method]} classifies {baseline:.1f} % of the images correctly under the "
+            f"baseline attack, and {strongest:.1f} % under the strongest attack ({there[0]} and "
+            f"{there[1]} % printed)."
+        )
+    return f"With {title(record)}: " + " ".join(told)
+
+
+def at(record: Record, method: str, attack: str) -> float:
+    """Return the mean accuracy of a method under an attack."""
+    return mean(record, "accuracy", network=method, attack=attack)
+
+
+def accuracies(records: Sequence[Record]) -> Figure:
+    """Draw the accuracies of each method without an attack and under both attacks."""
+    shown = {
+        heading(record): {
+            METHODS[method]: {
+                words: values(record, "accuracy", network=method, attack=attack)
+                for attack, words in ATTACKS.items()
+            }
+            for method in there
+        }
+        for record, there in best(records)
+    }
+    return figures.strips(shown, LOOK, "accuracy (%)", own_rows=True)
+
+
+def of_one(record: Record) -> Figure:
+    """Draw the accuracies of one record."""
+    return accuracies([record])
+
+
+def printed_beside(version: Version) -> Table:
+    """Return the paper's table for MNIST, with the printed number and ours in each cell."""
+    record = version.record
+    return table(
+        f"{version.heading}: accuracy in per cent of {title(record)}, printed / **ours** (range "
+        "over the seeds).",
+        f"tab-survey-pairing-{version.tag}",
+        ["Training", *(words.capitalize() for words in ATTACKS.values())],
+        [
+            [
+                words,
+                *(
+                    beside(
+                        values(record, "accuracy", network=method, attack=attack),
+                        printed(f"{TARGETS}/{method}/{_IDS[attack]}"),
+                    )
+                    for attack in ATTACKS
+                ),
+            ]
+            for method, words in METHODS.items()
+        ],
+    )
+
+
+def attacks(version: Version) -> Table:
+    """Return the accuracy under each of the strong attacks."""
+    record = version.record
+    kinds = [
+        kind
+        for kind in settings(record, "accuracy", "attack", network=methods(record)[0])
+        if kind not in ATTACKS
+    ]
+    return table(
+        f"{version.heading}: accuracy in per cent under each strong attack (range over the seeds). "
+        "*Entropy* and *margin* are the losses that PGD increases, followed by the size of its "
+        "steps.",
+        f"tab-survey-pairing-attacks-{version.tag}",
+        ["Training", *kinds, "worst of all"],
+        [
+            [
+                METHODS[method],
+                *(
+                    spread_or(values(record, "accuracy", network=method, attack=kind), missing="-")
+                    for kind in (*kinds, "strongest")
+                ),
+            ]
+            for method in methods(record)
+        ],
+    )
+
+
+def heat_map(record: Record) -> Figure:
+    """Draw the accuracy under PGD against the number and the size of its steps."""
+    shown = [m for m in methods(record) if values(record, "heat", network=m)]
+    steps = settings(record, "heat", "steps")
+    sizes = settings(record, "heat", "step size")
+    panels = {}
+    for method in shown:
+        cells = [
+            [mean(record, "heat", network=method, steps=n, **{"step size": size}) for size in sizes]
+            for n in steps
+        ]
+        panels[METHODS[method]] = np.array(cells)
+    return figures.heat(
+        panels,
+        [str(n) for n in steps],
+        [f"{size:g}" for size in sizes],
+        row_label="steps",
+        column_label="size of a step",
+        scale="accuracy (%)",
+    )
+
+
+def loss_surfaces(record: Record) -> Figure:
+    """Draw the loss of the first test image in a plane, one panel for each method."""
+    names = [m for m in ("plain", "clp", "lsq", "plain-alp", "at100") if m in methods(record)]
+    shown = {METHODS[m]: np.array(array(record, f"surface/{m}")) for m in names}
+    radius = 0.1 if record.profile == "quick" else 0.3
+    return figures.surfaces(shown, radius, "along the gradient's sign", "along random signs")
+
+
+def roughness(record: Record) -> str:
+    """Return in a sentence how rough the loss surfaces of the methods are."""
+    told = [
+        f"{value:.3f} ({METHODS[m]})"
+        for m in methods(record)
+        for value in [fmean(values(record, "roughness", network=m))]
+    ]
+    return f"The roughness is {', '.join(told)}."
+
+
+def starts(record: Record) -> Figure:
+    """Draw the losses that the baseline attack reaches from many starts, by method and image."""
+    shown = {
+        METHODS[m]: {
+            f"image {i + 1}": {METHODS[m]: losses}
+            for i, losses in enumerate(array(record, f"starts/{m}"))
+        }
+        for m in methods(record)
+        if f"starts/{m}" in record.arrays
+    }
+    looks = {words: LOOKS["none"] for words in shown}
+    return figures.strips(shown, looks, "cross entropy that PGD reaches")
+
+
+def certain(record: Record) -> str:
+    """Return in a sentence which share of the starts reaches a loss above ln 10."""
+    told = [
+        f"{100 * mean(record, 'starts above ln 10', network=m):.0f} % ({METHODS[m]})"
+        for m in methods(record)
+        if values(record, "starts above ln 10", network=m)
+    ]
+    return f"The share of the starts with a loss above $\\ln 10$ is {', '.join(told)}."
+
+
+def ranking(records: Sequence[Record]) -> str:
+    """Return in sentences the order of the methods under the baseline and the strongest attack."""
+    record, there = max(best(records), key=lambda pair: len(pair[1]))
+    orders = [
+        sorted(there, key=lambda m: -at(record, m, kind)) for kind in ("baseline", "strongest")
+    ]
+    first, second = (", ".join(METHODS[m] for m in each) for each in orders)
+    same = "is the same" if orders[0] == orders[1] else "differs"
+    return (
+        f"With {title(record)}, the order under the baseline attack is, from the best: {first}. "
+        f"The order under the strongest attack {same}: {second}."
+    )
+
+
+def falls(version: Version) -> Table:
+    """Return by how many points each method's accuracy falls from the baseline to the strongest
+    attack.
+    """
+    record = version.record
+    rows = []
+    for method in methods(record):
+        pairs = [
+            values(record, "accuracy", network=method, attack=kind)
+            for kind in ("baseline", "strongest")
+        ]
+        ours = [a - b for a, b in zip(*pairs, strict=True)]
+        there = [printed(f"{TARGETS}/{method}/{_IDS[kind]}") for kind in ("baseline", "strongest")]
+        assert there[0] is not None and there[1] is not None
+        rows.append([METHODS[method], beside(ours, round(there[0] - there[1], 1))])
+    return table(
+        f"{version.heading}: by how many points the accuracy falls from the baseline to the "
+        "strongest attack, printed / **ours** (range over the seeds).",
+        f"tab-survey-pairing-falls-{version.tag}",
+        ["Training", "Fall"],
+        rows,
+    )

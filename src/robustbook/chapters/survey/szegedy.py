@@ -1,0 +1,245 @@
+"""The page of Szegedy et al. 2013: minimum distortions, and the transfer of adversarial images."""
+
+from collections.abc import Mapping
+from statistics import fmean
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, mean, printed, settings, values
+from robustbook.chapters.wording import beside, spread
+from robustbook.figures import Picture, Table, table
+from robustbook.ledger import Record
+
+TABLE_1, TABLE_2 = "survey/szegedy-table-1", "survey/szegedy-table-2"
+HALVES = "survey/szegedy-tables-3-4"
+NETWORKS: Mapping[str, str] = {
+    "fc10-1e-4": "FC10, decay 0.0001",
+    "fc10-1e-2": "FC10, decay 0.01",
+    "fc10-1": "FC10, decay 1",
+    "fc100-100-10": "FC100-100-10",
+    "fc200-200-10": "FC200-200-10",
+    "ae400-10": "AE400-10",
+}
+COLUMNS = ("fc10-1e-4", "fc100-100-10", "ae400-10")
+"""The networks with printed numbers in the columns of Table 2."""
+SOURCES: Mapping[str, str] = {
+    **NETWORKS,
+    "gaussian-0.1": "Gaussian noise 0.1",
+    "gaussian-0.3": "Gaussian noise 0.3",
+}
+OTHERS: Mapping[str, str] = {
+    "fc123-456-10 first half": "FC123-456-10, same half",
+    "fc100-100-10 other half": "FC100-100-10, other half",
+    "fc123-456-10 other half": "FC123-456-10, other half",
+}
+"""The networks of Tables 3 and 4 that get the images made for FC100-100-10 of the first half."""
+HALF_SOURCES: Mapping[str, tuple[str, str]] = {
+    "fc100-100-10 first half": ("attacked images", ""),
+    "amplified": ("amplified to distortion 0.1", "-amplified"),
+    "noise": ("Gaussian noise 0.1", ""),
+}
+_MAIN, _OTHER = "fc100-100-10", "fc10-1e-4"
+
+
+def data(record: Record) -> str:
+    """Return the name of the record's images."""
+    return "MNIST" if record.profile == "paper" else "the embedded digits"
+
+
+def answer(record: Record) -> str:
+    """Return how small the changes are, and how often another network misclassifies the images."""
+    distortion = mean(record, "distortion", network=_MAIN, target="random")
+    there = printed(f"{TABLE_1}/{_MAIN}/distortion")
+    own = mean(record, "transfer error", source=_MAIN, network=_OTHER)
+    theirs = printed(f"{TABLE_2}/{_MAIN}-on-{_OTHER}/error")
+    noise = mean(record, "transfer error", source="gaussian-0.1", network=_OTHER)
+    return (
+        f"On {data(record)}, the attack on FC100-100-10 changes a pixel by {distortion:.3f} (root "
+        f"mean square; {there} printed). The linear network FC10 misclassifies {own:.1f} % of "
+        f"these images ({theirs} % printed), and {noise:.1f} % of the images with Gaussian noise "
+        "of standard deviation 0.1."
+    )
+
+
+def gallery(record: Record) -> Figure:
+    """Draw the first test images, clean and attacked, with the labels and the target classes."""
+    labels, targets = (record.arrays[name] for name in ("labels", "targets"))
+    rows = [("clean", [Picture(i, f"label {k}") for i, k in zip(_images(record, "clean"), labels)])]  # noqa: B905
+    for name in COLUMNS:
+        shown = zip(_images(record, name), targets, strict=True)
+        rows.append((name.upper()[:8], [Picture(i, f"as {k}", True) for i, k in shown]))
+    return figures.pictures(rows)
+
+
+def _images(record: Record, name: str) -> Float[np.ndarray, "n 28 28"]:
+    raw = np.frombuffer(bytes.fromhex("".join(record.arrays[name])), np.uint8)
+    return raw.reshape(-1, 28, 28) / 255
+
+
+def table_1(version: Version) -> Table:
+    """Return Table 1, with the printed number and ours in each cell."""
+    record = version.record
+    rows = []
+    for name, words in NETWORKS.items():
+        cells = [
+            beside(values(record, f"{kind} error", network=name), _there(name, f"{kind}-error"), 2)
+            for kind in ("training", "test")
+        ]
+        found = values(record, "distortion", network=name, target="random")
+        rows.append([words, *cells, beside(found, _there(name, "distortion"), 3)])
+    return table(
+        f"{version.heading}: Table 1 on {data(record)}, printed / **ours** (range over the seeds). "
+        "Errors in per cent. The distortion is the mean over the attacked test images.",
+        f"tab-survey-szegedy-1-{version.tag}",
+        ["Network", "Training error", "Test error", "Minimum distortion"],
+        rows,
+    )
+
+
+def _there(name: str, metric: str) -> float | None:
+    metric = {"training-error": "train-error"}.get(metric, metric)
+    return printed(f"{TABLE_1}/{name}/{metric}")
+
+
+def table_2(version: Version) -> Table:
+    """Return Table 2: the error of the network of each column on the images of each row."""
+    record = version.record
+    rows = []
+    for source, words in SOURCES.items():
+        cells = []
+        for name in NETWORKS:
+            there = None
+            if name in COLUMNS and source != "ae400-10":
+                there = printed(f"{TABLE_2}/{source}-on-{name}/error")
+            found = values(record, "transfer error", source=source, network=name)
+            cells.append(beside(found, there))
+        rows.append([words, *cells])
+    return table(
+        f"{version.heading}: error in per cent of the network of the column on the images that "
+        "the attack made for the network of the row, printed / **ours** (range over the seeds). A "
+        "dash: we could not read the printed number.",
+        f"tab-survey-szegedy-2-{version.tag}",
+        ["Images of", *NETWORKS.values()],
+        rows,
+    )
+
+
+def halves(version: Version) -> Table:
+    """Return Tables 3 and 4: errors on images that were made for a network of the first half."""
+    record = version.record
+    rows = []
+    for source, (words, end) in HALF_SOURCES.items():
+        cells = []
+        for network in OTHERS:
+            there = None
+            if network.endswith("other half") and source != "noise":
+                own = network.split()[0]
+                name = own if own != "fc100-100-10" else f"{own}-other-half"
+                there = printed(f"{HALVES}/{name}{end}/error")
+            found = values(record, "error across halves", source=source, network=network)
+            cells.append(beside(found, there))
+        rows.append([words, *cells])
+    return table(
+        f"{version.heading}: error in per cent on images that the attack made for FC100-100-10 of "
+        "the first half of the training set, printed / **ours** (range over the seeds).",
+        f"tab-survey-szegedy-halves-{version.tag}",
+        ["Images", *OTHERS.values()],
+        rows,
+    )
+
+
+def choices(version: Version) -> Table:
+    """Return the minimum distortions for a random and for the most probable wrong class."""
+    record = version.record
+    return table(
+        f"{version.heading}: minimum distortion by the choice of the target class (range over the "
+        "seeds).",
+        f"tab-survey-szegedy-targets-{version.tag}",
+        ["Network", "printed", "random wrong class", "most probable wrong class"],
+        [
+            [
+                words,
+                f"{_there(name, 'distortion'):g}",
+                *(
+                    spread(values(record, "distortion", network=name, target=choice), 3)
+                    for choice in ("random", "second")
+                ),
+            ]
+            for name, words in NETWORKS.items()
+        ],
+    )
+
+
+def order(record: Record) -> str:
+    """Return in a sentence whether stronger weight decay makes the distortion larger."""
+    names = ("fc10-1e-4", "fc10-1e-2", "fc10-1")
+    found = [mean(record, "distortion", network=name, target="random") for name in names]
+    there = [_there(name, "distortion") for name in names]
+    rising = "rises" if found == sorted(found) else "does not always rise"
+    errors = [mean(record, "test error", network=name) for name in names]
+    return (
+        f"With weight decays of 0.0001, 0.01 and 1, the minimum distortion of FC10 is "
+        f"{found[0]:.3f}, {found[1]:.3f} and {found[2]:.3f} ({there[0]}, {there[1]} and {there[2]} "
+        f"printed). So it {rising} with the weight decay. The test errors are {errors[0]:.1f}, "
+        f"{errors[1]:.1f} and {errors[2]:.1f} %."
+    )
+
+
+def transfer(record: Record) -> str:
+    """Return in sentences how often images made for one network fool another, beside noise."""
+    pairs = [(a, b) for a in NETWORKS for b in NETWORKS if a != b]
+    made = {pair: mean(record, "transfer error", source=pair[0], network=pair[1]) for pair in pairs}
+    noise = {b: mean(record, "transfer error", source="gaussian-0.1", network=b) for b in NETWORKS}
+    above = sum(made[a, b] > noise[b] for a, b in pairs)
+    small = sum(mean(record, "distortion", network=a, target="random") < 0.1 for a in NETWORKS)
+    return (
+        f"In {above} of the {len(pairs)} pairs of different networks, the error on the attacked "
+        f"images is larger than on images with Gaussian noise of standard deviation 0.1. The mean "
+        f"errors are {fmean(made.values()):.1f} % and {fmean(noise.values()):.1f} %. The mean "
+        f"distortion of the attack is below 0.1 for {small} of the {len(NETWORKS)} networks."
+    )
+
+
+def training_images(record: Record) -> str:
+    """Return in a sentence the errors under noise on test and on training images."""
+    network = _MAIN
+    test, train = (
+        mean(record, "transfer error", source=source, network=network)
+        for source in ("gaussian-0.1", "gaussian-0.1 on training images")
+    )
+    there = printed(f"{TABLE_2}/gaussian-0.1-on-{network}/error")
+    error = _there(network, "test-error")
+    return (
+        f"For FC100-100-10, the printed error under noise of 0.1 is {there} %, although the "
+        f"printed test error is {error} %. So the images of the printed table may be training "
+        f"images. Our error under this noise is {test:.2f} % on test images and {train:.2f} % on "
+        "training images."
+    )
+
+
+def pool(record: Record) -> str:
+    """Return in a sentence the test errors with and without the pool of adversarial images."""
+    (plain,) = settings(record, "test error", "network", network=_MAIN)
+    without, pooled = (
+        mean(record, "test error", network=plain),
+        mean(record, "test error with a pool"),
+    )
+    there = printed("survey/szegedy/adversarial-pool/test-error")
+    return (
+        f"Training FC100-100-10 with a pool of adversarial images gives a test error of "
+        f"{pooled:.2f} %, and training without the pool {without:.2f} %. The paper reports less "
+        f"than {there} % with a pool."
+    )
+
+
+def found(record: Record) -> str:
+    """Return in a sentence for how many attacked images the attack found its target class."""
+    lowest = min(float(row.value) for row in record.rows if row.name == "found")
+    images = max(row.images or 0 for row in record.rows if row.name == "found")
+    return (
+        f"For each network the attack was run on {images} test images. It reached its target class "
+        f"for at least {lowest:.1f} % of them."
+    )

@@ -1,0 +1,496 @@
+"""Logit pairing: Mosbach et al. 2018 (arXiv 1810.12042) on MNIST and CIFAR-10.
+
+Eight ways of training are compared under a baseline attack, which is the attack of training, and
+under the strongest of several attacks. The item also has heat maps of accuracy over the number and
+the size of PGD's steps, loss surfaces as in Engstrom et al. 2018 (arXiv 1807.10272), and the losses
+that PGD reaches from many random starts.
+
+``paper``: MNIST with the paper's network. By default only the three networks are run whose training
+needs no attack; the others need a GPU. The networks on CIFAR-10 need a GPU too. ``reduced``: all
+eight networks for MNIST with a quarter of the widths, 1,500 steps of adversarial training, and 5
+larger PGD steps in each. ``quick``: embedded digits with an eighth of the widths and a third of
+the radius and weaker noise.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked
+from torch import Tensor, nn
+
+from robustbook.defenses import MOSBACH, Weights, inner_pgd
+from robustbook.ledger import Record, Row
+from robustbook.measures import Attack, logits_of
+from robustbook.measures.answers import gradients
+from robustbook.randomness import generator
+from robustbook.runs import Call, Context, Done, step
+from robustbook.studies.parameters import AS_TUPLE, STRICT
+from robustbook.training import Augmentation, Recipe
+
+from . import settings
+from .attack import attacked, fixed, losses, percent, test_images, worst
+from .networks import Defense, Model, train, trained
+from .settings import PAPER
+
+ITEM = "pairing"
+WEIGHTS: Mapping[str, Weights] = {
+    "plain": MOSBACH["Plain"],
+    "clp": MOSBACH["CLP"],
+    "lsq": MOSBACH["LSQ"],
+    "plain-alp": MOSBACH["Plain + ALP"],
+    "at50-alp": MOSBACH["50% AT + ALP"],
+    "at50": MOSBACH["50% AT"],
+    "at100-alp": MOSBACH["100% AT + ALP"],
+    "at100": MOSBACH["100% AT"],
+}
+INDEPENDENT = "resnet18 standard"
+"""A network of an independent repository for CIFAR-10, trained on clean images."""
+Network = Literal[
+    "plain",
+    "clp",
+    "lsq",
+    "plain-alp",
+    "at50-alp",
+    "at50",
+    "at100-alp",
+    "at100",
+    "cifar10 plain",
+    "cifar10 clp",
+    "cifar10 lsq",
+    "cifar10 plain-alp",
+    "cifar10 at50-alp",
+    "cifar10 at50",
+    "cifar10 at100-alp",
+    "cifar10 at100",
+    "resnet18 standard",
+]
+METHODS: tuple[Network, ...] = (
+    "plain",
+    "clp",
+    "lsq",
+    "plain-alp",
+    "at50-alp",
+    "at50",
+    "at100-alp",
+    "at100",
+)
+"""The rows of the paper's tables, in their order."""
+MASKED = ("clp", "lsq", "plain-alp")
+"""The methods whose loss surfaces are said to be rougher than that of adversarial training."""
+CLOSER = ("plain", "clp", "lsq", "at100")
+"""The networks with a heat map, loss surfaces, and losses of many starts."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The networks of one data set at one profile.
+
+    eps: the radius. steps, step_size: the baseline attack.
+    inner: number and size of PGD's steps in training.
+    clean, images, few: the number of test images without an attack, for the baseline attack, and
+        for the strong attacks; the first ones of the test set.
+    long: the number of steps of the strong attacks. sizes: the sizes of their steps.
+    restarts: the restarts of the strong attacks. queries: of the Square attack.
+    middle: whether there is an attack with the steps of the strong attacks and one restart.
+    heat: the numbers and the sizes of the steps of the heat map, and its number of images.
+    starts: the number of random starts for each of five images.
+    surfaces, side: the number of images with a loss surface, and the points along each side.
+    statistics: what batch norm uses in the attack of training.
+    noise: the standard deviation of the noise on the images of CLP and LSQ.
+    """
+
+    data: str
+    network: Literal["mosbach", "preact20", "resnet18"]
+    narrow: int
+    eps: float
+    steps: int
+    step_size: float
+    inner: tuple[int, float]
+    plain: Recipe
+    adversarial: Recipe
+    clean: int
+    images: int
+    few: int
+    long: int
+    sizes: tuple[float, ...]
+    restarts: int
+    queries: int
+    middle: bool = False
+    heat: tuple[tuple[int, ...], tuple[float, ...], int] = ((), (), 0)
+    starts: int = 0
+    surfaces: int = 20
+    side: int = 21
+    statistics: str = "running"
+    noise: float = 0.5
+
+    def defense(self, method: str) -> Defense:
+        """Return the training objective of a method."""
+        weights = WEIGHTS[method]
+        attack = None
+        if weights.need_attack:
+            attack = replace(inner_pgd(self.eps, *self.inner), statistics=self.statistics)
+        return Defense(weights, attack, noise=self.noise if method in ("clp", "lsq") else 0.0)
+
+    def training(self, method: str, seed: int) -> Call:
+        """Return the call that trains the network with a method."""
+        defense = self.defense(method)
+        recipe = self.plain if defense.attack is None else self.adversarial
+        return train(Model(self.data, self.network, self.narrow), defense, recipe, seed)
+
+    def attacks(self) -> dict[str, tuple[Attack, int]]:
+        """Return the attacks by name, each with its number of images."""
+        baseline = Attack("pgd", self.eps, clip=True, steps=self.steps, step_size=self.step_size)
+        found = {
+            "clean": (Attack("none", self.eps), self.clean),
+            "baseline": (baseline, self.images),
+        }
+        for size in self.sizes:
+            strong = replace(baseline, steps=self.long, step_size=size, restarts=self.restarts)
+            found[f"entropy {size:.3g}"] = (strong, self.few)
+            found[f"margin {size:.3g}"] = (replace(strong, loss="margin"), self.few)
+        if self.middle:
+            middle = replace(baseline, steps=self.long, step_size=self.sizes[0])
+            found["middle"] = (middle, self.few)
+        found["square"] = (Attack("square", self.eps, queries=self.queries), self.few)
+        return found
+
+
+def _epochs(images: int, epochs: int, batch: int) -> int:
+    return epochs * (images // batch)
+
+
+_MNIST = Setting(
+    "mnist",
+    "mosbach",
+    1,
+    0.3,
+    40,
+    0.01,
+    (40, 0.01),
+    Recipe(_epochs(60_000, 10, 256), 256, 1e-3),
+    Recipe(_epochs(60_000, 10, 256), 256, 1e-3),
+    clean=10_000,
+    images=1000,
+    few=300,
+    long=200,
+    sizes=(0.01, 0.1),
+    restarts=5,
+    queries=2000,
+    heat=((5, 10, 20, 40, 100, 200), (0.01, 0.03, 0.1, 0.3), 100),
+    starts=100,
+)
+_QUICK = Setting(
+    "digits",
+    "mosbach",
+    8,
+    0.1,
+    10,
+    0.01,
+    (3, 0.04),
+    Recipe(_epochs(1397, 10, 50), 50, 5e-3, schedule="linear"),
+    Recipe(_epochs(1397, 5, 50), 50, 5e-3, schedule="linear"),
+    clean=400,
+    images=40,
+    few=20,
+    long=30,
+    sizes=(0.01,),
+    restarts=2,
+    queries=100,
+    heat=((5, 20), (0.01, 0.05), 20),
+    starts=5,
+    surfaces=4,
+    side=9,
+    noise=0.2,
+)
+_CIFAR = Setting(
+    "cifar10",
+    "preact20",
+    1,
+    16 / 255,
+    10,
+    2 / 255,
+    (10, 2 / 255),
+    Recipe(_epochs(50_000, 100, 256), 256, 1e-3, channels_last=True),
+    Recipe(_epochs(50_000, 100, 256), 256, 1e-3, channels_last=True),
+    clean=10_000,
+    images=1000,
+    few=1000,
+    long=400,
+    sizes=(4 / 255,),
+    restarts=100,
+    queries=5000,
+    middle=True,
+    statistics="batch",
+)
+_RESNET = Recipe(
+    _epochs(50_000, 200, 128),
+    128,
+    0.1,
+    "sgd",
+    schedule=((_epochs(50_000, 100, 128), 0.1), (_epochs(50_000, 150, 128), 0.01)),
+    weight_decay=5e-4,
+    channels_last=True,
+    augmentation=Augmentation(mirror=True, padding=4),
+)
+_INDEPENDENT = Setting(
+    "cifar10",
+    "resnet18",
+    1,
+    8 / 255,
+    10,
+    2 / 255,
+    (10, 2 / 255),
+    _RESNET,
+    _RESNET,
+    clean=10_000,
+    images=10_000,
+    few=1000,
+    long=40,
+    sizes=(2 / 255,),
+    restarts=1,
+    queries=5000,
+)
+SETTINGS: Mapping[str, Mapping[str, Setting]] = {
+    "quick": {"mnist": _QUICK},
+    "reduced": {
+        "mnist": replace(
+            _MNIST,
+            narrow=4,
+            inner=(5, 0.1),
+            plain=Recipe(4000, 50, 1e-3, schedule="linear"),
+            adversarial=Recipe(1500, 50, 1e-3, schedule="linear", warmup=0.1),
+            images=300,
+            few=100,
+            long=100,
+            restarts=3,
+            queries=500,
+            heat=((5, 20, 40, 100), (0.01, 0.03, 0.1, 0.3), 100),
+            starts=50,
+        )
+    },
+    "paper": {"mnist": _MNIST, "cifar10": _CIFAR, "resnet18": _INDEPENDENT},
+}
+"""By profile, and by the first word of a network's name; the networks for MNIST have no first
+word.
+"""
+OWN: Mapping[str, tuple[Network, ...]] = {
+    "quick": ("plain", "clp", "lsq", "plain-alp", "at100"),
+    "reduced": METHODS,
+    "paper": ("plain", "clp", "lsq"),
+}
+"""The networks that each profile runs by default."""
+
+
+@checked(frozen=True, config=STRICT)
+class Parameters(settings.Parameters):
+    """The parameters of the study."""
+
+    selects: ClassVar[tuple[str, ...]] = ("networks",)
+    networks: Annotated[
+        tuple[Network, ...] | None,
+        Field(
+            min_length=1,
+            description="a list of plain, clp, lsq and others (see the page), or None for the "
+            "profile's own",
+        ),
+        AS_TUPLE,
+    ] = None
+
+    def parts(self) -> dict[str, tuple[Network, ...]]:
+        """Return the names of the chosen networks that the profile has."""
+        return {"networks": tuple(self.chosen())}
+
+    def chosen(self) -> dict[Network, tuple[Setting, str]]:
+        """Return the setting and the method of the chosen networks that the profile has."""
+        there = SETTINGS[self.profile]
+        found: dict[Network, tuple[Setting, str]] = {}
+        for network in self.networks or OWN[self.profile]:
+            first, _, method = network.rpartition(" ")
+            if (first or "mnist") in there:
+                found[network] = there[first or "mnist"], method
+        return found
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """Return the function calls that the study needs, with keys (kind, network, seed, ...)."""
+    assert p.seeds is not None
+    return {
+        (kind, network, seed, *rest): call
+        for network, (own, method) in p.chosen().items()
+        for seed in p.seeds
+        for (kind, *rest), call in _of(own, method, seed).items()
+    }
+
+
+def _of(own: Setting, method: str, seed: int) -> dict[tuple[Any, ...], Call]:
+    net = own.training("plain" if method == "standard" else method, seed)
+    if method == "standard":
+        pgd = Attack("pgd", own.eps, clip=True, steps=10, step_size=own.step_size)
+        attacks = {
+            "clean": (Attack("none", own.eps), own.clean),
+            "fgsm": (Attack("fgsm", own.eps, clip=True), own.images),
+            "pgd-10": (pgd, own.images),
+            "pgd-40": (replace(pgd, steps=40), own.images),
+        }
+    else:
+        attacks = own.attacks()
+    found: dict[tuple[Any, ...], Call] = {
+        ("attacked", name): attacked(net, attack, images, seed)
+        for name, (attack, images) in attacks.items()
+    }
+    if own.starts:
+        found["surface",] = surfaces(net, own.surfaces, own.eps, own.side, seed)
+        if method in CLOSER:
+            found["starts",] = losses(net, own.eps, 5, own.starts, seed)
+            baseline, _ = attacks["baseline"]
+            every, sizes, images = own.heat
+            for steps in every:
+                for size in sizes:
+                    attack = replace(baseline, steps=steps, step_size=size)
+                    found["heat", steps, size] = attacked(net, attack, images, seed)
+    return found
+
+
+@step(version=1)
+def surfaces(
+    network: Done, images: int, radius: float, side: int, seed: int, *, context: Context
+) -> dict[str, object]:
+    """Return ``loss`` (images, side, side): the cross entropy in a plane through each image.
+
+    The first axis is the sign of the gradient, and the second axis is a random vector of signs. In
+    both directions the plane reaches from -radius to radius. The points are not clipped to [0, 1].
+    """
+    net = fixed(trained(network, context.device))
+    x, y = test_images(network, images, context.device)
+    ascent = gradients(net, x, y).sign()
+    random = torch.randint(0, 2, x.shape, generator=generator(seed, "signs")).to(x) * 2 - 1
+    at = torch.linspace(-radius, radius, side).to(x)
+    found = []
+    for image, label, along, across in zip(x, y, ascent, random, strict=True):
+        plane = at[:, None, None, None, None] * along + at[None, :, None, None, None] * across
+        points = (image + plane).flatten(0, 1)
+        entropy = nn.functional.cross_entropy(
+            logits_of(net, points), label.expand(side * side), reduction="none"
+        )
+        found.append(entropy.view(side, side).cpu())
+    return {"loss": torch.stack(found)}
+
+
+def roughness(loss: Tensor) -> float:
+    """Return how rough loss surfaces (images, side, side) are, as the mean over the images.
+
+    The roughness of a surface is the mean absolute second difference of neighbouring points along
+    both axes, divided by the range of the surface. A surface without any range is left out.
+    """
+    loss = loss.double()
+    found = [
+        (surface.diff(n=2, dim=0).abs().mean() + surface.diff(n=2, dim=1).abs().mean())
+        / 2
+        / (surface.max() - surface.min())
+        for surface in loss
+        if surface.max() > surface.min()
+    ]
+    return torch.stack(found).mean().item() if found else 0.0
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """Return the record: the rows of the tables, heat maps and claims, and the arrays of the
+    figures.
+    """
+    assert p.seeds is not None
+    rows: list[Row] = []
+    arrays: dict[str, Any] = {}
+    for seed in p.seeds:
+        strongest: dict[str, Row] = {}
+        rough: dict[str, float] = {}
+        for network in p.chosen():
+            of = {
+                (kind, *rest): done
+                for (kind, name, at, *rest), done in results.items()
+                if (name, at) == (network, seed)
+            }
+            own = list(_rows(network, of, seed))
+            rows += own
+            for row in own:
+                if row.setting.get("attack") == "strongest":
+                    strongest[network] = row
+            if ("surface",) in of:
+                loss = of["surface",].tensors["loss"]
+                rough[network] = roughness(loss)
+                rows.append(
+                    Row(
+                        rough[network],
+                        "ratio",
+                        None,
+                        "roughness",
+                        seed,
+                        setting={"network": network},
+                    )
+                )
+                if seed == p.seeds[0]:
+                    arrays[f"surface/{network}"] = loss[0].tolist()
+            if ("starts",) in of and seed == p.seeds[0]:
+                arrays[f"starts/{network}"] = of["starts",].tensors["loss"].tolist()
+        rows += _claims(strongest, rough, seed)
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+
+
+def _rows(network: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
+    """Yield the accuracies of one network."""
+    first, _, method = network.rpartition(" ")
+    start = f"{PAPER}/mosbach-{first or 'mnist'}/{method}"
+    targets = {
+        "clean": f"{start}/accuracy",
+        "baseline": f"{start}/baseline-attack-accuracy",
+        "strongest": f"{start}/strongest-attack-accuracy",
+    }
+    if method not in ("plain", "at100-alp", "at100"):
+        targets["middle"] = f"{start}/middle-attack-accuracy"
+    if network == INDEPENDENT:
+        start = f"{PAPER}/independent-cifar10/standard-resnet18"
+        names = {"clean": "clean", "fgsm": "fgsm", "pgd-10": "pgd-10", "pgd-40": "pgd-40"}
+        targets = {name: f"{start}/{word}-accuracy" for name, word in names.items()}
+    found = {key[1]: done for key, done in of.items() if key[0] == "attacked"}
+    right = {name: done.tensors["right"] for name, done in found.items()}
+    if network != INDEPENDENT:
+        strong = [done for name, done in found.items() if name not in ("clean", "baseline")]
+        right["strongest"] = worst(strong)
+        # The baseline attack is one of the attacks, of which the worst counts.
+        few = len(right["strongest"])
+        right["strongest"] = right["strongest"] & right["baseline"][:few]
+    for name, correct in right.items():
+        labels: dict[str, str | float | int | bool] = {"network": network, "attack": name}
+        target = targets.get(name)
+        yield Row(
+            percent(correct), "percent", target, "accuracy", seed, len(correct), setting=labels
+        )
+    for key, done in of.items():
+        if key[0] == "heat":
+            correct = done.tensors["right"]
+            labels = {"network": network, "steps": key[1], "step size": key[2]}
+            yield Row(percent(correct), "percent", None, "heat", seed, len(correct), setting=labels)
+        if key[0] == "starts":
+            loss = done.tensors["loss"]
+            labels = {"network": network}
+            share = (loss > -torch.tensor(0.1).log()).double().mean().item()
+            yield Row(share, "fraction", None, "starts above ln 10", seed, setting=labels)
+
+
+def _claims(strongest: Mapping[str, Row], rough: Mapping[str, float], seed: int) -> Iterator[Row]:
+    """Yield the rows of the claims; each compares networks, and needs all of them."""
+    for data, first in (("mnist", ""), ("cifar10", "cifar10 ")):
+        claims = {"clp-falls": "clp", "lsq-falls": "lsq"}
+        if data == "cifar10":
+            claims["alp-not-broken-by-strongest"] = "plain-alp"
+        for claim, method in claims.items():
+            row = strongest.get(f"{first}{method}")
+            if row is not None:
+                target = f"{PAPER}/mosbach-{data}/claim/{claim}"
+                yield Row(row.value, "percent", target, "", seed, row.images)
+    if all(method in rough for method in (*MASKED, "at100")) and rough["at100"]:
+        ratios = [rough[method] / rough["at100"] for method in MASKED]
+        target = f"{PAPER}/engstrom/claim/bumpy-landscape"
+        yield Row(min(ratios), "ratio", target, "", seed, holds=min(ratios) > 1)
