@@ -79,12 +79,12 @@ def first_picture(record: Record) -> Figure:
     rows = []
     for i in range(_images(record)):
         for training, words in TRAININGS.items():
-            row = _pair(record, training, i, ("clean", "attacked"), "stage")
-            if training == "standard":
-                row = [*_photographs(record, "standard", i, ("clean", "attacked")), *row]
-            else:
-                row = [*_photographs(record, "standard", i, ("clean",)), *row]
-            rows.append((words.replace(" on", "\non").replace(" training", "\ntraining"), row))
+            shown = [
+                *_photographs(record, "standard", i, ("clean",)),
+                *_photographs(record, training, i, ("attacked",)),
+                *_pair(record, training, i, ("clean", "attacked"), "stage"),
+            ]
+            rows.append((words.replace(" on", "\non").replace(" training", "\ntraining"), shown))
     return figures.maps(rows)
 
 
