@@ -460,8 +460,10 @@ def _rows(network: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterat
         strong = [done for name, done in found.items() if name not in ("clean", "baseline")]
         right["strongest"] = worst(strong)
         # The baseline attack is one of the attacks, of which the worst counts.
-        few = len(right["strongest"])
-        right["strongest"] = right["strongest"] & right["baseline"][:few]
+        same = right["baseline"][: len(right["strongest"])]
+        right["strongest"] = right["strongest"] & same
+        fall = percent(same) - percent(right["strongest"])
+        yield Row(fall, "percent", None, "fall", seed, setting={"network": network})
     for name, correct in right.items():
         labels: dict[str, str | float | int | bool] = {"network": network, "attack": name}
         target = targets.get(name)
