@@ -1,4 +1,4 @@
-"""Settings of floating-point arithmetic: precision, determinism and denormal numbers.
+"""Set the floating-point arithmetic: precision, determinism and denormal numbers.
 
 All trainings and attacks run inside `arithmetic`. The default arithmetic is float32 without TF32
 and with cuDNN's deterministic algorithms. A training recipe states explicitly if its training uses
@@ -23,10 +23,11 @@ def arithmetic(
 ) -> Iterator[None]:
     """Compute in ``precision`` on ``device`` inside the context; restore all settings afterwards.
 
-    float32: IEEE float32, on a GPU without TF32. tf32: on a GPU, matrix products and convolutions
-        round their factors to 10 mantissa bits; on a CPU, tf32 equals float32. bfloat16: torch's
-        autocast; weights, gradients of weights and losses stay in float32.
-    flush: treat numbers below 1.2e-38 as zero. On a GPU flushing is not possible, so ``flush``
+    ``float32``: IEEE float32, on a GPU without TF32.
+    ``tf32``: on a GPU, matrix products and convolutions round their factors to 10 mantissa bits; on
+        a CPU, tf32 equals float32.
+    ``bfloat16``: torch's autocast; weights, gradients of weights and losses stay in float32.
+    ``flush``: treat numbers below 1.2e-38 as zero. On a GPU flushing is not possible, so ``flush``
         raises an error for a GPU.
 
     cuDNN uses deterministic algorithms without a timing search, so repeated runs are bitwise equal.

@@ -1,4 +1,4 @@
-"""The items that can be run, and the folder with the book's targets and records.
+"""List the items that can be run, and find the folder with the book's targets and records.
 
 An item is ``paper/name``, such as ``saturating/table-1``; the list is `robustbook.studies.items`.
 This module imports neither a study nor torch, so that importing it is fast.
@@ -23,9 +23,8 @@ ITEMS = {name: item.module for name, item in items.ITEMS.items()}
 def study(item: str) -> ModuleType:
     """Return the study module of ``paper/item``.
 
-    Raises:
-        BadParameter: there is no such item; the message lists the known items.
-        FileNotFoundError: the folder with the book's target numbers is missing.
+    Raises BadParameter if there is no such item; the message lists the known items.
+    Raises FileNotFoundError if the folder with the book's target numbers is missing.
     """
     if item not in ITEMS:
         raise BadParameter(f"item must be one of {', '.join(ITEMS)}, got {item!r}")

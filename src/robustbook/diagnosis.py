@@ -55,13 +55,15 @@ def diagnose(
 ) -> list[Finding]:
     """Return a finding for each question that the evidence can answer, in a fixed order.
 
-    evidence: measurements under some of the names in `NAMES`; `measures.evidence` makes them for a
-        model.
-    points: two accuracies under attack count as equal if they differ by at most ``points``
+    ``evidence``: measurements under some of the names in `NAMES`; `measures.evidence` makes them
+        for a model.
+    ``points``: two accuracies under attack count as equal if they differ by at most ``points``
         percentage points.
-    share: a finding is not red if at most ``share`` percent of the images have a zero gradient, or
-        change their class in a second call. Repeated accuracies may differ by as much.
-    rise: by how many percentage points the accuracy may rise from a smaller to a larger eps.
+    ``share``: a finding is not red if at most ``share`` percent of the images have a zero gradient,
+        or change their class in a second call. Accuracies in repeated evaluations may also differ
+        by at most ``share`` percentage points.
+    ``rise``: by how many percentage points the accuracy may rise from a smaller to a larger eps
+        without a red finding.
 
     The default values of points, share and rise are our choice.
 

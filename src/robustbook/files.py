@@ -8,10 +8,10 @@ from pathlib import Path
 def write_whole(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` atomically; make the folder if it is missing.
 
-    The bytes are written to a hidden file in the same folder, flushed to the disk, and then
-    renamed. Each call of `write_whole` uses its own hidden file. So if several threads or processes
-    write at the same time, the file is always complete. The file has the data of the thread or
-    process that finishes last.
+    The bytes are written to a hidden file in the same folder and flushed to the disk; then the
+    hidden file is renamed to ``path``. Each call of `write_whole` uses its own hidden file. So if
+    several threads or processes write at the same time, the file is always complete. After several
+    writes at the same time, the file has the data of the thread or process that finishes last.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")

@@ -1,8 +1,8 @@
-"""The notebooks: pairs of an executed .ipynb and its MyST text, run by papermill.
+"""Run the notebooks by papermill and keep each one as a pair: an executed .ipynb and its MyST text.
 
 People edit and review the text (.md) and open the notebook (.ipynb). The notebook is executed with
 the defaults of its parameters cell. Progress bars, object addresses and other parts that are not
-content are removed from the notebook, so that a second run of the same code gives the same bytes.
+content are removed from the notebook. So a second run of the same code gives the same bytes.
 
 The two files of a pair agree if their contents agree; time stamps are ignored. In a fresh git clone
 the times of files are arbitrary, and ``jupytext --sync`` would silently keep the newer file.
@@ -215,7 +215,7 @@ def execute_each(
 
 def _share_cores(workers: int) -> None:
     """Set how many worker processes the studies in this process may use, and how many threads the
-    cells of a page may use, unless the user has set these numbers.
+    cells of a page may use. Numbers that the user has set are kept.
 
     Threads of two pages on the same cores wait for each other and make both pages much slower.
     """
@@ -272,7 +272,7 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 
 def faults(name: str, root: Path = ROOT) -> list[str]:
-    """Return the faults of a committed pair, with one sentence for each fault."""
+    """Return the faults of a committed pair of notebook files, with one sentence for each fault."""
     page, text = (root / "notebooks" / f"{name}{suffix}" for suffix in (".ipynb", ".md"))
     for path in (page, text):
         if not path.exists():
@@ -375,7 +375,9 @@ def pairs(wanted: tuple[str, ...], side: str | None, jobs: int) -> None:
 
 @main.command()
 def check() -> None:
-    """Print the faults of the committed pairs; exit with status 1 if there are any."""
+    """Print the faults of the committed pairs of notebook files; exit with status 1 if there are
+    any.
+    """
     found = [line for name in names() for line in faults(name)]
     for line in found:
         click.echo(line, err=True)

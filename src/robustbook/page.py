@@ -24,17 +24,17 @@ from robustbook.ledger import Record
 from robustbook.studies.parameters import BadParameter, Parameters, accepted, check
 
 OWN = {"seeds", "networks"}
-"""Parameters for which None means the value of the profile."""
+"""Parameters that have the profile's value if they are None."""
 INJECTED = "# Parameters"
 """The first line of the cell that papermill inserts after the parameters cell."""
 
 
 @dataclass
 class Page:
-    """The page of one item in a notebook.
+    """The page of one item (a table, figure or claim) in a notebook.
 
     ``published`` is the best published record, and ``fresh`` is the record of this run; either
-    record may be None. ``others`` are published records at smaller profiles.
+    record may be None. ``others`` are the published records at profiles with smaller experiments.
     """
 
     item: str
@@ -98,8 +98,8 @@ class Page:
 
     @property
     def groups(self) -> list[tuple[Record, ...]]:
-        """Return two groups of records, each of which shares a figure: all published records, and
-        the record of this run.
+        """Return two groups of records, the published records and the record of this run; the
+        records of a group share one figure.
         """
         both = (self._published, self._fresh)
         return [tuple(version.record for version in group) for group in both if group]
@@ -124,11 +124,11 @@ class Page:
         return self.answer(lambda best: sentence((best, *self.others)), *deciding)
 
     def answer(self, sentence: Callable[[Record], str], *deciding: str) -> Markdown:
-        """Return the page's answer: a sentence that is computed from the published record, then the
-        verdicts.
+        """Return the page's answer: a sentence that is computed from the published record, and then
+        the verdicts.
 
         ``deciding`` names the targets whose verdicts are shown, in full or without the item's
-        prefix. A verdict that several targets have is shown once.
+        prefix. If several targets have the same verdict, the verdict is shown only once.
         """
         if self.published is None:
             return Markdown("**Answer.** No result of this page is published yet.")
@@ -199,7 +199,7 @@ class Page:
         )
 
     def reasons(self) -> Markdown:
-        """Return the reason for each target that was not reproduced."""
+        """Return the reason for each target number that was not reproduced."""
         entries = self._entries
         lines = [
             f"- **{self._short(row.id)}**: {row.reason}."
@@ -250,8 +250,9 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
 
     The parameters cell and papermill's cell after it may only set parameters of the study, with
     values of the right type and range. At profile ``published`` the values of the parameters must
-    equal those of the record. For a wrong value ``BadParameter`` is raised before any work. Other
-    names in ``globals()`` are ignored, so a page can be run again in the same kernel.
+    equal the values in the record. For a wrong value ``BadParameter`` is raised before any
+    computation. Other names in ``globals()`` are ignored, so a page can be run again in the same
+    kernel.
     """
     records = records_of(item) if item in catalogue.ITEMS else []
     published = records[0] if records else None
@@ -277,10 +278,10 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
 
 
 def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
-    """Return whether each given value equals that of a published record, or is None so that the
-    profile decides.
+    """Return whether each given value equals the value in a published record, or is None so that
+    the profile decides.
 
-    If all values equal those of the record, they need not be checked, so the study need not be
+    If all values equal the values in the record, they need not be checked, so the study need not be
     imported.
     """
 
@@ -294,8 +295,8 @@ def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value with lists instead of tuples, as in JSON; True and 1 become different
-    values.
+    """Return the value with lists instead of tuples, as in JSON. The values True and 1 become
+    different.
     """
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
@@ -369,13 +370,13 @@ def svg(figure: Figure) -> SVG:
 
 
 def show_figures(draw: Callable[[Record], Figure], versions: Iterable[Version]) -> None:
-    """Show the figure of each version under its heading."""
+    """Show the figure of each record under the record's heading."""
     for version in versions:
         display(Markdown(f"{version.heading}:"), svg(draw(version.record)))
 
 
 def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -> None:
-    """Show the table that ``make`` returns for each version."""
+    """Show the table that ``make`` returns for each record."""
     for version in versions:
         display(make(version))
 
@@ -393,8 +394,8 @@ def _interval(entry: ledger.Entry) -> str:
 
 
 def _asked(entry: ledger.Entry, compare: str) -> str:
-    """Return as text what the paper states: a number, a bound, or one word for an order or a
-    pattern.
+    """Return as text what the paper states for a target: a number, a bound, or one word for an
+    order or a pattern.
     """
     if entry.printed is None:
         words = {"greater_than": "greater", "less_than": "less", "shape": "pattern"}

@@ -1,5 +1,5 @@
-"""The scaled ratio eps_min / intensity of two random prototypes of many dimensions, in closed form
-and without torch.
+"""Compute the scaled ratio eps_min / intensity of two random prototypes of many dimensions, in
+closed form and without torch.
 
 The module `measures.prototypes` draws random prototypes and measures the ratio. A page that shows a
 record needs only the closed form. The closed form is in a separate module, because importing torch
@@ -26,8 +26,10 @@ def expected_ratio(kurtosis: float, intensity: Literal["mean", "median"] = "mean
     """Return the limit of the scaled ratio for Pearson VII weights of many dimensions.
 
     ``intensity``: the divisor of eps_min, which is the mean of |w1| (as in the paper) or the
-    median. The limit is E[x^2] / (E|x1 - x2| E|x|), or the same expression with the median of |x|
-    instead of E|x|. Raises ValueError for a negative excess kurtosis.
+        median. The limit is E[x^2] / (E|x1 - x2| E|x|), or the same expression with the median of
+        |x| instead of E|x|.
+
+    Raises ValueError for a negative excess kurtosis.
     """
     nu = degrees(kurtosis)
     if math.isinf(nu):

@@ -31,7 +31,9 @@ def compute(
     workers: int | None = None,
     progress: bool = True,
 ) -> Record:
-    """Compute the missing results of a study, and return the record of all its results."""
+    """Compute the missing results of a study, and return the record that is made from all its
+    results.
+    """
     store = store or Store()
     calls: Mapping[Any, Call] = of.calls(parameters)
     began = time.monotonic()
@@ -53,30 +55,29 @@ def publishable(
 ) -> Record:
     """Return the record to be published, made from a study's stored results; nothing is computed.
 
-    If the item has no published record yet, return the record of `parameters`. Publishing must not
-    lose any published row. There are three cases.
+    If the item has no published record yet, return the record of `parameters`. Publishing an item
+    must not lose any row that is already published. There are three cases.
 
     - If `parameters` include all published seeds and all published parts, the new record replaces
       the old record. Parts are chosen by the parameters in ``selects``, such as networks.
 
-    - If the new run covers only a part, and the store has the results of the published and of the
-      new record, one record is made from all results.
+    - If the new run covers only a part of the item, one record is made from all results. The store
+        must then have the results of the published and of the new record.
 
     - In all other cases the rows of both records are merged, which does not need the results of the
-      published record. Merging rows cannot recompute values that depend on several parts, such as
-      an array of means over seeds. So a merge is refused if the arrays of the two records differ. A
-      merge is also refused if the two runs differ in a parameter of the study's ``JOINT``, because
-      rows of the study compare the parts that this parameter chooses.
+        published record. Merging rows cannot recompute values that depend on several parts, such as
+        an array of means over seeds. So a merge is refused if the arrays of the two records differ.
+        A merge is also refused if the two runs differ in a parameter of the study's ``JOINT``. The
+        reason is that rows of the study compare the parts which this parameter chooses.
 
     An error is raised if a published row would be lost or would get another value.
 
     If parts of the record come from different devices or versions, the provenance lists the parts
-    under the name ``parts``. Each entry states in ``of`` the seeds and parameters that the part
-    covers, and also the device, the hardware, the versions and the date. Parts of a record do not
+    under the name ``parts``. Each entry of ``parts`` states the device, the hardware, the versions
+    and the date, and in ``of`` the seeds and parameters of the part. Parts of a record do not
     overlap, so the seed and the network of a row determine its part.
 
-    Raises:
-        Conflict: a published value would be lost or changed; the message says what to do.
+    Raises Conflict if a published value would be lost or changed; the message says what to do.
     """
     if published is None:
         return _condensed(of, parameters, store)
@@ -134,7 +135,7 @@ def _condensed(of: ModuleType, parameters: Parameters, store: Store) -> Record:
 def _published_parameters(of: ModuleType, asked: Parameters, published: Record) -> Parameters:
     """Return the study parameters (seeds, networks and so on) that gave the published record.
 
-    Raises Conflict if these parameters differ from ``asked`` in more than seeds and parts.
+    Raises Conflict if the published parameters differ from ``asked`` in more than seeds and parts.
     """
     try:
         found: Parameters = check(of.Parameters, published.parameters)
@@ -161,12 +162,12 @@ def _together(asked: Parameters, published: Parameters) -> Parameters:
 
 
 Cell = tuple[int, tuple[Any, ...]]
-"""A seed, and one value of each parameter that chooses parts."""
+"""A cell: a seed, and one value of each parameter that chooses parts of the item."""
 
 
 def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
-    """Return the calls of each cell (a seed and the values of the choosing parameters) that
-    `parameters` choose.
+    """Return the function calls of each cell (a seed and the values of the choosing parameters)
+    that `parameters` choose.
 
     If a study runs fewer seeds of some networks, the remaining seeds of these networks have no
     cells.
@@ -188,7 +189,9 @@ def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
 
 
 def _rectangles(cells: Iterable[Cell], parameters: Parameters) -> list[dict[str, list[Any]]]:
-    """Group cells that have the same seeds; return the seeds and parameter values of each group."""
+    """Group the cells that have the same seeds; return the seeds and parameter values of each
+    group.
+    """
     seeds: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for seed, values in cells:
         seeds[values].append(seed)
@@ -208,7 +211,9 @@ _ORIGIN = ("device", "hardware", "cuda", "cudnn", "python", "torch", "numpy")
 def _parts(
     cells: Mapping[Cell, list[Call]], parameters: Parameters, store: Store
 ) -> list[dict[str, Any]]:
-    """Group cells by the device and versions of their results; return each group's provenance."""
+    """Group the cells by the device and versions of their results; return each group's
+    provenance.
+    """
     groups: dict[tuple[Any, ...], dict[Cell, list[Call]]] = defaultdict(dict)
     for cell, calls in cells.items():
         found = _provenance(calls, store)
@@ -242,9 +247,9 @@ def _summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
 def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
     """Return the provenance of a record's numbers: versions, devices and seconds.
 
-    The run time in a record is the sum of the seconds of all calls of the study. The field
-    `known_seconds` has the mean seconds of a call of each kind, from which ``plan`` estimates
-    times.
+    The run time in a record is the sum of the seconds of all function calls of the study. The field
+    `known_seconds` has the mean seconds of a function call by `Call.kind`, from which ``plan``
+    estimates times.
     """
     spent: dict[str, list[float]] = {}
     found: dict[str, set[str]] = {}
@@ -264,8 +269,8 @@ def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
 
 
 def known_seconds() -> dict[str, dict[str, float]]:
-    """Return, for "cpu" and each GPU, the seconds of a call of each kind, as stated in published
-    records.
+    """Return, for "cpu" and each GPU, the seconds of a function call by `Call.kind`, as stated in
+    published records.
     """
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for record in ledger.read_records(catalogue.BOOK / "records"):

@@ -1,4 +1,4 @@
-"""The rule for all random numbers: a generator is seeded by a hash of (seed, purpose, ...).
+"""Seed every generator of random numbers by a hash of (seed, purpose, ...).
 
 Global random generators are never used.
 """

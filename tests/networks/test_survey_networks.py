@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from robustbook.networks import (
     CNN,
     madry_mnist,
+    madry_resnet,
     mosbach_mnist,
     preact18,
     preact20,
@@ -20,6 +21,7 @@ from robustbook.networks import (
     tramer_b,
     wong_mnist,
 )
+from robustbook.networks.madry_resnet import PaddedBlock
 from robustbook.randomness import generator
 
 NETWORKS: dict[str, tuple[Callable[..., nn.Module], int, int]] = {
@@ -60,25 +62,25 @@ def test_strides_give_the_multiply_adds_that_the_docstrings_state(name: str) -> 
     def count(layer: Any, inputs: Any, output: Tensor) -> None:
         found.append(output[0].numel() * layer.weight[0].numel())
 
-    net = make(generator(0), 4).eval()
+    net = make(generator(0), 2).eval()
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d):
             layer.register_forward_hook(count)
     net(images(channels))
     first = found[0]  # its input has three channels at every width
-    assert round((16 * (sum(found) - first) + 4 * first) / 1e6) == WORK[name]
+    assert round((4 * (sum(found) - first) + 2 * first) / 1e6) == WORK[name]
     assert f"{WORK[name]} million" in " ".join((make.__doc__ or "").split())
 
 
 @every
 def test_narrow_divides_every_hidden_width(make: Any, channels: int, parameters: int) -> None:
     """With twice the divisor, each hidden layer has half the outputs; the ten logits stay."""
-    wide, narrow = make(generator(0), 2), make(generator(0), 4)
+    wide, narrow = make(generator(0), 1), make(generator(0), 2)
     for p, q in zip(wide.parameters(), narrow.parameters(), strict=True):
         assert q.shape[0] == (10 if p.shape[0] == 10 else p.shape[0] // 2)
     assert narrow(images(channels)).shape == (2, 10)
     for bad in (0, 3, 32):
-        with pytest.raises(ValueError, match=rf"narrow must be 1, 2.* got {bad}$"):
+        with pytest.raises(ValueError, match=rf"narrow must be 1(,| or) 2.* got {bad}$"):
             make(generator(0), bad)
 
 
@@ -87,7 +89,7 @@ def test_first_weights_depend_on_the_generator_alone(
     make: Any, channels: int, parameters: int
 ) -> None:
     """torch's global generator is neither used nor changed."""
-    narrow = 4
+    narrow = 2
     before = torch.get_rng_state()
     one, same, other = (make(generator(seed), narrow) for seed in (0, 0, 1))
     assert torch.equal(before, torch.get_rng_state())
@@ -99,7 +101,7 @@ def test_first_weights_depend_on_the_generator_alone(
 @every
 def test_no_layer_changes_its_input(make: Any, channels: int, parameters: int) -> None:
     """A ReLU in place would change a feature map that a measurement still uses."""
-    net = make(generator(0), 4).eval()
+    net = make(generator(0), 2).eval()
     kept: list[tuple[Tensor, Tensor]] = []
     for layer in net.modules():
         if not list(layer.children()):
@@ -205,7 +207,7 @@ def test_the_layers_are_wired_as_in_the_released_code(
     make: Any, pre: bool, raw: bool, end_norm: bool
 ) -> None:
     """Order of norm, ReLU and convolution; what the shortcut takes; whether a norm ends it."""
-    net = make(generator(0), 4).eval()
+    net = make(generator(0), 2).eval()
     for name, values in net.named_parameters():
         if "conv2" in name:
             values.data *= 0.2  # so that 54 blocks do not overflow
@@ -213,3 +215,41 @@ def test_the_layers_are_wired_as_in_the_released_code(
     net = net.double()
     x = images(3).double()
     torch.testing.assert_close(net(x), _by_hand(net, x, pre=pre, raw=raw, end_norm=end_norm))
+
+
+@pytest.mark.parametrize(("wide", "parameters"), [(1, 464_154), (10, 45_901_914)])
+def test_the_networks_of_madry_for_cifar10(wide: int, parameters: int) -> None:
+    """Counts by the layers of the released code: a first convolution, 30 more, and no weights in
+    the shortcuts.
+    """
+    widths = [16 * wide, 32 * wide, 64 * wide]
+    counted, before = 3 * 9 * 16, 16
+    for width in widths:
+        counted += 2 * before + 9 * before * width + 2 * width + 9 * width**2
+        counted += 4 * 2 * (2 * width + 9 * width**2)
+        before = width
+    counted += 2 * before + 10 * before + 10
+    net = madry_resnet(generator(0), wide=wide)
+    assert sum(p.numel() for p in net.parameters()) == counted == parameters
+
+
+def test_madry_standardises_each_image() -> None:
+    """Brightness and contrast of an image do not matter, and a constant image gives no NaN."""
+    net = madry_resnet(generator(0), 2).double().eval()
+    x = images(3).double()
+    torch.testing.assert_close(net(x), net(0.5 * x + 0.2))
+    x[0] = 0.5
+    x.requires_grad_()
+    net(x).sum().backward()
+    assert bool(net(x).isfinite().all()) and bool(x.grad.isfinite().all())
+
+
+def test_madry_shortcuts_average_and_pad() -> None:
+    """With zero weights in the convolutions, a block is its shortcut."""
+    block = PaddedBlock(2, 6, 2).eval()
+    for layer in (block.conv1, block.conv2):
+        nn.init.zeros_(layer.weight)
+    x = torch.rand(1, 2, 4, 4, generator=generator(3))
+    out = block(x)
+    assert not out[:, :2].any() and not out[:, 4:].any()
+    torch.testing.assert_close(out[:, 2:4], F.avg_pool2d(x, 2))

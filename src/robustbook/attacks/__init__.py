@@ -1,4 +1,4 @@
-"""Attacks on image classifiers: plain functions from a model and images to `Adversarial`.
+"""Attacks on image classifiers, each a plain function from a model and images to an `Adversarial`.
 
 This package imports only torch and jaxtyping, so it can be used without the rest of `robustbook`.
 Each attack has its own module. The attacks share the modules `checks` (validation of arguments),

@@ -57,21 +57,22 @@ def adam(
     the first iterate on which it succeeds, or the last iterate with `found` False. The l2 distance
     in the result measures how far the attack moved the image, not how robust the network is.
 
-    model, images, labels, loss: as in `fgsm`; the default loss is the cross entropy, as in the
-        paper.
-    targets: the target class of each image; None (default) for an untargeted attack.
-    steps: maximum number of updates, 1 or more.
-    step_size: Adam's learning rate for pixels in [0, 1], one number or one for each image; default
-        0.01, our choice (the paper gives none).
-    betas: decay rates of the two moments, each in [0, 1); default (0.9, 0.999), as proposed by
+    ``model``, ``images``, ``labels``, ``loss``: the same arguments as in `fgsm`; the default loss
+        is the cross entropy, as in the paper.
+    ``targets``: the target class of each image; None (default) for an untargeted attack.
+    ``steps``: maximum number of updates, 1 or more.
+    ``step_size``: Adam's learning rate for pixels in [0, 1], one number or one for each image;
+        default 0.01, our choice (the paper gives none).
+    ``betas``: decay rates of the two moments, each in [0, 1); default (0.9, 0.999), as proposed by
         Adam's authors.
-    epsilon: added to the square root of the second moment; default 1e-8, as proposed by Adam's
-        authors. If the gradient is far smaller than epsilon, a pixel moves by only step_size *
-        gradient / epsilon. So on a saturated network epsilon decides whether Adam changes the image
-        at all.
-    clip: whether iterates are clipped to [0, 1]; default True, our choice.
-    draws, average, judge, keys, generator: as in `fgsm`. Each step of Adam uses new noise draws,
-        which also decide whether the attack has succeeded at this step.
+    ``epsilon``: the number that is added to the square root of the second moment; default 1e-8, as
+        proposed by Adam's authors. If the gradient is far smaller than epsilon, a pixel moves by
+        only step_size * gradient / epsilon. So on a saturated network epsilon decides whether Adam
+        changes the image at all.
+    ``clip``: whether iterates are clipped to [0, 1]; default True, our choice.
+    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: options for a randomised model, as
+        in `fgsm`. Each step of Adam uses new noise draws, which also decide whether the attack has
+        succeeded at this step.
 
     An image on which the attack succeeds without any change is returned unchanged, after 0 steps.
     Each step costs a forward and a backward pass of all images on which the attack has not
@@ -98,7 +99,7 @@ def adam(
 
     adversarial = images.clone()
     spent = torch.zeros_like(goal.labels)
-    # images on which the attack has not succeeded yet
+    # The images on which the attack has not succeeded yet.
     rows = torch.arange(len(images), device=images.device)
     iterate, first, second = images.clone(), torch.zeros_like(images), torch.zeros_like(images)
     every = LOOK_EVERY.get(images.device.type, 10)

@@ -45,9 +45,9 @@ from .result import Adversarial, judged, nearer
 class CarliniWagner:
     """The choices in which versions of Carlini and Wagner's attack differ.
 
-    hinge: "logits" for Z_y, as in the paper, or "clamped" for max(Z_y, 0) instead of Z_y.
-    keep: which iterate is returned: "nearest" (the nearest iterate at which the attack succeeds) or
-        "last" (the last iterate).
+    ``hinge``: "logits" for Z_y, as in the paper, or "clamped" for max(Z_y, 0) instead of Z_y.
+    ``keep``: which iterate is returned: "nearest" (the nearest iterate at which the attack
+        succeeds) or "last" (the last iterate).
     """
 
     hinge: Literal["logits", "clamped"] = "logits"
@@ -81,21 +81,24 @@ def carlini_wagner(
 ) -> Adversarial:
     """Minimise the l2 distance plus a weighted margin, separately for each image.
 
-    model, images, labels: as in `fgsm`.
-    c: the weight of the margin, above 0: one number, or one for each image.
-    steps: number of Adam steps; Random Self-Ensemble: 300.
-    step_size: Adam's learning rate for w, or for the pixels if `clip` is False; Random
-        Self-Ensemble: 1e-3, the original code: 1e-2.
-    searches: how many values of c are tried for each image, each time from the clean image. Until
-        the attack succeeds, c is multiplied by 10; then a binary search finds the smallest
+    ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
+        `fgsm`.
+    ``c``: the weight of the margin, above 0: one number, or one for each image.
+    ``steps``: the number of Adam steps, which is 300 in Random Self-Ensemble.
+    ``step_size``: Adam's learning rate for w, or for the pixels if `clip` is False. The learning
+        rate is 1e-3 in Random Self-Ensemble, and 1e-2 in the original code.
+    ``searches``: how many values of c are tried for each image, each time from the clean image.
+        Until the attack succeeds, c is multiplied by 10; then a binary search finds the smallest
         successful c. The original code tries 9 values, from 1e-3.
-    abandon: whether an image stops early if its loss has not fallen by 0.01 % in a tenth of the
+    ``abandon``: whether an image stops early if its loss has not fallen by 0.01 % in a tenth of the
         steps, as in the original code.
-    kappa: the margin by which the attack should succeed, 0 or above, in logits.
-    targets: the target class of each image; None (default) for an untargeted attack.
-    preset: a version of the attack.
-    clip: True: minimise over w, so the images stay in [0, 1]; False: minimise over the pixels.
-    draws, average, judge, keys, generator: as in `fgsm`. Each step uses new noise draws.
+    ``kappa``: the margin by which the attack should succeed, 0 or above, in logits.
+    ``targets``: the target class of each image; None (default) for an untargeted attack.
+    ``preset``: the version of the attack.
+    ``clip``: whether the attack minimises over w, so that the images stay in [0, 1]; with False the
+        attack minimises over the pixels.
+    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: options for a randomised model, as
+        in `fgsm`. Each step uses new noise draws of a randomised model.
 
     With `keep` "nearest", the clean image is returned at infinite distance if the attack succeeds
     with no iterate. An image that the model misclassifies without any change has distance 0. With
@@ -104,8 +107,8 @@ def carlini_wagner(
     positive. In a step in which the hinge of an image becomes positive, the image costs one more
     forward pass. The final evaluation of the result costs one or two forward passes. On a GPU all
     images get a backward pass. With `abandon`, the CPU waits for the GPU ten times for each value
-    of c; otherwise it does not wait between steps. Raises ValueError for an invalid argument, or a
-    model that returns NaN.
+    of c; otherwise the CPU does not wait between steps. Raises ValueError for an invalid argument,
+    or a model that returns NaN.
     """
     steps, searches = check_count("steps", steps), check_count("searches", searches)
     rate, confidence = check_positive("step_size", step_size), check_tolerance("kappa", kappa)
@@ -145,10 +148,10 @@ def carlini_wagner(
 class _Found:
     """The iterates that the attack found with one value of c.
 
-    last: the last iterates.
-    best, nearest: the nearest successful iterates and their distances, which are infinite if the
-        attack never succeeded.
-    steps: how many steps were made.
+    ``last``: the last iterates.
+    ``best``, ``nearest``: the nearest successful iterates and their distances, which are infinite
+        if the attack never succeeded.
+    ``steps``: how many steps were made.
     """
 
     last: Tensor
@@ -234,7 +237,7 @@ def _active(
     an image whose hinge is 0.
 
     ``active``: the images whose hinge was positive in the last step. For images that are not
-    ``active``, a forward pass first decides whether a gradient is needed.
+        ``active``, a forward pass first decides whether a gradient is needed.
     """
     if LOOK_EVERY.get(images.device.type, 10) > 1 or bool(active.all()):
         return propagation.both(images, goal, step)

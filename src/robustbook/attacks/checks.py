@@ -118,8 +118,8 @@ def _check_values(images: Tensor, labels: Tensor, targets: Tensor | None, clip: 
 
 
 def check_eps(eps: Any, images: Tensor, norm: float = math.inf) -> Any:
-    """Return eps after checking it: one number, or one per image, finite, above 0 and, in
-    l-infinity, at most 1.
+    """Return eps if it is one finite number or one per image, above 0 and, in l-infinity, at most
+    1; raise ValueError otherwise.
     """
     eps = check_positive("eps", eps, images)
     if norm == math.inf:
@@ -189,7 +189,9 @@ def check_tolerance(name: str, value: Any) -> Any:
 
 
 def check_momentum(name: str, value: Any) -> tuple[float, float]:
-    """Return the value if it is two numbers, each in [0, 1); raise ValueError otherwise."""
+    """Return the value if it consists of two numbers, each in [0, 1); raise ValueError
+    otherwise.
+    """
     pair = value if isinstance(value, tuple | list) and len(value) == 2 else (None, None)
     first, second = (_number(beta) for beta in pair)
     if first is None or second is None or not (0 <= first < 1 and 0 <= second < 1):

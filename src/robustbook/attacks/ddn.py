@@ -1,18 +1,16 @@
 """DDN: each step follows the gradient; the radius shrinks after success and grows after failure.
 
-DDN is algorithm 1 of Rony, Hafemann, Oliveira, Ben Ayed, Sabourin and Granger 2019, "Decoupling
-direction and norm for efficient gradient-based l2 adversarial attacks and defenses" (arXiv
-1811.09600). With u the normalised gradient of the loss at x + d, each step updates the perturbation
-d and the radius r:
+DDN is algorithm 1 of Rony et al. 2019, "Decoupling direction and norm for efficient gradient-based
+l2 adversarial attacks and defenses" (arXiv 1811.09600). With u the normalised gradient of the loss
+at x + d, each step updates the perturbation d and the radius r:
 
     d <- d + a u,   r <- (1 - gamma) r if x + d is misclassified, else (1 + gamma) r,
     d <- r d / ||d||.
 
 The step length a decreases to a hundredth of its first value along half a cosine, as in the
-authors' code. DDN returns the nearest misclassified iterate. DDN finds distances like those of
-Carlini and Wagner's attack at a fiftieth of the cost (table 1 of the paper). Unlike DeepFool, DDN
-does not assume a flat class boundary. The paper rounds images to 256 grey levels; this code does
-not.
+authors' code. DDN returns the nearest misclassified iterate. DDN finds similar distances to Carlini
+and Wagner's attack at a fiftieth of the cost (table 1 of the paper). Unlike DeepFool, DDN does not
+assume a flat class boundary. The paper rounds images to 256 grey levels; this code does not.
 """
 
 import math
@@ -55,19 +53,23 @@ def ddn(
 ) -> Adversarial:
     """Search for the nearest misclassified image in l2.
 
-    model, labels, targets: as in `fgsm`.
-    images: in [0, 1]; without `clip` pixel values may have any size, and `scale` is in the unit of
-        the pixels.
-    steps: gradients computed for each image, 1 or more; default 300 (the paper: 100, 300, 1000).
-    gamma: relative change of the radius in each step, in (0, 1); the paper: 0.05.
-    scale: initial radius and initial step length, one number or one for each image; the paper: 1,
-        for pixels in [0, 1].
-    loss: as in `fgsm`; the default is the paper's loss. If the gradient at the clean image is
-        exactly 0, the attack does not change the image; the authors' code takes a random direction
-        instead. The gradient of the loss "margin" does not vanish if the softmax saturates.
-    clip: whether images stay in [0, 1].
-    draws, average, judge, keys, generator: as in `fgsm`. Each step uses new noise draws, which also
-        decide whether the iterate is misclassified.
+    ``model``, ``labels``, ``targets``: the model, the true classes and the target classes, as in
+        `fgsm`.
+    ``images``: in [0, 1]; without `clip` pixel values may have any size, and `scale` is in the unit
+        of the pixels.
+    ``steps``: the number of gradients computed for each image, 1 or more; default 300 (the paper
+        uses 100, 300 and 1000).
+    ``gamma``: the relative change of the radius in each step, in (0, 1); 0.05 in the paper.
+    ``scale``: the initial radius and the initial step length, one number or one for each image; in
+        the paper 1, for pixels in [0, 1].
+    ``loss``: the loss that the attack increases, as in `fgsm`; the default is the paper's loss. If
+        the gradient at the clean image is exactly 0, the attack does not change the image; the
+        authors' code takes a random direction instead. The gradient of the loss "margin" does not
+        vanish if the softmax saturates.
+    ``clip``: whether images stay in [0, 1].
+    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: options for a randomised model, as
+        in `fgsm`. Each step uses new noise draws, which also decide whether the iterate is
+        misclassified.
 
     An image that the model misclassifies without any change has distance 0. If the attack fails on
     an image, the clean image is returned at infinite distance. The attack costs a forward and a

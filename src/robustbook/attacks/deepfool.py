@@ -23,11 +23,12 @@ DeepFool differ in details that the paper leaves open. A `Variant` describes eac
     adversarial_library  left      all     a step  the iterate    yes      floor, distance 100 clean
 
 "Wrong images" are images that the model misclassifies without any attack. Some implementations
-leave wrong images unchanged; others attack them too, away from the predicted class. "Others" is the
-number of other classes that are considered, beginning with the highest logits. If an attack of this
-package fails on an image, it usually returns the clean image at infinite distance. Of the presets,
-only "ours", "free" and "adversarial_library" return the clean image after a failure. All other
-presets return the last iterate after a failure, as their sources do, and set `found` to False.
+leave wrong images unchanged; others attack them too, away from the predicted class. The column
+"others" is the number of other classes that are considered, beginning with the highest logits. If
+an attack of this package fails on an image, it usually returns the clean image at infinite
+distance. Of the presets, only "ours", "free" and "adversarial_library" return the clean image after
+a failure. All other presets return the last iterate after a failure, as their sources do, and set
+`found` to False.
 
 Two details of an implementation decide whether DeepFool succeeds: the distance offset and `free`.
 If images are clipped, clipping cuts off a part of each step, so the iterate approaches the boundary
@@ -37,7 +38,8 @@ With `free`, only pixels that can move within [0, 1] are changed. With `free`, D
 four steps instead of seven to ten, but its distances are two to eight per cent larger.
 
 For a randomised model with several draws, g_k is the logarithm of the mean probability over the
-draws. The class boundary of such a model is where the prediction from the mean probability changes.
+draws. The class boundary of a randomised model is where the prediction from the mean probability
+changes.
 """
 
 import math
@@ -59,33 +61,36 @@ from .result import Adversarial, judged
 class Variant:
     """The choices in which implementations of DeepFool differ.
 
-    steps: maximum number of updates of an image.
-    candidates: how many classes are considered besides the source class: those of highest logits at
-        the clean image. With None, all classes are considered. (On MNIST the distances were the
-        same if the candidates were chosen again at each step.)
-    slack: after the first step, skip a class that could be nearest only if its gradient norm grew
-        more than `slack` times; math.inf skips no class. With the default 2, only a third of the
-        gradients were computed on MNIST, and the same classes were always chosen.
-    overshoot: relative overshoot beyond the boundary.
-    each_step: whether each step overshoots, or only the sum of all steps at the end.
-    beyond: whether the next gradient is taken at the overshot image or at the plain sum of the
+    ``steps``: maximum number of updates of an image.
+    ``candidates``: how many classes are considered besides the source class: those of highest
+        logits at the clean image. With None, all classes are considered. On MNIST the distances
+        were the same if the candidates were chosen again at each step.
+    ``slack``: after the first step, skip a class that could be nearest only if its gradient norm
+        grew more than `slack` times; math.inf skips no class. With the default 2, only a third of
+        the gradients were computed on MNIST, and the same classes were always chosen.
+    ``overshoot``: how far a step goes beyond the boundary, relative to its length.
+    ``each_step``: whether each step overshoots the boundary, or only the sum of all steps at the
+        end.
+    ``beyond``: whether the next gradient is taken at the overshot image or at the plain sum of the
         steps.
-    ask_beyond: whether success is checked at the overshot image or at the plain sum of the steps.
-        With the plain sum, only the final image overshoots.
-    clip: whether images are clipped to [0, 1].
-    forget: whether the part of a step that clipping cuts off is discarded. With `forget` False, the
-        cut-off part remains in the sum of the steps, and later steps may use it.
-    free: whether pixels at 0 or 1 that a step would push out of the range are excluded before the
-        step length is computed.
-    component_offset: added to each component of a gradient before its norm is computed.
-    norm_offset: added to the norm of the gradient.
-    norm_floor: the lowest value of this norm.
-    square_offset: added to the squared norm in the step, instead of norm_offset.
-    distance_offset: added to the length of each step.
-    attack_wrong: whether images that the model misclassifies without any attack are attacked too,
-        away from their predicted class.
-    keep_failures: whether the last iterate is returned if the attack fails, instead of the clean
-        image.
+    ``ask_beyond``: whether success is checked at the overshot image or at the plain sum of the
+        steps. With the plain sum, only the final image overshoots.
+    ``clip``: whether images are clipped to [0, 1].
+    ``forget``: whether the part of a step that clipping cuts off is discarded. With `forget` False,
+        the cut-off part remains in the sum of the steps, and later steps may use it.
+    ``free``: whether pixels at 0 or 1 that a step would push out of the range are excluded before
+        the step length is computed.
+    ``component_offset``: a number that is added to each component of a gradient before the
+        gradient's norm is computed.
+    ``norm_offset``: a number that is added to the norm of the gradient.
+    ``norm_floor``: the lowest value that the norm of the gradient can have.
+    ``square_offset``: a number that is added to the squared norm in the formula of the step,
+        instead of ``norm_offset``.
+    ``distance_offset``: a number that is added to the length of each step.
+    ``attack_wrong``: whether images that the model misclassifies without any attack are attacked
+        too, away from their predicted class.
+    ``keep_failures``: whether the last iterate is returned if the attack fails, instead of the
+        clean image.
 
     The offsets have the unit of the pixel values; see `scaled`.
     """
@@ -190,27 +195,27 @@ def deepfool(
 ) -> Adversarial:
     """Search for the nearest misclassified image.
 
-    model: as in `fgsm`. The model must return logits, because probabilities are far from linear and
-        their gradients vanish.
-    images: in [0, 1]. If the preset does not clip, pixel values may have any size, for example
+    ``model``: as in `fgsm`. The model must return logits, because probabilities are far from linear
+        and their gradients vanish.
+    ``images``: in [0, 1]. If the preset does not clip, pixel values may have any size, for example
         after a network's normalisation (see `Variant.scaled` for the offsets).
-    labels: the true classes.
-    norm: 2 (default, the paper's) or math.inf.
-    preset: "ours" (default), "free", "authors", "matlab", "python", "foolbox", "art",
+    ``labels``: the true classes.
+    ``norm``: 2 (default, as in the paper) for the l2 norm, or math.inf for the l-infinity norm.
+    ``preset``: "ours" (default), "free", "authors", "matlab", "python", "foolbox", "art",
         "torchattacks", "adversarial_library", or a `Variant`. The sources of "authors", "art" and
         "torchattacks" are l2 attacks; we derived their l-infinity forms ourselves.
-    steps: maximum number of updates of an image; default the preset's.
-    candidates: how many other classes are considered, those of highest logits first; default the
-        preset's ("ours": all). With 3 candidates the attack takes two thirds of the time. With few
-        candidates, the distance is too large if the nearest boundary belongs to a class that was
-        not considered. With 3 candidates the mean distance on MNIST is larger by 0.1 to 0.5 per
-        cent.
-    targets: the target class of each image; None (default) for an untargeted attack. With targets,
-        the target is the only candidate, and each step moves away from the class predicted at the
-        current point.
-    draws, judge, keys, generator: as in `fgsm`. Each step uses new noise draws, which also decide
-        whether the previous step succeeded. During a step the autograd graphs of all its draws are
-        kept in memory.
+    ``steps``: the maximum number of updates of an image; by default the number in the preset.
+    ``candidates``: how many other classes are considered, those of highest logits first; by default
+        the number in the preset ("ours": all). With 3 candidates the attack takes two thirds of the
+        time. With few candidates, the distance is too large if the nearest boundary belongs to a
+        class that was not considered. With 3 candidates the mean distance on MNIST is larger by 0.1
+        to 0.5 per cent.
+    ``targets``: the target class of each image; None (default) for an untargeted attack. With
+        targets, the target is the only candidate, and each step moves away from the class predicted
+        at the current point.
+    ``draws``, ``judge``, ``keys``, ``generator``: options for a randomised model, as in `fgsm`.
+        Each step uses new noise draws of a randomised model, which also decide whether the previous
+        step succeeded. During a step the autograd graphs of all its noise draws are kept in memory.
 
     An image on which the attack has succeeded is removed from the batch. With the default preset,
     an image that the model misclassifies without any attack has distance 0. Each step costs one
@@ -354,7 +359,8 @@ def _nearest(
     w, f = torch.zeros_like(point), margins[:, 0]
     for j in range(others.shape[1]):
         place = order[:, j : j + 1]
-        # Decided per image, so that the result does not depend on the other images of the batch.
+        # This choice is made for each image, so that the result does not depend on the other images
+        # of the batch.
         eligible = guesses[:, j] < variant.slack * best
         if j == 0 or variant.slack == math.inf:
             eligible = torch.ones_like(eligible)

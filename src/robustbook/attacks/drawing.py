@@ -20,7 +20,7 @@ class Drawing(Protocol):
     ) -> Callable[[Tensor], Tensor]:
         """Return the function from n images to logits that uses the noise of draw number `draw`.
 
-        keys: a number that identifies the image of each row, such as its index in the data set.
-        draw: one number for all rows or one for each, from 0 to 2**63 - 1.
+        ``keys``: a number that identifies the image of each row, such as its index in the data set.
+        ``draw``: one number for all rows or one for each, from 0 to 2**63 - 1.
         """
         ...

@@ -1,4 +1,4 @@
-"""The fast gradient sign method: one step of size eps along the sign of the loss gradient.
+"""The fast gradient sign method makes one step of size eps along the sign of the loss gradient.
 
 FGSM is from Goodfellow, Shlens and Szegedy 2015, "Explaining and harnessing adversarial examples"
 (arXiv 1412.6572), section 4. With C the loss, F the model and y the label, FGSM changes the image x
@@ -42,27 +42,28 @@ def fgsm(
 ) -> Adversarial:
     """Move every pixel of every image by eps, also in images that the model already misclassifies.
 
-    model: function from images to logits, already in training or evaluation mode; it receives a
+    ``model``: function from images to logits, already in training or evaluation mode; it receives a
         copy of the images. If a randomised model is a `Drawing`, the attack on it is reproducible.
-    images: in [0, 1], float32 or float64 (with a float64 model).
-    labels: the true classes.
-    eps: in (0, 1], the largest change of a pixel: one number, or one for each image.
-    targets: the target class of each image; None (default) for an untargeted attack.
-    loss: "cross_entropy" (from logits; default, section 4 of the paper), "clipped_probabilities",
-        "squared_error", "margin", "hinge" (see `losses`), or a callable from logits and classes to
-        one loss per image.
-    clip: whether the result is clipped to [0, 1]; default True, our choice.
-    draws: for a randomised model, the number of noise draws over which each gradient is averaged;
-        default 1. For a deterministic model, more draws only cost time.
-    average: what the attack increases. "loss" (default): the mean of the draws' losses.
-        "probability": minus the logarithm of the label's mean probability, for the cross entropy
-        only.
-    judge: number of new noise draws that decide `found`, by the class of highest mean probability.
-    keys: for each image the number that determines its noise, such as its index in the data set;
-        default its row number. With keys, the result for an image does not depend on the other
+    ``images``: in [0, 1], float32 or float64 (with a float64 model).
+    ``labels``: the true classes.
+    ``eps``: in (0, 1], the largest change of a pixel: one number, or one for each image.
+    ``targets``: the target class of each image; None (default) for an untargeted attack.
+    ``loss``: the name of a loss in `losses`: "cross_entropy" (from logits; default, section 4 of
+        the paper), "clipped_probabilities", "squared_error", "margin" or "hinge". A callable from
+        logits and classes to one loss per image is possible too.
+    ``clip``: whether the result is clipped to [0, 1]; default True, our choice.
+    ``draws``: for a randomised model, the number of noise draws over which each gradient is
+        averaged; default 1. For a deterministic model, more draws only cost time.
+    ``average``: what the attack increases. With "loss" (default), the attack increases the mean of
+        the losses of all draws. With "probability", which needs the cross entropy, the attack
+        increases minus the logarithm of the label's mean probability.
+    ``judge``: number of new noise draws that decide `found`, by the class of highest mean
+        probability.
+    ``keys``: for each image the number that determines its noise, such as its index in the data
+        set; default its row number. With keys, the result for an image does not depend on the other
         images of the batch.
-    generator: a number drawn from the generator is the first draw number of a `Drawing`; None: the
-        first draw number is 0.
+    ``generator``: a generator from which the number of the first draw of a `Drawing` is drawn; with
+        None, the first draw has the number 0.
 
     FGSM costs one backward pass and two forward passes; the second forward pass decides `found`.
     Raises ValueError for an invalid argument, or a model that returns NaN.

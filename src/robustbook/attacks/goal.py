@@ -16,7 +16,7 @@ class Goal:
     An untargeted attack increases the loss of the label. A targeted attack decreases the loss of
     the target class.
 
-    keys: the key of each image; only a randomised model (`Drawing`) uses keys.
+    ``keys``: the key of each image; only a randomised model (`Drawing`) uses keys.
     """
 
     labels: Int[Tensor, " n"]

@@ -1,4 +1,5 @@
-"""The inner attack of adversarial training: only PGD's updates, for use inside a training loss.
+"""The inner attack of adversarial training makes only PGD's updates, for use inside a training
+loss.
 
 The attack is PGD of Madry, Makelov, Schmidt, Tsipras and Vladu 2018 (arXiv 1706.06083), as in
 `pgd`, with four differences for training. The attack returns the last iterate, not the iterate of
@@ -36,18 +37,18 @@ def climb(
     """Return the perturbed images after ``steps`` updates that increase the loss, detached, in the
     ball of radius eps.
 
-    model: function from images to logits, in evaluation mode. In training mode a batch norm writes
-        its running statistics to a buffer, which ``torch.func.grad`` cannot handle.
-    labels: the true classes, or any other second argument that ``loss`` accepts.
-    eps: radius of the ball in the norm, in pixels scaled to [0, 1]; a number, or one per image.
-    step_size: size of one update in the norm; a number, or one per image.
-    norm: math.inf or 2.
-    start: the starting points, which are first projected onto the ball; None: the images
+    ``model``: function from images to logits, in evaluation mode. In training mode a batch norm
+        writes its running statistics to a buffer, which ``torch.func.grad`` cannot handle.
+    ``labels``: the true classes, or any other second argument that ``loss`` accepts.
+    ``eps``: radius of the ball in the norm, in pixels scaled to [0, 1]; a number, or one per image.
+    ``step_size``: size of one update in the norm; a number, or one per image.
+    ``norm``: math.inf or 2.
+    ``start``: the starting points, which are first projected onto the ball; with None, the images
         themselves.
-    loss: as in `fgsm`.
-    clip: whether iterates are clipped to [0, 1].
-    clip_start: whether, with ``clip``, the starting points are clipped too.
-    gradient: the gradient of the loss at the starting points, if the caller knows it.
+    ``loss``: as in `fgsm`.
+    ``clip``: whether iterates are clipped to [0, 1].
+    ``clip_start``: whether, with ``clip``, the starting points are clipped too.
+    ``gradient``: the gradient of the loss at the starting points, if the caller knows it.
 
     Each update costs one forward and one backward pass of all images. No pass is made at the last
     iterate. With ``gradient``, the first update costs no pass.
@@ -68,7 +69,7 @@ def climb(
             delta = delta * (eps / length).clamp(max=1)
         return delta
 
-    # torch.func.grad, as autograd.grad does not run inside vmap.
+    # Use torch.func.grad, because autograd.grad does not run inside vmap.
     with torch.no_grad():
         images = images.detach()
         delta = torch.zeros_like(images) if start is None else inside(start.detach() - images)
@@ -91,5 +92,6 @@ def _each(value: float | Tensor, images: Tensor) -> Tensor:
     """
     if isinstance(value, Tensor):
         return per_image(value, images)
-    # Created on the device, because copying a number to the device would make the CPU wait.
+    # Create the tensor on the device, because copying a number to the device would make the CPU
+    # wait.
     return images.new_full((1,) * images.ndim, value)

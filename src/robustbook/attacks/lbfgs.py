@@ -68,21 +68,22 @@ def lbfgs(
     search found no step. If no gradient component at the clean image exceeds gtol, the attack stops
     after 0 steps.
 
-    model, images, labels, loss: as in `fgsm`; the default loss is the cross entropy, as in the
-        paper.
-    targets: the target class of each image; None (default) for an untargeted attack.
-    steps: maximum number of accepted iterates, 1 or more; default 1000, as in the paper.
-    history: pairs of steps and gradient differences kept per image; default 10, as in scipy.
-    gtol: stop if no gradient component exceeds gtol; default 1e-5, as in scipy. With clip, gradient
-        components that push a pixel out of [0, 1] are ignored. With gtol 0, the attack stops only
-        if all gradient components are zero.
-    ftol: stop if a step decreases the loss f by at most ftol max(1, f); default 2.2e-9, as in
+    ``model``, ``images``, ``labels``, ``loss``: the same arguments as in `fgsm`; the default loss
+        is the cross entropy, as in the paper.
+    ``targets``: the target class of each image; None (default) for an untargeted attack.
+    ``steps``: maximum number of accepted iterates, 1 or more; default 1000, as in the paper.
+    ``history``: how many pairs of a step and a gradient difference are kept per image; default 10,
+        as in scipy.
+    ``gtol``: stop if no gradient component exceeds gtol; default 1e-5, as in scipy. With clip,
+        gradient components that push a pixel out of [0, 1] are ignored. With gtol 0, the attack
+        stops only if all gradient components are zero.
+    ``ftol``: stop if a step decreases the loss f by at most ftol max(1, f); default 2.2e-9, as in
         scipy. With ftol 0, the attack stops only if the loss does not decrease.
-    clip: whether iterates are clipped to [0, 1]; default True, as in Szegedy et al.
-    draws, average, judge, keys, generator: as in `fgsm`, but all passes use the same draws. Choose
-        enough draws that an image on which the attack succeeds is misclassified with new draws too.
-        A randomised model that is not a `Drawing` has new noise in each pass, so its line searches
-        fail early.
+    ``clip``: whether iterates are clipped to [0, 1]; default True, as in Szegedy et al.
+    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: options for a randomised model, as
+        in `fgsm`, but all passes use the same noise draws. Choose enough draws that an image on
+        which the attack succeeds is misclassified with new draws too. A randomised model that is
+        not a `Drawing` has new noise in each pass, so its line searches fail early.
 
     The first trial step has l2 length 1, as in scipy without bounds. After a failed line search for
     an image, its history is discarded, and a second line search follows along the negative
@@ -175,7 +176,7 @@ class Searches:
         s, unit = x - self.x, _unit(g, scale)
         promise = _dot(self.unit, s, self.scale)
         slope = _dot(unit, s, scale)
-        # With clipping, the slope along the clipped path, where clipped pixels no longer move.
+        # With clipping, use the slope along the clipped path, where clipped pixels no longer move.
         ahead = _dot(unit, s.masked_fill(x != aim, 0), scale) if self.clip else slope
 
         self.tries += 1

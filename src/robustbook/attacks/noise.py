@@ -1,4 +1,4 @@
-"""Random numbers that depend on an image's key, not on its position in a batch.
+"""Random numbers that depend on the key of an image, not on its position in a batch.
 
 Each image has a key, and random number j of stream `stream` is a hash of (seed, key, stream, j). So
 the random numbers of an image do not depend on the other images of the batch or on their order. A
@@ -8,8 +8,9 @@ splittable pseudorandom number generators"). Splitmix64 multiplies a counter by 
 applies a mixing function. Each image has its own splitmix64 sequence, whose start depends on the
 key of the image.
 
-`normal` draws the noise inside networks and must be as fast as a layer. The sequence of `normal`
-also starts with a hash of the image's key, but then uses one 32-bit hash for every two numbers.
+The function `normal` draws the noise of noise layers, so it must be as fast as a layer of a
+network. The sequence of `normal` also starts with a hash of the image's key, but `normal` then uses
+one 32-bit hash for every two numbers.
 """
 
 import math
@@ -83,16 +84,17 @@ def normal(
 ) -> Float[Tensor, "n ..."]:
     """Return standard normal numbers: one array of the given shape for each key.
 
-    draws: the draw number, one for all rows or one for each.
-    dtype: float64 numbers are computed in float64 from the same integers, all others in float32.
+    ``draws``: the draw number, one for all rows or one for each.
+    ``dtype``: float64 numbers are computed in float64 from the same integers, all others in
+        float32.
 
-    The numbers are made in pairs. The hash of (seed, key, draw) has 64 bits: two 32-bit words a and
-    b. For the pair with index j, a + j is mixed into a hash h as in the finaliser of MurmurHash3,
-    where b is added before the second multiplication. The method of Box and Muller (1958) turns h
-    into a radius and an angle. The radius is sqrt(-2 log u), with u given by the lower 31 bits of
-    h, and the angle is h times an odd number. The first half of the array contains the radius times
-    the cosine of the angle, the second half the radius times its sine. No random number has an
-    absolute value above 6.7.
+    The numbers are made in pairs. The hash of (seed, key, draw) has 64 bits, which are split into
+    two 32-bit words a and b. For the pair with index j, a + j is mixed into a hash h as in the
+    finaliser of MurmurHash3, where b is added before the second multiplication. The method of Box
+    and Muller (1958) turns h into a radius and an angle. The radius is sqrt(-2 log u), with u given
+    by the lower 31 bits of h, and the angle is h times an odd number. The first half of the array
+    contains the radius times the cosine of the angle, the second half the radius times its sine. No
+    random number has an absolute value above 6.7.
     """
     count = math.prod(shape)
     half = (count + 1) // 2
@@ -125,7 +127,7 @@ def _box_muller(bits: Tensor, word: Tensor, out: Tensor) -> None:
 
 def _start(seed: int, keys: Int[Tensor, " n"], stream: int | Tensor) -> Int[Tensor, " n"]:
     """Return the initial state of each row's sequence of random numbers."""
-    # Python integers do not overflow; those of a tensor wrap around
+    # Python integers do not overflow, but the integers of a tensor wrap around.
     state = stream * _GAMMA + _mixed(seed)
     if isinstance(state, int):
         return _mix(keys * _GAMMA + _mixed(state))

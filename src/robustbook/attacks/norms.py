@@ -1,4 +1,6 @@
-"""Distances, projections and steps in the l-infinity and l2 norms, one number per image."""
+"""Compute distances, projections and steps in the l-infinity and l2 norms, with one number per
+image.
+"""
 
 import math
 from typing import Any

@@ -1,14 +1,14 @@
 """L-BFGS attack with a penalty on the distance: the first attack on neural networks.
 
 Szegedy, Zaremba, Sutskever, Bruna, Erhan, Goodfellow and Fergus 2014, "Intriguing properties of
-neural networks" (arXiv 1312.6199), section 4.1, minimise over the perturbation r
+neural networks" (arXiv 1312.6199), section 4.1, minimise by L-BFGS over the perturbation r:
 
     c |r|^2 + l(f(x + r), t),   x + r in [0, 1],
 
-with L-BFGS, where l is the cross entropy and t the target class. A line search chooses c. The paper
-asks for the smallest c > 0 with which the attack succeeds, but a smaller c gives a larger
-perturbation. So this code searches for the largest c with which the attack succeeds. The paper does
-not say whether the norm is squared; we square it, as then the loss has a gradient at r = 0.
+Here l is the cross entropy and t the target class. A line search chooses c. The paper asks for the
+smallest c > 0 with which the attack succeeds, but a smaller c gives a larger perturbation. So this
+code searches for the largest c with which the attack succeeds. The paper does not say whether the
+norm is squared; we square the norm, so that the loss has a gradient at r = 0.
 """
 
 import math
@@ -59,28 +59,32 @@ def penalised_lbfgs(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Minimise the squared l2 distance plus the loss by L-BFGS, and search for the largest weight c
-    of the distance with which the attack succeeds, separately for each image.
+    """Minimise the squared l2 distance plus the loss by L-BFGS, separately for each image. The
+    search over the weight c of the distance looks for the largest c with which the attack succeeds.
 
-    model, images, labels: as in `fgsm`.
-    targets: the target class of each image, as in the paper; None (default) for an untargeted
+    ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
+        `fgsm`.
+    ``targets``: the target class of each image, as in the paper; None (default) for an untargeted
         attack, which increases the loss of the label.
-    c: the first weight of the squared distance, above 0: one number, or one for each image.
-    searches: how many values of c are tried for each image, each time from the clean image. c is
-        multiplied by 10 while the attack succeeds and divided by 10 while it fails. Then the next c
-        is the geometric mean of the largest successful and the smallest failing c.
-    steps: maximum number of accepted iterates for each value of c.
-    history, gtol, ftol: as in `lbfgs`.
-    loss: as in `fgsm`; the default is the cross entropy, as in the paper.
-    clip: whether iterates are clipped to [0, 1]; default True, as in the paper.
-    draws, average, judge, keys, generator: as in `lbfgs`.
+    ``c``: the first weight of the squared distance, above 0: one number, or one for each image.
+    ``searches``: how many values of c are tried for each image, each time from the clean image. The
+        weight c is multiplied by 10 while the attack succeeds and divided by 10 while it fails.
+        After a success and a failure, the next c is the geometric mean of the largest successful
+        and the smallest failing c.
+    ``steps``: maximum number of accepted iterates for each value of c.
+    ``history``, ``gtol``, ``ftol``: options of L-BFGS, as in `lbfgs`.
+    ``loss``: the loss that is added to the squared distance, as in `fgsm`; the default is the cross
+        entropy, as in the paper.
+    ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
+    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: options for a randomised model, as
+        in `lbfgs`.
 
     The attack succeeds with a value of c if the iterate at the end of the minimisation is
     misclassified (with targets: classified as the target). Returns the nearest image on which the
     attack succeeds, or the clean image at infinite distance. An image that the model misclassifies
     without any change has distance 0. The `steps` of the result count the gradients, one for each
-    trial step and one for each value of c. Each costs a forward and a backward pass. Raises
-    ValueError for an invalid argument, or a model that returns NaN.
+    trial step and one for each value of c. Each gradient costs a forward and a backward pass.
+    Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     check_choice("clip", clip, (True, False))
     searches, steps = check_count("searches", searches), check_count("steps", steps)

@@ -29,8 +29,8 @@ for the GPU.
 AT_ONCE = {"cpu": 128, "cuda": 4096}
 """Maximum number of images per pass when several noise draws of a batch share one pass."""
 JUDGE = 2**40
-"""Offset of the numbers of the noise draws that decide `found`; it is larger than the draw numbers
-of all steps.
+"""The offset of the numbers of the noise draws that decide `found`, which is larger than the draw
+numbers of all steps.
 """
 
 
@@ -267,8 +267,8 @@ class Propagation:
         self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
     ) -> tuple[Float[Tensor, "m k"], Float[Tensor, "m *shape"]]:
         """Return the logits for `count` noise draws: the rows of all images for the first draw,
-        then for the next draw, and so on. Also return the image copies; with `slope` these copies
-        are leaves of the autograd graph.
+        then for the next draw, and so on. The function also returns the image copies, which with
+        `slope` are leaves of the autograd graph.
         """
         model: Any = self._model
         copies = images.detach().clone()  # keeps the memory format

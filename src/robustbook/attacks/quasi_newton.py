@@ -1,4 +1,4 @@
-"""Limited-memory (L-BFGS) approximations of the inverse Hessians of many images at once.
+"""Approximate the inverse Hessians of many images at once by limited-memory BFGS (L-BFGS).
 
 The inverse Hessian H of each image is built from the last pairs of a step s and the gradient change
 y over this step. Let S have the steps s as columns and Y the gradient changes y, oldest first. Let
@@ -51,7 +51,7 @@ class InverseHessians:
         self.pairs = like.new_zeros(n, 1, 2, d)
         self.products = small.new_zeros(n, history + 1, history + 1, 2)  # s y, y y
         self.scale = torch.ones_like(small)  # the divisor of each stored y
-        # pairs stored so far, dropped ones included
+        # The number of pairs stored so far, including the pairs that were dropped.
         self.count = torch.zeros_like(small[:, 0], dtype=torch.int64)
         self.used = 0  # slots in use, the maximum over all rows
 

@@ -34,10 +34,11 @@ def random_signs(
 ) -> Adversarial:
     """Move every pixel of every image by eps, up or down at random, also in misclassified images.
 
-    eps: in (0, 1], the change of each pixel before clipping: one number, or one for each image.
-    targets: the target class of each image; with targets, the attack succeeds only if the network
-        predicts the target. The perturbation does not depend on the targets.
-    model, images, labels, clip, judge: as in `fgsm`; keys, generator: as in `pgd`.
+    ``eps``: in (0, 1], the change of each pixel before clipping: one number, or one for each image.
+    ``targets``: the target class of each image; with targets, the attack succeeds only if the
+        network predicts the target. The perturbation does not depend on the targets.
+    ``model``, ``images``, ``labels``, ``clip``, ``judge``: the same arguments as in `fgsm`.
+    ``keys``, ``generator``: as in `pgd`.
 
     Random signs cost one forward pass, which decides `found`, and no backward pass. Raises
     ValueError for an invalid argument, or a model that returns NaN.

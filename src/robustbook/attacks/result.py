@@ -16,16 +16,17 @@ from .propagation import Propagation
 class Adversarial:
     """The adversarial images of an attack, one row per clean image, and their cost.
 
-    images: adversarial images in [0, 1] (outside only with `clip=False`), detached, with the device
-        and dtype of the clean images. An attack of fixed eps (FGSM, PGD) returns its perturbed
-        image even if the model classifies it correctly.
-    found: whether the attack succeeded: in one more evaluation of exactly these images, the
-        predicted class is not the label or, with targets, is the target. For a randomised model,
-        the predicted class has the highest mean probability over `judge` new draws.
-    distance: distance of each adversarial image to its clean image, in the attack's norm. If a
+    ``images``: adversarial images in [0, 1] (outside only with `clip=False`), detached, with the
+        device and dtype of the clean images. An attack of fixed eps (FGSM, PGD) returns its
+        perturbed image even if the model classifies it correctly.
+    ``found``: whether the attack succeeded. The predicted class of exactly these images is computed
+        once more; it must differ from the label or, with targets, be the target. For a randomised
+        model, the predicted class has the highest mean probability over `judge` new draws.
+    ``distance``: distance of each adversarial image to its clean image, in the attack's norm. If a
         minimal-norm attack fails on an image, it returns the clean image at infinite distance.
-    steps: updates computed for each image, over all restarts.
-    forwards, backwards: images passed through the model, the final evaluation included.
+    ``steps``: the number of updates computed for each image, over all restarts.
+    ``forwards``, ``backwards``: images passed through the model in forward and in backward passes,
+        including the final evaluation.
     """
 
     images: Float[Tensor, "n *shape"]
@@ -43,11 +44,13 @@ def nearer(
     distance: Float[Tensor, " n"],
     reached: Bool[Tensor, " n"],
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"]]:
-    """Return for each image the nearer of the new image, if the attack succeeds on it, and the
-    nearest successful image so far, with its distance.
+    """Return for each image the nearest successful image so far, and its distance.
 
-    distance: the distances of the new ``images`` from the originals.
-    reached: whether the attack succeeds on each of the new ``images``.
+    The new image replaces the nearest image so far if the attack succeeds on the new image and its
+    distance is smaller.
+
+    ``distance``: the distances of the new ``images`` from the originals.
+    ``reached``: whether the attack succeeds on each of the new ``images``.
     """
     better = reached & (distance < nearest)
     return (
@@ -68,9 +71,9 @@ def judged(
 ) -> Adversarial:
     """Evaluate the model on the adversarial images and return the result of the attack.
 
-    minimal: whether this is a minimal-norm attack, which returns the clean image at infinite
+    ``minimal``: whether this is a minimal-norm attack, which returns the clean image at infinite
         distance if it fails.
-    known: logits of these images from the attack itself. If the logits of the final evaluation
+    ``known``: logits of these images from the attack itself. If the logits of the final evaluation
         differ from `known` only by rounding, the success of the attack is computed from `known`.
         Rounding depends on the batch, and may change the predicted class of an image at the
         boundary.

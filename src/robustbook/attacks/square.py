@@ -1,11 +1,11 @@
-"""The Square attack: random search over square windows that uses logits but no gradients.
+"""The Square attack is a random search over square windows that uses logits but no gradients.
 
-The attack is that of Andriushchenko, Croce, Flammarion and Hein 2020, "Square attack: a
-query-efficient black-box adversarial attack via random search" (arXiv 1912.00049), for l-infinity
-(section 3 and algorithm 2). The attack starts with vertical stripes: it moves each column of each
-channel by eps up or down. Each later query proposes to set a square window to x + eps or x - eps
-(chosen at random per channel), clipped to [0, 1]. The side s of the window follows from the
-fraction p of pixels to change in an image of h x w pixels:
+The attack is from Andriushchenko et al. 2020, "Square attack: a query-efficient black-box
+adversarial attack via random search" (arXiv 1912.00049). This module implements the attack for
+l-infinity (section 3 and algorithm 2). The attack starts with vertical stripes: it moves each
+column of each channel by eps up or down. Each later query proposes to set a square window to x +
+eps or x - eps (chosen at random per channel), clipped to [0, 1]. The side s of the window follows
+from the fraction p of pixels to change in an image of h x w pixels:
 
     s = round(sqrt(p h w)), at least 1,
 
@@ -59,21 +59,23 @@ def square(
     """Return for each image the first proposal that is misclassified, or else the proposal of
     highest margin.
 
-    model: as in `fgsm`; the model need be neither a module nor differentiable.
-    images: in [0, 1], of shape (n, c, h, w). Images that the model misclassifies are perturbed as
-        well.
-    labels: the true classes.
-    eps: in (0, 1], the radius of the l-infinity ball: one number, or one for each image.
-    queries: maximum number of queries per image, including the starting stripes; default 5000,
-        AutoAttack.
-    p_init: fraction of the pixels in the first windows, in (0, 1]; default 0.8, AutoAttack (the
-        paper: 0.05, and 0.3 to 0.8 against robust networks).
-    targets: the target class of each image; None (default) for an untargeted attack.
-    draws: for a randomised model, the number of noise draws per query; default 1. The margin of a
-        randomised model is computed from the logarithm of the mean probabilities. Each query uses
-        new noise draws.
-    judge: as in `fgsm`.
-    keys, generator: as in `pgd`, for stripes, windows, signs and the model's noise.
+    ``model``: a function from images to logits, as in `fgsm`, which need be neither a module nor
+        differentiable.
+    ``images``: in [0, 1], of shape (n, c, h, w). Images that the model misclassifies are perturbed
+        as well.
+    ``labels``: the true classes.
+    ``eps``: in (0, 1], the radius of the l-infinity ball: one number, or one for each image.
+    ``queries``: maximum number of queries per image, including the starting stripes; default 5000,
+        as in AutoAttack.
+    ``p_init``: the fraction of the pixels in the first windows, in (0, 1]; default 0.8, as in
+        AutoAttack (in the paper 0.05, and 0.3 to 0.8 against robust networks).
+    ``targets``: the target class of each image; None (default) for an untargeted attack.
+    ``draws``: for a randomised model, the number of noise draws per query; default 1. The margin of
+        a randomised model is computed from the logarithm of the mean probabilities. Each query uses
+        new noise draws of a randomised model.
+    ``judge``: as in `fgsm`.
+    ``keys``, ``generator``: the sources of random numbers for stripes, windows, signs and the
+        model's noise, as in `pgd`.
 
     Every 10 queries, images on which the attack has succeeded are removed; on a GPU the CPU then
     waits for the GPU. `steps` counts the queries that an image needed. The final evaluation costs

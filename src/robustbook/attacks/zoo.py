@@ -2,7 +2,7 @@
 
 ZOO is from Chen, Zhang, Sharma, Yi and Hsieh 2017 (arXiv 1708.03999); this module implements their
 algorithm 2 (ZOO-Adam). Let F be the softmax probabilities, y the label and x0 the image. In each
-step, along coordinates chosen at random, Adam minimises
+step, along coordinates chosen at random, Adam minimises the function
 
     || x - x0 ||^2 + c max(log F_y(x) - max_(i != y) log F_i(x) + kappa, 0),   x in [0, 1].
 
@@ -60,20 +60,23 @@ def zoo(
     """Minimise the l2 distance plus a weighted margin along random coordinates, with derivatives
     estimated from the model's logits.
 
-    model, images, labels: as in `fgsm`; the model's gradient is not used.
-    c: the weight of the margin, above 0: one number, or one for each image.
-    steps: number of Adam steps; the paper: 1000 on CIFAR-10, 3000 on MNIST.
-    coordinates: how many pixels of an image change in a step; the paper: 128. If the image has
-        fewer pixels than `coordinates`, all of them change.
-    h: half the distance between the two points of a difference, in units of the pixel values; the
-        paper: 1e-4.
-    step_size: Adam's learning rate for pixel values; the paper: 0.01.
-    kappa: the margin by which the attack should succeed, 0 or above, in logits.
-    targets: the target class of each image; None (default) for an untargeted attack.
-    draws: for a randomised model, the number of noise draws of each evaluation. The softmax
-        probabilities are averaged over the noise draws. Each evaluation uses new noise draws.
-    judge: as in `fgsm`.
-    keys, generator: as in `pgd`, for coordinates and the model's noise.
+    ``model``, ``images``, ``labels``: the same arguments as in `fgsm`; the model's gradient is not
+        used.
+    ``c``: the weight of the margin, above 0: one number, or one for each image.
+    ``steps``: the number of Adam steps; in the paper 1000 on CIFAR-10 and 3000 on MNIST.
+    ``coordinates``: how many pixels of an image change in a step; 128 in the paper. If the image
+        has fewer pixels than `coordinates`, all its pixels change.
+    ``h``: half the distance between the two points of a difference, in units of the pixel values;
+        1e-4 in the paper.
+    ``step_size``: Adam's learning rate for pixel values; 0.01 in the paper.
+    ``kappa``: the margin by which the attack should succeed, 0 or above, in logits.
+    ``targets``: the target class of each image; None (default) for an untargeted attack.
+    ``draws``: for a randomised model, the number of noise draws of each evaluation. The softmax
+        probabilities are averaged over the noise draws. Each evaluation uses new noise draws of a
+        randomised model.
+    ``judge``: as in `fgsm`.
+    ``keys``, ``generator``: the sources of random numbers for coordinates and the model's noise, as
+        in `pgd`.
 
     If the attack succeeds with no iterate, the clean image is returned at infinite distance. An
     image that the model misclassifies without any change has distance 0. `steps` of the result
@@ -147,8 +150,8 @@ def differences(
     """Return symmetric differences that estimate derivatives of the quantity that the attack
     increases.
 
-    coordinates: indices into each flattened image.
-    first: the number of the first noise draw; each image is evaluated twice for each of its m
+    ``coordinates``: indices into each flattened image.
+    ``first``: the number of the first noise draw; each image is evaluated twice for each of its m
         coordinates, with new noise draws each time.
     """
     n, m = coordinates.shape

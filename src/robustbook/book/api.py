@@ -1,5 +1,5 @@
-"""The pages about the package: a page for each module with all its public names, and a list of the
-modules.
+"""Write the pages about the package: a page for each module with all its public names, and a list
+of the modules.
 """
 
 import ast
@@ -15,7 +15,7 @@ from typing import Any
 import robustbook
 
 NOT_SHOWN = {"book", "cli"}
-"""Modules that are left out, because prose pages describe the command line and how the book is
+"""Modules that get no page, because prose pages describe the command line and how the book is
 built.
 """
 
@@ -57,7 +57,7 @@ def sentence(module: ModuleType) -> str:
 
 
 def _page(module: ModuleType) -> Iterator[str]:
-    """Yield the module's docstring, then the head and the docstring of every public name."""
+    """Yield the module's docstring, then the signature and the docstring of every public name."""
     yield f"# {module.__name__}\n"
     yield from _prose(inspect.getdoc(module) or "")
     for name in module.__all__:
@@ -74,8 +74,10 @@ def _block(text: str, language: str) -> str:
 
 
 def _prose(docstring: str) -> Iterator[str]:
-    """Return a docstring as markdown. Lines of the form "name: text" become a list, and indented
-    lines become a block that keeps its lines. All other text is kept as markdown.
+    """Yield the paragraphs of a docstring as markdown.
+
+    Lines of the form "name: text" or "``name``: text" become a list. An indented paragraph becomes
+    a block that keeps its lines.
     """
     for paragraph in re.split(r"\n\s*\n", docstring):
         head, _, rest = paragraph.partition("\n")
@@ -86,13 +88,18 @@ def _prose(docstring: str) -> Iterator[str]:
             yield _block(textwrap.dedent(paragraph), "text")
         else:
             words = re.sub(r'(?<=[\s(])"([\w:/-]+)"', r'`"\1"`', paragraph)  # else quotes curl
+            words = re.sub(r"^``\w+``(?:, ``\w+``)*: ", _unquoted, words, flags=re.MULTILINE)
             named = r"^([a-zA-Z_]\w*(?:, [a-zA-Z_]\w*)*): "
             yield re.sub(named, r"- `\1`: ", words, flags=re.MULTILINE) + "\n"
 
 
+def _unquoted(names: re.Match[str]) -> str:
+    return names[0].replace("``", "")
+
+
 def _signature(name: str, thing: Any) -> str:
-    """Return the head of a definition from the source. The head of a function is all lines above
-    the docstring, the head of a class its first line and its fields.
+    """Return the signature of a definition, as written in the source. The signature of a function
+    is all lines above the docstring; the signature of a class is its first line and its fields.
     """
     try:
         source = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))

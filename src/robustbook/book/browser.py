@@ -21,9 +21,11 @@ def program() -> str | None:
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start Chromium without a window, and end it afterwards; FileNotFoundError if there is none.
+    """Start Chromium without a window, and end it afterwards; raise FileNotFoundError if Chromium
+    is missing.
 
-    The sandbox is off, because it refuses to start for root, and only the book's pages are opened.
+    Chromium's sandbox is switched off, because it refuses to start for root, and only the book's
+    own pages are opened.
     """
     path = program()
     if path is None:
@@ -40,7 +42,8 @@ def chromium() -> Iterator[Browser]:
 def served(folder: Path) -> Iterator[str]:
     """Serve the files of a folder to this machine only, and return the address, which ends in "/".
 
-    Opened as files, pages would behave differently: Chromium then refuses to load some of them.
+    Pages that are opened as files behave differently, because Chromium then refuses to load some
+    files.
     """
     handler = partial(_Silent, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

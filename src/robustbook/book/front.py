@@ -1,5 +1,5 @@
-"""The generated parts of the landing page and of the ledger page: a picture, cards,
-claims, counts.
+"""Generate the parts of the landing page and of the ledger page: a picture, cards, claims,
+counts.
 """
 
 import json

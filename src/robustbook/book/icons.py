@@ -16,7 +16,7 @@ from fontTools.ttLib import TTFont
 
 FOLDER = Path("_static", "vendor", "fontawesome")
 FONTS = {"fa-solid-900": 900, "fa-regular-400": 400}
-"""The fonts of which glyphs are kept, and their weights in the style sheet."""
+"""The icon fonts whose glyphs are kept, and their weights in the style sheet."""
 _TAG = re.compile(
     r"[ \t]*<(?:link|script)[^>]*vendor/fontawesome/[^>]*?(?:webfonts|js)/[^>]*>(?:</script>)?\n?"
 )

@@ -40,7 +40,7 @@ OWN_LINKS = """() => {
 def chapters(names: Iterable[str]) -> dict[str, list[str]]:
     """Return the pages of each chapter, in their order: a chapter is a folder of notebooks.
 
-    names: notebooks as in the table of contents, such as "basics/one_gradient".
+    ``names``: notebooks as in the table of contents, such as "basics/one_gradient".
     """
     found: dict[str, list[str]] = {}
     for name in names:
@@ -51,9 +51,9 @@ def chapters(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def joined(pages: Sequence[tuple[str, str]]) -> str:
-    """Return one HTML page with the articles of several: the first page, with the others' articles.
+    """Return the first of several HTML pages, to which the articles of all other pages are added.
 
-    pages: the name and the HTML of each page, such as "notebooks/basics/verdicts".
+    ``pages``: the name and the HTML of each page, such as "notebooks/basics/verdicts".
     """
     articles = []
     for name, html in pages:
@@ -68,7 +68,8 @@ def joined(pages: Sequence[tuple[str, str]]) -> str:
 def print_chapter(chromium: Browser, address: str, html: Path, chapter: str, out: Path) -> None:
     """Write one PDF with all pages of a chapter, and the papers that the book cites.
 
-    address: where the folder ``html`` is served. chapter: the folder's name below "notebooks".
+    ``address``: the address at which the folder ``html`` is served.
+    ``chapter``: the name of the chapter's folder below "notebooks".
     """
     folder = f"notebooks/{chapter}"
     names = [f"{folder}/{page}" for page in chapters(front.contents(ROOT))[chapter]]

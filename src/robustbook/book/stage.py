@@ -56,7 +56,7 @@ def build(root: Path = ROOT) -> Path:
     """Build the HTML from _build/stage and return the path of the landing page; warnings are
     errors.
 
-    A page that would load a file from another host is an error too.
+    A page that would load a file from another host raises an error too.
     """
     out = root / "_build"
     # Sphinx would keep the pictures and sources of pages that are gone.
@@ -128,7 +128,9 @@ def _generated(root: Path, here: Path) -> dict[str, str]:
 
 
 def status_table(times: dict[str, Any]) -> str:
-    """Return as markdown the seconds that each page took, and the machine."""
+    """Return as markdown the seconds that each page took, and the machine on which the pages were
+    run.
+    """
     rows = [
         f"| {front.link(name)} | {entry['profile'] or 'defaults'} | {entry['seconds']:.1f} |"
         for name, entry in sorted(times.items())

@@ -1,4 +1,4 @@
-"""The content of the pages: sentences, tables and figures, computed from a record.
+"""Compute the content of the pages from a record: sentences, tables and figures.
 
 There is one folder per paper, and one module per page with the page's name. A page contains prose,
 equations and one-line calls; a tested function of these modules makes everything else that the page

@@ -1,5 +1,5 @@
-"""The page of the benchmarks: running times of attacks and training steps, in this package and in
-other libraries.
+"""Compute what the page of the benchmarks shows: running times of attacks and training steps, in
+this package and in other libraries.
 """
 
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ MARKS = {
 
 
 def answer() -> str:
-    """Return how much longer attacks take in other libraries than in ours, and how much longer ours
-    take than the network alone.
+    """Return how much longer attacks take in other libraries than in ours, and how much longer our
+    attacks take than the network alone.
     """
     rows = [row for row in benchmark("attacks")["rows"] if "error" not in row]
     ranges, floors, same = [], [], True
@@ -43,7 +43,9 @@ def answer() -> str:
 
 
 def above_the_floor() -> Figure:
-    """Draw the running time of each library's attacks, divided by that of the network alone."""
+    """Draw the running time of each library's attacks, divided by the running time of the network
+    alone.
+    """
     rows = benchmark("attacks")["rows"]
     shown: dict[str, dict[str, dict[str, list[float]]]] = {}
     for row in rows:
@@ -186,7 +188,7 @@ def noise() -> Table:
 
 
 def training() -> Table:
-    """Return the time of a training step in the package's `fit` and in a loop without it."""
+    """Return the time of a training step in the package's `fit` and in a plain training loop."""
     report = benchmark("training")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     return table(
@@ -208,8 +210,8 @@ def training() -> Table:
 
 
 def deep_defense() -> Table:
-    """Return the running time of a training step of Deep Defense, divided by that of a plain
-    training step.
+    """Return the running time of a training step of Deep Defense, divided by the running time of a
+    plain training step.
     """
     report = benchmark("deep_defense")
     return table(

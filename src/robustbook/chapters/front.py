@@ -1,5 +1,5 @@
-"""The findings on the landing page, one for each paper, and the landing page's picture of an
-adversarial image.
+"""Write the findings that the landing page shows, one for each paper, and choose the landing page's
+picture of an adversarial image.
 """
 
 from collections.abc import Callable, Mapping
@@ -57,7 +57,7 @@ def deep_defense() -> str:
 def self_ensemble() -> str:
     """Return the accuracies with and without noise under the paper's attack, in a sentence.
 
-    They are those of the first network of the best record, at equal c and at equal distortion.
+    The accuracies are for the first network of the best record, at equal c and at equal distortion.
     """
     record = record_of("self_ensemble/figure-6")
     network = names.networks(record)[0]
@@ -117,8 +117,8 @@ class Example:
 
 
 def example() -> Example:
-    """Return the image and the adversarial image of Figure 8 between which the largest change of a
-    pixel is smallest.
+    """Return an image and its adversarial image from Figure 8, the pair in which the largest change
+    of a pixel is smallest.
 
     The image is a test image on which the vanilla network is most confident. The adversarial image
     comes from L-BFGS, and the network predicts the target class for it.

@@ -14,8 +14,8 @@ from robustbook.studies.parameters import BadParameter
 
 @dataclass(frozen=True)
 class Version:
-    """A record as a page shows it, with a heading; ``fresh`` says whether this run made
-    the record.
+    """A record with the heading under which a page shows the record; ``fresh`` says whether this
+    run made the record.
     """
 
     record: Record
@@ -24,8 +24,8 @@ class Version:
 
     @property
     def origin(self) -> str:
-        """Return ``published`` or ``run``, with which the label of a table ends, on a page with a
-        single published record.
+        """Return the end of a table's label, ``published`` or ``run``, on a page with a single
+        published record.
         """
         return "run" if self.fresh else "published"
 
@@ -91,7 +91,8 @@ def settings(record: Record, name: str, label: str, /, **setting: Any) -> list[A
 
 
 def accuracies(record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Return accuracies in percent by network, training and attack, one per seed.
+    """Return lists of accuracies in percent by network, training and attack, with one accuracy per
+    seed.
 
     Only rows that have all three labels are used.
     """

@@ -1,4 +1,6 @@
-"""The command line, with the commands run, plan, status, publish, take, give, ledger and bench."""
+"""Define the command line, with the commands run, plan, status, publish, take, give, ledger and
+bench.
+"""
 
 from .commands import main
 

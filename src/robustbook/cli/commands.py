@@ -1,5 +1,5 @@
-"""The commands of the command line. Slow imports are inside the functions of the commands, so that
---help is quick.
+"""Define the commands of the command line. Slow imports are inside the functions of the commands,
+so that --help is quick.
 """
 
 import json
@@ -25,7 +25,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.group(cls=options.Commands)
 @click.version_option(package_name="robustbook", message="robustbook %(version)s")
 def main() -> None:
-    """A book that re-runs its papers.
+    """Re-run the experiments of papers on adversarial examples.
 
     \b
     Example: robustbook run saturating/table-1 --profile quick
@@ -131,11 +131,11 @@ def plan(
     workers: int | None,
     store: Path | None,
 ) -> None:
-    """Show what remains to be computed, and how long it takes on a device.
+    """Show which results remain to be computed, and how long the computation takes on a device.
 
-    Times are estimated from results that such a device computed, in the store or in published
-    records. If a stored result differs only in the number of images, the steps or the batch size,
-    its time is scaled. If stored results differ in anything else, no time is estimated.
+    Times are estimated from results that were computed on this kind of device, in the store or in
+    published records. If a stored result differs only in the number of images, the steps or the
+    batch size, its time is scaled. If stored results differ in anything else, no time is estimated.
 
     \b
     Example: robustbook plan saturating/table-1 --profile paper
@@ -263,8 +263,9 @@ def publish(
 def take(folders: Sequence[Path], store: Path | None) -> None:
     """Copy results from other machines into the store.
 
-    A folder is the store of another machine, or a folder made by robustbook give. The hashes of
-    each result are checked. Damaged results are listed and left out. No stored result is replaced.
+    A folder is the store of another machine, or a folder that robustbook give has written. The
+    hashes of each result are checked. Damaged results are listed and left out. No stored result is
+    replaced.
 
     \b
     Example: robustbook take results-of-the-gpu

@@ -22,7 +22,7 @@ from robustbook.studies.parameters import BadParameter, Parameters, check
 
 @dataclass(frozen=True)
 class Job:
-    """An item with checked parameters and the calls of its study."""
+    """An item with checked parameters and the function calls of its study."""
 
     item: str
     study: ModuleType
@@ -71,7 +71,7 @@ def jobs(
     seeds: Sequence[int] | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> list[Job]:
-    """Return the items at a profile, with all parameters checked.
+    """Return the items at a profile, each with all its parameters checked.
 
     Without items, use all items that have the profile. With profile None, use all profiles of the
     items. Raises UsageError, with one sentence, for an unknown item, profile, seed or parameter.

@@ -1,4 +1,4 @@
-"""Options that commands share, and error messages of one line.
+"""Define options that commands share, and print error messages of one line.
 
 A wrong argument is reported before any work, in one line on stderr, with exit code 2. Ctrl-C gives
 exit code 130.

@@ -1,4 +1,4 @@
-"""Image sets as tensors, from installed packages, local files or downloads."""
+"""Load image sets as tensors, from installed packages, local files or downloads."""
 
 from .folder import FolderSet
 from .images import ImageSet, as_float

@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009).
+"""Load CIFAR-10 (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009).
 
 Each batch of 10,000 images is read from the first of three places below the root that has it. The
 first place is torchvision's folder (`cifar-10-batches-py/data_batch_1`). The second place is a pack

@@ -1,4 +1,4 @@
-"""The handwritten digits of scikit-learn in the format of MNIST, without a download.
+"""Load the handwritten digits of scikit-learn in the format of MNIST, without a download.
 
 The 1,797 original digits (Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI
 Machine Learning Repository, 1998) are 8 x 8 counts of inked pixels in 0..16. The digits are

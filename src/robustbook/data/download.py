@@ -1,4 +1,4 @@
-"""Downloads to a file or as a stream. A download resumes after an interruption, and an incomplete
+"""Download to a file or as a stream. A download resumes after an interruption, and an incomplete
 file never has its final name.
 """
 
@@ -20,20 +20,20 @@ RANGE_NOT_SATISFIABLE = 416  # response if the partial file already has the full
 
 
 class DownloadError(OSError):
-    """The file could not be downloaded from any address; the message contains the error of each
-    address.
+    """The error for a file that could not be downloaded from any address; the message contains the
+    error of each address.
     """
 
 
 def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -> None:
     """Download the file at one of `urls` to `path`, unless it exists.
 
-    The bytes are written to `path` with `.part` appended. The function `check` raises ValueError if
-    the downloaded bytes are wrong. Only a correct file is renamed to `path`, so a file at `path` is
-    always complete. Each address is tried twice. The second attempt resumes the download, or starts
-    again if the first attempt gave wrong bytes. If the process is interrupted, a later call resumes
-    the download. If two processes need the same file, one process downloads the file and the other
-    process waits. Raises DownloadError if every address fails.
+    The bytes are written to `path` with `.part` appended. The caller's function `check` must raise
+    ValueError if the downloaded bytes are wrong. Only a correct file is renamed to `path`, so a
+    file at `path` is always complete. Each address is tried twice. The second attempt resumes the
+    download, or starts again if the first attempt gave wrong bytes. If the process is interrupted,
+    a later call resumes the download. If two processes need the same file, one process downloads
+    the file and the other process waits. Raises DownloadError if every address fails.
     """
     part = path.with_name(path.name + ".part")
     reasons: dict[str, str] = {}  # the latest error of each address

@@ -1,8 +1,9 @@
-"""Fashion-MNIST (Xiao, Rasul, Vollgraf 2017, arXiv 1708.07747): ten kinds of clothing, in MNIST's
-format.
+"""Load Fashion-MNIST (Xiao, Rasul, Vollgraf 2017, arXiv 1708.07747): ten kinds of clothing, in
+MNIST's format.
 
-The four files of Fashion-MNIST have the same names and sizes as those of MNIST. So Fashion-MNIST is
-searched only in the folders `FashionMNIST/raw` (torchvision's) and `fashion-mnist` below the root.
+The four files of Fashion-MNIST have the same names and sizes as the files of MNIST. So
+Fashion-MNIST is searched only in the folders `FashionMNIST/raw` (torchvision's) and `fashion-mnist`
+below the root.
 """
 
 from collections.abc import Sequence

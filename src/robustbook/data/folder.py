@@ -80,7 +80,7 @@ class FolderSet:
         path = self.paths[row]
         try:
             with Image.open(path) as file:
-                # avoids PIL's warning about a palette's transparency
+                # This avoids PIL's warning about a palette's transparency.
                 file.info.pop("transparency", None)
                 image = _eight_bits(file).convert("RGB")
         # PIL raises all of these for damaged files, and the last one for very large files.

@@ -110,7 +110,7 @@ def _array(which: Rows, name: str) -> NDArray[Any]:
     """Return `which` as an array of whole numbers or bools; raise ValueError for any other type."""
     try:
         array = np.asarray(which.cpu() if isinstance(which, Tensor) else which)
-    # for lists of unequal lengths, or float types that numpy lacks
+    # This happens for lists of unequal lengths, and for float types that numpy lacks.
     except (TypeError, ValueError, RuntimeError):
         array = np.empty(1, dtype=object)
     if array.size and array.dtype.kind not in "biu":

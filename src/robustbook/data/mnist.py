@@ -1,4 +1,5 @@
-"""MNIST (LeCun, Bottou, Bengio, Haffner 1998), from the original files or torchvision's mirrors.
+"""Load MNIST (LeCun, Bottou, Bengio, Haffner 1998) from the original files or torchvision's
+mirrors.
 
 The files of MNIST may be compressed or unpacked, in torchvision's folder (`MNIST/raw`), in `mnist`,
 or directly in the root folder. Only a download imports torchvision, because the import takes

@@ -21,7 +21,9 @@ REPLACE = "put the original file in its place, or delete it to have it downloade
 
 
 class DataError(ValueError):
-    """A data file is missing, truncated or altered, or could not be downloaded."""
+    """The error for a data file that is missing, truncated or altered, or that could not be
+    downloaded.
+    """
 
 
 @dataclass(frozen=True)

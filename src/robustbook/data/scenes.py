@@ -1,18 +1,18 @@
-"""Handwritten digits on pieces of photographs: colour images of CIFAR-10's size, with no download.
+"""Draw handwritten digits on pieces of photographs, as colour images of CIFAR-10's size, with no
+download.
 
-The handwritten digits are those of `digits` (1,397 for training, 400 for testing). The photographs
-are the two in scikit-learn: china.jpg by danielbuechele and flower.jpg by vultilion (both CC BY
-2.0). Each photograph is reduced to half its size and half its contrast. The left 70 % of each
-photograph are used for training, the rest for testing. A digit is drawn on a crop of 32 x 32
-pixels, in a random colour with an opacity of 7/8. The centre of the digit is at most one pixel off
-the centre of the crop. The training set has each digit twice, on two crops and in two colours:
-2,794 images.
+The handwritten digits come from `digits` (1,397 for training, 400 for testing). The photographs are
+the two in scikit-learn: china.jpg by danielbuechele and flower.jpg by vultilion (both CC BY 2.0).
+Each photograph is reduced to half its size and half its contrast. The left 70 % of each photograph
+are used for training, the rest for testing. A digit is drawn on a crop of 32 x 32 pixels, in a
+random colour with an opacity of 7/8. The centre of the digit is at most one pixel off the centre of
+the crop. The training set has each digit twice, on two crops and in two colours: 2,794 images.
 
 The classes are not trivial: a nearest-neighbour classifier on pixels is correct for 39 % of the
-test images. But a small network learns the classes in seconds: the ConvNet of half width with
-whitening classifies 83 to 86 % of the test images correctly (three seeds). The ConvNet was trained
-for 12 epochs by Adam with a learning rate from 0.003 to 0 and batches of 100, in seven seconds on a
-core.
+test images. But a small network learns the classes in seconds. The ConvNet of half width with
+whitening classifies 83 to 86 % of the test images correctly (three seeds). Training the ConvNet
+takes seven seconds on a core: 12 epochs of Adam with batches of 100 and a learning rate from 0.003
+to 0.
 
 Networks with batch norm can be trained on these images too, because a shuffled batch resembles the
 whole set. A shuffled batch of 100 images has every class. The mean of a colour channel differs by
@@ -73,7 +73,7 @@ def scenes(split: str) -> ImageSet:
 
 def _image(mask: NDArray[np.int64], pieces: NDArray[np.int64], purpose: str) -> NDArray[np.uint8]:
     """Return a digit (28 x 28, 0..255) on a crop of one of two photographs (height, width, 3)."""
-    # Drawn by hash, so that the numbers do not depend on library versions.
+    # The numbers are drawn by hash, so that they do not depend on library versions.
     draws = np.frombuffer(hashlib.sha256(f"scenes {purpose}".encode()).digest(), ">u2")
     rows, columns = (side - _SIDE + 1 for side in pieces.shape[1:3])
     choices = np.array([len(pieces), rows, columns, 3, 3, 256, 256, 256])

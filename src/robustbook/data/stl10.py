@@ -1,4 +1,4 @@
-"""The labelled images of STL-10, without the 100,000 images that have no label. STL-10 is from
+"""Load the labelled images of STL-10, without the 100,000 images that have no label. STL-10 is from
 Coates, Lee and Ng, "An analysis of single layer networks in unsupervised feature learning", AISTATS
 2011.
 
@@ -189,7 +189,7 @@ def _extract(file: IO[bytes] | Stream, path: Path, split: str, root: Path) -> No
             while (left := _missing(split, root)) and (member := archive.next()):
                 original, packed = known.get(Path(member.name).name), archive.extractfile(member)
                 if original and packed and not (root / FOLDER / original.name).is_file():
-                    # one more byte, to detect a longer file
+                    # Read one more byte, to detect a longer file.
                     contents = packed.read(original.size + 1)
                     check(path, original, contents, REPLACE)
                     write_whole(root / FOLDER / original.name, contents)

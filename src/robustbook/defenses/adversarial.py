@@ -1,5 +1,5 @@
-r"""Adversarial training as defined by Goodfellow, Shlens & Szegedy 2015 (arXiv 1412.6572, Section
-6).
+r"""Compute the loss of adversarial training as defined by Goodfellow, Shlens & Szegedy 2015 (arXiv
+1412.6572, Section 6).
 
 The loss is :math:`\alpha C(x, y) + (1 - \alpha) C(x + \epsilon\,\mathrm{sgn}\nabla_x C, y)`, as in
 equation 4 of Nayebi & Ganguli 2017. Each training step computes the adversarial images from the
@@ -26,19 +26,20 @@ def adversarial_training(
 ) -> dict[str, Float[Tensor, ""]]:
     """Return the weighted terms ``clean`` and ``adversarial``, whose sum is minimised.
 
-    This is `weighted_training` with a PGD that starts at the image.
+    The loss is computed by `weighted_training` with PGD that starts at the clean image.
 
-    net: the network. While the adversarial images are computed, batch norm layers use their running
-        statistics. In the two loss terms, batch norm layers use batch statistics and update the
-        running statistics, first with the clean batch, then with the adversarial batch. A batch of
-        weight 0 is not computed.
-    labels: the true classes, or the probabilities of the classes.
-    eps: l-infinity radius for pixels in [0, 1].
-    alpha: weight of the clean term; both papers use 0.5.
-    clip: whether adversarial images are clipped to [0, 1]; neither paper mentions clipping.
-    steps, step_size: number and size of the PGD steps, which start at the clean image. A single
-        step of size eps (None) is the FGSM of Goodfellow et al. 2015. More steps and alpha 0 give
-        the training of Madry et al. 2018 (arXiv 1706.06083) without their random start.
+    ``net``: the network. While the adversarial images are computed, batch norm layers use their
+        running statistics. In the two loss terms, batch norm layers use batch statistics and update
+        the running statistics, first with the clean batch, then with the adversarial batch. A batch
+        of weight 0 is not computed.
+    ``labels``: the true classes, or the probabilities of the classes.
+    ``eps``: l-infinity radius for pixels in [0, 1].
+    ``alpha``: weight of the clean term; both papers use 0.5.
+    ``clip``: whether adversarial images are clipped to [0, 1]; neither paper mentions clipping.
+    ``steps``, ``step_size``: number and size of the PGD steps, which start at the clean image. With
+        ``step_size`` None and one step, the step has size eps, which is the FGSM of Goodfellow et
+        al. 2015. More steps and alpha 0 give the training of Madry et al. 2018 (arXiv 1706.06083)
+        without their random start.
     """
     length = eps if step_size is None else step_size
     attack = SignedSteps(eps, steps, length, start="image", clip=clip)

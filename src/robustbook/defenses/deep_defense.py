@@ -12,8 +12,8 @@ code and this code take the mean over the batch. The set T contains the images t
 currently classifies correctly; DeepFool perturbs these images until they are misclassified. The set
 F contains the misclassified images; DeepFool perturbs these images until they are classified
 correctly. For a misclassified image each DeepFool step moves away from the class predicted at the
-current point. DeepFool's number of steps, overshoot and offset are those of the released code, as
-in the preset "authors" of `deepfool`.
+current point. DeepFool's number of steps, overshoot and offset are as in the released code and in
+the preset "authors" of `deepfool`.
 
 The loss is differentiated through the logits, through the gradients of the logits at each iterate,
 and through the iterates. The norm ||x||, the choice of the nearest class and the set of finished
@@ -25,10 +25,10 @@ is excluded from both DeepFool terms; the paper does not mention this case.
 The loss can be computed in three forms, which give the same result up to rounding:
 
 - "rows", for a CPU: finished images are removed from the batch, and gradients are computed only for
-  classes whose boundary can be the nearest (see `_nearest`). On an H200 a training step in the form
-  "rows" took as long as 40 to 92 steps with the cross entropy alone. In the form "rows" the CPU
-  waits for the GPU whenever images or classes are selected, and cuDNN probably selects algorithms
-  again for each new batch size.
+    classes whose boundary can be the nearest (see `_nearest`). On an H200 a training step in the
+    form "rows" took as long as 40 to 92 steps with the cross entropy alone. In the form "rows" the
+    CPU waits for the GPU whenever images or classes are selected. Also, cuDNN probably selects
+    algorithms again for each new batch size.
 
 - "padded", for a GPU: one batched backward pass gives the gradients of all classes. The batch
   shrinks to multiples of an eighth of its size, so that few batch sizes occur. Finished images fill
@@ -66,9 +66,9 @@ from robustbook.training import Diverged
 from .freezing import Frozen
 
 FIRST = 5
-"""In the form "rows", the number of classes whose gradients are computed first, at the clean image.
-After these gradients it is decided which of the remaining classes could be nearer. At later
-iterates only one gradient is computed first, and ``slack`` is doubled.
+"""The number of classes whose gradients the form "rows" computes first, at the clean image. The
+form "rows" then decides which of the remaining classes could be nearer. At later iterates the form
+"rows" first computes only one gradient, and doubles ``slack``.
 """
 
 PIECES = 8
@@ -107,31 +107,34 @@ def deep_defense(
     """Return the weighted terms ``cross_entropy``, ``correct`` and ``wrong``, whose sum is
     minimised.
 
-    net: the network. For a `Prepared` network, perturbations and norms are computed after its
+    ``net``: the network. For a `Prepared` network, perturbations and norms are computed after its
         preprocessing. Layers are frozen while the loss is computed. Batch norm layers use their
         running statistics, and an image keeps its dropout masks in all DeepFool steps. A network
         compiled by `torch.compile` runs uncompiled, because compiled code cannot be differentiated
         twice.
-    images: in [0, 1].
-    labels: the true classes.
-    lam, c, d: above 0. The weight of both DeepFool terms is lam (released code: 15). The scale of
-        rho is c in the term for correctly classified images (released code: 25 on MNIST). The scale
-        is d in the term for misclassified images (released code: 5).
-    steps: maximum number of DeepFool steps (released code: 5).
-    overshoot: relative overshoot of DeepFool (released code: 0.02).
-    offset: added to each component of a gradient before its norm is computed (released code: 5e-6
-        on MNIST, 1e-5 on CIFAR-10).
-    candidates: how many other classes DeepFool compares, those of highest logits at the clean image
-        first. With None DeepFool compares all other classes, as the released code does where there
-        are 10 classes. The paper of DeepFool compares 9 other classes.
-    slack: an addition of this code. The form "rows" skips a class that could be nearest only if its
-        gradient norm exceeded ``slack`` times the mean norm of the first five classes. With
-        math.inf, and in the forms "padded" and "fixed", no class is skipped. With the default
-        slack, the nearest class was always found for 25,000 training images of MNIST (MLP and
-        LeNet, before and after training with Deep Defense). A slack of 1.65 would have been enough.
-    generator: draws the dropout masks of this training step; needed if the network has dropout. On
-        a GPU, None means torch's default generator of the GPU, which a CUDA graph can record.
-    form: "rows", "padded", "fixed" or "auto" (default): "padded" on a GPU, "rows" on a CPU.
+    ``images``: in [0, 1].
+    ``labels``: the true classes.
+    ``lam``, ``c``, ``d``: above 0. The weight of both DeepFool terms is lam (released code: 15).
+        The scale of rho is c in the term for correctly classified images (released code: 25 on
+        MNIST). The scale of rho is d in the term for misclassified images (released code: 5).
+    ``steps``: maximum number of DeepFool steps (released code: 5).
+    ``overshoot``: relative overshoot of DeepFool (released code: 0.02).
+    ``offset``: a number that is added to each component of a gradient before its norm is computed
+        (released code: 5e-6 on MNIST, 1e-5 on CIFAR-10).
+    ``candidates``: how many other classes DeepFool compares, those of highest logits at the clean
+        image first. With None DeepFool compares all other classes, as the released code does where
+        there are 10 classes. The paper of DeepFool compares 9 other classes.
+    ``slack``: limits how many gradients are computed; this option is an addition of this code. The
+        form "rows" skips a class that could be nearest only if its gradient norm exceeded ``slack``
+        times the mean norm of the first five classes. With math.inf, and in the forms "padded" and
+        "fixed", no class is skipped. With the default slack, the nearest class was always found for
+        25,000 training images of MNIST (MLP and LeNet, before and after training with Deep
+        Defense). On these images a slack of 1.65 would have been enough.
+    ``generator``: the generator that draws the dropout masks of this training step; needed if the
+        network has dropout. On a GPU, None means torch's default generator of the GPU, which a CUDA
+        graph can record.
+    ``form``: "rows", "padded", "fixed" or "auto"; the default "auto" means "padded" on a GPU and
+        "rows" on a CPU.
 
     Raises Diverged, with the name of the loss term and the range of rho in the batch, if a term is
     NaN or infinite. The form "fixed" on a GPU does not raise Diverged, so the caller has to check
@@ -244,7 +247,7 @@ def _batched(
     going = torch.ones_like(rows, dtype=torch.bool)
     point, r = x, torch.zeros_like(x)
     for step in range(1, search.steps + 1):
-        # maps gradients at the logits to gradients at the points
+        # This function maps gradients at the logits to gradients at the points.
         pull: Callable[[Tensor], tuple[Tensor]]
         logits, pull = torch.func.vjp(partial(frozen, rows=rows), point)  # type: ignore[misc]
         if step == 1:
@@ -324,16 +327,16 @@ def _nearest(
     choice as a constant.
 
     ``away``: whether the clean image is classified correctly, so that DeepFool moves it away from
-    its label. For misclassified images the result is not used, because DeepFool moves these images
-    towards their label.
+        its label. For misclassified images the result is not used, because DeepFool moves these
+        images towards their label.
 
     Gradients are first computed for the ``FIRST`` classes of smallest |f|, on the existing graph.
     If ``known`` has the gradient of the first class, no other gradient is computed at first. A
     further class can be nearest only if its gradient norm exceeds its |f| divided by the smallest
     distance so far. A class is skipped if it could be nearest only with a gradient norm above
-    ``slack`` times the mean gradient norm so far. With only one gradient so far, the factor is
-    twice ``slack``. The gradients of all classes that are not skipped are computed together in a
-    second batch.
+    ``slack`` times the mean gradient norm so far. If only one gradient has been computed so far,
+    the factor is twice ``slack``. The gradients of all classes that are not skipped are computed
+    together in a second batch.
     """
     offset, slack = search.offset, search.slack
     sizes = [] if known is None else [_norm(known.detach(), offset)]

@@ -1,4 +1,4 @@
-r"""Distillation: cross entropy with soft targets and a temperature.
+r"""Compute the loss of distillation: cross entropy with soft targets and a temperature.
 
 The loss is from Hinton, Vinyals & Dean 2015 (arXiv 1503.02531, Section 2). Papernot et al. 2016
 (arXiv 1511.04508) use distillation as a defense.
@@ -30,8 +30,8 @@ def distillation(
     """Return the loss term ``cross_entropy``, computed from the logits divided by ``temperature``,
     which must be positive.
 
-    targets: for each image the probabilities of the classes; see `soft_targets`. Papernot et al.
-        compute the probabilities at the training temperature.
+    ``targets``: for each image the probabilities of the classes; see `soft_targets`. Papernot et
+        al. compute the probabilities at the training temperature.
 
     Hinton et al. multiply the loss by the squared temperature; this code omits this factor.
     """

@@ -36,11 +36,12 @@ class Frozen:
     for each image and each call of a dropout layer. A dropout layer that is called twice has two
     masks for each image.
 
-    generator: draws the dropout masks, on the generator's device. With None on a GPU, torch's
-        default generator of the GPU draws the masks, so that a CUDA graph can record the drawing.
+    ``generator``: the generator that draws the dropout masks, on its own device. With None on a
+        GPU, torch's default generator of the GPU draws the masks, so that a CUDA graph can record
+        the drawing.
 
-    Raises ValueError for a network with a layer that cannot be frozen. Also raises ValueError on a
-    CPU if a dropout layer is in training mode and ``generator`` is None.
+    Raises ValueError for a network with a layer that cannot be frozen. Raises ValueError on a CPU
+    also if a dropout layer is in training mode and ``generator`` is None.
     """
 
     def __init__(self, net: nn.Module, generator: torch.Generator | None = None) -> None:
@@ -73,8 +74,10 @@ class Frozen:
     def __call__(
         self, images: Float[Tensor, "m *shape"], rows: Int[Tensor, " m"] | None = None
     ) -> Float[Tensor, "m *out"]:
-        """Return the network's output for the images. ``rows``: the indices that these images had
-        in the first pass; None: the images of the first pass in the same order.
+        """Return the network's output for the images.
+
+        ``rows``: the indices that these images had in the first pass; with None, the images must be
+            those of the first pass in the same order.
         """
         if self._count is None:
             self._count = len(images)

@@ -29,7 +29,9 @@ _GAMMA = 0x9E3779B97F4A7C15
 _MIXES = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
 _UNSIGNED = tuple((np.uint64(shift), np.uint64(factor)) for shift, factor in _MIXES)
 _BLOCK = 32_768
-"""Number of words computed at a time on a CPU, so that they fit into its level-2 cache."""
+"""The number of 64-bit words that are computed at a time on a CPU, so that they fit into its
+level-2 cache.
+"""
 
 
 Bits = TypeVar("Bits", int, Tensor)
@@ -39,8 +41,8 @@ Bits = TypeVar("Bits", int, Tensor)
 class Stream:
     """One sequence of normal numbers for each row, with the current position.
 
-    starts: the initial states of the rows' sequences, see `streams`.
-    position: how many words have been used.
+    ``starts``: the initial states of the rows' sequences, see `streams`.
+    ``position``: how many 64-bit words of each sequence have been used.
     """
 
     starts: Int[Tensor, " n"]

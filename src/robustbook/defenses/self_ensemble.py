@@ -1,4 +1,4 @@
-"""Random Self-Ensemble (Liu, Cheng, Zhang and Hsieh 2018): noise in front of every convolution.
+"""Random Self-Ensemble (Liu, Cheng, Zhang and Hsieh 2018) adds noise in front of every convolution.
 
 A noise layer adds normal noise with mean 0 and a fixed standard deviation to the input of a
 convolution. Each image gets new noise in each forward pass, in training and at test time. The
@@ -108,8 +108,8 @@ class Noisy(nn.Module):
         """Return a function from n images to logits, with the noise that ``keys`` and ``draw``
         determine.
 
-        keys: one number for each image.
-        draw: the draw number, one for all images or one for each.
+        ``keys``: one number for each image.
+        ``draw``: the draw number, one for all images or one for each.
 
         The noise of an image depends only on the network's ``seed``, the image's key and the draw
         number. The noise of an image does not depend on the other images, their order or the
@@ -144,18 +144,20 @@ def noisy(
 ) -> Noisy:
     """Return a copy of ``net`` with a noise layer in front of every convolution.
 
-    init, inner: standard deviations of the noise, 0 or more, for images in [0, 1] and for
+    ``init``, ``inner``: standard deviations of the noise, 0 or more, for images in [0, 1] and for
         activations. The defaults are those of the paper's first version for VGG16 and Model A (its
         Table 1).
-    placement: the convolution whose noise has standard deviation ``init``. ``paper``: the first
-        convolution, so the noise is on the image (Figure 1). ``code``: the second convolution,
-        while the noise on the image has standard deviation ``inner``. The released code places the
+    ``placement``: the convolution whose noise has standard deviation ``init``. ``paper``: noise of
+        standard deviation ``init`` is in front of the first convolution, so on the image (Figure
+        1). ``code``: noise of standard deviation ``init`` is in front of the second convolution,
+        and the noise on the image has standard deviation ``inner``. The released code places the
         noise of VGG16 as in ``code``, because an index is off by one; its other networks follow
-        ``paper``. ``2018``: the first convolution, as in the authors' later release, which corrects
-        the wrong index. Convolutions are ordered as the network registers its layers.
-    when: ``always`` (the paper), ``training`` (noise only in training mode), ``test`` (noise only
-        in evaluation mode) or ``never``; `Noisy.when` can be changed later.
-    seed: seed of the noise that `Noisy.at` draws.
+        ``paper``. ``2018``: noise of standard deviation ``init`` is on the image, as in the
+        authors' later release, which corrects the wrong index. Convolutions are ordered as the
+        network registers its layers.
+    ``when``: when noise is drawn, which is ``always`` (the paper), ``training`` (only in training
+        mode), ``test`` (only in evaluation mode) or ``never``. `Noisy.when` can be changed later.
+    ``seed``: seed of the noise that `Noisy.at` draws.
 
     Weights keep their names: ``noisy(net).net`` can load the ``state_dict`` of ``net``. Raises
     ValueError for a network without convolutions, or with noise layers.
@@ -212,12 +214,12 @@ def ensemble(
 ) -> Float[Tensor, "n k"]:
     """Return the mean of the softmax probabilities over ``draws`` draws of the noise.
 
-    net: a network with noise layers, or any other randomised model, such as `ResizedPadded`.
-    keys: one number for each image; default its row number.
-    draws: number of noise draws, 1 or more; default the paper's 50.
-    start: the first draw number; another start gives new noise.
-    memory: approximate limit on the bytes of activations. With a lower limit, fewer noise draws are
-        computed at a time; the result is the same up to rounding.
+    ``net``: a network with noise layers, or any other randomised model, such as `ResizedPadded`.
+    ``keys``: one number for each image; by default the row number of the image.
+    ``draws``: number of noise draws, 1 or more; default the paper's 50.
+    ``start``: the first draw number; another start gives new noise.
+    ``memory``: approximate limit on the bytes of activations. With a lower limit, fewer noise draws
+        are computed at a time; the result is the same up to rounding.
 
     All pairs of image and noise draw form one batch, which is computed in parts of a size that is
     fast on the device.

@@ -1,8 +1,9 @@
-"""Figures in the book's common style, and numbered tables."""
+"""Draw figures in the book's common style, and write numbered tables."""
 
 from .anneal import anneal
 from .curves import curves
 from .descent import Trail, descent
+from .differences import differences
 from .gallery import gallery
 from .grid import grid
 from .heat import heat, surfaces
@@ -10,6 +11,7 @@ from .histograms import Bars, histograms
 from .inline import addition, drawing, png
 from .kurtosis import kurtosis
 from .lines import Curve, Panel, lines, strips
+from .maps import Map, maps
 from .matrices import matrices, unfold
 from .noise_layers import noise_layers
 from .paths import paths
@@ -42,6 +44,7 @@ __all__ = [
     "HALF",
     "LOOKS",
     "Look",
+    "Map",
     "Panel",
     "Points",
     "Scatter",
@@ -57,6 +60,7 @@ __all__ = [
     "anneal",
     "curves",
     "descent",
+    "differences",
     "draw_band",
     "draw_intervals",
     "draw_printed",
@@ -68,6 +72,7 @@ __all__ = [
     "histograms",
     "kurtosis",
     "lines",
+    "maps",
     "matrices",
     "noise_layers",
     "panels",

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from .style import LOOKS, WIDTH, draw_band, draw_printed, draw_seeds, panels, style
 
 Curves = Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
-"""One curve in percent per seed, by network and training."""
+"""One curve of accuracy (in percent) per seed, by network and training."""
 Dots = Mapping[str, Mapping[str, Sequence[float]]]
 """One accuracy in percent per seed, or one number of the paper, by network and training."""
 

@@ -2,8 +2,8 @@
 class.
 
 The figure has a column for each source image. Curves over the iterations show the descents from the
-source image. The axes of the curves are logarithmic, because changes become ever slower. The first
-and last images of the descents are below the curves.
+source image. The axes of the curves are logarithmic, because the images change ever more slowly.
+The first and last images of the descents are below the curves.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,8 +22,10 @@ class Trail:
     """The trace of one descent.
 
     Each entry of ``iterations`` has ``moved``, the mean absolute change of a pixel, and ``loss``,
-    the cross entropy of the target in nats. ``image``: the last image; ``reached``: whether the
-    network predicts the target class for this image.
+    the cross entropy of the target in nats.
+
+    ``image``: the last image of the descent.
+    ``reached``: whether the network predicts the target class for the last image.
     """
 
     iterations: Sequence[float]

@@ -19,7 +19,7 @@ def gallery(
 ) -> Figure:
     """Draw the image on the left and the ``rows`` of pictures beside it, with names.
 
-    words: the text below the image on the left.
+    ``words``: the text below the image on the left.
 
     Raises ValueError for a row that does not have one picture per column.
     """

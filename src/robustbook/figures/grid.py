@@ -18,7 +18,8 @@ def grid(
 ) -> Figure:
     """Draw squares of images side by side, with the letters A, B and so on.
 
-    squares: for each title the images, and a boolean array that is False where an image is missing.
+    ``squares``: for each title the images, and a boolean array that is False where an image is
+        missing.
 
     Raises ValueError for images that are not bytes, because images in [0, 1] would all be black.
     """

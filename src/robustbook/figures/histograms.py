@@ -33,7 +33,7 @@ def histograms(
     bands: Mapping[str, tuple[float, float]] | None = None,
     normal: bool = False,
 ) -> Figure:
-    """Draw ``rows[label][layer][training]`` with logarithmic vertical axes.
+    """Draw the histograms ``rows[label][layer][training]`` with logarithmic vertical axes.
 
     On logarithmic axes even tails of a few weights in a hundred thousand are visible.
     ``bands[label]`` has the two values, possibly infinite, between which the row ``label`` is

@@ -13,15 +13,15 @@ from .style import style
 
 
 def png(image: UInt8[np.ndarray, "h w"]) -> str:
-    """Return a grey image as an address that holds the image itself (a PNG in base64)."""
+    """Return a grey image as a data URL, which contains the image as a PNG in base64."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "png", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def drawing(figure: Figure, alt: str) -> str:
-    """Return a figure as an HTML image that holds its own SVG; ``alt`` is the alternative text,
-    which describes the figure.
+    """Return a figure as an HTML image that contains the figure's SVG; ``alt`` is the alternative
+    text, which describes the figure.
     """
     buffer = io.BytesIO()
     with style():
@@ -38,7 +38,7 @@ def addition(
     """Return HTML that shows image + perturbation = result.
 
     Each of the three parts is given as an image, its alternative text, and the HTML below the
-    image. Words and signs are text, so they have the colours of the page.
+    image. The words and signs of the equation are text, so they have the colours of the page.
     """
     figures = [
         f'<figure><img class="dark-light" src="{png(pixels)}" alt="{escape(alt)}">'

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from .style import BRIGHT, WIDTH, panels, style
 
 Measured = Mapping[float, Sequence[float]]
-"""One scaled ratio per seed, by excess kurtosis; 0 is the Gaussian."""
+"""The scaled ratios of all seeds, by excess kurtosis; excess kurtosis 0 is the Gaussian."""
 
 
 def kurtosis(
@@ -23,8 +23,9 @@ def kurtosis(
     """Draw one panel per title of ``measured``: a line through the means and a dot per seed.
 
     The dots at excess kurtosis 0, the Gaussian, are red. A line behind the dots is the closed form
-    ``closed[title]`` at the kurtoses ``x``, up to ``end``. ``example``: the value in the paper's
-    caption, drawn as a line across the first panel.
+    ``closed[title]`` at the kurtoses ``x``, up to ``end``.
+
+    ``example``: the value in the paper's caption, drawn as a line across the first panel.
     """
     with style():
         figure, axes = panels(1, len(measured), width=WIDTH, height=2.9)

@@ -29,8 +29,9 @@ class Curve:
 class Panel:
     """A panel: its curves by name, and the heights of dotted horizontal lines by name.
 
-    The paper's own curves, ``printed``, are pale and lie behind our curves. ``log``: whether the x
-    axis is logarithmic.
+    The paper's own curves, ``printed``, are pale and lie behind our curves.
+
+    ``log``: whether the x axis is logarithmic.
     """
 
     title: str
@@ -43,7 +44,7 @@ class Panel:
 
 
 PRINTED = "the paper's points"
-"""The legend's name for all printed curves together."""
+"""The name under which the legend lists all curves of the paper together."""
 PALE: Mapping[str, Any] = {"linewidth": 4, "alpha": 0.3}
 
 
@@ -98,7 +99,7 @@ def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> F
 
 
 Strips = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
-"""One number per seed, by panel, row and mark."""
+"""Numbers by panel, row and mark, with one number per seed."""
 
 
 def strips(
@@ -107,8 +108,8 @@ def strips(
     """Draw one panel per key of ``values``, with a row per method and a dot for each seed and mark.
 
     Up to three panels are drawn side by side; more panels are drawn in rows of two. ``looks`` has
-    the style of each mark. With ``own_rows``, each panel has its own rows and names them, and two
-    panels are drawn side by side.
+    the style of each mark. With ``own_rows``, each panel has its own rows and row names, and the
+    panels are drawn in two columns.
     """
     with style():
         most = max(len(rows) for rows in values.values())

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from .style import BRIGHT, LOOKS, panels, style
 
 Curves = Mapping[str, Sequence[Any]]
-"""The curves of each method, one entry per path.
+"""The curves of each method, where each list has one entry per path.
 
 The keys are ``<method>/t``, ``<method>/length``, ``<method>/probabilities`` (class by point) and
 ``<method>/singular`` (singular value by point).

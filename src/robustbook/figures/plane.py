@@ -46,9 +46,9 @@ def plane(
     """Draw one panel for each attack: the decision regions, the paths of the attack, and its
     l-infinity ball.
 
-    centre: the attacked point, shown as a large dot.
-    half: half the side of the square that is shown around the attacked point; the square is moved
-    so that it lies in the unit square.
+    ``centre``: the attacked point, shown as a large dot.
+    ``half``: half the side of the square that is shown around the attacked point; the square is
+        moved so that it lies in the unit square.
 
     Each point of a path has a small mark, and the last point has a cross.
     """

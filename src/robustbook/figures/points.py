@@ -14,7 +14,9 @@ Line = tuple[Sequence[float], Sequence[float]]
 
 @dataclass(frozen=True)
 class Points:
-    """Points at ``x`` and ``y``; ``error`` is half the length of the vertical bar at a point."""
+    """Points at ``x`` and ``y``; ``error`` is half the length of the vertical error bar at a
+    point.
+    """
 
     x: Sequence[float]
     y: Sequence[float]

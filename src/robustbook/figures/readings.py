@@ -23,8 +23,8 @@ def readings(
 ) -> Figure:
     """Draw ``values``, with attacks from top to bottom and networks from left to right.
 
-    ``names`` are the labels of the attacks, and ``titles`` those of the networks. Open markers in
-    the row of the attack ``main`` show ``printed[network][training]``.
+    ``names`` are the labels of the attacks, and ``titles`` are the labels of the networks. Open
+    markers in the row of the attack ``main`` show ``printed[network][training]``.
     """
     with style():
         height = 0.9 + 0.21 * len(names)

@@ -1,8 +1,8 @@
-"""Figure 1 of Deep Defense: a network and its reverse network, drawn from the list of layers.
+"""Draw Figure 1 of Deep Defense: a network and its reverse network, from the list of layers.
 
 The left column of the figure is the network. The middle column is the reverse network with the same
 weights, drawn upwards. The right column shows DeepFool's step, the ratio rho and the loss. An arrow
-across the top of the figure leads from the step back to the image.
+across the top of the figure leads from DeepFool's step back to the image.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ class Stage:
     """One layer of the network.
 
     A stage has the name of the layer in the module, its operation, and the corresponding operation
-    of the reverse network. A stage also names what the reverse layer needs from the forward pass.
-    Further fields are the shape of the output for one image and the number of parameters.
+    of the reverse network. A stage also names what the reverse layer needs from the forward pass. A
+    stage also has the shape of the output for one image and the number of parameters.
     """
 
     name: str
@@ -69,8 +69,8 @@ def recursive(stages: Sequence[Stage], shape: tuple[int, ...]) -> Figure:
 
 
 def _right(axes: Axes, at: Sequence[float], height: float) -> None:
-    """Draw the step with an arrow back to the image, the ratio rho, and the loss, which depends on
-    rho and the logits.
+    """Draw DeepFool's step with an arrow back to the image, the ratio rho, and the loss, which
+    depends on rho and the logits.
     """
     green, yellow = BRIGHT["green"], BRIGHT["yellow"]
     top, bottom = at[0], at[-1]

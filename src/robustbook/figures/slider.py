@@ -1,4 +1,4 @@
-"""A slider over pictures that were made in advance: HTML and a few lines of plain JavaScript.
+"""Make a slider over prepared pictures, as HTML with a few lines of plain JavaScript.
 
 In a browser without JavaScript all pictures are visible, one below the other, and there is no
 slider. The slider is an ordinary range input, so the arrow keys move it.
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-# A notebook has no style sheet of the book, so what the frames need is here.
+# A notebook does not have the book's style sheet, so the styles of the frames are defined here.
 _STYLE = (
     "<style>.frames .example{display:flex;align-items:center;justify-content:center;gap:1em}"
     ".frames .example figure{flex:0 1 11em;min-width:0;margin:0;text-align:center}"
@@ -47,7 +47,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Slider:
-    """The result of `slider`: HTML for the book and for notebooks, and plain text."""
+    """The result of `slider`, as HTML for the book and for notebooks and as plain text."""
 
     html: str
     plain: str
@@ -59,11 +59,11 @@ class Slider:
 def slider(name: str, label: str, frames: Sequence[Frame], *, start: int = 0) -> Slider:
     """Return a slider that shows one of the frames, at first the one with index ``start``.
 
-    name: the HTML id; small letters, digits and hyphens, unique on the page.
-    label: what the slider changes, such as "eps".
+    ``name``: the HTML id; small letters, digits and hyphens, unique on the page.
+    ``label``: what the slider changes, such as "eps".
 
-    Raises ValueError for another name, for fewer than two frames, and for a ``start`` that is no
-    frame.
+    Raises ValueError for an invalid ``name``, for fewer than two frames, and if no frame has the
+    index ``start``.
     """
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
         raise ValueError(f"name must be small letters, digits and hyphens, got {name!r}")

@@ -1,4 +1,4 @@
-"""The common style of all figures of the book.
+"""Define the common style of all figures of the book.
 
 A drawing function enters the context `style()`, gets a figure from `panels` and draws on its axes
 with matplotlib. A figure must also be saved inside the context `style()`. Only when matplotlib
@@ -35,7 +35,7 @@ BRIGHT = {
 
 @dataclass(frozen=True)
 class Look:
-    """The colour, marker and dash of one way of training, in every figure."""
+    """The colour, marker and dash that all figures use for one way of training."""
 
     color: str
     marker: str

@@ -1,4 +1,4 @@
-"""Numbered tables as the output of a notebook cell.
+"""Write numbered tables as the output of a notebook cell.
 
 Jupyter Book numbers figures in the output of a cell, but not tables. But Jupyter Book numbers a
 MyST `table` directive in a Markdown output, so this module writes tables as MyST directives. The
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Table:
-    """The result of `table`: Markdown for the book, and plain text."""
+    """The result of `table`, as Markdown for the book and as plain text."""
 
     markdown: str
     plain: str
@@ -29,7 +29,8 @@ def table(
     *,
     align: str | None = None,
 ) -> Table:
-    """Return a numbered table with `caption`; the role numref refers to the table by `name`.
+    """Return a numbered table with `caption`; text can refer to the table by `name` with the role
+    numref.
 
     Caption, headers and cells may contain inline MyST. `align` has one of `l`, `c`, `r` per column.
     By default the first column is aligned left, and all further columns, which have numbers, are

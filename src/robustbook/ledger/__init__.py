@@ -1,4 +1,6 @@
-"""The ledger: the numbers of the papers, our measurements, and the verdict on each number."""
+"""The ledger compares the numbers of the papers with our measurements, and gives a verdict on each
+number.
+"""
 
 from .build import Entry, Ledger, build, read_reasons, unexplained
 from .claims import STATUSES, Claim, read_claims, status

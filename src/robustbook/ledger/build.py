@@ -1,5 +1,5 @@
-"""Build the ledger: every number of the papers with our best published measurement and the verdict
-"reproduced", "not reproduced" or another.
+"""Build the ledger: every number of the papers with our best published measurement and a verdict,
+such as "reproduced".
 
 The ledger is read from `book/targets`, `book/records` and `book/reasons.csv`; no file is written.
 """
@@ -34,16 +34,17 @@ class Entry:
     """One line of the ledger: a target, our measurement and the verdict. Fields without a value are
     None.
 
-    ours, low, high: the mean over seeds, and the 95 % prediction interval without the tolerance.
-    seeds: the number of seeds that were run (0 if the measurement is not random).
-    verdict: one of VERDICTS.
-    reason: the explanation of the verdict, first the note by the rule and then the hand-written
-        reason. For a target that was not run, what a run needs.
-    command: the command that measures this target; empty if no study measures it.
-    tally: the kind of comparison, one of TALLIES.
-    difference: the difference that decides an ordering, see `Judgement`.
-    same_as: the id of an earlier line of the ledger that makes the same comparison; such a line is
-    shown but not counted.
+    ``ours``, ``low``, ``high``: the mean over seeds, and the 95 % prediction interval without the
+        tolerance.
+    ``seeds``: the number of seeds that were run (0 if the measurement is not random).
+    ``verdict``: one of VERDICTS.
+    ``reason``: the explanation of the verdict, which is the note of the rule followed by the
+        hand-written reason. For a target that was not run, the reason states what a run needs.
+    ``command``: the command that measures this target; empty if no study measures it.
+    ``tally``: the kind of comparison, one of TALLIES.
+    ``difference``: the difference that decides an ordering, see `Judgement`.
+    ``same_as``: the id of an earlier line of the ledger that makes the same comparison; such a line
+        is shown but not counted.
     """
 
     id: str
@@ -95,10 +96,11 @@ def build(
 ) -> Ledger:
     """Return the ledger of a book folder, which holds targets, records and reasons.csv.
 
-    paper, item: include only the targets of this paper or this item.
-    profile: use only records of this profile; targets without such a record are `not run`. With
-        profile None, each target uses its best profile: paper, else reduced, else quick.
-    command: returns the command of each line.
+    ``paper``, ``item``: if given, only the targets of this paper or this item are included.
+    ``profile``: if given, only records of this profile are used; the verdict on targets without
+        such a record is `not run`. With profile None, each target uses its best profile: paper,
+        else reduced, else quick.
+    ``command``: a function that returns the command of each line.
 
     Raises ValueError for a filter that matches nothing and for invalid files.
     """

@@ -1,4 +1,5 @@
-"""The claims of the papers in plain words, and whether each survives, computed from the verdicts.
+"""List the claims of the papers in plain words, and compute from the verdicts whether each claim
+survives.
 
 A claim is a hand-written row of `book/claims.csv`. The row of a claim has the paper, the claim in
 words, and the page that tests the claim ("" if no page is written yet). The row of a claim also has
@@ -87,5 +88,5 @@ def status(claim: Claim, verdicts: Mapping[str, str]) -> str:
 
 
 def _judged(ids: Iterable[str], verdicts: Mapping[str, str]) -> list[str]:
-    """Return the verdicts on those targets that were measured at the paper's setting."""
+    """Return the verdicts on the targets that were measured at the paper's setting."""
     return [verdicts[each] for each in ids if verdicts.get(each) in JUDGED]

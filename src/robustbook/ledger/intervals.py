@@ -1,8 +1,9 @@
 """Prediction intervals for one more run, and confidence intervals for a difference of means.
 
 A paper reports a single run, so a number of the paper is compared with a *prediction* interval for
-one more run of ours. A confidence interval for our mean would be wrong. A confidence interval
-becomes arbitrarily narrow with more seeds, while the paper's single run varies as much as before.
+one more run of ours. A confidence interval for our mean would not answer whether the paper's number
+agrees with ours. A confidence interval becomes arbitrarily narrow with more seeds, while the
+paper's single run varies as much as before.
 """
 
 import math
@@ -54,8 +55,8 @@ def prediction_interval(
 
 
 def binomial_error(mean: float, n: int, unit: str, images: int | None) -> float:
-    """Return half the width of the 95 % interval of n >= 2 runs if only the choice of test images
-    varies.
+    """Return half the width of the 95 % interval that n >= 2 runs would have if they differed only
+    in the choice of test images.
 
     Return 0 for one run, or if the values are not shares of ``images``.
     """

@@ -1,4 +1,5 @@
-"""Records: the measurements of a study, as small committed files with readable diffs.
+"""Store the measurements of a study as records, which are small committed files with readable
+diffs.
 
 A record is `book/records/<paper>/<item>.<profile>.json`. A record has rows (single measured
 numbers), the arrays that the figures draw, and the provenance of all numbers. Writing the same
@@ -28,16 +29,17 @@ DIGITS = 6
 class Row:
     """One measured number of a record.
 
-    value: in `unit` (percent 0..100, fraction 0..1, ratio, count, l2, none), finite.
-    target: the id of the paper's number with which this number is compared; None if there is no
+    ``value``: a finite number in `unit`, which is percent (0..100), fraction (0..1), ratio, count,
+        l2 or none.
+    ``target``: the id of the paper's number with which this number is compared; None if there is no
         such number.
-    name: what was measured, in words; the name may be empty if there is a target.
-    seed: the seed of the run; None if the number is not random, such as a count of parameters.
-    images: the number of test images, if the value is a share of test images; None otherwise. If
-        `images` is given, the prediction interval includes the binomial error of the share.
-    holds: for a target that states a pattern (compare `shape`), whether the pattern holds with this
-        seed.
-    setting: labels of the measured number, such as the network, the training and the attack.
+    ``name``: what was measured, in words; the name may be empty if there is a target.
+    ``seed``: the seed of the run; None if the number is not random, such as a count of parameters.
+    ``images``: the number of test images, if the value is a share of test images; None otherwise.
+        If `images` is given, the prediction interval includes the binomial error of the share.
+    ``holds``: for a target that states a pattern (compare `shape`), whether the pattern holds with
+        this seed.
+    ``setting``: labels of the measured number, such as the network, the training and the attack.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -161,7 +163,7 @@ def read_records(folder: Path) -> tuple[Record, ...]:
 
 
 class Conflict(ValueError):
-    """Two records contradict each other; the message names the contradiction."""
+    """The error for two records that contradict each other; the message names the contradiction."""
 
 
 def compare(published: Record, new: Record) -> list[Row]:
@@ -169,8 +171,7 @@ def compare(published: Record, new: Record) -> list[Row]:
 
     Two values of rows count as equal if they agree to 6 digits.
 
-    Raises:
-        Conflict: a row has different values in the two records.
+    Raises Conflict if a row has different values in the two records.
     """
     held = {_key(row): row for row in new.rows}
     for row in published.rows:
@@ -188,12 +189,11 @@ def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, An
 
     The merged rows are ordered as if one study had measured all seeds; the record with more seeds
     gives the order. A new row comes after the rows of the next smaller seed that has a row of the
-    same kind. If there is no row of the same kind, a new row keeps its place behind the row that
-    precedes it in the record from which it comes. Arrays of the same name must be equal in both
-    records, because they may be means over seeds, which cannot be merged.
+    same kind. If there is no row of the same kind, a new row follows the same row as in the record
+    from which it comes. Arrays of the same name must be equal in both records, because they may be
+    means over seeds, which cannot be merged.
 
-    Raises:
-        Conflict: a row or an array has different values in the two records.
+    Raises Conflict if a row or an array has different values in the two records.
     """
     compare(published, new)
     for name in published.arrays.keys() & new.arrays.keys():
@@ -206,7 +206,7 @@ def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, An
     for place, row in enumerate(base.rows):
         seed, kind = _key(row)
         like[kind].append((seed, place))
-    # rows to insert before each position
+    # The rows to insert before each position.
     before: dict[int, list[tuple[int, Row]]] = defaultdict(list)
     at, near = (len(base.rows) if base is published else 0), -1
     for row in other.rows:
@@ -231,11 +231,12 @@ def named(row: Row) -> str:
 
 
 def _place(rows: Sequence[Row], like: Sequence[tuple[int, int]], seed: int) -> int:
-    """Return the position in ``rows`` at which a row with this seed belongs, given the seeds and
-    positions ``like`` of rows of the same kind.
+    """Return the position in ``rows`` at which a row with this seed belongs.
 
-    The position is after the rows of the same seed or of the next smaller seed. If no row has such
-    a seed, the position is before the rows of the next larger seed.
+    ``like``: the seeds and positions of the rows of the same kind.
+
+    The position is after the rows of the same seed or of the next smaller seed. If no row has the
+    same or a smaller seed, the position is before the rows of the next larger seed.
     """
     smaller = [pair for pair in like if pair[0] <= seed]
     near, place = max(smaller) if smaller else min(like)

@@ -1,5 +1,5 @@
-"""The targets (numbers, orderings and patterns of the papers), read from
-`book/targets/*-targets.csv` and checked.
+"""Read the targets (numbers, orderings and patterns of the papers) from
+`book/targets/*-targets.csv`, and check them.
 
 A target is one number, ordering or pattern of a paper. The column `compare` of a target says how
 our measurement is compared with the paper's number:
@@ -100,9 +100,9 @@ class Target:
 def read_targets(folder: Path) -> dict[str, Target]:
     """Return all targets of a folder by id, paper after paper, in the order of the files.
 
-    Raises ValueError for a row that cannot be judged. A row cannot be judged if
-    it has an unknown column, paper, unit, kind, comparison or partner, a bound without a number, or
-    a repeated id.
+    Raises ValueError for a row that cannot be judged. A row cannot be judged if its column, paper,
+    unit, kind, comparison or partner is unknown, if a bound has no number, or if its id is
+    repeated.
     """
     targets: dict[str, Target] = {}
     for file in sorted(folder.glob("*-targets.csv")):

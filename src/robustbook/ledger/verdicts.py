@@ -1,4 +1,4 @@
-"""The verdict on one target, as a pure function of the target and the measurements.
+"""Compute the verdict on one target as a pure function of the target and the measurements.
 
 The rules of the verdicts were fixed before any verdict was computed. The tests check every rule.
 
@@ -13,10 +13,10 @@ at_most, at_least. The rule for a bound is the rule of `equal`, with the bound i
 For a bound only one end of the prediction interval counts, the end on the allowed side of the
 bound.
 
-A special rule is for whole numbers with tolerance 0 (a count, or a yes or no as 1 or 0) and for
-patterns (compare `shape`). For whole numbers and patterns, the run of each seed either agrees with
-the paper's claim or contradicts it. The claim is *reproduced* if no run contradicts it. A claim is
-*not reproduced* if more runs contradict it than chance explains. We assume that one run in twenty
+Whole numbers with tolerance 0 (a count, or a yes or no as 1 or 0) and patterns (compare `shape`)
+have a separate rule. For whole numbers and patterns, the run of each seed either agrees with the
+paper's claim or contradicts it. The claim is *reproduced* if no run contradicts it. A claim is *not
+reproduced* if more runs contradict it than chance explains. We assume that one run in twenty
 contradicts a true claim. For *not reproduced*, the probability of at least as many contradictions
 must be at most 5 % under this assumption. If some runs contradict the claim, but no more than
 chance explains, the verdict is *inconclusive*. With five seeds, one contradicting run makes the
@@ -30,8 +30,8 @@ the interval contains 0 and reaches beyond the tolerance on the claimed side. An
 neither reproduced nor inconclusive is *not reproduced*, because the difference has the wrong sign
 or is at most the tolerance. If one of two ordered numbers comes from a single run, the difference
 must exceed the tolerance. A few orderings only claim that the first number is not worse than the
-second. Such an ordering is judged by the rule of `at_least`, applied to the difference of the
-means.
+second. An ordering that only claims "not worse" is judged by the rule of `at_least`, applied to the
+difference of the means.
 
 A `shape` without `holds` is a number that we only report, because the paper has no number to
 compare it with.
@@ -80,10 +80,11 @@ class Measurement:
 class Judgement:
     """A verdict, and the numbers from which it follows.
 
-    verdict: one of VERDICTS.
-    ours, low, high: mean and prediction interval.
-    difference: for an ordering, the difference of the means and its interval, which decide.
-    note: a short explanation.
+    ``verdict``: one of VERDICTS.
+    ``ours``, ``low``, ``high``: the mean of our runs, and the ends of the prediction interval.
+    ``difference``: for an ordering, the difference of the means and its interval, which decide the
+    verdict.
+    ``note``: a short explanation.
     """
 
     verdict: str

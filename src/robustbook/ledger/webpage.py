@@ -1,4 +1,4 @@
-"""The ledger as one HTML table with filters, for a page of the book.
+"""Show the ledger as one HTML table with filters, for a page of the book.
 
 The table needs only the files `book/_static/ledger.js` and `ledger.css`, neither a server nor an
 internet connection. Without JavaScript the whole table is shown.
@@ -16,7 +16,9 @@ HEADS = ("target", "printed", "ours", "verdict and reason")
 
 
 Pages = Mapping[str, Mapping[str, str]]
-"""For each item (``paper/name``), the pages that judge it (``folder/name``) with their titles."""
+"""The pages that judge each item, with their titles; an item is named ``paper/name`` and a page
+``folder/name``.
+"""
 
 
 def page_html(ledger: Ledger, pages: Pages | None = None) -> str:

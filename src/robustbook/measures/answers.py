@@ -58,7 +58,8 @@ def logits_of(
 ) -> Float[Tensor, "n k"]:
     """Return the logits of each image, without an autograd graph.
 
-    keys, draw: determine a randomised model's noise (see `Drawing`); keys default to row numbers.
+    ``keys``, ``draw``: the numbers that determine a randomised model's noise (see `Drawing`); keys
+        default to row numbers.
 
     Raises ValueError if the model does not return two or more finite logits per image.
     """
@@ -80,10 +81,10 @@ def predict(
 ) -> Int[Tensor, " n"]:
     """Return the class of the highest logit of each image; if logits are equal, the first class.
 
-    keys, draw: as in `logits_of`.
+    ``keys``, ``draw``: as in `logits_of`.
 
-    Raises ValueError unless the model returns two or more finite logits per image. Without this
-    check, argmax would return a class even for NaN.
+    Raises ValueError unless the model returns two or more finite logits per image. Without the
+    check for finite logits, argmax would return a class even for NaN.
     """
     return logits_of(model, images, batch_size, keys=keys, draw=draw).argmax(1)
 
@@ -101,7 +102,7 @@ def gradients(
     with unchanged(model), torch.inference_mode(False), torch.enable_grad():
         for rows in torch.split(rows_of(images), PIECE):
             x, y = images[rows], labels[rows]
-            # Copies, because tensors made under inference_mode cannot be differentiated.
+            # Use copies, because tensors made under inference_mode cannot be differentiated.
             point = x.detach().clone().requires_grad_()
             loss = F.cross_entropy(asked(model, point, rows), y.clone(), reduction="sum")
             gradient = None

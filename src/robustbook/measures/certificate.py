@@ -23,7 +23,8 @@ from robustbook.attacks.drawing import Drawing
 
 ABSTAIN = -1
 """The class that is returned if no class is certified."""
-_ROWS = 64  # pairs of image and draw in one forward pass
+_ROWS = {"cpu": 64, "cuda": 2048}
+"""Number of pairs of image and draw in one forward pass."""
 
 
 @torch.no_grad()
@@ -45,7 +46,8 @@ def votes(
     rows = torch.arange(len(images), device=images.device).repeat_interleave(draws)
     numbers = torch.arange(start, start + draws, device=images.device).repeat(len(images))
     found = []
-    for row, number in zip(torch.split(rows, _ROWS), torch.split(numbers, _ROWS), strict=True):
+    size = _ROWS.get(images.device.type, 64)
+    for row, number in zip(torch.split(rows, size), torch.split(numbers, size), strict=True):
         logits = model.at(keys[row], number)(images[row])
         if bool(logits.isnan().any()):
             raise ValueError("model must give finite logits, got NaN: a vote would mean nothing")
@@ -58,10 +60,10 @@ def lower_limit(
 ) -> Float[Tensor, " n"]:
     """Return the exact lower confidence limit of each probability of success, in float64.
 
-    successes: the number of successes in ``trials`` independent trials.
-    alpha: the limit lies above the true probability of success with probability at most alpha.
+    ``successes``: the number of successes in ``trials`` independent trials.
+    ``alpha``: the limit lies above the true probability of success with probability at most alpha.
 
-    The confidence limit is that of Clopper and Pearson 1934.
+    The confidence limit is from Clopper and Pearson 1934.
 
     Raises ValueError for an alpha outside (0, 1), and for successes outside 0..trials.
     """
@@ -81,10 +83,10 @@ def certified(
 ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
     """Return for each image the certified class and its l2 radius; see Cohen et al., section 3.2.2.
 
-    choice: votes that choose the class.
-    counts: votes from other noise draws, from which the limit of the class's probability is
-        computed.
-    sigma: standard deviation of the noise on the image, above 0.
+    ``choice``: votes that choose the class.
+    ``counts``: votes from other noise draws, from which the lower limit of the class's probability
+        is computed.
+    ``sigma``: standard deviation of the noise on the image, above 0.
 
     If the lower limit of the class's probability is not above 1/2, the class is `ABSTAIN` and the
     radius 0. Raises ValueError for invalid numbers, or if images differ in their number of votes.

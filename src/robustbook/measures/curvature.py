@@ -1,4 +1,4 @@
-"""Traces and norms of Hessians from products with random vectors.
+"""Estimate traces and norms of Hessians from products with random vectors.
 
 The method is from Hutchinson 1990, "A stochastic estimator of the trace of the influence matrix for
 Laplacian smoothing splines". The trace of a Hessian H is an expected value over random vectors v
@@ -24,9 +24,9 @@ from torch import Tensor
 class Curvature:
     """Estimates of a Hessian's trace and norm, and the gradient's norm, at each of n points.
 
-    trace, trace_error: the estimated trace of the Hessian, and its standard error.
-    frobenius: the root of the mean of ||H v||^2, the Frobenius norm of the Hessian.
-    slope: the l2 norm of the gradient.
+    ``trace``, ``trace_error``: the estimated trace of the Hessian, and its standard error.
+    ``frobenius``: the root of the mean of ||H v||^2, the Frobenius norm of the Hessian.
+    ``slope``: the l2 norm of the gradient.
     """
 
     trace: Float[Tensor, " n"]
@@ -44,12 +44,13 @@ def curvature(
 ) -> Curvature:
     """Estimate trace and Frobenius norm of the Hessian of ``function`` at each point.
 
-    function: from n points to n numbers; number i depends on point i only. Autograd differentiates
-        the function twice, so a piecewise linear layer counts as linear.
-    probes: number of random vectors of signs per point, 2 or more.
-    generator: draws the signs; None: torch's global generator.
+    ``function``: a function from n points to n numbers, whose number i depends only on point i.
+        Autograd differentiates the function twice, so a piecewise linear layer counts as linear.
+    ``probes``: number of random vectors of signs per point, 2 or more.
+    ``generator``: the generator of the signs; with None, torch's global generator.
 
-    Raises ValueError for fewer than 2 probes, or for a function whose result has another shape.
+    Raises ValueError for fewer than 2 probes, or for a function that does not return one number per
+    point.
     """
     if probes < 2:
         raise ValueError(f"probes must be 2 or more, for a standard error, got {probes}")

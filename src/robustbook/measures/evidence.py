@@ -58,16 +58,18 @@ def evidence(
 ) -> dict[str, Any]:
     """Attack a model in several ways; return plain data for `diagnose`, by name.
 
-    model: an `nn.Module` or any callable from images in [0, 1] to logits, on the device of the
+    ``model``: an `nn.Module` or any callable from images in [0, 1] to logits, on the device of the
         images. A `Drawing` is evaluated with two noise draws; any other model is evaluated twice.
-    eps: l-infinity radius, above 0 and at most 1.
-    attacks: attacks by their names in `NAMES`; default `battery(eps, queries)` without the attacks
-        that the model does not allow. ``repaired`` needs a sigmoid or ReLU to soften. ``float64``
-        needs a model that can be converted, and images that are not float64 already.
-    source: another network, whose ``one_step`` images give ``transfer``.
-    sizes: the radii of the attack ``many_steps`` for ``curve``, as multiples of eps; radii above 1
-        are left out. The curve always includes eps 0 and eps 1.
-    seed: seed of the random signs, of PGD's random starts and of Square's windows.
+    ``eps``: l-infinity radius, above 0 and at most 1.
+    ``attacks``: attacks by their names in `NAMES`; default `battery(eps, queries)` without the
+        attacks that the model does not allow. The attack ``repaired`` needs a network with a
+        sigmoid or ReLU, whose derivative it makes softer. The attack ``float64`` needs a model that
+        can be converted, and images that are not float64 already.
+    ``source``: another network, whose adversarial images from ``one_step`` are used for the
+        measurement ``transfer``.
+    ``sizes``: the radii at which the attack ``many_steps`` is run for ``curve``, as multiples of
+        eps; multiples above 1 are left out. The curve always includes eps 0 and eps 1.
+    ``seed``: seed of the random signs, of PGD's random starts and of Square's windows.
 
     The model is not changed. Raises the errors that `strike` raises.
     """

@@ -1,8 +1,8 @@
-"""How far a perturbation of the images moves the feature maps of each layer.
+"""Measure how far a perturbation of the images changes the feature maps of each layer.
 
-The relative noise of layer l is ||h_l(x') - h_l(x)|| / ||h_l(x)|| with the Euclidean norm, for the
-image x and the perturbed image x' (Xie et al. 2019 show pictures of such feature maps, but print no
-number).
+For an image x and the perturbed image x', the relative noise of layer l is ||h_l(x') - h_l(x)|| /
+||h_l(x)|| with the Euclidean norm. Xie et al. 2019 show pictures of such feature maps, but print no
+number.
 """
 
 import contextlib

@@ -1,9 +1,9 @@
 """How a network's probabilities change along a straight path between two images.
 
-The measurements are those of Nayebi & Ganguli 2017, Section 6. The path is x(t) = (1 - t) x_S + t
-x_T (equation 13; the paper writes lambda for t). Let J be the Jacobian of the logits, and p the
-softmax of the logits. The Fisher metric G^F on logits gives a metric G^in on images and a length
-element dl:
+The measurements follow Section 6 of Nayebi & Ganguli 2017. The path is x(t) = (1 - t) x_S + t x_T
+(equation 13; the paper writes lambda for t). Let J be the Jacobian of the logits, and p the softmax
+of the logits. The Fisher metric G^F on logits gives a metric G^in on images and a length element
+dl:
 
     G^F = diag(p) - p p^T (eq. 10),    G^in = J^T G^F J (eq. 11),    dl^2 = dx^T G^in dx (eq. 12)
 
@@ -28,11 +28,12 @@ from .answers import logits_of, refuse_not_finite, unchanged
 
 @dataclass(frozen=True)
 class Walk:
-    """Measurements at each of the ``t`` points of one path.
+    """Measurements at each of the points ``t`` of one path.
 
-    ``length``: dl/dt. ``change``: half the sum over classes of |dp_k/dt|, the rate of change in
-    total variation. ``singular_values``: singular values of the Jacobian of the logits, the largest
-    first; ``m`` is the smaller of the Jacobian's two dimensions.
+    ``length``: dl/dt.
+    ``change``: half the sum over classes of |dp_k/dt|, the rate of change in total variation.
+    ``singular_values``: singular values of the Jacobian of the logits, the largest first; ``m`` is
+        the smaller of the Jacobian's two dimensions.
     """
 
     probabilities: Float[Tensor, "t k"]
@@ -166,7 +167,9 @@ def fisher(p: Float[Tensor, "*n k"]) -> Float[Tensor, "*n k k"]:
 def pull_back(
     metric: Float[Tensor, "*n k k"], jacobian: Float[Tensor, "*n k d"]
 ) -> Float[Tensor, "*n d d"]:
-    """Return the metric on inputs that a ``metric`` on outputs induces, J^T G J (eq. 11)."""
+    """Return the metric J^T G J on inputs (eq. 11), given a ``metric`` G on outputs and the
+    Jacobian J of the outputs.
+    """
     return jacobian.mT @ metric @ jacobian
 
 
@@ -174,7 +177,7 @@ def length_element(p: Float[Tensor, "*n k"], v: Float[Tensor, "*n k"]) -> Float[
     """Return sqrt(v^T G^F v), the rate of change of the probabilities if the logits change at rate
     ``v``.
 
-    The value equals that of eq. 12 of the paper, but is computed as a sum of squares to avoid
+    The value equals equation 12 of the paper, but is computed as a sum of squares to avoid
     cancellation.
     """
     return (p * (v - (p * v).sum(-1, keepdim=True)) ** 2).sum(-1).sqrt()

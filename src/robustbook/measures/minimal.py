@@ -37,12 +37,13 @@ def smallest(
     attack finds. The size is 0 if ``model`` misclassifies the clean image, and infinite if the
     attack never succeeds.
 
-    strike: the attack. The attack may use another model, but ``model`` decides whether the attack
-        succeeds.
-    grid: sizes above 0 in increasing order. Each size of the grid is tried on the images that
+    ``strike``: the attack. The attack may use another model, but ``model`` decides whether the
+        attack succeeds.
+    ``grid``: sizes above 0 in increasing order. Each size of the grid is tried on the images that
         ``model`` still classifies correctly after attacks of all smaller sizes.
-    keys: passed to the attack and to a randomised model; default the row numbers.
-    halvings: number of bisections that shorten a successful perturbation. The shortened
+    ``keys``: the keys of the images, which the attack and a randomised model get; by default the
+        row numbers.
+    ``halvings``: number of bisections that shorten a successful perturbation. The shortened
         perturbation ends close to the class boundary.
 
     Raises ValueError if the grid is not increasing, and if logits are not finite.

@@ -1,5 +1,5 @@
-"""Smallest adversarial perturbation of a two-prototype linear classifier, for weights of any
-kurtosis.
+"""Compute the smallest adversarial perturbation of a two-prototype linear classifier, for weights
+of any kurtosis.
 
 The classifier is from Nayebi & Ganguli 2017, Section 8. An input is assigned to the nearer of two
 orthogonal unit vectors, w1 and w2. An attack that changes every pixel of x = w1 by the same size
@@ -13,7 +13,7 @@ weights.
 
 Weights of excess kurtosis g are drawn from the Pearson type VII distribution of variance 1. The
 paper's density is c [1 + x^2 / (2 + 6/g)]^(-5/2 - 3/g). The formula of the density is missing in
-the copies of the paper that we could read, so we reconstructed the density from the constant c that
+the copies of the paper that we could read. We reconstructed the density from the constant c that
 the paper prints. The distribution is Student's t with nu = 4 + 6/g degrees of freedom, scaled by
 sqrt((nu - 2) / nu). For g = 0 the distribution is the Gaussian.
 """

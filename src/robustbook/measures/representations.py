@@ -1,7 +1,8 @@
-"""Pre-activations of a network's layers on a set of images, and distances between their rows.
+"""Compute pre-activations of a network's layers on a set of images, and the distances between
+images in each layer.
 
-The measurements are those of Nayebi & Ganguli 2017 (arXiv 1703.09202), Section 5, Figures 2, 3 and
-7.
+The measurements follow Section 5 and Figures 2, 3 and 7 of Nayebi & Ganguli 2017 (arXiv
+1703.09202).
 """
 
 from collections.abc import Sequence
@@ -21,9 +22,10 @@ class Activity:
     """Statistics of the pre-activations h of one layer, over a set of images and all units of the
     layer.
 
-    ``median`` and ``median_abs``: medians of h and of |h|. ``beyond``: for each threshold, the
-    fraction of pre-activations with |h| above the threshold. ``active``: the fraction of
-    pre-activations with h > 0. Fractions are in [0, 1].
+    ``median`` and ``median_abs``: medians of h and of |h|.
+
+    ``beyond``: for each threshold, the fraction of pre-activations with |h| above the threshold.
+    ``active``: the fraction of pre-activations with h > 0. Fractions are in [0, 1].
     """
 
     median: float
@@ -42,7 +44,8 @@ def preactivations(
 ) -> list[Float[Tensor, "n units"]]:
     """Return for each layer the pre-activations of all images, flattened to one row per image.
 
-    layers: layer numbers, counted from 1; default all, the logits last.
+    ``layers``: the numbers of the layers, counted from 1; by default all layers, of which the last
+    gives the logits.
 
     Raises ValueError for a layer that the network does not have, and for values that are not
     finite.

@@ -41,19 +41,24 @@ class Attack:
     """The description of an attack: an algorithm of `robustbook.attacks`, its options, and how
     gradients are computed.
 
-    ``eps``: l-infinity radius for pixels in [0, 1]. ``loss``: the loss that FGSM and PGD increase.
+    ``eps``: l-infinity radius for pixels in [0, 1].
+    ``loss``: the loss that FGSM and PGD increase.
     ``clip``: whether adversarial images are clipped to [0, 1]; the Square attack always clips.
-    ``steps``, ``step_size`` and ``restarts`` are options of PGD. The Square attack makes at most
-    ``queries`` queries for each image.
+        ``steps``, ``step_size`` and ``restarts`` are options of PGD. The Square attack makes at
+        most ``queries`` queries for each image.
 
     The options ``precision``, ``flush``, ``rescale`` and ``slope`` change only the attack's
-    gradients, not the evaluated network. ``precision``: the dtype in which gradients are computed.
+    gradients, not the evaluated network.
+
+    ``precision``: the dtype in which gradients are computed.
     ``flush``: float32 numbers below 1.2e-38 become zero, as in TensorFlow's CPU kernels. On a GPU,
-    ``flush`` raises an error, because GPUs lack this setting. ``rescale``: the logits are divided
-    by their `median_lead`, so that the softmax does not saturate. ``slope``: the backward pass uses
-    the derivative of a nonlinearity that is ``slope`` times softer (see `softened`); with None the
-    backward pass uses the true derivative. Raises ValueError for an unknown kind, loss or
-    precision.
+        ``flush`` raises an error, because GPUs lack this setting.
+    ``rescale``: the logits are divided by their `median_lead`, so that the softmax does not
+        saturate.
+    ``slope``: the backward pass uses the derivative of a nonlinearity that is ``slope`` times
+        softer (see `softened`); with None the backward pass uses the true derivative.
+
+    Raises ValueError for an unknown kind, loss or precision.
     """
 
     kind: Kind
@@ -79,11 +84,11 @@ class Attack:
 
 @dataclass(frozen=True)
 class Survival:
-    """Which images a network still classifies correctly under an attack.
+    """The images that a network still classifies correctly under an attack.
 
     ``correct``: for each image, whether the network still classifies the image correctly.
     ``still``: for each image, whether the attack left the image unchanged. The gradient of an
-    unchanged image is zero or, with clipping, points out of [0, 1] in every pixel.
+        unchanged image is zero or, with clipping, points out of [0, 1] in every pixel.
     """
 
     correct: Tensor
@@ -112,10 +117,12 @@ def survival(
 ) -> Survival:
     """Attack ``net``, or ``source`` if given, and evaluate ``net`` on the adversarial images.
 
-    images: in [0, 1].
-    seed: seed of random signs, PGD's random starts and Square's windows.
-    batch_size: how many images are attacked together; the result does not depend on the batch size.
-        The networks are not changed. Raises the errors that `strike` raises.
+    ``images``: in [0, 1].
+    ``seed``: seed of random signs, PGD's random starts and Square's windows.
+    ``batch_size``: how many images are attacked together; the result does not depend on the batch
+        size. The networks are not changed.
+
+    Raises the errors that `strike` raises.
     """
     attacked = net if source is None else source
     chance = generator_of(seed, attack.kind)
@@ -139,9 +146,11 @@ def strike(
     """Run ``attack`` and evaluate ``model`` itself on the adversarial images, whatever gradients
     the attack uses.
 
-    images: in [0, 1], in the model's dtype; adversarial images have the same dtype.
-    keys, generator: for random draws, as in `robustbook.attacks.pgd`; keys default to row numbers.
-    batch_size: how many images are attacked together; the result does not depend on it.
+    ``images``: in [0, 1], in the model's dtype; adversarial images have the same dtype.
+    ``keys``, ``generator``: the sources of random numbers, as in `robustbook.attacks.pgd`; keys
+        default to row numbers.
+    ``batch_size``: how many images are attacked together; the result does not depend on the batch
+        size.
 
     A randomised model is evaluated with a noise draw that no attack uses. The model is not changed;
     if gradients are computed in another precision, a copy of the model is attacked. Raises

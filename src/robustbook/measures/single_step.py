@@ -1,8 +1,9 @@
-"""Accuracy along one fixed direction per image: FGSM at every eps from one gradient.
+"""Measure the accuracy along one fixed direction per image, for example of FGSM at every eps from
+one gradient.
 
 The sign of the gradient does not depend on eps. So each point of the curve of accuracy against eps
-costs one forward pass. Bisection finds the eps at which the network has a given accuracy. Images
-may have any scale: pixels, or values after a network's preprocessing.
+costs one forward pass and no further gradient. Bisection finds the eps at which the network has a
+given accuracy. Images may have any scale: pixels, or values after a network's preprocessing.
 """
 
 import torch
@@ -34,8 +35,8 @@ def accuracy_along(
 ) -> float:
     """Return the accuracy, in percent, on each image plus ``eps`` times its direction.
 
-    box: the lowest and highest value of each pixel, to which the perturbed images are clipped; with
-        None images are not clipped.
+    ``box``: the lowest and highest value of each pixel, to which the perturbed images are clipped;
+        with None images are not clipped.
     """
     check_set(images, labels)
     right = 0
@@ -60,10 +61,10 @@ def eps_leaving(
 ) -> float:
     """Return the eps at which the accuracy falls to ``accuracy`` percent or below.
 
-    The eps is found by doubling from ``start`` and then by bisection, to the relative
-    ``tolerance``. If the accuracy does not decrease monotonically, it may cross ``accuracy`` at
-    several values of eps; one of these values is returned. Raises ValueError if the accuracy on
-    clean images is already at most ``accuracy``, or if it is higher at every eps tried.
+    The eps is found by doubling from ``start`` and then by bisection, up to the relative error
+    ``tolerance``. If the accuracy is not a decreasing function of eps, it may reach ``accuracy`` at
+    several values of eps, and one of these is returned. Raises ValueError if the accuracy on clean
+    images is already at most ``accuracy``, or if the accuracy is higher at every eps tried.
     """
 
     def reached(eps: float) -> bool:

@@ -54,10 +54,10 @@ def softened(net: Model, softness: float) -> nn.Module:
     replaced, and every ``activation`` that is `torch.sigmoid` or `torch.relu`. Functions that a
     ``forward`` calls directly keep their derivative.
 
-    The softer derivative is our version of the "stabilised gradient" of Brendel & Bethge
-    2017 (arXiv 1704.01547), whose formula we could not read. Raises ValueError for a network
-    without such a nonlinearity, for a callable that is not a module, and unless ``softness`` is
-    finite and above 0.
+    The softer derivative is our version of the "stabilised gradient" of Brendel & Bethge 2017
+    (arXiv 1704.01547), whose formula we could not read. Raises ValueError for a network without a
+    sigmoid or ReLU, for a callable that is not a module, and unless ``softness`` is finite and
+    above 0.
     """
     _check_above_zero("softness", softness)
     if not isinstance(net, nn.Module):
@@ -174,11 +174,12 @@ def bypassed(net: Model) -> nn.Module:
     """Return the network with the same outputs and a backward pass without the last nonlinearity.
 
     The backward pass treats the last hidden nonlinearity as the identity; earlier layers keep their
-    derivatives. This is our interpretation of an attack "from the penultimate pre-activations"
-    (Brendel & Bethge 2017).
+    derivatives. This backward pass is our interpretation of an attack "from the penultimate
+    pre-activations" (Brendel & Bethge 2017).
 
     Raises ValueError for a network without hidden ``preactivations`` or without an ``activation``.
-    The first forward pass raises ValueError if the network computes its logits in another way.
+    The first forward pass raises ValueError if the network's logits are not its last linear layer
+    applied to ``activation`` of its last hidden pre-activations.
     """
     shown = hasattr(net, "preactivations") and hasattr(net, "activation")
     if not (isinstance(net, nn.Module) and shown):

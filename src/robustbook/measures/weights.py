@@ -1,7 +1,7 @@
-"""The distribution of a network's weights: range, kurtosis, histogram.
+"""Measure the distribution of a network's weights: range, kurtosis, histogram.
 
-The measurements are those of Nayebi & Ganguli 2017 (arXiv 1703.09202), Section 5 and Figure 1.
-Biases are excluded; the paper does not mention biases.
+The measurements follow Section 5 and Figure 1 of Nayebi & Ganguli 2017 (arXiv 1703.09202). Biases
+are excluded; the paper does not mention biases.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The architectures of the papers: modules from images in [0, 1] to logits."""
+"""Define the architectures of the papers as modules from images in [0, 1] to logits."""
 
 from .build import Name, Start, build, initialise
 from .cnn import CNN
@@ -7,6 +7,8 @@ from .convolution import ChannelsLast, PatchConv2d
 from .first_weights import draw_first_weights
 from .imagenet import Architecture, Normalised, imagenet_network
 from .lenet import fc500_150_10, fc500_150_10_bn, lenet
+from .madry_resnet import madry_resnet
+from .maxout import Maxout, maxout, maxout_large, softmax_regression
 from .mlp import MLP, relu_mlp, sigmoid_mlp
 from .mnist_convnets import madry_mnist, mosbach_mnist, wong_mnist
 from .nin import nin
@@ -21,6 +23,7 @@ __all__ = [
     "Architecture",
     "CNN",
     "MLP",
+    "Maxout",
     "ChannelsLast",
     "GreyLevels",
     "Name",
@@ -39,6 +42,9 @@ __all__ = [
     "initialise",
     "lenet",
     "madry_mnist",
+    "madry_resnet",
+    "maxout",
+    "maxout_large",
     "mean_image",
     "model_a",
     "mosbach_mnist",
@@ -51,6 +57,7 @@ __all__ = [
     "resnet18",
     "resnext29",
     "sigmoid_mlp",
+    "softmax_regression",
     "tramer_b",
     "vgg16",
     "whitening",

@@ -31,10 +31,12 @@ def build(name: Name, width: int = 0) -> CNN | nn.Module:
 def initialise(net: nn.Module, start: Start, generator: torch.Generator) -> None:
     """Draw the initial weights of the network in place.
 
-    ``xavier``: uniform with Glorot & Bengio's variance, biases 0. ``normal``: N(0, 1), biases 0,
-    the default of TensorFlow's ``random_normal`` in 2017. ``truncated``: a normal distribution of
-    standard deviation 0.1, truncated at two standard deviations, and biases 0.1. TensorFlow's
-    tutorial of 2017 initialised its convolutional network as in ``truncated``.
+    ``xavier``: weights are uniform with Glorot & Bengio's variance, and biases are 0.
+    ``normal``: weights are N(0, 1) and biases 0, which was the default of TensorFlow's
+        ``random_normal`` in 2017.
+    ``truncated``: weights are normal with standard deviation 0.1, truncated at two standard
+        deviations, and biases are 0.1. TensorFlow's tutorial of 2017 initialised its convolutional
+        network as in ``truncated``.
     """
     if start not in get_args(Start):
         raise ValueError(f"start must be one of {', '.join(get_args(Start))}, got {start!r}")

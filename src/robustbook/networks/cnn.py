@@ -1,4 +1,4 @@
-"""The convolutional network of Table 2 in Nayebi & Ganguli 2017.
+"""Define the convolutional network of Table 2 in Nayebi & Ganguli 2017.
 
 The CNN has two 5 x 5 convolutions of 32 and 64 filters, each followed by ReLU and 2 x 2 max
 pooling. A fully connected layer of 1024 ReLU units and 10 logits follow. The paper does not state

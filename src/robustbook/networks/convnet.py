@@ -1,8 +1,9 @@
-"""The ConvNet of Deep Defense (Yan, Guo and Zhang 2018) for CIFAR-10, from the released code.
+"""Define the ConvNet of Deep Defense (Yan, Guo and Zhang 2018) for CIFAR-10, from the released
+code.
 
 The ConvNet is like MatConvNet's network for CIFAR-10, but every pooling is over 2 x 2 pixels with
 stride 2 instead of 3 x 3. The first pooling layer comes before the first ReLU. The initial weights
-are those of MatConvNet: normal with standard deviation 0.01 in the first layer and 0.05 in all
+are drawn as in MatConvNet: normal with standard deviation 0.01 in the first layer and 0.05 in all
 other layers; biases are 0.
 """
 

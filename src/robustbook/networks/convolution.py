@@ -11,12 +11,11 @@ from torch import Tensor, nn
 class PatchConv2d(nn.Conv2d):
     """A convolution of few channels and stride 1 with a fast input gradient on a CPU.
 
-    For 20 kernels of 5 x 5 on one-channel images, torch on one CPU thread takes long for the
-    gradient with respect to the images: four to five times as long as for the convolution. This
-    layer computes the gradient as a product with the kernels, summed patch by patch, in less than
-    half of torch's time. Attacks such as DeepFool need the input gradient for every class at every
-    step; ordinary training does not need this gradient. On a GPU the layer uses torch's own
-    convolution.
+    For 20 kernels of 5 x 5 on one-channel images and one CPU thread, torch's gradient with respect
+    to the images takes four to five times as long as the convolution. This layer computes the
+    gradient as a product with the kernels, summed patch by patch, in less than half of torch's
+    time. Attacks such as DeepFool need the input gradient for every class at every step; ordinary
+    training does not need this gradient. On a GPU the layer uses torch's own convolution.
     """
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:
@@ -40,7 +39,8 @@ class _Patches(torch.autograd.Function):
     """Compute the gradient of a convolution with respect to its images; torch computes the gradient
     with respect to the weights.
 
-    The backward pass consists of differentiable operations, so it can be differentiated again.
+    The backward pass consists of differentiable operations, so the gradient can be differentiated
+    again.
     """
 
     generate_vmap_rule = True

@@ -1,4 +1,4 @@
-"""Initial weights as drawn by the released code of Random Self-Ensemble, or by torch.
+"""Draw initial weights as in the released code of Random Self-Ensemble, or as in torch.
 
 All initial weights are drawn with the generator that the caller passes. A batch norm follows every
 convolution of the Random Self-Ensemble networks, so the scale of a convolution's weights does not
@@ -22,10 +22,11 @@ def draw_first_weights(net: nn.Module, generator: torch.Generator, start: str) -
     """Draw the initial weights of convolutions, linear layers and batch norms in place.
 
     ``torch``: the defaults of torch's layers. With ``torch``, weights and biases are uniform
-    between plus and minus 1 / sqrt(inputs); batch norm layers start with weight 1 and bias 0.
+        between plus and minus 1 / sqrt(number of inputs); batch norm layers start with weight 1 and
+        bias 0.
     ``released``: as in the released code of Liu et al. 2018, weights are N(0, 0.02^2), and biases
-    are as in torch. With ``released``, the weights of batch norm layers are N(1, 0.02^2) and their
-    biases 0.
+        are as in torch. With ``released``, the weights of batch norm layers are N(1, 0.02^2) and
+        their biases 0.
     """
     if start not in get_args(Start):
         raise ValueError(f"start must be one of {', '.join(get_args(Start))}, got {start!r}")

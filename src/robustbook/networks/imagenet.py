@@ -1,11 +1,12 @@
-"""AlexNet and ResNet-18 for ImageNet from torchvision, with their normalisation.
+"""Build AlexNet and ResNet-18 for ImageNet from torchvision, with their normalisation.
 
 Deep Defense (Yan, Guo and Zhang 2018) fine-tunes AlexNet and ResNet-18, but its code for ImageNet
 is not released. The AlexNet of Deep Defense is said to be Caffe's, with grouped convolutions and
 60,965,224 parameters, on grey levels minus a mean. The AlexNet of torchvision has no groups and
-61,100,840 parameters. In this code norms are measured after the normalisation. The standard
-deviations of the channels differ by only two per cent. So dividing by these deviations changes
-ratios of norms by at most two per cent, compared with subtracting the mean only.
+61,100,840 parameters. In this code, norms of perturbations are measured after the normalisation of
+the images. The standard deviations of the channels differ by only two per cent. So dividing by the
+standard deviations changes ratios of norms by at most two per cent, compared with only subtracting
+the mean.
 """
 
 from pathlib import Path
@@ -58,14 +59,14 @@ def imagenet_network(
 
     The batch norm layers of ResNet-18 are frozen, as in the fine-tuning of the released code.
     Frozen layers use their running statistics, and their scale and shift are buffers, not
-    parameters. ResNet-18 has 11,689,512 numbers, including scale and shift but not the running
-    statistics.
+    parameters. ResNet-18 has 11,689,512 weights, including the scale and shift of batch norm but
+    not the running statistics.
 
-    weights: torchvision's name of trained weights ("IMAGENET1K_V1", downloaded at first use), the
-        path of a state dict (.safetensors, or a file of `torch.save`), or "random". Random weights
-        are normal as in He et al., drawn from ``generator``, with biases 0 and batch norm layers
-        that initially change nothing.
-    classes: number of logits; 1000 with torchvision's weights.
+    ``weights``: torchvision's name of trained weights ("IMAGENET1K_V1", downloaded at first use),
+        the path of a state dict (.safetensors, or a file of `torch.save`), or "random". Random
+        weights are normal as in He et al., drawn from ``generator``, with biases 0 and batch norm
+        layers that initially change nothing.
+    ``classes``: number of logits; 1000 with torchvision's weights.
 
     Raises ValueError for weights of another architecture or number of classes.
     """

@@ -1,9 +1,9 @@
-"""LeNet of MatConvNet's MNIST example, and the MLP that Deep Defense uses with it.
+"""Define LeNet of MatConvNet's MNIST example, and the MLP that Deep Defense uses besides LeNet.
 
 Yan, Guo and Zhang 2018 take LeNet and the MLP from the DeepFool paper. LeNet has two 5 x 5
 convolutions of 20 and 50 filters without padding. Each convolution is followed by 2 x 2 max pooling
 but by no ReLU. The last two layers of LeNet have 500 ReLU units and 10 logits. The initial weights
-are those of MatConvNet: normal with standard deviation 0.01; biases are 0.
+are drawn as in MatConvNet: normal with standard deviation 0.01; biases are 0.
 """
 
 from collections import OrderedDict

@@ -1,10 +1,10 @@
-"""Network in network for CIFAR-10 (Lin, Chen and Yan 2014) as used by Deep Defense.
+"""Define the network in network for CIFAR-10 (Lin, Chen and Yan 2014) as used by Deep Defense.
 
 The layers follow the released code of Yan, Guo and Zhang 2018, whose NIN class raises an error
 because a dropout layer is missing. The network is like MatConvNet's, but its pooling layers are 2 x
 2 with stride 2 instead of 3 x 3. The last pooling layer averages over 8 x 8 pixels. The initial
-weights are those of MatConvNet: normal with variance 2 / fan-in (He et al. 2015), and biases 0. The
-weights of the last layer have a standard deviation that is ten times smaller.
+weights are drawn as in MatConvNet: normal with variance 2 / fan-in (He et al. 2015), and biases 0.
+The weights of the last layer have a standard deviation that is ten times smaller.
 """
 
 import math

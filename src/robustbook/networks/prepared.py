@@ -1,4 +1,5 @@
-"""The preprocessing of a network as a module, so that it can be a part of the network.
+"""Define the preprocessing of a network as a module, so that the preprocessing can be a part of the
+network.
 
 Images are floats in [0, 1] everywhere in this book. Some papers do not train networks on pixels in
 [0, 1], but for example on grey levels minus the mean image. In this book a network contains its

@@ -1,4 +1,4 @@
-"""ResNeXt29 2x64d for CIFAR-10 (Xie et al. 2017) as used by Random Self-Ensemble.
+"""Define ResNeXt29 2x64d for CIFAR-10 (Xie et al. 2017) as used by Random Self-Ensemble.
 
 The layers follow the released code of Liu, Cheng, Zhang and Hsieh 2018. The first convolution is 1
 x 1 instead of 3 x 3. The cardinality is 2, the group width is 64 and doubles from stage to stage,
@@ -21,9 +21,10 @@ def resnext29(generator: torch.Generator, narrow: int = 1, start: str = "torch")
 
     The network needs 1,409 million multiply-adds per image.
 
-    generator: draws the initial weights.
-    narrow: divides the widths 64 to 1024 of the hidden layers: 1 (the paper's), 2, 4 or 8.
-    start: how the initial weights are drawn, see `draw_first_weights`.
+    ``generator``: draws the initial weights.
+    ``narrow``: the divisor of the widths 64 to 1024 of the hidden layers, which is 1 (the paper's),
+    2, 4 or 8.
+    ``start``: how the initial weights are drawn, see `draw_first_weights`.
     """
     check_narrow(narrow)
     width = before = 64 // narrow
@@ -50,7 +51,8 @@ def resnext29(generator: torch.Generator, narrow: int = 1, start: str = "torch")
 
 
 class Block(nn.Module):
-    """Convolutions of 1 x 1, 3 x 3 in two groups, and 1 x 1, with a shortcut.
+    """A block of 1 x 1 convolutions, 3 x 3 convolutions in two groups and 1 x 1 convolutions, with
+    a shortcut.
 
     If the input and the output of a block differ in shape, the shortcut is a convolution too.
     """

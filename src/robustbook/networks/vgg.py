@@ -1,4 +1,4 @@
-"""VGG16 for CIFAR-10, and Model A, a similar small network for STL-10.
+"""Define VGG16 for CIFAR-10, and Model A, a similar small network for STL-10.
 
 The layers follow the released code of Liu, Cheng, Zhang and Hsieh 2018 (Random Self-Ensemble).
 VGG16 and Model A take images in [0, 1] and do not normalise them. Every convolution is 3 x 3, has a
@@ -24,9 +24,10 @@ def vgg16(generator: torch.Generator, narrow: int = 1, start: str = "torch") -> 
 
     VGG16 needs 313 million multiply-adds per image.
 
-    generator: draws the initial weights.
-    narrow: divides the widths 64 to 512 of the hidden layers: 1 (the paper's), 2, 4 or 8.
-    start: how the initial weights are drawn, see `draw_first_weights`.
+    ``generator``: draws the initial weights.
+    ``narrow``: the divisor of the widths 64 to 512 of the hidden layers, which is 1 (the paper's),
+    2, 4 or 8.
+    ``start``: how the initial weights are drawn, see `draw_first_weights`.
     """
     return _network(_VGG16, generator, narrow, start)
 

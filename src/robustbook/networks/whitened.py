@@ -5,7 +5,7 @@ The preprocessing makes three steps on grey levels in 0..255.
 First, the mean image of the training set is subtracted from each image.
 
 Second, the contrast is equalised: the image's own mean is subtracted. The centred image is then
-divided by its standard deviation, or by 40 if this is smaller, and multiplied by the mean standard
+divided by its standard deviation (or by 40, if 40 is larger) and multiplied by the mean standard
 deviation of all images.
 
 Third, images are whitened (ZCA). Let V be the eigenvectors and d the eigenvalues of the training
@@ -15,8 +15,8 @@ max(sqrt(d), 10)) V', which roughly keeps the norm of the image.
 MatConvNet computes the mean standard deviation over training and test set, 53.0990 for CIFAR-10.
 This code uses the mean standard deviation of the training set, 53.1056, so that nothing depends on
 the test set. MatConvNet divides the sum of second moments over the 50,000 training images by
-60,000, which changes the effect of the smallest value 10 in the whitening. To get the same effect
-as MatConvNet, this code divides the sum over a set of images by 6/5 of its size.
+60,000. The divisor 60,000 changes the effect of the smallest value 10 in the whitening. To get the
+same effect as MatConvNet, this code divides the sum over a set of images by 6/5 of its size.
 """
 
 from collections.abc import Iterator
@@ -51,9 +51,9 @@ class Whitened(nn.Module):
     ) -> None:
         """Store the constants of the preprocessing.
 
-        ``mean``: the mean of the training images, in grey levels. ``deviation``: the standard
-        deviation to which each image is scaled, in grey levels. ``matrix``: the symmetric whitening
-        matrix, with c h w rows.
+        ``mean``: the mean of the training images, in grey levels.
+        ``deviation``: the standard deviation to which each image is scaled, in grey levels.
+        ``matrix``: the symmetric whitening matrix, with c h w rows.
         """
         super().__init__()
         if matrix.shape != (mean.numel(), mean.numel()):
@@ -76,7 +76,7 @@ class Whitened(nn.Module):
 
 @torch.no_grad()
 def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
-    """Return the preprocessing for a set of training images, computed on their device.
+    """Return the preprocessing for a set of training images, computed on the device of the images.
 
     Products of pixels are computed in float32, their sums and the eigenvalues in float64. Computing
     the whitening of CIFAR-10 takes half a minute on one core. If there are fewer images than
@@ -117,8 +117,8 @@ def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
 def preprocessed(
     preprocess: nn.Module, images: UInt8[Tensor, "n c h w"]
 ) -> Float[Tensor, "n c h w"]:
-    """Return a whole image set after preprocessing, so that it need not be preprocessed in every
-    epoch.
+    """Return a whole image set after preprocessing, so that images need not be preprocessed in
+    every epoch.
     """
     refuse_other_than_bytes(images)
     return torch.cat([preprocess(batch.float() / 255) for batch in torch.split(images, BATCH)])
@@ -133,7 +133,7 @@ def _centred(grey: Float[Tensor, "n c h w"], mean: Float[Tensor, "c h w"]) -> Fl
 def _equal_contrast(x: Float[Tensor, "n d"], deviation: float) -> Float[Tensor, "n d"]:
     """Scale centred images to the standard deviation ``deviation``.
 
-    The smallest standard deviation is applied inside the square root, so that an image of one grey
-    level has a gradient too.
+    The smallest standard deviation is applied inside the square root, so that the gradient also
+    exists for an image of one grey level.
     """
     return x * (deviation / x.var(1, keepdim=True).clamp(min=DEVIATION_FLOOR**2).sqrt())

@@ -1,5 +1,4 @@
-"""The engine that runs studies: steps, the store of their results, worker processes, clusters,
-plans.
+"""Run studies: define steps, store their results, and run them in worker processes or on clusters.
 
 This package contains nothing about machine learning.
 """

@@ -2,7 +2,8 @@
 
 A *step* is a pure function of plain arguments. Calling a step builds a `Call`, which is not run
 yet. A call may be an argument of another call, so calls form a graph. The `key` of a call is a hash
-of the step's name, version and arguments. The result of a call is stored under the call's key.
+of the step's name, version and arguments. The result of a call is stored in a file that is named by
+the call's key.
 """
 
 import difflib
@@ -26,7 +27,7 @@ _ACCEPTED = (
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A step with its arguments; the step is run later. Calling a step creates a `Call`.
+    """A step with its arguments, which is not run yet. Calling a step creates a `Call`.
 
     Two calls are equal if their keys are equal. `arguments` has all arguments, including defaults;
     `unnamed` has the arguments that are not part of the key (see `step`).
@@ -45,17 +46,19 @@ class Call:
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """Return the call as JSON: step, version and arguments, with nested calls in full."""
+        """Return the call as JSON: the step, its version and its arguments, which may be calls
+        themselves.
+        """
         return _encoded_call(self, seeds=True)
 
     @cached_property
     def key(self) -> str:
-        """Return the SHA-256 of the canonical JSON of the content, in hexadecimal."""
+        """Return the SHA-256 of the call's content as canonical JSON, in hexadecimal."""
         return digest(self.content)
 
     @cached_property
     def kind(self) -> str:
-        """Return a hash like `key`, but without the arguments named `seed`, also in nested calls.
+        """Return a hash like `key`, but leave out the arguments named `seed`, also in nested calls.
 
         Calls of the same kind differ only in their seeds, so they take about the same time.
         """
@@ -63,7 +66,7 @@ class Call:
 
     @property
     def dependencies(self) -> tuple["Call", ...]:
-        """Return the calls among the arguments in their order, without repetitions."""
+        """Return the calls among the arguments of this call in their order, without repetitions."""
         found: dict[str, Call] = {}
         pending: list[Any] = list(self.arguments.values())
         while pending:
@@ -85,7 +88,8 @@ class Call:
 
 
 class Step:
-    """A function decorated by `step`; calling it builds a `Call` and runs nothing.
+    """A function decorated by `step`; calling the decorated function builds a `Call` and runs
+    nothing.
 
     `function` is the undecorated function.
     """
@@ -118,8 +122,7 @@ class Step:
     def __call__(self, *args: Any, **kwargs: Any) -> Call:
         """Build the call.
 
-        Raises:
-            TypeError: an argument is missing, unknown, or of a type without canonical form.
+        Raises TypeError if an argument is missing, unknown, or of a type without canonical form.
         """
         known = list(self._signature.parameters)
         takes = f"it takes {', '.join(known) or 'nothing'}"
@@ -156,22 +159,21 @@ def step(
     Arguments are plain values (None, bool, int, finite float, str, tuples, frozen dataclasses) or
     calls of other steps. Before the function runs, each call among its arguments is replaced by the
     result of the call (`Done`). The function returns a dict whose values are tensors or JSON
-    values. If the function has a parameter `context`, the engine passes a `Context`.
+    values. If the function has a parameter `context`, the engine passes a `Context` to it.
 
-    Args:
-        version: part of the key; increase the version when the function's results change.
-        later: parameters that were added when results were already stored. A parameter in `later`
-            is not part of the key while it has its default value, so results from before it was
-            added are still found.
+    ``version``: a part of the call's key; increase the version when the function's results change.
+    ``later``: parameters that were added when results were already stored. A parameter in `later`
+        is not part of the key while it has its default value, so results that were stored before
+        the parameter was added are still found.
     """
     return lambda function: Step(function, version, later)
 
 
 def later(default: Any) -> Any:
-    """Return a dataclass field, for a field that was added when results were already stored.
+    """Return a field for a dataclass to which the field was added when results were already stored.
 
-    While the field has its default value, it is not part of a call's key, so older results are
-    still found.
+    While the field has its default value, the field is not part of a call's key, so older results
+    are still found.
     """
     return field(default=default, metadata={"later": True})
 

@@ -1,7 +1,8 @@
-"""Run a graph of calls on a dask.distributed cluster with the store on a shared file system.
+"""Run a graph of function calls on a dask.distributed cluster, with the store of results on a
+shared file system.
 
-Dask schedules and retries the calls; results are written to the store. Each worker should have one
-thread, because torch's number of threads is a setting of the whole process.
+Dask schedules and retries the function calls; results are written to the store. Each worker should
+have one thread, because torch's number of threads is a setting of the whole process.
 """
 
 import os
@@ -19,17 +20,15 @@ from .store import Store
 def run_on_cluster(
     missing: Mapping[str, Call], store: Store, scheduler: str, device: str, bar: "tqdm[None]"
 ) -> None:
-    """Compute the calls in ``missing`` on the workers of a scheduler. Each call comes after its
-    dependencies in ``missing``.
+    """Compute the function calls in ``missing`` on the workers of a dask scheduler. In ``missing``,
+    each function call must come after the calls on which it depends.
 
-    Args:
-        scheduler: address of the scheduler, "tcp://host:port".
+    ``scheduler``: the address of the scheduler, such as "tcp://host:port".
 
-    Raises:
-        ModuleNotFoundError: dask.distributed is not installed.
-        OSError: the scheduler does not respond, or its workers cannot access the store.
-        StepFailed: a step raised an exception in both attempts.
-        WorkerLost: several workers died while running the same call.
+    Raises ModuleNotFoundError if dask.distributed is not installed. Raises OSError if the scheduler
+    does not respond, or if its workers cannot access the store. Raises StepFailed if a step raised
+    an exception in both attempts. Raises WorkerLost if several workers died while running the same
+    function call.
     """
     try:
         from distributed import Client, as_completed
@@ -80,8 +79,8 @@ def run_on_cluster(
 
 
 def _work(call: Call, path: Path, device: str, before: list[None]) -> None:
-    """Run a call on a worker of the cluster, and store its result. The argument `before` is not
-    used; it makes dask run the dependencies first.
+    """Run a function call on a worker of the cluster, and store its result. The argument `before`
+    is not used in the function; dask runs the calls in `before` first.
     """
     execute(call, Store(path), device)
 

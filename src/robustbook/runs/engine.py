@@ -1,4 +1,5 @@
-"""Run the calls of a graph that are not stored yet in worker processes, dependencies first.
+"""Run in worker processes all function calls of a graph whose results are not stored yet;
+dependencies run first.
 
 On one machine the standard library's process pool is used; for a cluster see `cluster`. Processes
 exchange results through the store. If this process or a worker ends, only the work since the last
@@ -47,25 +48,23 @@ def run(
     device: str = "auto",
     progress: bool = True,
 ) -> list[Done]:
-    """Return the results of the calls, in their order; compute results that are not stored.
+    """Return the results of the function calls, in their order; compute results that are not
+    stored.
 
-    Args:
-        store: the store of results; default `Store()`.
-        workers: number of worker processes; default the environment variable ROBUSTBOOK_WORKERS,
-            else one per core, or one in total on a GPU. With 0 workers, or if the variable is 1,
-            the steps run in this process, one after the other.
-        scheduler: address of a dask.distributed scheduler, "tcp://host:port". With a scheduler, its
-            workers run the steps and must see the store under the same path.
-        device: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
-        progress: show a bar on stderr.
+    ``store``: the store of results; default `Store()`.
+    ``workers``: the number of worker processes; by default the environment variable
+        ROBUSTBOOK_WORKERS, else one per core, or one in total on a GPU. With 0 workers, or if the
+        variable is 1, the steps run in this process, one after the other.
+    ``scheduler``: the address of a dask.distributed scheduler, such as "tcp://host:port". The
+        workers of the scheduler then run the steps, and must see the store under the same path.
+    ``device``: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
+    ``progress``: whether a progress bar is shown on stderr.
 
-    Raises:
-        StepFailed: a step raised an exception. Steps that were running when the exception occurred
-            have been finished and stored.
-        WorkerLost: a worker process ended. The message says whether the worker was killed when
-            memory ran out, or could not start because the calling script has no `if __name__ ==
-            "__main__":`.
-        OSError: the store cannot be written to; this check comes before any step runs.
+    Raises StepFailed if a step raised an exception. Other steps that were running at the time of
+    the exception are finished and stored first. Raises WorkerLost if a worker process ended. The
+    message says whether the worker was killed when memory ran out, or could not start because the
+    calling script has no `if __name__ == "__main__":`. Raises OSError if the store cannot be
+    written to; this check comes before any step runs.
     """
     for call in calls:
         if not isinstance(call, Call):
@@ -93,8 +92,8 @@ def run(
 
 
 def _missing(calls: Sequence[Call], store: Store, done: dict[str, Done]) -> dict[str, Call]:
-    """Return the calls that must be run, by key, each after its dependencies; put stored results of
-    `calls` into `done`.
+    """Return the function calls that must be run, by key, each after its dependencies. Results of
+    `calls` that are already stored are put into `done`.
     """
     missing: dict[str, Call] = {}
     wanted = {call.key for call in calls}
@@ -231,14 +230,14 @@ def _start_worker(engine: Connection) -> None:
 
 
 def _work(call: Call, path: Path, device: str) -> None:
-    """Run a call in a worker process and store its result."""
+    """Run a function call in a worker process and store its result."""
     execute(call, Store(path), device)
 
 
 def _lost(calls: Sequence[Call], exits: Sequence[int | None], worked: bool) -> WorkerLost:
     """Return an error that explains why a worker ended, from exit codes (a negative signal number,
-    or Python's exit code). `worked`: whether some worker had finished a call before. When one
-    worker ends, the pool ends all other workers with SIGTERM.
+    or Python's exit code). `worked`: whether at least one worker had finished a function call
+    before. When one worker ends, the pool ends all other workers with SIGTERM.
     """
     signals = {-code for code in exits if code and code < 0} - {signal.SIGTERM}
     codes = {code for code in exits if code and code > 0}

@@ -1,5 +1,5 @@
-"""Run one call in this process, after its dependencies, while holding the lock of the call; store
-the result.
+"""Run one function call in this process, after its dependencies, while holding the lock of the
+call. The result is stored.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _REPORT_EVERY = 0.5  # seconds
 
 
 class RunFailed(RuntimeError):
-    """The run of some calls failed; the results that were already computed are kept."""
+    """The error for function calls that failed; the results that were already computed are kept."""
 
     @property
     def sentence(self) -> str:
@@ -50,22 +50,25 @@ class RunFailed(RuntimeError):
 
 
 class StepFailed(RunFailed):
-    """A step raised an exception; the message has the original error and the step's arguments."""
+    """The error for a step that raised an exception; the message has the original error and the
+    step's arguments.
+    """
 
 
 class WorkerLost(RunFailed):
-    """A worker process ended without a result; the results that were already computed are kept."""
+    """The error for a worker process that ended without a result; the results that were already
+    computed are kept.
+    """
 
 
 @dataclass(frozen=True)
 class Context:
     """The information that the engine passes to a step with a parameter `context`.
 
-    Args:
-        scratch: a folder for the checkpoints of this call. The folder `scratch` remains after an
-            interrupted run, and is deleted when the result is stored.
-        device: "cpu", "cuda" or "cuda:N"; not part of the call's key.
-        progress: a function that the step may call at any time with (done, total).
+    ``scratch``: a folder for the checkpoints of this function call. The folder `scratch` remains
+        after an interrupted run, and is deleted when the result is stored.
+    ``device``: "cpu", "cuda" or "cuda:N", which is not part of the call's key.
+    ``progress``: a function that the step may call at any time with (done, total).
     """
 
     scratch: Path
@@ -74,12 +77,13 @@ class Context:
 
 
 def execute(call: Call, store: Store, device: str, show: Show | None = None) -> Done:
-    """Return the call's result from the store; if the result is not stored, compute and store it.
+    """Return the result of the function call from the store; if the result is not stored, compute
+    and store it.
 
-    If another process is computing the same call, wait for this process and read its result.
+    If another process is computing the same function call, wait for this process and read its
+    result.
 
-    Raises:
-        StepFailed: the step raised an exception, or its result could not be stored.
+    Raises StepFailed if the step raised an exception, or if its result could not be stored.
     """
     done = store.load(call)
     if done is not None:
@@ -100,7 +104,9 @@ def execute(call: Call, store: Store, device: str, show: Show | None = None) -> 
 
 
 def resolve_device(device: str) -> str:
-    """Return the device name after checking it; "auto" becomes CUDA if available, else the CPU."""
+    """Return the name of the device, after checking that the device exists; "auto" becomes CUDA if
+    available, else the CPU.
+    """
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device == "auto":
         return "cuda" if there else "cpu"
@@ -121,10 +127,10 @@ def runs_on(device: str) -> str:
 
 
 def default_workers(device: str) -> int:
-    """Return the default number of worker processes. The number is that in the environment variable
-    ROBUSTBOOK_WORKERS if it is set; the value 1 means that this process runs the steps (0 workers).
-    Without the environment variable, the default is one worker per available core or, on a GPU, one
-    worker in total.
+    """Return the default number of worker processes. If the environment variable ROBUSTBOOK_WORKERS
+    is set, its value is the number of workers. The value 1 means that this process runs the steps
+    (0 workers). Without the environment variable, the default is one worker per available core or,
+    on a GPU, one worker in total.
     """
     asked = os.environ.get("ROBUSTBOOK_WORKERS", "")
     if asked:
@@ -145,7 +151,9 @@ def status_line(call: Call, share: float | None) -> str:
 
 
 def progress_of(call: Call, store: Store) -> float | None:
-    """Return the completed fraction of a running call, in [0, 1], or None if unknown."""
+    """Return the completed fraction of a running function call, in [0, 1], or None if the fraction
+    is unknown.
+    """
     state = _state(store.scratch(call))
     return state["done"] / state["total"] if state.get("total") else None
 
@@ -214,7 +222,7 @@ def _step(call: Call) -> Step:
 
 
 def _filled(value: Any, results: dict[Call, Done]) -> Any:
-    """Return the argument with every call in it replaced by its result."""
+    """Return the argument, in which the result of each function call replaces the call."""
     if isinstance(value, Call):
         return results[value]
     if isinstance(value, tuple):
@@ -225,7 +233,9 @@ def _filled(value: Any, results: dict[Call, Done]) -> Any:
 def _reporter(
     call: Call, folder: Path, before: dict[str, Any], show: Show | None
 ) -> Callable[[int, int], None]:
-    """Return a progress function that regularly writes a note to the scratch folder."""
+    """Return a progress function that regularly writes the progress and the seconds so far to a
+    file in the scratch folder.
+    """
     start = last = time.perf_counter()
 
     def note(done: int, total: int) -> None:
@@ -249,8 +259,8 @@ def _reporter(
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    """Return the note that a running or interrupted attempt wrote to its folder; empty if there is
-    no valid note.
+    """Return the progress and the seconds that a running or interrupted attempt wrote to its
+    folder; return an empty dict if there is no valid file.
     """
     with contextlib.suppress(OSError, ValueError):
         state = json.loads((folder / "state.json").read_text())

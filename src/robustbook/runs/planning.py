@@ -1,5 +1,5 @@
-"""Plan a run: which results are stored, stale or missing, and how long the missing ones
-will take.
+"""Plan a run: which results are stored, stale or missing, and how long computing the missing
+results will take.
 """
 
 import math
@@ -20,16 +20,15 @@ from .store import Store, ran_on
 
 @dataclass(frozen=True)
 class StepPlan:
-    """Counts of the calls of one step, and the time that these calls take.
+    """The numbers of function calls of one step, and the time that these calls take.
 
-    Args:
-        stale: stored calls whose step has kept its version, although its source code, or that of a
-            dependency, has changed since. Stale results are still used, and are not counted in
-            `stored`.
-        missing: calls to be computed.
-        spent: seconds that the stored calls took.
-        left: estimated seconds of the missing calls that have an estimate.
-        unknown: number of missing calls without an estimate.
+    ``stale``: the number of stored calls whose step has kept its version, although the source code
+        of the step or of a dependency has changed since. Stale results are still used, and are not
+        counted in `stored`.
+    ``missing``: the number of function calls to be computed.
+    ``spent``: the seconds that the stored function calls took.
+    ``left``: the estimated seconds of all missing function calls that have an estimate.
+    ``unknown``: the number of missing function calls without an estimate.
     """
 
     step: str
@@ -45,11 +44,11 @@ class StepPlan:
 class Plan:
     """The plan of a run, with estimated times.
 
-    Args:
-        steps: the steps, in the order in which they first run.
-        device: "cpu" or the GPU's name, for which times are estimated.
-        workers: number of processes that run at once.
-        wall: estimated seconds from start to end; a lower bound if some calls have no estimate.
+    ``steps``: the steps, in the order in which they first run.
+    ``device``: "cpu" or the name of the GPU for which times are estimated.
+    ``workers``: the number of processes that run at once.
+    ``wall``: the estimated seconds from start to end, which are a lower bound if some calls have no
+        estimate.
     """
 
     steps: tuple[StepPlan, ...]
@@ -59,7 +58,7 @@ class Plan:
 
     @property
     def missing(self) -> int:
-        """Return the number of calls that have to be computed."""
+        """Return the number of function calls that have to be computed."""
         return sum(s.missing for s in self.steps)
 
     def describe(self) -> str:
@@ -102,7 +101,9 @@ class Plan:
 
 
 def graph(calls: Sequence[Call]) -> dict[str, Call]:
-    """Return the calls and all their dependencies, by key, each call after its dependencies."""
+    """Return the function calls and all calls on which they depend, by key, each call after its
+    dependencies.
+    """
     found: dict[str, Call] = {}
 
     def visit(call: Call) -> None:
@@ -117,11 +118,11 @@ def graph(calls: Sequence[Call]) -> dict[str, Call]:
 
 
 _WORK = re.compile(r"/(images|steps|epochs)|.*/Recipe/(steps|batch_size)")
-"""Arguments to which a step's time is proportional: numbers of images, steps and epochs, and a
+"""The arguments to which a step's time is proportional: numbers of images, steps and epochs, and a
 recipe's steps and batch size. These arguments are recognised by their names.
 """
 _NO_WORK = re.compile(r".*/Recipe/(lr|schedule|momentum|weight_decay)\b.*")
-"""Settings of an optimiser that do not change the time of a step."""
+"""The settings of an optimiser that do not change the time of a step."""
 
 
 def estimates(
@@ -131,18 +132,19 @@ def estimates(
     *,
     device: str = "cpu",
 ) -> dict[str, float]:
-    """Return the estimated seconds of each call, by key; calls without an estimate are omitted.
+    """Return the estimated seconds of each function call, by key; calls without an estimate are
+    omitted.
 
-    Each estimate is a mean over stored calls on the same device that differ only in their seed.
-    Without calls that differ only in their seed, the estimate is the entry in `known_seconds`.
-    Without an entry, the estimate is scaled from stored calls of the same step that differ only in
-    their amount of work. The amount of work is the product of numbers to which the time is
-    proportional (images, optimiser steps, batch size). Stored calls that differ in anything other
-    than seed and amount of work, such as the network, are ignored.
+    Each estimate is a mean over stored function calls on the same device that differ only in their
+    seed. If no stored call differs only in its seed, the estimate is the entry in `known_seconds`.
+    Without an entry in `known_seconds`, the estimate is scaled from stored function calls of the
+    same step that differ only in their amount of work. The amount of work is the product of numbers
+    to which the time is proportional (images, optimiser steps, batch size). Stored function calls
+    that differ in anything other than seed and amount of work, such as the network, are ignored.
 
-    Args:
-        known_seconds: seconds by `Call.kind` on this device, for example from published records.
-        device: "cpu" or a GPU's name.
+    ``known_seconds``: the seconds of a function call on this device by `Call.kind`, for example
+        from published records.
+    ``device``: "cpu" or a GPU's name.
     """
     kinds: dict[str, list[float]] = defaultdict(list)
     alike: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -164,8 +166,8 @@ def estimates(
 
 
 def _scaled(work: float, done: Sequence[tuple[float, float]]) -> float:
-    """Return an estimate of the seconds, proportional to the work, from the calls (work, seconds)
-    whose work is most similar.
+    """Return an estimate of the seconds, proportional to the amount of work, from the function
+    calls (work, seconds) whose work is most similar.
     """
     apart = [abs(math.log(work / other)) for other, _ in done]
     nearest = [d for d, far in zip(done, apart, strict=True) if far == min(apart)]
@@ -173,7 +175,9 @@ def _scaled(work: float, done: Sequence[tuple[float, float]]) -> float:
 
 
 def _work(content: Mapping[str, Any]) -> tuple[str, float]:
-    """Return a hash of the call without its amount of work, and the amount of work (a product)."""
+    """Return a hash of the function call without its amount of work, and the amount of work (a
+    product).
+    """
     rest, work = [], 1.0
     for path, value in _leaves(content["arguments"]):
         if _WORK.fullmatch(path) and isinstance(value, int | float) and value > 0:
@@ -184,7 +188,8 @@ def _work(content: Mapping[str, Any]) -> tuple[str, float]:
 
 
 def _leaves(arguments: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value in a call's arguments with its path, except seeds.
+    """Yield each value in the arguments of a function call, except seeds, with the path of names
+    that leads to the value.
 
     A call among the arguments is yielded as one value, so that its own amount of work does not
     count.
@@ -208,13 +213,15 @@ def plan(
     device: str | None = None,
     workers: int | None = None,
 ) -> Plan:
-    """Return which calls `run` would find in the store and which calls `run` would compute; run
-    nothing.
+    """Return which results `run` would find in the store, and which function calls `run` would
+    compute; run nothing.
 
-    Args:
-        known_seconds: seconds by `Call.kind` on the device, used where the store has no times.
-        device: "cpu" or the name of a GPU, which need not be in this machine; default as `run`.
-        workers: how many calls run at once, for the estimate of the wall time; default as `run`.
+    ``known_seconds``: the seconds of a function call on the device by `Call.kind`, which are used
+        where the store has no times.
+    ``device``: "cpu" or the name of a GPU, which need not be in this machine; by default the device
+        that `run` uses.
+    ``workers``: how many function calls run at once, for the estimate of the wall time; by default
+        as many as in `run`.
     """
     store = store or Store()
     device = device or runs_on("auto")
@@ -248,8 +255,8 @@ def plan(
 def _states(
     every: dict[str, Call], store: Store
 ) -> dict[str, tuple[Literal["stored", "stale", "missing"], float]]:
-    """Return the state of each call (stored, stale or missing), and the seconds that a stored call
-    took.
+    """Return the state of each function call (stored, stale or missing), and the seconds that a
+    stored call took.
     """
     states: dict[str, tuple[Literal["stored", "stale", "missing"], float]] = {}
     for key, call in every.items():
@@ -264,8 +271,8 @@ def _states(
 
 
 def _needed(calls: Sequence[Call], states: Mapping[str, tuple[str, float]]) -> set[str]:
-    """Return the keys of the calls that must be run; a missing dependency of a stored call need not
-    run.
+    """Return the keys of the function calls that must be run; a missing dependency of a stored call
+    need not run.
     """
     needed: set[str] = set()
     pending = list(calls)
@@ -280,8 +287,9 @@ def _needed(calls: Sequence[Call], states: Mapping[str, tuple[str, float]]) -> s
 def _wall(
     every: dict[str, Call], needed: set[str], expected: Mapping[str, float], workers: int
 ) -> float:
-    """Return a lower bound on the wall time in seconds. The bound is the larger of two times: that
-    of the longest chain of calls, and the total time divided by the number of workers.
+    """Return a lower bound on the wall time in seconds. The bound is the larger of two times: the
+    time of the longest chain of dependent function calls, and the total time divided by the number
+    of workers.
     """
     ends: dict[str, float] = {}
     for key, call in every.items():

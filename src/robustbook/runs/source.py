@@ -3,8 +3,9 @@
 Starting at the step's function, the names in its code are resolved to module-level definitions,
 through imports, within one top-level package. The fingerprint is a hash of the code of all
 definitions that are reached, without comments, docstrings and layout. Names that are computed at
-run time (getattr) are not found. So a changed fingerprint is only a reminder. Whether a stored
-result is used depends on the version of the step, which is increased by hand.
+run time (getattr) are not found. So a changed fingerprint is only a hint that stored results may be
+stale. Whether a stored result is used depends on the version of the step, which is increased by
+hand.
 """
 
 import ast
@@ -132,7 +133,7 @@ def _bindings(module: str) -> dict[str, list[ast.stmt]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, _DEFINITIONS):
-            # Also the docstrings of fields, and of a class that has nothing else.
+            # Remove all docstrings, also those of fields; a body of nothing else becomes `pass`.
             node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
     bound: dict[str, list[ast.stmt]] = {}
     for statement in tree.body:

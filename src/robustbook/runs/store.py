@@ -1,14 +1,15 @@
-"""The store of results: files on disk that are named by the keys of the calls.
+"""Store the results of function calls in files that are named by the keys of the calls.
 
-A call with key `abc...` has two files in the folder `ab`. `abc....safetensors` has the tensors, if
-there are any, and is written first. `abc....json` is written last; it has the call, the values, the
-seconds, the provenance, and the hashes of both files. A result is stored if its JSON file exists.
-Each file is written under a temporary name, flushed to disk and renamed, so an interruption never
-leaves an incomplete file. If a file of the store is damaged later, the file is renamed.
+The result of a function call with key `abc...` has two files in the folder `ab`. The file
+`abc....safetensors` has the tensors, if there are any, and is written first. The file `abc....json`
+is written last. It has the function call, the values, the seconds, the provenance, and the hashes
+of both files. A result is stored if its JSON file exists. Each file is written under a temporary
+name, flushed to disk and renamed, so an interruption never leaves an incomplete file. If a file of
+the store is damaged later, the file is renamed.
 
-The files can be copied between machines, because the key of a call depends neither on the machine
-nor on the device. If a result is copied without its dependencies, a file `abc....elsewhere` has the
-seconds and provenance of the dependency with key `abc...` (see `Store.give`).
+The files can be copied between machines, because the key of a function call depends neither on the
+machine nor on the device. If a result is copied without its dependencies, a file `abc....elsewhere`
+has the seconds and provenance of the dependency with key `abc...` (see `Store.give`).
 """
 
 import hashlib
@@ -29,7 +30,9 @@ from torch import Tensor
 from .calls import Call, canonical, digest
 
 _START = Path.cwd()
-"""The folder in which this process started; a relative ROBUSTBOOK_STORE is relative to it."""
+"""The folder in which this process started, from which a relative path in ROBUSTBOOK_STORE is
+resolved.
+"""
 _BUSY = 5.0  # seconds to wait for the lock of a result that is to be copied
 _ELSEWHERE = ".elsewhere"
 _OF_A_NOTE = ("call", "kind", "seconds", "provenance")
@@ -56,7 +59,7 @@ def _default() -> Path:
 
 
 if os.environ.get("ROBUSTBOOK_STORE"):
-    # Set as an absolute path, because child processes may start in other folders.
+    # The path is absolute, because child processes may start in other folders.
     os.environ["ROBUSTBOOK_STORE"] = str(store_path())
 
 
@@ -64,11 +67,10 @@ if os.environ.get("ROBUSTBOOK_STORE"):
 class Done:
     """The result of a call.
 
-    Args:
-        values: returned values other than tensors: None, bools, numbers, strings, lists, dicts.
-        tensors: returned tensors, on the CPU.
-        seconds: run time; if the call resumed from a checkpoint, the sum over all attempts.
-        provenance: versions, device, processor, date, and the fingerprint of the source.
+    ``values``: the returned values other than tensors: None, bools, numbers, strings, lists, dicts.
+    ``tensors``: the returned tensors, on the CPU.
+    ``seconds``: the run time; if the call resumed from a checkpoint, the sum over all attempts.
+    ``provenance``: versions, device, processor, date, and the fingerprint of the source.
     """
 
     call: Call
@@ -79,25 +81,28 @@ class Done:
 
 
 class DamagedResult(UserWarning):
-    """A stored file was damaged; the file was renamed, and its call will run again."""
+    """The warning about a damaged file of the store; the file was renamed, and its function call
+    will run again.
+    """
 
 
 class Refused(ValueError):
-    """A file of another store is not a valid result; the message names the file."""
+    """The error for a file of another store that is not a valid result; the message names the
+    file.
+    """
 
 
 class _Damage(Exception):
-    """A file is damaged; the error names the file and the problem."""
+    """The error for a damaged file, which names the file and the problem."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} is damaged: {reason}")
 
 
 class Store:
-    """Results in a folder, which is created when the first result is saved.
+    """A store of results in a folder, which is created when the first result is saved.
 
-    Args:
-        path: the folder; default `store_path()`.
+    ``path``: the folder; default `store_path()`.
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
@@ -107,7 +112,8 @@ class Store:
         return f"Store({str(self.path)!r})"
 
     def load(self, call: Call) -> Done | None:
-        """Return the call's result, checked against its hashes, or None if no result is stored.
+        """Return the result of the function call, checked against its hashes, or None if no result
+        is stored.
 
         Damaged files are renamed, with a `DamagedResult` warning that names them.
         """
@@ -123,8 +129,8 @@ class Store:
         return None
 
     def peek(self, call: Call) -> dict[str, Any] | None:
-        """Return the content of the call's JSON file, or None if there is no valid file; neither
-        read tensors nor rename files.
+        """Return the content of the JSON file of the function call, or None if there is no valid
+        file; neither read tensors nor rename files.
         """
         try:
             meta = self._meta(call)
@@ -135,8 +141,8 @@ class Store:
         return meta if there else None
 
     def known(self, call: Call) -> dict[str, Any] | None:
-        """Return the seconds, the kind and the provenance of a call, from its result or from a
-        note (see `give`).
+        """Return the seconds, the kind and the provenance of a function call, from its result or
+        from a note (see `give`).
         """
         return self.peek(call) or _note(self._json_path(call.key).with_suffix(_ELSEWHERE))
 
@@ -148,11 +154,10 @@ class Store:
         seconds: float,
         provenance: dict[str, str],
     ) -> None:
-        """Store the result of the call's function. The caller must hold the call's lock.
+        """Store the result of a function call. The caller must hold the lock of the function call.
 
-        Raises:
-            TypeError: the result is not a dict of tensors and JSON values.
-            OSError: the result could not be written; nothing is stored.
+        Raises TypeError if the result is not a dict of tensors and JSON values. Raises OSError if
+        the result could not be written; nothing is stored then.
         """
         values, tensors = _split(result)
         path = self._json_path(call.key)
@@ -177,11 +182,10 @@ class Store:
 
         Files of this store are not replaced, except for a damaged result, which is renamed first.
 
-        Args:
-            file: the JSON file of the result; the tensor file is in the same folder.
+        ``file``: the JSON file of the result; the tensor file is in the same folder.
 
-        Raises:
-            Refused: a file is damaged or not a result, or the call is being computed here.
+        Raises Refused if a file is damaged or not a result, or if this machine is computing the
+        function call now.
         """
         key, text, data = _to_copy(file)
         try:
@@ -191,8 +195,8 @@ class Store:
             raise Refused(f"{file} is not taken: its call is being computed here") from None
 
     def take_note(self, file: Path) -> None:
-        """Copy a note about a dependency that was not copied itself (see `give`); skip a damaged
-        note.
+        """Copy a note (seconds and provenance) about a dependency that was not copied itself (see
+        `give`); skip a damaged note.
         """
         note = _note(file)
         if note is not None:
@@ -202,15 +206,14 @@ class Store:
                 _write(path, _signed(note))
 
     def give(self, call: Call, other: "Store") -> tuple[int, bool]:
-        """Copy the call's result to another store; return its size in bytes, and whether the result
-        is new to the other store.
+        """Copy the result of the function call to another store; return its size in bytes, and
+        whether the result is new to the other store.
 
         Dependencies are not copied. For each dependency, a note with its seconds and provenance is
-        written to the other store. So a record that is built from that store can include the
+        written to the other store. So a record that is built from the other store can include the
         seconds and provenance.
 
-        Raises:
-            Refused: a file is damaged, or there is no result.
+        Raises Refused if a file is damaged, or if there is no result.
         """
         key, text, data = _to_copy(self._json_path(call.key))
         new = other._add(key, text, data)
@@ -227,13 +230,13 @@ class Store:
             self._give_notes(below, other)
 
     def lock(self, call: Call) -> BaseFileLock:
-        """Return the lock that the process computing this call holds; the lock is released when the
-        process dies.
+        """Return the lock that the process computing this function call holds; the lock is released
+        when the process dies.
         """
         return self._lock(call.key)
 
     def busy(self, call: Call) -> bool:
-        """Return whether another process is computing this call now."""
+        """Return whether another process is computing this function call now."""
         try:
             with self.lock(call).acquire(timeout=0):
                 return False
@@ -247,7 +250,9 @@ class Store:
         return FileLock(path, is_singleton=True)
 
     def scratch(self, call: Call) -> Path:
-        """Return the folder for the checkpoints of a running call, without creating it."""
+        """Return the folder for the checkpoints of a running function call, without creating the
+        folder.
+        """
         return self.path / "scratch" / call.key
 
     def history(self) -> Iterator[dict[str, Any]]:
@@ -304,7 +309,7 @@ class Store:
 
     def _add(self, key: str, text: bytes, data: bytes) -> bool:
         """Write a result; return False if the store already has a valid result. If the store has a
-        damaged result of the call, that result is renamed first.
+        damaged result of the function call, the damaged result is renamed first.
         """
         path = self._json_path(key)
         try:
@@ -321,7 +326,7 @@ class Store:
 
 def ran_on(provenance: Mapping[str, Any]) -> str:
     """Return the device on which a result was computed: "cpu" or the name of a GPU. The provenance
-    of a record, unlike that of a result, can name several devices.
+    of a record, unlike the provenance of a result, can name several devices.
     """
     device = str(provenance.get("device", "cpu"))
     return str(provenance.get("hardware", "")) if device.startswith("cuda") else device
@@ -338,7 +343,7 @@ def _signed(meta: Mapping[str, Any]) -> bytes:
 
 def _checked(path: Path) -> dict[str, Any] | None:
     """Return the content of a result's JSON file, or None if the file does not exist; raise _Damage
-    if its hash is wrong.
+    if the hash in the file is wrong.
     """
     try:
         text = path.read_bytes()
@@ -395,7 +400,9 @@ def _to_copy(path: Path) -> tuple[str, bytes, bytes]:
 
 
 def _note(file: Path) -> dict[str, Any] | None:
-    """Return the note in a file, or None if there is no valid note."""
+    """Return the note (seconds and provenance of a dependency) in a file, or None if there is no
+    valid note.
+    """
     try:
         note = json.loads(file.read_bytes())
         if note.pop("sha256") == digest(note) and note.keys() == set(_OF_A_NOTE):
@@ -452,7 +459,7 @@ def _split(result: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, Tens
     tensors = {}
     for name, value in result.items():
         if isinstance(value, Tensor):
-            # Copied, because safetensors rejects tensors that share memory.
+            # Copy the tensors, because safetensors rejects tensors that share memory.
             tensors[name] = value.detach().to("cpu", copy=True).contiguous()
         else:
             _check_jsonable(value, name)

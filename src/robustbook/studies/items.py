@@ -1,4 +1,4 @@
-"""The list of items, which are named ``paper/name``: every table, figure or claim that can be run.
+"""List the items, which are named ``paper/name``: every table, figure or claim that can be run.
 
 The module imports only the standard library, so that the command line and the ledger can read the
 list without loading a study.
@@ -15,16 +15,16 @@ PROFILES = ("paper", "reduced", "quick")  # best first
 class Item:
     """One table, figure or claim of a paper that can be run.
 
-    module: the name of the study's module.
-    title: the title of the item.
-    profiles: the profiles at which the study can run.
-    measures: prefixes (after the paper's name) of the ids of the targets that the item measures;
-        None: the item's own name. If two items measure the same target, the command runs the item
-        that comes later in the list.
-    parts: for a word in a target's id, the command-line option that adds the target's part to a run
-        at profile ``paper``.
-    needs: in words, what a run needs that cannot be downloaded automatically.
-    judges: the items whose numbers the page compares with ours, if they are not those of
+    ``module``: the name of the study's module.
+    ``title``: the title of the item.
+    ``profiles``: the profiles at which the study can run.
+    ``measures``: the prefixes of the ids of all targets that the item measures, without the paper's
+        name; with None, the item's own name is the prefix. If two items measure the same target,
+        the command runs the item that comes later in the list.
+    ``parts``: command-line options, by the word in a target's id for which the option is needed. At
+        profile ``paper``, the option adds the part of the study that measures the target.
+    ``needs``: in words, what a run needs that cannot be downloaded automatically.
+    ``judges``: the items whose target numbers the page compares with ours; by default the items of
         `measures`.
     """
 
@@ -197,11 +197,44 @@ ITEMS: Mapping[str, Item] = {
     "self_ensemble/zoo": Item(
         _ENSEMBLE + "zoo", "Section 3.3: the black-box attack ZOO", _ALL, ("text-3.3/",)
     ),
+    "survey/fast": Item(
+        _SURVEY + "fast",
+        "Fast training: one FGSM step from a random start",
+        _ALL,
+        ("wong/", "n-fgsm/"),
+        {
+            word: 'sets=["cifar10"]'
+            for word in ("cifar10-fgsm-rs", "cifar10-pgd-7", "cifar10-eps-8", "cifar10-eps-16")
+        }
+        | {"wong/claim": 'sets=["cifar10"]'},
+    ),
+    "survey/goodfellow": Item(
+        _SURVEY + "goodfellow",
+        "Goodfellow's loss: training on clean images and FGSM's",
+        _ALL,
+        ("goodfellow/",),
+        {
+            word: 'networks=["maxout-large"]'
+            for word in ("maxout-large", "maxout-large-adversarial")
+        },
+    ),
     "survey/madry": Item(
         _SURVEY + "madry",
         "Madry's Table 1: adversarial training with PGD",
         _ALL,
         ("madry-table-1/", "madry-mnist/"),
+    ),
+    "survey/denoising": Item(
+        _SURVEY + "denoising",
+        "Feature denoising: seven networks",
+        _ALL,
+        ("denoise-cifar/",),
+    ),
+    "survey/post": Item(
+        _SURVEY + "post",
+        "The post: its equation, pictures and claims",
+        _ALL,
+        ("blog/",),
     ),
     "survey/pairing": Item(
         _SURVEY + "pairing",
@@ -233,6 +266,24 @@ ITEMS: Mapping[str, Item] = {
         "Szegedy et al. 2013: the first adversarial examples, and their transfer",
         measures=("szegedy-table-1/", "szegedy-table-2/", "szegedy-tables-3-4/", "szegedy/"),
     ),
+    "survey/madry-cifar": Item(
+        _SURVEY + "madry_cifar",
+        "Madry's Tables 2 and 5: CIFAR-10",
+        ("paper",),
+        ("madry-table-2/", "madry-table-5/", "madry-figure-6/"),
+        {
+            name: 'networks=["wide"]'
+            for name in (
+                "madry-table-2",
+                *(
+                    f"wide-{training}{end}"
+                    for training in ("natural", "fgsm", "pgd")
+                    for end in ("", "-trained")
+                ),
+            )
+        },
+        needs="needs a GPU",
+    ),
     # This item is last, because a run of all items ends here if its photographs are missing.
     "deep_defense/imagenet": Item(
         _DEEP + "imagenet",
@@ -252,6 +303,12 @@ WITHOUT_STUDY: Mapping[str, str] = {
     "self-ensemble/claim-pgd-training-time": "networks trained with PGD are not in the book",
     "self-ensemble/later/nes100-": "the attack NES is not in the book",
     "self-ensemble/later/adv-bnn-gap": "the defense Adv-BNN is not in the book",
+    "survey/goodfellow/rbf/": "the paper does not say how its RBF network is trained",
+    "survey/goodfellow/rubbish/rbf/": "the paper does not say how its RBF network is trained",
+    "survey/goodfellow/cifar10-maxout/": "the unit of eps is lost: the preprocessing is not stated",
+    "survey/wong/mnist-fgsm-rs/autoattack-": "AutoAttack is not in the book",
+    "survey/wong/cifar10-fgsm-rs/autoattack-": "AutoAttack is not in the book",
+    "survey/wong/cifar10-free-8/": "free adversarial training is not in the book",
     "survey/independent-cifar10/alp-0.5/": "ResNet-32 is not in the book",
     "survey/independent-cifar10/fgsm-at/": "ResNet-32 is not in the book",
     "survey/independent-cifar10/resnet18-": "AutoAttack and trainings of 200 epochs are not run",
@@ -259,7 +316,7 @@ WITHOUT_STUDY: Mapping[str, str] = {
     "survey/independent-cifar10/standard-resnet18/deepfool": "the radius of DeepFool is not stated",
     "self-ensemble/later/nattack-": "the network was the authors' first prototype, not this method",
 }
-"""Targets that no study measures although an item has their prefix, and the reasons."""
+"""Targets that no study measures although they have the prefix of an item, and the reasons."""
 
 
 def judged(item: str) -> tuple[str, ...]:
@@ -292,8 +349,8 @@ def command(target: str, paper: str, profile: str, item: str = "") -> tuple[str,
     """Return the command line that measures a target, and a note that says what the run needs.
 
     ``item``: the item that measured the target, if known. If the item lacks ``profile``, the
-    command uses the best profile that the item has. If no study measures the target, the command is
-    "" and the note says so.
+        command uses the best profile that the item has. If no study measures the target, the
+        command is "" and the note says so.
     """
     item = item or measured_by(target, paper)
     if item not in ITEMS:

@@ -1,4 +1,6 @@
-"""The parameters of a study: typed fields with descriptions of valid values, and clear errors."""
+"""Define the parameters of a study as typed fields with descriptions of valid values, and report
+clear errors.
+"""
 
 import difflib
 from collections.abc import Mapping
@@ -23,7 +25,7 @@ class BadParameter(ValueError):
 
 
 AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
-"""Convert lists to tuples, because notebooks and papermill pass lists."""
+"""The setting that converts lists to tuples, because notebooks and papermill pass lists."""
 
 
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
-"""Augmentation: training images are mirrored and shifted before the loss sees them.
+"""Mirror and shift training images at random before the loss is computed.
 
-The augmentation of an image is a hash of (seed, epoch, index of the image) from
-`robustbook.attacks.noise`. So the augmentation depends neither on the batch nor on the device, nor
-on the step at which an interrupted run resumes.
+A hash of (seed, epoch, index of the image) from `robustbook.attacks.noise` determines the
+augmentation of an image. So the augmentation depends neither on the batch nor on the device, nor on
+the step at which an interrupted run resumes.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from robustbook.randomness import generator
 
 @dataclass(frozen=True)
 class Augmentation:
-    """``mirror``: mirror the image left to right with probability 1/2. ``padding``: add this many
-    zeros on each side, then crop the original size at a random position. Images are cropped first
-    and mirrored afterwards.
+    """``mirror``: whether images are mirrored left to right with probability 1/2.
+    ``padding``: the number of zeros that are added on each side, before the original size is
+        cropped at a random position. Images are cropped first and mirrored afterwards.
     """
 
     mirror: bool = False
@@ -48,7 +48,7 @@ class Augmentation:
     def applied(
         self, images: Shaped[Tensor, "n c h w"], drawn: Int[Tensor, "n 3"]
     ) -> Shaped[Tensor, "n c h w"]:
-        """Return the images with the augmentation ``drawn``, in the same dtype."""
+        """Return the images, cropped and mirrored as ``drawn`` says, in the same dtype."""
         turned, top, left = drawn.unbind(1)
         if self.padding:
             height, width = images.shape[2:]

@@ -1,4 +1,6 @@
-"""The batch of each network at a training step, which depends only on seed and step."""
+"""Choose the batch of each network at a training step, which depends only on the seed and the
+step.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from .recipe import Recipe
 
 @runtime_checkable
 class Images(Protocol):
-    """An image set too large for memory; each batch is read when needed."""
+    """An image set that is too large for memory; only the images of the current batch are read."""
 
     def __len__(self) -> int: ...
 
@@ -40,8 +42,8 @@ class Batches:
         return len(self.labels) // self.recipe.batch_size
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return the images and labels of a training step; for several networks the first axis is
-        the network.
+        """Return the images and labels of a training step; if several networks are trained, the
+        first axis is the network.
         """
         epoch, batch = divmod(step, self.per_epoch)
         if epoch != self.epoch:

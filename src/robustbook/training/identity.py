@@ -1,4 +1,6 @@
-"""The identity of a training run: fingerprints of data, description of the objective, hash."""
+"""Identify a training run by fingerprints of its data, a description of its objective, and a
+hash.
+"""
 
 import functools
 import hashlib
@@ -17,7 +19,7 @@ def fingerprint(images: Any, labels: Tensor) -> str:
     per gigabyte.
 
     For an image set that is read batch by batch, the hash covers the labels and the number of
-    images, but only three images: the first, middle and last one.
+    images. Of the images, the hash covers only the first, the middle and the last one.
     """
     if isinstance(images, Tensor):
         return digest({"images": images, "labels": labels})
@@ -38,12 +40,12 @@ def digest(tensors: Mapping[str, Tensor], meta: Mapping[str, object] | None = No
 
 
 def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
-    """Return a description of a function or value as JSON, by which training objectives are
+    """Return a JSON description of a function or value, by which training objectives are
     distinguished.
 
     For a function, the description has its name, defaults, closure, partial arguments, and the
-    constants and names in its code. Values of global variables are not included. Plain data is
-    returned unchanged; other objects are described by their type.
+    constants and names in its code. The description of a function does not include values of global
+    variables. Plain data is returned unchanged; other objects are described by their type.
     """
     if thing is None or isinstance(thing, bool | int | float | str):
         return thing

@@ -1,21 +1,22 @@
 """The training loop: train networks by a recipe and return the history of each loss term.
 
 An *objective* is a function from (network, images, labels, coefficient) to named loss terms, whose
-sum is minimised. The number ``coefficient(step)`` is passed to the objective in every step, for
-example an annealed penalty weight.
+sum is minimised. The number ``coefficient(step)``, for example an annealed penalty weight, is
+passed to the objective in every step.
 
 Each epoch goes through the training set in a random order that depends only on (seed, epoch), or in
-the original order. The augmentation depends only on (seed, epoch, image), and random numbers inside
-a step on (seed, step). So the state of a run consists of weights, buffers, optimiser state and step
-number. A run that is interrupted at any time resumes from its last checkpoint and gives bitwise the
-same result.
+the original order. The augmentation depends only on (seed, epoch, image), and the random numbers of
+a training step only on (seed, step). So weights, buffers, optimiser state and step number describe
+the state of a run completely. A run that is interrupted at any time resumes from its last
+checkpoint and gives bitwise the same result.
 
 Networks of the same shape can be trained together along a batch axis (``torch.func``). Training
 networks together gives the same result as separate training up to rounding. Joint training takes
 less time if the computations are too small to occupy the device.
 
-On a GPU the training step is replayed as a CUDA graph. The CPU waits for the GPU only when losses
-are checked (every 50 steps), and when ``each_epoch`` or a checkpoint reads weights.
+On a GPU the training step is recorded once as a CUDA graph, and this graph is run for every batch.
+The CPU waits for the GPU only when losses are checked (every 50 steps), and when ``each_epoch`` or
+a checkpoint reads weights.
 """
 
 import contextlib
@@ -72,36 +73,41 @@ def fit(
 ) -> Fitted:
     """Train ``networks`` in place; ``seeds[i]`` determines the order of the batches of network i.
 
-    networks: parameters with ``requires_grad`` False do not change. Buffers that change, such as a
-        batch norm's running statistics, are supported only with one network.
-    images: bytes, which are scaled to [0, 1] batch by batch on ``device``, or floats, which are not
-        scaled. The recipe's augmentation pads images with zeros before images are scaled.
-    labels: the classes, or for each image the probabilities of the classes.
-    rates: factors of the learning rate by parameter name; a parameter that ``rates`` does not name
-        has the factor 1.
-    retract: by parameter name, a function that changes the weights in place after each step, for
-        example to project the weights onto a set.
-    each_epoch: called after each complete epoch with the number of epochs and the ``state_dict``
-        (weights and buffers). With several networks the first axis of each tensor is the network. A
-        resumed run calls ``each_epoch`` again for an epoch that it repeats. Copy a tensor of the
-        ``state_dict`` if you want to keep it.
-    shuffle: whether each epoch has a new random order. False: images keep their order.
-    static: whether a training step has the same operations for every batch, with all random numbers
-        drawn on ``device``. A static training step is captured as a CUDA graph on a GPU. Use False
-        for objectives whose operations depend on the data, or with random numbers from the CPU.
-        With False only one network can be trained.
-    checkpoint: a file that is written about every ``every`` seconds; if the file exists, the run
-        resumes from it. A checkpoint of another network, recipe, order, objective or data raises an
-        error. If the checkpoint is damaged, it is renamed, and a warning is given.
-    identity: description of the objective in the checkpoint; None: its name, constants and closure.
-    progress: called with (steps done, steps) about once a second.
+    ``networks``: the networks to train; parameters with ``requires_grad`` False do not change. A
+        network whose buffers change, such as the running statistics of batch norm, can only be
+        trained alone.
+    ``images``: bytes, which are scaled to [0, 1] batch by batch on ``device``, or floats, which are
+        not scaled. The recipe's augmentation pads images with zeros before images are scaled.
+    ``labels``: the classes, or for each image the probabilities of the classes.
+    ``rates``: factors of the learning rate by parameter name; for all other parameters the factor
+        is 1.
+    ``retract``: a function that is called after each step with the weights by parameter name and
+        changes them in place, for example to project them onto a set.
+    ``each_epoch``: a function that is called after each complete epoch with the number of epochs
+        and the ``state_dict`` (weights and buffers). If several networks are trained, the first
+        axis of each tensor in the ``state_dict`` is the network. A resumed run calls ``each_epoch``
+        again for an epoch that it repeats. Copy the tensors of the ``state_dict`` that you want to
+        keep, because training changes them in place.
+    ``shuffle``: whether each epoch has a new random order. With False, images keep their order in
+        every epoch.
+    ``static``: whether a training step has the same operations for every batch, with all random
+        numbers drawn on ``device``. A static training step is captured as a CUDA graph on a GPU.
+        Use ``static`` False for objectives whose operations depend on the data, or that use random
+        numbers from the CPU. With ``static`` False only one network can be trained.
+    ``checkpoint``: the file to which the state is written about every ``every`` seconds; if the
+        file exists, the run resumes from it. An error is raised if the checkpoint belongs to
+        another network, recipe, image order, objective or data set. A damaged checkpoint is
+        renamed, and a warning is given.
+    ``identity``: a description of the objective, which is stored in the checkpoint; by default the
+        name, constants and closure of the objective.
+    ``progress``: a function that is called with (steps done, steps) about once a second.
 
-    Before each step, torch's global generators are seeded by (seed, step), for example for dropout.
-    The state of torch's generators is restored at the end of training. Networks that are trained
-    together must not draw random numbers.
+    Before each step, torch's global generators, from which dropout draws, are seeded by (seed,
+    step). The state of torch's generators is restored at the end of training. Networks that are
+    trained together must not draw random numbers.
 
-    Raises ``Diverged`` with the step, the term and its value; on a GPU, the step in the message is
-    the one at which the divergence was detected.
+    Raises ``Diverged`` with the step, the term and its value. On a GPU, the step in the message is
+    the step at which the divergence was detected.
 
     On a CPU, numbers below 1.2e-38 are flushed to zero during training. Saturated networks have
     gradients below 1.2e-38, and arithmetic with such tiny numbers takes up to four times as long.
@@ -136,7 +142,7 @@ def fit(
     batches = Batches(images, labels.to(device), recipe, seeds, shuffle)
     cuda = torch.device(device).type == "cuda"
     look = 50 if cuda else 1  # reading a number makes the CPU wait for the GPU
-    # bfloat16 is only for the forward pass
+    # Only the forward pass uses bfloat16.
     precision = "tf32" if recipe.precision == "tf32" else "float32"
     with (
         arithmetic(device, precision, flush=not cuda),

@@ -1,4 +1,4 @@
-"""Training hyperparameters as data, by which a stored result can be identified."""
+"""The hyperparameters of a training as plain data, which also identify a stored result."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,24 +13,25 @@ Stairs = tuple[tuple[int, float], ...]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Training hyperparameters: ``steps`` optimiser steps on batches of ``batch_size`` images. If
-    the last batch of an epoch is incomplete, it is dropped.
+    """Train for ``steps`` optimiser steps on batches of ``batch_size`` images. An incomplete batch
+    at the end of an epoch is dropped.
 
-    schedule: learning rate schedule: constant, linear from ``lr`` to 0, or piecewise constant. A
-        piecewise constant schedule is given as pairs of a step and the factor of ``lr`` from this
-        step on. Before the step of the first pair, the factor of the learning rate is 1.
-    warmup: fraction of the steps, in [0, 1), over which the learning rate increases linearly to the
-        schedule's value. With r warm-up steps, the first step uses 1/(r + 1) of the schedule's
+    ``schedule``: the schedule of the learning rate, which is constant, linear from ``lr`` to 0, or
+        piecewise constant. A piecewise constant schedule is given as pairs of a step and the factor
+        of ``lr`` from this step on. Before the step of the first pair, the factor of the learning
+        rate is 1.
+    ``warmup``: fraction of the steps, in [0, 1), over which the learning rate increases linearly to
+        the schedule's value. With r warm-up steps, the first step uses 1/(r + 1) of the schedule's
         value. A linear schedule decreases the learning rate over the steps after the warm-up.
-    nesterov: whether SGD uses Nesterov's momentum.
-    decay: the parameters to which ``weight_decay`` applies: all, or "weights", the tensors with two
-        or more axes (no biases and no batch norm scales).
-    precision: see `robustbook.arithmetic`. With bfloat16, weights, their gradients and the
-        optimiser's state stay in float32.
-    channels_last: whether images and kernels use the channels-last memory format in training. The
-        channels-last format gives the same result up to rounding, and makes training faster on a
-        CPU and in bfloat16.
-    augmentation: augmentation of the training images; None: no augmentation.
+    ``nesterov``: whether SGD uses Nesterov's momentum.
+    ``decay``: the parameters to which ``weight_decay`` applies: "all", or "weights", which are the
+        tensors with two or more axes (no biases and no batch norm scales).
+    ``precision``: the precision of the computations, see `robustbook.arithmetic`. With bfloat16,
+        weights, their gradients and the optimiser's state stay in float32.
+    ``channels_last``: whether images and kernels use the channels-last memory format in training.
+        The channels-last format gives the same result up to rounding, and makes training faster on
+        a CPU and in bfloat16.
+    ``augmentation``: the augmentation of the training images; with None, images are not augmented.
     """
 
     steps: int

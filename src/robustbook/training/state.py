@@ -1,4 +1,4 @@
-"""The state of a training run, and its checkpoints."""
+"""Hold the state of a training run, and save it to or load it from a checkpoint."""
 
 import contextlib
 import json
@@ -19,13 +19,15 @@ from .recipe import Recipe
 
 
 class Diverged(ArithmeticError):
-    """A loss term became NaN or infinite. The last checkpoint before the divergence is kept."""
+    """The error for a loss term that became NaN or infinite. The last checkpoint before the
+    divergence is kept.
+    """
 
 
 @dataclass
 class State:
     """The state of a training run: weights, optimiser, step number and sums over the epoch.
-    ``rates``: see `fit`.
+    ``rates``: factors of the learning rate by parameter name, as in `fit`.
 
     ``weights`` are the trained parameters, and ``fixed`` the parameters with ``requires_grad``
     False. If several networks are trained together, the parameters of all networks are stacked.
@@ -70,7 +72,8 @@ class State:
             {
                 "params": [p for name, p in self.weights.items() if kinds[name] == kind],
                 "factor": kind[0],
-                # A tensor, so that a captured graph can use a changing learning rate.
+                # The learning rate is a tensor, so that a captured graph can use a changing
+                # learning rate.
                 "lr": torch.tensor(0.0, device=device) if graph else 0.0,
                 "weight_decay": kind[1],
             }
@@ -168,8 +171,8 @@ class State:
     def load(self, path: Path) -> None:
         """Load the state from a checkpoint, to resume the run.
 
-        If the checkpoint is damaged, it is renamed, and a warning is given. Raises ValueError for a
-        checkpoint of another run.
+        A damaged checkpoint is renamed, and a warning is given. Raises ValueError for a checkpoint
+        of another run.
         """
         try:
             with safe_open(path, "pt") as file:
@@ -227,14 +230,14 @@ class State:
 
 @contextlib.contextmanager
 def layout(networks: Sequence[nn.Module], channels_last: bool) -> Iterator[None]:
-    """Use the channels-last memory format for convolution kernels, if requested; restore the format
-    afterwards.
+    """Inside the context, convolution kernels have the channels-last memory format if
+    ``channels_last``; afterwards they have the usual format.
 
-    A weight that is a non-contiguous view is copied first.
+    Weights that are non-contiguous views are copied first, because optimisers cannot handle them.
     """
     every = [p for net in networks for p in net.parameters()]
     for p in every:
-        # not contiguous, which optimisers cannot handle
+        # This weight is not contiguous, and optimisers cannot handle it.
         if torch.empty_like(p).stride() != p.stride():
             p.data = p.data.contiguous()
     usual = [p for p in every if channels_last and p.ndim == 4 and p.is_contiguous()]

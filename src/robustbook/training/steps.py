@@ -1,4 +1,4 @@
-"""One optimiser step: for one network, for several networks along a batch axis, and as a CUDA
+"""Make one optimiser step for one network, for several networks along a batch axis, or as a CUDA
 graph.
 """
 
@@ -22,7 +22,7 @@ networks).
 
 
 class Lift(nn.Module):
-    """A network and an objective as one module for ``functional_call``; the module returns the
+    """A network and an objective in one module for ``functional_call``; the module returns the
     stacked loss terms.
     """
 
@@ -120,12 +120,12 @@ def _refuse_side_by_side(error: RuntimeError) -> NoReturn:
 
 
 def graphed(lift: Lift, state: State, count: int, x: Tensor, y: Tensor) -> Step:
-    """Return the optimiser step as a captured CUDA graph, which avoids most of the time for
+    """Return the optimiser step as a captured CUDA graph, which saves most of the time for
     launching kernels.
 
     The warm-up before the capture makes real optimiser steps, so weights, buffers and optimiser are
-    restored afterwards. Random numbers of the step come from torch's generator of the device, which
-    is seeded before each replay.
+    restored after the warm-up. The graph draws its random numbers from torch's generator of the
+    device, which is seeded before each run of the graph.
     """
     compute = _update(lift, state, count)
     x, y = x.clone(), y.clone()

@@ -1,4 +1,4 @@
-"""The first chapter: how to attack a network, and how to believe the result.
+"""The first chapter: how to attack a network, and how to check whether the result can be trusted.
 
 The pages of the first chapter belong to no paper. Each page trains small networks on embedded data
 and attacks the networks when the page is run, so that a reader can change everything. Each module

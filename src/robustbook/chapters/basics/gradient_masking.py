@@ -1,5 +1,5 @@
-"""The page on gradient masking: a network that masks its gradients, the diagnosis of this network,
-and attacks that succeed.
+"""Compute what the page on gradient masking shows: a network that masks its gradients, the
+diagnosis of this network, and attacks that succeed.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ ROWS = {
     "zero_gradients": "zero gradients",
     "changed_answers": "changed answers",
 }
-"""What the rows of the figures are called, by name of the evidence."""
+"""The labels of the figures' rows, by the name of the evidence."""
 ACCURACIES = (
     "clean",
     "one_step",
@@ -81,8 +81,8 @@ class Study:
 
 
 def study() -> Study:
-    """Load the plain and the masked network and collect the evidence; each network makes the images
-    of the transfer attack on the other network.
+    """Load the plain and the masked network and collect the evidence. The images of the transfer
+    attack on one network are made with the other network.
     """
     nets = {"plain network": network("plain"), "masked network": network("masked")}
     images, labels = digits(COUNT)

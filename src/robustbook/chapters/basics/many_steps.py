@@ -1,4 +1,6 @@
-"""The page on attacks with many steps: the paths of attacks on a network with two inputs."""
+"""Compute what the page on attacks with many steps shows: the paths of attacks on a network with
+two inputs.
+"""
 
 import math
 from collections.abc import Callable, Mapping
@@ -21,14 +23,16 @@ from robustbook.randomness import generator
 from .networks import accuracy
 
 SIDE = 301
-"""Points of the grid along each side of the unit square; neighbours are 1/300 apart."""
+"""The number of grid points along each side of the unit square; neighbouring points are 1/300
+apart.
+"""
 EPS = 0.08
 STEPS = 20
 STARTS = 10
 DRAWN = 8
-"""Number of random starts in the figure."""
+"""The number of random starts in the figure."""
 PENALTY = {"c": 0.05, "steps": 150, "step_size": 0.02}
-"""Carlini-Wagner's options in the figure: one value of c."""
+"""The options of Carlini-Wagner in the figure, with a single value of c."""
 ZOOM = 0.25
 """Half the side of the square that the figure shows."""
 
@@ -51,10 +55,12 @@ def spirals(count: int, seed: int) -> tuple[Float[Tensor, "n 2"], Int[Tensor, " 
 class Study:
     """The network with two inputs, its test points and predictions, and the exact distances.
 
-    regions: the predicted class at each point of the grid, row by row from the bottom. exact: by
-    norm, for each test point the distance to the nearest point of the grid with another predicted
-    class. budget: by attack, which test points are still classified correctly at `EPS`. minimal: by
-    name, the results of the minimal-norm attacks.
+    ``regions``: the predicted class at each point of the grid, row by row from the bottom.
+    ``exact``: the distance from each test point to the nearest point of the grid with another
+        predicted class, by norm.
+    ``budget``: whether each test point is still classified correctly under attacks of size `EPS`,
+        by attack.
+    ``minimal``: the results of the minimal-norm attacks, by name.
     """
 
     net: nn.Module
@@ -159,8 +165,9 @@ def path(
 ) -> Float[np.ndarray, "t 2"]:
     """Return in order the points at which an attack on one starting point evaluates the network.
 
-    A point that is evaluated twice in a row counts once. last: only the first ``last`` evaluations
-    count.
+    A point that is evaluated twice in a row counts once.
+
+    ``last``: only the first ``last`` evaluations count.
     """
     recorder = Recorder(net)
     attack(recorder)

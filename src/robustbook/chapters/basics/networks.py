@@ -1,9 +1,9 @@
-"""The four networks of the chapter, trained on the embedded digits within seconds.
+"""Train the four networks of the chapter on the embedded digits within seconds.
 
 Three of the networks are fully connected, with two hidden layers of 64 ReLU units. The fully
 connected networks differ only in their training. The fourth network has two convolutions, with the
-noise layers of Random Self-Ensemble in front of both. Each network is trained once, and its weights
-are then kept in the store of results.
+noise layers of Random Self-Ensemble in front of both convolutions. Each network is trained once,
+and its weights are then kept in the store of results.
 """
 
 from collections.abc import Mapping
@@ -23,11 +23,15 @@ from robustbook.training import Recipe, fit
 
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained: with ``steps`` steps of Adam on batches of 64 digits.
+    """The training of a network: ``steps`` steps of Adam on batches of 64 digits.
 
-    The learning rate starts at ``lr`` and falls to 0. eps: radius of adversarial training; 0: none.
-    temperature: the number that divides the logits, only during training. noise: the standard
-    deviation of all noise layers; 0: a fully connected network without noise.
+    The learning rate starts at ``lr`` and falls to 0.
+
+    ``eps``: the radius of adversarial training; 0 stands for training without adversarial images.
+
+    ``temperature``: the number that divides the logits, only during training.
+    ``noise``: the standard deviation of all noise layers; 0 stands for a fully connected network
+        without noise.
     """
 
     steps: int = 300
@@ -58,9 +62,10 @@ def digits(count: int = 400) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, " 
 def network(kind: str) -> nn.Module:
     """Return a trained network, from images in [0, 1] to ten logits, in evaluation mode.
 
-    kind: "plain"; "adversarial", for which half of the training loss is on images after FGSM;
-    "masked", whose logits are 50 times larger; or "noisy", with noise layers. The first call trains
-    the network and stores its weights.
+    ``kind``: the kind of network, which is "plain", "adversarial", "masked" or "noisy". For
+        "adversarial", half of the training loss is on images after FGSM. The logits of the network
+        "masked" are 50 times larger, and the network "noisy" has noise layers. The first call
+        trains the network and stores its weights.
     """
     if kind not in TRAININGS:
         raise ValueError(f"kind must be one of {', '.join(TRAININGS)}, got {kind!r}")

@@ -1,4 +1,6 @@
-"""The page on a first adversarial example: one image, one gradient, and a slider over eps."""
+"""Compute what the page on a first adversarial example shows: one image, one gradient, and a slider
+over eps.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +36,8 @@ EPS = 0.1
 class Moved:
     """An image after FGSM with size ``eps``, and the network's prediction.
 
-    probability: of the predicted class. right: whether the predicted class is the true class.
+    ``probability``: the probability of the predicted class.
+    ``right``: whether the predicted class is the true class.
     """
 
     eps: float
@@ -69,7 +72,7 @@ def sweep(
     label: Int[Tensor, " 1"],
     sizes: Sequence[float],
 ) -> tuple[Moved, ...]:
-    """Return the image after FGSM with each eps; at eps 0 it is the image itself."""
+    """Return the image after FGSM with each eps; at eps 0 the result is the image itself."""
     found = []
     for eps in sizes:
         moved = fgsm(net, image, label, eps=eps).images if eps else image
@@ -110,7 +113,9 @@ def answer(shown: Study) -> str:
 
 
 def slides(shown: Study) -> Slider:
-    """Return a slider over eps: the image, its change, the changed image, and both predictions."""
+    """Return a slider over eps that shows the image, its change, the changed image, and the
+    predictions for both images.
+    """
     clean, largest = shown.sweep[0], max(moved.eps for moved in shown.sweep)
     frames = []
     for moved in shown.sweep:

@@ -1,4 +1,4 @@
-"""The page on randomised defenses: attacks on a network with noise layers."""
+"""Compute what the page on randomised defenses shows: attacks on a network with noise layers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,21 +19,25 @@ EPS = 0.1
 COUNT = 120
 STEPS = 10
 AVERAGED = (1, 4, 16)
-"""Over how many draws an attack averages each gradient."""
+"""The numbers of noise draws over which attacks average each gradient."""
 JUDGES = 20
-"""How many new draws decide whether an image is classified correctly."""
+"""The number of new noise draws that decide whether an image is classified correctly."""
 FRESH = 2**40
-"""The number of the first draw that judges. No attack uses it or a later one."""
+"""The number of the first noise draw for evaluations. No attack uses a noise draw with this number
+or a larger one.
+"""
 FGSM, PGD, OFF = "FGSM", f"PGD, {STEPS} steps", "PGD, gradient without noise"
 LOOKS = {FGSM: Look(BRIGHT["blue"], "o", "-"), PGD: Look(BRIGHT["red"], "s", "--")}
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Which images are classified correctly after an attack, evaluated in three ways.
+    """The images that are classified correctly after an attack, evaluated in three ways.
 
-    own: with the first noise draw that the attack used; without averaging it is the only one.
-    single: with one new noise draw. many: with the average over `JUDGES` new noise draws.
+    ``own``: which images are classified correctly with the first noise draw that the attack used.
+    Without averaging it is the attack's only draw.
+    ``single``: which images are classified correctly with one new noise draw.
+    ``many``: which images are classified correctly with the average over `JUDGES` new noise draws.
     """
 
     own: Bool[Tensor, " n"]
@@ -45,8 +49,9 @@ class Judged:
 class Study:
     """The network, the test images, probabilities of the true class, and the attacks' results.
 
-    probabilities: the probability of the true class, for 50 noise draws on each test image.
-    attacked: by attack and number of draws that it averages over.
+    ``probabilities``: the probability of the true class, for 50 noise draws on each test image.
+    ``attacked``: the results of the attacks, by attack and by the number of noise draws over which
+    the attack averages.
     """
 
     net: Noisy

@@ -1,5 +1,5 @@
-"""The page on threat models: images perturbed within budgets in two norms, and accuracy against
-eps.
+"""Compute what the page on threat models shows: images perturbed within budgets in two norms, and
+accuracy against eps.
 """
 
 import math
@@ -21,17 +21,17 @@ SIZES: Mapping[float, tuple[float, ...]] = {
     math.inf: (0.0, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3),
     2.0: (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0),
 }
-"""The eps of the curves, by norm."""
+"""The values of eps at which the curves are computed, by norm."""
 SHOWN: Mapping[float, tuple[float, ...]] = {
     math.inf: (0.05, 0.1, 0.2, 0.3),
     2.0: (0.5, 1.0, 2.0, 3.0),
 }
-"""The eps of the pictures, by norm."""
+"""The values of eps for which pictures are shown, by norm."""
 TITLES = {math.inf: "l-infinity", 2.0: "l2"}
 NETWORKS = {"plain": LOOKS["vanilla"], "adversarially trained": LOOKS["adversarial"]}
 STEPS = 20
 COUNT = 200
-"""Number of test images behind the curves."""
+"""The number of test images from which the curves are computed."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ class Study:
 
 
 def study() -> Study:
-    """Load both networks and attack them at each eps in each norm."""
+    """Load the plain and the adversarially trained network, and attack each network at each eps in
+    each norm.
+    """
     nets = {"plain": network("plain"), "adversarially trained": network("adversarial")}
     images, labels = digits(COUNT)
     curves = {
@@ -85,8 +87,8 @@ def _attacked(
 
 
 def answer(shown: Study) -> str:
-    """Return what a threat model is, and the accuracy of both networks at one radius in each
-    norm.
+    """Return what a threat model is, and the accuracy of the plain and the adversarially trained
+    network at one radius in each norm.
     """
     at = SIZES[math.inf].index(EPS)
     plain, trained = (shown.curves[math.inf][name][at] for name in NETWORKS)
@@ -119,7 +121,9 @@ def curves(shown: Study) -> Figure:
 
 
 def budgets(shown: Study) -> Figure:
-    """Draw one image after PGD with growing eps in both norms, and the predicted classes."""
+    """Draw one image after PGD with growing eps in the l-infinity and the l2 norm, and the
+    predicted classes.
+    """
     images, labels = (each[IMAGE : IMAGE + 1] for each in digits())
     net = shown.nets["plain"]
     rows = []

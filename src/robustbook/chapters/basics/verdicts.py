@@ -1,4 +1,6 @@
-"""The page on verdicts: how a paper's number is compared with runs, with invented examples."""
+"""Compute what the page on verdicts shows: how a paper's number is compared with runs, with
+invented examples.
+"""
 
 import math
 from collections.abc import Sequence
@@ -28,12 +30,12 @@ from robustbook.figures import (
 from robustbook.ledger import Judgement, Measurement, Row, Target
 
 RUNS = {"quiet runs": (89.2, 90.1, 89.6, 90.5, 90.1), "noisy runs": (71.0, 96.0, 88.0, 99.0, 95.5)}
-"""Made accuracies of five runs, in percent, with the same mean of 89.9."""
+"""Invented accuracies of five runs, in percent; both groups of runs have the mean 89.9."""
 TOLERANCE = 1.0
 PRINTED = (60.0, 75.0, 85.0, 87.0, 89.0, 90.0, 91.0, 92.0, 93.0, 95.0, 99.0)
-"""The printed numbers of the slider."""
+"""The printed numbers between which the slider moves."""
 SIZES = (2, 3, 4, 5, 7, 10, 15, 20, 30)
-"""Numbers of runs in the simulation."""
+"""The numbers of runs in the simulation."""
 WORLDS = 4000
 
 
@@ -51,8 +53,9 @@ def judged(
     """Judge invented runs by the book's rules, as if each run had its own seed and the paper's
     setting.
 
-    compare: as in the ledger's targets. partner: the runs with which an ordering compares the
-    judged runs. holds: for a pattern, whether each run shows it.
+    ``compare``: the kind of comparison, as in the ledger's targets.
+    ``partner``: the runs with which an ordering compares the judged runs.
+    ``holds``: for a pattern, whether each run shows the pattern.
     """
     marks: Sequence[bool | None] = holds or [None] * len(runs)
     rows = tuple(
@@ -99,7 +102,9 @@ def slides() -> Slider:
 
 
 def _frame(printed: float) -> str:
-    """Return a picture of both groups beside the printed number, and the verdicts in words."""
+    """Return a picture of both groups of runs beside the printed number, and the verdicts in
+    words.
+    """
     words = {name: judged(runs, printed).verdict for name, runs in RUNS.items()}
     alt = f"A line at {printed:g} %, two rows of five dots, and bars: a short and a long one."
     badges = "<br>".join(

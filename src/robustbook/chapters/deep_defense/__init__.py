@@ -1,1 +1,1 @@
-"""The content of the pages on Yan, Guo and Zhang 2018."""
+"""Compute the content of the pages on Yan, Guo and Zhang 2018."""

@@ -1,4 +1,4 @@
-"""The page that compares numbers of the DeepFool paper with ours."""
+"""Compute what the page on numbers of the DeepFool paper shows, compared with ours."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""The page of the ten claims in the authors' blog post."""
+"""Compute what the page of the ten claims in the authors' blog post shows."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -125,7 +125,9 @@ def verdicts() -> Table:
 
 
 def first(record: Record) -> str:
-    """Return the result for claim 1: the norm of an image divided by that of its perturbation."""
+    """Return the result for claim 1: the norm of an image divided by the norm of its
+    perturbation.
+    """
     caffenet, googlenet = (
         1 / float(printed(f"deep_defense/anchor-deepfool-table-1/{network}-ilsvrc2012/rho2") or 0)
         for network in ("caffenet", "googlenet")

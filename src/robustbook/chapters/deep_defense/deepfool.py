@@ -1,4 +1,6 @@
-"""The page of nine implementations of DeepFool on the same networks and images."""
+"""Compute what the page of nine implementations of DeepFool on the same networks and images
+shows.
+"""
 
 from collections.abc import Iterator
 from statistics import fmean

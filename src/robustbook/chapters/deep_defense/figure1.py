@@ -1,4 +1,4 @@
-"""The page of Figure 1: one step of DeepFool drawn as a network."""
+"""Compute what the page of Figure 1 shows: one step of DeepFool drawn as a network."""
 
 from matplotlib.figure import Figure
 

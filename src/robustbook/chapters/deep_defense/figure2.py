@@ -1,4 +1,4 @@
-"""The page of Figure 2: accuracy and rho2 after each epoch of fine-tuning."""
+"""Compute what the page of Figure 2 shows: accuracy and rho2 after each epoch of fine-tuning."""
 
 from collections.abc import Sequence
 
@@ -15,12 +15,15 @@ QUANTITIES = (
     ("accuracy", "accuracy", "accuracy (%)"),
     ("rho2", r"$\rho_2$", r"$\rho_2$"),
 )
-"""Name of the rows, title of the panel, label of the axis."""
+"""For each quantity the name of its rows in the record, the title of its panel, and the label of
+its axis.
+"""
 
 
 def answer(record: Record) -> str:
-    """Return which share of its increase in rho2 Deep Defense reaches in the first epoch, and
-    whether it has the largest rho2 after the first and the last epoch.
+    """Return in a sentence which share of its increase in rho2 Deep Defense reaches in the first
+    epoch. The sentence also says whether Deep Defense has the largest rho2 after the first and the
+    last epoch.
     """
     shown = names.networks(record)
     shares = " and ".join(
@@ -39,7 +42,7 @@ def early(record: Record, network: str) -> tuple[float, int, int]:
     """Return which percentage of its final increase in rho2 Deep Defense has reached after the
     first epoch.
 
-    Also return the first and the last epoch.
+    The first and the last epoch are returned too.
     """
     marks = _marks(record, network)
     start = mean(record, "rho2", network=network, method="reference")

@@ -1,4 +1,6 @@
-"""The page of Figure 3: accuracy and rho2 of LeNet for values of c, lambda and d."""
+"""Compute what the page of Figure 3 shows: accuracy and rho2 of LeNet for values of c, lambda and
+d.
+"""
 
 from collections.abc import Sequence
 
@@ -17,7 +19,9 @@ QUANTITIES = (
     ("accuracy", "accuracy", "accuracy (%)"),
     ("rho2", r"$\rho_2$", r"$\rho_2$"),
 )
-"""Name of the rows, title of the panel, label of the axis."""
+"""For each quantity the name of its rows in the record, the title of its panel, and the label of
+its axis.
+"""
 
 
 def answer(record: Record) -> str:
@@ -125,8 +129,8 @@ def _over(
 
 
 def _told(record: Record, parameter: str, at: Sequence[float]) -> str:
-    """Return rho2, accuracy and the parameter's value for some values, such as "0.386 at 98.8
-    % (5)".
+    """Return as text rho2, accuracy and the value of a parameter, for several values, such as
+    "0.386 at 98.8 % (5)".
     """
     found = [(value, {**USUAL, parameter: value}) for value in at]
     return ", ".join(

@@ -1,4 +1,4 @@
-"""The page of Figure 4: LeNet if the regulariser may change only one layer."""
+"""Compute what the page of Figure 4 shows: LeNet if the regulariser may change only one layer."""
 
 from collections.abc import Iterator
 

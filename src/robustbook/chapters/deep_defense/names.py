@@ -1,4 +1,4 @@
-"""Names of networks and methods on the pages on Deep Defense."""
+"""List the names of networks and methods for the pages on Deep Defense."""
 
 from collections.abc import Iterable, Mapping
 
@@ -14,7 +14,7 @@ METHODS: Mapping[str, str] = {
     "deep-defense": "Deep Defense",
     "combination": "Deep Defense + II",
 }
-"""The rows of our Table 1, in their order."""
+"""The methods in the rows of our Table 1, in their order."""
 
 TITLES: Mapping[str, str] = {"mlp": "MLP", "lenet": "LeNet", "convnet": "ConvNet", "nin": "NIN"}
 NARROW = {"quick": ("lenet", "convnet", "nin"), "reduced": ("convnet", "nin")}

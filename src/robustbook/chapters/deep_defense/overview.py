@@ -1,5 +1,5 @@
-"""The overview of Deep Defense: the paper's claims with our findings, and its networks under
-several attacks.
+"""Compute what the overview of Deep Defense shows: the paper's claims with our findings, and its
+networks under several attacks.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -34,8 +34,8 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper, the page that tests the claim, the items (tables, figures) whose target
-    numbers decide it, and a phrase with our finding.
+    """A row of the overview: a claim of the paper, the page that tests the claim, the items
+    (tables, figures) whose target numbers decide the claim, and our finding as a phrase.
     """
 
     words: str
@@ -45,8 +45,8 @@ class Claim:
 
 
 def answer(record: Record) -> str:
-    """Return how much Deep Defense increases rho2 and the smallest distance that any attack finds,
-    and how often adversarial training has a larger rho2.
+    """Return how much Deep Defense increases rho2 and the smallest distance that any attack finds.
+    The sentence also says how often adversarial training has a larger rho2.
 
     ``record`` is the record of Table 1; the distances of the same networks come from the page on
     today's attacks.
@@ -113,7 +113,9 @@ def asked() -> Table:
 
 
 def against_adversarial_training() -> str:
-    """Return rho2 and accuracy of adversarial training II, compared with those of Deep Defense."""
+    """Return rho2 and accuracy of adversarial training II, compared with rho2 and accuracy of Deep
+    Defense.
+    """
     words = "; ".join(_against(record, network) for record, network in _each("table-1"))
     return f"Adversarial training II compares with Deep Defense as follows: {words}."
 

@@ -1,4 +1,6 @@
-"""The page of the replication: Deep Defense with a regulariser whose gradient is zero."""
+"""Compute what the page of the replication shows: Deep Defense with a regulariser whose gradient is
+zero.
+"""
 
 from collections.abc import Iterator
 
@@ -32,7 +34,7 @@ DRAWN = {
     "clean": ("Clean", "clean"),
     "deep-defense": ("With gradient", "deep-defense"),
 }
-"""For each curve its name in the legend and its style."""
+"""The name in the legend and the style of each curve."""
 PRINTED = ("vanilla", "fine-tuned-deepfool-set", "deep-defense-detached")
 TUNED, THEIRS, LARGER, SLOWER = (
     "fine-tuned-deepfool-set",
@@ -51,8 +53,9 @@ shown.
 
 
 def answer(record: Record) -> str:
-    """Return rho2 divided by the rho2 of fine-tuning: for the replication's Deep Defense, and for
-    Deep Defense with its gradient; and the effect of batches of 100 alone.
+    """Return the rho2 of the replication's Deep Defense, and of Deep Defense with its gradient,
+    each divided by the rho2 of fine-tuning. The sentence also states the effect of batches of 100
+    alone.
     """
     return (
         "The network that the replication calls Deep Defense has "
@@ -151,7 +154,7 @@ def epochs_in_words(record: Record) -> str:
 
 
 def with_gradient(record: Record) -> str:
-    """Return the rho2 of Deep Defense with its gradient, and that of fine-tuning on clean
+    """Return the rho2 of Deep Defense with its gradient, and the rho2 of fine-tuning on clean
     images.
     """
     ours, clean = (mean(record, "accuracy", method=m) for m in ("deep-defense", "clean-100"))
@@ -175,8 +178,8 @@ def _first(record: Record, method: str) -> float:
 
 
 def _explained(record: Record, method: str) -> float:
-    """Return by how much the rho2 of a method exceeds the rho2 of fine-tuning, as a percentage of
-    the excess of the replication's Deep Defense.
+    """Return the excess of a method's rho2 over the rho2 of fine-tuning, as a percentage of the
+    excess of the replication's Deep Defense.
     """
     tuned = _rho(record, TUNED)
     return 100 * (_rho(record, method) - tuned) / (_rho(record, THEIRS) - tuned)
@@ -209,5 +212,7 @@ def _method_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _under(record: Record, method: str, share: float) -> list[float]:
-    """Return accuracies under FGS at a share of the replication's eps_ref, one per seed."""
+    """Return accuracies under FGS at a share of the replication's eps_ref, with one accuracy per
+    seed.
+    """
     return values(record, "fgs", method=method, share=share, reading="printed")

@@ -1,4 +1,6 @@
-"""The page of Table 1: accuracy, rho2 and accuracy under FGS for each network and method."""
+"""Compute what the page of Table 1 shows: accuracy, rho2 and accuracy under FGS for each network
+and method.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -49,8 +51,8 @@ def answer(record: Record) -> str:
 
 
 def gains(versions: Sequence[Version]) -> str:
-    """Return a sentence with the rho2 of Deep Defense divided by that of the reference network, for
-    each network.
+    """Return a sentence with the rho2 of Deep Defense divided by the rho2 of the reference network,
+    for each network.
     """
     parts = (
         f"{_title(record, network)} "
@@ -120,7 +122,9 @@ def _digits(network: str) -> str:
 
 
 def _gained(record: Record, network: str) -> float:
-    """Return the percentage points of clean accuracy that Deep Defense adds to the reference."""
+    """Return the percentage points of clean accuracy that Deep Defense adds to the accuracy of the
+    reference network.
+    """
     ours, start = (
         mean(record, "accuracy", network=network, method=m) for m in ("deep-defense", "reference")
     )

@@ -1,4 +1,6 @@
-"""The page on today's attacks: Deep Defense under attacks that were not used in its training."""
+"""Compute what the page on today's attacks shows: Deep Defense under attacks that were not used in
+its training.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
@@ -33,7 +35,7 @@ def answer(record: Record) -> str:
     """Return whether the smallest distance that any attack finds becomes larger, and whether FGSM
     overstates the robustness.
 
-    The numbers are those of the record's networks; the answers "yes" and "no" are for all published
+    The numbers are for the networks of the record; the answers "yes" and "no" are for all published
     networks.
     """
     others = [each for each in records_of("deep_defense/today") if each.profile != record.profile]
@@ -110,8 +112,8 @@ def bounded(version: Version) -> Table:
 
 
 def nearest_gain(record: Record, network: str, method: str = "deep-defense") -> float:
-    """Return the distance to the nearest adversarial images with a method, divided by that of the
-    reference network.
+    """Return the distance to the nearest adversarial images with a method, divided by the distance
+    for the reference network.
     """
     return fmean(_gains(record, network, method, "best"))
 
@@ -133,7 +135,7 @@ def _gains(record: Record, network: str, method: str, attack: str) -> list[float
 
 
 def _left(record: Record, network: str, method: str, attack: str, eps: float) -> list[float]:
-    """Return the accuracy under an attack, one per seed."""
+    """Return the accuracy under an attack, with one number per seed."""
     return values(record, "accuracy", network=network, method=method, attack=attack, eps=eps)
 
 
@@ -146,8 +148,8 @@ def _single_and_all(record: Record, network: str) -> tuple[float, float]:
 
 
 def _further(record: Record, network: str) -> bool:
-    """Return whether, with every seed, the nearest adversarial images lie further away than those
-    of the reference network.
+    """Return whether, with every seed, the nearest adversarial images lie further away than for the
+    reference network.
     """
     found = _gains(record, network, "deep-defense", "best")
     return bool(found) and min(found) > 1

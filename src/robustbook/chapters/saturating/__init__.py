@@ -1,1 +1,1 @@
-"""The content of the pages on Nayebi & Ganguli 2017."""
+"""Compute the content of the pages on Nayebi & Ganguli 2017."""

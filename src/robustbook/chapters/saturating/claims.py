@@ -1,5 +1,5 @@
-"""The page on the claims that the paper makes only in its text: errors, three choices, and Adam on
-the image.
+"""Compute what the page on the claims that the paper makes only in its text shows: errors, three
+choices, and Adam on the image.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -73,7 +73,7 @@ UNDONE = {
     ("lambda", "constant"): "... lambda at its maximum from the first step",
     ("lambda", "one jump"): "... lambda jumps to its maximum after the plain epochs",
 }
-"""The name of each network in the table, by what was changed and how."""
+"""The name of each network in the table; the key says which choice was changed and how."""
 READINGS = {"clean": "Clean", "float32": "FGSM", "float32, clipped": "FGSM, clipped"}
 ALPHA = {"sigmoid": "alpha, sigmoid", "ReLU": "alpha, ReLU"}
 SOURCES = {"least": "least confident source", "most": "most confident source"}
@@ -233,8 +233,8 @@ def adam(version: Version) -> Table:
 
 
 def adam_in_words(record: Record) -> str:
-    """Return on what the failures of Adam depend: on step size and arithmetic, not on the
-    distance.
+    """Return a sentence on the causes of Adam's failures, which are step size and arithmetic but
+    not the distance.
     """
     main = {"precision": "float32", "step_size": record.parameters["step_size"]}
     size = max(row.setting.get("step_size", 0) for row in record.rows)

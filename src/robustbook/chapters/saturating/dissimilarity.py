@@ -1,4 +1,4 @@
-"""The content that the pages of Figures 3 and 7 share: dissimilarity matrices and two patterns in
+"""Compute what the pages of Figures 3 and 7 share: dissimilarity matrices and two patterns in
 them.
 """
 
@@ -119,7 +119,9 @@ def _layer_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _pattern_rows(record: Record) -> Iterator[list[str]]:
-    """Yield each variant of a pattern with its number and with how many seeds it holds."""
+    """Yield for each variant of a pattern its number, and the number of seeds with which the
+    pattern holds.
+    """
     found: dict[tuple[str, str], list[Row]] = {}
     for row in record.rows:
         if row.holds is not None:

@@ -1,4 +1,6 @@
-"""The page of Figure 1: the weights of each layer of the vanilla and saturated MLPs."""
+"""Compute what the page of Figure 1 shows: the weights of each layer of the vanilla and saturated
+MLPs.
+"""
 
 from collections.abc import Iterator
 from functools import partial
@@ -120,7 +122,7 @@ _EACH = [(network, layer) for network in MLPS for layer in LAYERS]
 
 
 def _kurtosis(record: Record, network: str, method: str, layer: int) -> list[float]:
-    """Return the kurtosis of a layer, one number per seed."""
+    """Return the kurtosis of a layer, with one number per seed."""
     return values(record, "kurtosis", layer=layer, network=network, method=method)
 
 
@@ -130,7 +132,9 @@ def _gain(record: Record, network: str, layer: int) -> float:
 
 
 def _ahead(record: Record, network: str, layer: int) -> list[bool]:
-    """Return for each seed whether the saturated network's kurtosis is larger."""
+    """Return for each seed whether the saturated network has a larger kurtosis than the vanilla
+    network.
+    """
     pairs = zip(*(_kurtosis(record, network, method, layer) for method in COMPARED), strict=True)
     return [saturated > vanilla for vanilla, saturated in pairs]
 

@@ -1,4 +1,6 @@
-"""The page of Figure 2: the pre-activations of the vanilla and saturated MLPs."""
+"""Compute what the page of Figure 2 shows: the pre-activations of the vanilla and saturated
+MLPs.
+"""
 
 from collections.abc import Iterator
 from statistics import fmean
@@ -20,8 +22,8 @@ ORDERS = (
     ("relu-mlp", "median", "median", "lower"),
     ("relu-mlp", "active", "active units (%)", "fewer"),
 )
-"""Network, measurement, its title, and how the saturated network should differ from the vanilla
-one.
+"""For each ordering the network, the measurement, its title, and how the saturated network should
+differ from the vanilla one.
 """
 
 
@@ -42,8 +44,8 @@ def answer(record: Record) -> str:
 
 
 def preactivations(record: Record) -> Figure:
-    """Draw a histogram per layer; grey are the inputs at which a unit still responds to small
-    changes.
+    """Draw a histogram per layer; the inputs at which a unit still responds to small changes are
+    grey.
     """
     rows: dict[str, list[dict[str, figures.Bars]]] = {}
     bands: dict[str, tuple[float, float]] = {}
@@ -94,7 +96,7 @@ def layers(record: Record) -> Table:
 def _found(
     record: Record, name: str, network: str, method: str, layer: int, **setting: float
 ) -> list[float]:
-    """Return a measurement of a layer, one number per seed."""
+    """Return a measurement of a layer, with one number per seed."""
     return values(record, name, network=network, method=method, layer=layer, **setting)
 
 

@@ -1,4 +1,4 @@
-"""The content of the page of Figure 3 that is not in `dissimilarity`."""
+"""Compute what the page of Figure 3 shows in addition to `dissimilarity`."""
 
 from statistics import fmean
 
@@ -43,5 +43,5 @@ def collapsed(record: Record) -> str:
 
 
 def _found(record: Record, name: str, method: str, layer: str) -> list[float]:
-    """Return a measurement of a layer, one number per seed."""
+    """Return a measurement of a layer, with one number per seed."""
     return values(record, name, method=method, layer=layer)

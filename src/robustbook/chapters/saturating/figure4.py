@@ -1,5 +1,5 @@
-"""The page of Figure 4: straight paths between digits, and how fast the probabilities change on
-them.
+"""Compute what the page of Figure 4 shows: straight paths between digits, and how fast the
+probabilities change on them.
 """
 
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ def peaks(record: Record) -> Table:
 
 
 def peaks_in_words(record: Record) -> str:
-    """Return how much higher the peaks of the saturated networks are than those of the vanilla
+    """Return how much higher the peaks of the saturated networks are than the peaks of the vanilla
     networks, and how often the predicted class changes.
     """
     saturated, vanilla = (

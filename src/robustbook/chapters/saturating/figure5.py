@@ -1,4 +1,4 @@
-"""The page of Figure 5: L-BFGS from the least confident image of each class."""
+"""Compute what the page of Figure 5 shows: L-BFGS from the least confident image of each class."""
 
 from robustbook.ledger import Record
 

@@ -1,4 +1,6 @@
-"""The page of Figure 6: a linear classifier of two prototypes, and the kurtosis of its weights."""
+"""Compute what the page of Figure 6 shows: a linear classifier of two prototypes, and the kurtosis
+of its weights.
+"""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -57,8 +59,8 @@ def ratios(record: Record) -> Figure:
 
 
 def gains(record: Record) -> Table:
-    """Return the ratio for some values of the excess kurtosis, and how much larger it is than for
-    the Gaussian.
+    """Return the ratio for some values of the excess kurtosis, and how much larger the ratio is
+    than for the Gaussian.
     """
     return table(
         "The scaled ratio for some values of the excess kurtosis: in closed form, measured (range "

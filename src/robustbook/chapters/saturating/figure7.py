@@ -1,4 +1,4 @@
-"""The content of the page of Figure 7 that is not in `dissimilarity`."""
+"""Compute what the page of Figure 7 shows in addition to `dissimilarity`."""
 
 from collections.abc import Sequence
 
@@ -40,8 +40,8 @@ def controls(record: Record) -> str:
 
 
 def _ratio(record: Record, name: str, layer: str, method: str = COMPARED[1]) -> float:
-    """Return the mean over the seeds for another network, divided by that for the vanilla
-    network.
+    """Return a measurement of a network as the mean over the seeds, divided by the same mean for
+    the vanilla network.
     """
     ours, vanilla = (mean(record, name, method=m, layer=layer) for m in (method, COMPARED[0]))
     return ours / vanilla

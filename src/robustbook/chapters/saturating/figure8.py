@@ -1,4 +1,4 @@
-"""The page of Figure 8: L-BFGS from the most confident image of each class."""
+"""Compute what the page of Figure 8 shows: L-BFGS from the most confident image of each class."""
 
 from robustbook.chapters.published import of_target, printed, record_of
 from robustbook.chapters.wording import spread

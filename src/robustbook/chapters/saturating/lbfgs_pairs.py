@@ -1,4 +1,4 @@
-"""The content that the pages of Figures 5 and 8 share: L-BFGS from ten images to nine other classes
+"""Compute what the pages of Figures 5 and 8 share: L-BFGS from ten images to nine other classes
 each.
 """
 
@@ -39,8 +39,8 @@ SEARCHES = {
 def squares(
     record: Record, method: str
 ) -> tuple[UInt8[np.ndarray, "k k h w"], Bool[np.ndarray, "k k"]]:
-    """Return the images that L-BFGS found, by source and target class, and for which pairs it found
-    an image.
+    """Return the images that L-BFGS found, by source and target class, and for which pairs L-BFGS
+    found an image.
     """
     cells = record.arrays[method]
     pixels = len(cells[0][0]) // 2  # of the first source, which there always is

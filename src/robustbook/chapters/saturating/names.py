@@ -1,4 +1,4 @@
-"""The names of networks and trainings on the pages on Nayebi & Ganguli 2017."""
+"""List the names of networks and trainings for the pages on Nayebi & Ganguli 2017."""
 
 MLPS = {"sigmoid-mlp": "Sigmoid MLP", "relu-mlp": "ReLU MLP"}
 NETWORKS = {**MLPS, "cnn": "CNN"}

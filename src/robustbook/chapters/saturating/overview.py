@@ -1,5 +1,5 @@
-"""The overview of Nayebi & Ganguli 2017: the claims, what we find, and the pages that test the
-claims.
+"""Compute what the overview of Nayebi & Ganguli 2017 shows: the claims, what we find, and the pages
+that test the claims.
 """
 
 from collections.abc import Collection
@@ -16,8 +16,8 @@ from .names import METHODS
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper, what we find, the pages that test the claim, and the items (tables,
-    figures) whose target numbers decide it.
+    """A row of the overview: a claim of the paper, what we find, the pages that test the claim, and
+    the items (tables, figures) whose target numbers decide the claim.
     """
 
     words: str

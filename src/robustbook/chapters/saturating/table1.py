@@ -1,5 +1,5 @@
-"""The page of Table 1: the accuracies in the paper and ours, and which choices change the
-accuracy.
+"""Compute what the page of Table 1 shows: the accuracies in the paper and ours, and which choices
+change the accuracy.
 """
 
 from collections.abc import Iterator
@@ -129,7 +129,7 @@ def attacks_table(record: Record) -> Table:
 
 
 def gradients(record: Record) -> Table:
-    """Return how often the gradient is exactly zero, and how large it is."""
+    """Return how often the gradient is exactly zero, and how large the gradient is."""
     return table(
         "How often the gradient vanishes: share of test images (%) whose gradient is exactly zero, "
         "from logits and from clipped probabilities; share whose labelled class has probability "
@@ -186,8 +186,8 @@ def search(tried: Record) -> Table:
 
 def anneal(record: Record, tried: Record) -> Figure:
     """Draw the FGSM accuracy of the saturated sigmoid network against the number of optimiser steps
-    between two values of lambda. If both records have the same profile, the last point of the curve
-    is the network of Table 1.
+    between two values of lambda. If the search has the same profile as the record of Table 1, the
+    last point of the curve is the network of Table 1.
     """
     curves: dict[str, dict[int, list[float]]] = {label: {} for label in GRADIENTS.values()}
     for row in tried.rows:

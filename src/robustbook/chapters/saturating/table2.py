@@ -1,4 +1,6 @@
-"""The page of Table 2: the layers of the CNN, with the counts in the published record."""
+"""Compute what the page of Table 2 shows: the layers of the CNN, with the counts in the published
+record.
+"""
 
 import math
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
-"""The page on today's attacks: many attacks on the saturated networks of Table 1, at one
-perturbation size and at all sizes.
+"""Compute what the page on today's attacks shows: many attacks on the saturated networks of Table
+1, at one perturbation size and at all sizes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -228,7 +228,7 @@ def _summary_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _left(record: Record, network: str, method: str, attack: str) -> list[float]:
-    """Return the accuracy after an attack, one per seed."""
+    """Return the accuracy after an attack, with one number per seed."""
     return values(record, "accuracy", network=network, method=method, reading=attack)
 
 

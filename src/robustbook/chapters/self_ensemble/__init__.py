@@ -1,1 +1,1 @@
-"""The content of the pages on Liu, Cheng, Zhang and Hsieh 2018."""
+"""Compute the content of the pages on Liu, Cheng, Zhang and Hsieh 2018."""

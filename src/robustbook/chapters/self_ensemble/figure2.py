@@ -1,4 +1,4 @@
-"""The page of Figure 2: noise in training, at test, in both, or in neither."""
+"""Compute what the page of Figure 2 shows: noise in training, at test, in both, or in neither."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +18,7 @@ REGIMES: Mapping[str, str] = {
     "none": "no noise",
 }
 SMALL = 0.1
-"""The largest c of what the paper calls smaller attacks."""
+"""The largest c of the attacks that the paper calls smaller."""
 
 
 def answer(records: Sequence[Record]) -> str:

@@ -1,4 +1,6 @@
-"""The page of Figure 3: the accuracy with one noise draw against c, for several noise levels."""
+"""Compute what the page of Figure 3 shows: the accuracy with one noise draw against c, for several
+noise levels.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -30,11 +32,13 @@ LOOK: Mapping[str, Look] = {
     "rse": LOOKS["rse"],
 }
 STRONG = 0.1
-"""The c of the paper's claim about robustness."""
+"""The value of c in the paper's claim about robustness."""
 
 
 def levels(record: Record) -> dict[str, str]:
-    """Return the noise levels by name; on embedded data they are half of those of Table 1."""
+    """Return the noise levels by name; on embedded data the levels are half as high as in Table
+    1.
+    """
     own = {"rse": "0.2/0.05"} if record.profile == "quick" else {}
     return {**LEVELS, **own}
 

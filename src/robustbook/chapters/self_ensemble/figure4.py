@@ -1,4 +1,6 @@
-"""The page of Figure 4: predictions from one noise draw, compared with an ensemble of 50 draws."""
+"""Compute what the page of Figure 4 shows: predictions from one noise draw, compared with an
+ensemble of 50 draws.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +17,7 @@ from . import names, sweeps
 DRAWS: Mapping[str, str] = {"accuracy": "50 draws", "accuracy of one draw": "one draw"}
 LOOK = {"accuracy": LOOKS["rse"], "accuracy of one draw": LOOKS["adv"]}
 TURN = 0.4
-"""The c from which 50 draws are said to be worse."""
+"""The value of c from which, according to the paper, 50 draws are worse than one draw."""
 
 
 def answer(records: Sequence[Record]) -> str:
@@ -45,8 +47,8 @@ def _told(record: Record, network: str) -> str:
 
 
 def gain(record: Record, network: str) -> dict[float, list[float]]:
-    """Return for each c the accuracy with 50 noise draws minus the accuracy with one, one value per
-    seed.
+    """Return for each c the accuracy with 50 noise draws minus the accuracy with one noise draw,
+    with one number per seed.
     """
     found = {}
     for c in (0.0, *names.strengths(record, network, "rse")):

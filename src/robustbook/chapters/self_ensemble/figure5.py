@@ -1,4 +1,6 @@
-"""The page of Figure 5: accuracy on clean images against the number of noise draws."""
+"""Compute what the page of Figure 5 shows: accuracy on clean images against the number of noise
+draws.
+"""
 
 from collections.abc import Sequence
 from statistics import fmean

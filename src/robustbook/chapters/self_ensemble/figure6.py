@@ -1,4 +1,6 @@
-"""The page of Figure 6: accuracy and distortion against c, and accuracy at equal distortion."""
+"""Compute what the page of Figure 6 shows: accuracy and distortion against c, and accuracy at equal
+distortion.
+"""
 
 from collections.abc import Iterator, Sequence
 from statistics import fmean
@@ -20,7 +22,7 @@ EQUAL = (0.1, 0.21, 0.3)
 AT = 0.1
 """The c at which the orderings of the ledger are judged."""
 CS = (0.0, 0.01, 0.1, 1.0, 10.0, 100.0)
-"""The values of c of the tables; the figure has all."""
+"""The values of c in the tables; the figure shows all values of c."""
 FAR = 1.0
 """The largest distortion of the second figure."""
 
@@ -56,8 +58,8 @@ def at_equal_c(record: Record, network: str) -> tuple[float, float]:
 
 
 def at_equal_distance(record: Record, network: str) -> tuple[float, float, float] | None:
-    """Return a distortion that the attack reaches with RSE and without a defense, and both
-    accuracies at this distortion; None if there is no such distortion.
+    """Return a distortion that the attack reaches both with RSE and without a defense, and both
+    accuracies at this distortion. If there is no such distortion, None is returned.
     """
     both = [d for d in EQUAL if all(_equal(record, network, x, d) for x in ("rse", "none"))]
     if not both:

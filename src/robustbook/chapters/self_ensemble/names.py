@@ -1,5 +1,5 @@
-"""Names of networks and defenses on the pages on Random Self-Ensemble, and functions that list what
-a record contains.
+"""List the names of networks and defenses for the pages on Random Self-Ensemble, and list what a
+record contains.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ DEFENSES: Mapping[str, str] = {
     "distill": "Distillation",
     "none": "No defense",
 }
-"""The rows of Table 2, in its order."""
+"""The defenses, in the order of the rows of Table 2."""
 
 PLACES: Mapping[str, str] = {
     "rse": "0.4, as released",
@@ -24,10 +24,12 @@ PLACES: Mapping[str, str] = {
     "rse paper 0.4": "0.4, on the image",
     "rse paper 0.2": "0.2, on the image",
 }
-"""The initial noise of RSE on VGG16 and where it is; inside the network the noise is 0.1."""
+"""The variants of RSE on VGG16, named by the standard deviation and the place of the initial noise;
+inside the network the standard deviation is 0.1.
+"""
 
 NETWORKS: Mapping[str, str] = {"model-a": "Model A", "vgg16": "VGG16", "resnext": "ResNeXt"}
-"""The columns of Figure 6, in its order."""
+"""The networks, in the order of the columns of Figure 6."""
 
 PLACE_LOOKS: Mapping[str, Look] = {
     "rse": LOOKS["rse"],
@@ -46,8 +48,8 @@ def networks(record: Record) -> list[str]:
 def best(records: Sequence[Record]) -> list[tuple[Record, str]]:
     """Return each network once, with the first of the records that contains the network.
 
-    The records must be sorted with the best profile first. Embedded data (profile quick) count only
-    if no other record is given.
+    The records must be sorted with the best profile first. A record on embedded data (profile
+    quick) is used only if no other record is given.
     """
     real = [record for record in records if record.profile != "quick"] or list(records)
     found = {n: record for record in reversed(real) for n in networks(record)}
@@ -62,7 +64,7 @@ def with_network(records: Sequence[Record], network: str) -> Record | None:
 
 
 def title(record: Record, network: str) -> str:
-    """Return a network's name; it says if the network is narrower than the paper's, or if its
+    """Return a network's name; the name says if the network is narrower than the paper's, or if its
     images are the embedded digits.
     """
     data = ", digits" if record.profile == "quick" else ""
@@ -105,7 +107,7 @@ def images(record: Record, network: str, defense: str | None = None) -> str:
 
 
 def defenses(record: Record, network: str, known: Sequence[str]) -> list[str]:
-    """Return those of the defenses ``known`` whose accuracies are in the record, in the order of
+    """Return the defenses in ``known`` whose accuracies are in the record, in the order of
     ``known``.
     """
     found = {

@@ -1,4 +1,4 @@
-"""The overview of Random Self-Ensemble: its claims with our findings."""
+"""Compute what the overview of Random Self-Ensemble shows: the claims with our findings."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -19,10 +19,11 @@ PAPER = "self_ensemble"
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper, the page that tests the claim, the items (tables, figures) whose target
-    numbers decide it, and a function that writes our finding in a sentence.
+    """A row of the overview: a claim of the paper, the page that tests the claim, and the items
+    (tables, figures) whose target numbers decide the claim. A function writes our finding in a
+    sentence.
 
-    find: None for a page that says it itself.
+    ``find``: the function that writes the sentence; None if the page itself states the finding.
     """
 
     words: str
@@ -34,7 +35,7 @@ class Claim:
 def answer(record: Record) -> str:
     """Return the accuracies of Table 2 at c = 0.03, and the accuracies at equal distortion.
 
-    ``record`` is that of Table 2; the distortions are those of Figure 6.
+    ``record`` is the record of Table 2; the distortions come from the record of Figure 6.
     """
     return f"{table2.answer(record)} {figure6.crossings(records_of(f'{PAPER}/figure-6'))}"
 

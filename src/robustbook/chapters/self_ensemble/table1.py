@@ -1,4 +1,6 @@
-"""The page of Table 1 and Figure 1: the settings, and the places of the noise layers."""
+"""Compute what the page of Table 1 and Figure 1 shows: the settings, and the places of the noise
+layers.
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,6 @@
-"""The page of Table 2: accuracy of VGG16 under the attack at five values of c."""
+"""Compute what the page of Table 2 shows: accuracy of VGG16 under the attack at five values of
+c.
+"""
 
 from collections.abc import Sequence
 
@@ -16,7 +18,7 @@ from .names import DEFENSES, PLACES
 NETWORK = "vgg16"
 CS = (0.01, 0.03, 0.06, 0.1, 0.2)
 AT = 0.03
-"""The c of the abstract's numbers."""
+"""The value of c at which the abstract states accuracies."""
 
 
 def target(defense: str, c: float) -> str:

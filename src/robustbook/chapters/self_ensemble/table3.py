@@ -1,4 +1,6 @@
-"""The page of Table 3 and Figure 7: how far a targeted attack changes one image."""
+"""Compute what the page of Table 3 and Figure 7 shows: how far a targeted attack changes one
+image.
+"""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,6 @@
-"""The page on the theory: which steps of section 3.1 of Random Self-Ensemble hold."""
+"""Compute what the page on the theory shows: which steps of section 3.1 of Random Self-Ensemble
+hold.
+"""
 
 import math
 from collections.abc import Iterator
@@ -69,8 +71,8 @@ def bound_in_words(record: Record) -> str:
 
 
 def slopes_in_words(record: Record) -> str:
-    """Return the medians of trace and gradient norm for both networks, over correctly classified
-    and over misclassified images.
+    """Return the medians of trace and gradient norm for each network, over correctly classified and
+    over misclassified images.
     """
     return "\n".join(f"- {line}" for line in _slope_lines(record))
 
@@ -111,8 +113,8 @@ def _column(record: Record, network: str, defense: str, what: str, name: str) ->
 
 
 def _bound(record: Record, network: str) -> Scatter:
-    """Return the panel of Jensen's bound: both losses of each image, with the largest number of
-    noise draws.
+    """Return the panel of Jensen's bound: for each image the mean loss and the loss of the averaged
+    probability, with the largest number of noise draws.
     """
     alone, together = (
         _column(record, network, "rse", "averaged", name)[-1] for name in ("mean", "together")

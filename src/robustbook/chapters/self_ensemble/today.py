@@ -1,4 +1,6 @@
-"""The page on today's attacks: Random Self-Ensemble under attacks that average over the noise."""
+"""Compute what the page on today's attacks shows: Random Self-Ensemble under attacks that average
+over the noise.
+"""
 
 from collections.abc import Iterator, Sequence
 from statistics import fmean
@@ -38,9 +40,11 @@ BOUNDS = {
         "certified": ("RSE on the image, certified", figures.Look(figures.BRIGHT["red"], "", "--")),
     },
 }
-"""The curves of the figure, by defense."""
+"""The curves that the figure shows for each defense."""
 MARGIN = 5
-"""The paper's attack overstates robustness if it leaves so many points more than all attacks."""
+"""The paper's attack overstates robustness if its accuracy is this many percentage points higher
+than the accuracy under all attacks.
+"""
 
 
 def answer(record: Record) -> str:

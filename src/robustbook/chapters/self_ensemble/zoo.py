@@ -1,4 +1,6 @@
-"""The page on ZOO, the black-box attack of section 3.3 of Random Self-Ensemble."""
+"""Compute what the page on ZOO shows, the black-box attack of section 3.3 of Random
+Self-Ensemble.
+"""
 
 from collections.abc import Iterator
 from statistics import fmean
@@ -25,8 +27,8 @@ DEFENSES = {"none": "no defense", "rse": "RSE"}
 
 
 def answer(record: Record) -> str:
-    """Return whether ZOO's gradient estimate is unbiased, how many noise draws it needs, and how
-    often ZOO succeeds.
+    """Return whether ZOO's gradient estimate is unbiased, how many noise draws the estimate needs,
+    and how often ZOO succeeds.
     """
     network = networks(record)[0]
     ratio = fmean(of_target(record, UNBIASED))
@@ -93,7 +95,7 @@ def attacks(version: Version) -> Table:
 
 def numbers(version: Version) -> Table:
     """Return the variance and mean of ZOO's gradient estimate at each step h, and the number of
-    noise draws that it needs.
+    noise draws that the estimate needs.
     """
     record = version.record
     counts = sorted({int(n) for n in settings(record, "variance over prediction", "draws")})

@@ -27,6 +27,8 @@ UNAWARE: Mapping[str, str] = {
     "pgd": "PGD",
 }
 AWARE = "pgd aware"
+BROKEN = 10.0
+"""Accuracy in percent, the accuracy of guessing, below which a defense counts as broken."""
 MARKS: Mapping[str, Look] = {
     "no attack": LOOKS["clean"],
     "on the network alone": LOOKS["none"],
@@ -43,11 +45,13 @@ def answer(record: Record) -> str:
         name: (accuracy(record, name, "fgsm"), aware(record, name, k))
         for name, k in (("resize-pad", most), ("jpeg", 1))
     }
+    broken = max(left for _, left in found.values()) < BROKEN
+    (resized, resized_aware), (jpeg, jpeg_aware) = found.values()
     return whole_percent(
-        f"No. With {_network(record)}, random resizing leaves {found['resize-pad'][0]:.1f} % of "
-        f"{images(record)} correctly classified under FGSM on the network alone, and JPEG leaves "
-        f"{found['jpeg'][0]:.1f} %. PGD through the transformation leaves "
-        f"{found['resize-pad'][1]:.1f} % and {found['jpeg'][1]:.1f} %."
+        f"{'No' if broken else 'In part'}. With {_network(record)}, random resizing leaves "
+        f"{resized:.1f} % of {images(record)} correctly classified under FGSM on the network "
+        f"alone, and JPEG leaves {jpeg:.1f} %. PGD through the transformation leaves "
+        f"{resized_aware:.1f} % and {jpeg_aware:.1f} %."
     )
 
 
@@ -63,7 +67,10 @@ def attackers(record: Record) -> Figure:
         found = values(record, "accuracy", front=name, attack=AWARE, averaged=k)
         rows["PGD, adaptive"] = {"through the transformation": found}
         drawn[FRONTS[name]] = rows
-    return figures.strips(drawn, MARKS, "correctly classified (%)")
+    figure = figures.strips(drawn, MARKS, "correctly classified (%)")
+    for axis in figure.axes:  # one scale for all panels
+        axis.set_xlim(-3, 103)
+    return figure
 
 
 def accuracies(version: Version) -> Table:

@@ -39,8 +39,9 @@ def confidence(network: Done, eps: float, images: int, *, context: Context) -> d
     """Measure how confident the network is about adversarial images of FGSM and PGD (40 steps).
 
     Return for each attack the percentage of images that are misclassified after the attack
-    (``turned``), and the mean, over misclassified images, of the highest probability. ``clean``:
-    the mean highest probability of clean images that are classified correctly.
+    (``turned``), and the mean, over misclassified images, of the highest probability.
+
+    ``clean``: the mean highest probability of clean images that are classified correctly.
     """
     net, x, y = pixels(network, images, context.device)
     clean = logits_of(net, x)
@@ -64,8 +65,9 @@ def noise(network: Done, images: int, *, context: Context) -> dict[str, object]:
     perturbation.
 
     Return the ``accuracy`` under the noise, the accuracy ``under deepfool``, and the accuracy
-    without perturbation (``clean``). ``ratio``: the factor by which the noise must be multiplied
-    for an accuracy of 50 %.
+    without perturbation (``clean``).
+
+    ``ratio``: the factor by which the noise must be multiplied for an accuracy of 50 %.
     """
     net = trained(network, context.device)
     data, seed = model_of(network).data, network.call.arguments["seed"]
@@ -88,10 +90,12 @@ def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[
     """Return the mean relative size of DeepFool's perturbation on two sets of test images.
 
     ``correct``: images that ``start`` classifies correctly; DeepFool perturbs them until they are
-    misclassified. ``wrong``: images that ``start`` misclassifies; DeepFool perturbs them until they
-    are classified correctly, so the perturbation is 0 if ``network`` classifies the image correctly
-    without it. ``images``: the number of images that ``start`` misclassifies. The two sets of
-    images do not depend on ``network``.
+        misclassified.
+    ``wrong``: images that ``start`` misclassifies; DeepFool perturbs them until they are classified
+        correctly. The perturbation is 0 if ``network`` classifies the image correctly without a
+        perturbation.
+    ``images``: the number of images that ``start`` misclassifies. The two sets of images do not
+        depend on ``network``.
     """
     net, first = trained(network, context.device), trained(start, context.device)
     data = model_of(network).data

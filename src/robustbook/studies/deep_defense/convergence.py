@@ -1,5 +1,5 @@
-"""Figure 2 of Deep Defense: accuracy and robustness rho_2 after each epoch of fine-tuning, for each
-method.
+"""Reproduce Figure 2 of Deep Defense: accuracy and robustness rho_2 after each epoch of
+fine-tuning, for each method.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,8 +14,8 @@ from .settings import NAMES, PAPER, Parameters
 ITEM = "figure-2"
 METHODS = ("par-networks", "adv-training-i", "deep-defense")
 LOSS = {"mlp": 0.3, "lenet": 0.3, "convnet": 1.0, "nin": 1.0}
-"""The loss of accuracy, in percentage points, up to which the target numbers count a loss as noise
-between seeds.
+"""A loss of accuracy of at most this many percentage points counts as noise between seeds, as the
+target numbers define it.
 """
 
 
@@ -55,10 +55,10 @@ def _shapes(
 ) -> Iterator[Row]:
     """Yield rows that say whether the curves have the shapes of the paper's curves.
 
-    For rho_2: after every epoch the rho_2 of Deep Defense is larger than that of the other two
-    methods. After the first epoch the rho_2 of Deep Defense is at least four fifths of its final
-    value. For the accuracy: the final accuracy of Deep Defense is at least that of the reference
-    network, up to noise between seeds.
+    After every epoch, Deep Defense has a larger rho_2 than the other two methods. After
+    the first epoch the rho_2 of Deep Defense is at least four fifths of its final value. The
+    final accuracy of Deep Defense is at least the accuracy of the reference network, up to noise
+    between seeds.
     """
     name = NAMES[network]  # type: ignore[index]
     target = f"{PAPER}/figure-convergence-{name.partition('-')[0]}/{name}"

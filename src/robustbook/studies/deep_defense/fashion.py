@@ -1,5 +1,5 @@
-"""The networks of a student replication of Deep Defense (Deng, Zhao and Zhang 2019), and further
-networks for comparison.
+"""Train the networks of a student replication of Deep Defense (Deng, Zhao and Zhang 2019), and
+further networks for comparison.
 
 The network is an MLP with layers 784-100-10 for Fashion-MNIST, with pixels in [0, 1]. Every weight
 and bias starts from a normal distribution of standard deviation 0.01, truncated at two standard
@@ -46,7 +46,7 @@ overshot image.
 GRID = tuple(k / 1000 for k in range(50))
 """The values of eps for FGS, in pixels of [0, 1]."""
 PRINTED_EPS = 0.028
-"""The eps_ref that the replication reports."""
+"""The eps_ref of FGS that the replication reports."""
 
 Loss = Literal["mean", "sum", "constant", "deep-defense"]
 PAIRED = ("sum", "constant")
@@ -57,12 +57,13 @@ PAIRED = ("sum", "constant")
 class Tuning:
     """The settings with which a network is fine-tuned.
 
-    images: "clean" for the original training images; "deepfool" for DeepFool's adversarial images
-        of the starting network, which are computed once.
-    loss: "mean" or "sum" of the cross entropy over the batch, "constant" for the sum plus the
-        replication's constant regulariser, or "deep-defense" for Deep Defense with the gradient of
-        its regulariser.
-    shuffle: whether each epoch has a new random order.
+    ``images``: "clean" for the original training images; "deepfool" for DeepFool's adversarial
+        images of the starting network, which are computed once.
+    ``loss``: "mean", "sum", "constant" or "deep-defense". The first two are the mean and the sum of
+        the cross entropy over the batch. The loss "constant" adds the replication's constant
+        regulariser to the sum, and "deep-defense" is Deep Defense with the gradient of its
+        regulariser.
+    ``shuffle``: whether each epoch has a new random order.
     """
 
     images: Literal["clean", "deepfool"]
@@ -138,9 +139,9 @@ def _summed(
     """Return the summed cross entropy and, for the loss "constant", the replication's regulariser.
 
     ``pairs`` has each image and, as a second channel, the perturbation that was made before
-    training. As in the replication, each image contributes the constant exp(0) = 1 to one term: a
-    correctly classified image to the term of misclassified images, and vice versa. The constants in
-    the loss have no effect on training.
+    training. As in the replication, each image adds the constant exp(0) = 1 to one term of the
+    loss. A correctly classified image adds the constant to the term of misclassified images, and
+    vice versa. The constants in the loss have no effect on training.
     """
     images, moved = pairs[:, :1], pairs[:, 1:]
     logits = net(images)
@@ -229,8 +230,8 @@ def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[st
     Return ``accuracy`` in percent, and ``rho``, the mean over images of the norm of DeepFool's
     perturbation divided by the norm of the image. After the last epoch, also return ``unfooled``,
     the percentage of images on which DeepFool fails, and accuracies under FGS without clipping.
-    ``along`` has the accuracies at the sizes of `GRID`, and ``printed`` those at 0.2, 0.5 and 1
-    times the replication's eps_ref. ``images`` is the number of test images.
+    ``along`` has the accuracies at the sizes of `GRID`, and ``printed`` has the accuracies at 0.2,
+    0.5 and 1 times the replication's eps_ref. ``images`` is the number of test images.
     """
     x, y = _test(network, context.device)
     accuracy, rho = [], []

@@ -1,5 +1,5 @@
-"""Figure 1 of Deep Defense: a network and its reverse network, read from the modules of the
-chapter.
+"""Reproduce Figure 1 of Deep Defense: a network and its reverse network, read from the modules of
+the chapter.
 """
 
 from collections.abc import Iterator, Mapping
@@ -106,11 +106,11 @@ def layers(network: Networks) -> Iterator[tuple[str, str, str, str, tuple[int, .
 
 
 def reverse(layer: nn.Module) -> tuple[str, str, str]:
-    """Return the operation of a layer, the corresponding operation of the reverse network, and what
-    the reverse operation needs from the forward pass.
+    """Return the operation of a layer, the corresponding operation of the reverse network, and the
+    name of what the reverse operation needs from the forward pass.
 
-    The third string that this function returns names the needed quantity, such as a mask; "" if the
-    reverse layer needs none.
+    The returned name is for example that of a mask; it is "" if the reverse operation needs nothing
+    from the forward pass.
     """
     match layer:
         case nn.Linear():

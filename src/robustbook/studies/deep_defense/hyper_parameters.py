@@ -1,4 +1,5 @@
-"""Figure 3 of Deep Defense: how c, lambda and d change LeNet's accuracy and robustness rho_2.
+"""Reproduce Figure 3 of Deep Defense: how c, lambda and d change LeNet's accuracy and robustness
+rho_2.
 
 We could not read from the figure which values of c, lambda and d the paper tried. This study tries
 three values of lambda and nine values of c, which makes 27 networks. The study varies d with lambda

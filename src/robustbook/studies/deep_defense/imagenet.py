@@ -1,4 +1,5 @@
-"""The ImageNet rows of Deep Defense's Table 1: AlexNet and ResNet-18 before and after fine-tuning.
+"""Reproduce the ImageNet rows of Deep Defense's Table 1: AlexNet and ResNet-18 before and after
+fine-tuning.
 
 The released code does not contain the ImageNet experiments. For ImageNet we use the learning rate,
 batch size, lambda and d that the released code has for MNIST. We take the number of epochs, and the

@@ -1,4 +1,5 @@
-"""Figure 4 of Deep Defense: LeNet fine-tuned with a regulariser that may change only one layer.
+"""Reproduce Figure 4 of Deep Defense: LeNet fine-tuned with a regulariser that may change only one
+layer.
 
 The cross entropy still trains all layers of LeNet. With 4 layers and 5 values of c the study trains
 20 networks.

@@ -1,4 +1,4 @@
-"""The objective and the training images of each method of fine-tuning."""
+"""Define the objective and the training images of each method of fine-tuning."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ Kind = Literal[
 class Method:
     """The objective of fine-tuning, in units of the preprocessed images (see `sets`).
 
-    clean: no defense, for comparison.
+    ``clean``: no defense, for comparison.
 
     deep-defense: the regulariser with ``lam``, ``c`` and ``d``. The option ``terms`` selects both
     terms of the regulariser, only the term for correctly classified images, or only the term for

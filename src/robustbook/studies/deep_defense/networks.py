@@ -1,4 +1,4 @@
-"""The networks of Deep Defense: the reference networks, and the networks that each method
+"""Train the networks of Deep Defense: the reference networks, and the networks that each method
 fine-tunes.
 
 All studies of Deep Defense make their calls with the functions of this module, so each network is
@@ -75,8 +75,8 @@ def rates(model: Model) -> dict[str, float]:
 
 @step(version=1)
 def reference(model: Model, recipe: Recipe, seed: int, *, context: Context) -> dict[str, object]:
-    """Train the reference network, from which all methods start; return ``weight/<name>`` and
-    ``history/cross_entropy``.
+    """Train the reference network, from which all methods start. Return its weights
+    ``weight/<name>`` and the loss of each epoch, ``history/cross_entropy``.
     """
     images, labels = numbers(model.data, "train", model.images)
     net = body(model, seed)

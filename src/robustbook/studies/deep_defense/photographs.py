@@ -135,8 +135,8 @@ def read(
 
 @step(version=1)
 def scale(model: Model, tuned: Done, images: int | None, *, context: Context) -> dict[str, object]:
-    """Return ``eps``: eps_ref, the smallest eps at which at most half of the images are classified
-    correctly after FGS.
+    """Return eps_ref as ``eps``: the smallest eps at which at most half of the images are
+    classified correctly after FGS.
     """
     net = network(model, tuned, context.device)
     return {"eps": halving(lambda sizes: under(model, net, images, sizes, context))}
@@ -146,7 +146,7 @@ def scale(model: Model, tuned: Done, images: int | None, *, context: Context) ->
 def under_fgs(
     model: Model, tuned: Done | None, scale: Done, images: int | None, *, context: Context
 ) -> dict[str, object]:
-    """Return ``plain``: accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref."""
+    """Return ``plain``, the accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref."""
     net = network(model, tuned, context.device)
     sizes = [share * scale.values["eps"] for share in SHARES]
     return {"plain": under(model, net, images, sizes, context)}
@@ -222,8 +222,8 @@ def halving(curve: Callable[[Sequence[float]], list[float]]) -> float:
 
     The search makes three passes over the images. ``curve`` returns the accuracy in percent at
     several sizes from one pass over the images. The first pass tries powers of 2 as eps. The second
-    and the third pass divide the interval in which the accuracy falls to one half into 32 parts.
-    Return 0 if the accuracy on clean images is already at most one half.
+    and the third pass divide the interval in which the accuracy falls to one half into 32 parts. If
+    the accuracy on clean images is already at most one half, 0 is returned.
     """
     sizes = [0.0, *(2.0**k for k in range(-12, 6))]
     for _ in range(3):

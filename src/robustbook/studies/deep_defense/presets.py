@@ -40,10 +40,12 @@ def compare(network: Done, preset: str, images: int, *, context: Context) -> dic
     perturbations and cost.
 
     ``distance``: the mean l2 size, in pixels, of successful perturbations of correctly classified
-    images. ``shown``: the mean size that the implementation itself reports, over all images and
-    including the perturbations that it returns after a failure. ``fooled``: the percentage of
-    correctly classified images on which the attack succeeds. ``steps``: the mean number of steps on
-    correctly classified images. ``backwards``: the number of computed gradients per image.
+        images.
+    ``shown``: the mean size that the implementation itself reports, over all images and including
+        the perturbations that it returns after a failure.
+    ``fooled``: the percentage of correctly classified images on which the attack succeeds.
+    ``steps``: the mean number of steps on correctly classified images.
+    ``backwards``: the number of computed gradients per image.
     """
     net, x, y = pixels(network, images, context.device)
     right = predict(net, x) == y

@@ -23,15 +23,17 @@ def read(
     """Measure the accuracy, and the perturbations of the released code's DeepFool, on evenly spaced
     test images.
 
-    ``accuracy``: the accuracy on clean images, in percent. ``rho``: the mean ratio of the
-    perturbation's norm to the image's norm, both after preprocessing; images that the network
-    misclassifies without any attack are included. ``iterations``: the mean number of DeepFool
-    steps. ``unfooled``: the percentage of images whose predicted class did not change.
+    ``accuracy``: the accuracy on clean images, in percent.
+    ``rho``: the mean ratio of the perturbation's norm to the image's norm, both after
+        preprocessing; images that the network misclassifies without any attack are included.
+    ``iterations``: the mean number of DeepFool steps.
+    ``unfooled``: the percentage of images whose predicted class did not change.
 
     For each image, ``ratio`` is the perturbation's norm divided by the image's norm, and ``right``
     says whether the image is classified correctly. ``confidence`` is the highest probability at the
-    perturbed image. ``epoch``: the network is measured after this epoch; with None after all
-    epochs.
+    perturbed image.
+
+    ``epoch``: the network is measured after this epoch; with None after all epochs.
     """
     data = model_of(network).data
     net = trained(network, context.device, epoch)
@@ -64,7 +66,7 @@ def read(
 
 @step(version=1)
 def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Return ``eps``: eps_ref, the size of FGS, in units of the preprocessed images, at which the
+    """Return eps_ref as ``eps``: the size of FGS, in units of the preprocessed images, at which the
     accuracy is one half.
 
     ``clipped`` is the eps_ref of FGS clipped to the range of pixels, for data sets whose
@@ -85,9 +87,10 @@ def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
 def under_fgs(network: Done, scale: Done, images: int, *, context: Context) -> dict[str, object]:
     """Return accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref.
 
-    ``plain``: FGS along the gradient of the label's loss, not clipped. ``predicted``: FGS along the
-    gradient of the predicted class's loss. ``clipped``: FGS clipped to the range of pixels, at the
-    eps_ref of clipped FGS, for data sets whose preprocessed pixels have a range.
+    ``plain``: the accuracies under FGS along the gradient of the label's loss, without clipping.
+    ``predicted``: the accuracies under FGS along the gradient of the predicted class's loss.
+    ``clipped``: the accuracies under FGS clipped to the range of pixels, at the eps_ref of clipped
+        FGS, for data sets whose preprocessed pixels have a range.
     """
     net = trained(network, context.device)
     data = model_of(network).data

@@ -4,7 +4,8 @@ regulariser has no gradient.
 The replication reports accuracy, rho_2 and accuracy under FGS of three MLPs on Fashion-MNIST. The
 first MLP of the replication is trained for 15 epochs. The second MLP is trained for 10 epochs, and
 then fine-tuned for five epochs on DeepFool's images of the training set. The third MLP is
-fine-tuned on the same images as the second, with a loss that was intended as that of Deep Defense.
+fine-tuned on the same images as the second, with a loss that was intended as the loss of Deep
+Defense.
 
 In the loss of the third MLP the perturbations are constants, so the regulariser has no gradient and
 no effect. The third MLP also differs from the second in three settings: batches of 100 instead of
@@ -31,7 +32,7 @@ from .settings import PAPER
 
 ITEM = "followup-brown-2019"
 METHODS = ("vanilla", "fine-tuned-deepfool-set", "deep-defense-detached")
-"""The three networks of the replication, as the target ids name them."""
+"""The three networks of the replication, with the names that the target ids use."""
 THEIRS = "deep-defense-detached"
 
 
@@ -50,9 +51,9 @@ class Parameters(parameters.Parameters):
 class Setting:
     """The numbers of training epochs.
 
-    first: number of epochs of the network from which all fine-tunings start.
-    more: number of further epochs of every network.
-    marks: weights are stored and measured after each multiple of ``marks`` epochs.
+    ``first``: number of epochs of the network from which all fine-tunings start.
+    ``more``: number of further epochs of every network.
+    ``marks``: weights are stored and measured after each multiple of ``marks`` epochs.
     """
 
     data: str

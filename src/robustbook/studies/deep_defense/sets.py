@@ -1,4 +1,4 @@
-"""The images of Deep Defense after MatConvNet's preprocessing, as its networks receive them.
+"""Load the images of Deep Defense after MatConvNet's preprocessing, as its networks receive them.
 
 As in the released code, all computations of the chapter take place after the preprocessing. The
 preprocessing subtracts the mean image from the grey levels of gray images, and whitens colour
@@ -39,7 +39,7 @@ def numbers(data: str, split: str, images: int | None = None) -> tuple[Tensor, T
     """Return the preprocessed images of a split and their labels.
 
     ``images``: the number of images, evenly spaced; with None all images. All callers share the
-    returned tensors, so do not change them in place.
+        returned tensors, so do not change them in place.
     """
     found = load(data, split)
     if images is not None:

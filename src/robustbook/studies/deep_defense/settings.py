@@ -1,8 +1,9 @@
-"""The settings of Deep Defense by profile: networks, training, and number of test images.
+"""Define the settings of Deep Defense by profile: networks, training, and number of test images.
 
 ``paper``: fine-tuning with the released code's defaults, from reference networks that are trained
-by MatConvNet's recipes. We cannot access the paper's own tables of settings. ``reduced``: real
-CIFAR-10 on two CPU cores, with narrower networks, fewer training images and shorter schedules.
+    by MatConvNet's recipes. We cannot access the paper's own tables of settings.
+``reduced``: real CIFAR-10 on two CPU cores, with narrower networks, fewer training images and
+    shorter schedules.
 ``quick``: small image sets that need no download.
 """
 
@@ -95,16 +96,17 @@ class Parameters(parameters.Parameters):
 
 @dataclass(frozen=True)
 class Setting:
-    """One network at one profile.
+    """The settings of one network at one profile.
 
-    reference: the recipe with which the reference network is trained.
-    tuning: the recipe of fine-tuning, the same for all methods.
-    epoch: training steps in one epoch of fine-tuning.
-    marks: weights are stored after each multiple of ``marks`` epochs.
-    c, eps, beta: parameters of the defenses, see `Method`.
-    test: number of test images after the last epoch.
-    looked: number of test images after each stored epoch except the last.
-    seeds: how many of the chosen seeds are run with this network.
+    ``reference``: the recipe with which the reference network is trained.
+    ``tuning``: the recipe of fine-tuning, the same for all methods.
+    ``epoch``: the number of training steps in one epoch of fine-tuning.
+    ``marks``: weights are stored after each multiple of ``marks`` epochs.
+    ``c``, ``eps``, ``beta``: parameters of the defenses, see `Method`.
+    ``test``: the number of test images on which networks are measured after the last epoch.
+    ``looked``: the number of test images on which networks are measured after each earlier stored
+    epoch.
+    ``seeds``: how many of the chosen seeds are run with this network.
     """
 
     model: Model
@@ -151,7 +153,7 @@ class Setting:
 
 
 def setting(network: Networks, profile: str) -> Setting:
-    """Return the setting of a network at profile quick, reduced or paper."""
+    """Return the settings of a network at profile quick, reduced or paper."""
     return (_gray if network in ("mlp", "lenet") else _coloured)(network, profile)
 
 

@@ -1,11 +1,11 @@
-"""Table 1 of Deep Defense: accuracy, robustness rho_2 and accuracy under FGS of every network and
-method.
+"""Reproduce Table 1 of Deep Defense: accuracy, robustness rho_2 and accuracy under FGS of every
+network and method.
 
 The size eps_ref of FGS is determined with the Deep Defense network of the same seed. So the
 accuracy of the Deep Defense network at eps_ref is one half by definition. A more robust Deep
-Defense network has a larger eps_ref, so the accuracy of all other methods at eps_ref is lower.
-Three methods are added to those of the paper's table: adversarial training II, its combination with
-Deep Defense, and fine-tuning on clean images. The paper reports adversarial training II and the
+Defense network has a larger eps_ref, so the accuracy of all other methods at eps_ref is lower. The
+study adds three methods to the paper's table: adversarial training II, its combination with Deep
+Defense, and fine-tuning on clean images. The paper reports adversarial training II and the
 combination only in a supplement that we could not read. Fine-tuning on clean images is for
 comparison.
 """
@@ -21,10 +21,10 @@ from .settings import NAMES, PAPER, Parameters
 
 ITEM = "table-1"
 METHODS = ("reference", "par-networks", "adv-training-i", "deep-defense")
-"""The rows of the table, in the paper's order."""
+"""The methods in the rows of Table 1, in the paper's order."""
 NOISE = {"mlp": 0.01, "lenet": 0.01, "convnet": 0.003, "nin": 0.003}
-"""The difference of rho_2 up to which the target numbers count a difference as noise
-between seeds.
+"""A difference of rho_2 of at most this size counts as noise between seeds, as the target numbers
+define it.
 """
 
 

@@ -62,9 +62,9 @@ def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict
     the attack found.
 
     ``distance/<attack>`` is 0 if the network misclassifies the clean image, and infinite if the
-    attack fails. The attacks are ``deepfool`` and ``ddn``; ``best`` is the minimum of both. On gray
-    images, the attacks ``deepfool free`` (DeepFool as in the released code) and ``ddn free`` do not
-    clip images.
+    attack fails. The attacks are ``deepfool`` and ``ddn``; ``best`` is the smaller of their two
+    sizes. On gray images, the attacks ``deepfool free`` (DeepFool as in the released code) and
+    ``ddn free`` do not clip images.
     """
     net, x, y = pixels(network, images, context.device)
     found = {
@@ -142,7 +142,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     The paper has no numbers to compare with this study.
     """
     assert p.seeds is not None
-    # images that the networks of all methods classify correctly
+    # The images that the networks of all methods classify correctly.
     shared: dict[tuple[str, int], Tensor] = {}
     for (network, _, seed, what), done in results.items():
         if what == "nearest":

@@ -46,8 +46,8 @@ def search(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Run the Square attack on a part of ``images`` evenly spaced test images: those with numbers
-    in ``rows`` (from, to).
+    """Run the Square attack on a part of ``images`` evenly spaced test images, which ``rows`` gives
+    as (from, to).
 
     Return which images the network still classifies ``correctly``, and the number of ``queries``
     for each image.
@@ -73,11 +73,12 @@ def minimal(
     """Return for each attack and test image the size of the smallest perturbation that this attack
     alone found.
 
-    ``size/<attack>`` has the sizes for the test images with numbers in ``rows``. ``grey``: how many
-    of the attacked images belong to the class that the network predicts for a uniform grey image.
-    An l-infinity attack of size 0.5 can turn every image into the grey image, so it can succeed on
-    all images of other classes. ``source``: the network for which the transfer attack makes its
-    images.
+    ``size/<attack>`` has the sizes for the test images with numbers in ``rows``.
+
+    ``grey``: how many of the attacked images belong to the class that the network predicts for a
+        uniform grey image. An l-infinity attack of size 0.5 can turn every image into the grey
+        image, so it can succeed on all images of other classes.
+    ``source``: the network for which the transfer attack makes its images.
     """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)
@@ -99,7 +100,7 @@ def _strikes(
     are clipped to [0, 1].
 
     ``lead``: the `median_lead` over all test images, not only over the images that are attacked in
-    this call.
+        this call.
     """
     climb = Attack("pgd", loss="margin", clip=True, steps=20)
     plain = replace(climb, loss="cross_entropy")

@@ -1,12 +1,12 @@
 """Evaluate the networks of Table 1 of Nayebi & Ganguli 2017 under stronger attacks.
 
 Brendel & Bethge 2017 (arXiv 1704.01547) said that the paper's attacks failed for numerical reasons:
-gradients vanish in float32. Each attack of this study avoids vanishing gradients in another way.
-Some attacks compute in float64, rescale the logits, or use the difference of logits. Some attacks
-skip the last nonlinearity in the backward pass, or soften all nonlinearities. Some attacks use
-adversarial images of another network, or no gradients at all. The study also measures the smallest
-perturbation of each image that any attack finds, which gives the accuracy under attack at every
-eps.
+gradients vanish in float32. Each attack of this study avoids vanishing gradients in a different
+way. Some attacks compute in float64, rescale the logits, or use the difference of logits. Some
+attacks skip the last nonlinearity in the backward pass, or soften all nonlinearities. Some attacks
+use adversarial images of another network, or no gradients at all. The study also measures the
+smallest perturbation of each image that any attack finds, which gives the accuracy under attack at
+every eps.
 """
 
 from collections.abc import Iterator, Mapping

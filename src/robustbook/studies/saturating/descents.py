@@ -1,5 +1,5 @@
-"""Section 7 of Nayebi & Ganguli 2017: Adam changes each of ten source images towards nine target
-classes.
+"""Reproduce Section 7 of Nayebi & Ganguli 2017: Adam changes each of ten source images towards nine
+target classes.
 
 As in the paper, neither a bound nor clipping restricts the pixels. So the only question of this
 study is whether Adam reaches the target class. The paper gives no step size for Adam. The
@@ -61,10 +61,11 @@ def descents(
 
 @step(version=1)
 def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[str, object]:
-    """Return ``moved`` (see `descents`) if each source image is replaced by the source image of its
-    target class.
+    """Return the mean absolute change of a pixel if each source image is replaced by the source
+    image of its target class.
 
-    This replacement always succeeds as an attack; ``moved`` is the median over the pairs.
+    Replacing an image always succeeds as an attack; the result ``moved`` is the median over the
+    pairs.
     """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)

@@ -1,4 +1,4 @@
-"""Figures 3 and 7 of Nayebi & Ganguli 2017: the dissimilarity of images in each layer.
+"""Reproduce Figures 3 and 7 of Nayebi & Ganguli 2017: the dissimilarity of images in each layer.
 
 The dissimilarity of two images in layer l is the mean over units of the squared difference of
 phi(h^l) (equation 9). The study computes the dissimilarity of every two of 1000 test images, 100 of
@@ -155,8 +155,8 @@ def _layers(item: str, method: str, seed: int, values: Mapping[str, Any]) -> Ite
 def _claims(
     item: str, p: Parameters, seed: int, values: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Row]:
-    """Yield the rows that test the paper's two patterns, for both functions of the logits and
-    several thresholds.
+    """Yield the rows that test the paper's two patterns, with phi and with softmax applied to the
+    logits, and with several thresholds.
     """
     between, ratio = {}, {}
     for method, of in values.items():
@@ -177,7 +177,7 @@ def _claims(
                 setting={"readout": readout, "threshold": threshold},
             )
         for method in COMPARED:
-            # The smallest ratio of a layer to the one before: above 1 if it always grows.
+            # The smallest ratio of a layer's value to the previous layer's; above 1 if all grow.
             steps = list(pairwise(layers))
             growth = {
                 "between": min(_over(between[method][b], between[method][a]) for a, b in steps),

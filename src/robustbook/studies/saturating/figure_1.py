@@ -1,4 +1,4 @@
-"""Figure 1 of Nayebi & Ganguli 2017: the weights of the vanilla and the saturated MLPs.
+"""Reproduce Figure 1 of Nayebi & Ganguli 2017: the weights of the vanilla and the saturated MLPs.
 
 The study measures the range, the excess kurtosis and a histogram of each layer's weights, without
 biases. Saturated networks also train for longer than vanilla networks, and longer training alone
@@ -109,7 +109,8 @@ def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
     """Return a row that says whether each layer's weights reach further from zero, on both sides,
     than in the vanilla network.
 
-    The value of the row is the smallest ratio of an extreme weight to that of the vanilla network.
+    The value of the row is the smallest ratio of an extreme weight to the extreme weight of the
+    vanilla network.
     """
     factors = [
         ours[end][i] / theirs[end][i] for i in range(len(ours["min"])) for end in ("min", "max")
@@ -120,10 +121,10 @@ def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
 
 def _negative(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
     """Return a row that says whether the minimum of each layer's weights has a larger absolute
-    value than two numbers.
+    value than the layer's maximum and than the vanilla network's minimum.
 
-    The two numbers are the minimum in the vanilla network and the maximum in the same layer. The
-    value of the row is the smallest absolute ratio of a layer's minimum to one of these numbers.
+    The value of the row is the smallest ratio of the minimum's absolute value to the layer's
+    maximum or to the vanilla network's minimum.
     """
     factors = [
         factor

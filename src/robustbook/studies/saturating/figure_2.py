@@ -1,4 +1,4 @@
-"""Figure 2 of Nayebi & Ganguli 2017: pre-activations h^l of all units on the test images.
+"""Reproduce Figure 2 of Nayebi & Ganguli 2017: pre-activations h^l of all units on the test images.
 
 The paper does not say whether its first row shows the vanilla sigmoid or ReLU MLP, so both are
 measured.
@@ -47,9 +47,9 @@ def activities(
 ) -> dict[str, object]:
     """Measure the pre-activations h of each layer over all units and ``images`` test images.
 
-    Returns ``median`` and ``median_abs``, the medians of h and of |h|. Also returns ``beyond``, the
-    fraction of pre-activations with |h| above each threshold, and ``active``, the fraction with h >
-    0. The histogram of h is ``density`` (layers, bins), between ``min`` and ``max``.
+    Returns ``median`` and ``median_abs``, the medians of h and of |h|. The result ``beyond`` is the
+    fraction of pre-activations with |h| above each threshold, and ``active`` is the fraction with h
+    > 0. The histogram of h is ``density`` (layers, bins), between ``min`` and ``max``.
     """
     net = trained(network, context.device)
     assert isinstance(net, MLP)
@@ -126,8 +126,8 @@ def _layers(
 
 def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
     """Return a row that says whether the median of |h| is larger in each layer of the saturated
-    network than in the vanilla network. The value of the row is the smallest ratio of the two
-    medians.
+    network than in the vanilla network. The value of the row is the smallest ratio, over layers, of
+    the saturated network's median to the vanilla network's median.
     """
     pairs = zip(saturated["median_abs"], vanilla["median_abs"], strict=True)
     factor = min(ours / theirs for ours, theirs in pairs)

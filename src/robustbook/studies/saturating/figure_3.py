@@ -1,4 +1,4 @@
-"""Figure 3 of Nayebi & Ganguli 2017: dissimilarity matrices of the sigmoid MLPs."""
+"""Reproduce Figure 3 of Nayebi & Ganguli 2017: dissimilarity matrices of the sigmoid MLPs."""
 
 from functools import partial
 

@@ -1,4 +1,5 @@
-"""Figure 4 of Nayebi & Ganguli 2017: the geometry of the vanilla and the saturated sigmoid MLP.
+"""Reproduce Figure 4 of Nayebi & Ganguli 2017: the geometry of the vanilla and the saturated
+sigmoid MLP.
 
 A straight path leads from the most confident test image of one class to the most confident test
 image of another class. The figure shows, along this path, the length element, the ten
@@ -78,9 +79,9 @@ def geometry(
     """Measure the network along a straight path for each pair of classes, between two of ``images``
     test images, in float64.
 
-    The results ``even`` are for ``points`` evenly spaced points; for ``resolved``, points are added
-    where probabilities jump. Also return the ``rows`` of the two images in the test set and their
-    ``confidence``.
+    The results ``even`` are measured at ``points`` evenly spaced points of the path. The results
+    ``resolved`` are also measured at points that are added where probabilities jump. Also return
+    the ``rows`` of the two images in the test set and their ``confidence``.
     """
     net = trained(network, context.device).double()
     x, y = test_images(network.call.arguments["training"].data, images, context.device)

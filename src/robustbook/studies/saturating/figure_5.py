@@ -1,4 +1,6 @@
-"""Figure 5 of Nayebi & Ganguli 2017: L-BFGS from the least confident test image of each class."""
+"""Reproduce Figure 5 of Nayebi & Ganguli 2017: L-BFGS from the least confident test image of each
+class.
+"""
 
 from functools import partial
 

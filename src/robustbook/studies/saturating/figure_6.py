@@ -1,5 +1,5 @@
-"""Figure 6 and Section 8 of Nayebi & Ganguli 2017: does kurtosis make a linear classifier more
-robust?
+"""Reproduce Figure 6 and Section 8 of Nayebi & Ganguli 2017: does kurtosis make a linear classifier
+more robust?
 
 The figure shows the scaled ratio of equation 14 for two random prototypes of 20,000 components. The
 components are drawn from the Pearson type VII distribution, for several values of the excess

@@ -1,4 +1,6 @@
-"""Figure 7 of Nayebi & Ganguli 2017 (supplement): the dissimilarity matrices of the ReLU MLPs."""
+"""Reproduce Figure 7 of Nayebi & Ganguli 2017 (supplement): the dissimilarity matrices of the ReLU
+MLPs.
+"""
 
 from functools import partial
 

@@ -1,4 +1,6 @@
-"""Figure 8 of Nayebi & Ganguli 2017 (supplement): L-BFGS from the most confident test images."""
+"""Reproduce Figure 8 of Nayebi & Ganguli 2017 (supplement): L-BFGS from the most confident test
+images.
+"""
 
 from functools import partial
 

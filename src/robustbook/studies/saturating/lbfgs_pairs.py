@@ -1,5 +1,5 @@
-"""Figures 5 and 8 of Nayebi & Ganguli 2017: L-BFGS changes each of ten source images towards nine
-target classes.
+"""Reproduce Figures 5 and 8 of Nayebi & Ganguli 2017: L-BFGS changes each of ten source images
+towards nine target classes.
 
 The source images are the least (figure 5) or the most (figure 8) confident test images. L-BFGS
 minimises the cross entropy of the target class. The attack has no bound on the distance and no
@@ -91,15 +91,18 @@ def attack(
 ) -> dict[str, object]:
     """Run L-BFGS from each of ten source images towards the nine other classes.
 
-    The source images are chosen by ``rule`` among ``images`` test images, unless they are
-    ``given``.
+    The source images are chosen by ``rule`` among ``images`` test images, unless the caller passes
+    them as ``given``.
 
     Return ``found``, ``iterations`` and ``distance`` (l2) for each variant of L-BFGS and each pair
-    of source image and target class. ``sources``: the row numbers of the source images. ``images``:
-    the images that the first variant found, by source and target class, clipped to [0, 1] and in
-    256 grey levels. The diagonal of ``images`` has the source images, and a failed attack gives an
-    image of zeros. ``straight``: for comparison, the distances at which straight lines to test
-    images of the target class reach this class.
+    of source image and target class.
+
+    ``sources``: the row numbers of the source images.
+    ``images``: the images that the first variant found, by source and target class, clipped to [0,
+        1] and in 256 grey levels. The diagonal of ``images`` has the source images, and a failed
+        attack gives an image of zeros.
+    ``straight``: for comparison, the distances at which straight lines to test images of the target
+        class reach this class.
     """
     net = trained(network, context.device)
     training = network.call.arguments["training"]

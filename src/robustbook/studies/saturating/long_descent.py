@@ -1,4 +1,5 @@
-"""Section 7 of Nayebi & Ganguli 2017: one image, 30 million steps of Adam towards another class.
+"""Reproduce Section 7 of Nayebi & Ganguli 2017: 30 million steps of Adam change one image towards
+another class.
 
 On the paper's saturated network the attack failed to change a 3 into a 7. According to the paper,
 the image moved until its mean pixel distance from the start "converged". With `attacks.adam` 30
@@ -73,7 +74,7 @@ class Descent:
         self.target, self.step_size, self.taken = target, step_size, 0
         self.wanted = nn.functional.one_hot(torch.tensor(target), len(self.biases[-1])).to(start)
         self.outputs = [torch.empty_like(bias) for bias in self.biases]
-        # derivatives of the loss, per unit
+        # The derivatives of the loss with respect to each unit.
         self.slopes = [torch.empty_like(bias) for bias in self.biases]
         self.logits = torch.empty_like(self.wanted)
 

@@ -1,4 +1,4 @@
-"""The networks of Nayebi & Ganguli 2017: three architectures, each trained in three ways.
+"""Train the networks of Nayebi & Ganguli 2017: three architectures, each trained in three ways.
 
 The three ways of training are vanilla, adversarial and saturating. All studies of the paper make
 their calls with the functions of this module, so each network is trained only once.
@@ -55,8 +55,8 @@ class Anneal:
 class Training:
     """The settings with which a network is trained.
 
-    ``width``: as in `build`. ``eps`` and ``alpha`` belong to adversarial training. ``layers``:
-    whether the saturation penalty includes the read-out layer.
+    ``width``: as in `build`. ``eps`` and ``alpha`` are the parameters of adversarial training.
+    ``layers``: whether the saturation penalty includes the read-out layer.
     """
 
     data: str
@@ -141,9 +141,9 @@ def evaluate(
     """Return for each attack the ``accuracy``, and the percentage of images that the attack did not
     change (``unmoved``).
 
-    images: the number of test images. The test images are evenly spaced over the test set, because
-        the first half of MNIST's test set is easier.
-    source: the network for which the adversarial images are made, instead of ``network``.
+    ``images``: the number of test images. The test images are evenly spaced over the test set,
+        because the first half of MNIST's test set is easier.
+    ``source``: the network for which the adversarial images are made, instead of ``network``.
 
     The network's seed determines random signs and random starts. An attack that flushes denormal
     numbers runs on the CPU, because a GPU has no such setting.
@@ -166,9 +166,9 @@ def evaluate(
 def inspect(network: Done, images: int, *, context: Context) -> dict[str, object]:
     """Measure over test images how informative the gradients are.
 
-    ``gradient``: the median, over images, of the largest component of the gradient. ``lead``: the
-    `median_lead` of the network's logits. ``certain``: the percentage of images whose label has
-    probability exactly 1 in float32.
+    ``gradient``: the median, over images, of the largest component of the gradient.
+    ``lead``: the `median_lead` of the network's logits.
+    ``certain``: the percentage of images whose label has probability exactly 1 in float32.
     """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)

@@ -1,4 +1,4 @@
-"""The settings that Nayebi & Ganguli 2017 state, compared with the settings of our training.
+"""Compare the settings that Nayebi & Ganguli 2017 state with the settings of our training.
 
 The module also compares the range of FGSM errors in the paper's introduction with the errors of
 Table 1's networks.

@@ -1,7 +1,9 @@
-"""The settings that several pages of Nayebi & Ganguli 2017 share, by profile.
+"""Define the settings that several pages of Nayebi & Ganguli 2017 share, by profile.
 
 The settings say which networks are trained and how, how many test images are attacked, and by which
-attacks. ``quick``: scikit-learn's digits with 28 x 28 pixels, and trainings that take seconds.
+attacks.
+
+``quick``: scikit-learn's digits with 28 x 28 pixels, and trainings that take seconds.
 ``paper``: MNIST; the weight lambda of the penalty rises once per epoch.
 """
 
@@ -17,7 +19,7 @@ MLPS: tuple[Name, ...] = ("sigmoid-mlp", "relu-mlp")
 NETWORKS: tuple[Name, ...] = (*MLPS, "cnn")
 METHODS: tuple[Method, ...] = ("vanilla", "adversarial", "saturated")
 COMPARED: tuple[Method, ...] = ("vanilla", "saturated")
-"""The trainings that the figures compare."""
+"""The ways of training that the figures compare."""
 MAIN = "float32"
 """The attack variant of Table 1 that is compared with the paper's numbers."""
 Networks = dict[tuple[str, Method], Training]
@@ -85,7 +87,8 @@ def saturated_sigmoid(
     lambda.
 
     The weight lambda of the penalty rises once in ``every`` optimiser steps, and the final lambda
-    is multiplied by ``times``. ``lr`` is the learning rate; None: that of Table 1.
+    is multiplied by ``times``. ``lr`` is the learning rate; with None, the learning rate of Table
+    1.
     """
     base = mlps(profile)["sigmoid-mlp", "saturated"]
     assert base.anneal is not None

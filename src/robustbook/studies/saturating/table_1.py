@@ -1,4 +1,4 @@
-"""Table 1 of Nayebi & Ganguli 2017: clean accuracy and FGSM accuracy of nine networks.
+"""Reproduce Table 1 of Nayebi & Ganguli 2017: clean accuracy and FGSM accuracy of nine networks.
 
 The nine networks combine three architectures (sigmoid MLP, ReLU MLP, CNN) with three trainings
 (vanilla, adversarial, saturated). The comparison with the paper uses one attack, FGSM at eps 0.25

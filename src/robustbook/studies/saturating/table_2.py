@@ -1,4 +1,6 @@
-"""Table 2 of Nayebi & Ganguli 2017: the sizes of the CNN's layers, read from the network itself."""
+"""Reproduce Table 2 of Nayebi & Ganguli 2017: the sizes of the CNN's layers, read from the network
+itself.
+"""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar

@@ -35,15 +35,15 @@ APART = 10_000
 class Strike:
     """The description of an attack.
 
-    kind: ``none`` leaves images unchanged; ``search`` is `searched`; all other kinds are attacks of
-        the package.
-    averaged: the number of noise draws over which each step, or each query, averages.
-    noise: whether the attacked network has ``fresh`` noise in each step, the same ``frozen`` noise
-        in all steps, or its noise ``off``.
-    c, hinge, keep: options of Carlini-Wagner.
-    eps: the radius of PGD and of Square.
-    steps: the number of steps, or of queries for Square.
-    searches, kappa: options of the search.
+    ``kind``: the kind of attack. With ``none`` images stay unchanged; ``search`` is the function
+        `searched`; all other kinds are attacks of the package.
+    ``averaged``: the number of noise draws over which each step, or each query, averages.
+    ``noise``: whether the attacked network has ``fresh`` noise in each step, the same ``frozen``
+        noise in all steps, or its noise ``off``.
+    ``c``, ``hinge``, ``keep``: options of the Carlini-Wagner attack.
+    ``eps``: the radius of PGD and of Square.
+    ``steps``: the number of steps, or of queries for Square.
+    ``searches``, ``kappa``: options of `searched`.
     """
 
     kind: Literal["none", "carlini-wagner", "search", "pgd-l2", "pgd-linf", "square"]
@@ -89,13 +89,15 @@ def struck(
     ``draws`` new noise draws each.
 
     ``right``: which images are classified correctly after the attack, shape (repeats, images).
-    ``distance``: the l2 distance by which each image was changed. ``seen``: which attacked images
-    are classified correctly by the network with frozen noise, or without noise, on which the attack
-    ran.
+    ``distance``: the l2 distance by which each image was changed.
+    ``seen``: which attacked images are classified correctly by the network with frozen noise, or
+        without noise, on which the attack ran.
 
     Images that the network misclassifies without any attack are not attacked, unless the network
-    with frozen noise, or without noise, classifies them correctly. noise: the noise layers for
-    attack and evaluation; None: those of the training.
+    with frozen noise, or without noise, classifies them correctly.
+
+    ``noise``: the noise layers for attack and evaluation; with None, the noise layers of the
+        training.
     """
     net = _ready(network, context.device, noise)
     x, y, keys = test_images(network, first, images, context.device)
@@ -172,7 +174,7 @@ def _moved(
     keys: Tensor,
     draws: int,
 ) -> Tensor:
-    """Return the images after the attack on ``view``."""
+    """Return the images after the attack on the network ``view``."""
     given: dict[str, Any] = {"draws": strike.averaged, "keys": keys}
     sized: dict[str, Any] = {"steps": strike.steps, "step_size": strike.step_size, **given}
     match strike.kind:
@@ -235,7 +237,7 @@ def one_draw(
     step and one for the evaluation.
 
     ``clean``, ``right``: which images are classified correctly before and after the attack. The
-    attack changes all images, also misclassified ones.
+        attack changes all images, also misclassified ones.
     """
     net = _ready(network, context.device)
     x, y, keys = test_images(network, first, images, context.device)

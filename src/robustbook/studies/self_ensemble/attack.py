@@ -66,10 +66,10 @@ def clean(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return ``right``: for each number of ``draws``, which test images are classified correctly
-    with this number of noise draws, shape (draws, images).
+    """Return ``right``, which says for each number of ``draws`` which test images are classified
+    correctly with this number of noise draws; its shape is (draws, images).
 
-    noise: the noise layers for the evaluation; with None those of the training.
+    ``noise``: the noise layers for the evaluation; with None, the noise layers of the training.
     """
     net = trained(network, context.device, noise)
     x, y, keys = test_images(network, first, images, context.device)
@@ -98,10 +98,11 @@ def attacked(
     """Attack ``images`` test images with one value of c, as the paper does.
 
     ``right``: which images are classified correctly after the attack with ``draws`` noise draws.
-    ``single``: which attacked images are classified correctly with one noise draw. ``distance``:
-    the l2 distance by which each image was changed.
+    ``single``: which attacked images are classified correctly with one noise draw.
+    ``distance``: the l2 distance by which each image was changed.
 
-    averaged: the number of noise draws over which each step of the attack averages; the paper: 1.
+    ``averaged``: the number of noise draws over which each step of the attack averages, which is 1
+        in the paper.
 
     If a network has no noise, images that it misclassifies are not attacked, because the attack
     would not change them.

@@ -1,5 +1,5 @@
-"""Figure 2 of Random Self-Ensemble: networks with noise in training, at test time, in both, or in
-neither.
+"""Reproduce Figure 2 of Random Self-Ensemble: networks with noise in training, at test time, in
+both, or in neither.
 
 The network ``rse`` has noise in training and at test time. ``train only`` is the network ``rse``
 with its noise layers switched off, in the attack and in the prediction. ``test only`` is the

@@ -1,11 +1,11 @@
-"""Figure 3 of Random Self-Ensemble: the accuracy of predictions from one noise draw against c, for
-several noise levels.
+"""Reproduce Figure 3 of Random Self-Ensemble: the accuracy of predictions from one noise draw
+against c, for several noise levels.
 
 The noise levels are those of the paper's script (`settings.LEVELS`), which is older than the code
 behind Table 2. In the script, the noise is on the image, and its standard deviation is for
-normalised images. The study also has the noise of Table 1, placed as in the released code. The
-attack of this study is that of Table 2. The older script attacks normalised pixels without
-clipping, with batch norm in training mode.
+normalised images. The study also has the noise of Table 1, placed as in the released code. This
+study uses the attack of Table 2. The older script attacks normalised pixels without clipping, with
+batch norm in training mode.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,8 +38,8 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 
 def named(own: Setting) -> tuple[Names, ...]:
-    """Return the networks of Figure 3 by their noise; return none for an architecture without noise
-    levels.
+    """Return the noise layers of the networks in Figure 3 by name, from no noise to RSE's noise.
+    For an architecture without noise levels nothing is returned.
     """
     return ("none", *own.levels, "rse") if own.levels else ()
 

@@ -1,5 +1,5 @@
-"""Figure 4 of Random Self-Ensemble: the accuracy of predictions from one noise draw, and from an
-ensemble of 50 draws.
+"""Reproduce Figure 4 of Random Self-Ensemble: the accuracy of predictions from one noise draw, and
+from an ensemble of 50 draws.
 
 One draw and 50 draws predict the same images, which the attack of Table 2 has changed once. The
 attack does not depend on the number of draws for the prediction. The single noise draw is the first
@@ -22,8 +22,8 @@ from .sweep import cell, counted, points, swept
 
 ITEM = "figure-4"
 WEAK, STRONG = 0.1, 0.4
-"""The largest c of a weak attack, as defined for the target number, and the smallest c of a strong
-attack, as in the paper's text.
+"""An attack counts as weak if c is at most the first number, and as strong if c is at least the
+second number. The second number is from the paper's text.
 """
 Parameters = settings.OfNetworks
 

@@ -1,7 +1,8 @@
-"""Figure 5 of Random Self-Ensemble: accuracy on clean images against the number n of noise draws.
+"""Reproduce Figure 5 of Random Self-Ensemble: accuracy on clean images against the number n of
+noise draws.
 
-Ensembles of different sizes share no noise draw. The networks are those of Table 1 and, for VGG16,
-also those with the noise levels of Figure 3. The paper's figure comes from older code, which
+Ensembles of different sizes share no noise draw. The networks are from Table 1; VGG16 is also
+trained with the noise levels of Figure 3. The paper's figure comes from older code, which
 normalises the images.
 """
 
@@ -36,7 +37,7 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 
 def named(own: Setting) -> tuple[Names, ...]:
-    """Return the networks of Figure 5 by their noise."""
+    """Return the names of the noise layers with which the networks of Figure 5 are trained."""
     return ("rse", *own.levels)
 
 

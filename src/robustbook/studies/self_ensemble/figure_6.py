@@ -1,5 +1,6 @@
-"""Figure 6 of Random Self-Ensemble: accuracy and distortion against c, for three networks and five
-defenses. The study also computes the accuracies at equal distortion, which the paper does not show.
+"""Reproduce Figure 6 of Random Self-Ensemble: accuracy and distortion against c, for three networks
+and five defenses. The study also computes the accuracies at equal distortion, which the paper does
+not show.
 
 Distortion is the square root of the mean, over all images, of the squared l2 distance. As in the
 released code, the distortion includes misclassified images.

@@ -1,4 +1,4 @@
-"""The networks of Random Self-Ensemble, and the steps that train them with a defense.
+"""Train the networks of Random Self-Ensemble with each defense.
 
 All studies of the paper make their calls with the functions of this module, so each network is
 trained once. The result of a training has the whole state of a network, including the running
@@ -29,7 +29,8 @@ BUILDERS = {"vgg16": vgg16, "resnext": resnext29, "model-a": model_a}
 @dataclass(frozen=True)
 class Model:
     """A network and its training set. ``narrow`` is the divisor of the network's widths.
-    ``images``: the number of training images, the first ones of the set; None: all.
+    ``images``: the number of training images, taken from the start of the training set; with None,
+    all images are used.
     """
 
     data: str
@@ -52,15 +53,15 @@ class Noise:
 class Defense:
     """The defense of a network, apart from its noise layers.
 
-    none: training without a defense.
+    ``none``: training without a defense.
 
-    brelu: bounded ReLU, trained on images with noise of standard deviation ``sigma``.
+    ``brelu``: bounded ReLU, trained on images with noise of standard deviation ``sigma``.
 
-    retraining: with probability one half, FGSM changes a whole batch before the training step. As
-        in the released code, the size of FGSM is uniform in the interval ``eps``, images are not
+    ``retraining``: with probability one half, FGSM changes a whole batch before the training step.
+        As in the released code, the size of FGSM is uniform in the interval ``eps``, images are not
         clipped, and the network stays in training mode.
 
-    distill: training at ``temperature`` on the class probabilities of a teacher at the same
+    ``distill``: training at ``temperature`` on the class probabilities of a teacher at the same
         temperature. With ``teacher`` True the network is the teacher, which is trained on the
         labels at this temperature.
     """
@@ -174,7 +175,8 @@ def model_of(result: Done) -> Model:
 def trained(result: Done, device: str, noise: Noise | None = None) -> nn.Module:
     """Return the trained network of a result, in evaluation mode.
 
-    noise: the noise layers of the returned network; with None those with which it was trained.
+    ``noise``: the noise layers of the returned network; with None, the noise layers of the
+    training.
     """
     call: Call = result.call
     arguments = call.arguments if "model" in call.arguments else call.arguments["teacher"].arguments

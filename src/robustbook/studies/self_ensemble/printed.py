@@ -1,4 +1,4 @@
-"""The authors' own points of Figure 6 of Random Self-Ensemble, from their repository.
+"""Read the authors' own points of Figure 6 of Random Self-Ensemble from their repository.
 
 The file has the accuracy at 17 values of c for each of three networks and five defenses. The file
 also has the five numbers of Table 2's row RSE, which come from another run than the points of

@@ -1,11 +1,13 @@
-"""The settings of Random Self-Ensemble by profile: networks, noise, training, attack.
+"""Define the settings of Random Self-Ensemble by profile: networks, noise, training, attack.
 
 ``paper``: the paper's networks at full width. A CPU can run Model A on STL-10 at profile ``paper``
-with 100 images and five of the sixteen values of c. By default only two of the five defenses are
-run on Model A. VGG16 and ResNeXt on CIFAR-10 need a GPU. ``reduced``: narrowed networks on
-CIFAR-10, with eight values of c and by default two of the five defenses. ``quick``: narrowed
-networks on the embedded image set "scenes". All schedules are shorter than the paper's 200 epochs.
-The learning rate rises from 0 and falls linearly to 0, whereas in the paper it falls three times.
+    with 100 images and five of the sixteen values of c. By default only two of the five defenses
+    are run on Model A. VGG16 and ResNeXt on CIFAR-10 need a GPU.
+``reduced``: narrowed networks on CIFAR-10, with eight values of c and by default two of the five
+    defenses.
+``quick``: narrowed networks on the embedded image set "scenes". All schedules are shorter than the
+    paper's 200 epochs. The learning rate rises from 0 and falls linearly to 0, whereas in the paper
+    it falls three times.
 """
 
 from collections.abc import Mapping
@@ -24,10 +26,10 @@ from .networks import Defense, Model, Networks, Noise, distil, train
 
 PAPER = "self_ensemble"
 TARGETS = "self-ensemble"
-"""The beginning of the ids of this paper's target numbers."""
+"""The ids of all target numbers of this paper begin with this text."""
 CS = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 0.8, 1.0, 2.0, 3.0, 4.0, 7.0, 10.0, 30.0, 70.0, 100.0)
-"""The values of c, the weight of the attack's success term (released code); 0 stands for
-no attack.
+"""The values of c, the weight of the success term in the attack of the released code; c = 0 stands
+for no attack.
 """
 TABLE_2 = CS[:5]
 EIGHT_CS = (*TABLE_2, 1.0, 10.0, 100.0)
@@ -47,22 +49,24 @@ Names = Literal[
     "rse paper 0.18/0.2",
     "rse code 0.1/0.05",
 ]
-"""``rse PLACEMENT INIT/INNER`` names noise layers; INNER is 0.1 where it is left out."""
+"""The name ``rse PLACEMENT INIT/INNER`` states where a network has noise layers, and the standard
+deviations of their noise. If INNER is left out, it is 0.1.
+"""
 DEFENSES: tuple[Names, ...] = ("rse", "adv", "brelu", "distill", "none")
-"""The rows of Table 2, in its order."""
+"""The defenses, in the order of the rows of Table 2."""
 LEVELS: tuple[Names, ...] = ("rse paper 0.12/0.1", "rse paper 0.12/0.2", "rse paper 0.18/0.2")
-"""The noise of Figure 3, from low to high. The code behind Figures 2 to 5 is older than the code
-behind Table 2. The older code divides images by their standard deviation of about 0.2 and then adds
-initial noise of standard deviation 0.6 or 0.9. So the standard deviation of the noise is 0.12 or
-0.18 for images in [0, 1]. The initial noise is on the image, and all other noise has standard
-deviation 0.1 or 0.2.
+"""The names of the noise layers of Figure 3, ordered from low to high noise. The code behind
+Figures 2 to 5 is older than the code behind Table 2. The older code divides images by their
+standard deviation of about 0.2 and then adds initial noise of standard deviation 0.6 or 0.9. So the
+standard deviation of the noise is 0.12 or 0.18 for images in [0, 1]. The initial noise is on the
+image, and all other noise has standard deviation 0.1 or 0.2.
 """
 
 
 def noise_of(network: Networks) -> Noise:
-    """Return the noise of the defense that the paper calls RSE. The noise levels are those of the
-    paper's Table 1, placed as in the released code. So on VGG16 the initial noise is in front of
-    the second convolution; in all other networks it is on the image.
+    """Return the noise of the defense that the paper calls RSE. The noise levels are from the
+    paper's Table 1, and the noise is placed as in the released code. So on VGG16 the initial noise
+    is in front of the second convolution; in all other networks it is on the image.
     """
     if network == "vgg16":
         return Noise(0.4, 0.1, "code")
@@ -71,15 +75,16 @@ def noise_of(network: Networks) -> Noise:
 
 @dataclass(frozen=True)
 class Setting:
-    """One network at one profile.
+    """The settings of one network at one profile.
 
-    recipe: the recipe with which every network is trained.
-    images: the number of test images that are attacked, the first ones of the test set.
-    piece: the number of images of one step, which takes a few minutes.
-    steps: the number of steps of the attack.
-    cs: the values of c in Figure 6.
-    noise: the noise of RSE; None: as in `noise_of`.
-    levels: the noise of Figures 3 and 5, from low to high.
+    ``recipe``: the recipe with which every network is trained.
+    ``images``: the number of test images that are attacked, the first ones of the test set.
+    ``piece``: the number of test images that one step of the study attacks; a step takes a few
+    minutes.
+    ``steps``: the number of steps of the attack.
+    ``cs``: the values of c in Figure 6.
+    ``noise``: the noise layers of RSE; with None, those that `noise_of` returns.
+    ``levels``: the noise layers of Figures 3 and 5, ordered from low to high noise.
     """
 
     model: Model
@@ -119,13 +124,13 @@ class Setting:
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:
-        """Return the first image and the number of images of each piece."""
+        """Return for each piece of the test set its first image and its number of images."""
         starts = range(0, self.images, self.piece)
         return tuple((at, min(self.piece, self.images - at)) for at in starts)
 
 
 def setting(network: Networks, profile: str) -> Setting:
-    """Return the setting of a network at profile quick, reduced or paper."""
+    """Return the settings of a network at profile quick, reduced or paper."""
     return _SETTINGS[profile][network]
 
 
@@ -149,7 +154,7 @@ def _recipe(images: int, epochs: int, batch: int, lr: float, padding: int = 4) -
 
 
 def _scenes(network: Networks, epochs: int) -> Setting:
-    """Return the setting of a network with an eighth of the channels on the image set "scenes",
+    """Return the settings of a network with an eighth of the channels on the image set "scenes",
     whose digits are not mirrored.
 
     With the paper's noise, such a small network learns almost nothing in a short training, so the
@@ -224,11 +229,11 @@ OWN: Mapping[str, tuple[Networks, ...]] = {
     "reduced": ("vgg16", "resnext"),
     "paper": ("model-a",),
 }
-"""The networks that each profile runs by default; all other networks must be requested, because
-they need a GPU.
+"""The networks that each profile runs by default; other networks must be requested, because they
+need a GPU.
 """
 VGG16: Mapping[str, tuple[Networks, ...]] = dict.fromkeys(_SETTINGS, ("vgg16",))
-"""The network of Table 2 and figures 2 to 5, at each profile."""
+"""VGG16 at each profile, which is the network of Table 2 and of Figures 2 to 5."""
 
 
 @checked(frozen=True, config=STRICT)
@@ -252,11 +257,13 @@ class OfNetworks(parameters.Parameters):
     ] = None
 
     def parts(self) -> dict[str, tuple[Networks, ...]]:
-        """Return the names of the chosen networks that the profile has."""
+        """Return the names of the chosen networks for which this profile has settings."""
         return {"networks": tuple(self.chosen())}
 
     def chosen(self) -> dict[Networks, Setting]:
-        """Return the settings of the chosen networks that the profile has."""
+        """Return the settings of the chosen networks, without networks for which this profile has
+        no settings.
+        """
         there = _SETTINGS[self.profile]
         names = self.networks or self.own_networks[self.profile]
         return {name: there[name] for name in names if name in there}

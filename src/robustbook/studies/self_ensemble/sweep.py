@@ -11,14 +11,14 @@ from .networks import Noise
 from .settings import DRAWS, Names, Setting
 
 CURVE = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 1.0)
-"""The values of c in Figures 2 and 3; a profile with fewer values of c uses those that it has."""
+"""The values of c in Figures 2 and 3; a profile with fewer values of c uses only its own values."""
 NUMBERS = (1, 2, 4, 8, 10, 16, 20, 30, 40, DRAWS)
 """The numbers of noise draws in Figure 5."""
 
 
 def counted(own: Setting, defense: Names, seed: int) -> dict[tuple[float, int], Call]:
-    """Return the calls that evaluate clean images with one noise draw and with several draws, under
-    the keys of `points`.
+    """Return the calls that evaluate clean images with one noise draw and with several draws, with
+    the same keys as `points`.
     """
     net = own.network(defense, seed)
     numbers = NUMBERS if defense.startswith("rse") else (1,)
@@ -30,7 +30,7 @@ def points(
 ) -> dict[tuple[float, int], Call]:
     """Return the calls that attack the network at each c; c = 0 stands for the clean images.
 
-    noise: the noise layers at test time; None: the same as in training.
+    ``noise``: the noise layers at test time; with None, the noise layers of the training.
     """
     net, draws = own.network(defense, seed), own.draws(defense)
     if noise is not None:
@@ -45,7 +45,9 @@ def points(
 def swept(
     results: Mapping[tuple[Any, ...], Done], seed: int
 ) -> dict[tuple[str, str, float], Swept]:
-    """Return the results of one seed by (network, defense, c), with all pieces joined."""
+    """Return the results of one seed by (network, defense, c), joined over all pieces of the test
+    set.
+    """
     pieces: dict[tuple[str, str, float], list[Done]] = {}
     for (network, defense, at, c, _), done in results.items():
         if at == seed:
@@ -62,9 +64,11 @@ def cell(
     targets: Mapping[str, str],
     single: bool = False,
 ) -> Iterator[Row]:
-    """Yield the rows of one network at one c; ``targets``: target ids of accuracy and distortion.
+    """Yield the record's rows for one network at one c.
 
-    single: whether the network was also evaluated on clean images with one noise draw.
+    ``targets``: the target ids of accuracy and distortion.
+
+    ``single``: whether the network was also evaluated on clean images with one noise draw.
     """
     labels: dict[str, str | float | int | bool] = {"network": network, "defense": defense, "c": c}
     images = len(found.right)

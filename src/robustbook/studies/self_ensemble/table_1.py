@@ -1,4 +1,5 @@
-"""Table 1 and Figure 1 of Random Self-Ensemble: the settings, read from the networks themselves.
+"""Reproduce Table 1 and Figure 1 of Random Self-Ensemble: the settings, read from the networks
+themselves.
 
 This study trains no network. The noise levels, the number of draws and the attack are read from the
 settings that all items of the chapter use. Parameters and noise layers are counted in the networks.

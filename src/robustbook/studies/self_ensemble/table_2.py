@@ -1,4 +1,5 @@
-"""Table 2 of Random Self-Ensemble: accuracy of VGG16 under the attack at five values of c.
+"""Reproduce Table 2 of Random Self-Ensemble: accuracy of VGG16 under the attack at five values of
+c.
 
 In the row RSE, which is compared with the paper, the initial noise is placed as in the released
 code. Further rows are for the placement that the paper's text describes, and for the noise level of
@@ -26,7 +27,7 @@ READINGS: tuple[Names, ...] = ("rse code 0.2", "rse paper 0.2", "rse paper 0.4")
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters of the table: networks, by default VGG16, and defenses."""
+    """The parameters of Table 2: networks, by default VGG16, and defenses."""
 
     own_networks: ClassVar = settings.VGG16
 
@@ -48,7 +49,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def named(p: Parameters, own: Setting) -> tuple[Names, ...]:
-    """Return the defenses to run: by default those of the profile, and RSE with its other
+    """Return the defenses to run: by default the defenses of the profile, and RSE with its other
     placements of noise.
     """
     more = {"quick": (), "reduced": READINGS[-1:], "paper": READINGS}[p.profile]
@@ -76,8 +77,8 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(cells: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield the rows of VGG16 that test orderings, the caption of Table 2 and the abstract of the
-    paper.
+    """Yield the rows of VGG16 that test the paper's orderings, the caption of Table 2 and the
+    claims of the abstract.
     """
     of = {(defense, c): s.accuracy for (net, defense, c), s in cells.items() if net == "vgg16"}
     images = max((len(s.right) for s in cells.values()), default=0)

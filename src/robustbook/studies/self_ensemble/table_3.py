@@ -1,4 +1,5 @@
-"""Table 3 and Figure 7 of Random Self-Ensemble: how far a targeted attack has to change one image.
+"""Reproduce Table 3 and Figure 7 of Random Self-Ensemble: how far a targeted attack has to change
+one image.
 
 The attacked image is the second of the test set, a ship in CIFAR-10. The distortion is the squared
 l2 distance, which the released program prints; the paper states no unit. The network is ResNeXt, as
@@ -34,14 +35,14 @@ TABLE: Mapping[str, tuple[Networks, ...]] = {
     "reduced": ("resnext",),
     "paper": ("resnext",),
 }
-"""The network that is compared with the paper's numbers, at each profile."""
+"""The networks whose rows are compared with the paper's numbers, by profile."""
 CLASSES = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-"""CIFAR-10's classes by number, in the table's words."""
+"""The names of CIFAR-10's classes in the words of Table 3, in the order of the class numbers."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters of the table: networks and defenses."""
+    """The parameters of Table 3: networks and defenses."""
 
     own_networks: ClassVar = TABLE
 
@@ -90,8 +91,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _distances(done: Done, photographs: bool) -> dict[str, float]:
-    """Return the squared l2 distance for each target class, by its name for CIFAR-10, else by its
-    number.
+    """Return the squared l2 distance for each target class; the keys are class names for CIFAR-10,
+    and class numbers for other image sets.
     """
     found = done.tensors["change"].double().square().flatten(1).sum(1).tolist()
     classes = done.tensors["classes"].tolist()
@@ -109,7 +110,7 @@ def _cells(
     """Yield a row for each cell of the table, and for each defense rows with the mean distance and
     the number of successful attacks.
 
-    judged: whether the paper's numbers are about this network.
+    ``judged``: whether the paper's numbers are about this network.
     """
     for defense, cells in far.items():
         start = f"{TARGETS}/{ITEM}"
@@ -129,7 +130,7 @@ def _cells(
 def _compared(
     far: Mapping[str, Mapping[str, float]], photographs: bool, seed: int
 ) -> Iterator[Row]:
-    """Yield rows that test whether the distances of RSE are larger than those of the other
+    """Yield rows that test whether the distances of RSE are larger than the distances of the other
     defenses.
     """
     start = f"{TARGETS}/{ITEM}"
@@ -142,9 +143,9 @@ def _compared(
 
 
 def _pictures(network: str, of: Mapping[str, Done]) -> dict[str, list[str]]:
-    """Return pictures as hexadecimal bytes, channel by channel. ``NETWORK image`` has the clean
-    image. ``NETWORK DEFENSE`` has the perturbation for each target class, in steps of 1/255, with
-    byte 128 for 0.
+    """Return pictures as hexadecimal bytes, channel by channel. The array ``NETWORK image`` is the
+    clean image. The array ``NETWORK DEFENSE`` is the perturbation for each target class in steps of
+    1/255, where byte 128 stands for 0.
     """
     found = {}
     for defense, done in of.items():

@@ -28,11 +28,12 @@ def targeted(
 ) -> dict[str, object]:
     """Attack one test image towards each of the nine other classes.
 
-    ``classes``: the target classes, shape (9,). ``change``: the perturbation for each target, shape
-    (9, 3, height, width). ``image``: the clean image. ``reached``: whether the prediction with
-    ``draws`` noise draws is the target. ``right``: whether the clean image is classified correctly
-    with ``draws`` noise draws. <P> The noise depends on the position of the image in the test set
-    and on the target class.
+    ``classes``: the target classes, shape (9,).
+    ``change``: the perturbation for each target, shape (9, 3, height, width).
+    ``image``: the clean image.
+    ``reached``: whether the prediction with ``draws`` noise draws is the target.
+    ``right``: whether the clean image is classified correctly with ``draws`` noise draws. The noise
+        depends on the position of the image in the test set and on the target class.
     """
     net = trained(network, context.device)
     for p in net.parameters():

@@ -1,12 +1,12 @@
-"""Section 3.1 of Random Self-Ensemble: measure which steps of the paper's theory hold.
+"""Measure which steps of the theory in Section 3.1 of Random Self-Ensemble hold.
 
 Jensen's bound: the loss of the averaged probability is at most the mean loss over draws, for each
-image and any number of draws. The Taylor step of the theory is about small noise, with standard
-deviation s sigma_l in layer l. Under small noise, the mean loss exceeds the loss without noise by
-s^2/2 times a trace. The trace is the sum over layers of sigma_l^2 times the trace of the Hessian
-with respect to the noise of layer l. The paper then replaces the trace by a norm of the Hessian,
-and calls this norm the Lipschitz constant of the loss. This study measures trace, norm and gradient
-for each image.
+image and any number of draws. The Taylor expansion of the theory assumes small noise, with standard
+deviation s sigma_l in layer l. For small noise, the theory says that the mean loss exceeds the loss
+without noise by s^2/2 times a trace. The trace is the sum over layers of sigma_l^2 times the trace
+of the Hessian with respect to the noise of layer l. The paper then replaces the trace by a norm of
+the Hessian, and calls this norm the Lipschitz constant of the loss. This study measures trace, norm
+and gradient for each image.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -51,10 +51,10 @@ PIECE = 10  # images whose Hessians are computed together
 class Size:
     """The numbers of images and draws for one network.
 
-    images: number of test images in `averaged` and `steep`.
-    bent: number of test images in `bent`.
-    draws: number of noise draws per image in `bent`, and of products with the Hessian.
-    probes: number of products per image with the Hessian in `steep`.
+    ``images``: number of test images in `averaged` and `steep`.
+    ``bent``: number of test images in `bent`.
+    ``draws``: number of noise draws per image in `bent`, and of products with the Hessian.
+    ``probes``: number of products per image with the Hessian in `steep`.
     """
 
     images: int
@@ -82,11 +82,12 @@ def averaged(network: Done, images: int, *, context: Context) -> dict[str, objec
     """Compare the mean loss over noise draws with the loss of the probabilities averaged over the
     draws.
 
-    ``mean``: the mean cross entropy over draws. ``together``: the cross entropy of the averaged
-    probabilities. ``confidence``: minus the logarithm of the largest averaged probability. The
-    results ``mean``, ``together`` and ``confidence`` have the shape (counts, images), in float64,
-    with a row for each number of draws in `COUNTS`. ``right``: which images are classified
-    correctly with the largest number of draws.
+    ``mean``: the mean cross entropy over draws.
+    ``together``: the cross entropy of the averaged probabilities.
+    ``confidence``: minus the logarithm of the largest averaged probability. The results ``mean``,
+        ``together`` and ``confidence`` have the shape (counts, images), in float64, with a row for
+        each number of draws in `COUNTS`.
+    ``right``: which images are classified correctly with the largest number of draws.
     """
     net: Any = trained(network, context.device)
     x, y, keys = test_images(network, 0, images, context.device)
@@ -117,8 +118,9 @@ def bent(network: Done, images: int, draws: int, *, context: Context) -> dict[st
     """Compare the mean loss under noise of all layers with the trace of the Hessian.
 
     ``gap``: for each image, the mean loss minus the loss without noise, at each noise scale in
-    `SCALES`. ``trace``, ``frobenius``: trace and Frobenius norm of the Hessian with respect to the
-    standard normal numbers that all noise layers multiply by their standard deviation.
+        `SCALES`.
+    ``trace``, ``frobenius``: trace and Frobenius norm of the Hessian with respect to the standard
+        normal numbers that all noise layers multiply by their standard deviation.
     """
     net = trained(network, context.device).double().requires_grad_(False)
     assert isinstance(net, Noisy)
@@ -142,10 +144,12 @@ def bent(network: Done, images: int, draws: int, *, context: Context) -> dict[st
 
 @step(version=1)
 def steep(network: Done, images: int, probes: int, *, context: Context) -> dict[str, object]:
-    """Measure the loss without noise as a function of the image.
+    """Measure the gradient and the Hessian of the loss without noise with respect to the image.
 
-    ``trace``, ``frobenius``: trace and Frobenius norm of the Hessian. ``slope``: the l2 norm of the
-    gradient. ``right``: which images are classified correctly. ``loss``: the cross entropy.
+    ``trace``, ``frobenius``: trace and Frobenius norm of the Hessian.
+    ``slope``: the l2 norm of the gradient.
+    ``right``: which images are classified correctly.
+    ``loss``: the cross entropy.
     """
     noise = network.call.arguments["noise"]
     quiet = None if noise is None else replace(noise, when="never")
@@ -232,9 +236,9 @@ def gap(
     """Return the mean loss under normal noise of standard deviation ``scale``, minus the loss at
     ``zero``.
 
-    zero: a tensor of zeros with the shape of the noise. ``loss`` returns one number per row, and
-        each row gets its own noise draws. Each noise draw is used with both signs, so the linear
-        term of the loss cancels.
+    ``zero``: a tensor of zeros with the shape of the noise. ``loss`` returns one number per row,
+        and each row gets its own noise draws. Each noise draw is used with both signs, so the
+        linear term of the loss cancels.
     """
     total = torch.zeros_like(zero[:, 0])
     with torch.no_grad():
@@ -309,8 +313,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, ratios, and for the
-    first seed the values per image that the figures show.
+    """Return the record: the rows that are compared with the paper's numbers, and ratios. For the
+    first seed, the record also has the values per image that the figures show.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -6,7 +6,7 @@ The study also runs PGD in l2 and l-infinity, and Square, which uses no gradient
 of this study is PGD on the network with its noise frozen or switched off. The network is evaluated
 on the attacked images several times, with new noise draws.
 
-Noise on the image with hard votes is randomized smoothing, so the study computes a certified
+Noise on the image with hard votes is randomized smoothing. So the study also computes a certified
 accuracy, which is a lower bound at each l2 radius. Attacks give an upper bound on the accuracy at
 each radius.
 """
@@ -49,17 +49,20 @@ attack without radius).
 class Size:
     """The numbers of images, steps and draws for one network.
 
-    images: number of test images, of which one step attacks ``piece``.
-    repeats: number of evaluations, each with ``draws`` new noise draws.
-    averaged: numbers of noise draws over which attacks average.
-    c: the weight of attacks with a fixed c.
-    steps: number of steps of Carlini-Wagner with large steps.
-    searches: number of values of c in the search.
-    l2, linf: the radii of PGD.
-    climb: number of steps of PGD.
-    queries: number of queries of Square.
-    choice, trials: numbers of votes for the certificate.
-    logged: number of images for the comparison with the authors' logs; 0: no comparison.
+    ``images``: the number of test images.
+    ``piece``: the number of test images that one step of the study attacks.
+    ``repeats``: how many times the attacked images are evaluated, each time with ``draws`` new
+    noise draws.
+    ``averaged``: numbers of noise draws over which attacks average.
+    ``c``: the weight of attacks with a fixed c.
+    ``steps``: number of steps of Carlini-Wagner with large steps.
+    ``searches``: number of values of c in the search.
+    ``l2``, ``linf``: the radii of PGD.
+    ``climb``: number of steps of PGD.
+    ``queries``: number of queries of Square.
+    ``choice``, ``trials``: the numbers of votes that choose the class and that estimate its
+    probability, for the certificate.
+    ``logged``: number of images for the comparison with the authors' logs; 0: no comparison.
     """
 
     images: int
@@ -80,7 +83,7 @@ class Size:
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:
-        """Return the first image and the number of images of each step."""
+        """Return for each step of the study its first image and its number of images."""
         starts = range(0, self.images, self.piece)
         return tuple((at, min(self.piece, self.images - at)) for at in starts)
 
@@ -114,8 +117,8 @@ SIZES: Mapping[str, Mapping[str, Size]] = {
     },
 }
 OWN: Mapping[str, tuple[Names, ...]] = {"vgg16": ("none", "rse", "rse paper 0.4")}
-"""Defenses to attack. On VGG16 they include the placement of noise that the paper's text describes;
-in other networks the released code has this placement.
+"""Defenses to attack. On VGG16 the attacked defenses include the placement of noise that the
+paper's text describes; in other networks the released code has this placement.
 """
 
 
@@ -212,8 +215,12 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one attack on all images: ``right`` (repeats, images), ``distance``, and
-    ``seen`` or None (see `struck`).
+    """The result of one attack on all images.
+
+    ``right``: shape (repeats, images).
+    ``distance``: the l2 distance by which each image was changed.
+    ``seen``: which attacked images the network with frozen noise or without noise classifies
+        correctly; None if the attack had new noise in each step.
     """
 
     right: Tensor

@@ -1,4 +1,5 @@
-"""Section 3.3 of Random Self-Ensemble: can ZOO estimate gradients of a network with noise?
+"""Answer a question of Section 3.3 of Random Self-Ensemble: can ZOO estimate gradients of a network
+with noise?
 
 ZOO estimates a derivative along u from two outputs g of the network, as (g(x + h u) - g(x - h u)) /
 2h. The two values of g have different noise, and the paper concludes that their difference does not
@@ -34,7 +35,7 @@ from .settings import PAPER, TARGETS, Names
 ITEM = "zoo"
 DEFENSES: tuple[Names, ...] = ("none", "rse")
 STEPS = (0.0001, 0.001, 0.01, 0.1, 0.3, 1.0)
-"""The values of h, as l2 lengths; the paper of ZOO uses 1e-4."""
+"""The values of h, each the l2 length of a step of ZOO; the paper of ZOO uses 1e-4."""
 MODERATE = 0.1
 """The h at which the ledger compares the mean of the estimate with the derivative."""
 COUNTS = (1, 10, 50)
@@ -45,15 +46,15 @@ COUNTS = (1, 10, 50)
 class Size:
     """The numbers of images, steps and draws for one network.
 
-    images: number of correctly classified images for the estimates.
-    pairs: number of differences per image and h.
-    gradients: number of noise draws for the derivative.
-    attacked: number of images that ZOO attacks.
-    steps: number of steps of ZOO with one draw; with more draws ZOO makes fewer steps, so that the
-        number of queries is the same.
-    coordinates, step_size, c: options of ZOO.
-    averaged: number of noise draws over which ZOO's outputs average.
-    large: the larger h.
+    ``images``: number of correctly classified images for the estimates.
+    ``pairs``: the number of finite differences per image and h.
+    ``gradients``: number of noise draws for the derivative.
+    ``attacked``: number of images that ZOO attacks.
+    ``steps``: number of steps of ZOO with one draw; with more draws ZOO makes fewer steps, so that
+        the number of queries is the same.
+    ``coordinates``, ``step_size``, ``c``: options of the ZOO attack, as in `zoo`.
+    ``averaged``: number of noise draws over which ZOO's outputs average.
+    ``large``: the larger of the two values of h with which ZOO attacks.
     """
 
     images: int
@@ -102,10 +103,13 @@ def estimated(
     `STEPS`.
 
     The margin g is the largest logit of a wrong class minus the logit of the true class, which ZOO
-    increases. The direction u is the normalised mean gradient over other noise draws. ``slope``,
-    ``slope_error``: the derivative of the noise-averaged margin along u, computed from gradients,
-    and its standard error. ``differences``: (g(x + h u) - g(x - h u)) / 2h with independent noise,
-    shape (images, steps, pairs). ``variance``: the variance of the margin at x over noise draws.
+    increases. The direction u is the normalised mean gradient over other noise draws.
+
+    ``slope``, ``slope_error``: the derivative of the noise-averaged margin along u, computed from
+        gradients, and its standard error.
+    ``differences``: (g(x + h u) - g(x - h u)) / 2h with independent noise, shape (images, steps,
+        pairs).
+    ``variance``: the variance of the margin at x over noise draws.
     ``pixels``: the number of pixel values of an image.
 
     The first ``images`` test images that the network classifies correctly are used.
@@ -183,7 +187,8 @@ def black_box(
     """Attack by ZOO the first ``images`` test images that the network classifies correctly.
 
     ``right``: which images are classified correctly after the attack with ``draws`` new noise
-    draws, shape (repeats, images). ``distance``: the l2 distance by which each image was changed.
+        draws, shape (repeats, images).
+    ``distance``: the l2 distance by which each image was changed.
     ``queries``: the number of forward passes for each image.
     """
     net: Any = trained(network, context.device).requires_grad_(False)

@@ -77,7 +77,7 @@ SIZES: Mapping[str, Size] = {
     "reduced": Size(
         Model("cifar10", "resnet18", 8),
         Recipe(
-            2 * 400,
+            300,
             125,
             0.1,
             "sgd",
@@ -228,7 +228,7 @@ def _table(right: Tensor, radius: Tensor, answer: Tensor, sigma: float, seed: in
     for r in RADII:
         value, last = _share(right & (radius >= r)), PRINTED.get(sigma, -1)
         target = f"{start}/certified-accuracy-r-{r or 0}" if r <= last else None
-        setting = {**labels, "radius": r}
+        setting: dict[str, str | float | int | bool] = {**labels, "radius": r}
         yield Row(value, "fraction", target, "certified accuracy", seed, images, setting=setting)
     told = sigma in PRINTED
     share, mean = _share(answer == ABSTAIN), (radius * right).double().mean().item()
@@ -249,8 +249,7 @@ def _votes(done: Done, sigma: float, seed: int) -> Iterator[Row]:
         "all votes agree": most == counts.sum(1),
     }
     for name, found in rows.items():
-        setting = {"sigma": sigma}
-        yield Row(_share(found), "fraction", None, name, seed, len(label), setting=setting)
+        yield Row(_share(found), "fraction", None, name, seed, len(label), setting={"sigma": sigma})
     trials = int(counts[0].sum())
     yield Row(trials, "count", None, "draws", seed, setting={"sigma": sigma})
 

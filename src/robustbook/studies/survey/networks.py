@@ -6,7 +6,7 @@ norm.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Literal
 
@@ -14,32 +14,62 @@ import torch
 from torch import Tensor, nn
 
 from robustbook import networks
+from robustbook.attacks.inner import climb
 from robustbook.data import load
 from robustbook.defenses import (
     SignedSteps,
     Weights,
+    denoised,
     inner_fgsm,
     inner_pgd,
     trades,
     weighted_training,
 )
+from robustbook.defenses.inner_attacks import running_statistics
 from robustbook.randomness import generator
-from robustbook.runs import Context, Done, step
+from robustbook.runs import Context, Done, later, step
 from robustbook.training import Objective, Recipe, fit
 
 Networks = Literal[
-    "madry", "tramer-b", "wong", "mosbach", "resnet18", "preact18", "preact20", "resnet110"
+    "madry",
+    "tramer-b",
+    "wong",
+    "mosbach",
+    "madry-simple",
+    "madry-wide",
+    "resnet18",
+    "preact18",
+    "preact20",
+    "resnet110",
+    "softmax",
+    "maxout",
+    "maxout-large",
 ]
 BUILDERS: Mapping[str, Callable[[torch.Generator, int], nn.Module]] = {
     "madry": networks.madry_mnist,
     "tramer-b": networks.tramer_b,
     "wong": networks.wong_mnist,
     "mosbach": networks.mosbach_mnist,
+    "madry-simple": networks.madry_resnet,
+    "madry-wide": partial(networks.madry_resnet, wide=10),
     "resnet18": networks.resnet18,
     "preact18": networks.preact18,
     "preact20": networks.preact20,
     "resnet110": networks.resnet110,
+    "softmax": networks.softmax_regression,
+    "maxout": networks.maxout,
+    "maxout-large": networks.maxout_large,
 }
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Denoising blocks of a residual network: see `robustbook.defenses.denoised`."""
+
+    kind: Literal["gaussian", "dot", "bilateral", "mean", "median", "null"]
+    after: tuple[str, ...] = ("stage1", "stage2", "stage3", "stage4")
+    convolution: bool = True
+    residual: bool = True
 
 
 @dataclass(frozen=True)
@@ -48,12 +78,41 @@ class Model:
 
     narrow: the divisor of the network's widths.
     images: the number of training images, the first ones of the set; None: all.
+    blocks: the network's denoising blocks, if it has any.
     """
 
     data: str
     network: Networks
     narrow: int = 1
     images: int | None = None
+    blocks: Blocks | None = later(None)
+
+
+@dataclass(frozen=True)
+class L2Steps:
+    """An inner attack in the l2 norm: ``steps`` steps of ``step_size`` along the gradient, inside
+    the ball of radius ``eps`` and [0, 1]. It starts at a random point inside the ball.
+    """
+
+    eps: float
+    steps: int
+    step_size: float
+
+    def __call__(self, net: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        away = torch.randn_like(images)
+        length = away.flatten(1).norm(dim=1) / torch.rand_like(images.flatten(1)[:, 0])
+        start = images + self.eps * away / length.view(-1, 1, 1, 1)
+        with running_statistics(net):
+            return climb(
+                net,
+                images,
+                labels,
+                eps=self.eps,
+                steps=self.steps,
+                step_size=self.step_size,
+                norm=2,
+                start=start,
+            )
 
 
 @dataclass(frozen=True)
@@ -69,7 +128,7 @@ class Defense:
     """
 
     weights: Weights = Weights(clean=1.0)
-    attack: SignedSteps | None = None
+    attack: SignedSteps | L2Steps | None = None
     noise: float = 0.0
     smoothing: float = 0.0
     beta: float = 0.0
@@ -87,6 +146,11 @@ def pgd_training(eps: float, steps: int, step_size: float) -> Defense:
     return Defense(Weights(adversarial=1.0), inner_pgd(eps, steps, step_size))
 
 
+def l2_training(attack: L2Steps) -> Defense:
+    """Return training on images of an attack in the l2 norm alone."""
+    return Defense(Weights(adversarial=1.0), attack)
+
+
 def fgsm_training(eps: float) -> Defense:
     """Return training on images of FGSM alone, without a random start; images are clipped."""
     return Defense(Weights(adversarial=1.0), inner_fgsm(eps, clip=True))
@@ -95,7 +159,7 @@ def fgsm_training(eps: float) -> Defense:
 def objective(defense: Defense) -> Objective:
     """Return the function that computes the loss terms of training with this defense."""
     if defense.beta:
-        assert defense.attack is not None
+        assert isinstance(defense.attack, SignedSteps)
         return partial(_of_trades, defense.attack, defense.beta)
     return partial(_weighted, defense)
 
@@ -123,8 +187,11 @@ def _weighted(
 
 
 def built(model: Model, seed: int) -> nn.Module:
-    """Return the network with its initial weights."""
-    return BUILDERS[model.network](generator(seed, "weights"), model.narrow)
+    """Return the network with its initial weights; blocks do not change those of other layers."""
+    net = BUILDERS[model.network](generator(seed, "weights"), model.narrow)
+    if model.blocks is None:
+        return net
+    return denoised(net, generator=generator(seed, "blocks"), **asdict(model.blocks))
 
 
 @step(version=1)

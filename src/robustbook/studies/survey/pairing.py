@@ -31,8 +31,7 @@ from robustbook.studies.parameters import AS_TUPLE, STRICT
 from robustbook.training import Augmentation, Recipe
 
 from . import settings
-from .attack import attacked, fixed, percent, test_images, worst
-from .madry import losses
+from .attack import attacked, fixed, losses, percent, test_images, worst
 from .networks import Defense, Model, train, trained
 from .settings import PAPER
 

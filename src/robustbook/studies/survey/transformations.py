@@ -82,7 +82,7 @@ SIZES: Mapping[str, Size] = {
     "reduced": Size(
         Model("cifar10", "resnet18", 8),
         Recipe(
-            4 * 400,
+            1000,
             125,
             0.1,
             "sgd",
@@ -94,7 +94,7 @@ SIZES: Mapping[str, Size] = {
             augmentation=Augmentation(mirror=True, padding=4),
         ),
         images=200,
-        steps=50,
+        steps=20,
         averaged=(1, 10),
         draws=30,
     ),
@@ -247,7 +247,7 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
         for attack in UNAWARE:
             found[seed, "", attack, 1] = unaware(network, attack, *common)
         for front, averaged in (("jpeg", 1), *(("resize-pad", k) for k in own.averaged)):
-            call = aware(network, front, averaged, *common)  # type: ignore[arg-type]
+            call = aware(network, front, averaged, *common)
             found[seed, front, "pgd", averaged] = call
     return found
 

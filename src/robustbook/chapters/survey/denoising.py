@@ -1,0 +1,251 @@
+"""The page of feature denoising (Xie et al. 2019): seven networks on CIFAR-10."""
+
+from collections.abc import Mapping
+from statistics import fmean
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, printed, settings, values
+from robustbook.chapters.wording import minus, spread, spread_or
+from robustbook.figures import LOOKS, Table, table
+from robustbook.ledger import Record, difference_interval
+
+FILTERS: Mapping[str, str] = {
+    "mean": "mean 3 x 3",
+    "median": "median 3 x 3",
+    "bilateral": "bilateral 3 x 3",
+    "nonlocal-dot": "non-local, dot product",
+    "nonlocal-gaussian": "non-local, Gaussian",
+}
+CONTROLS: Mapping[str, str] = {"baseline": "no block", "null": "null block (no filter)"}
+ABLATIONS: Mapping[str, str] = {
+    "no-1x1": "Gaussian without 1 x 1 convolution",
+    "no-residual": "Gaussian without the sum",
+}
+NAMES = {**CONTROLS, **FILTERS, **ABLATIONS}
+AGAINST = {"baseline": "minus the network without blocks", "null": "minus the null block"}
+MARKS = {"baseline": LOOKS["none"], "null": LOOKS["rse"]}
+ATTACKS = {"clean": "clean", "pgd-20": "PGD, 20 steps", "worst": "worst of all attacks"}
+STEPS = {"clean": "clean images", "pgd-10": "10 steps", "pgd-100": "100 steps", "pgd-1000": "1,000"}
+IMAGENET = "survey/denoise-imagenet"
+Interval = tuple[float, float, float]
+"""A difference, and the ends of its interval."""
+
+
+def network(record: Record) -> str:
+    """Return the name of the network of a record, with its data."""
+    if record.profile == "paper":
+        return "ResNet-18 on CIFAR-10"
+    data = "digits on photographs" if record.profile == "quick" else "CIFAR-10"
+    return f"a narrow ResNet-18 on {data}"
+
+
+def variants(record: Record) -> list[str]:
+    """Return the adversarially trained networks of a record, in the order of `NAMES`."""
+    found = settings(record, "accuracy", "variant", training="adversarial")
+    return [name for name in NAMES if name in found]
+
+
+def accuracy(record: Record, variant: str, attack: str, training: str = "adversarial") -> float:
+    """Return the mean accuracy over the seeds, in per cent."""
+    return fmean(values(record, "accuracy", training=training, variant=variant, attack=attack))
+
+
+def difference(record: Record, variant: str, against: str) -> Interval:
+    """Return a variant's accuracy under PGD minus that of another network, and its 95 % interval.
+
+    With several seeds the interval is Student's, over the differences of the seeds. With one seed
+    it is over the test images, on which both networks are compared one by one.
+    """
+    found = values(record, "difference", variant=variant, against=against)
+    if len(found) > 1:
+        low, high = difference_interval(found, [0.0] * len(found), paired=True)
+        return fmean(found), low, high
+    (half,) = values(record, "half width", variant=variant, against=against)
+    return found[0], found[0] - half, found[0] + half
+
+
+def resolved(interval: Interval) -> bool:
+    """Return whether the interval of a difference does not contain 0."""
+    _, low, high = interval
+    return low > 0 or high < 0
+
+
+def answer(record: Record) -> str:
+    """Return the accuracy of the best filter and of the two controls, and which differences are
+    resolved.
+    """
+    shown = [name for name in variants(record) if name in FILTERS]
+    best = max(shown, key=lambda name: accuracy(record, name, "pgd-20"))
+    there = {name: f"{accuracy(record, name, 'pgd-20'):.1f} %" for name in (best, *CONTROLS)}
+    clear = [
+        name for name in shown if all(resolved(difference(record, name, each)) for each in AGAINST)
+    ]
+    told = "For no filter" if not clear else f"For {len(clear)} of {len(shown)} filters"
+    return (
+        f"With {network(record)} under PGD with 20 steps, the best filter is *{FILTERS[best]}* "
+        f"with an accuracy of {there[best]}. The network without blocks has {there['baseline']}, "
+        f"and the one with null blocks {there['null']}. {told} both differences are larger than "
+        f"the {_noise(record)}."
+    )
+
+
+def _noise(record: Record) -> str:
+    return "variation between seeds" if len(record.seeds) > 1 else "chance in the test images"
+
+
+def effects(record: Record) -> Figure:
+    """Draw the difference of each filter to both controls, with its 95 % interval."""
+    rows = {
+        NAMES[name]: {words: difference(record, name, each) for each, words in AGAINST.items()}
+        for name in variants(record)
+        if name not in CONTROLS
+    }
+    looks = {words: MARKS[each] for each, words in AGAINST.items()}
+    return figures.differences(rows, looks, "difference of the accuracies under PGD (points)")
+
+
+def accuracies(version: Version) -> Table:
+    """Return the accuracies of all networks on clean images and under attack."""
+    record = version.record
+    rows = []
+    for training, heading in (
+        ("adversarial", "**adversarial training**"),
+        ("standard", "**training on clean images**"),
+    ):
+        rows.append([heading, *[""] * len(ATTACKS)])
+        for name in NAMES:
+            cells = [
+                values(record, "accuracy", training=training, variant=name, attack=attack)
+                for attack in ATTACKS
+            ]
+            if any(cells):
+                rows.append([NAMES[name], *(spread_or(each) for each in cells)])
+    few = min(row.images or 0 for row in record.rows if row.setting.get("attack") == "worst")
+    return table(
+        f"{version.heading}: accuracy in per cent of {network(record)} (range over the seeds). The "
+        f"last column counts images that withstand PGD and stronger attacks, of the first {few:,}.",
+        f"tab-survey-denoising-accuracies-{version.tag}",
+        ["Blocks", *ATTACKS.values()],
+        rows,
+    )
+
+
+def printed_beside(version: Version) -> Table:
+    """Return the gain of four Gaussian blocks: the paper's on ImageNet and ours on CIFAR-10."""
+    record = version.record
+    rows = []
+    for attack, words in STEPS.items():
+        without, with_blocks = (
+            100 - float(printed(f"{IMAGENET}/{net}/{attack}-error") or 0)
+            for net in ("r152-baseline", "r152-denoise")
+        )
+        rows.append(
+            [
+                f"ImageNet, targeted PGD, {words}" if attack != "clean" else f"ImageNet, {words}",
+                f"{without:.1f}",
+                f"{with_blocks:.1f}",
+                minus(f"{with_blocks - without:+.1f}"),
+            ]
+        )
+    for attack in ("clean", "pgd-20"):
+        ours = [accuracy(record, name, attack) for name in ("baseline", "nonlocal-gaussian")]
+        where = f"ours, {'PGD, 20 steps' if attack == 'pgd-20' else 'clean images'}"
+        told = [f"**{value:.1f}**" for value in ours]
+        rows.append([where, *told, minus(f"**{ours[1] - ours[0]:+.1f}**")])
+    return table(
+        f"{version.heading}: accuracy in per cent after adversarial training, without and with "
+        f"Gaussian blocks: the paper's ResNet-152 on ImageNet, and **{network(record)}**.",
+        f"tab-survey-denoising-{version.tag}",
+        ["Data and attack", "without", "with blocks", "difference"],
+        rows,
+        align="lrrr",
+    )
+
+
+def paired(version: Version) -> Table:
+    """Return each difference with its interval."""
+    record = version.record
+    rows = []
+    for name in (each for each in variants(record) if each not in CONTROLS):
+        cells = []
+        for against in AGAINST:
+            mean, low, high = difference(record, name, against)
+            mark = "" if resolved((mean, low, high)) else ", not resolved"
+            cells.append(minus(f"{mean:+.1f} [{low:.1f}, {high:.1f}]{mark}"))
+        rows.append([NAMES[name], *cells])
+    how = "between seeds" if len(record.seeds) > 1 else "of one seed, over test images"
+    return table(
+        f"{version.heading}: accuracy under PGD minus that of a control, in percentage points, "
+        f"with the 95 % interval {how}. Not resolved: the interval contains 0.",
+        f"tab-survey-denoising-paired-{version.tag}",
+        ["Blocks", "minus no block", "minus null block"],
+        rows,
+    )
+
+
+def noise(version: Version) -> Table:
+    """Return the relative noise before and after each block."""
+    record = version.record
+    rows = []
+    for name in (each for each in variants(record) if each in ("null", *FILTERS)):
+        for stage in settings(record, "ratio", "stage", variant=name):
+            cells = [
+                spread(values(record, what, variant=name, stage=stage), 2)
+                for what in ("noise before", "noise after", "ratio")
+            ]
+            rows.append([NAMES[name], f"{stage.removeprefix('stage')}", *cells])
+    return table(
+        f"{version.heading}: relative noise of the feature maps before and after each block, under "
+        "PGD with 20 steps, and the mean over images of the ratio (range over the seeds). Below 1, "
+        "the block reduces the noise.",
+        f"tab-survey-denoising-noise-{version.tag}",
+        ["Blocks", "Stage", "before", "after", "ratio"],
+        rows,
+    )
+
+
+def quieter(record: Record) -> str:
+    """Return in sentences how many blocks reduce the relative noise: of the filters, and of the
+    null blocks.
+    """
+    said = []
+    for words, group in (("with filters", tuple(FILTERS)), ("without filter", ("null",))):
+        found = [
+            fmean(values(record, "ratio", variant=name, stage=stage))
+            for name in variants(record)
+            if name in group
+            for stage in settings(record, "ratio", "stage", variant=name)
+        ]
+        lower = sum(value < 1 for value in found)
+        said.append(
+            f"Of the {len(found)} blocks {words}, {lower} reduce the relative noise; the ratios "
+            f"after to before are {min(found):.2f} to {max(found):.2f}."
+        )
+    return " ".join(said)
+
+
+def control(record: Record) -> str:
+    """Return in a sentence the accuracy of the networks trained on clean images under attack."""
+    told = [
+        f"{accuracy(record, name, 'worst', 'standard'):.1f} % ({NAMES[name]})"
+        for name in ("baseline", "nonlocal-gaussian")
+    ]
+    return (
+        "After training on clean images, the networks classify "
+        f"{' and '.join(told)} of the test images correctly under the worst attack."
+    )
+
+
+def ablated(record: Record) -> str:
+    """Return in a sentence what the Gaussian block loses without one of its parts."""
+    shown = [name for name in variants(record) if name in ABLATIONS]
+    if not shown:
+        return "The two ablations have not been run at this profile."
+    full = accuracy(record, "nonlocal-gaussian", "pgd-20")
+    told = [f"{accuracy(record, name, 'pgd-20'):.1f} % ({ABLATIONS[name]})" for name in shown]
+    return (
+        f"The accuracy under PGD is {full:.1f} % with the whole Gaussian block, and "
+        f"{' and '.join(told)}."
+    )

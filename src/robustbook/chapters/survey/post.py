@@ -1,0 +1,238 @@
+"""The page of the post: its equation, its two pictures of feature maps, and its claims."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, mean, of_target, printed, values
+from robustbook.chapters.wording import minus, spread
+from robustbook.figures import LOOKS, Curve, Map, Panel, Table, table
+from robustbook.ledger import Record
+
+from .denoising import network
+
+LAYERS: Mapping[str, str] = {
+    "images": "image",
+    "stage1": "1",
+    "stage2": "2",
+    "stage3": "3",
+    "stage4": "4",
+}
+TRAININGS: Mapping[str, str] = {
+    "standard": "trained on clean images",
+    "adversarial": "adversarial training",
+}
+PERTURBATIONS: Mapping[str, str] = {"attack": "PGD", "random": "random signs of the same size"}
+CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck".split()
+WINNER = "survey/denoise-imagenet/abstract/caad-2018-accuracy"
+
+
+def noise(record: Record, training: str, layer: str, perturbation: str = "attack") -> float:
+    """Return the mean relative noise of a layer over images and seeds."""
+    return mean(record, "relative noise", training=training, layer=layer, perturbation=perturbation)
+
+
+def answer(record: Record) -> str:
+    """Return how far the attack moves the image and the last feature maps, after both trainings."""
+    start, end = (noise(record, "standard", layer) for layer in ("images", "stage4"))
+    after = noise(record, "adversarial", "stage4")
+    return (
+        f"For {network(record)}, trained on clean images, the attack changes the image by "
+        f"{100 * start:.0f} % of its Euclidean norm, and the feature maps after the last stage by "
+        f"{100 * end:.0f} % of theirs. After adversarial training the last feature maps change by "
+        f"{100 * after:.0f} %."
+    )
+
+
+def growth(record: Record) -> Figure:
+    """Draw the relative noise at the image and after each stage, for both trainings, under the
+    attack and under random signs.
+    """
+    looks = {"attack": LOOKS["adv"], "random": LOOKS["none"]}
+    panels = []
+    for training, words in TRAININGS.items():
+        curves = {}
+        for perturbation, told in PERTURBATIONS.items():
+            of = [
+                values(
+                    record,
+                    "relative noise",
+                    training=training,
+                    perturbation=perturbation,
+                    layer=layer,
+                )
+                for layer in LAYERS
+            ]
+            seeds = [list(each) for each in zip(*of, strict=True)]
+            curves[told] = Curve(range(len(LAYERS)), seeds, looks[perturbation])
+        panels.append(Panel(words, "stage (0: the image)", "relative noise", curves, {}))
+    return figures.lines(panels, columns=2, height=2.8)
+
+
+def first_picture(record: Record) -> Figure:
+    """Draw a feature map of a clean and of an attacked image, for both trainings."""
+    rows = []
+    for i in range(_images(record)):
+        for training, words in TRAININGS.items():
+            row = _pair(record, training, i, ("clean", "attacked"), "stage")
+            if training == "standard":
+                row = [*_photographs(record, "standard", i, ("clean", "attacked")), *row]
+            else:
+                row = [*_photographs(record, "standard", i, ("clean",)), *row]
+            rows.append((words.replace(" on", "\non").replace(" training", "\ntraining"), row))
+    return figures.maps(rows)
+
+
+def second_picture(record: Record) -> Figure:
+    """Draw a feature map of an attacked image before and after a denoising block."""
+    rows = []
+    for i in range(_images(record)):
+        maps = [
+            Map(_array(record, f"denoised/attacked/{where}")[i], f"{where} the block")
+            for where in ("before", "after")
+        ]
+        rows.append(("", [*_photographs(record, "denoised", i, ("attacked",)), *maps]))
+    return figures.maps(rows)
+
+
+def _images(record: Record) -> int:
+    return len(record.arrays["standard/label"])
+
+
+def _array(record: Record, name: str) -> np.ndarray[Any, Any]:
+    return np.array(record.arrays[name])
+
+
+def _photographs(record: Record, net: str, image: int, names: Sequence[str]) -> list[Map]:
+    """Return pictures of an image, with the class that the network predicts above the attacked
+    one.
+    """
+    classes = [str(i) for i in range(10)] if record.profile == "quick" else CIFAR10
+    shown = []
+    for name in names:
+        key = "label" if name == "clean" else "predicted"
+        words = classes[record.arrays[f"{net}/{key}"][image]]
+        pixels = _array(record, f"{net}/{name}")[image].astype(np.uint8)
+        shown.append(Map(pixels, words if name == "clean" else f"attacked: {words}"))
+    return shown
+
+
+def _pair(record: Record, net: str, image: int, names: Sequence[str], where: str) -> list[Map]:
+    return [Map(_array(record, f"{net}/{name}/{where}")[image], name) for name in names]
+
+
+def noises(version: Version) -> Table:
+    """Return the relative noise of each layer."""
+    record = version.record
+    rows = [
+        [
+            f"{TRAININGS[training]}, {PERTURBATIONS[perturbation]}",
+            *(
+                spread(
+                    values(
+                        record,
+                        "relative noise",
+                        training=training,
+                        perturbation=perturbation,
+                        layer=layer,
+                    ),
+                    2,
+                )
+                for layer in LAYERS
+            ),
+        ]
+        for training in TRAININGS
+        for perturbation in PERTURBATIONS
+    ]
+    return table(
+        f"{version.heading}: relative noise at the image and after each stage of "
+        f"{network(record)}, mean over test images (range over the seeds).",
+        f"tab-survey-post-noise-{version.tag}",
+        ["Network and perturbation", "image", *(f"stage {i}" for i in range(1, 5))],
+        rows,
+    )
+
+
+def caveats(version: Version) -> Table:
+    """Return the accuracies on clean images and under attacks in two norms."""
+    record = version.record
+    rows = []
+    for training, words in (
+        *TRAININGS.items(),
+        ("l2", "adversarial training in the l2 norm"),
+    ):
+        cells = [
+            values(record, "accuracy", training=training, attack=attack)
+            for attack in ("clean", "linf", "l2")
+        ]
+        rows.append([words, *(spread(each) if each else "-" for each in cells)])
+    return table(
+        f"{version.heading}: accuracy in per cent of {network(record)} (range over the seeds), on "
+        "clean images and under PGD in two norms. The l2 attack has radius 0.5.",
+        f"tab-survey-post-caveats-{version.tag}",
+        ["Training", "clean", "l-infinity", "l2"],
+        rows,
+    )
+
+
+def random_against_attack(record: Record) -> str:
+    """Return in sentences how much less random signs move the last feature maps than the attack."""
+    said = []
+    for training, words in TRAININGS.items():
+        attack, random = (noise(record, training, "stage4", kind) for kind in PERTURBATIONS)
+        said.append(
+            f"*{words[0].upper()}{words[1:]}*: the attack moves the last feature maps "
+            f"{attack / random:.1f} times as far as random signs."
+        )
+    return " ".join(said)
+
+
+def unseen(record: Record) -> str:
+    """Return in a sentence the accuracies of both adversarial trainings under the l2 attack."""
+    linf, l2 = (
+        fmean(values(record, "accuracy", training=training, attack="l2"))
+        for training in ("adversarial", "l2")
+    )
+    return (
+        f"Under the l2 attack, the network trained with l-infinity attacks classifies {linf:.1f} % "
+        f"of the test images correctly, and the network trained with l2 attacks {l2:.1f} %."
+    )
+
+
+def clean_drop(record: Record) -> str:
+    """Return in a sentence what adversarial training costs on clean images."""
+    there, here = (
+        fmean(values(record, "accuracy", training=training, attack="clean"))
+        for training in TRAININGS
+    )
+    return (
+        f"On clean images the accuracy is {there:.1f} % after training on clean images, and "
+        f"{here:.1f} % after adversarial training, a difference of "
+        f"{minus(f'{here - there:+.1f}')} points."
+    )
+
+
+def winner(_: Record) -> str:
+    """Return in a sentence what the paper prints for the winner of the competition."""
+    return (
+        f"The paper prints an accuracy of {printed(WINNER):g} % for the winner against the 48 "
+        "attacks of the competition."
+    )
+
+
+def grew(record: Record) -> str:
+    """Return in a sentence by which factor the relative noise grows, and at which stages it
+    falls.
+    """
+    factor = fmean(of_target(record, "survey/blog/figure-1/noise-grows-with-depth"))
+    found = [noise(record, "standard", layer) for layer in LAYERS]
+    falls = [name for name, a, b in zip(list(LAYERS)[1:], found, found[1:], strict=False) if b <= a]
+    where = "It grows at every stage." if not falls else f"It falls at {', '.join(falls)}."
+    return (
+        f"From the image to the last stage the relative noise grows by a factor of {factor:.1f}. "
+        f"{where}"
+    )

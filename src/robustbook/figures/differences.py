@@ -1,0 +1,41 @@
+"""Draw differences with their intervals: one row per method, beside a line at 0."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from .style import WIDTH, Look, panels, style
+
+Interval = tuple[float, float, float]
+"""A difference, and the ends of its interval."""
+
+
+def differences(
+    values: Mapping[str, Mapping[str, Interval]], looks: Mapping[str, Look], x_label: str
+) -> Figure:
+    """Draw for each row of ``values`` a dot and an interval per mark; ``looks`` has the style of
+    each mark.
+    """
+    with style():
+        figure, (axis,) = panels(width=WIDTH, height=0.45 * len(values) + 1.1)
+        named: dict[str, Any] = {}
+        for place, marks in enumerate(values.values()):
+            for i, (mark, (mean, low, high)) in enumerate(marks.items()):
+                look = looks[mark]
+                dot = axis.errorbar(
+                    [mean],
+                    [place + 0.24 * (i - (len(marks) - 1) / 2)],
+                    xerr=[[mean - low], [high - mean]],
+                    fmt=look.marker,
+                    color=look.color,
+                    elinewidth=1.5,
+                    capsize=3,
+                )
+                named.setdefault(mark, dot)
+        axis.axvline(0, color="0.4", linestyle=":", linewidth=1.2, zorder=0)
+        axis.set_yticks(range(len(values)), list(values))
+        axis.set(ylim=(len(values) - 0.5, -0.5), xlabel=x_label)
+        axis.grid(True, axis="x")
+        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=4)
+    return figure

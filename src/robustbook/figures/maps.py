@@ -1,0 +1,43 @@
+"""Draw rows of colour images and feature maps; the maps of one row share a colour scale."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Shaped
+from matplotlib.figure import Figure
+
+from .style import WIDTH, panels, style
+
+
+@dataclass(frozen=True)
+class Map:
+    """A colour image of bytes, or a feature map, and the words above it."""
+
+    values: Shaped[np.ndarray, "h w *colours"]
+    words: str
+
+
+def maps(rows: Sequence[tuple[str, Sequence[Map]]]) -> Figure:
+    """Draw each row, with its name at its left. In each row the feature maps share one colour
+    scale, from their smallest to their largest value.
+    """
+    columns = max(len(row) for _, row in rows)
+    with style():
+        size = WIDTH / (columns + 0.4)
+        figure, axes = panels(len(rows), columns, width=WIDTH, height=len(rows) * (size + 0.35))
+        for i, (name, row) in enumerate(rows):
+            own = axes[i * columns : (i + 1) * columns]
+            of = [each.values for each in row if each.values.ndim == 2]
+            low, high = min(each.min() for each in of), max(each.max() for each in of)
+            for axis, shown in zip(own, row, strict=False):
+                flat = shown.values.ndim == 2
+                ends = {"vmin": low, "vmax": high, "cmap": "viridis"} if flat else {}
+                axis.imshow(shown.values, **ends)
+                axis.set_title(shown.words, fontsize=9)
+                axis.set_xticks([])
+                axis.set_yticks([])
+            own[0].set_ylabel(name)
+            for axis in own[len(row) :]:
+                axis.set_axis_off()
+    return figure

@@ -1,0 +1,393 @@
+"""Training on one FGSM step: Wong, Rice and Kolter 2020 (arXiv 2001.03994) and de Jorge et al. 2022
+(N-FGSM, arXiv 2202.01181).
+
+Networks are trained on images of FGSM, of FGSM with a random start, of N-FGSM and of PGD, with
+several radii. The accuracy under FGSM and under PGD is measured after each epoch, which shows
+catastrophic overfitting: PGD suddenly succeeds on all images while FGSM fails.
+
+``paper``: MNIST with the network and schedule of Wong et al.; CIFAR-10 with
+``sets=["cifar10"]``, which needs a GPU. ``reduced``: the first 10,000 training images of MNIST.
+``quick``: embedded digits and a quarter of the widths.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked
+from torch import Tensor
+
+from robustbook.data import as_float, load
+from robustbook.defenses import SignedSteps, Weights, inner_fgsm, inner_fgsm_rs, inner_n_fgsm
+from robustbook.defenses import inner_pgd as pgd_steps
+from robustbook.files import write_whole
+from robustbook.ledger import Record, Row
+from robustbook.measures import Attack, survival
+from robustbook.runs import Call, Context, Done, step
+from robustbook.studies.parameters import AS_TUPLE, STRICT
+from robustbook.training import Augmentation, Recipe, fit
+
+from . import settings
+from .attack import attacked, fixed, percent, worst
+from .networks import Defense, Model, built, objective
+from .settings import PAPER
+
+ITEM = "fast"
+Sets = Literal["mnist", "cifar10"]
+
+
+@checked(frozen=True, config=STRICT)
+class Parameters(settings.Parameters):
+    """The parameters of the item: the image sets, by default MNIST."""
+
+    selects: ClassVar = ("sets",)
+    sets: Annotated[
+        tuple[Sets, ...] | None,
+        Field(description="a list of mnist, cifar10, or None for mnist", min_length=1),
+        AS_TUPLE,
+    ] = None
+
+    def parts(self) -> dict[str, tuple[Any, ...]]:
+        """Return the image sets."""
+        return {"sets": self.sets or ("mnist",)}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The item at one profile, for one image set.
+
+    recipe: for all networks; ``long``: the recipe of ``lengthened``, if it differs.
+    radii: the radii of training, as multiples of ``unit``; ``main`` is the one that is attacked
+        with restarts.
+    inner: number of steps of PGD training, each a quarter of the radius long.
+    step_size: step size of the attacks that evaluate.
+    followed: number of test images after each epoch; ``images``: for the final evaluation;
+        ``strong``: for the attacks with restarts.
+    left_out: the methods that are not run.
+    statistics, clip_start: as in the released code, see `inner_fgsm_rs`.
+    """
+
+    model: Model
+    recipe: Recipe
+    radii: tuple[float, ...]
+    main: float
+    step_size: float
+    followed: int
+    images: int
+    strong: int
+    unit: float = 1.0
+    inner: int = 10
+    restarts: int = 10
+    queries: int = 2000
+    clip_start: bool = False
+    statistics: str = "running"
+    long: Recipe | None = None
+    lengthened: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def _mnist(epochs: int, images: int) -> Recipe:
+    """Return the recipe of the released code: Adam, and a learning rate that rises for two fifths
+    of the steps and then falls to 0.
+    """
+    return Recipe(
+        epochs * images // 100, 100, 5e-3, schedule="linear", warmup=0.4, channels_last=True
+    )
+
+
+def _cifar10(epochs: int) -> Recipe:
+    return Recipe(
+        epochs * (50_000 // 128),
+        128,
+        0.2,
+        "sgd",
+        schedule="linear",
+        warmup=0.5,
+        weight_decay=5e-4,
+        augmentation=Augmentation(mirror=True, padding=4),
+        channels_last=True,
+    )
+
+
+SETTINGS: Mapping[tuple[str, str], Setting] = {
+    ("quick", "mnist"): Setting(
+        Model("digits", "wong", 4),
+        Recipe(8 * 27, 50, 1e-2, schedule="linear", warmup=0.4, channels_last=True),
+        (0.1,),
+        0.1,
+        0.01,
+        100,
+        100,
+        50,
+        inner=3,
+        restarts=2,
+        queries=100,
+        left_out=("fgsm-rs-2",),
+    ),
+    ("reduced", "mnist"): Setting(
+        Model("mnist", "wong", 1, 10_000),
+        _mnist(10, 10_000),
+        (0.1, 0.2, 0.3, 0.4),
+        0.3,
+        0.01,
+        200,
+        500,
+        200,
+        inner=5,
+        restarts=5,
+        queries=1000,
+    ),
+    ("paper", "mnist"): Setting(
+        Model("mnist", "wong"),
+        _mnist(10, 60_000),
+        (0.1, 0.2, 0.3, 0.4),
+        0.3,
+        0.01,
+        500,
+        2000,
+        1000,
+    ),
+    ("paper", "cifar10"): Setting(
+        Model("cifar10", "preact18"),
+        _cifar10(15),
+        (8.0, 16.0),
+        8.0,
+        2 / 255,
+        1000,
+        10_000,
+        10_000,
+        unit=1 / 255,
+        inner=7,
+        queries=5000,
+        clip_start=True,
+        statistics="batch",
+        long=_cifar10(30),
+        lengthened=("fgsm", "n-fgsm"),
+    ),
+}
+"""The settings by profile and image set."""
+METHODS = ("fgsm", "fgsm-rs", "n-fgsm", "pgd", "fgsm-rs-2")
+"""FGSM from the image; FGSM with a random start; N-FGSM; PGD; and FGSM with a random start and a
+step of twice the radius.
+"""
+ONLY_MAIN = ("pgd", "fgsm-rs-2")
+"""The methods that are only trained with the main radius."""
+PRINTED = "fgsm-rs"
+
+
+def setting(profile: str, data: str) -> Setting:
+    """Return the setting of an image set; only ``paper`` has a setting for CIFAR-10."""
+    return SETTINGS[profile, data if profile == "paper" else "mnist"]
+
+
+def inner(own: Setting, method: str, eps: float) -> SignedSteps:
+    """Return the inner attack of a training method."""
+    if method == "fgsm":
+        return inner_fgsm(eps, clip=True)
+    if method == "n-fgsm":
+        return inner_n_fgsm(eps, statistics=own.statistics)
+    if method == "pgd":
+        return pgd_steps(eps, own.inner, eps / 4, statistics=own.statistics)
+    length = (2.0 if method == "fgsm-rs-2" else 1.25) * eps
+    return inner_fgsm_rs(eps, length, clip_start=own.clip_start, statistics=own.statistics)
+
+
+def _long_pgd(own: Setting, eps: float, restarts: int = 1) -> Attack:
+    """Return the attack of the released code: PGD with 50 steps; a smaller radius has smaller
+    steps.
+    """
+    length = own.step_size * eps / (own.main * own.unit)
+    return Attack("pgd", eps, clip=True, steps=50, step_size=length, restarts=restarts)
+
+
+@step(version=1)
+def followed(
+    model: Model,
+    defense: Defense,
+    recipe: Recipe,
+    seed: int,
+    eps: float,
+    images: int,
+    *,
+    context: Context,
+) -> dict[str, object]:
+    """Train a network, and attack it after each epoch on the first ``images`` test images.
+
+    Return ``state/<name>`` (weights and buffers), ``fgsm`` and ``pgd`` (the accuracy after each
+    epoch under FGSM and under PGD with 10 steps, in per cent), and ``seconds``.
+    """
+    data = load(model.data, "train")
+    data = data if model.images is None else data.subset(model.images)
+    test = load(model.data, "test", at_least=images).subset(images)
+    x, y = as_float(test.images).to(context.device), test.labels.to(context.device)
+    net, judge = built(model, seed), fixed(built(model, seed).to(context.device))
+    kinds = {
+        "fgsm": Attack("fgsm", eps, clip=True),
+        "pgd": Attack("pgd", eps, clip=True, steps=10, step_size=eps / 4),
+    }
+
+    def look(epoch: int, state: Mapping[str, Tensor]) -> None:
+        # A resumed run repeats only the epochs after its checkpoint, so results are files.
+        judge.load_state_dict(dict(state))
+        judge.eval()
+        found = {k: survival(judge, x, y, a, seed=seed).accuracy for k, a in kinds.items()}
+        write_whole(context.scratch / f"epoch-{epoch}.json", json.dumps(found).encode())
+
+    fitted = fit(
+        [net],
+        data.images,
+        data.labels,
+        objective(defense),
+        recipe,
+        seeds=[seed],
+        static=False,
+        device=context.device,
+        each_epoch=look,
+        checkpoint=context.scratch / "checkpoint.safetensors",
+        progress=context.progress,
+    )
+    epochs = recipe.steps // (len(data.images) // recipe.batch_size)
+    told = [
+        json.loads((context.scratch / f"epoch-{epoch + 1}.json").read_text())
+        for epoch in range(epochs)
+    ]
+    return {
+        **{f"state/{name}": p.detach().cpu() for name, p in net.state_dict().items()},
+        **{kind: torch.tensor([each[kind] for each in told]) for kind in kinds},
+        "seconds": fitted.seconds,
+    }
+
+
+def network(own: Setting, method: str, radius: float, seed: int) -> Call:
+    """Return the call that trains a network and follows its accuracy."""
+    eps = radius * own.unit
+    defense = Defense(Weights(adversarial=1.0), inner(own, method, eps))
+    recipe = own.long if own.long is not None and method in own.lengthened else own.recipe
+    return followed(own.model, defense, recipe, seed, eps, own.followed)
+
+
+def trained_methods(own: Setting, first: bool) -> Iterator[tuple[str, float]]:
+    """Yield the methods with their radii; seeds after the first only repeat the paper's network."""
+    for method in METHODS if first else (PRINTED,):
+        for radius in own.radii if method not in own.left_out else ():
+            if radius == own.main or (first and method not in ONLY_MAIN):
+                yield method, radius
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """Return the function calls that the study needs, with keys (image set, method, radius, part,
+    seed).
+    """
+    assert p.seeds is not None
+    found: dict[tuple[Any, ...], Call] = {}
+    for data in p.parts()["sets"]:
+        own = setting(p.profile, data)
+        for seed in p.seeds:
+            for method, radius in trained_methods(own, seed == p.seeds[0]):
+                net = network(own, method, radius, seed)
+                eps = radius * own.unit
+                of = (data, method, radius)
+                found[*of, "training", seed] = net
+                plain = Attack("none", eps)
+                found[*of, "clean", seed] = attacked(net, plain, own.images, seed)
+                found[*of, "pgd-50", seed] = attacked(net, _long_pgd(own, eps), own.images, seed)
+                if radius == own.main:
+                    many = _long_pgd(own, eps, own.restarts)
+                    strong = {
+                        "pgd-50-10": many,
+                        "margin-50-10": replace(many, loss="margin"),
+                        "square": Attack("square", eps, queries=own.queries),
+                    }
+                    for name in STRONG if method in STRONGLY else STRONG[:1]:
+                        found[*of, name, seed] = attacked(net, strong[name], own.strong, seed)
+    return found
+
+
+STRONG = ("pgd-50-10", "margin-50-10", "square")
+STRONGLY = ("fgsm-rs", "n-fgsm", "pgd")
+"""The methods whose networks are attacked with all attacks of `STRONG`."""
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """Return the record: accuracies of all networks, and the curves over the epochs."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    arrays: dict[str, Any] = {}
+    for (data, method, radius, part, seed), done in results.items():
+        labels: dict[str, Any] = {"set": data, "method": method, "eps": radius}
+        if part == "training":
+            if seed == p.seeds[0]:
+                for kind in ("fgsm", "pgd"):
+                    arrays[f"{data}/{method}/{radius:g}/{kind}"] = done.tensors[kind].tolist()
+            continue
+        right = done.tensors["right"]
+        target = _target(p.profile, data, method, radius, part)
+        labels["attack"] = part
+        rows.append(
+            Row(percent(right), "percent", target, "accuracy", seed, len(right), setting=labels)
+        )
+    for data in p.parts()["sets"]:
+        for seed in p.seeds:
+            of = {k[1:4]: done for k, done in results.items() if (k[0], k[4]) == (data, seed)}
+            rows += _worst(data, of, seed)
+            rows += _times(data, of, seed)
+            if data == "cifar10" and p.profile == "paper" and seed == p.seeds[0]:
+                rows += _claims(of, seed)
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+
+
+def _target(profile: str, data: str, method: str, radius: float, part: str) -> str | None:
+    """Return the id of the printed number of an accuracy, if it has one."""
+    ends = {"clean": "accuracy", "pgd-50-10": "pgd-50-10-accuracy"}
+    if part not in ends or radius != setting(profile, data).main:
+        return None
+    if method == "n-fgsm" and data == "cifar10" and part == "pgd-50-10":
+        return f"{PAPER}/n-fgsm/cifar10-eps-8/pgd-50-10-accuracy"
+    names = {("mnist", "fgsm-rs"), ("cifar10", "fgsm-rs"), ("cifar10", "pgd")}
+    if (data, method) not in names:
+        return None
+    word = {"fgsm-rs": "fgsm-rs", "pgd": "pgd-7"}[method]
+    return f"{PAPER}/wong/{data}-{word}/{ends[part]}"
+
+
+def _worst(data: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
+    """Yield the accuracy under the worst of the strong attacks for each image."""
+    for method, radius, part in of:
+        if part == "square":
+            right = worst([of[method, radius, name] for name in STRONG])
+            labels = {"set": data, "method": method, "eps": radius, "attack": "worst"}
+            yield Row(percent(right), "percent", None, "accuracy", seed, len(right), setting=labels)
+
+
+def _times(data: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
+    """Yield the seconds of an epoch of FGSM with random start over those of PGD."""
+    per_epoch = {
+        method: done.values["seconds"] / len(done.tensors["pgd"])
+        for (method, radius, part), done in of.items()
+        if part == "training"
+        and method in ("fgsm-rs", "pgd")
+        and (method, radius, "pgd-50-10") in of
+    }
+    if len(per_epoch) == 2:
+        target = f"{PAPER}/wong/claim/time" if data == "cifar10" else None
+        ratio = per_epoch["fgsm-rs"] / per_epoch["pgd"]
+        yield Row(ratio, "ratio", target, "time ratio", seed, setting={"set": data})
+
+
+def _claims(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
+    """Yield the claims about catastrophic overfitting on CIFAR-10."""
+    collapsed = percent(of["fgsm", 8.0, "pgd-50-10"].tensors["right"])
+    fgsm = float(of["fgsm", 8.0, "training"].tensors["fgsm"][-1])
+    longer = percent(of["fgsm-rs-2", 8.0, "pgd-50-10"].tensors["right"])
+    kept = percent(of["n-fgsm", 16.0, "pgd-50"].tensors["right"])
+    clean = percent(of["fgsm-rs", 8.0, "clean"].tensors["right"])
+    for name, value, holds in (
+        ("wong/claim/plain-fgsm-collapses", collapsed, collapsed <= 1 and fgsm > 50),
+        ("wong/claim/alpha-16-collapses", longer, longer <= 1),
+        ("n-fgsm/cifar10-eps-16/no-collapse", kept, kept >= 15),
+    ):
+        yield Row(value, "percent", f"{PAPER}/{name}", "accuracy", seed, holds=holds)
+    yield Row(clean, "percent", f"{PAPER}/wong/cifar10-fgsm-rs/accuracy-readme", seed=seed)

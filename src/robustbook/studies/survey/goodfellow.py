@@ -1,0 +1,465 @@
+"""Sections 4 to 9 of Goodfellow, Shlens and Szegedy 2015 (arXiv 1412.6572): FGSM on MNIST, and
+training on a weighted sum of the clean and the adversarial loss.
+
+The item trains linear networks and maxout networks, with and without the adversarial loss, and with
+random noise as a control. It also varies the weight alpha of the clean loss and attacks the
+networks with PGD, which the paper does not have.
+
+``paper``: MNIST; the network with 1600 units is only trained with ``networks=["maxout-large"]``,
+which needs a GPU. ``reduced``: the first 10,000 training images. ``quick``: embedded digits and a
+quarter of the units.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked
+from torch import Tensor, nn
+
+from robustbook.data import ImageSet, as_float, load
+from robustbook.defenses import goodfellow, inner_fgsm, weighted_training
+from robustbook.ledger import Record, Row
+from robustbook.measures import Attack, logits_of, strike
+from robustbook.networks import draw_first_weights
+from robustbook.randomness import generator
+from robustbook.runs import Call, Context, Done, step
+from robustbook.studies.parameters import AS_TUPLE, STRICT
+from robustbook.training import Recipe, fit
+
+from . import settings
+from .attack import fixed, percent, test_images
+from .networks import Model, built, trained
+from .settings import PAPER
+
+ITEM = "goodfellow"
+EPS = 0.25
+ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+Chosen = Literal["maxout", "maxout-large"]
+
+
+@checked(frozen=True, config=STRICT)
+class Parameters(settings.Parameters):
+    """The parameters of the item: the maxout networks to train, by default the small one."""
+
+    selects: ClassVar = ("networks",)
+    networks: Annotated[
+        tuple[Chosen, ...] | None,
+        Field(description="a list of maxout, maxout-large, or None for maxout", min_length=1),
+        AS_TUPLE,
+    ] = None
+
+    def parts(self) -> dict[str, tuple[Any, ...]]:
+        """Return the networks that are trained."""
+        return {"networks": self.networks or ("maxout",)}
+
+
+@dataclass(frozen=True)
+class Training:
+    """The loss on which a network is trained.
+
+    alpha: weight of the clean loss; below 1, the rest is the weight of FGSM's loss.
+    noise: random noise of radius EPS on the images: none, ``sign`` (plus or minus EPS) or
+        ``uniform``.
+    sigmoid: whether each logit is an independent yes or no, instead of a softmax.
+    """
+
+    alpha: float = 1.0
+    noise: Literal["none", "sign", "uniform"] = "none"
+    sigmoid: bool = False
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The item at one profile.
+
+    model, linear: the maxout and the linear network.
+    images: the number of test images; ``strong``: of those for the attacks of many steps.
+    members: the number of networks of the ensemble.
+    """
+
+    model: Model
+    linear: Model
+    recipe: Recipe
+    images: int
+    strong: int
+    members: int = 12
+    restarts: int = 5
+    queries: int = 2000
+
+
+def _recipe(epochs: int, images: int) -> Recipe:
+    return Recipe(epochs * images // 100, 100, 1e-3, schedule="linear")
+
+
+SETTINGS: Mapping[str, Setting] = {
+    "quick": Setting(
+        Model("digits", "maxout", 4),
+        Model("digits", "softmax"),
+        Recipe(150, 50, 3e-3, schedule="linear"),
+        200,
+        50,
+        members=2,
+        restarts=2,
+        queries=100,
+    ),
+    "reduced": Setting(
+        Model("mnist", "maxout", 1, 10_000),
+        Model("mnist", "softmax", 1, 10_000),
+        _recipe(10, 10_000),
+        10_000,
+        300,
+        restarts=2,
+        queries=1000,
+    ),
+    "paper": Setting(
+        Model("mnist", "maxout"), Model("mnist", "softmax"), _recipe(20, 60_000), 10_000, 1000
+    ),
+}
+
+
+def attacks(own: Setting) -> dict[str, Attack]:
+    """Return the attacks by name. FGSM does not clip images, as in the paper; the others do."""
+    pgd = Attack("pgd", EPS, clip=True, steps=40, step_size=EPS / 25)
+    many = replace(pgd, steps=100, restarts=own.restarts)
+    return {
+        "clean": Attack("none", EPS),
+        "fgsm": Attack("fgsm", EPS),
+        "pgd-40": pgd,
+        "pgd-100": many,
+        "margin-100": replace(many, loss="margin"),
+        "square": Attack("square", EPS, queries=own.queries),
+    }
+
+
+STRONG = ("pgd-100", "margin-100", "square")
+FEW = ("pgd-40", *STRONG)
+"""The attacks that are run on fewer images."""
+NOISES: tuple[Literal["sign", "uniform"], ...] = ("sign", "uniform")
+
+
+@step(version=1)
+def learn(
+    model: Model, training: Training, recipe: Recipe, seed: int, *, context: Context
+) -> dict[str, object]:
+    """Train a network. Return ``state/<name>`` and ``seconds``."""
+    data = load(model.data, "train")
+    data = data if model.images is None else data.subset(model.images)
+    net = built(model, seed)
+    seconds = _fit(net, data, training, recipe, seed, context)
+    return {f"state/{k}": p.detach().cpu() for k, p in net.state_dict().items()} | {
+        "seconds": seconds
+    }
+
+
+def _fit(
+    net: nn.Module,
+    data: ImageSet,
+    training: Training,
+    recipe: Recipe,
+    seed: int,
+    context: Context,
+) -> float:
+    fitted = fit(
+        [net],
+        data.images,
+        data.labels,
+        partial(_terms, training),
+        recipe,
+        seeds=[seed],
+        static=False,
+        device=context.device,
+        checkpoint=context.scratch / "checkpoint.safetensors",
+        progress=context.progress,
+    )
+    return fitted.seconds
+
+
+def _terms(
+    training: Training, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
+) -> Mapping[str, Tensor]:
+    images = images + EPS * _noise(training.noise, images)
+    if training.sigmoid:
+        goal = F.one_hot(labels, 10).to(images.dtype)
+        logits = net(images)
+        return {"clean": F.binary_cross_entropy_with_logits(logits, goal, reduction="none").mean()}
+    weights = goodfellow(training.alpha)
+    return weighted_training(net, images, labels, weights=weights, attack=inner_fgsm(EPS))
+
+
+def _noise(kind: str, images: Tensor) -> Tensor:
+    if kind == "none":
+        return torch.zeros_like(images)
+    uniform = 2 * torch.rand_like(images) - 1
+    return uniform.sign() if kind == "sign" else uniform
+
+
+@step(version=1)
+def struck(
+    network: Done,
+    attack: Attack,
+    images: int,
+    seed: int,
+    source: Done | None = None,
+    *,
+    context: Context,
+) -> dict[str, object]:
+    """Return ``right`` and ``confidence``: for each of the first test images under the attack,
+    whether ``network`` classifies it correctly, and the probability of its predicted class.
+
+    source: the network that is attacked; None: ``network`` itself.
+    """
+    net = fixed(trained(network, context.device))
+    attacked = net if source is None else fixed(trained(source, context.device))
+    x, y = test_images(network, images, context.device)
+    found = _measured(net, attacked, x, y, attack, seed)
+    context.progress(1, 1)
+    return found
+
+
+def _measured(
+    net: nn.Module, attacked: nn.Module, x: Tensor, y: Tensor, attack: Attack, seed: int
+) -> dict[str, object]:
+    made = strike(attack, attacked, x, y, generator=generator(seed, attack.kind))
+    confidence, answers = logits_of(net, made.images).softmax(1).max(1)
+    return {"right": (answers == y).cpu(), "confidence": confidence.cpu()}
+
+
+class _Mean(nn.Module):
+    """The ensemble of networks: log of the mean of their probabilities."""
+
+    def __init__(self, nets: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(nets)
+
+    def forward(self, images: Tensor) -> Tensor:
+        found = torch.stack([net(images).log_softmax(1) for net in self.nets])
+        return found.logsumexp(0)
+
+
+@step(version=1)
+def ensemble(networks: tuple[Done, ...], images: int, *, context: Context) -> dict[str, object]:
+    """Return ``all`` and ``one``: which test images the ensemble classifies correctly under FGSM
+    for the whole ensemble, and for its first network alone.
+    """
+    nets = [fixed(trained(done, context.device)) for done in networks]
+    x, y = test_images(networks[0], images, context.device)
+    whole = _Mean(nets).eval()
+    attack = Attack("fgsm", EPS)
+    found = {
+        name: _measured(whole, attacked, x, y, attack, 0)["right"]
+        for name, attacked in (("all", whole), ("one", nets[0]))
+    }
+    context.progress(1, 1)
+    return found
+
+
+@step(version=1)
+def rubbish(network: Done, sigmoid: bool, count: int, *, context: Context) -> dict[str, object]:
+    """Return the highest ``probability`` of a class for each of ``count`` images of normal noise
+    with mean 0 and standard deviation 1. The images are not clipped.
+    """
+    net = fixed(trained(network, context.device))
+    noise = torch.randn(count, 1, 28, 28, generator=generator(0, "rubbish")).to(context.device)
+    logits = logits_of(net, noise)
+    probability = logits.sigmoid() if sigmoid else logits.softmax(1)
+    context.progress(1, 1)
+    return {"probability": probability.amax(1).cpu()}
+
+
+@step(version=1)
+def binary(model: Model, recipe: Recipe, seed: int, *, context: Context) -> dict[str, object]:
+    """Train a linear network to tell 3 from 7. Return ``clean`` and ``fgsm``: which test images it
+    classifies correctly, without and with FGSM.
+    """
+    train = load(model.data, "train")
+    train = _two(train if model.images is None else train.subset(model.images))
+    net = nn.Sequential(nn.Flatten(), nn.utils.skip_init(nn.Linear, 784, 2))  # type: ignore[no-untyped-call]
+    draw_first_weights(net, generator(seed, "weights"), "torch")
+    _fit(net, train, Training(), recipe, seed, context)
+    test = _two(load(model.data, "test"))
+    x, y = as_float(test.images).to(context.device), test.labels.to(context.device)
+    fixed(net.eval())
+    return {
+        "clean": _measured(net, net, x, y, Attack("none"), seed)["right"],
+        "fgsm": _measured(net, net, x, y, Attack("fgsm", EPS), seed)["right"],
+    }
+
+
+def _two(data: ImageSet) -> ImageSet:
+    """Return the images of 3 and 7, with labels 0 and 1."""
+    found = data.subset((data.labels == 3) | (data.labels == 7))
+    return replace(found, labels=(found.labels == 7).long(), classes=2)
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """Return the function calls that the study needs; the key ends with the seed."""
+    assert p.seeds is not None
+    own = SETTINGS[p.profile]
+    kinds = attacks(own)
+    found: dict[tuple[Any, ...], Call] = {}
+
+    def judge(
+        label: str, net: Call, names: Sequence[str], seed: int, source: Call | None = None
+    ) -> None:
+        for name in names:
+            images = own.strong if name in FEW else own.images
+            found[label, name, seed] = struck(net, kinds[name], images, seed, source)
+
+    for seed in p.seeds:
+        first = seed == p.seeds[0]
+        for name in p.parts()["networks"]:
+            model = replace(own.model, network=name)
+            nets = {
+                alpha: learn(model, Training(alpha), own.recipe, seed)
+                for alpha in (ALPHAS if first and name == "maxout" else (0.5, 1.0))
+            }
+            for alpha, net in nets.items():
+                chosen = ("clean", "fgsm", "pgd-40", *(STRONG if first else ()))
+                judge(f"{name} {alpha:g}", net, chosen, seed)
+            if name == "maxout-large":
+                continue
+            judge("original-to-adversarial", nets[0.5], ("fgsm",), seed, nets[1.0])
+            judge("adversarial-to-original", nets[1.0], ("fgsm",), seed, nets[0.5])
+            for noise in NOISES:
+                net = learn(model, Training(noise=noise), own.recipe, seed)
+                judge(f"noise {noise}", net, ("clean", "fgsm"), seed)
+            sigmoid = learn(model, Training(sigmoid=True), own.recipe, seed)
+            linear = learn(own.linear, Training(), own.recipe, seed)
+            judge("softmax", linear, ("clean", "fgsm"), seed)
+            found["rubbish", "maxout-softmax", seed] = rubbish(nets[1.0], False, 10_000)
+            found["rubbish", "maxout-sigmoid", seed] = rubbish(sigmoid, True, 10_000)
+            found["rubbish", "softmax-regression", seed] = rubbish(linear, False, 10_000)
+            found["binary", "", seed] = binary(own.linear, _binary_recipe(own.recipe), seed)
+            if first:
+                members = tuple(
+                    learn(model, Training(), own.recipe, seed + i) for i in range(own.members)
+                )
+                found["ensemble", "", seed] = ensemble(members, own.images)
+    return found
+
+
+def _binary_recipe(recipe: Recipe) -> Recipe:
+    """Return the recipe for a fifth of the images: as many epochs, so a fifth of the steps."""
+    return replace(recipe, steps=recipe.steps // 5)
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """Return the record: errors, confidences on the errors, and the sweep over alpha."""
+    assert p.seeds is not None
+    rows: list[Row] = []
+    for seed in p.seeds:
+        rows += _rows({key[:-1]: done for key, done in results.items() if key[-1] == seed}, seed)
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+
+
+NAMES: Mapping[str, str] = {
+    "softmax": "softmax-regression",
+    "maxout 1": "maxout",
+    "maxout 0.5": "maxout-adversarial",
+    "maxout-large 1": "maxout-large",
+    "maxout-large 0.5": "maxout-large-adversarial",
+    "noise sign": "noise-control/sign",
+    "noise uniform": "noise-control/uniform",
+}
+"""The name in the target's id of each network."""
+MEASURED = frozenset(
+    (
+        "softmax-regression/fgsm-error",
+        "softmax-regression/fgsm-confidence",
+        "maxout/fgsm-error",
+        "maxout/fgsm-confidence",
+        "maxout/clean-error",
+        "maxout-adversarial/clean-error",
+        "maxout-large-adversarial/clean-error",
+        "maxout-large/clean-error",
+        "maxout-large-adversarial/fgsm-error",
+        "maxout-large-adversarial/fgsm-confidence",
+        "noise-control/sign/fgsm-error",
+        "noise-control/uniform/fgsm-error",
+    )
+)
+"""The targets that state an error or a confidence of one network under one attack."""
+CLAIMS = {"maxout 0.5": "adversarial-training-lowers-fgsm-error", "noise sign": "noise-does-not"}
+
+
+def _target(name: str) -> str:
+    return f"{PAPER}/{ITEM}/{name}"
+
+
+def _error(
+    right: Tensor, seed: int, target: str | None, **setting: str | float | int | bool
+) -> Row:
+    return Row(
+        100 - percent(right), "percent", target, "error", seed, len(right), setting=dict(setting)
+    )
+
+
+def _rows(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
+    for (label, name), done in of.items():
+        if label == "rubbish":
+            yield from _of_rubbish(name, done, seed)
+        elif label == "binary":
+            for kind in ("clean", "fgsm"):
+                target = _target(f"logistic-3-vs-7/{kind}-error")
+                yield _error(done.tensors[kind], seed, target, network="3 or 7", attack=kind)
+        elif label == "ensemble":
+            ids = {"all": "fgsm-error", "one": "fgsm-on-one-member-error"}
+            for kind, end in ids.items():
+                target = _target(f"ensemble/{end}")
+                yield _error(done.tensors[kind], seed, target, network="ensemble", attack=kind)
+        elif "-to-" in label:
+            yield _error(
+                done.tensors["right"], seed, _target(f"transfer/{label}/error"), transfer=label
+            )
+        else:
+            yield from _of_network(label, name, done, seed)
+    for label in sorted({label for label, _ in of if (label, STRONG[0]) in of}):
+        worst = torch.stack([of[label, name].tensors["right"] for name in STRONG]).all(0)
+        yield _error(worst, seed, None, network=label, attack="worst")
+    for label, claim in CLAIMS.items():
+        if (label, "fgsm") in of:
+            right = of[label, "fgsm"].tensors["right"]
+            yield _error(right, seed, _target(f"claim/{claim}"), claim=claim)
+    if ("maxout 0.5", "pgd-40") in of:
+        right = of["maxout 0.5", "pgd-40"].tensors["right"]
+        fgsm = percent(of["maxout 0.5", "fgsm"].tensors["right"][: len(right)])
+        pgd = percent(right)
+        yield Row(
+            pgd,
+            "percent",
+            _target("claim/fgsm-training-not-pgd-robust"),
+            "accuracy",
+            seed,
+            len(right),
+            holds=pgd <= fgsm - 10,
+        )
+
+
+def _of_network(label: str, name: str, done: Done, seed: int) -> Iterator[Row]:
+    """Yield the error of a network under an attack, and its mean confidence on the errors."""
+    right, confidence = done.tensors["right"], done.tensors["confidence"]
+    setting: dict[str, Any] = {"network": label, "attack": name}
+    target = f"{NAMES.get(label, '')}/{name}-error"
+    yield _error(right, seed, _target(target) if target in MEASURED else None, **setting)
+    if not bool(right.all()):
+        sure = 100 * confidence[~right].double().mean().item()
+        target = f"{NAMES.get(label, '')}/{name}-confidence"
+        found = _target(target) if target in MEASURED else None
+        yield Row(sure, "percent", found, "confidence", seed, setting=setting)
+
+
+def _of_rubbish(name: str, done: Done, seed: int) -> Iterator[Row]:
+    """Yield the share of noise images with a probability above one half, and the mean probability
+    on these images.
+    """
+    probability = done.tensors["probability"]
+    sure = probability > 0.5
+    yield _error(~sure, seed, _target(f"rubbish/{name}/error"), rubbish=name)
+    if bool(sure.any()):
+        mean = 100 * probability[sure].double().mean().item()
+        yield Row(mean, "percent", None, "confidence", seed, setting={"rubbish": name})

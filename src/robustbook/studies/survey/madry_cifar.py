@@ -1,0 +1,151 @@
+"""Tables 2 and 5 and Figure 6 of Madry et al. 2018 (arXiv 1706.06083): CIFAR-10, radius 8/255.
+
+A simple and a wide residual network are trained on clean images, on images of FGSM, and on images
+of PGD. Table 5 attacks them with FGSM, FGSM from a random start, and PGD. Table 2 attacks the wide
+network trained with PGD, with its own gradients, those of a copy, and those of the network trained
+on clean images. Figure 6 has the mean loss at the end of the training.
+
+The only profile is ``paper``: 80,000 training steps of each network, which need a GPU. By default
+the simple network is run.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass as checked
+
+from robustbook.ledger import Record, Row
+from robustbook.measures import Attack
+from robustbook.runs import Call, Done
+from robustbook.studies import parameters
+from robustbook.studies.parameters import AS_TUPLE, STRICT
+from robustbook.training import Augmentation, Recipe
+
+from . import networks
+from .attack import attacked, percent
+from .networks import PLAIN, Defense, Model, fgsm_training, pgd_training, train
+from .settings import PAPER
+
+ITEM = "madry-cifar"
+EPS = 8 / 255
+Networks = Literal["simple", "wide"]
+NAMES: Mapping[Networks, networks.Networks] = {"simple": "madry-simple", "wide": "madry-wide"}
+TRAININGS: Mapping[str, Defense] = {
+    "natural": PLAIN,
+    "fgsm": fgsm_training(EPS),
+    "pgd": pgd_training(EPS, 7, 2 / 255),
+}
+"""The paper trains with 7 steps of PGD; its released configuration has 10."""
+ATTACKS: Mapping[str, Attack] = {
+    "clean": Attack("none", EPS),
+    "fgsm": Attack("fgsm", EPS, clip=True),
+    "fgsm-random": Attack("pgd", EPS, clip=True, steps=1, step_size=EPS),
+    "pgd-7": Attack("pgd", EPS, clip=True, steps=7, step_size=2 / 255),
+    "pgd-20": Attack("pgd", EPS, clip=True, steps=20, step_size=2 / 255),
+    "cw-30": Attack("pgd", EPS, clip=True, loss="margin", steps=30, step_size=2 / 255),
+}
+"""Attacks of both tables. The step size of CW is not stated."""
+TABLE_5 = ("clean", "fgsm", "fgsm-random", "pgd-7", "pgd-20")
+TABLE_2 = {
+    "white": ("clean", "fgsm", "pgd-7", "pgd-20", "cw-30"),
+    "copy": ("fgsm", "pgd-7", "cw-30"),
+    "natural": ("fgsm", "pgd-7"),
+}
+"""The attacks of Table 2 by the network whose gradients they use."""
+COPY_SEED = 1000
+"""What is added to the seed for the independent copy."""
+
+
+RECIPE = Recipe(
+    80_000,
+    128,
+    0.1,
+    "sgd",
+    schedule=((40_000, 0.1), (60_000, 0.01)),
+    weight_decay=2e-4,
+    decay="weights",
+    channels_last=True,
+    augmentation=Augmentation(mirror=True, padding=2),
+)
+"""The released code pads images by 2 pixels on each side before it crops them."""
+IMAGES = 10_000
+
+
+@checked(frozen=True, config=STRICT)
+class Parameters(parameters.Parameters):
+    """The parameters of the item: the networks, by default the simple one."""
+
+    own_seeds: ClassVar = {"paper": (0,)}
+    profile: Annotated[
+        Literal["published", "paper"],
+        Field(description="published (show the record) or paper (a GPU)"),
+    ] = "published"
+    selects: ClassVar = ("networks",)
+    networks: Annotated[
+        tuple[Networks, ...] | None,
+        Field(min_length=1, description="a list of simple, wide, or None for simple"),
+        AS_TUPLE,
+    ] = None
+
+    def parts(self) -> dict[str, tuple[Any, ...]]:
+        """Return the names of the chosen networks."""
+        return {"networks": self.networks or ("simple",)}
+
+
+def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
+    """Return the function calls that the study needs, with keys (network, training, source, attack,
+    seed); the source is the network whose gradients the attack uses.
+    """
+    assert p.seeds is not None
+    found: dict[tuple[Any, ...], Call] = {}
+    for network in p.parts()["networks"]:
+        model = Model("cifar10", NAMES[network])
+        for seed in p.seeds:
+            nets = {name: train(model, d, RECIPE, seed) for name, d in TRAININGS.items()}
+            nets["copy"] = train(model, TRAININGS["pgd"], RECIPE, seed + COPY_SEED)
+            for training in TRAININGS:
+                for name in TABLE_5:
+                    key = (network, training, "white", name, seed)
+                    found[key] = attacked(nets[training], ATTACKS[name], IMAGES, seed)
+                found[network, training, "white", "trained", seed] = nets[training]
+            for source, names in TABLE_2.items():
+                other = None if source == "white" else nets[source]
+                for name in names:
+                    key = (network, "pgd", source, name, seed)
+                    found[key] = attacked(nets["pgd"], ATTACKS[name], IMAGES, seed, other)
+    return found
+
+
+def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """Return the record: accuracies of both tables, and the losses of Figure 6."""
+    rows: list[Row] = []
+    for (network, training, source, name, seed), done in results.items():
+        labels: dict[str, str | float | int | bool] = {"network": network, "training": training}
+        if name == "trained":
+            (term,) = [v for k, v in done.tensors.items() if k.startswith("history/")]
+            target = f"{PAPER}/madry-figure-6/{network}-{training}/train-loss"
+            rows.append(Row(term[-1].item(), "none", target, "loss", seed, setting=labels))
+            continue
+        right = done.tensors["right"]
+        labels |= {"source": source, "attack": name}
+        answered: list[str | None] = [*_targets(network, training, source, name)]
+        for i, of in enumerate(answered or [None]):
+            word = "" if i else "accuracy"  # the same number answers a target of another table
+            rows.append(Row(percent(right), "percent", of, word, seed, len(right), setting=labels))
+    assert p.seeds is not None
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
+
+
+def _targets(network: str, training: str, source: str, name: str) -> Iterator[str]:
+    """Yield the ids of the targets that a measurement answers."""
+    if source == "white" and name in TABLE_5:
+        yield f"{PAPER}/madry-table-5/{network}-{training}-trained/{name}-accuracy"
+        if training == "fgsm" and name == "pgd-20" and network == "simple":
+            yield f"{PAPER}/madry-table-5/claim/fgsm-training-gives-no-pgd-robustness"
+    if network == "wide" and training == "pgd":
+        if source == "white" and name in TABLE_2["white"]:
+            word = "natural/" if name == "clean" else f"white-box/{name}-"
+            yield f"{PAPER}/madry-table-2/{word}accuracy"
+        elif source != "white":
+            yield f"{PAPER}/madry-table-2/black-box/{source}-{name}-accuracy"

@@ -1,0 +1,244 @@
+"""A blog post on defenses: its equation, its two pictures of feature maps, and its claims.
+
+The post explains adversarial training and feature denoising (Xie et al. 2019), and prints no
+number of its own. The item measures how far an attack moves the feature maps of each stage of
+ResNet-18, before and after adversarial training, and draws such maps for a few test images. It also
+measures the two caveats of the post's last paragraph: attacks that were not used in training, and
+the lower accuracy on clean images. The networks are those of the item `denoising`, and one more
+that is trained with an attack in the l2 norm.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from robustbook.attacks import pgd
+from robustbook.ledger import Record, Row
+from robustbook.measures import Attack, feature_maps, logits_of, strike
+from robustbook.randomness import generator
+from robustbook.runs import Call, Context, Done, step
+
+from . import settings
+from .attack import attacked, fixed, percent, test_images
+from .denoising import (
+    EPS,
+    SETTINGS,
+    STAGES,
+    Setting,
+    around,
+    networks,
+    noise,
+)
+from .networks import L2Steps, l2_training, trained
+from .settings import PAPER
+
+ITEM = "post"
+Parameters = settings.Parameters
+EPS_L2 = 0.5
+RANDOM = Attack("random-signs", EPS, clip=True)
+SHOWN = 4
+KEPT = 2
+"""The numbers of test images whose feature maps are computed, and are part of the record."""
+GAUSSIAN = "nonlocal-gaussian"
+
+
+def l2_network(own: Setting, seed: int) -> Call:
+    """Return the call that trains the network without blocks with an attack in the l2 norm."""
+    given = own.defense.attack
+    assert given is not None
+    length = EPS_L2 * given.step_size / given.eps
+    return own.network(None, seed, l2_training(L2Steps(EPS_L2, given.steps, length)))
+
+
+def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
+    """Return the function calls that the study needs, with keys (training, measurement, seed)."""
+    assert p.seeds is not None
+    own = SETTINGS[p.profile]
+    found: dict[tuple[Any, ...], Call] = {}
+    for seed in p.seeds:
+        nets = networks(own, seed)
+        for training in ("standard", "adversarial"):
+            net = nets[training, "baseline"]
+            found[training, "attack", seed] = noise(net, STAGES, own.pgd, own.few, seed)
+            found[training, "random", seed] = noise(net, STAGES, own.scaled(RANDOM), own.few, seed)
+            found[training, "maps", seed] = maps(net, STAGES, own.pgd, SHOWN, seed)
+            found[training, "clean", seed] = attacked(
+                net, Attack("none", own.eps), own.images, seed
+            )
+        found["adversarial", "l2", seed] = attacked_l2(
+            nets["adversarial", "baseline"], own.few, seed
+        )
+        found["l2", "l2", seed] = attacked_l2(l2_network(own, seed), own.few, seed)
+        found["l2", "linf", seed] = attacked(l2_network(own, seed), own.pgd, own.few, seed)
+        found["adversarial", "linf", seed] = attacked(
+            nets["adversarial", "baseline"], own.pgd, own.few, seed
+        )
+        found["denoised", "maps", seed] = maps(
+            nets["adversarial", GAUSSIAN], around(own), own.pgd, SHOWN, seed
+        )
+    return found
+
+
+@step(version=1)
+def attacked_l2(network: Done, images: int, seed: int, *, context: Context) -> dict[str, object]:
+    """Return ``right``: which test images are classified correctly under PGD of 40 steps in the l2
+    norm with radius 0.5.
+    """
+    net = fixed(trained(network, context.device))
+    x, y = test_images(network, images, context.device)
+    made = [
+        pgd(
+            net,
+            x[rows],
+            y[rows],
+            eps=EPS_L2,
+            steps=40,
+            step_size=EPS_L2 / 10,
+            norm=2,
+            keys=rows,
+            generator=generator(seed, "l2"),
+        ).images
+        for rows in torch.arange(len(x), device=y.device).split(250)
+    ]
+    context.progress(1, 1)
+    return {"right": (logits_of(net, torch.cat(made)).argmax(1) == y).cpu()}
+
+
+@step(version=1)
+def maps(
+    network: Done,
+    layers: tuple[str, ...],
+    attack: Attack,
+    images: int,
+    seed: int,
+    *,
+    context: Context,
+) -> dict[str, object]:
+    """Return for each of the first test images ``clean`` and ``attacked``, the image itself, and
+    ``clean/<layer>`` and ``attacked/<layer>``, one channel of the layer's feature maps.
+
+    The channel is that whose values the attack changes most, in the Euclidean norm, at the first of
+    the layers with the same number of channels. So maps before and after a block are of the same
+    channel. ``predicted``: the class that the network predicts for the attacked image.
+    """
+    net = fixed(trained(network, context.device))
+    x, y = test_images(network, images, context.device)
+    made = strike(attack, net, x, y, generator=generator(seed, attack.kind)).images
+    clean, moved = feature_maps(net, x, layers), feature_maps(net, made, layers)
+    found: dict[str, object] = {"clean": x.cpu(), "attacked": made.cpu()}
+    chosen: dict[int, torch.Tensor] = {}
+    for name in layers:
+        change = (moved[name] - clean[name]).flatten(2).norm(dim=2)
+        channel = chosen.setdefault(change.shape[1], change.argmax(1))
+        rows = torch.arange(images, device=y.device)
+        found[f"clean/{name}"] = clean[name][rows, channel].cpu()
+        found[f"attacked/{name}"] = moved[name][rows, channel].cpu()
+    context.progress(1, 1)
+    return {**found, "label": y.cpu(), "predicted": logits_of(net, made).argmax(1).cpu()}
+
+
+def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
+    """Return the record: relative noise per layer, accuracies, and the pictures of the first
+    seed.
+    """
+    assert p.seeds is not None
+    own = SETTINGS[p.profile]
+    rows: list[Row] = []
+    arrays: dict[str, Any] = {}
+    for seed in p.seeds:
+        of = {key[:-1]: done for key, done in results.items() if key[-1] == seed}
+        rows += _noise(of, seed)
+        rows += _accuracies(of, seed)
+        rows += _claims(of, seed)
+        if seed == p.seeds[0]:
+            arrays |= _pictures(own, of)
+    return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows), arrays)
+
+
+Results = Mapping[tuple[Any, ...], Done]
+
+
+def levels(done: Done) -> dict[str, float]:
+    """Return the mean relative noise at the image and after each stage."""
+    return {
+        name: done.tensors[f"noise/{name}"].double().mean().item() for name in ("images", *STAGES)
+    }
+
+
+def _noise(of: Results, seed: int) -> Iterator[Row]:
+    for training in ("standard", "adversarial"):
+        for perturbation in ("attack", "random"):
+            for layer, value in levels(of[training, perturbation]).items():
+                setting: dict[str, str | float | int | bool]
+                setting = {"training": training, "perturbation": perturbation, "layer": layer}
+                yield Row(value, "ratio", None, "relative noise", seed, setting=setting)
+
+
+def _accuracies(of: Results, seed: int) -> Iterator[Row]:
+    for (training, measurement), done in of.items():
+        if measurement in ("clean", "l2", "linf"):
+            right = done.tensors["right"]
+            setting: dict[str, str | float | int | bool]
+            setting = {"training": training, "attack": measurement}
+            yield Row(
+                percent(right), "percent", None, "accuracy", seed, len(right), setting=setting
+            )
+
+
+def _claims(of: Results, seed: int) -> Iterator[Row]:
+    """Yield the rows that are compared with the post's claims."""
+    start = f"{PAPER}/blog"
+    standard, adversarial = (
+        levels(of[training, "attack"]) for training in ("standard", "adversarial")
+    )
+    stages = [standard[name] for name in STAGES]
+    grown = stages[-1] / standard["images"]
+    rising = all(a < b for a, b in zip(stages, stages[1:], strict=False))
+    target = f"{start}/figure-1/noise-grows-with-depth"
+    yield Row(grown, "ratio", target, seed=seed, holds=grown > 1 and rising)
+    less = adversarial[STAGES[-1]] / standard[STAGES[-1]]
+    target = f"{start}/figure-1/noise-smaller-after-adversarial-training"
+    yield Row(less, "ratio", target, seed=seed, holds=less < 1)
+    unseen = percent(of["adversarial", "l2"].tensors["right"])
+    seen = percent(of["l2", "l2"].tensors["right"])
+    images = len(of["l2", "l2"].tensors["right"])
+    target = f"{start}/claim/unseen-attacks"
+    yield Row(unseen, "percent", target, seed=seed, images=images, holds=unseen < seen)
+    for training, target in (
+        ("adversarial", f"{start}/claim/clean-drop"),
+        ("standard", f"{PAPER}/madry-table-5/simple-natural-trained/clean-accuracy"),
+    ):
+        right = of[training, "clean"].tensors["right"]
+        yield Row(percent(right), "percent", target, seed=seed, images=len(right))
+
+
+def _pictures(own: Setting, of: Results) -> dict[str, Any]:
+    """Return the images in grey levels 0 to 255, and the feature maps, as nested lists."""
+    arrays: dict[str, Any] = {}
+    middle = own.after[0] if own.after[0] != "stage1" else "stage2"
+    shown = {
+        "standard": (middle,),
+        "adversarial": (middle,),
+        "denoised": (f"{middle}.layers", middle),
+    }
+    for network, layers in shown.items():
+        found = of[network, "maps"].tensors
+        for name in ("clean", "attacked"):
+            if (network, name) in (
+                ("standard", "clean"),
+                ("standard", "attacked"),
+                ("denoised", "attacked"),
+            ):
+                images = (255 * found[name][:KEPT]).round().long().movedim(1, 3)
+                arrays[f"{network}/{name}"] = images.tolist()
+            for layer in layers:
+                values = found[f"{name}/{layer}"][:KEPT].double()
+                where = {middle: "stage", f"{middle}.layers": "before"}[layer]
+                arrays[f"{network}/{name}/{where}"] = [
+                    [[float(f"{v:.4g}") for v in row] for row in image] for image in values.tolist()
+                ]
+        arrays[f"{network}/label"] = found["label"][:KEPT].tolist()
+        arrays[f"{network}/predicted"] = found["predicted"][:KEPT].tolist()
+    arrays["stage"] = [middle]
+    return arrays

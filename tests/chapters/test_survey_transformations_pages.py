@@ -1,0 +1,170 @@
+"""The pages on input transformations and on certified accuracy, from made-up records."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from robustbook.chapters.published import record_of, version_of
+from robustbook.chapters.survey import certified, transformations
+from robustbook.ledger import Record, Row
+from robustbook.studies.survey import certified as certified_study
+from robustbook.studies.survey import transformations as transformations_study
+
+from .reading import body, numbers
+
+
+def rows_of_transformations(seeds: int = 2) -> Iterator[Row]:
+    """Made up: a front adds 10 points for its place in the list, an attack takes 20 for its own."""
+    for seed in range(seeds):
+        for i, front in enumerate(transformations.FRONTS):
+            for j, attack in enumerate(transformations.UNAWARE):
+                labels = {"front": front, "attack": attack, "averaged": 1}
+                value = 60 + 10 * i - 20 * j + seed
+                yield Row(value, "percent", None, "accuracy", seed, 200, setting=labels)
+        for front, averaged, value in (("jpeg", 1, 2), ("resize-pad", 1, 4), ("resize-pad", 10, 1)):
+            labels = {"front": front, "attack": "pgd aware", "averaged": averaged}
+            yield Row(value, "percent", None, "accuracy", seed, 200, setting=labels)
+        yield Row(
+            0.1 + 0.1 * seed, "l2", None, "median distance", seed, setting={"attack": "deepfool"}
+        )
+
+
+@pytest.fixture
+def transformed() -> Record:
+    rows = tuple(rows_of_transformations())
+    return Record("survey", "transformations", "reduced", {}, (0, 1), rows)
+
+
+def test_names_are_those_of_the_studies() -> None:
+    """A transformation or sigma without a name would be left out."""
+    assert tuple(transformations.FRONTS) == transformations_study.FRONTS
+    assert tuple(transformations.UNAWARE) == transformations_study.UNAWARE
+    assert certified.RADII == certified_study.RADII
+    assert certified.LAST == certified_study.PRINTED
+    assert set(certified.LOOKS) == set(certified_study.SIGMAS)
+
+
+def test_the_answer_on_transformations(transformed: Record) -> None:
+    """FGSM on the network alone, and the strongest attack through each transformation."""
+    text = transformations.answer(transformed)
+    assert text.startswith("No.")
+    assert numbers(text.replace("ResNet-18", "").replace("CIFAR-10", "")) == [60.5, 200, 70.5, 1, 2]
+    strong = [
+        Row(50.0, "percent", None, "accuracy", 0, 200, setting=row.setting)
+        for row in transformed.rows
+        if row.seed == 0 and row.name == "accuracy"
+    ]
+    other = Record("survey", "transformations", "reduced", {}, (0,), tuple(strong))
+    assert not transformations.answer(other).startswith("No.")
+
+
+def test_the_table_of_transformations(transformed: Record) -> None:
+    rows = body(transformations.accuracies(version_of(transformed)))
+    assert len(rows) == 4 + 2
+    assert [numbers(cell)[0] for cell in rows[2][1:]] == [20.5, 30.5, 40.5, 50.5]
+    assert rows[4][1:] == ["-", "-", "4.0", "2.0"] and rows[5][1:] == ["-", "-", "1.0", "-"]
+
+
+def test_the_sentences_on_transformations(transformed: Record) -> None:
+    text = transformations.rounding_in_words(transformed).replace("ell_2", "")
+    assert numbers(text) == [60.5, 20.5, 0.15, 30.5, 8, 40.5, 50.5]
+    assert numbers(transformations.draws_in_words(transformed)) == [20.5, 4, 1, 10]
+    assert numbers(transformations.cost_in_words(transformed)) == [60.5, 80.5, 90.5]
+
+
+def test_the_figure_of_transformations(transformed: Record) -> None:
+    """A panel per transformation, on one scale, with all five rows."""
+    axes = transformations.attackers(transformed).axes
+    assert [axis.get_title() for axis in axes] == ["no transformation", "random resizing", "JPEG"]
+    assert {axis.get_xlim() for axis in axes} == {(-3.0, 103.0)}
+    dots = [[x for c in axis.collections for x, _ in c.get_offsets()] for axis in axes]
+    assert [sorted(x) for x in dots] == [
+        [0, 1, 20, 21, 40, 41, 60, 61],
+        [1, 1, 20, 21, 40, 41, 60, 61, 80, 81],
+        [2, 2, 30, 31, 50, 51, 70, 71, 90, 91],
+    ]
+
+
+def rows_of_certificates() -> Iterator[Row]:
+    """Made up: the certified accuracy falls with the radius and ends earlier with a small sigma."""
+    for draws in certified_study.CAPS:
+        yield Row(1.5, "ratio", None, "cap", setting={"draws": draws})
+    for sigma in (0.25, 1.0):
+        for r in certified.RADII:
+            value = max(0.8 - 0.3 * sigma - r * (0.25 / sigma), 0)
+            setting = {"sigma": sigma, "radius": r}
+            yield Row(value, "fraction", None, "certified accuracy", 0, 100, setting=setting)
+        for name, unit in (
+            ("abstained", "fraction"),
+            ("mean radius", "l2"),
+            ("accuracy of votes", "fraction"),
+            ("all votes agree", "fraction"),
+        ):
+            yield Row(sigma / 4, unit, None, name, 0, setting={"sigma": sigma})
+        yield Row(1000, "count", None, "draws", 0, setting={"sigma": sigma})
+
+
+@pytest.fixture
+def certificates() -> list[Record]:
+    """A record of the closed forms alone, and a record of networks."""
+    rows = tuple(rows_of_certificates())
+    arrays = {"radii": [0, 1, 2], "sigma-0.25": [[0.7, 0, 0]], "sigma-1": [[0.5, 0.2, 0]]}
+    return [
+        Record("survey", "certified", "paper", {}, (0,), rows[:4]),
+        Record("survey", "certified", "reduced", {}, (0,), rows, arrays),
+    ]
+
+
+def test_the_answer_on_certificates(certificates: list[Record]) -> None:
+    """From the record that has networks; the printed numbers are beside ours."""
+    text = certified.answer(certificates)
+    for plain in ("ResNet-18", "ResNet-110", "CIFAR-10", "ell_2"):
+        text = text.replace(plain, "")
+    assert numbers(text) == [0.25, 48, 0.25, 60, 23, 0.5, 43, 100, 0.001]
+
+
+def test_the_tables_of_certificates(certificates: list[Record]) -> None:
+    version = version_of(certificates[1])
+    rows = body(certified.printed_beside(version))
+    assert [row[0] for row in rows] == ["0.25", "1"]
+    assert rows[0][2] == "60.0 / **47.5**" and rows[0][5] == "- / **0.0**"
+    assert rows[1][-1] == "10.0 / **0.0**"
+    rows = body(certified.votes(version))
+    assert [float(row[-1]) for row in rows] == [
+        pytest.approx(sigma * certified_study.largest_radius(1000), abs=6e-4) for sigma in (0.25, 1)
+    ]
+    rows = body(certified.caps(version_of(certificates[0])))
+    assert rows[1] == ["1,000", "2.463", "1.500"]
+    versions = [version_of(record) for record in certificates]
+    assert certified.with_networks(versions) == versions[1:]
+
+
+def test_the_sentences_on_certificates(certificates: list[Record]) -> None:
+    text = certified.best_in_words(certificates)
+    assert text.endswith(
+        "highest with sigma 0.25 at radius 0 to 0.25, with sigma 1 at radius 0.5 to 1.75."
+    )
+    found = numbers(certified.limit_in_words(certificates))
+    assert found == [1000, 2.46, 100_000, 3.81, 6, 0.25, 25, 1]
+
+
+def test_the_figure_of_certificates(certificates: list[Record]) -> None:
+    """Two curves of ours and two printed ones; digits are not drawn beside CIFAR-10."""
+    (axis,) = certified.curves(certificates).axes
+    assert len(axis.lines) == 4
+    quick = Record(
+        "survey", "certified", "quick", {}, (0,), certificates[1].rows, certificates[1].arrays
+    )
+    (axis,) = certified.of_one(quick).axes
+    assert len(axis.lines) == 2
+
+
+@pytest.mark.parametrize("item", ["transformations", "certified"])
+def test_the_published_record_has_what_the_page_shows(item: str) -> None:
+    """Every sentence and table can be made from it."""
+    record = record_of(f"survey/{item}")
+    if item == "certified":
+        assert record.profile == "paper" and {row.name for row in record.rows} >= {"cap"}
+    else:
+        assert len(body(transformations.accuracies(version_of(record)))) >= 6
+        assert transformations.answer(record).endswith(".")
