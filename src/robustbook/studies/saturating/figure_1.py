@@ -40,9 +40,9 @@ def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
     """Measure the weights of one network.
 
     Returns ``kurtosis``, ``min``, ``max`` and ``sd`` of each layer's weights, and the ``density``
-    of their histogram (layers, bins) between min and max. ``lit`` is the kurtosis of the first
-    layer without the weights of pixels that are dark in all training images; the weights of such
-    pixels are never trained.
+    of their histogram (layers, bins) between min and max. The result ``lit`` is the kurtosis of the
+    first layer without the weights of pixels that are dark in all training images. The weights of
+    such pixels are never trained.
     """
     layers = layer_weights(trained(network, context.device))
     bars = [histogram(w, bins) for w in layers]

@@ -103,7 +103,7 @@ class Setting:
         return self.noise or noise_of(self.model.network)
 
     def network(self, defense: Names, seed: int) -> Call:
-        """Return the call that trains the network with this defense."""
+        """Return the function call that trains the network with this defense."""
         if defense == "distill":
             kind = Defense("distill", temperature=TEMPERATURE, teacher=True)
             plain = replace(self.recipe, augmentation=None)
