@@ -62,9 +62,9 @@ class Variant:
     """The choices in which implementations of DeepFool differ.
 
     ``steps``: maximum number of updates of an image.
-    ``candidates``: how many classes are considered besides the source class: those of highest
-        logits at the clean image. With None, all classes are considered. On MNIST the distances
-        were the same if the candidates were chosen again at each step.
+    ``candidates``: how many classes are considered besides the source class, beginning with the
+        highest logits at the clean image. With None, all classes are considered. On MNIST the
+        distances were the same if the candidates were chosen again at each step.
     ``slack``: after the first step, skip a class that could be nearest only if its gradient norm
         grew more than `slack` times; math.inf skips no class. With the default 2, only a third of
         the gradients were computed on MNIST, and the same classes were always chosen.
@@ -74,7 +74,7 @@ class Variant:
     ``beyond``: whether the next gradient is taken at the overshot image or at the plain sum of the
         steps.
     ``ask_beyond``: whether success is checked at the overshot image or at the plain sum of the
-        steps. With the plain sum, only the final image overshoots.
+        steps. If success is checked at the plain sum, only the final image overshoots.
     ``clip``: whether images are clipped to [0, 1].
     ``forget``: whether the part of a step that clipping cuts off is discarded. With `forget` False,
         the cut-off part remains in the sum of the steps, and later steps may use it.
@@ -215,7 +215,8 @@ def deepfool(
         at the current point.
     ``draws``, ``judge``, ``keys``, ``generator``: options for a randomised model, as in `fgsm`.
         Each step uses new noise draws of a randomised model, which also decide whether the previous
-        step succeeded. During a step the autograd graphs of all its noise draws are kept in memory.
+        step succeeded. During a step of the attack, the autograd graphs of all noise draws of this
+        step are kept in memory.
 
     An image on which the attack has succeeded is removed from the batch. With the default preset,
     an image that the model misclassifies without any attack has distance 0. Each step costs one
