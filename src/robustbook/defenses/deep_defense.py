@@ -79,7 +79,7 @@ Form = Literal["auto", "rows", "padded", "fixed"]
 
 @dataclass(frozen=True)
 class _Search:
-    """Parameters of DeepFool's search for perturbations; see `deep_defense`."""
+    """The parameters of DeepFool's search for perturbations, which `deep_defense` explains."""
 
     steps: int
     overshoot: float
@@ -108,10 +108,10 @@ def deep_defense(
     minimised.
 
     ``net``: the network. For a `Prepared` network, perturbations and norms are computed after its
-        preprocessing. Layers are frozen while the loss is computed. Batch norm layers use their
-        running statistics, and an image keeps its dropout masks in all DeepFool steps. A network
-        compiled by `torch.compile` runs uncompiled, because compiled code cannot be differentiated
-        twice.
+        preprocessing. The layers of the network are frozen while the loss is computed (see
+        `Frozen`). Batch norm layers use their running statistics, and an image keeps its dropout
+        masks in all DeepFool steps. A network compiled by `torch.compile` runs uncompiled, because
+        compiled code cannot be differentiated twice.
     ``images``: in [0, 1].
     ``labels``: the true classes.
     ``lam``, ``c``, ``d``: above 0. The weight of both DeepFool terms is lam (released code: 15).
@@ -335,8 +335,8 @@ def _nearest(
     further class can be nearest only if its gradient norm exceeds its |f| divided by the smallest
     distance so far. A class is skipped if it could be nearest only with a gradient norm above
     ``slack`` times the mean gradient norm so far. If only one gradient has been computed so far,
-    the factor is twice ``slack``. The gradients of all classes that are not skipped are computed
-    together in a second batch.
+    the limit is twice ``slack`` times the norm of this gradient. The gradients of all classes that
+    are not skipped are computed together in a second batch.
     """
     offset, slack = search.offset, search.slack
     sizes = [] if known is None else [_norm(known.detach(), offset)]
