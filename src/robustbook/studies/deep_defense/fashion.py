@@ -140,8 +140,9 @@ def _summed(
 
     ``pairs`` has each image and, as a second channel, the perturbation that was made before
     training. As in the replication, each image adds the constant exp(0) = 1 to one term of the
-    loss. A correctly classified image adds the constant to the term of misclassified images, and
-    vice versa. The constants in the loss have no effect on training.
+    loss. A correctly classified image adds 1 to the term of the misclassified images, and a
+    misclassified image adds 1 to the other term. The constants in the loss have no effect on
+    training.
     """
     images, moved = pairs[:, :1], pairs[:, 1:]
     logits = net(images)

@@ -123,8 +123,8 @@ def _negative(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> 
     """Return a row that says whether the minimum of each layer's weights has a larger absolute
     value than the layer's maximum and than the vanilla network's minimum.
 
-    The value of the row is the smallest ratio of the minimum's absolute value to the layer's
-    maximum or to the vanilla network's minimum.
+    The value of the row is the smallest ratio of absolute values, over all layers: the minimum
+    divided by the layer's maximum or by the vanilla network's minimum.
     """
     factors = [
         factor

@@ -346,11 +346,11 @@ def _error(done: Done, i: int) -> float:
 def _answers(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
     """Yield the rows that are compared with the paper's numbers.
 
-    The first row has the variance of the estimate times 2 h^2 / Var(g) at the smallest h. The
-    paper's claim on small h holds if the scaled variance is positive and agrees within 20 % at the
-    two smallest h. The second row has the mean estimate divided by the derivative at a moderate h.
-    The claim that the estimate is unbiased holds if mean over derivative differs from 1 by at most
-    0.1 plus 3 standard errors.
+    The row on the variance has the variance of the estimate times 2 h^2 / Var(g), at the smallest
+    h. The paper's claim on small h holds if the scaled variance is positive and agrees within 20 %
+    at the two smallest h. The row on the mean has the mean estimate divided by the derivative, at a
+    moderate h. The claim that the estimate is unbiased holds if mean over derivative differs from 1
+    by at most 0.1 plus 3 standard errors.
     """
     of_margin, variance = done.tensors["variance"], grouped(done.tensors["differences"])[1]
     small, next_ = (
