@@ -24,11 +24,11 @@ DeepFool differ in details that the paper leaves open. A `Variant` describes eac
 
 "Wrong images" are images that the model misclassifies without any attack. Some implementations
 leave wrong images unchanged; others attack them too, away from the predicted class. The column
-"others" is the number of other classes that are considered, beginning with the highest logits. If
-an attack of this package fails on an image, it usually returns the clean image at infinite
-distance. Of the presets, only "ours", "free" and "adversarial_library" return the clean image after
-a failure. All other presets return the last iterate after a failure, as their sources do, and set
-`found` to False.
+"others" of the table is the number of other classes that an implementation considers, beginning
+with the highest logits. If an attack of this package fails on an image, it usually returns the
+clean image at infinite distance. Of the presets, only "ours", "free" and "adversarial_library"
+return the clean image after a failure. All other presets return the last iterate after a failure,
+as their sources do, and set `found` to False.
 
 Two details of an implementation decide whether DeepFool succeeds: the distance offset and `free`.
 If images are clipped, clipping cuts off a part of each step, so the iterate approaches the boundary
@@ -205,11 +205,11 @@ def deepfool(
         "torchattacks", "adversarial_library", or a `Variant`. The sources of "authors", "art" and
         "torchattacks" are l2 attacks; we derived their l-infinity forms ourselves.
     ``steps``: the maximum number of updates of an image; by default the number in the preset.
-    ``candidates``: how many other classes are considered, those of highest logits first; by default
-        the number in the preset ("ours": all). With 3 candidates the attack takes two thirds of the
-        time. With few candidates, the distance is too large if the nearest boundary belongs to a
-        class that was not considered. With 3 candidates the mean distance on MNIST is larger by 0.1
-        to 0.5 per cent.
+    ``candidates``: how many other classes are considered, beginning with the highest logits; by
+        default the number in the preset ("ours": all). With 3 candidates the attack takes two
+        thirds of the time. With few candidates, the distance is too large if the nearest boundary
+        belongs to a class that was not considered. With 3 candidates the mean distance on MNIST is
+        larger by 0.1 to 0.5 per cent.
     ``targets``: the target class of each image; None (default) for an untargeted attack. With
         targets, the target is the only candidate, and each step moves away from the class predicted
         at the current point.
@@ -326,8 +326,8 @@ def _variant(preset: str | Variant, steps: Count | None, candidates: Count | Non
 def rivals(
     logits: Float[Tensor, "n k"], source: Int[Tensor, " n"], candidates: int | None
 ) -> Int[Tensor, "n m"]:
-    """Return at most `candidates` classes other than the source class, those of highest logits
-    first.
+    """Return at most `candidates` classes other than the source class, beginning with the highest
+    logits.
     """
     count = logits.shape[1] - 1
     if count < 1:

@@ -181,8 +181,8 @@ def steep(network: Done, images: int, probes: int, *, context: Context) -> dict[
 
 @step(version=1)
 def smooth(images: int, draws: int, seed: int, *, context: Context) -> dict[str, object]:
-    """Train a small smooth network on digits, and measure loss increase, trace and Frobenius norm
-    as `bent` does, at the noise scales in `SMALL`.
+    """Train a small smooth network on digits, and measure its loss increase under noise, trace and
+    Frobenius norm, at the noise scales in `SMALL`.
 
     The network has two convolutions with softplus and a linear layer, in float64, with noise in
     front of both convolutions. Because all layers are smooth, the loss has a Hessian everywhere.

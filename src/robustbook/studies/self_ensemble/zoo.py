@@ -311,8 +311,9 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
     Each ratio is a ratio of two sums over the images. In the sum of the mean estimates, the
     estimate of each image is multiplied by its derivative. Further rows have the number of averaged
-    noise draws at which the standard error equals the derivative. The rows give the number of draws
-    for the derivative along the gradient, and for the root mean square derivative along a pixel.
+    noise draws at which the standard error of the estimate equals the derivative. One of these rows
+    is for the derivative along the gradient, and one is for the root mean square derivative along a
+    pixel.
     """
     slope, of_margin = done.tensors["slope"], done.tensors["variance"]
     means = done.tensors["differences"].mean(2)
