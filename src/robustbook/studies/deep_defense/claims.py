@@ -94,8 +94,9 @@ def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[
     ``wrong``: images that the network ``start`` misclassifies; DeepFool perturbs them until they
         are classified correctly. The perturbation is 0 if ``network`` classifies the image
         correctly without a perturbation.
-    ``images``: the number of images that the network ``start`` misclassifies. The two sets of
-        images do not depend on ``network``.
+    ``images``: the number of images that the network ``start`` misclassifies.
+
+    The two sets of images do not depend on ``network``.
     """
     net, first = trained(network, context.device), trained(start, context.device)
     data = model_of(network).data

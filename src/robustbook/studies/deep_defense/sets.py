@@ -39,7 +39,9 @@ def numbers(data: str, split: str, images: int | None = None) -> tuple[Tensor, T
     """Return the preprocessed images of a split and their labels.
 
     ``images``: the number of images, evenly spaced over the split; with None, all images are
-        returned. All callers share the returned tensors, so do not change them in place.
+        returned.
+
+    All callers share the returned tensors, so do not change them in place.
     """
     found = load(data, split)
     if images is not None:

@@ -5,9 +5,10 @@
     are run on Model A. VGG16 and ResNeXt on CIFAR-10 need a GPU.
 ``reduced``: narrowed networks on CIFAR-10, with eight values of c and by default two of the five
     defenses.
-``quick``: narrowed networks on the embedded image set "scenes". All schedules are shorter than the
-    paper's 200 epochs. The learning rate rises from 0 and falls linearly to 0, whereas in the paper
-    it falls three times.
+``quick``: narrowed networks on the embedded image set "scenes".
+
+All schedules are shorter than the paper's 200 epochs. The learning rate rises from 0 and falls
+linearly to 0, whereas in the paper it falls three times.
 """
 
 from collections.abc import Mapping
