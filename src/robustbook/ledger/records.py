@@ -72,10 +72,10 @@ class Row:
 class Record:
     """The results of one run of one item.
 
-    The names `paper` and `item` are those in the file of targets, and `profile` is one of PROFILES.
-    The values of `arrays` are nested lists (or anything with `tolist`) of numbers, bools and
-    strings. In an array, NaN stands for a value that does not exist. The values of `parameters` and
-    `provenance` are anything that JSON can hold.
+    The names `paper` and `item` are the same as in the file of targets, and `profile` is one of
+    PROFILES. The values of `arrays` are nested lists (or anything with `tolist`) of numbers, bools
+    and strings. In an array, NaN stands for a value that does not exist. The values of `parameters`
+    and `provenance` are anything that JSON can hold.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
