@@ -78,8 +78,8 @@ def self_ensemble() -> str:
 
 
 def survey() -> str:
-    """Return how much accuracy three defenses keep under stronger attacks, in sentences."""
-    return whole_percent(overview.answer(record_of("survey/madry")))
+    """Return how much accuracy three defenses keep under stronger attacks, in a sentence."""
+    return whole_percent(overview.finding())
 
 
 RIVAL = "adv-training-ii"
