@@ -166,8 +166,8 @@ Cell = tuple[int, tuple[Any, ...]]
 
 
 def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
-    """Return the function calls of each cell (a seed and the values of the choosing parameters)
-    that `parameters` choose.
+    """Return the function calls of the study, grouped by cell: a seed and one value of each
+    parameter that chooses parts.
 
     If a study runs fewer seeds of some networks, the remaining seeds of these networks have no
     cells.

@@ -24,21 +24,21 @@ is excluded from both DeepFool terms; the paper does not mention this case.
 
 The loss can be computed in three forms, which give the same result up to rounding:
 
-- The form "rows" is for a CPU. Finished images are removed from the batch, and gradients are
-  computed only for classes whose boundary can be the nearest (see `_nearest`). On an H200 a
-  training step in the form "rows" took as long as 40 to 92 steps with the cross entropy alone. In
-  the form "rows" the CPU waits for the GPU whenever images or classes are selected. Also, cuDNN
-  probably selects algorithms again for each new batch size.
+- The form "rows" of the loss is for a CPU. Finished images are removed from the batch, and
+  gradients are computed only for classes whose boundary can be the nearest (see `_nearest`). On
+  an H200 a training step in the form "rows" took as long as 40 to 92 steps with the cross entropy
+  alone. In the form "rows" the CPU waits for the GPU whenever images or classes are selected.
+  Also, cuDNN probably selects algorithms again for each new batch size.
 
-- The form "padded" is for a GPU. One batched backward pass gives the gradients of all classes. The
-  batch shrinks to multiples of an eighth of its size, so that few batch sizes occur. Finished
-  images fill the batch up and are not changed. The CPU waits for the GPU once per DeepFool step,
-  to read the number of unfinished images.
+- The form "padded" of the loss is for a GPU. One batched backward pass gives the gradients of all
+  classes. The batch shrinks to multiples of an eighth of its size, so that few batch sizes occur.
+  Finished images fill the batch up and are not changed. The CPU waits for the GPU once per
+  DeepFool step, to read the number of unfinished images.
 
-- The form "fixed" is for a training step that is recorded as a CUDA graph. Unlike in "padded", the
-  batch never shrinks. So no tensor shape depends on the data, and the CPU never waits for the
-  GPU. The form "fixed" computes more than "padded", because few images need more than three of
-  the five DeepFool steps.
+- The form "fixed" of the loss is for a training step that is recorded as a CUDA graph. Unlike in
+  "padded", the batch never shrinks. So no tensor shape depends on the data, and the CPU never
+  waits for the GPU. The form "fixed" computes more than "padded", because few images need more
+  than three of the five DeepFool steps.
 
 In all forms, the first forward pass also gives the cross entropy. Only the gradient of the nearest
 class is differentiated again, because the gradients of all other classes only decide which class is

@@ -235,8 +235,9 @@ def _place(rows: Sequence[Row], like: Sequence[tuple[int, int]], seed: int) -> i
 
     ``like``: the seeds and positions of the rows of the same kind.
 
-    The position is after the rows of the same seed or of the next smaller seed. If no row has the
-    same or a smaller seed, the position is before the rows of the next larger seed.
+    The row is placed after the rows of the same seed or, if there are none, of the next smaller
+    seed. If no row has the same or a smaller seed, the row is placed before the rows of the next
+    larger seed.
     """
     smaller = [pair for pair in like if pair[0] <= seed]
     near, place = max(smaller) if smaller else min(like)
