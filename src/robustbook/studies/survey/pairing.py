@@ -46,7 +46,7 @@ WEIGHTS: Mapping[str, Weights] = {
     "at100-alp": MOSBACH["100% AT + ALP"],
     "at100": MOSBACH["100% AT"],
 }
-INDEPENDENT = "resnet18 standard"
+INDEPENDENT = "resnet18:standard"
 """A network of an independent repository for CIFAR-10, trained on clean images."""
 Network = Literal[
     "plain",
@@ -57,15 +57,15 @@ Network = Literal[
     "at50",
     "at100-alp",
     "at100",
-    "cifar10 plain",
-    "cifar10 clp",
-    "cifar10 lsq",
-    "cifar10 plain-alp",
-    "cifar10 at50-alp",
-    "cifar10 at50",
-    "cifar10 at100-alp",
-    "cifar10 at100",
-    "resnet18 standard",
+    "cifar10:plain",
+    "cifar10:clp",
+    "cifar10:lsq",
+    "cifar10:plain-alp",
+    "cifar10:at50-alp",
+    "cifar10:at50",
+    "cifar10:at100-alp",
+    "cifar10:at100",
+    "resnet18:standard",
 ]
 METHODS: tuple[Network, ...] = (
     "plain",
@@ -306,7 +306,7 @@ class Parameters(settings.Parameters):
         there = SETTINGS[self.profile]
         found: dict[Network, tuple[Setting, str]] = {}
         for network in self.networks or OWN[self.profile]:
-            first, _, method = network.rpartition(" ")
+            first, _, method = network.rpartition(":")
             if (first or "mnist") in there:
                 found[network] = there[first or "mnist"], method
         return found
@@ -438,7 +438,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 def _rows(network: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
     """Yield the accuracies of one network."""
-    first, _, method = network.rpartition(" ")
+    first, _, method = network.rpartition(":")
     start = f"{PAPER}/mosbach-{first or 'mnist'}/{method}"
     targets = {
         "clean": f"{start}/accuracy",
@@ -481,7 +481,7 @@ def _rows(network: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterat
 
 def _claims(strongest: Mapping[str, Row], rough: Mapping[str, float], seed: int) -> Iterator[Row]:
     """Yield the rows of the claims; each compares networks, and needs all of them."""
-    for data, first in (("mnist", ""), ("cifar10", "cifar10 ")):
+    for data, first in (("mnist", ""), ("cifar10", "cifar10:")):
         claims = {"clp-falls": "clp", "lsq-falls": "lsq"}
         if data == "cifar10":
             claims["alp-not-broken-by-strongest"] = "plain-alp"
