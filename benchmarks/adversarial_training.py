@@ -2,9 +2,9 @@
 
     python -m benchmarks.adversarial_training
 
-A step of PGD-k training is compared with k + 1 plain steps, and a step of Goodfellow's loss with 3.
-Both go through `fit`, with the same network, batches and optimiser. Times are taken in turns, on
-one thread; a ratio is the median over rounds. Prints a table and writes
+A step of PGD-k training is compared with k + 1 plain steps, which make as many passes. Both go
+through `fit`, with the same network, batches and optimiser. Times are taken in turns, on one
+thread; a ratio is the median over rounds. Prints a table and writes
 `benchmarks/results/adversarial_training.json`.
 """
 
@@ -25,7 +25,11 @@ from robustbook.defenses import (
     MOSBACH,
     goodfellow,
     inner_fgsm,
+    inner_fgsm_rs,
+    inner_n_fgsm,
     inner_pgd,
+    inner_trades,
+    trades,
     weighted_training,
 )
 from robustbook.networks import lenet, vgg16
@@ -35,19 +39,31 @@ from robustbook.training import Recipe, fit
 from .attacks import ROOT, processor
 
 RESULT = ROOT / "benchmarks" / "results" / "adversarial_training.json"
+
+
+def _weighted(name: str, k: int = 0) -> Any:
+    """Return an objective of Mosbach's table, with an inner attack of k PGD steps."""
+    attack = inner_pgd(0.3, k, 0.1) if k else None
+    return partial(weighted_training, weights=MOSBACH[name], attack=attack)
+
+
 CASES: dict[str, tuple[int, Any]] = {
-    f"PGD-{k}": (
-        k + 1,
-        partial(weighted_training, weights=MOSBACH["100% AT"], attack=inner_pgd(0.3, k, 0.1)),
-    )
-    for k in (1, 7, 10)
-} | {
-    "Goodfellow": (
-        3,
-        partial(weighted_training, weights=goodfellow(), attack=inner_fgsm(0.3)),
-    )
+    "clean logit pairing": (1, _weighted("CLP")),
+    "logit squeezing": (1, _weighted("LSQ")),
+    "Goodfellow": (3, partial(weighted_training, weights=goodfellow(), attack=inner_fgsm(0.3))),
+    "FGSM-RS": (
+        2,
+        partial(weighted_training, weights=MOSBACH["100% AT"], attack=inner_fgsm_rs(0.3)),
+    ),
+    "N-FGSM": (
+        2,
+        partial(weighted_training, weights=MOSBACH["100% AT"], attack=inner_n_fgsm(0.3)),
+    ),
+    **{f"PGD-{k}": (k + 1, _weighted("100% AT", k)) for k in (1, 7, 10)},
+    "50% AT + ALP, PGD-10": (12, _weighted("50% AT + ALP", 10)),
+    "TRADES, 10 steps": (12, partial(trades, attack=inner_trades(0.3, 10, 0.1))),
 }
-"""The number of plain steps beside a step of the objective, and the objective."""
+"""For each objective: the number of plain steps with as many passes, and the objective."""
 
 
 def networks() -> dict[str, tuple[nn.Module, str]]:

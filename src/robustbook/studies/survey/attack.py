@@ -1,4 +1,4 @@
-"""Attack the networks of the survey and evaluate them: the step that most items share."""
+"""Attack the networks of the survey and evaluate them: the steps that several items share."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -6,8 +6,10 @@ from functools import reduce
 import torch
 from torch import Tensor, nn
 
+from robustbook.attacks import pgd
 from robustbook.data import as_float, load
 from robustbook.measures import Attack, survival
+from robustbook.randomness import generator
 from robustbook.runs import Context, Done, step
 
 from .networks import model_of, trained
@@ -47,6 +49,37 @@ def attacked(
     found = survival(net, x, y, attack, seed=seed, source=other)
     context.progress(1, 1)
     return {"right": found.correct.cpu()}
+
+
+@step(version=1)
+def losses(
+    network: Done, eps: float, images: int, starts: int, seed: int, *, context: Context
+) -> dict[str, object]:
+    """Return ``loss``, shape (images, starts): the cross entropy that PGD of 40 steps reaches from
+    each random start.
+    """
+    net = fixed(trained(network, context.device))
+    x, y = test_images(network, images, context.device)
+    found: list[Tensor] = []
+    for image in range(images):
+        rows = torch.arange(starts, device=y.device) + image * starts
+        own: list[Tensor] = []
+        for part in torch.split(rows, 250):
+            made = pgd(
+                net,
+                x[image].expand(len(part), -1, -1, -1),
+                y[image].expand(len(part)),
+                eps=eps,
+                steps=40,
+                step_size=eps / 30,
+                keys=part,
+                generator=generator(seed, "starts"),
+            ).images
+            label = y[image].expand(len(part))
+            own.append(torch.nn.functional.cross_entropy(net(made), label, reduction="none"))
+        found.append(torch.cat(own))
+        context.progress(image + 1, images)
+    return {"loss": torch.stack(found).detach().cpu()}
 
 
 def worst(results: Sequence[Done]) -> Tensor:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from robustbook.attacks import pgd
 from robustbook.ledger import Record, Row
@@ -25,7 +24,7 @@ from robustbook.runs import Call, Context, Done, step
 from robustbook.training import Recipe
 
 from . import settings
-from .attack import attacked, fixed, percent, test_images, worst
+from .attack import attacked, fixed, losses, percent, test_images, worst
 from .networks import PLAIN, Model, Networks, fgsm_training, pgd_training, train, trained
 from .settings import PAPER
 
@@ -266,37 +265,6 @@ def targeted(
     ]
     context.progress(1, 1)
     return {"right": (logits_of(net, torch.cat(made)).argmax(1) == y).cpu()}
-
-
-@step(version=1)
-def losses(
-    network: Done, eps: float, images: int, starts: int, seed: int, *, context: Context
-) -> dict[str, object]:
-    """Return ``loss``, shape (images, starts): the cross entropy that PGD of 40 steps reaches from
-    each random start.
-    """
-    net = fixed(trained(network, context.device))
-    x, y = test_images(network, images, context.device)
-    found: list[Tensor] = []
-    for image in range(images):
-        rows = torch.arange(starts, device=y.device) + image * starts
-        own: list[Tensor] = []
-        for part in torch.split(rows, 250):
-            made = pgd(
-                net,
-                x[image].expand(len(part), -1, -1, -1),
-                y[image].expand(len(part)),
-                eps=eps,
-                steps=40,
-                step_size=eps / 30,
-                keys=part,
-                generator=generator(seed, "starts"),
-            ).images
-            label = y[image].expand(len(part))
-            own.append(torch.nn.functional.cross_entropy(net(made), label, reduction="none"))
-        found.append(torch.cat(own))
-        context.progress(image + 1, images)
-    return {"loss": torch.stack(found).detach().cpu()}
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:

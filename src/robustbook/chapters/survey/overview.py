@@ -1,0 +1,252 @@
+"""The overview of the survey: what each page finds, and what each defense costs in training."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from robustbook import figures, ledger
+from robustbook.chapters.published import benchmark, entries, mean, record_of, records_of, values
+from robustbook.figures import LOOKS, Table, table
+from robustbook.ledger import Record
+
+from . import (
+    certified,
+    denoising,
+    fast,
+    goodfellow,
+    madry,
+    pairing,
+    post,
+    szegedy,
+    transformations,
+)
+
+PAPER = "survey"
+WEAK, STRONG = "weak attack", "strongest attack"
+LOOK = {WEAK: LOOKS["none"], STRONG: LOOKS["adv"]}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the post or of a cited paper, the page that tests it, the items whose target
+    numbers decide it, and a function that returns our finding in sentences.
+    """
+
+    words: str
+    page: str
+    title: str
+    items: tuple[str, ...]
+    find: Callable[[], str]
+
+
+def of_best(sentence: Callable[[Record], str], item: str) -> Callable[[], str]:
+    """Return a function that applies a page's sentence to its best published record."""
+    return lambda: sentence(record_of(f"{PAPER}/{item}"))
+
+
+def of_all(sentence: Callable[[Sequence[Record]], str], item: str) -> Callable[[], str]:
+    """Return a function that applies a page's sentence to all its published records."""
+    return lambda: sentence(records_of(f"{PAPER}/{item}"))
+
+
+CLAIMS = (
+    Claim(
+        "Small perturbations exist, and transfer between networks (Szegedy et al. 2013)",
+        "szegedy",
+        "Szegedy et al. 2013",
+        ("szegedy-table-1", "szegedy-table-2", "szegedy-tables-3-4", "szegedy"),
+        of_best(szegedy.answer, "szegedy"),
+    ),
+    Claim(
+        "A loss with clean images and FGSM's images makes networks robust (Goodfellow et al. 2015)",
+        "goodfellow",
+        "Goodfellow's loss",
+        ("goodfellow",),
+        of_best(goodfellow.answer, "goodfellow"),
+    ),
+    Claim(
+        "Training on images of PGD makes networks robust (Madry et al. 2018)",
+        "madry",
+        "Madry's Table 1",
+        ("madry-table-1", "madry-mnist"),
+        of_best(madry.answer, "madry"),
+    ),
+    Claim(
+        "One step is enough if its start is random (Wong et al. 2020)",
+        "fast",
+        "Fast training",
+        ("wong", "n-fgsm", "fgsm-rs"),
+        of_best(fast.answer, "fast"),
+    ),
+    Claim(
+        "Pairing or squeezing logits makes networks robust (Kannan et al. 2018)",
+        "pairing",
+        "Logit pairing",
+        ("mosbach-mnist", "mosbach-cifar10", "engstrom"),
+        of_all(pairing.answer, "pairing"),
+    ),
+    Claim(
+        "A perturbation grows through the layers of a network",
+        "post",
+        "The post",
+        ("blog",),
+        of_best(post.answer, "post"),
+    ),
+    Claim(
+        "Feature denoising improves adversarial training (Xie et al. 2019)",
+        "denoising",
+        "Feature denoising",
+        ("denoise-cifar",),
+        of_best(denoising.answer, "denoising"),
+    ),
+    Claim(
+        "Random resizing and JPEG remove perturbations (Xie et al. 2018, Das et al. 2017)",
+        "transformations",
+        "Input transformations",
+        ("transform-cifar",),
+        of_best(transformations.answer, "transformations"),
+    ),
+    Claim(
+        "Random noise gives a guarantee (Cohen et al. 2019, not in the post)",
+        "certified",
+        "Certified accuracy",
+        ("cohen-cifar10", "cohen-theory"),
+        of_all(certified.answer, "certified"),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Accuracies in per cent of a defense under a weak and under a strong attack, and the words for
+    the network and its data.
+    """
+
+    weak: float
+    strong: float
+    network: str
+
+
+def kept() -> dict[str, Kept]:
+    """Return the accuracies of a defense of each kind: ``pgd`` training, logit ``squeezing`` and
+    ``jpeg``.
+    """
+    trained = record_of(f"{PAPER}/madry")
+    paired = records_of(f"{PAPER}/pairing")[0]
+    changed = record_of(f"{PAPER}/transformations")
+    pgd, worst = (
+        mean(trained, "accuracy", source="white", attack=attack) for attack in ("pgd-40", "worst")
+    )
+    baseline, strongest = (pairing.at(paired, "lsq", kind) for kind in ("baseline", "strongest"))
+    unaware = transformations.accuracy(changed, "jpeg", "fgsm")
+    aware = transformations.aware(changed, "jpeg", 1)
+    return {
+        "pgd": Kept(pgd, worst, madry.network(trained)),
+        "squeezing": Kept(baseline, strongest, pairing.title(paired)),
+        "jpeg": Kept(unaware, aware, transformations.network(changed)),
+    }
+
+
+def answer(_: Record) -> str:
+    """Return the accuracies under a weak and a strong attack: of adversarial training, of logit
+    squeezing, and of a transformation.
+    """
+    found = kept()
+    pgd, squeezing, jpeg = found["pgd"], found["squeezing"], found["jpeg"]
+    return (
+        f"After training on images of PGD, {pgd.network} classifies {pgd.weak:.0f} % of the images "
+        f"correctly under PGD, and {pgd.strong:.0f} % under the worst of our strong attacks for "
+        f"each image. Logit squeezing falls from {squeezing.weak:.0f} % to {squeezing.strong:.0f} "
+        f"% under stronger attacks, on {squeezing.network}. JPEG falls from {jpeg.weak:.0f} % to "
+        f"{jpeg.strong:.0f} % if the attack knows it, on {jpeg.network}."
+    )
+
+
+def finding() -> str:
+    """Return the same accuracies in one sentence, for the landing page."""
+    found = kept()
+    pgd, squeezing, jpeg = found["pgd"], found["squeezing"], found["jpeg"]
+    return (
+        f"If attacks become stronger, training on images of PGD still leaves {pgd.strong:.0f} % of "
+        f"the images correctly classified (from {pgd.weak:.0f} %), but logit squeezing falls from "
+        f"{squeezing.weak:.0f} % to {squeezing.strong:.0f} % and JPEG from {jpeg.weak:.0f} % to "
+        f"{jpeg.strong:.0f} %, on small networks."
+    )
+
+
+def accuracies() -> Figure:
+    """Draw the accuracy under a weak and under the strongest attack, with a row per defense."""
+    paired = records_of(f"{PAPER}/pairing")[0]
+    changed = record_of(f"{PAPER}/transformations")
+    trained = {
+        words: {
+            WEAK: values(paired, "accuracy", network=method, attack="baseline"),
+            STRONG: values(paired, "accuracy", network=method, attack="strongest"),
+        }
+        for method, words in pairing.METHODS.items()
+        if method in pairing.methods(paired)
+    }
+    fronts = {}
+    for name in transformations.SHOWN:
+        k = transformations.draws(changed)[-1] if name == "resize-pad" else 1
+        fronts[transformations.FRONTS[name]] = {
+            WEAK: values(changed, "accuracy", front=name, attack="fgsm"),
+            STRONG: values(
+                changed, "accuracy", front=name, attack=transformations.AWARE, averaged=k
+            ),
+        }
+    shown = {
+        f"training: {pairing.heading(paired)}": trained,
+        f"transformations: {_data(changed)}": fronts,
+    }
+    figure = figures.strips(shown, LOOK, "correctly classified (%)", own_rows=True)
+    for axis in figure.axes:  # one scale for both panels
+        axis.set_xlim(-3, 103)
+    return figure
+
+
+def claims() -> Table:
+    """Return the claims, our finding on each in sentences, and the counts of verdicts."""
+    lines = entries(PAPER)
+
+    def counted(items: Collection[str]) -> str:
+        return ledger.counts(line for line in lines if line.item in items)
+
+    return table(
+        "What is claimed, the page that tests it, what we find, and counts of the verdicts.",
+        "tab-survey-overview",
+        ["Claim", "Page", "We find", "Verdicts"],
+        [
+            [
+                claim.words,
+                f"[{claim.title}](./{claim.page}.ipynb)",
+                claim.find(),
+                counted(claim.items),
+            ]
+            for claim in CLAIMS
+        ],
+        align="llll",
+    )
+
+
+def costs() -> Table:
+    """Return the time of a training step with each defense, divided by that of a plain step."""
+    report = benchmark("adversarial_training")
+    networks = list(dict.fromkeys(row["network"] for row in report["rows"]))
+    cases = list(dict.fromkeys(row["objective"] for row in report["rows"]))
+    ratio = {
+        (row["objective"], row["network"]): f"{row['plain_steps'] * row['ratio']:.1f}"
+        for row in report["rows"]
+    }
+    return table(
+        "Time of a training step divided by that of a plain step, for two networks on one thread "
+        f"({report['processor']}).",
+        "tab-survey-costs",
+        ["Objective", *networks],
+        [[case, *(ratio.get((case, network), "-") for network in networks)] for case in cases],
+    )
+
+
+def _data(record: Record) -> str:
+    return "digits" if record.profile == "quick" else "CIFAR-10, narrow"
