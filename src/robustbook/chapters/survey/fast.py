@@ -190,7 +190,8 @@ def time_ratio(record: Record) -> str:
         return "The time of an epoch was not measured in this record."
     return (
         f"An epoch with FGSM from a random start took {found[0]:.2f} of the time of an epoch with "
-        f"PGD on this machine. From the number of passes one expects {there} for PGD with 7 steps."
+        "PGD, including the measurement after each epoch. From the number of passes one expects "
+        f"{there} for PGD with 7 steps."
     )
 
 
