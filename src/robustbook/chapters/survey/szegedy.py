@@ -25,6 +25,8 @@ NETWORKS: Mapping[str, str] = {
 }
 COLUMNS = ("fc10-1e-4", "fc100-100-10", "ae400-10")
 """The networks with printed numbers in the columns of Table 2."""
+SHOWN = {"fc10-1e-4": "FC10", "fc100-100-10": "FC100-100", "ae400-10": "AE400"}
+"""The networks of the figure, with short names."""
 SOURCES: Mapping[str, str] = {
     **NETWORKS,
     "gaussian-0.1": "Gaussian noise 0.1",
@@ -67,10 +69,11 @@ def answer(record: Record) -> str:
 def gallery(record: Record) -> Figure:
     """Draw the first test images, clean and attacked, with the labels and the target classes."""
     labels, targets = (record.arrays[name] for name in ("labels", "targets"))
-    rows = [("clean", [Picture(i, f"label {k}") for i, k in zip(_images(record, "clean"), labels)])]  # noqa: B905
-    for name in COLUMNS:
+    clean = zip(_images(record, "clean"), labels, strict=True)
+    rows = [("clean", [Picture(image, f"label {label}") for image, label in clean])]
+    for name, words in SHOWN.items():
         shown = zip(_images(record, name), targets, strict=True)
-        rows.append((name.upper()[:8], [Picture(i, f"as {k}", True) for i, k in shown]))
+        rows.append((words, [Picture(image, f"as {target}", True) for image, target in shown]))
     return figures.pictures(rows)
 
 

@@ -1,0 +1,201 @@
+"""The content of the pages on Szegedy et al. 2013 and on logit pairing, from made-up records."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from robustbook import figures
+from robustbook.chapters.published import version_of
+from robustbook.chapters.survey import pairing, szegedy
+from robustbook.ledger import Record, Row
+
+from .reading import body, numbers
+
+Labels = dict[str, str | float | int | bool]
+
+
+def rows_of_szegedy(seeds: int = 2) -> Iterator[Row]:
+    """Made up: the distortion grows from network to network, and every second pair transfers."""
+    for seed in range(seeds):
+        of: Labels
+        for i, name in enumerate(szegedy.NETWORKS):
+            of = {"network": name}
+            yield Row(i + seed, "percent", None, "training error", seed, setting=of)
+            yield Row(2 * i + seed, "percent", None, "test error", seed, setting=of)
+            for choice, factor in (("random", 0.03), ("second", 0.01)):
+                there: Labels = {**of, "target": choice}
+                yield Row(factor * (i + 1), "none", None, "distortion", seed, setting=there)
+                yield Row(100 - i, "percent", None, "found", seed, 20, setting=there)
+        noises = [
+            f"gaussian-{std}{end}" for std in (0.1, 0.3) for end in ("", " on training images")
+        ]
+        for i, source in enumerate([*szegedy.NETWORKS, *noises]):
+            for j, name in enumerate(szegedy.NETWORKS):
+                value = 100.0 if i == j else 4.0 if source in noises else 10.0 * ((i + j) % 2)
+                value = 1.0 if source.endswith("images") else value
+                of = {"source": source, "network": name}
+                yield Row(value, "percent", None, "transfer error", seed, 20, setting=of)
+        for i, source in enumerate(szegedy.HALF_SOURCES):
+            for j, name in enumerate(szegedy.OTHERS):
+                of = {"source": source, "network": name}
+                yield Row(10 * i + j, "percent", None, "error across halves", seed, 20, setting=of)
+        yield Row(3.0 + seed, "percent", None, "test error with a pool", seed, 400)
+
+
+@pytest.fixture
+def first() -> Record:
+    images = [bytes([40 * i] * 784).hex() for i in range(6)]
+    arrays = {name: images for name in ("clean", *szegedy.SHOWN)}
+    named = {"labels": [1, 2, 3, 4, 5, 6], "targets": [0, 0, 0, 0, 0, 0]}
+    rows = tuple(rows_of_szegedy())
+    return Record("survey", "szegedy", "quick", {}, (0, 1), rows, arrays | named)
+
+
+def test_the_answer_on_szegedy(first: Record) -> None:
+    """The distortion of FC100-100-10, and what its images and noise do to FC10."""
+    found = numbers(szegedy.answer(first).replace("FC100-100-10", "").replace("FC10", ""))
+    assert found == [0.12, 0.058, 10, 28.9, 4, 0.1]
+
+
+def test_the_tables_of_szegedy(first: Record) -> None:
+    """Every printed number stands beside ours."""
+    version = version_of(first)
+    one = body(szegedy.table_1(version))
+    assert [row[0] for row in one] == list(szegedy.NETWORKS.values())
+    cell = one[3][3].replace("**", "")
+    assert numbers(cell) == [0.058, 0.12] and one[3][1].startswith("0 / **3.50**")
+    two = body(szegedy.table_2(version))
+    assert len(two) == 6 + 2 and two[5][1].startswith("- /")  # the row of AE400-10
+    assert two[1][1] == "87.1 / **10.0**" and two[6][4] == "0 / **4.0**"
+    assert sum(cell[0] != "-" for row in two for cell in row[1:]) == 21
+    halves = body(szegedy.halves(version))
+    assert [row[2] for row in halves] == ["5.9 / **1.0**", "43 / **11.0**", "- / **21.0**"]
+    assert [row[3].partition(" ")[0] for row in halves] == ["26.2", "98", "-"]
+    assert body(szegedy.choices(version))[2][1:] == ["0.14", "0.090", "0.030"]
+
+
+def test_the_sentences_on_szegedy(first: Record) -> None:
+    words = szegedy.order(first)
+    assert "0.030, 0.060 and 0.090 (0.062, 0.1 and 0.14 printed). So it rises" in words
+    assert words.endswith("The test errors are 0.5, 2.5 and 4.5 %.")
+    # 18 of the 30 pairs have an odd sum and an error of 10 %.
+    assert szegedy.transfer(first).startswith("In 18 of the 30 pairs")
+    assert "below 0.1 for 3 of the 6 networks" in szegedy.transfer(first)
+    assert "is 4.00 % on test images and 1.00 % on training images" in szegedy.training_images(
+        first
+    )
+    assert "3.50 %, and training without the pool 6.50 %" in szegedy.pool(first)
+    assert "on 20 test images" in szegedy.found(first) and "least 95.0 %" in szegedy.found(first)
+
+
+def test_the_pictures_of_szegedy(first: Record) -> None:
+    """A row of clean images with labels, and a row for each network with target classes."""
+    axes = szegedy.gallery(first).axes
+    assert len(axes) == 4 * 6
+    assert [axis.get_title() for axis in axes[:3]] == ["label 1", "label 2", "label 3"]
+    assert {axis.get_title() for axis in axes[6:]} == {"as 0"}
+    image = np.asarray(axes[7].images[0].get_array())
+    assert image.shape == (28, 28) and image[0, 0] == pytest.approx(40 / 255)
+
+
+def rows_of_pairing(methods: list[str], seeds: int = 2) -> Iterator[Row]:
+    """Made up: the baseline attack leaves more of the first methods, the strongest of the last."""
+    for seed in range(seeds):
+        for i, name in enumerate(methods):
+            of: Labels = {"network": name}
+            left = {"clean": 99, "baseline": 80 - i, "entropy 0.01": 50, "strongest": 10 + i}
+            for attack, value in left.items():
+                there: Labels = {**of, "attack": attack}
+                yield Row(value + seed, "percent", None, "accuracy", seed, 400, setting=there)
+            yield Row(70 - 2 * i, "percent", None, "fall", seed, setting=of)
+            yield Row(0.01 * (i + 1), "ratio", None, "roughness", seed, setting=of)
+            if name in ("clp", "at100"):
+                yield Row(0.25, "fraction", None, "starts above ln 10", seed, setting=of)
+                for steps in (5, 20):
+                    for size in (0.01, 0.1):
+                        at: Labels = {**of, "steps": steps, "step size": size}
+                        yield Row(steps + i, "percent", None, "heat", seed, 20, setting=at)
+
+
+def record(profile: str, methods: list[str]) -> Record:
+    arrays = {f"surface/{name}": [[0.0, 1.0], [2.0, 3.0]] for name in methods}
+    arrays |= {f"starts/{name}": [[1.0, 2.0], [3.0, 4.0]] for name in methods if name == "clp"}
+    rows = tuple(rows_of_pairing(methods))
+    return Record("survey", "pairing", profile, {}, (0, 1), rows, arrays)
+
+
+@pytest.fixture
+def whole() -> Record:
+    return record("reduced", list(pairing.METHODS))
+
+
+def test_the_answer_on_pairing(whole: Record) -> None:
+    """The best record with both methods."""
+    found = pairing.answer([record("paper", ["plain"]), whole, record("quick", ["clp", "lsq"])])
+    assert found.startswith("With a network with a quarter of the widths on MNIST: CLP classifies")
+    assert numbers(found) == [79.5, 11.5, 62.4, 4.1, 78.5, 12.5, 70.6, 5.0]
+    alone = pairing.answer([record("quick", ["clp"])])
+    assert "LSQ" not in alone and "embedded digits" in alone
+
+
+def test_embedded_data_count_only_alone(whole: Record) -> None:
+    quick = record("quick", ["clp"])
+    assert [r.profile for r, _ in pairing.best([whole, quick])] == ["reduced"]
+    assert [methods for _, methods in pairing.best([quick])] == [["clp"]]
+
+
+def test_the_tables_of_pairing(whole: Record) -> None:
+    """Every method has a row with the printed numbers; a method that was not run has a dash."""
+    few = body(pairing.printed_beside(version_of(record("paper", ["plain", "clp"]))))
+    assert [row[0].replace("\xa0", " ") for row in few] == list(pairing.METHODS.values())
+    assert few[1][2].startswith("62.4 / **79.5**") and few[7][3] == "88 / -"
+    falls = body(pairing.falls(version_of(whole)))
+    assert falls[1] == ["CLP", "58.3 / **68.0**"] and len(falls) == 8
+    table = pairing.attacks(version_of(whole))
+    assert "entropy 0.01" in table.markdown and len(body(table)[0]) == 3
+
+
+def test_the_sentences_on_pairing(whole: Record) -> None:
+    words = pairing.ranking([record("paper", ["plain", "clp"]), whole])
+    assert "from the best: Plain, CLP, LSQ" in words
+    assert "The order under the strongest attack differs: 100 % AT, 100 % AT + ALP" in words
+    same = pairing.ranking([record("paper", ["plain"])])
+    assert "The order under the strongest attack is the same: Plain." in same
+    assert "0.010 (Plain), 0.020 (CLP)" in pairing.roughness(whole)
+    assert "25 % (CLP), 25 % (100 % AT)" in pairing.certain(whole)
+
+
+def test_the_figures_of_pairing(whole: Record) -> None:
+    """A panel per record, a heat map per method that has one, a panel per surface."""
+    paper = record("paper", ["plain", "clp"])
+    shown = pairing.accuracies([paper, whole])
+    assert [axis.get_title() for axis in shown.axes] == ["MNIST", "MNIST, narrow"]
+    assert len(pairing.of_one(paper).axes) == 1
+    maps = pairing.heat_map(whole).axes
+    assert [axis.get_title() for axis in maps[:2]] == ["CLP", "100 % AT"]
+    values = np.asarray(maps[0].images[0].get_array())
+    assert values.tolist() == [[6, 6], [21, 21]]
+    assert len(pairing.loss_surfaces(whole).axes) == 5
+    assert len(pairing.starts(whole).axes) == 1
+
+
+def test_a_heat_map_writes_its_numbers() -> None:
+    figure = figures.heat(
+        {"one": np.array([[1.0, 99.4], [np.nan, 50.0]])},
+        ["5", "10"],
+        ["a", "b"],
+        row_label="steps",
+        column_label="size",
+        scale="%",
+    )
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1", "99", "50"]
+
+
+def test_the_rows_of_a_surface_are_its_x_axis() -> None:
+    """The title has the lowest and the highest value."""
+    surface = np.array([[0.0, 0.0], [1.0, 2.5]])
+    (axis,) = figures.surfaces({"one": surface}, 0.3, "x", "y").axes
+    assert axis.get_title() == "one\n0 to 2.5"
+    drawn = np.asarray(axis.collections[0].get_array())
+    assert drawn.tolist() == [[0, 1], [0, 2.5]]

@@ -1,0 +1,147 @@
+"""Logit pairing: rows answer targets, the trainings are the paper's, surfaces and roughness."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from robustbook import catalogue
+from robustbook.data import as_float, load
+from robustbook.defenses import Weights
+from robustbook.ledger import read_targets
+from robustbook.runs import Call, Context, Done
+from robustbook.studies.items import WITHOUT_STUDY
+from robustbook.studies.parameters import BadParameter, check
+from robustbook.studies.survey import attack, pairing
+from robustbook.studies.survey.networks import PLAIN, Model, train, trained
+from robustbook.studies.survey.pairing import roughness, surfaces
+from robustbook.training import Recipe
+
+attack.test_images.__test__ = False  # type: ignore[attr-defined]
+EVERY = [
+    *pairing.METHODS,
+    *(f"cifar10 {method}" for method in pairing.METHODS),
+    pairing.INDEPENDENT,
+]
+
+
+def answers(calls: Mapping[Any, Call]) -> dict[Any, Done]:
+    """Made up: attack i leaves the images whose number is no multiple of i + 2, and the surfaces of
+    adversarial training are flat.
+    """
+    found = {}
+    for i, (key, call) in enumerate(calls.items()):
+        given = call.arguments
+        if call.function == "surfaces":
+            at = torch.linspace(-1, 1, given["side"])
+            bend = 0.1 if key[1] == "at100" else 1.0
+            surface = at[:, None] + bend * at[None].abs() + 1
+            tensors = {"loss": surface.expand(given["images"], -1, -1)}
+        elif call.function == "losses":
+            tensors = {"loss": torch.linspace(2, 3, given["starts"]).expand(5, -1)}
+        else:
+            tensors = {"right": torch.arange(given["images"]) % (i % 7 + 2) != 0}
+        found[key] = Done(call, {}, tensors, 1.0, {})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("profile", "networks"), [("quick", None), ("reduced", None), ("paper", EVERY)]
+)
+def test_every_target_has_a_row(profile: str, networks: list[str] | None) -> None:
+    """A row with a misspelt id would be lost."""
+    targets = read_targets(catalogue.BOOK / "targets")
+    p = check(pairing.Parameters, {"profile": profile, "seeds": [0], "networks": networks})
+    record = pairing.condense(p, answers(pairing.calls(p)))
+    judged = {row.target for row in record.rows if row.target}
+    assert judged <= targets.keys()
+    assert all(row.unit == targets[row.target].unit for row in record.rows if row.target)
+    items = ("mosbach-mnist", "mosbach-cifar10", "engstrom", "independent-cifar10")
+    wanted = {
+        name
+        for name, target in targets.items()
+        if target.item in items and not target.context and not name.startswith(tuple(WITHOUT_STUDY))
+    }
+    if profile == "paper":
+        assert judged == wanted
+    if profile == "reduced":
+        assert judged == {n for n in wanted if "cifar10" not in n}
+
+
+def test_the_strongest_attack_is_the_worst_of_all() -> None:
+    """An image counts only if no attack succeeds, the baseline attack included."""
+    p = check(pairing.Parameters, {"profile": "reduced", "seeds": [0], "networks": ["clp"]})
+    found = answers(pairing.calls(p))
+    record = pairing.condense(p, found)
+    few = pairing.SETTINGS["reduced"]["mnist"].few
+    kinds = [k for k in found if k[0] == "attacked" and k[3] != "clean"]
+    left = torch.stack([found[k].tensors["right"][:few] for k in kinds]).all(0)
+    (row,) = (r for r in record.rows if r.setting.get("attack") == "strongest")
+    assert row.value == pytest.approx(100 * left.double().mean().item())
+    assert row.images == few and len(kinds) == 1 + 4 + 1
+
+
+def test_a_claim_needs_all_its_networks() -> None:
+    few = check(pairing.Parameters, {"profile": "reduced", "seeds": [0], "networks": ["clp"]})
+    record = pairing.condense(few, answers(pairing.calls(few)))
+    claims = {row.target for row in record.rows if "claim" in (row.target or "")}
+    assert claims == {"survey/mosbach-mnist/claim/clp-falls"}
+    whole = check(pairing.Parameters, {"profile": "reduced", "seeds": [0]})
+    record = pairing.condense(whole, answers(pairing.calls(whole)))
+    (row,) = (r for r in record.rows if r.target == "survey/engstrom/claim/bumpy-landscape")
+    assert row.holds and row.value > 1
+
+
+def test_the_trainings_are_those_of_the_paper() -> None:
+    own = pairing.SETTINGS["paper"]["mnist"]
+    plain, clp, alp = (own.defense(method) for method in ("plain", "clp", "plain-alp"))
+    assert plain == PLAIN
+    assert clp.noise == 0.5 and clp.attack is None
+    assert clp.weights == Weights(clean=1.0, clean_pairing=0.5)
+    assert alp.weights == Weights(clean=1.0, pairing=1.0) and alp.noise == 0
+    assert alp.attack is not None
+    assert (alp.attack.eps, alp.attack.steps, alp.attack.step_size) == (0.3, 40, 0.01)
+    assert own.plain == Recipe(10 * 234, 256, 1e-3)
+    cifar = pairing.SETTINGS["paper"]["cifar10"]
+    attack_ = cifar.defense("at100").attack
+    assert attack_ is not None and attack_.statistics == "batch"  # as in the released code
+    assert cifar.eps == attack_.eps == pytest.approx(16 / 255)
+    attacks = cifar.attacks()
+    strong, _ = attacks["entropy 0.0157"]
+    assert (strong.steps, strong.restarts) == (400, 100) and attacks["middle"][0].restarts == 1
+
+
+def test_only_known_networks() -> None:
+    with pytest.raises(BadParameter, match="networks must be a list of plain"):
+        check(pairing.Parameters, {"profile": "paper", "networks": ["other"]})
+    p = check(pairing.Parameters, {"profile": "quick", "networks": ["cifar10 clp"]})
+    assert not p.chosen()
+
+
+def test_roughness_by_hand() -> None:
+    """A plane has none; a single spike of height 1 in a grid of 3 x 3 has 4 second differences."""
+    at = torch.arange(3.0)
+    assert roughness((at[:, None] + 2 * at[None])[None]) == 0
+    spike = torch.zeros(3, 3)
+    spike[1, 1] = 1
+    assert roughness(spike[None]) == pytest.approx(2 / 3)
+    assert roughness(10 * spike[None]) == pytest.approx(2 / 3)
+    assert roughness(torch.ones(2, 3, 3)) == 0
+
+
+def test_a_surface_of_a_trained_network(tmp_path: Path) -> None:
+    """The middle is the loss of the image itself, and the loss rises along the gradient's sign."""
+    call = train(Model("digits", "mosbach", 8, 200), PLAIN, Recipe(30, 50, 5e-3), 0)
+    here = Context(tmp_path, "cpu", lambda done, of: None)
+    made = train.function(**call.arguments, context=here)
+    tensors = {k: v for k, v in made.items() if isinstance(v, torch.Tensor)}
+    network = Done(call, {}, tensors, 1.0, {})
+    loss = surfaces.function(network, 6, 0.02, 5, 0, context=here)["loss"]
+    assert isinstance(loss, torch.Tensor) and loss.shape == (6, 5, 5)
+    data = load("digits", "test").subset(6)
+    x, net = as_float(data.images), trained(network, "cpu")
+    own = torch.nn.functional.cross_entropy(net(x), data.labels, reduction="none")
+    torch.testing.assert_close(loss[:, 2, 2], own.detach(), rtol=1e-4, atol=1e-5)
+    assert loss[:, 4, 2].mean() > loss[:, 2, 2].mean() > loss[:, 0, 2].mean()
