@@ -82,11 +82,15 @@ def answer(record: Record) -> str:
     above = [
         name for name in shown if all(difference(record, name, each)[1] > 0 for each in AGAINST)
     ]
-    verb = "beats" if len(above) < 2 else "beat"
-    count = f"{len(above) or 'None'} of the {len(shown)} filters {verb}"
+    if len(shown) == 1:
+        count = "It beats" if above else "It does not beat"
+    else:
+        verb = "beats" if len(above) < 2 else "beat"
+        count = f"{len(above) or 'None'} of the {len(shown)} filters {verb}"
     over = "seeds" if len(record.seeds) > 1 else "test images"
+    which = "filter that was run" if len(shown) == 1 else "best filter"
     return (
-        f"With {network(record)} under PGD with 20 steps, the best filter is *{FILTERS[best]}* "
+        f"With {network(record)} under PGD with 20 steps, the {which} is *{FILTERS[best]}* "
         f"with an accuracy of {there[best]}. The network without blocks has {there['baseline']}, "
         f"and the one with null blocks {there['null']}. {count} both controls by more than "
         f"chance (95 % intervals over {over})."
