@@ -27,8 +27,8 @@ def arithmetic(
     ``tf32``: on a GPU, matrix products and convolutions round their factors to 10 mantissa bits; on
         a CPU, tf32 equals float32.
     ``bfloat16``: torch's autocast; weights, gradients of weights and losses stay in float32.
-    ``flush``: treat numbers below 1.2e-38 as zero. On a GPU flushing is not possible, so ``flush``
-        raises an error for a GPU.
+    ``flush``: whether numbers below 1.2e-38 are treated as zero. On a GPU flushing is not possible,
+        so ``flush`` raises an error for a GPU.
 
     cuDNN uses deterministic algorithms without a timing search, so repeated runs are bitwise equal.
     Raises ValueError for an unknown precision, or ``flush`` on a GPU.

@@ -1,4 +1,4 @@
-"""Checks of an evaluation for signs that its accuracy under attack overstates robustness.
+"""Check an evaluation for signs that its accuracy under attack overstates robustness.
 
 The checks follow Athalye, Carlini & Wagner 2018 (arXiv 1802.00420, Section 3.1) and Carlini et al.
 2019 (arXiv 1902.06705). A network with uninformative gradients seems robust to attacks that follow

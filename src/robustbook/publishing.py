@@ -62,13 +62,13 @@ def publishable(
       the old record. Parts are chosen by the parameters in ``selects``, such as networks.
 
     - If the new run covers only a part of the item, one record is made from all results. The store
-        must then have the results of the published and of the new record.
+      must then have the results of the published and of the new record.
 
     - In all other cases the rows of both records are merged, which does not need the results of the
-        published record. Merging rows cannot recompute values that depend on several parts, such as
-        an array of means over seeds. So a merge is refused if the arrays of the two records differ.
-        A merge is also refused if the two runs differ in a parameter of the study's ``JOINT``. The
-        reason is that rows of the study compare the parts which this parameter chooses.
+      published record. Merging rows cannot recompute values that depend on several parts, such as
+      an array of means over seeds. So a merge is refused if the arrays of the two records differ.
+      A merge is also refused if the two runs differ in a parameter of the study's ``JOINT``. The
+      reason is that rows of the study compare the parts which this parameter chooses.
 
     An error is raised if a published row would be lost or would get another value.
 
@@ -166,8 +166,8 @@ Cell = tuple[int, tuple[Any, ...]]
 
 
 def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
-    """Return the function calls of each cell (a seed and the values of the choosing parameters)
-    that `parameters` choose.
+    """Return the function calls of the study, grouped by cell: a seed and one value of each
+    parameter that chooses parts.
 
     If a study runs fewer seeds of some networks, the remaining seeds of these networks have no
     cells.

@@ -8,7 +8,7 @@ import pytest
 from robustbook import notebooks
 
 PAGES = [name for name in notebooks.names() if name.startswith("basics/")]
-PAPERS = ("self_ensemble/", "deep_defense/", "saturating/")
+PAPERS = ("self_ensemble/", "deep_defense/", "saturating/", "survey/")
 PAPER_PAGES = [name for name in notebooks.names() if name.startswith(PAPERS)]
 
 

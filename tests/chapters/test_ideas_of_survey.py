@@ -19,3 +19,19 @@ def test_pgd_is_the_inner_attack() -> None:
     torch.manual_seed(5)
     theirs = shown["pgd"](net, x, y, 0.3, 0.1, 4)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+def test_the_rounding_is_passed_by_the_gradient_of_the_identity() -> None:
+    """The values are those of the rounding, and the gradient is that of the network alone."""
+    shown = idea("survey/overview")
+    z = torch.rand(3, generator=generator(2)).requires_grad_()
+    out = shown["straight_through"](z)
+    torch.testing.assert_close(out, shown["t"](z))
+    (gradient,) = torch.autograd.grad(shown["w"] @ out, z)
+    assert torch.equal(gradient, shown["w"])
+    step = shown["eps"] * shown["w"].sign()
+    assert (
+        shown["w"] @ shown["t"](shown["x"])
+        > shown["b"]
+        > shown["w"] @ shown["t"](shown["x"] - step)
+    )

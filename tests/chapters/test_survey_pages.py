@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from robustbook.chapters.published import version_of
-from robustbook.chapters.survey import madry
-from robustbook.ledger import Record, Row
+from robustbook import catalogue
+from robustbook.chapters.published import record_of, version_of
+from robustbook.chapters.survey import madry, overview
+from robustbook.ledger import Record, Row, read_targets
 
 from .reading import body, numbers
 
@@ -69,3 +70,29 @@ def test_madry_figures(record: Record) -> None:
     assert [len(axis.lines) for axis in swept.axes] == [3, 3, 3]
     dots = madry.starts(record)
     assert [len(axis.collections) for axis in dots.axes] == [2, 2]
+
+
+def test_every_target_of_the_survey_has_a_page_or_a_reason() -> None:
+    """An item that no claim of the overview names would be counted nowhere."""
+    told = {item for claim in overview.CLAIMS for item in claim.items}
+    of = {t.item for t in read_targets(catalogue.BOOK / "targets").values() if t.paper == "survey"}
+    assert told <= of
+    table = body(overview.claims())
+    assert len(table) == len(overview.CLAIMS)
+    assert all(finding and verdicts for _, _, finding, verdicts in table)
+
+
+def test_overview_answer_and_figure() -> None:
+    """The sentence has the numbers of three records; each defense has a row with two marks."""
+    text = overview.answer(record_of("survey/madry"))
+    assert len(numbers(text)) >= 6 and all(0 <= number <= 100 for number in numbers(text))
+    drawn = overview.accuracies()
+    assert len(drawn.axes) == 2
+    assert all(len(axis.collections) >= 4 for axis in drawn.axes)
+
+
+def test_overview_costs() -> None:
+    """A step with k attack steps costs at most 1.1 (k + 1) plain steps."""
+    found = {name: [float(cell) for cell in cells] for name, *cells in body(overview.costs())}
+    for k in (1, 7, 10):
+        assert all(1 <= cost <= 1.1 * (k + 1) for cost in found[f"PGD-{k}"])

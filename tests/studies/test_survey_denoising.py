@@ -18,6 +18,7 @@ from robustbook.randomness import generator
 from robustbook.runs import Call, Context, Done
 from robustbook.studies.parameters import check
 from robustbook.studies.survey import attack, denoising, post
+from robustbook.studies.survey import denoising_networks as shared
 from robustbook.studies.survey.attack import test_images
 from robustbook.studies.survey.networks import (
     PLAIN,
@@ -45,13 +46,13 @@ def answers(calls: Mapping[Any, Call]) -> dict[Any, Done]:
         n = given["images"]
         plus = {"baseline": 0, "null": 1, "nonlocal-gaussian": 2}.get(str(key[1]), 1)
         tensors: dict[str, Tensor] = {"right": torch.arange(n) % 10 < 4 + plus}
-        if key[0] == "standard" and key[1] in denoising.STANDARD and key[2] != "clean":
+        if key[0] == "standard" and key[1] in shared.STANDARD and key[2] != "clean":
             tensors = {"right": torch.zeros(n, dtype=torch.bool)}
         if key[:2] == ("l2", "l2"):
             tensors = {"right": torch.arange(n) % 10 < 7}
         if call.function == "noise":
             scale = 0.5 if key[0] == "adversarial" else 1.0
-            level = {"images": 0.1} | {s: scale * (1 + i) for i, s in enumerate(denoising.STAGES)}
+            level = {"images": 0.1} | {s: scale * (1 + i) for i, s in enumerate(shared.STAGES)}
             level |= {f"{stage}.layers": 2 * value for stage, value in level.items()}
             tensors = {f"noise/{name}": torch.full((n,), value) for name, value in level.items()}
         if call.function == "maps":
@@ -97,7 +98,7 @@ def test_differences_are_over_the_same_images() -> None:
     assert found["difference", "nonlocal-gaussian", "baseline"] == pytest.approx(20)
     assert found["difference", "nonlocal-gaussian", "null"] == pytest.approx(10)
     assert found["difference", "baseline", "null"] == pytest.approx(-10)
-    half = 196 * (0.2 * 0.8 / 499) ** 0.5
+    half = 196 * (0.2 * 0.8 / (shared.SETTINGS["reduced"].images - 1)) ** 0.5
     assert found["half width", "nonlocal-gaussian", "baseline"] == pytest.approx(half, rel=1e-3)
 
 
@@ -118,7 +119,7 @@ def test_claims_hold_where_the_made_up_numbers_say_so() -> None:
     assert less.holds and less.value == pytest.approx(0.5)
     assert rows["survey/blog/claim/unseen-attacks"].holds
     drop = rows["survey/blog/claim/clean-drop"]
-    assert drop.images == denoising.SETTINGS["reduced"].images
+    assert drop.images == shared.SETTINGS["reduced"].images
 
 
 def test_noise_that_falls_at_a_stage_does_not_grow_with_depth() -> None:
@@ -134,7 +135,7 @@ def test_all_variants_have_the_same_first_weights() -> None:
     """And the Gaussian's blocks those of its ablations, so that differences are paired."""
     plain = built(Model("scenes", "resnet18", 8), 3).state_dict()
     states = {}
-    for name, blocks in {**denoising.VARIANTS, **denoising.ABLATIONS}.items():
+    for name, blocks in {**shared.VARIANTS, **shared.ABLATIONS}.items():
         net = built(Model("scenes", "resnet18", 8, blocks=blocks), 3)
         states[name] = {k.replace(".layers", ""): v for k, v in net.state_dict().items()}
         assert all(torch.equal(states[name][k], v) for k, v in plain.items()), name
@@ -146,14 +147,14 @@ def test_all_variants_have_the_same_first_weights() -> None:
 def test_the_post_uses_networks_of_the_item_on_denoising() -> None:
     """Only the network that is trained in the l2 norm is its own."""
     p = check(post.Parameters, {"profile": "reduced", "seeds": [0]})
-    nets = {call.key for call in denoising.networks(denoising.SETTINGS["reduced"], 0).values()}
+    nets = {call.key for call in shared.networks(shared.SETTINGS["reduced"], 0).values()}
     own = {call.arguments["network"].key for call in post.calls(p).values()} - nets
-    assert own == {post.l2_network(denoising.SETTINGS["reduced"], 0).key}
+    assert own == {post.l2_network(shared.SETTINGS["reduced"], 0).key}
 
 
 def test_a_model_without_blocks_has_the_key_of_before() -> None:
     """Networks of other items that are stored already are still found."""
-    recipe = denoising.SETTINGS["quick"].recipe
+    recipe = shared.SETTINGS["quick"].recipe
     call = train(Model("scenes", "resnet18", 8), PLAIN, recipe, 0)
     (field,) = (field for field in fields(Model) if field.name == "blocks")
     assert field.metadata["later"] and field.default is None
@@ -164,7 +165,7 @@ def test_a_model_without_blocks_has_the_key_of_before() -> None:
 def untrained(blocks: Blocks | None) -> Done:
     """A network as `train` returns it after no step."""
     model = Model("scenes", "resnet18", 8, blocks=blocks)
-    call = train(model, PLAIN, denoising.SETTINGS["quick"].recipe, 0)
+    call = train(model, PLAIN, shared.SETTINGS["quick"].recipe, 0)
     state = {f"state/{k}": v for k, v in built(model, 0).state_dict().items()}
     return Done(call, {}, state, 1.0, {})
 
@@ -173,9 +174,9 @@ def test_noise_is_that_of_the_attack_on_the_network_itself(tmp_path: Path) -> No
     """In pieces it is the same, and a new block changes nothing."""
     network = untrained(Blocks("mean", ("stage3", "stage4")))
     context = Context(tmp_path, "cpu", lambda done, total: None)
-    how = denoising.SETTINGS["quick"].pgd
+    how = shared.SETTINGS["quick"].pgd
     layers = ("stage4.layers", "stage4")
-    found = denoising.noise.function(network, layers, how, 4, 0, context=context)
+    found = shared.noise.function(network, layers, how, 4, 0, context=context)
     net = trained(network, "cpu")
     x, y = test_images(network, 4, "cpu")
     made = strike(how, net, x, y, generator=generator(0, "pgd")).images
@@ -190,7 +191,7 @@ def test_the_map_is_that_of_the_channel_which_the_attack_changes_most(tmp_path: 
     """The same channel before and after a block."""
     network = untrained(Blocks("mean", ("stage3", "stage4")))
     context = Context(tmp_path, "cpu", lambda done, total: None)
-    how = denoising.SETTINGS["quick"].pgd
+    how = shared.SETTINGS["quick"].pgd
     layers = ("stage3.layers", "stage3")
     found: Any = post.maps.function(network, layers, how, 2, 0, context=context)
     assert found["clean/stage3"].shape == (2, 8, 8)

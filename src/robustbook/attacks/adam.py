@@ -74,12 +74,12 @@ def adam(
         in `fgsm`. Each step of Adam uses new noise draws, which also decide whether the attack has
         succeeded at this step.
 
-    An image on which the attack succeeds without any change is returned unchanged, after 0 steps.
-    Each step costs a forward and a backward pass of all images on which the attack has not
-    succeeded yet. An image on which the attack succeeds costs one more forward and backward pass,
-    because success is detected in the next step. The final evaluation costs a forward pass of all
-    images. On a GPU the CPU waits for the GPU every 10 steps, to remove the images on which the
-    attack has succeeded. Raises ValueError for an invalid argument, or a model that returns NaN.
+    An image for which the attack's goal already holds is returned unchanged, after 0 steps. Each
+    step costs a forward and a backward pass of all images on which the attack has not succeeded
+    yet. An image on which the attack succeeds costs one more forward and backward pass, because
+    success is detected in the next step. The final evaluation costs a forward pass of all images.
+    On a GPU the CPU waits for the GPU every 10 steps, to remove the images on which the attack has
+    succeeded. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     steps = check_count("steps", steps)
     betas, epsilon = check_momentum("betas", betas), check_positive("epsilon", epsilon)

@@ -1,4 +1,4 @@
-"""The attack of Carlini and Wagner in l2.
+"""Run the attack of Carlini and Wagner in l2.
 
 The attack is from Carlini and Wagner 2017, "Towards evaluating the robustness of neural networks"
 (arXiv 1608.04644), section VI.A. With Z the logits, y the label and x0 the image, Adam minimises

@@ -1,4 +1,4 @@
-"""Validation of the arguments of attacks.
+"""Validate the arguments of attacks.
 
 Each error message states the argument, its valid values, and the value that was passed. The
 arguments have the type Any, because callers may pass values of any type.
@@ -210,7 +210,7 @@ def check_count(name: str, value: Any) -> int:
 
 
 def check_choice(name: str, value: Any, accepted: Sequence[Any]) -> None:
-    """Raise ValueError unless the value is one of those accepted."""
+    """Raise ValueError unless the value is one of the accepted values."""
     if value not in accepted:
         raise ValueError(f"{name} must be one of {', '.join(map(str, accepted))}, got {value!r}")
 

@@ -24,11 +24,11 @@ DeepFool differ in details that the paper leaves open. A `Variant` describes eac
 
 "Wrong images" are images that the model misclassifies without any attack. Some implementations
 leave wrong images unchanged; others attack them too, away from the predicted class. The column
-"others" is the number of other classes that are considered, beginning with the highest logits. If
-an attack of this package fails on an image, it usually returns the clean image at infinite
-distance. Of the presets, only "ours", "free" and "adversarial_library" return the clean image after
-a failure. All other presets return the last iterate after a failure, as their sources do, and set
-`found` to False.
+"others" of the table is the number of other classes that an implementation considers, beginning
+with the highest logits. If an attack of this package fails on an image, it usually returns the
+clean image at infinite distance. Of the presets, only "ours", "free" and "adversarial_library"
+return the clean image after a failure. All other presets return the last iterate after a failure,
+as their sources do, and set `found` to False.
 
 Two details of an implementation decide whether DeepFool succeeds: the distance offset and `free`.
 If images are clipped, clipping cuts off a part of each step, so the iterate approaches the boundary
@@ -62,9 +62,9 @@ class Variant:
     """The choices in which implementations of DeepFool differ.
 
     ``steps``: maximum number of updates of an image.
-    ``candidates``: how many classes are considered besides the source class: those of highest
-        logits at the clean image. With None, all classes are considered. On MNIST the distances
-        were the same if the candidates were chosen again at each step.
+    ``candidates``: how many classes are considered besides the source class, beginning with the
+        highest logits at the clean image. With None, all classes are considered. On MNIST the
+        distances were the same if the candidates were chosen again at each step.
     ``slack``: after the first step, skip a class that could be nearest only if its gradient norm
         grew more than `slack` times; math.inf skips no class. With the default 2, only a third of
         the gradients were computed on MNIST, and the same classes were always chosen.
@@ -74,7 +74,7 @@ class Variant:
     ``beyond``: whether the next gradient is taken at the overshot image or at the plain sum of the
         steps.
     ``ask_beyond``: whether success is checked at the overshot image or at the plain sum of the
-        steps. With the plain sum, only the final image overshoots.
+        steps. If success is checked at the plain sum, only the final image overshoots.
     ``clip``: whether images are clipped to [0, 1].
     ``forget``: whether the part of a step that clipping cuts off is discarded. With `forget` False,
         the cut-off part remains in the sum of the steps, and later steps may use it.
@@ -205,17 +205,18 @@ def deepfool(
         "torchattacks", "adversarial_library", or a `Variant`. The sources of "authors", "art" and
         "torchattacks" are l2 attacks; we derived their l-infinity forms ourselves.
     ``steps``: the maximum number of updates of an image; by default the number in the preset.
-    ``candidates``: how many other classes are considered, those of highest logits first; by default
-        the number in the preset ("ours": all). With 3 candidates the attack takes two thirds of the
-        time. With few candidates, the distance is too large if the nearest boundary belongs to a
-        class that was not considered. With 3 candidates the mean distance on MNIST is larger by 0.1
-        to 0.5 per cent.
+    ``candidates``: how many other classes are considered, beginning with the highest logits; by
+        default the number in the preset ("ours": all). With 3 candidates the attack takes two
+        thirds of the time. With few candidates, the distance is too large if the nearest boundary
+        belongs to a class that was not considered. With 3 candidates the mean distance on MNIST is
+        larger by 0.1 to 0.5 per cent.
     ``targets``: the target class of each image; None (default) for an untargeted attack. With
         targets, the target is the only candidate, and each step moves away from the class predicted
         at the current point.
     ``draws``, ``judge``, ``keys``, ``generator``: options for a randomised model, as in `fgsm`.
         Each step uses new noise draws of a randomised model, which also decide whether the previous
-        step succeeded. During a step the autograd graphs of all its noise draws are kept in memory.
+        step succeeded. During a step of the attack, the autograd graphs of all noise draws of this
+        step are kept in memory.
 
     An image on which the attack has succeeded is removed from the batch. With the default preset,
     an image that the model misclassifies without any attack has distance 0. Each step costs one
@@ -325,8 +326,8 @@ def _variant(preset: str | Variant, steps: Count | None, candidates: Count | Non
 def rivals(
     logits: Float[Tensor, "n k"], source: Int[Tensor, " n"], candidates: int | None
 ) -> Int[Tensor, "n m"]:
-    """Return at most `candidates` classes other than the source class, those of highest logits
-    first.
+    """Return at most `candidates` classes other than the source class, beginning with the highest
+    logits.
     """
     count = logits.shape[1] - 1
     if count < 1:

@@ -1,4 +1,6 @@
-"""The interface of randomised models whose noise is numbered, so that a draw can be repeated."""
+"""Define the interface of randomised models with numbered noise draws, so that a noise draw can be
+repeated.
+"""
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable

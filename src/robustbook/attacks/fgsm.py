@@ -2,7 +2,7 @@
 
 FGSM is from Goodfellow, Shlens and Szegedy 2015, "Explaining and harnessing adversarial examples"
 (arXiv 1412.6572), section 4. With C the loss, F the model and y the label, FGSM changes the image x
-to
+to the following image:
 
     x_adv = x + eps sign(grad_x C(F(x), y)),
 

@@ -1,4 +1,4 @@
-"""The goal of an attack: the loss that the attack increases, and the test for success."""
+"""Define the goal of an attack: the loss that the attack increases, and the test for success."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 Szegedy et al. 2014, "Intriguing properties of neural networks" (arXiv 1312.6199), section 4.1,
 searched for adversarial images with L-BFGS and pixels constrained to [0, 1]. Nayebi and Ganguli
 2017 (arXiv 1703.09202), section 7, minimise the cross entropy l of a target class alone, by the
-update
+following update:
 
     x <- x + a p,   B p = -grad l(x).
 
@@ -167,7 +167,7 @@ class Searches:
                 setattr(self, name, value[index])
 
     def trial(self, steps: int) -> None:
-        """Evaluate one trial image for each row, and either accept the trial image or change the
+        """Evaluate one trial image for each image, and either accept the trial image or change the
         step length.
         """
         aim = torch.addcmul(self.x, self.alpha.to(self.x.dtype)[:, None], self.p)
@@ -252,8 +252,8 @@ def _unit(g: Float[Tensor, "n d"], scale: Float[Tensor, " n"]) -> Float[Tensor, 
 def _dot(
     unit: Float[Tensor, "n d"], s: Float[Tensor, "n d"], scale: Float[Tensor, " n"]
 ) -> Float64[Tensor, " n"]:
-    """Return the inner products of ``scale * unit`` and s, in float64 so that no product rounds to
-    0.
+    """Return for each row the inner product of ``scale * unit`` and the vector ``s``, in float64 so
+    that no product rounds to 0.
     """
     with torch.autocast(s.device.type, enabled=False):  # autocast would round the products
         products: Tensor = torch.linalg.vecdot(unit, s).double()

@@ -52,8 +52,8 @@ def margin(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Ten
 def hinge(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Return the margin, or 0 if the margin is above 0.
 
-    The gradient of a misclassified image is 0. So an attack stops moving an image as soon as the
-    network misclassifies it.
+    For a misclassified image, the gradient of the hinge is 0. So an attack stops moving an image as
+    soon as the network misclassifies it.
     """
     return margin(logits, labels).clamp(max=0)
 

@@ -1,4 +1,4 @@
-"""Random numbers that depend on the key of an image, not on its position in a batch.
+"""Draw random numbers that depend on the key of an image, not on its position in a batch.
 
 Each image has a key, and random number j of stream `stream` is a hash of (seed, key, stream, j). So
 the random numbers of an image do not depend on the other images of the batch or on their order. A
@@ -90,9 +90,9 @@ def normal(
 
     The numbers are made in pairs. The hash of (seed, key, draw) has 64 bits, which are split into
     two 32-bit words a and b. For the pair with index j, a + j is mixed into a hash h as in the
-    finaliser of MurmurHash3, where b is added before the second multiplication. The method of Box
-    and Muller (1958) turns h into a radius and an angle. The radius is sqrt(-2 log u), with u given
-    by the lower 31 bits of h, and the angle is h times an odd number. The first half of the array
+    finaliser of MurmurHash3. Before the second multiplication, b is added. The method of Box and
+    Muller (1958) turns h into a radius and an angle. The radius is sqrt(-2 log u), with u given by
+    the lower 31 bits of h, and the angle is h times an odd number. The first half of the array
     contains the radius times the cosine of the angle, the second half the radius times its sine. No
     random number has an absolute value above 6.7.
     """

@@ -5,10 +5,10 @@ neural networks" (arXiv 1312.6199), section 4.1, minimise by L-BFGS over the per
 
     c |r|^2 + l(f(x + r), t),   x + r in [0, 1],
 
-Here l is the cross entropy and t the target class. A line search chooses c. The paper asks for the
-smallest c > 0 with which the attack succeeds, but a smaller c gives a larger perturbation. So this
-code searches for the largest c with which the attack succeeds. The paper does not say whether the
-norm is squared; we square the norm, so that the loss has a gradient at r = 0.
+In this formula, l is the cross entropy and t the target class. A line search chooses c. The paper
+asks for the smallest c > 0 with which the attack succeeds, but a smaller c gives a larger
+perturbation. So this code searches for the largest c with which the attack succeeds. The paper does
+not say whether the norm is squared; we square the norm, so that the loss has a gradient at r = 0.
 """
 
 import math
@@ -59,8 +59,8 @@ def penalised_lbfgs(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Minimise the squared l2 distance plus the loss by L-BFGS, separately for each image. The
-    search over the weight c of the distance looks for the largest c with which the attack succeeds.
+    """Minimise the squared l2 distance plus the loss by L-BFGS, separately for each image. Search
+    for the largest weight c of the distance with which the attack succeeds.
 
     ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
         `fgsm`.

@@ -3,7 +3,7 @@ ball around the image.
 
 PGD is from Madry, Makelov, Schmidt, Tsipras and Vladu 2018, "Towards deep learning models resistant
 to adversarial attacks" (arXiv 1706.06083), section 2.1. PGD starts at a point drawn uniformly in
-the ball of radius eps around x. With step size a, each step computes
+the ball of radius eps around x. With step size a, each step computes the next iterate:
 
     x_(t+1) = P(x_t + a d(grad C(F(x_t), y))),
 
@@ -184,8 +184,8 @@ def _higher(
     gain: Float[Tensor, " n"],
     logits: Float[Tensor, "n k"],
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float[Tensor, "n k"]]:
-    """Return for each image the best iterate so far, or the new iterate if its gain (see `Goal`) is
-    at least as high.
+    """Return for each image the new iterate if the quantity that the attack increases is at least
+    as high there, else the best iterate so far.
     """
     higher = gain >= best_gain
     return (

@@ -1,4 +1,4 @@
-"""Forward and backward passes for attacks: logits and input gradients, counted per image."""
+"""Compute logits and input gradients for attacks, and count the passes of each image."""
 
 import contextlib
 import math
@@ -75,7 +75,7 @@ class Propagation:
     def seed(self) -> int:
         """Return the seed of the attack's noise: a number from the generator, or 0 without one.
 
-        The first call draws the number, and later calls return the same number.
+        The first call draws the seed, and later calls return the same seed.
         """
         return seed_from(self._generator)
 
@@ -235,8 +235,8 @@ class Propagation:
         return logits, gain.detach(), gradient
 
     def _sum(self, gains: Float[Tensor, "parts n"], goal: Goal) -> Float[Tensor, " n"]:
-        """Return the gains summed over noise draws, or for ``average`` "probability" the gain of
-        the summed probabilities.
+        """Return the sum over noise draws of the quantity that the attack increases, or for
+        ``average`` "probability" the quantity of the summed probabilities.
         """
         if self._average == "loss":
             return gains.sum(0)

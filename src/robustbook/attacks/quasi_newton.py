@@ -122,5 +122,5 @@ class InverseHessians:
         return combined + (gamma * wide).to(g.dtype) * g
 
     def _known(self) -> Float[Tensor, "n p d"]:
-        """Return the stored vectors in the slots in use, with s and y alternating."""
+        """Return all stored vectors, with steps s and gradient changes y alternating."""
         return self.pairs[:, 1:].flatten(1, 2)

@@ -1,5 +1,5 @@
-"""Random signs, for comparison with attacks along gradient signs: each pixel moves by eps up or
-down at random.
+"""Random signs move each pixel by eps up or down at random, for comparison with attacks along
+gradient signs.
 
 The perturbed image is x_adv = x + eps s, with s uniform in {-1, 1}^d. Random signs use no gradient.
 If a gradient attack with the same eps succeeds no more often than random signs, the gradients are

@@ -1,4 +1,4 @@
-"""The result of an attack: adversarial images, success, distances and costs."""
+"""Hold the result of an attack: adversarial images, success, distances and costs."""
 
 import math
 from dataclasses import dataclass
@@ -73,10 +73,10 @@ def judged(
 
     ``minimal``: whether this is a minimal-norm attack, which returns the clean image at infinite
         distance if it fails.
-    ``known``: logits of these images from the attack itself. If the logits of the final evaluation
-        differ from `known` only by rounding, the success of the attack is computed from `known`.
-        Rounding depends on the batch, and may change the predicted class of an image at the
-        boundary.
+    ``known``: the logits that the attack itself computed for the adversarial images. If the logits
+        of the final evaluation differ from `known` only by rounding, the success of the attack is
+        computed from `known`. Rounding depends on the batch, and may change the predicted class of
+        an image at the boundary.
     """
     logits = propagation.verdict(adversarial, goal)
     if known is not None:

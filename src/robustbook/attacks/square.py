@@ -142,7 +142,9 @@ def square(
 
 
 def _inside(draw: Float[Tensor, " n"], length: int, s: int) -> Tensor:
-    """Return which of `length` rows or columns are in each image's window: (n, length), bool."""
+    """Return which of `length` rows or columns lie in each image's window, as bools of shape (n,
+    length).
+    """
     first = (draw * (length - s + 1)).floor()[:, None]
     place = torch.arange(length, device=draw.device)
     return (place >= first) & (place < first + s)

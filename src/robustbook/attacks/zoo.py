@@ -2,7 +2,7 @@
 
 ZOO is from Chen, Zhang, Sharma, Yi and Hsieh 2017 (arXiv 1708.03999); this module implements their
 algorithm 2 (ZOO-Adam). Let F be the softmax probabilities, y the label and x0 the image. In each
-step, along coordinates chosen at random, Adam minimises the function
+step, along coordinates chosen at random, Adam minimises the following function:
 
     || x - x0 ||^2 + c max(log F_y(x) - max_(i != y) log F_i(x) + kappa, 0),   x in [0, 1].
 
@@ -79,8 +79,8 @@ def zoo(
         in `pgd`.
 
     If the attack succeeds with no iterate, the clean image is returned at infinite distance. An
-    image that the model misclassifies without any change has distance 0. `steps` of the result
-    counts steps of Adam. Each step costs 2 `coordinates` + 1 forward passes for each noise draw,
+    image that the model misclassifies without any change has distance 0. The `steps` of the result
+    count the steps of Adam. Each step costs 2 `coordinates` + 1 forward passes for each noise draw,
     and no backward pass. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     steps, count = check_count("steps", steps), check_count("coordinates", coordinates)

@@ -14,6 +14,7 @@ from robustbook.chapters.deep_defense.today import nearest_gain
 from robustbook.chapters.published import accuracies, record_of
 from robustbook.chapters.saturating.lbfgs_pairs import squares
 from robustbook.chapters.self_ensemble import figure6, names
+from robustbook.chapters.survey import overview
 from robustbook.chapters.wording import whole_percent
 
 
@@ -76,11 +77,17 @@ def self_ensemble() -> str:
     return whole_percent(f"{text}.")
 
 
+def survey() -> str:
+    """Return how much accuracy three defenses keep under stronger attacks, in a sentence."""
+    return whole_percent(overview.finding())
+
+
 RIVAL = "adv-training-ii"
 FINDINGS: Mapping[str, Callable[[], str]] = {
     "saturating": saturating,
     "deep_defense": deep_defense,
     "self_ensemble": self_ensemble,
+    "survey": survey,
 }
 """For each paper with a chapter, the function that returns its finding."""
 

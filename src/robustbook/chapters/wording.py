@@ -1,5 +1,5 @@
-"""Numbers as text: means with their range, and signs and units that no line break separates from
-their number.
+"""Write numbers as text: means with their range, and signs and units that no line break separates
+from their number.
 """
 
 import re
@@ -15,7 +15,7 @@ def spread(numbers: Sequence[float], digits: int = 1) -> str:
 
 
 def spread_or(numbers: Sequence[float], digits: int = 1, *, missing: str = "") -> str:
-    """Return `spread`, or ``missing`` if there are no numbers."""
+    """Return the numbers as `spread` does, or ``missing`` if there are no numbers."""
     return spread(numbers, digits) if numbers else missing
 
 
@@ -31,7 +31,7 @@ def beside(ours: Sequence[float], theirs: float | None, digits: int = 1) -> str:
 
 
 def minus(text: str) -> str:
-    """Return the text with a minus sign for each hyphen."""
+    """Return the text with a minus sign instead of each hyphen."""
     return text.replace("-", "\N{MINUS SIGN}")
 
 

@@ -28,12 +28,13 @@ class DownloadError(OSError):
 def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -> None:
     """Download the file at one of `urls` to `path`, unless it exists.
 
-    The bytes are written to `path` with `.part` appended. The caller's function `check` must raise
-    ValueError if the downloaded bytes are wrong. Only a correct file is renamed to `path`, so a
-    file at `path` is always complete. Each address is tried twice. The second attempt resumes the
-    download, or starts again if the first attempt gave wrong bytes. If the process is interrupted,
-    a later call resumes the download. If two processes need the same file, one process downloads
-    the file and the other process waits. Raises DownloadError if every address fails.
+    The bytes are first written to a file that is named like `path` with `.part` appended. The
+    caller's function `check` must raise ValueError if the downloaded bytes are wrong. Only a
+    correct file is renamed to `path`, so a file at `path` is always complete. Each address is tried
+    twice. The second attempt resumes the download, or starts again if the first attempt gave wrong
+    bytes. If the process is interrupted, a later call resumes the download. If two processes need
+    the same file, one process downloads the file and the other process waits. Raises DownloadError
+    if every address fails.
     """
     part = path.with_name(path.name + ".part")
     reasons: dict[str, str] = {}  # the latest error of each address

@@ -1,4 +1,6 @@
-"""Photographs in a folder tree like ImageNet's, ``root/class/image.jpg``, read when needed."""
+"""Read photographs from a folder tree like ImageNet's, ``root/class/image.jpg``, when they are
+needed.
+"""
 
 import os
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ ACCEPTED = "a folder with one subfolder of JPEG or PNG files per class is accept
 
 
 class FolderSet:
-    """A labelled set on disk: ``set[rows]`` reads and decodes the images with these indices.
+    """A labelled set on disk: ``set[rows]`` reads and decodes the images with the indices ``rows``.
 
     Classes are the subfolders in alphabetical order (ImageNet's WordNet numbers). Images are the
     files in the classes' folders and below, recognised by their suffixes as in torchvision's
@@ -27,11 +29,12 @@ class FolderSet:
     from the centre. With ``crop`` 224 the shorter side has 256 pixels, as in the standard
     evaluation of torchvision's networks.
 
-    Every image is converted to three channels of 8 bits, as in torchvision. Grey is repeated,
-    palettes and CMYK are converted, transparency is dropped, and the camera's orientation (EXIF) is
-    not applied. Of 16 bits per channel this class uses the upper 8 bits, whereas torchvision makes
-    grey values above 255 white. Images with 32 bits per channel raise an error, because their range
-    is unknown. Raises DataError for a folder, a class or an image that cannot be used.
+    Every image is converted to three channels of 8 bits, as in torchvision. Grey images are
+    repeated in three channels, palettes and CMYK are converted, and transparency and the camera's
+    orientation (EXIF) are ignored. Of 16 bits per channel this class uses the upper 8 bits, whereas
+    torchvision makes grey values above 255 white. Images with 32 bits per channel raise an error,
+    because their range is unknown. Raises DataError for a folder, a class or an image that cannot
+    be used.
     """
 
     labels: Int[Tensor, " n"]

@@ -60,7 +60,7 @@ def read_pair(
     folders: Sequence[str],
     mirrors: Callable[[], Sequence[str]] | None,
 ) -> tuple[UInt8[Tensor, "n 1 h w"], Int64[Tensor, " n"]]:
-    """Return images and labels from two files in MNIST's format, found as in `read_original`."""
+    """Return images and labels from two files in MNIST's format, which `read_original` finds."""
     images, labels = (_idx(read_original(each, root, folders, mirrors=mirrors)) for each in files)
     return images[:, None], labels.long()
 

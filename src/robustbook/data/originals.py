@@ -1,4 +1,5 @@
-"""Original files of a data set, from a local folder or a download, checked by hash before use.
+"""Read original files of a data set from a local folder or a download, and check them by hash
+before use.
 
 The hash of a file covers its uncompressed contents. So a published file (`.gz`), an unpacked file
 and a file that was compressed again have the same hash. A file with another hash is never used,

@@ -30,7 +30,7 @@ def adversarial_training(
 
     ``net``: the network. While the adversarial images are computed, batch norm layers use their
         running statistics. In the two loss terms, batch norm layers use batch statistics and update
-        the running statistics, first with the clean batch, then with the adversarial batch. A batch
+        the running statistics, first with the clean batch, then with the adversarial batch. A term
         of weight 0 is not computed.
     ``labels``: the true classes, or the probabilities of the classes.
     ``eps``: l-infinity radius for pixels in [0, 1].
@@ -38,8 +38,8 @@ def adversarial_training(
     ``clip``: whether adversarial images are clipped to [0, 1]; neither paper mentions clipping.
     ``steps``, ``step_size``: number and size of the PGD steps, which start at the clean image. With
         ``step_size`` None and one step, the step has size eps, which is the FGSM of Goodfellow et
-        al. 2015. More steps and alpha 0 give the training of Madry et al. 2018 (arXiv 1706.06083)
-        without their random start.
+        al. 2015. More PGD steps and alpha 0 give the training of Madry et al. 2018 (arXiv
+        1706.06083) without their random start.
     """
     length = eps if step_size is None else step_size
     attack = SignedSteps(eps, steps, length, start="image", clip=clip)

@@ -24,21 +24,21 @@ is excluded from both DeepFool terms; the paper does not mention this case.
 
 The loss can be computed in three forms, which give the same result up to rounding:
 
-- "rows", for a CPU: finished images are removed from the batch, and gradients are computed only for
-    classes whose boundary can be the nearest (see `_nearest`). On an H200 a training step in the
-    form "rows" took as long as 40 to 92 steps with the cross entropy alone. In the form "rows" the
-    CPU waits for the GPU whenever images or classes are selected. Also, cuDNN probably selects
-    algorithms again for each new batch size.
+- The form "rows" of the loss is for a CPU. Finished images are removed from the batch, and
+  gradients are computed only for classes whose boundary can be the nearest (see `_nearest`). On
+  an H200 a training step in the form "rows" took as long as 40 to 92 steps with the cross entropy
+  alone. In the form "rows" the CPU waits for the GPU whenever images or classes are selected.
+  Also, cuDNN probably selects algorithms again for each new batch size.
 
-- "padded", for a GPU: one batched backward pass gives the gradients of all classes. The batch
-  shrinks to multiples of an eighth of its size, so that few batch sizes occur. Finished images fill
-  the batch up and are not changed. The CPU waits for the GPU once per DeepFool step, to read the
-  number of unfinished images.
+- The form "padded" of the loss is for a GPU. One batched backward pass gives the gradients of all
+  classes. The batch shrinks to multiples of an eighth of its size, so that few batch sizes occur.
+  Finished images fill the batch up and are not changed. The CPU waits for the GPU once per
+  DeepFool step, to read the number of unfinished images.
 
-- "fixed", for a training step that is recorded as a CUDA graph: as "padded", but the batch never
-  shrinks. So no tensor shape depends on the data, and the CPU never waits for the GPU. The form
-  "fixed" computes more than "padded", because few images need more than three of the five DeepFool
-  steps.
+- The form "fixed" of the loss is for a training step that is recorded as a CUDA graph. Unlike in
+  "padded", the batch never shrinks. So no tensor shape depends on the data, and the CPU never
+  waits for the GPU. The form "fixed" computes more than "padded", because few images need more
+  than three of the five DeepFool steps.
 
 In all forms, the first forward pass also gives the cross entropy. Only the gradient of the nearest
 class is differentiated again, because the gradients of all other classes only decide which class is
@@ -79,7 +79,7 @@ Form = Literal["auto", "rows", "padded", "fixed"]
 
 @dataclass(frozen=True)
 class _Search:
-    """Parameters of DeepFool's search for perturbations; see `deep_defense`."""
+    """The parameters of DeepFool's search for perturbations, which `deep_defense` explains."""
 
     steps: int
     overshoot: float
@@ -108,10 +108,10 @@ def deep_defense(
     minimised.
 
     ``net``: the network. For a `Prepared` network, perturbations and norms are computed after its
-        preprocessing. Layers are frozen while the loss is computed. Batch norm layers use their
-        running statistics, and an image keeps its dropout masks in all DeepFool steps. A network
-        compiled by `torch.compile` runs uncompiled, because compiled code cannot be differentiated
-        twice.
+        preprocessing. The layers of the network are frozen while the loss is computed (see
+        `Frozen`). Batch norm layers use their running statistics, and an image keeps its dropout
+        masks in all DeepFool steps. A network compiled by `torch.compile` runs uncompiled, because
+        compiled code cannot be differentiated twice.
     ``images``: in [0, 1].
     ``labels``: the true classes.
     ``lam``, ``c``, ``d``: above 0. The weight of both DeepFool terms is lam (released code: 15).
@@ -121,9 +121,9 @@ def deep_defense(
     ``overshoot``: relative overshoot of DeepFool (released code: 0.02).
     ``offset``: a number that is added to each component of a gradient before its norm is computed
         (released code: 5e-6 on MNIST, 1e-5 on CIFAR-10).
-    ``candidates``: how many other classes DeepFool compares, those of highest logits at the clean
-        image first. With None DeepFool compares all other classes, as the released code does where
-        there are 10 classes. The paper of DeepFool compares 9 other classes.
+    ``candidates``: how many other classes DeepFool compares; the classes with the highest logits at
+        the clean image come first. With None DeepFool compares all other classes, as the released
+        code does where there are 10 classes. The paper of DeepFool compares 9 other classes.
     ``slack``: limits how many gradients are computed; this option is an addition of this code. The
         form "rows" skips a class that could be nearest only if its gradient norm exceeded ``slack``
         times the mean norm of the first five classes. With math.inf, and in the forms "padded" and
@@ -335,8 +335,8 @@ def _nearest(
     further class can be nearest only if its gradient norm exceeds its |f| divided by the smallest
     distance so far. A class is skipped if it could be nearest only with a gradient norm above
     ``slack`` times the mean gradient norm so far. If only one gradient has been computed so far,
-    the factor is twice ``slack``. The gradients of all classes that are not skipped are computed
-    together in a second batch.
+    the limit is twice ``slack`` times the norm of this gradient. The gradients of all classes that
+    are not skipped are computed together in a second batch.
     """
     offset, slack = search.offset, search.slack
     sizes = [] if known is None else [_norm(known.detach(), offset)]

@@ -1,4 +1,5 @@
-"""Fast normal random numbers that depend on the image's key and the draw, not on the batch.
+"""Draw normal random numbers fast, such that they depend on the image's key and the draw, not on
+the batch.
 
 Each row of numbers is a separate sequence of 64-bit words from splitmix64 (Steele, Lea and Flood
 2014), a mixing function of a counter. The sequence of a row starts at a hash of (seed, key, draw),
@@ -41,7 +42,7 @@ Bits = TypeVar("Bits", int, Tensor)
 class Stream:
     """One sequence of normal numbers for each row, with the current position.
 
-    ``starts``: the initial states of the rows' sequences, see `streams`.
+    ``starts``: the initial state of the random sequence of each row, see `streams`.
     ``position``: how many 64-bit words of each sequence have been used.
     """
 

@@ -31,9 +31,9 @@ def parseval(weights: Mapping[str, Tensor], *, beta: float, share: float = 0.3) 
     """Move all weight tensors with two or more axes one step towards orthonormal rows, in place.
 
     ``beta``: step size, above 0; our studies use 1e-4 on MNIST and 3e-4 on CIFAR-10.
-    ``share``: fraction of the rows in S, above 0 and at most 1; our studies use 0.3. The random
-        rows in S are drawn with torch's global generator of the weights' device, which
-        `training.fit` seeds for each step.
+    ``share``: fraction of the rows that one step changes, above 0 and at most 1; our studies use
+        0.3. The random rows in S are drawn with torch's global generator of the weights' device,
+        which `training.fit` seeds for each step.
     """
     if not beta > 0:
         raise ValueError(f"beta must be above 0, got {beta!r}")

@@ -145,8 +145,8 @@ def noisy(
     """Return a copy of ``net`` with a noise layer in front of every convolution.
 
     ``init``, ``inner``: standard deviations of the noise, 0 or more, for images in [0, 1] and for
-        activations. The defaults are those of the paper's first version for VGG16 and Model A (its
-        Table 1).
+        activations. The defaults of ``init`` and ``inner`` are from the paper's first version for
+        VGG16 and Model A (its Table 1).
     ``placement``: the convolution whose noise has standard deviation ``init``. ``paper``: noise of
         standard deviation ``init`` is in front of the first convolution, so on the image (Figure
         1). ``code``: noise of standard deviation ``init`` is in front of the second convolution,

@@ -12,10 +12,11 @@ from .style import BRIGHT, HALF, WIDTH, panels, style
 def anneal(
     curves: Mapping[str, Mapping[int, Sequence[float]]], *, printed: float, x_label: str
 ) -> Figure:
-    """Draw ``curves``; ``curves[label][length]`` is a list with one accuracy in percent per seed.
+    """Draw ``curves``, where ``curves[label][length]`` is a list with one accuracy in percent per
+    seed.
 
-    Lines join the means over seeds, and bands reach from the smallest to the largest accuracy of a
-    seed. A horizontal line shows ``printed``, the paper's accuracy.
+    Lines join the means over seeds, and bands reach from the smallest to the largest accuracy over
+    the seeds. A horizontal line shows ``printed``, the paper's accuracy.
     """
     import pandas as pd  # imported here, because both are slow to import
     import seaborn

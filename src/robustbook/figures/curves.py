@@ -25,7 +25,7 @@ def curves(
     printed: Dots,
 ) -> Figure:
     """Draw ``values`` over ``sizes``: the mean over seeds, and a band from the lowest to the
-    highest.
+    highest value.
 
     At the size ``at`` the figure also shows other accuracies of the same networks. The values of
     ``single`` are dots, one per seed; the paper's numbers in ``printed`` are open markers.

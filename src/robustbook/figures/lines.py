@@ -105,7 +105,8 @@ Strips = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 def strips(
     values: Strips, looks: Mapping[str, Look], x_label: str, *, own_rows: bool = False
 ) -> Figure:
-    """Draw one panel per key of ``values``, with a row per method and a dot for each seed and mark.
+    """Draw one panel per key of ``values``, with a row per method and, for each mark of the legend,
+    a dot per seed.
 
     Up to three panels are drawn side by side; more panels are drawn in rows of two. ``looks`` has
     the style of each mark. With ``own_rows``, each panel has its own rows and row names, and the

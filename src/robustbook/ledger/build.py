@@ -202,9 +202,9 @@ def _earlier(
     """Return the id of the first target that makes the same comparison as ``target``, or "" if
     ``target`` is the first.
 
-    Two orderings make the same comparison if they order the same measurements, such as a > b and
-    b < a. An error and an accuracy make the same comparison if they add up to 100 %, in the paper
-    and for each seed.
+    Two orderings make the same comparison if they order the same measurements, such as a > b and b
+    < a. A target for an error and a target for an accuracy make the same comparison if their
+    numbers add up to 100 %, in the paper and for each seed.
     """
     if target.partner is not None:
         pair = _values(target, measured), _values(targets[target.partner], measured)

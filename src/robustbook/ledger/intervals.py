@@ -1,4 +1,5 @@
-"""Prediction intervals for one more run, and confidence intervals for a difference of means.
+"""Compute prediction intervals for one more run, and confidence intervals for a difference of
+means.
 
 A paper reports a single run, so a number of the paper is compared with a *prediction* interval for
 one more run of ours. A confidence interval for our mean would not answer whether the paper's number

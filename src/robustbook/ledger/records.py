@@ -72,10 +72,10 @@ class Row:
 class Record:
     """The results of one run of one item.
 
-    The names `paper` and `item` are those in the file of targets, and `profile` is one of PROFILES.
-    The values of `arrays` are nested lists (or anything with `tolist`) of numbers, bools and
-    strings. In an array, NaN stands for a value that does not exist. The values of `parameters` and
-    `provenance` are anything that JSON can hold.
+    The names `paper` and `item` are the same as in the file of targets, and `profile` is one of
+    PROFILES. The values of `arrays` are nested lists (or anything with `tolist`) of numbers, bools
+    and strings. In an array, NaN stands for a value that does not exist. The values of `parameters`
+    and `provenance` are anything that JSON can hold.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -235,8 +235,9 @@ def _place(rows: Sequence[Row], like: Sequence[tuple[int, int]], seed: int) -> i
 
     ``like``: the seeds and positions of the rows of the same kind.
 
-    The position is after the rows of the same seed or of the next smaller seed. If no row has the
-    same or a smaller seed, the position is before the rows of the next larger seed.
+    The row is placed after the rows of the same seed or, if there are none, of the next smaller
+    seed. If no row has the same or a smaller seed, the row is placed before the rows of the next
+    larger seed.
     """
     smaller = [pair for pair in like if pair[0] <= seed]
     near, place = max(smaller) if smaller else min(like)

@@ -1,8 +1,8 @@
 """Compute and check a model's logits, predictions and gradients without changing the model.
 
 A randomised model that is a `Drawing` is evaluated with one noise draw. By default, the draw number
-is 0, and the key of each image is its row number. Because noise depends only on key and draw
-number, the logits for an image do not depend on the batch.
+is 0, and the key that identifies an image is its row number. Noise depends only on the image's key
+and the draw number, so the logits for an image do not depend on the batch.
 """
 
 import contextlib
@@ -22,12 +22,12 @@ PIECE = 1000  # images per forward pass
 
 @contextlib.contextmanager
 def unchanged(*models: object) -> Iterator[None]:
-    """Inside the context, forward passes change neither the models' buffers nor torch's random
-    state.
+    """Return a context in which forward passes change neither the models' buffers nor torch's
+    random state.
 
     A batch norm in training mode updates its running statistics, and dropout draws from torch's
-    global generator. Inside the context, each model uses a copy of its buffers. Since the random
-    state is restored too, a model with dropout draws the same masks again in the next measurement.
+    global generator. In this context, each model uses a copy of its buffers. Since the random state
+    is restored too, a model with dropout draws the same masks again in the next measurement.
     """
     modules = {part for model in models if isinstance(model, nn.Module) for part in model.modules()}
     kept = [

@@ -1,4 +1,4 @@
-"""Certified l2 radii of a classifier that adds normal noise to the image.
+"""Compute certified l2 radii of a classifier that adds normal noise to the image.
 
 The method is from Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via
 randomized smoothing" (arXiv 1902.02918), section 3. A base classifier gives one class for each draw
@@ -11,7 +11,8 @@ smoothed classifier predicts this class for every image within the l2 distance R
 Here Phi is the distribution function of the standard normal. The base classifier may draw further
 noise in its layers, because the theorem also holds for classifiers that return a probability of
 each class. The probability p is estimated from counts, by the exact lower limit of Clopper and
-Pearson (1934). So for each image, the radius R is too large with probability at most alpha.
+Pearson (1934). So for each image, the certified radius R is too large with probability at most
+alpha.
 """
 
 import torch
@@ -83,9 +84,9 @@ def certified(
 ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
     """Return for each image the certified class and its l2 radius; see Cohen et al., section 3.2.2.
 
-    ``choice``: votes that choose the class.
-    ``counts``: votes from other noise draws, from which the lower limit of the class's probability
-        is computed.
+    ``choice``: the counts of the votes that choose the class, for each image and class.
+    ``counts``: the counts of the votes with other noise draws, from which the lower limit of the
+        class's probability is computed.
     ``sigma``: standard deviation of the noise on the image, above 0.
 
     If the lower limit of the class's probability is not above 1/2, the class is `ABSTAIN` and the

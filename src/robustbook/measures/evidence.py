@@ -56,7 +56,7 @@ def evidence(
     queries: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Attack a model in several ways; return plain data for `diagnose`, by name.
+    """Attack a model in several ways; return the measurements that `diagnose` needs, by name.
 
     ``model``: an `nn.Module` or any callable from images in [0, 1] to logits, on the device of the
         images. A `Drawing` is evaluated with two noise draws; any other model is evaluated twice.
@@ -67,7 +67,7 @@ def evidence(
         can be converted, and images that are not float64 already.
     ``source``: another network, whose adversarial images from ``one_step`` are used for the
         measurement ``transfer``.
-    ``sizes``: the radii at which the attack ``many_steps`` is run for ``curve``, as multiples of
+    ``sizes``: the radii of the attack ``many_steps`` in the measurement ``curve``, as multiples of
         eps; multiples above 1 are left out. The curve always includes eps 0 and eps 1.
     ``seed``: seed of the random signs, of PGD's random starts and of Square's windows.
 

@@ -51,7 +51,9 @@ def feature_noise(
 
 @contextlib.contextmanager
 def _outputs(net: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Inside the context, each forward pass writes the outputs of the layers to the dictionary."""
+    """Return a context in which each forward pass writes the outputs of the named layers to a
+    dictionary.
+    """
     known = dict(net.named_modules())
     found: dict[str, Tensor] = {}
     hooks = []

@@ -1,4 +1,4 @@
-"""How a network's probabilities change along a straight path between two images.
+"""Measure how a network's probabilities change along a straight path between two images.
 
 The measurements follow Section 6 of Nayebi & Ganguli 2017. The path is x(t) = (1 - t) x_S + t x_T
 (equation 13; the paper writes lambda for t). Let J be the Jacobian of the logits, and p the softmax
@@ -111,9 +111,9 @@ def resolve(
     """Add points to ``t`` where probabilities change fast; return all points and the Fisher
     distances between neighbouring points.
 
-    An interval is halved until the probabilities at its two ends are at most ``farthest`` apart, or
-    ``halvings`` times. The Fisher distance of two distributions is at most pi, and the sum of all
-    distances is the length of the path.
+    An interval is halved until the Fisher distance of the probabilities at its two ends is at most
+    ``farthest``, or ``halvings`` times. The Fisher distance of two distributions is at most pi, and
+    the sum of all distances is the length of the path.
 
     The probabilities of a saturated network can change within a millionth of the path, between two
     points of an even grid. If the probabilities change and return between two neighbouring points

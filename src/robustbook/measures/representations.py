@@ -25,7 +25,9 @@ class Activity:
     ``median`` and ``median_abs``: medians of h and of |h|.
 
     ``beyond``: for each threshold, the fraction of pre-activations with |h| above the threshold.
-    ``active``: the fraction of pre-activations with h > 0. Fractions are in [0, 1].
+    ``active``: the fraction of pre-activations with h > 0.
+
+    Fractions are in [0, 1].
     """
 
     median: float

@@ -44,8 +44,9 @@ class Attack:
     ``eps``: l-infinity radius for pixels in [0, 1].
     ``loss``: the loss that FGSM and PGD increase.
     ``clip``: whether adversarial images are clipped to [0, 1]; the Square attack always clips.
-        ``steps``, ``step_size`` and ``restarts`` are options of PGD. The Square attack makes at
-        most ``queries`` queries for each image.
+
+    ``steps``, ``step_size`` and ``restarts`` are options of PGD. The Square attack makes at most
+    ``queries`` queries for each image.
 
     The options ``precision``, ``flush``, ``rescale`` and ``slope`` change only the attack's
     gradients, not the evaluated network.
@@ -120,7 +121,9 @@ def survival(
     ``images``: in [0, 1].
     ``seed``: seed of random signs, PGD's random starts and Square's windows.
     ``batch_size``: how many images are attacked together; the result does not depend on the batch
-        size. The networks are not changed.
+        size.
+
+    The networks are not changed.
 
     Raises the errors that `strike` raises.
     """

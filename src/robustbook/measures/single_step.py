@@ -1,5 +1,5 @@
-"""Measure the accuracy along one fixed direction per image, for example of FGSM at every eps from
-one gradient.
+"""Measure the accuracy along one fixed direction per image, such as the gradient's sign in FGSM,
+for any eps.
 
 The sign of the gradient does not depend on eps. So each point of the curve of accuracy against eps
 costs one forward pass and no further gradient. Bisection finds the eps at which the network has a
@@ -33,7 +33,7 @@ def accuracy_along(
     eps: float,
     box: Box | None = None,
 ) -> float:
-    """Return the accuracy, in percent, on each image plus ``eps`` times its direction.
+    """Return the accuracy, in percent, on the images plus ``eps`` times their directions.
 
     ``box``: the lowest and highest value of each pixel, to which the perturbed images are clipped;
         with None images are not clipped.

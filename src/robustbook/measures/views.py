@@ -1,4 +1,4 @@
-"""Views of a network for attacks: the same predictions with other gradients.
+"""Make views of a network for attacks, which have the same predictions but other gradients.
 
 A view shares the weights and buffers of its network, so a view needs no memory of its own and
 always has the network's current weights. So do not convert a view to another dtype or device, which

@@ -1,4 +1,6 @@
-"""Layers that make convolutions faster on a CPU and change their results only by rounding."""
+"""Define layers that make convolutions faster on a CPU and change their results only by
+rounding.
+"""
 
 from typing import Any
 

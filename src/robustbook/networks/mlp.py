@@ -1,4 +1,5 @@
-"""Fully connected networks: images in [0, 1] to logits through hidden layers of equal width.
+"""Define fully connected networks from images in [0, 1] to logits, with hidden layers of equal
+width.
 
 As in Nayebi & Ganguli 2017, Section 2, h^l = W^l x^(l-1) + b^l and x^l = phi(h^l) for l < D; the
 logits are h^D. The number D counts weight matrices, so we build the paper's "3 layer" networks with

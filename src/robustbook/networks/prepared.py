@@ -54,8 +54,8 @@ def refuse_other_images(images: Tensor, mean: Tensor) -> None:
     """Raise ValueError for images whose shape differs from the mean image's, and for images of
     bytes.
 
-    Without this check torch would broadcast the mean image, and 255 times a byte would overflow
-    without an error.
+    Without this check of the images, torch would broadcast the mean image, and 255 times a byte
+    would overflow without an error.
     """
     if images.shape[1:] != mean.shape:
         expected = ", ".join(map(str, mean.shape))

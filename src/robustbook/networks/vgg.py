@@ -37,8 +37,8 @@ def model_a(generator: torch.Generator, narrow: int = 1, start: str = "torch") -
 
     Model A needs 121 million multiply-adds per image. The batch norm layers of Model A have no
     trained scale and shift. The last two convolutions have no padding, so that feature maps of 6 x
-    6 become 2 x 2 before the last pooling. The arguments are those of `vgg16`; ``narrow`` divides
-    the widths 32 to 256 of the hidden layers.
+    6 become 2 x 2 before the last pooling. The arguments are the same as for `vgg16`, but
+    ``narrow`` divides the widths 32 to 256 of the hidden layers.
     """
     return _network(_MODEL_A, generator, narrow, start, affine=False, unpadded=2)
 

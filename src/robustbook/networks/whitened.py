@@ -1,4 +1,4 @@
-"""MatConvNet's preprocessing of CIFAR-10 (v1.0-beta24), which Deep Defense and DeepFool follow.
+"""Apply MatConvNet's preprocessing of CIFAR-10 (v1.0-beta24), which Deep Defense and DeepFool use.
 
 The preprocessing makes three steps on grey levels in 0..255.
 

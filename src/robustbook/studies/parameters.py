@@ -72,7 +72,7 @@ class Parameters:
             object.__setattr__(self, "seeds", self.own_seeds[self.profile])
 
     def parts(self) -> dict[str, tuple[Any, ...]]:
-        """Return the values of the parameters in `selects`.
+        """Return the values of the parameters that choose parts of the item (see `selects`).
 
         A study overrides this method if the value None of a parameter stands for several parts.
         """

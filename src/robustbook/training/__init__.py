@@ -1,4 +1,4 @@
-"""The training loop: train networks by a recipe and return the history of each loss term."""
+"""Train networks by a recipe, and return the history of each loss term."""
 
 from .augmentation import Augmentation
 from .loop import Fitted, fit

@@ -1,4 +1,4 @@
-"""The training loop: train networks by a recipe and return the history of each loss term.
+"""Train networks by a recipe, and return the history of each loss term.
 
 An *objective* is a function from (network, images, labels, coefficient) to named loss terms, whose
 sum is minimised. The number ``coefficient(step)``, for example an annealed penalty weight, is

@@ -70,8 +70,8 @@ ATTACKS = {
 
 @dataclass(frozen=True)
 class Study:
-    """The plain and the masked network by name, the test images, and the evidence on each
-    network.
+    """The data of the page: the plain and the masked network by name, the test images, and the
+    evidence on each network.
     """
 
     nets: Mapping[str, nn.Module]

@@ -53,7 +53,8 @@ def spirals(count: int, seed: int) -> tuple[Float[Tensor, "n 2"], Int[Tensor, " 
 
 @dataclass(frozen=True)
 class Study:
-    """The network with two inputs, its test points and predictions, and the exact distances.
+    """The data of the page: the network with two inputs, its test points and predictions, and the
+    exact distances.
 
     ``regions``: the predicted class at each point of the grid, row by row from the bottom.
     ``exact``: the distance from each test point to the nearest point of the grid with another

@@ -49,7 +49,9 @@ class Moved:
 
 @dataclass(frozen=True)
 class Study:
-    """The network, the test images, and one image after FGSM with each eps."""
+    """The data of the page: the network, the test images, and one image after FGSM with each
+    eps.
+    """
 
     net: nn.Module
     images: Float[Tensor, "n 1 28 28"]

@@ -35,7 +35,7 @@ class Judged:
     """The images that are classified correctly after an attack, evaluated in three ways.
 
     ``own``: which images are classified correctly with the first noise draw that the attack used.
-    Without averaging it is the attack's only draw.
+    If the attack does not average, the first noise draw is its only draw.
     ``single``: which images are classified correctly with one new noise draw.
     ``many``: which images are classified correctly with the average over `JUDGES` new noise draws.
     """
@@ -47,7 +47,8 @@ class Judged:
 
 @dataclass(frozen=True)
 class Study:
-    """The network, the test images, probabilities of the true class, and the attacks' results.
+    """The data of the page: the network, the test images, probabilities of the true class, and the
+    attacks' results.
 
     ``probabilities``: the probability of the true class, for 50 noise draws on each test image.
     ``attacked``: the results of the attacks, by attack and by the number of noise draws over which

@@ -36,8 +36,8 @@ COUNT = 200
 
 @dataclass(frozen=True)
 class Study:
-    """The networks by name, the test images, and each network's curve of accuracy (in percent) for
-    each norm.
+    """The data of the page: the networks by name, the test images, and each network's curve of
+    accuracy (in percent) for each norm.
     """
 
     nets: Mapping[str, nn.Module]
@@ -87,8 +87,8 @@ def _attacked(
 
 
 def answer(shown: Study) -> str:
-    """Return what a threat model is, and the accuracy of the plain and the adversarially trained
-    network at one radius in each norm.
+    """Return sentences that explain threat models, and state the accuracy of the plain and the
+    adversarially trained network at one radius in each norm.
     """
     at = SIZES[math.inf].index(EPS)
     plain, trained = (shown.curves[math.inf][name][at] for name in NETWORKS)

@@ -133,8 +133,8 @@ def _strip(printed: float) -> Figure:
 
 @dataclass(frozen=True)
 class Coverage:
-    """The percentage of simulations in which each interval contains the result of one more run, for
-    each number of runs in `SIZES`.
+    """The percentage of simulations in which each kind of interval contains the result of one more
+    run, for each number of runs in `SIZES`.
     """
 
     prediction: tuple[float, ...]
@@ -172,7 +172,9 @@ def coverage_figure() -> Figure:
 
 
 def examples() -> Table:
-    """Return invented examples of every kind of comparison, with the verdicts of the rules."""
+    """Return invented examples of every kind of comparison, with the verdicts that the rules
+    give.
+    """
     rows = []
     for kind, stated, measured, judgement in _examples():
         rows.append([kind, stated, measured, f"**{judgement.verdict}**"])

@@ -51,7 +51,7 @@ def early(record: Record, network: str) -> tuple[float, int, int]:
 
 
 def of_one(record: Record) -> Figure:
-    """Draw the figure of a single record."""
+    """Draw the figure from one record alone."""
     return epochs([record])
 
 
@@ -73,8 +73,8 @@ def epochs(records: Sequence[Record]) -> Figure:
 
 
 def curve(record: Record, name: str, network: str, method: str) -> figures.Curve:
-    """Return a quantity after each epoch, with one curve per seed; epoch 0 is the reference
-    network.
+    """Return the values of a quantity, such as rho2, after each epoch, with one curve per seed;
+    epoch 0 is the reference network.
     """
     of = {"network": network, "method": method}
     marks = sorted(settings(record, name, "epoch", **of))

@@ -122,7 +122,9 @@ def _tried(record: Record, name: str) -> list[float]:
 def _over(
     record: Record, name: str, parameter: str, look: figures.Look, **changed: float
 ) -> figures.Curve:
-    """Return a quantity for the values of one parameter, with a curve per seed."""
+    """Return the values of a quantity, such as rho2, for the values of one parameter, with a curve
+    per seed.
+    """
     at = _tried(record, parameter)
     each = [values(record, name, **{**USUAL, **changed, parameter: value}) for value in at]
     return figures.Curve(at, [list(seed) for seed in zip(*each, strict=True)], look)

@@ -58,7 +58,7 @@ def shares(record: Record) -> dict[str, float]:
 
 
 def shares_in_words(record: Record) -> str:
-    """Return the `shares` as a sentence."""
+    """Return the result of `shares` as a sentence."""
     return (
         "The increase in $\\rho_2$ with a single layer, as a share of the increase with all layers "
         f"(means over $c$), is: {_listed(record)}."
@@ -66,7 +66,7 @@ def shares_in_words(record: Record) -> str:
 
 
 def masked(record: Record) -> str:
-    """Return the `shares` as a phrase for the overview."""
+    """Return the result of `shares` as a phrase for the overview."""
     return f"increase in rho2 with one layer, as a share of that with all layers: {_listed(record)}"
 
 

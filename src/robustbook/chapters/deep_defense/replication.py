@@ -172,7 +172,7 @@ def _rho(record: Record, method: str) -> float:
 
 
 def _first(record: Record, method: str) -> float:
-    """Return rho2 after the first epoch of fine-tuning, mean over the seeds."""
+    """Return rho2 after the first epoch of fine-tuning, as the mean over the seeds."""
     seeds = array(record, f"rho/{method}")
     return float(sum(seed[0] for seed in seeds) / len(seeds))
 

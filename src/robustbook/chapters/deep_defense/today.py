@@ -99,7 +99,7 @@ def nearest(version: Version) -> Table:
 
 def bounded(version: Version) -> Table:
     """Return accuracies under attacks of a given l-infinity radius, for each attack alone and for
-    all together.
+    all attacks together.
     """
     return table(
         f"{version.heading}. Accuracy in per cent under attacks of l-infinity radius eps (stated "
@@ -140,7 +140,9 @@ def _left(record: Record, network: str, method: str, attack: str, eps: float) ->
 
 
 def _single_and_all(record: Record, network: str) -> tuple[float, float]:
-    """Return Deep Defense's accuracies under FGSM and under all attacks, at the eps shown."""
+    """Return Deep Defense's accuracies under FGSM and under all attacks, at the eps that the page
+    shows.
+    """
     of = {"network": network, "method": "deep-defense", "eps": shown_size(record, network)}
     return mean(record, "accuracy", attack="fgsm", **of), mean(
         record, "accuracy", attack="worst", **of
@@ -191,8 +193,8 @@ def _network_in_words(record: Record, network: str) -> str:
 
 
 def _images(record: Record) -> Iterator[str]:
-    """Yield the number of test images on which each network was attacked, and the number of shared
-    images.
+    """Yield the number of test images on which each network was attacked, and the number of images
+    that all methods classify correctly.
     """
     images = {row.setting["network"]: row.images for row in record.rows if row.name == "accuracy"}
     for network, count in images.items():

@@ -354,8 +354,8 @@ def _arrived(record: Record) -> str:
 
 
 def _common(lines: Sequence[Entry]) -> str:
-    """Return the verdict that all lines share, or, if verdicts differ, how often each verdict
-    occurs.
+    """Return the verdict that all lines of the ledger share, or, if verdicts differ, how often each
+    verdict occurs.
     """
     found = {line.verdict for line in lines}
     return found.pop() if len(found) == 1 else counts(lines)

@@ -6,8 +6,8 @@ from .lbfgs_pairs import PAIRS, count, without_tolerances
 
 
 def answer(record: Record) -> str:
-    """Return for how many pairs L-BFGS succeeds on the two sigmoid networks and the saturated ReLU
-    network.
+    """Return for how many pairs of source image and target class L-BFGS succeeds on the two sigmoid
+    networks and the saturated ReLU network.
     """
     return (
         "Starting from the least confident images, L-BFGS succeeds for "
@@ -19,8 +19,8 @@ def answer(record: Record) -> str:
 
 
 def relu(record: Record) -> str:
-    """Return for how many pairs L-BFGS succeeds on the two ReLU networks, and after how many
-    iterations.
+    """Return for how many pairs of source image and target class L-BFGS succeeds on the two ReLU
+    networks, and after how many iterations.
     """
     plain, saturated = (
         [count(record, name, method, network="relu-mlp") for name in ("found", "iterations, found")]

@@ -86,8 +86,8 @@ def own_weights(record: Record) -> Table:
 
 
 def largest_gain(record: Record) -> str:
-    """Return the largest increase of the ratio in any layer of any network, with the mean and with
-    the median.
+    """Return the largest increase of the ratio in any layer of any network, scaled by the mean and
+    by the median.
     """
 
     def best(intensity: str) -> str:

@@ -11,8 +11,8 @@ SUCCESSES = "saturating/{}/saturated/successes"
 
 
 def answer(record: Record) -> str:
-    """Return for how many pairs L-BFGS succeeds, from the most and from the least
-    confident images.
+    """Return for how many pairs of source image and target class L-BFGS succeeds, from the most and
+    from the least confident images.
     """
     least = of_target(record_of("saturating/figure-5"), SUCCESSES.format("figure-5"))
     return (

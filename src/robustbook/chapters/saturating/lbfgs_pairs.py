@@ -51,8 +51,8 @@ def squares(
 
 
 def found_images(record: Record) -> Figure:
-    """Draw the images that the L-BFGS of the verdicts found, with a square of images per
-    network.
+    """Draw the images that L-BFGS found in the variant that decides the verdicts, with a square of
+    images per network.
     """
     return figures.grid(
         {f"{method.capitalize()} network": squares(record, method) for method in COMPARED}

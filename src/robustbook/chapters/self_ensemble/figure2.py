@@ -49,7 +49,7 @@ def curves(records: Sequence[Record]) -> Figure:
 
 
 def of_one(record: Record) -> Figure:
-    """Draw the figure of a single record."""
+    """Draw the figure from one record alone."""
     return curves([record])
 
 
@@ -70,8 +70,8 @@ def accuracies(version: Version) -> Table:
 
 
 def shares(records: Sequence[Record]) -> str:
-    """Return the share of RSE's gain in accuracy, under a weak attack, that the trained weights
-    give without noise at test time.
+    """Return which share of RSE's gain in accuracy under a weak attack remains if the network with
+    RSE's weights has no noise at test time.
     """
     parts = []
     for record, network in names.best(records):

@@ -51,7 +51,7 @@ def curves(records: Sequence[Record]) -> Figure:
 
 
 def of_one(record: Record) -> Figure:
-    """Draw the figure of a single record."""
+    """Draw the figure from one record alone."""
     return curves([record])
 
 

@@ -77,12 +77,14 @@ def claims() -> Table:
 
 
 def found(sentence: Callable[[Record], str], item: str) -> Callable[[], str]:
-    """Return a function that applies a page's sentence to its best published record."""
+    """Return a function that writes a page's sentence from the best published record of the
+    page.
+    """
     return lambda: sentence(record_of(f"{PAPER}/{item}"))
 
 
 def found_in_all(sentence: Callable[[list[Record]], str], item: str) -> Callable[[], str]:
-    """Return a function that applies a page's sentence to all its published records."""
+    """Return a function that writes a page's sentence from all published records of the page."""
     return lambda: sentence(records_of(f"{PAPER}/{item}"))
 
 

@@ -1,4 +1,4 @@
-"""Curves of measurements against the attack's constant c, as panels of figures and as rows of
+"""Make curves of measurements against the attack's constant c, as panels of figures and as rows of
 tables.
 """
 

@@ -68,7 +68,7 @@ def accuracies(records: Sequence[Record]) -> Figure:
 
 
 def of_one(record: Record) -> Figure:
-    """Draw the figure of a single record."""
+    """Draw the figure from one record alone."""
     return accuracies([record])
 
 

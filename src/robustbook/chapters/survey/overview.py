@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from robustbook import figures, ledger
-from robustbook.chapters.published import benchmark, entries, record_of, records_of, values
+from robustbook.chapters.published import benchmark, entries, mean, record_of, records_of, values
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record
 
@@ -59,7 +59,7 @@ CLAIMS = (
         of_best(szegedy.answer, "szegedy"),
     ),
     Claim(
-        "A loss with clean images and images of FGSM makes networks robust (Goodfellow et al. 2015)",
+        "A loss with clean images and FGSM's images makes networks robust (Goodfellow et al. 2015)",
         "goodfellow",
         "Goodfellow's loss",
         ("goodfellow",),
@@ -117,30 +117,61 @@ CLAIMS = (
 )
 
 
-def answer(_: Record) -> str:
-    """Return the accuracies before and after stronger attacks: for adversarial training, for logit
-    pairing, and for a transformation.
+@dataclass(frozen=True)
+class Kept:
+    """Accuracies in per cent of a defense under a weak and under a strong attack, and the words for
+    the network and its data.
+    """
+
+    weak: float
+    strong: float
+    network: str
+
+
+def kept() -> dict[str, Kept]:
+    """Return the accuracies of a defense of each kind: ``pgd`` training, logit ``squeezing`` and
+    ``jpeg``.
     """
     trained = record_of(f"{PAPER}/madry")
     paired = records_of(f"{PAPER}/pairing")[0]
     changed = record_of(f"{PAPER}/transformations")
-    (baseline,), (strongest,) = (
-        {round(pairing.at(paired, "lsq", attack), 1)} for attack in ("baseline", "strongest")
-    )
     pgd, worst = (
-        sum(found) / len(found)
-        for found in (
-            values(trained, "accuracy", source="white", attack=attack)
-            for attack in ("pgd-40", "worst")
-        )
+        mean(trained, "accuracy", source="white", attack=attack) for attack in ("pgd-40", "worst")
     )
-    oblivious = transformations.accuracy(changed, "jpeg", "fgsm")
+    baseline, strongest = (pairing.at(paired, "lsq", kind) for kind in ("baseline", "strongest"))
+    unaware = transformations.accuracy(changed, "jpeg", "fgsm")
     aware = transformations.aware(changed, "jpeg", 1)
+    return {
+        "pgd": Kept(pgd, worst, madry.network(trained)),
+        "squeezing": Kept(baseline, strongest, pairing.title(paired)),
+        "jpeg": Kept(unaware, aware, transformations.network(changed)),
+    }
+
+
+def answer(_: Record) -> str:
+    """Return the accuracies under a weak and a strong attack: of adversarial training, of logit
+    squeezing, and of a transformation.
+    """
+    found = kept()
+    pgd, squeezing, jpeg = found["pgd"], found["squeezing"], found["jpeg"]
     return (
-        f"Training on images of PGD keeps {worst:.0f} % of {pgd:.0f} % under stronger attacks, on "
-        f"{madry.network(trained)}. Logit squeezing falls from {baseline:.0f} % to "
-        f"{strongest:.0f} %, on {pairing.title(paired)}. JPEG falls from {oblivious:.0f} % to "
-        f"{aware:.0f} %, if the attack knows it."
+        f"After training on images of PGD, {pgd.network} classifies {pgd.weak:.0f} % of the images "
+        f"correctly under PGD, and {pgd.strong:.0f} % under the worst of our strong attacks for "
+        f"each image. Logit squeezing falls from {squeezing.weak:.0f} % to {squeezing.strong:.0f} "
+        f"% under stronger attacks, on {squeezing.network}. JPEG falls from {jpeg.weak:.0f} % to "
+        f"{jpeg.strong:.0f} % if the attack knows it, on {jpeg.network}."
+    )
+
+
+def finding() -> str:
+    """Return the same accuracies in one sentence, for the landing page."""
+    found = kept()
+    pgd, squeezing, jpeg = found["pgd"], found["squeezing"], found["jpeg"]
+    return (
+        f"If attacks become stronger, training on images of PGD still leaves {pgd.strong:.0f} % of "
+        f"the images correctly classified (from {pgd.weak:.0f} %), but logit squeezing falls from "
+        f"{squeezing.weak:.0f} % to {squeezing.strong:.0f} % and JPEG from {jpeg.weak:.0f} % to "
+        f"{jpeg.strong:.0f} %, on small networks."
     )
 
 
@@ -169,7 +200,10 @@ def accuracies() -> Figure:
         f"training: {pairing.heading(paired)}": trained,
         f"transformations: {_data(changed)}": fronts,
     }
-    return figures.strips(shown, LOOK, "correctly classified (%)", own_rows=True)
+    figure = figures.strips(shown, LOOK, "correctly classified (%)", own_rows=True)
+    for axis in figure.axes:  # one scale for both panels
+        axis.set_xlim(-3, 103)
+    return figure
 
 
 def claims() -> Table:

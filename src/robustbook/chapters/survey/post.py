@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from robustbook import figures
 from robustbook.chapters.published import Version, mean, of_target, printed, values
@@ -68,7 +69,7 @@ def growth(record: Record) -> Figure:
                 for layer in LAYERS
             ]
             seeds = [list(each) for each in zip(*of, strict=True)]
-            curves[told] = Curve(range(len(LAYERS)), seeds, looks[perturbation])
+            curves[told] = Curve([float(i) for i in range(len(LAYERS))], seeds, looks[perturbation])
         panels.append(Panel(words, "stage (0: the image)", "relative noise", curves, {}))
     return figures.lines(panels, columns=2, height=2.8)
 
@@ -78,12 +79,12 @@ def first_picture(record: Record) -> Figure:
     rows = []
     for i in range(_images(record)):
         for training, words in TRAININGS.items():
-            row = _pair(record, training, i, ("clean", "attacked"), "stage")
-            if training == "standard":
-                row = [*_photographs(record, "standard", i, ("clean", "attacked")), *row]
-            else:
-                row = [*_photographs(record, "standard", i, ("clean",)), *row]
-            rows.append((words.replace(" on", "\non").replace(" training", "\ntraining"), row))
+            shown = [
+                *_photographs(record, "standard", i, ("clean",)),
+                *_photographs(record, training, i, ("attacked",)),
+                *_pair(record, training, i, ("clean", "attacked"), "stage"),
+            ]
+            rows.append((words.replace(" on", "\non").replace(" training", "\ntraining"), shown))
     return figures.maps(rows)
 
 
@@ -92,8 +93,8 @@ def second_picture(record: Record) -> Figure:
     rows = []
     for i in range(_images(record)):
         maps = [
-            Map(_array(record, f"denoised/attacked/{where}")[i], f"{where} the block")
-            for where in ("before", "after")
+            Map(_array(record, f"denoised/attacked/{where}")[i], words)
+            for where, words in (("before", "before the block"), ("stage", "after the block"))
         ]
         rows.append(("", [*_photographs(record, "denoised", i, ("attacked",)), *maps]))
     return figures.maps(rows)
@@ -103,7 +104,7 @@ def _images(record: Record) -> int:
     return len(record.arrays["standard/label"])
 
 
-def _array(record: Record, name: str) -> np.ndarray[Any, Any]:
+def _array(record: Record, name: str) -> NDArray[Any]:
     return np.array(record.arrays[name])
 
 
@@ -230,8 +231,9 @@ def grew(record: Record) -> str:
     """
     factor = fmean(of_target(record, "survey/blog/figure-1/noise-grows-with-depth"))
     found = [noise(record, "standard", layer) for layer in LAYERS]
-    falls = [name for name, a, b in zip(list(LAYERS)[1:], found, found[1:], strict=False) if b <= a]
-    where = "It grows at every stage." if not falls else f"It falls at {', '.join(falls)}."
+    pairs = zip(list(LAYERS.values())[1:], found, found[1:], strict=False)
+    falls = [number for number, before, after in pairs if after <= before]
+    where = "It grows at every stage." if not falls else f"It falls at stage {', '.join(falls)}."
     return (
         f"From the image to the last stage the relative noise grows by a factor of {factor:.1f}. "
         f"{where}"

@@ -48,7 +48,7 @@ def answer(record: Record) -> str:
     broken = max(left for _, left in found.values()) < BROKEN
     (resized, resized_aware), (jpeg, jpeg_aware) = found.values()
     return whole_percent(
-        f"{'No' if broken else 'In part'}. With {_network(record)}, random resizing leaves "
+        f"{'No' if broken else 'In part'}. With {network(record)}, random resizing leaves "
         f"{resized:.1f} % of {images(record)} correctly classified under FGSM on the network "
         f"alone, and JPEG leaves {jpeg:.1f} %. PGD through the transformation leaves "
         f"{resized_aware:.1f} % and {jpeg_aware:.1f} %."
@@ -91,7 +91,7 @@ def accuracies(version: Version) -> Table:
         ]
         rows.append([f"PGD through the transformation, {told} a step", *cells])
     return table(
-        f"{version.heading}: {_network(record)}, {images(record)}. Correctly classified in per "
+        f"{version.heading}: {network(record)}, {images(record)}. Correctly classified in per "
         "cent behind each transformation (range over the seeds).",
         f"tab-survey-transformations-{version.tag}",
         ["Attack", *(words[0].upper() + words[1:] for words in FRONTS.values())],
@@ -162,7 +162,7 @@ def images(record: Record) -> str:
     return f"{min(row.images for row in record.rows if row.images):,} test images"
 
 
-def _network(record: Record) -> str:
+def network(record: Record) -> str:
     return {
         "paper": "ResNet-18 on CIFAR-10",
         "reduced": "a narrow ResNet-18 on CIFAR-10",

@@ -89,13 +89,14 @@ def noise(network: Done, images: int, *, context: Context) -> dict[str, object]:
 def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[str, object]:
     """Return the mean relative size of DeepFool's perturbation on two sets of test images.
 
-    ``correct``: images that ``start`` classifies correctly; DeepFool perturbs them until they are
-        misclassified.
-    ``wrong``: images that ``start`` misclassifies; DeepFool perturbs them until they are classified
-        correctly. The perturbation is 0 if ``network`` classifies the image correctly without a
-        perturbation.
-    ``images``: the number of images that ``start`` misclassifies. The two sets of images do not
-        depend on ``network``.
+    ``correct``: images that the network ``start`` classifies correctly; DeepFool perturbs them
+        until they are misclassified.
+    ``wrong``: images that the network ``start`` misclassifies; DeepFool perturbs them until they
+        are classified correctly. The perturbation is 0 if ``network`` classifies the image
+        correctly without a perturbation.
+    ``images``: the number of images that the network ``start`` misclassifies.
+
+    The two sets of images do not depend on ``network``.
     """
     net, first = trained(network, context.device), trained(start, context.device)
     data = model_of(network).data

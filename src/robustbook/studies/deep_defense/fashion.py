@@ -59,10 +59,10 @@ class Tuning:
 
     ``images``: "clean" for the original training images; "deepfool" for DeepFool's adversarial
         images of the starting network, which are computed once.
-    ``loss``: "mean", "sum", "constant" or "deep-defense". The first two are the mean and the sum of
-        the cross entropy over the batch. The loss "constant" adds the replication's constant
-        regulariser to the sum, and "deep-defense" is Deep Defense with the gradient of its
-        regulariser.
+    ``loss``: "mean", "sum", "constant" or "deep-defense". The losses "mean" and "sum" are the mean
+        and the sum of the cross entropy over the batch. The loss "constant" is the sum plus the
+        replication's constant regulariser, and "deep-defense" is Deep Defense with the gradient of
+        its regulariser.
     ``shuffle``: whether each epoch has a new random order.
     """
 
@@ -140,8 +140,9 @@ def _summed(
 
     ``pairs`` has each image and, as a second channel, the perturbation that was made before
     training. As in the replication, each image adds the constant exp(0) = 1 to one term of the
-    loss. A correctly classified image adds the constant to the term of misclassified images, and
-    vice versa. The constants in the loss have no effect on training.
+    loss. A correctly classified image adds 1 to the term of the misclassified images, and a
+    misclassified image adds 1 to the other term. The constants in the loss have no effect on
+    training.
     """
     images, moved = pairs[:, :1], pairs[:, 1:]
     logits = net(images)
@@ -256,8 +257,9 @@ def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[st
 
 @step(version=1)
 def under_fgs(network: Done, epoch: int, scale: Done, *, context: Context) -> dict[str, object]:
-    """Return the accuracy in percent under FGS at 0.2, 0.5 and 1 times the eps_ref of ``scale``,
-    which is a result of `read`.
+    """Return the accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref.
+
+    ``scale``: the result of `read` from which eps_ref is taken.
     """
     x, y = _test(network, context.device)
     net = trained(network, epoch, context.device)

@@ -39,7 +39,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[Any, Call]:
-    """Return no calls, because there is nothing to run."""
+    """Return no function calls, because there is nothing to run."""
     return {}
 
 
@@ -73,7 +73,7 @@ def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
 
 
 def built(network: Networks) -> nn.Module:
-    """Return the network without its preprocessing, as the chapter trains it."""
+    """Return the network as the chapter trains it, but without its preprocessing."""
     return body(Model("mnist" if network in ("mlp", "lenet") else "cifar10", network), 0)
 
 
@@ -109,8 +109,8 @@ def reverse(layer: nn.Module) -> tuple[str, str, str]:
     """Return the operation of a layer, the corresponding operation of the reverse network, and the
     name of what the reverse operation needs from the forward pass.
 
-    The returned name is for example that of a mask; it is "" if the reverse operation needs nothing
-    from the forward pass.
+    If the reverse operation needs nothing from the forward pass, such as a mask, the name is an
+    empty string.
     """
     match layer:
         case nn.Linear():

@@ -80,7 +80,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _shapes(seed: int, of: Mapping[Any, Mapping[str, float]], p: Parameters) -> Iterator[Row]:
-    """Yield rows that say whether each curve has the shape that its target states.
+    """Yield rows that say whether each curve has the shape that the target number describes.
 
     From the smallest to the largest c, rho_2 falls and the accuracy does not fall. As lambda rises,
     rho_2 rises, and the accuracy is lower with the largest lambda than with the default. If d

@@ -72,9 +72,9 @@ def _best(
     """Yield for each layer the largest robustness rho_2 among networks that keep the accuracy, over
     all c.
 
-    A network keeps the accuracy if its accuracy is at most 0.2 percentage points below that of the
-    reference network. If no network keeps the accuracy, the row has the rho_2 of the reference
-    network.
+    A network keeps the accuracy if its accuracy is at most 0.2 percentage points below the accuracy
+    of the reference network. If no network keeps the accuracy, the row has the rho_2 of the
+    reference network.
     """
     start = of["reference", 0.0]
     best = {}

@@ -25,25 +25,29 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Method:
-    """The objective of fine-tuning, in units of the preprocessed images (see `sets`).
+    """The objective of fine-tuning, whose parameters are in units of the preprocessed images (see
+    `sets`).
 
     ``clean``: no defense, for comparison.
 
-    deep-defense: the regulariser with ``lam``, ``c`` and ``d``. The option ``terms`` selects both
-    terms of the regulariser, only the term for correctly classified images, or only the term for
-    misclassified images. The option ``layer`` restricts the regulariser to one layer. With ``eps``
-    above 0, the loss of adversarial training II replaces the cross entropy (Deep Defense + II).
+    The method deep-defense adds the regulariser with ``lam``, ``c`` and ``d``. The option ``terms``
+    selects both terms of the regulariser, only the term for correctly classified images, or only
+    the term for misclassified images. The option ``layer`` restricts the regulariser to one layer.
+    With ``eps`` above 0, the loss of adversarial training II replaces the cross entropy (Deep
+    Defense + II).
 
-    adv-training-i: training on DeepFool's adversarial images of the starting network, which are
-    computed once.
+    The method adv-training-i trains on DeepFool's adversarial images of the starting network, which
+    are computed once.
 
-    fgs-set: training on FGS images of the starting network, which are computed once. The eps of the
-    FGS images is the smallest at which the starting network misclassifies 90 per cent of them.
+    The method fgs-set trains on FGS images of the starting network, which are computed once. The
+    eps of the FGS images is the smallest at which the starting network misclassifies 90 per cent of
+    them.
 
-    adv-training-ii: the adversarial training of Goodfellow et al. with ``eps`` and ``alpha``.
+    The method adv-training-ii is the adversarial training of Goodfellow et al. with ``eps`` and
+    ``alpha``.
 
-    par-networks: Parseval training with step size ``beta``, applied to a ``share`` of each layer's
-    units.
+    The method par-networks is Parseval training with step size ``beta``, applied to a ``share`` of
+    each layer's units.
     """
 
     kind: Kind

@@ -1,8 +1,8 @@
 """Train the networks of Deep Defense: the reference networks, and the networks that each method
 fine-tunes.
 
-All studies of Deep Defense make their calls with the functions of this module, so each network is
-trained once.
+All studies of Deep Defense take their networks from the functions of this module, so each network
+is trained only once.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class Model:
     """A network and its training set.
 
     ``narrow`` divides the widths of a convolutional network. ``images`` is the number of training
-    images, evenly spaced; None: all.
+    images, evenly spaced over the training set; with None, all images are used.
     """
 
     data: str
@@ -75,8 +75,8 @@ def rates(model: Model) -> dict[str, float]:
 
 @step(version=1)
 def reference(model: Model, recipe: Recipe, seed: int, *, context: Context) -> dict[str, object]:
-    """Train the reference network, from which all methods start. Return its weights
-    ``weight/<name>`` and the loss of each epoch, ``history/cross_entropy``.
+    """Train the reference network, from which all methods start. Return the weights of the
+    reference network as ``weight/<name>``, and the loss of each epoch as ``history/cross_entropy``.
     """
     images, labels = numbers(model.data, "train", model.images)
     net = body(model, seed)
@@ -160,7 +160,7 @@ class _Snapshots:
 
 
 def model_of(result: Done) -> Model:
-    """Return the `Model` of a result of ``reference`` or ``fine_tune``."""
+    """Return the `Model` with which ``reference`` or ``fine_tune`` computed a result."""
     arguments = result.call.arguments
     model: Model = (
         arguments["model"] if "model" in arguments else arguments["start"].arguments["model"]
@@ -169,7 +169,7 @@ def model_of(result: Done) -> Model:
 
 
 def trained(result: Done, device: str, epoch: int | None = None) -> nn.Module:
-    """Return the network of a result, after all epochs or after a stored epoch."""
+    """Return the trained network from a result, after all epochs or after a stored epoch."""
     net = body(model_of(result), 0)
     prefix = "weight/" if epoch is None else f"epoch/{epoch}/"
     own = {k.removeprefix(prefix): v for k, v in result.tensors.items() if k.startswith(prefix)}

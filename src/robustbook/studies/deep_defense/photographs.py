@@ -220,10 +220,10 @@ def halving(curve: Callable[[Sequence[float]], list[float]]) -> float:
     """Return the smallest eps at which the accuracy is at most one half, with a relative error of
     about a thousandth.
 
-    The search makes three passes over the images. ``curve`` returns the accuracy in percent at
-    several sizes from one pass over the images. The first pass tries powers of 2 as eps. The second
-    and the third pass divide the interval in which the accuracy falls to one half into 32 parts. If
-    the accuracy on clean images is already at most one half, 0 is returned.
+    The search makes three passes over the images. The function ``curve`` returns the accuracy in
+    percent at several sizes from one pass over the images. The first pass tries powers of 2 as eps.
+    The second and the third pass divide the interval in which the accuracy falls to one half into
+    32 parts. If the accuracy on clean images is already at most one half, 0 is returned.
     """
     sizes = [0.0, *(2.0**k for k in range(-12, 6))]
     for _ in range(3):

@@ -1,7 +1,7 @@
 """Compare nine implementations of DeepFool on the same networks and the same images.
 
-The networks are those of Table 1 with their preprocessing inside, because the presets' offsets are
-for pixels in [0, 1].
+The networks are from Table 1 and contain their preprocessing, because the presets' offsets are for
+pixels in [0, 1].
 """
 
 from collections.abc import Iterator, Mapping
@@ -75,8 +75,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per network, preset and quantity. The paper has no numbers to
-    compare with this study.
+    """Return the record: one row per network, implementation of DeepFool and measured quantity. The
+    paper has no numbers to compare with this study.
     """
     assert p.seeds is not None
     rows = tuple(

@@ -38,8 +38,10 @@ def _preprocess(data: str) -> nn.Module:
 def numbers(data: str, split: str, images: int | None = None) -> tuple[Tensor, Tensor]:
     """Return the preprocessed images of a split and their labels.
 
-    ``images``: the number of images, evenly spaced; with None all images. All callers share the
-        returned tensors, so do not change them in place.
+    ``images``: the number of images, evenly spaced over the split; with None, all images are
+        returned.
+
+    All callers share the returned tensors, so do not change them in place.
     """
     found = load(data, split)
     if images is not None:

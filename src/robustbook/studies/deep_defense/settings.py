@@ -147,7 +147,9 @@ class Setting:
         return fine_tune(self.start(seed), method, self.tuning, seed, self.marks)
 
     def networks(self, seed: int) -> dict[str, Call]:
-        """Return the call of the reference network and of each method's fine-tuned network."""
+        """Return the function calls that train the reference network and each method's fine-tuned
+        network.
+        """
         tuned = {name: self.tuned(method, seed) for name, method in self.methods().items()}
         return {"reference": self.start(seed), **tuned}
 

@@ -5,9 +5,9 @@ The size eps_ref of FGS is determined with the Deep Defense network of the same 
 accuracy of the Deep Defense network at eps_ref is one half by definition. A more robust Deep
 Defense network has a larger eps_ref, so the accuracy of all other methods at eps_ref is lower. The
 study adds three methods to the paper's table: adversarial training II, its combination with Deep
-Defense, and fine-tuning on clean images. The paper reports adversarial training II and the
-combination only in a supplement that we could not read. Fine-tuning on clean images is for
-comparison.
+Defense, and fine-tuning on clean images. The paper reports adversarial training II and its
+combination with Deep Defense only in a supplement that we could not read. The networks that are
+fine-tuned on clean images are for comparison.
 """
 
 from collections.abc import Iterator, Mapping
@@ -61,7 +61,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _network(
     network: str, method: str, seed: int, of: Mapping[tuple[Any, ...], Done], images: int
 ) -> Iterator[Row]:
-    """Yield the measurements for one row of Table 1, and measurements with other variants of
+    """Yield the measurements for one row of Table 1, and the measurements with other variants of
     FGS.
     """
     name = NAMES[network]  # type: ignore[index]

@@ -62,9 +62,9 @@ def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict
     the attack found.
 
     ``distance/<attack>`` is 0 if the network misclassifies the clean image, and infinite if the
-    attack fails. The attacks are ``deepfool`` and ``ddn``; ``best`` is the smaller of their two
-    sizes. On gray images, the attacks ``deepfool free`` (DeepFool as in the released code) and
-    ``ddn free`` do not clip images.
+    attack fails. The attacks are ``deepfool`` and ``ddn``; the result ``best`` is the smaller of
+    their two sizes for each image. On gray images, the attacks ``deepfool free`` (DeepFool as in
+    the released code) and ``ddn free`` do not clip images.
     """
     net, x, y = pixels(network, images, context.device)
     found = {
@@ -162,12 +162,13 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> Iterator[Row]:
-    """Yield the median size of the smallest perturbations, once for each of two sets of images.
+    """Yield the median size of the smallest perturbations, over all test images and over the images
+    that all methods share.
 
-    ``median`` is over all test images; an image that the network misclassifies without any attack
-    counts as 0. ``shared median`` is over the images that the networks of all methods classify
-    correctly. So the shared median compares the methods on the same images and does not depend on
-    their clean accuracy.
+    The row ``median`` is over all test images; an image that the network misclassifies without any
+    attack counts as 0. The row ``shared median`` is over the images that the networks of all
+    methods classify correctly. So the shared median compares the methods on the same images and
+    does not depend on their clean accuracy.
     """
     for name, sizes in done.tensors.items():
         setting = {**labels, "attack": name.removeprefix("distance/")}
@@ -180,7 +181,8 @@ def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> I
 
 
 def _accuracies(done: Done, seed: int, labels: dict[str, Any]) -> Iterator[Row]:
-    """Yield the accuracy under each attack, and ``worst``, under all of them together.
+    """Yield the accuracy under each attack and, under the name ``worst``, the accuracy under all
+    attacks together.
 
     For ``worst`` an image counts as classified correctly only if no attack succeeds on it.
     """

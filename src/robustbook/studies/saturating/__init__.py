@@ -1,1 +1,3 @@
-"""Nayebi & Ganguli 2017, Biologically inspired protection of deep networks (arXiv 1703.09202)."""
+"""Reproduce Nayebi & Ganguli 2017, Biologically inspired protection of deep networks (arXiv
+1703.09202).
+"""

@@ -26,7 +26,7 @@ BESIDE = {(LAMBDA, "one jump"), *((ALPHA["relu-mlp"], str(alpha)) for alpha in A
 
 
 def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
-    """Return all trainings of the study, under the keys (what is changed, how).
+    """Return all trainings of the study; the keys say what is changed and how.
 
     ``every``: the number of optimiser steps between two values of lambda.
     """
@@ -69,8 +69,8 @@ def rows(
     every: int,
     points: float,
 ) -> Iterator[Row]:
-    """Yield for each seed the rows that test the three claims, and the rows of all accuracies that
-    decide these claims.
+    """Yield for each seed the rows that test the three claims, and the rows with the accuracies
+    that decide the claims.
 
     ``points``: differences of accuracy below ``points`` percentage points are ignored.
     """
@@ -101,7 +101,7 @@ def rows(
 
 
 def lost_without_anneal(annealed: Mapping[str, float], constant: Mapping[str, float]) -> float:
-    """Return by how many percentage points a constant lambda lowers the clean or the FGSM accuracy,
-    whichever loss is larger.
+    """Return by how many percentage points a constant lambda lowers the clean accuracy or the FGSM
+    accuracy, whichever falls more.
     """
     return max(annealed[reading] - constant[reading] for reading in ("clean", MAIN))

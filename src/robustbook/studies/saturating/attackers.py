@@ -1,4 +1,6 @@
-"""Attacks whose gradients do not vanish in float32, for the page that applies today's attacks."""
+"""Run attacks whose gradients do not vanish in float32, for the page that applies today's
+attacks.
+"""
 
 from dataclasses import replace
 
@@ -73,7 +75,7 @@ def minimal(
     """Return for each attack and test image the size of the smallest perturbation that this attack
     alone found.
 
-    ``size/<attack>`` has the sizes for the test images with numbers in ``rows``.
+    The result ``size/<attack>`` has the sizes for the test images with numbers in ``rows``.
 
     ``grey``: how many of the attacked images belong to the class that the network predicts for a
         uniform grey image. An l-infinity attack of size 0.5 can turn every image into the grey
@@ -99,8 +101,8 @@ def _strikes(
     """Return by name the attacks that give the curves of accuracy against size; all attacked images
     are clipped to [0, 1].
 
-    ``lead``: the `median_lead` over all test images, not only over the images that are attacked in
-        this call.
+    ``lead``: the median, over all test images, of the label's logit minus the highest other logit
+        (see `median_lead`).
     """
     climb = Attack("pgd", loss="margin", clip=True, steps=20)
     plain = replace(climb, loss="cross_entropy")

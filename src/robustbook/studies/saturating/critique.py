@@ -176,7 +176,7 @@ def _accuracies(
 def _sizes(
     results: Mapping[tuple[Any, ...], Done], key: tuple[str, Method, int]
 ) -> tuple[dict[str, Tensor], int]:
-    """Return the smallest perturbations of one network, and the ``grey`` count (see `minimal`).
+    """Return the smallest perturbations of one network, and the number ``grey`` (see `minimal`).
 
     The sizes are given for each attack alone and, under the name ``all``, for all attacks together.
     """

@@ -37,8 +37,8 @@ def descents(
     """Run Adam on the 90 pairs of a source image and a target class; return ``source``, ``target``,
     ``found``, ``steps`` and ``moved``.
 
-    ``moved`` is the mean absolute change of a pixel. The source images are chosen among ``images``
-    test images.
+    The result ``moved`` is the mean absolute change of a pixel. The source images are chosen among
+    ``images`` test images.
     """
     net = trained(network, context.device)
     training = network.call.arguments["training"]
@@ -75,7 +75,7 @@ def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[s
 
 
 def settings(step_size: float, steps: int) -> list[tuple[Precision, float, int]]:
-    """Return precision, step size and number of steps of each variant; the first variant is
+    """Return precision, step size and number of steps of each variant of Adam; the first variant is
     compared with the paper.
     """
     faster = [(round(step_size * times, 6), max(1, steps // times)) for times in FASTER]
@@ -154,11 +154,11 @@ def rows(
 def _claims(
     vanilla: list[dict[str, Any]], saturated: list[dict[str, Any]], seed: int
 ) -> Iterator[Row]:
-    """Yield the rows that test the claims, on the source images of lowest and of highest confidence
+    """Yield the rows that test the claims, on the least and on the most confident source images
     together.
 
     The paper says "either least or most" confident images, so Adam must fail on the saturated
-    network from both source images.
+    network for both kinds of source images.
     """
     target = "saturating/text-7/adam"
     taken = [n for values in vanilla for n in _steps(values)]

@@ -76,7 +76,8 @@ def sample(data: str, per_class: int, seed: int) -> tuple[Tensor, Tensor]:
 
 @step(version=1)
 def dissimilarities(network: Done, per_class: int, *, context: Context) -> dict[str, object]:
-    """Measure the dissimilarity of images in each of ``LAYERS`` of one network.
+    """Measure the dissimilarity of images in each layer of one network, for the layers in
+    ``LAYERS``.
 
     Returns the means ``within`` and ``between`` classes, and ``matrices`` for the figure, averaged
     over equal blocks to ``SIDE`` x ``SIDE`` values.

@@ -40,9 +40,9 @@ def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
     """Measure the weights of one network.
 
     Returns ``kurtosis``, ``min``, ``max`` and ``sd`` of each layer's weights, and the ``density``
-    of their histogram (layers, bins) between min and max. ``lit`` is the kurtosis of the first
-    layer without the weights of pixels that are dark in all training images; the weights of such
-    pixels are never trained.
+    of their histogram (layers, bins) between min and max. The result ``lit`` is the kurtosis of the
+    first layer without the weights of pixels that are dark in all training images. The weights of
+    such pixels are never trained.
     """
     layers = layer_weights(trained(network, context.device))
     bars = [histogram(w, bins) for w in layers]
@@ -123,8 +123,8 @@ def _negative(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> 
     """Return a row that says whether the minimum of each layer's weights has a larger absolute
     value than the layer's maximum and than the vanilla network's minimum.
 
-    The value of the row is the smallest ratio of the minimum's absolute value to the layer's
-    maximum or to the vanilla network's minimum.
+    The value of the row is the smallest ratio of absolute values, over all layers: the minimum
+    divided by the layer's maximum or by the vanilla network's minimum.
     """
     factors = [
         factor

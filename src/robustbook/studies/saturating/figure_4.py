@@ -80,8 +80,9 @@ def geometry(
     test images, in float64.
 
     The results ``even`` are measured at ``points`` evenly spaced points of the path. The results
-    ``resolved`` are also measured at points that are added where probabilities jump. Also return
-    the ``rows`` of the two images in the test set and their ``confidence``.
+    ``resolved`` are also measured at points that are added where probabilities jump. Return also
+    the row numbers ``rows`` of the two images in the test set, and the ``confidence`` of the
+    network in both images.
     """
     net = trained(network, context.device).double()
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
@@ -175,7 +176,7 @@ def _name(pair: tuple[int, int]) -> str:
 
 
 def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
-    """Return the results of ``geometry`` for its ``i``-th pair."""
+    """Return the results of ``geometry`` for the pair of classes with index ``i``."""
     start = f"{i}/{grid}/"
     return {k.removeprefix(start): v for k, v in result.tensors.items() if k.startswith(start)}
 
@@ -183,8 +184,8 @@ def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
 def _readings(
     found: Mapping[str, Tensor], pair: tuple[int, int], method: Method, seed: int, grid: str
 ) -> Iterator[Row]:
-    """Yield the rows of one path: its flat fractions, numbers of large singular values, height of
-    the peak, and length.
+    """Yield the rows of one path: the flat fractions, the numbers of large singular values, the
+    height of the peak, and the length.
 
     A measurement that is compared with a number of the paper also gets the id of this target.
     """

@@ -139,7 +139,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _bounds(n: int) -> Iterator[tuple[str, float]]:
-    """Yield the l1 norm of the sparsest and of the densest unit vector."""
+    """Yield the l1 norm of the sparsest and of the densest vector of l2 norm 1."""
     yield "lower", unit(torch.eye(1, n, dtype=torch.float64)).abs().sum().item()
     yield "upper", unit(torch.ones(1, n, dtype=torch.float64)).abs().sum().item()
 

@@ -192,7 +192,9 @@ def _written(images: UInt8[Tensor, "k k h w"]) -> list[list[str]]:
 
 
 def _outcomes(done: Done) -> list[dict[str, list[Any]]]:
-    """Return ``found``, ``iterations`` and ``distance`` of the pairs, for each variant."""
+    """Return for each variant the results ``found``, ``iterations`` and ``distance`` of all
+    pairs.
+    """
     names = ("found", "iterations", "distance")
     columns = zip(*(done.values[name] for name in names), strict=True)
     return [dict(zip(names, column, strict=True)) for column in columns]

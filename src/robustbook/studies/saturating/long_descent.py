@@ -58,7 +58,8 @@ class Parameters(parameters.Parameters):
 
 
 class Descent:
-    """Adam on one image, in the precision of ``net`` (784-w-w-10 with sigmoid units).
+    """The state of Adam on one image, in the precision of the network ``net`` (784-w-w-10 with
+    sigmoid units).
 
     The pixels are neither clipped nor bounded. The attribute ``taken`` counts the updates. An
     update allocates no memory.
@@ -96,8 +97,8 @@ class Descent:
 
     @torch.no_grad()
     def advance(self, until: int) -> bool:
-        """Take steps until ``taken`` is ``until``; stop and return True when the network predicts
-        the target class.
+        """Make updates until their number ``taken`` is ``until``; stop and return True when the
+        network predicts the target class.
         """
         image, first, second, gradient = self.image, self.first, self.second, self.gradient
         (beta1, beta2), root = BETAS, torch.empty_like(image)

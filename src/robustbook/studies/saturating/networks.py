@@ -1,7 +1,7 @@
 """Train the networks of Nayebi & Ganguli 2017: three architectures, each trained in three ways.
 
-The three ways of training are vanilla, adversarial and saturating. All studies of the paper make
-their calls with the functions of this module, so each network is trained only once.
+The three ways of training are vanilla, adversarial and saturating. All studies of the paper take
+their networks from the functions of this module, so each network is trained only once.
 """
 
 from collections.abc import Mapping
@@ -34,8 +34,8 @@ Method = Literal["vanilla", "adversarial", "saturated"]
 class Anneal:
     """The schedule of lambda.
 
-    At first lambda is 0 for ``plain`` optimiser steps. Afterwards lambda rises ``rises`` times by
-    ``rise``, once in ``every`` optimiser steps.
+    At first lambda is 0 for ``plain`` optimiser steps of ordinary training. Afterwards lambda rises
+    ``rises`` times by ``rise``, once in ``every`` optimiser steps.
     """
 
     plain: int
@@ -167,7 +167,8 @@ def inspect(network: Done, images: int, *, context: Context) -> dict[str, object
     """Measure over test images how informative the gradients are.
 
     ``gradient``: the median, over images, of the largest component of the gradient.
-    ``lead``: the `median_lead` of the network's logits.
+    ``lead``: the median, over images, of the label's logit minus the highest other logit (see
+    `median_lead`).
     ``certain``: the percentage of images whose label has probability exactly 1 in float32.
     """
     net = trained(network, context.device)

@@ -46,7 +46,9 @@ def _anneal(training: Training) -> Anneal:
 
 
 def calls(profile: str, seeds: tuple[int, ...]) -> dict[tuple[Any, ...], Call]:
-    """Return the calls that evaluate Table 1's saturated networks, by ("error", network, seed)."""
+    """Return the function calls that evaluate Table 1's saturated networks, with keys ("error",
+    network, seed).
+    """
     wanted = table_1.calls(table_1.Parameters(profile=profile, seeds=seeds))  # type: ignore[arg-type]
     return {
         ("error", network, seed): call

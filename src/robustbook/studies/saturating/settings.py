@@ -100,7 +100,8 @@ def saturated_sigmoid(
 def saturated_relu(profile: str, scale: float) -> Training:
     """Return the settings of the saturated ReLU network with every lambda multiplied by ``scale``.
 
-    In this schedule, lambda rises once in 10 optimiser steps (at profile ``quick`` in every step).
+    In the schedule of the ReLU network, lambda rises once in 10 optimiser steps (at profile
+    ``quick`` in every step).
     """
     base = mlps(profile)["relu-mlp", "saturated"]
     assert base.anneal is not None

@@ -48,7 +48,7 @@ def cnn(profile: str, *, scale: float = 1.0, times: int = 1) -> Training:
 
 
 def variants(profile: str) -> dict[tuple[str, str], Training]:
-    """Return all trainings that are tried, under the keys (what is varied, how)."""
+    """Return all trainings that are tried; the keys say what is varied and how."""
     paper = profile == "paper"
     short = 10 if paper else 1
     base = saturated_sigmoid(profile, short)

@@ -1,4 +1,5 @@
-"""Targeted attacks of Nayebi & Ganguli 2017, section 7: their source images and target classes.
+"""Choose the source images and target classes of the targeted attacks of Nayebi & Ganguli 2017,
+section 7.
 
 Each class has one source image: the correctly classified test image with the lowest or the highest
 softmax probability. An attack runs from each of the ten source images towards each of the nine
@@ -28,7 +29,8 @@ def sources(
     rule: Rule,
     name: str = "the network",
 ) -> Int[Tensor, " 10"]:
-    """Return for each class the row of its least or most confident correctly classified image.
+    """Return for each class the row number of its least or most confident correctly classified
+    image.
 
     A saturated network gives most images a probability that float32 rounds to 1. So images are
     ranked by log p - log (1 - p), which increases with the probability p and does not saturate. If

@@ -1,1 +1,1 @@
-"""The studies of Random Self-Ensemble (Liu, Cheng, Zhang and Hsieh 2018)."""
+"""Reproduce Random Self-Ensemble (Liu, Cheng, Zhang and Hsieh 2018)."""

@@ -236,8 +236,9 @@ def one_draw(
     """Attack images by PGD in l-infinity as in the authors' logs of 2018: with one noise draw per
     step and one for the evaluation.
 
-    ``clean``, ``right``: which images are classified correctly before and after the attack. The
-        attack changes all images, also misclassified ones.
+    ``clean``, ``right``: which images are classified correctly before and after the attack.
+
+    The attack changes all images, also misclassified ones.
     """
     net = _ready(network, context.device)
     x, y, keys = test_images(network, first, images, context.device)

@@ -39,7 +39,7 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 def named(own: Setting) -> tuple[Names, ...]:
     """Return the noise layers of the networks in Figure 3 by name, from no noise to RSE's noise.
-    For an architecture without noise levels nothing is returned.
+    For an architecture without noise levels, an empty tuple is returned.
     """
     return ("none", *own.levels, "rse") if own.levels else ()
 

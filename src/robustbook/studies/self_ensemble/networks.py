@@ -1,7 +1,7 @@
 """Train the networks of Random Self-Ensemble with each defense.
 
-All studies of the paper make their calls with the functions of this module, so each network is
-trained once. The result of a training has the whole state of a network, including the running
+All studies of the paper take their networks from the functions of this module, so each network is
+trained only once. The result of a training has the whole state of a network, including the running
 statistics of batch norm. Weights have the same names with and without noise layers, so the weights
 can be used with other noise.
 """
@@ -166,14 +166,14 @@ def _fitted(
 
 
 def model_of(result: Done) -> Model:
-    """Return the `Model` of a result of `train` or `distil`."""
+    """Return the `Model` with which `train` or `distil` computed a result."""
     call = result.call if "model" in result.call.arguments else result.call.arguments["teacher"]
     model: Model = call.arguments["model"]
     return model
 
 
 def trained(result: Done, device: str, noise: Noise | None = None) -> nn.Module:
-    """Return the trained network of a result, in evaluation mode.
+    """Return the trained network from a result, in evaluation mode.
 
     ``noise``: the noise layers of the returned network; with None, the noise layers of the
     training.

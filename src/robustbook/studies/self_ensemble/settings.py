@@ -5,9 +5,10 @@
     are run on Model A. VGG16 and ResNeXt on CIFAR-10 need a GPU.
 ``reduced``: narrowed networks on CIFAR-10, with eight values of c and by default two of the five
     defenses.
-``quick``: narrowed networks on the embedded image set "scenes". All schedules are shorter than the
-    paper's 200 epochs. The learning rate rises from 0 and falls linearly to 0, whereas in the paper
-    it falls three times.
+``quick``: narrowed networks on the embedded image set "scenes".
+
+All schedules are shorter than the paper's 200 epochs. The learning rate rises from 0 and falls
+linearly to 0, whereas in the paper it falls three times.
 """
 
 from collections.abc import Mapping
@@ -103,7 +104,7 @@ class Setting:
         return self.noise or noise_of(self.model.network)
 
     def network(self, defense: Names, seed: int) -> Call:
-        """Return the call that trains the network with this defense."""
+        """Return the function call that trains the network with this defense."""
         if defense == "distill":
             kind = Defense("distill", temperature=TEMPERATURE, teacher=True)
             plain = replace(self.recipe, augmentation=None)

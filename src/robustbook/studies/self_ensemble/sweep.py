@@ -1,4 +1,6 @@
-"""Attack a network with several values of c: the calls to run, and the rows of the record."""
+"""Attack a network with several values of c: list the function calls to run, and write the rows of
+the record.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,8 +19,8 @@ NUMBERS = (1, 2, 4, 8, 10, 16, 20, 30, 40, DRAWS)
 
 
 def counted(own: Setting, defense: Names, seed: int) -> dict[tuple[float, int], Call]:
-    """Return the calls that evaluate clean images with one noise draw and with several draws, with
-    the same keys as `points`.
+    """Return the function calls that evaluate clean images with one noise draw and with several
+    draws, with the same keys as `points`.
     """
     net = own.network(defense, seed)
     numbers = NUMBERS if defense.startswith("rse") else (1,)
@@ -28,7 +30,8 @@ def counted(own: Setting, defense: Names, seed: int) -> dict[tuple[float, int], 
 def points(
     own: Setting, defense: Names, seed: int, cs: Sequence[float], noise: Noise | None = None
 ) -> dict[tuple[float, int], Call]:
-    """Return the calls that attack the network at each c; c = 0 stands for the clean images.
+    """Return the function calls that attack the network at each c; c = 0 stands for the clean
+    images.
 
     ``noise``: the noise layers at test time; with None, the noise layers of the training.
     """

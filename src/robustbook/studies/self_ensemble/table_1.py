@@ -37,7 +37,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[Any, Call]:
-    """Return no call, because nothing has to be trained."""
+    """Return no function calls, because nothing has to be trained."""
     return {}
 
 

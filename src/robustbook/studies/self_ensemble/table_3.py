@@ -6,7 +6,7 @@ l2 distance, which the released program prints; the paper states no unit. The ne
 in the script of the released program; the paper names only CIFAR-10. The caption of the table gives
 a value of c, which is missing from the text that we could read. We use c = 100, the last value in
 the script. The released program attacks the network in evaluation mode, and so does this study. At
-profile quick the network is VGG16, which other items train too, and the classes are digits.
+profile quick the network is VGG16, which other studies train too, and the classes are digits.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

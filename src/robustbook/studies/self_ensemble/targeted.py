@@ -32,8 +32,9 @@ def targeted(
     ``change``: the perturbation for each target, shape (9, 3, height, width).
     ``image``: the clean image.
     ``reached``: whether the prediction with ``draws`` noise draws is the target.
-    ``right``: whether the clean image is classified correctly with ``draws`` noise draws. The noise
-        depends on the position of the image in the test set and on the target class.
+    ``right``: whether the clean image is classified correctly with ``draws`` noise draws.
+
+    The noise depends on the position of the image in the test set and on the target class.
     """
     net = trained(network, context.device)
     for p in net.parameters():

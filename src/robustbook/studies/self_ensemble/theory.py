@@ -51,10 +51,11 @@ PIECE = 10  # images whose Hessians are computed together
 class Size:
     """The numbers of images and draws for one network.
 
-    ``images``: number of test images in `averaged` and `steep`.
-    ``bent``: number of test images in `bent`.
-    ``draws``: number of noise draws per image in `bent`, and of products with the Hessian.
-    ``probes``: number of products per image with the Hessian in `steep`.
+    ``images``: the number of test images in the measurements `averaged` and `steep`.
+    ``bent``: the number of test images in the measurement `bent`.
+    ``draws``: the number of noise draws per image in the measurement `bent`, and of products with
+    the Hessian.
+    ``probes``: the number of products per image with the Hessian in the measurement `steep`.
     """
 
     images: int
@@ -180,8 +181,8 @@ def steep(network: Done, images: int, probes: int, *, context: Context) -> dict[
 
 @step(version=1)
 def smooth(images: int, draws: int, seed: int, *, context: Context) -> dict[str, object]:
-    """Train a small smooth network on digits, and return the same measurements as `bent`, at the
-    noise scales in `SMALL`.
+    """Train a small smooth network on digits, and measure its loss increase under noise, trace and
+    Frobenius norm, at the noise scales in `SMALL`.
 
     The network has two convolutions with softplus and a linear layer, in float64, with noise in
     front of both convolutions. Because all layers are smooth, the loss has a Hessian everywhere.
@@ -360,8 +361,8 @@ def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row
 
 
 def _ratios(done: Done, scales: tuple[float, ...]) -> list[float]:
-    """Return at each noise scale s the gap divided by s^2/2 times the trace; gap and trace are sums
-    over the images.
+    """Return at each noise scale s the increase of the mean loss divided by s^2/2 times the trace;
+    increase and trace are sums over the images.
     """
     gaps, trace = done.tensors["gap"].sum(0), done.tensors["trace"].sum()
     return [(g / (s**2 / 2 * trace)).item() for g, s in zip(gaps, scales, strict=True)]
@@ -373,8 +374,8 @@ def _bent(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _smooth(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield the ratio of gap and trace, the ratio of gap and Frobenius norm, and the percentage of
-    images with a negative trace.
+    """Yield the ratio of loss increase and trace, the ratio of loss increase and Frobenius norm,
+    and the percentage of images with a negative trace.
     """
     trace, frobenius = done.tensors["trace"], done.tensors["frobenius"]
     gaps = done.tensors["gap"].sum(0)

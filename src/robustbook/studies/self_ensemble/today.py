@@ -62,7 +62,8 @@ class Size:
     ``queries``: number of queries of Square.
     ``choice``, ``trials``: the numbers of votes that choose the class and that estimate its
     probability, for the certificate.
-    ``logged``: number of images for the comparison with the authors' logs; 0: no comparison.
+    ``logged``: the number of images for the comparison with the authors' logs; with 0 there is no
+    comparison.
     """
 
     images: int

@@ -311,8 +311,9 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
     Each ratio is a ratio of two sums over the images. In the sum of the mean estimates, the
     estimate of each image is multiplied by its derivative. Further rows have the number of averaged
-    noise draws at which the standard error equals the derivative. The number of draws is given for
-    the derivative along the gradient, and for the root mean square derivative along a pixel.
+    noise draws at which the standard error of the estimate equals the derivative. One of these rows
+    is for the derivative along the gradient, and one is for the root mean square derivative along a
+    pixel.
     """
     slope, of_margin = done.tensors["slope"], done.tensors["variance"]
     means = done.tensors["differences"].mean(2)
@@ -346,11 +347,11 @@ def _error(done: Done, i: int) -> float:
 def _answers(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
     """Yield the rows that are compared with the paper's numbers.
 
-    The first row has the variance of the estimate times 2 h^2 / Var(g) at the smallest h. The
-    paper's claim on small h holds if the scaled variance is positive and agrees within 20 % at the
-    two smallest h. The second row has the mean estimate divided by the derivative at a moderate h.
-    The claim that the estimate is unbiased holds if mean over derivative differs from 1 by at most
-    0.1 plus 3 standard errors.
+    The row on the variance has the variance of the estimate times 2 h^2 / Var(g), at the smallest
+    h. The paper's claim on small h holds if the scaled variance is positive and agrees within 20 %
+    at the two smallest h. The row on the mean has the mean estimate divided by the derivative, at a
+    moderate h. The claim that the estimate is unbiased holds if mean over derivative differs from 1
+    by at most 0.1 plus 3 standard errors.
     """
     of_margin, variance = done.tensors["variance"], grouped(done.tensors["differences"])[1]
     small, next_ = (

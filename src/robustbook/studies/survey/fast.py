@@ -114,8 +114,8 @@ def _cifar10(epochs: int) -> Recipe:
 
 SETTINGS: Mapping[tuple[str, str], Setting] = {
     ("quick", "mnist"): Setting(
-        Model("digits", "wong", 4),
-        Recipe(8 * 27, 50, 1e-2, schedule="linear", warmup=0.4, channels_last=True),
+        Model("digits", "wong", 2),
+        Recipe(8 * 27, 50, 5e-3, schedule="linear", warmup=0.4, channels_last=True),
         (0.1,),
         0.1,
         0.01,

@@ -98,7 +98,7 @@ class L2Steps:
     steps: int
     step_size: float
 
-    def __call__(self, net: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, net: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
         away = torch.randn_like(images)
         length = away.flatten(1).norm(dim=1) / torch.rand_like(images.flatten(1)[:, 0])
         start = images + self.eps * away / length.view(-1, 1, 1, 1)

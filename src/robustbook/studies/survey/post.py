@@ -4,7 +4,7 @@ The post explains adversarial training and feature denoising (Xie et al. 2019), 
 number of its own. The item measures how far an attack moves the feature maps of each stage of
 ResNet-18, before and after adversarial training, and draws such maps for a few test images. It also
 measures the two caveats of the post's last paragraph: attacks that were not used in training, and
-the lower accuracy on clean images. The networks are those of the item `denoising`, and one more
+the lower accuracy on clean images. The networks are those of the item on feature denoising, and one
 that is trained with an attack in the l2 norm.
 """
 
@@ -21,7 +21,7 @@ from robustbook.runs import Call, Context, Done, step
 
 from . import settings
 from .attack import attacked, fixed, percent, test_images
-from .denoising import (
+from .denoising_networks import (
     EPS,
     SETTINGS,
     STAGES,
@@ -99,7 +99,7 @@ def attacked_l2(network: Done, images: int, seed: int, *, context: Context) -> d
             keys=rows,
             generator=generator(seed, "l2"),
         ).images
-        for rows in torch.arange(len(x), device=y.device).split(250)
+        for rows in torch.split(torch.arange(len(x), device=y.device), 250)
     ]
     context.progress(1, 1)
     return {"right": (logits_of(net, torch.cat(made)).argmax(1) == y).cpu()}
@@ -228,6 +228,7 @@ def _pictures(own: Setting, of: Results) -> dict[str, Any]:
             if (network, name) in (
                 ("standard", "clean"),
                 ("standard", "attacked"),
+                ("adversarial", "attacked"),
                 ("denoised", "attacked"),
             ):
                 images = (255 * found[name][:KEPT]).round().long().movedim(1, 3)

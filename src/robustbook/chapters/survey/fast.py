@@ -1,0 +1,214 @@
+"""The page of training on one FGSM step: Wong et al. 2020, and N-FGSM."""
+
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, array, mean, of_target, printed, settings, values
+from robustbook.chapters.wording import beside, spread_or
+from robustbook.figures import LOOKS, Curve, Panel, Table, table
+from robustbook.ledger import Record
+
+METHODS: Mapping[str, tuple[str, str]] = {
+    "fgsm": ("FGSM", "adv"),
+    "fgsm-rs": ("FGSM with random start", "none"),
+    "n-fgsm": ("N-FGSM", "rse"),
+    "pgd": ("PGD", "distill"),
+    "fgsm-rs-2": ("FGSM with random start, step 2 eps", "brelu"),
+}
+TESTED = {"fgsm": "under FGSM", "pgd": "under PGD, 10 steps"}
+PRINTED: Mapping[str, Mapping[str, str]] = {
+    "mnist": {
+        "clean": "wong/mnist-fgsm-rs/accuracy",
+        "pgd-50-10": "wong/mnist-fgsm-rs/pgd-50-10-accuracy",
+        "worst": "wong/mnist-fgsm-rs/autoattack-accuracy",
+    },
+    "cifar10": {
+        "clean": "wong/cifar10-fgsm-rs/accuracy",
+        "pgd-50-10": "wong/cifar10-fgsm-rs/pgd-50-10-accuracy",
+        "worst": "wong/cifar10-fgsm-rs/autoattack-accuracy",
+    },
+}
+ATTACKS = {
+    "clean": "clean images",
+    "pgd-50": "PGD, 50 steps",
+    "pgd-50-10": "PGD, 50 steps, restarts",
+    "worst": "worst of PGD, margin and Square",
+}
+
+
+def first_set(record: Record) -> str:
+    """Return the name of the first image set of a record."""
+    name: str = settings(record, "accuracy", "set")[0]
+    return name
+
+
+def main_radius(record: Record) -> float:
+    """Return the radius whose networks are attacked with restarts."""
+    at = settings(record, "accuracy", "eps", set=first_set(record), attack="pgd-50-10")
+    return float(at[0])
+
+
+def data(record: Record) -> str:
+    """Return the words for the training images of a record."""
+    if record.profile == "quick":
+        return "the embedded digits"
+    if record.profile == "reduced":
+        return "10,000 images of MNIST"
+    return {"mnist": "MNIST", "cifar10": "CIFAR-10"}[first_set(record)]
+
+
+def answer(record: Record) -> str:
+    """Return the accuracies of the networks trained on one step, in sentences."""
+    eps = main_radius(record)
+    ours, clean, plain = (
+        mean(record, "accuracy", set=first_set(record), eps=eps, method=method, attack=attack)
+        for method, attack in (
+            ("fgsm-rs", "pgd-50-10"),
+            ("fgsm-rs", "clean"),
+            ("fgsm", "pgd-50-10"),
+        )
+    )
+    of = PRINTED[first_set(record)]
+    there = printed(f"survey/{of['pgd-50-10']}")
+    return (
+        f"On {data(record)}, training on FGSM with a random start gives an accuracy of "
+        f"{clean:.1f} % on clean images and {ours:.1f} % under PGD with 50 steps and restarts "
+        f"({there} % printed). Training on FGSM from the image itself gives {plain:.1f} % under "
+        "the same attack."
+    )
+
+
+def epochs(record: Record) -> Figure:
+    """Draw the accuracy after each epoch of training with the main radius, under FGSM and PGD."""
+    name, eps = first_set(record), main_radius(record)
+    panels = []
+    for attack, words in TESTED.items():
+        curves = {}
+        for method, (told, look) in METHODS.items():
+            key = f"{name}/{method}/{eps:g}/{attack}"
+            if key in record.arrays:
+                y = array(record, key)
+                x = [float(i + 1) for i in range(len(y))]
+                curves[told] = Curve(x, [y], LOOKS[look])
+        panels.append(Panel(words, "epochs of training", "accuracy (%)", curves, {}))
+    return figures.lines(panels, columns=2, height=2.8)
+
+
+def radii(version: Version) -> Table:
+    """Return the accuracy under PGD by method and radius."""
+    record = version.record
+    name = first_set(record)
+    at = sorted(settings(record, "accuracy", "eps", set=name))
+    unit = "/255" if name == "cifar10" else ""
+    return table(
+        f"{version.heading}: accuracy in per cent under PGD with 50 steps, by the radius of "
+        "training and attack (range over the seeds).",
+        f"tab-survey-fast-radii-{version.tag}",
+        ["Training", *(f"eps {eps:g}{unit}" for eps in at)],
+        [
+            [
+                words,
+                *(
+                    spread_or(
+                        values(
+                            record, "accuracy", set=name, method=method, eps=eps, attack="pgd-50"
+                        ),
+                        missing="-",
+                    )
+                    for eps in at
+                ),
+            ]
+            for method, (words, _) in METHODS.items()
+        ],
+    )
+
+
+def printed_beside(version: Version) -> Table:
+    """Return the accuracies with the main radius; those of FGSM with random start are printed."""
+    record = version.record
+    name, eps = first_set(record), main_radius(record)
+    rows = []
+    for method, (words, _) in METHODS.items():
+        found = {
+            attack: values(record, "accuracy", set=name, method=method, eps=eps, attack=attack)
+            for attack in ATTACKS
+        }
+        of = PRINTED[name] if method == "fgsm-rs" else {}
+        rows.append(
+            [
+                words,
+                *(
+                    beside(ours, printed(f"survey/{of[attack]}") if attack in of else None)
+                    for attack, ours in found.items()
+                ),
+            ]
+        )
+    return table(
+        f"{version.heading}: accuracy in per cent, printed / **ours** (range over the seeds), of "
+        "networks trained and attacked with the same radius. In the last column, the printed "
+        "number is for AutoAttack.",
+        f"tab-survey-fast-{version.tag}",
+        ["Training", *ATTACKS.values()],
+        rows,
+    )
+
+
+def collapse(record: Record) -> str:
+    """Return in sentences what happens to a network that is trained on FGSM from the image."""
+    name, eps = first_set(record), main_radius(record)
+    fgsm, pgd = (array(record, f"{name}/fgsm/{eps:g}/{attack}") for attack in TESTED)
+    best = max(pgd)
+    return (
+        f"The network trained on FGSM from the image ends with {fgsm[-1]:.1f} % under FGSM and "
+        f"{pgd[-1]:.1f} % under PGD. Its best accuracy under PGD was {best:.1f} %, after epoch "
+        f"{pgd.index(best) + 1} of {len(pgd)}."
+    )
+
+
+def gap(record: Record) -> str:
+    """Return in a sentence how much lower the worst of several attacks is than PGD."""
+    name, eps = first_set(record), main_radius(record)
+    pgd, worst = (
+        mean(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack=attack)
+        for attack in ("pgd-50-10", "worst")
+    )
+    there = [printed(f"survey/{PRINTED[name][attack]}") for attack in ("pgd-50-10", "worst")]
+    return (
+        "For the network trained on FGSM with random start, the worst of our attacks for each "
+        f"image leaves {worst:.1f} %, against {pgd:.1f} % under PGD with restarts. Printed are "
+        f"{there[1]} % under AutoAttack and {there[0]} % under PGD."
+    )
+
+
+def time_ratio(record: Record) -> str:
+    """Return in a sentence how long an epoch takes in comparison with PGD training."""
+    found = values(record, "time ratio", set=first_set(record))
+    there = printed("survey/wong/claim/time")
+    if not found:
+        return "The time of an epoch was not measured in this record."
+    return (
+        f"An epoch with FGSM from a random start took {found[0]:.2f} of the time of an epoch with "
+        f"PGD on this machine. From the number of passes one expects {there} for PGD with 7 steps."
+    )
+
+
+def claims(version: Version) -> Table:
+    """Return the claims about CIFAR-10 with our accuracies."""
+    told = {
+        "wong/claim/plain-fgsm-collapses": "FGSM from the image, 30 epochs, eps 8/255",
+        "wong/claim/alpha-16-collapses": "FGSM with random start and steps of 16/255, eps 8/255",
+        "n-fgsm/cifar10-eps-8/pgd-50-10-accuracy": "N-FGSM, eps 8/255",
+        "n-fgsm/cifar10-eps-16/no-collapse": "N-FGSM, eps 16/255",
+    }
+    return table(
+        f"{version.heading}: accuracy in per cent under PGD with 50 steps on CIFAR-10 (range over "
+        "the seeds).",
+        f"tab-survey-fast-claims-{version.tag}",
+        ["Training", "Accuracy"],
+        [
+            [words, spread_or(of_target(version.record, f"survey/{name}"), missing="not run")]
+            for name, words in told.items()
+        ],
+    )

@@ -1,0 +1,209 @@
+"""The page of Goodfellow, Shlens and Szegedy 2015: FGSM, and training on its images."""
+
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+
+from robustbook import figures
+from robustbook.chapters.published import Version, mean, of_target, printed, settings, values
+from robustbook.chapters.wording import beside, spread_or
+from robustbook.figures import LOOKS, Curve, Panel, Table, table
+from robustbook.ledger import Record
+
+TARGETS = "survey/goodfellow"
+TESTS: Mapping[str, tuple[str, str]] = {
+    "clean": ("clean images", "clean"),
+    "fgsm": ("FGSM", "adv"),
+    "pgd-40": ("PGD, 40 steps", "none"),
+    "worst": ("worst of PGD, margin and Square", "distill"),
+}
+ERRORS: Mapping[str, str] = {
+    "softmax-regression/fgsm-error": "softmax regression, FGSM",
+    "logistic-3-vs-7/clean-error": "3 against 7, clean images",
+    "logistic-3-vs-7/fgsm-error": "3 against 7, FGSM",
+    "maxout/clean-error": "maxout, clean images",
+    "maxout/fgsm-error": "maxout, FGSM",
+    "maxout-adversarial/clean-error": "maxout with the adversarial loss, clean images",
+    "claim/adversarial-training-lowers-fgsm-error": "maxout with the adversarial loss, FGSM",
+    "maxout-large/clean-error": "large maxout, clean images",
+    "maxout-large-adversarial/clean-error": "large maxout with the adversarial loss, clean images",
+    "maxout-large-adversarial/fgsm-error": "large maxout with the adversarial loss, FGSM",
+    "noise-control/sign/fgsm-error": "maxout trained with random signs, FGSM",
+    "noise-control/uniform/fgsm-error": "maxout trained with uniform noise, FGSM",
+    "transfer/original-to-adversarial/error": "FGSM for maxout, on maxout with adversarial loss",
+    "transfer/adversarial-to-original/error": "FGSM for maxout with adversarial loss, on maxout",
+    "ensemble/fgsm-error": "ensemble of maxout networks, FGSM for the ensemble",
+    "ensemble/fgsm-on-one-member-error": "ensemble of maxout networks, FGSM for one member",
+}
+RUBBISH: Mapping[str, str] = {
+    "maxout-softmax": "maxout, softmax",
+    "maxout-sigmoid": "maxout, independent sigmoids",
+    "softmax-regression": "softmax regression",
+}
+CONFIDENCES: Mapping[str, tuple[str, str]] = {
+    "softmax": ("softmax regression", "softmax-regression"),
+    "maxout 1": ("maxout", "maxout"),
+    "maxout-large 0.5": ("large maxout with the adversarial loss", "maxout-large-adversarial"),
+}
+
+
+def data(record: Record) -> str:
+    """Return the words for the training images of a record."""
+    return {
+        "quick": "the embedded digits",
+        "reduced": "10,000 images of MNIST",
+        "paper": "MNIST",
+    }[record.profile]
+
+
+def answer(record: Record) -> str:
+    """Return the errors with and without the adversarial loss, in sentences."""
+    plain, trained, pgd = (
+        mean(record, "error", network=network, attack=attack)
+        for network, attack in (
+            ("maxout 1", "fgsm"),
+            ("maxout 0.5", "fgsm"),
+            ("maxout 0.5", "pgd-40"),
+        )
+    )
+    there = printed(f"{TARGETS}/maxout/fgsm-error")
+    then = printed(f"{TARGETS}/maxout-large-adversarial/fgsm-error")
+    return (
+        f"On {data(record)}, a maxout network trained on clean images has an error of "
+        f"{plain:.1f} % under FGSM ({there} % printed). With the adversarial loss the error under "
+        f"FGSM is {trained:.1f} % ({then} % printed for a larger network), but under PGD with 40 "
+        f"steps it is {pgd:.1f} %."
+    )
+
+
+def sweep(record: Record) -> Figure:
+    """Draw the error against alpha, with a curve for each attack."""
+    alphas = sorted(
+        float(network.split()[1])
+        for network in settings(record, "error", "network", attack="worst")
+        if network.startswith("maxout ")
+    )
+    curves = {
+        words: Curve(alphas, [_errors(record, alphas, attack)], LOOKS[look])
+        for attack, (words, look) in TESTS.items()
+    }
+    panel = Panel("", "alpha, the weight of the clean loss", "error (%)", curves, {})
+    return figures.lines([panel], columns=1, height=3.2)
+
+
+def _errors(record: Record, alphas: list[float], attack: str) -> list[float]:
+    """Return the errors of the first seed, which alone is trained with every alpha."""
+    return [
+        values(record, "error", network=f"maxout {alpha:g}", attack=attack)[0] for alpha in alphas
+    ]
+
+
+def printed_beside(version: Version) -> Table:
+    """Return the errors, the printed number beside ours."""
+    rows = []
+    for target, words in ERRORS.items():
+        ours = of_target(version.record, f"{TARGETS}/{target}")
+        theirs = printed(f"{TARGETS}/{target}")
+        if ours or theirs is not None:
+            rows.append([words, beside(ours, theirs)])
+    return table(
+        f"{version.heading}: error in per cent, printed / **ours** (range over the seeds). FGSM "
+        "has a radius of 0.25 and does not clip images. The weight alpha of the adversarial loss "
+        "is 0.5.",
+        f"tab-survey-goodfellow-{version.tag}",
+        ["Network and images", "Error"],
+        rows,
+    )
+
+
+def confidences(version: Version) -> Table:
+    """Return the mean confidence on the images that FGSM changes successfully."""
+    rows = [
+        [
+            words,
+            beside(
+                values(version.record, "confidence", network=network, attack="fgsm"),
+                printed(f"{TARGETS}/{name}/fgsm-confidence"),
+            ),
+        ]
+        for network, (words, name) in CONFIDENCES.items()
+    ]
+    return table(
+        f"{version.heading}: mean probability in per cent of the predicted class on the images "
+        "that are misclassified under FGSM, printed / **ours** (range over the seeds).",
+        f"tab-survey-goodfellow-confidence-{version.tag}",
+        ["Network", "Confidence"],
+        rows,
+    )
+
+
+def rubbish(version: Version) -> Table:
+    """Return the share of noise images that are taken for a digit."""
+    rows = [
+        [
+            words,
+            beside(
+                of_target(version.record, f"{TARGETS}/rubbish/{name}/error"),
+                printed(f"{TARGETS}/rubbish/{name}/error"),
+            ),
+        ]
+        for name, words in RUBBISH.items()
+    ]
+    return table(
+        f"{version.heading}: percentage of images of normal noise (mean 0, standard deviation 1) "
+        "on which some class has a probability above one half, printed / **ours** (range over the "
+        "seeds).",
+        f"tab-survey-goodfellow-rubbish-{version.tag}",
+        ["Network", "Taken for a digit"],
+        rows,
+    )
+
+
+def alphas(version: Version) -> Table:
+    """Return the errors of the sweep over alpha."""
+    record = version.record
+    networks = sorted(
+        network
+        for network in settings(record, "error", "network", attack="worst")
+        if network.startswith("maxout ")
+    )
+    return table(
+        f"{version.heading}: error in per cent of maxout networks by the weight alpha of the clean "
+        "loss (range over the seeds). Only the first seed has every alpha.",
+        f"tab-survey-goodfellow-alpha-{version.tag}",
+        ["alpha", *(words for words, _ in TESTS.values())],
+        [
+            [
+                network.split()[1],
+                *(
+                    spread_or(values(record, "error", network=network, attack=attack), missing="-")
+                    for attack in TESTS
+                ),
+            ]
+            for network in networks
+        ],
+    )
+
+
+def control(record: Record) -> str:
+    """Return in a sentence what training with random noise does."""
+    sign, uniform, trained = (
+        mean(record, "error", network=network, attack="fgsm")
+        for network in ("noise sign", "noise uniform", "maxout 0.5")
+    )
+    return (
+        "After training on random noise of the same size, the error under FGSM is "
+        f"{sign:.1f} % (random signs) and {uniform:.1f} % (uniform noise), against {trained:.1f} % "
+        "with the adversarial loss."
+    )
+
+
+def strongest(record: Record) -> str:
+    """Return in a sentence the error under the worst of the strong attacks."""
+    worst = values(record, "error", network="maxout 0.5", attack="worst")[0]
+    fgsm = values(record, "error", network="maxout 0.5", attack="fgsm")[0]
+    return (
+        f"With alpha 0.5, the error is {fgsm:.1f} % under FGSM, and {worst:.1f} % if the worst of "
+        "PGD with restarts on the cross entropy, PGD on the margin, and the Square attack counts "
+        "for each image."
+    )

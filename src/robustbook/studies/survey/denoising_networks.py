@@ -1,0 +1,186 @@
+"""The networks of feature denoising and their settings, which two items of the survey share.
+
+``paper``: full width, blocks after all four stages, PGD with 10 steps in training; needs a GPU.
+``reduced``: an eighth of the width, 10,000 images, two epochs, one step with a random start in
+training, and blocks after stages 2 to 4. At 32 x 32 positions the Gaussian takes many times as long
+as the narrow network. ``quick``: embedded images, a quarter of the radius, few training steps, two
+kinds of blocks after stages 3 and 4; the networks of ``quick`` hardly learn.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from robustbook.measures import Attack, feature_noise, strike
+from robustbook.randomness import generator
+from robustbook.runs import Call, Context, Done, step
+from robustbook.training import Augmentation, Recipe
+
+from .attack import fixed, test_images
+from .networks import PLAIN, Blocks, Defense, Model, pgd_training, train, trained
+
+EPS = 8 / 255
+VARIANTS: Mapping[str, Blocks | None] = {
+    "baseline": None,
+    "null": Blocks("null"),
+    "mean": Blocks("mean"),
+    "median": Blocks("median"),
+    "bilateral": Blocks("bilateral"),
+    "nonlocal-dot": Blocks("dot"),
+    "nonlocal-gaussian": Blocks("gaussian"),
+}
+"""The seven networks, by the name in the targets' ids."""
+BLOCKED = tuple(VARIANTS)[1:]
+FILTERS = tuple(VARIANTS)[2:]
+ABLATIONS: Mapping[str, Blocks] = {
+    "no-1x1": Blocks("gaussian", convolution=False),
+    "no-residual": Blocks("gaussian", residual=False),
+}
+STANDARD = ("baseline", "nonlocal-gaussian")
+"""The networks that are also trained on clean images only."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The item at one profile.
+
+    model: the network without blocks; ``after``: the stages that get a block.
+    variants, ablations: the networks to run.
+    eps: the radius of all attacks on the trained networks.
+    images: the number of test images; ``few``: of those for the stronger attacks.
+    strong: the stronger attacks; an image counts as robust if it is classified correctly under all
+        of them and under PGD with 20 steps.
+    """
+
+    model: Model
+    defense: Defense
+    recipe: Recipe
+    after: tuple[str, ...]
+    images: int
+    few: int
+    strong: tuple[Attack, ...]
+    variants: tuple[str, ...] = tuple(VARIANTS)
+    ablations: tuple[str, ...] = tuple(ABLATIONS)
+    eps: float = EPS
+
+    @property
+    def attacks(self) -> dict[str, tuple[Attack, int]]:
+        """Return each attack by name, with the number of images that it attacks."""
+        strong = {f"strong {i}": attack for i, attack in enumerate(self.strong)}
+        return {
+            "clean": (Attack("none", self.eps), self.images),
+            "pgd-20": (self.pgd, self.images),
+            **{name: (self.scaled(attack), self.few) for name, attack in strong.items()},
+        }
+
+    @property
+    def pgd(self) -> Attack:
+        """Return PGD with 20 steps."""
+        return self.scaled(PGD_20)
+
+    def scaled(self, attack: Attack) -> Attack:
+        """Return an attack with its radius and steps in proportion to ``eps``."""
+        size = attack.step_size * self.eps / EPS
+        return replace(attack, eps=self.eps, step_size=size)
+
+    def network(self, blocks: Blocks | None, seed: int, defense: Defense | None = None) -> Call:
+        """Return the call that trains the network with these blocks."""
+        placed = None if blocks is None else replace(blocks, after=self.after)
+        model = replace(self.model, blocks=placed)
+        return train(model, self.defense if defense is None else defense, self.recipe, seed)
+
+
+PGD_20 = Attack("pgd", EPS, clip=True, steps=20, step_size=2 / 255)
+MARGIN = replace(PGD_20, loss="margin", steps=40, step_size=1 / 255)
+STAGES = ("stage1", "stage2", "stage3", "stage4")
+
+
+def _recipe(steps: int, batch: int, augmentation: Augmentation | None = None) -> Recipe:
+    """Return SGD with momentum; the learning rate rises to 0.1 and then falls to 0."""
+    return Recipe(
+        steps,
+        batch,
+        0.1,
+        "sgd",
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=5e-4,
+        schedule="linear",
+        warmup=0.2,
+        augmentation=augmentation,
+    )
+
+
+SETTINGS: Mapping[str, Setting] = {
+    "quick": Setting(
+        Model("scenes", "resnet18", 8),
+        pgd_training(EPS / 4, 1, EPS / 4),
+        _recipe(20, 32),
+        STAGES[2:],
+        20,
+        10,
+        (replace(MARGIN, steps=5),),
+        ("baseline", "null", "nonlocal-gaussian"),
+        (),
+        EPS / 4,
+    ),
+    "reduced": Setting(
+        Model("cifar10", "resnet18", 8, 10_000),
+        pgd_training(EPS, 1, 10 / 255),
+        _recipe(312, 64),
+        STAGES[1:],
+        400,
+        100,
+        (MARGIN,),
+    ),
+    "paper": Setting(
+        Model("cifar10", "resnet18"),
+        pgd_training(EPS, 10, 2 / 255),
+        _recipe(30 * 390, 128, Augmentation(mirror=True, padding=4)),
+        STAGES,
+        10_000,
+        1000,
+        (
+            replace(MARGIN, steps=100, restarts=5),
+            Attack("square", EPS, queries=5000),
+        ),
+    ),
+}
+
+
+def networks(own: Setting, seed: int) -> dict[tuple[str, str], Call]:
+    """Return the calls that train the networks, by training and variant."""
+    every = {**VARIANTS, **ABLATIONS}
+    shown = (*own.variants, *own.ablations)
+    return {
+        **{("adversarial", name): own.network(every[name], seed) for name in shown},
+        **{("standard", name): own.network(every[name], seed, PLAIN) for name in STANDARD},
+    }
+
+
+def around(own: Setting) -> tuple[str, ...]:
+    """Return the submodules before and after each block."""
+    return tuple(name for stage in own.after for name in (f"{stage}.layers", stage))
+
+
+@step(version=1)
+def noise(
+    network: Done,
+    layers: tuple[str, ...],
+    attack: Attack,
+    images: int,
+    seed: int,
+    *,
+    context: Context,
+) -> dict[str, object]:
+    """Return ``noise/<layer>``, the relative noise of each test image at the image and after each
+    of the submodules, under an attack on the network itself.
+    """
+    net = fixed(trained(network, context.device))
+    x, y = test_images(network, images, context.device)
+    made = strike(attack, net, x, y, generator=generator(seed, attack.kind)).images
+    pieces = zip(torch.split(x, 250), torch.split(made, 250), strict=True)
+    parts = [feature_noise(net, clean, moved, layers) for clean, moved in pieces]
+    context.progress(1, 1)
+    return {f"noise/{name}": torch.cat([part[name] for part in parts]).cpu() for name in parts[0]}

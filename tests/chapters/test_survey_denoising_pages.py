@@ -1,0 +1,252 @@
+"""The pages of feature denoising and of the post: content, ideas and solutions."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pytest import approx
+
+from robustbook import notebooks
+from robustbook.chapters.published import version_of
+from robustbook.chapters.survey import denoising, post
+from robustbook.defenses import adversarial_training
+from robustbook.defenses.denoising import Denoising
+from robustbook.ledger import Record, Row
+from robustbook.randomness import generator
+from robustbook.studies.survey import denoising_networks as study
+
+from .reading import body, numbers
+from .test_exercises import solutions
+from .test_ideas import idea
+
+Names = dict[str, Any]
+PAGES = ("survey/denoising", "survey/post")
+
+
+def row(name: str, value: float, seed: int, unit: str = "percent", **setting: Any) -> Row:
+    images = 400 if name == "accuracy" else None
+    return Row(value, unit, None, name, seed, images, setting=setting)
+
+
+def rows_of_denoising(seeds: int) -> Iterator[Row]:
+    """Made up: each variant is a point above the one before it; a seed adds half a point to the
+    mean filter alone. Filters halve the noise, the null block keeps it.
+    """
+    for seed in range(seeds):
+        for i, name in enumerate(denoising.NAMES):
+            own = 20 + i + (seed / 2 if name == "mean" else 0)
+            for attack, more in (("clean", 20), ("pgd-20", 0), ("worst", -2)):
+                label = {"variant": name, "attack": attack}
+                yield row("accuracy", own + more, seed, training="adversarial", **label)
+                if name in study.STANDARD:
+                    left = 60.0 if attack == "clean" else 0.0
+                    yield row("accuracy", left, seed, training="standard", **label)
+            for j, against in enumerate(denoising.AGAINST):
+                label = {"variant": name, "against": against}
+                if name != against:
+                    yield row("difference", own - 20 - j, seed, **label)
+                    yield row("half width", 2.5, seed, **label)
+            if name in study.BLOCKED:
+                for stage, before in (("stage3", 0.5), ("stage4", 1.0)):
+                    after = before * (1 if name == "null" else 0.5)
+                    label = {"variant": name, "stage": stage}
+                    yield row("noise before", before, seed, "ratio", **label)
+                    yield row("noise after", after, seed, "ratio", **label)
+                    yield row("ratio", after / before, seed, "ratio", **label)
+
+
+def rows_of_post(seeds: int) -> Iterator[Row]:
+    """Made up: the noise of the standard network grows by 0.2 a stage and falls at the last."""
+    for seed in range(seeds):
+        for training, scale in (("standard", 1.0), ("adversarial", 0.5)):
+            for kind, less in (("attack", 1.0), ("random", 0.25)):
+                for layer, value in zip(post.LAYERS, (0.1, 0.3, 0.5, 0.9, 0.8), strict=True):
+                    label = {"training": training, "perturbation": kind, "layer": layer}
+                    yield row("relative noise", scale * less * value, seed, "ratio", **label)
+        accuracies = {
+            ("standard", "clean"): 70,
+            ("adversarial", "clean"): 50,
+            ("adversarial", "l2"): 20,
+            ("adversarial", "linf"): 25,
+            ("l2", "l2"): 30,
+            ("l2", "linf"): 15,
+        }
+        for (training, attack), value in accuracies.items():
+            yield row("accuracy", value, seed, training=training, attack=attack)
+        target = "survey/blog/figure-1/noise-grows-with-depth"
+        yield Row(8.0, "ratio", target, seed=seed, holds=False)
+
+
+def pictures() -> dict[str, Any]:
+    """Two images of 4 x 4 pixels, with feature maps of 2 x 2."""
+    image = np.full((2, 4, 4, 3), 100).tolist()
+    maps = [[[0.0, 1.0], [2.0, 3.0]]] * 2
+    arrays: dict[str, Any] = {}
+    for network in ("standard", "adversarial", "denoised"):
+        arrays |= {f"{network}/label": [3, 5], f"{network}/predicted": [1, 9]}
+        for name in ("clean", "attacked"):
+            arrays[f"{network}/{name}"] = image
+            for where in ("stage", "before"):
+                arrays[f"{network}/{name}/{where}"] = maps
+    return arrays
+
+
+def record(item: str, seeds: int = 1) -> Record:
+    rows = {"denoising": rows_of_denoising, "post": rows_of_post}[item](seeds)
+    arrays = pictures() if item == "post" else {}
+    every = tuple(range(seeds))
+    return Record("survey", item, "reduced", {}, every, tuple(rows), arrays)
+
+
+def test_names_are_those_of_the_study() -> None:
+    """A variant without a name would be left out of tables and figures."""
+    assert set(denoising.NAMES) == {*study.VARIANTS, *study.ABLATIONS}
+    assert set(denoising.FILTERS) == set(study.FILTERS)
+    assert set(post.LAYERS) == {"images", *study.STAGES}
+
+
+def test_the_answer_names_the_best_filter_and_both_controls() -> None:
+    """With one seed the interval is over images: 2.5 points to each side."""
+    text = denoising.answer(record("denoising"))
+    assert "*non-local, Gaussian* with an accuracy of 26.0 %" in text
+    assert numbers(text)[-5:] == [26, 20, 21, 3, 5]
+    assert "chance in the test images" in text
+    assert "variation between seeds" in denoising.answer(record("denoising", 2))
+
+
+def test_with_several_seeds_the_interval_is_over_the_seeds() -> None:
+    """0 and half a point: mean 2.25, and Student's half width with one degree of freedom."""
+    two = record("denoising", 2)
+    mean, low, high = denoising.difference(two, "mean", "baseline")
+    assert (mean, high - mean, mean - low) == approx((2.25, 12.706 * 0.25, 12.706 * 0.25), rel=1e-3)
+    assert not denoising.resolved((mean, low, high))
+    assert denoising.difference(two, "median", "baseline") == (3, 3, 3)
+    assert denoising.difference(record("denoising"), "mean", "baseline") == (2, -0.5, 4.5)
+
+
+def test_the_tables_of_denoising() -> None:
+    """Printed and ours; every variant with every attack; intervals with a word."""
+    version = version_of(record("denoising"))
+    beside = body(denoising.printed_beside(version))
+    assert [numbers(cell) for cell in beside[1][1:]] == [[52.5], [55.7], [3.2]]
+    assert [numbers(cell) for cell in beside[-1][1:]] == [[20], [26], [6]]
+    rows = body(denoising.accuracies(version))
+    assert len(rows) == 2 + len(denoising.NAMES) + 2
+    assert rows[1] == ["no block", "40.0", "20.0", "18.0"]
+    assert rows[-1][1:] == ["60.0", "0.0", "0.0"]
+    paired = body(denoising.paired(version))
+    assert len(paired) == 7
+    assert paired[0][1].endswith("not resolved") and numbers(paired[0][1]) == [2, -0.5, 4.5]
+    assert not paired[3][1].endswith("not resolved")
+    noise = body(denoising.noise(version))
+    assert noise[0][1:] == ["3", "0.50", "0.50", "1.00"] and len(noise) == 12
+
+
+def test_the_sentences_of_denoising() -> None:
+    own = record("denoising")
+    assert numbers(denoising.quieter(own)) == [10, 10, 0.5, 0.5, 2, 0, 1, 1]
+    assert numbers(denoising.control(own)) == [0, 0]
+    assert numbers(denoising.ablated(own))[:2] == [26, 27]
+    few = [r for r in own.rows if r.setting.get("variant") not in denoising.ABLATIONS]
+    shorter = Record("survey", "denoising", "quick", {}, (0,), tuple(few))
+    assert "have not been run" in denoising.ablated(shorter)
+
+
+def test_the_figures_draw_every_variant_and_stage() -> None:
+    (axis,) = denoising.effects(record("denoising", 2)).axes
+    assert len(axis.get_yticklabels()) == 7
+    first, second = post.growth(record("post", 2)).axes
+    assert first.lines[0].get_ydata() == approx([0.1, 0.3, 0.5, 0.9, 0.8])
+    assert second.lines[1].get_ydata() == approx([0.0125, 0.0375, 0.0625, 0.1125, 0.1])
+    shown = post.first_picture(record("post")).axes
+    titles = [axis.get_title() for axis in shown]
+    assert titles[:4] == ["cat", "attacked: automobile", "clean", "attacked"]
+    assert titles[4:8] == titles[:4]
+    block = [axis.get_title() for axis in post.second_picture(record("post")).axes]
+    assert block[:3] == ["attacked: automobile", "before the block", "after the block"]
+
+
+def test_the_sentences_of_the_post() -> None:
+    own = record("post")
+    assert numbers(post.answer(own))[-3:] == [10, 80, 40]
+    assert numbers(post.grew(own)) == [8, 4] and "falls at stage 4." in post.grew(own)
+    assert numbers(post.random_against_attack(own)) == [4, 4]
+    assert numbers(post.unseen(own))[-2:] == [20, 30]
+    assert numbers(post.clean_drop(own)) == [70, 50, -20]
+    assert numbers(post.winner(own)) == [50.6, 48]
+    noises = body(post.noises(version_of(own)))
+    assert len(noises) == 4 and noises[0][1:] == ["0.10", "0.30", "0.50", "0.90", "0.80"]
+    assert [cells[1:] for cells in body(post.caveats(version_of(own)))] == [
+        ["70.0", "-", "-"],
+        ["50.0", "25.0", "20.0"],
+        ["-", "15.0", "30.0"],
+    ]
+
+
+def test_the_block() -> None:
+    """The page's block is the package's, with the page's weights."""
+    shown = idea("survey/denoising")
+    c, n = shown["C"], shown["positions"]
+    block: Any = Denoising(c, "gaussian", generator(0)).train()
+    for conv, weight in (
+        (block.filter.theta, shown["theta"]),
+        (block.filter.phi, shown["phi"]),
+        (block.conv, shown["W"]),
+    ):
+        conv.weight.data = weight[:, :, None, None]
+    block.norm.weight.data.fill_(0.5)
+    block.norm.eps = 1e-12
+    x = shown["x"].view(1, c, 3, n // 3)
+    torch.testing.assert_close(block(x).view(c, n), shown["y"])
+    torch.testing.assert_close(block.filter(x).view(c, n), shown["gaussian"](shown["x"]))
+
+
+def test_the_equation() -> None:
+    """The page's loss is that of the package's adversarial training."""
+    shown = idea("survey/post")
+    terms = adversarial_training(
+        shown["net"], shown["x"].detach(), shown["y"], eps=shown["eps"], alpha=shown["alpha"]
+    )
+    torch.testing.assert_close(sum(terms.values()), shown["L_adv"])
+
+
+CHECKS: dict[str, Callable[[Names], bool]] = {
+    "ex-survey-scale": lambda s: (
+        s["largest"][4096, 1.0] > 0.9
+        and all(s["largest"][c, (c / 2) ** -0.5] < 0.7 for c in (16, 256, 4096))
+        and s["largest"][16, 1.0] < s["largest"][4096, 1.0]
+    ),
+    "ex-survey-border": lambda s: (
+        s["padded"][0, 0].item() == approx(4 / 9)
+        and s["padded"][0, 1].item() == approx(6 / 9)
+        and bool((s["inside"] == 1).all())
+    ),
+    "ex-survey-gain": lambda s: (
+        s["ratios"][0] == approx(0.1, rel=0.4) and s["ratios"][1] > 1.3 * s["ratios"][0]
+    ),
+    "ex-survey-post-alpha": lambda s: (
+        s["weighted"][1.0] == approx(s["loss"].item())
+        and s["weighted"][0.0] == approx(s["adversarial"].item())
+        and s["weighted"][0.0] > s["weighted"][0.5] > s["weighted"][1.0]
+    ),
+}
+CODE = {label: (name, code) for name in PAGES for label, code in solutions(name)}
+
+
+def test_each_solution_has_a_check() -> None:
+    assert CODE.keys() == CHECKS.keys()
+
+
+@pytest.mark.parametrize("label", CHECKS)
+def test_a_solution_is_right(label: str, capsys: pytest.CaptureFixture[str]) -> None:
+    name, code = CODE[label]
+    space: Names = {}
+    for cell in notebooks.stored(name, ".md").cells:
+        if "idea" in cell.metadata.get("tags", []):
+            exec(cell.source, space)
+    capsys.readouterr()
+    exec(code, space)
+    assert capsys.readouterr().out, "a solution shows its result"
+    assert CHECKS[label](space)

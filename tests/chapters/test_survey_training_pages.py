@@ -1,0 +1,208 @@
+"""The pages of Goodfellow's loss and of fast training: content, ideas and solutions."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from pytest import approx
+from torch import nn
+
+from robustbook import notebooks
+from robustbook.chapters.published import version_of
+from robustbook.chapters.survey import fast, goodfellow
+from robustbook.defenses import goodfellow as weights_of
+from robustbook.defenses import inner_fgsm, inner_fgsm_rs, inner_n_fgsm, weighted_training
+from robustbook.ledger import Record, Row
+from robustbook.randomness import generator
+
+from .reading import body, numbers
+from .test_exercises import solutions
+from .test_ideas import idea
+
+# Made-up records.
+
+
+def rows_of_goodfellow() -> Iterator[Row]:
+    """The error grows with alpha and from test to test; the second seed has alpha 0.5 and 1."""
+    for seed in range(2):
+
+        def row(value: float, target: str | None = None, name: str = "error", **labels: str) -> Row:
+            of = target and f"survey/goodfellow/{target}"
+            return Row(value, "percent", of, name, seed, setting=dict(labels))  # noqa: B023
+
+        for alpha in (0.0, 0.5, 1.0) if seed == 0 else (0.5, 1.0):
+            for i, attack in enumerate(goodfellow.TESTS):
+                network = f"maxout {alpha:g}"
+                if attack != "worst" or seed == 0:
+                    yield row(40 * alpha + 10 * i + seed, network=network, attack=attack)
+        for noise in ("sign", "uniform"):
+            yield row(80 + seed, network=f"noise {noise}", attack="fgsm")
+        for target in goodfellow.ERRORS:
+            yield row(50 + seed, target)
+        for name in goodfellow.RUBBISH:
+            yield row(60 + seed, f"rubbish/{name}/error", rubbish=name)
+        yield row(90, None, "confidence", network="maxout 1", attack="fgsm")
+
+
+@pytest.fixture
+def mixed() -> Record:
+    return Record("survey", "goodfellow", "reduced", {}, (0, 1), tuple(rows_of_goodfellow()))
+
+
+def test_goodfellow_answer(mixed: Record) -> None:
+    assert numbers(goodfellow.answer(mixed)) == [10_000, 50.5, 89.4, 30.5, 17.9, 40, 40.5]
+
+
+def test_goodfellow_tables(mixed: Record) -> None:
+    """Each printed number stands beside ours; a number that was not measured is a dash."""
+    table = dict(body(goodfellow.printed_beside(version_of(mixed))))
+    assert len(table) == len(goodfellow.ERRORS)
+    assert table["maxout, FGSM"].startswith("89.4 / **50.5**")
+    assert table["maxout with the adversarial loss, FGSM"].startswith("- / **50.5**")
+    found = dict(body(goodfellow.confidences(version_of(mixed))))
+    assert found["maxout"].startswith("97.6 / **90.0**")
+    assert found["softmax regression"] == "79.3 / -"
+    noise = dict(body(goodfellow.rubbish(version_of(mixed))))
+    assert noise["maxout, softmax"].startswith("98.35 / **60.5**")
+    alphas = body(goodfellow.alphas(version_of(mixed)))
+    assert [row[0] for row in alphas] == ["0", "0.5", "1"]
+    assert numbers(alphas[1][2])[0] == 30.5
+
+
+def test_goodfellow_sentences_and_figure(mixed: Record) -> None:
+    """The figure has the first seed, which alone has all values of alpha."""
+    assert numbers(goodfellow.control(mixed)) == [80.5, 80.5, 30.5]
+    assert numbers(goodfellow.strongest(mixed)) == [0.5, 30, 50]
+    (axis,) = goodfellow.sweep(mixed).axes
+    assert [list(line.get_ydata()) for line in axis.lines][0] == [0, 20, 40]
+    assert len(axis.lines) == 4
+
+
+def rows_of_fast() -> Iterator[Row]:
+    for seed in range(2):
+        for i, method in enumerate(fast.METHODS):
+            if seed and method != "fgsm-rs":
+                continue
+            for eps in (0.2, 0.3):
+                for j, attack in enumerate(fast.ATTACKS):
+                    if eps == 0.3 or attack in ("clean", "pgd-50"):
+                        labels = {"set": "mnist", "method": method, "eps": eps, "attack": attack}
+                        value = 90 - 10 * i - j + seed
+                        yield Row(value, "percent", None, "accuracy", seed, setting=labels)
+    yield Row(0.3, "ratio", None, "time ratio", 0, setting={"set": "mnist"})
+
+
+@pytest.fixture
+def single() -> Record:
+    arrays = {
+        f"mnist/{method}/0.3/{attack}": [50, 60 - 20 * (attack == "pgd")]
+        for method in fast.METHODS
+        for attack in fast.TESTED
+    }
+    return Record("survey", "fast", "paper", {}, (0, 1), tuple(rows_of_fast()), arrays)
+
+
+def test_fast_answer(single: Record) -> None:
+    """FGSM with a random start is the second method, and has two seeds."""
+    assert numbers(fast.answer(single)) == [80.5, 78.5, 50, 88.77, 88]
+
+
+def test_fast_tables(single: Record) -> None:
+    table = body(fast.printed_beside(version_of(single)))
+    assert [cell.split(" / ")[0] for cell in table[1][1:]] == ["98.5", "-", "88.77", "82.93"]
+    assert all(cell.startswith("- / ") for cell in table[0][1:])
+    radii = body(fast.radii(version_of(single)))
+    assert len(radii) == len(fast.METHODS) and numbers(radii[1][1])[0] == 79.5
+    claims = body(fast.claims(version_of(single)))
+    assert {cell for _, cell in claims} == {"not run"}
+
+
+def test_fast_sentences_and_figure(single: Record) -> None:
+    assert numbers(fast.collapse(single)) == [60, 40, 50, 1, 2]
+    assert numbers(fast.gap(single)) == [77.5, 78.5, 82.93, 88.77]
+    assert numbers(fast.time_ratio(single)) == [0.3, 0.25, 7]
+    left, right = fast.epochs(single).axes
+    assert len(left.lines) == len(right.lines) == len(fast.METHODS)
+
+
+# The ideas.
+
+
+def network() -> nn.Module:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 4))
+    with torch.no_grad():
+        for i, p in enumerate(net.parameters()):
+            p.copy_(torch.randn(p.shape, generator=generator(i)))
+    return net
+
+
+def test_the_mixed_loss() -> None:
+    """The page's loss and its gradient are those of the package."""
+    shown = idea("survey/goodfellow")
+    net, x = network(), torch.rand(5, 1, 4, 4, generator=generator(1))
+    y = torch.tensor([0, 1, 2, 3, 0])
+    ours = sum(
+        weighted_training(net, x, y, weights=weights_of(0.3), attack=inner_fgsm(0.1)).values()
+    )
+    theirs = shown["mixed"](net, x, y, 0.1, 0.3)
+    weights = list(net.parameters())
+    torch.testing.assert_close(theirs, ours)
+    for one, other in zip(
+        torch.autograd.grad(theirs, weights), torch.autograd.grad(ours, weights), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_one_step_from_a_random_start() -> None:
+    """From the same random numbers, both forms of the page give the package's images."""
+    shown = idea("survey/fast")
+    net, x = network(), torch.rand(5, 1, 4, 4, generator=generator(1))
+    y = torch.tensor([0, 1, 2, 3, 0])
+    for attack, options in (
+        (inner_fgsm_rs(0.1), {"step_size": 0.125}),
+        (inner_n_fgsm(0.1), {"step_size": 0.1, "k": 2.0, "project": False}),
+    ):
+        torch.manual_seed(3)
+        ours = attack(net, x, y)
+        torch.manual_seed(3)
+        theirs = shown["one_step"](net, x, y, 0.1, **options)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+# The solutions.
+
+Names = dict[str, Any]
+PAGES = ("survey/goodfellow", "survey/fast")
+CHECKS: dict[str, Callable[[Names], bool]] = {
+    "ex-survey-goodfellow-l1": lambda s: s["formula"] == approx(s["measured"], rel=1e-4),
+    "ex-survey-goodfellow-noise": lambda s: (
+        s["share"][784] < 0.05 < s["share"][10] and s["share"][784] == approx(784**-0.5, rel=0.15)
+    ),
+    "ex-survey-fast-corner": lambda s: all(
+        share == approx(ratio / 2, abs=0.02) for ratio, share in s["corner"].items()
+    ),
+    "ex-survey-fast-noise": lambda s: (
+        s["change"][1.0].max() <= 0.1 + 1e-6
+        and 0.1 < s["change"][2.0].mean() < s["change"][2.0].max() <= 0.3 + 1e-6
+        and s["change"][1.0].mean() < 0.1
+    ),
+}
+CODE = {label: (name, code) for name in PAGES for label, code in solutions(name)}
+
+
+def test_each_solution_has_a_check() -> None:
+    assert CODE.keys() == CHECKS.keys()
+
+
+@pytest.mark.parametrize("label", CHECKS)
+def test_a_solution_is_right(label: str, capsys: pytest.CaptureFixture[str]) -> None:
+    name, code = CODE[label]
+    space: Names = {}
+    for cell in notebooks.stored(name, ".md").cells:
+        if "idea" in cell.metadata.get("tags", []):
+            exec(cell.source, space)
+    capsys.readouterr()
+    exec(code, space)
+    assert capsys.readouterr().out, "a solution shows its result"
+    assert CHECKS[label](space)
