@@ -291,8 +291,7 @@ class Parameters(settings.Parameters):
         tuple[Network, ...] | None,
         Field(
             min_length=1,
-            description="a list of plain, clp, lsq and others (see the page), or None for the "
-            "profile's own",
+            description="a list of names (see the page), or None for the profile's own",
         ),
         AS_TUPLE,
     ] = None
