@@ -369,7 +369,10 @@ def test_the_list_says_what_the_studies_say() -> None:
             own = [id_.partition("/")[2] for id_, t in targets.items() if t.paper == paper]
             assert any(id_.startswith(start) for id_ in own), start
     for record in ledger.read_records(catalogue.BOOK / "records"):
-        for target in {row.target for row in record.rows} - {None}:
+        answered = {row.target for row in record.rows} - {None}
+        compared = {targets[target].partner for target in answered}
+        # A study may measure the other number of an ordering at its own setting.
+        for target in answered - compared:
             assert items.measured_by(target, record.paper) == f"{record.paper}/{record.item}"
 
 

@@ -14,7 +14,7 @@ from .test_ideas import idea
 def test_the_resize() -> None:
     """The padded image is the package's, for the page's size and place."""
     shown = idea("survey/transformations")
-    each = [torch.tensor([shown[name]]) for name in ("r", "top", "left")]
+    each = [torch.tensor([shown[name]]) for name in ("r", "above", "left")]
     ours = resized_padded(shown["x"].detach()[None, None], *each, shown["size"])
     assert torch.equal(shown["padded"].detach()[None, None], ours)
 

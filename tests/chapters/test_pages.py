@@ -1,6 +1,7 @@
 """The pages and their modules: cells are calls, and opening a published page is cheap."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +83,16 @@ def test_a_published_page_opens_without_torch(root: Path) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=root
     )
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_each_page_has_one_title_of_its_own() -> None:
+    """A heading that is left from another page would stand in the sidebar twice."""
+    titles = []
+    for name in notebooks.names():
+        cells = notebooks.stored(name, ".md").cells
+        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+        own = [line for line in prose.splitlines() if line.startswith("# ")]
+        assert len(own) == 1, (name, own)
+        titles += own
+    assert len(set(titles)) == len(titles)

@@ -111,9 +111,15 @@ def test_the_answer_names_the_best_filter_and_both_controls() -> None:
     """With one seed the interval is over images: 2.5 points to each side."""
     text = denoising.answer(record("denoising"))
     assert "*non-local, Gaussian* with an accuracy of 26.0 %" in text
-    assert numbers(text)[-5:] == [26, 20, 21, 3, 5]
-    assert "chance in the test images" in text
-    assert "variation between seeds" in denoising.answer(record("denoising", 2))
+    assert numbers(text)[-6:] == [26, 20, 21, 3, 5, 95]
+    assert "3 of the 5 filters beat both controls" in text and "over test images" in text
+    assert "over seeds" in denoising.answer(record("denoising", 2))
+    own = [
+        r for r in record("denoising").rows if r.setting["variant"] in ("mean", "baseline", "null")
+    ]
+    alone = Record("survey", "denoising", "quick", {}, (0,), tuple(own))
+    assert "the filter that was run is *mean 3 x 3*" in denoising.answer(alone)
+    assert "It does not beat both controls" in denoising.answer(alone)
 
 
 def test_with_several_seeds_the_interval_is_over_the_seeds() -> None:

@@ -68,7 +68,7 @@ def test_the_table_of_transformations(transformed: Record) -> None:
 def test_the_sentences_on_transformations(transformed: Record) -> None:
     text = transformations.rounding_in_words(transformed).replace("ell_2", "")
     assert numbers(text) == [60.5, 20.5, 0.15, 30.5, 8, 40.5, 50.5]
-    assert numbers(transformations.draws_in_words(transformed)) == [20.5, 4, 1, 10]
+    assert numbers(transformations.pgd_in_words(transformed)) == [20.5, 30.5, 4, 1, 10, 2]
     assert numbers(transformations.cost_in_words(transformed)) == [60.5, 80.5, 90.5]
 
 

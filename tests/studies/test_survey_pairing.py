@@ -22,7 +22,7 @@ from robustbook.training import Recipe
 attack.test_images.__test__ = False  # type: ignore[attr-defined]
 EVERY = [
     *pairing.METHODS,
-    *(f"cifar10 {method}" for method in pairing.METHODS),
+    *(f"cifar10:{method}" for method in pairing.METHODS),
     pairing.INDEPENDENT,
 ]
 
@@ -116,7 +116,7 @@ def test_the_trainings_are_those_of_the_paper() -> None:
 def test_only_known_networks() -> None:
     with pytest.raises(BadParameter, match="networks must be a list of plain"):
         check(pairing.Parameters, {"profile": "paper", "networks": ["other"]})
-    p = check(pairing.Parameters, {"profile": "quick", "networks": ["cifar10 clp"]})
+    p = check(pairing.Parameters, {"profile": "quick", "networks": ["cifar10:clp"]})
     assert not p.chosen()
 
 

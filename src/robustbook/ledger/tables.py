@@ -74,7 +74,7 @@ def text_table(ledger: Ledger) -> str:
         unrun = [entry for entry in members if entry.verdict == "not run"]
         commands = sorted({entry.command for entry in unrun} - {""})
         reasons = sorted({entry.reason for entry in unrun if entry.ours is None} - {""})
-        lines += [f"  to run: {command}" for command in commands]
+        lines += [line for command in commands for line in _continued(f"  to run: {command}")]
         lines += [line for reason in reasons for line in _wrapped(reason)] + [""]
     if ledger.context:
         lines.append("Quoted for context, not run and not counted:")
@@ -89,7 +89,8 @@ def text_table(ledger: Ledger) -> str:
     for tally in TALLIES:
         own = [entry for entry in ledger.counted if entry.tally == tally]
         if own:
-            lines.append(f"  {tally}: {len(own)} ({counts(own)})")
+            told = f"  {tally}: {len(own)} ({counts(own)})"
+            lines += textwrap.wrap(told, WIDTH, subsequent_indent="    ")
     return "\n".join(lines)
 
 
@@ -112,6 +113,18 @@ def _lines(entry: Entry) -> list[str]:
     if entry.verdict == "not run" and entry.ours is None:
         return lines  # the needs of a run are printed once, below all lines
     return lines + _wrapped(entry.reason)
+
+
+def _continued(command: str) -> list[str]:
+    """Return a shell command in lines that fit; all lines but the last end with a backslash."""
+    lines = textwrap.wrap(
+        command,
+        WIDTH - 2,
+        subsequent_indent=" " * 4,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
 
 
 def _wrapped(reason: str) -> list[str]:

@@ -73,26 +73,28 @@ def resolved(interval: Interval) -> bool:
 
 
 def answer(record: Record) -> str:
-    """Return the accuracy of the best filter and of the two controls, and which differences are
-    resolved.
+    """Return the accuracy of the best filter and of the two controls, and how many filters are
+    better than both.
     """
     shown = [name for name in variants(record) if name in FILTERS]
     best = max(shown, key=lambda name: accuracy(record, name, "pgd-20"))
     there = {name: f"{accuracy(record, name, 'pgd-20'):.1f} %" for name in (best, *CONTROLS)}
-    clear = [
-        name for name in shown if all(resolved(difference(record, name, each)) for each in AGAINST)
+    above = [
+        name for name in shown if all(difference(record, name, each)[1] > 0 for each in AGAINST)
     ]
-    told = "For no filter" if not clear else f"For {len(clear)} of {len(shown)} filters"
+    if len(shown) == 1:
+        count = "It beats" if above else "It does not beat"
+    else:
+        verb = "beats" if len(above) < 2 else "beat"
+        count = f"{len(above) or 'None'} of the {len(shown)} filters {verb}"
+    over = "seeds" if len(record.seeds) > 1 else "test images"
+    which = "filter that was run" if len(shown) == 1 else "best filter"
     return (
-        f"With {network(record)} under PGD with 20 steps, the best filter is *{FILTERS[best]}* "
+        f"With {network(record)} under PGD with 20 steps, the {which} is *{FILTERS[best]}* "
         f"with an accuracy of {there[best]}. The network without blocks has {there['baseline']}, "
-        f"and the one with null blocks {there['null']}. {told} both differences are larger than "
-        f"the {_noise(record)}."
+        f"and the one with null blocks {there['null']}. {count} both controls by more than "
+        f"chance (95 % intervals over {over})."
     )
-
-
-def _noise(record: Record) -> str:
-    return "variation between seeds" if len(record.seeds) > 1 else "chance in the test images"
 
 
 def effects(record: Record) -> Figure:

@@ -168,7 +168,7 @@ def schedules(version: Version) -> Table:
         "over the seeds). *Printed*: PGD with 40 steps of 0.01 in each training step, learning "
         "rate 0.0001. *Short*: fewer and larger PGD steps, and a larger learning rate that falls "
         "to 0.",
-        f"tab-survey-madry-schedules-{version.tag}",
+        "tab-survey-madry-schedules",
         ["Schedule", "Training steps", "clean", "PGD, 40 steps"],
         rows,
     )

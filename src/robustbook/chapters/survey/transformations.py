@@ -115,17 +115,19 @@ def rounding_in_words(record: Record) -> str:
     )
 
 
-def draws_in_words(record: Record) -> str:
-    """Return what averaging over draws adds to the attack on random resizing."""
-    unaware = accuracy(record, "resize-pad", "pgd")
-    cells = [
+def pgd_in_words(record: Record) -> str:
+    """Return the accuracy under PGD on the network alone and through each transformation."""
+    alone = " and ".join(
+        f"{accuracy(record, name, 'pgd'):.1f} % behind {FRONTS[name]}"
+        for name in ("resize-pad", "jpeg")
+    )
+    through = " and ".join(
         f"{aware(record, 'resize-pad', k):.1f} % with {'one draw' if k == 1 else f'{k} draws'}"
         for k in draws(record)
-    ]
+    )
     return whole_percent(
-        f"Behind random resizing, PGD on the network alone leaves {unaware:.1f} % of the images "
-        f"correctly classified. PGD through the transformation leaves {' and '.join(cells)} in "
-        "each step."
+        f"PGD on the network alone leaves {alone}. PGD through random resizing leaves {through} in "
+        f"each step, and PGD through JPEG leaves {aware(record, 'jpeg', 1):.1f} %."
     )
 
 

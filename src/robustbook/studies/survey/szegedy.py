@@ -63,6 +63,7 @@ class Setting:
     linear, deep: how FC10 and the other networks are trained.
     encoding, softmax: how the autoencoder and the softmax on its units are trained.
     half: how the networks of Tables 3 and 4 are trained.
+    pooled: how the network with a pool is trained.
     images: the number of test images that are attacked, the first ones of the test set.
     pool, replaced: the size of the pool of adversarial training, and how many of its images are
         replaced in each step.
@@ -74,6 +75,7 @@ class Setting:
     encoding: Recipe
     softmax: Recipe
     half: Recipe
+    pooled: Recipe
     images: int
     searches: int
     pool: int
@@ -92,6 +94,7 @@ SETTINGS: Mapping[str, Setting] = {
         _recipe(1397, 6, 50, 3e-3),
         _recipe(1397, 8, 50, 1e-2),
         _recipe(698, 8, 25, 1e-2),
+        _recipe(1397, 8, 50, 1e-2),
         images=20,
         searches=4,
         pool=200,
@@ -103,7 +106,8 @@ SETTINGS: Mapping[str, Setting] = {
         _recipe(60_000, 30, 500, 5e-3),
         _recipe(60_000, 15, 500, 2e-3),
         _recipe(60_000, 20, 500, 2e-2),
-        _recipe(30_000, 30, 250, 5e-3),
+        _recipe(30_000, 15, 250, 5e-3),
+        _recipe(60_000, 15, 500, 5e-3),
         images=200,
         searches=10,
         pool=5000,
@@ -169,7 +173,7 @@ def _of(profile: str, seed: int) -> dict[tuple[Any, ...], Call]:
                 seed,
             )
     of = Classifier(own.data, *NETWORKS[POOLED])
-    found["trained with pool",] = train_with_pool(of, own.deep, own.pool, own.replaced, seed)
+    found["trained with pool",] = train_with_pool(of, own.pooled, own.pool, own.replaced, seed)
     source, *_ = halves.values()
     made = attacked(source, own.images, "random", own.searches, seed)
     found["attacked half",] = made
