@@ -1,6 +1,7 @@
 """The content of the pages on Szegedy et al. 2013 and on logit pairing, from made-up records."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,7 +40,9 @@ def rows_of_szegedy(seeds: int = 2) -> Iterator[Row]:
         for i, source in enumerate(szegedy.HALF_SOURCES):
             for j, name in enumerate(szegedy.OTHERS):
                 of = {"source": source, "network": name}
-                yield Row(10 * i + j, "percent", None, "error across halves", seed, 20, setting=of)
+                yield Row(
+                    10 * i + 5 * j, "percent", None, "error across halves", seed, 20, setting=of
+                )
         yield Row(3.0 + seed, "percent", None, "test error with a pool", seed, 400)
 
 
@@ -70,7 +73,7 @@ def test_the_tables_of_szegedy(first: Record) -> None:
     assert two[1][1] == "87.1 / **10.0**" and two[6][4] == "0 / **4.0**"
     assert sum(cell[0] != "-" for row in two for cell in row[1:]) == 21
     halves = body(szegedy.halves(version))
-    assert [row[2] for row in halves] == ["5.9 / **1.0**", "43 / **11.0**", "- / **21.0**"]
+    assert [row[2] for row in halves] == ["5.9 / **5.0**", "43 / **15.0**", "- / **25.0**"]
     assert [row[3].partition(" ")[0] for row in halves] == ["26.2", "98", "-"]
     assert body(szegedy.choices(version))[2][1:] == ["0.14", "0.090", "0.030"]
 
@@ -87,6 +90,17 @@ def test_the_sentences_on_szegedy(first: Record) -> None:
     )
     assert "3.50 %, and training without the pool 6.50 %" in szegedy.pool(first)
     assert "on 20 test images" in szegedy.found(first) and "least 95.0 %" in szegedy.found(first)
+
+
+def test_the_half_that_is_nearer(first: Record) -> None:
+    """The network of the same half is made up without attacked images of its own."""
+    of: Labels = {"source": "fc100-100-10 first half", "network": "fc123-456-10 first half"}
+    rows = [row for row in first.rows if row.setting != of]
+    for same, word in ((26.0, "same"), (50.0, "other")):
+        more = Row(same, "percent", None, "error across halves", 0, 20, setting=of)
+        shown = replace(first, rows=(*rows, more))
+        assert numbers(szegedy.which_half(shown).replace("FC123-456-10", "")) == [26.2, 10, same]
+        assert szegedy.which_half(shown).endswith(f"nearer to that of the {word} half.")
 
 
 def test_the_pictures_of_szegedy(first: Record) -> None:

@@ -223,6 +223,28 @@ def training_images(record: Record) -> str:
     )
 
 
+def which_half(record: Record) -> str:
+    """Return in sentences the errors of FC123-456-10 of the same and of the other half."""
+    same, other = (
+        mean(
+            record,
+            "error across halves",
+            source="fc100-100-10 first half",
+            network=f"fc123-456-10 {half} half",
+        )
+        for half in ("first", "other")
+    )
+    there = printed(f"{HALVES}/fc123-456-10/error")
+    assert there is not None
+    nearer = "same" if abs(same - there) < abs(other - there) else "other"
+    return (
+        f"In the transcription, FC123-456-10 is trained on the other half, and its printed error "
+        f"is {there} %. Our error is {other:.1f} % for the other half, and {same:.1f} % for the "
+        f"half on which the attacked network was trained. So the printed error is nearer to that "
+        f"of the {nearer} half."
+    )
+
+
 def pool(record: Record) -> str:
     """Return in a sentence the test errors with and without the pool of adversarial images."""
     (plain,) = settings(record, "test error", "network", network=_MAIN)
