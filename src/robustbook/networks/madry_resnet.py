@@ -21,8 +21,8 @@ SLOPE = 0.1
 def madry_resnet(generator: torch.Generator, narrow: int = 1, wide: int = 1) -> nn.Sequential:
     """Return a network from 32 x 32 colour images to 10 logits.
 
-    narrow: divides the widths 16, 32 and 64 of the stages: 1 or 2.
-    wide: multiplies the widths of the stages: 1 (the paper's *simple* network, with 464,154
+    ``narrow``: divides the widths 16, 32 and 64 of the stages: 1 or 2.
+    ``wide``: multiplies the widths of the stages: 1 (the paper's *simple* network, with 464,154
         parameters) or 10 (its *wide* network, with 45,901,914 parameters).
     """
     if narrow not in (1, 2):
@@ -71,7 +71,7 @@ class PerImage(nn.Module):
 class PaddedBlock(nn.Module):
     """Two convolutions, each preceded by batch norm and a leaky ReLU, with nothing after the sum.
 
-    active: whether the shortcut takes the output of the first leaky ReLU, instead of the input.
+    ``active``: whether the shortcut takes the output of the first leaky ReLU, instead of the input.
     """
 
     def __init__(self, before: int, after: int, stride: int, active: bool = False) -> None:

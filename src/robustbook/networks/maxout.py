@@ -29,8 +29,8 @@ class Maxout(nn.Module):
 def maxout(generator: torch.Generator, narrow: int = 1, units: int = 240) -> nn.Sequential:
     """Return a network from 28 x 28 images to 10 logits with two maxout layers.
 
-    units: number of units of a layer: 240, or 1600 for the paper's large network.
-    narrow: divides the number of units: 1, 2, 4 or 8.
+    ``units``: number of units of a layer: 240, or 1600 for the paper's large network.
+    ``narrow``: divides the number of units: 1, 2, 4 or 8.
     """
     check_narrow(narrow)
     wide = units // narrow

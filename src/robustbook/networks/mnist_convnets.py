@@ -22,8 +22,8 @@ def madry_mnist(generator: torch.Generator, narrow: int = 1) -> CNN:
     Weights are drawn from a normal distribution of standard deviation 0.1, truncated at two
     standard deviations; biases are 0.1.
 
-    narrow: divides the widths 32, 64 and 1024: 1, 2, 4, 8 or 16. The paper's smallest network has
-        ``narrow`` 16.
+    ``narrow``: divides the widths 32, 64 and 1024: 1, 2, 4, 8 or 16. The paper's smallest network
+        has ``narrow`` 16.
     """
     if narrow not in (1, 2, 4, 8, 16):
         raise ValueError(f"narrow must be 1, 2, 4, 8 or 16, got {narrow}")
@@ -38,7 +38,7 @@ def wong_mnist(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     Its convolutions of 4 x 4 with 16 and 32 filters have stride 2 and padding 1, and 100 units
     follow. Initial weights and biases are drawn like torch's defaults.
 
-    narrow: divides the widths 16, 32 and 100: 1, 2 or 4.
+    ``narrow``: divides the widths 16, 32 and 100: 1, 2 or 4.
     """
     if narrow not in (1, 2, 4):
         raise ValueError(f"narrow must be 1, 2 or 4, got {narrow}")
@@ -65,7 +65,7 @@ def mosbach_mnist(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     Its convolutions of 3 x 3 with 32 and 64 filters keep the size of the image; 2 x 2 max pooling
     follows each, and then 1024 units. Weights are normal as in He et al., biases are 0.
 
-    narrow: divides the widths 32, 64 and 1024: 1, 2, 4 or 8.
+    ``narrow``: divides the widths 32, 64 and 1024: 1, 2, 4 or 8.
     """
     check_narrow(narrow)
     few, many, units = 32 // narrow, 64 // narrow, 1024 // narrow

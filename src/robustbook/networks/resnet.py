@@ -92,7 +92,7 @@ class Block(nn.Module):
     """Two convolutions, each followed by batch norm, with a ReLU between them and a ReLU after the
     sum with the shortcut.
 
-    convolved: whether the shortcut is a convolution with batch norm, instead of the identity.
+    ``convolved``: whether the shortcut is a convolution with batch norm, instead of the identity.
     """
 
     def __init__(self, before: int, after: int, stride: int, convolved: bool) -> None:
@@ -113,8 +113,8 @@ class Block(nn.Module):
 class PreactBlock(nn.Module):
     """Two convolutions, each preceded by batch norm and ReLU, with nothing after the sum.
 
-    convolved: whether the shortcut is a convolution, instead of the identity.
-    raw: whether this convolution takes the block's input, instead of the first ReLU's output.
+    ``convolved``: whether the shortcut is a convolution, instead of the identity.
+    ``raw``: whether this convolution takes the block's input, instead of the first ReLU's output.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ def _stages(
 ) -> dict[str, nn.Module]:
     """Return the stages of ``depth`` blocks. Every stage but the first starts with stride 2.
 
-    convolved: whether the shortcut of the first stage's first block is a convolution too.
+    ``convolved``: whether the shortcut of the first stage's first block is a convolution too.
     """
     check_narrow(narrow)
     stages: dict[str, nn.Module] = {}

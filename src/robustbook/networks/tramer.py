@@ -16,8 +16,8 @@ from .first_weights import check_narrow, draw_first_weights
 def tramer_b(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     """Return a network from 28 x 28 gray images to 10 logits, with 710,218 parameters.
 
-    generator: draws the initial weights, by the defaults of torch's layers.
-    narrow: divides the widths 64, 128 and 128 of the convolutions: 1 (the paper's), 2, 4 or 8.
+    ``generator``: draws the initial weights, by the defaults of torch's layers.
+    ``narrow``: divides the widths 64, 128 and 128 of the convolutions: 1 (the paper's), 2, 4 or 8.
 
     Dropout with probability 0.2 acts on the image, and with 0.5 on the last hidden layer.
     """

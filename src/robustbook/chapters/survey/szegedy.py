@@ -59,8 +59,8 @@ def answer(record: Record) -> str:
     theirs = printed(f"{TABLE_2}/{_MAIN}-on-{_OTHER}/error")
     noise = mean(record, "transfer error", source="gaussian-0.1", network=_OTHER)
     return (
-        f"On {data(record)}, the attack on FC100-100-10 changes pixels in [0, 1] by "
-        f"{distortion:.3f} in the root mean square ({there} printed). The linear network FC10 "
+        f"On {data(record)}, the root mean square change of a pixel by the attack on FC100-100-10 "
+        f"is {distortion:.3f} ({there} printed). The linear network FC10 "
         f"misclassifies {own:.1f} % of these adversarial images ({theirs} % printed). It "
         f"misclassifies {noise:.1f} % of the images with Gaussian noise of standard deviation 0.1."
     )
@@ -244,6 +244,6 @@ def found(record: Record) -> str:
     lowest = min(float(row.value) for row in record.rows if row.name == "found")
     images = max(row.images or 0 for row in record.rows if row.name == "found")
     return (
-        f"We attacked each network with {images} test images. The lowest percentage of images for "
-        f"which the attack found the target class is {lowest:.1f} %."
+        f"For each network, the attack was run on {images} test images. With every network, it found "
+        f"the target class for at least {lowest:.1f} % of them."
     )

@@ -40,8 +40,8 @@ def attacked(
 ) -> dict[str, object]:
     """Return ``right``: which of the first test images are classified correctly under the attack.
 
-    seed: seed of the attack's random starts.
-    source: the network that is attacked, for a transfer attack; None: ``network`` itself.
+    ``seed``: seed of the attack's random starts.
+    ``source``: the network that is attacked, for a transfer attack; None: ``network`` itself.
     """
     net = fixed(trained(network, context.device))
     other = None if source is None else fixed(trained(source, context.device))

@@ -50,10 +50,11 @@ PRINTED = {0.12: 0.25, 0.25: 0.75, 0.5: 1.75, 1.0: 2.0}
 class Size:
     """The network, its training, and the numbers of images and draws at one profile.
 
-    images, every: the number of test images, and the distance between their numbers in the set.
-    choice: number of draws that choose the class (the paper's n0).
-    trials: number of draws that bound its probability (the paper's n).
-    sigmas: the standard deviations of the noise that run by default.
+    ``images``, ``every``: the number of test images, and the distance between their numbers in the
+        set.
+    ``choice``: number of draws that choose the class (the paper's n0).
+    ``trials``: number of draws that bound its probability (the paper's n).
+    ``sigmas``: the standard deviations of the noise that run by default.
     """
 
     model: Model

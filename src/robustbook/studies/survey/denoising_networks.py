@@ -45,12 +45,14 @@ STANDARD = ("baseline", "nonlocal-gaussian")
 class Setting:
     """The item at one profile.
 
-    model: the network without blocks; ``after``: the stages that get a block.
-    variants, ablations: the networks to run.
-    eps: the radius of all attacks on the trained networks.
-    images: the number of test images; ``few``: of those for the stronger attacks.
-    strong: the stronger attacks; an image counts as robust if it is classified correctly under all
-        of them and under PGD with 20 steps.
+    ``model``: the network without blocks.
+    ``after``: the stages that get a block.
+    ``variants``, ``ablations``: the networks to run.
+    ``eps``: the radius of all attacks on the trained networks.
+    ``images``: the number of test images.
+    ``few``: of those for the stronger attacks.
+    ``strong``: the stronger attacks; an image counts as robust if it is classified correctly under
+        all of them and under PGD with 20 steps.
     """
 
     model: Model

@@ -59,15 +59,17 @@ class Parameters(settings.Parameters):
 class Setting:
     """The item at one profile, for one image set.
 
-    recipe: for all networks; ``long``: the recipe of ``lengthened``, if it differs.
-    radii: the radii of training, as multiples of ``unit``; ``main`` is the one that is attacked
+    ``recipe``: for all networks.
+    ``long``: the recipe of ``lengthened``, if it differs.
+    ``radii``: the radii of training, as multiples of ``unit``; ``main`` is the one that is attacked
         with restarts.
-    inner: number of steps of PGD training, each a quarter of the radius long.
-    step_size: step size of the attacks that evaluate.
-    followed: number of test images after each epoch; ``images``: for the final evaluation;
-        ``strong``: for the attacks with restarts.
-    left_out: the methods that are not run.
-    statistics, clip_start: as in the released code, see `inner_fgsm_rs`.
+    ``inner``: number of steps of PGD training, each a quarter of the radius long.
+    ``step_size``: step size of the attacks that evaluate.
+    ``followed``: number of test images after each epoch.
+    ``images``: for the final evaluation.
+    ``strong``: for the attacks with restarts.
+    ``left_out``: the methods that are not run.
+    ``statistics``, ``clip_start``: as in the released code, see `inner_fgsm_rs`.
     """
 
     model: Model

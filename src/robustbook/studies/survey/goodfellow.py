@@ -62,10 +62,10 @@ class Parameters(settings.Parameters):
 class Training:
     """The loss on which a network is trained.
 
-    alpha: weight of the clean loss; below 1, the rest is the weight of FGSM's loss.
-    noise: random noise of radius EPS on the images: none, ``sign`` (plus or minus EPS) or
+    ``alpha``: weight of the clean loss; below 1, the rest is the weight of FGSM's loss.
+    ``noise``: random noise of radius EPS on the images: none, ``sign`` (plus or minus EPS) or
         ``uniform``.
-    sigmoid: whether each logit is an independent yes or no, instead of a softmax.
+    ``sigmoid``: whether each logit is an independent yes or no, instead of a softmax.
     """
 
     alpha: float = 1.0
@@ -77,9 +77,10 @@ class Training:
 class Setting:
     """The item at one profile.
 
-    model, linear: the maxout and the linear network.
-    images: the number of test images; ``strong``: of those for the attacks of many steps.
-    members: the number of networks of the ensemble.
+    ``model``, ``linear``: the maxout and the linear network.
+    ``images``: the number of test images.
+    ``strong``: of those for the attacks of many steps.
+    ``members``: the number of networks of the ensemble.
     """
 
     model: Model
@@ -211,7 +212,7 @@ def struck(
     """Return ``right`` and ``confidence``: for each of the first test images under the attack,
     whether ``network`` classifies it correctly, and the probability of its predicted class.
 
-    source: the network that is attacked; None: ``network`` itself.
+    ``source``: the network that is attacked; None: ``network`` itself.
     """
     net = fixed(trained(network, context.device))
     attacked = net if source is None else fixed(trained(source, context.device))

@@ -45,13 +45,14 @@ class Schedule:
 class Setting:
     """The item at one profile.
 
-    eps: the radius; attacks take steps of a thirtieth of it.
-    narrow: the divisor of the widths.
-    images: the number of test images; ``many``: of those for the attacks with 20 restarts.
-    schedules: by name; the first one trains the networks of the table.
-    natural: the recipe of training without an attack.
-    widths: the divisors of the widths of the capacity sweep.
-    starts: the number of random starts for the histogram, for each of ``starting`` images.
+    ``eps``: the radius; attacks take steps of a thirtieth of it.
+    ``narrow``: the divisor of the widths.
+    ``images``: the number of test images.
+    ``many``: of those for the attacks with 20 restarts.
+    ``schedules``: by name; the first one trains the networks of the table.
+    ``natural``: the recipe of training without an attack.
+    ``widths``: the divisors of the widths of the capacity sweep.
+    ``starts``: the number of random starts for the histogram, for each of ``starting`` images.
     """
 
     data: str

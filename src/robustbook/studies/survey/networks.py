@@ -76,9 +76,9 @@ class Blocks:
 class Model:
     """A network and its training set.
 
-    narrow: the divisor of the network's widths.
-    images: the number of training images, the first ones of the set; None: all.
-    blocks: the network's denoising blocks, if it has any.
+    ``narrow``: the divisor of the network's widths.
+    ``images``: the number of training images, the first ones of the set; None: all.
+    ``blocks``: the network's denoising blocks, if it has any.
     """
 
     data: str
@@ -119,11 +119,11 @@ class L2Steps:
 class Defense:
     """The training objective of a network.
 
-    weights, noise, smoothing: see `robustbook.defenses.weighted_training`.
-    attack: the inner attack; None: no term needs adversarial images.
-    beta: above 0: the objective is `robustbook.defenses.trades` with this weight, and the other
+    ``weights``, ``noise``, ``smoothing``: see `robustbook.defenses.weighted_training`.
+    ``attack``: the inner attack; None: no term needs adversarial images.
+    ``beta``: above 0: the objective is `robustbook.defenses.trades` with this weight, and the other
         fields but ``attack`` are not used.
-    sigma: standard deviation of normal noise on all images, which are not clipped (training for
+    ``sigma``: standard deviation of normal noise on all images, which are not clipped (training for
         randomized smoothing, Cohen et al. 2019).
     """
 

@@ -88,18 +88,21 @@ CLOSER = ("plain", "clp", "lsq", "at100")
 class Setting:
     """The networks of one data set at one profile.
 
-    eps: the radius. steps, step_size: the baseline attack.
-    inner: number and size of PGD's steps in training.
-    clean, images, few: the number of test images without an attack, for the baseline attack, and
-        for the strong attacks; the first ones of the test set.
-    long: the number of steps of the strong attacks. sizes: the sizes of their steps.
-    restarts: the restarts of the strong attacks. queries: of the Square attack.
-    middle: whether there is an attack with the steps of the strong attacks and one restart.
-    heat: the numbers and the sizes of the steps of the heat map, and its number of images.
-    starts: the number of random starts for each of five images.
-    surfaces, side: the number of images with a loss surface, and the points along each side.
-    statistics: what batch norm uses in the attack of training.
-    noise: the standard deviation of the noise on the images of CLP and LSQ.
+    ``eps``: the radius. steps, step_size: the baseline attack.
+    ``inner``: number and size of PGD's steps in training.
+    ``clean``, ``images``, ``few``: the number of test images without an attack, for the baseline
+        attack, and for the strong attacks; the first ones of the test set.
+    ``long``: the number of steps of the strong attacks.
+    ``sizes``: the sizes of their steps.
+    ``restarts``: the restarts of the strong attacks.
+    ``queries``: of the Square attack.
+    ``middle``: whether there is an attack with the steps of the strong attacks and one restart.
+    ``heat``: the numbers and the sizes of the steps of the heat map, and its number of images.
+    ``starts``: the number of random starts for each of five images.
+    ``surfaces``, ``side``: the number of images with a loss surface, and the points along each
+        side.
+    ``statistics``: what batch norm uses in the attack of training.
+    ``noise``: the standard deviation of the noise on the images of CLP and LSQ.
     """
 
     data: str

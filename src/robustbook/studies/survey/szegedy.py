@@ -60,12 +60,12 @@ SHOWN = 6
 class Setting:
     """The settings of a profile.
 
-    linear, deep: how FC10 and the other networks are trained.
-    encoding, softmax: how the autoencoder and the softmax on its units are trained.
-    half: how the networks of Tables 3 and 4 are trained.
-    images: the number of test images that are attacked, the first ones of the test set.
-    pool, replaced: the size of the pool of adversarial training, and how many of its images are
-        replaced in each step.
+    ``linear``, ``deep``: how FC10 and the other networks are trained.
+    ``encoding``, ``softmax``: how the autoencoder and the softmax on its units are trained.
+    ``half``: how the networks of Tables 3 and 4 are trained.
+    ``images``: the number of test images that are attacked, the first ones of the test set.
+    ``pool``, ``replaced``: the size of the pool of adversarial training, and how many of its images
+        are replaced in each step.
     """
 
     data: str

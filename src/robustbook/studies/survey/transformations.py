@@ -48,10 +48,10 @@ Parameters = settings.Parameters
 class Size:
     """The network, its training and the numbers of images, steps and draws at one profile.
 
-    images: the number of test images, the first ones of the set.
-    steps: the number of steps of PGD.
-    averaged: numbers of draws over which a step of PGD averages the gradient.
-    draws: the number of draws for a prediction behind random resizing.
+    ``images``: the number of test images, the first ones of the set.
+    ``steps``: the number of steps of PGD.
+    ``averaged``: numbers of draws over which a step of PGD averages the gradient.
+    ``draws``: the number of draws for a prediction behind random resizing.
     """
 
     model: Model
@@ -172,7 +172,7 @@ def aware(
     """Run PGD on the network behind a transformation. Return ``right``: which attacked images are
     classified correctly behind the same transformation.
 
-    averaged: the number of draws over which each step averages the loss.
+    ``averaged``: the number of draws over which each step averages the loss.
     """
     net, seed = fixed(trained(network, context.device)), network.call.arguments["seed"]
     x, y = test_images(network, images, context.device)
