@@ -46,8 +46,8 @@ class NonLocalGaussian(nn.Module):
 class NonLocalDot(nn.Module):
     """The sum over all N positions j of (x_i . x_j) x_j / N.
 
-    If there are at most N channels, the sum over j of x_j x_j^T is computed first, which costs N C^2
-    instead of N^2 C. Both orders of computation give the same result up to rounding.
+    If there are at most N channels, the sum over j of x_j x_j^T is computed first, which costs N
+    C^2 instead of N^2 C. Both orders of computation give the same result up to rounding.
     """
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:

@@ -254,8 +254,9 @@ def gradient_at_image(
 
 
 def same_while_attacking(net: object) -> bool:
-    """Return whether a forward pass gives the same logits in the attack and in the training loss. It
-    does if the network has neither a batch norm nor a dropout layer in training mode.
+    """Return whether a forward pass gives the same logits in the attack and in the training loss.
+
+    It does if the network has neither a batch norm nor a dropout layer in training mode.
     """
     modules = net.modules() if isinstance(net, nn.Module) else ()
     return not any(m.training and isinstance(m, _NormBase | _DropoutNd) for m in modules)

@@ -244,6 +244,6 @@ def found(record: Record) -> str:
     lowest = min(float(row.value) for row in record.rows if row.name == "found")
     images = max(row.images or 0 for row in record.rows if row.name == "found")
     return (
-        f"For each network, the attack was run on {images} test images. With every network, it found "
-        f"the target class for at least {lowest:.1f} % of them."
+        f"For each network, the attack was run on {images} test images. With every network, it "
+        f"found the target class for at least {lowest:.1f} % of them."
     )

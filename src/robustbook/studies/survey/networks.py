@@ -1,8 +1,8 @@
 """The networks of the survey, and the step that trains them with a defense.
 
-All items make their calls with the functions of this module, so each network is trained once. The
-result of a training has the whole state of a network, including the running statistics of batch
-norm.
+All studies of the survey train with the functions of this module. So a network that several studies
+need is trained once. The result of a training contains the weights and the buffers of the network,
+such as the running statistics of batch norm.
 """
 
 from collections.abc import Callable, Mapping

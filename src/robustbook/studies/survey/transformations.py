@@ -1,10 +1,10 @@
-"""Random resizing and padding, and JPEG compression, against attackers who know the transformation
-and attackers who do not.
+"""Random resizing and padding, and JPEG compression, against attacks that know the transformation
+and attacks that do not.
 
-One network is trained without a defense. Attackers who do not know the transformation (oblivious
-attackers) attack this network. Their images are then classified behind each transformation.
-Attackers who know the transformation run PGD on the network behind it. Against random resizing each
-step averages the gradient over draws. Against JPEG the backward pass treats the codec as the
+One network is trained without a defense. Attacks that do not know the transformation (oblivious
+attacks) use this network alone. Their images are then classified behind each transformation. The
+attack that knows the transformation is PGD on the network behind it. Against random resizing, each
+step averages the gradient over draws. Against JPEG, the backward pass treats the codec as the
 identity (BPDA).
 
 Behind random resizing an image gets the class whose mean probability over several draws is largest.
