@@ -1,4 +1,4 @@
-"""L-BFGS attack with a penalty on the distance: the first attack on neural networks.
+"""L-BFGS attack with a penalty on the distance, from the first paper on adversarial images.
 
 Szegedy, Zaremba, Sutskever, Bruna, Erhan, Goodfellow and Fergus 2014, "Intriguing properties of
 neural networks" (arXiv 1312.6199), section 4.1, minimise by L-BFGS over the perturbation r:
@@ -8,7 +8,7 @@ neural networks" (arXiv 1312.6199), section 4.1, minimise by L-BFGS over the per
 In this formula, l is the cross entropy and t the target class. A line search chooses c. The paper
 asks for the smallest c > 0 with which the attack succeeds, but a smaller c gives a larger
 perturbation. So this code searches for the largest c with which the attack succeeds. The paper does
-not say whether the norm is squared; we square the norm, so that the loss has a gradient at r = 0.
+not say whether the norm is squared. We square it, because the squared norm has a gradient at r = 0.
 """
 
 import math
@@ -35,7 +35,9 @@ from .propagation import LOOK_EVERY, Average, Model, Propagation
 from .result import Adversarial, judged, nearer
 
 FACTOR = 10.0
-"""The factor between two values of c until one of them succeeds and another one fails."""
+"""The factor between successive values of c, until the attack has succeeded with one value and
+failed with another.
+"""
 
 
 @torch.inference_mode(False)
@@ -80,7 +82,7 @@ def penalised_lbfgs(
         in `lbfgs`.
 
     The attack succeeds with a value of c if the iterate at the end of the minimisation is
-    misclassified (with targets: classified as the target). Returns the nearest image on which the
+    misclassified (with targets: classified as the target). Returns the nearest image with which the
     attack succeeds, or the clean image at infinite distance. An image that the model misclassifies
     without any change has distance 0. The `steps` of the result count the gradients, one for each
     trial step and one for each value of c. Each gradient costs a forward and a backward pass.
@@ -138,8 +140,8 @@ def _minimised(
     ftol: float,
     clip: bool,
 ) -> tuple[Float[Tensor, "n *shape"], Int[Tensor, " n"]]:
-    """Minimise the penalised loss from the clean images; return the last iterates, and how many
-    gradients were computed for each image.
+    """Minimise the penalised loss, starting at the clean images. Return the last iterates, and the
+    number of gradients that were computed for each image.
     """
     last, spent = images.clone(), torch.ones_like(goal.labels)
     searches = _Penalised(propagation, goal, images, weight, history, gtol, ftol, clip)
@@ -156,7 +158,7 @@ def _minimised(
 
 
 class _Penalised(Searches):
-    """L-BFGS searches whose loss includes the squared distance, and which do not end at success."""
+    """L-BFGS searches whose loss includes the squared distance. They do not stop at success."""
 
     def __init__(
         self,

@@ -4,9 +4,9 @@ A denoising block filters feature maps x and adds the result back:
 
 .. math:: y = x + \mathrm{BN}_{\gamma=0}(W D(x))
 
-D is a filter, W a 1 x 1 convolution without bias, and BN a batch norm whose scale is 0 at the
-start. So a new block returns its input. Nothing follows the sum, not even a ReLU. The filter has no
-learned value projection: it averages x itself. The paper places blocks after stages of a ResNet.
+D is a filter, W is a 1 x 1 convolution without bias, and BN is a batch norm whose scale is 0 before
+training. So a new block returns its input. No ReLU follows the sum. The filter averages x itself,
+and not a learned projection of x. The paper places blocks after stages of a ResNet.
 """
 
 import copy
@@ -21,15 +21,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Kind = Literal["gaussian", "dot", "bilateral", "mean", "median", "null"]
-"""Non-local means with Gaussian or dot-product weights, three filters over 3 x 3 positions, and the
-identity, which serves as a control.
+"""The name of a filter: non-local means with Gaussian or dot-product weights, one of three filters
+over 3 x 3 positions, or the identity (``null``), which serves as a control.
 """
 
 
 class NonLocalGaussian(nn.Module):
-    """The mean over all positions j, weighted by exp(theta(x_i) . phi(x_j) / sqrt(C / 2)); the
-    weights sum to 1.
+    """The weighted mean of x_j over all positions j.
 
+    The weights are proportional to exp(theta(x_i) . phi(x_j) / sqrt(C / 2)) and sum to 1. Here
     theta and phi are 1 x 1 convolutions without bias from C to C / 2 channels.
     """
 
@@ -46,8 +46,8 @@ class NonLocalGaussian(nn.Module):
 class NonLocalDot(nn.Module):
     """The sum over all N positions j of (x_i . x_j) x_j / N.
 
-    With at most N channels, the sum over j of x_j x_j^T is computed first, which costs N C^2
-    instead of N^2 C. The two orders are equal up to rounding.
+    If there are at most N channels, the sum over j of x_j x_j^T is computed first, which costs N
+    C^2 instead of N^2 C. Both orders of computation give the same result up to rounding.
     """
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
@@ -88,8 +88,8 @@ class Mean(nn.Module):
 
 
 class Median(nn.Module):
-    """The median over 3 x 3 positions of each channel; at the border, positions outside the feature
-    map have the value of the nearest position inside. The gradient goes to the median's position.
+    """The median over 3 x 3 positions of each channel. Positions outside the feature map have the
+    value of the nearest position inside. Only the position of the median gets a gradient.
     """
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
@@ -112,20 +112,21 @@ _EXCHANGES = (
     *((1, 2), (4, 5), (7, 8), (0, 1), (3, 4), (6, 7), (1, 2), (4, 5), (7, 8), (0, 3)),
     *((5, 8), (4, 7), (3, 6), (1, 4), (2, 5), (4, 7), (4, 2), (6, 4), (4, 2)),
 )
-"""Pairs of nine values; the smaller value goes to the first place, the larger to the second. After
-all exchanges, place 4 has the median (Paeth 1990). On a CPU this is eight times as fast as sorting.
+"""Pairs of places among nine values. Each exchange puts the smaller value at the first place and
+the larger at the second. After all exchanges, place 4 has the median (Paeth 1990). On a CPU this is
+eight times as fast as sorting.
 """
 
 
 class Denoising(nn.Module):
     """A denoising block for feature maps of ``channels`` channels.
 
-    kind: the filter, see `Kind`.
-    generator: draws the weights: normal with deviation 0.01 in theta and phi, and with variance 2 /
-        channels in the 1 x 1 convolution after the filter.
-    convolution: whether that convolution is present.
-    residual: whether the input is added back. Without the sum, the batch norm's scale is 1 at the
-        start, because the block would return zeros otherwise.
+    ``kind``: the filter, see `Kind`.
+    ``generator``: draws the normal initial weights, with standard deviation 0.01 in theta and phi,
+        and with variance 2 / channels in the 1 x 1 convolution after the filter.
+    ``convolution``: whether the 1 x 1 convolution is present.
+    ``residual``: whether the input is added back. If not, the initial scale of the batch norm
+        is 1, because with 0 the block would return zeros.
     """
 
     def __init__(
@@ -171,13 +172,13 @@ def denoised(
 ) -> nn.Module:
     """Return a copy of ``net`` with a denoising block after each of the named submodules.
 
-    after: names of submodules, whose output must have as many channels as the last convolution
+    ``after``: names of submodules, whose output must have as many channels as the last convolution
         inside; None: ``stage1``, ``stage2``, ... of a residual network, as in the paper.
-    kind, generator, convolution, residual: see `Denoising`.
+    ``kind``, ``generator``, ``convolution``, ``residual``: see `Denoising`.
 
-    A submodule ``stage1`` becomes a sequence of ``stage1.layers``, the layers as before, and
-    ``stage1.denoising``, the block. In evaluation mode the copy has the logits of ``net`` at the
-    start. Raises ValueError for a name that ``net`` does not have, or a submodule without
+    A submodule ``stage1`` becomes a sequence of ``stage1.layers``, the old submodule, and
+    ``stage1.denoising``, the block. Before training, the copy gives the logits of ``net`` in
+    evaluation mode. Raises ValueError for a name that ``net`` does not have, or a submodule without
     convolution.
     """
     if after is None:
@@ -223,7 +224,7 @@ def _filter(kind: str, channels: int, generator: torch.Generator) -> nn.Module:
 
 
 def _embeddings(channels: int, generator: torch.Generator) -> tuple[nn.Conv2d, nn.Conv2d]:
-    """Return theta and phi."""
+    """Return the 1 x 1 convolutions theta and phi."""
     if channels % 2:
         raise ValueError(f"channels must be even to embed them in half as many, got {channels}")
     theta = _pointwise(channels, channels // 2, 0.01, generator)

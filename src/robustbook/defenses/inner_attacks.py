@@ -1,10 +1,10 @@
 """Inner attacks of adversarial training: functions from (network, images, labels) to adversarial
 images, which the training loss treats as constants.
 
-`SignedSteps` covers FGSM, PGD and the single-step attacks with a random start. `inner_attack` makes
-an inner attack of any other attack of the package. While an inner attack runs, batch norm layers
-use their running statistics, unless batch statistics are asked for. Buffers never change. All other
-layers, such as dropout, keep their mode.
+`SignedSteps` covers FGSM, PGD and the single-step attacks with a random start. `inner_attack` turns
+any other attack of the package into an inner attack. During an inner attack, batch norm layers use
+their running statistics by default, or batch statistics if chosen. An inner attack never changes
+the buffers of the network. All other layers, such as dropout, keep their mode.
 """
 
 import contextlib
@@ -40,23 +40,26 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SignedSteps:
-    """An inner attack that moves each pixel by ``step_size`` in the sign of the gradient.
+    """An inner attack. Each step changes each pixel by ``step_size``, with the gradient's sign.
 
-    eps: l-infinity radius for pixels in [0, 1], in (0, 1].
-    steps, step_size: number and size of the steps.
-    start: the starting point. ``image``: the image itself; ``uniform``: a uniform draw from the
-        cube of half-width ``width * eps`` around the image; ``gaussian``: the image plus normal
-        noise of standard deviation 0.001, as in TRADES.
-    project: whether start and iterates are projected onto the ball of radius eps.
-    clip: whether iterates are clipped to [0, 1].
-    clip_start: whether, with ``clip``, the start is clipped too.
-    statistics: what batch norm layers use during the attack: ``running`` or ``batch`` statistics.
-    loss: the loss that is increased: ``cross_entropy`` of the labels, or ``divergence`` from the
-        clean image's probabilities, for TRADES.
+    ``eps``: l-infinity radius for pixels in [0, 1], in (0, 1].
+    ``steps``, ``step_size``: number and size of the steps.
+    ``start``: the starting point: ``image`` (the image itself), ``uniform`` (a uniform draw from
+        the cube of half-width ``width * eps`` around the image) or ``gaussian`` (the image plus
+        normal noise of standard deviation 0.001, as in TRADES).
+    ``width``: half the side of the cube of ``uniform``, divided by eps.
+    ``project``: whether start and iterates are projected onto the ball of radius eps.
+    ``clip``: whether iterates are clipped to [0, 1].
+    ``clip_start``: whether the start is clipped too; used only if ``clip`` is True.
+    ``statistics``: what batch norm layers use during the attack: ``running`` or ``batch``
+        statistics.
+    ``loss``: the loss that is increased: ``cross_entropy`` of the labels, or ``divergence`` from
+        the clean image's probabilities, for TRADES.
 
     Random starts come from torch's global generator, which `robustbook.training.fit` seeds by
-    (seed, step). k steps cost k forward and k backward passes. No pass is made at the last iterate,
-    so an objective can only save the pass at the start (see `gradient_at_image`).
+    (seed, step). An attack of k steps costs k forward and k backward passes. The attack makes no
+    pass at the last iterate. So an objective can share only the pass at the start with the attack
+    (see `gradient_at_image`).
     """
 
     eps: float
@@ -115,8 +118,8 @@ class SignedSteps:
 
 
 def inner_fgsm(eps: float, *, clip: bool = False) -> SignedSteps:
-    """Return FGSM (Goodfellow et al. 2015): one step of size eps from the image; the paper does not
-    mention clipping.
+    """Return FGSM (Goodfellow et al. 2015): one step of size eps from the image. By default images
+    are not clipped, because the paper does not mention clipping.
     """
     return SignedSteps(eps, 1, eps, start="image", clip=clip)
 
@@ -144,10 +147,11 @@ def inner_fgsm_rs(
 ) -> SignedSteps:
     """Return FGSM with a random start (Wong, Rice and Kolter 2020, arXiv 2001.03994).
 
-    step_size: None: 1.25 eps, the paper's ratio for both data sets.
-    clip_start: the released code clips the start to [0, 1] on CIFAR-10, and does not on MNIST.
-    statistics: the released code uses ``batch``. Unlike there, the attack changes no running
-        statistics.
+    ``step_size``: size of the step; None for 1.25 eps, as in the paper on both data sets.
+    ``clip_start``: whether the start is clipped to [0, 1]. The released code clips it on CIFAR-10,
+        but not on MNIST.
+    ``statistics``: what batch norm uses in the attack. The released code uses ``batch``, and its
+        attack updates the running statistics. Here the attack does not update them.
     """
     length = 1.25 * eps if step_size is None else step_size
     return SignedSteps(eps, 1, length, clip_start=clip_start, statistics=statistics)
@@ -188,7 +192,7 @@ def inner_trades(
 
 
 def divergence(logits: Tensor, log_probabilities: Tensor) -> Tensor:
-    """Return for each image KL(p || q), where log p is given and q belongs to the logits."""
+    """Return for each image KL(p || q), where log p is given and q is the softmax of the logits."""
     log_q = logits.log_softmax(1)
     return F.kl_div(log_q, log_probabilities, reduction="none", log_target=True).sum(1)
 
@@ -196,13 +200,13 @@ def divergence(logits: Tensor, log_probabilities: Tensor) -> Tensor:
 def inner_attack(attack: Callable[..., Any], **options: Any) -> InnerAttack:
     """Return an attack of the package, such as `pgd` or `carlini_wagner`, as an inner attack.
 
-    options: keyword arguments of the attack. Without ``generator``, random numbers are drawn from a
-        generator that torch's global generator seeds, so that they change from step to step.
+    ``options``: keyword arguments of the attack. Without ``generator``, random numbers are drawn
+        from a generator that torch's global generator seeds, so that they change from step to step.
 
-    An attack whose operations depend on the data needs ``fit(static=False)`` on a GPU. Where a
-    minimal-norm attack fails, the inner attack returns the clean image. Raises ValueError for
-    ``targets``: the objectives raise the probability of the true label, and so oppose an attack
-    that lowers it, not one that raises the probability of another class.
+    An attack whose operations depend on the data needs ``fit(static=False)`` on a GPU. If a
+    minimal-norm attack fails on an image, the inner attack returns the clean image. Raises
+    ValueError for ``targets``, because the objectives need images with a large loss of the true
+    label.
     """
     given = {**(attack.keywords if isinstance(attack, functools.partial) else {}), **options}
     if given.get("targets") is not None:
@@ -234,8 +238,8 @@ def _attacked(
 def gradient_at_image(
     net: Network, images: Tensor, labels: Tensor, loss: Loss
 ) -> tuple[Tensor, Tensor]:
-    """Return logits, connected to the weights by autograd, and the loss's gradient in the images,
-    from one forward pass.
+    """Return the logits of the images, and the gradient of the loss with respect to the images,
+    from one forward pass. Autograd can differentiate the logits with respect to the weights.
     """
 
     def total(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -250,8 +254,9 @@ def gradient_at_image(
 
 
 def same_while_attacking(net: object) -> bool:
-    """Return whether a forward pass during the attack equals one in the training loss: the network
-    has neither a batch norm nor a dropout layer in training mode.
+    """Return whether a forward pass gives the same logits in the attack and in the training loss.
+
+    It does if the network has neither a batch norm nor a dropout layer in training mode.
     """
     modules = net.modules() if isinstance(net, nn.Module) else ()
     return not any(m.training and isinstance(m, _NormBase | _DropoutNd) for m in modules)

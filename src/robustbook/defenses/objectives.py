@@ -8,8 +8,8 @@ For clean logits z, logits z' of the adversarial images, and labels y, `weighted
 
 the loss of Mosbach, Andriushchenko, Trost, Hein and Klakow 2018 (arXiv 1810.12042). The weights of
 Goodfellow et al. 2015 are (alpha, 1 - alpha, 0, 0, 0), and those of Madry et al. 2018 are (0, 1, 0,
-0, 0). Each step computes the adversarial images from the current weights; they are constants in the
-gradient of the loss.
+0, 0). Each training step computes the adversarial images with the current weights. These images are
+constants in the gradient of the loss.
 """
 
 import math
@@ -38,11 +38,13 @@ from .inner_attacks import (
 class Weights:
     """The weights of the five terms of `weighted_training`.
 
-    clean, adversarial: of the cross entropy of clean and of adversarial images.
-    pairing: adversarial logit pairing (ALP, Kannan et al. 2018): the mean over images and classes
-        of the squared difference of clean and adversarial logits. The gradient flows through both.
-    clean_pairing: clean logit pairing (CLP): the same for the first and second half of the batch.
-    squeezing: logit squeezing (LSQ): the mean l2 norm of the clean logits, not squared.
+    ``clean``, ``adversarial``: weights of the cross entropy of clean and of adversarial images.
+    ``pairing``: weight of adversarial logit pairing (ALP, Kannan et al. 2018), the mean over images
+        and classes of the squared difference of clean and adversarial logits. The gradient flows
+        through both.
+    ``clean_pairing``: weight of clean logit pairing (CLP), the same for the clean logits of the
+        first and the second half of the batch.
+    ``squeezing``: weight of logit squeezing (LSQ), the mean l2 norm of the clean logits.
     """
 
     clean: float = 0.0
@@ -87,7 +89,9 @@ MOSBACH: Mapping[str, Weights] = MappingProxyType(
         "100% AT + ALP": Weights(adversarial=1.0, pairing=1.0),
     }
 )
-"""The rows of the tables of Mosbach et al. 2018. CLP and LSQ also add noise to the images."""
+"""The weights of each row of the tables of Mosbach et al. 2018. With CLP and LSQ, the paper also
+adds noise to the images.
+"""
 
 
 def weighted_training(
@@ -100,23 +104,24 @@ def weighted_training(
     noise: float = 0.0,
     smoothing: float = 0.0,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the weighted terms whose sum is minimised, without the terms of weight 0.
+    """Return the weighted terms whose sum is minimised. Terms of weight 0 are left out.
 
-    labels: the true classes, or the probabilities of the classes.
-    attack: the inner attack, which starts from the images without noise; not run if no term needs
-        it.
-    noise: standard deviation of normal noise on the clean images, which are then clipped to [0, 1].
-    smoothing: label smoothing of the two cross entropies, in [0, 1).
+    ``labels``: the true classes, or the probabilities of the classes.
+    ``attack``: the inner attack, which gets the images without noise. It is not run if no term
+        needs adversarial images.
+    ``noise``: standard deviation of normal noise on the clean images, which are
+        then clipped to [0, 1].
+    ``smoothing``: label smoothing of the two cross entropies, in [0, 1).
 
-    In the loss, batch norm layers use batch statistics, separately for the clean and the
-    adversarial batch, and update the running statistics in this order. CLP cuts the last image of
-    an odd batch.
+    In the loss, batch norm layers use the statistics of the clean batch and of the adversarial
+    batch separately. They update their running statistics with the clean batch first. For a batch
+    of odd size, CLP leaves out the last image.
 
     An attack that starts at the image gets its first gradient from the clean term's forward pass.
-    Sharing this pass is impossible in three cases: the start is random, ``noise`` is added, or the
-    network computes something else in the attack than in the loss. The last case is a batch norm in
-    training mode, or dropout with its random mask. The last forward pass needs no sharing, as the
-    attack makes none at its last iterate.
+    This pass cannot be shared in three cases: the start is random, ``noise`` is added, or the
+    logits in the attack differ from those in the loss. They differ with batch norm or dropout
+    layers in training mode. The pass at the adversarial images is not computed twice either,
+    because the attack makes no pass at its last iterate.
     """
     if weights.need_attack and attack is None:
         raise ValueError("attack must be given, because a term needs adversarial images; got None")
@@ -174,12 +179,14 @@ def trades(
     r"""Return the terms of TRADES (Zhang et al. 2019, arXiv 1901.08573): the clean cross entropy
     and :math:`\beta\,\mathrm{mean}\,\mathrm{KL}(p(x)\,\|\,p(x'))`.
 
-    attack: from `inner_trades`; it increases the divergence from the clean image's probabilities.
-    beta: weight of the second term, above 0. The gradient flows through both distributions.
+    ``attack``: the inner attack, from `inner_trades`. It increases the divergence from the clean
+        image's probabilities.
+    ``beta``: weight of the second term, above 0. The gradient flows through both distributions.
 
-    The attack compares with the clean logits of the loss if the network computes the same in attack
-    and loss, or if the attack uses batch statistics. Otherwise one more forward pass with running
-    statistics is needed. The released code makes a pass in evaluation mode in each attack step.
+    The attack needs the clean logits. They are those of the loss if the network gives the same
+    logits in attack and loss, or if the attack uses batch statistics. Otherwise one more forward
+    pass with running statistics computes them. The released code computes them in evaluation mode
+    in each attack step.
     """
     if not 0 < beta < math.inf:
         raise ValueError(f"beta must be a finite number above 0, got {beta}")

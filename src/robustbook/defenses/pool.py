@@ -2,11 +2,11 @@
 Section 4.2).
 
 The paper keeps a pool of adversarial images, continually replaces a part of the pool, and mixes the
-pool into the training set. It states neither the size of the pool, nor how much is replaced, nor
-the share in the mixture.
+pool into the training set. It does not state the size of the pool, how many images are replaced,
+or the share of the pool in the training set.
 
-Here the pool belongs to the network as buffers. So checkpoints contain the pool, and a run that is
-interrupted resumes with the same images.
+Here the buffers of the network hold the pool. So checkpoints contain the pool, and an interrupted
+run resumes with the same images.
 """
 
 import torch
@@ -22,8 +22,9 @@ from .inner_attacks import InnerAttack
 class Pooled(nn.Module):
     """A network, ``net``, and a pool of adversarial images, which starts empty.
 
-    size: number of images in the full pool; a new image then replaces the oldest.
-    shape: the shape of an image.
+    ``net``: the network that is trained.
+    ``size``: number of images in the full pool. A new image then replaces the oldest.
+    ``shape``: the shape of an image.
     """
 
     images: Tensor
@@ -43,7 +44,7 @@ class Pooled(nn.Module):
 
     @torch.no_grad()
     def store(self, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]) -> None:
-        """Put images into the pool; ``stored`` counts all images ever put in."""
+        """Put images into the pool. The buffer ``stored`` counts all images ever put in."""
         new = torch.arange(len(images), device=self.stored.device)
         at = (self.stored + new) % len(self.images)
         self.images[at] = images.to(self.images.dtype)
@@ -68,10 +69,11 @@ def pool_training(
 ) -> dict[str, Float[Tensor, ""]]:
     """Return the weighted terms ``clean`` and ``pool``, whose sum is minimised.
 
-    attack: makes the adversarial images, with the current weights; L-BFGS in the paper.
-    replaced: number of images that are put into the pool in each step, the first of the batch.
-    share: weight of the pool's cross entropy, in (0, 1); as many images are drawn from the pool as
-        the batch has.
+    ``attack``: the inner attack that makes the images for the pool; L-BFGS in the paper.
+    ``replaced``: number of images of the batch that are attacked and put into the pool in each
+        step.
+    ``share``: weight of the cross entropy on images of the pool, in (0, 1). As many images are
+        drawn from the pool as there are in the batch.
 
     The paper states none of these numbers; the defaults are ours.
     """

@@ -1,8 +1,9 @@
 """Randomized smoothing: normal noise on the image, in front of any network.
 
 The method is from Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via
-randomized smoothing" (arXiv 1902.02918). `smoothed` gives the randomised model whose votes
-`robustbook.measures.votes` counts and `robustbook.measures.certified` turns into l2 radii.
+randomized smoothing" (arXiv 1902.02918). `smoothed` returns a randomised model.
+`robustbook.measures.votes` counts its votes, and `robustbook.measures.certified` turns the votes
+into l2 radii.
 """
 
 import math
@@ -19,8 +20,8 @@ from robustbook.randomness import generator
 class Smoothed(nn.Module):
     """A network with normal noise on the image, as returned by `smoothed`: a randomised model.
 
-    Calling the network draws new noise from torch's global generator, in training and in evaluation
-    mode. So training `Smoothed` trains the network on noisy images.
+    Each call draws new noise from torch's global generator, in training and in evaluation mode. So
+    training `Smoothed` trains the network on noisy images.
     """
 
     def __init__(self, net: nn.Module, sigma: float, seed: int) -> None:
@@ -42,8 +43,8 @@ class Smoothed(nn.Module):
         """Return a function from n images to logits, with the noise that ``keys`` and ``draw``
         determine.
 
-        keys: one number for each image.
-        draw: the draw number, one for all images or one for each.
+        ``keys``: one number for each image.
+        ``draw``: the draw number, one for all images or one for each.
 
         The noise of an image depends only on the ``seed``, the image's key and the draw number.
         """
@@ -59,9 +60,9 @@ class Smoothed(nn.Module):
 def smoothed(net: nn.Module, sigma: float, *, seed: int = 0) -> Smoothed:
     """Return ``net`` with normal noise on the image.
 
-    sigma: standard deviation of the noise, above 0, for images in [0, 1]. Noisy images are not
+    ``sigma``: standard deviation of the noise, above 0, for images in [0, 1]. Noisy images are not
         clipped, because the certificate needs normal noise.
-    seed: seed of the noise that `Smoothed.at` draws.
+    ``seed``: seed of the noise that `Smoothed.at` draws.
     """
     if not 0 < sigma < math.inf:
         raise ValueError(

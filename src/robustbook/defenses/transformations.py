@@ -6,11 +6,11 @@ Zhang, Ren and Yuille 2018, "Mitigating adversarial effects through randomizatio
 1711.01991). JPEG compression as a defense is from Das, Shanbhogue, Chen, Hohman, Chen, Kounavis and
 Chau 2017, "Keeping the bad guys out" (arXiv 1705.02900).
 
-An oblivious attacker attacks the network without its transformation, which is `ResizedPadded.net`
-or `Compressed.net`. An adaptive attacker attacks the transformed network. Against random resizing,
-the attacker averages the gradient over draws, with the argument ``draws`` of the attacks. The
-codec of JPEG is not differentiable. `Compressed` therefore passes the gradient at the compressed
-image on unchanged (BPDA of Athalye, Carlini and Wagner 2018, arXiv 1802.00420).
+An oblivious attack attacks the network without its transformation, which is `ResizedPadded.net` or
+`Compressed.net`. An adaptive attack attacks the network behind the transformation. Against random
+resizing, it averages the gradient over draws, with the argument ``draws`` of the attacks. The JPEG
+codec is not differentiable. The backward pass of `Compressed` therefore treats the codec as the
+identity (BPDA of Athalye, Carlini and Wagner 2018, arXiv 1802.00420).
 """
 
 import io
@@ -55,8 +55,8 @@ class ResizedPadded(nn.Module):
         """Return a function from n images to logits, with the sizes and places that ``keys`` and
         ``draw`` determine.
 
-        keys: one number for each image.
-        draw: the draw number, one for all images or one for each.
+        ``keys``: one number for each image.
+        ``draw``: the draw number, one for all images or one for each.
 
         The draw of an image depends only on the ``seed``, the image's key and the draw number.
         """
@@ -66,8 +66,8 @@ class ResizedPadded(nn.Module):
     def layout(
         self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
     ) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"], Int[Tensor, " n"]]:
-        """Return for each image its size and the numbers of zero rows above and columns left of
-        it.
+        """Return three numbers for each image: its size, the number of zero rows above it, and the
+        number of zero columns left of it.
         """
         return self._layout(self._numbers(keys, draw))
 
@@ -110,15 +110,15 @@ def resize_and_pad(
 ) -> ResizedPadded:
     """Return ``net`` behind random resizing and padding.
 
-    low, high: each image is resized to r x r pixels, with r drawn uniformly from low..high.
-    size: the resized image is placed uniformly at random on a square of zeros with ``size`` pixels
-        per side.
-    seed: seed of the draws of `ResizedPadded.at`.
+    ``low``, ``high``: each image is resized to r x r pixels, with r drawn uniformly from low..high.
+    ``size``: the resized image is placed uniformly at random on a square of zeros with ``size``
+        pixels per side.
+    ``seed``: seed of the draws of `ResizedPadded.at`.
 
-    The defaults are for CIFAR-10. For ImageNet the released code has 310, 330 and 331, for images
-    of 299 pixels. As in the paper, an image is resized by nearest neighbour, and the network is not
+    The defaults are for CIFAR-10. For ImageNet the released code uses 310, 330 and 331, for images
+    of 299 pixels. As in the paper, images are resized by nearest neighbour, and the network is not
     retrained. The network must accept images of ``size`` pixels; most networks with global pooling
-    do. Raises ValueError for other than 1 <= low <= high <= size.
+    do. Raises ValueError unless 1 <= low <= high <= size.
     """
     if not 1 <= low <= high <= size:
         raise ValueError(
@@ -137,10 +137,10 @@ def resized_padded(
 ) -> Float[Tensor, "n c size size"]:
     """Return each image resized to side x side pixels and placed on a square of zeros.
 
-    top, left: numbers of zero rows above the image, and of zero columns left of it.
+    ``top``, ``left``: numbers of zero rows above the image, and of zero columns left of it.
 
-    Pixel i of a resized row has the value of pixel floor(i h / side) of the original, for
-    ``side`` pixels from h, as in `torch.nn.functional.interpolate` with mode nearest.
+    If h pixels become ``side`` pixels, pixel i of a resized row has the value of pixel
+    floor(i h / side) of the original. This is `torch.nn.functional.interpolate` with mode nearest.
     """
     channels, height, width = images.shape[1:]
     place = torch.arange(size, device=images.device)
@@ -153,8 +153,8 @@ def resized_padded(
 
 
 def _sources(place: Tensor, side: Tensor, first: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return for each place on the square the row of the original image that it shows, and whether
-    it shows one.
+    """Return for each row of the square which row of the original image it shows, and whether it
+    shows one. The same holds for columns.
     """
     i = place - first[:, None]
     inside = (i >= 0) & (i < side[:, None])
@@ -188,10 +188,10 @@ class Compressed(nn.Module):
 def jpeg(net: nn.Module, quality: int = 75, *, subsampling: str = "4:2:0") -> Compressed:
     """Return ``net`` behind JPEG compression.
 
-    quality: of libjpeg's scale, 1 to 100.
-    subsampling: how the colour differences are stored. ``4:2:0``, the default of libjpeg: at half
-        the resolution in both directions; ``4:2:2``: at half the horizontal resolution; ``4:4:4``:
-        at full resolution. Gray images have no colour.
+    ``quality``: the quality on the scale of libjpeg, 1 to 100.
+    ``subsampling``: how the colour differences are stored. ``4:2:0``, the default of libjpeg: at
+        half the resolution in both directions; ``4:2:2``: at half the horizontal resolution;
+        ``4:4:4``: at full resolution. Gray images have no colour.
 
     Das et al. state neither the subsampling nor the library. Raises ValueError for a quality
     outside 1..100 or an unknown subsampling.
@@ -206,10 +206,10 @@ def compressed(
 ) -> Float[Tensor, "n c h w"]:
     """Return the images after rounding to 8 bits, compression to JPEG and decompression.
 
-    images: gray or RGB, in [0, 1]; other values are clipped.
-    quality, subsampling: as in `jpeg`.
+    ``images``: gray or RGB, in [0, 1]; other values are clipped.
+    ``quality``, ``subsampling``: as in `jpeg`.
 
-    The codec is libjpeg's, in Pillow. A GPU's images are copied to the CPU and back.
+    The codec is libjpeg in Pillow. Images on a GPU are copied to the CPU and back.
     """
     _check_codec(quality, subsampling)
     if images.shape[1] not in (1, 3):

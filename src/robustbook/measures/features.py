@@ -1,4 +1,4 @@
-"""Measure how far a perturbation of the images changes the feature maps of each layer.
+"""Measure how much a perturbation of the images changes the feature maps of each layer.
 
 For an image x and the perturbed image x', the relative noise of layer l is ||h_l(x') - h_l(x)|| /
 ||h_l(x)|| with the Euclidean norm. Xie et al. 2019 show pictures of such feature maps, but print no
@@ -17,7 +17,11 @@ from torch import Tensor, nn
 def feature_maps(
     net: nn.Module, images: Float[Tensor, "n *shape"], layers: Sequence[str]
 ) -> dict[str, Float[Tensor, "n ..."]]:
-    """Return the output of each of the named submodules of ``net``, which is in evaluation mode.
+    """Return the output of each named submodule, by name.
+
+    ``net``: the network, in evaluation mode.
+    ``images``: the input of the network.
+    ``layers``: names of submodules.
 
     Raises ValueError for a name that ``net`` does not have.
     """
@@ -33,10 +37,16 @@ def feature_noise(
     perturbed: Float[Tensor, "n *shape"],
     layers: Sequence[str],
 ) -> dict[str, Float[Tensor, " n"]]:
-    """Return the relative noise of each image at ``images`` and after each named submodule.
+    """Return the relative noise of each image, at the input and after each named submodule.
 
-    Raises ValueError for a name that ``net`` does not have, and if a layer's output is 0
-    everywhere for an image without perturbation.
+    The key of the noise at the input is ``images``.
+
+    ``net``: the network, in evaluation mode.
+    ``images``, ``perturbed``: the clean and the perturbed images.
+    ``layers``: names of submodules.
+
+    Raises ValueError for a name that ``net`` does not have, and if the output of a layer for a
+    clean image is 0 everywhere.
     """
     clean = {"images": images, **feature_maps(net, images, layers)}
     moved = {"images": perturbed, **feature_maps(net, perturbed, layers)}

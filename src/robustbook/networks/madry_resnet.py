@@ -1,6 +1,7 @@
 """The residual networks for CIFAR-10 of Madry et al. 2018 (released code, cifar10_challenge).
 
-Three stages of five pre-activation blocks, with leaky ReLUs of slope 0.1. A shortcut between stages
+The networks have three stages of five pre-activation blocks, with leaky ReLUs of slope 0.1. A
+shortcut between stages
 averages neighbouring pixels and adds channels of zeros, so it has no weights. Each image is
 standardised inside the network.
 """
@@ -21,9 +22,10 @@ SLOPE = 0.1
 def madry_resnet(generator: torch.Generator, narrow: int = 1, wide: int = 1) -> nn.Sequential:
     """Return a network from 32 x 32 colour images to 10 logits.
 
-    narrow: divides the widths 16, 32 and 64 of the stages: 1 or 2.
-    wide: multiplies the widths of the stages: 1 (the paper's *simple* network, with 464,154
-        parameters) or 10 (its *wide* network, with 45,901,914 parameters).
+    ``generator``: draws the initial weights.
+    ``narrow``: number that divides the widths 16, 32 and 64 of the stages: 1 or 2.
+    ``wide``: number that multiplies the widths of the stages: 1 (the paper's *simple* network, with
+        464,154 parameters) or 10 (its *wide* network, with 45,901,914 parameters).
     """
     if narrow not in (1, 2):
         raise ValueError(f"narrow must be 1 or 2, got {narrow}")
@@ -58,8 +60,8 @@ def madry_resnet(generator: torch.Generator, narrow: int = 1, wide: int = 1) -> 
 
 
 class PerImage(nn.Module):
-    """Subtract the mean of each image and divide by its standard deviation, but by at least
-    1 / sqrt(the number of pixels and channels), as TensorFlow does.
+    """Subtract the mean of each image and divide by its standard deviation, as TensorFlow does. The
+    divisor is at least 1 / sqrt(n) for an image of n numbers.
     """
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
@@ -69,9 +71,9 @@ class PerImage(nn.Module):
 
 
 class PaddedBlock(nn.Module):
-    """Two convolutions, each preceded by batch norm and a leaky ReLU, with nothing after the sum.
+    """Two convolutions, each preceded by batch norm and leaky ReLU, and the sum with the shortcut.
 
-    active: whether the shortcut takes the output of the first leaky ReLU, instead of the input.
+    ``active``: whether the shortcut starts after the first leaky ReLU, instead of at the input.
     """
 
     def __init__(self, before: int, after: int, stride: int, active: bool = False) -> None:

@@ -1,9 +1,9 @@
 """Maxout networks and softmax regression, as Goodfellow, Shlens and Szegedy 2015 attack them.
 
 A maxout unit returns the largest of several linear functions of its inputs (Goodfellow et al. 2013,
-arXiv 1302.4389). Dropout acts on the input and on the hidden units. The text on adversarial
-training states the number of units. Two layers, five pieces for each unit, and the dropout rates
-are those of the maxout paper for MNIST.
+arXiv 1302.4389). Dropout acts on the input and on the hidden units. The paper on
+adversarial training states only the number of units. The two layers, the five linear functions
+(pieces) of each unit and the dropout rates are those of the maxout paper for MNIST.
 """
 
 import torch
@@ -29,8 +29,9 @@ class Maxout(nn.Module):
 def maxout(generator: torch.Generator, narrow: int = 1, units: int = 240) -> nn.Sequential:
     """Return a network from 28 x 28 images to 10 logits with two maxout layers.
 
-    units: number of units of a layer: 240, or 1600 for the paper's large network.
-    narrow: divides the number of units: 1, 2, 4 or 8.
+    ``generator``: draws the initial weights.
+    ``narrow``: number that divides the number of units: 1, 2, 4 or 8.
+    ``units``: number of units in each layer: 240, or 1600 for the paper's large network.
     """
     check_narrow(narrow)
     wide = units // narrow

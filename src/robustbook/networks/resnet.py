@@ -1,8 +1,9 @@
 """Residual networks for CIFAR-10: from colour images of 32 x 32 pixels in [0, 1] to 10 logits.
 
-All have a first convolution of 3 x 3 with stride 1, stages of basic blocks (two convolutions of 3 x
-3), the mean over all positions, and a linear layer. The stages are the submodules ``stage1``,
-``stage2``, ... Convolutions have no bias. ``narrow`` divides all widths: 1, 2, 4 or 8.
+Each network starts with a convolution of 3 x 3 with stride 1. Then come stages of basic blocks (two
+convolutions of 3 x 3), the mean over all positions, and a linear layer. The stages are the
+submodules ``stage1``, ``stage2``, ... Convolutions have no bias. The argument ``narrow`` divides
+all widths: 1, 2, 4 or 8.
 """
 
 from collections import OrderedDict
@@ -65,11 +66,13 @@ def preact20(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     """Return the pre-activation ResNet-20 of Mosbach et al. 2018 (released code), with 4,330,570
     parameters in stages of 64, 128 and 256 channels.
 
-    Images are not normalised, and no batch norm precedes the last ReLU. The first block of each
-    stage has a convolution in its shortcut, which takes the block's input before batch norm and
-    ReLU. The network needs 652 million multiply-adds per image. TensorFlow pads convolutions of
-    stride 2 on one side only; here they are padded on both sides. The released code averages the
-    statistics of batch norm over more steps (decay 0.999) than torch's default, which is used here.
+    Images are not normalised, and no batch norm precedes the last ReLU. The shortcut of the first
+    block of each stage is a convolution. Its input is the block's input before batch norm and ReLU.
+    The network needs 652 million multiply-adds per image.
+
+    Two details differ from the released code. Convolutions of stride 2 are padded on both sides,
+    while TensorFlow pads them on one side only. Batch norm averages its statistics with torch's
+    default, and the released code over more steps (decay 0.999).
     """
     block = partial(PreactBlock, raw=True)
     stages = _stages(block, (64, 128, 256), 3, narrow, convolved=True)
@@ -89,10 +92,10 @@ class PerChannel(Normalised):
 
 
 class Block(nn.Module):
-    """Two convolutions, each followed by batch norm, with a ReLU between them and a ReLU after the
-    sum with the shortcut.
+    """Two convolutions, each followed by batch norm, and the sum with the shortcut. A ReLU stands
+    between the convolutions and after the sum.
 
-    convolved: whether the shortcut is a convolution with batch norm, instead of the identity.
+    ``convolved``: whether the shortcut is a convolution with batch norm, instead of the identity.
     """
 
     def __init__(self, before: int, after: int, stride: int, convolved: bool) -> None:
@@ -111,10 +114,10 @@ class Block(nn.Module):
 
 
 class PreactBlock(nn.Module):
-    """Two convolutions, each preceded by batch norm and ReLU, with nothing after the sum.
+    """Two convolutions, each preceded by batch norm and ReLU, and the sum with the shortcut.
 
-    convolved: whether the shortcut is a convolution, instead of the identity.
-    raw: whether this convolution takes the block's input, instead of the first ReLU's output.
+    ``convolved``: whether the shortcut is a convolution, instead of the identity.
+    ``raw``: whether this convolution takes the block's input, instead of the first ReLU's output.
     """
 
     def __init__(
@@ -152,7 +155,7 @@ def _stages(
 ) -> dict[str, nn.Module]:
     """Return the stages of ``depth`` blocks. Every stage but the first starts with stride 2.
 
-    convolved: whether the shortcut of the first stage's first block is a convolution too.
+    ``convolved``: whether the shortcut of the first stage's first block is a convolution too.
     """
     check_narrow(narrow)
     stages: dict[str, nn.Module] = {}
@@ -169,11 +172,11 @@ def _stages(
 def _network(
     layers: Mapping[str, nn.Module], width: int, generator: torch.Generator
 ) -> nn.Sequential:
-    """Return the network of the given layers, the mean over positions, and a linear layer.
+    """Return a network of the given layers, the mean over positions, and a linear layer.
 
-    Weights of convolutions are normal with variance 2 / (outputs x kernel size), as in the released
-    code of all papers but Mosbach et al., who divide by the inputs. The linear layer is drawn like
-    torch's default.
+    Weights of convolutions are normal with variance 2 / (output channels x kernel size), as in the
+    released code of all papers except Mosbach et al., who use the number of input channels. The
+    linear layer is drawn from the distribution of torch's default.
     """
     net = nn.Sequential(
         OrderedDict[str, nn.Module](
@@ -192,7 +195,7 @@ def _network(
 
 
 def _conv(before: int, after: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
-    """Return a convolution without bias; its padding keeps the image size if the stride is 1."""
+    """Return a convolution without bias. Its padding keeps the image size if the stride is 1."""
     conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
         nn.Conv2d, before, after, kernel, stride=stride, padding=kernel // 2, bias=False
     )

@@ -1,8 +1,8 @@
 """Architecture B of Tramèr et al. 2018 (arXiv 1705.07204), the other network of Madry's Table 1.
 
-Madry, Makelov, Schmidt, Tsipras and Vladu 2018 take their architecture B from this paper. The
-strides and the padding are those of the basic network of the library CleverHans, which has the same
-layers; the paper does not state them.
+Madry, Makelov, Schmidt, Tsipras and Vladu 2018 take their architecture B from this paper. The paper
+does not state the strides and the padding. Ours are those of the basic network of the library
+CleverHans, which has the same layers.
 """
 
 from collections import OrderedDict
@@ -16,10 +16,11 @@ from .first_weights import check_narrow, draw_first_weights
 def tramer_b(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     """Return a network from 28 x 28 gray images to 10 logits, with 710,218 parameters.
 
-    generator: draws the initial weights, by the defaults of torch's layers.
-    narrow: divides the widths 64, 128 and 128 of the convolutions: 1 (the paper's), 2, 4 or 8.
+    ``generator``: draws the initial weights from the distributions of torch's defaults.
+    ``narrow``: number that divides the widths 64, 128 and 128 of the convolutions: 1 (as in the
+        paper), 2, 4 or 8.
 
-    Dropout with probability 0.2 acts on the image, and with 0.5 on the last hidden layer.
+    Dropout acts on the image with probability 0.2, and on the last hidden layer with 0.5.
     """
     check_narrow(narrow)
     few, many = 64 // narrow, 128 // narrow

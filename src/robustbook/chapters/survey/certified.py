@@ -44,14 +44,15 @@ def answer(records: Sequence[Record]) -> str:
     """Return the certified accuracy with sigma 0.25 at two radii, ours and printed."""
     record = measured(records)
     cells = [
-        f"{100 * certified(record, AT, r):.0f} % at radius {r:g} "
+        f"of {100 * certified(record, AT, r):.0f} % at radius {r:g} "
         f"({100 * float(printed(target(AT, r)) or 0):.0f} % printed for ResNet-110 on CIFAR-10)"
         for r in (0.25, 0.5)
     ]
     return whole_percent(
-        f"With noise of standard deviation {AT:g}, {_network(record)} is certified on "
-        f"{' and on '.join(cells)}, of {_images(record)}. No attack within these $\\ell_2$ radii "
-        "can change the predictions, except with probability 0.001 for each image."
+        f"With noise of standard deviation {AT:g}, {_network(record)} has a certified accuracy "
+        f"{' and '.join(cells)}, on {_images(record)}. No attack within the certified $\\ell_2$ "
+        "radius of an image can change the prediction. For each image, this statement is wrong "
+        "with probability at most 0.001."
     )
 
 
@@ -129,10 +130,10 @@ def caps(version: Version) -> Table:
         (ours,) = values(record, "cap", draws=draws)
         rows.append([f"{draws:,}", f"{there:g}", f"{ours:.3f}"])
     return table(
-        f"{version.heading}: the largest certified radius divided by sigma if all draws give one "
-        "class. The expected number is the closed form.",
+        f"{version.heading}: the largest certified radius divided by sigma, if all votes are for "
+        "one class. The expected number is from the closed form.",
         f"tab-survey-certified-caps-{version.tag}",
-        ["Draws", "Expected", "Ours"],
+        ["Votes", "Expected", "Ours"],
         rows,
     )
 
@@ -148,9 +149,9 @@ def limit_in_words(records: Sequence[Record]) -> str:
         for sigma in sigmas(record)
     ]
     return whole_percent(
-        f"With {n:,} draws no radius above {largest(n):.2f} sigma can be certified. With the "
-        f"paper's 100,000 draws the limit is {largest(100_000):.2f} sigma. All our votes agree, so "
-        f"that the image reaches the limit, on {', '.join(reached)} of the images."
+        f"With {n:,} votes no radius above {largest(n):.2f} sigma can be certified. With the "
+        f"paper's 100,000 votes the limit is {largest(100_000):.2f} sigma. All our votes agree for "
+        f"{', '.join(reached)} of the images, which therefore have the largest radius."
     )
 
 

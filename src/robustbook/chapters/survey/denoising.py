@@ -83,7 +83,7 @@ def answer(record: Record) -> str:
         name for name in shown if all(difference(record, name, each)[1] > 0 for each in AGAINST)
     ]
     if len(shown) == 1:
-        count = "It beats" if above else "It does not beat"
+        count = "The filter beats" if above else "The filter does not beat"
     else:
         verb = "beats" if len(above) < 2 else "beat"
         count = f"{len(above) or 'None'} of the {len(shown)} filters {verb}"
@@ -91,14 +91,16 @@ def answer(record: Record) -> str:
     which = "filter that was run" if len(shown) == 1 else "best filter"
     return (
         f"With {network(record)} under PGD with 20 steps, the {which} is *{FILTERS[best]}* "
-        f"with an accuracy of {there[best]}. The network without blocks has {there['baseline']}, "
-        f"and the one with null blocks {there['null']}. {count} both controls by more than "
-        f"chance (95 % intervals over {over})."
+        f"with an accuracy of {there[best]}. The accuracy is {there['baseline']} without blocks "
+        f"and {there['null']} with null blocks. {count} both controls by more than chance "
+        f"(95 % intervals over {over})."
     )
 
 
 def effects(record: Record) -> Figure:
-    """Draw the difference of each filter to both controls, with its 95 % interval."""
+    """Draw the difference between the accuracies of each filter and of both controls, with its
+    95 % interval.
+    """
     rows = {
         NAMES[name]: {words: difference(record, name, each) for each, words in AGAINST.items()}
         for name in variants(record)
@@ -127,7 +129,8 @@ def accuracies(version: Version) -> Table:
     few = min(row.images or 0 for row in record.rows if row.setting.get("attack") == "worst")
     return table(
         f"{version.heading}: accuracy in per cent of {network(record)} (range over the seeds). The "
-        f"last column counts images that withstand PGD and stronger attacks, of the first {few:,}.",
+        f"last column is the share of the first {few:,} images that withstand PGD and stronger "
+        "attacks.",
         f"tab-survey-denoising-accuracies-{version.tag}",
         ["Blocks", *ATTACKS.values()],
         rows,
@@ -167,7 +170,7 @@ def printed_beside(version: Version) -> Table:
 
 
 def paired(version: Version) -> Table:
-    """Return each difference with its interval."""
+    """Return the difference of each filter from both controls, with its interval."""
     record = version.record
     rows = []
     for name in (each for each in variants(record) if each not in CONTROLS):
@@ -200,8 +203,8 @@ def noise(version: Version) -> Table:
             rows.append([NAMES[name], f"{stage.removeprefix('stage')}", *cells])
     return table(
         f"{version.heading}: relative noise of the feature maps before and after each block, under "
-        "PGD with 20 steps, and the mean over images of the ratio (range over the seeds). Below 1, "
-        "the block reduces the noise.",
+        "PGD with 20 steps, and the mean over images of the ratio (range over the seeds). If the "
+        "ratio is below 1, the block reduces the noise.",
         f"tab-survey-denoising-noise-{version.tag}",
         ["Blocks", "Stage", "before", "after", "ratio"],
         rows,
@@ -213,7 +216,7 @@ def quieter(record: Record) -> str:
     null blocks.
     """
     said = []
-    for words, group in (("with filters", tuple(FILTERS)), ("without filter", ("null",))):
+    for words, group in (("with a filter", tuple(FILTERS)), ("without a filter", ("null",))):
         found = [
             fmean(values(record, "ratio", variant=name, stage=stage))
             for name in variants(record)
@@ -222,8 +225,9 @@ def quieter(record: Record) -> str:
         ]
         lower = sum(value < 1 for value in found)
         said.append(
-            f"Of the {len(found)} blocks {words}, {lower} reduce the relative noise; the ratios "
-            f"after to before are {min(found):.2f} to {max(found):.2f}."
+            f"After {lower} of the {len(found)} blocks {words}, the relative noise is smaller than "
+            f"before. The ratio of the noise after to before is {min(found):.2f} to "
+            f"{max(found):.2f}."
         )
     return " ".join(said)
 
@@ -236,15 +240,15 @@ def control(record: Record) -> str:
     ]
     return (
         "After training on clean images, the networks classify "
-        f"{' and '.join(told)} of the test images correctly under the worst attack."
+        f"{' and '.join(told)} of the test images correctly under the worst of all attacks."
     )
 
 
 def ablated(record: Record) -> str:
-    """Return in a sentence what the Gaussian block loses without one of its parts."""
+    """Return in a sentence the accuracies of the Gaussian block without one of its parts."""
     shown = [name for name in variants(record) if name in ABLATIONS]
     if not shown:
-        return "The two ablations have not been run at this profile."
+        return "The versions without one of these parts have not been run at this profile."
     full = accuracy(record, "nonlocal-gaussian", "pgd-20")
     told = [f"{accuracy(record, name, 'pgd-20'):.1f} % ({ABLATIONS[name]})" for name in shown]
     return (

@@ -60,7 +60,7 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return the accuracies of the networks trained on one step, in sentences."""
+    """Return in sentences the accuracies of the networks trained on images of one FGSM step."""
     eps = main_radius(record)
     ours, clean, plain = (
         mean(record, "accuracy", set=first_set(record), eps=eps, method=method, attack=attack)
@@ -104,7 +104,7 @@ def radii(version: Version) -> Table:
     unit = "/255" if name == "cifar10" else ""
     return table(
         f"{version.heading}: accuracy in per cent under PGD with 50 steps, by the radius of "
-        "training and attack (range over the seeds).",
+        "both training and attack (range over the seeds).",
         f"tab-survey-fast-radii-{version.tag}",
         ["Training", *(f"eps {eps:g}{unit}" for eps in at)],
         [
@@ -126,7 +126,9 @@ def radii(version: Version) -> Table:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the accuracies with the main radius; those of FGSM with random start are printed."""
+    """Return the accuracies with the main radius. Only those of FGSM with random start have a
+    printed number.
+    """
     record = version.record
     name, eps = first_set(record), main_radius(record)
     rows = []
@@ -161,14 +163,14 @@ def collapse(record: Record) -> str:
     fgsm, pgd = (array(record, f"{name}/fgsm/{eps:g}/{attack}") for attack in TESTED)
     best = max(pgd)
     return (
-        f"The network trained on FGSM from the image ends with {fgsm[-1]:.1f} % under FGSM and "
-        f"{pgd[-1]:.1f} % under PGD. Its best accuracy under PGD was {best:.1f} %, after epoch "
-        f"{pgd.index(best) + 1} of {len(pgd)}."
+        f"After the last epoch, the network trained on FGSM from the image has an accuracy of "
+        f"{fgsm[-1]:.1f} % under FGSM and {pgd[-1]:.1f} % under PGD. Its highest accuracy under "
+        f"PGD was {best:.1f} %, after epoch {pgd.index(best) + 1} of {len(pgd)}."
     )
 
 
 def gap(record: Record) -> str:
-    """Return in a sentence how much lower the worst of several attacks is than PGD."""
+    """Return in sentences the accuracies under the worst of several attacks and under PGD."""
     name, eps = first_set(record), main_radius(record)
     pgd, worst = (
         mean(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack=attack)
@@ -176,22 +178,23 @@ def gap(record: Record) -> str:
     )
     there = [printed(f"survey/{PRINTED[name][attack]}") for attack in ("pgd-50-10", "worst")]
     return (
-        "For the network trained on FGSM with random start, the worst of our attacks for each "
-        f"image leaves {worst:.1f} %, against {pgd:.1f} % under PGD with restarts. Printed are "
-        f"{there[1]} % under AutoAttack and {there[0]} % under PGD."
+        "The network trained on FGSM with random start classifies "
+        f"{worst:.1f} % of the images correctly under the worst of our attacks for each image, and "
+        f"{pgd:.1f} % under PGD with restarts. The printed accuracies are {there[1]} % under "
+        f"AutoAttack and {there[0]} % under PGD."
     )
 
 
 def time_ratio(record: Record) -> str:
-    """Return in a sentence how long an epoch takes in comparison with PGD training."""
+    """Return in sentences how long an epoch takes, compared with an epoch of PGD training."""
     found = values(record, "time ratio", set=first_set(record))
     there = printed("survey/wong/claim/time")
     if not found:
         return "The time of an epoch was not measured in this record."
     return (
-        f"An epoch with FGSM from a random start took {found[0]:.2f} of the time of an epoch with "
-        "PGD, including the measurement after each epoch. From the number of passes one expects "
-        f"{there} for PGD with 7 steps."
+        f"An epoch with FGSM from a random start took {found[0]:.2f} times as long as an epoch "
+        "with PGD, including the measurement after each epoch. From the number of forward and "
+        f"backward passes, one expects a factor of {there} if PGD has 7 steps."
     )
 
 

@@ -99,7 +99,7 @@ def _errors(record: Record, alphas: list[float], attack: str) -> list[float]:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the errors, the printed number beside ours."""
+    """Return the errors, with the printed number beside ours."""
     rows = []
     for target, words in ERRORS.items():
         ours = of_target(version.record, f"{TARGETS}/{target}")
@@ -117,7 +117,7 @@ def printed_beside(version: Version) -> Table:
 
 
 def confidences(version: Version) -> Table:
-    """Return the mean confidence on the images that FGSM changes successfully."""
+    """Return the mean confidence on the images that are misclassified under FGSM."""
     rows = [
         [
             words,
@@ -138,7 +138,7 @@ def confidences(version: Version) -> Table:
 
 
 def rubbish(version: Version) -> Table:
-    """Return the share of noise images that are taken for a digit."""
+    """Return the share of noise images that a network classifies as a digit with confidence."""
     rows = [
         [
             words,
@@ -151,10 +151,10 @@ def rubbish(version: Version) -> Table:
     ]
     return table(
         f"{version.heading}: percentage of images of normal noise (mean 0, standard deviation 1) "
-        "on which some class has a probability above one half, printed / **ours** (range over the "
+        "for which some class has a probability above one half, printed / **ours** (range over the "
         "seeds).",
         f"tab-survey-goodfellow-rubbish-{version.tag}",
-        ["Network", "Taken for a digit"],
+        ["Network", "Classified as a digit"],
         rows,
     )
 
@@ -186,7 +186,7 @@ def alphas(version: Version) -> Table:
 
 
 def control(record: Record) -> str:
-    """Return in a sentence what training with random noise does."""
+    """Return in a sentence the errors under FGSM after training with random noise."""
     sign, uniform, trained = (
         mean(record, "error", network=network, attack="fgsm")
         for network in ("noise sign", "noise uniform", "maxout 0.5")
@@ -199,11 +199,11 @@ def control(record: Record) -> str:
 
 
 def strongest(record: Record) -> str:
-    """Return in a sentence the error under the worst of the strong attacks."""
+    """Return in sentences the errors under FGSM and under the worst of the strong attacks."""
     worst = values(record, "error", network="maxout 0.5", attack="worst")[0]
     fgsm = values(record, "error", network="maxout 0.5", attack="fgsm")[0]
     return (
-        f"With alpha 0.5, the error is {fgsm:.1f} % under FGSM, and {worst:.1f} % if the worst of "
-        "PGD with restarts on the cross entropy, PGD on the margin, and the Square attack counts "
-        "for each image."
+        f"With alpha 0.5, the error is {fgsm:.1f} % under FGSM. On {worst:.1f} % of the images at "
+        "least one of three attacks succeeds: PGD with restarts on the cross entropy, PGD on the "
+        "margin, and the Square attack."
     )

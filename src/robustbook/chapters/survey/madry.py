@@ -81,9 +81,9 @@ def answer(record: Record) -> str:
     there = printed(f"{TABLE}/white-box/pgd-40-1-accuracy")
     return (
         f"After adversarial training, {network(record)} classifies {defended:.1f} % of the test "
-        f"images correctly under PGD with 40 steps ({there} % printed). After training on clean "
-        f"images it classifies {natural:.1f} % correctly. Under the worst of our strong attacks "
-        f"for each image, {worst:.1f} % are left."
+        f"images correctly under PGD with 40 steps ({there} % printed). For "
+        f"{worst:.1f} % of the test images all of our strong attacks fail. After training on "
+        f"clean images, it classifies {natural:.1f} % correctly under PGD."
     )
 
 
@@ -99,11 +99,11 @@ def printed_beside(version: Version) -> Table:
                     [name, words, _cell(version.record, source, attack, f"{ids[attack]}-accuracy")]
                 )
     worst = values(version.record, "accuracy", source="white", attack="worst")
-    rows.append(["A", "worst of all with restarts, and Square", beside(worst, None)])
+    rows.append(["A", "worst of all attacks with restarts and Square", beside(worst, None)])
     return table(
         f"{version.heading}: accuracy in per cent of the adversarially trained network A, printed "
         "/ **ours** (range over the seeds). The attack uses the gradients of A itself, of an "
-        "independent copy A', or of another architecture B.",
+        "independently trained copy A', or of another architecture B.",
         f"tab-survey-madry-{version.tag}",
         ["Gradients of", "Attack", "Accuracy"],
         rows,
@@ -152,7 +152,7 @@ def capacity(record: Record) -> Figure:
 def schedules(version: Version) -> Table:
     """Return the accuracies after each schedule of adversarial training."""
     record = version.record
-    told = {"short": "short", "printed": "printed, cut"}
+    told = {"short": "short", "printed": "printed, fewer steps"}
     if record.profile == "paper":
         told["printed"] = "printed"
     rows = []
@@ -189,14 +189,14 @@ def starts(record: Record) -> Figure:
 
 
 def concentration(record: Record) -> str:
-    """Return in sentences over which range PGD's losses from different starts lie."""
+    """Return in sentences how much PGD's losses from different starts differ."""
     said = []
     for kind, words in (("natural", "on clean images"), ("adversarial", "on PGD's images")):
         each = array(record, f"losses/{kind}")
         width = fmean(max(losses) - min(losses) for losses in each)
         said.append(
-            f"For the network trained {words}, the losses of one image lie in a range of "
-            f"{width:.2f} on average, around a mean of {fmean(map(fmean, each)):.2f}."
+            f"For the network trained {words}, the largest and the smallest loss of an image "
+            f"differ by {width:.2f} on average. The mean loss is {fmean(map(fmean, each)):.2f}."
         )
     return " ".join(said)
 
@@ -209,8 +209,8 @@ def fgsm_trained(record: Record) -> str:
         for attack in ("fgsm", "pgd-40")
     )
     return (
-        f"The widest network that was trained on FGSM's images classifies {fgsm:.1f} % correctly "
-        f"under FGSM, and {pgd:.1f} % under PGD."
+        f"The widest network that was trained on FGSM's images classifies {fgsm:.1f} % of the test "
+        f"images correctly under FGSM, and {pgd:.1f} % under PGD."
     )
 
 

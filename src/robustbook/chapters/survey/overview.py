@@ -29,8 +29,12 @@ LOOK = {WEAK: LOOKS["none"], STRONG: LOOKS["adv"]}
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the post or of a cited paper, the page that tests it, the items whose target
-    numbers decide it, and a function that returns our finding in sentences.
+    """A claim of the post or of a cited paper, and the page that tests it.
+
+    ``words``: the claim in a sentence.
+    ``page``, ``title``: the name of the page, and the title that the link shows.
+    ``items``: the items whose target numbers decide the claim.
+    ``find``: a function that returns our finding in sentences.
     """
 
     words: str
@@ -52,14 +56,14 @@ def of_all(sentence: Callable[[Sequence[Record]], str], item: str) -> Callable[[
 
 CLAIMS = (
     Claim(
-        "Small perturbations exist, and transfer between networks (Szegedy et al. 2013)",
+        "Small perturbations fool networks, and transfer between them (Szegedy et al. 2013)",
         "szegedy",
         "Szegedy et al. 2013",
         ("szegedy-table-1", "szegedy-table-2", "szegedy-tables-3-4", "szegedy"),
         of_best(szegedy.answer, "szegedy"),
     ),
     Claim(
-        "A loss with clean images and FGSM's images makes networks robust (Goodfellow et al. 2015)",
+        "Training on clean images and FGSM's images makes networks robust (Goodfellow et al. 2015)",
         "goodfellow",
         "Goodfellow's loss",
         ("goodfellow",),
@@ -73,7 +77,7 @@ CLAIMS = (
         of_best(madry.answer, "madry"),
     ),
     Claim(
-        "One step is enough if its start is random (Wong et al. 2020)",
+        "One FGSM step from a random start is enough in training (Wong et al. 2020)",
         "fast",
         "Fast training",
         ("wong", "n-fgsm", "fgsm-rs"),
@@ -108,7 +112,7 @@ CLAIMS = (
         of_best(transformations.answer, "transformations"),
     ),
     Claim(
-        "Random noise gives a guarantee (Cohen et al. 2019, not in the post)",
+        "Random noise gives a proof of robustness (Cohen et al. 2019, not in the post)",
         "certified",
         "Certified accuracy",
         ("cohen-cifar10", "cohen-theory"),
@@ -119,8 +123,8 @@ CLAIMS = (
 
 @dataclass(frozen=True)
 class Kept:
-    """Accuracies in per cent of a defense under a weak and under a strong attack, and the words for
-    the network and its data.
+    """Accuracies in per cent of a defense under a ``weak`` and under a ``strong`` attack, and the
+    name of the ``network`` with its data.
     """
 
     weak: float
@@ -156,10 +160,11 @@ def answer(_: Record) -> str:
     pgd, squeezing, jpeg = found["pgd"], found["squeezing"], found["jpeg"]
     return (
         f"After training on images of PGD, {pgd.network} classifies {pgd.weak:.0f} % of the images "
-        f"correctly under PGD, and {pgd.strong:.0f} % under the worst of our strong attacks for "
-        f"each image. Logit squeezing falls from {squeezing.weak:.0f} % to {squeezing.strong:.0f} "
-        f"% under stronger attacks, on {squeezing.network}. JPEG falls from {jpeg.weak:.0f} % to "
-        f"{jpeg.strong:.0f} % if the attack knows it, on {jpeg.network}."
+        f"correctly under PGD. For {pgd.strong:.0f} % of the images, all of our strong attacks "
+        f"fail. With logit squeezing, the accuracy of {squeezing.network} falls from "
+        f"{squeezing.weak:.0f} % to {squeezing.strong:.0f} % under stronger attacks. Behind JPEG, "
+        f"the accuracy of {jpeg.network} is {jpeg.weak:.0f} % under an attack that does not know "
+        f"JPEG, and {jpeg.strong:.0f} % under one that does."
     )
 
 
@@ -168,10 +173,10 @@ def finding() -> str:
     found = kept()
     pgd, squeezing, jpeg = found["pgd"], found["squeezing"], found["jpeg"]
     return (
-        f"If attacks become stronger, training on images of PGD still leaves {pgd.strong:.0f} % of "
-        f"the images correctly classified (from {pgd.weak:.0f} %), but logit squeezing falls from "
-        f"{squeezing.weak:.0f} % to {squeezing.strong:.0f} % and JPEG from {jpeg.weak:.0f} % to "
-        f"{jpeg.strong:.0f} %, on small networks."
+        f"If the attack becomes stronger, the accuracy falls from {pgd.weak:.0f} % to "
+        f"{pgd.strong:.0f} % after training on images of PGD, from {squeezing.weak:.0f} % to "
+        f"{squeezing.strong:.0f} % with logit squeezing, and from {jpeg.weak:.0f} % to "
+        f"{jpeg.strong:.0f} % behind JPEG, on different small networks."
     )
 
 
@@ -214,7 +219,7 @@ def claims() -> Table:
         return ledger.counts(line for line in lines if line.item in items)
 
     return table(
-        "What is claimed, the page that tests it, what we find, and counts of the verdicts.",
+        "Each claim, the page that tests it, our finding, and the number of verdicts of each kind.",
         "tab-survey-overview",
         ["Claim", "Page", "We find", "Verdicts"],
         [
@@ -240,7 +245,8 @@ def costs() -> Table:
         for row in report["rows"]
     }
     return table(
-        "Time of a training step divided by that of a plain step, for two networks on one thread "
+        "Time of a training step divided by that of a step on clean images, for two networks on "
+        f"one thread "
         f"({report['processor']}).",
         "tab-survey-costs",
         ["Objective", *networks],

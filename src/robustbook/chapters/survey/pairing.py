@@ -59,11 +59,11 @@ def methods(record: Record) -> list[str]:
 
 
 def title(record: Record) -> str:
-    """Return what the network of a record is and which data it has."""
+    """Return the words for the network of a record and its data."""
     return {
         "paper": "the paper's network on MNIST",
-        "reduced": "a network with a quarter of the widths on MNIST",
-        "quick": "a network with an eighth of the widths on the embedded digits",
+        "reduced": "a network with a quarter of the paper's widths on MNIST",
+        "quick": "a network with an eighth of the paper's widths on the embedded digits",
     }[record.profile]
 
 
@@ -80,11 +80,11 @@ def answer(records: Sequence[Record]) -> str:
         baseline, strongest = (at(record, method, kind) for kind in ("baseline", "strongest"))
         there = [printed(f"{TARGETS}/{method}/{_IDS[kind]}") for kind in ("baseline", "strongest")]
         told.append(
-            f"{METHODS[method]} classifies {baseline:.1f} % of the images correctly under the "
-            f"baseline attack, and {strongest:.1f} % under the strongest attack ({there[0]} and "
-            f"{there[1]} % printed)."
+            f"Training with {METHODS[method]} gives an accuracy of {baseline:.1f} % under the "
+            f"baseline attack, and of {strongest:.1f} % under the strongest attack ({there[0]} % "
+            f"and {there[1]} % printed)."
         )
-    return f"With {title(record)}: " + " ".join(told)
+    return " ".join([*told, f"Our numbers are for {title(record)}."])
 
 
 def at(record: Record, method: str, attack: str) -> float:
@@ -146,8 +146,8 @@ def attacks(version: Version) -> Table:
     ]
     return table(
         f"{version.heading}: accuracy in per cent under each strong attack (range over the seeds). "
-        "*Entropy* and *margin* are the losses that PGD increases, followed by the size of its "
-        "steps.",
+        "The columns of PGD have the loss that PGD increases, *entropy* or *margin*, and the size "
+        "of its steps.",
         f"tab-survey-pairing-attacks-{version.tag}",
         ["Training", *kinds, "worst of all"],
         [
@@ -223,7 +223,10 @@ def certain(record: Record) -> str:
         for m in methods(record)
         if values(record, "starts above ln 10", network=m)
     ]
-    return f"The share of the starts with a loss above $\\ln 10$ is {', '.join(told)}."
+    return (
+        "The share of random starts from which the attack reaches a loss above $\\ln 10$ is "
+        f"{', '.join(told)}."
+    )
 
 
 def ranking(records: Sequence[Record]) -> str:
@@ -235,7 +238,8 @@ def ranking(records: Sequence[Record]) -> str:
     first, second = (", ".join(METHODS[m] for m in each) for each in orders)
     same = "is the same" if orders[0] == orders[1] else "differs"
     return (
-        f"With {title(record)}, the order under the baseline attack is, from the best: {first}. "
+        f"For {title(record)}, the order of the accuracies under the baseline attack is, from the "
+        f"best: {first}. "
         f"The order under the strongest attack {same}: {second}."
     )
 
@@ -252,8 +256,8 @@ def falls(version: Version) -> Table:
         assert there[0] is not None and there[1] is not None
         rows.append([METHODS[method], beside(ours, round(there[0] - there[1], 1))])
     return table(
-        f"{version.heading}: by how many points the accuracy on the same images falls from the "
-        "baseline to the strongest attack, printed / **ours** (range over the seeds).",
+        f"{version.heading}: percentage points by which the accuracy on the same images falls from "
+        "the baseline to the strongest attack, printed / **ours** (range over the seeds).",
         f"tab-survey-pairing-falls-{version.tag}",
         ["Training", "Fall"],
         rows,

@@ -44,8 +44,8 @@ def answer(record: Record) -> str:
     return (
         f"For {network(record)}, trained on clean images, the attack changes the image by "
         f"{100 * start:.0f} % of its Euclidean norm, and the feature maps after the last stage by "
-        f"{100 * end:.0f} % of theirs. After adversarial training the last feature maps change by "
-        f"{100 * after:.0f} %."
+        f"{100 * end:.0f} % of their norm. After adversarial training, the last feature maps "
+        f"change by {100 * after:.0f} % of their norm."
     )
 
 
@@ -181,13 +181,15 @@ def caveats(version: Version) -> Table:
 
 
 def random_against_attack(record: Record) -> str:
-    """Return in sentences how much less random signs move the last feature maps than the attack."""
+    """Return in sentences how much more the attack changes the last feature maps than random signs
+    do.
+    """
     said = []
     for training, words in TRAININGS.items():
         attack, random = (noise(record, training, "stage4", kind) for kind in PERTURBATIONS)
         said.append(
-            f"*{words[0].upper()}{words[1:]}*: the attack moves the last feature maps "
-            f"{attack / random:.1f} times as far as random signs."
+            f"*{words[0].upper()}{words[1:]}*: the attack changes the last feature maps "
+            f"{attack / random:.1f} times as much as random signs do."
         )
     return " ".join(said)
 
@@ -218,7 +220,7 @@ def clean_drop(record: Record) -> str:
 
 
 def winner(_: Record) -> str:
-    """Return in a sentence what the paper prints for the winner of the competition."""
+    """Return in a sentence the accuracy that the paper prints for the winner."""
     return (
         f"The paper prints an accuracy of {printed(WINNER):g} % for the winner against the 48 "
         "attacks of the competition."
@@ -226,7 +228,7 @@ def winner(_: Record) -> str:
 
 
 def grew(record: Record) -> str:
-    """Return in a sentence by which factor the relative noise grows, and at which stages it
+    """Return in sentences by which factor the relative noise grows, and at which stages it
     falls.
     """
     factor = fmean(of_target(record, "survey/blog/figure-1/noise-grows-with-depth"))
@@ -235,6 +237,6 @@ def grew(record: Record) -> str:
     falls = [number for number, before, after in pairs if after <= before]
     where = "It grows at every stage." if not falls else f"It falls at stage {', '.join(falls)}."
     return (
-        f"From the image to the last stage the relative noise grows by a factor of {factor:.1f}. "
-        f"{where}"
+        "After training on clean images, the relative noise after the last stage is "
+        f"{factor:.1f} times the relative noise of the image. {where}"
     )

@@ -59,10 +59,10 @@ def answer(record: Record) -> str:
     theirs = printed(f"{TABLE_2}/{_MAIN}-on-{_OTHER}/error")
     noise = mean(record, "transfer error", source="gaussian-0.1", network=_OTHER)
     return (
-        f"On {data(record)}, the attack on FC100-100-10 changes a pixel by {distortion:.3f} (root "
-        f"mean square; {there} printed). The linear network FC10 misclassifies {own:.1f} % of "
-        f"these images ({theirs} % printed), and {noise:.1f} % of the images with Gaussian noise "
-        "of standard deviation 0.1."
+        f"On {data(record)}, the root mean square change of a pixel by the attack on FC100-100-10 "
+        f"is {distortion:.3f} ({there} printed). The linear network FC10 "
+        f"misclassifies {own:.1f} % of these adversarial images ({theirs} % printed). It "
+        f"misclassifies {noise:.1f} % of the images with Gaussian noise of standard deviation 0.1."
     )
 
 
@@ -95,7 +95,7 @@ def table_1(version: Version) -> Table:
         rows.append([words, *cells, beside(found, _there(name, "distortion"), 3)])
     return table(
         f"{version.heading}: Table 1 on {data(record)}, printed / **ours** (range over the seeds). "
-        "Errors in per cent. The distortion is the mean over the attacked test images.",
+        "Errors are in per cent. The distortion is the mean over the attacked test images.",
         f"tab-survey-szegedy-1-{version.tag}",
         ["Network", "Training error", "Test error", "Minimum distortion"],
         rows,
@@ -122,8 +122,8 @@ def table_2(version: Version) -> Table:
         rows.append([words, *cells])
     return table(
         f"{version.heading}: error in per cent of the network of the column on the images that "
-        "the attack made for the network of the row, printed / **ours** (range over the seeds). A "
-        "dash: we could not read the printed number.",
+        "the attack made for the network of the row, printed / **ours** (range over the seeds). "
+        "A dash means that we do not know the printed number.",
         f"tab-survey-szegedy-2-{version.tag}",
         ["Images of", *NETWORKS.values()],
         rows,
@@ -177,7 +177,7 @@ def choices(version: Version) -> Table:
 
 
 def order(record: Record) -> str:
-    """Return in a sentence whether stronger weight decay makes the distortion larger."""
+    """Return in sentences whether the distortion is larger with stronger weight decay."""
     names = ("fc10-1e-4", "fc10-1e-2", "fc10-1")
     found = [mean(record, "distortion", network=name, target="random") for name in names]
     there = [_there(name, "distortion") for name in names]
@@ -201,13 +201,14 @@ def transfer(record: Record) -> str:
     return (
         f"In {above} of the {len(pairs)} pairs of different networks, the error on the attacked "
         f"images is larger than on images with Gaussian noise of standard deviation 0.1. The mean "
-        f"errors are {fmean(made.values()):.1f} % and {fmean(noise.values()):.1f} %. The mean "
-        f"distortion of the attack is below 0.1 for {small} of the {len(NETWORKS)} networks."
+        f"error is {fmean(made.values()):.1f} % on attacked images, and "
+        f"{fmean(noise.values()):.1f} % on images with noise. The mean distortion of the attack is "
+        f"below 0.1 for {small} of the {len(NETWORKS)} networks."
     )
 
 
 def training_images(record: Record) -> str:
-    """Return in a sentence the errors under noise on test and on training images."""
+    """Return in sentences the errors under noise on test and on training images."""
     network = _MAIN
     test, train = (
         mean(record, "transfer error", source=source, network=network)
@@ -246,7 +247,7 @@ def which_half(record: Record) -> str:
 
 
 def pool(record: Record) -> str:
-    """Return in a sentence the test errors with and without the pool of adversarial images."""
+    """Return in sentences the test errors with and without the pool of adversarial images."""
     (plain,) = settings(record, "test error", "network", network=_MAIN)
     without, pooled = (
         mean(record, "test error", network=plain),
@@ -261,10 +262,10 @@ def pool(record: Record) -> str:
 
 
 def found(record: Record) -> str:
-    """Return in a sentence for how many attacked images the attack found its target class."""
+    """Return in sentences for how many images the attack found its target class."""
     lowest = min(float(row.value) for row in record.rows if row.name == "found")
     images = max(row.images or 0 for row in record.rows if row.name == "found")
     return (
-        f"For each network the attack was run on {images} test images. It reached its target class "
-        f"for at least {lowest:.1f} % of them."
+        f"For each network, the attack was run on {images} test images. With every network, it "
+        f"found the target class for at least {lowest:.1f} % of them."
     )

@@ -1,5 +1,5 @@
-"""The page on random resizing and JPEG: accuracy under attackers who know the transformation and
-under attackers who do not.
+"""The page on random resizing and JPEG: accuracies under attacks that know the transformation and
+under attacks that do not.
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ def answer(record: Record) -> str:
         f"{'No' if broken else 'In part'}. With {network(record)}, random resizing leaves "
         f"{resized:.1f} % of {images(record)} correctly classified under FGSM on the network "
         f"alone, and JPEG leaves {jpeg:.1f} %. PGD through the transformation leaves "
-        f"{resized_aware:.1f} % and {jpeg_aware:.1f} %."
+        f"{resized_aware:.1f} % and {jpeg_aware:.1f} % respectively."
     )
 
 
@@ -91,8 +91,8 @@ def accuracies(version: Version) -> Table:
         ]
         rows.append([f"PGD through the transformation, {told} a step", *cells])
     return table(
-        f"{version.heading}: {network(record)}, {images(record)}. Correctly classified in per "
-        "cent behind each transformation (range over the seeds).",
+        f"{version.heading}: {network(record)}, {images(record)}. Accuracy in per cent behind each "
+        "transformation (range over the seeds).",
         f"tab-survey-transformations-{version.tag}",
         ["Attack", *(words[0].upper() + words[1:] for words in FRONTS.values())],
         rows,
@@ -100,7 +100,7 @@ def accuracies(version: Version) -> Table:
 
 
 def rounding_in_words(record: Record) -> str:
-    """Return how many of DeepFool's images rounding to 8 bits and JPEG restore."""
+    """Return in sentences the accuracies on DeepFool's images with and without a transformation."""
     clean, broken = (accuracy(record, "none", attack) for attack in ("clean", "deepfool"))
     cells = [
         f"{accuracy(record, name, 'deepfool'):.1f} % behind {FRONTS[name]}"
@@ -111,7 +111,7 @@ def rounding_in_words(record: Record) -> str:
     return whole_percent(
         f"DeepFool lowers the accuracy of the network alone from {clean:.1f} % to {broken:.1f} %, "
         f"with a median $\\ell_2$ distance of {distance:.3f}. The accuracy on the same images is "
-        f"{', '.join(cells)}."
+        f"{', '.join(cells[:-1])} and {cells[-1]}."
     )
 
 
@@ -132,7 +132,7 @@ def pgd_in_words(record: Record) -> str:
 
 
 def cost_in_words(record: Record) -> str:
-    """Return how much clean accuracy both transformations cost."""
+    """Return in a sentence the accuracies on clean images with and without a transformation."""
     clean = accuracy(record, "none", "clean")
     told = " and ".join(
         f"{accuracy(record, name, 'clean'):.1f} % behind {FRONTS[name]}"
@@ -165,6 +165,7 @@ def images(record: Record) -> str:
 
 
 def network(record: Record) -> str:
+    """Return the name of the network of a record, with its data."""
     return {
         "paper": "ResNet-18 on CIFAR-10",
         "reduced": "a narrow ResNet-18 on CIFAR-10",

@@ -1,4 +1,4 @@
-"""Attack the networks of the survey and evaluate them: the steps that several items share."""
+"""Attack and evaluate the networks of the survey: the steps that several studies share."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -24,7 +24,7 @@ def test_images(network: Done, images: int, device: str) -> tuple[Tensor, Tensor
 
 
 def fixed(net: nn.Module) -> nn.Module:
-    """Return the network with parameters that need no gradient, which makes attacks faster."""
+    """Return the network with parameters that need no gradient, so that attacks are faster."""
     return net.requires_grad_(False)
 
 
@@ -40,8 +40,8 @@ def attacked(
 ) -> dict[str, object]:
     """Return ``right``: which of the first test images are classified correctly under the attack.
 
-    seed: seed of the attack's random starts.
-    source: the network that is attacked, for a transfer attack; None: ``network`` itself.
+    ``seed``: seed of the attack's random starts.
+    ``source``: the network that is attacked, for a transfer attack; None: ``network`` itself.
     """
     net = fixed(trained(network, context.device))
     other = None if source is None else fixed(trained(source, context.device))

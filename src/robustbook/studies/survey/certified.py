@@ -1,10 +1,10 @@
-"""Certified accuracy by randomized smoothing (Cohen, Rosenfeld and Kolter 2019), the only rows of
-the survey that no attack can change.
+"""Certified accuracy by randomized smoothing (Cohen, Rosenfeld and Kolter 2019). No attack within
+the certified radius can lower it.
 
 A network is trained on images with normal noise of standard deviation sigma. The smoothed
-classifier predicts the class that the network gives most often under this noise. CERTIFY of the
-paper gives for each image a class and an l2 radius, or abstains. The certified accuracy at a radius
-is the share of the test images with the right class and at least this radius.
+classifier predicts the class that the network predicts most often under this noise. The procedure
+CERTIFY of the paper returns for each image a class and an l2 radius, or abstains. The certified
+accuracy at a radius is the share of the test images with the right class and at least this radius.
 
 By default profile ``paper`` computes only the largest radius that a number of draws can certify,
 because the networks of the paper need a GPU. The parameter ``sigmas`` adds networks.
@@ -50,10 +50,11 @@ PRINTED = {0.12: 0.25, 0.25: 0.75, 0.5: 1.75, 1.0: 2.0}
 class Size:
     """The network, its training, and the numbers of images and draws at one profile.
 
-    images, every: the number of test images, and the distance between their numbers in the set.
-    choice: number of draws that choose the class (the paper's n0).
-    trials: number of draws that bound its probability (the paper's n).
-    sigmas: the standard deviations of the noise that run by default.
+    ``images``: the number of test images.
+    ``every``: only every so many images of the test set are used.
+    ``choice``: number of draws that choose the class (the paper's n0).
+    ``trials``: number of draws that bound its probability (the paper's n).
+    ``sigmas``: the standard deviations of the noise that are run by default.
     """
 
     model: Model

@@ -2,10 +2,10 @@
 
 The paper reports ImageNet only. Here ResNet-18 for CIFAR-10 is adversarially trained without blocks
 and with six kinds of blocks, from the same first weights and with the same random numbers. The null
-block has no filter, so it controls for the block's parameters. Two more networks leave out the 1 x
-1 convolution or the residual sum of the Gaussian block. Two networks are trained on clean images
-only, because a robust accuracy of such a network would be a sign of gradient masking. The settings
-of each profile are in the module `denoising_networks`.
+block has no filter, so it is a control for the block's other layers. Two more networks leave out
+the 1 x 1 convolution or the residual sum of the Gaussian block. Two networks are trained on clean
+images only, because an accuracy of such a network under attack would be a sign of gradient masking.
+The settings of each profile are in the module `denoising_networks`.
 """
 
 from collections.abc import Iterator, Mapping

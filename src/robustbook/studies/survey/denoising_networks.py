@@ -1,4 +1,4 @@
-"""The networks of feature denoising and their settings, which two items of the survey share.
+"""The networks of feature denoising and their settings, which two studies of the survey share.
 
 ``paper``: full width, blocks after all four stages, PGD with 10 steps in training; needs a GPU.
 ``reduced``: an eighth of the width, 10,000 images, two epochs, one step with a random start in
@@ -45,12 +45,14 @@ STANDARD = ("baseline", "nonlocal-gaussian")
 class Setting:
     """The item at one profile.
 
-    model: the network without blocks; ``after``: the stages that get a block.
-    variants, ablations: the networks to run.
-    eps: the radius of all attacks on the trained networks.
-    images: the number of test images; ``few``: of those for the stronger attacks.
-    strong: the stronger attacks; an image counts as robust if it is classified correctly under all
-        of them and under PGD with 20 steps.
+    ``model``: the network without blocks.
+    ``after``: the stages that get a block.
+    ``variants``, ``ablations``: the networks to run.
+    ``eps``: the radius of all attacks on the trained networks.
+    ``images``: the number of test images.
+    ``few``: the number of test images for the stronger attacks.
+    ``strong``: the stronger attacks. An image counts as robust if it is classified correctly under
+        all of them and under PGD with 20 steps.
     """
 
     model: Model

@@ -3,11 +3,11 @@
 
 Networks are trained on images of FGSM, of FGSM with a random start, of N-FGSM and of PGD, with
 several radii. The accuracy under FGSM and under PGD is measured after each epoch, which shows
-catastrophic overfitting: PGD suddenly succeeds on all images while FGSM fails.
+catastrophic overfitting: PGD suddenly succeeds on all images, while FGSM fails.
 
 ``paper``: MNIST with the network and schedule of Wong et al.; CIFAR-10 with
 ``sets=["cifar10"]``, which needs a GPU. ``reduced``: the first 10,000 training images of MNIST.
-``quick``: embedded digits and a quarter of the widths.
+``quick``: embedded digits and half of the widths.
 """
 
 import json
@@ -59,15 +59,17 @@ class Parameters(settings.Parameters):
 class Setting:
     """The item at one profile, for one image set.
 
-    recipe: for all networks; ``long``: the recipe of ``lengthened``, if it differs.
-    radii: the radii of training, as multiples of ``unit``; ``main`` is the one that is attacked
-        with restarts.
-    inner: number of steps of PGD training, each a quarter of the radius long.
-    step_size: step size of the attacks that evaluate.
-    followed: number of test images after each epoch; ``images``: for the final evaluation;
-        ``strong``: for the attacks with restarts.
-    left_out: the methods that are not run.
-    statistics, clip_start: as in the released code, see `inner_fgsm_rs`.
+    ``recipe``: how the networks are trained.
+    ``long``: the recipe of the methods in ``lengthened``, if it differs.
+    ``radii``: the radii of training, as multiples of ``unit``.
+    ``main``: the radius whose networks are attacked with restarts.
+    ``inner``: number of steps of PGD training, each a quarter of the radius long.
+    ``step_size``: step size of the attacks in the evaluation.
+    ``followed``: number of test images that are attacked after each epoch.
+    ``images``: number of test images in the final evaluation.
+    ``strong``: number of test images for the attacks with restarts.
+    ``left_out``: the methods that are not run.
+    ``statistics``, ``clip_start``: as in the released code, see `inner_fgsm_rs`.
     """
 
     model: Model

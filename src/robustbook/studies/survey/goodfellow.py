@@ -62,10 +62,11 @@ class Parameters(settings.Parameters):
 class Training:
     """The loss on which a network is trained.
 
-    alpha: weight of the clean loss; below 1, the rest is the weight of FGSM's loss.
-    noise: random noise of radius EPS on the images: none, ``sign`` (plus or minus EPS) or
+    ``alpha``: weight of the loss on clean images. The weight of the loss on FGSM's images is 1 -
+        alpha.
+    ``noise``: random noise of radius EPS on the images: none, ``sign`` (plus or minus EPS) or
         ``uniform``.
-    sigmoid: whether each logit is an independent yes or no, instead of a softmax.
+    ``sigmoid``: whether each class has its own sigmoid, instead of a softmax over all classes.
     """
 
     alpha: float = 1.0
@@ -77,9 +78,10 @@ class Training:
 class Setting:
     """The item at one profile.
 
-    model, linear: the maxout and the linear network.
-    images: the number of test images; ``strong``: of those for the attacks of many steps.
-    members: the number of networks of the ensemble.
+    ``model``, ``linear``: the maxout and the linear network.
+    ``images``: the number of test images.
+    ``strong``: the number of test images for the attacks with many steps.
+    ``members``: the number of networks of the ensemble.
     """
 
     model: Model
@@ -211,7 +213,7 @@ def struck(
     """Return ``right`` and ``confidence``: for each of the first test images under the attack,
     whether ``network`` classifies it correctly, and the probability of its predicted class.
 
-    source: the network that is attacked; None: ``network`` itself.
+    ``source``: the network that is attacked; None: ``network`` itself.
     """
     net = fixed(trained(network, context.device))
     attacked = net if source is None else fixed(trained(source, context.device))
@@ -230,7 +232,7 @@ def _measured(
 
 
 class _Mean(nn.Module):
-    """The ensemble of networks: log of the mean of their probabilities."""
+    """An ensemble of networks, whose logits are the log of the mean of their probabilities."""
 
     def __init__(self, nets: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -344,7 +346,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def _binary_recipe(recipe: Recipe) -> Recipe:
-    """Return the recipe for a fifth of the images: as many epochs, so a fifth of the steps."""
+    """Return the recipe with a fifth of the steps, for a fifth of the images."""
     return replace(recipe, steps=recipe.steps // 5)
 
 

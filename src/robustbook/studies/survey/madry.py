@@ -1,8 +1,8 @@
 """Table 1 of Madry et al. 2018 (arXiv 1706.06083): adversarial training with PGD on MNIST.
 
-Network A is trained on images that PGD has changed. A is attacked with its own gradients, with the
-gradients of A', an independent copy, and with those of B, another architecture. B is trained like
-A. The item also shows how accuracy depends on the length of the training and on the network's
+Network A is trained on the adversarial images of PGD. A is attacked with its own gradients, with
+the gradients of A', an independent copy, and with those of B, another architecture. B is trained
+like A. The item also shows how accuracy depends on the length of the training and on the network's
 width, and the losses that PGD reaches from many random starts.
 
 ``paper``: the printed schedule of 100,000 steps with PGD of 40 steps each, which needs a GPU.
@@ -45,13 +45,15 @@ class Schedule:
 class Setting:
     """The item at one profile.
 
-    eps: the radius; attacks take steps of a thirtieth of it.
-    narrow: the divisor of the widths.
-    images: the number of test images; ``many``: of those for the attacks with 20 restarts.
-    schedules: by name; the first one trains the networks of the table.
-    natural: the recipe of training without an attack.
-    widths: the divisors of the widths of the capacity sweep.
-    starts: the number of random starts for the histogram, for each of ``starting`` images.
+    ``eps``: the radius. The step size of the attacks is a thirtieth of it.
+    ``narrow``: the divisor of the widths.
+    ``images``: the number of test images.
+    ``many``: the number of test images for the attacks with 20 restarts.
+    ``schedules``: the schedules by name. The first one trains the networks of the table.
+    ``natural``: the recipe of training without an attack.
+    ``widths``: the divisors of the widths of the capacity sweep.
+    ``starts``: the number of random starts for each image in the figure of the losses.
+    ``starting``: the number of images in this figure.
     """
 
     data: str
@@ -137,8 +139,8 @@ SETTINGS: Mapping[str, Setting] = {
 def attacks(own: Setting) -> dict[str, Attack]:
     """Return the attacks of Table 1 by name, and those of our strongest evaluation.
 
-    ``cw`` is PGD on the margin, which stops at success; ``cw-plus`` goes on. The paper does not
-    state the step size of PGD with 100 steps, so we use that of 40 steps.
+    ``cw`` is PGD on the margin, which stops at success. ``cw-plus`` continues after success. The
+    paper does not state the step size of PGD with 100 steps, so we use that of 40 steps.
     """
     eps = own.eps
     pgd40 = Attack("pgd", eps, clip=True, steps=40, step_size=eps / 30)

@@ -1,8 +1,8 @@
 """The networks of the survey, and the step that trains them with a defense.
 
-All items make their calls with the functions of this module, so each network is trained once. The
-result of a training has the whole state of a network, including the running statistics of batch
-norm.
+All studies of the survey train with the functions of this module. So a network that several studies
+need is trained once. The result of a training contains the weights and the buffers of the network,
+such as the running statistics of batch norm.
 """
 
 from collections.abc import Callable, Mapping
@@ -76,9 +76,9 @@ class Blocks:
 class Model:
     """A network and its training set.
 
-    narrow: the divisor of the network's widths.
-    images: the number of training images, the first ones of the set; None: all.
-    blocks: the network's denoising blocks, if it has any.
+    ``narrow``: the divisor of the network's widths.
+    ``images``: the number of training images, the first ones of the set; None: all.
+    ``blocks``: the network's denoising blocks, if it has any.
     """
 
     data: str
@@ -119,11 +119,11 @@ class L2Steps:
 class Defense:
     """The training objective of a network.
 
-    weights, noise, smoothing: see `robustbook.defenses.weighted_training`.
-    attack: the inner attack; None: no term needs adversarial images.
-    beta: above 0: the objective is `robustbook.defenses.trades` with this weight, and the other
+    ``weights``, ``noise``, ``smoothing``: see `robustbook.defenses.weighted_training`.
+    ``attack``: the inner attack; None: no term needs adversarial images.
+    ``beta``: above 0: the objective is `robustbook.defenses.trades` with this weight, and the other
         fields but ``attack`` are not used.
-    sigma: standard deviation of normal noise on all images, which are not clipped (training for
+    ``sigma``: standard deviation of normal noise on all images, which are not clipped (training for
         randomized smoothing, Cohen et al. 2019).
     """
 

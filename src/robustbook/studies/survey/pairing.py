@@ -1,9 +1,9 @@
 """Logit pairing: Mosbach et al. 2018 (arXiv 1810.12042) on MNIST and CIFAR-10.
 
-Eight ways of training are compared under a baseline attack, which is the attack of training, and
-under the strongest of several attacks. The item also has heat maps of accuracy over the number and
-the size of PGD's steps, loss surfaces as in Engstrom et al. 2018 (arXiv 1807.10272), and the losses
-that PGD reaches from many random starts.
+The study compares eight ways of training under a baseline attack, which the paper also uses in
+training, and under the strongest of several attacks. The item also has heat maps of accuracy over
+the number and the size of PGD's steps, loss surfaces as in Engstrom et al. 2018 (arXiv 1807.10272),
+and the losses that PGD reaches from many random starts.
 
 ``paper``: MNIST with the paper's network. By default only the three networks are run whose training
 needs no attack; the others need a GPU. The networks on CIFAR-10 need a GPU too. ``reduced``: all
@@ -88,18 +88,22 @@ CLOSER = ("plain", "clp", "lsq", "at100")
 class Setting:
     """The networks of one data set at one profile.
 
-    eps: the radius. steps, step_size: the baseline attack.
-    inner: number and size of PGD's steps in training.
-    clean, images, few: the number of test images without an attack, for the baseline attack, and
-        for the strong attacks; the first ones of the test set.
-    long: the number of steps of the strong attacks. sizes: the sizes of their steps.
-    restarts: the restarts of the strong attacks. queries: of the Square attack.
-    middle: whether there is an attack with the steps of the strong attacks and one restart.
-    heat: the numbers and the sizes of the steps of the heat map, and its number of images.
-    starts: the number of random starts for each of five images.
-    surfaces, side: the number of images with a loss surface, and the points along each side.
-    statistics: what batch norm uses in the attack of training.
-    noise: the standard deviation of the noise on the images of CLP and LSQ.
+    ``eps``: the radius.
+    ``steps``, ``step_size``: number and size of the steps of the baseline attack.
+    ``inner``: number and size of PGD's steps in training.
+    ``clean``, ``images``, ``few``: the number of test images without an attack, for the baseline
+        attack, and for the strong attacks; the first ones of the test set.
+    ``long``: the number of steps of the strong attacks.
+    ``sizes``: the step sizes of the strong attacks.
+    ``restarts``: the number of restarts of the strong attacks.
+    ``queries``: the number of queries of the Square attack.
+    ``middle``: whether an attack with the steps of the strong attacks, but one restart, is run too.
+    ``heat``: the numbers and the sizes of the steps of the heat map, and its number of images.
+    ``starts``: the number of random starts for each of five images.
+    ``surfaces``, ``side``: the number of images with a loss surface, and the points along each
+        side.
+    ``statistics``: what batch norm uses in the attack of training.
+    ``noise``: the standard deviation of the noise on the images of CLP and LSQ.
     """
 
     data: str

@@ -1,10 +1,11 @@
 """A blog post on defenses: its equation, its two pictures of feature maps, and its claims.
 
 The post explains adversarial training and feature denoising (Xie et al. 2019), and prints no
-number of its own. The item measures how far an attack moves the feature maps of each stage of
-ResNet-18, before and after adversarial training, and draws such maps for a few test images. It also
-measures the two caveats of the post's last paragraph: attacks that were not used in training, and
-the lower accuracy on clean images. The networks are those of the item on feature denoising, and one
+number of its own. The study measures how much an attack changes the feature maps of each stage of
+ResNet-18. It compares a network trained on clean images with an adversarially trained one, and
+stores such feature maps for a few test images. The post's last paragraph names two weaknesses of
+adversarial training: attacks that were not used in training, and a lower accuracy on clean images.
+The study measures both. The networks are those of the item on feature denoising, and one
 that is trained with an attack in the l2 norm.
 """
 
@@ -118,9 +119,10 @@ def maps(
     """Return for each of the first test images ``clean`` and ``attacked``, the image itself, and
     ``clean/<layer>`` and ``attacked/<layer>``, one channel of the layer's feature maps.
 
-    The channel is that whose values the attack changes most, in the Euclidean norm, at the first of
-    the layers with the same number of channels. So maps before and after a block are of the same
-    channel. ``predicted``: the class that the network predicts for the attacked image.
+    The chosen channel is that which the attack changes most, in the Euclidean norm. Layers with the
+    same number of channels share the choice of the first of them. So the maps before and after a
+    block are of the same channel. ``predicted``: the class that the network predicts for the
+    attacked image.
     """
     net = fixed(trained(network, context.device))
     x, y = test_images(network, images, context.device)

@@ -1,4 +1,4 @@
-"""What several items of the survey share: the paper's name, and the parameter ``profile``."""
+"""The settings that all studies of the survey share: the name and the parameter ``profile``."""
 
 from typing import Annotated, ClassVar, Literal
 

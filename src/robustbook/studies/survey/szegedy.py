@@ -4,9 +4,9 @@ Table 1: training error, test error and minimum distortion of six networks. Tabl
 network on the images that the attack made for another network. Tables 3 and 4: the same for
 networks that were trained on disjoint halves of the training set.
 
-We know the paper's numbers from a transcription that others made. The paper does not name the
-optimiser. We add decay/2 times the squared weights to the loss: with this definition the errors of
-the printed networks FC10 are those of the convex training problem.
+We know the paper's numbers from a transcription by others. The paper does not name the optimiser.
+We add decay/2 times the squared weights to the loss. With this definition, the solution of the
+convex training problem of FC10 has the printed errors.
 """
 
 from collections.abc import Iterator, Mapping
@@ -60,13 +60,13 @@ SHOWN = 6
 class Setting:
     """The settings of a profile.
 
-    linear, deep: how FC10 and the other networks are trained.
-    encoding, softmax: how the autoencoder and the softmax on its units are trained.
-    half: how the networks of Tables 3 and 4 are trained.
-    pooled: how the network with a pool is trained.
-    images: the number of test images that are attacked, the first ones of the test set.
-    pool, replaced: the size of the pool of adversarial training, and how many of its images are
-        replaced in each step.
+    ``linear``, ``deep``: how FC10 and the other networks are trained.
+    ``encoding``, ``softmax``: how the autoencoder and the softmax on its units are trained.
+    ``half``: how the networks of Tables 3 and 4 are trained.
+    ``pooled``: how the network with a pool is trained.
+    ``images``: the number of test images that are attacked, the first ones of the test set.
+    ``pool``, ``replaced``: the size of the pool of adversarial training, and how many of its images
+        are replaced in each step.
     """
 
     data: str
@@ -184,7 +184,7 @@ def _of(profile: str, seed: int) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each number of the tables, and the images of the figure."""
+    """Return the record: a row for each number in the tables, and the images of the figure."""
     assert p.seeds is not None
     rows = [row for seed in p.seeds for row in _rows(p.profile, seed, results)]
     arrays = _pictures(p.profile, p.seeds[0], results)

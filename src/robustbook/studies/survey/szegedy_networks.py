@@ -30,10 +30,10 @@ Split = Literal["train", "test"]
 class Classifier:
     """A network and its training set.
 
-    sizes: the number of units of each layer, from the pixels to the classes.
-    decay: the weight decay of each layer. The decay d adds d/2 times the sum of the squared weights
-        to the loss, without the biases.
-    half: 0 or 1: the network is trained on this half of a random split of the training images;
+    ``sizes``: the number of units of each layer, from the pixels to the classes.
+    ``decay``: the weight decay of each layer. A decay d adds d/2 times the sum of the squared
+        weights to the loss, without the biases.
+    ``half``: 0 or 1: the network is trained on this half of a random split of the training images;
         None: on all of them.
     """
 
@@ -133,7 +133,7 @@ def train_with_pool(
     """Train a classifier with a pool of adversarial images (`robustbook.defenses.pool_training`).
     Return results as `train` does.
 
-    size: number of images in the pool. In each step, ``replaced`` new images of `short_lbfgs`
+    ``size``: number of images in the pool. In each step, ``replaced`` new images of `short_lbfgs`
         replace the oldest.
     """
     data = training_images(classifier, seed)
@@ -156,8 +156,8 @@ def train_with_pool(
 
 
 def short_lbfgs(net: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
-    """Return images of L-BFGS that stops as soon as the network misclassifies an image, without a
-    penalty on the distance. The penalised attack would take about ten times as long.
+    """Return adversarial images of L-BFGS without a penalty on the distance. The attack stops when
+    the network misclassifies an image. The penalised attack would take about ten times as long.
     """
     return lbfgs(net, images, labels, steps=20).images
 
@@ -168,7 +168,8 @@ def attacked(
 ) -> dict[str, object]:
     """Attack a network with `penalised_lbfgs` on the first test images.
 
-    choice: the target class of each image, a random wrong class or the most probable wrong class.
+    ``choice``: the target class of each image, a random wrong class or the most probable wrong
+        class.
 
     Return the attacked ``images``, whether the attack ``found`` an image of the target class, and
     the ``distortion``, which is the root of the mean squared change of a pixel.
@@ -195,8 +196,8 @@ def fed(
     """Return for each network which of the attacked images it classifies correctly, ``right``
     (networks, images).
 
-    distortion: the change of each image is scaled to this distortion, and the images are not
-        clipped; None: the images are not scaled.
+    ``distortion``: the distortion to which the change of each image is scaled, without clipping;
+        None: the change is not scaled.
     """
     source = made.call.arguments["network"]
     data, images = source.arguments["classifier"].data, made.call.arguments["images"]

@@ -1,10 +1,10 @@
-"""Random resizing and padding, and JPEG compression, against attackers who know the transformation
-and attackers who do not.
+"""Random resizing and padding, and JPEG compression, against attacks that know the transformation
+and attacks that do not.
 
-One network is trained without a defense. Attackers who do not know the transformation (oblivious
-attackers) attack this network. Their images are then classified behind each transformation.
-Attackers who know the transformation run PGD on the network behind it. Against random resizing each
-step averages the gradient over draws. Against JPEG the backward pass treats the codec as the
+One network is trained without a defense. Attacks that do not know the transformation (oblivious
+attacks) use this network alone. Their images are then classified behind each transformation. The
+attack that knows the transformation is PGD on the network behind it. Against random resizing, each
+step averages the gradient over draws. Against JPEG, the backward pass treats the codec as the
 identity (BPDA).
 
 Behind random resizing an image gets the class whose mean probability over several draws is largest.
@@ -48,10 +48,10 @@ Parameters = settings.Parameters
 class Size:
     """The network, its training and the numbers of images, steps and draws at one profile.
 
-    images: the number of test images, the first ones of the set.
-    steps: the number of steps of PGD.
-    averaged: numbers of draws over which a step of PGD averages the gradient.
-    draws: the number of draws for a prediction behind random resizing.
+    ``images``: the number of test images, the first ones of the set.
+    ``steps``: the number of steps of PGD.
+    ``averaged``: numbers of draws over which a step of PGD averages the gradient.
+    ``draws``: the number of draws for a prediction behind random resizing.
     """
 
     model: Model
@@ -172,7 +172,7 @@ def aware(
     """Run PGD on the network behind a transformation. Return ``right``: which attacked images are
     classified correctly behind the same transformation.
 
-    averaged: the number of draws over which each step averages the loss.
+    ``averaged``: the number of draws over which each step averages the loss.
     """
     net, seed = fixed(trained(network, context.device)), network.call.arguments["seed"]
     x, y = test_images(network, images, context.device)
