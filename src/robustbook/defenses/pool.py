@@ -2,8 +2,8 @@
 Section 4.2).
 
 The paper keeps a pool of adversarial images, continually replaces a part of the pool, and mixes the
-pool into the training set. It does not state the size of the pool, how many images are replaced,
-or the share of the pool in the training set.
+pool into the training set. It does not state the size of the pool, how many images are replaced, or
+the share of the pool in the training set.
 
 Here the buffers of the network hold the pool. So checkpoints contain the pool, and an interrupted
 run resumes with the same images.

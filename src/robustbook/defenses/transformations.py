@@ -139,8 +139,8 @@ def resized_padded(
 
     ``top``, ``left``: numbers of zero rows above the image, and of zero columns left of it.
 
-    If h pixels become ``side`` pixels, pixel i of a resized row has the value of pixel
-    floor(i h / side) of the original. This is `torch.nn.functional.interpolate` with mode nearest.
+    If h pixels become ``side`` pixels, pixel i of a resized row has the value of pixel floor(i h /
+    side) of the original. This is `torch.nn.functional.interpolate` with mode nearest.
     """
     channels, height, width = images.shape[1:]
     place = torch.arange(size, device=images.device)

@@ -1,9 +1,8 @@
 """The residual networks for CIFAR-10 of Madry et al. 2018 (released code, cifar10_challenge).
 
 The networks have three stages of five pre-activation blocks, with leaky ReLUs of slope 0.1. A
-shortcut between stages
-averages neighbouring pixels and adds channels of zeros, so it has no weights. Each image is
-standardised inside the network.
+shortcut between stages averages neighbouring pixels and adds channels of zeros, so it has no
+weights. Each image is standardised inside the network.
 """
 
 from collections import OrderedDict

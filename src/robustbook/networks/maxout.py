@@ -1,9 +1,9 @@
 """Maxout networks and softmax regression, as Goodfellow, Shlens and Szegedy 2015 attack them.
 
 A maxout unit returns the largest of several linear functions of its inputs (Goodfellow et al. 2013,
-arXiv 1302.4389). Dropout acts on the input and on the hidden units. The paper on
-adversarial training states only the number of units. The two layers, the five linear functions
-(pieces) of each unit and the dropout rates are those of the maxout paper for MNIST.
+arXiv 1302.4389). Dropout acts on the input and on the hidden units. The paper on adversarial
+training states only the number of units. The two layers, the five linear functions (pieces) of each
+unit and the dropout rates are those of the maxout paper for MNIST.
 """
 
 import torch

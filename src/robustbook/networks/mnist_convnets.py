@@ -19,8 +19,7 @@ def madry_mnist(generator: torch.Generator, narrow: int = 1) -> CNN:
     """Return the network of Madry et al. 2018 (released code), with 3,274,634 parameters.
 
     The layers are those of `CNN`: convolutions of 5 x 5 with 32 and 64 filters, and a layer of 1024
-    units.
-    Weights are drawn from a normal distribution of standard deviation 0.1, truncated at two
+    units. Weights are drawn from a normal distribution of standard deviation 0.1, truncated at two
     standard deviations; biases are 0.1.
 
     ``generator``: draws the initial weights.

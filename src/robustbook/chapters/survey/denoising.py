@@ -98,8 +98,8 @@ def answer(record: Record) -> str:
 
 
 def effects(record: Record) -> Figure:
-    """Draw the difference between the accuracies of each filter and of both controls, with its
-    95 % interval.
+    """Draw the difference between the accuracies of each filter and of both controls, with its 95 %
+    interval.
     """
     rows = {
         NAMES[name]: {words: difference(record, name, each) for each, words in AGAINST.items()}

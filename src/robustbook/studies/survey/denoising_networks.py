@@ -43,7 +43,7 @@ STANDARD = ("baseline", "nonlocal-gaussian")
 
 @dataclass(frozen=True)
 class Setting:
-    """The item at one profile.
+    """The settings of the study at one profile.
 
     ``model``: the network without blocks.
     ``after``: the stages that get a block.

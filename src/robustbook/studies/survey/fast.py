@@ -41,7 +41,7 @@ Sets = Literal["mnist", "cifar10"]
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters of the item: the image sets, by default MNIST."""
+    """The parameters of the study: the image sets, by default MNIST."""
 
     selects: ClassVar = ("sets",)
     sets: Annotated[
@@ -57,7 +57,7 @@ class Parameters(settings.Parameters):
 
 @dataclass(frozen=True)
 class Setting:
-    """The item at one profile, for one image set.
+    """The settings of the study at one profile, for one image set.
 
     ``recipe``: how the networks are trained.
     ``long``: the recipe of the methods in ``lengthened``, if it differs.

@@ -1,8 +1,8 @@
 """Sections 4 to 9 of Goodfellow, Shlens and Szegedy 2015 (arXiv 1412.6572): FGSM on MNIST, and
 training on a weighted sum of the clean and the adversarial loss.
 
-The item trains linear networks and maxout networks, with and without the adversarial loss, and with
-random noise as a control. It also varies the weight alpha of the clean loss and attacks the
+The study trains linear networks and maxout networks, with and without the adversarial loss, and
+with random noise as a control. It also varies the weight alpha of the clean loss and attacks the
 networks with PGD, which the paper does not have.
 
 ``paper``: MNIST; the network with 1600 units is only trained with ``networks=["maxout-large"]``,
@@ -44,7 +44,7 @@ Chosen = Literal["maxout", "maxout-large"]
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters of the item: the maxout networks to train, by default the small one."""
+    """The parameters of the study: the maxout networks to train, by default the small one."""
 
     selects: ClassVar = ("networks",)
     networks: Annotated[
@@ -76,7 +76,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Setting:
-    """The item at one profile.
+    """The settings of the study at one profile.
 
     ``model``, ``linear``: the maxout and the linear network.
     ``images``: the number of test images.

@@ -2,7 +2,7 @@
 
 Network A is trained on the adversarial images of PGD. A is attacked with its own gradients, with
 the gradients of A', an independent copy, and with those of B, another architecture. B is trained
-like A. The item also shows how accuracy depends on the length of the training and on the network's
+like A. The study also shows how accuracy depends on the length of the training and on the network's
 width, and the losses that PGD reaches from many random starts.
 
 ``paper``: the printed schedule of 100,000 steps with PGD of 40 steps each, which needs a GPU.
@@ -43,7 +43,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Setting:
-    """The item at one profile.
+    """The settings of the study at one profile.
 
     ``eps``: the radius. The step size of the attacks is a thirtieth of it.
     ``narrow``: the divisor of the widths.
@@ -195,7 +195,7 @@ def network(
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs; the key begins with the part of the item."""
+    """Return the function calls that the study needs; the key begins with the part of the study."""
     assert p.seeds is not None
     own = SETTINGS[p.profile]
     kinds = attacks(own)

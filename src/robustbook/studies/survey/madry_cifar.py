@@ -74,7 +74,7 @@ IMAGES = 10_000
 
 @checked(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the item: the networks, by default the simple one."""
+    """The parameters of the study: the networks, by default the simple one."""
 
     own_seeds: ClassVar = {"paper": (0,)}
     profile: Annotated[

@@ -1,7 +1,7 @@
 """Logit pairing: Mosbach et al. 2018 (arXiv 1810.12042) on MNIST and CIFAR-10.
 
 The study compares eight ways of training under a baseline attack, which the paper also uses in
-training, and under the strongest of several attacks. The item also has heat maps of accuracy over
+training, and under the strongest of several attacks. The study also has heat maps of accuracy over
 the number and the size of PGD's steps, loss surfaces as in Engstrom et al. 2018 (arXiv 1807.10272),
 and the losses that PGD reaches from many random starts.
 
@@ -275,8 +275,7 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
     },
     "paper": {"mnist": _MNIST, "cifar10": _CIFAR, "resnet18": _INDEPENDENT},
 }
-"""By profile, and by the first word of a network's name; the networks for MNIST have no first
-word.
+"""By profile, and by the first word of a network's name; the networks for MNIST have no first word.
 """
 OWN: Mapping[str, tuple[Network, ...]] = {
     "quick": ("plain", "clp", "lsq", "plain-alp", "at100"),

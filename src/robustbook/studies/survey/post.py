@@ -1,12 +1,12 @@
 """A blog post on defenses: its equation, its two pictures of feature maps, and its claims.
 
-The post explains adversarial training and feature denoising (Xie et al. 2019), and prints no
-number of its own. The study measures how much an attack changes the feature maps of each stage of
+The post explains adversarial training and feature denoising (Xie et al. 2019), and prints no number
+of its own. The study measures how much an attack changes the feature maps of each stage of
 ResNet-18. It compares a network trained on clean images with an adversarially trained one, and
 stores such feature maps for a few test images. The post's last paragraph names two weaknesses of
 adversarial training: attacks that were not used in training, and a lower accuracy on clean images.
-The study measures both. The networks are those of the item on feature denoising, and one
-that is trained with an attack in the l2 norm.
+The study measures both. The networks are those of the study on feature denoising, and one that is
+trained with an attack in the l2 norm.
 """
 
 from collections.abc import Iterator, Mapping
@@ -141,9 +141,7 @@ def maps(
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: relative noise per layer, accuracies, and the pictures of the first
-    seed.
-    """
+    """Return the record: relative noise per layer, accuracies, and the pictures of the first seed."""
     assert p.seeds is not None
     own = SETTINGS[p.profile]
     rows: list[Row] = []

@@ -13,7 +13,7 @@ PAPER = "survey"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of an item that has the profile ``reduced``."""
+    """The parameters of a study that has the profile ``reduced``."""
 
     own_seeds: ClassVar = {"quick": (0,), "reduced": (0,), "paper": (0, 1, 2)}
     profile: Annotated[
