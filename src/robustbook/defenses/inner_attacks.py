@@ -32,7 +32,9 @@ Statistics = Literal["running", "batch"]
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross entropy of each image; unlike in the attacks, labels may be probabilities."""
+    """Return the cross entropy of each image; unlike in the attacks, labels may be
+    probabilities.
+    """
     return F.cross_entropy(logits, labels, reduction="none")
 
 
@@ -88,7 +90,9 @@ class SignedSteps:
     def __call__(
         self, net: Network, images: Tensor, labels: Tensor, gradient: Tensor | None = None
     ) -> Tensor:
-        """Return the adversarial images; ``gradient``: the loss's gradient at the start, if known."""
+        """Return the adversarial images; ``gradient``: the loss's gradient at the start, if
+        known.
+        """
         use = running_statistics if self.statistics == "running" else batch_statistics
         with use(net):
             return climb(

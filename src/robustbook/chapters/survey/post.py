@@ -109,7 +109,9 @@ def _array(record: Record, name: str) -> NDArray[Any]:
 
 
 def _photographs(record: Record, net: str, image: int, names: Sequence[str]) -> list[Map]:
-    """Return pictures of an image, with the class that the network predicts above the attacked one."""
+    """Return pictures of an image, with the class that the network predicts above the attacked
+    one.
+    """
     classes = [str(i) for i in range(10)] if record.profile == "quick" else CIFAR10
     shown = []
     for name in names:
@@ -226,7 +228,9 @@ def winner(_: Record) -> str:
 
 
 def grew(record: Record) -> str:
-    """Return in sentences by which factor the relative noise grows, and at which stages it falls."""
+    """Return in sentences by which factor the relative noise grows, and at which stages it
+    falls.
+    """
     factor = fmean(of_target(record, "survey/blog/figure-1/noise-grows-with-depth"))
     found = [noise(record, "standard", layer) for layer in LAYERS]
     pairs = zip(list(LAYERS.values())[1:], found, found[1:], strict=False)

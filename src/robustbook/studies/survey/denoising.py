@@ -84,7 +84,9 @@ def robust(of: Results, training: str, name: str) -> Tensor:
 
 
 def _under_pgd(of: Results) -> dict[str, Tensor]:
-    """Return for each adversarially trained network which images PGD leaves classified correctly."""
+    """Return for each adversarially trained network which images PGD leaves classified
+    correctly.
+    """
     return {
         name: of["adversarial", name, "pgd-20"].tensors["right"]
         for name in {**VARIANTS, **ABLATIONS}

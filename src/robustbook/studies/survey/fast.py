@@ -51,7 +51,7 @@ class Parameters(settings.Parameters):
     ] = None
 
     def parts(self) -> dict[str, tuple[Any, ...]]:
-        """Return the image sets."""
+        """Return the chosen image sets."""
         return {"sets": self.sets or ("mnist",)}
 
 
@@ -365,8 +365,8 @@ def _worst(data: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator
 
 
 def _times(data: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
-    """Yield the seconds of an epoch of FGSM with random start over those of PGD. They include the
-    measurement after each epoch, which needs few images.
+    """Yield the time of an epoch of FGSM with random start, divided by that of PGD. Both
+    include the measurement after each epoch, which needs few images.
     """
     per_epoch = {
         method: done.values["seconds"] / len(done.tensors["pgd"])

@@ -121,8 +121,8 @@ class Defense:
 
     ``weights``, ``noise``, ``smoothing``: see `robustbook.defenses.weighted_training`.
     ``attack``: the inner attack; None: no term needs adversarial images.
-    ``beta``: above 0: the objective is `robustbook.defenses.trades` with this weight, and the other
-        fields but ``attack`` are not used.
+    ``beta``: if above 0, the objective is `robustbook.defenses.trades` with this weight. Then only
+        ``attack`` is used of the other fields.
     ``sigma``: standard deviation of normal noise on all images, which are not clipped (training for
         randomized smoothing, Cohen et al. 2019).
     """
@@ -140,19 +140,19 @@ PLAIN = Defense()
 
 
 def pgd_training(eps: float, steps: int, step_size: float) -> Defense:
-    """Return the defense of Madry et al. 2018: training on images of PGD alone, which starts at a
-    uniform draw from the ball.
+    """Return the defense of Madry et al. 2018: training only on images of PGD with a uniform random
+    start in the ball.
     """
     return Defense(Weights(adversarial=1.0), inner_pgd(eps, steps, step_size))
 
 
 def l2_training(attack: L2Steps) -> Defense:
-    """Return training on images of an attack in the l2 norm alone."""
+    """Return the defense that trains only on images of an attack in the l2 norm."""
     return Defense(Weights(adversarial=1.0), attack)
 
 
 def fgsm_training(eps: float) -> Defense:
-    """Return training on images of FGSM alone, without a random start; images are clipped."""
+    """Return the defense that trains only on images of FGSM without a random start, clipped."""
     return Defense(Weights(adversarial=1.0), inner_fgsm(eps, clip=True))
 
 
@@ -187,7 +187,9 @@ def _weighted(
 
 
 def built(model: Model, seed: int) -> nn.Module:
-    """Return the network with its initial weights; blocks do not change those of other layers."""
+    """Return the network with its initial weights. Blocks do not change the initial weights of
+    the other layers.
+    """
     net = BUILDERS[model.network](generator(seed, "weights"), model.narrow)
     if model.blocks is None:
         return net
@@ -222,7 +224,7 @@ def train(
 
 
 def model_of(result: Done) -> Model:
-    """Return the `Model` of a result of `train`."""
+    """Return the `Model` that gave a result of `train`."""
     model: Model = result.call.arguments["model"]
     return model
 

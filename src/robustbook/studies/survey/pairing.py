@@ -98,11 +98,11 @@ class Setting:
     ``restarts``: the number of restarts of the strong attacks.
     ``queries``: the number of queries of the Square attack.
     ``middle``: whether an attack with the steps of the strong attacks, but one restart, is run too.
-    ``heat``: the numbers and the sizes of the steps of the heat map, and its number of images.
+    ``heat``: the numbers of steps and the step sizes of the heat map, and its number of images.
     ``starts``: the number of random starts for each of five images.
     ``surfaces``, ``side``: the number of images with a loss surface, and the points along each
         side.
-    ``statistics``: what batch norm uses in the attack of training.
+    ``statistics``: what batch norm uses in the attack during training: running or batch statistics.
     ``noise``: the standard deviation of the noise on the images of CLP and LSQ.
     """
 
@@ -275,7 +275,8 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
     },
     "paper": {"mnist": _MNIST, "cifar10": _CIFAR, "resnet18": _INDEPENDENT},
 }
-"""By profile, and by the first word of a network's name; the networks for MNIST have no first word.
+"""The settings by profile and by the first word of a network's name. The names of the networks for
+MNIST have no first word.
 """
 OWN: Mapping[str, tuple[Network, ...]] = {
     "quick": ("plain", "clp", "lsq", "plain-alp", "at100"),

@@ -141,7 +141,9 @@ def maps(
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: relative noise per layer, accuracies, and the pictures of the first seed."""
+    """Return the record: relative noise per layer, accuracies, and the pictures of the first
+    seed.
+    """
     assert p.seeds is not None
     own = SETTINGS[p.profile]
     rows: list[Row] = []

@@ -201,7 +201,9 @@ class Rounded(nn.Module):
 
 @torch.no_grad()
 def classes(net: nn.Module, images: Tensor, keys: Tensor, draws: int) -> Tensor:
-    """Return the predicted classes; for a randomised network those of the largest mean probability."""
+    """Return the predicted classes; for a randomised network those of the largest mean
+    probability.
+    """
     if isinstance(net, Drawing):
         return ensemble(net, images, keys, draws=draws, start=FRESH).argmax(1)
     return torch.cat([net(piece).argmax(1) for piece in torch.split(images, 100)])
