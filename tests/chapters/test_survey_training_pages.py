@@ -121,6 +121,15 @@ def test_fast_tables(single: Record) -> None:
 def test_fast_sentences_and_figure(single: Record) -> None:
     assert numbers(fast.collapse(single)) == [60, 40, 50, 1, 2]
     assert numbers(fast.gap(single)) == [77.5, 78.5, 82.93, 88.77]
+    told = fast.others(single)
+    assert "guessing" not in told and numbers(told)[0] == 0.3
+    rows = [
+        replace(row, value=12.0)
+        if row.setting.get("method") == "pgd" and row.setting.get("attack") == "clean"
+        else row
+        for row in single.rows
+    ]
+    assert "close to guessing" in fast.others(replace(single, rows=tuple(rows)))
     assert numbers(fast.time_ratio(single)) == [0.3, 0.25, 7]
     left, right = fast.epochs(single).axes
     assert len(left.lines) == len(right.lines) == len(fast.METHODS)

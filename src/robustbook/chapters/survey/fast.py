@@ -169,6 +169,31 @@ def collapse(record: Record) -> str:
     )
 
 
+GUESSING = 20.0
+"""Accuracy in per cent on clean images below which a training counts as not begun; guessing has
+10.
+"""
+
+
+def others(record: Record) -> str:
+    """Return in sentences the accuracies after training with N-FGSM and with PGD."""
+    name, eps = first_set(record), main_radius(record)
+    noisy, clean, pgd = (
+        mean(record, "accuracy", set=name, eps=eps, method=method, attack=attack)
+        for method, attack in (("n-fgsm", "pgd-50-10"), ("pgd", "clean"), ("pgd", "pgd-50-10"))
+    )
+    text = (
+        f"At the main radius of {eps:g}, the network trained with N-FGSM classifies {noisy:.1f} % "
+        "of the images correctly under PGD with restarts. "
+    )
+    if clean < GUESSING:
+        return text + (
+            f"The network trained with PGD classifies {clean:.1f} % of the clean images correctly, "
+            "which is close to guessing: this schedule is too short for PGD to begin to learn."
+        )
+    return text + f"The network trained with PGD classifies {pgd:.1f} % correctly."
+
+
 def gap(record: Record) -> str:
     """Return in sentences the accuracies under the worst of several attacks and under PGD."""
     name, eps = first_set(record), main_radius(record)
