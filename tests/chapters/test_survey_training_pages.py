@@ -1,6 +1,7 @@
 """The pages of Goodfellow's loss and of fast training: content, ideas and solutions."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
