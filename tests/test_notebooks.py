@@ -27,6 +27,7 @@ SHORT = {
     "deep_defense/figure1": {},
     "saturating/figure3": {},
     "self_ensemble/table1": {},
+    "survey/certified": {},
 }
 """For each paper, a page that is computed within seconds at profile quick, and what else is given
 to it. The build of the book executes all pages."""

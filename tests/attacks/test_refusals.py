@@ -58,7 +58,7 @@ EVERY = [
 ]
 CLIMBING = [
     (
-        {"loss": "hinge"},
+        {"loss": "huber"},
         "loss must be one of cross_entropy, clipped_probabilities, squared_error, ",
     ),
     ({"loss": torch.nn.functional.cross_entropy}, "loss must return one number per image, shape"),

@@ -14,6 +14,7 @@ from scipy.stats import binom, norm
 
 from robustbook import notebooks
 
+from .solutions_of_survey import SURVEY
 from .test_exercises import PAPER_PAGES, solutions
 
 Names = dict[str, Any]
@@ -241,7 +242,7 @@ SATURATING: dict[str, Check] = {
     ),
 }
 
-CHECKS = SELF_ENSEMBLE | DEEP_DEFENSE | SATURATING
+CHECKS = SELF_ENSEMBLE | DEEP_DEFENSE | SATURATING | dict(SURVEY)
 CODE = {label: (name, code) for name in PAPER_PAGES for label, code in solutions(name)}
 
 

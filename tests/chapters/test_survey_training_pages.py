@@ -1,15 +1,12 @@
 """The pages of Goodfellow's loss and of fast training: content, ideas and solutions."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
-from pytest import approx
 from torch import nn
 
-from robustbook import notebooks
 from robustbook.chapters.published import version_of
 from robustbook.chapters.survey import fast, goodfellow
 from robustbook.defenses import goodfellow as weights_of
@@ -18,7 +15,6 @@ from robustbook.ledger import Record, Row
 from robustbook.randomness import generator
 
 from .reading import body, numbers
-from .test_exercises import solutions
 from .test_ideas import idea
 
 # Made-up records.
@@ -178,41 +174,3 @@ def test_one_step_from_a_random_start() -> None:
         torch.manual_seed(3)
         theirs = shown["one_step"](net, x, y, 0.1, **options)
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
-
-
-# The solutions.
-
-Names = dict[str, Any]
-PAGES = ("survey/goodfellow", "survey/fast")
-CHECKS: dict[str, Callable[[Names], bool]] = {
-    "ex-survey-goodfellow-l1": lambda s: s["formula"] == approx(s["measured"], rel=1e-4),
-    "ex-survey-goodfellow-noise": lambda s: (
-        s["share"][784] < 0.05 < s["share"][10] and s["share"][784] == approx(784**-0.5, rel=0.15)
-    ),
-    "ex-survey-fast-corner": lambda s: all(
-        share == approx(ratio / 2, abs=0.02) for ratio, share in s["corner"].items()
-    ),
-    "ex-survey-fast-noise": lambda s: (
-        s["change"][1.0].max() <= 0.1 + 1e-6
-        and 0.1 < s["change"][2.0].mean() < s["change"][2.0].max() <= 0.3 + 1e-6
-        and s["change"][1.0].mean() < 0.1
-    ),
-}
-CODE = {label: (name, code) for name in PAGES for label, code in solutions(name)}
-
-
-def test_each_solution_has_a_check() -> None:
-    assert CODE.keys() == CHECKS.keys()
-
-
-@pytest.mark.parametrize("label", CHECKS)
-def test_a_solution_is_right(label: str, capsys: pytest.CaptureFixture[str]) -> None:
-    name, code = CODE[label]
-    space: Names = {}
-    for cell in notebooks.stored(name, ".md").cells:
-        if "idea" in cell.metadata.get("tags", []):
-            exec(cell.source, space)
-    capsys.readouterr()
-    exec(code, space)
-    assert capsys.readouterr().out, "a solution shows its result"
-    assert CHECKS[label](space)

@@ -88,6 +88,12 @@ MEASURES: dict[str, Callable[[Any, Tensor, Tensor], object]] = {
     ),
     "smallest": lambda net, x, y: measures.smallest(net, x, y, step(net), (0.1, 0.5)),
     "preactivations": lambda net, x, y: measures.preactivations(net, x),
+    "feature_maps": lambda net, x, y: list(
+        measures.feature_maps(net, x, ["first", "readout"]).values()
+    ),
+    "feature_noise": lambda net, x, y: list(
+        measures.feature_noise(net, x, 0.9 * x, ["readout"]).values()
+    ),
     "walk": lambda net, x, y: measures.walk(net, x[0], x[1], T),
     "resolve": lambda net, x, y: measures.resolve(net, x[0], x[1], T, halvings=2),
     "jacobian": lambda net, x, y: measures.jacobian(
@@ -232,7 +238,7 @@ def test_mistakes_are_one_sentence() -> None:
     with pytest.raises(ValueError, match="got float64, which fails: "):
         single = nn.Sequential(nn.Flatten(), Single())
         measures.survival(single, X, y, Attack("fgsm", precision="float64"))
-    for name, value in (("kind", "pdg"), ("loss", "hinge"), ("precision", "float16")):
+    for name, value in (("kind", "pdg"), ("loss", "huber"), ("precision", "float16")):
         attack = object.__new__(Attack)
         fields = {"kind": "fgsm", "loss": "margin", "precision": "float32"} | {name: value}
         for field, given in fields.items():

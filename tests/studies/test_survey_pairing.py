@@ -114,7 +114,7 @@ def test_the_trainings_are_those_of_the_paper() -> None:
 
 
 def test_only_known_networks() -> None:
-    with pytest.raises(BadParameter, match="networks must be a list of plain"):
+    with pytest.raises(BadParameter, match="networks must be a list of names"):
         check(pairing.Parameters, {"profile": "paper", "networks": ["other"]})
     p = check(pairing.Parameters, {"profile": "quick", "networks": ["cifar10:clp"]})
     assert not p.chosen()

@@ -42,7 +42,8 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 class SignedSteps:
     """An inner attack. Each step changes each pixel by ``step_size``, with the gradient's sign.
 
-    ``eps``: l-infinity radius for pixels in [0, 1], in (0, 1].
+    ``eps``: l-infinity radius, above 0. With ``clip`` the radius is for pixels in [0, 1], so it is
+        at most 1. Without ``clip`` images may have other units, such as grey levels.
     ``steps``, ``step_size``: number and size of the steps.
     ``start``: the starting point: ``image`` (the image itself), ``uniform`` (a uniform draw from
         the cube of half-width ``width * eps`` around the image) or ``gaussian`` (the image plus
@@ -74,7 +75,9 @@ class SignedSteps:
     loss: Literal["cross_entropy", "divergence"] = "cross_entropy"
 
     def __post_init__(self) -> None:
-        check_eps(self.eps, torch.empty(0))
+        if self.clip:
+            check_eps(self.eps, torch.empty(0))
+        check_positive("eps", self.eps)
         check_count("steps", self.steps)
         check_positive("step_size", self.step_size)
         check_positive("width", self.width)
@@ -121,6 +124,7 @@ def inner_fgsm(eps: float, *, clip: bool = False) -> SignedSteps:
     """Return FGSM (Goodfellow et al. 2015): one step of size eps from the image. By default images
     are not clipped, because the paper does not mention clipping.
     """
+    check_eps(eps, torch.empty(0))
     return SignedSteps(eps, 1, eps, start="image", clip=clip)
 
 

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .answers import unchanged
+
 
 @torch.no_grad()
 def feature_maps(
@@ -23,10 +25,13 @@ def feature_maps(
     ``images``: the input of the network.
     ``layers``: names of submodules.
 
-    Raises ValueError for a name that ``net`` does not have.
+    Raises ValueError for a name that ``net`` does not have, and for NaN or infinity.
     """
-    with _outputs(net, layers) as found:
-        net(images)
+    with unchanged(net), _outputs(net, layers) as found:
+        net(images.clone())  # a network may change its input in place
+    for name in layers:
+        if not bool(found[name].isfinite().all()):
+            raise ValueError(f"feature maps must be finite, got NaN or infinity after {name}")
     return {name: found[name] for name in layers}
 
 
