@@ -83,8 +83,8 @@ def _row(entry: Entry, pages: Mapping[str, str]) -> str:
     behind = [spread, f"{seeds}{entry.profile}" if entry.profile else ""]
     known = [escape(entry.reason)]
     if entry.verdict == "not run" and entry.command:
-        run, option = escape(entry.command).split(" --", 1)  # a line may not break inside "--"
-        known.append(f'<code>{run} <span class="option">--{option}</span></code>')
+        run, *options = escape(entry.command).split(" --")
+        known.append(f"<code>{run}{''.join(map(_option, options))}</code>")
     if entry.same_as:
         known.append(f"The same comparison as <code>{escape(entry.same_as)}</code>, counted there.")
     kind = entry.verdict.replace(" ", "-")
@@ -99,6 +99,12 @@ def _row(entry: Entry, pages: Mapping[str, str]) -> str:
         f"<td>{printed}</td><td>{ours}{_small(behind)}</td>"
         f'<td><span class="verdict {kind}">{entry.verdict}</span>{_small(known)}</td></tr>'
     )
+
+
+def _option(text: str) -> str:
+    """Return an option of a command; no line breaks inside "--", but inside a long value."""
+    name, _, value = text.partition(" ")
+    return f' <span class="option">--{name}</span> {value}'
 
 
 def _small(texts: Iterable[str]) -> str:
