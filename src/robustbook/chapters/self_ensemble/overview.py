@@ -1,35 +1,17 @@
 """Compute what the overview of Random Self-Ensemble shows: the claims with our findings."""
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-
 from matplotlib.figure import Figure
 
-from robustbook import figures, ledger
-from robustbook.chapters.published import entries, record_of, records_of
-from robustbook.chapters.wording import page_link
-from robustbook.figures import Table, table
+from robustbook import figures
+from robustbook.chapters.claims import Claim, claims_table, of_all, of_best
+from robustbook.chapters.published import records_of
+from robustbook.figures import Table
 from robustbook.ledger import Record
 
 from . import figure2, figure3, figure4, figure5, figure6, names, sweeps, table1, table2, table3
 from .names import DEFENSES, NETWORKS
 
 PAPER = "self_ensemble"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A row of the overview: a claim of the paper, the page that tests the claim, and the items
-    (tables, figures) whose target numbers decide the claim. A function writes our finding in a
-    sentence.
-
-    ``find``: the function that writes the sentence; None if the page itself states the finding.
-    """
-
-    words: str
-    page: str
-    items: tuple[str, ...]
-    find: Callable[[], str] | None = None
 
 
 def answer(record: Record) -> str:
@@ -54,38 +36,10 @@ def accuracies() -> Figure:
 
 def claims() -> Table:
     """Return the claims, our finding on each in a sentence, and the counts of verdicts."""
-    lines = entries(PAPER)
-
-    def counted(items: Collection[str]) -> str:
-        return ledger.counts(line for line in lines if line.item in items)
-
-    return table(
-        "What the paper claims, the page that tests it, what we find, and counts of the verdicts.",
-        "tab-rse-overview",
-        ["Claim", "Page", "We find", "Verdicts"],
-        [
-            [
-                claim.words,
-                page_link(claim.page),
-                claim.find() if claim.find else "see the page",
-                counted(claim.items),
-            ]
-            for claim in CLAIMS
-        ],
-        align="llll",
+    caption = (
+        "What the paper claims, the page that tests it, what we find, and counts of the verdicts."
     )
-
-
-def found(sentence: Callable[[Record], str], item: str) -> Callable[[], str]:
-    """Return a function that writes a page's sentence from the best published record of the
-    page.
-    """
-    return lambda: sentence(record_of(f"{PAPER}/{item}"))
-
-
-def found_in_all(sentence: Callable[[list[Record]], str], item: str) -> Callable[[], str]:
-    """Return a function that writes a page's sentence from all published records of the page."""
-    return lambda: sentence(records_of(f"{PAPER}/{item}"))
+    return claims_table(PAPER, caption, "tab-rse-overview", CLAIMS)
 
 
 CLAIMS = (
@@ -93,46 +47,49 @@ CLAIMS = (
         "The settings, with noise in front of every convolution",
         "table1",
         ("table-1", "setup", "figure-1"),
-        found(table1.answer, "table-1"),
+        of_best(table1.answer, f"{PAPER}/table-1"),
     ),
     Claim(
         "On VGG16, RSE is far ahead of the other defenses under the Carlini-Wagner attack",
         "table2",
         ("table-2", "abstract"),
-        found(table2.answer, "table-2"),
+        of_best(table2.answer, f"{PAPER}/table-2"),
     ),
     Claim(
         "Noise is needed in training and at test",
         "figure2",
         ("figure-2",),
-        found_in_all(figure2.shares, "figure-2"),
+        of_all(figure2.shares, f"{PAPER}/figure-2"),
     ),
     Claim(
         "More noise gives more robustness and less clean accuracy",
         "figure3",
         ("figure-3",),
-        found(figure3.answer, "figure-3"),
+        of_best(figure3.answer, f"{PAPER}/figure-3"),
     ),
     Claim(
         "An ensemble is better under weak attacks, and worse under strong ones",
         "figure4",
         ("figure-4",),
-        found_in_all(figure4.answer, "figure-4"),
+        of_all(figure4.answer, f"{PAPER}/figure-4"),
     ),
     Claim(
-        "Ten draws are enough", "figure5", ("figure-5",), found_in_all(figure5.answer, "figure-5")
+        "Ten draws are enough",
+        "figure5",
+        ("figure-5",),
+        of_all(figure5.answer, f"{PAPER}/figure-5"),
     ),
     Claim(
         "RSE is ahead on three networks, in accuracy and in distortion",
         "figure6",
         ("figure-6", "text-3", "text-4.3"),
-        found_in_all(figure6.crossings, "figure-6"),
+        of_all(figure6.crossings, f"{PAPER}/figure-6"),
     ),
     Claim(
         "A targeted attack on one image needs a larger distortion for RSE",
         "table3",
         ("table-3",),
-        found(table3.orders, "table-3"),
+        of_best(table3.orders, f"{PAPER}/table-3"),
     ),
     Claim(
         "Training with noise minimises a bound of the ensemble's loss and a Lipschitz constant",

@@ -1,12 +1,12 @@
 """The overview of the survey: what each page finds, and what each defense costs in training."""
 
-from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from robustbook import figures, ledger
-from robustbook.chapters.published import benchmark, entries, mean, record_of, records_of, values
+from robustbook import figures
+from robustbook.chapters.claims import Claim, claims_table, of_all, of_best
+from robustbook.chapters.published import benchmark, mean, record_of, records_of, values
 from robustbook.figures import LOOKS, Table, table
 from robustbook.ledger import Record
 
@@ -27,96 +27,69 @@ WEAK, STRONG = "weak attack", "strongest attack"
 LOOK = {WEAK: LOOKS["none"], STRONG: LOOKS["adv"]}
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A claim of the post or of a cited paper, and the page that tests it.
-
-    ``words``: the claim in a sentence.
-    ``page``, ``title``: the name of the page, and the title that the link shows.
-    ``items``: the items whose target numbers decide the claim.
-    ``find``: a function that returns our finding in sentences.
-    """
-
-    words: str
-    page: str
-    title: str
-    items: tuple[str, ...]
-    find: Callable[[], str]
-
-
-def of_best(sentence: Callable[[Record], str], item: str) -> Callable[[], str]:
-    """Return a function that applies a page's sentence to its best published record."""
-    return lambda: sentence(record_of(f"{PAPER}/{item}"))
-
-
-def of_all(sentence: Callable[[Sequence[Record]], str], item: str) -> Callable[[], str]:
-    """Return a function that applies a page's sentence to all its published records."""
-    return lambda: sentence(records_of(f"{PAPER}/{item}"))
-
-
 CLAIMS = (
     Claim(
         "Small perturbations fool networks, and transfer between them (Szegedy et al. 2013)",
         "szegedy",
-        "Szegedy et al. 2013",
         ("szegedy-table-1", "szegedy-table-2", "szegedy-tables-3-4", "szegedy"),
-        of_best(szegedy.answer, "szegedy"),
+        of_best(szegedy.answer, f"{PAPER}/szegedy"),
+        "Szegedy et al. 2013",
     ),
     Claim(
         "Training on clean images and FGSM's images makes networks robust (Goodfellow et al. 2015)",
         "goodfellow",
-        "Goodfellow's loss",
         ("goodfellow",),
-        of_best(goodfellow.answer, "goodfellow"),
+        of_best(goodfellow.answer, f"{PAPER}/goodfellow"),
+        "Goodfellow's loss",
     ),
     Claim(
         "Training on images of PGD makes networks robust (Madry et al. 2018)",
         "madry",
-        "Madry's Table 1",
         ("madry-table-1", "madry-mnist"),
-        of_best(madry.answer, "madry"),
+        of_best(madry.answer, f"{PAPER}/madry"),
+        "Madry's Table 1",
     ),
     Claim(
         "One FGSM step from a random start is enough in training (Wong et al. 2020)",
         "fast",
-        "Fast training",
         ("wong", "n-fgsm", "fgsm-rs"),
-        of_best(fast.answer, "fast"),
+        of_best(fast.answer, f"{PAPER}/fast"),
+        "Fast training",
     ),
     Claim(
         "Pairing or squeezing logits makes networks robust (Kannan et al. 2018)",
         "pairing",
-        "Logit pairing",
         ("mosbach-mnist", "mosbach-cifar10", "engstrom"),
-        of_all(pairing.answer, "pairing"),
+        of_all(pairing.answer, f"{PAPER}/pairing"),
+        "Logit pairing",
     ),
     Claim(
         "A perturbation grows through the layers of a network",
         "post",
-        "The post",
         ("blog",),
-        of_best(post.answer, "post"),
+        of_best(post.answer, f"{PAPER}/post"),
+        "The post",
     ),
     Claim(
         "Feature denoising improves adversarial training (Xie et al. 2019)",
         "denoising",
-        "Feature denoising",
         ("denoise-cifar",),
-        of_best(denoising.answer, "denoising"),
+        of_best(denoising.answer, f"{PAPER}/denoising"),
+        "Feature denoising",
     ),
     Claim(
         "Random resizing and JPEG remove perturbations (Xie et al. 2018, Das et al. 2017)",
         "transformations",
-        "Input transformations",
         ("transform-cifar",),
-        of_best(transformations.answer, "transformations"),
+        of_best(transformations.answer, f"{PAPER}/transformations"),
+        "Input transformations",
     ),
     Claim(
         "Random noise gives a proof of robustness (Cohen et al. 2019, not in the post)",
         "certified",
-        "Certified accuracy",
         ("cohen-cifar10", "cohen-theory"),
-        of_all(certified.answer, "certified"),
+        of_all(certified.answer, f"{PAPER}/certified"),
+        "Certified accuracy",
     ),
 )
 
@@ -213,26 +186,10 @@ def accuracies() -> Figure:
 
 def claims() -> Table:
     """Return the claims, our finding on each in sentences, and the counts of verdicts."""
-    lines = entries(PAPER)
-
-    def counted(items: Collection[str]) -> str:
-        return ledger.counts(line for line in lines if line.item in items)
-
-    return table(
-        "Each claim, the page that tests it, our finding, and the number of verdicts of each kind.",
-        "tab-survey-overview",
-        ["Claim", "Page", "We find", "Verdicts"],
-        [
-            [
-                claim.words,
-                f"[{claim.title}](./{claim.page}.ipynb)",
-                claim.find(),
-                counted(claim.items),
-            ]
-            for claim in CLAIMS
-        ],
-        align="llll",
+    caption = (
+        "Each claim, the page that tests it, our finding, and the number of verdicts of each kind."
     )
+    return claims_table(PAPER, caption, "tab-survey-overview", CLAIMS)
 
 
 def costs() -> Table:

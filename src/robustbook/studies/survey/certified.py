@@ -30,7 +30,7 @@ from robustbook.training import Augmentation, Recipe
 
 from . import settings
 from .networks import Defense, Model, model_of, train, trained
-from .settings import PAPER
+from .settings import PAPER, cifar10_recipe
 
 ITEM = "certified"
 ALPHA = 0.001
@@ -77,18 +77,7 @@ SIZES: Mapping[str, Size] = {
     ),
     "reduced": Size(
         Model("cifar10", "resnet18", 8),
-        Recipe(
-            300,
-            125,
-            0.1,
-            "sgd",
-            schedule="linear",
-            weight_decay=5e-4,
-            channels_last=True,
-            nesterov=True,
-            warmup=0.2,
-            augmentation=Augmentation(mirror=True, padding=4),
-        ),
+        cifar10_recipe(300, 125),
         images=100,
         every=100,
         choice=100,

@@ -1,4 +1,4 @@
-"""The settings that all studies of the survey share: the name and the parameter ``profile``."""
+"""The settings that all studies of the survey share: name, recipe and parameter ``profile``."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -7,6 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from robustbook.studies import parameters
 from robustbook.studies.parameters import STRICT
+from robustbook.training import Augmentation, Recipe
 
 PAPER = "survey"
 
@@ -20,3 +21,21 @@ class Parameters(parameters.Parameters):
         Literal["published", "quick", "reduced", "paper"],
         Field(description="published (the record), quick (embedded), reduced (small) or paper"),
     ] = "published"  # type: ignore[assignment]
+
+
+def cifar10_recipe(steps: int, batch: int) -> Recipe:
+    """Return a recipe for CIFAR-10 with SGD and Nesterov's momentum. The learning rate rises to 0.1
+    over a fifth of the steps and then falls to 0.
+    """
+    return Recipe(
+        steps,
+        batch,
+        0.1,
+        "sgd",
+        schedule="linear",
+        weight_decay=5e-4,
+        channels_last=True,
+        nesterov=True,
+        warmup=0.2,
+        augmentation=Augmentation(mirror=True, padding=4),
+    )

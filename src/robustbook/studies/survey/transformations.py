@@ -28,7 +28,7 @@ from robustbook.training import Augmentation, Recipe
 from . import settings
 from .attack import fixed, percent, test_images
 from .networks import PLAIN, Model, train, trained
-from .settings import PAPER
+from .settings import PAPER, cifar10_recipe
 
 ITEM = "transformations"
 TARGETS = f"{PAPER}/transform-cifar"
@@ -81,18 +81,7 @@ SIZES: Mapping[str, Size] = {
     ),
     "reduced": Size(
         Model("cifar10", "resnet18", 8),
-        Recipe(
-            1000,
-            125,
-            0.1,
-            "sgd",
-            schedule="linear",
-            weight_decay=5e-4,
-            channels_last=True,
-            nesterov=True,
-            warmup=0.2,
-            augmentation=Augmentation(mirror=True, padding=4),
-        ),
+        cifar10_recipe(1000, 125),
         images=200,
         steps=20,
         averaged=(1, 10),
@@ -100,18 +89,7 @@ SIZES: Mapping[str, Size] = {
     ),
     "paper": Size(
         Model("cifar10", "resnet18"),
-        Recipe(
-            30 * 390,
-            128,
-            0.1,
-            "sgd",
-            schedule="linear",
-            weight_decay=5e-4,
-            channels_last=True,
-            nesterov=True,
-            warmup=0.2,
-            augmentation=Augmentation(mirror=True, padding=4),
-        ),
+        cifar10_recipe(30 * 390, 128),
         images=1000,
         steps=100,
         averaged=(1, 30),

@@ -1,0 +1,63 @@
+"""The table of an overview page: the claims of a paper, with our findings and the verdicts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from robustbook import ledger
+from robustbook.chapters.published import entries, record_of, records_of
+from robustbook.chapters.wording import page_link
+from robustbook.figures import Table, table
+from robustbook.ledger import Record
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of a paper.
+
+    ``words``: the claim.
+    ``page``: the page that tests the claim.
+    ``items``: the items (tables, figures) whose target numbers decide the claim.
+    ``find``: a function that returns our finding in sentences; None if the page says it itself.
+    ``title``: the words of the link to the page; "": its short name, such as Table 1.
+    """
+
+    words: str
+    page: str
+    items: tuple[str, ...]
+    find: Callable[[], str] | None = None
+    title: str = ""
+
+    @property
+    def link(self) -> str:
+        """Return a link to the page."""
+        return f"[{self.title}](./{self.page}.ipynb)" if self.title else page_link(self.page)
+
+
+def claims_table(paper: str, caption: str, name: str, claims: Sequence[Claim]) -> Table:
+    """Return a table of claims, our finding on each, and the counts of verdicts."""
+    lines = entries(paper)
+    return table(
+        caption,
+        name,
+        ["Claim", "Page", "We find", "Verdicts"],
+        [
+            [
+                claim.words,
+                claim.link,
+                claim.find() if claim.find else "see the page",
+                ledger.counts(line for line in lines if line.item in claim.items),
+            ]
+            for claim in claims
+        ],
+        align="llll",
+    )
+
+
+def of_best(sentence: Callable[[Record], str], item: str) -> Callable[[], str]:
+    """Return a function that applies a page's sentence to the best published record of an item."""
+    return lambda: sentence(record_of(item))
+
+
+def of_all(sentence: Callable[[list[Record]], str], item: str) -> Callable[[], str]:
+    """Return a function that applies a page's sentence to all published records of an item."""
+    return lambda: sentence(records_of(item))
