@@ -83,12 +83,12 @@ def publishable(
         return _condensed(of, parameters, store)
     earlier = _published_parameters(of, parameters, published)
     both = _together(parameters, earlier)
-    mine, theirs = _cells(of, parameters), _cells(of, earlier)
-    if theirs.keys() <= mine.keys():
+    mine, theirs = _cells(of, parameters), _published_cells(of, earlier, published)
+    if set(theirs) <= mine.keys():
         record = _condensed(of, parameters, store)
         for row in compare(published, record):
             raise Conflict(f"{named(row)} is published and would be lost")
-        if theirs.keys() == mine.keys():
+        if set(theirs) == mine.keys():
             merge(published, record)  # raises Conflict if arrays differ
         return record
     if not plan(list(of.calls(both).values()), store).missing:
@@ -101,7 +101,7 @@ def publishable(
         if parameters.parts()[name] != earlier.parts()[name]:
             raise Conflict(f"rows of this item compare all {name}, which are not all stored here")
     rows, arrays = merge(published, new)
-    if mine.keys() <= theirs.keys():
+    if mine.keys() <= set(theirs):
         if len(rows) > len(published.rows):
             raise Conflict("these seeds are published with fewer rows")
         return published
@@ -186,6 +186,26 @@ def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
             if calls or not alone:
                 found[seed, values] = calls
     return found
+
+
+def _published_cells(of: ModuleType, earlier: Parameters, published: Record) -> list[Cell]:
+    """Return the cells of the published record.
+
+    The record of several parts need not have all combinations of its seeds, networks and so on.
+    Its provenance says which combinations it has.
+    """
+    found = list(_cells(of, earlier))
+    if "parts" not in published.provenance:
+        return found
+    names = list(earlier.parts())
+    held = {
+        (seed, values)
+        for part in published.provenance["parts"]
+        for group in part["of"]
+        for values in zip(*(group[name] for name in names), strict=True)
+        for seed in group["seeds"]
+    }
+    return [cell for cell in found if cell in held]
 
 
 def _rectangles(cells: Iterable[Cell], parameters: Parameters) -> list[dict[str, list[Any]]]:

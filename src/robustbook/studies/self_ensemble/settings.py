@@ -13,7 +13,8 @@ linearly to 0, whereas in the paper it falls three times.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal
+from itertools import chain
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass as checked
@@ -257,7 +258,7 @@ class OfNetworks(parameters.Parameters):
         AS_TUPLE,
     ] = None
 
-    def parts(self) -> dict[str, tuple[Networks, ...]]:
+    def parts(self) -> dict[str, tuple[Any, ...]]:
         """Return the names of the chosen networks for which this profile has settings."""
         return {"networks": tuple(self.chosen())}
 
@@ -275,6 +276,7 @@ class Parameters(OfNetworks):
     """The parameters of a study of several networks and defenses."""
 
     own_networks: ClassVar = OWN
+    selects: ClassVar[tuple[str, ...]] = ("networks", "defenses")
 
     defenses: Annotated[
         tuple[Names, ...] | None,
@@ -285,9 +287,18 @@ class Parameters(OfNetworks):
         AS_TUPLE,
     ] = None
 
+    def parts(self) -> dict[str, tuple[Any, ...]]:
+        """Return the names of the chosen networks, and of the defenses of any of them."""
+        each = [own.defenses for own in self.chosen().values()]
+        return {**super().parts(), "defenses": tuple(dict.fromkeys(chain(*each)))}
+
     def chosen(self) -> dict[Networks, Setting]:
         """Return the settings of the chosen networks, with the defenses to run."""
         return {
-            name: replace(own, defenses=self.defenses or own.defenses)
+            name: replace(own, defenses=self.defenses or (*own.defenses, *self.more()))
             for name, own in super().chosen().items()
         }
+
+    def more(self) -> tuple[Names, ...]:
+        """Return the defenses that this study adds to those of the profile."""
+        return ()

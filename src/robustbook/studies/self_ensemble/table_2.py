@@ -17,7 +17,7 @@ from robustbook.studies.parameters import STRICT
 
 from . import settings
 from .attack import Swept
-from .settings import DEFENSES, PAPER, TABLE_2, TARGETS, Names, Setting
+from .settings import DEFENSES, PAPER, TABLE_2, TARGETS, Names
 from .sweep import cell, points, swept
 
 ITEM = "table-2"
@@ -31,6 +31,10 @@ class Parameters(settings.Parameters):
 
     own_networks: ClassVar = settings.VGG16
 
+    def more(self) -> tuple[Names, ...]:
+        """Return the variants of RSE with other placements of noise."""
+        return {"quick": (), "reduced": READINGS[-1:], "paper": READINGS}[self.profile]
+
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     """Return the function calls that the study needs, as a dict with keys (network, defense, seed,
@@ -39,21 +43,13 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, own in p.chosen().items():
-        for defense in named(p, own):
+        for defense in own.defenses:
             for seed in p.seeds:
                 found |= {
                     (network, defense, seed, c, first): call
                     for (c, first), call in points(own, defense, seed, TABLE_2).items()
                 }
     return found
-
-
-def named(p: Parameters, own: Setting) -> tuple[Names, ...]:
-    """Return the defenses to run: by default the defenses of the profile, and RSE with its other
-    placements of noise.
-    """
-    more = {"quick": (), "reduced": READINGS[-1:], "paper": READINGS}[p.profile]
-    return p.defenses or (*own.defenses, *more)
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
