@@ -25,9 +25,9 @@ from robustbook import notebooks
 NAMES = notebooks.names()
 SHORT = {
     "deep_defense/figure1": {},
-    "saturating/figure3": {},
+    "saturating/figure4": {"points": 50},
     "self_ensemble/table1": {},
-    "survey/certified": {},
+    "survey/certified": {"sigmas": [0.25]},
 }
 """For each paper, a page that is computed within seconds at profile quick, and what else is given
 to it. The build of the book executes all pages."""

@@ -53,14 +53,13 @@ def test_the_images_minimise_the_penalised_loss(make_curved: Make, make_images: 
 
 
 def test_more_searches_come_nearer(make_curved: Make, make_images: MakeImages) -> None:
-    images, labels = make_images(30)
+    images, labels = make_images(10)
     model = make_curved()
     near = [
         penalised_lbfgs(model, images, labels, targets=(labels + 1) % 5, searches=n).distance
-        for n in (4, 8, 12)
+        for n in (4, 8)
     ]
-    for more, less in zip(near, near[1:], strict=False):
-        assert bool((less <= more).all())
+    assert bool((near[1] <= near[0]).all())
     assert bool(near[-1].isfinite().all()) and float(near[-1].mean()) < float(near[0].mean())
 
 

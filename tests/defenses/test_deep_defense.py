@@ -560,7 +560,7 @@ def test_torchvisions_networks(name: str, side: int) -> None:
 
     def loss() -> Tensor:
         terms = deep_defense(
-            net, images, labels, steps=2, candidates=9, generator=generator(5), c=5.0
+            net, images, labels, steps=2, candidates=4, generator=generator(5), c=5.0
         )
         return terms["correct"] + terms["wrong"]
 

@@ -156,15 +156,15 @@ def test_smallest_sizes_in_pieces_are_those_in_one(
 ) -> None:
     """At size 0.5 attacks succeed on all images except those with the label of the grey image."""
     network, context, net = small
-    given = (network, network, (0.05, 0.2, 0.5), 20, 12)
-    whole = minimal.function(*given, (0, 12), context=context)
-    parts = [minimal.function(*given, rows, context=context) for rows in ((0, 5), (5, 12))]
+    given = (network, network, (0.05, 0.2, 0.5), 20, 6)
+    whole = minimal.function(*given, (0, 6), context=context)
+    parts = [minimal.function(*given, rows, context=context) for rows in ((0, 2), (2, 6))]
     names = [name for name in whole if name.startswith("size/")]
     assert len(names) == 10
     for name in names:
         torch.testing.assert_close(torch.cat([part[name] for part in parts]), whole[name])
         assert int(whole[name].isinf().sum()) <= whole["grey"] or name == "size/transfer"
-    x, y = images_of("digits", 12, "cpu")
+    x, y = images_of("digits", 6, "cpu")
     assert torch.equal(whole["size/margin"] == 0, predict(net, x) != y)
     answer = predict(net, torch.full((1, 1, 28, 28), 0.5))
     assert whole["grey"] == sum(part["grey"] for part in parts) == int((y == answer).sum())

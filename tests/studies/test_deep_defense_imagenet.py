@@ -103,7 +103,7 @@ def test_alexnet_is_trained_with_its_dropout(tree: Path, tmp_path: Path) -> None
     """One step in training mode reads images from the disk and changes every weight."""
     context = Context(tmp_path, "cpu", lambda done, total: None)
     model = Model("alexnet", "random", str(tree), crop=63)
-    trained = fine_tune.function(model, Tuning(1, batch_size=8, c=5.0), 0, context=context)
+    trained = fine_tune.function(model, Tuning(1, batch_size=4, c=5.0), 0, context=context)
     start = photographs.network(model, None, "cpu")
     for name, parameter in start.named_parameters():
         moved = trained[f"weight/{name}"]
