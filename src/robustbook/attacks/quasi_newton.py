@@ -90,7 +90,7 @@ class InverseHessians:
 
     @_exact
     def times(self, g: Float[Tensor, "n d"], scale: Float[Tensor, " n"]) -> Float[Tensor, "n d"]:
-        """Return H times ``scale * g`` for each row; if a row has no stored pairs, H g is g / |g|."""
+        """Return H times ``scale * g`` for each row; without stored pairs, H g is g / |g|."""
         wide = scale.double()[:, None]
         norm = torch.linalg.vector_norm(g, dim=1, dtype=torch.float64)[:, None] * wide
         steepest = 1 / norm.clamp(min=torch.finfo(torch.float64).tiny)
