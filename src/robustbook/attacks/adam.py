@@ -54,8 +54,9 @@ def adam(
     """Minimise the loss of each image until the attack succeeds or all steps are used.
 
     The attack has no bound on the distance and does not minimise the distance. The attack returns
-    the first iterate on which it succeeds, or the last iterate with `found` False. The l2 distance
-    in the result measures how far the attack moved the image, not how robust the network is.
+    the first iterate on which it succeeds. An attack that fails returns the last iterate, with
+    `found` False. The l2 distance in the result measures how far the attack moved the image, not
+    how robust the network is.
 
     ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
         `fgsm`.

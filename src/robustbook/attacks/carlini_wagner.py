@@ -18,7 +18,7 @@ one call on a repeated batch runs the attack for several values of c.
 Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c and return the last iterate instead of the
 nearest adversarial image. The released code of Liu et al. also replaces the label's logit Z_y by
 max(Z_y, 0). The preset `RANDOM_SELF_ENSEMBLE` follows the released code of Liu et al. The program
-of Liu et al. for Table 3 (`gallery.py`) minimises over the pixels instead of w.
+of Liu et al. for Table 3 (`gallery.py`) minimises over the pixels instead of the variable w.
 
 The gradient of the distance has a closed form, and the gradient of the hinge is zero for images
 whose hinge is 0. So on a CPU the backward pass leaves out all images whose hinge is 0. On a GPU the
@@ -105,10 +105,10 @@ def carlini_wagner(
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
     If the preset's `keep` is "nearest" and no iterate is misclassified, the attack returns the
-    clean image and the distance infinity. An image that the model misclassifies without any change
-    has distance 0. If the preset's `keep` is "last", the attack returns the last iterate for the
-    last value of c, and its distance. Each step costs a forward pass of all images, and a backward
-    pass of the images whose hinge is positive. In a step in which the hinge of an image becomes
+    clean image and the distance infinity. A clean image that the model already misclassifies has
+    distance 0. If the preset's `keep` is "last", the attack returns the last iterate for the last
+    value of c, and its distance. Each step costs a forward pass of all images, and a backward pass
+    of the images whose hinge is positive. In a step in which the hinge of an image becomes
     positive, this image needs a second forward pass. The final evaluation of the result costs one
     or two forward passes. On a GPU each step makes a backward pass of all images. With `abandon`,
     the CPU waits for the GPU ten times for each value of c; otherwise the CPU does not wait between

@@ -1,4 +1,4 @@
-"""DDN: each step follows the gradient; the radius shrinks after success and grows after failure.
+"""Run DDN, an l2 attack whose radius shrinks after a success and grows after a failure.
 
 DDN is algorithm 1 of Rony et al. 2019, "Decoupling direction and norm for efficient gradient-based
 l2 adversarial attacks and defenses" (arXiv 1811.09600). With u the normalised gradient of the loss
@@ -75,8 +75,8 @@ def ddn(
     ``keys``: a number for each image that determines the image's noise, as in `fgsm`.
     ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
-    An image that the model misclassifies without any change has distance 0. If the attack fails on
-    an image, it returns the clean image and the distance infinity. The attack costs a forward and a
+    A clean image that the model already misclassifies has distance 0. If the attack fails on an
+    image, it returns the clean image and the distance infinity. The attack costs a forward and a
     backward pass per step, and two more forward passes. Raises ValueError for an invalid argument,
     or a model that returns NaN.
     """

@@ -1,4 +1,4 @@
-r"""DeepFool: step to the nearest boundary of the linearised model until the prediction changes.
+r"""Run DeepFool: step to the nearest boundary of the linearised model until the prediction changes.
 
 DeepFool is algorithm 2 of Moosavi-Dezfooli, Fawzi and Frossard 2016 (arXiv 1511.04599). Let g be
 the logits, s the source class, f_k = g_k - g_s, and w_k = grad f_k at the current point. Each step
@@ -64,19 +64,20 @@ class Variant:
 
     ``steps``: maximum number of updates of an image.
     ``candidates``: how many classes are considered besides the source class, beginning with the
-        highest logits at the clean image. With None, all classes are considered. On MNIST the
-        distances were the same if the candidates were chosen again at each step.
+        highest logits at the clean image. With `candidates` None, all classes are considered. On
+        MNIST the distances were the same if the candidates were chosen again at each step.
     ``slack``: after the first step, DeepFool skips a class whose boundary could be nearest only if
-        its gradient norm grew more than `slack` times. With math.inf no class is skipped. With the
-        2 of the preset "ours", only a third of the gradients were computed on MNIST, and the same
-        classes were always chosen.
+        its gradient norm grew more than `slack` times. With a slack of math.inf no class is
+        skipped. With the slack 2 of the preset "ours", only a third of the gradients were computed
+        on MNIST, and the same classes were always chosen.
     ``overshoot``: how far the perturbation is extended beyond the boundary, relative to its length.
     ``each_step``: whether each step is extended by the overshoot (True), or only the sum of all
         steps at the end (False).
     ``beyond``: whether the next gradient is computed at the image with the overshoot (True), or at
         the image without the overshoot (False).
     ``ask_beyond``: whether success is checked at the image with the overshoot (True), or at the
-        image without the overshoot (False). With False, only the returned image has the overshoot.
+        image without the overshoot (False). With `ask_beyond` False, only the returned image has
+        the overshoot.
     ``clip``: whether images are clipped to [0, 1].
     ``forget``: whether the part of a step that clipping cuts off is discarded. With `forget` False,
         the cut-off part remains in the sum of the steps, and later steps may use it.
@@ -120,8 +121,9 @@ class Variant:
         """Return the variant of this attack for images whose pixel values are `unit` times smaller.
 
         If pixel values are `unit` times smaller, distances are `unit` times smaller and gradients
-        `unit` times larger, so the offsets change too. With g(x) = f(unit x) and an offset e of
-        each component, |g| / ||grad g + unit e|| = |f| / ||grad f + e|| / unit.
+        `unit` times larger, so the offsets change too. For example, let g(x) = f(unit x), and let e
+        be the offset of each gradient component. Then |g| / ||grad g + unit e|| = |f| / ||grad f +
+        e|| / unit.
         """
         return replace(
             self,
@@ -209,9 +211,9 @@ def deepfool(
         "torchattacks" are l2 attacks; we derived their l-infinity forms ourselves.
     ``steps``: the maximum number of updates of an image; by default the number in the preset.
     ``candidates``: how many other classes are considered, beginning with the highest logits; by
-        default the number in the preset ("ours": all). With 3 candidates the attack takes two
-        thirds of the time that it takes with all classes. If the nearest boundary belongs to a
-        class that is not a candidate, the distance is too large. With 3 candidates the mean
+        default the number in the preset ("ours": all). With 3 candidate classes the attack takes
+        two thirds of the time that it takes with all classes. If the nearest boundary belongs to a
+        class that is not a candidate, the distance is too large. With 3 candidate classes the mean
         distance on MNIST is larger by 0.1 to 0.5 per cent.
     ``targets``: the target class of each image; None (default) for an untargeted attack. With
         targets, the target is the only candidate, and each step moves away from the class predicted
@@ -223,14 +225,14 @@ def deepfool(
         ``keys``: a number for each image that determines the image's noise, as in `fgsm`.
         ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
-    An image on which the attack has succeeded is removed from the batch. With the default preset,
-    an image that the model misclassifies without any attack has distance 0. Each step costs one
-    backward pass for each class that is considered, and one or two forward passes. The first
-    forward pass of a step is needed for the gradients. A second forward pass is made if success is
-    checked at another image, or if many successes are expected. The final evaluation costs `judge`
-    more forward passes. The CPU waits for the GPU once a step and, with a finite slack, once for
-    each class that is considered. Raises ValueError for an invalid argument, or a model that
-    returns NaN.
+    An image on which the attack has succeeded is removed from the batch. With the default preset, a
+    clean image that the model already misclassifies has distance 0. Each step costs one backward
+    pass for each class that is considered, and one or two forward passes. The first forward pass of
+    a step is needed for the gradients. A second forward pass is made if success is checked at
+    another image, or if many successes are expected. The final evaluation costs `judge` more
+    forward passes. The CPU waits for the GPU once a step and, with a finite slack, once for each
+    class that is considered. Raises ValueError for an invalid argument, or a model that returns
+    NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)
@@ -351,8 +353,8 @@ def _nearest(
     norm: float,
     variant: Variant,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float64[Tensor, "n m"]]:
-    """Return w and |f| of the class with the nearest linearised boundary, and the updated gradient
-    norms of all classes.
+    """Return the gradient w and the margin |f| of the class whose linearised boundary is nearest,
+    and the updated gradient norms of all classes.
 
     Classes are tried in the order of their estimated distances, which use the gradient norms of
     earlier steps. With a finite slack, the search ends if the next class could be nearest only with

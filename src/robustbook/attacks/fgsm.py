@@ -40,7 +40,8 @@ def fgsm(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Move every pixel of every image by eps, also in images that the model already misclassifies.
+    """Change every pixel by eps in the direction of the gradient's sign, also in images that the
+    model already misclassifies.
 
     ``model``: a function from images to logits, which receives a copy of the images. A network must
         already be in the mode (training or evaluation) in which it is attacked. The attack on a
@@ -50,8 +51,8 @@ def fgsm(
     ``eps``: in (0, 1], the largest change of a pixel: one number, or one for each image.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``loss``: the name of a loss in `losses`: "cross_entropy" (from logits; default, section 4 of
-        the paper), "clipped_probabilities", "squared_error", "margin" or "hinge". A callable from
-        logits and classes to one loss per image is possible too.
+        the paper), "clipped_probabilities", "squared_error", "margin" or "hinge". The loss may also
+        be a function from logits and classes to one number per image.
     ``clip``: whether the result is clipped to [0, 1]; default True, our choice.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
         averaged; default 1. For a deterministic model, more draws only cost time.

@@ -2,7 +2,7 @@
 
 Szegedy et al. 2014, "Intriguing properties of neural networks" (arXiv 1312.6199), section 4.1, used
 L-BFGS with pixels constrained to [0, 1] to find adversarial images. Nayebi and Ganguli 2017 (arXiv
-1703.09202), section 7, minimise the cross entropy l of a target class alone, by the following
+1703.09202), section 7, minimise only the cross entropy l of a target class, by the following
 update:
 
     x <- x + a p,   B p = -grad l(x).
@@ -37,7 +37,7 @@ from .propagation import LOOK_EVERY, Average, Model, Propagation
 from .quasi_newton import InverseHessians
 from .result import Adversarial, judged
 
-DECREASE, CURVATURE, TRIES = 1e-4, 0.9, 20  # of the line search; the last two as in scipy
+DECREASE, CURVATURE, TRIES = 1e-4, 0.9, 20  # of the line search; CURVATURE and TRIES as in scipy
 
 
 @torch.inference_mode(False)
@@ -59,7 +59,8 @@ def lbfgs(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Minimise each image's loss until the attack succeeds, the loss stalls or all steps are used.
+    """Minimise each image's loss until the attack succeeds, the search stalls or all steps are
+    used.
 
     The attack has no bound on the distance and does not minimise the distance. The attack returns
     the first iterate on which it succeeds. An attack that fails returns the accepted iterate of
@@ -77,11 +78,12 @@ def lbfgs(
     ``steps``: maximum number of accepted iterates, 1 or more; default 1000, as in the paper.
     ``history``: how many pairs of a step and a gradient difference are kept per image; default 10,
         as in scipy.
-    ``gtol``: stop if no gradient component exceeds gtol; default 1e-5, as in scipy. With `clip`,
-        the attack ignores components whose step would push a pixel out of [0, 1]. With gtol 0, the
-        attack stops only if all gradient components are zero.
-    ``ftol``: stop if a step decreases the loss f by at most ftol max(1, f); default 2.2e-9, as in
-        scipy. With ftol 0, the attack stops only if the loss does not decrease.
+    ``gtol``: the attack stops if no gradient component is larger than gtol in absolute value;
+        default 1e-5, as in scipy. With `clip`, the attack ignores components whose step would push
+        a pixel out of [0, 1]. With gtol 0, the attack stops only if all gradient components are
+        zero.
+    ``ftol``: the attack stops if a step decreases the loss f by at most ftol max(1, f); default
+        2.2e-9, as in scipy. With ftol 0, the attack stops only if the loss does not decrease.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in Szegedy et al.
     ``draws``, ``judge``: for a randomised model, the number of noise draws for each pass and for
         the final evaluation, as in `fgsm`. Unlike in `fgsm`, all passes use the same noise draws.

@@ -91,8 +91,8 @@ def penalised_lbfgs(
     The attack succeeds with a value of c if the iterate at the end of the minimisation is
     misclassified (with targets: classified as the target). The attack returns the nearest image
     with which it succeeds. If the attack succeeds with no value of c, it returns the clean image
-    and the distance infinity. An image that the model misclassifies without any change has distance
-    0. The field `steps` of the result counts the computed gradients: one for each trial step of
+    and the distance infinity. A clean image that the model already misclassifies has distance 0.
+    The field `steps` of the result counts the computed gradients: one for each trial step of
     L-BFGS, and one for each value of c. Each gradient costs a forward and a backward pass. Raises
     ValueError for an invalid argument, or a model that returns NaN.
     """

@@ -69,10 +69,10 @@ def pgd(
         default is the cross entropy, as in the paper.
     ``eps``: radius of the ball, in (0, 1] for l-infinity and above 0 for l2; one number, or one for
         each image.
-    ``steps``: updates per run, 1 or more; the paper makes 40 on MNIST.
+    ``steps``: the number of updates in each run, 1 or more; the paper uses 40 on MNIST.
     ``step_size``: size of one update in the norm, one number or one for each image; in the paper
         0.01 with eps 0.3 on MNIST.
-    ``norm``: math.inf (default, the paper's main case) or 2.
+    ``norm``: the norm of the ball, math.inf (default, the paper's main case) or 2.
     ``restarts``: maximum number of runs, each from another random starting point. Once a run has
         succeeded on an image, later runs leave this image out. The default is 1 run; the paper
         reports up to 20 runs.

@@ -343,7 +343,7 @@ def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False
 
 
 def _log_probabilities(logits: Float[Tensor, "m k"], count: int) -> Float[Tensor, "n k"]:
-    """Return the logarithm of the softmax probabilities, summed over `count` noise draws."""
+    """Return the logarithm of the sum of the softmax probabilities over `count` noise draws."""
     return logits.log_softmax(1).view(count, -1, logits.shape[1]).logsumexp(0)
 
 

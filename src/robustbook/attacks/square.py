@@ -9,12 +9,12 @@ from the fraction p of pixels to change in an image of h x w pixels:
 
     s = round(sqrt(p h w)), at least 1,
 
-A proposal is accepted if it increases the margin or succeeds. The fraction p starts at p_init and
-is halved after iterations 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000, as in AutoAttack. In
-this code, the key of an image determines its windows and signs. In AutoAttack, all images of a
-batch share windows and signs. The authors' code draws a new window if a window would change
-nothing; this code does not. In this code a window may cover the last row and column of the image;
-in the released programs it may not.
+A proposal is accepted if it increases the margin or makes the attack succeed. The fraction p starts
+at p_init and is halved after iterations 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000, as in
+AutoAttack. In this code, the key of an image determines its windows and signs. In AutoAttack, all
+images of a batch share windows and signs. The authors' code draws a new window if a window would
+change nothing; this code does not. In this code a window may cover the last row and column of the
+image; in the released programs it may not.
 """
 
 import math
@@ -105,8 +105,8 @@ def square(
     assert keys is not None
     n, channels, height, width = images.shape
 
-    # Images that are not finished. A proposal sets a pixel to its value in `low` or `high`, or
-    # leaves it.
+    # The images on which the attack has not succeeded yet. A proposal sets a pixel to its value
+    # in `low` or `high`, or leaves the pixel unchanged.
     rows = torch.arange(n, device=images.device)
     low, high = (images - change).clamp(0, 1), (images + change).clamp(0, 1)
     stripes = uniform(seed, keys, 0, channels * width, torch.float64) < 0.5

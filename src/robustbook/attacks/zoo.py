@@ -80,11 +80,11 @@ def zoo(
         in `fgsm`.
     ``generator``: a torch generator that gives the seed of all random numbers, as in `pgd`.
 
-    If the attack succeeds with no iterate, it returns the clean image and the distance infinity. An
-    image that the model misclassifies without any change has distance 0. The field `steps` of the
-    result counts the steps of Adam. Each step costs 2 `coordinates` + 1 forward passes for each
-    noise draw, and no backward pass. Raises ValueError for an invalid argument, or a model that
-    returns NaN.
+    If the attack succeeds with no iterate, it returns the clean image and the distance infinity. A
+    clean image that the model already misclassifies has distance 0. The field `steps` of the result
+    counts the steps of Adam. Each step costs 2 `coordinates` + 1 forward passes for each noise
+    draw, and no backward pass. Raises ValueError for an invalid argument, or a model that returns
+    NaN.
     """
     steps, count = check_count("steps", steps), check_count("coordinates", coordinates)
     half: float = check_positive("h", h)

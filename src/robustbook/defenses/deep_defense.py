@@ -37,9 +37,9 @@ The loss can be computed in three forms, which give the same result up to roundi
   images.
 
 - The form "fixed" of the loss is for a training step that is recorded as a CUDA graph. Unlike in
-  "padded", the batch never shrinks. So no tensor shape depends on the data, and the CPU never
-  waits for the GPU. The form "fixed" computes more than "padded", because few images need more
-  than three of the five DeepFool steps.
+  "padded", the batch of the form "fixed" never shrinks. So no tensor shape depends on the data, and
+  the CPU never waits for the GPU. The form "fixed" computes more than "padded", because few images
+  need more than three of the five DeepFool steps.
 
 In all forms, the first forward pass also gives the cross entropy. Only the gradient of the nearest
 class is differentiated again, because the gradients of all other classes only decide which class is
@@ -123,14 +123,15 @@ def deep_defense(
     ``offset``: a number that is added to each component of a gradient before its norm is computed
         (released code: 5e-6 on MNIST, 1e-5 on CIFAR-10).
     ``candidates``: how many other classes DeepFool compares; the classes with the highest logits at
-        the clean image come first. With None DeepFool compares all other classes, as the released
-        code does where there are 10 classes. The paper of DeepFool compares 9 other classes.
+        the clean image come first. With ``candidates`` None, DeepFool compares all other classes,
+        as the released code does where there are 10 classes. The paper of DeepFool compares 9 other
+        classes.
     ``slack``: a limit on the number of computed gradients, which the released code does not have.
         The form "rows" skips a class that could be nearest only if its gradient norm exceeded
-        ``slack`` times the mean norm of the first five classes. With math.inf, and in the forms
-        "padded" and "fixed", no class is skipped. With the default slack, the nearest class was
-        always found for 25,000 training images of MNIST (MLP and LeNet, before and after training
-        with Deep Defense). On these images a slack of 1.65 would have been enough.
+        ``slack`` times the mean norm of the first five classes. With a slack of math.inf, and in
+        the forms "padded" and "fixed", no class is skipped. With the default slack, the nearest
+        class was always found for 25,000 training images of MNIST (MLP and LeNet, before and after
+        training with Deep Defense). On these images a slack of 1.65 would have been enough.
     ``generator``: the generator that draws the dropout masks of this training step; needed if the
         network has dropout. On a GPU, None means torch's default generator of the GPU, which a CUDA
         graph can record.

@@ -105,7 +105,7 @@ class Median(nn.Module):
         median = sorting[4]
         found = torch.zeros_like(x)
         free = torch.ones_like(x, dtype=torch.bool)
-        for near in _shifted(x, mode="replicate"):  # the first of the positions with this value
+        for near in _shifted(x, mode="replicate"):  # keep the first position with this value
             here = free & (near == median)
             found = found + torch.where(here, near, 0)
             free = free & ~here
@@ -129,9 +129,10 @@ class Denoising(nn.Module):
     ``generator``: the generator that draws the initial weights from normal distributions. The
         standard deviation is 0.01 for theta and phi. The variance is 2 / channels for the 1 x 1
         convolution after the filter.
-    ``convolution``: whether the 1 x 1 convolution is present.
-    ``residual``: whether the block adds its input to the filtered features. If not, the initial
-        scale of the batch norm is 1, because with the scale 0 the block would return zeros.
+    ``convolution``: whether a 1 x 1 convolution follows the filter.
+    ``residual``: whether the block adds its input to the filtered features. If ``residual`` is
+        False, the initial scale of the batch norm is 1, because with the scale 0 the block would
+        return zeros.
     """
 
     def __init__(
@@ -178,8 +179,8 @@ def denoised(
     """Return a copy of ``net`` with a denoising block after each of the named submodules.
 
     ``after``: names of submodules. The output of a submodule must have as many channels as the last
-        convolution in the submodule. None means ``stage1``, ``stage2``, ... of a residual network,
-        as in the paper.
+        convolution in the submodule. With ``after`` None, the submodules are ``stage1``,
+        ``stage2``, ... of a residual network, as in the paper.
     ``kind``, ``generator``: the name of the filter and the generator of the initial weights, as in
         `Denoising`.
     ``convolution``, ``residual``: whether a block has a 1 x 1 convolution, and whether it adds its
@@ -247,9 +248,9 @@ def _pointwise(before: int, after: int, deviation: float, generator: torch.Gener
 
 
 def _shifted(x: Tensor, mode: str = "constant") -> list[Tensor]:
-    """Return the values at each of the 3 x 3 positions around every position, as nine feature maps.
-    Outside the feature map the values are 0 or, for the mode ``replicate``, equal to the value at
-    the nearest position inside the map.
+    """Return nine feature maps, which contain for every position the values at the 3 x 3 positions
+    around it. Outside the feature map the values are 0 or, for the mode ``replicate``, equal to the
+    value at the nearest position inside the map.
     """
     height, width = x.shape[2:]
     padded = F.pad(x, (1, 1, 1, 1), mode=mode)

@@ -74,7 +74,9 @@ class Weights:
 
 
 def goodfellow(alpha: float = 0.5) -> Weights:
-    """Return the weights of Goodfellow, Shlens and Szegedy 2015 (arXiv 1412.6572)."""
+    """Return the weights of the loss terms of Goodfellow, Shlens and Szegedy 2015 (arXiv
+    1412.6572).
+    """
     return Weights(clean=alpha, adversarial=1 - alpha)
 
 
@@ -105,7 +107,7 @@ def weighted_training(
     noise: float = 0.0,
     smoothing: float = 0.0,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the weighted terms whose sum is minimised. Terms of weight 0 are left out.
+    """Return the weighted loss terms, whose sum is minimised. Terms of weight 0 are left out.
 
     ``labels``: the true classes, or the probabilities of the classes.
     ``attack``: the inner attack, which gets the images without noise. The attack is not run if no
@@ -120,9 +122,10 @@ def weighted_training(
 
     If the attack starts at the clean image, the attack and the loss share the forward pass of the
     clean images. The forward pass cannot be shared in three cases: the start is random, ``noise``
-    is added, or the logits in the attack differ from the logits in the loss. With batch norm or
-    dropout layers in training mode, these logits differ. The forward pass of the adversarial images
-    is made only for the loss, because the attack makes no pass at its last iterate.
+    is added, or the logits in the attack differ from the logits in the loss. If batch norm or
+    dropout layers are in training mode, the logits in attack and loss differ. The forward pass of
+    the adversarial images is made only for the loss, because the attack makes no pass at its last
+    iterate.
     """
     if weights.need_attack and attack is None:
         raise ValueError("attack must be given, because a term needs adversarial images; got None")
@@ -142,7 +145,7 @@ def weighted_training(
     if weights.need_clean and clean is None:
         clean = net(_noisy(images, noise))
     if adversarial is not None:
-        adversarial = net(adversarial)  # from here on, the logits
+        adversarial = net(adversarial)  # from here on, the adversarial logits
 
     terms = {}
     if weights.clean:
@@ -201,6 +204,6 @@ def trades(
         with running_statistics(net), torch.no_grad():
             goal = net(images).log_softmax(1)
         adversarial = attack(net, images, goal)
-        clean = net(images)  # only now, as this pass updates the running statistics
+        clean = net(images)  # after the attack, as this pass updates the running statistics
     apart = divergence(net(adversarial), clean.log_softmax(1)).mean()
     return {"clean": F.cross_entropy(clean, labels), "divergence": beta * apart}

@@ -153,8 +153,8 @@ def noisy(
         and the noise on the image has standard deviation ``inner``. The released code places the
         noise of VGG16 as in ``code``, because an index is off by one. The other networks of the
         released code follow ``paper``. ``2018``: the noise on the image has standard deviation
-        ``init``, as in the authors' later release, which corrects the wrong index. Convolutions are
-        ordered as the network registers its layers.
+        ``init``, as in the authors' later release, which corrects the wrong index. The order of the
+        convolutions is the order in which the network registers its layers.
     ``when``: when noise is drawn: ``always`` (as in the paper), ``training`` (only in training
         mode), ``test`` (only in evaluation mode) or ``never``. `Noisy.when` can be changed later.
     ``seed``: seed of the noise that `Noisy.at` draws.
@@ -218,8 +218,8 @@ def ensemble(
     ``keys``: a number for each image that determines the image's noise; by default the row number.
     ``draws``: number of noise draws, 1 or more; default the paper's 50.
     ``start``: the first draw number; another start gives new noise.
-    ``memory``: approximate limit on the bytes of activations. With a lower limit, fewer noise draws
-        are computed at a time; the result is the same up to rounding.
+    ``memory``: approximate limit on the bytes of activations. With a smaller ``memory``, fewer
+        noise draws are computed at a time; the result is the same up to rounding.
 
     All pairs of image and noise draw form one batch, which is computed in parts of a size that is
     fast on the device.

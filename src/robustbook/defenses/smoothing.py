@@ -2,7 +2,7 @@
 
 The method is from Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via
 randomized smoothing" (arXiv 1902.02918). `smoothed` returns a randomised model.
-`robustbook.measures.votes` counts how often this model predicts each class.
+`robustbook.measures.votes` counts how often the randomised model predicts each class.
 `robustbook.measures.certified` computes certified l2 radii from these counts.
 """
 
@@ -27,7 +27,7 @@ class Smoothed(nn.Module):
     def __init__(self, net: nn.Module, sigma: float, seed: int) -> None:
         super().__init__()
         self.net, self.sigma, self.seed = net, sigma, seed
-        # A seed of its own, so that the noise does not depend on an attack's random starts.
+        # This seed differs from an attack's seed, so the noise does not depend on random starts.
         self._seed = seed_from(generator(seed, "smoothing"))
 
     def extra_repr(self) -> str:

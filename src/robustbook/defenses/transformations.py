@@ -41,7 +41,7 @@ class ResizedPadded(nn.Module):
     def __init__(self, net: nn.Module, low: int, high: int, size: int, seed: int) -> None:
         super().__init__()
         self.net, self.low, self.high, self.size, self.seed = net, low, high, size, seed
-        # A seed of its own, so that the draws do not depend on an attack's random starts.
+        # This seed differs from an attack's seed, so the draws do not depend on random starts.
         self._seed = seed_from(generator(seed, "resize and pad"))
 
     def extra_repr(self) -> str:

@@ -8,11 +8,10 @@ smoothed classifier predicts this class for every image within the l2 distance R
 
     R = sigma Phi^-1(p),
 
-Here Phi is the distribution function of the standard normal. The base classifier may draw further
-noise in its layers, because the theorem also holds for classifiers that return a probability of
-each class. The probability p is estimated from counts, by the exact lower limit of Clopper and
-Pearson (1934). So for each image, the certified radius R is too large with probability at most
-alpha.
+Here Phi is the distribution function of the standard normal. The base classifier may also add noise
+in its layers, because the theorem also holds for classifiers that return a probability of each
+class. The probability p is estimated from counts, by the exact lower limit of Clopper and Pearson
+(1934). So for each image, the certified radius R is too large with probability at most alpha.
 """
 
 import torch
@@ -62,7 +61,7 @@ def lower_limit(
     """Return the exact lower confidence limit of each probability of success, in float64.
 
     ``successes``: the number of successes in ``trials`` independent trials.
-    ``alpha``: the limit lies above the true probability of success with probability at most alpha.
+    ``alpha``: the limit lies above the true probability of success with at most this probability.
 
     The confidence limit is from Clopper and Pearson 1934.
 

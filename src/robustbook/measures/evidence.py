@@ -71,7 +71,8 @@ def evidence(
     ``source``: another network, which is attacked by ``one_step``. The measurement ``transfer`` is
         the accuracy of ``model`` on these adversarial images.
     ``sizes``: the radii of the attack ``many_steps`` in the measurement ``curve``, as multiples of
-        eps. Radii above 1 are left out. The curve always includes eps 0 and eps 1.
+        eps. Radii above 1 are left out. The curve also includes the eps of ``many_steps``, eps 1
+        and, with the attack ``clean``, eps 0.
     ``seed``: seed of the random signs, of PGD's random starts and of Square's windows.
 
     The model is not changed. Raises the errors that `strike` raises.

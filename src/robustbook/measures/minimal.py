@@ -1,10 +1,10 @@
 """Measure the size of the smallest adversarial perturbation that an attack finds for each image.
 
 The accuracy at eps is the fraction of images whose smallest perturbation is larger than eps, so one
-measurement gives the whole curve. Each attack gives an upper bound on the size of the smallest
-adversarial perturbation; the minimum over several attacks is a tighter bound. So take the minimum
-over attacks separately for each image, before averaging over images (Carlini et al. 2019, arXiv
-1902.06705, section 5).
+measurement gives the whole curve of accuracy against eps. Each attack gives an upper bound on the
+size of the smallest adversarial perturbation; the minimum over several attacks is a tighter bound.
+So take the minimum over attacks separately for each image, before averaging over images (Carlini et
+al. 2019, arXiv 1902.06705, section 5).
 """
 
 import math

@@ -57,7 +57,7 @@ class Attack:
     ``rescale``: whether the logits are divided by their `median_lead`, so that the softmax does not
         saturate.
     ``slope``: how many times softer the nonlinearities are in the backward pass (see `softened`).
-        With None the backward pass uses the true derivatives.
+        With ``slope`` None the backward pass uses the true derivatives.
 
     Raises ValueError for an unknown kind, loss or precision.
     """

@@ -85,13 +85,13 @@ def fit(
         parameters the factor is 1.
     ``retract``: a function that is called after each step with the weights by parameter name and
         changes them in place, for example to project them onto a set.
-    ``each_epoch``: a function that is called after each complete epoch with the number of epochs
-        and the ``state_dict`` (weights and buffers). If several networks are trained, the first
-        axis of each tensor in the ``state_dict`` is the network. A resumed run calls ``each_epoch``
-        again for an epoch that it repeats. Copy the tensors of the ``state_dict`` that you want to
-        keep, because training changes them in place.
-    ``shuffle``: whether each epoch has a new random order. With False, images keep their order in
-        every epoch.
+    ``each_epoch``: a function that is called after each complete epoch with the number of completed
+        epochs and the ``state_dict`` (weights and buffers). If several networks are trained, the
+        first axis of each tensor in the ``state_dict`` is the index of the network. A resumed run
+        calls ``each_epoch`` again for an epoch that it repeats. Copy the tensors of the
+        ``state_dict`` that you want to keep, because training changes them in place.
+    ``shuffle``: whether each epoch has a new random order. With ``shuffle`` False, images keep
+        their order in every epoch.
     ``static``: whether a training step has the same operations for every batch, with all random
         numbers drawn on ``device``. A static training step is captured as a CUDA graph on a GPU.
         Use ``static`` False for objectives whose operations depend on the data, or that use random
@@ -102,7 +102,8 @@ def fit(
         renamed, and a warning is given.
     ``identity``: a description of the objective, which is stored in the checkpoint; by default the
         name, constants and closure of the objective.
-    ``progress``: a function that is called with (steps done, steps) about once a second.
+    ``progress``: a function that is called about once a second with the number of completed steps
+        and the number of all steps.
 
     Before each step, torch's global generators are seeded by (seed, step), because dropout layers
     draw from these generators. The state of torch's generators is restored at the end of training.
