@@ -28,8 +28,8 @@ def battery(eps: float, queries: int = 1000) -> dict[str, Attack]:
     """Return the attacks that `evidence` runs at l-infinity radius ``eps``, by their names in
     `robustbook.diagnosis.NAMES`.
 
-    All attacked images are clipped to [0, 1]. PGD takes 20 steps of eps / 4; the Square attack
-    takes at most ``queries`` queries per image.
+    All these attacks clip the adversarial images to [0, 1]. PGD takes 20 steps of eps / 4; the
+    Square attack takes at most ``queries`` queries per image.
     """
     step = Attack("fgsm", eps, clip=True)
     climb = Attack("pgd", eps, clip=True, steps=20, step_size=eps / 4)
