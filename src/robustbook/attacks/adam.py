@@ -1,4 +1,4 @@
-"""Adam attack: minimise a loss over the pixels of an image until the attack succeeds.
+"""Run the Adam attack: minimise a loss over an image's pixels until the attack succeeds.
 
 The attack applies algorithm 1 of Kingma and Ba 2015, "Adam: a method for stochastic optimization"
 (arXiv 1412.6980), to the pixels of each image. With g the gradient of the loss, step t of the
@@ -54,11 +54,14 @@ def adam(
     """Minimise the loss of each image until the attack succeeds or all steps are used.
 
     The attack has no bound on the distance and does not minimise the distance. The attack returns
-    the first iterate on which it succeeds, or the last iterate with `found` False. The l2 distance
-    in the result measures how far the attack moved the image, not how robust the network is.
+    the first iterate on which it succeeds. An attack that fails returns the last iterate, with
+    `found` False. The l2 distance in the result measures how far the attack moved the image, not
+    how robust the network is.
 
-    ``model``, ``images``, ``labels``, ``loss``: the same arguments as in `fgsm`; the default loss
-        is the cross entropy, as in the paper.
+    ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
+        `fgsm`.
+    ``loss``: the loss that the attack changes, as in `fgsm`; the default is the cross entropy, as
+        in the paper.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``steps``: maximum number of updates, 1 or more.
     ``step_size``: Adam's learning rate for pixels in [0, 1], one number or one for each image;
@@ -70,16 +73,20 @@ def adam(
         only step_size * gradient / epsilon. So on a saturated network epsilon decides whether Adam
         changes the image at all.
     ``clip``: whether iterates are clipped to [0, 1]; default True, our choice.
-    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: options for a randomised model, as
-        in `fgsm`. Each step of Adam uses new noise draws, which also decide whether the attack has
-        succeeded at this step.
+    ``draws``, ``judge``: for a randomised model, the number of noise draws for each gradient and
+        for the final evaluation, as in `fgsm`. Each step of Adam uses new noise draws, which also
+        decide whether the attack has succeeded at this step.
+    ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
+    ``keys``: a number for each image that determines the image's noise, as in `fgsm`.
+    ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
-    An image for which the attack's goal already holds is returned unchanged, after 0 steps. Each
-    step costs a forward and a backward pass of all images on which the attack has not succeeded
-    yet. An image on which the attack succeeds costs one more forward and backward pass, because
-    success is detected in the next step. The final evaluation costs a forward pass of all images.
-    On a GPU the CPU waits for the GPU every 10 steps, to remove the images on which the attack has
-    succeeded. Raises ValueError for an invalid argument, or a model that returns NaN.
+    If the model already misclassifies an image (with targets: predicts the target), the attack
+    returns the image unchanged, after 0 steps. Each step costs a forward and a backward pass of all
+    images on which the attack has not succeeded yet. An image on which the attack succeeds costs
+    one more forward and backward pass, because success is detected in the next step. The final
+    evaluation costs a forward pass of all images. On a GPU the CPU waits for the GPU every 10
+    steps, to remove the images on which the attack has succeeded. Raises ValueError for an invalid
+    argument, or a model that returns NaN.
     """
     steps = check_count("steps", steps)
     betas, epsilon = check_momentum("betas", betas), check_positive("epsilon", epsilon)

@@ -18,11 +18,11 @@ one call on a repeated batch runs the attack for several values of c.
 Liu, Cheng, Zhang and Hsieh 2018 (arXiv 1712.00673) fix c and return the last iterate instead of the
 nearest adversarial image. The released code of Liu et al. also replaces the label's logit Z_y by
 max(Z_y, 0). The preset `RANDOM_SELF_ENSEMBLE` follows the released code of Liu et al. The program
-of Liu et al. for Table 3 (`gallery.py`) minimises over the pixels instead of w.
+of Liu et al. for Table 3 (`gallery.py`) minimises over the pixels instead of the variable w.
 
 The gradient of the distance has a closed form, and the gradient of the hinge is zero for images
-whose hinge is 0. So on a CPU only images with a positive hinge get a backward pass. On a GPU all
-images get a backward pass, so that the CPU need not wait to learn which hinges are positive.
+whose hinge is 0. So on a CPU the backward pass leaves out all images whose hinge is 0. On a GPU the
+backward pass includes all images, so that the CPU need not wait to learn which hinges are positive.
 """
 
 import math
@@ -79,36 +79,40 @@ def carlini_wagner(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Minimise the l2 distance plus a weighted margin, separately for each image.
+    """Minimise the squared l2 distance plus c times a hinge, separately for each image.
 
     ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
         `fgsm`.
-    ``c``: the weight of the margin, above 0: one number, or one for each image.
+    ``c``: the weight of the hinge, above 0: one number, or one for each image.
     ``steps``: the number of Adam steps, which is 300 in Random Self-Ensemble.
     ``step_size``: Adam's learning rate for w, or for the pixels if `clip` is False. The learning
         rate is 1e-3 in Random Self-Ensemble, and 1e-2 in the original code.
     ``searches``: how many values of c are tried for each image, each time from the clean image.
         Until the attack succeeds, c is multiplied by 10; then a binary search finds the smallest
         successful c. The original code tries 9 values, from 1e-3.
-    ``abandon``: whether an image stops early if its loss has not fallen by 0.01 % in a tenth of the
-        steps, as in the original code.
+    ``abandon``: whether the attack on an image stops early, as in the original code. The attack
+        stops if the loss has not fallen by 0.01 % in a tenth of the steps.
     ``kappa``: the margin by which the attack should succeed, 0 or above, in logits.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
-    ``preset``: the version of the attack.
+    ``preset``: the version of the attack, which says which hinge is used and which iterate is
+        returned (see `CarliniWagner`).
     ``clip``: whether the attack minimises over w, so that the images stay in [0, 1]; with False the
         attack minimises over the pixels.
-    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: options for a randomised model, as
-        in `fgsm`. Each step uses new noise draws of a randomised model.
+    ``draws``, ``judge``: for a randomised model, the number of noise draws for each gradient and
+        for the final evaluation, as in `fgsm`. Each step of the attack uses new noise draws.
+    ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
+    ``keys``: a number for each image that determines the image's noise, as in `fgsm`.
+    ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
-    With `keep` "nearest", the clean image is returned at infinite distance if the attack succeeds
-    with no iterate. An image that the model misclassifies without any change has distance 0. With
-    `keep` "last", the attack returns the last iterate for the last value of c, and its distance.
-    Each step costs a forward pass of all images, and a backward pass of the images whose hinge is
-    positive. In a step in which the hinge of an image becomes positive, the image costs one more
-    forward pass. The final evaluation of the result costs one or two forward passes. On a GPU all
-    images get a backward pass. With `abandon`, the CPU waits for the GPU ten times for each value
-    of c; otherwise the CPU does not wait between steps. Raises ValueError for an invalid argument,
-    or a model that returns NaN.
+    If the preset's `keep` is "nearest" and no iterate is misclassified, the attack returns the
+    clean image and the distance infinity. A clean image that the model already misclassifies has
+    distance 0. If the preset's `keep` is "last", the attack returns the last iterate for the last
+    value of c, and its distance. Each step costs a forward pass of all images, and a backward pass
+    of the images whose hinge is positive. In a step in which the hinge of an image becomes
+    positive, this image needs a second forward pass. The final evaluation of the result costs one
+    or two forward passes. On a GPU each step makes a backward pass of all images. With `abandon`,
+    the CPU waits for the GPU ten times for each value of c; otherwise the CPU does not wait between
+    steps. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     steps, searches = check_count("steps", steps), check_count("searches", searches)
     rate, confidence = check_positive("step_size", step_size), check_tolerance("kappa", kappa)
@@ -172,7 +176,7 @@ def _search(
     first: int,
 ) -> _Found:
     """Run the attack from the clean images with one value of c for each image. ``first`` is the
-    draw number of the first step.
+    number of the first step's first noise draw.
     """
     last, best = images.clone(), images.clone()
     nearest = torch.full_like(weight, math.inf)

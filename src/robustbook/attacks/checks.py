@@ -40,8 +40,8 @@ def prepare(
     judge: Any = 1,
     generator: Any = None,
 ) -> tuple[Propagation, Goal, Tensor]:
-    """Check the arguments that all attacks share; return the wrapped model, the goal and the
-    images.
+    """Check the arguments that all attacks share; return the wrapped model, the attack's goal
+    (labels, targets and loss), and the images.
 
     If `clip` is False, pixels may have any finite value. The returned images are detached from the
     autograd graph. Without `keys`, the key of an image is its row number.

@@ -1,4 +1,4 @@
-"""DDN: each step follows the gradient; the radius shrinks after success and grows after failure.
+"""Run DDN, an l2 attack whose radius shrinks after a success and grows after a failure.
 
 DDN is algorithm 1 of Rony et al. 2019, "Decoupling direction and norm for efficient gradient-based
 l2 adversarial attacks and defenses" (arXiv 1811.09600). With u the normalised gradient of the loss
@@ -8,9 +8,10 @@ at x + d, each step updates the perturbation d and the radius r:
     d <- r d / ||d||.
 
 The step length a decreases to a hundredth of its first value along half a cosine, as in the
-authors' code. DDN returns the nearest misclassified iterate. DDN finds similar distances to Carlini
-and Wagner's attack at a fiftieth of the cost (table 1 of the paper). Unlike DeepFool, DDN does not
-assume a flat class boundary. The paper rounds images to 256 grey levels; this code does not.
+authors' code. DDN returns the nearest misclassified iterate. In table 1 of the paper, DDN finds
+perturbations about as small as those of Carlini and Wagner's attack, at a fiftieth of the cost.
+Unlike DeepFool, DDN does not assume a flat class boundary. The paper rounds images to 256 grey
+levels; this code does not.
 """
 
 import math
@@ -55,8 +56,8 @@ def ddn(
 
     ``model``, ``labels``, ``targets``: the model, the true classes and the target classes, as in
         `fgsm`.
-    ``images``: in [0, 1]; without `clip` pixel values may have any size, and `scale` is in the unit
-        of the pixels.
+    ``images``: the clean images, in [0, 1]. If `clip` is False, pixels may have any finite value,
+        and `scale` has the unit of the pixel values.
     ``steps``: the number of gradients computed for each image, 1 or more; default 300 (the paper
         uses 100, 300 and 1000).
     ``gamma``: the relative change of the radius in each step, in (0, 1); 0.05 in the paper.
@@ -64,15 +65,18 @@ def ddn(
         the paper 1, for pixels in [0, 1].
     ``loss``: the loss that the attack increases, as in `fgsm`; the default is the paper's loss. If
         the gradient at the clean image is exactly 0, the attack does not change the image; the
-        authors' code takes a random direction instead. The gradient of the loss "margin" does not
-        vanish if the softmax saturates.
-    ``clip``: whether images stay in [0, 1].
-    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: options for a randomised model, as
-        in `fgsm`. Each step uses new noise draws, which also decide whether the iterate is
-        misclassified.
+        authors' code takes a step in a random direction instead. The gradient of the loss "margin"
+        does not vanish if the softmax saturates.
+    ``clip``: whether iterates are clipped to [0, 1]; default True.
+    ``draws``, ``judge``: for a randomised model, the number of noise draws for each gradient and
+        for the final evaluation, as in `fgsm`. Each step uses new noise draws, which also decide
+        whether the iterate is misclassified.
+    ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
+    ``keys``: a number for each image that determines the image's noise, as in `fgsm`.
+    ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
-    An image that the model misclassifies without any change has distance 0. If the attack fails on
-    an image, the clean image is returned at infinite distance. The attack costs a forward and a
+    A clean image that the model already misclassifies has distance 0. If the attack fails on an
+    image, it returns the clean image and the distance infinity. The attack costs a forward and a
     backward pass per step, and two more forward passes. Raises ValueError for an invalid argument,
     or a model that returns NaN.
     """

@@ -1,4 +1,4 @@
-r"""DeepFool: step to the nearest boundary of the linearised model until the prediction changes.
+r"""Run DeepFool: step to the nearest boundary of the linearised model until the prediction changes.
 
 DeepFool is algorithm 2 of Moosavi-Dezfooli, Fawzi and Frossard 2016 (arXiv 1511.04599). Let g be
 the logits, s the source class, f_k = g_k - g_s, and w_k = grad f_k at the current point. Each step
@@ -7,8 +7,9 @@ of DeepFool updates the perturbation r:
     k* = argmin_k |f_k| / ||w_k||_q,   r <- r + |f_k*| / ||w_k*||_2^2 w_k*          (l2, q = 2)
                                        r <- r + |f_k*| / ||w_k*||_1 sign(w_k*)      (l-inf, q = 1)
 
-The result is x + 1.02 r, so DeepFool goes two per cent beyond the boundary. Implementations of
-DeepFool differ in details that the paper leaves open. A `Variant` describes each implementation:
+The result is x + 1.02 r: making the perturbation two per cent longer moves the image across the
+boundary. Implementations of DeepFool differ in details that the paper leaves open. A `Variant`
+describes each implementation:
 
     preset               wrong     others  over-   next gradient  clipped  offsets         steps,
                          images            shoot   at                                      failures
@@ -25,17 +26,17 @@ DeepFool differ in details that the paper leaves open. A `Variant` describes eac
 "Wrong images" are images that the model misclassifies without any attack. Some implementations
 leave wrong images unchanged; others attack them too, away from the predicted class. The column
 "others" of the table is the number of other classes that an implementation considers, beginning
-with the highest logits. If an attack of this package fails on an image, it usually returns the
-clean image at infinite distance. Of the presets, only "ours", "free" and "adversarial_library"
-return the clean image after a failure. All other presets return the last iterate after a failure,
-as their sources do, and set `found` to False.
+with the highest logits. If a minimal-norm attack of this package fails on an image, it usually
+returns the clean image and the distance infinity. Of the presets, only "ours", "free" and
+"adversarial_library" return the clean image after a failure. All other presets return the last
+iterate after a failure, as their sources do, and set `found` to False.
 
-Two details of an implementation decide whether DeepFool succeeds: the distance offset and `free`.
-If images are clipped, clipping cuts off a part of each step, so the iterate approaches the boundary
-slowly. Most MNIST pixels are at 0 or 1, so clipping cuts off most of each step. Without a distance
-offset of 1e-4, a third to a half of MNIST's images are still classified correctly after 50 steps.
-With `free`, only pixels that can move within [0, 1] are changed. With `free`, DeepFool needs two to
-four steps instead of seven to ten, but its distances are two to eight per cent larger.
+Two options of a `Variant` decide whether DeepFool succeeds on clipped images: `distance_offset` and
+`free`. If images are clipped, clipping cuts off a part of each step, so the iterate approaches the
+boundary slowly. Most MNIST pixels are at 0 or 1, so clipping cuts off most of each step. Without a
+`distance_offset` of 1e-4, a third to a half of MNIST's images are still classified correctly after
+50 steps. With `free`, only pixels that can move within [0, 1] are changed. With `free`, DeepFool
+needs two to four steps instead of seven to ten, but its distances are two to eight per cent larger.
 
 For a randomised model with several draws, g_k is the logarithm of the mean probability over the
 draws. The class boundary of a randomised model is where the prediction from the mean probability
@@ -63,18 +64,20 @@ class Variant:
 
     ``steps``: maximum number of updates of an image.
     ``candidates``: how many classes are considered besides the source class, beginning with the
-        highest logits at the clean image. With None, all classes are considered. On MNIST the
-        distances were the same if the candidates were chosen again at each step.
-    ``slack``: after the first step, skip a class that could be nearest only if its gradient norm
-        grew more than `slack` times; math.inf skips no class. With the default 2, only a third of
-        the gradients were computed on MNIST, and the same classes were always chosen.
-    ``overshoot``: how far a step goes beyond the boundary, relative to its length.
-    ``each_step``: whether each step overshoots the boundary, or only the sum of all steps at the
-        end.
-    ``beyond``: whether the next gradient is taken at the overshot image or at the plain sum of the
-        steps.
-    ``ask_beyond``: whether success is checked at the overshot image or at the plain sum of the
-        steps. If success is checked at the plain sum, only the final image overshoots.
+        highest logits at the clean image. With `candidates` None, all classes are considered. On
+        MNIST the distances were the same if the candidates were chosen again at each step.
+    ``slack``: after the first step, DeepFool skips a class whose boundary could be nearest only if
+        its gradient norm grew more than `slack` times. With a slack of math.inf no class is
+        skipped. With the slack 2 of the preset "ours", only a third of the gradients were computed
+        on MNIST, and the same classes were always chosen.
+    ``overshoot``: how far the perturbation is extended beyond the boundary, relative to its length.
+    ``each_step``: whether each step is extended by the overshoot (True), or only the sum of all
+        steps at the end (False).
+    ``beyond``: whether the next gradient is computed at the image with the overshoot (True), or at
+        the image without the overshoot (False).
+    ``ask_beyond``: whether success is checked at the image with the overshoot (True), or at the
+        image without the overshoot (False). With `ask_beyond` False, only the returned image has
+        the overshoot.
     ``clip``: whether images are clipped to [0, 1].
     ``forget``: whether the part of a step that clipping cuts off is discarded. With `forget` False,
         the cut-off part remains in the sum of the steps, and later steps may use it.
@@ -89,10 +92,11 @@ class Variant:
     ``distance_offset``: a number that is added to the length of each step.
     ``attack_wrong``: whether images that the model misclassifies without any attack are attacked
         too, away from their predicted class.
-    ``keep_failures``: whether the last iterate is returned if the attack fails, instead of the
-        clean image.
+    ``keep_failures``: whether an attack that fails returns the last iterate (True) or the clean
+        image (False).
 
-    The offsets have the unit of the pixel values; see `scaled`.
+    The right size of an offset depends on the unit of the pixel values; `scaled` converts all
+    offsets to another unit.
     """
 
     steps: int = 50
@@ -117,8 +121,9 @@ class Variant:
         """Return the variant of this attack for images whose pixel values are `unit` times smaller.
 
         If pixel values are `unit` times smaller, distances are `unit` times smaller and gradients
-        `unit` times larger, so the offsets change too. With g(x) = f(unit x) and an offset e of
-        each component, |g| / ||grad g + unit e|| = |f| / ||grad f + e|| / unit.
+        `unit` times larger, so the offsets change too. For example, let g(x) = f(unit x), and let e
+        be the offset of each gradient component. Then |g| / ||grad g + unit e|| = |f| / ||grad f +
+        e|| / unit.
         """
         return replace(
             self,
@@ -195,10 +200,10 @@ def deepfool(
 ) -> Adversarial:
     """Search for the nearest misclassified image.
 
-    ``model``: as in `fgsm`. The model must return logits, because probabilities are far from linear
-        and their gradients vanish.
-    ``images``: in [0, 1]. If the preset does not clip, pixel values may have any size, for example
-        after a network's normalisation (see `Variant.scaled` for the offsets).
+    ``model``: a function from images to logits, as in `fgsm`. The model must not return
+        probabilities, because probabilities are far from linear and their gradients vanish.
+    ``images``: the clean images, in [0, 1]. If the preset does not clip, pixels may have any finite
+        value, for example after normalisation; then use `Variant.scaled` to adapt the offsets.
     ``labels``: the true classes.
     ``norm``: 2 (default, as in the paper) for the l2 norm, or math.inf for the l-infinity norm.
     ``preset``: "ours" (default), "free", "authors", "matlab", "python", "foolbox", "art",
@@ -206,26 +211,28 @@ def deepfool(
         "torchattacks" are l2 attacks; we derived their l-infinity forms ourselves.
     ``steps``: the maximum number of updates of an image; by default the number in the preset.
     ``candidates``: how many other classes are considered, beginning with the highest logits; by
-        default the number in the preset ("ours": all). With 3 candidates the attack takes two
-        thirds of the time. With few candidates, the distance is too large if the nearest boundary
-        belongs to a class that was not considered. With 3 candidates the mean distance on MNIST is
-        larger by 0.1 to 0.5 per cent.
+        default the number in the preset ("ours": all). With 3 candidate classes the attack takes
+        two thirds of the time that it takes with all classes. If the nearest boundary belongs to a
+        class that is not a candidate, the distance is too large. With 3 candidate classes the mean
+        distance on MNIST is larger by 0.1 to 0.5 per cent.
     ``targets``: the target class of each image; None (default) for an untargeted attack. With
         targets, the target is the only candidate, and each step moves away from the class predicted
         at the current point.
-    ``draws``, ``judge``, ``keys``, ``generator``: options for a randomised model, as in `fgsm`.
-        Each step uses new noise draws of a randomised model, which also decide whether the previous
-        step succeeded. During a step of the attack, the autograd graphs of all noise draws of this
-        step are kept in memory.
+    ``draws``, ``judge``: for a randomised model, the number of noise draws for each step and for
+        the final evaluation, as in `fgsm`. Each step uses new noise draws, which also decide
+        whether the previous step succeeded. During a step of the attack, the autograd graphs of all
+        noise draws of this step are kept in memory.
+        ``keys``: a number for each image that determines the image's noise, as in `fgsm`.
+        ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
-    An image on which the attack has succeeded is removed from the batch. With the default preset,
-    an image that the model misclassifies without any attack has distance 0. Each step costs one
-    backward pass for each class that is considered, and one or two forward passes. The first
-    forward pass of a step is needed for the gradients. A second forward pass checks for success, if
-    success is checked at another image or if many successes are expected. The final evaluation
-    costs `judge` more forward passes. The CPU waits for the GPU once a step and, with a finite
-    slack, once for each class that is considered. Raises ValueError for an invalid argument, or a
-    model that returns NaN.
+    An image on which the attack has succeeded is removed from the batch. With the default preset, a
+    clean image that the model already misclassifies has distance 0. Each step costs one backward
+    pass for each class that is considered, and one or two forward passes. The first forward pass of
+    a step is needed for the gradients. A second forward pass is made if success is checked at
+    another image, or if many successes are expected. The final evaluation costs `judge` more
+    forward passes. The CPU waits for the GPU once a step and, with a finite slack, once for each
+    class that is considered. Raises ValueError for an invalid argument, or a model that returns
+    NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)
@@ -346,8 +353,8 @@ def _nearest(
     norm: float,
     variant: Variant,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float64[Tensor, "n m"]]:
-    """Return w and |f| of the class with the nearest linearised boundary, and the updated gradient
-    norms of all classes.
+    """Return the gradient w and the margin |f| of the class whose linearised boundary is nearest,
+    and the updated gradient norms of all classes.
 
     Classes are tried in the order of their estimated distances, which use the gradient norms of
     earlier steps. With a finite slack, the search ends if the next class could be nearest only with

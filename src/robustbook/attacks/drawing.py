@@ -20,9 +20,11 @@ class Drawing(Protocol):
     def at(
         self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
     ) -> Callable[[Tensor], Tensor]:
-        """Return the function from n images to logits that uses the noise of draw number `draw`.
+        """Return a function from n images to logits, whose noise the keys and the draw number
+        determine.
 
         ``keys``: a number that identifies the image of each row, such as its index in the data set.
-        ``draw``: one number for all rows or one for each, from 0 to 2**63 - 1.
+        ``draw``: the number of the noise draw, from 0 to 2**63 - 1: one number for all rows, or one
+            for each.
         """
         ...

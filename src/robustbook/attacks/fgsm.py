@@ -40,33 +40,36 @@ def fgsm(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Move every pixel of every image by eps, also in images that the model already misclassifies.
+    """Change every pixel by eps in the direction of the gradient's sign, also in images that the
+    model already misclassifies.
 
-    ``model``: function from images to logits, already in training or evaluation mode; it receives a
-        copy of the images. If a randomised model is a `Drawing`, the attack on it is reproducible.
-    ``images``: in [0, 1], float32 or float64 (with a float64 model).
+    ``model``: a function from images to logits, which receives a copy of the images. A network must
+        already be in the mode (training or evaluation) in which it is attacked. The attack on a
+        randomised model is reproducible if the model is a `Drawing`.
+    ``images``: the clean images, in [0, 1], in float32, or in float64 for a float64 model.
     ``labels``: the true classes.
     ``eps``: in (0, 1], the largest change of a pixel: one number, or one for each image.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``loss``: the name of a loss in `losses`: "cross_entropy" (from logits; default, section 4 of
-        the paper), "clipped_probabilities", "squared_error", "margin" or "hinge". A callable from
-        logits and classes to one loss per image is possible too.
+        the paper), "clipped_probabilities", "squared_error", "margin" or "hinge". The loss may also
+        be a function from logits and classes to one number per image.
     ``clip``: whether the result is clipped to [0, 1]; default True, our choice.
     ``draws``: for a randomised model, the number of noise draws over which each gradient is
         averaged; default 1. For a deterministic model, more draws only cost time.
-    ``average``: what the attack increases. With "loss" (default), the attack increases the mean of
-        the losses of all draws. With "probability", which needs the cross entropy, the attack
-        increases minus the logarithm of the label's mean probability.
-    ``judge``: number of new noise draws that decide `found`, by the class of highest mean
-        probability.
-    ``keys``: for each image the number that determines its noise, such as its index in the data
-        set; default its row number. With keys, the result for an image does not depend on the other
-        images of the batch.
-    ``generator``: a generator from which the number of the first draw of a `Drawing` is drawn; with
-        None, the first draw has the number 0.
+    ``average``: what is averaged over several noise draws. With "loss" (default), the attack
+        increases the mean of the losses of all draws. With "probability", the attack increases
+        minus the logarithm of the label's mean probability; the loss must then be the cross
+        entropy.
+    ``judge``: for a randomised model, the number of new noise draws in the final evaluation;
+        default 1. The predicted class is the class of highest mean probability over these draws.
+    ``keys``: a number for each image that determines the image's noise; by default the row number.
+        If the keys are indices into the data set, the result for an image does not depend on the
+        batch.
+    ``generator``: a torch generator that gives the seed of the noise. The seed is the number of the
+        first noise draw of a `Drawing`; with None, this number is 0.
 
-    FGSM costs one backward pass and two forward passes; the second forward pass decides `found`.
-    Raises ValueError for an invalid argument, or a model that returns NaN.
+    FGSM costs one backward pass and two forward passes; the second forward pass decides whether the
+    attack succeeded. Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     propagation, goal, images = prepare(
         model,

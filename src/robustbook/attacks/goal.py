@@ -11,7 +11,7 @@ from .losses import LOSSES, Loss
 
 @dataclass(frozen=True, eq=False)
 class Goal:
-    """Hold the labels, the targets if any, and the loss of an attack.
+    """The labels, the target classes (if any) and the loss that define the goal of an attack.
 
     An untargeted attack increases the loss of the label. A targeted attack decreases the loss of
     the target class.

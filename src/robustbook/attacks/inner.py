@@ -1,10 +1,9 @@
-"""The inner attack of adversarial training makes only PGD's updates, for use inside a training
-loss.
+"""Compute the adversarial images of adversarial training by PGD, inside the training loss.
 
 The attack is PGD of Madry, Makelov, Schmidt, Tsipras and Vladu 2018 (arXiv 1706.06083), as in
 `pgd`, with four differences for training. The attack returns the last iterate, not the iterate of
 highest loss. Arguments are not validated. During the attack, the CPU never waits for the GPU. The
-attack can run inside ``torch.func.vmap``, which trains several networks at once.
+attack can run inside ``torch.func.vmap``, with which several networks are trained at once.
 """
 
 import math
@@ -42,12 +41,13 @@ def climb(
     ``labels``: the true classes, or any other second argument that ``loss`` accepts.
     ``eps``: radius of the ball in the norm, in pixels scaled to [0, 1]; a number, or one per image.
     ``step_size``: size of one update in the norm; a number, or one per image.
-    ``norm``: math.inf or 2.
+    ``norm``: the norm of the ball and of the updates, math.inf or 2.
     ``start``: the starting points, which are first projected onto the ball; with None, the images
         themselves.
-    ``loss``: as in `fgsm`.
+    ``loss``: the loss that the attack increases, as in `fgsm`.
     ``clip``: whether iterates are clipped to [0, 1].
-    ``clip_start``: whether, with ``clip``, the starting points are clipped too.
+    ``clip_start``: whether the starting points are clipped to [0, 1] too; used only if ``clip`` is
+        True.
     ``gradient``: the gradient of the loss at the starting points, if the caller knows it.
 
     Each update costs one forward and one backward pass of all images. No pass is made at the last

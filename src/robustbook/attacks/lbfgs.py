@@ -1,27 +1,28 @@
-"""L-BFGS attack: minimise a loss over the pixels of an image until the attack succeeds.
+"""Run the L-BFGS attack: minimise a loss over an image's pixels until the attack succeeds.
 
-Szegedy et al. 2014, "Intriguing properties of neural networks" (arXiv 1312.6199), section 4.1,
-searched for adversarial images with L-BFGS and pixels constrained to [0, 1]. Nayebi and Ganguli
-2017 (arXiv 1703.09202), section 7, minimise the cross entropy l of a target class alone, by the
-following update:
+Szegedy et al. 2014, "Intriguing properties of neural networks" (arXiv 1312.6199), section 4.1, used
+L-BFGS with pixels constrained to [0, 1] to find adversarial images. Nayebi and Ganguli 2017 (arXiv
+1703.09202), section 7, minimise only the cross entropy l of a target class, by the following
+update:
 
     x <- x + a p,   B p = -grad l(x).
 
 The matrix B approximates the Hessian (`quasi_newton`), and a line search chooses the step length a.
-Nayebi and Ganguli mention neither clipping nor a bound on the distance; `clip=False` corresponds to
-their attack.
+Nayebi and Ganguli mention neither clipping nor a bound on the distance. With `clip=False`, this
+code runs the attack of Nayebi and Ganguli.
 
 Every image has its own history, line search and stopping point. Each iteration of the loop
 evaluates one trial image for each image of the batch.
 
-The line search finds a step that satisfies the weak Wolfe conditions by bisection and
-doubling (Lewis and Overton 2013). With clipping to [0, 1], the direction excludes pixels at 0 or 1
-that the gradient pushes outwards (Bertsekas 1982). With clipping, the step is halved along the path
-of clipped images until the loss has decreased enough (Armijo).
+The line search finds a step that satisfies the weak Wolfe conditions by bisection and doubling
+(Lewis and Overton 2013). With clipping to [0, 1], the search direction excludes pixels at 0 or 1
+that the negative gradient pushes out of [0, 1] (Bertsekas 1982). With clipping, the step is
+shortened along the path of clipped images until the loss has decreased enough (Armijo's condition).
 
-A randomised model uses the same noise draws in every pass. L-BFGS needs differences of losses and
-gradients between iterates, and noise that changes would dominate these differences. So the attack
-minimises the mean loss over `draws` fixed noise draws (a sample average approximation).
+For a randomised model, the attack uses the same noise draws in every pass. L-BFGS needs differences
+of losses and gradients between iterates, and new noise in each pass would dominate these
+differences. So the attack minimises the mean loss over `draws` fixed noise draws (a sample average
+approximation).
 """
 
 import torch
@@ -36,7 +37,7 @@ from .propagation import LOOK_EVERY, Average, Model, Propagation
 from .quasi_newton import InverseHessians
 from .result import Adversarial, judged
 
-DECREASE, CURVATURE, TRIES = 1e-4, 0.9, 20  # of the line search; the last two as in scipy
+DECREASE, CURVATURE, TRIES = 1e-4, 0.9, 20  # of the line search; CURVATURE and TRIES as in scipy
 
 
 @torch.inference_mode(False)
@@ -58,7 +59,8 @@ def lbfgs(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Minimise each image's loss until the attack succeeds, the loss stalls or all steps are used.
+    """Minimise each image's loss until the attack succeeds, the search stalls or all steps are
+    used.
 
     The attack has no bound on the distance and does not minimise the distance. The attack returns
     the first iterate on which it succeeds. An attack that fails returns the accepted iterate of
@@ -68,22 +70,29 @@ def lbfgs(
     search found no step. If no gradient component at the clean image exceeds gtol, the attack stops
     after 0 steps.
 
-    ``model``, ``images``, ``labels``, ``loss``: the same arguments as in `fgsm`; the default loss
-        is the cross entropy, as in the paper.
+    ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
+        `fgsm`.
+    ``loss``: the loss that the attack changes, as in `fgsm`; the default is the cross entropy, as
+        in the paper.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``steps``: maximum number of accepted iterates, 1 or more; default 1000, as in the paper.
     ``history``: how many pairs of a step and a gradient difference are kept per image; default 10,
         as in scipy.
-    ``gtol``: stop if no gradient component exceeds gtol; default 1e-5, as in scipy. With clip,
-        gradient components that push a pixel out of [0, 1] are ignored. With gtol 0, the attack
-        stops only if all gradient components are zero.
-    ``ftol``: stop if a step decreases the loss f by at most ftol max(1, f); default 2.2e-9, as in
-        scipy. With ftol 0, the attack stops only if the loss does not decrease.
+    ``gtol``: the attack stops if no gradient component is larger than gtol in absolute value;
+        default 1e-5, as in scipy. With `clip`, the attack ignores components whose step would push
+        a pixel out of [0, 1]. With gtol 0, the attack stops only if all gradient components are
+        zero.
+    ``ftol``: the attack stops if a step decreases the loss f by at most ftol max(1, f); default
+        2.2e-9, as in scipy. With ftol 0, the attack stops only if the loss does not decrease.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in Szegedy et al.
-    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: options for a randomised model, as
-        in `fgsm`, but all passes use the same noise draws. Choose enough draws that an image on
-        which the attack succeeds is misclassified with new draws too. A randomised model that is
-        not a `Drawing` has new noise in each pass, so its line searches fail early.
+    ``draws``, ``judge``: for a randomised model, the number of noise draws for each pass and for
+        the final evaluation, as in `fgsm`. Unlike in `fgsm`, all passes use the same noise draws.
+        If ``draws`` is too small, an image on which the attack succeeds may be classified correctly
+        with new draws. If a randomised model is not a `Drawing`, each pass has new noise, so the
+        line searches fail early.
+    ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
+    ``keys``: a number for each image that determines the image's noise, as in `fgsm`.
+    ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
     The first trial step has l2 length 1, as in scipy without bounds. After a failed line search for
     an image, its history is discarded, and a second line search follows along the negative
@@ -220,8 +229,8 @@ class Searches:
     def _direction(self) -> tuple[Float[Tensor, "n d"], Bool[Tensor, " n"]]:
         """Return the search direction, and whether no gradient component exceeds gtol.
 
-        With clipping, pixels at 0 or 1 that the gradient pushes outwards are ignored in the
-        direction and in the comparison with gtol.
+        With clipping, pixels at 0 or 1 that the negative gradient pushes out of [0, 1] are ignored
+        in the direction and in the comparison with gtol.
         """
         if not self.clip:
             return -self.memory.times(self.unit, self.scale), self.scale <= self.gtol

@@ -1,12 +1,12 @@
 """Draw random numbers that depend on the key of an image, not on its position in a batch.
 
-Each image has a key, and random number j of stream `stream` is a hash of (seed, key, stream, j). So
-the random numbers of an image do not depend on the other images of the batch or on their order. A
-CPU and a GPU compute the same hashes, so they give the same random numbers up to rounding.
-`uniform` and `in_ball` compute each number with splitmix64 (Steele, Lea and Flood 2014, "Fast
-splittable pseudorandom number generators"). Splitmix64 multiplies a counter by an odd constant and
-applies a mixing function. Each image has its own splitmix64 sequence, whose start depends on the
-key of the image.
+A key is a number that identifies an image. Random number j of an image is a hash of (seed, key,
+stream, j), where the stream is a number chosen by the caller. So the random numbers of an image do
+not depend on the other images of the batch or on their order. A CPU and a GPU compute the same
+hashes, so they give the same random numbers up to rounding. `uniform` and `in_ball` compute each
+number with splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
+generators"). Splitmix64 multiplies a counter by an odd constant and applies a mixing function. Each
+image has its own splitmix64 sequence, whose start depends on the key of the image.
 
 The function `normal` draws the noise of noise layers, so it must be as fast as a layer of a
 network. The sequence of `normal` also starts with a hash of the image's key, but `normal` then uses
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from .norms import per_image, size
 
-# The published constants as signed 64-bit numbers: torch multiplies int64 modulo 2**64.
+# The constants of splitmix64 as signed 64-bit numbers: torch multiplies int64 modulo 2**64.
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MIX_2 = 0x94D049BB133111EB - 2**64
@@ -33,7 +33,9 @@ _PAIRS_AT_ONCE = 2**17  # pairs at once on a CPU, to fit into its cache
 
 
 def seed_from(generator: torch.Generator | None) -> int:
-    """Return a seed for one attack: a number drawn from the generator, or 0 without one."""
+    """Return a seed for one attack: a number drawn from the generator, or 0 if the generator is
+    None.
+    """
     if generator is None:
         return 0
     draw = torch.randint(2**63 - 1, (), generator=generator, device=generator.device)
@@ -47,8 +49,8 @@ def uniform(
     count: int,
     dtype: torch.dtype,
 ) -> Float[Tensor, "n {count}"]:
-    """Return `count` uniform numbers in [0, 1) for each key; the stream is one number for all keys
-    or one for each.
+    """Return `count` uniform numbers in [0, 1) for each key. The argument `stream` is one number
+    for all keys, or one number for each key.
 
     Float64 numbers have 53 random bits; numbers of other dtypes use the first 24 of these bits.
     """
@@ -84,17 +86,17 @@ def normal(
 ) -> Float[Tensor, "n ..."]:
     """Return standard normal numbers: one array of the given shape for each key.
 
-    ``draws``: the draw number, one for all rows or one for each.
+    ``draws``: the number of the noise draw: one number for all keys, or one for each key.
     ``dtype``: float64 numbers are computed in float64 from the same integers, all others in
         float32.
 
-    The numbers are made in pairs. The hash of (seed, key, draw) has 64 bits, which are split into
-    two 32-bit words a and b. For the pair with index j, a + j is mixed into a hash h as in the
-    finaliser of MurmurHash3. Before the second multiplication, b is added. The method of Box and
-    Muller (1958) turns h into a radius and an angle. The radius is sqrt(-2 log u), with u given by
-    the lower 31 bits of h, and the angle is h times an odd number. The first half of the array
-    contains the radius times the cosine of the angle, the second half the radius times its sine. No
-    random number has an absolute value above 6.7.
+    The normal numbers are computed in pairs. The hash of (seed, key, draw) has 64 bits, which are
+    split into two 32-bit words a and b. For the pair with index j, the finaliser of MurmurHash3
+    mixes a + j into a hash h. In the finaliser, b is added before the second multiplication. The
+    method of Box and Muller (1958) turns h into a radius and an angle. The radius is sqrt(-2 log
+    u), with u given by the lower 31 bits of h, and the angle is h times an odd number. The first
+    half of the array contains the radius times the cosine of the angle, the second half the radius
+    times its sine. No random number has an absolute value above 6.7.
     """
     count = math.prod(shape)
     half = (count + 1) // 2

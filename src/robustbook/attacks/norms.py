@@ -18,7 +18,9 @@ def per_image(values: Shaped[Tensor, " n"], like: Float[Tensor, "n *shape"]) -> 
 
 
 def each(value: float | Float[Tensor, " n"], like: Float[Tensor, "n *shape"]) -> Any:
-    """Return a tensor reshaped as by `per_image`; return a single number unchanged."""
+    """Return a single number unchanged, or a tensor with one number per image in the shape that
+    `per_image` gives it.
+    """
     return per_image(value, like) if isinstance(value, Tensor) else value
 
 
@@ -58,8 +60,8 @@ def project(
     norm: float,
     clip: bool,
 ) -> Float[Tensor, "n *shape"]:
-    """Project each image onto the ball of radius eps around the centre and, with `clip`, then clip
-    it to [0, 1].
+    """Project each image onto the ball of radius eps around the centre; then, with `clip`, clip the
+    image to [0, 1].
 
     The centre lies in [0, 1], so clipping moves each pixel towards the centre, and the image stays
     in the ball.

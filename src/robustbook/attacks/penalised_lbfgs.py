@@ -1,14 +1,16 @@
-"""L-BFGS attack with a penalty on the distance, from the first paper on adversarial images.
+"""Run the L-BFGS attack of the first paper on adversarial images, with a penalty on the distance.
 
 Szegedy, Zaremba, Sutskever, Bruna, Erhan, Goodfellow and Fergus 2014, "Intriguing properties of
-neural networks" (arXiv 1312.6199), section 4.1, minimise by L-BFGS over the perturbation r:
+neural networks" (arXiv 1312.6199), section 4.1, use L-BFGS to minimise the following function of
+the perturbation r:
 
     c |r|^2 + l(f(x + r), t),   x + r in [0, 1],
 
 In this formula, l is the cross entropy and t the target class. A line search chooses c. The paper
 asks for the smallest c > 0 with which the attack succeeds, but a smaller c gives a larger
 perturbation. So this code searches for the largest c with which the attack succeeds. The paper does
-not say whether the norm is squared. We square it, because the squared norm has a gradient at r = 0.
+not say whether the norm is squared. This code squares the norm, because the squared norm has a
+gradient at r = 0.
 """
 
 import math
@@ -61,8 +63,8 @@ def penalised_lbfgs(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Minimise the squared l2 distance plus the loss by L-BFGS, separately for each image. Search
-    for the largest weight c of the distance with which the attack succeeds.
+    """Minimise c times the squared l2 distance plus the loss by L-BFGS, separately for each image.
+    Search for the largest weight c with which the attack succeeds.
 
     ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
         `fgsm`.
@@ -74,19 +76,25 @@ def penalised_lbfgs(
         After a success and a failure, the next c is the geometric mean of the largest successful
         and the smallest failing c.
     ``steps``: maximum number of accepted iterates for each value of c.
-    ``history``, ``gtol``, ``ftol``: options of L-BFGS, as in `lbfgs`.
+    ``history``: how many pairs of a step and a gradient difference L-BFGS keeps, as in `lbfgs`.
+    ``gtol``, ``ftol``: the stopping tolerances for the gradient and for the decrease of the loss,
+        as in `lbfgs`.
     ``loss``: the loss that is added to the squared distance, as in `fgsm`; the default is the cross
         entropy, as in the paper.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
-    ``draws``, ``average``, ``judge``, ``keys``, ``generator``: options for a randomised model, as
-        in `lbfgs`.
+    ``draws``, ``judge``: for a randomised model, the number of noise draws for each pass and for
+        the final evaluation, as in `lbfgs`.
+    ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
+    ``keys``: a number for each image that determines the image's noise, as in `fgsm`.
+    ``generator``: a torch generator that gives the seed of the noise, as in `fgsm`.
 
     The attack succeeds with a value of c if the iterate at the end of the minimisation is
-    misclassified (with targets: classified as the target). Returns the nearest image with which the
-    attack succeeds, or the clean image at infinite distance. An image that the model misclassifies
-    without any change has distance 0. The `steps` of the result count the gradients, one for each
-    trial step and one for each value of c. Each gradient costs a forward and a backward pass.
-    Raises ValueError for an invalid argument, or a model that returns NaN.
+    misclassified (with targets: classified as the target). The attack returns the nearest image
+    with which it succeeds. If the attack succeeds with no value of c, it returns the clean image
+    and the distance infinity. A clean image that the model already misclassifies has distance 0.
+    The field `steps` of the result counts the computed gradients: one for each trial step of
+    L-BFGS, and one for each value of c. Each gradient costs a forward and a backward pass. Raises
+    ValueError for an invalid argument, or a model that returns NaN.
     """
     check_choice("clip", clip, (True, False))
     searches, steps = check_count("searches", searches), check_count("steps", steps)
@@ -158,7 +166,9 @@ def _minimised(
 
 
 class _Penalised(Searches):
-    """L-BFGS searches whose loss includes the squared distance. They do not stop at success."""
+    """L-BFGS searches whose loss includes the squared distance; the searches go on after the attack
+    has succeeded.
+    """
 
     def __init__(
         self,

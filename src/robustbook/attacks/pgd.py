@@ -1,5 +1,5 @@
-"""Projected gradient descent makes steps that increase the loss, and projects each iterate onto a
-ball around the image.
+"""Projected gradient descent (PGD) takes steps that increase the loss, and projects each iterate
+onto a ball around the image.
 
 PGD is from Madry, Makelov, Schmidt, Tsipras and Vladu 2018, "Towards deep learning models resistant
 to adversarial attacks" (arXiv 1706.06083), section 2.1. PGD starts at a point drawn uniformly in
@@ -10,8 +10,8 @@ the ball of radius eps around x. With step size a, each step computes the next i
 In this formula, d is the steepest direction of the norm: the sign of the gradient, or for l2 the
 normalised gradient. The function P first projects a point onto the ball, and then clips the point
 to [0, 1]. Unlike the paper, this code returns the iterate of highest loss (with targets: of lowest
-loss), not the last iterate. Unlike in the paper, later runs leave out an image on which an earlier
-run has succeeded.
+loss), not the last iterate. The attack may run several times with new starting points (`restarts`).
+Unlike in the paper, an image on which one run has succeeded is left out of all later runs.
 """
 
 import math
@@ -63,34 +63,39 @@ def pgd(
     """Return for each image the iterate of highest loss within radius eps, whether it is
     misclassified or not.
 
-    ``model``, ``images``, ``labels``, ``targets``, ``loss``: the same arguments as in `fgsm`; the
-        default loss is the cross entropy, as in the paper.
+    ``model``, ``images``, ``labels``, ``targets``: the model, images in [0, 1], the true classes
+        and the target classes, as in `fgsm`.
+    ``loss``: the loss that the attack increases (with targets: decreases), as in `fgsm`; the
+        default is the cross entropy, as in the paper.
     ``eps``: radius of the ball, in (0, 1] for l-infinity and above 0 for l2; one number, or one for
         each image.
-    ``steps``: updates per run, 1 or more; the paper makes 40 on MNIST.
+    ``steps``: the number of updates in each run, 1 or more; the paper uses 40 on MNIST.
     ``step_size``: size of one update in the norm, one number or one for each image; in the paper
         0.01 with eps 0.3 on MNIST.
-    ``norm``: math.inf (default, the paper's main case) or 2.
+    ``norm``: the norm of the ball, math.inf (default, the paper's main case) or 2.
     ``restarts``: maximum number of runs, each from another random starting point. Once a run has
         succeeded on an image, later runs leave this image out. The default is 1 run; the paper
         reports up to 20 runs.
     ``random_start``: whether a run starts at a uniform draw from the ball (default, as in the
         paper) or at the image itself.
     ``clip``: whether iterates are clipped to [0, 1]; default True, as in the paper.
-    ``draws``, ``average``, ``judge``: options for a randomised model, as in `fgsm`. Each step uses
-        new noise draws of a randomised model. The losses at different steps are compared although
-        their noise differs.
-    ``keys``: for each image the number that determines its random starts and noise, as in `fgsm`.
-    ``generator``: a generator from which the seed of random starts and noise is drawn; with None,
-        the seed is 0. So two calls with the same generator give different results, and two calls
-        with generators in the same state give the same results. To attack a set of images in parts,
-        pass the keys of each part and a generator in the same state.
+    ``draws``, ``judge``: for a randomised model, the number of noise draws for each gradient and
+        for the final evaluation, as in `fgsm`. Each step uses new noise draws. The attack compares
+        the losses of different steps, although the noise of these steps differs.
+    ``average``: whether losses or probabilities are averaged over the noise draws, as in `fgsm`.
+    ``keys``: a number for each image that determines the image's random starts and noise, as in
+        `fgsm`.
+    ``generator``: a torch generator from which the seed of random starts and noise is drawn; with
+        None, the seed is 0. Each call advances the generator, so a second call with the same
+        generator gives different results. Calls with generators in the same state give the same
+        results. To attack a set of images in parts, pass the keys of each part and a generator in
+        the same state.
 
     The result of a later run replaces the result of an earlier run if the later run succeeds or
     reaches a higher loss. Each run costs `steps` + 1 forward passes and `steps` backward passes of
     its images. The final evaluation costs a forward pass of all images. The CPU waits for the GPU
-    at the end of a run, never between its steps. Raises ValueError for an invalid argument, or a
-    model that returns NaN.
+    at the end of each run, never between the steps of a run. Raises ValueError for an invalid
+    argument, or a model that returns NaN.
     """
     check_choice("norm", norm, (2, math.inf))
     norm = float(norm)
@@ -155,8 +160,8 @@ def _climb(
     clip: bool,
     first: int,
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Bool[Tensor, " n"]]:
-    """Run PGD once; return each image's best iterate, the value there of the quantity that the
-    attack increases, and whether the iterate is misclassified.
+    """Run PGD once. Return each image's best iterate, the value of the quantity that the attack
+    increases at this iterate, and whether this iterate is misclassified.
 
     If two iterates have the same loss, the later iterate is kept. A confident network's loss can
     round to 0 although its gradient does not.
@@ -184,8 +189,9 @@ def _higher(
     gain: Float[Tensor, " n"],
     logits: Float[Tensor, "n k"],
 ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, " n"], Float[Tensor, "n k"]]:
-    """Return for each image the new iterate if the quantity that the attack increases is at least
-    as high there, else the best iterate so far.
+    """Return for each image the new iterate or the best iterate so far, whichever has the higher
+    value of the quantity that the attack increases. If both values are equal, return the new
+    iterate.
     """
     higher = gain >= best_gain
     return (

@@ -1,4 +1,4 @@
-"""Compute logits and input gradients for attacks, and count the passes of each image."""
+"""Compute logits and input gradients for attacks, and count the forward and backward passes."""
 
 import contextlib
 import math
@@ -29,8 +29,8 @@ for the GPU.
 AT_ONCE = {"cpu": 128, "cuda": 4096}
 """Maximum number of images per pass when several noise draws of a batch share one pass."""
 JUDGE = 2**40
-"""The offset of the numbers of the noise draws that decide `found`, which is larger than the draw
-numbers of all steps.
+"""The offset that is added to the draw numbers of the final evaluation. It is larger than the draw
+numbers of all steps, so the final evaluation uses new noise.
 """
 
 
@@ -87,8 +87,8 @@ class Propagation:
             return self._answer(images, goal, self._number(step), self._draws)[0]
 
     def verdict(self, images: Float[Tensor, "n *shape"], goal: Goal) -> Float[Tensor, "n k"]:
-        """Return the logits of the final evaluation, over `judge` noise draws that no step has
-        used.
+        """Return the logits of the final evaluation, averaged over `judge` noise draws that no step
+        has used.
         """
         with torch.no_grad():
             return self._answer(images, goal, self._number(0) + JUDGE, self._judge)[0]
@@ -103,9 +103,7 @@ class Propagation:
     def both(
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Float[Tensor, " n"], Float[Tensor, "n *shape"]]:
-        """Return logits, the quantity that the attack increases, and its gradient, for an attack
-        that stops at success.
-        """
+        """Return the logits, the quantity that the attack increases, and its gradient."""
         answer, gain, gradient = self._evaluated(images, goal, step, slope=True)
         assert gradient is not None
         # The sign of NaN is 0, so an image with such a gradient would not move and would appear
@@ -125,14 +123,14 @@ class Propagation:
         self, images: Float[Tensor, "n *shape"], goal: Goal, step: Step = 0
     ) -> tuple[Float[Tensor, "n k"], Callable[[Tensor, Tensor], Tensor]]:
         """Return the logits, and a function that returns gradients of logit differences. The
-        function that `slopes` returns gets two classes per image, source and target. The returned
-        function differentiates the target's logit minus the source's logit with respect to the
-        image.
+        arguments of the returned function are two classes for each image, source and target. The
+        returned function differentiates the target's logit minus the source's logit with respect to
+        the image.
 
         `slopes` costs one forward pass, and each call of the returned function costs one backward
         pass. On a CPU, calls for several classes are two to three times as fast as one backward
-        pass over repeated images. A model of torch.compile allows only one backward pass per graph,
-        so each call needs another forward pass.
+        pass over repeated images. A model compiled by torch.compile allows only one backward pass
+        per graph, so each call needs another forward pass.
         """
         first = self._number(step)
 
@@ -181,8 +179,8 @@ class Propagation:
         return self.seed % 2**62 + step * self._draws
 
     def _tiles(self, images: Tensor, first: Step, draws: int) -> Iterator[tuple[Step, int]]:
-        """Yield groups of noise draws that fit into one pass: the first draw number and the size of
-        each group.
+        """Split the noise draws into groups that fit into one pass; yield the first draw number and
+        the size of each group.
         """
         size = 1
         if self._numbered:
@@ -217,8 +215,8 @@ class Propagation:
     def _tile(
         self, images: Float[Tensor, "n *shape"], goal: Goal, first: Step, count: int, slope: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return logits, the quantity that the attack increases, and its gradient for a group of
-        noise draws, summed over the group and not yet averaged.
+        """Return the logits, the quantity that the attack increases, and its gradient for a group
+        of noise draws. The three values are summed over the draws of the group, not averaged.
         """
         gradient = None
         with torch.set_grad_enabled(slope):
@@ -235,8 +233,8 @@ class Propagation:
         return logits, gain.detach(), gradient
 
     def _sum(self, gains: Float[Tensor, "parts n"], goal: Goal) -> Float[Tensor, " n"]:
-        """Return the sum over noise draws of the quantity that the attack increases, or for
-        ``average`` "probability" the quantity of the summed probabilities.
+        """Return the sum over noise draws of the quantity that the attack increases. If ``average``
+        is "probability", return the quantity that is computed from the summed probabilities.
         """
         if self._average == "loss":
             return gains.sum(0)
@@ -345,7 +343,7 @@ def _gradient(value: Tensor, leaves: Any, shape: torch.Size, again: bool = False
 
 
 def _log_probabilities(logits: Float[Tensor, "m k"], count: int) -> Float[Tensor, "n k"]:
-    """Return the logarithm of the softmax probabilities, summed over `count` noise draws."""
+    """Return the logarithm of the sum of the softmax probabilities over `count` noise draws."""
     return logits.log_softmax(1).view(count, -1, logits.shape[1]).logsumexp(0)
 
 

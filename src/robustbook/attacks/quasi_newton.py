@@ -1,19 +1,20 @@
 """Approximate the inverse Hessians of many images at once by limited-memory BFGS (L-BFGS).
 
-The inverse Hessian H of each image is built from the last pairs of a step s and the gradient change
-y over this step. Let S have the steps s as columns and Y the gradient changes y, oldest first. Let
-R be the upper triangle of S^T Y, D its diagonal, and gamma = s^T y / y^T y of the newest pair.
-Theorem 2.2 of Byrd, Nocedal and Schnabel 1994, "Representations of quasi-Newton matrices", gives
-the product of H with a vector g:
+The inverse Hessian H of each image is computed from the most recent steps s and the gradient
+changes y over these steps. Let S have the steps s as columns and Y the gradient changes y, oldest
+first. Let R be the upper triangle of S^T Y, D its diagonal, and gamma = s^T y / y^T y of the newest
+pair. Theorem 2.2 of Byrd, Nocedal and Schnabel 1994, "Representations of quasi-Newton matrices",
+gives the product of H with a vector g:
 
     H g = gamma g + S v - gamma Y u,
     u = R^-1 S^T g,   v = R^-T (D u + gamma Y^T Y u - gamma Y^T g).
 
-Only two batched products involve the whole vectors s and y; all other products are of small
-matrices, in float64. Gradients of a saturated network may be as small as 1e-40, and their squares
-round to 0 in float32. So each gradient change y is divided by its largest entry before it is
-stored. The inverse Hessian H does not change if s and y are divided by the same number. So the step
-s is also divided by the largest entry of y, wherever s enters a small matrix.
+Only two batched products involve the whole vectors s and y. All other products are products of
+small matrices, in float64. Gradients of a saturated network may be as small as 1e-40, and the
+squares of such gradients round to 0 in float32. So each gradient change y is divided by its largest
+entry before it is stored. The inverse Hessian H does not change if s and y are divided by the same
+number. So the step s is also divided by the largest entry of y in all small matrices that are
+computed from s.
 """
 
 from collections.abc import Callable
@@ -39,8 +40,8 @@ def _exact(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class InverseHessians:
-    """Approximate inverse Hessians for `n` images of `d` pixels, from at most `history` pairs for
-    each image.
+    """Approximate inverse Hessians for `n` images of `d` pixels, computed from at most `history`
+    pairs (s, y) for each image.
     """
 
     def __init__(self, history: int, like: Float[Tensor, "n d"]) -> None:
@@ -89,7 +90,7 @@ class InverseHessians:
 
     @_exact
     def times(self, g: Float[Tensor, "n d"], scale: Float[Tensor, " n"]) -> Float[Tensor, "n d"]:
-        """Return H times ``scale * g`` for each row; if a row has no pairs, H g is g / |g|."""
+        """Return H times ``scale * g`` for each row; without stored pairs, H g is g / |g|."""
         wide = scale.double()[:, None]
         norm = torch.linalg.vector_norm(g, dim=1, dtype=torch.float64)[:, None] * wide
         steepest = 1 / norm.clamp(min=torch.finfo(torch.float64).tiny)

@@ -1,5 +1,5 @@
-"""Random signs move each pixel by eps up or down at random, for comparison with attacks along
-gradient signs.
+"""Change each pixel by plus or minus eps at random, for comparison with attacks along the sign of
+the gradient.
 
 The perturbed image is x_adv = x + eps s, with s uniform in {-1, 1}^d. Random signs use no gradient.
 If a gradient attack with the same eps succeeds no more often than random signs, the gradients are
@@ -32,16 +32,22 @@ def random_signs(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Move every pixel of every image by eps, up or down at random, also in misclassified images.
+    """Add eps to each pixel or subtract eps from it at random, also in images that the model
+    already misclassifies.
 
     ``eps``: in (0, 1], the change of each pixel before clipping: one number, or one for each image.
     ``targets``: the target class of each image; with targets, the attack succeeds only if the
         network predicts the target. The perturbation does not depend on the targets.
-    ``model``, ``images``, ``labels``, ``clip``, ``judge``: the same arguments as in `fgsm`.
-    ``keys``, ``generator``: as in `pgd`.
+    ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
+        `fgsm`.
+    ``clip``: whether the perturbed images are clipped to [0, 1]; default True.
+    ``judge``: for a randomised model, the number of noise draws with which the perturbed images are
+        evaluated, as in `fgsm`.
+    ``keys``: a number for each image that determines the image's random numbers, as in `fgsm`.
+    ``generator``: a torch generator that gives the seed of all random numbers, as in `pgd`.
 
-    Random signs cost one forward pass, which decides `found`, and no backward pass. Raises
-    ValueError for an invalid argument, or a model that returns NaN.
+    The only pass through the model is one forward pass, which decides whether the attack succeeded.
+    Raises ValueError for an invalid argument, or a model that returns NaN.
     """
     propagation, goal, images = prepare(
         model, images, labels, targets, keys, judge=judge, generator=generator

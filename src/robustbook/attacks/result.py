@@ -19,14 +19,15 @@ class Adversarial:
     ``images``: adversarial images in [0, 1] (outside only with `clip=False`), detached, with the
         device and dtype of the clean images. An attack of fixed eps (FGSM, PGD) returns its
         perturbed image even if the model classifies it correctly.
-    ``found``: whether the attack succeeded. The predicted class of exactly these images is computed
-        once more; it must differ from the label or, with targets, be the target. For a randomised
-        model, the predicted class has the highest mean probability over `judge` new draws.
+    ``found``: whether the attack succeeded. After the attack, the model's prediction for exactly
+        these images is computed once more. The attack succeeded if this prediction differs from the
+        label or, with targets, equals the target. For a randomised model, the predicted class has
+        the highest mean probability over `judge` new draws.
     ``distance``: distance of each adversarial image to its clean image, in the attack's norm. If a
-        minimal-norm attack fails on an image, it returns the clean image at infinite distance.
+        minimal-norm attack fails on an image, it returns the clean image and the distance infinity.
     ``steps``: the number of updates computed for each image, over all restarts.
-    ``forwards``, ``backwards``: images passed through the model in forward and in backward passes,
-        including the final evaluation.
+    ``forwards``, ``backwards``: the number of images in all forward passes and in all backward
+        passes, including the final evaluation.
     """
 
     images: Float[Tensor, "n *shape"]
@@ -71,12 +72,12 @@ def judged(
 ) -> Adversarial:
     """Evaluate the model on the adversarial images and return the result of the attack.
 
-    ``minimal``: whether this is a minimal-norm attack, which returns the clean image at infinite
-        distance if it fails.
+    ``minimal``: whether this is a minimal-norm attack, which returns the clean image and the
+        distance infinity if it fails.
     ``known``: the logits that the attack itself computed for the adversarial images. If the logits
         of the final evaluation differ from `known` only by rounding, the success of the attack is
         computed from `known`. Rounding depends on the batch, and may change the predicted class of
-        an image at the boundary.
+        an image at the class boundary.
     """
     logits = propagation.verdict(adversarial, goal)
     if known is not None:

@@ -1,4 +1,4 @@
-"""The Square attack is a random search over square windows that uses logits but no gradients.
+"""Run the Square attack, a random search over square windows that uses logits but no gradients.
 
 The attack is from Andriushchenko et al. 2020, "Square attack: a query-efficient black-box
 adversarial attack via random search" (arXiv 1912.00049). This module implements the attack for
@@ -9,12 +9,12 @@ from the fraction p of pixels to change in an image of h x w pixels:
 
     s = round(sqrt(p h w)), at least 1,
 
-A proposal is accepted if it increases the margin or succeeds. The fraction p starts at p_init and
-is halved after iterations 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000, as in AutoAttack. In
-this code, windows and signs are drawn for each image by its key; in AutoAttack all images of a
-batch share windows and signs. The authors' code draws a new window if a window would change
-nothing; this code does not. In this code a window may lie at every position, including the last row
-and column; the released programs exclude the last row and column.
+A proposal is accepted if it increases the margin or makes the attack succeed. The fraction p starts
+at p_init and is halved after iterations 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000, as in
+AutoAttack. In this code, the key of an image determines its windows and signs. In AutoAttack, all
+images of a batch share windows and signs. The authors' code draws a new window if a window would
+change nothing; this code does not. In this code a window may cover the last row and column of the
+image; in the released programs it may not.
 """
 
 import math
@@ -59,28 +59,30 @@ def square(
     """Return for each image the first proposal that is misclassified, or else the proposal of
     highest margin.
 
-    ``model``: a function from images to logits, as in `fgsm`, which need be neither a module nor
+    ``model``: a function from images to logits, as in `fgsm`; the function need not be
         differentiable.
-    ``images``: in [0, 1], of shape (n, c, h, w). Images that the model misclassifies are perturbed
-        as well.
+    ``images``: the clean images, in [0, 1], of shape (n, c, h, w). Images that the model already
+        misclassifies are perturbed too.
     ``labels``: the true classes.
     ``eps``: in (0, 1], the radius of the l-infinity ball: one number, or one for each image.
     ``queries``: maximum number of queries per image, including the starting stripes; default 5000,
         as in AutoAttack.
-    ``p_init``: the fraction of the pixels in the first windows, in (0, 1]; default 0.8, as in
-        AutoAttack (in the paper 0.05, and 0.3 to 0.8 against robust networks).
+    ``p_init``: the fraction of the image's pixels that the first windows cover, in (0, 1]; default
+        0.8, as in AutoAttack. The paper uses 0.05, and 0.3 to 0.8 against robust networks.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``draws``: for a randomised model, the number of noise draws per query; default 1. The margin of
-        a randomised model is computed from the logarithm of the mean probabilities. Each query uses
-        new noise draws of a randomised model.
-    ``judge``: as in `fgsm`.
-    ``keys``, ``generator``: the sources of random numbers for stripes, windows, signs and the
-        model's noise, as in `pgd`.
+        a randomised model is computed from the logarithm of the mean probabilities. Each query of a
+        randomised model uses new noise draws.
+    ``judge``: for a randomised model, the number of new noise draws in the final evaluation, as in
+        `fgsm`.
+    ``keys``: a number for each image that determines the image's stripes, windows, signs and noise,
+        as in `fgsm`.
+    ``generator``: a torch generator that gives the seed of all random numbers, as in `pgd`.
 
     Every 10 queries, images on which the attack has succeeded are removed; on a GPU the CPU then
-    waits for the GPU. `steps` counts the queries that an image needed. The final evaluation costs
-    one more forward pass; the attack needs no backward pass. Raises ValueError for an invalid
-    argument, or a model that returns NaN.
+    waits for the GPU. The field `steps` of the result counts the queries that an image needed. The
+    final evaluation costs one more forward pass; the attack needs no backward pass. Raises
+    ValueError for an invalid argument, or a model that returns NaN.
     """
     queries, share = check_count("queries", queries), check_positive("p_init", p_init)
     if share > 1:
@@ -103,8 +105,8 @@ def square(
     assert keys is not None
     n, channels, height, width = images.shape
 
-    # Images that are not finished. A proposal sets a pixel to its value in `low` or `high`, or
-    # leaves it.
+    # The images on which the attack has not succeeded yet. A proposal sets a pixel to its value
+    # in `low` or `high`, or leaves the pixel unchanged.
     rows = torch.arange(n, device=images.device)
     low, high = (images - change).clamp(0, 1), (images + change).clamp(0, 1)
     stripes = uniform(seed, keys, 0, channels * width, torch.float64) < 0.5

@@ -1,4 +1,4 @@
-"""ZOO: the attack of Carlini and Wagner with gradients that are estimated from the model's outputs.
+"""Run ZOO, the attack of Carlini and Wagner with gradients estimated from the model's outputs.
 
 ZOO is from Chen, Zhang, Sharma, Yi and Hsieh 2017 (arXiv 1708.03999); this module implements their
 algorithm 2 (ZOO-Adam). Let F be the softmax probabilities, y the label and x0 the image. In each
@@ -57,12 +57,12 @@ def zoo(
     keys: Int[Tensor, " n"] | None = None,
     generator: torch.Generator | None = None,
 ) -> Adversarial:
-    """Minimise the l2 distance plus a weighted margin along random coordinates, with derivatives
-    estimated from the model's logits.
+    """Minimise the squared l2 distance plus c times a hinge along random coordinates, with
+    derivatives estimated from the model's logits.
 
-    ``model``, ``images``, ``labels``: the same arguments as in `fgsm`; the model's gradient is not
-        used.
-    ``c``: the weight of the margin, above 0: one number, or one for each image.
+    ``model``, ``images``, ``labels``: the model, images in [0, 1] and the true classes, as in
+        `fgsm`; the model's gradient is not used.
+    ``c``: the weight of the hinge, above 0: one number, or one for each image.
     ``steps``: the number of Adam steps; in the paper 1000 on CIFAR-10 and 3000 on MNIST.
     ``coordinates``: how many pixels of an image change in a step; 128 in the paper. If the image
         has fewer pixels than `coordinates`, all its pixels change.
@@ -72,16 +72,19 @@ def zoo(
     ``kappa``: the margin by which the attack should succeed, 0 or above, in logits.
     ``targets``: the target class of each image; None (default) for an untargeted attack.
     ``draws``: for a randomised model, the number of noise draws of each evaluation. The softmax
-        probabilities are averaged over the noise draws. Each evaluation uses new noise draws of a
-        randomised model.
-    ``judge``: as in `fgsm`.
-    ``keys``, ``generator``: the sources of random numbers for coordinates and the model's noise, as
-        in `pgd`.
+        probabilities are averaged over the noise draws. Each evaluation of a randomised model uses
+        new noise draws.
+    ``judge``: for a randomised model, the number of new noise draws in the final evaluation, as in
+        `fgsm`.
+    ``keys``: a number for each image that determines the image's random coordinates and noise, as
+        in `fgsm`.
+    ``generator``: a torch generator that gives the seed of all random numbers, as in `pgd`.
 
-    If the attack succeeds with no iterate, the clean image is returned at infinite distance. An
-    image that the model misclassifies without any change has distance 0. The `steps` of the result
-    count the steps of Adam. Each step costs 2 `coordinates` + 1 forward passes for each noise draw,
-    and no backward pass. Raises ValueError for an invalid argument, or a model that returns NaN.
+    If the attack succeeds with no iterate, it returns the clean image and the distance infinity. A
+    clean image that the model already misclassifies has distance 0. The field `steps` of the result
+    counts the steps of Adam. Each step costs 2 `coordinates` + 1 forward passes for each noise
+    draw, and no backward pass. Raises ValueError for an invalid argument, or a model that returns
+    NaN.
     """
     steps, count = check_count("steps", steps), check_count("coordinates", coordinates)
     half: float = check_positive("h", h)
@@ -147,8 +150,8 @@ def differences(
     h: float,
     first: int = 0,
 ) -> Float[Tensor, "n m"]:
-    """Return symmetric differences that estimate derivatives of the quantity that the attack
-    increases.
+    """Return estimates of the derivatives of the quantity that the attack increases, by symmetric
+    differences.
 
     ``coordinates``: indices into each flattened image.
     ``first``: the number of the first noise draw; each image is evaluated twice for each of its m

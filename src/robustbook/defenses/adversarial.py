@@ -39,7 +39,7 @@ def adversarial_training(
     ``steps``, ``step_size``: number and size of the PGD steps, which start at the clean image. With
         ``step_size`` None and one step, the step has size eps, which is the FGSM of Goodfellow et
         al. 2015. More PGD steps and alpha 0 give the training of Madry et al. 2018 (arXiv
-        1706.06083) without their random start.
+        1706.06083), but without the random start.
     """
     length = eps if step_size is None else step_size
     attack = SignedSteps(eps, steps, length, start="image", clip=clip)

@@ -1,5 +1,5 @@
-"""Bounded ReLU: min(max(x, 0), bound). The bound of the ReLU limits how far a perturbation can
-change an activation.
+"""Replace each ReLU by a bounded ReLU, min(max(x, 0), bound). The bound limits how far a
+perturbation can change an activation.
 
 The method is from Zantedeschi, Nicolae and Rawat 2017 (arXiv 1707.06728). The paper of Random
 Self-Ensemble calls this method "Robust Opt. + BReLU". The released code of Random Self-Ensemble
@@ -28,9 +28,9 @@ class BoundedReLU(nn.Module):
 
 
 def bounded(net: nn.Module, *, bound: float = 1.0) -> nn.Module:
-    """Return a copy of ``net`` in which a `BoundedReLU` replaces every ReLU layer; weights keep
-    their names. Raises ValueError for a bound that is not above 0, or a network without ReLU
-    layers.
+    """Return a copy of ``net`` in which a `BoundedReLU` replaces every ReLU layer. The names of the
+    weights stay the same. Raises ValueError for a bound that is not above 0, or a network without
+    ReLU layers.
     """
     if not 0 < bound < float("inf"):
         raise ValueError(f"bound must be a finite number above 0, got {bound}")

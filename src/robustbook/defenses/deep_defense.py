@@ -1,8 +1,8 @@
-r"""Deep Defense (Yan, Guo and Zhang 2018, arXiv 1803.00404): make DeepFool's perturbations larger.
+r"""Compute the loss of Deep Defense, which makes DeepFool's perturbations larger.
 
-Let r_k be DeepFool's perturbation of the k-th image x_k, in the input units of the network's first
-layer, and :math:`\rho_k = \|1.02\,r_k\|_2 / \|x_k\|_2`. The loss of a batch of n images is the sum
-of three terms:
+Deep Defense is from Yan, Guo and Zhang 2018 (arXiv 1803.00404). Let r_k be DeepFool's perturbation
+of the k-th image x_k, in the units of the first layer's input, and :math:`\rho_k = \|1.02\,r_k\|_2
+/ \|x_k\|_2`. The loss of a batch of n images is the sum of three terms:
 
 .. math:: \frac1n\sum_k L(y_k, f(x_k)) + \frac\lambda n\sum_{k\in T} e^{-c\rho_k}
           + \frac\lambda n\sum_{k\in F} e^{+d\rho_k}
@@ -25,20 +25,21 @@ is excluded from both DeepFool terms; the paper does not mention this case.
 The loss can be computed in three forms, which give the same result up to rounding:
 
 - The form "rows" of the loss is for a CPU. Finished images are removed from the batch, and
-  gradients are computed only for classes whose boundary can be the nearest (see `_nearest`). On
-  an H200 a training step in the form "rows" took as long as 40 to 92 steps with the cross entropy
-  alone. In the form "rows" the CPU waits for the GPU whenever images or classes are selected.
-  Also, cuDNN probably selects algorithms again for each new batch size.
+  gradients are computed only for classes whose boundary can be the nearest (see `_nearest`). On an
+  H200 a training step in the form "rows" took as long as 40 to 92 training steps with the cross
+  entropy alone. In the form "rows" the CPU waits for the GPU whenever images or classes are
+  selected. Also, cuDNN probably has to select its algorithms again for each new batch size.
 
 - The form "padded" of the loss is for a GPU. One batched backward pass gives the gradients of all
-  classes. The batch shrinks to multiples of an eighth of its size, so that few batch sizes occur.
-  Finished images fill the batch up and are not changed. The CPU waits for the GPU once per
-  DeepFool step, to read the number of unfinished images.
+  classes. When images are finished, the batch shrinks, but only to multiples of an eighth of its
+  size, so that few batch sizes occur. Finished images pad the batch to such a multiple and are not
+  changed. The CPU waits for the GPU once per DeepFool step, to read the number of unfinished
+  images.
 
 - The form "fixed" of the loss is for a training step that is recorded as a CUDA graph. Unlike in
-  "padded", the batch never shrinks. So no tensor shape depends on the data, and the CPU never
-  waits for the GPU. The form "fixed" computes more than "padded", because few images need more
-  than three of the five DeepFool steps.
+  "padded", the batch of the form "fixed" never shrinks. So no tensor shape depends on the data, and
+  the CPU never waits for the GPU. The form "fixed" computes more than "padded", because few images
+  need more than three of the five DeepFool steps.
 
 In all forms, the first forward pass also gives the cross entropy. Only the gradient of the nearest
 class is differentiated again, because the gradients of all other classes only decide which class is
@@ -114,22 +115,23 @@ def deep_defense(
         compiled code cannot be differentiated twice.
     ``images``: in [0, 1].
     ``labels``: the true classes.
-    ``lam``, ``c``, ``d``: above 0. The weight of both DeepFool terms is lam (released code: 15).
-        The scale of rho is c in the term for correctly classified images (released code: 25 on
-        MNIST). The scale of rho is d in the term for misclassified images (released code: 5).
+    ``lam``, ``c``, ``d``: numbers above 0. The weight of both DeepFool terms is lam (released code:
+        15). In the term for correctly classified images, rho is multiplied by c (released code: 25
+        on MNIST). In the term for misclassified images, rho is multiplied by d (released code: 5).
     ``steps``: maximum number of DeepFool steps (released code: 5).
     ``overshoot``: relative overshoot of DeepFool (released code: 0.02).
     ``offset``: a number that is added to each component of a gradient before its norm is computed
         (released code: 5e-6 on MNIST, 1e-5 on CIFAR-10).
     ``candidates``: how many other classes DeepFool compares; the classes with the highest logits at
-        the clean image come first. With None DeepFool compares all other classes, as the released
-        code does where there are 10 classes. The paper of DeepFool compares 9 other classes.
-    ``slack``: limits how many gradients are computed; this option is an addition of this code. The
-        form "rows" skips a class that could be nearest only if its gradient norm exceeded ``slack``
-        times the mean norm of the first five classes. With math.inf, and in the forms "padded" and
-        "fixed", no class is skipped. With the default slack, the nearest class was always found for
-        25,000 training images of MNIST (MLP and LeNet, before and after training with Deep
-        Defense). On these images a slack of 1.65 would have been enough.
+        the clean image come first. With ``candidates`` None, DeepFool compares all other classes,
+        as the released code does where there are 10 classes. The paper of DeepFool compares 9 other
+        classes.
+    ``slack``: a limit on the number of computed gradients, which the released code does not have.
+        The form "rows" skips a class that could be nearest only if its gradient norm exceeded
+        ``slack`` times the mean norm of the first five classes. With a slack of math.inf, and in
+        the forms "padded" and "fixed", no class is skipped. With the default slack, the nearest
+        class was always found for 25,000 training images of MNIST (MLP and LeNet, before and after
+        training with Deep Defense). On these images a slack of 1.65 would have been enough.
     ``generator``: the generator that draws the dropout masks of this training step; needed if the
         network has dropout. On a GPU, None means torch's default generator of the GPU, which a CUDA
         graph can record.

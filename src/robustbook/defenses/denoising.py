@@ -1,6 +1,7 @@
-r"""Feature denoising (Xie, Wu, van der Maaten, Yuille and He 2019, arXiv 1812.03411).
+r"""Add denoising blocks to a network, which filter its feature maps.
 
-A denoising block filters feature maps x and adds the result back:
+Feature denoising is from Xie, Wu, van der Maaten, Yuille and He 2019 (arXiv 1812.03411). A
+denoising block filters feature maps x and adds the result to x:
 
 .. math:: y = x + \mathrm{BN}_{\gamma=0}(W D(x))
 
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 Kind = Literal["gaussian", "dot", "bilateral", "mean", "median", "null"]
 """The name of a filter: non-local means with Gaussian or dot-product weights, one of three filters
-over 3 x 3 positions, or the identity (``null``), which serves as a control.
+over 3 x 3 positions, or the identity (``null``) for comparison.
 """
 
 
@@ -46,8 +47,9 @@ class NonLocalGaussian(nn.Module):
 class NonLocalDot(nn.Module):
     """The sum over all N positions j of (x_i . x_j) x_j / N.
 
-    If there are at most N channels, the sum over j of x_j x_j^T is computed first, which costs N
-    C^2 instead of N^2 C. Both orders of computation give the same result up to rounding.
+    If the number C of channels is at most N, the sum over j of x_j x_j^T is computed first, which
+    costs N C^2 instead of N^2 C operations. Both orders of computation give the same result up to
+    rounding.
     """
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
@@ -61,8 +63,8 @@ class NonLocalDot(nn.Module):
 
 
 class Bilateral(nn.Module):
-    """The mean of `NonLocalGaussian` restricted to the 3 x 3 positions around i. At the border, the
-    mean is over the positions inside the feature map.
+    """The weighted mean of `NonLocalGaussian`, restricted to the 3 x 3 positions around position i.
+    At the border of the feature map, positions outside the map are left out.
     """
 
     def __init__(self, channels: int, generator: torch.Generator) -> None:
@@ -80,7 +82,9 @@ class Bilateral(nn.Module):
 
 
 class Mean(nn.Module):
-    """The mean over 3 x 3 positions; at the border, over the positions inside the feature map."""
+    """The mean over 3 x 3 positions. At the border of the feature map, positions outside the map
+    are left out.
+    """
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         _refuse_small(x)
@@ -89,7 +93,7 @@ class Mean(nn.Module):
 
 class Median(nn.Module):
     """The median over 3 x 3 positions of each channel. Positions outside the feature map have the
-    value of the nearest position inside. Only the position of the median gets a gradient.
+    value of the nearest position inside the map. Only the position of the median gets a gradient.
     """
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
@@ -101,7 +105,7 @@ class Median(nn.Module):
         median = sorting[4]
         found = torch.zeros_like(x)
         free = torch.ones_like(x, dtype=torch.bool)
-        for near in _shifted(x, mode="replicate"):  # the first of the positions with this value
+        for near in _shifted(x, mode="replicate"):  # keep the first position with this value
             here = free & (near == median)
             found = found + torch.where(here, near, 0)
             free = free & ~here
@@ -121,12 +125,14 @@ eight times as fast as sorting.
 class Denoising(nn.Module):
     """A denoising block for feature maps of ``channels`` channels.
 
-    ``kind``: the filter, see `Kind`.
-    ``generator``: draws the normal initial weights, with standard deviation 0.01 in theta and phi,
-        and with variance 2 / channels in the 1 x 1 convolution after the filter.
-    ``convolution``: whether the 1 x 1 convolution is present.
-    ``residual``: whether the input is added back. If not, the initial scale of the batch norm
-        is 1, because with 0 the block would return zeros.
+    ``kind``: the name of the filter; `Kind` lists all names.
+    ``generator``: the generator that draws the initial weights from normal distributions. The
+        standard deviation is 0.01 for theta and phi. The variance is 2 / channels for the 1 x 1
+        convolution after the filter.
+    ``convolution``: whether a 1 x 1 convolution follows the filter.
+    ``residual``: whether the block adds its input to the filtered features. If ``residual`` is
+        False, the initial scale of the batch norm is 1, because with the scale 0 the block would
+        return zeros.
     """
 
     def __init__(
@@ -172,14 +178,18 @@ def denoised(
 ) -> nn.Module:
     """Return a copy of ``net`` with a denoising block after each of the named submodules.
 
-    ``after``: names of submodules, whose output must have as many channels as the last convolution
-        inside; None: ``stage1``, ``stage2``, ... of a residual network, as in the paper.
-    ``kind``, ``generator``, ``convolution``, ``residual``: see `Denoising`.
+    ``after``: names of submodules. The output of a submodule must have as many channels as the last
+        convolution in the submodule. With ``after`` None, the submodules are ``stage1``,
+        ``stage2``, ... of a residual network, as in the paper.
+    ``kind``, ``generator``: the name of the filter and the generator of the initial weights, as in
+        `Denoising`.
+    ``convolution``, ``residual``: whether a block has a 1 x 1 convolution, and whether it adds its
+        input to the filtered features, as in `Denoising`.
 
-    A submodule ``stage1`` becomes a sequence of ``stage1.layers``, the old submodule, and
-    ``stage1.denoising``, the block. Before training, the copy gives the logits of ``net`` in
-    evaluation mode. Raises ValueError for a name that ``net`` does not have, or a submodule without
-    convolution.
+    A submodule ``stage1`` becomes a sequence of two modules: ``stage1.layers`` is the old
+    submodule, and ``stage1.denoising`` is the block. If ``residual`` is True, the untrained copy
+    gives the same logits as ``net`` in evaluation mode. Raises ValueError for a name that ``net``
+    does not have, or a submodule without convolution.
     """
     if after is None:
         after = [name for name, _ in net.named_children() if name.startswith("stage")]
@@ -238,8 +248,9 @@ def _pointwise(before: int, after: int, deviation: float, generator: torch.Gener
 
 
 def _shifted(x: Tensor, mode: str = "constant") -> list[Tensor]:
-    """Return the values at each of the 3 x 3 positions around every position, as nine feature maps.
-    Outside the feature map the values are 0, or for ``replicate`` those of the nearest position.
+    """Return nine feature maps, which contain for every position the values at the 3 x 3 positions
+    around it. Outside the feature map the values are 0 or, for the mode ``replicate``, equal to the
+    value at the nearest position inside the map.
     """
     height, width = x.shape[2:]
     padded = F.pad(x, (1, 1, 1, 1), mode=mode)

@@ -28,8 +28,8 @@ REFUSED = (
 
 
 class Frozen:
-    """A context in which ``net`` is a fixed function of each image; on exit, the mode of each layer
-    is restored.
+    """A context in which ``net`` is a fixed function of each image. On exit, each layer gets its
+    former mode (training or evaluation) back.
 
     Inside the context, every layer is in evaluation mode. Dropout layers of `torch.nn` that were in
     training mode multiply their input by stored masks. The first pass draws the dropout masks, one
@@ -40,7 +40,7 @@ class Frozen:
         GPU, torch's default generator of the GPU draws the masks, so that a CUDA graph can record
         the drawing.
 
-    Raises ValueError for a network with a layer that cannot be frozen. Raises ValueError on a CPU
+    Raises ValueError for a network with a layer that cannot be frozen. On a CPU, raises ValueError
     also if a dropout layer is in training mode and ``generator`` is None.
     """
 

@@ -1,10 +1,11 @@
-"""Inner attacks of adversarial training: functions from (network, images, labels) to adversarial
-images, which the training loss treats as constants.
+"""Define the inner attacks of adversarial training, which compute adversarial images in each
+training step.
 
-`SignedSteps` covers FGSM, PGD and the single-step attacks with a random start. `inner_attack` turns
-any other attack of the package into an inner attack. During an inner attack, batch norm layers use
-their running statistics by default, or batch statistics if chosen. An inner attack never changes
-the buffers of the network. All other layers, such as dropout, keep their mode.
+An inner attack is a function from (network, images, labels) to adversarial images. The training
+loss treats these images as constants. `SignedSteps` covers FGSM, PGD and the single-step attacks
+with a random start. `inner_attack` turns any other attack of the package into an inner attack.
+During an inner attack, batch norm layers use their running statistics by default. An inner attack
+never changes the buffers of the network. All other layers, such as dropout, keep their mode.
 """
 
 import contextlib
@@ -32,35 +33,35 @@ Statistics = Literal["running", "batch"]
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross entropy of each image; unlike in the attacks, labels may be
-    probabilities.
+    """Return the cross entropy of each image. Unlike in `robustbook.attacks`, labels may also be
+    probabilities of the classes.
     """
     return F.cross_entropy(logits, labels, reduction="none")
 
 
 @dataclass(frozen=True)
 class SignedSteps:
-    """An inner attack. Each step changes each pixel by ``step_size``, with the gradient's sign.
+    """An inner attack whose steps add ``step_size`` times the sign of the loss gradient.
 
-    ``eps``: l-infinity radius, above 0. With ``clip`` the radius is for pixels in [0, 1], so it is
-        at most 1. Without ``clip`` images may have other units, such as grey levels.
+    ``eps``: l-infinity radius, above 0. If ``clip`` is True, pixels lie in [0, 1], so the radius is
+        at most 1. If ``clip`` is False, pixels may have another unit, such as grey levels.
     ``steps``, ``step_size``: number and size of the steps.
     ``start``: the starting point: ``image`` (the image itself), ``uniform`` (a uniform draw from
         the cube of half-width ``width * eps`` around the image) or ``gaussian`` (the image plus
         normal noise of standard deviation 0.001, as in TRADES).
-    ``width``: half the side of the cube of ``uniform``, divided by eps.
+    ``width``: half the side of the cube from which a ``uniform`` start is drawn, divided by eps.
     ``project``: whether start and iterates are projected onto the ball of radius eps.
     ``clip``: whether iterates are clipped to [0, 1].
-    ``clip_start``: whether the start is clipped too; used only if ``clip`` is True.
+    ``clip_start``: whether the starting point is clipped too; used only if ``clip`` is True.
     ``statistics``: what batch norm layers use during the attack: ``running`` or ``batch``
         statistics.
-    ``loss``: the loss that is increased: ``cross_entropy`` of the labels, or ``divergence`` from
-        the clean image's probabilities, for TRADES.
+    ``loss``: the loss that the attack increases: ``cross_entropy`` for the labels, or for TRADES
+        the ``divergence`` from the clean image's probabilities.
 
     Random starts come from torch's global generator, which `robustbook.training.fit` seeds by
     (seed, step). An attack of k steps costs k forward and k backward passes. The attack makes no
-    pass at the last iterate. So an objective can share only the pass at the start with the attack
-    (see `gradient_at_image`).
+    pass at the last iterate. So the attack and the training loss can share only the pass at the
+    starting point (see `gradient_at_image`).
     """
 
     eps: float
@@ -93,8 +94,8 @@ class SignedSteps:
     def __call__(
         self, net: Network, images: Tensor, labels: Tensor, gradient: Tensor | None = None
     ) -> Tensor:
-        """Return the adversarial images; ``gradient``: the loss's gradient at the start, if
-        known.
+        """Return the adversarial images. The argument ``gradient`` is the gradient of the loss at
+        the starting point, if the caller knows it.
         """
         use = running_statistics if self.statistics == "running" else batch_statistics
         with use(net):
@@ -121,8 +122,9 @@ class SignedSteps:
 
 
 def inner_fgsm(eps: float, *, clip: bool = False) -> SignedSteps:
-    """Return FGSM (Goodfellow et al. 2015): one step of size eps from the image. By default images
-    are not clipped, because the paper does not mention clipping.
+    """Return FGSM (Goodfellow et al. 2015) as an inner attack, which makes one step of size eps
+    from the clean image. By default images are not clipped, because the paper does not mention
+    clipping.
     """
     check_eps(eps, torch.empty(0))
     return SignedSteps(eps, 1, eps, start="image", clip=clip)
@@ -136,8 +138,8 @@ def inner_pgd(
     start: str = "uniform",
     statistics: str = "running",
 ) -> SignedSteps:
-    """Return PGD (Madry et al. 2018, arXiv 1706.06083), by default with a uniform start in the
-    ball, clipped to [0, 1].
+    """Return PGD (Madry et al. 2018, arXiv 1706.06083) as an inner attack. By default, the starting
+    point is drawn uniformly from the ball. Iterates are clipped to [0, 1].
     """
     return SignedSteps(eps, steps, step_size, start=start, statistics=statistics)
 
@@ -149,13 +151,15 @@ def inner_fgsm_rs(
     clip_start: bool = True,
     statistics: str = "running",
 ) -> SignedSteps:
-    """Return FGSM with a random start (Wong, Rice and Kolter 2020, arXiv 2001.03994).
+    """Return FGSM with a random start (Wong, Rice and Kolter 2020, arXiv 2001.03994) as an inner
+    attack.
 
-    ``step_size``: size of the step; None for 1.25 eps, as in the paper on both data sets.
-    ``clip_start``: whether the start is clipped to [0, 1]. The released code clips it on CIFAR-10,
-        but not on MNIST.
-    ``statistics``: what batch norm uses in the attack. The released code uses ``batch``, and its
-        attack updates the running statistics. Here the attack does not update them.
+    ``step_size``: size of the step; None means 1.25 eps, as in the paper on MNIST and CIFAR-10.
+    ``clip_start``: whether the starting point is clipped to [0, 1]. The released code clips the
+        starting point on CIFAR-10, but not on MNIST.
+    ``statistics``: what batch norm layers use during the attack: ``running`` or ``batch``
+        statistics. The released code uses ``batch``. In the released code the attack also updates
+        the running statistics; in this code it does not.
     """
     length = 1.25 * eps if step_size is None else step_size
     return SignedSteps(eps, 1, length, clip_start=clip_start, statistics=statistics)
@@ -168,10 +172,12 @@ def inner_n_fgsm(
     k: float = 2.0,
     statistics: str = "running",
 ) -> SignedSteps:
-    """Return N-FGSM (de Jorge et al. 2022, arXiv 2202.01181): uniform noise of half-width k eps,
-    then one step of size ``step_size`` (None: eps) without projection.
+    """Return N-FGSM (de Jorge et al. 2022, arXiv 2202.01181) as an inner attack. N-FGSM adds
+    uniform noise of half-width k eps, and then makes one step of size ``step_size`` (None means
+    eps) without projection.
 
-    The adversarial images may leave the ball: their distance is at most k eps + step_size.
+    The adversarial images may lie outside the ball of radius eps. Their l-infinity distance from
+    the clean images is at most k eps + step_size.
     """
     length = eps if step_size is None else step_size
     return SignedSteps(eps, 1, length, width=k, project=False, statistics=statistics)
@@ -180,9 +186,9 @@ def inner_n_fgsm(
 def inner_trades(
     eps: float, steps: int, step_size: float, *, statistics: str = "running"
 ) -> SignedSteps:
-    """Return the inner attack of TRADES (Zhang et al. 2019, arXiv 1901.08573) for `trades`: a start
-    at distance about 0.001, and a loss that is the Kullback-Leibler divergence from the clean
-    image's probabilities.
+    """Return the inner attack of TRADES (Zhang et al. 2019, arXiv 1901.08573), which `trades`
+    needs. The attack starts at the image plus normal noise of standard deviation 0.001. The attack
+    increases the Kullback-Leibler divergence from the clean image's probabilities.
     """
     return SignedSteps(
         eps,
@@ -204,13 +210,13 @@ def divergence(logits: Tensor, log_probabilities: Tensor) -> Tensor:
 def inner_attack(attack: Callable[..., Any], **options: Any) -> InnerAttack:
     """Return an attack of the package, such as `pgd` or `carlini_wagner`, as an inner attack.
 
-    ``options``: keyword arguments of the attack. Without ``generator``, random numbers are drawn
-        from a generator that torch's global generator seeds, so that they change from step to step.
+    ``options``: keyword arguments of the attack. If ``generator`` is not given, torch's global
+        generator draws a new seed for the attack in each training step.
 
-    An attack whose operations depend on the data needs ``fit(static=False)`` on a GPU. If a
-    minimal-norm attack fails on an image, the inner attack returns the clean image. Raises
-    ValueError for ``targets``, because the objectives need images with a large loss of the true
-    label.
+    On a GPU, an attack whose operations depend on the data cannot be recorded as a CUDA graph, so
+    it needs ``fit(static=False)``. If a minimal-norm attack fails on an image, the inner attack
+    returns the clean image. Raises ValueError for ``targets``, because adversarial training needs
+    images with a large loss for the true label.
     """
     given = {**(attack.keywords if isinstance(attack, functools.partial) else {}), **options}
     if given.get("targets") is not None:
@@ -260,7 +266,8 @@ def gradient_at_image(
 def same_while_attacking(net: object) -> bool:
     """Return whether a forward pass gives the same logits in the attack and in the training loss.
 
-    It does if the network has neither a batch norm nor a dropout layer in training mode.
+    The logits are the same if the network has neither a batch norm nor a dropout layer in training
+    mode.
     """
     modules = net.modules() if isinstance(net, nn.Module) else ()
     return not any(m.training and isinstance(m, _NormBase | _DropoutNd) for m in modules)

@@ -1,15 +1,15 @@
-r"""Objectives of adversarial training: one weighted sum of loss terms, and TRADES.
+r"""Compute the losses of adversarial training: a weighted sum of five terms, and TRADES.
 
 For clean logits z, logits z' of the adversarial images, and labels y, `weighted_training` minimises
 
 .. math:: \lambda_1 L(z, y) + \lambda_2 L(z', y) + \lambda_3\,\mathrm{mean}_{ik}(z_{ik}-z'_{ik})^2
           + \lambda_4\,\mathrm{mean}_{ik}(z^{(1)}_{ik}-z^{(2)}_{ik})^2
-          + \lambda_5\,\mathrm{mean}_i \|z_i\|_2,
+          + \lambda_5\,\mathrm{mean}_i \|z_i\|_2.
 
-the loss of Mosbach, Andriushchenko, Trost, Hein and Klakow 2018 (arXiv 1810.12042). The weights of
-Goodfellow et al. 2015 are (alpha, 1 - alpha, 0, 0, 0), and those of Madry et al. 2018 are (0, 1, 0,
-0, 0). Each training step computes the adversarial images with the current weights. These images are
-constants in the gradient of the loss.
+This loss is from Mosbach, Andriushchenko, Trost, Hein and Klakow 2018 (arXiv 1810.12042). The
+weights of Goodfellow et al. 2015 are (alpha, 1 - alpha, 0, 0, 0), and the weights of Madry et al.
+2018 are (0, 1, 0, 0, 0). Each training step computes the adversarial images for the current
+network. The gradient of the loss treats these images as constants.
 """
 
 import math
@@ -38,12 +38,13 @@ from .inner_attacks import (
 class Weights:
     """The weights of the five terms of `weighted_training`.
 
-    ``clean``, ``adversarial``: weights of the cross entropy of clean and of adversarial images.
+    ``clean``, ``adversarial``: the weights of the cross entropy on clean images and of the cross
+        entropy on adversarial images.
     ``pairing``: weight of adversarial logit pairing (ALP, Kannan et al. 2018), the mean over images
         and classes of the squared difference of clean and adversarial logits. The gradient flows
-        through both.
-    ``clean_pairing``: weight of clean logit pairing (CLP), the same for the clean logits of the
-        first and the second half of the batch.
+        through the clean and the adversarial logits.
+    ``clean_pairing``: weight of clean logit pairing (CLP), the mean squared difference between the
+        clean logits of the first half and of the second half of the batch.
     ``squeezing``: weight of logit squeezing (LSQ), the mean l2 norm of the clean logits.
     """
 
@@ -73,7 +74,9 @@ class Weights:
 
 
 def goodfellow(alpha: float = 0.5) -> Weights:
-    """Return the weights of Goodfellow, Shlens and Szegedy 2015 (arXiv 1412.6572)."""
+    """Return the weights of the loss terms of Goodfellow, Shlens and Szegedy 2015 (arXiv
+    1412.6572).
+    """
     return Weights(clean=alpha, adversarial=1 - alpha)
 
 
@@ -104,24 +107,25 @@ def weighted_training(
     noise: float = 0.0,
     smoothing: float = 0.0,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return the weighted terms whose sum is minimised. Terms of weight 0 are left out.
+    """Return the weighted loss terms, whose sum is minimised. Terms of weight 0 are left out.
 
     ``labels``: the true classes, or the probabilities of the classes.
-    ``attack``: the inner attack, which gets the images without noise. It is not run if no term
-        needs adversarial images.
+    ``attack``: the inner attack, which gets the images without noise. The attack is not run if no
+        term needs adversarial images.
     ``noise``: standard deviation of normal noise on the clean images, which are
         then clipped to [0, 1].
     ``smoothing``: label smoothing of the two cross entropies, in [0, 1).
 
     In the loss, batch norm layers use the statistics of the clean batch and of the adversarial
-    batch separately. They update their running statistics with the clean batch first. For a batch
-    of odd size, CLP leaves out the last image.
+    batch separately. Batch norm layers update their running statistics first with the clean batch,
+    then with the adversarial batch. For a batch of odd size, CLP leaves out the last image.
 
-    An attack that starts at the image gets its first gradient from the clean term's forward pass.
-    This pass cannot be shared in three cases: the start is random, ``noise`` is added, or the
-    logits in the attack differ from those in the loss. They differ with batch norm or dropout
-    layers in training mode. The pass at the adversarial images is not computed twice either,
-    because the attack makes no pass at its last iterate.
+    If the attack starts at the clean image, the attack and the loss share the forward pass of the
+    clean images. The forward pass cannot be shared in three cases: the start is random, ``noise``
+    is added, or the logits in the attack differ from the logits in the loss. If batch norm or
+    dropout layers are in training mode, the logits in attack and loss differ. The forward pass of
+    the adversarial images is made only for the loss, because the attack makes no pass at its last
+    iterate.
     """
     if weights.need_attack and attack is None:
         raise ValueError("attack must be given, because a term needs adversarial images; got None")
@@ -141,7 +145,7 @@ def weighted_training(
     if weights.need_clean and clean is None:
         clean = net(_noisy(images, noise))
     if adversarial is not None:
-        adversarial = net(adversarial)  # from here on, the logits
+        adversarial = net(adversarial)  # from here on, the adversarial logits
 
     terms = {}
     if weights.clean:
@@ -179,14 +183,15 @@ def trades(
     r"""Return the terms of TRADES (Zhang et al. 2019, arXiv 1901.08573): the clean cross entropy
     and :math:`\beta\,\mathrm{mean}\,\mathrm{KL}(p(x)\,\|\,p(x'))`.
 
-    ``attack``: the inner attack, from `inner_trades`. It increases the divergence from the clean
+    ``attack``: the inner attack, from `inner_trades`, which increases the divergence from the clean
         image's probabilities.
-    ``beta``: weight of the second term, above 0. The gradient flows through both distributions.
+    ``beta``: weight of the second term, above 0. The gradient flows through the clean and the
+        adversarial probabilities.
 
-    The attack needs the clean logits. They are those of the loss if the network gives the same
-    logits in attack and loss, or if the attack uses batch statistics. Otherwise one more forward
-    pass with running statistics computes them. The released code computes them in evaluation mode
-    in each attack step.
+    The attack needs the clean logits. The attack uses the clean logits of the loss if the network
+    gives the same logits in attack and loss, or if the attack uses batch statistics. Otherwise one
+    more forward pass with running statistics computes the clean logits. The released code computes
+    the clean logits in evaluation mode in each step of the attack.
     """
     if not 0 < beta < math.inf:
         raise ValueError(f"beta must be a finite number above 0, got {beta}")
@@ -199,6 +204,6 @@ def trades(
         with running_statistics(net), torch.no_grad():
             goal = net(images).log_softmax(1)
         adversarial = attack(net, images, goal)
-        clean = net(images)  # only now, as this pass updates the running statistics
+        clean = net(images)  # after the attack, as this pass updates the running statistics
     apart = divergence(net(adversarial), clean.log_softmax(1)).mean()
     return {"clean": F.cross_entropy(clean, labels), "divergence": beta * apart}

@@ -7,17 +7,17 @@ with orthonormal rows:
 
 .. math:: W_S \leftarrow (1 + \beta) W_S - \beta\, W_S W_S^\top W_S
 
-Here S is a random subset of the rows. The update is in Algorithm 1 of the paper, and is a gradient
-step on :math:`\frac\beta4\|W_S W_S^\top - I\|^2`. The paper of Deep Defense (Yan et al. 2018) uses
-30 % "of the columns". In a layer that computes x W, a column contains the weights of a unit. A
-matrix with more rows than columns cannot have orthonormal rows. The singular values of a matrix
-with more rows than columns still converge to 1 if S contains all rows.
+Here S is a random subset of the rows. The update is in Algorithm 1 of the paper, and is a step of
+gradient descent on :math:`\frac\beta4\|W_S W_S^\top - I\|^2`. The paper of Deep Defense (Yan et al.
+2018) updates 30 % "of the columns" in each step. In a layer that computes x W, a column contains
+the weights of a unit. A matrix with more rows than columns cannot have orthonormal rows. The
+singular values of a matrix with more rows than columns still converge to 1 if S contains all rows.
 
-A convolution's matrix has one row per unit, the flattened kernel (channel, height, width). Cisse et
-al. divide a convolution's output by the square root of the kernel size, because patches overlap.
-This code does not divide the convolution's output, so that all defenses train the same network.
-This code also omits the convex combinations of Cisse et al., which are for networks with skip
-connections.
+The weight matrix of a convolution has one row for each output channel: the flattened kernel
+(channel, height, width). Cisse et al. divide a convolution's output by the square root of the
+kernel size, because patches overlap. This code does not divide the convolution's output, so that
+all defenses train the same network. This code also omits the convex combinations of Cisse et al.,
+which are for networks with skip connections.
 """
 
 from collections.abc import Mapping

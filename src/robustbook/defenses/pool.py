@@ -1,12 +1,12 @@
-"""Training with a pool of adversarial images, as sketched by Szegedy et al. 2013 (arXiv 1312.6199,
+"""Train with a pool of adversarial images, as sketched by Szegedy et al. 2013 (arXiv 1312.6199,
 Section 4.2).
 
 The paper keeps a pool of adversarial images, continually replaces a part of the pool, and mixes the
-pool into the training set. It does not state the size of the pool, how many images are replaced, or
-the share of the pool in the training set.
+pool into the training set. The paper does not state the size of the pool, how many images are
+replaced, or the share of the pool in the training set.
 
-Here the buffers of the network hold the pool. So checkpoints contain the pool, and an interrupted
-run resumes with the same images.
+In this code, buffers of the network store the pool. So checkpoints contain the pool, and an
+interrupted training run continues with the same pool.
 """
 
 import torch
@@ -23,7 +23,8 @@ class Pooled(nn.Module):
     """A network, ``net``, and a pool of adversarial images, which starts empty.
 
     ``net``: the network that is trained.
-    ``size``: number of images in the full pool. A new image then replaces the oldest.
+    ``size``: number of images in the full pool. Once the pool is full, a new image replaces the
+        oldest image.
     ``shape``: the shape of an image.
     """
 
@@ -44,7 +45,9 @@ class Pooled(nn.Module):
 
     @torch.no_grad()
     def store(self, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]) -> None:
-        """Put images into the pool. The buffer ``stored`` counts all images ever put in."""
+        """Put images into the pool. The buffer ``stored`` counts all images that were ever put into
+        the pool.
+        """
         new = torch.arange(len(images), device=self.stored.device)
         at = (self.stored + new) % len(self.images)
         self.images[at] = images.to(self.images.dtype)
@@ -75,7 +78,7 @@ def pool_training(
     ``share``: weight of the cross entropy on images of the pool, in (0, 1). As many images are
         drawn from the pool as there are in the batch.
 
-    The paper states none of these numbers; the defaults are ours.
+    The paper states neither ``replaced`` nor ``share``; the defaults are our choice.
     """
     if not 1 <= replaced <= min(len(images), len(net.images)):
         raise ValueError(

@@ -1,10 +1,11 @@
 r"""Compute the saturation penalty of Nayebi & Ganguli 2017, Sections 3 and 4.
 
-The loss is the cross entropy plus :math:`\lambda\sum_{l=1}^{D}\sum_i \phi_c(h^l_i)` (eq. 8), over
-the pre-activations of every layer including the last one. The function :math:`\phi_c` is the
-distance to the nearest flat point of the nonlinearity (eq. 7), which for ReLU is max(0, z). A
-sigmoid has no flat point, so the paper penalises the sigmoid's derivative, sigma(z)(1 - sigma(z)).
-For the CNN's last layer, the paper uses the pre-activation z itself as the "stronger penalty".
+The loss is the cross entropy plus :math:`\lambda\sum_{l=1}^{D}\sum_i \phi_c(h^l_i)` (eq. 8), summed
+over the pre-activations of all layers including the last layer. The function :math:`\phi_c` is the
+distance to the nearest flat point of the nonlinearity (eq. 7). For ReLU this distance is max(0, z).
+A sigmoid has no flat point, so the paper penalises the sigmoid's derivative, sigma(z)(1 -
+sigma(z)). For the CNN's last layer, the paper uses the pre-activation z itself as the "stronger
+penalty".
 
 The paper does not say how the penalties of a batch are combined. This code sums the penalty over
 units and takes the mean over the images of the batch.
@@ -23,7 +24,9 @@ Penalty = Callable[[Tensor], Tensor]
 
 @runtime_checkable  # for beartype
 class Layered(Protocol):
-    """A network that can return the pre-activations of all its layers, the logits last."""
+    """A network that can return the pre-activations of all its layers; the last entry of the list
+    contains the logits.
+    """
 
     def preactivations(self, images: Tensor) -> list[Tensor]: ...
 

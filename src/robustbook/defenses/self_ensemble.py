@@ -3,9 +3,9 @@
 A noise layer adds normal noise with mean 0 and a fixed standard deviation to the input of a
 convolution. Each image gets new noise in each forward pass, in training and at test time. The
 network predicts the class whose softmax probability, summed over several noise draws, is largest
-(the paper's Algorithm 1). One noise layer, by default the one on the image, has the standard
-deviation ``init``; all other noise layers have the standard deviation ``inner``. Linear layers get
-no noise.
+(the paper's Algorithm 1). One noise layer, by default the noise layer on the image, has the
+standard deviation ``init``. All other noise layers have the standard deviation ``inner``. Linear
+layers get no noise.
 """
 
 import contextlib
@@ -108,8 +108,8 @@ class Noisy(nn.Module):
         """Return a function from n images to logits, with the noise that ``keys`` and ``draw``
         determine.
 
-        ``keys``: one number for each image.
-        ``draw``: the draw number, one for all images or one for each.
+        ``keys``: a number that identifies each image, such as its index in the data set.
+        ``draw``: the number of the noise draw: one number for all images, or one for each image.
 
         The noise of an image depends only on the network's ``seed``, the image's key and the draw
         number. The noise of an image does not depend on the other images, their order or the
@@ -147,20 +147,20 @@ def noisy(
     ``init``, ``inner``: standard deviations of the noise, 0 or more, for images in [0, 1] and for
         activations. The defaults of ``init`` and ``inner`` are from the paper's first version for
         VGG16 and Model A (its Table 1).
-    ``placement``: the convolution whose noise has standard deviation ``init``. ``paper``: noise of
-        standard deviation ``init`` is in front of the first convolution, so on the image (Figure
-        1). ``code``: noise of standard deviation ``init`` is in front of the second convolution,
+    ``placement``: the convolution whose noise has standard deviation ``init``. ``paper``: the noise
+        in front of the first convolution, so on the image, has standard deviation ``init`` (Figure
+        1). ``code``: the noise in front of the second convolution has standard deviation ``init``,
         and the noise on the image has standard deviation ``inner``. The released code places the
-        noise of VGG16 as in ``code``, because an index is off by one; its other networks follow
-        ``paper``. ``2018``: noise of standard deviation ``init`` is on the image, as in the
-        authors' later release, which corrects the wrong index. Convolutions are ordered as the
-        network registers its layers.
-    ``when``: when noise is drawn, which is ``always`` (the paper), ``training`` (only in training
+        noise of VGG16 as in ``code``, because an index is off by one. The other networks of the
+        released code follow ``paper``. ``2018``: the noise on the image has standard deviation
+        ``init``, as in the authors' later release, which corrects the wrong index. The order of the
+        convolutions is the order in which the network registers its layers.
+    ``when``: when noise is drawn: ``always`` (as in the paper), ``training`` (only in training
         mode), ``test`` (only in evaluation mode) or ``never``. `Noisy.when` can be changed later.
     ``seed``: seed of the noise that `Noisy.at` draws.
 
-    Weights keep their names: ``noisy(net).net`` can load the ``state_dict`` of ``net``. Raises
-    ValueError for a network without convolutions, or with noise layers.
+    The names of the weights stay the same, so ``noisy(net).net`` can load the ``state_dict`` of
+    ``net``. Raises ValueError for a network without convolutions, or with noise layers.
     """
     _check_sigma("init", init)
     _check_sigma("inner", inner)
@@ -182,13 +182,13 @@ def noisy(
 
 
 def prototype(net: nn.Module, *, sigma: float = 0.3, seed: int = 0) -> Noisy:
-    """Return a network for comparison that is not the paper's method, because noise is added only
-    in training mode.
+    """Return a copy of ``net`` with the noise layers of the authors' first prototype. Unlike the
+    paper's method, the prototype adds noise only in training mode.
 
-    The default branch of the released repository is the authors' first prototype. The prototype
-    adds noise after every convolution and in front of the linear layers, but adds no noise in
-    evaluation mode. One published evaluation attacked the deterministic network of this prototype
-    as if it were Random Self-Ensemble (Li et al. 2019, NATTACK, at standard deviation 0.3).
+    The default branch of the released repository contains this prototype. The prototype adds noise
+    after every convolution and in front of the linear layers. Li et al. 2019 (NATTACK) attacked the
+    deterministic network of this prototype, with standard deviation 0.3, as if it were Random
+    Self-Ensemble.
     """
     _check_sigma("sigma", sigma)
     found = _copied(net)
@@ -215,11 +215,11 @@ def ensemble(
     """Return the mean of the softmax probabilities over ``draws`` draws of the noise.
 
     ``net``: a network with noise layers, or any other randomised model, such as `ResizedPadded`.
-    ``keys``: one number for each image; by default the row number of the image.
+    ``keys``: a number for each image that determines the image's noise; by default the row number.
     ``draws``: number of noise draws, 1 or more; default the paper's 50.
     ``start``: the first draw number; another start gives new noise.
-    ``memory``: approximate limit on the bytes of activations. With a lower limit, fewer noise draws
-        are computed at a time; the result is the same up to rounding.
+    ``memory``: approximate limit on the bytes of activations. With a smaller ``memory``, fewer
+        noise draws are computed at a time; the result is the same up to rounding.
 
     All pairs of image and noise draw form one batch, which is computed in parts of a size that is
     fast on the device.

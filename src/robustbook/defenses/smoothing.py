@@ -1,9 +1,9 @@
-"""Randomized smoothing: normal noise on the image, in front of any network.
+"""Add normal noise to the image in front of any network, for randomized smoothing.
 
 The method is from Cohen, Rosenfeld and Kolter 2019, "Certified adversarial robustness via
 randomized smoothing" (arXiv 1902.02918). `smoothed` returns a randomised model.
-`robustbook.measures.votes` counts its votes, and `robustbook.measures.certified` turns the votes
-into l2 radii.
+`robustbook.measures.votes` counts how often the randomised model predicts each class.
+`robustbook.measures.certified` computes certified l2 radii from these counts.
 """
 
 import math
@@ -27,7 +27,7 @@ class Smoothed(nn.Module):
     def __init__(self, net: nn.Module, sigma: float, seed: int) -> None:
         super().__init__()
         self.net, self.sigma, self.seed = net, sigma, seed
-        # A seed of its own, so that the noise does not depend on an attack's random starts.
+        # This seed differs from an attack's seed, so the noise does not depend on random starts.
         self._seed = seed_from(generator(seed, "smoothing"))
 
     def extra_repr(self) -> str:
@@ -43,8 +43,8 @@ class Smoothed(nn.Module):
         """Return a function from n images to logits, with the noise that ``keys`` and ``draw``
         determine.
 
-        ``keys``: one number for each image.
-        ``draw``: the draw number, one for all images or one for each.
+        ``keys``: a number that identifies each image, such as its index in the data set.
+        ``draw``: the number of the noise draw: one number for all images, or one for each image.
 
         The noise of an image depends only on the ``seed``, the image's key and the draw number.
         """

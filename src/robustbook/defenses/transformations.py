@@ -1,5 +1,5 @@
-"""Input transformations: random resizing and padding, and JPEG compression, in front of any
-network.
+"""Transform the image in front of any network: by random resizing and padding, or by JPEG
+compression.
 
 Both defenses change the image, not the weights. Random resizing and padding is from Xie, Wang,
 Zhang, Ren and Yuille 2018, "Mitigating adversarial effects through randomization" (arXiv
@@ -7,10 +7,11 @@ Zhang, Ren and Yuille 2018, "Mitigating adversarial effects through randomizatio
 Chau 2017, "Keeping the bad guys out" (arXiv 1705.02900).
 
 An oblivious attack attacks the network without its transformation, which is `ResizedPadded.net` or
-`Compressed.net`. An adaptive attack attacks the network behind the transformation. Against random
-resizing, it averages the gradient over draws, with the argument ``draws`` of the attacks. The JPEG
-codec is not differentiable. The backward pass of `Compressed` therefore treats the codec as the
-identity (BPDA of Athalye, Carlini and Wagner 2018, arXiv 1802.00420).
+`Compressed.net`. An adaptive attack attacks the network together with the transformation. Against
+random resizing, an adaptive attack averages the gradient over random sizes and positions (the
+argument ``draws`` of the attacks). The JPEG codec is not differentiable. The backward pass of
+`Compressed` therefore treats the codec as the identity (BPDA of Athalye, Carlini and Wagner 2018,
+arXiv 1802.00420).
 """
 
 import io
@@ -33,14 +34,14 @@ class ResizedPadded(nn.Module):
     """A network behind random resizing and padding, as returned by `resize_and_pad`: a randomised
     model.
 
-    Calling the network draws new sizes and places from torch's global generator. The method `at`
+    Calling the network draws new sizes and positions from torch's global generator. The method `at`
     returns a function from images to logits for one fixed draw.
     """
 
     def __init__(self, net: nn.Module, low: int, high: int, size: int, seed: int) -> None:
         super().__init__()
         self.net, self.low, self.high, self.size, self.seed = net, low, high, size, seed
-        # A seed of its own, so that the draws do not depend on an attack's random starts.
+        # This seed differs from an attack's seed, so the draws do not depend on random starts.
         self._seed = seed_from(generator(seed, "resize and pad"))
 
     def extra_repr(self) -> str:
@@ -52,13 +53,14 @@ class ResizedPadded(nn.Module):
     def at(
         self, keys: Int[Tensor, " n"], draw: int | Int[Tensor, " n"]
     ) -> Callable[[Float[Tensor, "n c h w"]], Float[Tensor, "n k"]]:
-        """Return a function from n images to logits, with the sizes and places that ``keys`` and
+        """Return a function from n images to logits, with the sizes and positions that ``keys`` and
         ``draw`` determine.
 
-        ``keys``: one number for each image.
-        ``draw``: the draw number, one for all images or one for each.
+        ``keys``: a number that identifies each image, such as its index in the data set.
+        ``draw``: the number of the random draw: one number for all images, or one for each image.
 
-        The draw of an image depends only on the ``seed``, the image's key and the draw number.
+        The size and the position of an image depend only on the ``seed``, the image's key and the
+        draw number.
         """
         numbers = self._numbers(keys, draw)
         return lambda images: self._answer(images, numbers)
@@ -113,12 +115,12 @@ def resize_and_pad(
     ``low``, ``high``: each image is resized to r x r pixels, with r drawn uniformly from low..high.
     ``size``: the resized image is placed uniformly at random on a square of zeros with ``size``
         pixels per side.
-    ``seed``: seed of the draws of `ResizedPadded.at`.
+    ``seed``: seed of the random sizes and positions that `ResizedPadded.at` draws.
 
-    The defaults are for CIFAR-10. For ImageNet the released code uses 310, 330 and 331, for images
-    of 299 pixels. As in the paper, images are resized by nearest neighbour, and the network is not
-    retrained. The network must accept images of ``size`` pixels; most networks with global pooling
-    do. Raises ValueError unless 1 <= low <= high <= size.
+    The defaults are for CIFAR-10. For ImageNet the released code uses low 310, high 330 and size
+    331, for images of 299 pixels. As in the paper, images are resized by nearest neighbour, and the
+    network is not retrained. The network must accept images of ``size`` pixels; most networks with
+    global pooling do. Raises ValueError unless 1 <= low <= high <= size.
     """
     if not 1 <= low <= high <= size:
         raise ValueError(
@@ -140,7 +142,8 @@ def resized_padded(
     ``top``, ``left``: numbers of zero rows above the image, and of zero columns left of it.
 
     If h pixels become ``side`` pixels, pixel i of a resized row has the value of pixel floor(i h /
-    side) of the original. This is `torch.nn.functional.interpolate` with mode nearest.
+    side) of the original row. `torch.nn.functional.interpolate` with mode nearest gives the same
+    values.
     """
     channels, height, width = images.shape[1:]
     place = torch.arange(size, device=images.device)
@@ -153,8 +156,8 @@ def resized_padded(
 
 
 def _sources(place: Tensor, side: Tensor, first: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return for each row of the square which row of the original image it shows, and whether it
-    shows one. The same holds for columns.
+    """Return for each row of the square the row of the original image that appears there, and
+    whether the row of the square is not padding. The function is used for columns too.
     """
     i = place - first[:, None]
     inside = (i >= 0) & (i < side[:, None])
@@ -189,9 +192,10 @@ def jpeg(net: nn.Module, quality: int = 75, *, subsampling: str = "4:2:0") -> Co
     """Return ``net`` behind JPEG compression.
 
     ``quality``: the quality on the scale of libjpeg, 1 to 100.
-    ``subsampling``: how the colour differences are stored. ``4:2:0``, the default of libjpeg: at
-        half the resolution in both directions; ``4:2:2``: at half the horizontal resolution;
-        ``4:4:4``: at full resolution. Gray images have no colour.
+    ``subsampling``: the resolution at which the colour differences are stored. ``4:2:0``, the
+        default of libjpeg, means half the resolution in both directions. ``4:2:2`` means half the
+        horizontal resolution, and ``4:4:4`` means full resolution. Gray images have no colour
+        differences.
 
     Das et al. state neither the subsampling nor the library. Raises ValueError for a quality
     outside 1..100 or an unknown subsampling.
@@ -207,7 +211,8 @@ def compressed(
     """Return the images after rounding to 8 bits, compression to JPEG and decompression.
 
     ``images``: gray or RGB, in [0, 1]; other values are clipped.
-    ``quality``, ``subsampling``: as in `jpeg`.
+    ``quality``, ``subsampling``: the quality from 1 to 100, and the resolution of the colour
+        differences, as in `jpeg`.
 
     The codec is libjpeg in Pillow. Images on a GPU are copied to the CPU and back.
     """
@@ -237,7 +242,7 @@ def _through(image: Any, quality: int, subsampling: str) -> Any:
 
 
 class _StraightThrough(torch.autograd.Function):
-    """The codec with the gradient of the identity."""
+    """The JPEG codec, whose backward pass is the backward pass of the identity."""
 
     @staticmethod
     def forward(images: Tensor, quality: int, subsampling: str) -> Tensor:
@@ -245,7 +250,7 @@ class _StraightThrough(torch.autograd.Function):
 
     @staticmethod
     def setup_context(context: Any, inputs: Sequence[Any], output: Tensor) -> None:
-        """Keep nothing, because the gradient of the identity needs nothing."""
+        """Save no tensors, because the gradient of the identity does not depend on the input."""
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:

@@ -1,4 +1,6 @@
-"""Measure a network: robustness, signs of overstated robustness, weights, layers and geometry."""
+"""Measure a network: its robustness, signs that this robustness is overstated, and its weights,
+layers and geometry.
+"""
 
 from robustbook.diagnosis import Finding, diagnose
 from robustbook.pearson import expected_ratio

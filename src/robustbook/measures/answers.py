@@ -58,8 +58,8 @@ def logits_of(
 ) -> Float[Tensor, "n k"]:
     """Return the logits of each image, without an autograd graph.
 
-    ``keys``, ``draw``: the numbers that determine a randomised model's noise (see `Drawing`); keys
-        default to row numbers.
+    ``keys``, ``draw``: a number for each image and the number of the noise draw, which determine a
+        randomised model's noise (see `Drawing`). By default, the key of an image is its row number.
 
     Raises ValueError if the model does not return two or more finite logits per image.
     """
@@ -81,7 +81,8 @@ def predict(
 ) -> Int[Tensor, " n"]:
     """Return the class of the highest logit of each image; if logits are equal, the first class.
 
-    ``keys``, ``draw``: as in `logits_of`.
+    ``keys``, ``draw``: a number for each image and the number of the noise draw, which determine a
+        randomised model's noise, as in `logits_of`.
 
     Raises ValueError unless the model returns two or more finite logits per image. Without the
     check for finite logits, argmax would return a class even for NaN.

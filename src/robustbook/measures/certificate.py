@@ -8,11 +8,10 @@ smoothed classifier predicts this class for every image within the l2 distance R
 
     R = sigma Phi^-1(p),
 
-Here Phi is the distribution function of the standard normal. The base classifier may draw further
-noise in its layers, because the theorem also holds for classifiers that return a probability of
-each class. The probability p is estimated from counts, by the exact lower limit of Clopper and
-Pearson (1934). So for each image, the certified radius R is too large with probability at most
-alpha.
+Here Phi is the distribution function of the standard normal. The base classifier may also add noise
+in its layers, because the theorem also holds for classifiers that return a probability of each
+class. The probability p is estimated from counts, by the exact lower limit of Clopper and Pearson
+(1934). So for each image, the certified radius R is too large with probability at most alpha.
 """
 
 import torch
@@ -37,8 +36,8 @@ def votes(
     draws: int,
     start: int = 0,
 ) -> Int[Tensor, "n k"]:
-    """Return how often the model gives each class, over ``draws`` noise draws, of which the first
-    has the number ``start``.
+    """Return for each image how often the model predicts each class over ``draws`` noise draws. The
+    first noise draw has the number ``start``.
 
     Raises ValueError if ``draws`` is below 1, or logits are NaN.
     """
@@ -62,7 +61,7 @@ def lower_limit(
     """Return the exact lower confidence limit of each probability of success, in float64.
 
     ``successes``: the number of successes in ``trials`` independent trials.
-    ``alpha``: the limit lies above the true probability of success with probability at most alpha.
+    ``alpha``: the limit lies above the true probability of success with at most this probability.
 
     The confidence limit is from Clopper and Pearson 1934.
 
@@ -84,13 +83,15 @@ def certified(
 ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
     """Return for each image the certified class and its l2 radius; see Cohen et al., section 3.2.2.
 
-    ``choice``: the counts of the votes that choose the class, for each image and class.
-    ``counts``: the counts of the votes with other noise draws, from which the lower limit of the
-        class's probability is computed.
+    ``choice``: for each image, how often each class was predicted over some noise draws. The class
+        that was predicted most often is the class to be certified.
+    ``counts``: for each image, how often each class was predicted over other noise draws. The lower
+        limit of the chosen class's probability is computed from these counts.
     ``sigma``: standard deviation of the noise on the image, above 0.
 
     If the lower limit of the class's probability is not above 1/2, the class is `ABSTAIN` and the
-    radius 0. Raises ValueError for invalid numbers, or if images differ in their number of votes.
+    radius 0. Raises ValueError for an invalid ``sigma`` or ``alpha``, or if ``counts`` has
+    different numbers of noise draws for different images.
     """
     if not sigma > 0:
         raise ValueError(f"sigma must be above 0, got {sigma}: without noise nothing is certified")

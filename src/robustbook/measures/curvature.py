@@ -22,10 +22,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Curvature:
-    """Estimates of a Hessian's trace and norm, and the gradient's norm, at each of n points.
+    """Estimates of the Hessian's trace and norm, and the norm of the gradient, at each of n points.
 
     ``trace``, ``trace_error``: the estimated trace of the Hessian, and its standard error.
-    ``frobenius``: the root of the mean of ||H v||^2, the Frobenius norm of the Hessian.
+    ``frobenius``: the estimated Frobenius norm of the Hessian, the root of the mean of ||H v||^2.
     ``slope``: the l2 norm of the gradient.
     """
 
@@ -42,12 +42,13 @@ def curvature(
     probes: int = 100,
     generator: torch.Generator | None = None,
 ) -> Curvature:
-    """Estimate trace and Frobenius norm of the Hessian of ``function`` at each point.
+    """Estimate the trace and the Frobenius norm of the Hessian of ``function`` at each point.
 
     ``function``: a function from n points to n numbers, whose number i depends only on point i.
-        Autograd differentiates the function twice, so a piecewise linear layer counts as linear.
-    ``probes``: number of random vectors of signs per point, 2 or more.
-    ``generator``: the generator of the signs; with None, torch's global generator.
+        Autograd differentiates the function twice, so the second derivative of a piecewise linear
+        layer counts as 0.
+    ``probes``: the number of random sign vectors v for each point, 2 or more.
+    ``generator``: the generator that draws the random signs; None means torch's global generator.
 
     Raises ValueError for fewer than 2 probes, or for a function that does not return one number per
     point.

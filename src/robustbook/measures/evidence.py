@@ -1,4 +1,4 @@
-"""Collect from any model the evidence that `diagnose` needs."""
+"""Attack any model in several ways, to get the measurements that `diagnose` needs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,10 +25,11 @@ from .robustness import Attack, strike, survival
 
 
 def battery(eps: float, queries: int = 1000) -> dict[str, Attack]:
-    """Return the attacks of an evaluation at l-infinity radius ``eps``, by their names in `NAMES`.
+    """Return the attacks that `evidence` runs at l-infinity radius ``eps``, by their names in
+    `robustbook.diagnosis.NAMES`.
 
-    All attacked images are clipped to [0, 1]. PGD takes 20 steps of eps / 4; the Square attack
-    takes at most ``queries`` queries per image.
+    All these attacks clip the adversarial images to [0, 1]. PGD takes 20 steps of eps / 4; the
+    Square attack takes at most ``queries`` queries per image.
     """
     step = Attack("fgsm", eps, clip=True)
     climb = Attack("pgd", eps, clip=True, steps=20, step_size=eps / 4)
@@ -59,16 +60,19 @@ def evidence(
     """Attack a model in several ways; return the measurements that `diagnose` needs, by name.
 
     ``model``: an `nn.Module` or any callable from images in [0, 1] to logits, on the device of the
-        images. A `Drawing` is evaluated with two noise draws; any other model is evaluated twice.
+        images. To find out whether predictions are random, a `Drawing` is evaluated with two noise
+        draws, and any other model is evaluated twice.
     ``eps``: l-infinity radius, above 0 and at most 1.
-    ``attacks``: attacks by their names in `NAMES`; default `battery(eps, queries)` without the
-        attacks that the model does not allow. The attack ``repaired`` needs a network with a
-        sigmoid or ReLU, whose derivative it makes softer. The attack ``float64`` needs a model that
-        can be converted, and images that are not float64 already.
-    ``source``: another network, whose adversarial images from ``one_step`` are used for the
-        measurement ``transfer``.
+    ``attacks``: the attacks to run, by their names in `robustbook.diagnosis.NAMES`; by default
+        `battery(eps, queries)` without the attacks that the model does not allow. The attack
+        ``repaired`` makes the derivatives of sigmoids and ReLUs softer, so it needs a network with
+        a sigmoid or ReLU. The attack ``float64`` needs a model that can be converted to float64,
+        and images that are not in float64 already.
+    ``source``: another network, which is attacked by ``one_step``. The measurement ``transfer`` is
+        the accuracy of ``model`` on these adversarial images.
     ``sizes``: the radii of the attack ``many_steps`` in the measurement ``curve``, as multiples of
-        eps; multiples above 1 are left out. The curve always includes eps 0 and eps 1.
+        eps. Radii above 1 are left out. The curve also includes the eps of ``many_steps``, eps 1
+        and, with the attack ``clean``, eps 0.
     ``seed``: seed of the random signs, of PGD's random starts and of Square's windows.
 
     The model is not changed. Raises the errors that `strike` raises.

@@ -1,8 +1,8 @@
 """Measure how much a perturbation of the images changes the feature maps of each layer.
 
 For an image x and the perturbed image x', the relative noise of layer l is ||h_l(x') - h_l(x)|| /
-||h_l(x)|| with the Euclidean norm. Xie et al. 2019 show pictures of such feature maps, but print no
-number.
+||h_l(x)|| with the Euclidean norm. Xie et al. 2019 show pictures of noisy feature maps, but give no
+number for the noise.
 """
 
 import contextlib
@@ -25,7 +25,8 @@ def feature_maps(
     ``images``: the input of the network.
     ``layers``: names of submodules.
 
-    Raises ValueError for a name that ``net`` does not have, and for NaN or infinity.
+    Raises ValueError for a name that ``net`` does not have, and for feature maps with NaN or
+    infinity.
     """
     with unchanged(net), _outputs(net, layers) as found:
         net(images.clone())  # a network may change its input in place
@@ -42,9 +43,10 @@ def feature_noise(
     perturbed: Float[Tensor, "n *shape"],
     layers: Sequence[str],
 ) -> dict[str, Float[Tensor, " n"]]:
-    """Return the relative noise of each image, at the input and after each named submodule.
+    """Return the relative noise of each image at the input and in the output of each named
+    submodule.
 
-    The key of the noise at the input is ``images``.
+    In the returned dictionary, the relative noise at the input has the name ``images``.
 
     ``net``: the network, in evaluation mode.
     ``images``, ``perturbed``: the clean and the perturbed images.

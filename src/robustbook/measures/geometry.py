@@ -7,11 +7,12 @@ dl:
 
     G^F = diag(p) - p p^T (eq. 10),    G^in = J^T G^F J (eq. 11),    dl^2 = dx^T G^in dx (eq. 12)
 
-The length l measures how far the probabilities move. Along the path, dx = (x_T - x_S) dt. With v =
-J (x_T - x_S), the length element dl/dt is sqrt(sum_k p_k (v_k - sum_j p_j v_j)^2), the standard
-deviation of v under p. The length element is 0 if all v_k are equal, because adding a number to all
-logits changes no probability. The paper says that the scale of the logits does not change the
-length. In fact the scale changes the length; only a shift of all logits does not.
+The length l of the path measures how much the probabilities change along the path. Along the path,
+dx = (x_T - x_S) dt. With v = J (x_T - x_S), the length element dl/dt is sqrt(sum_k p_k (v_k - sum_j
+p_j v_j)^2), the standard deviation of v under p. The length element is 0 if all v_k are equal,
+because adding a number to all logits changes no probability. According to the paper, scaling the
+logits does not change the length. In fact scaling the logits changes the length; only adding the
+same number to all logits does not.
 """
 
 from collections.abc import Callable
@@ -28,9 +29,9 @@ from .answers import logits_of, refuse_not_finite, unchanged
 
 @dataclass(frozen=True)
 class Walk:
-    """Measurements at each of the points ``t`` of one path.
+    """Measurements at each of the points x(t) of one path.
 
-    ``length``: dl/dt.
+    ``length``: the length element dl/dt.
     ``change``: half the sum over classes of |dp_k/dt|, the rate of change in total variation.
     ``singular_values``: singular values of the Jacobian of the logits, the largest first; ``m`` is
         the smaller of the Jacobian's two dimensions.
@@ -52,9 +53,9 @@ def walk(
     """Measure ``net`` at the points ``t`` in [0, 1] of the straight path between two images.
 
     Pass a network in float64, because on flat parts of the path the probabilities change only in
-    their last digits. Singular values are computed from J J^T, so singular values below 1e-8 of the
-    largest one at the same point are rounding errors. Raises ValueError for images of different
-    shapes, for fewer than 2 points, and for logits that are not finite.
+    their last digits. Singular values are computed from J J^T, so a singular value below 1e-8 times
+    the largest singular value at the same point is a rounding error. Raises ValueError for images
+    of different shapes, for fewer than 2 points, and for logits that are not finite.
     """
     x = straight_path(source, target, t)
     if isinstance(net, MLP):
@@ -111,13 +112,14 @@ def resolve(
     """Add points to ``t`` where probabilities change fast; return all points and the Fisher
     distances between neighbouring points.
 
-    An interval is halved until the Fisher distance of the probabilities at its two ends is at most
-    ``farthest``, or ``halvings`` times. The Fisher distance of two distributions is at most pi, and
-    the sum of all distances is the length of the path.
+    An interval is halved until the Fisher distance between the probabilities at its two ends is at
+    most ``farthest``. No interval is halved more than ``halvings`` times. The Fisher distance of
+    two distributions is at most pi. The sum of all returned distances approximates the length of
+    the path.
 
     The probabilities of a saturated network can change within a millionth of the path, between two
-    points of an even grid. If the probabilities change and return between two neighbouring points
-    of ``t``, the change is not found.
+    points of an even grid. If the probabilities change and change back between two neighbouring
+    points of ``t``, this function does not notice the change.
     """
 
     def gaps(t: Tensor) -> Tensor:
@@ -136,9 +138,9 @@ def fisher_distance(p: Float[Tensor, "*n k"], q: Float[Tensor, "*n k"]) -> Float
     """Return the Fisher distance of two distributions, 2 arccos(sum_k sqrt(p_k q_k)).
 
     The Fisher distance is the length of the shortest path between the two distributions. The
-    distance is pi if no class has a positive probability in both distributions. So every path
-    between two images has a length of at least about pi if the network is nearly certain of two
-    different classes.
+    distance is pi if no class has a positive probability in both distributions. If the network
+    assigns two images to different classes with probabilities near 1, every path between the two
+    images has a length of at least about pi.
     """
     return 2 * (p.sqrt() * q.sqrt()).sum(-1).clamp(max=1).arccos()
 

@@ -1,10 +1,10 @@
 """Measure the size of the smallest adversarial perturbation that an attack finds for each image.
 
 The accuracy at eps is the fraction of images whose smallest perturbation is larger than eps, so one
-measurement gives the whole curve. Each attack gives an upper bound on the size of the smallest
-adversarial perturbation; the minimum over several attacks is a tighter bound. So take the minimum
-over attacks for each image, not for the averages over images (Carlini et al. 2019, arXiv
-1902.06705, section 5).
+measurement gives the whole curve of accuracy against eps. Each attack gives an upper bound on the
+size of the smallest adversarial perturbation; the minimum over several attacks is a tighter bound.
+So take the minimum over attacks separately for each image, before averaging over images (Carlini et
+al. 2019, arXiv 1902.06705, section 5).
 """
 
 import math
@@ -33,17 +33,18 @@ def smallest(
     keys: Int[Tensor, " n"] | None = None,
     halvings: int = 12,
 ) -> Float[Tensor, " n"]:
-    """Return for each image the l-infinity size of the smallest adversarial perturbation that the
-    attack finds. The size is 0 if ``model`` misclassifies the clean image, and infinite if the
+    """Return for each image the l-infinity norm of the smallest adversarial perturbation that the
+    attack finds. The norm is 0 if ``model`` misclassifies the clean image, and infinite if the
     attack never succeeds.
 
-    ``strike``: the attack. The attack may use another model, but ``model`` decides whether the
-        attack succeeds.
-    ``grid``: sizes above 0 in increasing order. Each size of the grid is tried on the images that
-        ``model`` still classifies correctly after attacks of all smaller sizes.
-    ``keys``: the keys of the images, which the attack and a randomised model get; by default the
-        row numbers.
-    ``halvings``: number of bisections that shorten a successful perturbation. The shortened
+    ``strike``: the attack, a function from images, labels, keys and eps to perturbed images. The
+        attack may use another model, but ``model`` decides whether the attack succeeds.
+    ``grid``: the radii eps of the attack, above 0 and in increasing order. Each radius is tried on
+        the images that ``model`` still classifies correctly after the attacks with all smaller
+        radii.
+    ``keys``: a number for each image that determines the random numbers of the attack and of a
+        randomised model; by default the row number.
+    ``halvings``: number of bisection steps that shorten a successful perturbation. The shortened
         perturbation ends close to the class boundary.
 
     Raises ValueError if the grid is not increasing, and if logits are not finite.

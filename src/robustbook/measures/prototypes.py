@@ -2,8 +2,8 @@
 of any kurtosis.
 
 The classifier is from Nayebi & Ganguli 2017, Section 8. An input is assigned to the nearer of two
-orthogonal unit vectors, w1 and w2. An attack that changes every pixel of x = w1 by the same size
-succeeds if the size exceeds eps_min:
+orthogonal unit vectors, w1 and w2. An attack that adds plus or minus eps to every pixel of x = w1
+succeeds if eps exceeds eps_min:
 
     eps_min = ||w1||_2^2 / ||w2 - w1||_1.                                            (equation 14)
 
@@ -56,9 +56,9 @@ def pearson_vii(
 ) -> Float[Tensor, "..."]:
     """Return random numbers with mean 0, variance 1 and excess kurtosis ``kurtosis``, in float64.
 
-    Numbers are drawn by Bailey's polar method (Mathematics of Computation 62, 1994), for the
-    Gaussian by the Box-Muller method. A generator in the same state gives the same underlying
-    uniform numbers for every kurtosis.
+    Numbers are drawn by Bailey's polar method (Mathematics of Computation 62, 1994). For a kurtosis
+    of 0, numbers are drawn from the Gaussian by the Box-Muller method. A generator in the same
+    state gives the same underlying uniform numbers for every kurtosis.
     """
     nu = degrees(kurtosis)
     spread, angle = torch.rand(2, *shape, generator=generator, dtype=torch.float64)
@@ -72,7 +72,8 @@ def pearson_vii(
 def resampled(
     weights: Float[Tensor, "..."], shape: tuple[int, ...], generator: torch.Generator
 ) -> Float[Tensor, "..."]:
-    """Return random samples of a network's weights, drawn with replacement and not centred.
+    """Return random samples of a network's weights, drawn with replacement. The mean of the weights
+    is not subtracted.
 
     Drawing with replacement is equivalent to the paper's inverse transform sampling from the weight
     distribution.

@@ -22,7 +22,7 @@ class Activity:
     """Statistics of the pre-activations h of one layer, over a set of images and all units of the
     layer.
 
-    ``median`` and ``median_abs``: medians of h and of |h|.
+    ``median`` and ``median_abs``: the median of h and the median of |h|.
 
     ``beyond``: for each threshold, the fraction of pre-activations with |h| above the threshold.
     ``active``: the fraction of pre-activations with h > 0.

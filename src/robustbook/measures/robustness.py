@@ -52,12 +52,12 @@ class Attack:
     gradients, not the evaluated network.
 
     ``precision``: the dtype in which gradients are computed.
-    ``flush``: float32 numbers below 1.2e-38 become zero, as in TensorFlow's CPU kernels. On a GPU,
-        ``flush`` raises an error, because GPUs lack this setting.
-    ``rescale``: the logits are divided by their `median_lead`, so that the softmax does not
+    ``flush``: whether float32 numbers below 1.2e-38 become zero, as in TensorFlow's CPU kernels. On
+        a GPU, ``flush`` raises an error, because GPUs lack this setting.
+    ``rescale``: whether the logits are divided by their `median_lead`, so that the softmax does not
         saturate.
-    ``slope``: the backward pass uses the derivative of a nonlinearity that is ``slope`` times
-        softer (see `softened`); with None the backward pass uses the true derivative.
+    ``slope``: how many times softer the nonlinearities are in the backward pass (see `softened`).
+        With ``slope`` None the backward pass uses the true derivatives.
 
     Raises ValueError for an unknown kind, loss or precision.
     """
@@ -88,8 +88,8 @@ class Survival:
     """The images that a network still classifies correctly under an attack.
 
     ``correct``: for each image, whether the network still classifies the image correctly.
-    ``still``: for each image, whether the attack left the image unchanged. The gradient of an
-        unchanged image is zero or, with clipping, points out of [0, 1] in every pixel.
+    ``still``: for each image, whether the attack left the image unchanged. At an unchanged image,
+        the gradient of the loss is zero or, with clipping, points out of [0, 1] in every pixel.
     """
 
     correct: Tensor
@@ -146,19 +146,21 @@ def strike(
     generator: torch.Generator | None = None,
     batch_size: int = PIECE,
 ) -> Adversarial:
-    """Run ``attack`` and evaluate ``model`` itself on the adversarial images, whatever gradients
-    the attack uses.
+    """Run ``attack`` on ``model``, and evaluate ``model`` on the adversarial images. Options that
+    change the attack's gradients do not change this evaluation.
 
     ``images``: in [0, 1], in the model's dtype; adversarial images have the same dtype.
-    ``keys``, ``generator``: the sources of random numbers, as in `robustbook.attacks.pgd`; keys
-        default to row numbers.
+    ``keys``: a number for each image that determines the image's random numbers, as in
+        `robustbook.attacks.pgd`; by default the row number.
+    ``generator``: a torch generator that gives the seed of all random numbers, as in
+        `robustbook.attacks.pgd`.
     ``batch_size``: how many images are attacked together; the result does not depend on the batch
         size.
 
     A randomised model is evaluated with a noise draw that no attack uses. The model is not changed;
     if gradients are computed in another precision, a copy of the model is attacked. Raises
-    ValueError for an invalid argument, ``flush`` on a GPU, gradients that the model does not
-    support, and logits that are not finite.
+    ValueError for an invalid argument, for ``flush`` on a GPU, for an option that the model does
+    not support, and for logits that are not finite.
     """
     check_set(images, labels)
     state = None if generator is None else generator.get_state()

@@ -1,5 +1,5 @@
-"""Measure the accuracy along one fixed direction per image, such as the gradient's sign in FGSM,
-for any eps.
+"""Measure the accuracy for any eps if each image moves by eps along a fixed direction, such as the
+sign of the gradient in FGSM.
 
 The sign of the gradient does not depend on eps. So each point of the curve of accuracy against eps
 costs one forward pass and no further gradient. Bisection finds the eps at which the network has a
@@ -63,8 +63,9 @@ def eps_leaving(
 
     The eps is found by doubling from ``start`` and then by bisection, up to the relative error
     ``tolerance``. If the accuracy is not a decreasing function of eps, it may reach ``accuracy`` at
-    several values of eps, and one of these is returned. Raises ValueError if the accuracy on clean
-    images is already at most ``accuracy``, or if the accuracy is higher at every eps tried.
+    several values of eps, and the function returns one of these values. Raises ValueError if the
+    accuracy on clean images is already at most ``accuracy``, or if the accuracy is above
+    ``accuracy`` at every eps that was tried.
     """
 
     def reached(eps: float) -> bool:

@@ -1,8 +1,8 @@
-"""Make views of a network for attacks, which have the same predictions but other gradients.
+"""Change the gradients of a network for an attack, without changing its predictions.
 
-A view shares the weights and buffers of its network, so a view needs no memory of its own and
-always has the network's current weights. So do not convert a view to another dtype or device, which
-would convert its network too; convert a `copy.deepcopy` of the view.
+Each function returns a view: a model that shares the weights and buffers of the original network.
+So a view always uses the network's current weights. Converting a view to another dtype or device
+would convert the network too; convert a `copy.deepcopy` of the view instead.
 """
 
 import copy
@@ -23,10 +23,10 @@ from .answers import Model
 def rescaled(net: Model, by: float) -> Model:
     """Return the model with its logits divided by ``by``.
 
-    Carlini & Wagner (arXiv 1607.04311) attack distilled networks with divided logits. The model is
-    any callable from images to logits; for a randomised model the logits of each noise draw are
-    divided. Raises ValueError unless ``by`` is finite and above 0, because another divisor changes
-    the predictions.
+    Carlini & Wagner (arXiv 1607.04311) divide the logits of distilled networks before they attack
+    these networks. The model is any callable from images to logits; for a randomised model the
+    logits of each noise draw are divided. Raises ValueError unless ``by`` is finite and above 0,
+    because any other divisor would change the predictions.
     """
     _check_above_zero("by", by)
     if isinstance(net, Drawing):
@@ -47,12 +47,13 @@ class _RescaledDraws:
 
 
 def softened(net: Model, softness: float) -> nn.Module:
-    """Return the network with the same outputs and, in its backward pass, softer nonlinearities.
+    """Return a network with the same outputs, whose backward pass uses derivatives of softer
+    nonlinearities.
 
     A sigmoid gets the derivative of sigmoid(h / softness). A ReLU gets the derivative of a
-    softplus, sigmoid(h / softness), which is never 0. All `nn.Sigmoid` and `nn.ReLU` layers are
-    replaced, and every ``activation`` that is `torch.sigmoid` or `torch.relu`. Functions that a
-    ``forward`` calls directly keep their derivative.
+    softplus, sigmoid(h / softness), which is never 0. The function replaces all `nn.Sigmoid` and
+    `nn.ReLU` layers, and every attribute ``activation`` that is `torch.sigmoid` or `torch.relu`.
+    Nonlinearities that a ``forward`` method calls directly keep their derivatives.
 
     The softer derivative is our version of the "stabilised gradient" of Brendel & Bethge 2017
     (arXiv 1704.01547), whose formula we could not read. Raises ValueError for a network without a
@@ -171,15 +172,15 @@ class _Bypassed(nn.Module):
 
 
 def bypassed(net: Model) -> nn.Module:
-    """Return the network with the same outputs and a backward pass without the last nonlinearity.
+    """Return a network with the same outputs, whose backward pass omits the last nonlinearity.
 
     The backward pass treats the last hidden nonlinearity as the identity; earlier layers keep their
     derivatives. This backward pass is our interpretation of an attack "from the penultimate
     pre-activations" (Brendel & Bethge 2017).
 
     Raises ValueError for a network without hidden ``preactivations`` or without an ``activation``.
-    The first forward pass raises ValueError if the network's logits are not its last linear layer
-    applied to ``activation`` of its last hidden pre-activations.
+    The logits must be the output of the last linear layer for the input activation(h), with h the
+    last hidden pre-activations. Otherwise the first forward pass raises ValueError.
     """
     shown = hasattr(net, "preactivations") and hasattr(net, "activation")
     if not (isinstance(net, nn.Module) and shown):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Histogram:
-    """A histogram: a ``density`` over equal bins from ``low`` to ``high``, with integral 1."""
+    """A histogram over bins of equal width from ``low`` to ``high``; ``density`` has integral 1."""
 
     low: float
     high: float
@@ -26,9 +26,10 @@ def layer_weights(net: nn.Module) -> list[Float[Tensor, "units ..."]]:
 
 
 def excess_kurtosis(values: Float[Tensor, "..."]) -> float:
-    """Return m4 / m2^2 - 3 from the central moments of all values: 0 for a Gaussian, at least -2.
+    """Return the excess kurtosis m4 / m2^2 - 3, computed from the central moments of all values.
 
-    Raises ValueError if all values are equal, because the kurtosis is then 0 / 0.
+    The excess kurtosis is 0 for a Gaussian, and it is at least -2. Raises ValueError if all values
+    are equal, because the kurtosis is then 0 / 0.
     """
     _ends(values)
     wide = values.double()
@@ -37,7 +38,7 @@ def excess_kurtosis(values: Float[Tensor, "..."]) -> float:
 
 
 def histogram(values: Float[Tensor, "..."], bins: int) -> Histogram:
-    """Return a density over ``bins`` equal bins from the smallest to the largest value.
+    """Return a density over ``bins`` bins of equal width from the smallest to the largest value.
 
     Raises ValueError if all values are equal.
     """

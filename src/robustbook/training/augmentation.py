@@ -19,8 +19,9 @@ from robustbook.randomness import generator
 @dataclass(frozen=True)
 class Augmentation:
     """``mirror``: whether images are mirrored left to right with probability 1/2.
-    ``padding``: the number of zeros that are added on each side, before the original size is
-        cropped at a random position. Images are cropped first and mirrored afterwards.
+    ``padding``: the number of rows or columns of zeros that are added on each side of an image.
+        Then the padded image is cropped to the original size at a random position. Mirroring comes
+        after cropping.
     """
 
     mirror: bool = False
@@ -35,8 +36,8 @@ class Augmentation:
     def drawn(
         self, seed: int, epoch: int, count: int, device: torch.device
     ) -> Int[Tensor, "{count} 3"]:
-        """Return for each of ``count`` images whether the image is mirrored, and the crop's first
-        row and column in the padded image.
+        """Return for each of ``count`` images whether the image is mirrored, and the first row and
+        column of the crop in the padded image.
         """
         stream = generator(seed, "augmentation").initial_seed()
         keys = torch.arange(count, device=device)

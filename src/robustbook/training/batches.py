@@ -1,4 +1,4 @@
-"""Choose the batch of each network at a training step, which depends only on the seed and the
+"""Choose the batch of each network at a training step. The batch depends only on the seed and the
 step.
 """
 
@@ -42,8 +42,8 @@ class Batches:
         return len(self.labels) // self.recipe.batch_size
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return the images and labels of a training step; if several networks are trained, the
-        first axis is the network.
+        """Return the images and labels of a training step. If several networks are trained, the
+        first axis of both tensors is the index of the network.
         """
         epoch, batch = divmod(step, self.per_epoch)
         if epoch != self.epoch:

@@ -19,7 +19,7 @@ def fingerprint(images: Any, labels: Tensor) -> str:
     per gigabyte.
 
     For an image set that is read batch by batch, the hash covers the labels and the number of
-    images. Of the images, the hash covers only the first, the middle and the last one.
+    images. Only the first, the middle and the last image enter the hash.
     """
     if isinstance(images, Tensor):
         return digest({"images": images, "labels": labels})
@@ -43,9 +43,9 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
     """Return a JSON description of a function or value, by which training objectives are
     distinguished.
 
-    For a function, the description has its name, defaults, closure, partial arguments, and the
-    constants and names in its code. The description of a function does not include values of global
-    variables. Plain data is returned unchanged; other objects are described by their type.
+    The description of a function contains its name, defaults, closure and partial arguments, and
+    the constants and names in its code. The description of a function does not include values of
+    global variables. Plain data is returned unchanged; other objects are described by their type.
     """
     if thing is None or isinstance(thing, bool | int | float | str):
         return thing
@@ -74,8 +74,8 @@ def described(thing: object, inside: tuple[int, ...] = ()) -> Any:
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Return the keys in which two identities of training runs differ, with both values if the
-    values are short.
+    """Return the names of the entries in which two identities of training runs differ, with both
+    values if the values are short.
     """
     found = []
     for key in {**there, **here}:

@@ -1,14 +1,14 @@
 """Train networks by a recipe, and return the history of each loss term.
 
 An *objective* is a function from (network, images, labels, coefficient) to named loss terms, whose
-sum is minimised. The number ``coefficient(step)``, for example an annealed penalty weight, is
-passed to the objective in every step.
+sum is minimised. In every step, the objective gets the number ``coefficient(step)``, for example an
+annealed penalty weight.
 
 Each epoch goes through the training set in a random order that depends only on (seed, epoch), or in
-the original order. The augmentation depends only on (seed, epoch, image), and the random numbers of
-a training step only on (seed, step). So weights, buffers, optimiser state and step number describe
-the state of a run completely. A run that is interrupted at any time resumes from its last
-checkpoint and gives bitwise the same result.
+the original order. The augmentation of an image depends only on (seed, epoch, image). The random
+numbers of a training step depend only on (seed, step). So weights, buffers, optimiser state and
+step number describe the state of a run completely. A run that is interrupted at any time resumes
+from its last checkpoint and gives bitwise the same result.
 
 Networks of the same shape can be trained together along a batch axis (``torch.func``). Training
 networks together gives the same result as separate training up to rounding. Joint training takes
@@ -44,7 +44,8 @@ from .steps import Lift, Objective, Step, graphed, plain
 @dataclass(frozen=True)
 class Fitted:
     """``terms[name]``: the mean of the loss term over each epoch, with one column per network.
-    ``seconds``: the training time in seconds; for an interrupted run, the sum over its parts.
+    ``seconds``: the training time in seconds; for an interrupted run, the sum over all parts of the
+        run.
     """
 
     terms: dict[str, Float[Tensor, "epochs networks"]]
@@ -76,20 +77,21 @@ def fit(
     ``networks``: the networks to train; parameters with ``requires_grad`` False do not change. A
         network whose buffers change, such as the running statistics of batch norm, can only be
         trained alone.
-    ``images``: bytes, which are scaled to [0, 1] batch by batch on ``device``, or floats, which are
-        not scaled. The recipe's augmentation pads images with zeros before images are scaled.
+    ``images``: the training images, either bytes, which are scaled to [0, 1] batch by batch on
+        ``device``, or floats, which are not scaled. The recipe's augmentation pads images with
+        zeros before images are scaled.
     ``labels``: the classes, or for each image the probabilities of the classes.
-    ``rates``: factors of the learning rate by parameter name; for all other parameters the factor
-        is 1.
+    ``rates``: a dictionary from parameter names to factors of the learning rate. For all other
+        parameters the factor is 1.
     ``retract``: a function that is called after each step with the weights by parameter name and
         changes them in place, for example to project them onto a set.
-    ``each_epoch``: a function that is called after each complete epoch with the number of epochs
-        and the ``state_dict`` (weights and buffers). If several networks are trained, the first
-        axis of each tensor in the ``state_dict`` is the network. A resumed run calls ``each_epoch``
-        again for an epoch that it repeats. Copy the tensors of the ``state_dict`` that you want to
-        keep, because training changes them in place.
-    ``shuffle``: whether each epoch has a new random order. With False, images keep their order in
-        every epoch.
+    ``each_epoch``: a function that is called after each complete epoch with the number of completed
+        epochs and the ``state_dict`` (weights and buffers). If several networks are trained, the
+        first axis of each tensor in the ``state_dict`` is the index of the network. A resumed run
+        calls ``each_epoch`` again for an epoch that it repeats. Copy the tensors of the
+        ``state_dict`` that you want to keep, because training changes them in place.
+    ``shuffle``: whether each epoch has a new random order. With ``shuffle`` False, images keep
+        their order in every epoch.
     ``static``: whether a training step has the same operations for every batch, with all random
         numbers drawn on ``device``. A static training step is captured as a CUDA graph on a GPU.
         Use ``static`` False for objectives whose operations depend on the data, or that use random
@@ -100,14 +102,15 @@ def fit(
         renamed, and a warning is given.
     ``identity``: a description of the objective, which is stored in the checkpoint; by default the
         name, constants and closure of the objective.
-    ``progress``: a function that is called with (steps done, steps) about once a second.
+    ``progress``: a function that is called about once a second with the number of completed steps
+        and the number of all steps.
 
-    Before each step, torch's global generators, from which dropout draws, are seeded by (seed,
-    step). The state of torch's generators is restored at the end of training. Networks that are
-    trained together must not draw random numbers.
+    Before each step, torch's global generators are seeded by (seed, step), because dropout layers
+    draw from these generators. The state of torch's generators is restored at the end of training.
+    Networks that are trained together must not draw random numbers.
 
-    Raises ``Diverged`` with the step, the term and its value. On a GPU, the step in the message is
-    the step at which the divergence was detected.
+    Raises ``Diverged`` if a loss term, a weight or a buffer becomes NaN or infinite. On a GPU, the
+    step in the error message is the step at which the divergence was detected.
 
     On a CPU, numbers below 1.2e-38 are flushed to zero during training. Saturated networks have
     gradients below 1.2e-38, and arithmetic with such tiny numbers takes up to four times as long.

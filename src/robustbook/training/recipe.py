@@ -1,4 +1,4 @@
-"""The hyperparameters of a training as plain data, which also identify a stored result."""
+"""Store the hyperparameters of a training run as plain data, which identify a stored result."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -26,8 +26,9 @@ class Recipe:
     ``nesterov``: whether SGD uses Nesterov's momentum.
     ``decay``: the parameters to which ``weight_decay`` applies: "all", or "weights", which are the
         tensors with two or more axes (no biases and no batch norm scales).
-    ``precision``: the precision of the computations, see `robustbook.arithmetic`. With bfloat16,
-        weights, their gradients and the optimiser's state stay in float32.
+    ``precision``: the floating-point format of the computations, such as bfloat16; see
+        `robustbook.arithmetic`. With bfloat16, weights, their gradients and the optimiser's state
+        stay in float32.
     ``channels_last``: whether images and kernels use the channels-last memory format in training.
         The channels-last format gives the same result up to rounding, and makes training faster on
         a CPU and in bfloat16.

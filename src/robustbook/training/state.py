@@ -26,7 +26,8 @@ class Diverged(ArithmeticError):
 
 @dataclass
 class State:
-    """The state of a training run: weights, optimiser, step number and sums over the epoch.
+    """The state of a training run: weights, optimiser, step number, and sums of the loss terms over
+    the current epoch.
     ``rates``: factors of the learning rate by parameter name, as in `fit`.
 
     ``weights`` are the trained parameters, and ``fixed`` the parameters with ``requires_grad``
@@ -101,8 +102,8 @@ class State:
                 group["lr"] = lr * group["factor"]
 
     def whole(self) -> dict[str, Tensor]:
-        """Return the ``state_dict``; with several networks, the first axis of the trained weights
-        is the network.
+        """Return the ``state_dict``; with several networks, the first axis of each tensor is the
+        index of the network.
         """
         own = {name: p.detach() for name, p in self.networks[0].state_dict().items()}
         if len(self.networks) == 1:
@@ -231,7 +232,7 @@ class State:
 @contextlib.contextmanager
 def layout(networks: Sequence[nn.Module], channels_last: bool) -> Iterator[None]:
     """Inside the context, convolution kernels have the channels-last memory format if
-    ``channels_last``; afterwards they have the usual format.
+    ``channels_last`` is True. Afterwards the kernels have the usual memory format again.
 
     Weights that are non-contiguous views are copied first, because optimisers cannot handle them.
     """

@@ -1,5 +1,5 @@
-"""Make one optimiser step for one network, for several networks along a batch axis, or as a CUDA
-graph.
+"""Make one optimiser step: for one network, for several networks along a batch axis, or as a
+recorded CUDA graph.
 """
 
 import contextlib
