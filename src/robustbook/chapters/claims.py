@@ -17,8 +17,8 @@ class Claim:
     ``words``: the claim.
     ``page``: the page that tests the claim.
     ``items``: the tables and figures of the paper whose numbers decide the claim.
-    ``find``: a function that returns our finding in sentences; None if only the page itself states
-        the finding.
+    ``find``: a function that returns our finding in sentences, or None if only the page itself
+        states the finding.
     ``title``: the text of the link to the page. If it is empty, the text is the page's short name,
         such as Table 1.
     """

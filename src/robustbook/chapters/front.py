@@ -59,8 +59,8 @@ def self_ensemble() -> str:
     """Return in a sentence the accuracies of Random Self-Ensemble and of a network without noise,
     under the paper's attack.
 
-    The accuracies are for the first network of the best stored results. They are compared for the
-    same constant c of the attack, and for the same distortion.
+    The accuracies are for the first network of the best stored results. Both networks are compared
+    for the same constant c of the attack, and for the same distortion.
     """
     record = record_of("self_ensemble/figure-6")
     network = names.networks(record)[0]

@@ -33,8 +33,8 @@ class Version:
 
     @property
     def tag(self) -> str:
-        """Return the end of a table's label on a page that shows records for several profiles. It
-        contains the name of the profile, so that each label is unique.
+        """Return the end of a table's label on a page that shows records for several profiles. The
+        end of the label contains the name of the profile, so that each label is unique.
         """
         return f"{self.record.profile}-run" if self.fresh else self.record.profile
 
@@ -72,7 +72,9 @@ def _floats(nested: Any) -> Any:
 
 
 def mean(record: Record, name: str, /, **setting: Any) -> float:
-    """Return the mean of `values` over the seeds; raise ValueError if there are none."""
+    """Return the mean over the seeds of the values that `values` finds. Raise ValueError if there
+    are none.
+    """
     found = values(record, name, **setting)
     if not found:
         raise ValueError(f"the record of {record.item} has no row {name} with {setting}")
@@ -159,7 +161,9 @@ def records_of(item: str) -> list[Record]:
 
 @lru_cache(maxsize=8)
 def _record(path: Path, stamp: int) -> Record:
-    """Return the record in a file; it is cached until the time ``stamp`` of the file changes."""
+    """Return the record in a file. The record is cached until the time ``stamp`` of the file
+    changes.
+    """
     return ledger.read_record(path)
 
 

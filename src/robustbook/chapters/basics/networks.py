@@ -27,10 +27,10 @@ class Training:
 
     The learning rate starts at ``lr`` and falls to 0.
 
-    ``eps``: the radius of adversarial training; 0 stands for training without adversarial images.
+    ``eps``: the radius of adversarial training, or 0 for training without adversarial images.
 
     ``temperature``: the number that divides the logits, only during training.
-    ``noise``: the standard deviation of all noise layers; 0 stands for a fully connected network
+    ``noise``: the standard deviation of all noise layers, or 0 for a fully connected network
         without noise.
     """
 

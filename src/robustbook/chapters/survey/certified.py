@@ -99,9 +99,9 @@ def printed_beside(version: Version) -> Table:
 
 
 def votes(version: Version) -> Table:
-    """Return a table with a row for each sigma: the share of images on which CERTIFY abstains, the
-    mean certified radius, the accuracy of the most frequent class, and the largest radius that the
-    number of votes allows.
+    """Return a table with a row for each standard deviation of the noise. The columns are the share
+    of images on which CERTIFY abstains, the mean certified radius, the accuracy of the most
+    frequent class, the share of images whose votes all agree, and the largest possible radius.
     """
     record = version.record
     rows = []
