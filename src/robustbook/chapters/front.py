@@ -1,5 +1,5 @@
-"""Write the findings that the landing page shows, one for each paper, and choose its picture of an
-adversarial image.
+"""Write the findings that the landing page shows, one for each paper, and choose the picture of an
+adversarial image on this page.
 """
 
 from collections.abc import Callable, Mapping

@@ -40,7 +40,7 @@ class Version:
 
 
 def version_of(record: Record) -> Version:
-    """Return a record that comes with the book, with its heading."""
+    """Return a `Version` that contains a record of the book and its heading."""
     return Version(record, f"Published ({record.profile})")
 
 

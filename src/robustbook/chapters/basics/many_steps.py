@@ -166,7 +166,7 @@ def path(
 ) -> Float[np.ndarray, "t 2"]:
     """Return in order the points at which an attack on one starting point evaluates the network.
 
-    A point that is evaluated twice in a row counts once.
+    If the attack evaluates a point twice in a row, the point is returned only once.
 
     ``last``: only the first ``last`` evaluations count.
     """

@@ -119,7 +119,7 @@ def _built(training: Training) -> nn.Module:
 
 
 def _inner(net: nn.Module) -> nn.Module:
-    """Return the network without noise layers, whose weights are stored."""
+    """Return the part of the network without noise layers, because only its weights are stored."""
     return net.net if isinstance(net, Noisy) else net
 
 

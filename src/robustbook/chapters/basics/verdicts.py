@@ -50,8 +50,8 @@ def judged(
     partner: Sequence[float | int] = (),
     holds: Sequence[bool] = (),
 ) -> Judgement:
-    """Return the verdict that invented runs give by the book's rules. Each run counts as a run with
-    its own seed at the paper's scale.
+    """Return the verdict that invented runs give by the book's rules. The runs are treated as if
+    each had its own seed, and as if they used the paper's network and data.
 
     ``compare``: the kind of comparison, such as "equal", "at_least" or "greater_than".
     ``partner``: for an ordering, the runs of the other method.

@@ -82,7 +82,8 @@ def resolved(interval: Interval) -> bool:
 
 def answer(record: Record) -> str:
     """Return in sentences the accuracies of the best filter and of the two controls, and how many
-    filters are better than both controls. The controls are no block, and a block without a filter.
+    filters are better than both controls. The controls are the network without blocks, and the
+    network whose blocks have no filter.
     """
     shown = [name for name in variants(record) if name in FILTERS]
     best = max(shown, key=lambda name: accuracy(record, name, "pgd-20"))
@@ -106,8 +107,8 @@ def answer(record: Record) -> str:
 
 
 def effects(record: Record) -> Figure:
-    """Draw the accuracy under PGD with each filter minus the accuracy of both controls, with 95 %
-    confidence intervals.
+    """Draw the accuracy under PGD with each filter minus the accuracy of each control (no blocks,
+    and blocks without a filter), with 95 % confidence intervals.
     """
     rows = {
         NAMES[name]: {words: difference(record, name, each) for each, words in AGAINST.items()}
@@ -180,8 +181,8 @@ def printed_beside(version: Version) -> Table:
 
 
 def paired(version: Version) -> Table:
-    """Return a table of the accuracy with each filter minus the accuracy of both controls, with
-    confidence intervals.
+    """Return a table of the accuracy with each filter minus the accuracy of each control (no
+    blocks, and blocks without a filter), with confidence intervals.
     """
     record = version.record
     rows = []

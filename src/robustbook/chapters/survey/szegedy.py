@@ -241,8 +241,8 @@ def training_images(record: Record) -> str:
 
 
 def which_half(record: Record) -> str:
-    """Return in sentences the errors of two networks FC123-456-10. One is trained on the same half
-    of the training set as the attacked network, and one on the other half.
+    """Return in sentences the errors of two networks of the shape FC123-456-10. One is trained on
+    the same half of the training set as the attacked network, and one on the other half.
     """
     same, other = (
         mean(
