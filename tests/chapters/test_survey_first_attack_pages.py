@@ -80,7 +80,7 @@ def test_the_tables_of_szegedy(first: Record) -> None:
 
 def test_the_sentences_on_szegedy(first: Record) -> None:
     words = szegedy.order(first)
-    assert "0.030, 0.060 and 0.090 (0.062, 0.1 and 0.14 printed). So it rises" in words
+    assert "0.030, 0.060 and 0.090 (0.062, 0.1 and 0.14 printed). So the distortion rises" in words
     assert words.endswith("The test errors are 0.5, 2.5 and 4.5 %.")
     # 18 of the 30 pairs have an odd sum and an error of 10 %.
     assert szegedy.transfer(first).startswith("In 18 of the 30 pairs")

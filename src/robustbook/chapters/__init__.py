@@ -1,6 +1,7 @@
-"""Compute the content of the pages from a record: sentences, tables and figures.
+"""Compute what the pages show from stored results: sentences, tables and figures.
 
 There is one folder per paper, and one module per page with the page's name. A page contains prose,
-equations and one-line calls; a tested function of these modules makes everything else that the page
-shows. Importing these modules does not import torch, so that a published page opens quickly.
+equations and one-line calls. Tested functions of these modules make everything else that the page
+shows. Importing these modules does not import torch, so that a page that only shows stored results
+opens quickly.
 """

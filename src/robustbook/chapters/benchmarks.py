@@ -23,8 +23,8 @@ MARKS = {
 
 
 def answer() -> str:
-    """Return how much longer attacks take in other libraries than in ours, and how much longer our
-    attacks take than the network alone.
+    """Return in sentences how much longer attacks take in other libraries than in ours, and how
+    much longer our attacks take than the network alone.
     """
     rows = [row for row in benchmark("attacks")["rows"] if "error" not in row]
     ranges, floors, same = [], [], True
@@ -59,8 +59,8 @@ def above_the_floor() -> Figure:
 
 
 def attacks() -> Table:
-    """Return the running times of FGSM and PGD in each library, compared with ours and with the
-    network alone.
+    """Return a table of the running times of FGSM and PGD in each library, compared with our
+    running times and with those of the network alone.
     """
     report = benchmark("attacks")
     untimed = "".join(
@@ -81,8 +81,8 @@ def attacks() -> Table:
 
 
 def geometry() -> Table:
-    """Return how long the singular values along a path take with our code, and with a loop over the
-    points.
+    """Return a table of the time to compute singular values of Jacobians along a path, with our
+    code and with a loop over the points.
     """
     report = benchmark("geometry")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
@@ -100,7 +100,7 @@ def geometry() -> Table:
 
 
 def lbfgs() -> Table:
-    """Return how long 90 runs of L-BFGS take with our code, and with loops around other
+    """Return a table of the time of 90 runs of L-BFGS, with our code and with loops that call other
     libraries.
     """
     report = benchmark("lbfgs")
@@ -128,7 +128,9 @@ def lbfgs() -> Table:
 
 
 def deepfool() -> Table:
-    """Return the time, success rate and mean distance of each implementation of DeepFool."""
+    """Return a table of the time, success rate and mean distance of each implementation of
+    DeepFool.
+    """
     report = benchmark("deepfool")
     return table(
         f"DeepFool in l2, {report['images']} images ({report['data']}, small CNN), medians of "
@@ -145,7 +147,9 @@ def deepfool() -> Table:
 
 
 def carlini_wagner() -> Table:
-    """Return the time, success rate and mean distance of each library's Carlini-Wagner attack."""
+    """Return a table of the time, success rate and mean distance of each library's Carlini-Wagner
+    attack.
+    """
     report = benchmark("carlini_wagner")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     few = "".join(
@@ -167,7 +171,9 @@ def carlini_wagner() -> Table:
 
 
 def noise() -> Table:
-    """Return the times of predictions and training steps with noise layers."""
+    """Return a table of the times of predictions and training steps of networks with noise
+    layers.
+    """
     report = benchmark("self_ensemble")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     return table(
@@ -188,7 +194,9 @@ def noise() -> Table:
 
 
 def training() -> Table:
-    """Return the time of a training step in the package's `fit` and in a plain training loop."""
+    """Return a table of the time of a training step in the package's `fit` and in a plain training
+    loop.
+    """
     report = benchmark("training")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
     return table(
@@ -210,8 +218,8 @@ def training() -> Table:
 
 
 def deep_defense() -> Table:
-    """Return the running time of a training step of Deep Defense, divided by the running time of a
-    plain training step.
+    """Return a table of the time of a training step of Deep Defense, divided by the time of a
+    training step without its regulariser.
     """
     report = benchmark("deep_defense")
     return table(

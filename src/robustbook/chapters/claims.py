@@ -1,4 +1,4 @@
-"""The table of an overview page: the claims of a paper, with our findings and the verdicts."""
+"""Make the table of an overview page: the claims of a paper, with our findings and the verdicts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,11 @@ class Claim:
 
     ``words``: the claim.
     ``page``: the page that tests the claim.
-    ``items``: the items (tables, figures) whose target numbers decide the claim.
-    ``find``: a function that returns our finding in sentences; None if the page says it itself.
-    ``title``: the words of the link to the page; "": its short name, such as Table 1.
+    ``items``: the tables and figures of the paper whose numbers decide the claim.
+    ``find``: a function that returns our finding in sentences, or None if only the page itself
+        states the finding.
+    ``title``: the text of the link to the page. If it is empty, the text is the page's short name,
+        such as Table 1.
     """
 
     words: str
@@ -29,12 +31,12 @@ class Claim:
 
     @property
     def link(self) -> str:
-        """Return a link to the page."""
+        """Return a link to the page that tests the claim."""
         return f"[{self.title}](./{self.page}.ipynb)" if self.title else page_link(self.page)
 
 
 def claims_table(paper: str, caption: str, name: str, claims: Sequence[Claim]) -> Table:
-    """Return a table of claims, our finding on each, and the counts of verdicts."""
+    """Return a table of claims, our finding on each claim, and the counts of verdicts."""
     lines = entries(paper)
     return table(
         caption,
@@ -54,10 +56,14 @@ def claims_table(paper: str, caption: str, name: str, claims: Sequence[Claim]) -
 
 
 def of_best(sentence: Callable[[Record], str], item: str) -> Callable[[], str]:
-    """Return a function that applies a page's sentence to the best published record of an item."""
+    """Return a function that calls ``sentence`` with the best stored results for a table or figure
+    (``item``).
+    """
     return lambda: sentence(record_of(item))
 
 
 def of_all(sentence: Callable[[list[Record]], str], item: str) -> Callable[[], str]:
-    """Return a function that applies a page's sentence to all published records of an item."""
+    """Return a function that calls ``sentence`` with all stored results for a table or figure
+    (``item``).
+    """
     return lambda: sentence(records_of(item))

@@ -1,5 +1,5 @@
-"""Write the findings that the landing page shows, one for each paper, and choose the landing page's
-picture of an adversarial image.
+"""Write the findings that the landing page shows, one for each paper, and choose the picture of an
+adversarial image on this page.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,8 +19,8 @@ from robustbook.chapters.wording import whole_percent
 
 
 def saturating() -> str:
-    """Return the accuracy of the saturated networks under FGSM and a stronger attack, in a
-    sentence.
+    """Return in a sentence the accuracies of the saturated networks under FGSM and under a stronger
+    attack.
     """
     found = [each["saturated"] for each in accuracies(record_of("saturating/table-1")).values()]
     kept, left = (
@@ -40,8 +40,8 @@ def deep_defense() -> str:
     """Return in a sentence how much further away the nearest adversarial images are after Deep
     Defense, on MNIST.
 
-    The sentence also says on how many networks a simpler defense moves the adversarial images
-    further away.
+    The sentence also says for how many networks adversarial training with FGSM gives larger
+    distances than Deep Defense.
     """
     attacked = record_of("deep_defense/today")
     shown = networks(attacked)
@@ -56,9 +56,11 @@ def deep_defense() -> str:
 
 
 def self_ensemble() -> str:
-    """Return the accuracies with and without noise under the paper's attack, in a sentence.
+    """Return in a sentence the accuracies of Random Self-Ensemble and of a network without noise,
+    under the paper's attack.
 
-    The accuracies are for the first network of the best record, at equal c and at equal distortion.
+    The accuracies are for the first network of the best stored results. Both networks are compared
+    for the same constant c of the attack, and for the same distortion.
     """
     record = record_of("self_ensemble/figure-6")
     network = names.networks(record)[0]
@@ -78,7 +80,7 @@ def self_ensemble() -> str:
 
 
 def survey() -> str:
-    """Return how much accuracy three defenses keep under stronger attacks, in a sentence."""
+    """Return in a sentence how far three defenses' accuracies fall under stronger attacks."""
     return whole_percent(overview.finding())
 
 

@@ -1,4 +1,6 @@
-"""Read what the book publishes: records, target numbers, rows of the ledger, benchmarks."""
+"""Read the stored results that come with the book (records), the numbers printed in the papers
+(target numbers), the rows of the ledger, and the benchmarks.
+"""
 
 import json
 from dataclasses import dataclass
@@ -14,8 +16,8 @@ from robustbook.studies.parameters import BadParameter
 
 @dataclass(frozen=True)
 class Version:
-    """A record with the heading under which a page shows the record; ``fresh`` says whether this
-    run made the record.
+    """A record (a file of stored results), with the heading under which a page shows its results.
+    If ``fresh`` is true, the results were computed by the current run of the page.
     """
 
     record: Record
@@ -24,27 +26,27 @@ class Version:
 
     @property
     def origin(self) -> str:
-        """Return the end of a table's label, ``published`` or ``run``, on a page with a single
-        published record.
+        """Return the end of a table's label on a page that shows a single record of the book:
+        ``published`` for this record, and ``run`` for results of the current run.
         """
         return "run" if self.fresh else "published"
 
     @property
     def tag(self) -> str:
-        """Return the end of a table's label on a page with several profiles, so that the label of
-        each profile's table is unique.
+        """Return the end of a table's label on a page that shows records for several profiles. The
+        end of the label contains the name of the profile, so that each label is unique.
         """
         return f"{self.record.profile}-run" if self.fresh else self.record.profile
 
 
 def version_of(record: Record) -> Version:
-    """Return a published record with its heading."""
+    """Return a `Version` that contains a record of the book and its heading."""
     return Version(record, f"Published ({record.profile})")
 
 
 def values(record: Record, name: str, /, **setting: Any) -> list[float]:
-    """Return one value per seed, from the record's rows whose name and labels (``setting``) are
-    given.
+    """Return one value per seed, from those rows of the record that have the given name and the
+    given labels (``setting``).
     """
     return [
         float(row.value)
@@ -54,7 +56,9 @@ def values(record: Record, name: str, /, **setting: Any) -> list[float]:
 
 
 def of_target(record: Record, target: str) -> list[float]:
-    """Return one value per seed, from the rows that measure a target."""
+    """Return one value per seed, from those rows of the record that measure a target number (a
+    number printed in the paper).
+    """
     return [float(row.value) for row in record.rows if row.target == target]
 
 
@@ -68,7 +72,9 @@ def _floats(nested: Any) -> Any:
 
 
 def mean(record: Record, name: str, /, **setting: Any) -> float:
-    """Return the mean of `values` over the seeds; raise ValueError if there are none."""
+    """Return the mean over the seeds of the values that `values` finds. Raise ValueError if there
+    are none.
+    """
     found = values(record, name, **setting)
     if not found:
         raise ValueError(f"the record of {record.item} has no row {name} with {setting}")
@@ -76,8 +82,8 @@ def mean(record: Record, name: str, /, **setting: Any) -> float:
 
 
 def settings(record: Record, name: str, label: str, /, **setting: Any) -> list[Any]:
-    """Return the distinct values of a label, in the order of the rows with this name and
-    setting.
+    """Return the distinct values of a label in those rows of the record that have the given name
+    and the given other labels (``setting``), in the order of the rows.
     """
     return list(
         dict.fromkeys(
@@ -109,20 +115,20 @@ def accuracies(record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
 
 
 def printed(target: str) -> float | None:
-    """Return the paper's number for a target."""
+    """Return the number that the paper prints, by the id of this target number."""
     return _targets(catalogue.BOOK / "targets")[target].printed
 
 
 @cache
 def _targets(folder: Path) -> dict[str, ledger.Target]:
-    """Return the targets. Each file is read only once, because no target changes while a page is
-    shown.
+    """Return the target numbers by id. Each file is read only once, because no target number
+    changes while a page is shown.
     """
     return ledger.read_targets(folder)
 
 
 def entries(paper: str, item: str | None = None) -> tuple[ledger.Entry, ...]:
-    """Return the rows of the ledger for a paper, or for one of its items."""
+    """Return the rows of the ledger for a paper, or for one of its tables or figures (``item``)."""
     return _entries(catalogue.BOOK, _stamps(catalogue.BOOK / "records"), paper, item)
 
 
@@ -143,7 +149,9 @@ def _entries(book: Path, stamps: Stamps, paper: str, item: str | None) -> tuple[
 
 
 def records_of(item: str) -> list[Record]:
-    """Return the published records of an item (``paper/item``), the best profile first."""
+    """Return the records (stored results) that come with the book for a table or figure
+    (``paper/item``), the best profile first.
+    """
     paper, name = item.split("/")
     paths = [
         ledger.record_path(catalogue.BOOK / "records", paper, name, p) for p in ledger.PROFILES
@@ -153,12 +161,16 @@ def records_of(item: str) -> list[Record]:
 
 @lru_cache(maxsize=8)
 def _record(path: Path, stamp: int) -> Record:
-    """Return the record in a file; it is cached until the time ``stamp`` of the file changes."""
+    """Return the record in a file. The record is cached until the time ``stamp`` of the file
+    changes.
+    """
     return ledger.read_record(path)
 
 
 def record_of(item: str) -> Record:
-    """Return the best published record of an item; raise BadParameter if there is none."""
+    """Return the best record (stored results) that comes with the book for a table or figure. Raise
+    BadParameter if there is none.
+    """
     records = records_of(item)
     if not records:
         raise BadParameter(f"item must have a published record, got {item!r}, which has none")
@@ -173,5 +185,5 @@ def benchmark(name: str) -> dict[str, Any]:
 
 
 def verdicts(paper: str) -> dict[str, str]:
-    """Return the verdict on each target of a paper."""
+    """Return the verdict on each target number of a paper, by the id of the target number."""
     return {entry.id: entry.verdict for entry in entries(paper)}

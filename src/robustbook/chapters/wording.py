@@ -20,8 +20,8 @@ def spread_or(numbers: Sequence[float], digits: int = 1, *, missing: str = "") -
 
 
 def beside(ours: Sequence[float], theirs: float | None, digits: int = 1) -> str:
-    """Return the text of a table cell: the printed number / **ours** (range over the seeds); a
-    missing number is a dash.
+    """Return the text of a table cell: the paper's number, and our mean in bold with the range over
+    the seeds. A dash stands for a missing number.
     """
     there = "-" if theirs is None else f"{theirs:g}"
     if not ours:

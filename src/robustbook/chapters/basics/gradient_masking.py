@@ -38,7 +38,7 @@ ROWS = {
     "zero_gradients": "zero gradients",
     "changed_answers": "changed answers",
 }
-"""The labels of the figures' rows, by the name of the evidence."""
+"""The labels of the figures' rows, by the name of the measurement in the result of `evidence`."""
 ACCURACIES = (
     "clean",
     "one_step",
@@ -65,13 +65,13 @@ ATTACKS = {
     "Is there accuracy at eps 1?": ("chance", "unlimited"),
     "Is the output random?": ("changed_answers",),
 }
-"""The questions of the figures, and the evidence that answers each."""
+"""The questions in the figures' panels, each with the names of the measurements that answer it."""
 
 
 @dataclass(frozen=True)
 class Study:
     """The data of the page: the plain and the masked network by name, the test images, and the
-    evidence on each network.
+    measurements of `evidence` for each network.
     """
 
     nets: Mapping[str, nn.Module]
@@ -81,8 +81,8 @@ class Study:
 
 
 def study() -> Study:
-    """Load the plain and the masked network and collect the evidence. The images of the transfer
-    attack on one network are made with the other network.
+    """Load the plain and the masked network, and run the attacks of `evidence` on both networks.
+    The transfer attack on one network uses adversarial images of the other network.
     """
     nets = {"plain network": network("plain"), "masked network": network("masked")}
     images, labels = digits(COUNT)
@@ -95,7 +95,9 @@ def study() -> Study:
 
 
 def answer(shown: Study) -> str:
-    """Return the accuracies of the masked network under PGD and under the strongest attack."""
+    """Return in sentences the accuracies of the masked network under PGD and under the strongest
+    attack.
+    """
     plain, masked = shown.evidence.values()
     red = sum(finding.red for finding in diagnose(masked))
     lowest = min(masked[name] for name in ("repaired", "gradient_free", "transfer"))
@@ -109,17 +111,21 @@ def answer(shown: Study) -> str:
 
 
 def gradients(shown: Study) -> Figure:
-    """Draw the evidence on the questions about gradients, with a panel for each question."""
+    """Draw the measurements that answer the questions about gradients, with a panel for each
+    question.
+    """
     return _panels(shown, GRADIENTS)
 
 
 def attacks(shown: Study) -> Figure:
-    """Draw the evidence on the questions about other attacks and about randomness."""
+    """Draw the measurements that answer the questions about other attacks and about randomness."""
     return _panels(shown, ATTACKS)
 
 
 def curves(shown: Study) -> Figure:
-    """Draw the accuracy under PGD against eps up to 1, where every pixel may take any value."""
+    """Draw the accuracy under PGD against eps, for eps up to 1. At eps 1 the attack may set every
+    pixel to any value.
+    """
     shapes = {
         name: Curve(list(of["curve"]), [list(of["curve"].values())], LOOKS[name])
         for name, of in shown.evidence.items()
@@ -148,7 +154,7 @@ def findings(shown: Study) -> Table:
 
 
 def broken(shown: Study) -> Table:
-    """Return the accuracy of the plain and the masked network under each attack."""
+    """Return a table of the accuracy of the plain and the masked network under each attack."""
     return table(
         f"Accuracy in percent of {COUNT} test images, at eps {EPS:g}. The lowest number of a "
         "column is the best estimate of the network's robust accuracy.",

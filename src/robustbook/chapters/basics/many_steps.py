@@ -166,7 +166,7 @@ def path(
 ) -> Float[np.ndarray, "t 2"]:
     """Return in order the points at which an attack on one starting point evaluates the network.
 
-    A point that is evaluated twice in a row counts once.
+    If the attack evaluates a point twice in a row, the point is returned only once.
 
     ``last``: only the first ``last`` evaluations count.
     """
@@ -179,8 +179,8 @@ def path(
 
 
 def chosen(shown: Study) -> int:
-    """Return a point on which FGSM fails, Carlini-Wagner succeeds, and about half of the random
-    starts of PGD succeed.
+    """Return the index of a test point on which FGSM fails, Carlini-Wagner succeeds, and PGD
+    succeeds from about half of its random starts.
     """
     crossed = carlini_wagner(shown.net, shown.points, shown.classes, **PENALTY).found  # type: ignore[arg-type]
     rows = (shown.budget["FGSM, one step"] & crossed).nonzero().flatten()
@@ -222,8 +222,8 @@ def paths(shown: Study) -> Figure:
 
 
 def answer(shown: Study) -> str:
-    """Return the accuracies under an attack of one step, under PGD with one start and with several
-    starts, and under the exhaustive search.
+    """Return in sentences the accuracies under an attack with one step, under PGD with one random
+    start and with several random starts, and under the exhaustive search.
     """
     one, _, start, starts, truth = (accuracy(right) for right in shown.budget.values())
     ratios = {name: _ratio(shown, name).median().item() for name in shown.minimal}
@@ -239,7 +239,9 @@ def answer(shown: Study) -> str:
 
 
 def budget_table(shown: Study) -> Table:
-    """Return a table of the accuracy under each attack of size eps, with the exact accuracy."""
+    """Return a table of the accuracy under each attack with radius eps, and of the exact robust
+    accuracy.
+    """
     rows = [[name, f"{accuracy(right):.0f}"] for name, right in shown.budget.items()]
     return table(
         f"Percentage of {len(shown.points)} test points that are classified correctly within the "
@@ -279,8 +281,8 @@ def minimal_table(shown: Study) -> Table:
 
 
 def _ratio(shown: Study, name: str) -> Float[Tensor, " n"]:
-    """Return each distance divided by the exact distance, for points whose exact distance is more
-    than two spacings of the grid.
+    """Return the distance that an attack finds divided by the exact distance. Points whose exact
+    distance is at most two spacings of the grid are left out.
     """
     result, exact = shown.minimal[name], shown.exact[2.0]
     rows = result.found & (exact > 2 / (SIDE - 1))

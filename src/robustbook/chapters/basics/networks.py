@@ -2,8 +2,8 @@
 
 Three of the networks are fully connected, with two hidden layers of 64 ReLU units. The fully
 connected networks differ only in their training. The fourth network has two convolutions, with the
-noise layers of Random Self-Ensemble in front of both convolutions. Each network is trained once,
-and its weights are then kept in the store of results.
+noise layers of Random Self-Ensemble in front of both convolutions. Each network is trained only
+once, and its weights are stored.
 """
 
 from collections.abc import Mapping
@@ -27,10 +27,10 @@ class Training:
 
     The learning rate starts at ``lr`` and falls to 0.
 
-    ``eps``: the radius of adversarial training; 0 stands for training without adversarial images.
+    ``eps``: the radius of adversarial training, or 0 for training without adversarial images.
 
     ``temperature``: the number that divides the logits, only during training.
-    ``noise``: the standard deviation of all noise layers; 0 stands for a fully connected network
+    ``noise``: the standard deviation of all noise layers, or 0 for a fully connected network
         without noise.
     """
 
@@ -60,12 +60,12 @@ def digits(count: int = 400) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, " 
 
 
 def network(kind: str) -> nn.Module:
-    """Return a trained network, from images in [0, 1] to ten logits, in evaluation mode.
+    """Return a trained network in evaluation mode. The network maps images in [0, 1] to ten logits.
 
     ``kind``: the kind of network, which is "plain", "adversarial", "masked" or "noisy". For
-        "adversarial", half of the training loss is on images after FGSM. The logits of the network
-        "masked" are 50 times larger, and the network "noisy" has noise layers. The first call
-        trains the network and stores its weights.
+        "adversarial", half of the training loss is on images after FGSM. The network "masked" has
+        about 50 times larger logits than "plain", and the network "noisy" has noise layers. The
+        first call trains the network and stores its weights.
     """
     if kind not in TRAININGS:
         raise ValueError(f"kind must be one of {', '.join(TRAININGS)}, got {kind!r}")
@@ -78,7 +78,7 @@ def network(kind: str) -> nn.Module:
 
 @step(version=1)
 def train(training: Training, *, context: Context) -> dict[str, object]:
-    """Train a network; return its weights."""
+    """Train a network and return its weights."""
     data = load("digits", "train")
     net = _built(training)
 
@@ -119,7 +119,7 @@ def _built(training: Training) -> nn.Module:
 
 
 def _inner(net: nn.Module) -> nn.Module:
-    """Return the network without noise layers, whose weights are stored."""
+    """Return the part of the network without noise layers, because only its weights are stored."""
     return net.net if isinstance(net, Noisy) else net
 
 

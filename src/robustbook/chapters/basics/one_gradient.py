@@ -28,13 +28,13 @@ from .networks import accuracy, digits, network
 IMAGE = 41
 """The test image that the page attacks."""
 SIZES = tuple(k / 100 for k in range(16))
-"""The positions of the slider."""
+"""The values of eps between which the slider moves."""
 EPS = 0.1
 
 
 @dataclass(frozen=True)
 class Moved:
-    """An image after FGSM with size ``eps``, and the network's prediction.
+    """An image after FGSM with radius ``eps``, and the network's prediction for it.
 
     ``probability``: the probability of the predicted class.
     ``right``: whether the predicted class is the true class.
@@ -60,7 +60,9 @@ class Study:
 
 
 def study() -> Study:
-    """Load the plain network and the test images; run FGSM on the page's image with each eps."""
+    """Load the plain network and the test images, and run FGSM on the page's image with each
+    eps.
+    """
     net = network("plain")
     images, labels = digits()
     one = slice(IMAGE, IMAGE + 1)
@@ -74,7 +76,7 @@ def sweep(
     label: Int[Tensor, " 1"],
     sizes: Sequence[float],
 ) -> tuple[Moved, ...]:
-    """Return the image after FGSM with each eps; at eps 0 the result is the image itself."""
+    """Return the image after FGSM with each eps. For eps 0 the result is the image itself."""
     found = []
     for eps in sizes:
         moved = fgsm(net, image, label, eps=eps).images if eps else image
@@ -93,8 +95,8 @@ def sweep(
 
 
 def answer(shown: Study) -> str:
-    """Return at which eps the page's image is misclassified, and the accuracy under FGSM over all
-    test images.
+    """Return in sentences at which eps the page's image is misclassified, and the accuracy under
+    FGSM over all test images.
     """
     first = shown.sweep[0]
     wrong = next((moved for moved in shown.sweep if not moved.right), None)
@@ -161,8 +163,8 @@ def ten(shown: Study) -> Figure:
 
 
 def controls(shown: Study) -> Table:
-    """Return the accuracy on unchanged images, after random signs, and after FGSM of the same
-    size.
+    """Return a table of the accuracy on unchanged images, after adding random signs times eps, and
+    after FGSM with the same eps.
     """
     rows = [["no change", f"{accuracy(shown.net(shown.images).argmax(1) == shown.labels):.1f}"]]
     for name, attack in (("random signs", random_signs), ("signs of the gradient", fgsm)):

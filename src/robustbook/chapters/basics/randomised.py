@@ -106,8 +106,8 @@ def judged(
 
 
 def answer(shown: Study) -> str:
-    """Return the accuracy under attacks with and without averaging, and the accuracy with the noise
-    draw that the attack used.
+    """Return in sentences the accuracy under attacks with and without averaging, and the accuracy
+    with the noise draw that the attack used.
     """
     one, best = shown.attacked[FGSM, 1], shown.attacked[PGD, AVERAGED[-1]]
     return (
@@ -122,7 +122,7 @@ def answer(shown: Study) -> str:
 
 
 def draws(shown: Study) -> Figure:
-    """Plot the true class's probability of one image for each noise draw, and the accuracy against
+    """Plot the probability of one image's true class for each noise draw, and the accuracy against
     the number of draws per gradient.
     """
     image = int(shown.probabilities.std(0).argmax())

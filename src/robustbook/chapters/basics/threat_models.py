@@ -66,10 +66,11 @@ def curve(
     norm: float,
     sizes: Sequence[float],
 ) -> tuple[float, ...]:
-    """Return the percentage of images that PGD leaves classified correctly, for increasing eps.
+    """Return the accuracy under PGD in percent for each eps of an increasing sequence.
 
-    An adversarial image within a small eps is also within every larger eps. So an image counts as
-    misclassified from the first eps on at which the attack succeeds, and the curve never rises.
+    An adversarial image within a small eps is also within every larger eps. So if the attack
+    succeeds on an image at one eps, the image counts as misclassified at all larger eps too. The
+    accuracy therefore never rises with eps.
     """
     fooled = net(images).argmax(1) != labels
     found = []
@@ -138,7 +139,9 @@ def budgets(shown: Study) -> Figure:
 
 
 def measured(shown: Study) -> Table:
-    """Return how large the perturbations of three attacks are in three norms, on average."""
+    """Return a table of the mean size of the perturbations of three attacks, measured in three
+    ways.
+    """
     net, images, labels = shown.nets["plain"], shown.images, shown.labels
     attacked = {
         f"FGSM, l-infinity, eps {EPS:g}": fgsm(net, images, labels, eps=EPS),
@@ -170,8 +173,8 @@ def measured(shown: Study) -> Table:
 
 @torch.no_grad()
 def clipping(shown: Study) -> str:
-    """Return how many of FGSM's pixel changes remain after clipping to [0, 1], and the accuracy
-    with and without clipping.
+    """Return in sentences how many of FGSM's pixel changes remain after clipping to [0, 1], and the
+    accuracy with and without clipping.
     """
     net, images, labels = shown.nets["plain"], shown.images, shown.labels
     inside = fgsm(net, images, labels, eps=EPS)

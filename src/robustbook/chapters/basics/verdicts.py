@@ -50,11 +50,11 @@ def judged(
     partner: Sequence[float | int] = (),
     holds: Sequence[bool] = (),
 ) -> Judgement:
-    """Judge invented runs by the book's rules, as if each run had its own seed and the paper's
-    setting.
+    """Return the verdict that invented runs give by the book's rules. The runs are treated as if
+    each had its own seed, and as if they used the paper's network and data.
 
-    ``compare``: the kind of comparison, as in the ledger's targets.
-    ``partner``: the runs with which an ordering compares the judged runs.
+    ``compare``: the kind of comparison, such as "equal", "at_least" or "greater_than".
+    ``partner``: for an ordering, the runs of the other method.
     ``holds``: for a pattern, whether each run shows the pattern.
     """
     marks: Sequence[bool | None] = holds or [None] * len(runs)
@@ -83,7 +83,7 @@ def judged(
 
 
 def answer() -> str:
-    """Return the verdicts on one printed number, for both invented groups of runs."""
+    """Return in sentences the verdicts on one printed number, for both invented groups of runs."""
     quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
     low, high = ledger.prediction_interval(RUNS["quiet runs"])
     return (
@@ -143,7 +143,9 @@ class Coverage:
 
 @cache
 def coverage() -> Coverage:
-    """Simulate normally distributed runs; count how often each interval contains one more run."""
+    """Simulate normally distributed runs, and count how often each interval contains one more
+    run.
+    """
     chance = np.random.default_rng(0)
     prediction, confidence = [], []
     for n in SIZES:

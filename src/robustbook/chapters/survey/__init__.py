@@ -1,1 +1,1 @@
-"""What the pages of the survey show."""
+"""Compute the sentences, tables and figures that the pages of the survey show."""

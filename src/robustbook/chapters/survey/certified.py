@@ -1,5 +1,5 @@
-"""The page on certified accuracy: the table of Cohen et al. 2019 beside ours, and what limits the
-largest radius.
+"""Compute what the page on certified accuracy shows: the table of Cohen et al. (2019) with our
+numbers, and how the number of votes limits the certified radius.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,9 @@ from robustbook.ledger import Record
 START = "survey/cohen-cifar10"
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 LAST: Mapping[float, float] = {0.12: 0.25, 0.25: 0.75, 0.5: 1.75, 1.0: 2.0}
-"""The largest radius with a printed accuracy, by sigma."""
+"""The largest radius for which the paper prints an accuracy, by the standard deviation sigma of the
+noise.
+"""
 LOOKS: Mapping[float, Look] = {
     0.12: Look(BRIGHT["blue"], "", "-"),
     0.25: Look(BRIGHT["green"], "", "-."),
@@ -25,23 +27,27 @@ LOOKS: Mapping[float, Look] = {
     1.0: Look(BRIGHT["purple"], "", ":"),
 }
 AT = 0.25
-"""The sigma of the answer."""
+"""The standard deviation of the noise for which the page's answer states accuracies."""
 
 
 def target(sigma: float, radius: float) -> str:
-    """Return the target id of a cell of the paper's table."""
+    """Return the id of the target number (a number printed in the paper) in one cell of the paper's
+    table.
+    """
     return f"{START}/sigma-{sigma}/certified-accuracy-r-{radius or 0}"
 
 
 def measured(records: Sequence[Record]) -> Record:
-    """Return the first record that has certified accuracies. The record of profile ``paper`` may
-    have only the largest radii.
+    """Return the first of several stored results (records) that contains certified accuracies. The
+    stored results for profile ``paper`` may contain only the largest certifiable radii.
     """
     return next(r for r in records if any(row.name == "certified accuracy" for row in r.rows))
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return the certified accuracy with sigma 0.25 at two radii, ours and printed."""
+    """Return in sentences the certified accuracy at two radii, ours and the paper's, for noise of
+    standard deviation 0.25.
+    """
     record = measured(records)
     cells = [
         f"of {100 * certified(record, AT, r):.0f} % at radius {r:g} "
@@ -57,8 +63,8 @@ def answer(records: Sequence[Record]) -> str:
 
 
 def curves(records: Sequence[Record]) -> Figure:
-    """Draw the certified accuracy against the l2 radius, with a curve per sigma; the printed
-    accuracies are pale.
+    """Draw the certified accuracy against the l2 radius, with a curve for each standard deviation
+    of the noise. Pale curves show the accuracies that the paper prints.
     """
     record = measured(records)
     radii = array(record, "radii")
@@ -76,7 +82,7 @@ def curves(records: Sequence[Record]) -> Figure:
 
 
 def of_one(record: Record) -> Figure:
-    """Draw the figure of a single record."""
+    """Draw the curves of certified accuracy for the stored results of a single run."""
     return curves([record])
 
 
@@ -93,8 +99,9 @@ def printed_beside(version: Version) -> Table:
 
 
 def votes(version: Version) -> Table:
-    """Return for each sigma the share of abstentions, the mean radius, the accuracy of the votes
-    and the largest radius that the number of draws allows.
+    """Return a table with a row for each standard deviation of the noise. The columns are the share
+    of images on which CERTIFY abstains, the mean certified radius, the accuracy of the most
+    frequent class, the share of images whose votes all agree, and the largest possible radius.
     """
     record = version.record
     rows = []
@@ -122,7 +129,9 @@ def votes(version: Version) -> Table:
 
 
 def caps(version: Version) -> Table:
-    """Return the largest radius, as a multiple of sigma, for several numbers of draws."""
+    """Return a table of the largest radius that can be certified, as a multiple of sigma, for
+    several numbers of votes.
+    """
     record = version.record
     rows = []
     for draws in settings(record, "cap", "draws"):
@@ -139,8 +148,8 @@ def caps(version: Version) -> Table:
 
 
 def limit_in_words(records: Sequence[Record]) -> str:
-    """Return how the number of draws limits the largest radius, and how many images reach the
-    limit.
+    """Return in sentences how the number of votes limits the certified radius, and for which share
+    of the images the radius reaches this limit.
     """
     record = measured(records)
     n = _draws(record)
@@ -156,7 +165,9 @@ def limit_in_words(records: Sequence[Record]) -> str:
 
 
 def best_in_words(records: Sequence[Record]) -> str:
-    """Return which sigma has the highest certified accuracy at each radius."""
+    """Return in a sentence which standard deviation of the noise gives the highest certified
+    accuracy at each radius.
+    """
     record = measured(records)
     best: list[tuple[float, float]] = []
     for r in RADII:
@@ -172,19 +183,21 @@ def best_in_words(records: Sequence[Record]) -> str:
 
 
 def certified(record: Record, sigma: float, radius: float) -> float:
-    """Return the mean certified accuracy over the seeds, as a fraction."""
+    """Return the certified accuracy as a fraction between 0 and 1, as the mean over the seeds."""
     found = values(record, "certified accuracy", sigma=sigma, radius=radius)
     return sum(found) / len(found)
 
 
 def sigmas(record: Record) -> list[float]:
-    """Return the standard deviations of the noise in a record, in ascending order."""
+    """Return in ascending order the standard deviations of the noise for which a record (a file of
+    stored results) contains results.
+    """
     return sorted(map(float, settings(record, "abstained", "sigma")))
 
 
 def largest(draws: int, alpha: float = 0.001) -> float:
-    """Return the largest radius, divided by sigma, that a number of draws can certify, by its
-    closed form.
+    """Return the largest radius, divided by sigma, that a given number of votes can certify. The
+    radius is computed by a closed form.
     """
     return NormalDist().inv_cdf(alpha ** (1 / draws))
 
@@ -221,5 +234,5 @@ def _network(record: Record) -> str:
 
 
 def with_networks(versions: Sequence[Version]) -> list[Version]:
-    """Return the versions whose records have certified accuracies."""
+    """Return those of the page's results (``versions``) that contain certified accuracies."""
     return [v for v in versions if any(row.name == "certified accuracy" for row in v.record.rows)]

@@ -1,4 +1,6 @@
-"""The page of feature denoising (Xie et al. 2019): seven networks on CIFAR-10."""
+"""Compute what the page on feature denoising (Xie et al. 2019) shows: the accuracies of seven
+networks on CIFAR-10.
+"""
 
 from collections.abc import Mapping
 from statistics import fmean
@@ -30,11 +32,13 @@ ATTACKS = {"clean": "clean", "pgd-20": "PGD, 20 steps", "worst": "worst of all a
 STEPS = {"clean": "clean images", "pgd-10": "10 steps", "pgd-100": "100 steps", "pgd-1000": "1,000"}
 IMAGENET = "survey/denoise-imagenet"
 Interval = tuple[float, float, float]
-"""A difference, and the ends of its interval."""
+"""A difference of two accuracies, and the two ends of its confidence interval."""
 
 
 def network(record: Record) -> str:
-    """Return the name of the network of a record, with its data."""
+    """Return the name of the network whose results a record (a file of stored results) contains,
+    with the name of its data.
+    """
     if record.profile == "paper":
         return "ResNet-18 on CIFAR-10"
     data = "digits on photographs" if record.profile == "quick" else "CIFAR-10"
@@ -42,21 +46,25 @@ def network(record: Record) -> str:
 
 
 def variants(record: Record) -> list[str]:
-    """Return the adversarially trained networks of a record, in the order of `NAMES`."""
+    """Return the names of the adversarially trained networks with results in a record, in the order
+    of `NAMES`.
+    """
     found = settings(record, "accuracy", "variant", training="adversarial")
     return [name for name in NAMES if name in found]
 
 
 def accuracy(record: Record, variant: str, attack: str, training: str = "adversarial") -> float:
-    """Return the mean accuracy over the seeds, in per cent."""
+    """Return the accuracy of a network under an attack in per cent, as the mean over the seeds."""
     return fmean(values(record, "accuracy", training=training, variant=variant, attack=attack))
 
 
 def difference(record: Record, variant: str, against: str) -> Interval:
-    """Return a variant's accuracy under PGD minus that of another network, and its 95 % interval.
+    """Return the difference of the accuracies of two networks under PGD, and its 95 % confidence
+    interval.
 
-    With several seeds the interval is Student's, over the differences of the seeds. With one seed
-    it is over the test images, on which both networks are compared one by one.
+    The difference is the accuracy of ``variant`` minus the accuracy of ``against``. With several
+    seeds, the interval is computed by Student's distribution from the difference for each seed.
+    With one seed, it is computed from the predictions of both networks for each test image.
     """
     found = values(record, "difference", variant=variant, against=against)
     if len(found) > 1:
@@ -67,14 +75,15 @@ def difference(record: Record, variant: str, against: str) -> Interval:
 
 
 def resolved(interval: Interval) -> bool:
-    """Return whether the interval of a difference does not contain 0."""
+    """Return whether the confidence interval of a difference does not contain 0."""
     _, low, high = interval
     return low > 0 or high < 0
 
 
 def answer(record: Record) -> str:
-    """Return the accuracy of the best filter and of the two controls, and how many filters are
-    better than both.
+    """Return in sentences the accuracies of the best filter and of the two controls, and how many
+    filters are better than both controls. The controls are the network without blocks, and the
+    network whose blocks have no filter.
     """
     shown = [name for name in variants(record) if name in FILTERS]
     best = max(shown, key=lambda name: accuracy(record, name, "pgd-20"))
@@ -98,8 +107,8 @@ def answer(record: Record) -> str:
 
 
 def effects(record: Record) -> Figure:
-    """Draw the difference between the accuracies of each filter and of both controls, with its 95 %
-    interval.
+    """Draw the accuracy under PGD with each filter minus the accuracy of each control (no blocks,
+    and blocks without a filter), with 95 % confidence intervals.
     """
     rows = {
         NAMES[name]: {words: difference(record, name, each) for each, words in AGAINST.items()}
@@ -111,7 +120,7 @@ def effects(record: Record) -> Figure:
 
 
 def accuracies(version: Version) -> Table:
-    """Return the accuracies of all networks on clean images and under attack."""
+    """Return a table of the accuracies of all networks on clean images and under attack."""
     record = version.record
     rows = []
     for training, heading in (
@@ -138,7 +147,9 @@ def accuracies(version: Version) -> Table:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the gain of four Gaussian blocks: the paper's on ImageNet and ours on CIFAR-10."""
+    """Return a table of the accuracies with and without Gaussian denoising blocks: the paper's on
+    ImageNet, and ours on CIFAR-10.
+    """
     record = version.record
     rows = []
     for attack, words in STEPS.items():
@@ -170,7 +181,9 @@ def printed_beside(version: Version) -> Table:
 
 
 def paired(version: Version) -> Table:
-    """Return the difference of each filter from both controls, with its interval."""
+    """Return a table of the accuracy with each filter minus the accuracy of each control (no
+    blocks, and blocks without a filter), with confidence intervals.
+    """
     record = version.record
     rows = []
     for name in (each for each in variants(record) if each not in CONTROLS):
@@ -191,7 +204,9 @@ def paired(version: Version) -> Table:
 
 
 def noise(version: Version) -> Table:
-    """Return the relative noise before and after each block."""
+    """Return a table of the relative noise of the feature maps before and after each denoising
+    block.
+    """
     record = version.record
     rows = []
     for name in (each for each in variants(record) if each in ("null", *FILTERS)):
@@ -212,8 +227,8 @@ def noise(version: Version) -> Table:
 
 
 def quieter(record: Record) -> str:
-    """Return in sentences how many blocks reduce the relative noise: of the filters, and of the
-    null blocks.
+    """Return in sentences how many of the blocks with a filter, and how many of the blocks without
+    a filter, reduce the relative noise of the feature maps.
     """
     said = []
     for words, group in (("with a filter", tuple(FILTERS)), ("without a filter", ("null",))):
@@ -233,7 +248,9 @@ def quieter(record: Record) -> str:
 
 
 def control(record: Record) -> str:
-    """Return in a sentence the accuracy of the networks trained on clean images under attack."""
+    """Return in a sentence the accuracy under attack of the networks that were trained on clean
+    images.
+    """
     told = [
         f"{accuracy(record, name, 'worst', 'standard'):.1f} % ({NAMES[name]})"
         for name in ("baseline", "nonlocal-gaussian")
@@ -245,10 +262,12 @@ def control(record: Record) -> str:
 
 
 def ablated(record: Record) -> str:
-    """Return in a sentence the accuracies of the Gaussian block without one of its parts."""
+    """Return in a sentence the accuracies under PGD of networks whose Gaussian blocks lack one of
+    their parts.
+    """
     shown = [name for name in variants(record) if name in ABLATIONS]
     if not shown:
-        return "The versions without one of these parts have not been run at this profile."
+        return "The versions without one of these parts have not been run for this profile."
     full = accuracy(record, "nonlocal-gaussian", "pgd-20")
     told = [f"{accuracy(record, name, 'pgd-20'):.1f} % ({ABLATIONS[name]})" for name in shown]
     return (

@@ -1,4 +1,4 @@
-"""The page of training on one FGSM step: Wong et al. 2020, and N-FGSM."""
+"""Compute what the page on training with one FGSM step shows (Wong et al. 2020, and N-FGSM)."""
 
 from collections.abc import Mapping
 
@@ -39,19 +39,21 @@ ATTACKS = {
 
 
 def first_set(record: Record) -> str:
-    """Return the name of the first image set of a record."""
+    """Return the name of the first data set for which a record (a file of stored results) contains
+    results.
+    """
     name: str = settings(record, "accuracy", "set")[0]
     return name
 
 
 def main_radius(record: Record) -> float:
-    """Return the radius whose networks are attacked with restarts."""
+    """Return the training radius of those networks that are also attacked by PGD with restarts."""
     at = settings(record, "accuracy", "eps", set=first_set(record), attack="pgd-50-10")
     return float(at[0])
 
 
 def data(record: Record) -> str:
-    """Return the words for the training images of a record."""
+    """Return a description of the images on which the networks of a record were trained."""
     if record.profile == "quick":
         return "the embedded digits"
     if record.profile == "reduced":
@@ -81,7 +83,9 @@ def answer(record: Record) -> str:
 
 
 def epochs(record: Record) -> Figure:
-    """Draw the accuracy after each epoch of training with the main radius, under FGSM and PGD."""
+    """Draw the accuracy under FGSM and under PGD after each epoch of training, for networks trained
+    with the radius `main_radius`.
+    """
     name, eps = first_set(record), main_radius(record)
     panels = []
     for attack, words in TESTED.items():
@@ -97,7 +101,7 @@ def epochs(record: Record) -> Figure:
 
 
 def radii(version: Version) -> Table:
-    """Return the accuracy under PGD by method and radius."""
+    """Return a table of the accuracy under PGD for each method of training and each radius."""
     record = version.record
     name = first_set(record)
     at = sorted(settings(record, "accuracy", "eps", set=name))
@@ -126,8 +130,8 @@ def radii(version: Version) -> Table:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the accuracies with the main radius. Only those of FGSM with random start have a
-    printed number.
+    """Return a table of the accuracies of networks trained with the radius `main_radius`. The paper
+    prints accuracies only for FGSM with a random start.
     """
     record = version.record
     name, eps = first_set(record), main_radius(record)
@@ -158,7 +162,9 @@ def printed_beside(version: Version) -> Table:
 
 
 def collapse(record: Record) -> str:
-    """Return in sentences what happens to a network that is trained on FGSM from the image."""
+    """Return in sentences how accurate a network is that was trained on FGSM without a random
+    start.
+    """
     name, eps = first_set(record), main_radius(record)
     fgsm, pgd = (array(record, f"{name}/fgsm/{eps:g}/{attack}") for attack in TESTED)
     best = max(pgd)
@@ -170,8 +176,8 @@ def collapse(record: Record) -> str:
 
 
 GUESSING = 20.0
-"""Accuracy in per cent on clean images below which a training counts as not begun; guessing has
-10.
+"""The accuracy on clean images, in per cent, below which a network counts as having learned
+nothing. Random guessing has an accuracy of 10 %.
 """
 
 
@@ -183,19 +189,19 @@ def others(record: Record) -> str:
         for method, attack in (("n-fgsm", "pgd-50-10"), ("pgd", "clean"), ("pgd", "pgd-50-10"))
     )
     text = (
-        f"At the main radius of {eps:g}, the network trained with N-FGSM classifies {noisy:.1f} % "
+        f"At the radius of {eps:g}, the network trained with N-FGSM classifies {noisy:.1f} % "
         "of the images correctly under PGD with restarts. "
     )
     if clean < GUESSING:
         return text + (
             f"The network trained with PGD classifies {clean:.1f} % of the clean images correctly, "
-            "which is close to guessing: this schedule is too short for PGD to begin to learn."
+            "which is close to guessing. This training schedule is too short for PGD."
         )
     return text + f"The network trained with PGD classifies {pgd:.1f} % correctly."
 
 
 def gap(record: Record) -> str:
-    """Return in sentences the accuracies under the worst of several attacks and under PGD."""
+    """Return in sentences the accuracies under PGD alone and under the worst of several attacks."""
     name, eps = first_set(record), main_radius(record)
     pgd, worst = (
         mean(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack=attack)
@@ -211,7 +217,9 @@ def gap(record: Record) -> str:
 
 
 def time_ratio(record: Record) -> str:
-    """Return in sentences how long an epoch takes, compared with an epoch of PGD training."""
+    """Return in sentences how long an epoch of training with FGSM takes, compared with an epoch of
+    training with PGD.
+    """
     found = values(record, "time ratio", set=first_set(record))
     there = printed("survey/wong/claim/time")
     if not found:
@@ -224,7 +232,7 @@ def time_ratio(record: Record) -> str:
 
 
 def claims(version: Version) -> Table:
-    """Return the claims about CIFAR-10 with our accuracies."""
+    """Return a table of the papers' claims about CIFAR-10, with our accuracies."""
     told = {
         "wong/claim/plain-fgsm-collapses": "FGSM from the image, 30 epochs, eps 8/255",
         "wong/claim/alpha-16-collapses": "FGSM with random start and steps of 16/255, eps 8/255",

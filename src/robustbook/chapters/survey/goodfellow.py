@@ -1,4 +1,6 @@
-"""The page of Goodfellow, Shlens and Szegedy 2015: FGSM, and training on its images."""
+"""Compute what the page on Goodfellow, Shlens and Szegedy (2015) shows: FGSM, and training on
+images of FGSM.
+"""
 
 from collections.abc import Mapping
 
@@ -48,7 +50,9 @@ CONFIDENCES: Mapping[str, tuple[str, str]] = {
 
 
 def data(record: Record) -> str:
-    """Return the words for the training images of a record."""
+    """Return a description of the images on which the networks of a record (a file of stored
+    results) were trained.
+    """
     return {
         "quick": "the embedded digits",
         "reduced": "10,000 images of MNIST",
@@ -57,7 +61,9 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return the errors with and without the adversarial loss, in sentences."""
+    """Return in sentences the errors under attack after training with and without the adversarial
+    loss.
+    """
     plain, trained, pgd = (
         mean(record, "error", network=network, attack=attack)
         for network, attack in (
@@ -77,7 +83,7 @@ def answer(record: Record) -> str:
 
 
 def sweep(record: Record) -> Figure:
-    """Draw the error against alpha, with a curve for each attack."""
+    """Draw the error against alpha, the weight of the clean loss, with a curve for each attack."""
     alphas = sorted(
         float(network.split()[1])
         for network in settings(record, "error", "network", attack="worst")
@@ -92,14 +98,16 @@ def sweep(record: Record) -> Figure:
 
 
 def _errors(record: Record, alphas: list[float], attack: str) -> list[float]:
-    """Return the errors of the first seed, which alone is trained with every alpha."""
+    """Return the errors of the first seed, because only the networks of this seed were trained with
+    every alpha.
+    """
     return [
         values(record, "error", network=f"maxout {alpha:g}", attack=attack)[0] for alpha in alphas
     ]
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the errors, with the printed number beside ours."""
+    """Return a table of the errors, with the paper's number beside ours."""
     rows = []
     for target, words in ERRORS.items():
         ours = of_target(version.record, f"{TARGETS}/{target}")
@@ -117,7 +125,9 @@ def printed_beside(version: Version) -> Table:
 
 
 def confidences(version: Version) -> Table:
-    """Return the mean confidence on the images that are misclassified under FGSM."""
+    """Return a table of the mean confidence of networks on images that are misclassified under
+    FGSM.
+    """
     rows = [
         [
             words,
@@ -138,7 +148,9 @@ def confidences(version: Version) -> Table:
 
 
 def rubbish(version: Version) -> Table:
-    """Return the share of noise images that a network classifies as a digit with confidence."""
+    """Return a table of the share of noise images that a network classifies as a digit with a
+    probability above one half.
+    """
     rows = [
         [
             words,
@@ -160,7 +172,7 @@ def rubbish(version: Version) -> Table:
 
 
 def alphas(version: Version) -> Table:
-    """Return the errors of the sweep over alpha."""
+    """Return a table of the errors for each alpha, the weight of the clean loss."""
     record = version.record
     networks = sorted(
         network
@@ -186,7 +198,7 @@ def alphas(version: Version) -> Table:
 
 
 def control(record: Record) -> str:
-    """Return in a sentence the errors under FGSM after training with random noise."""
+    """Return in a sentence the errors under FGSM after training on images with random noise."""
     sign, uniform, trained = (
         mean(record, "error", network=network, attack="fgsm")
         for network in ("noise sign", "noise uniform", "maxout 0.5")

@@ -1,4 +1,4 @@
-"""The page of Madry et al. 2018: adversarial training with PGD on MNIST."""
+"""Compute what the page on Madry et al. (2018) shows: adversarial training with PGD on MNIST."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -55,7 +55,9 @@ SOURCES: Mapping[str, tuple[str, Mapping[str, str]]] = {
         },
     ),
 }
-"""The networks whose gradients the attacks use, and the printed number of each attack."""
+"""The networks whose gradients the attacks use. For each network and attack, the id of the accuracy
+that the paper prints.
+"""
 TESTS: Mapping[str, tuple[str, str]] = {
     "clean": ("clean images", "clean"),
     "fgsm": ("FGSM", "adv"),
@@ -65,7 +67,9 @@ TRAININGS = {"natural": "on clean images", "fgsm": "on FGSM's images", "pgd": "o
 
 
 def network(record: Record) -> str:
-    """Return the name of the network of a record, with its data."""
+    """Return the name of the network whose results a record (a file of stored results) contains,
+    with the name of its data.
+    """
     if record.profile == "paper":
         return "Madry's network on MNIST"
     data = "the embedded digits" if record.profile == "quick" else "MNIST"
@@ -73,7 +77,9 @@ def network(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return the accuracies with and without adversarial training, in sentences."""
+    """Return in sentences the accuracies under attack after training with and without adversarial
+    images.
+    """
     natural, defended = (
         mean(record, "accuracy", source=source, attack="pgd-40") for source in ("natural", "white")
     )
@@ -83,12 +89,12 @@ def answer(record: Record) -> str:
         f"After adversarial training, {network(record)} classifies {defended:.1f} % of the test "
         f"images correctly under PGD with 40 steps ({there} % printed). For "
         f"{worst:.1f} % of the test images all of our strong attacks fail. After training on "
-        f"clean images, it classifies {natural:.1f} % correctly under PGD."
+        f"clean images, the network classifies {natural:.1f} % correctly under PGD."
     )
 
 
 def printed_beside(version: Version) -> Table:
-    """Return Table 1 with the printed number and ours in each row."""
+    """Return the paper's Table 1, with the paper's number and ours in each row."""
     rows = [
         ["A", "none (clean images)", _cell(version.record, "white", "clean", "natural/accuracy")]
     ]
@@ -112,7 +118,7 @@ def printed_beside(version: Version) -> Table:
 
 
 def natural(version: Version) -> Table:
-    """Return the accuracies of the network that was trained on clean images."""
+    """Return a table of the accuracies of the network that was trained on clean images."""
     ids = {"clean": "accuracy", "fgsm": "fgsm-accuracy"}
     return table(
         f"{version.heading}: accuracy in per cent of the network trained on clean images, printed "
@@ -135,7 +141,7 @@ def natural(version: Version) -> Table:
 
 
 def capacity(record: Record) -> Figure:
-    """Draw accuracy against the number of hidden units, with one panel per training."""
+    """Draw accuracy against the number of hidden units, with one panel for each way of training."""
     panels = []
     for training, words in TRAININGS.items():
         units = sorted(settings(record, "accuracy", "units", training=training))
@@ -150,7 +156,7 @@ def capacity(record: Record) -> Figure:
 
 
 def schedules(version: Version) -> Table:
-    """Return the accuracies after each schedule of adversarial training."""
+    """Return a table of the accuracies after each schedule of adversarial training."""
     record = version.record
     told = {"short": "short", "printed": "printed, fewer steps"}
     if record.profile == "paper":
@@ -175,7 +181,7 @@ def schedules(version: Version) -> Table:
 
 
 def starts(record: Record) -> Figure:
-    """Draw the losses that PGD reaches from many random starts, a row for each image."""
+    """Draw the losses that PGD reaches from many random starts, with one row for each image."""
     titles = {"natural": "trained on clean images", "adversarial": "trained on PGD's images"}
     looks = {"natural": LOOKS["none"], "adversarial": LOOKS["rse"]}
     found = {
@@ -189,7 +195,9 @@ def starts(record: Record) -> Figure:
 
 
 def concentration(record: Record) -> str:
-    """Return in sentences how much PGD's losses from different starts differ."""
+    """Return in sentences how much the losses differ that PGD reaches from different random
+    starts.
+    """
     said = []
     for kind, words in (("natural", "on clean images"), ("adversarial", "on PGD's images")):
         each = array(record, f"losses/{kind}")
@@ -202,7 +210,9 @@ def concentration(record: Record) -> str:
 
 
 def fgsm_trained(record: Record) -> str:
-    """Return in a sentence what training on FGSM's images does under FGSM and under PGD."""
+    """Return in a sentence how accurate a network trained on FGSM's images is under FGSM and under
+    PGD.
+    """
     units = max(settings(record, "accuracy", "units", training="fgsm"))
     fgsm, pgd = (
         mean(record, "accuracy", units=units, training="fgsm", attack=attack)

@@ -1,4 +1,6 @@
-"""The overview of the survey: what each page finds, and what each defense costs in training."""
+"""Compute what the overview of the survey shows: the finding of each page, and how much each
+defense slows down training.
+"""
 
 from dataclasses import dataclass
 
@@ -96,8 +98,8 @@ CLAIMS = (
 
 @dataclass(frozen=True)
 class Kept:
-    """Accuracies in per cent of a defense under a ``weak`` and under a ``strong`` attack, and the
-    name of the ``network`` with its data.
+    """The accuracies in per cent of a network with a defense, under a ``weak`` and under a
+    ``strong`` attack, and the name of the ``network`` and its data.
     """
 
     weak: float
@@ -106,8 +108,9 @@ class Kept:
 
 
 def kept() -> dict[str, Kept]:
-    """Return the accuracies of a defense of each kind: ``pgd`` training, logit ``squeezing`` and
-    ``jpeg``.
+    """Return the accuracies of networks with three defenses, under a weak and under a strong
+    attack. The defenses are training on PGD's images (``pgd``), logit squeezing (``squeezing``) and
+    JPEG compression (``jpeg``).
     """
     trained = record_of(f"{PAPER}/madry")
     paired = records_of(f"{PAPER}/pairing")[0]
@@ -126,8 +129,8 @@ def kept() -> dict[str, Kept]:
 
 
 def answer(_: Record) -> str:
-    """Return the accuracies under a weak and a strong attack: of adversarial training, of logit
-    squeezing, and of a transformation.
+    """Return in sentences the accuracies of networks with three defenses under a weak and under a
+    strong attack.
     """
     found = kept()
     pgd, squeezing, jpeg = found["pgd"], found["squeezing"], found["jpeg"]
@@ -142,7 +145,9 @@ def answer(_: Record) -> str:
 
 
 def finding() -> str:
-    """Return the same accuracies in one sentence, for the landing page."""
+    """Return in one sentence, for the landing page, how far three defenses' accuracies fall under
+    stronger attacks.
+    """
     found = kept()
     pgd, squeezing, jpeg = found["pgd"], found["squeezing"], found["jpeg"]
     return (
@@ -154,7 +159,9 @@ def finding() -> str:
 
 
 def accuracies() -> Figure:
-    """Draw the accuracy under a weak and under the strongest attack, with a row per defense."""
+    """Draw the accuracy under a weak attack and under the strongest attack, with one row for each
+    defense.
+    """
     paired = records_of(f"{PAPER}/pairing")[0]
     changed = record_of(f"{PAPER}/transformations")
     trained = {
@@ -185,7 +192,9 @@ def accuracies() -> Figure:
 
 
 def claims() -> Table:
-    """Return the claims, our finding on each in sentences, and the counts of verdicts."""
+    """Return a table of the papers' claims, our finding on each claim, and the counts of
+    verdicts.
+    """
     caption = (
         "Each claim, the page that tests it, our finding, and the number of verdicts of each kind."
     )
@@ -193,7 +202,9 @@ def claims() -> Table:
 
 
 def costs() -> Table:
-    """Return the time of a training step with each defense, divided by that of a plain step."""
+    """Return a table of the time of a training step with each defense, divided by the time of a
+    training step on clean images.
+    """
     report = benchmark("adversarial_training")
     networks = list(dict.fromkeys(row["network"] for row in report["rows"]))
     cases = list(dict.fromkeys(row["objective"] for row in report["rows"]))

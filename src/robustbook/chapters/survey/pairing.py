@@ -1,4 +1,6 @@
-"""The page of Mosbach et al. 2018: logit pairing under a baseline and under stronger attacks."""
+"""Compute what the page on Mosbach et al. (2018) shows: the accuracy of logit pairing under a
+baseline attack and under stronger attacks.
+"""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -44,22 +46,25 @@ START = "one start"
 
 
 def best(records: Sequence[Record]) -> list[tuple[Record, list[str]]]:
-    """Return the records with their methods, the best profile first.
+    """Return each record (a file of stored results) with its methods of training, the best profile
+    first.
 
-    Embedded data (profile quick) count only if no other record is given.
+    Results for profile ``quick`` are returned only if there are no other results.
     """
     real = [record for record in records if record.profile != "quick"] or list(records)
     return [(record, methods(record)) for record in real]
 
 
 def methods(record: Record) -> list[str]:
-    """Return the methods of a record for MNIST or the digits, in the paper's order."""
+    """Return the methods of training with results for MNIST or the embedded digits, in the order of
+    the paper's table.
+    """
     there = settings(record, "accuracy", "network")
     return [method for method in METHODS if method in there]
 
 
 def title(record: Record) -> str:
-    """Return the words for the network of a record and its data."""
+    """Return a description of the network whose results a record contains, and of its data."""
     return {
         "paper": "the paper's network on MNIST",
         "reduced": "a network with a quarter of the paper's widths on MNIST",
@@ -68,12 +73,14 @@ def title(record: Record) -> str:
 
 
 def heading(record: Record) -> str:
-    """Return a short title of a record for a panel of a figure."""
+    """Return a short title for the panel of a figure that shows the results in a record."""
     return {"paper": "MNIST", "reduced": "MNIST, narrow", "quick": "digits, narrow"}[record.profile]
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return the accuracies of CLP and LSQ under the baseline and the strongest attack."""
+    """Return in sentences the accuracies of clean logit pairing and logit squeezing under the
+    baseline attack and under the strongest attack.
+    """
     record = next((each for each, there in best(records) if set(FALLEN) <= set(there)), records[0])
     told = []
     for method in (m for m in FALLEN if m in methods(record)):
@@ -88,12 +95,16 @@ def answer(records: Sequence[Record]) -> str:
 
 
 def at(record: Record, method: str, attack: str) -> float:
-    """Return the mean accuracy of a method under an attack."""
+    """Return the accuracy under an attack after training with a method, as the mean over the
+    seeds.
+    """
     return mean(record, "accuracy", network=method, attack=attack)
 
 
 def accuracies(records: Sequence[Record]) -> Figure:
-    """Draw the accuracies of each method without an attack and under both attacks."""
+    """Draw the accuracies of each method of training on clean images, under the baseline attack and
+    under the strongest attack.
+    """
     shown = {
         heading(record): {
             METHODS[method]: {
@@ -108,12 +119,12 @@ def accuracies(records: Sequence[Record]) -> Figure:
 
 
 def of_one(record: Record) -> Figure:
-    """Draw the accuracies of one record."""
+    """Draw the accuracies for the stored results of a single run."""
     return accuracies([record])
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's table for MNIST, with the printed number and ours in each cell."""
+    """Return the paper's table for MNIST, with the paper's number and ours in each cell."""
     record = version.record
     return table(
         f"{version.heading}: accuracy in per cent of {title(record)}, printed / **ours** (range "
@@ -137,7 +148,7 @@ def printed_beside(version: Version) -> Table:
 
 
 def attacks(version: Version) -> Table:
-    """Return the accuracy under each of the strong attacks."""
+    """Return a table of the accuracy under each of the strong attacks."""
     record = version.record
     kinds = [
         kind
@@ -164,7 +175,7 @@ def attacks(version: Version) -> Table:
 
 
 def heat_map(record: Record) -> Figure:
-    """Draw the accuracy under PGD against the number and the size of its steps."""
+    """Draw the accuracy under PGD as a heat map over the number and the size of the PGD steps."""
     shown = [m for m in methods(record) if values(record, "heat", network=m)]
     steps = settings(record, "heat", "steps")
     sizes = settings(record, "heat", "step size")
@@ -186,7 +197,9 @@ def heat_map(record: Record) -> Figure:
 
 
 def loss_surfaces(record: Record) -> Figure:
-    """Draw the loss of the first test image in a plane, one panel for each method."""
+    """Draw the loss around the first test image in a plane through this image, with one panel for
+    each method of training.
+    """
     names = [m for m in ("plain", "clp", "lsq", "plain-alp", "at100") if m in methods(record)]
     shown = {METHODS[m]: np.array(array(record, f"surface/{m}")) for m in names}
     radius = 0.1 if record.profile == "quick" else 0.3
@@ -194,7 +207,7 @@ def loss_surfaces(record: Record) -> Figure:
 
 
 def roughness(record: Record) -> str:
-    """Return in a sentence how rough the loss surfaces of the methods are."""
+    """Return in a sentence how rough the loss surface is after each method of training."""
     told = [
         f"{value:.3f} ({METHODS[m]})"
         for m in methods(record)
@@ -204,7 +217,9 @@ def roughness(record: Record) -> str:
 
 
 def starts(record: Record) -> Figure:
-    """Draw the losses that the baseline attack reaches from many starts, by method and image."""
+    """Draw the losses that the baseline attack reaches from many random starts, for each method of
+    training and each image.
+    """
     shown = {
         METHODS[m]: {
             f"image {i + 1}": {START: losses}
@@ -217,7 +232,9 @@ def starts(record: Record) -> Figure:
 
 
 def certain(record: Record) -> str:
-    """Return in a sentence which share of the starts reaches a loss above ln 10."""
+    """Return in a sentence from which share of the random starts the attack reaches a loss above ln
+    10, which proves a misclassification.
+    """
     told = [
         f"{100 * mean(record, 'starts above ln 10', network=m):.0f} % ({METHODS[m]})"
         for m in methods(record)
@@ -230,7 +247,9 @@ def certain(record: Record) -> str:
 
 
 def ranking(records: Sequence[Record]) -> str:
-    """Return in sentences the order of the methods under the baseline and the strongest attack."""
+    """Return in sentences how the methods rank by accuracy, under the baseline attack and under the
+    strongest attack.
+    """
     record, there = max(best(records), key=lambda pair: len(pair[1]))
     orders = [
         sorted(there, key=lambda m: -at(record, m, kind)) for kind in ("baseline", "strongest")
@@ -245,8 +264,8 @@ def ranking(records: Sequence[Record]) -> str:
 
 
 def falls(version: Version) -> Table:
-    """Return by how many points each method's accuracy falls from the baseline to the strongest
-    attack.
+    """Return a table of the percentage points by which the accuracy falls from the baseline attack
+    to the strongest attack, for each method of training.
     """
     record = version.record
     rows = []

@@ -1,4 +1,6 @@
-"""The page of the post: its equation, its two pictures of feature maps, and its claims."""
+"""Compute what the page on the blog post shows: its equation, its two pictures of feature maps, and
+its claims.
+"""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -33,12 +35,14 @@ WINNER = "survey/denoise-imagenet/abstract/caad-2018-accuracy"
 
 
 def noise(record: Record, training: str, layer: str, perturbation: str = "attack") -> float:
-    """Return the mean relative noise of a layer over images and seeds."""
+    """Return the relative noise of a layer's feature maps, as the mean over images and seeds."""
     return mean(record, "relative noise", training=training, layer=layer, perturbation=perturbation)
 
 
 def answer(record: Record) -> str:
-    """Return how far the attack moves the image and the last feature maps, after both trainings."""
+    """Return in sentences how much the attack changes the image and the last feature maps, after
+    training on clean images and after adversarial training.
+    """
     start, end = (noise(record, "standard", layer) for layer in ("images", "stage4"))
     after = noise(record, "adversarial", "stage4")
     return (
@@ -50,8 +54,8 @@ def answer(record: Record) -> str:
 
 
 def growth(record: Record) -> Figure:
-    """Draw the relative noise at the image and after each stage, for both trainings, under the
-    attack and under random signs.
+    """Draw the relative noise at the image and after each stage, for both ways of training, under
+    the attack and under random signs.
     """
     looks = {"attack": LOOKS["adv"], "random": LOOKS["none"]}
     panels = []
@@ -75,7 +79,7 @@ def growth(record: Record) -> Figure:
 
 
 def first_picture(record: Record) -> Figure:
-    """Draw a feature map of a clean and of an attacked image, for both trainings."""
+    """Draw a feature map of a clean and of an attacked image, for both ways of training."""
     rows = []
     for i in range(_images(record)):
         for training, words in TRAININGS.items():
@@ -109,8 +113,8 @@ def _array(record: Record, name: str) -> NDArray[Any]:
 
 
 def _photographs(record: Record, net: str, image: int, names: Sequence[str]) -> list[Map]:
-    """Return pictures of an image, with the class that the network predicts above the attacked
-    one.
+    """Return pictures of an image before and after the attack. The title of the attacked image is
+    the class that the network predicts.
     """
     classes = [str(i) for i in range(10)] if record.profile == "quick" else CIFAR10
     shown = []
@@ -127,7 +131,7 @@ def _pair(record: Record, net: str, image: int, names: Sequence[str], where: str
 
 
 def noises(version: Version) -> Table:
-    """Return the relative noise of each layer."""
+    """Return a table of the relative noise at the image and after each stage."""
     record = version.record
     rows = [
         [
@@ -159,7 +163,7 @@ def noises(version: Version) -> Table:
 
 
 def caveats(version: Version) -> Table:
-    """Return the accuracies on clean images and under attacks in two norms."""
+    """Return a table of the accuracies on clean images and under attacks in two norms."""
     record = version.record
     rows = []
     for training, words in (
@@ -195,7 +199,9 @@ def random_against_attack(record: Record) -> str:
 
 
 def unseen(record: Record) -> str:
-    """Return in a sentence the accuracies of both adversarial trainings under the l2 attack."""
+    """Return in a sentence the accuracies under the l2 attack after adversarial training in the
+    l-infinity norm and in the l2 norm.
+    """
     linf, l2 = (
         fmean(values(record, "accuracy", training=training, attack="l2"))
         for training in ("adversarial", "l2")
@@ -207,7 +213,7 @@ def unseen(record: Record) -> str:
 
 
 def clean_drop(record: Record) -> str:
-    """Return in a sentence what adversarial training costs on clean images."""
+    """Return in a sentence by how much adversarial training lowers the accuracy on clean images."""
     there, here = (
         fmean(values(record, "accuracy", training=training, attack="clean"))
         for training in TRAININGS
@@ -220,7 +226,9 @@ def clean_drop(record: Record) -> str:
 
 
 def winner(_: Record) -> str:
-    """Return in a sentence the accuracy that the paper prints for the winner."""
+    """Return in a sentence the accuracy that the paper prints for the winner of the competition
+    CAAD 2018.
+    """
     return (
         f"The paper prints an accuracy of {printed(WINNER):g} % for the winner against the 48 "
         "attacks of the competition."
@@ -228,8 +236,8 @@ def winner(_: Record) -> str:
 
 
 def grew(record: Record) -> str:
-    """Return in sentences by which factor the relative noise grows, and at which stages it
-    falls.
+    """Return in sentences by which factor the relative noise grows from the image to the last
+    stage, and at which stages it falls.
     """
     factor = fmean(of_target(record, "survey/blog/figure-1/noise-grows-with-depth"))
     found = [noise(record, "standard", layer) for layer in LAYERS]

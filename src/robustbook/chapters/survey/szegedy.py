@@ -1,4 +1,6 @@
-"""The page of Szegedy et al. 2013: minimum distortions, and the transfer of adversarial images."""
+"""Compute what the page on Szegedy et al. (2013) shows: minimum distortions, and the transfer of
+adversarial images.
+"""
 
 from collections.abc import Mapping
 from statistics import fmean
@@ -24,9 +26,9 @@ NETWORKS: Mapping[str, str] = {
     "ae400-10": "AE400-10",
 }
 COLUMNS = ("fc10-1e-4", "fc100-100-10", "ae400-10")
-"""The networks with printed numbers in the columns of Table 2."""
+"""The networks for which we know the paper's numbers in the columns of Table 2."""
 SHOWN = {"fc10-1e-4": "FC10", "fc100-100-10": "FC100-100", "ae400-10": "AE400"}
-"""The networks of the figure, with short names."""
+"""The networks that the figure shows, with short names."""
 SOURCES: Mapping[str, str] = {
     **NETWORKS,
     "gaussian-0.1": "Gaussian noise 0.1",
@@ -37,7 +39,9 @@ OTHERS: Mapping[str, str] = {
     "fc100-100-10 other half": "FC100-100-10, other half",
     "fc123-456-10 other half": "FC123-456-10, other half",
 }
-"""The networks of Tables 3 and 4 that get the images made for FC100-100-10 of the first half."""
+"""The networks of Tables 3 and 4. They classify the adversarial images of FC100-100-10, which was
+trained on the first half of the training set.
+"""
 HALF_SOURCES: Mapping[str, tuple[str, str]] = {
     "fc100-100-10 first half": ("attacked images", ""),
     "amplified": ("amplified to distortion 0.1", "-amplified"),
@@ -47,12 +51,16 @@ _MAIN, _OTHER = "fc100-100-10", "fc10-1e-4"
 
 
 def data(record: Record) -> str:
-    """Return the name of the record's images."""
+    """Return the name of the data for which a record (a file of stored results) contains
+    results.
+    """
     return "MNIST" if record.profile == "paper" else "the embedded digits"
 
 
 def answer(record: Record) -> str:
-    """Return how small the changes are, and how often another network misclassifies the images."""
+    """Return in sentences how small the adversarial perturbations are, and how often another
+    network misclassifies the adversarial images.
+    """
     distortion = mean(record, "distortion", network=_MAIN, target="random")
     there = printed(f"{TABLE_1}/{_MAIN}/distortion")
     own = mean(record, "transfer error", source=_MAIN, network=_OTHER)
@@ -83,7 +91,7 @@ def _images(record: Record, name: str) -> Float[np.ndarray, "n 28 28"]:
 
 
 def table_1(version: Version) -> Table:
-    """Return Table 1, with the printed number and ours in each cell."""
+    """Return the paper's Table 1, with the paper's number and ours in each cell."""
     record = version.record
     rows = []
     for name, words in NETWORKS.items():
@@ -108,7 +116,9 @@ def _there(name: str, metric: str) -> float | None:
 
 
 def table_2(version: Version) -> Table:
-    """Return Table 2: the error of the network of each column on the images of each row."""
+    """Return the paper's Table 2: the error of each column's network on the adversarial images that
+    were made for each row's network.
+    """
     record = version.record
     rows = []
     for source, words in SOURCES.items():
@@ -131,7 +141,9 @@ def table_2(version: Version) -> Table:
 
 
 def halves(version: Version) -> Table:
-    """Return Tables 3 and 4: errors on images that were made for a network of the first half."""
+    """Return the paper's Tables 3 and 4: errors on the adversarial images of a network that was
+    trained on the first half of the training set.
+    """
     record = version.record
     rows = []
     for source, (words, end) in HALF_SOURCES.items():
@@ -155,7 +167,9 @@ def halves(version: Version) -> Table:
 
 
 def choices(version: Version) -> Table:
-    """Return the minimum distortions for a random and for the most probable wrong class."""
+    """Return a table of the minimum distortions if the target class is a random wrong class, and if
+    it is the most probable wrong class.
+    """
     record = version.record
     return table(
         f"{version.heading}: minimum distortion by the choice of the target class (range over the "
@@ -186,13 +200,15 @@ def order(record: Record) -> str:
     return (
         f"With weight decays of 0.0001, 0.01 and 1, the minimum distortion of FC10 is "
         f"{found[0]:.3f}, {found[1]:.3f} and {found[2]:.3f} ({there[0]}, {there[1]} and {there[2]} "
-        f"printed). So it {rising} with the weight decay. The test errors are {errors[0]:.1f}, "
-        f"{errors[1]:.1f} and {errors[2]:.1f} %."
+        f"printed). So the distortion {rising} with the weight decay. The test errors are "
+        f"{errors[0]:.1f}, {errors[1]:.1f} and {errors[2]:.1f} %."
     )
 
 
 def transfer(record: Record) -> str:
-    """Return in sentences how often images made for one network fool another, beside noise."""
+    """Return in sentences how often adversarial images of one network are misclassified by another
+    network, compared with images with Gaussian noise.
+    """
     pairs = [(a, b) for a in NETWORKS for b in NETWORKS if a != b]
     made = {pair: mean(record, "transfer error", source=pair[0], network=pair[1]) for pair in pairs}
     noise = {b: mean(record, "transfer error", source="gaussian-0.1", network=b) for b in NETWORKS}
@@ -208,7 +224,7 @@ def transfer(record: Record) -> str:
 
 
 def training_images(record: Record) -> str:
-    """Return in sentences the errors under noise on test and on training images."""
+    """Return in sentences the errors under Gaussian noise on test images and on training images."""
     network = _MAIN
     test, train = (
         mean(record, "transfer error", source=source, network=network)
@@ -225,7 +241,9 @@ def training_images(record: Record) -> str:
 
 
 def which_half(record: Record) -> str:
-    """Return in sentences the errors of FC123-456-10 of the same and of the other half."""
+    """Return in sentences the errors of two networks of the shape FC123-456-10. One is trained on
+    the same half of the training set as the attacked network, and one on the other half.
+    """
     same, other = (
         mean(
             record,
@@ -262,7 +280,7 @@ def pool(record: Record) -> str:
 
 
 def found(record: Record) -> str:
-    """Return in sentences for how many images the attack found its target class."""
+    """Return in sentences for how many images the attack succeeded."""
     lowest = min(float(row.value) for row in record.rows if row.name == "found")
     images = max(row.images or 0 for row in record.rows if row.name == "found")
     return (

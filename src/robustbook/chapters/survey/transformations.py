@@ -1,5 +1,5 @@
-"""The page on random resizing and JPEG: accuracies under attacks that know the transformation and
-under attacks that do not.
+"""Compute what the page on random resizing and JPEG shows: accuracies under attacks that know the
+transformation, and under attacks that do not.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ FRONTS: Mapping[str, str] = {
     "jpeg": "JPEG",
 }
 SHOWN = ("none", "resize-pad", "jpeg")
-"""The panels of the figure."""
+"""The transformations that have a panel in the figure."""
 UNAWARE: Mapping[str, str] = {
     "clean": "clean",
     "fgsm": "FGSM",
@@ -28,7 +28,9 @@ UNAWARE: Mapping[str, str] = {
 }
 AWARE = "pgd aware"
 BROKEN = 10.0
-"""Accuracy in percent, the accuracy of guessing, below which a defense counts as broken."""
+"""The accuracy in percent below which a defense counts as broken. It is the accuracy of random
+guessing.
+"""
 MARKS: Mapping[str, Look] = {
     "no attack": LOOKS["clean"],
     "on the network alone": LOOKS["none"],
@@ -37,8 +39,8 @@ MARKS: Mapping[str, Look] = {
 
 
 def answer(record: Record) -> str:
-    """Return the accuracy behind both transformations, under FGSM on the network alone and under
-    PGD through the transformation.
+    """Return in sentences the accuracy of the network behind both transformations, under FGSM on
+    the network alone and under PGD through the transformation.
     """
     most = draws(record)[-1]
     found = {
@@ -56,7 +58,7 @@ def answer(record: Record) -> str:
 
 
 def attackers(record: Record) -> Figure:
-    """Draw the accuracy under each attack, with a panel per transformation."""
+    """Draw the accuracy under each attack, with one panel for each transformation."""
     drawn: dict[str, dict[str, dict[str, list[float]]]] = {}
     for name in SHOWN:
         rows = {}
@@ -74,7 +76,9 @@ def attackers(record: Record) -> Figure:
 
 
 def accuracies(version: Version) -> Table:
-    """Return the accuracy behind each transformation under each attack."""
+    """Return a table of the accuracy of the network behind each transformation, under each
+    attack.
+    """
     record = version.record
     rows = [
         [
@@ -116,7 +120,9 @@ def rounding_in_words(record: Record) -> str:
 
 
 def pgd_in_words(record: Record) -> str:
-    """Return the accuracy under PGD on the network alone and through each transformation."""
+    """Return in sentences the accuracy under PGD on the network alone, and under PGD through each
+    transformation.
+    """
     alone = " and ".join(
         f"{accuracy(record, name, 'pgd'):.1f} % behind {FRONTS[name]}"
         for name in ("resize-pad", "jpeg")
@@ -155,17 +161,21 @@ def aware(record: Record, front: str, averaged: int) -> float:
 
 
 def draws(record: Record) -> list[int]:
-    """Return the numbers of draws over which a step of PGD averages, in ascending order."""
+    """Return in ascending order the numbers of draws of the random transformation over which PGD
+    averages each gradient.
+    """
     return sorted(settings(record, "accuracy", "averaged", front="resize-pad", attack=AWARE))
 
 
 def images(record: Record) -> str:
-    """Return, as text, the number of test images."""
+    """Return the number of test images as text."""
     return f"{min(row.images for row in record.rows if row.images):,} test images"
 
 
 def network(record: Record) -> str:
-    """Return the name of the network of a record, with its data."""
+    """Return the name of the network whose results a record (a file of stored results) contains,
+    with the name of its data.
+    """
     return {
         "paper": "ResNet-18 on CIFAR-10",
         "reduced": "a narrow ResNet-18 on CIFAR-10",
