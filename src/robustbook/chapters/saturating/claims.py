@@ -259,7 +259,9 @@ def adam_in_words(record: Record) -> str:
     longest = {"precision": "float32", "step_size": size}
 
     def both(name: str, method: str, **setting: Any) -> str:
-        """Return the numbers for the least and for the most confident source images."""
+        """Return a measurement for the source images with the lowest and with the highest
+        confidence.
+        """
         digits = 2 if name.startswith("moved") else 0
         least, most = (
             spread_or(
@@ -376,8 +378,8 @@ def _arrived(record: Record) -> str:
 
 
 def _common(lines: Sequence[Entry]) -> str:
-    """Return the verdict that all given rows of the ledger share. If the verdicts differ, return
-    how often each verdict occurs.
+    """Return the verdict that all given target numbers (numbers printed in the paper) share. If the
+    verdicts differ, return how often each verdict occurs.
     """
     found = {line.verdict for line in lines}
     return found.pop() if len(found) == 1 else counts(lines)
@@ -391,8 +393,8 @@ def _label(stem: str, version: Version) -> str:
 
 
 def _counts(numbers: Sequence[float], holds: Callable[[float, float], bool]) -> str:
-    """Return, for each threshold in ``POINTS``, with how many seeds the comparison ``holds`` is
-    true.
+    """Return the number of seeds with which the comparison ``holds`` is true, for each threshold in
+    ``POINTS``.
     """
     first, second, third = (sum(holds(number, points) for number in numbers) for points in POINTS)
     return f"{first}, {second} and {third} of {len(numbers)} seed{'s' * (len(numbers) > 1)}"

@@ -140,8 +140,8 @@ def _gain(record: Record, network: str, layer: int) -> float:
 
 
 def _ahead(record: Record, network: str, layer: int) -> list[bool]:
-    """Return for each seed whether the saturated network has a larger kurtosis than the vanilla
-    network.
+    """Return for each seed whether a layer's weights have a larger kurtosis in the saturated
+    network than in the vanilla network.
     """
     pairs = zip(*(_kurtosis(record, network, method, layer) for method in COMPARED), strict=True)
     return [saturated > vanilla for vanilla, saturated in pairs]

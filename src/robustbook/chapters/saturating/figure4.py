@@ -79,8 +79,8 @@ def peaks(record: Record) -> Table:
 
 
 def peaks_in_words(record: Record) -> str:
-    """Return sentences on how much higher the length element rises in the saturated than in the
-    vanilla networks, and on how often the predicted class changes.
+    """Return sentences on how much higher the peak of the length element is in the saturated than
+    in the vanilla networks, and on how often the predicted class changes.
     """
     saturated, vanilla = (
         {"grid": "resolved", "method": method} for method in ("saturated", "vanilla")
@@ -129,8 +129,8 @@ def thresholds(record: Record) -> Table:
 
 
 def _paths(record: Record) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yield a title and the labels of the rows in the record, for each pair of classes and each
-    training method.
+    """Yield a title and the labels of the rows in the stored results, for each pair of classes and
+    each training method.
     """
     for start, end in record.parameters["pairs"]:
         for method in COMPARED:

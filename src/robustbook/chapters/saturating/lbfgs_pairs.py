@@ -107,7 +107,7 @@ def straight(record: Record) -> str:
 
 
 def searches(record: Record) -> Table:
-    """Return a table of how the runs ended, for each network and each variant of L-BFGS."""
+    """Return a table of how the runs of L-BFGS ended, for each network and variant of L-BFGS."""
     return table(
         f"How the {PAIRS} runs of L-BFGS ended, with the median number of iterations and the "
         "median distance (l2) of successful and of failed runs; mean over the seeds (range). *At "

@@ -91,8 +91,8 @@ def answer(record: Record) -> str:
     return (
         "After one step of FGSM the accuracy of the saturated networks is "
         f"{', '.join(kept[:-1])} and {kept[-1]}. After PGD with a smoothed backward pass no "
-        f"saturated network has an accuracy above {left:.1f} %. So the gradients of these networks "
-        "vanish, but adversarial images exist."
+        f"saturated network has an accuracy above {left:.1f} %. So adversarial images exist, but "
+        "FGSM misses many of them on the MLPs, whose gradients often vanish."
     )
 
 
@@ -114,7 +114,7 @@ def accuracy_table(version: Version) -> Table:
 
 
 def attacks_figure(record: Record) -> Figure:
-    """Draw the accuracy under each attack, with a dot per seed."""
+    """Draw the accuracy of each network under each attack, with one dot per seed."""
     there = {
         network: {
             method: number
@@ -204,7 +204,7 @@ def anneal(record: Record, tried: Record) -> Figure:
     between two values of lambda.
 
     The record ``tried`` contains the runs with other training settings. If both records have the
-    same profile, the last point of each curve is the network of Table 1.
+    same profile (size of the experiment), the last point of each curve is the network of Table 1.
     """
     curves: dict[str, dict[int, list[float]]] = {label: {} for label in GRADIENTS.values()}
     for row in tried.rows:
