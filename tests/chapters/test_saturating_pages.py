@@ -166,7 +166,7 @@ def test_the_answer_of_the_claims() -> None:
     threes = of_target(record("claims"), "saturating/text-7/adam/saturated-3-to-7")
     assert f"with {sum(map(bool, threes))} of {len(threes)} seeds" in text
     steps = [row.value for row in record("long-descent").rows if row.name == "iterations"]
-    assert "All 4 longer descents" in text and f"to {max(steps):,} steps" in text
+    assert "All 4 longer runs of Adam" in text and f"to {max(steps):,} steps" in text
 
 
 def test_every_claim_has_its_verdict() -> None:
@@ -210,7 +210,7 @@ def test_the_long_descents() -> None:
         for precision in ("float32", "float64"):
             assert claims._late_share(shown, rule, precision) <= 100
     text = claims.long_in_words(shown)
-    assert text.startswith("All 4 longer descents")
+    assert text.startswith("All 4 longer runs of Adam")
     assert claims.long_figure(shown).axes
 
 
@@ -235,7 +235,7 @@ def test_descents_that_do_not_arrive() -> None:
     text = claims.long_in_words(
         Record("saturating", "long-descent", "quick", {}, (0,), rows, arrays)
     )
-    assert text.startswith("1 of 2 longer descents")
+    assert text.startswith("1 of 2 longer runs of Adam")
     assert "Starting from the most confident source in float32, Adam took all 100 steps" in text
     assert text.endswith("float32: 75 %.")
 

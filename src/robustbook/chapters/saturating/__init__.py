@@ -1,1 +1,1 @@
-"""Compute the content of the pages on Nayebi & Ganguli 2017."""
+"""Compute the tables, figures and sentences for the pages on Nayebi & Ganguli 2017."""

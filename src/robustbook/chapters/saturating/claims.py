@@ -1,5 +1,8 @@
-"""Compute what the page on the claims that the paper makes only in its text shows: errors, three
-choices, and Adam on the image.
+"""Compute the tables, figures and sentences for the page on claims that the paper makes only in its
+text.
+
+The claims are about FGSM errors, about three training choices, and about targeted attacks with
+Adam.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,20 +37,24 @@ CLAIMED = {
         "Saturated networks have errors of 2 to 7 % under FGSM",
         "smallest error of the three networks (%)",
     ),
-    f"{ERROR}/high": ("", "largest error of the three networks (%), at most that of the paper"),
+    f"{ERROR}/high": (
+        "",
+        "largest error of the three networks (%), which must be at most the paper's number",
+    ),
     f"{CLAIM}/readout-penalised": (
         "The penalty should cover the last layer too",
-        "FGSM accuracy (%) with the penalty on all layers, larger than on the hidden layers only",
+        "FGSM accuracy (%) with the penalty on all layers, which must be larger than with the "
+        "penalty on the hidden layers only",
     ),
     f"{CLAIM}/annealing-essential": (
         "Raising lambda slowly is essential",
-        "by how many percentage points a constant lambda lowers the clean or FGSM accuracy, more "
-        "than `points`",
+        "by how many percentage points a constant lambda lowers the clean or FGSM accuracy; this "
+        "must be more than `points`",
     ),
     f"{CLAIM}/alpha-half-best": (
         "Adversarial training works best with alpha = 0.5",
-        "by how many percentage points the FGSM accuracy is lower than with the best alpha, at "
-        "most `points`",
+        "by how many percentage points the FGSM accuracy is lower than with the best alpha; this "
+        "must be at most `points`",
     ),
     f"{ADAM}/vanilla-success": (
         "Adam always fools the vanilla network",
@@ -55,23 +62,25 @@ CLAIMED = {
     ),
     f"{ADAM}/vanilla-iterations": (
         "Adam usually fools the vanilla network in less than 10 steps",
-        "median number of steps, less than in the paper",
+        "median number of steps, which must be less than the paper's number",
     ),
     f"{ADAM}/saturated-failures": (
         "Adam fails on the saturated network in several cases",
-        "number of pairs (of 90) on which Adam fails, at least as many as in the paper",
+        "number of pairs (of 90) on which Adam fails, which must be at least the paper's number",
     ),
     f"{ADAM}/saturated-3-to-7": (
         "Adam does not change a 3 into a 7 on the saturated network",
-        "share of the seeds with which the 3 becomes a 7",
+        "share of the seeds with which Adam changes the 3 into a 7",
     ),
 }
-"""For each target the claim in our words, and the measurement that decides it."""
+"""For each target number (a number or pattern in the paper): the claim in our words, and the
+measurement that decides it.
+"""
 UNDONE = {
-    ("penalty", "all layers"): "annealed, penalty on all layers (ours)",
+    ("penalty", "all layers"): "lambda rises slowly, penalty on all layers (ours)",
     ("penalty", "hidden layers only"): "... penalty on the hidden layers only",
     ("lambda", "constant"): "... lambda at its maximum from the first step",
-    ("lambda", "one jump"): "... lambda jumps to its maximum after the plain epochs",
+    ("lambda", "one jump"): "... lambda jumps to its maximum after the epochs without penalty",
 }
 """The name of each network in the table; the key says which choice was changed and how."""
 READINGS = {"clean": "Clean", "float32": "FGSM", "float32, clipped": "FGSM, clipped"}
@@ -83,28 +92,28 @@ ENDS = {
     "steps": "all steps used, target not reached",
 }
 FULL = 30_000_000
-"""The largest number of steps that the paper took."""
+"""The largest number of steps of Adam in the paper."""
 POINTS = (0.5, 1.0, 3.0)
 """Thresholds for a difference of accuracy in percentage points; the verdicts use the second one."""
 
 
 def answer(record: Record) -> str:
-    """Return how often Adam fails, how often it changes a 3 into a 7, and how the longer descents
-    end.
+    """Return sentences on how often the attack with Adam fails, how often it changes a 3 into a 7,
+    and how longer runs of Adam end.
     """
     threes = of_target(record, f"{ADAM}/saturated-3-to-7")
     failed = spread(of_target(record, f"{ADAM}/saturated-failures"), 0)
     return (
-        f"Within {record.parameters['steps']:,} steps Adam fails on {failed} of 90 pairs of a "
-        "source image and a target class in the saturated network, but it changes a 3 into a 7 "
-        f"with {sum(map(bool, threes))} of {len(threes)} seeds. "
+        f"On the saturated network, attacks with {record.parameters['steps']:,} steps of Adam fail "
+        f"for {failed} of 90 pairs of a source image and a target class. But Adam changes a 3 into "
+        f"a 7 with {sum(map(bool, threes))} of {len(threes)} seeds. "
         f"{_arrived(record_of('saturating/long-descent'))}"
     )
 
 
 def verdicts() -> Table:
-    """Return a table of the claims of the text: the deciding measurement, the paper's number, ours,
-    and the verdict.
+    """Return a table with a row for each claim: the measurement that decides it, the paper's
+    number, our number, and the verdict.
     """
     found = {entry.id: entry for entry in entries("saturating")}
     same = [entry for name, entry in found.items() if name.startswith("saturating/text-4/settings")]
@@ -131,7 +140,7 @@ def verdicts() -> Table:
 
 
 def error_range(record: Record) -> str:
-    """Return the smallest and the largest FGSM error of the saturated networks."""
+    """Return a sentence with the smallest and the largest FGSM error of the saturated networks."""
     low, high = (spread(of_target(record, f"{ERROR}/{end}")) for end in ("low", "high"))
     return (
         "*Errors.* The smallest FGSM error of the three saturated networks of [Table "
@@ -141,7 +150,9 @@ def error_range(record: Record) -> str:
 
 
 def ablations(version: Version) -> Table:
-    """Return accuracies of the saturated sigmoid network with one choice changed at a time."""
+    """Return a table of the saturated sigmoid network's accuracies if one training choice at a time
+    is changed.
+    """
     rows = []
     for (varied, how), words in UNDONE.items():
         cells = [
@@ -159,7 +170,9 @@ def ablations(version: Version) -> Table:
 
 
 def alphas(version: Version) -> Table:
-    """Return accuracies after adversarial training, by the weight alpha of the clean images."""
+    """Return a table of accuracies after adversarial training, for each weight alpha of the clean
+    images in the loss.
+    """
     weights = settings(version.record, "accuracy", "how", varied=ALPHA["sigmoid"], reading="clean")
     rows = []
     for network, varied in ALPHA.items():
@@ -171,8 +184,9 @@ def alphas(version: Version) -> Table:
             if cells and cells[0]:
                 rows.append([f"{network}: {words}", *map(spread, cells)])
     return table(
-        f"{version.heading}: accuracy in per cent after adversarial training, by the weight of the "
-        "clean images; mean (range). Sigmoid MLP over all seeds, ReLU MLP of the first.",
+        f"{version.heading}: accuracy in per cent after adversarial training, by the weight alpha "
+        "of the clean images in the loss; mean (range). The sigmoid MLP was trained with all "
+        "seeds, the ReLU MLP with the first seed.",
         _label("alpha", version),
         ["Accuracy", *(f"{float(alpha):g}" for alpha in weights)],
         rows,
@@ -180,7 +194,9 @@ def alphas(version: Version) -> Table:
 
 
 def undone_in_words(record: Record) -> str:
-    """Return how much each of the three choices changes the accuracy, and with how many seeds."""
+    """Return paragraphs on how much each of the three training choices changes the accuracy, and
+    with how many seeds.
+    """
     lost, behind, ours, hidden = (
         of_target(record, f"{CLAIM}/{name}")
         for name in ("annealing-essential", "alpha-half-best", "readout-penalised", "hidden-only")
@@ -204,44 +220,48 @@ def undone_in_words(record: Record) -> str:
             f"layers only, it classifies {spread(hidden)} % correctly. The accuracy with the "
             f"penalty on all layers is higher with {ahead} of {len(ours)} seeds.",
             "*Raising lambda slowly.* With a constant lambda the clean or the FGSM accuracy is "
-            f"{spread(lost)} percentage points lower; we take the larger of the two losses. The "
-            f"loss exceeds {some} points with {_counts(lost, lambda n, p: n > p)}. Perhaps a "
-            "strong penalty from the first step saturates units before they have learned anything, "
-            "so that their slopes vanish.",
-            f"*alpha.* With alpha = 0.5 the FGSM accuracy is {spread(behind)} percentage points "
-            f"lower than with the best alpha. The difference is at most {some} points with "
-            f"{_counts(behind, lambda n, p: n <= p)}. With alpha = 0.5 the paper reports for its "
-            f"sigmoid network a clean accuracy of {clean:g} % and an FGSM accuracy of {fgsm:g} %. "
-            f"The two accuracies of our network are {at_alpha('0.5')} with alpha = 0.5, and "
-            f"{at_alpha('0.1')} with alpha = 0.1. With alpha = 0.1 nine tenths of the loss are on "
-            "adversarial images.",
+            f"{spread(lost)} percentage points lower than with a slow rise; we take the larger of "
+            f"the two differences. This difference exceeds {some} points with "
+            f"{_counts(lost, lambda n, p: n > p)}. Perhaps a strong penalty from the first step "
+            "saturates units before they have learned anything, so that their slopes vanish.",
+            f"*The weight alpha.* With alpha = 0.5 the FGSM accuracy is {spread(behind)} "
+            f"percentage points lower than with the best alpha. The difference is at most {some} "
+            f"points with {_counts(behind, lambda n, p: n <= p)}. With alpha = 0.5 the paper "
+            f"reports for its sigmoid network a clean accuracy of {clean:g} % and an FGSM accuracy "
+            f"of {fgsm:g} %. The two accuracies of our network are {at_alpha('0.5')} with alpha = "
+            f"0.5, and {at_alpha('0.1')} with alpha = 0.1. With alpha = 0.1 nine tenths of the "
+            "loss are computed on adversarial images.",
         ]
     )
 
 
 def adam(version: Version) -> Table:
-    """Return how the runs of Adam ended, by network, source image, precision and step size."""
+    """Return a table of how the attacks with Adam ended, for each network, source image, precision
+    and step size.
+    """
     return table(
         f"{version.heading}: Adam on the image, by network, source, precision and step size. "
         "*Failed*: on how many of the 90 pairs Adam fails. *3 to 7*: with how many seeds Adam "
-        "changes a 3 into a 7. *Steps*: the median number of steps of successful descents. "
+        "changes a 3 into a 7. *Steps*: the median number of steps of successful attacks. "
         "*Change*: the median of the mean absolute change of a pixel. Mean (range) over the seeds.",
         _label("adam", version),
-        ["Descents", "Failed", "3 to 7", "Steps", "Change: successful", "Change: failed"],
+        ["Attack", "Failed", "3 to 7", "Steps", "Change: successful", "Change: failed"],
         list(_descents(version.record)),
     )
 
 
 def adam_in_words(record: Record) -> str:
-    """Return a sentence on the causes of Adam's failures, which are step size and arithmetic but
-    not the distance.
+    """Return paragraphs which show that Adam's failures depend on the step size and on rounding,
+    but not on the distance.
     """
     main = {"precision": "float32", "step_size": record.parameters["step_size"]}
     size = max(row.setting.get("step_size", 0) for row in record.rows)
     longest = {"precision": "float32", "step_size": size}
 
     def both(name: str, method: str, **setting: Any) -> str:
-        """Return the numbers for the least and for the most confident source images."""
+        """Return a measurement for the source images with the lowest and with the highest
+        confidence.
+        """
         digits = 2 if name.startswith("moved") else 0
         least, most = (
             spread_or(
@@ -263,19 +283,19 @@ def adam_in_words(record: Record) -> str:
             f"{sum(map(bool, threes))} of {len(threes)} seeds.",
             f"*Failures depend on the step size.* With a step size of {size:g} instead of "
             f"{main['step_size']:g}, and fewer steps, Adam fails on "
-            f"{both('failures', 'saturated', **longest)} pairs. So a failure may be due to the "
-            "attack and not to the network.",
+            f"{both('failures', 'saturated', **longest)} pairs with the saturated network. So a "
+            "failure may be due to the attack and not to the network.",
             "*Failures depend on the arithmetic.* With the saturated network Adam succeeds either "
             "in float32 or in float64, but not in both, on "
             f"{both('precisions differ', 'saturated')} pairs; with the vanilla network on "
-            f"{both('precisions differ', 'vanilla')}. The descents amplify rounding errors: even "
-            "the batch size, which changes the order of sums, can decide whether Adam succeeds on "
-            "a pair. So the counts are more reliable than the result of a single pair such as 3 "
-            "and 7.",
+            f"{both('precisions differ', 'vanilla')}. The many steps of Adam amplify rounding "
+            "errors. Even the batch size, which changes the order of sums, can decide whether Adam "
+            "succeeds on a pair. So the counts are more reliable than the result of a single pair "
+            "such as 3 and 7.",
             "*Failures do not depend on the distance.* The attack may change the image by any "
-            "amount. So replacing the image by the source image of the target class always "
-            "succeeds. This replacement changes a pixel on average by "
-            f"{both('moved, swapped', 'saturated')} (the median over pairs). The failed descents "
+            "amount. So an attack that replaces the image by the source image of the target class "
+            "always succeeds. This replacement changes a pixel on average by "
+            f"{both('moved, swapped', 'saturated')} (the median over pairs). The failed attacks "
             "with the largest step size changed a pixel on average by "
             f"{both('moved, failed', 'saturated', **longest)}.",
         ]
@@ -283,8 +303,8 @@ def adam_in_words(record: Record) -> str:
 
 
 def long_figure(record: Record) -> Figure:
-    """Draw how far the image moved in each long descent, and the probability of the
-    target class.
+    """Draw the change of the image and the probability of the target class over the steps of each
+    long run of Adam.
     """
     return figures.descent(
         {
@@ -296,20 +316,22 @@ def long_figure(record: Record) -> Figure:
 
 
 def long_ends(record: Record) -> Table:
-    """Return how each long descent ended."""
+    """Return a table of how each long run of Adam ended."""
     return table(
-        f"How each descent ended (profile {record.profile}, seed {record.seeds[0]}): the mean "
-        "absolute change of a pixel, the decimal logarithm of the target's probability p, the "
-        "largest component of the gradient, and the microseconds that a step took.",
+        f"How each long run of Adam ended (profile {record.profile}, seed {record.seeds[0]}): the "
+        "mean absolute change of a pixel, the decimal logarithm of the probability p of the target "
+        "class, the largest component of the gradient, and the microseconds that a step took.",
         "tab-claims-long-descent",
-        ["Descent", "Steps", "End", "Change", "log10 p", "Gradient", "Microseconds"],
+        ["Run of Adam", "Steps", "End", "Change", "log10 p", "Gradient", "Microseconds"],
         list(_ends(record)),
         align="lrlrrrr",
     )
 
 
 def long_in_words(record: Record) -> str:
-    """Return how many long descents reached the target class, and how all other descents ended."""
+    """Return sentences on how many long runs of Adam reached the target class, and how all other
+    runs ended.
+    """
     rows = [row for row in record.rows if row.name == "iterations"]
 
     def named(ended: str) -> list[str]:
@@ -328,8 +350,8 @@ def long_in_words(record: Record) -> str:
         )
         words.append(
             f"Starting from the {' and from the '.join(named('steps'))}, Adam took all "
-            f"{max(int(row.value) for row in whole):,} steps without success. The last nine tenths "
-            f"of the steps made this share of the change of the image: {'; '.join(shares)}."
+            f"{max(int(row.value) for row in whole):,} steps without success. This share of the "
+            f"image's change happened in the last nine tenths of the steps: {'; '.join(shares)}."
         )
     if named("still"):
         words.append(
@@ -340,13 +362,15 @@ def long_in_words(record: Record) -> str:
 
 
 def _arrived(record: Record) -> str:
-    """Return how many long descents reached the target class, and after how many steps."""
+    """Return a sentence on how many long runs of Adam reached the target class, and after how many
+    steps.
+    """
     rows = [row for row in record.rows if row.name == "iterations"]
     steps = [int(row.value) for row in rows if row.setting["ended"] == "reached"]
     precisions = len({row.setting["precision"] for row in rows})
     share = f"all {len(rows)}" if len(steps) == len(rows) else f"{len(steps)} of {len(rows)}"
     among = (
-        f"{share} longer descents on one network (two source images, {precisions} precisions) "
+        f"{share} longer runs of Adam on one network (two source images, {precisions} precisions) "
         "reach the target class"
     )
     after = f", after {min(steps):,} to {max(steps):,} steps" if steps else ""
@@ -354,8 +378,8 @@ def _arrived(record: Record) -> str:
 
 
 def _common(lines: Sequence[Entry]) -> str:
-    """Return the verdict that all lines of the ledger share, or, if verdicts differ, how often each
-    verdict occurs.
+    """Return the verdict that all given target numbers (numbers printed in the paper) share. If the
+    verdicts differ, return how often each verdict occurs.
     """
     found = {line.verdict for line in lines}
     return found.pop() if len(found) == 1 else counts(lines)
@@ -369,13 +393,17 @@ def _label(stem: str, version: Version) -> str:
 
 
 def _counts(numbers: Sequence[float], holds: Callable[[float, float], bool]) -> str:
-    """Return with how many seeds a pattern holds, for each threshold of ``POINTS``."""
+    """Return the number of seeds with which the comparison ``holds`` is true, for each threshold in
+    ``POINTS``.
+    """
     first, second, third = (sum(holds(number, points) for number in numbers) for points in POINTS)
     return f"{first}, {second} and {third} of {len(numbers)} seed{'s' * (len(numbers) > 1)}"
 
 
 def _descents(record: Record) -> Iterator[list[str]]:
-    """Yield a row per network, rule for the source images, precision and step size."""
+    """Yield a table row for each combination of network, choice of source images, precision and
+    step size.
+    """
     keys = ("method", "rule", "precision", "step_size")
     kinds = dict.fromkeys(
         tuple(row.setting[key] for key in keys) for row in record.rows if row.name == "failures"
@@ -427,8 +455,8 @@ def _ends(record: Record) -> Iterator[list[str]]:
 
 
 def _late_share(record: Record, rule: str, precision: str) -> float:
-    """Return which percentage of the image's change happened in the last nine tenths of
-    the steps.
+    """Return the percentage of the image's change that happened in the last nine tenths of the
+    steps.
     """
     moved = array(record, f"{rule} {precision} moved")
     iterations = array(record, f"{rule} {precision} iterations")

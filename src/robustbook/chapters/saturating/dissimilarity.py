@@ -1,5 +1,7 @@
-"""Compute what the pages of Figures 3 and 7 share: dissimilarity matrices and two patterns in
-them.
+"""Compute the figures and tables that the pages of Figures 3 and 7 share.
+
+The figures show dissimilarity matrices: how different the representations of two images are in each
+layer. The tables show two patterns in these matrices.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,16 +18,20 @@ from .names import COMPARED
 
 LAYERS = {"1": "layer 1", "2": "layer 2", "3": "layer 3", "softmax": "softmax"}
 DECADES = {"figure-3": None, "figure-7": 6}
-"""The number of powers of ten that the colour scale covers; None means a linear scale."""
+"""For each figure, the number of powers of ten that the colour scale covers; None means a linear
+scale.
+"""
 CONTROLS = {
-    "figure-3": "The network that was trained for longer has one seed.",
-    "figure-7": "The networks trained for longer or with a stronger penalty have one seed.",
+    "figure-3": "The network *vanilla, longer* was trained with one seed only.",
+    "figure-7": (
+        "The networks *vanilla, longer* and *saturated, stronger* were trained with one seed only."
+    ),
 }
 
 
 def matrices(record: Record, *, shared: bool = True) -> Figure:
-    """Draw the matrices of the first seed with one colour scale, or each matrix with its own colour
-    scale.
+    """Draw the dissimilarity matrices of the first seed with one colour scale, or each matrix with
+    its own colour scale.
     """
     rows = {
         method: {
@@ -47,7 +53,9 @@ own_scales = partial(matrices, shared=False)
 
 
 def orders(version: Version) -> Table:
-    """Return the dissimilarity between classes; the paper says that it is larger in the saturated
+    """Return a table of the mean dissimilarity between classes in each layer.
+
+    The paper says that this dissimilarity is larger in the saturated network than in the vanilla
     network.
     """
     record = version.record
@@ -70,7 +78,7 @@ def orders(version: Version) -> Table:
 
 
 def layers(record: Record) -> Table:
-    """Return the dissimilarity within and between classes of each layer, for all networks."""
+    """Return a table of the dissimilarity within and between classes, by network and layer."""
     return table(
         "Mean dissimilarity of two images of one class (*within*) and of two classes (*between*), "
         f"and their ratio; mean (range over the seeds). {CONTROLS[record.item]}",
@@ -81,14 +89,14 @@ def layers(record: Record) -> Table:
 
 
 def patterns(record: Record) -> Table:
-    """Return with how many seeds the paper's two patterns hold, for several definitions of each
-    pattern.
+    """Return a table of the number of seeds that show the paper's two patterns, for several
+    definitions of each pattern.
     """
     return table(
         "The two patterns that the paper describes, in several variants, and with how many seeds "
         "each variant holds. *Within near zero*: the number is the largest ratio of the mean "
         "within classes to the mean between classes, over the layers of both networks. *Grows with "
-        "depth*: the number is the smallest ratio of a layer's mean to that of the layer before.",
+        "depth*: the number is the smallest ratio of a layer's mean to the previous layer's mean.",
         f"tab-{record.item}-patterns",
         ["Pattern: variant", "Number", "Holds", ""],
         list(_pattern_rows(record)),
@@ -97,8 +105,9 @@ def patterns(record: Record) -> Table:
 
 
 def _number(numbers: Sequence[float]) -> str:
-    """Return the mean to three digits, with the range if there are several numbers; a number below
-    1e-9 becomes 0.
+    """Return the mean of the numbers to three digits, followed by their range if they differ.
+
+    Numbers below 1e-9 are shown as 0.
     """
     ends = (sum(numbers) / len(numbers), min(numbers), max(numbers))
     mean, low, high = (_digits(end if end > 1e-9 else 0.0) for end in ends)
@@ -119,8 +128,8 @@ def _layer_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _pattern_rows(record: Record) -> Iterator[list[str]]:
-    """Yield for each variant of a pattern its number, and the number of seeds with which the
-    pattern holds.
+    """Yield a table row for each variant of a pattern: the measured number, and the number of seeds
+    with which the pattern holds.
     """
     found: dict[tuple[str, str], list[Row]] = {}
     for row in record.rows:

@@ -1,5 +1,5 @@
-"""Compute what the page of Figure 1 shows: the weights of each layer of the vanilla and saturated
-MLPs.
+"""Compute the tables, figures and sentences for the page of Figure 1, on the weights of the vanilla
+and the saturated MLPs.
 """
 
 from collections.abc import Iterator
@@ -29,21 +29,25 @@ EPOCHS = {
         "relu-mlp": {"vanilla": 10, "vanilla, longer": 404, "saturated": 404},
     },
 }
-"""The number of training epochs by profile, as in the study's settings."""
+"""The number of training epochs for each profile (size of the experiment), equal to the study's
+settings.
+"""
 
 
 def answer(record: Record) -> str:
-    """Return in how many layers the kurtosis is larger in the saturated network with every seed,
-    and in which layer the difference is largest.
+    """Return sentences on the number of layers with a larger kurtosis in the saturated network, and
+    on the layer with the largest difference.
+
+    A layer is counted if the kurtosis is larger with every seed.
     """
     ahead = sum(all(_ahead(record, network, layer)) for network, layer in _EACH)
     network, layer = max(_EACH, key=lambda each: _gain(record, *each))
     vanilla, saturated = (fmean(_kurtosis(record, network, method, layer)) for method in COMPARED)
     return (
         f"In {ahead} of {len(_EACH)} layers the weights of the saturated network have a larger "
-        "excess kurtosis than those of the vanilla network, with every seed. The difference is "
-        f"largest in layer {layer} of the {MLPS[network]}: the kurtosis is {saturated:.1f} in the "
-        f"saturated network and {vanilla:.1f} in the vanilla one."
+        "excess kurtosis than those of the vanilla network, with every seed. This "
+        f"difference is largest in layer {layer} of the {MLPS[network]}: the excess kurtosis is "
+        f"{saturated:.1f} in the saturated network and {vanilla:.1f} in the vanilla one."
     )
 
 
@@ -66,8 +70,10 @@ shapes = partial(weights, in_deviations=True)
 
 
 def orders(version: Version) -> Table:
-    """Return the kurtosis of each layer of the vanilla and of the saturated network; the paper says
-    that the saturated network has the larger kurtosis.
+    """Return a table of the kurtosis of each layer's weights in the vanilla and in the saturated
+    networks.
+
+    The paper says that the kurtosis is larger in the saturated networks.
     """
     record = version.record
     return table(
@@ -90,7 +96,9 @@ def orders(version: Version) -> Table:
 
 
 def layers(record: Record) -> Table:
-    """Return the kurtosis and the largest weight of each layer, for all networks."""
+    """Return a table of the kurtosis and the largest absolute weight of each layer, for all
+    networks.
+    """
     return table(
         "Excess kurtosis of the weights of each layer, mean (range over the seeds). The column "
         "*lit pixels* leaves out the weights of pixels that are dark in all training images. The "
@@ -107,7 +115,7 @@ def layers(record: Record) -> Table:
 
 
 def epochs(record: Record) -> str:
-    """Return how long each network of the table was trained."""
+    """Return a sentence with the number of training epochs of each network."""
     trained = EPOCHS[record.profile]
     parts = (
         f"{title} {trained[network]['vanilla']} (vanilla), "
@@ -122,7 +130,7 @@ _EACH = [(network, layer) for network in MLPS for layer in LAYERS]
 
 
 def _kurtosis(record: Record, network: str, method: str, layer: int) -> list[float]:
-    """Return the kurtosis of a layer, with one number per seed."""
+    """Return the kurtosis of the weights of a layer, one number per seed."""
     return values(record, "kurtosis", layer=layer, network=network, method=method)
 
 
@@ -132,8 +140,8 @@ def _gain(record: Record, network: str, layer: int) -> float:
 
 
 def _ahead(record: Record, network: str, layer: int) -> list[bool]:
-    """Return for each seed whether the saturated network has a larger kurtosis than the vanilla
-    network.
+    """Return for each seed whether a layer's weights have a larger kurtosis in the saturated
+    network than in the vanilla network.
     """
     pairs = zip(*(_kurtosis(record, network, method, layer) for method in COMPARED), strict=True)
     return [saturated > vanilla for vanilla, saturated in pairs]

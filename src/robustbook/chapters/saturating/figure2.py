@@ -1,5 +1,5 @@
-"""Compute what the page of Figure 2 shows: the pre-activations of the vanilla and saturated
-MLPs.
+"""Compute the tables, figures and sentences for the page of Figure 2, on the pre-activations of the
+vanilla and the saturated MLPs.
 """
 
 from collections.abc import Iterator
@@ -18,18 +18,18 @@ from .names import COMPARED, MLPS
 LAYERS = (1, 2, 3)
 MEASURED = (*COMPARED, "vanilla, longer", "saturated, stronger")
 ORDERS = (
-    ("sigmoid-mlp", "median_abs", "median size", "larger"),
+    ("sigmoid-mlp", "median_abs", "median absolute value", "larger"),
     ("relu-mlp", "median", "median", "lower"),
     ("relu-mlp", "active", "active units (%)", "fewer"),
 )
-"""For each ordering the network, the measurement, its title, and how the saturated network should
-differ from the vanilla one.
+"""For each ordering that the paper claims: the network, the measurement, its title, and how the
+saturated network should differ from the vanilla one.
 """
 
 
 def answer(record: Record) -> str:
-    """Return how many pre-activations have an absolute value above ``flat``, and how many ReLU
-    units are active.
+    """Return sentences on the share of pre-activations with an absolute value above ``flat``, and
+    on the share of active ReLU units.
     """
     flat = float(record.parameters["flat"])
     beyond = {m: _means(record, "beyond", "sigmoid-mlp", m, threshold=flat) for m in COMPARED}
@@ -37,15 +37,17 @@ def answer(record: Record) -> str:
     vanilla, saturated = (f"{min(active[m]):.0f} to {max(active[m]):.0f} %" for m in COMPARED)
     return (
         f"In each layer of the saturated sigmoid network at least {min(beyond['saturated']):.1f} % "
-        f"of the pre-activations have an absolute value above {flat:g}; in the vanilla network at "
-        f"most {max(beyond['vanilla']):.1f} % have. Depending on the layer, {saturated} of the "
-        f"units are active in the saturated ReLU network, and {vanilla} in the vanilla one."
+        f"of the pre-activations have an absolute value above {flat:g}. In each layer of the "
+        f"vanilla sigmoid network at most {max(beyond['vanilla']):.1f} % exceed this value. "
+        f"Depending on the layer, {saturated} of the units are active in the saturated ReLU "
+        f"network, and {vanilla} in the vanilla one."
     )
 
 
 def preactivations(record: Record) -> Figure:
-    """Draw a histogram per layer; the inputs at which a unit still responds to small changes are
-    grey.
+    """Draw a histogram of each layer's pre-activations.
+
+    A grey area marks the inputs at which a unit still responds to small changes.
     """
     rows: dict[str, list[dict[str, figures.Bars]]] = {}
     bands: dict[str, tuple[float, float]] = {}
@@ -59,8 +61,8 @@ def preactivations(record: Record) -> Figure:
 
 
 def orders(version: Version) -> Table:
-    """Return for each layer the measurements in which, according to the paper, the saturated
-    network differs from the vanilla one.
+    """Return a table of the measurements in which, according to the paper, the saturated network
+    differs from the vanilla one.
     """
     return table(
         f"{version.heading}: pre-activations over all units and test images, mean (range over the "
@@ -81,7 +83,9 @@ def orders(version: Version) -> Table:
 
 
 def layers(record: Record) -> Table:
-    """Return medians and shares of the pre-activations of each layer, for all networks."""
+    """Return a table of the medians of the pre-activations, and of shares beyond thresholds, for
+    each layer of all networks.
+    """
     sizes = sorted({5.0, float(record.parameters["flat"]), 100.0})
     return table(
         "Pre-activations over all units and test images: the median, the median absolute value "
@@ -96,12 +100,12 @@ def layers(record: Record) -> Table:
 def _found(
     record: Record, name: str, network: str, method: str, layer: int, **setting: float
 ) -> list[float]:
-    """Return a measurement of a layer, with one number per seed."""
+    """Return a measurement of a layer's pre-activations, one number per seed."""
     return values(record, name, network=network, method=method, layer=layer, **setting)
 
 
 def _means(record: Record, name: str, network: str, method: str, **setting: float) -> list[float]:
-    """Return a measurement of each layer, as the mean over the seeds."""
+    """Return the mean over the seeds of a measurement of pre-activations, one number per layer."""
     return [fmean(_found(record, name, network, method, layer, **setting)) for layer in LAYERS]
 
 

@@ -1,4 +1,6 @@
-"""Compute what the page of Figure 3 shows in addition to `dissimilarity`."""
+"""Compute the sentences for the page of Figure 3; the module `dissimilarity` computes its figures
+and tables.
+"""
 
 from statistics import fmean
 
@@ -11,8 +13,8 @@ LAYERS = ("1", "2", "3")
 
 
 def answer(record: Record) -> str:
-    """Return in how many layers classes lie further apart in the saturated network, and how close
-    together images of one class are.
+    """Return sentences on the number of layers in which the saturated network separates classes
+    further, and on the dissimilarity within classes.
     """
     between = {
         m: [fmean(_found(record, "between", m, layer)) for layer in LAYERS] for m in COMPARED
@@ -23,25 +25,26 @@ def answer(record: Record) -> str:
     near = "" if ratio <= float(record.parameters["near_zero"]) else "not "
     return (
         f"In {ahead} of {len(LAYERS)} layers images of different classes lie further apart in the "
-        "saturated network than in the vanilla one. In the last hidden layer their mean "
-        f"dissimilarity is {saturated[1]:.2f} in the saturated network and {vanilla[1]:.2f} in the "
-        f"vanilla one. In layer 1 images of one class are {near}close together: the dissimilarity "
-        f"within classes is up to {100 * ratio:.0f} % of that between classes."
+        "saturated network than in the vanilla one. In the last hidden layer the mean "
+        f"dissimilarity between classes is {saturated[1]:.2f} in the saturated network and "
+        f"{vanilla[1]:.2f} in the vanilla one. In layer 1 images of one class are {near}close "
+        f"together: the dissimilarity within classes is up to {100 * ratio:.0f} % of that between "
+        "classes."
     )
 
 
 def collapsed(record: Record) -> str:
-    """Return in how many saturated networks the sigmoids of the last layer have the same outputs
-    for all images.
+    """Return a sentence on the number of saturated networks in which the sigmoids of the last layer
+    have the same outputs for all images.
     """
     apart = _found(record, "between", "saturated", LAYERS[-1])
     return (
         "The sigmoids of the last layer give the same outputs for all images in "
-        f"{sum(value < 1e-6 for value in apart)} of {len(apart)} saturated networks. This explains "
-        "the wide range in the row *saturated, layer 3* of the table."
+        f"{sum(value < 1e-6 for value in apart)} of {len(apart)} saturated networks. These "
+        "networks explain the wide range in the row *saturated, layer 3* of the table."
     )
 
 
 def _found(record: Record, name: str, method: str, layer: str) -> list[float]:
-    """Return a measurement of a layer, with one number per seed."""
+    """Return a measurement of the dissimilarities in a layer, one number per seed."""
     return values(record, name, method=method, layer=layer)

@@ -1,5 +1,7 @@
-"""Compute what the page of Figure 4 shows: straight paths between digits, and how fast the
-probabilities change on them.
+"""Compute the tables, figures and sentences for the page of Figure 4, on straight paths between two
+images.
+
+The page shows how fast the class probabilities change along each path.
 """
 
 from collections.abc import Iterator
@@ -15,13 +17,15 @@ from robustbook.ledger import Record
 from .names import COMPARED
 
 FLAT, LARGE = 0.01, 0.5
-"""The thresholds of the verdicts: a share of the peak, and a share of the largest
-singular value.
+"""The thresholds that decide the verdicts: a share of the highest length element, and a share of
+the largest singular value.
 """
 
 
 def answer(record: Record) -> str:
-    """Return how much of a path is flat, and how many singular values are large at the peak."""
+    """Return sentences on how much of a path is flat, and on how many singular values are large at
+    the peak of the length element.
+    """
     flat, large = (
         [mean(record, name, grid="even", threshold=at, method=method) for method in COMPARED]
         for name, at in (("flat share", FLAT), ("large singular values", LARGE))
@@ -35,13 +39,15 @@ def answer(record: Record) -> str:
 
 
 def walks(record: Record) -> Figure:
-    """Draw the paper's panels: length element, probabilities and singular values of each path."""
+    """Draw the length element, the class probabilities and the singular values along each path, as
+    in the paper.
+    """
     return figures.paths(record.arrays, record.parameters["pairs"])
 
 
 def peaks(record: Record) -> Table:
-    """Return the height and the place of the peak of the length element, and how often the
-    predicted class changes.
+    """Return a table of the height and place of each path's highest length element, and of how
+    often the predicted class changes.
     """
     columns = (
         ("peak", "even", 0),
@@ -51,9 +57,9 @@ def peaks(record: Record) -> Table:
         ("largest at peak", "resolved", 2),
     )
     return table(
-        "*Peak*: the highest length element, at evenly spaced points (grid) and with added points "
-        "(resolved). *Length*: the length of the path divided by pi, to which each complete change "
-        "of the predicted class adds 1. *Apart*: the distance between the peak and the "
+        "*Peak*: the highest length element, at evenly spaced points (grid) and after points were "
+        "added (resolved). *Length*: the length of the path divided by pi, to which each complete "
+        "change of the predicted class adds 1. *Apart*: the distance between the peak and the "
         "steepest change of the probabilities, as a share of the path. *At the peak*: the largest "
         "singular value at the peak, as a share of its maximum on the path. Mean over the seeds "
         "(range).",
@@ -73,8 +79,8 @@ def peaks(record: Record) -> Table:
 
 
 def peaks_in_words(record: Record) -> str:
-    """Return how much higher the peaks of the saturated networks are than the peaks of the vanilla
-    networks, and how often the predicted class changes.
+    """Return sentences on how much higher the peak of the length element is in the saturated than
+    in the vanilla networks, and on how often the predicted class changes.
     """
     saturated, vanilla = (
         {"grid": "resolved", "method": method} for method in ("saturated", "vanilla")
@@ -90,27 +96,29 @@ def peaks_in_words(record: Record) -> str:
 
 
 def doubled_in_words(record: Record) -> str:
-    """Return how many singular values are more than twice as large at the peak as their median on
-    the path.
+    """Return sentences on the number of singular values that are, at the peak of the length
+    element, more than twice their median on the path.
     """
     vanilla, saturated = (
         mean(record, "inflated singular values", grid="resolved", method=method)
         for method in COMPARED
     )
     return (
-        "We count how many of the ten singular values are, at the peak, larger than twice their "
-        f"own median along the path. On average these are {saturated:.1f} singular values in the "
-        f"saturated networks, and {vanilla:.1f} in the vanilla ones."
+        "At the peak of the length element, we count how many of the ten singular values exceed "
+        f"twice their own median along the path. On average {saturated:.1f} singular values do so "
+        f"in the saturated networks, and {vanilla:.1f} in the vanilla ones."
     )
 
 
 def thresholds(record: Record) -> Table:
-    """Return how flat a path is and how many singular values are large, for several thresholds."""
+    """Return a table of how much of each path is flat, and of how many singular values are large,
+    for several thresholds.
+    """
     return table(
-        "The first three columns: the share of the path (%) whose length element is below 10, 1 "
-        "and 0.1 % of the peak, at evenly spaced points. The next four columns: the number of "
-        "singular values that are, at the peak, above a half and above a tenth of the largest one, "
-        "at evenly spaced points and with added points (resolved). *Doubled*: the number of "
+        "The first three columns show the share of the path (%) whose length element is below 10, "
+        "1 and 0.1 % of the peak, at evenly spaced points. The next four columns show the number "
+        "of singular values that are, at the peak, above a half and above a tenth of the largest "
+        "one, at evenly spaced points and with added points (resolved). *Doubled*: the number of "
         "singular values that are, at the peak, above twice their own median along the path. Mean "
         "over the seeds (range).",
         "tab-figure-4-thresholds",
@@ -121,8 +129,8 @@ def thresholds(record: Record) -> Table:
 
 
 def _paths(record: Record) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yield for each pair of classes and each training method a title, and the labels of its rows
-    in the record.
+    """Yield a title and the labels of the rows in the stored results, for each pair of classes and
+    each training method.
     """
     for start, end in record.parameters["pairs"]:
         for method in COMPARED:

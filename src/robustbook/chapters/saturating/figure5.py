@@ -1,4 +1,6 @@
-"""Compute what the page of Figure 5 shows: L-BFGS from the least confident image of each class."""
+"""Compute the sentences for the page of Figure 5, where L-BFGS starts from the image of each class
+with the lowest confidence.
+"""
 
 from robustbook.ledger import Record
 
@@ -6,21 +8,21 @@ from .lbfgs_pairs import PAIRS, count, without_tolerances
 
 
 def answer(record: Record) -> str:
-    """Return for how many pairs of source image and target class L-BFGS succeeds on the two sigmoid
-    networks and the saturated ReLU network.
+    """Return sentences on how often L-BFGS succeeds on the two sigmoid networks and on the
+    saturated ReLU network, of 90 pairs of source image and target class.
     """
     return (
-        "Starting from the least confident images, L-BFGS succeeds for "
+        "Starting from the images with the lowest confidence, L-BFGS succeeds for "
         f"{count(record, 'found', 'vanilla')} of {PAIRS} pairs of source and target class on the "
-        f"vanilla sigmoid network, and for {count(record, 'found')} on the saturated one. On the "
-        "saturated ReLU network, for which the paper reports a similar trend, L-BFGS succeeds for "
-        f"{count(record, 'found', network='relu-mlp')}."
+        f"vanilla sigmoid network, and for {count(record, 'found')} pairs on the saturated one. "
+        "The paper reports a similar trend for ReLU networks. But on our saturated ReLU network "
+        f"the number of successful pairs is {count(record, 'found', network='relu-mlp')}."
     )
 
 
 def relu(record: Record) -> str:
-    """Return for how many pairs of source image and target class L-BFGS succeeds on the two ReLU
-    networks, and after how many iterations.
+    """Return sentences on how often L-BFGS succeeds on the two ReLU networks, and after how many
+    iterations.
     """
     plain, saturated = (
         [count(record, name, method, network="relu-mlp") for name in ("found", "iterations, found")]
@@ -34,12 +36,14 @@ def relu(record: Record) -> str:
 
 
 def stalled(record: Record) -> str:
-    """Return how many runs of L-BFGS stall, and how many succeed without stopping tolerances."""
+    """Return sentences on how many runs of L-BFGS stall (stop early without success), and how many
+    succeed without stopping tolerances.
+    """
     single, double = without_tolerances(record)
     return (
         f"On the saturated sigmoid network {count(record, 'stalled')} of the {PAIRS} runs of "
         f"L-BFGS stall, and {count(record, 'limit')} reach the largest number of iterations. The "
-        f"median failed run ends after {count(record, 'iterations, failed')} iterations. Without "
+        f"failed runs end after {count(record, 'iterations, failed')} iterations (median). Without "
         f"stopping tolerances L-BFGS succeeds for {single} pairs in float32, and for {double} "
         "pairs in float64."
     )

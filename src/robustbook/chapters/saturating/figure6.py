@@ -1,5 +1,7 @@
-"""Compute what the page of Figure 6 shows: a linear classifier of two prototypes, and the kurtosis
-of its weights.
+"""Compute the tables, figures and sentences for the page of Figure 6.
+
+The page asks whether a high kurtosis of its weights makes a linear classifier with two prototypes
+robust.
 """
 
 from collections.abc import Iterator
@@ -21,26 +23,28 @@ INTENSITIES: dict[Literal["mean", "median"], str] = {
     "median": "over the median of $|w_1|$",
 }
 LIMIT = 1e9
-"""The excess kurtosis that stands for infinity."""
+"""The excess kurtosis that represents infinity."""
 END, EXAMPLE = 100.0, 1.4
 """The excess kurtosis at which the figure ends, and the ratio that the paper's caption gives as an
 example.
 """
 GAIN, OWN_GAIN = "saturating/text-8/pearson/gain", "saturating/text-8/own-weights/gain"
-"""The targets of the two increases of the ratio that Section 8 of the paper states."""
+"""The ids of two target numbers (numbers printed in the paper): the increases of the ratio in
+Section 8.
+"""
 
 
 def answer(record: Record) -> str:
-    """Return how much a high kurtosis, and the weights of the saturated networks, increase the
-    scaled ratio.
+    """Return sentences on how much a high kurtosis, and the weights of the saturated networks,
+    increase the scaled ratio.
     """
     return (
-        "In units of the mean component of the input, the smallest successful perturbation is "
-        f"{spread(of_target(record, GAIN))} % larger at infinite kurtosis than with Gaussian "
-        f"weights; the paper says almost {printed(GAIN):g} %. With weights drawn from the "
-        f"saturated networks it is at most {spread(of_target(record, OWN_GAIN), 0)} % larger than "
-        "with weights drawn from the vanilla networks; the paper says as much as "
-        f"{printed(OWN_GAIN):g} %."
+        "We divide the smallest successful perturbation by the mean absolute component of the "
+        f"input. This ratio is {spread(of_target(record, GAIN))} % larger at infinite kurtosis "
+        f"than with Gaussian weights; the paper says almost {printed(GAIN):g} %. With weights "
+        "drawn from the saturated networks, the ratio is at most "
+        f"{spread(of_target(record, OWN_GAIN), 0)} % larger than with weights drawn from the "
+        f"vanilla networks; the paper says as much as {printed(OWN_GAIN):g} %."
     )
 
 
@@ -59,8 +63,8 @@ def ratios(record: Record) -> Figure:
 
 
 def gains(record: Record) -> Table:
-    """Return the ratio for some values of the excess kurtosis, and how much larger the ratio is
-    than for the Gaussian.
+    """Return a table of the scaled ratio for some values of the excess kurtosis, and of its
+    increase over the Gaussian.
     """
     return table(
         "The scaled ratio for some values of the excess kurtosis: in closed form, measured (range "
@@ -73,7 +77,9 @@ def gains(record: Record) -> Table:
 
 
 def own_weights(record: Record) -> Table:
-    """Return the ratio of prototypes drawn from the weights of each layer of the MLPs."""
+    """Return a table of the scaled ratio of prototypes drawn from the weights of each layer of the
+    MLPs.
+    """
     return table(
         "The scaled ratio of prototypes drawn from the weights of one layer. *Gain*: by how many "
         "per cent the ratio of the saturated layer is larger than that of the vanilla layer, with "
@@ -86,8 +92,9 @@ def own_weights(record: Record) -> Table:
 
 
 def largest_gain(record: Record) -> str:
-    """Return the largest increase of the ratio in any layer of any network, scaled by the mean and
-    by the median.
+    """Return sentences on the largest increase of the scaled ratio over all layers of the MLPs.
+
+    The sentences give the increase with the mean and with the median of |w1| as the intensity.
     """
 
     def best(intensity: str) -> str:
@@ -99,8 +106,9 @@ def largest_gain(record: Record) -> str:
 
     return (
         f"In no layer is the ratio of the saturated network more than {best('mean')} % larger than "
-        "that of the vanilla network. With the median instead of the mean the largest increase is "
-        f"{best('median')} %. The paper says as much as {printed(OWN_GAIN):.0f} %."
+        "that of the vanilla network. With the median instead of the mean as the intensity, the "
+        f"largest increase is {best('median')} %. The paper says as much as "
+        f"{printed(OWN_GAIN):.0f} %."
     )
 
 

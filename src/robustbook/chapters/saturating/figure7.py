@@ -1,4 +1,6 @@
-"""Compute what the page of Figure 7 shows in addition to `dissimilarity`."""
+"""Compute the sentences for the page of Figure 7; the module `dissimilarity` computes its figures
+and tables.
+"""
 
 from collections.abc import Sequence
 
@@ -11,8 +13,11 @@ LAYERS = ("1", "2", "3")
 
 
 def answer(record: Record) -> str:
-    """Return how much larger the dissimilarity between classes is in the saturated network, also
-    divided by the dissimilarity within classes.
+    """Return sentences on how much larger the dissimilarity between classes is in the saturated
+    network.
+
+    The comparison is made with the dissimilarity itself, and with its ratio to the dissimilarity
+    within classes.
     """
     further = _range([_ratio(record, "between", layer) for layer in LAYERS])
     relative = _range([1 / _ratio(record, "within over between", layer) for layer in LAYERS])
@@ -25,23 +30,24 @@ def answer(record: Record) -> str:
 
 
 def controls(record: Record) -> str:
-    """Return the dissimilarity between classes of two networks that separate the effects of the
-    penalty and of long training.
+    """Return sentences on the dissimilarity between classes in two networks that separate the
+    effects of the penalty and of long training.
     """
     longer, stronger = (
         _ratio(record, "between", LAYERS[-1], method)
         for method in ("vanilla, longer", "saturated, stronger")
     )
     return (
-        "In layer 3 the dissimilarity between classes of a vanilla network that is trained for as "
-        f"long as the saturated one is {longer:.2g} times that of the usual vanilla network. With "
-        f"a stronger penalty it is {stronger:.2g} times that of the usual vanilla network."
+        "In layer 3, training a vanilla network for as long as the saturated network makes the "
+        f"dissimilarity between classes {longer:.2g} times as large. In a saturated network with a "
+        f"stronger penalty, this dissimilarity is {stronger:.2g} times as large as in the usual "
+        "vanilla network."
     )
 
 
 def _ratio(record: Record, name: str, layer: str, method: str = COMPARED[1]) -> float:
-    """Return a measurement of a network as the mean over the seeds, divided by the same mean for
-    the vanilla network.
+    """Return the mean of a measurement over the seeds, divided by the same mean for the vanilla
+    network.
     """
     ours, vanilla = (mean(record, name, method=m, layer=layer) for m in (method, COMPARED[0]))
     return ours / vanilla

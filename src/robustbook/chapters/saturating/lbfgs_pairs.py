@@ -1,5 +1,6 @@
-"""Compute what the pages of Figures 5 and 8 share: L-BFGS from ten images to nine other classes
-each.
+"""Compute the figures, tables and sentences that the pages of Figures 5 and 8 share.
+
+On both pages L-BFGS attacks ten source images, each with the nine other classes as target classes.
 """
 
 import math
@@ -21,10 +22,10 @@ from .names import COMPARED, MLPS
 CLASSES = 10
 PAIRS = CLASSES * (CLASSES - 1)
 MAIN = "float32"
-"""The variant of L-BFGS that the verdicts judge."""
+"""The variant of L-BFGS that decides the verdicts."""
 STRAIGHT = "straight line"
-"""A method without gradients, for comparison: bisection between the source image and a
-test image.
+"""A search without gradients, for comparison: bisection between the source image and a test image
+of the target class.
 """
 SEARCHES = {
     MAIN: MAIN,
@@ -39,11 +40,12 @@ SEARCHES = {
 def squares(
     record: Record, method: str
 ) -> tuple[UInt8[np.ndarray, "k k h w"], Bool[np.ndarray, "k k"]]:
-    """Return the images that L-BFGS found, by source and target class, and for which pairs L-BFGS
-    found an image.
+    """Return the images that L-BFGS found, and a mask of the pairs for which it found an image.
+
+    Both arrays have source classes along the first axis and target classes along the second axis.
     """
     cells = record.arrays[method]
-    pixels = len(cells[0][0]) // 2  # of the first source, which there always is
+    pixels = len(cells[0][0]) // 2  # of the first source image, which is always stored
     side = math.isqrt(pixels)
     raw = b"".join(bytes.fromhex(cell) or bytes(pixels) for row in cells for cell in row)
     images = np.frombuffer(raw, np.uint8).reshape(CLASSES, CLASSES, side, side)
@@ -51,8 +53,9 @@ def squares(
 
 
 def found_images(record: Record) -> Figure:
-    """Draw the images that L-BFGS found in the variant that decides the verdicts, with a square of
-    images per network.
+    """Draw the images that L-BFGS found, as one square of images for each network.
+
+    The images are from the variant of L-BFGS that decides the verdicts.
     """
     return figures.grid(
         {f"{method.capitalize()} network": squares(record, method) for method in COMPARED}
@@ -66,16 +69,17 @@ def count(
     search: str = MAIN,
     network: str = "sigmoid-mlp",
 ) -> str:
-    """Return a count or a median over the 90 runs of L-BFGS, such as ``found``, as mean and range
-    over seeds.
+    """Return the mean and the range over the seeds of one measurement of L-BFGS.
+
+    A measurement is a number of runs, such as ``found``, or a median over the 90 runs.
     """
     of = {"network": network, "method": method, "reading": search}
     return spread(values(record, name, **of), 0)
 
 
 def without_tolerances(record: Record) -> tuple[str, str]:
-    """Return how often L-BFGS without tolerances succeeds on the saturated network, in float32 and
-    in float64.
+    """Return how often L-BFGS without stopping tolerances succeeds on the saturated network, in
+    float32 and in float64.
     """
     single, double = (
         count(record, "found", search=f"{precision}, no tolerances")
@@ -85,29 +89,32 @@ def without_tolerances(record: Record) -> tuple[str, str]:
 
 
 def straight(record: Record) -> str:
-    """Return at which distance along a straight line the network predicts the target class."""
+    """Return sentences on the distance along a straight line at which the network first predicts
+    the target class.
+    """
     of = {"network": "sigmoid-mlp", "reading": STRAIGHT}
     vanilla, saturated = (
         values(record, "distance, found", method=method, **of) for method in COMPARED
     )
     times = fmean(saturated) / fmean(vanilla)
     return (
-        "The straight line to the nearest test image of the target class, which needs no gradient, "
-        f"reaches the target class for all {PAIRS} pairs. The median distance (l2) at which it "
-        f"does so is {spread(vanilla)} on the vanilla sigmoid network and {spread(saturated)} on "
-        f"the saturated one, which is {times:.2f} times as far."
+        "Bisection on the straight line to the nearest test image of the target class needs no "
+        f"gradient, and succeeds for all {PAIRS} pairs. The points that it finds have a median l2 "
+        f"distance of {spread(vanilla)} from the source image on the vanilla sigmoid network. On "
+        f"the saturated sigmoid network the median distance is {spread(saturated)}, which is "
+        f"{times:.2f} times as far."
     )
 
 
 def searches(record: Record) -> Table:
-    """Return how the runs of L-BFGS ended, for each network and variant."""
+    """Return a table of how the runs of L-BFGS ended, for each network and variant of L-BFGS."""
     return table(
         f"How the {PAIRS} runs of L-BFGS ended, with the median number of iterations and the "
         "median distance (l2) of successful and of failed runs; mean over the seeds (range). *At "
         "once* counts the stalled runs that took no step.",
         f"tab-{record.item}-readings",
         [
-            "Network and search",
+            "Network and variant",
             *("found", "stalled", "... at once", "limit"),
             *("iterations, found", "distance", "iterations, failed", "distance"),
         ],
@@ -125,7 +132,7 @@ def _search_rows(record: Record) -> Iterator[list[str]]:
                 found = {name: values(record, name, **of) for name in (*ends, *sizes)}
                 if not any(found.values()):
                     continue
-                if search == STRAIGHT:  # it always arrives
+                if search == STRAIGHT:  # bisection always succeeds
                     found["found"] = [float(PAIRS) for _ in found["distance, found"]]
                 name = network.removesuffix("-mlp").replace("relu", "ReLU")
                 yield [

@@ -1,12 +1,14 @@
-"""List the names of networks and trainings for the pages on Nayebi & Ganguli 2017."""
+"""List the names of networks and training methods for the pages on Nayebi & Ganguli 2017."""
 
 MLPS = {"sigmoid-mlp": "Sigmoid MLP", "relu-mlp": "ReLU MLP"}
 NETWORKS = {**MLPS, "cnn": "CNN"}
 METHODS = ("vanilla", "adversarial", "saturated")
 COMPARED = ("vanilla", "saturated")
-"""The two trainings that most figures compare."""
+"""The two training methods that most figures compare."""
 
 
 def fgsm_target(network: str, method: str) -> str:
-    """Return the target with the FGSM accuracy of a network in Table 1."""
+    """Return the name under which the book stores the paper's FGSM accuracy of a network in Table
+    1.
+    """
     return f"saturating/table-1/{network.removesuffix('-mlp')}-{method}/fgsm-accuracy"

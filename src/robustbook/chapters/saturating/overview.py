@@ -1,5 +1,5 @@
-"""Compute what the overview of Nayebi & Ganguli 2017 shows: the claims, what we find, and the pages
-that test the claims.
+"""Compute the tables and sentences for the overview of Nayebi & Ganguli 2017: the claims, what we
+find, and the pages that test the claims.
 """
 
 from collections.abc import Collection
@@ -16,8 +16,11 @@ from .names import METHODS
 
 @dataclass(frozen=True)
 class Claim:
-    """A row of the overview: a claim of the paper, what we find, the pages that test the claim, and
-    the items (tables, figures) whose target numbers decide the claim.
+    """Describe a row of the overview: a claim of the paper, what we find, and the pages that test
+    the claim.
+
+    The field ``items`` names the paper's tables, figures and sections whose numbers decide the
+    claim.
     """
 
     words: str
@@ -30,21 +33,21 @@ CLAIMS = (
     Claim(
         "Saturated networks have FGSM errors of a few per cent, lose little clean accuracy, and "
         "are more accurate under FGSM than adversarially trained networks",
-        "True for the sigmoid network with some seeds and in float32 only, not for the ReLU "
-        "network and the CNN",
+        "True for the sigmoid network, but only with some seeds and in float32. Not true for the "
+        "ReLU network and the CNN",
         ("table1", "table2", "claims"),
         ("table-1", "table-2", "text-1"),
     ),
     Claim(
         "The penalty works best if it covers all layers and its weight rises slowly",
-        "A slow rise matters. Whether the last layer is included makes less difference than the "
-        "seed",
+        "A slow rise matters. Including the last layer changes the accuracy less than another seed "
+        "does",
         ("claims",),
         ("text-4",),
     ),
     Claim(
         "The weights of saturated networks have heavy tails",
-        "Yes, and clearly so in the sigmoid network",
+        "Yes, most clearly in the sigmoid network",
         ("figure1",),
         ("figure-1",),
     ),
@@ -59,7 +62,8 @@ CLAIMS = (
         ("figure-3", "figure-7"),
     ),
     Claim(
-        "Between two images the outputs are constant, except for a sharp change in one direction",
+        "On a path between two images the outputs are constant, except for a sharp change in one "
+        "direction",
         "Yes",
         ("figure4",),
         ("figure-4",),
@@ -85,20 +89,20 @@ CLAIMS = (
     ),
 )
 ATTACKS = {
-    "float32": "the paper's: one step, gradient in float32",
+    "float32": "the paper's attack: one step, gradient in float32",
     "float64": "the same step, gradient in float64",
     "rescaled": "the same step, logits divided by a constant",
     "probabilities": "the same step, loss from clipped probabilities",
-    "signs": "a step of the same size with random signs",
-    "float32, clipped": "the first step, clipped to [0, 1]",
+    "signs": "a step with the same eps and random signs",
+    "float32, clipped": "the paper's attack, clipped to [0, 1]",
     "transfer": "one step computed on the vanilla network, clipped to [0, 1]",
-    "pgd softened": "20 steps with a slope that cannot vanish, clipped to [0, 1]",
+    "pgd softened": "20 steps with slopes that cannot vanish, clipped to [0, 1]",
 }
 
 
 def answer(record: Record) -> str:
-    """Return the accuracy of the saturated sigmoid network under attacks that compute the gradient
-    in different ways.
+    """Return sentences on the accuracy of the saturated sigmoid network under attacks that compute
+    the gradient in different ways.
     """
     single, wide, repaired = (
         mean(record, "accuracy", network="sigmoid-mlp", method="saturated", reading=attack)
@@ -107,8 +111,8 @@ def answer(record: Record) -> str:
     return (
         f"Largely not. The saturated sigmoid network classifies {single:.0f} % of the test images "
         "correctly under FGSM with gradients in float32, as in the paper. With gradients in "
-        f"float64 it classifies {wide:.0f} % correctly, and after 20 steps along a gradient that "
-        f"cannot vanish {repaired:.0f} %."
+        f"float64 it classifies {wide:.0f} % correctly. After 20 steps along a gradient that "
+        f"cannot vanish, it classifies {repaired:.0f} % correctly."
     )
 
 
@@ -122,8 +126,8 @@ def claims() -> Table:
         return ledger.counts(line for line in lines if line.item in items)
 
     return table(
-        "The claims of the paper in its own order, what we find, the verdicts on their target "
-        "numbers, and the pages that test them.",
+        "The claims of the paper in its own order, what we find, the verdicts on the numbers that "
+        "decide each claim, and the pages that test it.",
         "tab-saturating-claims",
         ["The paper claims", "We find", "Verdicts", "Pages"],
         [
@@ -140,7 +144,7 @@ def claims() -> Table:
 
 
 def attacks() -> Table:
-    """Return the accuracy of the sigmoid networks under attacks of one size."""
+    """Return a table of the accuracy of the sigmoid networks under attacks with the same eps."""
     record = record_of("saturating/table-1")
     return table(
         "Accuracy of the sigmoid network in per cent under attacks with eps = 0.25; mean (range "

@@ -1,5 +1,7 @@
-"""Compute what the page of Table 1 shows: the accuracies in the paper and ours, and which choices
-change the accuracy.
+"""Compute the tables, figures and sentences for the page of Table 1.
+
+The page shows the accuracies in the paper and ours, and which implementation choices change the
+accuracy.
 """
 
 from collections.abc import Iterator
@@ -55,7 +57,9 @@ GRADIENTS = {
 }
 LENGTH = "optimiser steps per step of lambda"
 ANNEAL = {"quick": 2, "paper": 937}
-"""The number of optimiser steps between two values of lambda for the networks of the table."""
+"""The number of optimiser steps between two values of lambda for the networks of Table 1, for each
+profile.
+"""
 EVIDENCE = {
     "one_step": "float32",
     "one_step_clipped": "float32, clipped",
@@ -66,30 +70,34 @@ EVIDENCE = {
     "rescaled": "rescaled",
     "transfer": "transfer",
 }
-"""For each accuracy that `diagnose` needs, the attack in the record that gives it."""
+"""For each accuracy that `diagnose` needs, the record's name of the attack under which it was
+measured.
+"""
 
 
 def answer(record: Record) -> str:
-    """Return the accuracy of the saturated networks under FGSM and under the strongest attack."""
+    """Return sentences on the accuracy of the saturated networks under FGSM and under the strongest
+    attack.
+    """
     found = accuracies(record)
     kept = []
     for network, title in NETWORKS.items():
         target = fgsm_target(network, "saturated")
         kept.append(
-            f"{fmean(of_target(record, target)):.1f} % ({title}; "
-            f"in the paper {printed(target):g} %)"
+            f"{fmean(of_target(record, target)):.1f} % for the {title} "
+            f"({printed(target):g} % in the paper)"
         )
     left = max(fmean(found[network]["saturated"]["pgd softened"]) for network in NETWORKS)
     return (
-        "After one step of FGSM the saturated networks classify correctly "
-        f"{', '.join(kept[:-1])} and {kept[-1]} of the images. After PGD with a smoothed backward "
-        f"pass none of them classifies more than {left:.1f} % correctly: the gradients vanish, but "
-        "adversarial images exist."
+        "After one step of FGSM the accuracy of the saturated networks is "
+        f"{', '.join(kept[:-1])} and {kept[-1]}. After PGD with a smoothed backward pass no "
+        f"saturated network has an accuracy above {left:.1f} %. So adversarial images exist, but "
+        "FGSM misses many of them on the MLPs, whose gradients often vanish."
     )
 
 
 def accuracy_table(version: Version) -> Table:
-    """Return the paper's table, with the paper's number and ours in every cell."""
+    """Return the paper's Table 1, with the paper's accuracy and ours in every cell."""
     columns = [(n, measure) for n in NETWORKS for measure in ("accuracy", "fgsm-accuracy")]
     return table(
         f"{version.heading}: accuracy in per cent, paper / **ours** (range over the seeds).",
@@ -106,7 +114,7 @@ def accuracy_table(version: Version) -> Table:
 
 
 def attacks_figure(record: Record) -> Figure:
-    """Draw the accuracy under each attack, with a dot per seed."""
+    """Draw the accuracy of each network under each attack, with one dot per seed."""
     there = {
         network: {
             method: number
@@ -119,7 +127,7 @@ def attacks_figure(record: Record) -> Figure:
 
 
 def attacks_table(record: Record) -> Table:
-    """Return the accuracy under each attack as a table."""
+    """Return a table of each network's accuracy under each attack."""
     return table(
         "Accuracy in per cent under each attack, mean (range over the seeds).",
         "tab-table-1-readings",
@@ -129,11 +137,14 @@ def attacks_table(record: Record) -> Table:
 
 
 def gradients(record: Record) -> Table:
-    """Return how often the gradient is exactly zero, and how large the gradient is."""
+    """Return a table of how often the gradient of each network is exactly zero, and of how large it
+    is.
+    """
     return table(
-        "How often the gradient vanishes: share of test images (%) whose gradient is exactly zero, "
-        "from logits and from clipped probabilities; share whose labelled class has probability "
-        "exactly 1 in float32; and the median over images of the largest gradient component.",
+        "How often the gradient vanishes. *Zero*: the share of test images (%) whose gradient is "
+        "exactly zero, if the loss is computed from logits or from clipped probabilities. "
+        "*Certain*: the share of test images (%) whose true class has probability exactly 1 in "
+        "float32. *Gradient*: the median over images of the largest gradient component.",
         "tab-table-1-evidence",
         ["Network", "Zero, logits", "Zero, clipped p", "Certain", "Gradient"],
         list(_gradient_rows(record)),
@@ -141,8 +152,10 @@ def gradients(record: Record) -> Table:
 
 
 def evidence(record: Record, network: str, method: str = "saturated") -> dict[str, float]:
-    """Return the evidence about one network that `diagnose` needs: means over the seeds, in
-    percent.
+    """Return the measurements of a network that `diagnose` needs: its accuracies and its share of
+    zero gradients.
+
+    Each measurement is a mean over the seeds, in percent.
     """
 
     def found(name: str, reading: str) -> float:
@@ -153,7 +166,9 @@ def evidence(record: Record, network: str, method: str = "saturated") -> dict[st
 
 
 def diagnosis(record: Record) -> Table:
-    """Return the questions about the evaluation of each saturated network, with their answers."""
+    """Return a table of questions about the evaluation of each saturated network, with their
+    answers.
+    """
     return table(
         "Questions about the evaluation of the saturated networks. An answer marked *red* is a "
         "sign that the measured accuracy overstates the robustness.",
@@ -169,7 +184,7 @@ def diagnosis(record: Record) -> Table:
 
 
 def search(tried: Record) -> Table:
-    """Return the accuracies with all other settings that were tried."""
+    """Return a table of the accuracies with all other training settings that were tried."""
     return table(
         f"All other settings that were tried (profile {tried.profile}): accuracy in per cent on "
         "clean images and after FGSM without clipping. The last column is the share of images with "
@@ -186,8 +201,10 @@ def search(tried: Record) -> Table:
 
 def anneal(record: Record, tried: Record) -> Figure:
     """Draw the FGSM accuracy of the saturated sigmoid network against the number of optimiser steps
-    between two values of lambda. If the search has the same profile as the record of Table 1, the
-    last point of the curve is the network of Table 1.
+    between two values of lambda.
+
+    The record ``tried`` contains the runs with other training settings. If both records have the
+    same profile (size of the experiment), the last point of each curve is the network of Table 1.
     """
     curves: dict[str, dict[int, list[float]]] = {label: {} for label in GRADIENTS.values()}
     for row in tried.rows:
@@ -205,7 +222,7 @@ def anneal(record: Record, tried: Record) -> Figure:
 
 
 def longer_vanilla(record: Record, tried: Record) -> str:
-    """Return how much of the saturated ReLU network's FGSM accuracy comes from long
+    """Return sentences on how much of the saturated ReLU network's FGSM accuracy comes from long
     training alone.
     """
     varied = "relu, vanilla, epochs"
@@ -225,7 +242,9 @@ def longer_vanilla(record: Record, tried: Record) -> str:
 
 
 def heavier_cnn(tried: Record) -> str:
-    """Return the effects of a larger penalty and of longer training on the saturated CNN."""
+    """Return sentences on the effects of a larger penalty and of longer training on the saturated
+    CNN.
+    """
     varied = "CNN, lambda times"
     heavier = []
     for how in settings(tried, "accuracy", "how", varied=varied):
@@ -254,7 +273,7 @@ def heavier_cnn(tried: Record) -> str:
 
 
 def _cell(record: Record, network: str, method: str, measure: str) -> str:
-    """Return the paper's number, and our mean with its range."""
+    """Return a table cell with the paper's accuracy, and our mean accuracy with its range."""
     target = f"saturating/table-1/{network.removesuffix('-mlp')}-{method}/{measure}"
     ours, _, ends = spread(of_target(record, target)).partition(" ")
     return f"{printed(target):g} / **{ours}** {ends}"
@@ -291,5 +310,7 @@ def _search_rows(tried: Record) -> Iterator[list[str]]:
 
 
 def _of(tried: Record, varied: str, how: str, reading: str) -> str:
-    """Return the accuracy of the training with one of the settings that were tried."""
+    """Return the accuracy of a network that was trained with one of the other settings that were
+    tried.
+    """
     return spread(values(tried, "accuracy", varied=varied, how=how, reading=reading))

@@ -1,5 +1,6 @@
-"""Compute what the page of Table 2 shows: the layers of the CNN, with the counts in the published
-record.
+"""Compute the tables, figures and sentences for the page of Table 2, on the layers of the CNN.
+
+All counts for our network come from the stored results of this page (its record).
 """
 
 import math
@@ -34,16 +35,16 @@ LOOKS = {
 
 
 def answer(record: Record) -> str:
-    """Return how many of the paper's counts our network has, and how the padding changes its number
-    of parameters.
+    """Return sentences on how many counts in the paper's table hold for our network, and on how the
+    padding changes its number of parameters.
     """
     names = [name for counts in LAYERS.values() for name in counts]
     same = [_count(record, name) == printed(f"{CNN}/{name}") for name in names]
     padded, bare = (_count(record, f"parameters-{kind}-padding") for kind in ("same", "valid"))
     return (
         f"Of the {len(same)} counts in the paper's table, our network has {sum(same)}. The table "
-        f"does not state the padding: with a padding of 2 the network has {padded:,} parameters, "
-        f"without padding {bare:,}."
+        f"does not state the padding. With a padding of 2 our network has {padded:,} parameters, "
+        f"and without padding it would have {bare:,}."
     )
 
 
@@ -61,8 +62,8 @@ def parameters(record: Record) -> Figure:
 
 
 def layers(version: Version) -> Table:
-    """Return the paper's layers and ours, the shapes of their outputs, and their numbers of
-    parameters.
+    """Return a table of the paper's layers and ours, with the shapes of their outputs and their
+    numbers of parameters.
     """
     record, shapes = version.record, dict(_shapes(version.record))
     found = [_parameters(record, padding) for padding in PADDINGS.values()]

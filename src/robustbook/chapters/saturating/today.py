@@ -1,5 +1,7 @@
-"""Compute what the page on today's attacks shows: many attacks on the saturated networks of Table
-1, at one perturbation size and at all sizes.
+"""Compute the tables, figures and sentences for the page on today's attacks.
+
+The page evaluates the networks of Table 1 under many attacks, with one perturbation size and with
+many sizes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +25,9 @@ FREE = {
     "margin": "FGSM, logit difference",
     "bypassed": "FGSM, last nonlinearity left out",
 }
-"""Attacks whose images are not clipped, as the record names them, with their titles."""
+"""Attacks whose images are not clipped to [0, 1]: their names in the record, and their titles in
+tables.
+"""
 CLIPPED = {
     "signs, clipped": "random signs (for comparison)",
     "float32, clipped": "FGSM, float32",
@@ -43,7 +47,9 @@ CLIPPED = {
     "square": "Square, no gradient",
     "worst": "all together, per image",
 }
-"""Attacks whose images are clipped to [0, 1], as the record names them, with their titles."""
+"""Attacks whose images are clipped to [0, 1]: their names in the record, and their titles in
+tables.
+"""
 ALONE = {
     "plain": "PGD, float32",
     "margin": "PGD, logit difference",
@@ -57,17 +63,19 @@ ALONE = {
     "square": "Square, no gradient",
     "all": "all together, per image",
 }
-"""Attacks that look for the smallest perturbation, as the record names them, with their titles."""
+"""Attacks that look for the smallest perturbation: their names in the record, and their titles in
+tables.
+"""
 SHORT = ("vanilla", "adv.", "sat.")  # nine columns must fit
 COLUMNS = [f"{name.split()[0]}, {method}" for name in NETWORKS.values() for method in SHORT]
 ALL = [(network, method) for network in NETWORKS for method in METHODS]
 DIFFER = 5.0
-"""The difference of two accuracies, in percentage points, below which they count as equal."""
+"""The difference in percentage points below which two accuracies count as equal."""
 
 
 def answer(record: Record) -> str:
-    """Return whether the saturated networks are robust to attacks that are stronger than one FGSM
-    step.
+    """Return sentences on whether the saturated networks are robust to attacks that are stronger
+    than one FGSM step.
     """
     single, worst = (
         [fmean(_left(record, network, "saturated", attack)) for network in NETWORKS]
@@ -78,16 +86,16 @@ def answer(record: Record) -> str:
     return (
         f"**The saturated networks are{'' if stands else ' not'} robust.** After one FGSM step of "
         f"size {record.parameters['eps']:g} in float32 the saturated sigmoid MLP, ReLU MLP and CNN "
-        f"classify {_listed(single)} % of the images correctly. If the strongest attack on each "
-        f"image counts, they classify {_listed(worst)} % correctly. To make them misclassify half "
-        f"of the images, attacks need {_listed(times, 2)} times the size that suffices for the "
-        "vanilla networks."
+        f"classify {_listed(single)} % of the images correctly. If an image counts as correct "
+        f"only if all attacks fail, they classify {_listed(worst)} % correctly. To make them "
+        f"misclassify half of the images, attacks need {_listed(times, 2)} times the perturbation "
+        "size that suffices for the vanilla networks."
     )
 
 
 def summary(version: Version) -> Table:
-    """Return each network's accuracy after FGSM, in the paper and in our runs, and after stronger
-    attacks.
+    """Return a table of each network's accuracy after FGSM, in the paper and in our runs, and after
+    stronger attacks.
     """
     record = version.record
     return table(
@@ -103,7 +111,7 @@ def summary(version: Version) -> Table:
 
 
 def free_attacks(version: Version) -> Table:
-    """Return the accuracy under each attack whose images are not clipped."""
+    """Return a table of each network's accuracy under each attack whose images are not clipped."""
     return table(
         f"{version.heading}, attacks whose images are not clipped: {_caption(version.record)}.",
         f"tab-critique-free-{version.origin}",
@@ -113,16 +121,16 @@ def free_attacks(version: Version) -> Table:
 
 
 def clipped_attacks(version: Version) -> Table:
-    """Return the accuracy under each attack that is clipped to [0, 1], and under all attacks
-    together.
+    """Return a table of each network's accuracy under each attack that clips images to [0, 1], and
+    under all attacks together.
     """
     images = [row.value for row in version.record.rows if row.name == "images"]
     return table(
         f"{version.heading}, attacks whose images are clipped to [0, 1]: "
         f"{_caption(version.record)}. PGD takes 20 steps. In the last row an image counts as "
-        "misclassified if any attack of the curves succeeds on it. For the CNN, the last row and "
-        f"the attacks that the page of Table 1 does not have were run on {min(images):g} images; "
-        f"all other numbers are from {max(images):g} images.",
+        "misclassified if any attack in the figure of curves succeeds on it. For the CNN, the last "
+        f"row and the attacks that the page of Table 1 does not have were run on {min(images):g} "
+        f"images; all other numbers are from {max(images):g} images.",
         f"tab-critique-boxed-{version.origin}",
         ["Attack", *COLUMNS],
         list(_attack_rows(version.record, CLIPPED)),
@@ -130,7 +138,10 @@ def clipped_attacks(version: Version) -> Table:
 
 
 def curves(record: Record) -> Figure:
-    """Draw accuracy against the size of the attack; for each image the strongest attack counts."""
+    """Draw the accuracy of each network against the perturbation size.
+
+    An image counts as correctly classified only if all attacks fail on it.
+    """
     sizes = [size for size in array(record, "eps") if size <= 0.3]
     lines: dict[str, dict[str, list[list[float]]]] = {network: {} for network in NETWORKS}
     single: dict[str, dict[str, list[float]]] = {network: {} for network in NETWORKS}
@@ -145,7 +156,7 @@ def curves(record: Record) -> Figure:
 
 
 def alone(version: Version) -> Table:
-    """Return for each attack the perturbation size at which the attack succeeds on half of the
+    """Return a table of the perturbation size at which each attack alone succeeds on half of the
     images.
     """
     return table(
@@ -159,8 +170,10 @@ def alone(version: Version) -> Table:
 
 
 def sizes(version: Version) -> Table:
-    """Return the sizes at which half of the images are misclassified, the accuracies at size 0.5,
-    and the shares of zero gradients.
+    """Return a table of the perturbation size at which half of the images are misclassified, for
+    each network.
+
+    The table also shows the accuracy at size 0.5 and the share of images with a zero gradient.
     """
     return table(
         f"{version.heading}: *Half at*: the size at which half of the images are misclassified "
@@ -175,8 +188,9 @@ def sizes(version: Version) -> Table:
 
 
 def checks(record: Record) -> Table:
-    """Return the answers to four questions about the evaluation; answers that are a bad sign are
-    bold.
+    """Return a table that answers four questions about the evaluation of each network.
+
+    Bold answers are signs that an attack was too weak.
     """
     return table(
         "Four questions about the evaluation, with images clipped to [0, 1]. Is the accuracy at "
@@ -192,8 +206,8 @@ def checks(record: Record) -> Table:
 
 
 def gains(record: Record) -> str:
-    """Return the sizes at which half of the images are misclassified, divided by the size for the
-    vanilla network.
+    """Return sentences on the perturbation size at which half of the images are misclassified,
+    relative to the vanilla network.
     """
     saturated, trained = (
         ", ".join(
@@ -228,7 +242,7 @@ def _summary_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _left(record: Record, network: str, method: str, attack: str) -> list[float]:
-    """Return the accuracy after an attack, with one number per seed."""
+    """Return the accuracy of a network under an attack, one number per seed."""
     return values(record, "accuracy", network=network, method=method, reading=attack)
 
 
