@@ -139,7 +139,8 @@ def test_the_nearest_placement() -> None:
 def test_the_caption_of_table_2() -> None:
     low = {d: {c: (20.0 if c > 0.05 else 40.0) for c in table2.CS} for d in FIVE}
     shown = record("table-2", "paper", cells("vgg16", low, seeds=1))
-    assert "from $c = 0.06$ on, where RSE has 20.0 %" in table2.caption_claim(shown)
+    caption = table2.caption_claim(shown)
+    assert "from $c = 0.06$ on. At this $c$ the accuracy of RSE is 20.0 %" in caption
     high = record("table-2", "paper", cells("vgg16", TABLE))
     assert "At none of these c" in table2.caption_claim(high)
 
@@ -219,7 +220,7 @@ def test_figure_2() -> None:
     shown = record("figure-2", "reduced", cells("vgg16", of, seeds=1))
     text = figure2.answer([shown])
     assert (
-        "only at test leaves 20.0 % of the clean images" in text
+        "only at test time leaves 20.0 % of the clean images" in text
         and "classifies 70.0 % correctly with" in text
     )
     assert "50 % of the 40.0 points" in figure2.shares([shown])
@@ -228,7 +229,7 @@ def test_figure_2() -> None:
     assert rows[1] == ["training and test (RSE)", "90.0", "80.0", "70.0"]
     behind = {**of, "rse": of["none"]}
     shown = record("figure-2", "reduced", cells("vgg16", behind, seeds=1))
-    assert "not ahead" in figure2.shares([shown])
+    assert "not more accurate" in figure2.shares([shown])
 
 
 def test_figure_3() -> None:

@@ -1,1 +1,1 @@
-"""Compute the content of the pages on Yan, Guo and Zhang 2018."""
+"""Compute the content of the book's pages on Deep Defense (Yan, Guo and Zhang 2018)."""

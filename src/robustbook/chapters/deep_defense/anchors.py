@@ -1,4 +1,4 @@
-"""Compute what the page on numbers of the DeepFool paper shows, compared with ours."""
+"""Compare numbers printed in the DeepFool paper with our measurements, for a page of the book."""
 
 from collections.abc import Iterator, Sequence
 
@@ -39,13 +39,13 @@ SETS = {
     "adv-training-i": "table-3/{}/deepfool-set",
     "fgs-set": "table-3/{}/fgs-set",
 }
-"""The target number that has the DeepFool paper's test error for each method."""
+"""The name of the DeepFool paper's test error for each method."""
 LOOKS = {"ours": figures.LOOKS["reference"], "printed": figures.LOOKS["adversarial"]}
 
 
 def answer(record: Record) -> str:
-    """Return rho2 and test error of the reference networks, with the numbers of the
-    DeepFool paper.
+    """Return rho2 and test error of our reference networks, next to the numbers of the DeepFool
+    paper.
     """
     parts = [
         f"{title(record, network)} {mean(record, 'rho2', network=network, method='reference'):.3f} "
@@ -78,7 +78,7 @@ def strips(record: Record) -> Figure:
 
 
 def errors(version: Version) -> Table:
-    """Return test error and rho2 of each network, before and after fine-tuning."""
+    """Return a table of test error and rho2 of each network, before and after fine-tuning."""
     return table(
         f"{version.heading}. Test error in per cent and rho2: paper / **ours** (range over the "
         "seeds). The DeepFool paper reports rho2 only for networks before fine-tuning.",
@@ -103,7 +103,7 @@ def _number(target: str) -> float:
 
 
 def _beside(number: float | None, ours: Sequence[float], digits: int) -> str:
-    """Return the DeepFool paper's number, if there is one, and our mean with its range."""
+    """Return the DeepFool paper's number, if there is one, and our mean and range."""
     ours_mean, _, ends = spread(ours, digits).partition(" ")
     text = f"**{ours_mean}** {ends}".rstrip()
     return text if number is None else f"{number:g} / {text}"

@@ -1,4 +1,4 @@
-"""Compute what the page of the ten claims in the authors' blog post shows."""
+"""Compute the content of the page on the ten claims in the authors' blog post."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -73,7 +73,7 @@ SIDES = {
 
 
 def answer(record: Record) -> str:
-    """Return how many claims are reproduced, and our numbers for the two statements of claim 9."""
+    """Return how many claims hold in our runs, and our numbers for the two parts of claim 9."""
     found = [verdict for verdict in _verdicts() if verdict != "not run"]
     before, after = (
         {side: fmean(_got(record, side, "sides", method)) for side in ("correct", "wrong")}
@@ -108,7 +108,7 @@ def strips(record: Record) -> Figure:
 
 
 def verdicts() -> Table:
-    """Return a table of the ten claims with our numbers and the verdicts."""
+    """Return a table of the ten claims with our numbers and verdicts, such as "reproduced"."""
     found = {entry.item: entry for entry in entries("deep_defense")}
     rows = []
     for i, (claim, decides) in enumerate(CLAIMS, 1):
@@ -142,8 +142,8 @@ def first(record: Record) -> str:
 
 
 def second_to_fourth(record: Record) -> str:
-    """Return the results for claims 2 to 4: the confidence in wrong predictions, the size of noise,
-    and the steps of DeepFool.
+    """Return the results for claims 2 to 4: the confidence in wrong predictions, the size of noise
+    that fools the network, and the number of DeepFool steps.
     """
     clean, fgsm, fgsm_share, pgd, pgd_share = (
         _mean(record, name, "confidence")
@@ -173,8 +173,8 @@ def second_to_fourth(record: Record) -> str:
 
 
 def gains(record: Record) -> Table:
-    """Return each method's accuracy, rho2, and increase in rho2 as a share of Deep Defense's
-    increase.
+    """Return a table of each method's accuracy, rho2, and increase in rho2 as a share of Deep
+    Defense's.
     """
     rho = {method: _got(record, "rho", "read", method) for method in COMPARED}
     start, whole = fmean(rho["reference"]), fmean(rho["deep-defense"])
@@ -196,7 +196,7 @@ def gains(record: Record) -> Table:
 
 
 def sides(record: Record) -> Table:
-    """Return the size of the perturbations of correctly classified images and of misclassified
+    """Return a table of perturbation sizes for correctly classified images and for misclassified
     images.
     """
     return table(
@@ -233,5 +233,5 @@ def _got(record: Record, name: str, what: str, method: str) -> Sequence[float]:
 
 
 def _mean(record: Record, name: str, what: str) -> float:
-    """Return the mean of a measurement of the reference network over the seeds."""
+    """Return the mean over the seeds of one measurement on the reference network."""
     return fmean(_got(record, name, what, "reference"))

@@ -1,5 +1,6 @@
-"""Compute what the page of nine implementations of DeepFool on the same networks and images
-shows.
+"""Compute the content of the page that compares nine implementations of DeepFool.
+
+All implementations attack the same networks and images.
 """
 
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ PROGRAMS = {
     "free": "ours, only pixels free to move",
 }
 COLUMNS = {"distance": 3, "shown": 3, "fooled": 1, "steps": 2, "backwards": 1}
-"""The measured quantities, with the number of digits that are shown."""
+"""For each measured quantity, the number of digits that the table shows."""
 
 
 def answer(record: Record) -> str:
@@ -53,7 +54,7 @@ def strips(record: Record) -> Figure:
 
 
 def programs(version: Version) -> Table:
-    """Return the distances, the share of successes and the running costs of each implementation."""
+    """Return a table of the distances, success rate and number of steps of each implementation."""
     return table(
         f"{version.heading}. *Distance*: the mean over correctly classified images on which the "
         "attack succeeds. *Shown*: the mean that the implementation itself reports, which may "

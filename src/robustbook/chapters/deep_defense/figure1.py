@@ -1,4 +1,4 @@
-"""Compute what the page of Figure 1 shows: one step of DeepFool drawn as a network."""
+"""Compute the content of the page on Figure 1, which draws one step of DeepFool as a network."""
 
 from matplotlib.figure import Figure
 
@@ -11,8 +11,8 @@ from .names import coloured
 
 
 def answer(record: Record) -> str:
-    """Return how the gradient is computed, and how many networks have as many parameters as in the
-    released code.
+    """Return how the gradient of DeepFool is computed, and how many of our networks have as many
+    parameters as in the released code.
     """
     same = [row.value == printed(row.target) for row in record.rows if row.target]
     return (
@@ -31,7 +31,9 @@ def network_and_reverse(record: Record) -> Figure:
 
 
 def layers(version: Version) -> Table:
-    """Return each layer, its counterpart in the reverse network, and its number of parameters."""
+    """Return a table of each layer, its counterpart in the reverse network, and its parameter
+    count.
+    """
     network = str(version.record.parameters["network"])
     found = stages(version.record, network)
     return table(

@@ -1,4 +1,4 @@
-"""Compute what the page of Figure 2 shows: accuracy and rho2 after each epoch of fine-tuning."""
+"""Compute what the page on Figure 2 shows: accuracy and rho2 after each epoch of fine-tuning."""
 
 from collections.abc import Sequence
 
@@ -15,15 +15,15 @@ QUANTITIES = (
     ("accuracy", "accuracy", "accuracy (%)"),
     ("rho2", r"$\rho_2$", r"$\rho_2$"),
 )
-"""For each quantity the name of its rows in the record, the title of its panel, and the label of
-its axis.
+"""For each quantity its name in the stored results, the title of its panel, and the label of its
+axis.
 """
 
 
 def answer(record: Record) -> str:
-    """Return in a sentence which share of its increase in rho2 Deep Defense reaches in the first
-    epoch. The sentence also says whether Deep Defense has the largest rho2 after the first and the
-    last epoch.
+    """Return in a sentence which share of its total increase in rho2 Deep Defense reaches in the
+    first epoch. The sentence also says whether Deep Defense has the largest rho2 after the first
+    and the last epoch.
     """
     shown = names.networks(record)
     shares = " and ".join(
@@ -39,10 +39,10 @@ def answer(record: Record) -> str:
 
 
 def early(record: Record, network: str) -> tuple[float, int, int]:
-    """Return which percentage of its final increase in rho2 Deep Defense has reached after the
-    first epoch.
+    """Return the percentage of the total increase in rho2 that Deep Defense reaches in the first
+    epoch.
 
-    The first and the last epoch are returned too.
+    The function also returns the numbers of the first and of the last epoch.
     """
     marks = _marks(record, network)
     start = mean(record, "rho2", network=network, method="reference")
@@ -51,12 +51,12 @@ def early(record: Record, network: str) -> tuple[float, int, int]:
 
 
 def of_one(record: Record) -> Figure:
-    """Draw the figure from one record alone."""
+    """Draw the figure from the stored results of one run."""
     return epochs([record])
 
 
 def epochs(records: Sequence[Record]) -> Figure:
-    """Draw two panels per network, with a curve per method."""
+    """Draw two panels per network, accuracy and rho2 against the epoch, with a curve per method."""
     return figures.lines(
         [
             figures.Panel(

@@ -1,5 +1,5 @@
-"""Compute what the page of Figure 3 shows: accuracy and rho2 of LeNet for values of c, lambda and
-d.
+"""Compute the content of the page on Figure 3: accuracy and rho2 of LeNet with different values of
+c, lambda and d.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ QUANTITIES = (
     ("accuracy", "accuracy", "accuracy (%)"),
     ("rho2", r"$\rho_2$", r"$\rho_2$"),
 )
-"""For each quantity the name of its rows in the record, the title of its panel, and the label of
-its axis.
+"""For each quantity its name in the stored results, the title of its panel, and the label of its
+axis.
 """
 
 
@@ -47,7 +47,7 @@ def answer(record: Record) -> str:
 
 
 def grid(record: Record) -> Figure:
-    """Draw accuracy and rho2 against c, with a curve per lambda, and against d; a dotted line is
+    """Draw accuracy and rho2 against c, with a curve per lambda, and against d. A dotted line marks
     the reference network.
     """
     panels = []
@@ -64,7 +64,9 @@ def grid(record: Record) -> Figure:
 
 
 def grid_in_words(record: Record) -> str:
-    """Return the effect of each parameter, and the largest rho2 without loss of accuracy."""
+    """Return sentences on the effect of each parameter, and on the largest rho2 without loss of
+    accuracy.
+    """
     start = {"method": "reference"}
     tried = [
         {**USUAL, "c": c, "lam": lam} for lam in _tried(record, "lam") for c in _tried(record, "c")
@@ -87,18 +89,23 @@ def grid_in_words(record: Record) -> str:
     lines = [
         f"The reference network has a rho2 of {mean(record, 'rho2', **start):.3f} at an accuracy "
         f"of {mean(record, 'accuracy', **start):.2f} %. {gain}",
-        "For three values of c, rho2 and accuracy are (lambda and d as in the released code): "
+        "With three values of c (in brackets), and lambda and d as in the released code, rho2 and "
+        "accuracy are: "
         f"{_told(record, 'c', (cs[0], USUAL['c'], cs[-1]))}",
-        "For three values of lambda, rho2 and accuracy are (c and d as in the released code): "
+        "With three values of lambda (in brackets), and c and d as in the released code, rho2 and "
+        "accuracy are: "
         f"{_told(record, 'lam', _tried(record, 'lam'))}",
-        "For several values of d, rho2 and accuracy are (c and lambda as in the released code): "
+        "With several values of d (in brackets), and c and lambda as in the released code, rho2 "
+        "and accuracy are: "
         f"{_told(record, 'd', _tried(record, 'd'))}",
     ]
     return whole_percent("\n".join(f"- {line}" for line in lines))
 
 
 def spanned() -> str:
-    """Return the smallest and the largest published rho2, with their values of c, lambda and d."""
+    """Return the smallest and the largest rho2 in the stored results, with their values of c,
+    lambda and d.
+    """
     record = record_of("deep_defense/figure-3")
     rows = sorted(
         (row for row in record.rows if row.name == "rho2" and "c" in row.setting),
@@ -108,12 +115,12 @@ def spanned() -> str:
         f"{row.value:.3f} ({', '.join(f'{name} {row.setting[name]:g}' for name in USUAL)})"
         for row in (rows[0], rows[-1])
     )
-    return f"rho2 lies between {low} and {high}, at profile `{record.profile}`"
+    return f"rho2 lies between {low} and {high}, for the profile `{record.profile}`"
 
 
 def _tried(record: Record, name: str) -> list[float]:
-    """Return in ascending order the values of one parameter that were tried with the default values
-    of the two other parameters.
+    """Return in ascending order the values of one parameter that were tried while the two other
+    parameters had their default values.
     """
     others = {other: value for other, value in USUAL.items() if other != name}
     return sorted(map(float, settings(record, "rho2", name, **others)))
@@ -131,8 +138,8 @@ def _over(
 
 
 def _told(record: Record, parameter: str, at: Sequence[float]) -> str:
-    """Return as text rho2, accuracy and the value of a parameter, for several values, such as
-    "0.386 at 98.8 % (5)".
+    """Return as text rho2 and accuracy for several values of a parameter, such as "0.386 at 98.8 %
+    (5)" for the value 5.
     """
     found = [(value, {**USUAL, parameter: value}) for value in at]
     return ", ".join(

@@ -1,4 +1,4 @@
-"""Compute what the page of Figure 4 shows: LeNet if the regulariser may change only one layer."""
+"""Compute what the page on Figure 4 shows: LeNet if the regulariser changes only one layer."""
 
 from collections.abc import Iterator
 
@@ -31,8 +31,8 @@ WORDS = {
 
 
 def answer(record: Record) -> str:
-    """Return the layer that alone increases rho2 most, its share of the increase with all layers,
-    and the share of the second layer.
+    """Return which single layer increases rho2 most, and its share of the increase with all layers.
+    The sentence also states the share of the second-best layer.
     """
     found = sorted(((share, layer) for layer, share in shares(record).items()), reverse=True)
     (first, best), (second, _), *_ = found
@@ -58,7 +58,7 @@ def shares(record: Record) -> dict[str, float]:
 
 
 def shares_in_words(record: Record) -> str:
-    """Return the result of `shares` as a sentence."""
+    """Return each layer's share of the increase in rho2 as a sentence."""
     return (
         "The increase in $\\rho_2$ with a single layer, as a share of the increase with all layers "
         f"(means over $c$), is: {_listed(record)}."
@@ -66,12 +66,12 @@ def shares_in_words(record: Record) -> str:
 
 
 def masked(record: Record) -> str:
-    """Return the result of `shares` as a phrase for the overview."""
+    """Return each layer's share of the increase in rho2 as a phrase for the overview page."""
     return f"increase in rho2 with one layer, as a share of that with all layers: {_listed(record)}"
 
 
 def layers(record: Record) -> Figure:
-    """Draw accuracy against rho2, with a curve per layer and the values of c beside its points."""
+    """Draw accuracy against rho2, with a curve per layer and the value of c beside each point."""
     cs = _cs(record)
     curves = {
         layer: figures.Curve(
@@ -88,7 +88,9 @@ def layers(record: Record) -> Figure:
 
 
 def layers_table(version: Version) -> Table:
-    """Return rho2 and accuracy for each layer and c."""
+    """Return a table of rho2 and accuracy for each layer that the regulariser may change, and for
+    each c.
+    """
     return table(
         f"{version.heading}. rho2 (accuracy in per cent) of LeNet, by the layer that the "
         "regulariser may change.",

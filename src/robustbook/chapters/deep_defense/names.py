@@ -18,16 +18,18 @@ METHODS: Mapping[str, str] = {
 
 TITLES: Mapping[str, str] = {"mlp": "MLP", "lenet": "LeNet", "convnet": "ConvNet", "nin": "NIN"}
 NARROW = {"quick": ("lenet", "convnet", "nin"), "reduced": ("convnet", "nin")}
-"""The networks that are narrower than the paper's, by profile."""
+"""The networks that are narrower than the paper's, for each profile (a named size of the run)."""
 
 
 def networks(record: Record) -> list[str]:
-    """Return the networks that occur in a record's rows, in their order."""
+    """Return the networks that the rows of a record (the stored results of a run) name, in their
+    order.
+    """
     return list(dict.fromkeys(str(row.setting["network"]) for row in record.rows if row.setting))
 
 
 def each_network(records: Iterable[Record]) -> list[tuple[Record, str]]:
-    """Return pairs of a record and one of its networks, for several records."""
+    """Return pairs (record, network): one for each network in the stored results of each run."""
     return [(record, network) for record in records for network in networks(record)]
 
 
@@ -43,16 +45,16 @@ def title(record: Record, network: str) -> str:
 
 def sizes(record: Record, network: str) -> list[float]:
     """Return in ascending order the l-infinity radii at which a network was attacked for the page
-    on today's attacks.
+    with stronger attacks.
     """
     return [float(eps) for eps in settings(record, "accuracy", "eps", network=network)]
 
 
 def shown_size(record: Record, network: str) -> float:
-    """Return the eps for accuracies in sentences.
+    """Return the eps at which sentences on the pages state the accuracy of a network.
 
-    For networks on digits the function returns a large eps, for networks on colour images the
-    smallest one.
+    This eps is large for networks on digits, and it is the smallest tested eps for networks on
+    colour images.
     """
     return sizes(record, network)[0 if coloured(network) else 2]
 

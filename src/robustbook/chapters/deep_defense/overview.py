@@ -1,5 +1,5 @@
-"""Compute what the overview of Deep Defense shows: the paper's claims with our findings, and its
-networks under several attacks.
+"""Compute what the overview of Deep Defense shows: the paper's claims with our findings, and the
+trained networks under several attacks.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -34,8 +34,10 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Claim:
-    """A row of the overview: a claim of the paper, the page that tests the claim, the items
-    (tables, figures) whose target numbers decide the claim, and our finding as a phrase.
+    """Describe one row of the overview: a claim, the page that tests the claim, and our finding.
+
+    ``items`` are the paper's tables and figures with which we compare to decide the claim. ``find``
+    returns our finding as a phrase.
     """
 
     words: str
@@ -46,10 +48,10 @@ class Claim:
 
 def answer(record: Record) -> str:
     """Return how much Deep Defense increases rho2 and the smallest distance that any attack finds.
-    The sentence also says how often adversarial training has a larger rho2.
+    The text also states on how many networks adversarial training has a larger rho2.
 
-    ``record`` is the record of Table 1; the distances of the same networks come from the page on
-    today's attacks.
+    ``record`` contains the stored results of Table 1. The distances come from the page with
+    stronger attacks on the same networks.
     """
     attacked = record_of("deep_defense/today")
     shown = [each for each in names.networks(record) if each in names.networks(attacked)]
@@ -67,7 +69,9 @@ def answer(record: Record) -> str:
 
 
 def claims() -> Table:
-    """Return a table of the claims with our findings and the counts of verdicts."""
+    """Return a table of the claims with our findings and the counts of verdicts, such as
+    "reproduced".
+    """
     lines = entries("deep_defense")
 
     def counted(items: Collection[str]) -> str:
@@ -87,7 +91,7 @@ def claims() -> Table:
 
 
 def asked() -> Table:
-    """Return accuracies and distances of the networks of Table 1 under several attacks."""
+    """Return a table of accuracies and distances of Table 1's networks under several attacks."""
     tables, todays = (
         {record.profile: record for record in records_of(f"deep_defense/{item}")}
         for item in ("table-1", "today")
@@ -113,15 +117,15 @@ def asked() -> Table:
 
 
 def against_adversarial_training() -> str:
-    """Return rho2 and accuracy of adversarial training II, compared with rho2 and accuracy of Deep
-    Defense.
+    """Return a sentence that compares rho2 and accuracy of adversarial training II with those of
+    Deep Defense.
     """
     words = "; ".join(_against(record, network) for record, network in _each("table-1"))
     return f"Adversarial training II compares with Deep Defense as follows: {words}."
 
 
 def _times(record: Record, network: str, method: str, other: str) -> float:
-    """Return the ratio of the mean rho2 of two methods."""
+    """Return the mean rho2 of one method divided by the mean rho2 of another method."""
     ours, theirs = (mean(record, "rho2", network=network, method=m) for m in (method, other))
     return ours / theirs
 
@@ -131,7 +135,7 @@ def _and(parts: Iterable[str]) -> str:
 
 
 def _each(item: str) -> list[tuple[Record, str]]:
-    """Return pairs of a record and one of its networks, for all published records of an item."""
+    """Return pairs (record, network), for all stored results of one page and all their networks."""
     return names.each_network(records_of(f"deep_defense/{item}"))
 
 
@@ -249,7 +253,7 @@ CLAIMS = (
 def _ways(
     table_1: Record, today: Record, network: str
 ) -> Iterator[tuple[str, Record, str, dict[str, Any], int]]:
-    """Yield for each line of the table the title, the record, the rows of the record, and the
+    """Yield for each line of the table its title, the results from which it is computed, and its
     number of digits.
     """
     eps = names.shown_size(today, network)

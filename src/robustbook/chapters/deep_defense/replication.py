@@ -1,5 +1,5 @@
-"""Compute what the page of the replication shows: Deep Defense with a regulariser whose gradient is
-zero.
+"""Compute the content of the page on a replication of Deep Defense whose regulariser has zero
+gradient.
 """
 
 from collections.abc import Iterator
@@ -53,9 +53,9 @@ shown.
 
 
 def answer(record: Record) -> str:
-    """Return the rho2 of the replication's Deep Defense, and of Deep Defense with its gradient,
-    each divided by the rho2 of fine-tuning. The sentence also states the effect of batches of 100
-    alone.
+    """Return the rho2 of the replication's Deep Defense and of Deep Defense with its true gradient,
+    each divided by the rho2 of plain fine-tuning. The text also states the effect of a batch size
+    of 100 alone.
     """
     return (
         "The network that the replication calls Deep Defense has "
@@ -69,8 +69,8 @@ def answer(record: Record) -> str:
 
 
 def methods_table(version: Version) -> Table:
-    """Return accuracy, rho2 and accuracy under FGS of each network, with the replication's numbers
-    before ours.
+    """Return a table of accuracy, rho2 and accuracy under FGS of each network, with the
+    replication's numbers before ours.
     """
     return table(
         f"{version.heading}. Accuracy in per cent, rho2, and accuracy under FGS at shares of the "
@@ -82,7 +82,9 @@ def methods_table(version: Version) -> Table:
 
 
 def constant(record: Record) -> str:
-    """Return how much the constant regulariser changes the weights, and our eps_ref."""
+    """Return how much the constant regulariser changes the weights, and the eps at which FGS fools
+    the network on half of the images (eps_ref).
+    """
     apart = max(values(record, "difference"))
     return (
         "The largest difference between the weights of *Their Deep Defense* and those of the same "
@@ -93,7 +95,9 @@ def constant(record: Record) -> str:
 
 
 def under_fgs(record: Record) -> Figure:
-    """Draw accuracy against the size of FGS, with the sizes and accuracies of the replication."""
+    """Draw accuracy against the step size of FGS, together with the step sizes and accuracies that
+    the replication reports.
+    """
     curves = {
         name: figures.Curve(
             array(record, "eps")[::2],
@@ -135,8 +139,8 @@ def over_epochs(record: Record) -> Figure:
 
 
 def epochs_in_words(record: Record) -> str:
-    """Return rho2 before fine-tuning, after the first epoch and after the last, also with a lower
-    learning rate.
+    """Return rho2 before fine-tuning, after the first epoch and after the last epoch. The text also
+    states the effect of a lower learning rate.
     """
     ends = ", ".join(
         f"{_rho(record, method):.4f} ({DRAWN[method][0]})"
@@ -154,7 +158,7 @@ def epochs_in_words(record: Record) -> str:
 
 
 def with_gradient(record: Record) -> str:
-    """Return the rho2 of Deep Defense with its gradient, and the rho2 of fine-tuning on clean
+    """Return rho2 and accuracy of Deep Defense with its true gradient, and of fine-tuning on clean
     images.
     """
     ours, clean = (mean(record, "accuracy", method=m) for m in ("deep-defense", "clean-100"))
@@ -178,8 +182,8 @@ def _first(record: Record, method: str) -> float:
 
 
 def _explained(record: Record, method: str) -> float:
-    """Return the excess of a method's rho2 over the rho2 of fine-tuning, as a percentage of the
-    excess of the replication's Deep Defense.
+    """Return how much of the replication's increase in rho2 a method explains, in per cent. Both
+    increases are relative to plain fine-tuning.
     """
     tuned = _rho(record, TUNED)
     return 100 * (_rho(record, method) - tuned) / (_rho(record, THEIRS) - tuned)
@@ -212,7 +216,7 @@ def _method_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _under(record: Record, method: str, share: float) -> list[float]:
-    """Return accuracies under FGS at a share of the replication's eps_ref, with one accuracy per
-    seed.
+    """Return the accuracies under FGS, one per seed, with an eps of ``share`` times the
+    replication's eps_ref.
     """
     return values(record, "fgs", method=method, share=share, reading="printed")

@@ -1,5 +1,5 @@
-"""Compute what the page of Table 1 shows: accuracy, rho2 and accuracy under FGS for each network
-and method.
+"""Compute the content of the page on Table 1: accuracy, rho2 and accuracy under FGS for each
+network and method.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,8 @@ from .names import METHODS, coloured, each_network, networks, title
 PRINTED = ("reference", "par-networks", "adv-training-i", "deep-defense")
 """The methods in the paper's table."""
 DATA = {"quick": ("digits", "scenes"), "reduced": ("CIFAR-10", "CIFAR-10")}
-"""The data sets for gray and for colour images at the profiles quick and reduced; at all other
-profiles they are MNIST and CIFAR-10.
+"""The data sets for gray and for colour images, for the profiles ``quick`` and ``reduced``; for all
+other profiles they are MNIST and CIFAR-10.
 """
 SHARES = (0.2, 0.5, 1.0)
 CHOICES = {
@@ -32,7 +32,9 @@ clipped.
 
 
 def answer(record: Record) -> str:
-    """Return how rho2 and clean accuracy change, and whether another method has a larger rho2."""
+    """Return how Deep Defense changes rho2 and clean accuracy, and whether another method has a
+    larger rho2.
+    """
     shown = networks(record)
     changes = [
         f"{_rho(record, n, 'reference'):{_digits(n)}} to "
@@ -66,7 +68,7 @@ def gains(versions: Sequence[Version]) -> str:
 
 
 def methods_table(version: Version) -> Table:
-    """Return the columns of the paper's table for each network and method."""
+    """Return a table with the columns of the paper's Table 1, for each network and method."""
     sizes = "; ".join(
         f"{_title(version.record, network)} "
         f"{spread(values(version.record, 'eps_ref', network=network, reading='eps'), 2)}"
@@ -96,7 +98,9 @@ def strips(records: Sequence[Record]) -> Figure:
 
 
 def choices(record: Record) -> Table:
-    """Return accuracies under three variants of FGS, and the steps and failures of DeepFool."""
+    """Return a table of accuracies under three variants of FGS, and of the steps and failures of
+    DeepFool.
+    """
     return table(
         "Accuracy in per cent under three variants of FGS at eps_ref; the mean number of steps of "
         "DeepFool; and the share of images (%) on which five steps of DeepFool fail.",
@@ -122,8 +126,8 @@ def _digits(network: str) -> str:
 
 
 def _gained(record: Record, network: str) -> float:
-    """Return the percentage points of clean accuracy that Deep Defense adds to the accuracy of the
-    reference network.
+    """Return the clean accuracy of Deep Defense minus that of the reference network, in percentage
+    points.
     """
     ours, start = (
         mean(record, "accuracy", network=network, method=m) for m in ("deep-defense", "reference")

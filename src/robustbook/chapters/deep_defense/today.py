@@ -1,5 +1,5 @@
-"""Compute what the page on today's attacks shows: Deep Defense under attacks that were not used in
-its training.
+"""Compute the content of the page on stronger attacks: Deep Defense under attacks that were not
+used in its training.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,11 +32,11 @@ LOOKS = {"DeepFool": figures.LOOKS["reference"], "DDN": figures.LOOKS["adv-train
 
 
 def answer(record: Record) -> str:
-    """Return whether the smallest distance that any attack finds becomes larger, and whether FGSM
-    overstates the robustness.
+    """Return whether Deep Defense increases the smallest distance that any attack finds, and
+    whether FGSM overstates the robustness.
 
-    The numbers are for the networks of the record; the answers "yes" and "no" are for all published
-    networks.
+    The numbers are for the networks in ``record``. The answers "yes" and "no" are for all networks
+    with stored results.
     """
     others = [each for each in records_of("deep_defense/today") if each.profile != record.profile]
     further = {title(*each): _further(*each) for each in each_network([record, *others])}
@@ -53,8 +53,8 @@ def answer(record: Record) -> str:
         "Do the nearest adversarial images lie further away after Deep Defense? "
         f"{answered[0].upper()}{answered[1:]}. Their distance is {' and '.join(gains)} as large as "
         "for the reference network. The accuracy under FGSM is "
-        f"{'a fair estimate' if fair else 'too high an estimate'} of the robustness to small "
-        f"changes of every pixel. On the {title(record, network)} at eps "
+        f"{'a fair estimate' if fair else 'too high an estimate'} of the robustness to "
+        f"l-infinity perturbations. On the {title(record, network)} at eps "
         f"{size_text(network, shown_size(record, network))} the accuracy under FGSM is "
         f"{single:.1f} %, and the accuracy under all attacks together is {together:.1f} %."
     )
@@ -83,7 +83,7 @@ def distances(records: Sequence[Record]) -> Figure:
 
 
 def nearest(version: Version) -> Table:
-    """Return the median sizes of the smallest perturbations as a table, for each attack."""
+    """Return a table of the median size of the smallest perturbation that each attack finds."""
     return table(
         f"{version.heading}. Median size of the smallest l2 perturbation found, mean over the "
         "seeds (range). *Free*: images are not clipped; in the other columns they are clipped to "
@@ -98,8 +98,8 @@ def nearest(version: Version) -> Table:
 
 
 def bounded(version: Version) -> Table:
-    """Return accuracies under attacks of a given l-infinity radius, for each attack alone and for
-    all attacks together.
+    """Return a table of accuracies under attacks of a given l-infinity radius, for each attack
+    alone and for all attacks together.
     """
     return table(
         f"{version.heading}. Accuracy in per cent under attacks of l-infinity radius eps (stated "
@@ -112,8 +112,8 @@ def bounded(version: Version) -> Table:
 
 
 def nearest_gain(record: Record, network: str, method: str = "deep-defense") -> float:
-    """Return the distance to the nearest adversarial images with a method, divided by the distance
-    for the reference network.
+    """Return the mean factor by which a method increases the distance to the nearest adversarial
+    image, compared with the reference network.
     """
     return fmean(_gains(record, network, method, "best"))
 
@@ -125,8 +125,8 @@ def _medians(
 
 
 def _gains(record: Record, network: str, method: str, attack: str) -> list[float]:
-    """Return for each seed the median distance divided by the reference network's median distance
-    on the same images.
+    """Return for each seed a method's median distance divided by the reference network's median
+    distance on the same images.
     """
     ours, start = (
         _medians(record, network, each, attack, "shared median") for each in (method, "reference")
@@ -140,8 +140,8 @@ def _left(record: Record, network: str, method: str, attack: str, eps: float) ->
 
 
 def _single_and_all(record: Record, network: str) -> tuple[float, float]:
-    """Return Deep Defense's accuracies under FGSM and under all attacks, at the eps that the page
-    shows.
+    """Return Deep Defense's accuracies under FGSM and under all attacks, at the eps that sentences
+    on the page use.
     """
     of = {"network": network, "method": "deep-defense", "eps": shown_size(record, network)}
     return mean(record, "accuracy", attack="fgsm", **of), mean(
@@ -150,16 +150,16 @@ def _single_and_all(record: Record, network: str) -> tuple[float, float]:
 
 
 def _further(record: Record, network: str) -> bool:
-    """Return whether, with every seed, the nearest adversarial images lie further away than for the
-    reference network.
+    """Return whether Deep Defense increases the distance to the nearest adversarial images with
+    every seed.
     """
     found = _gains(record, network, "deep-defense", "best")
     return bool(found) and min(found) > 1
 
 
 def _flattered(record: Record, network: str) -> bool:
-    """Return whether the accuracy under all attacks is less than half of the accuracy
-    under FGSM.
+    """Return whether Deep Defense's accuracy under all attacks is less than half of that under
+    FGSM.
     """
     single, together = _single_and_all(record, network)
     return together < single / 2
@@ -187,8 +187,8 @@ def _network_in_words(record: Record, network: str) -> str:
         )
     return whole_percent(
         f"{title(record, network)}: {grown}. At eps "
-        f"{size_text(network, shown_size(record, network))} its accuracy is {single:.1f} % under "
-        f"FGSM and {together:.1f} % under all attacks together."
+        f"{size_text(network, shown_size(record, network))} the accuracy of Deep Defense is "
+        f"{single:.1f} % under FGSM and {together:.1f} % under all attacks together."
     )
 
 

@@ -1,1 +1,1 @@
-"""Compute the content of the pages on Liu, Cheng, Zhang and Hsieh 2018."""
+"""Compute the content of the book's pages on Random Self-Ensemble (Liu and others 2018)."""

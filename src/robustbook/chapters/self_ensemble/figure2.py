@@ -1,4 +1,6 @@
-"""Compute what the page of Figure 2 shows: noise in training, at test, in both, or in neither."""
+"""Compute the content of the page on Figure 2: noise in training, at test time, in both or in
+neither.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,11 +20,13 @@ REGIMES: Mapping[str, str] = {
     "none": "no noise",
 }
 SMALL = 0.1
-"""The largest c of the attacks that the paper calls smaller."""
+"""The largest value of c that we count as one of the paper's "smaller attacks"."""
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return the accuracy of each way of using noise, on clean images and under a small attack."""
+    """Return the accuracy with noise in training, at test time, in both or in neither. The
+    accuracies are on clean images and under a weak attack.
+    """
     return " ".join(_told(record, network) for record, network in names.best(records))
 
 
@@ -30,7 +34,7 @@ def _told(record: Record, network: str) -> str:
     clean = {r: names.at(record, network, r, 0.0) for r in REGIMES}
     under = {r: names.at(record, network, r, SMALL) for r in REGIMES}
     return (
-        f"With {names.full_title(record, network)}, noise added only at test leaves "
+        f"With {names.full_title(record, network)}, noise only at test time leaves "
         f"{clean['test only']:.1f} % of the clean images correctly classified, while the network "
         f"without noise classifies {clean['none']:.1f} % correctly. Under the attack at "
         f"$c = {SMALL:g}$, the network trained with noise classifies {under['rse']:.1f} % "
@@ -40,7 +44,9 @@ def _told(record: Record, network: str) -> str:
 
 
 def curves(records: Sequence[Record]) -> Figure:
-    """Draw accuracy against c, with a curve per way of using noise and a panel per network."""
+    """Draw accuracy against the attack's constant c, with a panel per network. Each panel has
+    four curves: noise in training, at test time, in both or in neither.
+    """
     panels = [
         sweeps.panel(record, network, REGIMES, title=names.title(record, network))
         for record, network in names.best(records)
@@ -49,7 +55,7 @@ def curves(records: Sequence[Record]) -> Figure:
 
 
 def of_one(record: Record) -> Figure:
-    """Draw the figure from one record alone."""
+    """Draw the figure from the stored results of one run."""
     return curves([record])
 
 
@@ -70,8 +76,8 @@ def accuracies(version: Version) -> Table:
 
 
 def shares(records: Sequence[Record]) -> str:
-    """Return which share of RSE's gain in accuracy under a weak attack remains if the network with
-    RSE's weights has no noise at test time.
+    """Return which share of RSE's gain in accuracy under a weak attack remains without noise at
+    test time.
     """
     parts = []
     for record, network in names.best(records):
@@ -85,7 +91,7 @@ def shares(records: Sequence[Record]) -> str:
             f"{share:.0f} % of the {rse - none:.1f} points ({names.full_title(record, network)})"
         )
     if not parts:
-        return f"At $c = {SMALL:g}$ the accuracy of RSE is not ahead of the network without noise."
+        return f"At $c = {SMALL:g}$ RSE is not more accurate than the network without noise."
     return (
         f"At $c = {SMALL:g}$ RSE has a higher accuracy than the network without noise. The weights "
         f"alone, with the noise switched off, give {' and '.join(parts)} of this difference."

@@ -1,5 +1,5 @@
-"""Compute what the page of Figure 3 shows: the accuracy with one noise draw against c, for several
-noise levels.
+"""Compute the content of the page on Figure 3: accuracy with one noise draw against the attack's
+constant c, for several noise levels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,8 +36,8 @@ STRONG = 0.1
 
 
 def levels(record: Record) -> dict[str, str]:
-    """Return the noise levels by name; on embedded data the levels are half as high as in Table
-    1.
+    """Return the labels of the noise levels. With the small images included in the package, the
+    noise of Table 1 is halved.
     """
     own = {"rse": "0.2/0.05"} if record.profile == "quick" else {}
     return {**LEVELS, **own}
@@ -64,7 +64,7 @@ def answer(record: Record) -> str:
 
 
 def _highest(shown: Sequence[str]) -> int:
-    """Return the position of the highest noise level of the paper's script among the levels with
+    """Return the index of the highest noise level of the authors' script among the levels with
     noise.
     """
     noisy = [d for d in shown if d != "none"]
@@ -90,17 +90,17 @@ def curves(records: Sequence[Record]) -> Figure:
 
 
 def of_one(record: Record) -> Figure:
-    """Draw the figure from one record alone."""
+    """Draw the figure from the stored results of one run."""
     return curves([record])
 
 
 def accuracies(version: Version) -> Table:
-    """Return the accuracies with one noise draw as a table, under attack and on clean images."""
+    """Return a table of accuracies with one noise draw, under attack and on clean images."""
     return _table(version, ONE, "one draw", "one")
 
 
 def of_fifty(version: Version) -> Table:
-    """Return the accuracies with 50 noise draws, which the paper's figure does not have."""
+    """Return a table of accuracies with 50 noise draws, which the paper's figure does not show."""
     return _table(version, "accuracy", "50 draws", "fifty")
 
 
@@ -118,7 +118,7 @@ def _table(version: Version, name: str, words: str, label: str) -> Table:
 
 
 def best_level(records: Sequence[Record]) -> str:
-    """Return in a sentence which noise level gives the best accuracy on clean images and at each
+    """Return in a sentence which noise level gives the highest accuracy on clean images and at each
     c.
     """
     parts = []

@@ -1,4 +1,4 @@
-"""Compute what the page of Figure 4 shows: predictions from one noise draw, compared with an
+"""Compute the content of the page on Figure 4: predictions from one noise draw, compared with an
 ensemble of 50 draws.
 """
 
@@ -21,8 +21,8 @@ TURN = 0.4
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return how much accuracy 50 noise draws gain under weak attacks, and at which c they lose
-    accuracy.
+    """Return how much accuracy 50 noise draws gain over one draw under weak attacks, and at which c
+    50 draws lose accuracy.
     """
     return " ".join(_told(record, network) for record, network in names.best(records))
 
@@ -73,13 +73,13 @@ def curves(records: Sequence[Record]) -> Figure:
 
 
 def of_one(record: Record) -> Figure:
-    """Draw the figure from one record alone."""
+    """Draw the figure from the stored results of one run."""
     return curves([record])
 
 
 def gains(version: Version) -> Table:
-    """Return for each c the accuracies with one and with 50 noise draws, their difference, and the
-    distortion.
+    """Return a table of the accuracies with one and with 50 noise draws, their difference, and the
+    distortion, for each c.
     """
     record = version.record
     rows: list[list[str]] = []
@@ -107,8 +107,8 @@ def gains(version: Version) -> Table:
 
 
 def turning(records: Sequence[Record]) -> str:
-    """Return in a sentence for which accuracies of a single noise draw the prediction from 50 draws
-    is better.
+    """Return how high the accuracy of one noise draw is where 50 draws are better, and where they
+    are not better.
     """
     parts = []
     for record, network in names.best(records):

@@ -1,4 +1,4 @@
-"""Compute what the page of Figure 5 shows: accuracy on clean images against the number of noise
+"""Compute the content of the page on Figure 5: accuracy on clean images against the number of noise
 draws.
 """
 
@@ -20,7 +20,7 @@ MOST, ENOUGH = 50, 10
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return the clean accuracies with 1, 10 and 50 noise draws."""
+    """Return a sentence with the accuracies on clean images for 1, 10 and 50 noise draws."""
     text = []
     for record, network in names.best(records):
         one, ten, fifty = (_at(record, network, "rse", n) for n in (1, ENOUGH, MOST))
@@ -34,7 +34,9 @@ def answer(records: Sequence[Record]) -> str:
 
 
 def curves(records: Sequence[Record]) -> Figure:
-    """Draw clean accuracy against the number of noise draws, with a curve per noise level."""
+    """Draw accuracy on clean images against the number of noise draws, with a curve per noise
+    level.
+    """
     panels = []
     for record, network in names.best(records):
         found = {}
@@ -51,12 +53,14 @@ def curves(records: Sequence[Record]) -> Figure:
 
 
 def of_one(record: Record) -> Figure:
-    """Draw the figure from one record alone."""
+    """Draw the figure from the stored results of one run."""
     return curves([record])
 
 
 def accuracies(version: Version) -> Table:
-    """Return a table of the accuracies, and of the gain in accuracy from 1 to 50 noise draws."""
+    """Return a table of the accuracies by number of noise draws, and of the gain from 1 to 50
+    draws.
+    """
     record = version.record
     numbers = (1, 4, ENOUGH, 20, MOST)
     rows: list[list[str]] = []
@@ -111,5 +115,5 @@ def largest_error(record: Record, images: int | None = None) -> str:
     error = 100 * (share * (1 - share) / of) ** 0.5
     return (
         f"The standard error of an accuracy of {of:,} images is {error:.1f} points, so smaller "
-        "changes say nothing."
+        "changes may be due to chance."
     )

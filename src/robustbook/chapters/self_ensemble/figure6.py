@@ -1,5 +1,5 @@
-"""Compute what the page of Figure 6 shows: accuracy and distortion against c, and accuracy at equal
-distortion.
+"""Compute the content of the page on Figure 6: accuracy and distortion against c, and accuracy at
+equal distortion.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from .names import DEFENSES, NETWORKS
 EQUAL = (0.1, 0.21, 0.3)
 """The distortions at which the networks are compared."""
 AT = 0.1
-"""The c at which the orderings of the ledger are judged."""
+"""The value of c at which we test which defense has the higher accuracy."""
 CS = (0.0, 0.01, 0.1, 1.0, 10.0, 100.0)
 """The values of c in the tables; the figure shows all values of c."""
 FAR = 1.0
@@ -28,7 +28,9 @@ FAR = 1.0
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return the accuracies with RSE and without a defense, at equal c and at equal distortion."""
+    """Return the accuracies of RSE and of the network without a defense, at equal c and at equal
+    distortion.
+    """
     return " ".join(_compared(record, network) for record, network in names.best(records))
 
 
@@ -59,7 +61,8 @@ def at_equal_c(record: Record, network: str) -> tuple[float, float]:
 
 def at_equal_distance(record: Record, network: str) -> tuple[float, float, float] | None:
     """Return a distortion that the attack reaches both with RSE and without a defense, and both
-    accuracies at this distortion. If there is no such distortion, None is returned.
+    accuracies at this distortion. Return None if the attack reaches no compared distortion on both
+    networks.
     """
     both = [d for d in EQUAL if all(_equal(record, network, x, d) for x in ("rse", "none"))]
     if not both:
@@ -72,7 +75,7 @@ def at_equal_distance(record: Record, network: str) -> tuple[float, float, float
 def curves(records: Sequence[Record]) -> Figure:
     """Draw the paper's six panels: accuracy above, distortion below, and a column per network.
 
-    The authors' own points are pale lines, also in the panel of a network that was not run.
+    Pale lines show the authors' own results, also for a network that we did not run.
     """
     panels = []
     for quantity, (name, label) in enumerate(
@@ -95,13 +98,13 @@ def curves(records: Sequence[Record]) -> Figure:
 
 
 def of_one(record: Record) -> Figure:
-    """Draw the figure from one record alone."""
+    """Draw the figure from the stored results of one run."""
     return curves([record])
 
 
 def equal_distortion(records: Sequence[Record]) -> Figure:
-    """Draw accuracy against distortion, with a panel per network; pale lines are the authors'
-    points.
+    """Draw accuracy against distortion, with a panel per network. Pale lines show the authors' own
+    results.
     """
     panels = []
     for network, plain in NETWORKS.items():
@@ -167,7 +170,7 @@ def _table(version: Version, name: str, quantity: int, words: str, digits: int) 
 
 
 def equal_table(version: Version) -> Table:
-    """Return accuracies at equal distortion, from the authors' points and ours."""
+    """Return a table of accuracies at equal distortion, from the authors' results and from ours."""
     record = version.record
     rows = [
         [
@@ -190,8 +193,8 @@ def equal_table(version: Version) -> Table:
 
 
 def crossings(records: Sequence[Record]) -> str:
-    """Return for each network a sentence that says whether RSE has the higher accuracy at all
-    compared distortions.
+    """Return for each network at how many of the compared distortions RSE has a higher accuracy
+    than the network without defense.
     """
     parts = []
     for record, network in names.best(records):
@@ -235,7 +238,9 @@ def _cost(record: Record, network: str) -> list[float]:
 
 
 def whole_curves(version: Version) -> Table:
-    """Return for each curve its mean distance to the authors' curve, averaged over c."""
+    """Return a table of the mean difference between our accuracies and the authors', averaged over
+    c.
+    """
     record = version.record
     rows = [
         [

@@ -1,5 +1,5 @@
-"""List the names of networks and defenses for the pages on Random Self-Ensemble, and list what a
-record contains.
+"""List the names of networks and defenses for the pages on Random Self-Ensemble, and look up which
+of them a record (the stored results of a run) contains.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,16 +40,17 @@ PLACE_LOOKS: Mapping[str, Look] = {
 
 
 def networks(record: Record) -> list[str]:
-    """Return the networks in a record's rows, in the order of Figure 6."""
+    """Return the networks for which a record contains results, in the order of Figure 6."""
     found = {row.setting["network"] for row in record.rows if "network" in row.setting}
     return [network for network in NETWORKS if network in found]
 
 
 def best(records: Sequence[Record]) -> list[tuple[Record, str]]:
-    """Return each network once, with the first of the records that contains the network.
+    """Return each network once, paired with the first record (stored results of a run) that
+    contains it.
 
-    The records must be sorted with the best profile first. A record on embedded data (profile
-    quick) is used only if no other record is given.
+    The records must be sorted from the largest run to the smallest. A record of a short run on
+    images included in the package (profile ``quick``) is used only if no other record is given.
     """
     real = [record for record in records if record.profile != "quick"] or list(records)
     found = {n: record for record in reversed(real) for n in networks(record)}
@@ -57,15 +58,15 @@ def best(records: Sequence[Record]) -> list[tuple[Record, str]]:
 
 
 def with_network(records: Sequence[Record], network: str) -> Record | None:
-    """Return the record that `best` gives for a network, or None if no record contains the
-    network.
+    """Return the stored results that `best` chooses for a network, or None if the network was not
+    run.
     """
     return next((record for record, each in best(records) if each == network), None)
 
 
 def title(record: Record, network: str) -> str:
-    """Return a network's name; the name says if the network is narrower than the paper's, or if its
-    images are the embedded digits.
+    """Return a network's name. The name says if the network is narrower than the paper's, or if its
+    images are the digits included in the package.
     """
     data = ", digits" if record.profile == "quick" else ""
     return f"{_width(record)}{NETWORKS[network]}{data}"
@@ -84,8 +85,8 @@ def _width(record: Record) -> str:
 
 
 def places(record: Record) -> dict[str, str]:
-    """Return the levels and places of the initial noise; on embedded data the noise level is half
-    as high.
+    """Return labels with the level and the place of the strongest noise. With the small images
+    included in the package, the noise level is halved.
     """
     own = {"rse": "0.2, as released"} if record.profile == "quick" else {}
     return {**PLACES, **own}
@@ -107,8 +108,8 @@ def images(record: Record, network: str, defense: str | None = None) -> str:
 
 
 def defenses(record: Record, network: str, known: Sequence[str]) -> list[str]:
-    """Return the defenses in ``known`` whose accuracies are in the record, in the order of
-    ``known``.
+    """Return those defenses in ``known`` for which the stored results contain accuracies, in the
+    order of ``known``.
     """
     found = {
         row.setting["defense"]
@@ -133,8 +134,8 @@ def strengths(record: Record, network: str, defense: str, name: str = "accuracy"
 def at(
     record: Record, network: str, defense: str, c: float, name: str = "accuracy"
 ) -> float | None:
-    """Return the mean of a measurement over the seeds at one value of c, or None if the record
-    lacks the measurement.
+    """Return the mean of a measurement over the seeds at one value of c, or None if it was not
+    measured.
     """
     found = values(record, name, network=network, defense=defense, c=c)
     return fmean(found) if found else None

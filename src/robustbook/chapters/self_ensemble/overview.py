@@ -15,9 +15,11 @@ PAPER = "self_ensemble"
 
 
 def answer(record: Record) -> str:
-    """Return the accuracies of Table 2 at c = 0.03, and the accuracies at equal distortion.
+    """Return sentences with the accuracies of Table 2 at c = 0.03, and with the accuracies at equal
+    distortion.
 
-    ``record`` is the record of Table 2; the distortions come from the record of Figure 6.
+    ``record`` contains the stored results of Table 2. The accuracies at equal distortion come from
+    the stored results of Figure 6.
     """
     return f"{table2.answer(record)} {figure6.crossings(records_of(f'{PAPER}/figure-6'))}"
 
@@ -35,7 +37,9 @@ def accuracies() -> Figure:
 
 
 def claims() -> Table:
-    """Return the claims, our finding on each in a sentence, and the counts of verdicts."""
+    """Return a table of the claims, our finding on each claim, and the counts of verdicts, such as
+    "reproduced".
+    """
     caption = (
         "What the paper claims, the page that tests it, what we find, and counts of the verdicts."
     )

@@ -20,8 +20,8 @@ ACCURACY = "accuracy (%)"
 def curve(
     record: Record, network: str, defense: str, look: Look, name: str = "accuracy"
 ) -> Curve | None:
-    """Return the curve of a quantity against c, with one line per seed; None if the record lacks
-    the quantity.
+    """Return the curve of a quantity against c, with one line per seed. Return None if the quantity
+    was not measured.
     """
     of = {"network": network, "defense": defense}
     cs = names.strengths(record, network, defense, name)
@@ -42,7 +42,7 @@ def panel(
     looks: Mapping[str, Look] = LOOKS,
     theirs: Mapping[str, Curve] | None = None,
 ) -> figures.Panel:
-    """Return a panel with one curve for each of the ``shown`` defenses that the record has."""
+    """Return a panel with one curve for each of the ``shown`` defenses that was run."""
     found = {
         words: curve(record, network, defense, looks[defense], name)
         for defense, words in shown.items()
@@ -53,7 +53,9 @@ def panel(
 
 
 def printed_curves(network: str, quantity: int) -> dict[str, Curve]:
-    """Return the authors' stored points of Figure 6: accuracy (quantity 0) or distortion (1)."""
+    """Return the authors' own results of Figure 6: accuracy (``quantity`` 0) or distortion (1)
+    against c.
+    """
     found = {}
     for defense, words in names.DEFENSES.items():
         points = {c: of for c, of in printed.points()[network, defense].items() if c}

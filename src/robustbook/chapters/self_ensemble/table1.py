@@ -1,5 +1,5 @@
-"""Compute what the page of Table 1 and Figure 1 shows: the settings, and the places of the noise
-layers.
+"""Compute the content of the page on Table 1 and Figure 1: the settings, and the places of the
+noise layers.
 """
 
 from collections.abc import Sequence
@@ -76,7 +76,7 @@ def settings_table(version: Version) -> Table:
     ]
     return table(
         f"{version.heading}: settings and counts, of the paper or its code / **ours**. A cell "
-        "without a slash has only ours.",
+        "without a slash has only our number.",
         f"tab-rse-table-1-{version.tag}",
         ["", *NETWORKS.values()],
         rows,
@@ -103,7 +103,7 @@ def _number(value: float) -> str:
 
 
 def largest_eps(record: Record) -> str:
-    """Return in a sentence the range of FGSM's perturbation size in adversarial retraining."""
+    """Return in a sentence the range of eps that FGSM uses in adversarial retraining."""
     (row,) = (row for row in record.rows if row.name == "largest eps")
     return (
         f"Adversarial retraining draws the eps of FGSM for each batch between "

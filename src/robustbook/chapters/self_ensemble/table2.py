@@ -1,4 +1,4 @@
-"""Compute what the page of Table 2 shows: accuracy of VGG16 under the attack at five values of
+"""Compute the content of the page on Table 2: accuracy of VGG16 under the attack at five values of
 c.
 """
 
@@ -22,7 +22,7 @@ AT = 0.03
 
 
 def target(defense: str, c: float) -> str:
-    """Return the target id of a cell of the paper's table."""
+    """Return the name under which the book stores a number printed in the paper's Table 2."""
     return f"self-ensemble/table-2/{defense}/c-{c:g}"
 
 
@@ -68,7 +68,7 @@ def accuracies(records: Sequence[Record]) -> Figure:
 
 
 def of_one(record: Record) -> Figure:
-    """Draw the figure from one record alone."""
+    """Draw the figure from the stored results of one run."""
     return accuracies([record])
 
 
@@ -89,8 +89,8 @@ def printed_beside(version: Version) -> Table:
 
 
 def placements(version: Version) -> Table:
-    """Return RSE's accuracies for each placement of the initial noise, under attack and on clean
-    images.
+    """Return a table of RSE's accuracies for each placement of the strongest noise, under attack
+    and on clean images.
     """
     record = version.record
     shown = {d: words for d, words in names.places(record).items() if _ours(record, d, CS[0])}
@@ -107,7 +107,7 @@ def placements(version: Version) -> Table:
 
 
 def distortions(version: Version) -> Table:
-    """Return the distortion of the attacked images, for each defense and c."""
+    """Return a table of the distortion of the attacked images, for each defense and c."""
     shown = {**DEFENSES, **{d: f"RSE, {w}" for d, w in PLACES.items() if d != "rse"}}
     return table(
         f"{version.heading}: distortion, the root of the mean squared l2 distance over all images "
@@ -119,8 +119,8 @@ def distortions(version: Version) -> Table:
 
 
 def nearest_placement(record: Record) -> str:
-    """Return in a sentence how far RSE's accuracies with each placement of the noise are from the
-    paper's row RSE, as a mean over c.
+    """Return how far our accuracies of RSE are from the printed ones, for each placement of the
+    noise. The differences are means over the attack's constant c.
     """
     off = {
         d: sum(abs(_mean(record, d, c) - float(printed(target("rse", c)) or 0)) for c in CS) / 5
@@ -148,7 +148,7 @@ def caption_claim(record: Record) -> str:
     kept = _mean(record, "rse", low[0])
     return (
         "The accuracies of all other networks that were run are below 30 % from "
-        f"$c = {low[0]:g}$ on, where RSE has {kept:.1f} %."
+        f"$c = {low[0]:g}$ on. At this $c$ the accuracy of RSE is {kept:.1f} %."
     )
 
 

@@ -1,4 +1,4 @@
-"""Compute what the page of Table 3 and Figure 7 shows: how far a targeted attack changes one
+"""Compute the content of the page on Table 3 and Figure 7: how far a targeted attack changes one
 image.
 """
 
@@ -21,8 +21,8 @@ SQUARED = "squared distance"
 
 
 def answer(record: Record) -> str:
-    """Return the mean distances with RSE and without a defense, and for how many targets RSE's
-    distance is the largest.
+    """Return the mean distances with RSE and without a defense, and for how many target classes
+    RSE's distance is the largest.
     """
     network, shown = main_network(record), _defenses(record)
     rse, none = (mean(record, f"mean {SQUARED}", network=network, defense=d) for d in _ENDS)
@@ -40,7 +40,7 @@ _ENDS = ("rse", "none")
 
 
 def main_network(record: Record) -> str:
-    """Return the network of the table: ResNeXt, if the record has it."""
+    """Return the network of the table, which is ResNeXt if the stored results contain it."""
     there = names.networks(record)
     return "resnext" if "resnext" in there else there[0]
 
@@ -65,7 +65,7 @@ def gallery(record: Record) -> Figure:
     """Draw Figure 7: the image, and the perturbation for each defense and target class.
 
     White means no change; a colour shows the absolute change in the other two channels. All
-    pictures share one colour scale, on which the largest change is a full colour.
+    pictures share one colour scale, at whose end is the largest change.
     """
     network = main_network(record)
     added = {d: _added(record, network, d) for d in _defenses(record)}
@@ -105,7 +105,9 @@ def printed_beside(version: Version) -> Table:
 
 
 def reached(version: Version) -> Table:
-    """Return for each defense for how many of the nine target classes the attack succeeds."""
+    """Return a table of the number of target classes, out of nine, for which the attack succeeds on
+    each defense.
+    """
     record = version.record
     return table(
         f"{version.heading}: number of target classes (of {len(_classes(record))}) for which the "

@@ -1,5 +1,5 @@
-"""Compute what the page on the theory shows: which steps of section 3.1 of Random Self-Ensemble
-hold.
+"""Compute the content of the page on the theory: which steps of section 3.1 of the Random
+Self-Ensemble paper hold.
 """
 
 import math
@@ -20,13 +20,13 @@ from .names import networks, title
 JENSEN = "self-ensemble/claim-jensen"
 TRACE = "self-ensemble/claim-taylor-trace"
 SMALL = 0.01
-"""The standard deviation of the noise at which the ledger compares the trace with the gap."""
+"""The standard deviation of the noise at which we test the Taylor expansion."""
 DEFENSES = {"none": "no defense", "rse": "RSE"}
 
 
 def answer(record: Record) -> str:
-    """Return whether Jensen's bound and the Taylor step of the proof hold, and what the proof's
-    last step neglects.
+    """Return whether Jensen's bound and the Taylor expansion of the proof hold, and why the proof's
+    last step fails.
     """
     least, ratio = min(of_target(record, JENSEN)), fmean(of_target(record, TRACE))
     bound = "holds for every image" if least > -1e-6 else "fails for some images"
@@ -41,8 +41,8 @@ def answer(record: Record) -> str:
 
 
 def steps(record: Record) -> Figure:
-    """Draw three steps of the theory: Jensen's bound, the Taylor step, and trace against
-    gradient.
+    """Draw a panel for each step of the theory: Jensen's bound, the Taylor expansion, and the trace
+    of the Hessian against the gradient.
     """
     network = networks(record)[0]
     panels = [_bound(record, network), _taylor(record, network), _slopes(record, network)]
@@ -50,7 +50,7 @@ def steps(record: Record) -> Figure:
 
 
 def bound_in_words(record: Record) -> str:
-    """Return how tight Jensen's bound is, and what its second step says about misclassified
+    """Return how tight Jensen's bound is, and what its second inequality says about misclassified
     images.
     """
     network = networks(record)[0]
@@ -71,15 +71,15 @@ def bound_in_words(record: Record) -> str:
 
 
 def slopes_in_words(record: Record) -> str:
-    """Return the medians of trace and gradient norm for each network, over correctly classified and
-    over misclassified images.
+    """Return for each network the median trace of the Hessian and the median gradient norm, over
+    correctly classified and over misclassified images.
     """
     return "\n".join(f"- {line}" for line in _slope_lines(record))
 
 
 def gaps(version: Version) -> Table:
-    """Return the measured increase of the loss divided by the predicted increase, at each scale of
-    the noise.
+    """Return a table of the measured increase of the loss divided by the predicted increase, at
+    each scale of the noise.
     """
     return table(
         f"{version.heading}. The increase of the mean loss by noise, divided by its prediction: "
@@ -94,8 +94,8 @@ def gaps(version: Version) -> Table:
 
 
 def bounds(version: Version) -> Table:
-    """Return the mean difference between the two sides of each inequality of Jensen's bound, by
-    number of noise draws.
+    """Return a table of the mean difference between the two sides of each inequality of Jensen's
+    bound, by number of noise draws.
     """
     return table(
         f"{version.heading}. The differences in both steps of the bound, mean over the test images "
@@ -130,8 +130,8 @@ def _bound(record: Record, network: str) -> Scatter:
 
 
 def _taylor(record: Record, network: str) -> Scatter:
-    """Return the panel of the Taylor step: measured increase of the loss divided by the predicted
-    increase, by noise scale.
+    """Return the panel of the Taylor expansion: measured increase of the loss divided by the
+    predicted increase, by noise scale.
     """
     shown = {}
     for name, of, look in (
@@ -156,8 +156,8 @@ def _taylor(record: Record, network: str) -> Scatter:
 
 
 def _slopes(record: Record, network: str) -> Scatter:
-    """Return the panel of the Lipschitz step: trace divided by squared gradient norm, against the
-    probability of the label.
+    """Return the panel of the Lipschitz step: trace of the Hessian divided by the squared gradient
+    norm, against the probability of the true class.
     """
     shown = {}
     for defense, look in (("none", LOOKS["none"]), ("rse", LOOKS["rse"])):
@@ -189,8 +189,8 @@ def _slope_lines(record: Record) -> Iterator[str]:
                 if trace:
                     cells.append(f"{fmean(trace):.3g} and {fmean(slope):.3g} on {name} images")
             yield (
-                f"{title(record, network)}, {words}: the medians of trace and gradient norm are "
-                f"{', '.join(cells)}."
+                f"{title(record, network)}, {words}: the medians of the Hessian's trace and of the "
+                f"gradient norm are {', '.join(cells)}."
             )
 
 

@@ -1,5 +1,5 @@
-"""Compute what the page on today's attacks shows: Random Self-Ensemble under attacks that average
-over the noise.
+"""Compute the content of the page on stronger attacks: Random Self-Ensemble under attacks that
+average over the noise.
 """
 
 from collections.abc import Iterator, Sequence
@@ -85,7 +85,7 @@ def curves(records: Sequence[Record]) -> Figure:
 
 def networks_in_words(records: Sequence[Record]) -> str:
     """Return for each network the effects of averaging gradients and of larger steps, and the
-    certified accuracy.
+    largest certified radius.
     """
     return "\n".join(f"- {_in_words(*each)}" for each in best(records))
 
@@ -98,8 +98,8 @@ def noise_in_words(records: Sequence[Record]) -> str:
 
 
 def attacks(version: Version) -> Table:
-    """Return the accuracy under each attack, its spread over repeated evaluations, and the
-    distortion.
+    """Return a table of the accuracy under each attack, its spread over repeated evaluations, and
+    the distortion.
     """
     return table(
         f"{version.heading}. *Accuracy* in per cent: each attacked image is classified several "
@@ -117,7 +117,9 @@ def attacks(version: Version) -> Table:
 
 
 def bounds(version: Version) -> Table:
-    """Return at each l2 radius the accuracy under attacks, and the certified accuracy."""
+    """Return a table of the accuracy under attacks and of the certified accuracy, at each l2
+    radius.
+    """
     return table(
         f"{version.heading}. Accuracy in per cent within an l2 radius. The paper's attack, and all "
         "attacks in l2 together, give upper bounds. The certificate gives a lower bound for the "

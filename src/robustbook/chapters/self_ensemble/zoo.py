@@ -1,5 +1,5 @@
-"""Compute what the page on ZOO shows, the black-box attack of section 3.3 of Random
-Self-Ensemble.
+"""Compute the content of the page on ZOO, a black-box attack that section 3.3 of the Random
+Self-Ensemble paper discusses.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from .names import networks, title
 
 UNBIASED = "self-ensemble/text-3.3/zoo-unbiased"
 MODERATE = 0.1
-"""The h at which the mean of the estimate is compared with the derivative."""
+"""The step h at which the mean of the estimate is compared with the derivative."""
 COUNT_LOOKS: tuple[Look, ...] = (
     LOOKS["reference"],
     LOOKS["adv-training-i"],
@@ -80,7 +80,9 @@ def estimates(record: Record) -> Figure:
 
 
 def attacks(version: Version) -> Table:
-    """Return how often ZOO succeeds, by step h and by the number of noise draws per query."""
+    """Return a table of how often ZOO succeeds, by step h and by the number of noise draws per
+    query.
+    """
     return table(
         f"{version.heading}. ZOO on images that the network classifies correctly. *Success*: the "
         "share of images on which it succeeds, in per cent, the mean over several classifications "
@@ -94,8 +96,8 @@ def attacks(version: Version) -> Table:
 
 
 def numbers(version: Version) -> Table:
-    """Return the variance and mean of ZOO's gradient estimate at each step h, and the number of
-    noise draws that the estimate needs.
+    """Return a table of the variance and mean of ZOO's gradient estimate at each step h, and of the
+    number of noise draws that the estimate needs.
     """
     record = version.record
     counts = sorted({int(n) for n in settings(record, "variance over prediction", "draws")})
