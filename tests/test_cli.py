@@ -478,7 +478,7 @@ def test_publish_writes_what_the_ledger_then_shows(cli: Cli, project: Path) -> N
     assert unrun["verdict"] == "not run"
     assert list(shown) == list(inspect.signature(ledger.Entry).parameters)
     table = cli("ledger --item tiny").stdout
-    assert "1 targets; 0 of them repeat a comparison." in table
+    assert "1 target numbers; 0 of them repeat a comparison." in table
     assert "measured number: 1 (1 reproduced)" in table
 
 
