@@ -195,7 +195,9 @@ def test_a_folder_without_results_is_refused(cli: Cli, folder: str) -> None:
 def test_giving_says_what_is_lacking(cli: Cli) -> None:
     compute("there", "0")
     result = cli(f"give parcel {TINY} --profile paper --store there")
-    assert result.stdout.splitlines()[1].startswith("4 others that were asked for are not in ")
+    assert result.stdout.splitlines()[1].startswith(
+        "4 other results that were asked for are not in "
+    )
     nothing = cli(f"give other {TINY} --seeds 7 --store there")
     assert nothing.exit_code == 2 and not Path("other").exists()
     assert nothing.stderr.startswith("robustbook: none of the 2 results that were asked for is in")

@@ -142,7 +142,7 @@ def read_record(path: Path) -> Record:
         raise ValueError(f"{path} cannot be read as a record ({error}): {cure}") from error
     record = replace(record, arrays={k: _from_null(v) for k, v in record.arrays.items()})
     if path != record_path(path.parents[1], record.paper, record.item, record.profile):
-        held = f"{record.paper}/{record.item} at profile {record.profile}"
+        held = f"{record.paper}/{record.item} with profile {record.profile}"
         raise ValueError(f"{path} holds the record of {held}: rename it, or {cure}")
     return record
 

@@ -85,17 +85,17 @@ class Plan:
         if not self.missing:
             parts.append("Nothing is missing.")
         elif unknown == self.missing:
-            parts.append("Nothing is known yet about how long the missing ones will take.")
+            parts.append("It is not known yet how long the missing results will take.")
         else:
             work = duration(math.fsum(s.left for s in self.steps))
             wall = f"about {duration(self.wall)} with {self.workers} at a time"
-            parts.append(f"Left: {work} of work, {wall}.")
+            parts.append(f"Remaining: {work} of computing, {wall}.")
             if unknown:
-                parts.append(f"Of {unknown} missing ones nothing is known; they come on top.")
+                parts.append(f"{unknown} more missing results are not in this estimate.")
         if stale:
             parts.append(
-                f"{stale} stored with older source; they are used until their step's version "
-                "is raised."
+                f"{stale} results are from older source code; they are used until their step's "
+                "version is raised."
             )
         return " ".join(parts)
 
