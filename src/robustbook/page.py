@@ -79,8 +79,8 @@ class Page:
         record = self.published or self.fresh
         if record is None:
             raise BadParameter(
-                f"profile must be quick or paper as nothing is published of {self.item} yet, "
-                "got 'published'"
+                f"profile must be quick or paper, because the book has no stored results of "
+                f"{self.item} yet, got 'published'"
             )
         return record
 
