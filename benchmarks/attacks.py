@@ -81,7 +81,7 @@ def main(data: str, weights: Path | None, images: int, rounds: int, output: Path
 
 
 def problem(name: str, data: str, weights: Path | None, images: int) -> Path:
-    """Write a network's weights and the first test images with labels to a file; return the file."""
+    """Write a network's weights and the first labelled test images to a file; return the file."""
     WORK.mkdir(parents=True, exist_ok=True)
     tensors = load_file(weights) if weights else trained(data)
     test = load(data, "test").subset(images)

@@ -2,10 +2,10 @@
 
     python -m benchmarks.training
 
-Both train the same network on the same number of batches with the same optimiser, from images in
-memory. The bare loop cannot resume, has no checks and keeps no history. Both are timed alternately,
-on one thread. A ratio is the median over rounds. The module prints a table and writes
-`benchmarks/results/training.json`.
+`fit` and the loop train the same network on the same number of batches with the same optimiser,
+from images in memory. The bare loop cannot resume, has no checks and keeps no history. `fit` and
+the loop are timed alternately, on one thread. A ratio is the median over rounds. The module prints
+a table and writes `benchmarks/results/training.json`.
 """
 
 import datetime

@@ -1,7 +1,7 @@
 """List the tables, figures and claims that can be run, and find the folder with the book's data.
 
-An item is a table, figure or claim of a paper. Its name is ``paper/name``, such as
-``saturating/table-1``; the list of all items is in `robustbook.studies.items`. This module does not
+An item is a table, figure or claim of a paper. The name of an item is ``paper/name``, such as
+``saturating/table-1``. The list of all items is in `robustbook.studies.items`. This module does not
 import torch or any study, so that importing it is fast.
 """
 

@@ -66,8 +66,8 @@ def diagnose(
 
     The default values of points, share and rise are our choice.
 
-    Raises ValueError for an unknown name, with the nearest known name, and for a value of the wrong
-    kind.
+    Raises ValueError for an unknown name (the message suggests the most similar known name), and
+    for a value of the wrong kind.
     """
     e = _checked(evidence)
     return [*_gradients(e, points, share), *_attacks(e, points, rise), *_outputs(e, share)]

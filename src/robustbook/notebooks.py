@@ -198,8 +198,8 @@ def execute_each(
 
     With several jobs, each notebook runs in its own process, because papermill changes the working
     directory. The cores of the machine are divided among the jobs. All notebooks use the same store
-    of results. Its locks ensure that a network that several notebooks need is trained only once.
-    With several jobs, the stderr of a notebook is written to ``folder``/name.log.
+    of results. Locks of the store ensure that a network that several notebooks need is trained only
+    once. With several jobs, the stderr of a notebook is written to ``folder``/name.log.
     """
     pages = [
         (f"[{number}/{len(notebooks)}] {name}", name, nbformat.writes(notebooks[name]))
@@ -230,7 +230,8 @@ def _share_cores(workers: int) -> None:
 def in_turn(names: Iterable[str]) -> list[str]:
     """Return the names of notebooks in an order that alternates between folders.
 
-    In this order, notebooks that run at the same time rarely need the same network and wait for it.
+    Notebooks of one folder often need the same trained network. In the returned order, notebooks
+    that run at the same time rarely wait for the same network.
     """
     groups: dict[str, list[str]] = {}
     for name in names:
@@ -247,7 +248,9 @@ def cores() -> int:
 def _page(
     place: str, name: str, text: str, folder: Path, profile: str | None, logged: bool = False
 ) -> tuple[str, dict[str, Any], str]:
-    """Run one notebook. Return its name, its profile and seconds, and an error message or ""."""
+    """Run one notebook. Return the notebook's name, the profile and the seconds, and an error
+    message or "".
+    """
     notebook = nbformat.reads(text, as_version=4)
     parameters = {"profile": profile} if profile and has_profile(notebook) else {}
     click.echo(f"{place}: {parameters.get('profile', 'defaults')} ...", err=True)
@@ -269,8 +272,8 @@ def _page(
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook atomically. Its text is split into lines as by jupytext, so that ``jupytext
-    --sync`` changes no line.
+    """Write a notebook atomically. The notebook's text is split into lines as by jupytext, so that
+    ``jupytext --sync`` changes no line.
     """
     write_whole(path, f"{nbformat.writes(notebook)}\n".encode())
 

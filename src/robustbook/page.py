@@ -25,7 +25,9 @@ from robustbook.ledger import Record
 from robustbook.studies.parameters import BadParameter, Parameters, accepted, check
 
 OWN = {"seeds", "networks"}
-"""Parameters that get the default value of the profile if they are None."""
+"""Parameters for which None stands for the default value of the chosen profile (size of
+experiment).
+"""
 INJECTED = "# Parameters"
 """The first line of the cell that papermill inserts after the parameters cell."""
 
@@ -47,7 +49,7 @@ class Page:
 
     def run(self) -> Markdown:
         """Run the study and say how long it took. With profile ``published`` nothing is computed,
-        because the book's record is shown.
+        because the page shows the results that come with the book.
         """
         if self.given.get("profile", "published") == "published":
             return Markdown(f"Shown: {self._origin(self.shown)}.")
@@ -251,10 +253,10 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
     notebook sets; ``given`` is the notebook's ``globals()``.
 
     The parameters cell, and the cell that papermill inserts after it, may only set parameters of
-    the study, with values of the right type and range. With profile ``published`` the values must
-    equal those in the book's record. For a wrong value, ``BadParameter`` is raised before any
-    computation. Other names in ``globals()`` are ignored, so a page can be run again in the same
-    kernel.
+    the study, with values of the right type and range. With profile ``published``, which shows the
+    results that come with the book, values must equal those in the book's record. For a wrong
+    value, ``BadParameter`` is raised before any computation. Other names in ``globals()`` are
+    ignored, so a page can be run again in the same kernel.
     """
     records = records_of(item) if item in catalogue.ITEMS else []
     published = records[0] if records else None
@@ -280,10 +282,10 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
 
 
 def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
-    """Return whether each given value equals the value in the book's record, or is None, which
-    stands for the default of the profile.
+    """Return whether each parameter that the reader gave equals the value in the book's record.
+    None stands for the default value of the profile and counts as equal.
 
-    If so, the values need no check, and the slow import of the study is avoided.
+    If all are equal, the values need no check, and the slow import of the study is avoided.
     """
 
     def same(name: str, value: Any) -> bool:
@@ -385,8 +387,8 @@ def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -
 
 
 def _interval(entry: ledger.Entry) -> str:
-    """Return the interval of a ledger line as text. It is "one seed" for a single seed, and "" if
-    the measurement is not random.
+    """Return the interval of a ledger line as text. The text is "one seed" for a single seed, and
+    "" if the measurement is not random.
     """
     if entry.seeds == 1:
         return "one seed"

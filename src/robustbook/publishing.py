@@ -54,8 +54,8 @@ def publishable(
     """Return the new record for the book, made from a study's stored results; nothing is computed.
 
     ``published`` is the record that is in the book now, or None. If it is None, the new record has
-    the results for `parameters`. Otherwise the new record must not lose any row of the old record.
-    There are three cases.
+    the results for `parameters`. If ``published`` is not None, the new record must not lose any row
+    of this old record. There are three cases.
 
     - If `parameters` include all seeds and all parts of the old record, the new record replaces it.
       Parts are what the parameters in ``selects`` choose, such as networks.
@@ -64,17 +64,18 @@ def publishable(
       The store must then also have the results of the old record.
 
     - In all other cases the rows of both records are merged, which does not need the results of the
-      old record. Merging rows cannot recompute values that depend on several parts, such as an
-      array of means over seeds. So a merge is refused if the arrays of the two records differ. A
-      merge is also refused if the two records differ in a parameter that the study lists in
-      ``JOINT``, because some rows of the study compare the parts that this parameter chooses.
+      old record. Merging rows cannot recompute values that depend on several rows, such as an array
+      of means over seeds. So a merge is refused if the arrays of the two records differ. A merge is
+      also refused if the two records differ in a parameter that the study lists in ``JOINT``,
+      because some rows of the study compare the parts that this parameter chooses.
 
     An error is raised if a row of the old record would be lost or would get another value.
 
-    If parts of the record come from different devices or versions, the provenance lists the parts
-    under the name ``parts``. Each entry of ``parts`` states the device, the hardware, the versions
-    and the date, and in ``of`` the seeds and parameters of the part. These parts do not overlap, so
-    the seed and the network of a row determine its part.
+    If the results come from different devices or versions, the record's provenance lists these
+    parts of the results under the name ``parts``. Each entry of ``parts`` states the device, the
+    hardware, the versions and the date, and in ``of`` the seeds and parameters of the part. The
+    parts do not overlap, so the seed and the network of a row determine to which part the row
+    belongs.
 
     Raises Conflict if a value of the old record would be lost or changed; the message says what to
     do.
@@ -121,7 +122,7 @@ def publishable(
 
 
 def _condensed(of: ModuleType, parameters: Parameters, store: Store) -> Record:
-    """Return the record of a study's stored results.
+    """Return the record that is made from a study's stored results.
 
     The record leaves out the run time of this process, so that the same results always give the
     same record.
@@ -135,7 +136,8 @@ def _condensed(of: ModuleType, parameters: Parameters, store: Store) -> Record:
 def _published_parameters(of: ModuleType, asked: Parameters, published: Record) -> Parameters:
     """Return the study parameters (seeds, networks and so on) of the record that is in the book.
 
-    Raises Conflict if they differ from ``asked`` in more than the seeds and the chosen parts.
+    Raises Conflict if the parameters differ from ``asked`` in more than the seeds and the chosen
+    parts, such as networks.
     """
     try:
         found: Parameters = check(of.Parameters, published.parameters)
@@ -191,10 +193,10 @@ def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
 
 
 def _published_cells(of: ModuleType, earlier: Parameters, published: Record) -> list[Cell]:
-    """Return the combinations of seed, network and so on (cells) in the record that is in the book.
+    """Return the combinations of seed, network and so on (cells) in the book's record.
 
-    A record that was made in several parts need not have all combinations. Its provenance says
-    which combinations it has.
+    A record that was made in several parts need not have all combinations. The provenance of such a
+    record says which combinations it has.
     """
     found = list(_cells(of, earlier))
     if "parts" not in published.provenance:

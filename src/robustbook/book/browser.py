@@ -25,7 +25,7 @@ def chromium() -> Iterator[Browser]:
     FileNotFoundError if Chromium is missing.
 
     Chromium's sandbox is switched off, because Chromium with a sandbox refuses to start for root.
-    This is safe because only the book's own pages are opened.
+    Switching the sandbox off is safe, because only the book's own pages are opened.
     """
     path = program()
     if path is None:

@@ -135,8 +135,9 @@ def plan(
     """Show which results are still to be computed, and how long this takes on a device.
 
     Times are estimated from results in the store or in the book's records that were computed on the
-    same kind of device. If these differ only in the number of images, the optimiser steps or the
-    batch size, their times are scaled. If they differ in anything else, no time is estimated.
+    same kind of device. If stored results differ from the missing results only in the number of
+    images, the optimiser steps or the batch size, times are scaled. If they differ in anything
+    else, no time is estimated.
 
     \b
     Example: robustbook plan saturating/table-1 --profile paper
@@ -168,8 +169,8 @@ def status(
 ) -> None:
     """Count stored, stale and missing results, and show the date of the book's record.
 
-    A stale result was computed by older source code. It is still used, until the version number of
-    the function that computed it is increased.
+    A stale result was computed by older source code. Stale results are still used, until the
+    version number of the function that computed them is increased.
 
     \b
     Example: robustbook status saturating/table-1 --profile paper
@@ -365,7 +366,7 @@ def give(
     "--json", "as_json", is_flag=True, help="Print JSON, a list of objects, for programs."
 )
 def show_ledger(paper: str | None, item: str | None, profile: str | None, as_json: bool) -> None:
-    """Print the papers' numbers with our measurements and the verdicts.
+    """Print the papers' numbers, our measurements and the verdicts.
 
     \b
     Example: robustbook ledger --paper saturating --item table-1
@@ -384,8 +385,8 @@ def show_ledger(paper: str | None, item: str | None, profile: str | None, as_jso
 def bench(arguments: Sequence[str]) -> None:
     """Measure the run times of our attacks and of the attacks of other libraries.
 
-    The other libraries are installed in a separate environment, .venv-bench. This command has the
-    same options as python -m benchmarks.attacks.
+    The other libraries are installed in a separate environment, .venv-bench. The options are those
+    of python -m benchmarks.attacks.
 
     \b
     Example: robustbook bench --data mnist --rounds 9

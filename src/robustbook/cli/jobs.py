@@ -45,7 +45,7 @@ class Job:
 
     def command(self, name: str) -> str:
         """Return a command line: the command `name` with the table or figure, profile, seeds and
-        parts of this job.
+        selected parts (such as networks) of this job.
         """
         words = ["robustbook", name, self.item, "--profile", self.profile]
         if self.parameters.seeds and self.parameters.seeds != self._usual.seeds:
@@ -71,11 +71,12 @@ def jobs(
     seeds: Sequence[int] | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> list[Job]:
-    """Return a job for each of the ``items`` with this profile; all parameters are checked.
+    """Return a job (a table, figure or claim to compute) for each of the ``items``. The ``profile``
+    is the size of the experiments. All parameters are checked.
 
-    Without ``items``, all tables, figures and claims that have the profile are used. If ``profile``
-    is None, all profiles are used. Raises UsageError with a message of one sentence for an unknown
-    item, profile, seed or parameter.
+    Without ``items``, all tables, figures and claims that can be run with this size are used. If
+    ``profile`` is None, all sizes ("quick", "reduced" and "paper") are used. Raises UsageError with
+    a message of one sentence for an unknown item, profile, seed or parameter.
     """
     every = {item: study(item) for item in items or catalogue.ITEMS}
     if not items:

@@ -78,8 +78,8 @@ def scikit_learn(wanted_by: str, folder: str) -> Path:
 
 
 def _split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices of the training and test images. Both are in random order, so that the
-    first k images are a random sample.
+    """Return the indices of the training and test images. The indices are in random order, so that
+    the first k images of a set are a random sample.
     """
     classes = [np.flatnonzero(labels == k) for k in range(_CLASSES)]
     test = np.concatenate([_shuffled(members, "split")[:_TEST_PER_CLASS] for members in classes])

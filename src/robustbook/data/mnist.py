@@ -1,9 +1,9 @@
 """Load MNIST (LeCun, Bottou, Bengio, Haffner 1998) from the original files or torchvision's
 mirrors.
 
-The files of MNIST may be compressed or unpacked. They may be in torchvision's folder (`MNIST/raw`),
-in `mnist`, or directly in the root folder. Only a download imports torchvision, because the import
-takes seconds.
+The files of MNIST may be compressed or unpacked. The files may be in torchvision's folder
+(`MNIST/raw`), in `mnist`, or directly in the root folder. Only a download imports torchvision,
+because the import takes seconds.
 """
 
 import struct

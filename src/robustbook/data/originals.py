@@ -66,9 +66,9 @@ def read_original(
 
     The `subfolders` of `root` are searched in order for the file, unpacked or compressed (`.gz`). A
     download is stored compressed, in the first of `subfolders`. The function `mirrors` returns the
-    web addresses of folders (ending in `/`) to try in turn. It is called only if no local file is
-    found. Without `mirrors` nothing is downloaded. If the file cannot be read, DataError is raised;
-    its message names the file, what was expected and what to do.
+    web addresses of folders (ending in `/`) to try in turn. `mirrors` is called only if no local
+    file is found. Without `mirrors` nothing is downloaded. If the file cannot be read, DataError is
+    raised; its message names the file, what was expected and what to do.
     """
     for folder in subfolders:
         for name in (original.name, f"{original.name}.gz"):

@@ -87,8 +87,8 @@ def _image(mask: NDArray[np.int64], pieces: NDArray[np.int64], purpose: str) -> 
 
 @cache
 def _photographs() -> NDArray[np.int64]:
-    """Return both photographs as one array (2, 213, 320, 3). Their size is halved by means over 2 x
-    2 pixels, and their contrast is halved too.
+    """Return both photographs as one array (2, 213, 320, 3). Each photograph is reduced to half its
+    size, by means over 2 x 2 pixels, and to half its contrast.
     """
     return np.stack([_reduced(photograph) for photograph in _PHOTOGRAPHS])
 

@@ -2,8 +2,8 @@
 probability of the target class.
 
 The figure has a column for each source image. The curves of a column show the descents from its
-source image, iteration by iteration. Their axes are logarithmic, because the images change ever
-more slowly. Below the curves are the source image and the last image of each descent.
+source image, iteration by iteration. The axes of the curves are logarithmic, because the images
+change ever more slowly. Below the curves are the source image and the last image of each descent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,9 +40,9 @@ def descent(
 ) -> Figure:
     """Draw the descents ``descents[source][label]``, which start at the images ``starts[source]``.
 
-    A curve ends in a circle if the descent reached the target class, and in a red X if not. Pixels
-    are clipped to [0, 1] for display. Raises ValueError for images stored as bytes (0..255), which
-    would be drawn all white.
+    A curve ends in a circle if the network predicts the target class for the last image, and in a
+    red X if not. Pixels are clipped to [0, 1] for display. Raises ValueError for images stored as
+    bytes (0..255), which would be drawn all white.
     """
     looks = {label: (BRIGHT[c], dash) for label, c, dash in _looks(descents)}
     with style():

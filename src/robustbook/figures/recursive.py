@@ -24,9 +24,9 @@ FORWARD, REVERSE, RIGHT = (0.1, 2.85), (3.4, 1.85), (5.55, 1.4)  # left edge and
 class Stage:
     """One layer of the network.
 
-    The fields are the layer's name in the module, its operation, and the corresponding operation of
-    the reverse network. Further fields say what the reverse layer needs from the forward pass, the
-    shape of the output for one image, and the number of parameters.
+    The fields name the layer in the module, its operation, the corresponding operation of the
+    reverse network, and what this operation needs from the forward pass. The last two fields are
+    the shape of the layer's output for one image and the layer's number of parameters.
     """
 
     name: str

@@ -106,7 +106,7 @@ def build(
         included.
     ``profile``: if given, only measurements with this profile ("paper", "reduced" or "quick") are
         used. Numbers without such a measurement get the verdict `not run`. If ``profile`` is None,
-        each number uses its best profile: paper, else reduced, else quick.
+        the largest experiment that measured a number is used: paper, else reduced, else quick.
     ``command``: a function that returns the command of each line.
 
     Raises ValueError for a filter that matches nothing and for invalid files.
@@ -142,8 +142,9 @@ def entries(
     profile: str = "paper",
     command: Command = no_command,
 ) -> tuple[Entry, ...]:
-    """Return one ledger entry for each target number in `chosen`. The command of an entry runs its
-    table or figure with `profile`, if it has this profile.
+    """Return one ledger line for each number of a paper in `chosen`. The command in the line runs
+    the number's table or figure with the size `profile` ("paper", "reduced" or "quick") if it can
+    be run with this size.
     """
     measured = measurements(targets, records)
     lines = []
@@ -186,8 +187,8 @@ def entries(
 
 
 def _values(target: Target, measured: Mapping[str, Measurement]) -> Hashable:
-    """Return the measured values of a target number, with errors converted to accuracies. Return
-    the id of the target number if it was not measured.
+    """Return our measurements of one of the papers' numbers, with errors converted to accuracies.
+    If there is no measurement, return the id of the number.
     """
     found = measured.get(target.id)
     if found is None:
@@ -206,8 +207,8 @@ def _earlier(
     targets: Mapping[str, Target],
     measured: Mapping[str, Measurement],
 ) -> str:
-    """Return the id of the first target number that makes the same comparison as ``target``, or ""
-    if ``target`` itself is the first.
+    """Return the id of the first of the papers' numbers that makes the same comparison as
+    ``target``, or "" if ``target`` itself is the first.
 
     Two orderings make the same comparison if they order the same measurements, such as a > b and b
     < a. An error and an accuracy make the same comparison if they add up to 100 %, both in the
@@ -230,12 +231,11 @@ def _earlier(
 def measurements(
     targets: Mapping[str, Target], records: Iterable[Record]
 ) -> dict[str, Measurement]:
-    """Return for each target number (a number printed in a paper) the rows of the best record that
-    measures it.
+    """Return for each of the papers' numbers the measurements in the best record (file of results).
 
-    The best record has the best profile: paper, else reduced, else quick. The run of one table or
-    figure may also measure numbers of another one. If several records have the best profile, the
-    record of the number's own table or figure is used.
+    The best record is that of the largest experiment (paper, else reduced, else quick). The run of
+    one table or figure may also measure numbers of another table or figure. If several records are
+    equally good, the record of the number's own table or figure is used.
     """
     best: dict[str, tuple[tuple[int, bool, str], Measurement]] = {}
     for record in records:
@@ -256,8 +256,8 @@ def measurements(
 
 
 def read_reasons(path: Path, targets: Mapping[str, Target]) -> dict[str, str]:
-    """Return the hand-written explanations of verdicts (columns id, reason) by the id of the target
-    number. Return an empty dictionary if there is no file.
+    """Return the hand-written explanations of verdicts (columns id, reason), by the id of the
+    paper's number. Return an empty dictionary if there is no file.
 
     Raises ValueError for an unknown or repeated id, or an empty reason.
     """
@@ -280,7 +280,7 @@ def read_reasons(path: Path, targets: Mapping[str, Target]) -> dict[str, str]:
 
 
 def unexplained(ledger: Ledger, reasons: Mapping[str, str]) -> list[str]:
-    """Return the ids of the target numbers that were not reproduced and have no hand-written
+    """Return the ids of the papers' numbers that were not reproduced and have no hand-written
     explanation.
     """
     return [

@@ -2,9 +2,9 @@
 survives.
 
 A claim is a hand-written row of `book/claims.csv`. The row has the paper, the claim in words, and
-the page that tests the claim ("" if there is no page yet). It also has three lists of the ids of
-target numbers on which the claim depends, separated by spaces. The function `status` computes
-whether the claim survives from the verdicts on these target numbers:
+the page that tests the claim ("" if there is no page yet). The row also has three lists of ids,
+separated by spaces: the ids of the paper's numbers on which the claim depends. The function
+`status` computes whether the claim survives from the verdicts on these numbers:
 
     fails            a supporting number was not reproduced, or a refuting number was reproduced
     only in float32  the claim does not fail, but a number was reproduced that shows that the
@@ -28,10 +28,11 @@ COLUMNS = ("paper", "claim", "page", "supported_by", "refuted_by", "lost_in_floa
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of a paper, and the ids of the target numbers that decide whether it survives.
+    """One claim of a paper, and the ids of the paper's numbers that decide whether the claim
+    survives.
 
-    A target number, if reproduced, can support the claim, refute it, or show that the claim holds
-    only in float32.
+    If a number is reproduced, it can support the claim, refute the claim, or show that the claim
+    holds only in float32.
     """
 
     paper: str
@@ -43,15 +44,15 @@ class Claim:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Return the ids of all target numbers on which the claim depends."""
+        """Return the ids of all numbers of the paper on which the claim depends."""
         return (*self.supported_by, *self.refuted_by, *self.lost_in_float64)
 
 
 def read_claims(path: Path, targets: Mapping[str, Target]) -> tuple[Claim, ...]:
     """Return the claims of a file, in their order in the file.
 
-    Raises ValueError for wrong columns, an unknown paper or target number, a repeated claim, or a
-    claim without target numbers.
+    Raises ValueError for wrong columns, an unknown paper, an unknown id, a repeated claim, or a
+    claim without ids.
     """
     claims: dict[str, Claim] = {}
     with path.open(encoding="utf-8", newline="") as handle:
@@ -91,5 +92,5 @@ def status(claim: Claim, verdicts: Mapping[str, str]) -> str:
 
 
 def _judged(ids: Iterable[str], verdicts: Mapping[str, str]) -> list[str]:
-    """Return the verdicts on the target numbers that were measured with the paper's setting."""
+    """Return the verdicts on those numbers that were measured with the paper's setting."""
     return [verdicts[each] for each in ids if verdicts.get(each) in JUDGED]

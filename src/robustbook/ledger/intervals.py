@@ -30,11 +30,11 @@ def prediction_interval(
         mean +- t(0.975, n - 1) * sqrt(s^2 (1 + 1/n) + b)
 
     If `images` is k, the values are shares of k test images, in percent or as fractions (see
-    `unit`). Then b = p (1 - p) / k, where p is the mean share, because the paper may have used
-    other test images. If the values are not shares, b = 0. If the paper used the same test images
-    as we did, the prediction interval is too wide, but not too narrow. The prediction interval of
-    shares is clipped to the range of shares. With a single run, both ends of the interval are the
-    value itself, because one run does not show how much runs vary.
+    `unit`). In this case b = p (1 - p) / k, where p is the mean share, because the paper may have
+    used other test images. If the values are not shares, b = 0. If the paper used the same test
+    images as we did, the prediction interval is too wide, but not too narrow. The prediction
+    interval of shares is clipped to the range of shares. With a single run, both ends of the
+    interval are the value itself, because one run does not show how much runs vary.
     """
     if not values:
         raise ValueError("values must hold at least one run, got none")

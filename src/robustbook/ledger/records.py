@@ -1,6 +1,7 @@
 """Store the measurements of a study in a record, a small JSON file in the git repository.
 
-A record is `book/records/<paper>/<item>.<profile>.json`. A record has rows (single measured
+The file of a record is `book/records/<paper>/<item>.<profile>.json`, where the item is a table,
+figure or claim and the profile is the size of the experiment. A record has rows (single measured
 numbers), arrays that figures draw, and the versions, devices and seconds of the run (the
 provenance). Writing the same record twice gives the same bytes, because keys are sorted. Each row,
 array and parameter has its own line. Numbers that are not whole are rounded to 6 significant
@@ -72,10 +73,11 @@ class Row:
 class Record:
     """The results of one run of a table, figure or claim.
 
-    The names `paper` and `item` (a table, figure or claim) are those of the files in
-    `book/targets`. The `profile` is one of PROFILES. The values of `arrays` are nested lists (or
-    anything with `tolist`) of numbers, bools and strings. In an array, NaN stands for a value that
-    does not exist. The values of `parameters` and `provenance` are anything that JSON can hold.
+    The names of `paper` and `item` (a table, figure or claim) are the same as in the files of
+    `book/targets`. The `profile` is the size of the experiment: "paper", "reduced" or "quick". The
+    values of `arrays` are nested lists (or anything with `tolist`) of numbers, bools and strings.
+    In an array, NaN stands for a value that does not exist. The values of `parameters` and
+    `provenance` are anything that JSON can hold.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -149,8 +151,8 @@ def read_record(path: Path) -> Record:
 
 @cache
 def _adapter() -> Any:
-    """Return pydantic's reader of records. It is built only once, because building it takes as long
-    as reading a small record.
+    """Return pydantic's reader of records. The reader is built only once, because building it takes
+    as long as reading a small record.
     """
     return TypeAdapter(Record)
 
@@ -190,8 +192,8 @@ def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, An
     The merged rows are ordered as if one study had measured all seeds; the record with more seeds
     gives the order. A new row comes after the rows of the next smaller seed that has a row of the
     same kind. If there is no row of the same kind, a new row follows the same row as in its own
-    record. Arrays of the same name must be equal in both records. They may be means over seeds,
-    which cannot be merged.
+    record. Arrays of the same name must be equal in both records. Arrays cannot be merged, because
+    they may be means over seeds.
 
     Raises Conflict if a row or an array has different values in the two records.
     """
@@ -224,8 +226,8 @@ def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, An
 
 
 def named(row: Row) -> str:
-    """Return a readable name of a row: the id of its target number (or its name and labels), and
-    its seed.
+    """Return a readable name of a row: the id of the paper's number (or the row's name and labels),
+    and the seed.
     """
     labels = "".join(f", {name} {value}" for name, value in row.setting.items())
     seed = "" if row.seed is None else f" at seed {row.seed}"

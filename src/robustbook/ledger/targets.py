@@ -101,7 +101,8 @@ class Target:
 
 
 def read_targets(folder: Path) -> dict[str, Target]:
-    """Return all target numbers in the files of a folder, by id and grouped by paper.
+    """Return all numbers and statements of the papers from the files in a folder, by id and grouped
+    by paper.
 
     Raises ValueError for an invalid row. A row is invalid if its columns, paper, unit, kind,
     comparison or partner are unknown, if a bound has no number, or if its id is repeated.

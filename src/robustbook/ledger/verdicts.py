@@ -4,10 +4,10 @@ The rules of the verdicts were fixed before any verdict was computed. The tests 
 
 equal. The verdict is *reproduced* if our mean differs from the paper's number by at most the
 tolerance. A number is also *reproduced* if the prediction interval for one more run, widened by the
-tolerance, contains the paper's number. This holds only for a narrow prediction interval, whose
-half-width is at most three tolerances plus the binomial error of the test images. With a wider
-prediction interval the verdict is *inconclusive*, because a wide interval contains many numbers. If
-the paper's number lies outside the widened interval, the verdict is *not reproduced*.
+tolerance, contains the paper's number. This rule applies only to a narrow prediction interval,
+whose half-width is at most three tolerances plus the binomial error of the test images. With a
+wider prediction interval the verdict is *inconclusive*, because a wide interval contains many
+numbers. If the paper's number lies outside the widened interval, the verdict is *not reproduced*.
 
 at_most, at_least. A bound of the paper is treated like a number in the rule of `equal`. However,
 only one end of the prediction interval counts: the end on the allowed side of the bound.
@@ -176,7 +176,7 @@ def _outcomes(agree: Sequence[bool]) -> tuple[str, str]:
 def _beyond(target: Target, bottom: float, top: float) -> float:
     """Return how far the paper's number lies outside [bottom, top], minus the tolerance.
 
-    For a bound, only one of the two ends of the interval is used.
+    If the paper states a bound, only one of the two ends of the interval is used.
     """
     assert target.printed is not None
     printed, tolerance = target.printed, target.tolerance

@@ -1,7 +1,7 @@
 """Show the ledger as one HTML table with filters, for a page of the book.
 
-The table needs only the files `book/_static/ledger.js` and `ledger.css`. It needs neither a server
-nor an internet connection. Without JavaScript the whole table is shown.
+The table needs only the files `book/_static/ledger.js` and `ledger.css`. The table needs neither a
+server nor an internet connection. Without JavaScript the whole table is shown.
 """
 
 from collections.abc import Iterable, Mapping

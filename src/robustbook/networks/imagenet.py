@@ -2,11 +2,11 @@
 
 Deep Defense (Yan, Guo and Zhang 2018) fine-tunes AlexNet and ResNet-18, but its code for ImageNet
 is not released. The AlexNet of Deep Defense is said to be the one of Caffe, with grouped
-convolutions and 60,965,224 parameters. Its inputs are pixel values in 0..255 minus a mean. The
-AlexNet of torchvision has no grouped convolutions and has 61,100,840 parameters. In this code,
-norms of perturbations are measured after the normalisation of the images. The standard deviations
-of the channels differ by only two per cent. So dividing by them, compared with only subtracting the
-mean, changes ratios of norms by at most two per cent.
+convolutions and 60,965,224 parameters. The inputs of Caffe's AlexNet are pixel values in 0..255
+minus a mean. The AlexNet of torchvision has no grouped convolutions and has 61,100,840 parameters.
+In this code, norms of perturbations are measured after the normalisation of the images. The
+standard deviations of the channels differ by only two per cent. So dividing by them, compared with
+only subtracting the mean, changes ratios of norms by at most two per cent.
 """
 
 from pathlib import Path
@@ -64,8 +64,8 @@ def imagenet_network(
 
     ``weights``: torchvision's name of trained weights ("IMAGENET1K_V1", downloaded at first use),
         the path of a state dict (.safetensors, or a file of `torch.save`), or "random". Random
-        weights are drawn with ``generator`` from the normal distribution of He et al. Their biases
-        are 0, and batch norm layers are initially the identity.
+        weights are drawn with ``generator`` from the normal distribution of He et al. With random
+        weights, biases are 0, and batch norm layers are initially the identity.
     ``classes``: number of logits; 1000 with torchvision's weights.
 
     Raises ValueError for weights of another architecture or with another number of classes.

@@ -19,7 +19,7 @@ from .prepared import Prepared, draw_normal
 def lenet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> Prepared:
     """Return LeNet from 28 x 28 gray images to 10 logits, with 431,080 parameters.
 
-    ``narrow`` divides the widths 20, 50, 500 of the hidden layers. It is 1 for MatConvNet's
+    ``narrow`` divides the widths 20, 50, 500 of the hidden layers. ``narrow`` is 1 for MatConvNet's
     network, or 2 or 5.
     """
     if narrow not in (1, 2, 5):

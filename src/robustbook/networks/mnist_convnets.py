@@ -1,7 +1,7 @@
 """Define three small convolutional networks for MNIST that papers on adversarial training use.
 
 All three have two convolutions and two linear layers, with a ReLU after every layer except the
-last. Their inputs are gray images of 28 x 28 pixels in [0, 1].
+last. The inputs are gray images of 28 x 28 pixels in [0, 1].
 """
 
 from collections import OrderedDict
@@ -36,7 +36,7 @@ def madry_mnist(generator: torch.Generator, narrow: int = 1) -> CNN:
 def wong_mnist(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     """Return the network of Wong, Rice and Kolter 2020 (released code), with 166,406 parameters.
 
-    Its two convolutions of 4 x 4 with 16 and 32 filters have stride 2 and padding 1. A fully
+    The two convolutions of 4 x 4 with 16 and 32 filters have stride 2 and padding 1. A fully
     connected layer of 100 units follows. Initial weights and biases are drawn from the
     distributions of torch's defaults.
 
@@ -65,9 +65,10 @@ def wong_mnist(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
 def mosbach_mnist(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     """Return the network of Mosbach et al. 2018 (released code), with 3,241,354 parameters.
 
-    Its two convolutions of 3 x 3 with 32 and 64 filters keep the size of the image. Each
-    convolution is followed by max pooling over 2 x 2 positions. Then comes a fully connected layer
-    of 1024 units. The initial weights are normal as in He et al. 2015, and the biases are 0.
+    The two convolutions of 3 x 3 with 32 and 64 filters keep the size of the image. Each
+    convolution is followed by max pooling over 2 x 2 positions. After the convolutions comes a
+    fully connected layer of 1024 units. The initial weights are normal as in He et al. 2015, and
+    the biases are 0.
 
     ``generator``: the random generator that draws the initial weights.
     ``narrow``: number that divides the widths 32, 64 and 1024: 1, 2, 4 or 8.

@@ -21,7 +21,7 @@ def nin(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> P
     """Return a network from 32 x 32 colour images to 10 logits, with 966,986 parameters.
 
     The network has two dropout layers of rate one half. ``narrow`` divides the numbers of filters
-    192, 160 and 96 of the hidden layers. It is 1 for the paper's network, or 2, 4 or 8.
+    192, 160 and 96 of the hidden layers. ``narrow`` is 1 for the paper's network, or 2, 4 or 8.
     """
     if narrow not in (1, 2, 4, 8):
         raise ValueError(f"narrow must be 1, 2, 4 or 8, got {narrow}")

@@ -67,8 +67,8 @@ def preact20(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     parameters in stages of 64, 128 and 256 channels.
 
     Images are not normalised, and no batch norm precedes the last ReLU. The shortcut of the first
-    block of each stage is a convolution. This convolution takes the block's input before batch norm
-    and ReLU. The network needs 652 million multiply-adds per image.
+    block of each stage is a convolution. The convolution of a shortcut takes the block's input
+    before batch norm and ReLU. The network needs 652 million multiply-adds per image.
 
     Two details differ from the released code. Convolutions of stride 2 are padded on both sides,
     while TensorFlow pads them on one side only. Batch norm averages its statistics with torch's
@@ -197,7 +197,7 @@ def _network(
 
 
 def _conv(before: int, after: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
-    """Return a convolution without bias. Its padding keeps the image size if the stride is 1."""
+    """Return a convolution without bias, whose padding keeps the image size if the stride is 1."""
     conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
         nn.Conv2d, before, after, kernel, stride=stride, padding=kernel // 2, bias=False
     )

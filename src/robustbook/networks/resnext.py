@@ -74,7 +74,7 @@ class Block(nn.Module):
 
 
 def _conv(before: int, after: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """Return a convolution without bias; its padding keeps the image size if the stride is 1."""
+    """Return a convolution without bias, whose padding keeps the image size if the stride is 1."""
     conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
         nn.Conv2d,
         before,

@@ -15,9 +15,9 @@ max(sqrt(d), 10)) V', which roughly keeps the norm of the image.
 MatConvNet computes the mean standard deviation over training and test set, 53.0990 for CIFAR-10.
 This code uses the mean standard deviation of the training set, 53.1056, so that nothing depends on
 the test set. MatConvNet divides the sum of second moments over the 50,000 training images by
-60,000. This divisor matters, because the eigenvalues become smaller and more of the sqrt(d) fall
-below the minimum of 10. To get the same result as MatConvNet, this code divides the sum over the
-training images by 6/5 of their number.
+60,000. Dividing by 60,000 makes the eigenvalues d smaller, so that more of the sqrt(d) fall below
+the minimum of 10. To get the same result as MatConvNet, this code divides the sum over the training
+images by 6/5 of their number.
 """
 
 from collections.abc import Iterator
@@ -81,9 +81,10 @@ def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
 
     Products of pixels are computed in float32, their sums and the eigenvalues in float64. Computing
     the whitening of CIFAR-10 takes half a minute on one core. If there are fewer images than
-    pixels, the matrix of the images' inner products replaces the larger matrix of second moments.
-    The matrix of inner products and the matrix of second moments have the same nonzero eigenvalues.
-    With 1,400 images, computing the whitening takes two seconds.
+    pixels, the eigenvalues are computed from the matrix of the images' inner products, which is
+    smaller than the matrix of second moments. The matrix of inner products and the matrix of second
+    moments have the same nonzero eigenvalues. With 1,400 images, computing the whitening takes two
+    seconds.
     """
     n, d = len(images), images[0].numel() if len(images) else 0
     if n < 2:

@@ -164,8 +164,8 @@ def step(
     result (`Done`). The function returns a dict whose values are tensors or JSON values. If the
     function has a parameter `context`, the engine passes a `Context` to it.
 
-    ``version``: a part of the call's key. Increase the version when a change of the code changes
-        the results.
+    ``version``: a number to increase when a change of the code changes the results, because it is a
+        part of the key.
     ``later``: parameters that were added to the function after results had been stored. Such a
         parameter is not part of the key while it has its default value, so the older results are
         still found.

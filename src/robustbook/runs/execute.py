@@ -65,8 +65,8 @@ class WorkerLost(RunFailed):
 class Context:
     """The information that a function (step) receives if it has a parameter `context`.
 
-    ``scratch``: a folder for checkpoints of this function call. It remains after an interrupted
-        run, and is deleted when the result is stored.
+    ``scratch``: a folder for checkpoints of this function call. The folder remains after an
+        interrupted run, and is deleted when the result is stored.
     ``device``: "cpu", "cuda" or "cuda:N". The device is not part of the key under which the result
         is stored.
     ``progress``: a function to report progress, which may be called at any time with (done, total).
@@ -78,8 +78,8 @@ class Context:
 
 
 def execute(call: Call, store: Store, device: str, show: Show | None = None) -> Done:
-    """Return the result of the function call from the store. If it is not stored, compute and store
-    it.
+    """Return the result of the function call from the store. A result that is not stored is
+    computed and stored.
 
     If another process is computing the same function call, wait for this process and read its
     result.
@@ -129,9 +129,9 @@ def runs_on(device: str) -> str:
 
 def default_workers(device: str) -> int:
     """Return the default number of worker processes. If the environment variable ROBUSTBOOK_WORKERS
-    is set, its value is the number of workers. The value 1 means that this process runs the steps
-    (0 workers). Without the environment variable, the default is one worker per available core or,
-    on a GPU, one worker in total.
+    is set, its value is the number of workers. With the value 1, there are no workers, and this
+    process runs the function calls itself. Without the environment variable, the default is one
+    worker per available core or, on a GPU, one worker in total.
     """
     asked = os.environ.get("ROBUSTBOOK_WORKERS", "")
     if asked:

@@ -136,11 +136,11 @@ def estimates(
     omitted.
 
     Each estimate is the mean time of stored function calls on the same device that differ only in
-    their seed. If there are none, the estimate is the entry in `known_seconds`. If there is no
-    entry either, the estimate is scaled from stored calls of the same function that differ only in
-    their amount of work. The amount of work is the product of numbers to which the time is
-    proportional (images, optimiser steps, batch size). Stored function calls that differ in
-    anything else, such as the network, are ignored.
+    their seed. Without such calls, the estimate is the entry in `known_seconds`. Without such an
+    entry, the estimate is scaled from stored calls of the same function that differ only in their
+    amount of work. The amount of work is the product of numbers to which the time is proportional
+    (images, optimiser steps, batch size). Stored function calls that differ in anything else, such
+    as the network, are ignored.
 
     ``known_seconds``: the known seconds of function calls on this device, by `Call.kind`; for
         example from the records that come with the book.

@@ -2,10 +2,10 @@
 
 The result of a function call with key `abc...` has two files in the folder `ab`. The file
 `abc....safetensors` has the tensors, if there are any, and is written first. The file `abc....json`
-is written last. It has the function call, the values, the seconds, the hashes of both files, and
-the provenance (versions, device and date). A result counts as stored if its JSON file exists. Each
-file is written under a temporary name, flushed to disk and renamed, so an interruption never leaves
-an incomplete file. If a stored file is found to be damaged, it is renamed.
+is written last. The JSON file has the function call, the values, the seconds, the hashes of both
+files, and the provenance (versions, device and date). A result counts as stored if its JSON file
+exists. Each file is written under a temporary name, flushed to disk and renamed, so an interruption
+never leaves an incomplete file. If a stored file is found to be damaged, it is renamed.
 
 The files can be copied between machines, because the key of a function call depends neither on the
 machine nor on the device. If a result is copied without the results on which it depends, a file
@@ -235,8 +235,8 @@ class Store:
             self._give_notes(below, other)
 
     def lock(self, call: Call) -> BaseFileLock:
-        """Return the lock for computing this function call. It is released when the process that
-        holds it ends.
+        """Return the lock for computing this function call. The lock is released when the process
+        that holds it ends.
         """
         return self._lock(call.key)
 
@@ -405,8 +405,8 @@ def _to_copy(path: Path) -> tuple[str, bytes, bytes]:
 
 
 def _note(file: Path) -> dict[str, Any] | None:
-    """Return the note in a file (the seconds and provenance of a dependency), or None if there is
-    no valid note.
+    """Return the seconds and provenance that a file notes about a dependency, or None if the file
+    is not valid.
     """
     try:
         note = json.loads(file.read_bytes())
