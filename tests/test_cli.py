@@ -119,7 +119,7 @@ def test_every_command_of_the_ledger_is_accepted(profile: str | None) -> None:
 
 
 def test_an_item_without_a_study_is_told_from_a_misspelt_one() -> None:
-    with pytest.raises(click.UsageError, match="^survey/nattack has no study yet; those"):
+    with pytest.raises(click.UsageError, match="^survey/nattack has no study yet; known"):
         jobs.study("survey/nattack")
 
 

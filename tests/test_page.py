@@ -265,7 +265,7 @@ def test_a_finding_says_what_the_paper_states(book: Path) -> None:
 def test_without_a_record_published_says_what_to_do(book: Path) -> None:
     """This is the case before the first publication."""
     here = page.begin(ITEM, {})
-    with pytest.raises(BadParameter, match="profile must be quick or paper as nothing is publ"):
+    with pytest.raises(BadParameter, match="profile must be quick or paper, because the book"):
         here.run()
     with pytest.raises(BadParameter, match="item must have a published record, got"):
         record_of(ITEM)

@@ -189,7 +189,7 @@ def test_what_is_damaged_or_foreign_is_named_and_the_rest_taken(cli: Cli) -> Non
 def test_a_folder_without_results_is_refused(cli: Cli, folder: str) -> None:
     result = cli(f"take {folder} --store here")
     assert result.exit_code == 2 and not Path("here").exists()
-    assert result.stderr.startswith("robustbook: folder must be a store or one made by robustbook")
+    assert result.stderr.startswith("robustbook: folder must be a store or written by robustbook")
 
 
 def test_giving_says_what_is_lacking(cli: Cli) -> None:
