@@ -1,1 +1,3 @@
-"""Timings against other libraries and against the floor; run from the project's root."""
+"""Compare our run times with other libraries and with the time of the network alone; run these
+modules from the root folder of the project.
+"""

@@ -1,11 +1,11 @@
-"""Seconds of a step of adversarial training as a multiple of plain training steps.
+"""Compare the seconds of a step of adversarial training with those of plain training steps.
 
     python -m benchmarks.adversarial_training
 
-A step of PGD-k training is compared with k + 1 plain steps, which make as many passes. Both go
-through `fit`, with the same network, batches and optimiser. Times are taken in turns, on one
-thread; a ratio is the median over rounds. Prints a table and writes
-`benchmarks/results/adversarial_training.json`.
+A step of PGD-k training is compared with k + 1 plain training steps, which need as many passes
+through the network. Both use `fit`, with the same network, batches and optimiser. Adversarial and
+plain steps are timed alternately, on one thread. A ratio is the median over rounds. The module
+prints a table and writes `benchmarks/results/adversarial_training.json`.
 """
 
 import datetime
@@ -42,7 +42,7 @@ RESULT = ROOT / "benchmarks" / "results" / "adversarial_training.json"
 
 
 def _weighted(name: str, k: int = 0) -> Any:
-    """Return an objective of Mosbach's table, with an inner attack of k PGD steps."""
+    """Return a training objective of Mosbach et al. 2018, with an inner attack of k PGD steps."""
     attack = inner_pgd(0.3, k, 0.1) if k else None
     return partial(weighted_training, weights=MOSBACH[name], attack=attack)
 
@@ -63,7 +63,9 @@ CASES: dict[str, tuple[int, Any]] = {
     "50% AT + ALP, PGD-10": (12, _weighted("50% AT + ALP", 10)),
     "TRADES, 10 steps": (12, partial(trades, attack=inner_trades(0.3, 10, 0.1))),
 }
-"""For each objective: the number of plain steps with as many passes, and the objective."""
+"""For each objective: the number of plain steps with as many passes through the network, and the
+objective.
+"""
 
 
 def networks() -> dict[str, tuple[nn.Module, str]]:
@@ -75,7 +77,7 @@ def networks() -> dict[str, tuple[nn.Module, str]]:
 
 
 def seconds(net: nn.Module, data: str, objective: Any, steps: int, batch: int) -> float:
-    """Return the seconds of one step."""
+    """Return the seconds of one training step."""
     found = load(data, "train")
 
     def terms(net: Any, images: Any, labels: Any, coefficient: Any) -> Any:

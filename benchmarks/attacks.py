@@ -1,12 +1,12 @@
-"""Seconds and propagations per 1000 images of FGSM and PGD-40, ours and others', on the CNN.
+"""Measure seconds and passes per 1000 images of FGSM and PGD-40, ours and others', on the CNN.
 
     python -m benchmarks.attacks                     # digits, which need no download
     python -m benchmarks.attacks --data mnist        # the paper's images
     python -m benchmarks.attacks --weights cnn.safetensors --data mnist
 
-The other libraries live in an environment of their own, `.venv-bench`, made on the first run; one
-that does not install or fails is reported in a line. Prints a table and writes
-`benchmarks/results/attacks.json`. All cores are used, by every library.
+The other libraries are installed in a separate environment, `.venv-bench`, which is made on the
+first run. A library that cannot be installed, or that fails, is reported in one line. The module
+prints a table and writes `benchmarks/results/attacks.json`. Every library uses all CPU cores.
 """
 
 import datetime
@@ -61,7 +61,7 @@ def main(data: str, weights: Path | None, images: int, rounds: int, output: Path
     (WORK / "request.json").write_text(json.dumps(asked))
     execute("contest", str(WORK / "request.json"))
     measured = json.loads((WORK / "contest.json").read_text())
-    for row in measured["rows"]:  # the reason why it is not there, not the import that missed it
+    for row in measured["rows"]:  # report why the library is not installed, not the failed import
         if "error" in row and row["library"] in failures:
             row["error"] = failures[row["library"]]
     report = {
@@ -81,7 +81,7 @@ def main(data: str, weights: Path | None, images: int, rounds: int, output: Path
 
 
 def problem(name: str, data: str, weights: Path | None, images: int) -> Path:
-    """Write a network's weights and the first test images with their labels; return the file."""
+    """Write a network's weights and the first labelled test images to a file; return the file."""
     WORK.mkdir(parents=True, exist_ok=True)
     tensors = load_file(weights) if weights else trained(data)
     test = load(data, "test").subset(images)
@@ -92,7 +92,7 @@ def problem(name: str, data: str, weights: Path | None, images: int) -> Path:
 
 
 def execute(contest: str, *arguments: str) -> None:
-    """Run a module of this folder in the environment that has the other libraries."""
+    """Run a module of this folder in the environment that has the other libraries installed."""
     source = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     subprocess.run(
         [VENV / "bin" / "python", "-m", f"benchmarks.{contest}", *arguments],
@@ -103,7 +103,9 @@ def execute(contest: str, *arguments: str) -> None:
 
 
 def install() -> dict[str, str]:
-    """Bring `.venv-bench` up to RIVALS; the error of each that does not install, in a line."""
+    """Install the libraries of RIVALS in `.venv-bench`; return an error of one line for each
+    failure.
+    """
     stamp = VENV / "installed.json"
     wanted = [*NEEDED, *RIVALS.values()]
     if stamp.exists() and (done := json.loads(stamp.read_text()))["wanted"] == wanted:
@@ -114,7 +116,7 @@ def install() -> dict[str, str]:
         raise click.ClickException("uv is needed to build .venv-bench; run: pip install uv")
     click.echo("building .venv-bench (once; some minutes)", err=True)
     WORK.mkdir(parents=True, exist_ok=True)
-    # visdom, which adv-lib needs, is built with a module that setuptools 81 dropped.
+    # The build of visdom, which adv-lib needs, uses a module that setuptools 81 no longer has.
     (WORK / "build.txt").write_text("setuptools<81\n")
     subprocess.run([uv, "venv", "-q", "--clear", "--python", sys.executable, VENV], check=True)
     into = [uv, "pip", "install", "-q", "--python", VENV / "bin" / "python"]
@@ -131,7 +133,7 @@ def install() -> dict[str, str]:
 
 
 def trained(data: str) -> dict[str, torch.Tensor]:
-    """The weights of a CNN trained for a minute or so, kept for the next run."""
+    """Return the weights of a CNN that is trained for about a minute and kept for the next run."""
     kept = WORK / f"cnn-{data}.safetensors"
     if not kept.exists():
         click.echo(f"training the CNN on {data} (once; a minute)", err=True)
@@ -149,7 +151,7 @@ def trained(data: str) -> dict[str, torch.Tensor]:
 
 
 def processor() -> str:
-    """The processor's name, where the system tells it."""
+    """Return the processor's name or, if the system does not tell it, the machine type."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
@@ -157,7 +159,7 @@ def processor() -> str:
 
 
 def table(report: dict[str, Any]) -> str:
-    """The result for a terminal."""
+    """Return the result as text for a terminal."""
     machine = report["machine"]
     lines = [
         f"{report['network']}; {report['images']} images, {report['rounds']} rounds, "

@@ -1,12 +1,13 @@
-"""Seconds and distances of the Carlini-Wagner attack, ours and others', in l2 on one small CNN.
+"""Measure seconds and l2 distances of the Carlini-Wagner attack, ours and others', on a small CNN.
 
     python -m benchmarks.carlini_wagner                    # digits, which need no download
     python -m benchmarks.carlini_wagner --data mnist
 
-All libraries have the same steps, learning rate, c and searches over c; by default c is fixed. A
-library that takes over ten times as long as ours gets the first ten images and one round. Runs in
-the environment of `benchmarks.attacks`. Prints a table and writes
-`benchmarks/results/carlini_wagner.json`. All cores are used, by every library.
+All libraries use the same number of steps, learning rate, constant c and number of searches over c;
+by default c is fixed. A library that takes over ten times as long as ours attacks only the first
+ten images, in one round. The module runs the libraries in the environment of `benchmarks.attacks`.
+It prints a table and writes `benchmarks/results/carlini_wagner.json`. Every library uses all CPU
+cores.
 """
 
 import datetime
@@ -23,7 +24,7 @@ RESULT = ROOT / "benchmarks" / "results" / "carlini_wagner.json"
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows for a terminal."""
+    """Return the rows as a table of text for a terminal."""
     lines = [f"{'library':32}{'s/1000':>8}{'to ours':>9}{'to floor':>9}{'found':>8}{'mean l2':>9}"]
     for row in rows:
         if "error" in row:

@@ -1,7 +1,9 @@
-"""Times the Carlini-Wagner attack of all libraries in one interleaved run, after their answers.
+"""Time the Carlini-Wagner attack of all libraries in one interleaved run, after checking its
+results.
 
-Run by `benchmarks.carlini_wagner` in the environment that has the libraries. All have Adam with a
-learning rate of 0.01, the same c and searches over c, and stop early where they can.
+The module `benchmarks.carlini_wagner` runs this module in the environment that has the libraries.
+All libraries use Adam with a learning rate of 0.01, and the same constant c and number of searches
+over c. They stop early if they can.
 """
 
 import json
@@ -26,7 +28,7 @@ from .contest import OURS, Counted, _digits, _floor, _interleaved, _ratio, _time
 Job = Callable[[Tensor, Tensor], Tensor]
 RATE = 1e-2
 SLOW, FEW = 10, 10
-"""A library over SLOW times as slow as ours is timed once, on the first FEW images."""
+"""A library that takes over SLOW times as long as ours is timed once, on the first FEW images."""
 
 
 def ours(model: nn.Module, c: float, searches: int, steps: int, abandon: bool = True) -> Job:
@@ -97,7 +99,7 @@ def of_art(model: nn.Module, c: float, searches: int, steps: int) -> Job:
 
 
 def of_torchattacks(model: nn.Module, c: float, searches: int, steps: int) -> Job:
-    """Return its attack, which has no search over c."""
+    """Return the attack of torchattacks, which has no search over c."""
     import torchattacks
 
     if searches > 1:
@@ -144,7 +146,9 @@ def contest(
     steps: int,
     rounds: int,
 ) -> list[dict[str, Any]]:
-    """Return one row per library: success, distance and propagations, seconds and ratios."""
+    """Return one row per library: success rate, distance, passes through the network, seconds and
+    ratios.
+    """
     rows: list[dict[str, Any]] = []
     measures: dict[str, Callable[[], float]] = {}
     own = 0.0
@@ -162,7 +166,7 @@ def contest(
             x, y = (images[few], labels[few]) if slow else (images, labels)
             counted = Counted(model).eval()
             found = made(counted)(x, y).detach()
-        except Exception as error:  # a library that fails is a result, not the end
+        except Exception as error:  # if a library fails, its error is the result
             row["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
             continue
         with torch.no_grad():
@@ -191,8 +195,8 @@ def contest(
 
 
 def main(settings: str) -> None:
-    """Read network and images from the working folder, write the rows there."""
-    warnings.simplefilter("ignore")  # other libraries' deprecations are not ours to print
+    """Read the network and the images from the working folder, and write the rows there."""
+    warnings.simplefilter("ignore")  # do not print deprecation warnings of other libraries
     tensors = load_file("carlini_wagner.safetensors")
     images, labels = tensors.pop("images"), tensors.pop("labels")
     model = CNN()

@@ -1,10 +1,10 @@
-"""Times the attacks of all libraries in one interleaved run, after checking their answers.
+"""Time the attacks of all libraries in one interleaved run, after checking their results.
 
-Run by `benchmarks.attacks` in the environment that has the libraries. Each round measures, in an
-order that rotates, every library and the floor once on the same batch, so that a machine that slows
-down slows all of them; a ratio is the median over rounds of the ratio within a round. The floor is
-what the network alone would cost: forwards x time of a forward + backwards x time of a backward at
-the input, for the number of propagations robustbook counts.
+The module `benchmarks.attacks` runs this module in the environment that has the libraries. Each
+round times every library and the floor once on the same batch, in an order that rotates. So a
+machine that slows down affects all of them. A ratio is the median over rounds of the ratio within a
+round. The floor is the time of the network alone, for as many forward passes and backward passes to
+the input as robustbook's attack makes.
 """
 
 import json
@@ -35,7 +35,7 @@ SETTINGS = [
 
 
 class Counted(nn.Module):
-    """Counts the images that pass forwards, and whose gradients come back."""
+    """A module that counts the images in forward passes and in backward passes."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -55,7 +55,9 @@ class Counted(nn.Module):
 def contest(
     model: nn.Module, images: Tensor, labels: Tensor, given: Settings, rounds: int
 ) -> list[dict[str, Any]]:
-    """One row per library: answers and propagations first, then seconds and ratios."""
+    """Return one row per library: results of the attack and numbers of passes, then seconds and
+    ratios.
+    """
     n = len(images)
     rows: list[dict[str, Any]] = []
     jobs: dict[str, Job] = {}
@@ -70,7 +72,7 @@ def contest(
             row["forwards_per_image"] = counted.forwards / n
             row["backwards_per_image"] = counted.backwards / n
             jobs[name] = make(model, given)
-        except Exception as error:  # a library that fails is a result, not the end
+        except Exception as error:  # if a library fails, its error is the result
             row["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
     ours = rows[0]
     if OURS not in jobs:
@@ -99,7 +101,9 @@ def _answer(
     found: Tensor,
     given: Settings,
 ) -> dict[str, Any]:
-    """Whether the images are what was asked for, judged by the bare model."""
+    """Return the accuracy under attack, whether the attack reports its success correctly, and
+    whether the images keep to eps and [0, 1].
+    """
     with torch.no_grad():
         fooled = model(adversarial).argmax(1) != labels
     change = float((adversarial - images).abs().max())
@@ -112,7 +116,7 @@ def _answer(
 
 
 def _interleaved(measures: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each measure in each round, after one round that warms up and is not kept."""
+    """Return the seconds of each job in each round, after a first round that is not kept."""
     seconds: dict[str, list[float]] = {name: [] for name in measures}
     names = list(measures)
     for round_ in range(-1, rounds):
@@ -137,7 +141,7 @@ def _timed(work: Callable[[], Any]) -> float:
 def _floor(
     model: nn.Module, images: Tensor, labels: Tensor, counts: dict[str, Any], passes: int = 5
 ) -> float:
-    """What the network alone costs for as many propagations as were counted."""
+    """Return the seconds of the network alone, for as many passes as were counted."""
     forward = backward = 0.0
     leaf = images.clone().requires_grad_()
     for _ in range(passes):
@@ -169,9 +173,9 @@ def _digits(number: float) -> float:
 
 
 def main(request: str) -> None:
-    """Read what to time from a JSON file, write the rows beside it."""
+    """Read from a JSON file what to time, and write the rows to the file that it names."""
     asked = json.loads(Path(request).read_text())
-    warnings.simplefilter("ignore")  # other libraries' deprecations are not ours to print
+    warnings.simplefilter("ignore")  # do not print deprecation warnings of other libraries
     tensors = load_file(asked["tensors"])
     images, labels = tensors.pop("images"), tensors.pop("labels")
     model = CNN()

@@ -1,14 +1,14 @@
-"""What a step of Deep Defense costs: as a multiple of a plain step, and of a straightforward one.
+"""Compare a training step of Deep Defense with a plain step and with a straightforward version.
 
     python -m benchmarks.deep_defense                # digits, which need no download
     python -m benchmarks.deep_defense --data mnist   # the paper's images
 
-A step is loss, gradient and update of LeNet on a batch. "Straightforward" is the method as it
-reads: in each of up to five iterations every image of the batch and a loop over all classes with
-`create_graph=True`. The network is trained for a minute first, since a random one is fooled in
-other numbers of iterations. All are timed alternately; medians are printed, with the difference of
-the gradients. Seconds are those of the processor on one thread, so that other work beside it counts
-little.
+A step computes the loss, the gradient and the update of LeNet on a batch. The straightforward
+version follows the paper literally. Each of up to five DeepFool iterations uses every image of the
+batch, and a loop over all classes with `create_graph=True`. The network is first trained for a
+minute, because DeepFool needs other numbers of iterations for a random network. All versions are
+timed alternately. The medians are printed, with the difference of the gradients. Seconds are
+processor seconds of one thread, so that other work on the machine has little effect.
 """
 
 import json
@@ -85,7 +85,9 @@ def main(data: str, batch_size: int, rounds: int, output: Path) -> None:
 def step(
     net: nn.Module, objective: Callable[..., dict[str, Tensor]], x: Tensor, y: Tensor
 ) -> tuple[float, Tensor]:
-    """Processor seconds of loss, gradient and update (by 0: the network stays); the gradient."""
+    """Return the processor seconds of loss, gradient and an update with learning rate 0, and the
+    gradient.
+    """
     weights = list(net.parameters())
     update = torch.optim.SGD(weights, 0.0, momentum=0.9, fused=True)
     began = time.process_time()
@@ -102,7 +104,9 @@ def step(
 def straightforward(
     net: Prepared, images: Tensor, labels: Tensor, lam: float = 15, c: float = 25, d: float = 5
 ) -> dict[str, Tensor]:
-    """The loss as section 3 of the paper and the released code state it, without a short cut."""
+    """Return the loss as Section 3 of the paper and the released code state it, without any
+    shortcut.
+    """
     x = net.preprocess(images)
     logits = net.body(x)
     cross_entropy = F.cross_entropy(logits, labels)
@@ -143,7 +147,9 @@ def straightforward(
 
 
 def trained(data: str) -> tuple[Prepared, Tensor, Tensor]:
-    """LeNet after 600 steps of the paper's reference recipe, kept for the next run; the set."""
+    """Return LeNet after 600 steps of the paper's reference training, kept for the next run, and
+    the images.
+    """
     train = load(data, "train")
     net = lenet(GreyLevels(mean_image(train.images)), generator(0, "benchmark"))
     kept = WORK / f"lenet-{data}.safetensors"

@@ -1,11 +1,12 @@
-"""Seconds and distances of DeepFool, ours and others', in l2 on one small CNN.
+"""Measure seconds and l2 distances of DeepFool, ours and others', on one small CNN.
 
     python -m benchmarks.deepfool                    # digits, which need no download
     python -m benchmarks.deepfool --data mnist       # the paper's images
 
-Every library beside our preset of its algorithm, which must give the same images, and beside our
-default and its options. Runs in the environment of `benchmarks.attacks`. Prints a table and writes
-`benchmarks/results/deepfool.json`. All cores are used, by every library.
+Every library is compared with our preset of its algorithm, which must give the same images. It is
+also compared with our default settings and their options. The module runs the libraries in the
+environment of `benchmarks.attacks`. It prints a table and writes
+`benchmarks/results/deepfool.json`. Every library uses all CPU cores.
 """
 
 import json

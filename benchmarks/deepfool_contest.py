@@ -1,6 +1,6 @@
-"""Times DeepFool of all libraries in one interleaved run, after looking at their answers.
+"""Time DeepFool of all libraries in one interleaved run, after checking its results.
 
-Run by `benchmarks.deepfool` in the environment that has the libraries.
+The module `benchmarks.deepfool` runs this module in the environment that has the libraries.
 """
 
 import json
@@ -83,11 +83,13 @@ JOBS: dict[str, Callable[[nn.Module], Job]] = {
     "adversarial-robustness-toolbox": of_art,
     "robustbook as adversarial-robustness-toolbox": partial(ours, preset="art"),
 }
-SLOW = ("torchattacks", "adversarial-robustness-toolbox")  # once, and on a tenth of the images
+SLOW = ("torchattacks", "adversarial-robustness-toolbox")  # timed once, on a tenth of the images
 
 
 def contest(model: nn.Module, images: Tensor, labels: Tensor, rounds: int) -> list[dict[str, Any]]:
-    """Answers first, then seconds; the slow ones are timed once, on fewer images."""
+    """Return the results of the attacks with their seconds; slow libraries are timed once, on fewer
+    images.
+    """
     rows, answers, measures = [], {}, {}
     seconds: dict[str, list[float]] = {}
     for name, make in JOBS.items():
@@ -100,7 +102,7 @@ def contest(model: nn.Module, images: Tensor, labels: Tensor, rounds: int) -> li
         try:
             job = make(model)
             answers[name] = job(x, y)
-        except Exception as error:  # a library that fails is a result, not the end
+        except Exception as error:  # if a library fails, its error is the result
             row["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
             continue
         with torch.no_grad():
@@ -127,8 +129,8 @@ def contest(model: nn.Module, images: Tensor, labels: Tensor, rounds: int) -> li
 
 
 def main(rounds: int) -> None:
-    """Read network and images from the working folder, write the rows there."""
-    warnings.simplefilter("ignore")  # other libraries' deprecations are not ours to print
+    """Read the network and the images from the working folder, and write the rows there."""
+    warnings.simplefilter("ignore")  # do not print deprecation warnings of other libraries
     tensors = load_file("deepfool.safetensors")
     images, labels = tensors.pop("images"), tensors.pop("labels")
     model = CNN()

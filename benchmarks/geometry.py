@@ -1,11 +1,11 @@
-"""Seconds for the geometry of Figure 4 (four paths of 400 points), ours and a plain loop.
+"""Compare the seconds for the geometry of Figure 4 (four paths of 400 points) with a plain loop.
 
     python -m benchmarks.geometry
 
-The loop is what one would write first: at each point `torch.autograd.functional.jacobian`, its
-singular values, the length element. Both are checked against each other, then timed in turns on all
-cores; a ratio is the median over rounds of the ratio within a round. Prints a table and writes
-`benchmarks/results/geometry.json`.
+At each point, the plain loop computes the Jacobian with `torch.autograd.functional.jacobian`, its
+singular values and the length element. The results of both are compared. Then both are timed
+alternately on all cores. A ratio is the median over rounds of the ratio within a round. The module
+prints a table and writes `benchmarks/results/geometry.json`.
 """
 
 import datetime
@@ -97,12 +97,12 @@ def _digits(number: float) -> float:
 
 
 def general(net: nn.Module, source: Tensor, target: Tensor, t: Tensor) -> Walk:
-    """Ours without what it knows of an MLP: all Jacobians whole, in one batch."""
+    """Return the same by our code for general networks, with full Jacobians in one batch."""
     return walk(lambda images: net(images), source, target, t)
 
 
 def loop(net: nn.Module, source: Tensor, target: Tensor, t: Tensor) -> Walk:
-    """Point by point."""
+    """Return the same quantities by a plain loop over the points."""
     step = (target - source).flatten()
     found = []
     for image in straight_path(source, target, t):

@@ -1,12 +1,12 @@
-"""What a GPU makes of it: Deep Defense's step, FGSM and PGD, and VGG16 in bfloat16.
+"""Measure on a GPU: a training step of Deep Defense, FGSM and PGD, and training VGG16 in bfloat16.
 
     python -m benchmarks.gpu --out results                       # all parts, minutes
     python -m benchmarks.gpu --out results --part deep-defense   # one of them
     python -m benchmarks.gpu --out results --tiny                # tries the script, on a CPU too
 
-Each part writes `<part>.json` into the folder as soon as it is done; a part that fails writes its
-error and the next one runs. With CIFAR-10 and MNIST where `ROBUSTBOOK_DATA` says, else with the
-embedded sets; needs nothing but the package.
+Each part writes `<part>.json` into the folder as soon as it is done. A part that fails writes its
+error, and the next part runs. CIFAR-10 and MNIST are used if `ROBUSTBOOK_DATA` names a folder with
+their files; otherwise the image sets of the package are used.
 """
 
 import copy
@@ -50,7 +50,7 @@ def main(out: Path, parts: Sequence[str], tiny: bool, precision: Any) -> None:
         began = time.perf_counter()
         try:
             report = measures[part](device, tiny, precision)
-        except Exception as error:  # what was measured before it is kept, and the rest is tried
+        except Exception as error:  # earlier results are kept, and the other parts still run
             report = {"error": f"{type(error).__name__}: {error}"}
         report |= {
             "device": torch.cuda.get_device_name() if device == "cuda" else platform.machine(),
@@ -64,16 +64,20 @@ def main(out: Path, parts: Sequence[str], tiny: bool, precision: Any) -> None:
 
 
 def held(name: str, embedded: str, part: str = "train") -> tuple[ImageSet, str]:
-    """A downloaded set where it is at hand, else an embedded one; and its name."""
+    """Return an image set and its name: a downloaded set if it is on this machine, else one that
+    needs no download.
+    """
     name = name if (data_root() / name).exists() else embedded
     return load(name, part), name
 
 
 def steps_of_deep_defense(device: str, tiny: bool, precision: Any) -> Report:
-    """Seconds of a step of each form through `fit`, and as multiples of a plain step.
+    """Return the seconds of a training step with each form of Deep Defense, also as multiples of a
+    plain step.
 
-    The networks are trained for a few hundred steps first, as a random one is fooled in other
-    numbers of iterations. ``gradient_difference``: to the form "rows" on the CPU, relative.
+    The networks are first trained for a few hundred steps, because DeepFool needs other numbers of
+    iterations for a random network. ``gradient_difference`` is the relative difference to the
+    gradient that the form "rows" gives on the CPU.
     """
     found, data = held("cifar10", "scenes")
     found = found.subset(80 if tiny else min(len(found), 10_000))
@@ -97,7 +101,7 @@ def steps_of_deep_defense(device: str, tiny: bool, precision: Any) -> Report:
         kept = copy.deepcopy(net.state_dict())
         seconds = {}
         for name, (objective, static) in jobs.items():
-            # The difference of two runs is free of what happens once, such as recording.
+            # The difference of two run times excludes what happens once per run, such as recording.
             short, long = (
                 timed(objective, Recipe(n, size, 1e-9, "sgd", precision=precision), static=static)
                 for n in counts
@@ -127,7 +131,7 @@ def seconds_of(
     device: str,
     static: bool,
 ) -> float:
-    """Of `fit`, all included."""
+    """Return the seconds of a whole call of `fit`."""
     wait()
     began = time.perf_counter()
     fit([net], images, labels, objective, recipe, seeds=[0], static=static, device=device)
@@ -142,13 +146,13 @@ def plain(net: nn.Module, images: Tensor, labels: Tensor, _: Tensor) -> Mapping[
 def defended(
     form: Any, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
 ) -> Mapping[str, Tensor]:
-    """In training mode, dropout masks drawn where the images are."""
+    """Return the loss in training mode, with dropout masks drawn on the device of the images."""
     own = None if images.is_cuda else torch.default_generator
     return deep_defense(net, images, labels, c=70.0, offset=1e-5, form=form, generator=own)
 
 
 def gradient(net: nn.Module, x: Tensor, y: Tensor, form: Any, device: str) -> Tensor:
-    """Without dropout, whose masks would differ."""
+    """Return the gradient of the loss without dropout, whose masks would differ between devices."""
     net = net.to(device).eval()
     terms = deep_defense(net, x.to(device), y.to(device), c=70.0, offset=1e-5, form=form)
     found = torch.autograd.grad(torch.stack(list(terms.values())).sum(), list(net.parameters()))
@@ -156,7 +160,9 @@ def gradient(net: nn.Module, x: Tensor, y: Tensor, form: Any, device: str) -> Te
 
 
 def attacks(device: str, tiny: bool, precision: Any) -> Report:
-    """FGSM and PGD-40 on the CNN of Table 2, beside the floor and whatever library is installed."""
+    """Time FGSM and PGD-40 on the CNN of Table 2, beside the network alone and all installed
+    libraries.
+    """
     images, data = held("mnist", "digits", "test")
     train, _ = held("mnist", "digits")
     net = CNN()
@@ -175,7 +181,7 @@ def attacks(device: str, tiny: bool, precision: Any) -> Report:
 
 
 def vgg16(device: str, tiny: bool, precision: Any) -> Report:
-    """Seconds of 24 epochs at batch 500 in bfloat16, and the accuracy on the test images."""
+    """Return the seconds of 24 epochs with batches of 500 in bfloat16, and the test accuracy."""
     from robustbook.networks import vgg16 as build
     from robustbook.training import Augmentation
 
@@ -199,7 +205,7 @@ def vgg16(device: str, tiny: bool, precision: Any) -> Report:
         augmentation=Augmentation(mirror=True, padding=4),
     )
     runs = []
-    for seed in range(1 if tiny else 2):  # the first one pays for cuDNN's plans
+    for seed in range(1 if tiny else 2):  # the first run includes cuDNN's planning
         net = build(generator(seed, "weights"), 8 if tiny else 1)
         seconds = seconds_of(
             net, train.images, train.labels, plain, recipe, device=device, static=True

@@ -1,15 +1,16 @@
-"""Seconds for the 90 searches of Figure 5, ours as one batch and others' one after the other.
+"""Compare the seconds of the 90 attacks of Figure 5, in one batch by us and one by one by others.
 
     python -m benchmarks.lbfgs                    # digits, which need no download
     python -m benchmarks.lbfgs --profile paper    # the networks of the book, from the store
 
-The loops are scipy's L-BFGS-B and `torch.optim.LBFGS` (with its strong Wolfe line search), each on
-one image after the other, with the same start, history, tolerances and limit; each search ends at
-the first evaluated image of the target class. All are timed in turns on one thread, as the book's
-steps run; a ratio is the median over rounds of the ratio within a round. How many pairs are found
-and how many images are evaluated stands beside the time, as different searches end in different
-places. Two more rows say what can be gained at all: the network alone, forwards and backwards, for
-as many images as ours evaluates, one by one and 90 at a time. Prints a table and writes
+The others are scipy's L-BFGS-B and `torch.optim.LBFGS` (with its strong Wolfe line search), which
+attack one image after the other. All have the same start, history, tolerances and limit of
+iterations. Each attack ends at the first evaluated image that is classified as the target class.
+All are timed alternately on one thread, as in the book's experiments. A ratio is the median over
+rounds of the ratio within a round. The table also has the numbers of successful attacks and of
+evaluated images, because different implementations take different paths. Two more rows give a lower
+limit of the time: forward and backward passes of the network alone, for as many images as our
+attack evaluates, one by one and 90 at a time. The module prints a table and writes
 `benchmarks/results/lbfgs.json`.
 """
 
@@ -46,7 +47,7 @@ Way = Callable[[nn.Module, Tensor, Tensor, Tensor], tuple[int, int]]
 
 
 class Reached(Exception):
-    """The target class is the answer."""
+    """The exception that ends a search as soon as the network predicts the target class."""
 
 
 @click.command(help="Time L-BFGS beside loops. Example: --profile paper --rounds 5")
@@ -57,7 +58,7 @@ def main(profile: str, rounds: int, output: Path) -> None:
     load_before = round(os.getloadavg()[0], 1)
     if load_before > 0.5:
         click.echo(f"other work is running (load {load_before}): expect noise", err=True)
-    threadpool_limits(1)  # numpy's and scipy's, too
+    threadpool_limits(1)  # also the threads of numpy and scipy
     torch.set_num_threads(1)
     rows = []
     for method in ("vanilla", "saturated"):
@@ -94,7 +95,7 @@ def main(profile: str, rounds: int, output: Path) -> None:
 def compare(
     net: nn.Module, images: Tensor, labels: Tensor, targets: Tensor, method: str, rounds: int
 ) -> list[dict[str, Any]]:
-    """One row per way, timed in turns after a first round that is not kept."""
+    """Return one row per implementation, timed alternately after a first round that is not kept."""
     ways: dict[str, Way] = {"ours": ours, "scipy, loop": by_scipy, "torch.optim, loop": by_torch}
     counts = {name: way(net, images, labels, targets) for name, way in ways.items()}
     for name, size in (("network alone, one by one", 1), ("network alone, 90 at a time", 90)):
@@ -123,7 +124,9 @@ def compare(
 
 
 def ours(net: nn.Module, images: Tensor, labels: Tensor, targets: Tensor) -> tuple[int, int]:
-    """All pairs as one batch; how many were found and how many images evaluated."""
+    """Attack all pairs as one batch; return the numbers of successful attacks and of evaluated
+    images.
+    """
     given = {"steps": STEPS, "history": HISTORY, "gtol": GTOL, "ftol": FTOL}
     result = lbfgs(net, images, labels, targets=targets, clip=False, **given)  # type: ignore[arg-type]
     return int(result.found.sum()), result.backwards
@@ -132,7 +135,7 @@ def ours(net: nn.Module, images: Tensor, labels: Tensor, targets: Tensor) -> tup
 def alone(
     net: nn.Module, images: Tensor, labels: Tensor, targets: Tensor, *, times: int, size: int
 ) -> tuple[int, int]:
-    """The network without any search: a loss and its gradient for `times` images."""
+    """Compute only the network's loss and its gradient for `times` images, without any search."""
     for _ in range(times // size):
         leaf = images[:size].clone().requires_grad_()
         torch.autograd.grad(cross_entropy(net(leaf), targets[:size], reduction="sum"), leaf)
@@ -140,7 +143,7 @@ def alone(
 
 
 def by_scipy(net: nn.Module, images: Tensor, labels: Tensor, targets: Tensor) -> tuple[int, int]:
-    """Pair by pair."""
+    """Attack pair by pair with scipy; return the numbers of successes and of evaluated images."""
     found = evaluations = 0
     for image, target in zip(images, targets[:, None], strict=True):
 
@@ -165,8 +168,10 @@ def by_scipy(net: nn.Module, images: Tensor, labels: Tensor, targets: Tensor) ->
 
 
 def by_torch(net: nn.Module, images: Tensor, labels: Tensor, targets: Tensor) -> tuple[int, int]:
-    """Pair by pair. Its tolerance on the loss is absolute, and its limit of evaluations a quarter
-    above that of iterations."""
+    """Attack pair by pair with torch; return how many attacks succeed and how many images they
+    need. Unlike scipy, torch has an absolute tolerance on the loss, and limits evaluations to 5/4
+    of the iterations.
+    """
     found = evaluations = 0
     for image, target in zip(images, targets[:, None], strict=True):
         leaf = image[None].clone().requires_grad_()

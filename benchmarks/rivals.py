@@ -1,8 +1,8 @@
-"""The same two attacks, FGSM and PGD in l-infinity, as each library offers them.
+"""Define the same two attacks, FGSM and l-infinity PGD, as each library offers them.
 
-Every job takes images in [0, 1] and labels and returns the adversarial images and which of them
-fool the model: what a user needs for an accuracy under attack. Where a library returns images
-alone, the one forward pass that answers is part of its job.
+Every job takes images in [0, 1] and labels. It returns the adversarial images, and which of them
+the model misclassifies, because a user needs both for an accuracy under attack. If a library
+returns only the images, the forward pass that classifies them is part of its job.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Job = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Settings:
-    """One attack: `steps` 1 is FGSM, more is PGD with steps of `step_size`."""
+    """The settings of one attack: FGSM if `steps` is 1, otherwise PGD with steps of `step_size`."""
 
     name: str
     eps: float

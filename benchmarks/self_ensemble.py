@@ -1,10 +1,11 @@
-"""Seconds of Random Self-Ensemble's 50 draws, as one batch and as a loop, and of a training step.
+"""Measure the seconds of Random Self-Ensemble's 50 noise draws (batch or loop) and of a training
+step.
 
     python -m benchmarks.self_ensemble
 
-The loop is what one would write first: one pass per draw, with noise from `torch.randn_like`. Times
-are taken in turns on all cores; a ratio is the median over rounds of the ratio within a round.
-Prints a table and writes `benchmarks/results/self_ensemble.json`.
+The loop makes one pass per draw, with noise from `torch.randn_like`. Both are timed alternately on
+all cores. A ratio is the median over rounds of the ratio within a round. The module prints a table
+and writes `benchmarks/results/self_ensemble.json`.
 """
 
 import datetime
@@ -63,7 +64,7 @@ def main(networks: tuple[str, ...], narrow: int, rounds: int, output: Path) -> N
 
 
 def measured(name: str, narrow: int, rounds: int) -> list[dict[str, Any]]:
-    """Return the rows of one network: draws at two batch sizes, then a training step."""
+    """Return the rows of one network: draws for two batch sizes, then a training step."""
     build, size = NETWORKS[name]
     plain = build(generator(0, "weights"), narrow).eval()
     net = noisy(plain, init=0.1, inner=0.1).eval()
@@ -91,7 +92,7 @@ def ensemble_of(net: Noisy, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def loop(net: Noisy, images: Tensor) -> Tensor:
-    """One pass per draw."""
+    """Return the mean of the softmax outputs over the draws, with one pass per draw."""
     return torch.stack([net(images).softmax(1) for _ in range(DRAWS)]).mean(0)
 
 
@@ -100,7 +101,7 @@ def train_step(net: nn.Module, images: Tensor, labels: Tensor) -> None:
 
 
 def compared(name: str, jobs: dict[str, Callable[[], Any]], rounds: int) -> list[dict[str, Any]]:
-    """Return a row per job; the ratio is to the first one."""
+    """Return one row per job; its ratio compares its time with the time of the first job."""
     seconds: dict[str, list[float]] = {what: [] for what in jobs}
     for round_ in range(-1, rounds):  # the first round is not kept
         for what, job in jobs.items():

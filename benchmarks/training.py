@@ -1,11 +1,11 @@
-"""Seconds of training through `fit` and through a bare loop of PyTorch, with the same steps.
+"""Compare the seconds of training through `fit` with a bare PyTorch loop over the same steps.
 
     python -m benchmarks.training
 
-Both train the same network on the same number of batches with the same optimiser, from images held
-in memory. The bare loop has no resumption, no checks and no history. Times are taken in turns, on
-one thread; a ratio is the median over rounds. Prints a table and writes
-`benchmarks/results/training.json`.
+`fit` and the loop train the same network on the same number of batches with the same optimiser,
+from images in memory. The bare loop cannot resume, has no checks and keeps no history. `fit` and
+the loop are timed alternately, on one thread. A ratio is the median over rounds. The module prints
+a table and writes `benchmarks/results/training.json`.
 """
 
 import datetime
@@ -36,7 +36,7 @@ def objective(net: Any, images: Any, labels: Any, coefficient: Any) -> dict[str,
 
 
 def networks() -> dict[str, tuple[nn.Module, str]]:
-    """Return each network and the data that it is trained on."""
+    """Return each network, and the name of the image set on which it is trained."""
     start = generator(0, "benchmark")
     found: dict[str, tuple[nn.Module, str]] = {
         "lenet": (lenet(nn.Identity(), start), "digits"),
@@ -51,7 +51,7 @@ def through_fit(net: nn.Module, images: Tensor, labels: Tensor, steps: int) -> N
 
 
 def bare(net: nn.Module, images: Tensor, labels: Tensor, steps: int) -> None:
-    """The same steps, with nothing around them."""
+    """Make the same training steps with nothing else around them."""
     net.train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9)
     for step in range(steps):

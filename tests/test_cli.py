@@ -26,7 +26,7 @@ from robustbook.studies import items
 
 Cli = Callable[..., Result]
 TINY = "saturating/tiny"
-THERE = "those there are: saturating/tiny, saturating/tiny-too"
+THERE = "known items: saturating/tiny, saturating/tiny-too"
 TARGETS = [
     "saturating/tiny/height,saturating,tiny,,height,none,3.0,printed,equal,0.5,Sec. 1,",
     "saturating/later/height,saturating,later,,height,none,3.0,printed,equal,0.5,Sec. 2,",
@@ -119,7 +119,7 @@ def test_every_command_of_the_ledger_is_accepted(profile: str | None) -> None:
 
 
 def test_an_item_without_a_study_is_told_from_a_misspelt_one() -> None:
-    with pytest.raises(click.UsageError, match="^survey/nattack has no study yet; those"):
+    with pytest.raises(click.UsageError, match="^survey/nattack has no study yet; known"):
         jobs.study("survey/nattack")
 
 
@@ -209,7 +209,7 @@ def test_values_are_json_where_they_can_be() -> None:
         ("ledger --paper satturating", "paper must be one of deep_defense, "),
         (
             f"publish {TINY}",
-            f"{TINY} at profile paper lacks 4 results; compute them first: "
+            f"{TINY} with profile paper lacks 4 results; compute them first: "
             f"robustbook run {TINY} --profile paper",
         ),
     ],
@@ -300,7 +300,7 @@ def test_other_parameters_claim_no_verdict(cli: Cli) -> None:
     assert usual.splitlines()[1].endswith(" reproduced") and "publish" in usual
     other = cli(f"run {TINY} --profile paper --set height=5 --workers 0").stdout
     assert other.splitlines()[1].endswith(" other setting") and "publish" not in other
-    assert f"{TINY} at profile paper, height 5.0: " in other
+    assert f"{TINY} with profile paper, height 5.0: " in other
 
 
 def test_parts_of_an_item_can_be_published_and_other_settings_cannot(cli: Cli) -> None:
@@ -312,14 +312,14 @@ def test_parts_of_an_item_can_be_published_and_other_settings_cannot(cli: Cli) -
     assert cli(command).exit_code == 0
     refused = cli(f"publish {TINY} --profile paper --set height=5")
     assert refused.exit_code == 2
-    assert "height must stay as it is in what is published" in refused.stderr
+    assert "height must have the value in the book's record" in refused.stderr
 
 
 def test_run_without_a_name_means_every_item(cli: Cli) -> None:
     """`robustbook run --profile paper` computes the whole book."""
     result = cli("run --workers 0")
-    assert f"{TINY} at profile quick: " in result.stdout
-    assert f"{TINY}-too at profile quick: " in result.stdout
+    assert f"{TINY} with profile quick: " in result.stdout
+    assert f"{TINY}-too with profile quick: " in result.stdout
 
 
 def test_data_root_reaches_the_workers(cli: Cli, project: Path, monkeypatch) -> None:
@@ -337,7 +337,7 @@ def test_ctrl_c_says_how_to_go_on(cli: Cli, project: Path) -> None:
     command = f"robustbook run {TINY} --seeds 0:3 --workers 0"
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == (
-        f"robustbook: stopped; what had finished is kept, and this goes on from there: {command}"
+        f"robustbook: stopped; finished results are kept, and this continues from there: {command}"
     )
     (project / "at-measure 1").unlink()
     assert cli(command.partition(" ")[2]).exit_code == 0
@@ -366,12 +366,12 @@ def test_ctrl_c_in_a_terminal(project: Path) -> None:
     _, stderr = process.communicate(timeout=20)  # returns when no worker holds the pipe
     assert process.returncode == 130
     assert "Traceback" not in stderr
-    assert stderr.splitlines()[-1].startswith("robustbook: stopped; what had finished is kept")
+    assert stderr.splitlines()[-1].startswith("robustbook: stopped; finished results are kept")
 
 
 def test_plan_knows_times_from_published_records(cli: Cli, project: Path) -> None:
     """A fresh clone has no store, but its records contain the times of calls."""
-    assert "Nothing is known yet" in cli(f"plan {TINY} --profile paper").stdout
+    assert "It is not known yet" in cli(f"plan {TINY} --profile paper").stdout
     cli(f"run {TINY} --workers 0")
     cli(f"publish {TINY} --profile quick")
     path = ledger.record_path(project / "book" / "records", "saturating", "tiny", "quick")
@@ -383,7 +383,7 @@ def test_plan_knows_times_from_published_records(cli: Cli, project: Path) -> Non
     result = cli(f"plan {TINY} --profile paper --workers 1 --store {project / 'empty'}")
     (measure,) = [line.split() for line in result.stdout.splitlines() if ":measure" in line]
     assert measure[1:4] == ["0", "0", "3"] and "5 min 00 s" in result.stdout
-    assert cli(f"plan {TINY}").stdout.count(" at profile ") == 2  # no profile given: all of them
+    assert cli(f"plan {TINY}").stdout.count(" with profile ") == 2  # no profile given: all of them
 
 
 def test_plan_says_for_which_device_it_is(cli: Cli, project: Path) -> None:
@@ -397,9 +397,9 @@ def test_plan_says_for_which_device_it_is(cli: Cli, project: Path) -> None:
     ledger.write_record(replace(record, provenance=gpu), project / "book" / "records")
     line = f"plan {TINY} --profile paper --store {project / 'empty'}"
     cpu = cli(f"{line} --device cpu").stdout
-    assert "Nothing is known yet" in cpu and "  Times are those of cpu.\n" in cpu
+    assert "It is not known yet" in cpu and "  Times are those of cpu.\n" in cpu
     there = cli(f"{line} --device h200").stdout
-    assert "Left: 6 min 40 s of work, about 6 min 40 s with 1 at a time." in there
+    assert "Remaining: 6 min 40 s of computing, about 6 min 40 s with 1 at a time." in there
     assert "  Times are those of NVIDIA H200.\n" in there
     refused = cli(f"{line} --device h100")
     assert refused.stderr == (
@@ -426,13 +426,13 @@ def test_plan_takes_no_hours_for_minutes(cli: Cli, tmp_path: Path, monkeypatch) 
             *("--device", "cpu"),
         ],
     )
-    assert "Nothing is known yet about how long the missing ones will take." in result.stdout
+    assert "It is not known yet how long the missing results will take." in result.stdout
 
 
 def test_plan_counts_what_items_share_once(cli: Cli) -> None:
     """The sum over items would overestimate the time."""
     result = cli("plan --profile paper")
-    assert result.stdout.startswith(f"{TINY}, {TINY}-too at profile paper:\n")
+    assert result.stdout.startswith(f"{TINY}, {TINY}-too with profile paper:\n")
     (measure,) = [line.split() for line in result.stdout.splitlines() if ":measure" in line]
     assert measure[1:4] == ["0", "0", "3"]
 
@@ -460,7 +460,7 @@ def test_stale_results_are_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("robustbook.runs.planning.fingerprint", lambda *_: "newer")
     assert cli(f"status {TINY}").stdout.splitlines()[1].split()[2:5] == ["0", "2", "0"]
     warned = cli(f"publish {TINY} --profile quick")
-    assert warned.stderr == f"robustbook: 2 results of {TINY} are of older source\n"
+    assert warned.stderr == f"robustbook: 2 results of {TINY} are from older source code\n"
     assert warned.exit_code == 0
 
 
@@ -469,7 +469,7 @@ def test_publish_writes_what_the_ledger_then_shows(cli: Cli, project: Path) -> N
     cli(f"run {TINY} --profile paper --workers 0")
     result = cli(f"publish {TINY}")
     path = project / "book" / "records" / "saturating" / "tiny.paper.json"
-    assert result.stdout == f"{TINY} at profile paper: 6 rows in {path}\n"
+    assert result.stdout == f"{TINY} with profile paper: 6 rows in {path}\n"
     first = path.read_bytes()
     cli(f"publish {TINY}")
     assert path.read_bytes() == first
@@ -478,7 +478,7 @@ def test_publish_writes_what_the_ledger_then_shows(cli: Cli, project: Path) -> N
     assert unrun["verdict"] == "not run"
     assert list(shown) == list(inspect.signature(ledger.Entry).parameters)
     table = cli("ledger --item tiny").stdout
-    assert "1 targets; 0 of them repeat a comparison." in table
+    assert "1 target numbers; 0 of them repeat a comparison." in table
     assert "measured number: 1 (1 reproduced)" in table
 
 
@@ -487,7 +487,7 @@ def test_publish_refuses_what_is_incomplete(cli: Cli, project: Path) -> None:
     cli(f"run {TINY} --workers 0")
     result = cli(f"publish {TINY} --profile quick --seeds 0,4")
     assert result.stderr == (
-        f"robustbook: {TINY} at profile quick lacks 1 results; compute them first: "
+        f"robustbook: {TINY} with profile quick lacks 1 results; compute them first: "
         f"robustbook run {TINY} --profile quick --seeds 0,4\n"
     )
     assert not (project / "book" / "records").exists()

@@ -193,9 +193,9 @@ def test_an_unknown_item_is_refused() -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"eps": 0.1}, "eps must be 0.25 at profile published, .*, got 0.1; .*: quick, paper$"),
-        ({"seeds": [0]}, r"seeds must be \(0, 1\) at profile published, .*, got \(0,\)"),
-        ({"controls": 10}, rf"controls must be {CONTROLS} at profile published, .*, got 10"),
+        ({"eps": 0.1}, "eps must be 0.25 with profile published, .*, got 0.1; .*: quick, paper$"),
+        ({"seeds": [0]}, r"seeds must be \(0, 1\) with profile published, .*, got \(0,\)"),
+        ({"controls": 10}, rf"controls must be {CONTROLS} with profile published, .*, got 10"),
     ],
 )
 def test_published_refuses_what_its_record_does_not_have(
@@ -265,7 +265,7 @@ def test_a_finding_says_what_the_paper_states(book: Path) -> None:
 def test_without_a_record_published_says_what_to_do(book: Path) -> None:
     """This is the case before the first publication."""
     here = page.begin(ITEM, {})
-    with pytest.raises(BadParameter, match="profile must be quick or paper as nothing is publ"):
+    with pytest.raises(BadParameter, match="profile must be quick or paper, because the book"):
         here.run()
     with pytest.raises(BadParameter, match="item must have a published record, got"):
         record_of(ITEM)

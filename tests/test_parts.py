@@ -189,13 +189,15 @@ def test_what_is_damaged_or_foreign_is_named_and_the_rest_taken(cli: Cli) -> Non
 def test_a_folder_without_results_is_refused(cli: Cli, folder: str) -> None:
     result = cli(f"take {folder} --store here")
     assert result.exit_code == 2 and not Path("here").exists()
-    assert result.stderr.startswith("robustbook: folder must be a store or one made by robustbook")
+    assert result.stderr.startswith("robustbook: folder must be a store or written by robustbook")
 
 
 def test_giving_says_what_is_lacking(cli: Cli) -> None:
     compute("there", "0")
     result = cli(f"give parcel {TINY} --profile paper --store there")
-    assert result.stdout.splitlines()[1].startswith("4 others that were asked for are not in ")
+    assert result.stdout.splitlines()[1].startswith(
+        "4 other results that were asked for are not in "
+    )
     nothing = cli(f"give other {TINY} --seeds 7 --store there")
     assert nothing.exit_code == 2 and not Path("other").exists()
     assert nothing.stderr.startswith("robustbook: none of the 2 results that were asked for is in")

@@ -1,1 +1,1 @@
-"""A Jupyter Book that re-runs the experiments of papers on adversarial examples."""
+"""Re-run the experiments of papers on adversarial examples, as a Jupyter Book."""

@@ -1,8 +1,8 @@
-"""Set the floating-point arithmetic: precision, determinism and denormal numbers.
+"""Set the precision and determinism of floating-point arithmetic, and the treatment of denormals.
 
 All trainings and attacks run inside `arithmetic`. The default arithmetic is float32 without TF32
-and with cuDNN's deterministic algorithms. A training recipe states explicitly if its training uses
-lower precision.
+and with cuDNN's deterministic algorithms. If a training uses a lower precision, its recipe states
+this explicitly.
 """
 
 import contextlib
@@ -21,17 +21,18 @@ def arithmetic(
     *,
     flush: bool = False,
 ) -> Iterator[None]:
-    """Compute in ``precision`` on ``device`` inside the context; restore all settings afterwards.
+    """Make torch compute in ``precision`` on ``device`` inside the context; restore all settings at
+    its end.
 
     ``float32``: IEEE float32, on a GPU without TF32.
-    ``tf32``: on a GPU, matrix products and convolutions round their factors to 10 mantissa bits; on
+    ``tf32``: on a GPU, matrix products and convolutions round their inputs to 10 mantissa bits. On
         a CPU, tf32 equals float32.
     ``bfloat16``: torch's autocast; weights, gradients of weights and losses stay in float32.
-    ``flush``: whether numbers below 1.2e-38 are treated as zero. On a GPU flushing is not possible,
-        so ``flush`` raises an error for a GPU.
+    ``flush``: whether denormal numbers (below 1.2e-38) are treated as zero, which is possible only
+        on a CPU.
 
-    cuDNN uses deterministic algorithms without a timing search, so repeated runs are bitwise equal.
-    Raises ValueError for an unknown precision, or ``flush`` on a GPU.
+    cuDNN uses deterministic algorithms and does not choose algorithms by measured time, so repeated
+    runs are bitwise equal. Raises ValueError for an unknown precision, and for ``flush`` on a GPU.
     """
     if precision not in get_args(Precision):
         raise ValueError(
@@ -51,11 +52,12 @@ def arithmetic(
         backends.cudnn.benchmark,
     )
     _set(precision == "tf32", precision == "tf32", True, False)
-    # torch cannot report its denormal setting, so a computation tests it.
+    # torch cannot report whether it flushes denormals, so a computation tests it.
     flushed = _flushes()
     torch.set_flush_denormal(flush)
     try:
-        # Autocast's cache is off, because it would keep weights from before an optimiser step.
+        # Autocast's cache of cast weights is off, because it would keep the weights from before an
+        # optimiser step.
         with torch.autocast(kind, torch.bfloat16, precision == "bfloat16", cache_enabled=False):
             yield
     finally:

@@ -1,7 +1,8 @@
-"""List the items that can be run, and find the folder with the book's targets and records.
+"""List the tables, figures and claims that can be run, and find the folder with the book's data.
 
-An item is ``paper/name``, such as ``saturating/table-1``; the list is `robustbook.studies.items`.
-This module imports neither a study nor torch, so that importing it is fast.
+An item is a table, figure or claim of a paper. The name of an item is ``paper/name``, such as
+``saturating/table-1``. The list of all items is in `robustbook.studies.items`. This module does not
+import torch or any study, so that importing it is fast.
 """
 
 from importlib import import_module
@@ -14,17 +15,17 @@ from robustbook.studies import items
 from robustbook.studies.parameters import BadParameter
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
-"""The folder with target numbers, records and reasons."""
+"""The folder with the papers' numbers, our records, and explanations of verdicts."""
 
 ITEMS = {name: item.module for name, item in items.ITEMS.items()}
-"""Every item that can be run, with the name of its study module."""
+"""Every table, figure or claim that can be run, with the name of the module that computes it."""
 
 
 def study(item: str) -> ModuleType:
-    """Return the study module of ``paper/item``.
+    """Return the module that computes a table, figure or claim ``paper/item``.
 
-    Raises BadParameter if there is no such item; the message lists the known items.
-    Raises FileNotFoundError if the folder with the book's target numbers is missing.
+    Raises BadParameter if there is no such item; the message lists the known items. Raises
+    FileNotFoundError if the folder with the papers' numbers is missing.
     """
     if item not in ITEMS:
         raise BadParameter(f"item must be one of {', '.join(ITEMS)}, got {item!r}")
@@ -37,12 +38,14 @@ def study(item: str) -> ModuleType:
 
 
 def judged(item: str) -> tuple[str, ...]:
-    """Return the items, as ``paper/name``, whose target numbers the page of ``item`` compares with
-    our measurements.
+    """Return the tables and figures, as ``paper/name``, whose numbers the page of ``item`` compares
+    with our measurements.
     """
     return items.judged(item)
 
 
 def whole_ledger(book: Path | None = None, **filters: str | None) -> Ledger:
-    """Return the ledger (see `ledger.build`), with the command that computes each item."""
+    """Return the ledger (see `ledger.build`), in which each line has the command that measures its
+    number.
+    """
     return ledger.build(book or BOOK, command=items.command, **filters)

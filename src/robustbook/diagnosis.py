@@ -1,8 +1,8 @@
-"""Check an evaluation for signs that its accuracy under attack overstates robustness.
+"""Check an evaluation for signs that its accuracy under attack overstates the robustness.
 
 The checks follow Athalye, Carlini & Wagner 2018 (arXiv 1802.00420, Section 3.1) and Carlini et al.
-2019 (arXiv 1902.06705). A network with uninformative gradients seems robust to attacks that follow
-its gradients.
+2019 (arXiv 1902.06705). With gradient masking, for example, a network seems robust, but only to
+attacks that follow its gradients.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,10 +30,10 @@ NAMES = {
     "changed_answers": "share of clean images whose class differs between two equal calls",
     "repeats": "a list of accuracies, each from the same call as the others",
 }
-"""The possible entries of the evidence, each with a description.
+"""The measurements from which an evaluation can be diagnosed, each with a description.
 
-All accuracies and fractions are in percent, and measured on the same images. All attacks have the
-same eps, unless their description says otherwise.
+All accuracies and shares are in percent, and measured on the same images. All attacks have the same
+eps, unless the description says otherwise.
 """
 
 
@@ -53,29 +53,28 @@ class Finding:
 def diagnose(
     evidence: Mapping[str, Any], *, points: float = 5.0, share: float = 1.0, rise: float = 1.0
 ) -> list[Finding]:
-    """Return a finding for each question that the evidence can answer, in a fixed order.
+    """Return a finding for each question that the given measurements can answer, in a fixed order.
 
-    ``evidence``: measurements under some of the names in `NAMES`; `measures.evidence` makes them
-        for a model.
+    ``evidence``: measurements under some of the names in `NAMES`, which `measures.evidence` can
+        make for a model.
     ``points``: two accuracies under attack count as equal if they differ by at most ``points``
         percentage points.
-    ``share``: a finding is not red if at most ``share`` percent of the images have a zero gradient,
-        or change their class in a second call. Accuracies in repeated evaluations may also differ
-        by at most ``share`` percentage points.
-    ``rise``: by how many percentage points the accuracy may rise from a smaller to a larger eps
-        without a red finding.
+    ``share``: up to ``share`` percent of the images may have a zero gradient, or change their class
+        in a second call, without a red finding. In repeated evaluations, accuracies may differ by
+        up to ``share`` percentage points.
+    ``rise``: by how many percentage points the accuracy may rise with eps without a red finding.
 
     The default values of points, share and rise are our choice.
 
-    Raises ValueError for an unknown name, with the nearest known name, and for a value of the wrong
-    kind.
+    Raises ValueError for an unknown name (the message suggests the most similar known name), and
+    for a value of the wrong kind.
     """
     e = _checked(evidence)
     return [*_gradients(e, points, share), *_attacks(e, points, rise), *_outputs(e, share)]
 
 
 def _gradients(e: Mapping[str, Any], points: float, share: float) -> Iterator[Finding]:
-    """Return the finding on whether the gradients are informative."""
+    """Return the findings on whether the gradients are informative."""
     one, clipped, of_one = _one_step(e)
     if "zero_gradients" in e:
         zero = e["zero_gradients"]
@@ -123,9 +122,7 @@ def _gradients(e: Mapping[str, Any], points: float, share: float) -> Iterator[Fi
 
 
 def _attacks(e: Mapping[str, Any], points: float, rise: float) -> Iterator[Finding]:
-    """Return the findings on whether another attack, or a larger eps, finds more adversarial
-    images.
-    """
+    """Return the findings on whether another attack or a larger eps lowers the accuracy further."""
     _, clipped, of_one = _one_step(e)
     followed = [value for value in (clipped, e.get("many_steps")) if value is not None]
     if followed and "gradient_free" in e:
@@ -167,7 +164,7 @@ def _attacks(e: Mapping[str, Any], points: float, rise: float) -> Iterator[Findi
 
 
 def _outputs(e: Mapping[str, Any], share: float) -> Iterator[Finding]:
-    """Return the finding on whether the model is random."""
+    """Return the findings on whether the model's output is random."""
     if "changed_answers" in e:
         changed = e["changed_answers"]
         yield Finding(
@@ -187,7 +184,7 @@ def _outputs(e: Mapping[str, Any], share: float) -> Iterator[Finding]:
 
 
 def _one_step(e: Mapping[str, Any]) -> tuple[Any, Any, str]:
-    """Return the accuracies after one step and after one clipped step, and a phrase for the clipped
+    """Return the accuracies after one step and after one clipped step, and words for the clipped
     step.
     """
     one = e.get("one_step")
@@ -201,7 +198,7 @@ def _has(e: Mapping[str, Any], *names: str) -> bool:
 
 
 def _checked(evidence: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the evidence with numbers as Python floats; raise ValueError for a wrong name or
+    """Return the measurements with numbers as Python floats. Raise ValueError for a wrong name or
     value.
     """
     check_names(evidence)
@@ -228,7 +225,7 @@ def _checked(evidence: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Raise ValueError for an unknown name of evidence; the message suggests the nearest known
+    """Raise ValueError for a name that is not in `NAMES`; the message suggests the most similar
     name.
     """
     for name in names:
@@ -243,5 +240,5 @@ def _is_percentage(value: Any) -> bool:
 
 
 def _is_size(value: Any) -> bool:
-    """Return whether the value is a number, 0 or above; numbers of numpy count too."""
+    """Return whether the value is a number of at least 0; numpy's numbers count too."""
     return isinstance(value, Real) and not isinstance(value, bool) and float(value) >= 0

@@ -1,4 +1,4 @@
-"""Durations as text."""
+"""Write durations as text."""
 
 
 def duration(seconds: float) -> str:

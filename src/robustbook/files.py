@@ -1,4 +1,4 @@
-"""Write files atomically."""
+"""Write files atomically, so that no incomplete file can remain."""
 
 import os
 import uuid
@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` atomically; make the folder if it is missing.
+    """Write ``data`` to ``path`` atomically. A missing folder is created.
 
     The bytes are written to a hidden file in the same folder and flushed to the disk; then the
-    hidden file is renamed to ``path``. Each call of `write_whole` uses its own hidden file. So if
-    several threads or processes write at the same time, the file is always complete. After several
-    writes at the same time, the file has the data of the thread or process that finishes last.
+    hidden file is renamed to ``path``. Each call of `write_whole` uses its own hidden file. So the
+    file is complete even if several threads or processes write at the same time. In this case the
+    file has the data of the process or thread that finishes last.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")

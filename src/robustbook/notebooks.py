@@ -1,11 +1,13 @@
-"""Run the notebooks by papermill and keep each one as a pair: an executed .ipynb and its MyST text.
+"""Run the notebooks with papermill, and keep each one as two files: an executed .ipynb and its text
+as MyST Markdown.
 
-People edit and review the text (.md) and open the notebook (.ipynb). The notebook is executed with
-the defaults of its parameters cell. Progress bars, object addresses and other parts that are not
-content are removed from the notebook. So a second run of the same code gives the same bytes.
+People edit and review the text (.md), and open the notebook (.ipynb) in Jupyter. The notebook is
+executed with the default values of its parameters. Progress bars, object addresses and other parts
+that differ between runs are removed. So a second run of the same code gives the same bytes.
 
-The two files of a pair agree if their contents agree; time stamps are ignored. In a fresh git clone
-the times of files are arbitrary, and ``jupytext --sync`` would silently keep the newer file.
+The two files of a notebook must have the same contents; their time stamps are ignored. In a fresh
+git clone the time stamps are arbitrary, so ``jupytext --sync``, which keeps the newer file, could
+keep the wrong one.
 
 From a shell: ``python -m robustbook.notebooks run | pairs | check``.
 """
@@ -52,12 +54,12 @@ BAR = re.compile(
     r"|[\d.]+[kMGTPEZY]? ?\w* \[[\d:]+, [^\]\r\n]*\]"
     r") *"
 )
-CURSOR_UP = "\x1b[A"  # how nested bars return to the first one
+CURSOR_UP = "\x1b[A"  # nested progress bars write this to return to the first bar
 
 
 def names(root: Path = ROOT) -> list[str]:
-    """Return the names of the notebooks as ``folder/name`` without suffix, sorted; one file of a
-    pair may be missing.
+    """Return the sorted names of the notebooks as ``folder/name`` without suffix. One of a
+    notebook's two files may be missing.
     """
     folder = root / "notebooks"
     files = [path for path in folder.rglob("*") if path.suffix in {".ipynb", ".md"}]
@@ -66,7 +68,7 @@ def names(root: Path = ROOT) -> list[str]:
 
 
 def as_text(notebook: NotebookNode, root: Path = ROOT) -> str:
-    """Return the MyST text of a notebook, with the jupytext settings of the project."""
+    """Return a notebook as MyST Markdown, with the project's settings of jupytext."""
     config = load_jupytext_configuration_file(str(root / "pyproject.toml"))
     # Use a copy, because jupytext writes its own settings into the notebook.
     return str(jupytext.writes(copy.deepcopy(notebook), fmt="md:myst", config=config))
@@ -75,10 +77,10 @@ def as_text(notebook: NotebookNode, root: Path = ROOT) -> str:
 def clean(notebook: NotebookNode) -> NotebookNode:
     """Return a copy of the notebook without the parts that differ between runs of the same code.
 
-    Of the metadata, only the kernel, tags and ``mystnb`` are kept, and cells are numbered in order.
-    Object addresses and progress bars are removed from the outputs. Neighbouring pieces of an
-    output stream are joined, because their boundaries depend on timing. All text on stderr other
-    than progress bars is kept, because warnings must be seen and fixed.
+    Only the metadata kernel, tags and ``mystnb`` are kept, and cells are numbered in order. Object
+    addresses and progress bars are removed from the outputs. Neighbouring pieces of an output
+    stream are joined, because their boundaries depend on timing. Text on stderr other than progress
+    bars is kept, because warnings must be seen and fixed.
     """
     notebook = copy.deepcopy(notebook)
     notebook.metadata = NotebookNode(kernelspec=NotebookNode(KERNEL))
@@ -121,22 +123,22 @@ def _clean_outputs(outputs: list[NotebookNode], count: int) -> list[NotebookNode
 
 
 def _without_bars(text: str) -> str:
-    """Return the lines of stderr without progress bars; text on the same line as a progress bar is
-    kept.
+    """Return text from stderr without progress bars. Other text on the same line as a progress bar
+    is kept.
     """
     rest = BAR.sub("\r", text.replace("\r\n", "\n").replace(CURSOR_UP, ""))
     return "".join(f"{line}\n" for line in re.split("[\r\n]", rest) if line.strip())
 
 
 def stored(name: str, suffix: str, root: Path = ROOT) -> NotebookNode:
-    """Return the notebook in one file of a pair: ``.md`` (without outputs) or ``.ipynb``."""
+    """Return the notebook from one of its two files: ``.md`` (without outputs) or ``.ipynb``."""
     path = root / "notebooks" / f"{name}{suffix}"
     notebook: NotebookNode = jupytext.read(path)
     return notebook
 
 
 def has_profile(notebook: NotebookNode) -> bool:
-    """Return whether the notebook's parameters cell declares ``profile``."""
+    """Return whether the notebook has a parameter ``profile`` (the size of its experiment)."""
     return "profile" in papermill.inspect_notebook(notebook)
 
 
@@ -150,11 +152,12 @@ def execute(
 
     The kernel's working directory is the folder of ``output``. The kernel's stderr, including
     progress bars, is copied to ``log``, or to the stderr of this process. If a cell fails, all
-    cells up to this cell are written to ``output``, and papermill's exception is raised. Several
-    runs may have the same ``output``: each run writes to its own temporary file, and the result of
-    the last run to end remains.
+    cells up to this cell are written to ``output``, and papermill's exception is raised. If several
+    runs have the same ``output``, each run writes to its own temporary file, and the result of the
+    run that ends last remains.
     """
-    # Use the kernel of this environment, not one that the user registered under the same name.
+    # Use the kernel of this Python environment, not a kernel that the user registered under the
+    # same name.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     for name in FOLDERS:  # for the kernel, a relative path starts at its own folder
         if chosen := os.environ.get(name):
@@ -187,16 +190,16 @@ def execute_each(
     profile: str | None = None,
     jobs: int = 1,
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Run notebooks and write the results to ``folder``, ``jobs`` at a time.
+    """Run notebooks, ``jobs`` of them at a time, and write the results to ``folder``.
 
-    ``profile`` is passed to notebooks that declare this parameter; with None, notebooks run with
+    ``profile`` is passed to notebooks that have this parameter. If it is None, notebooks run with
     their defaults. After a notebook fails, the remaining notebooks still run. Return the profile
     and the seconds of each notebook, and the error messages of the notebooks that failed.
 
-    With several jobs each page runs in its own process, because papermill changes the working
-    directory. The cores of the machine are divided among the jobs. All pages use the same store,
-    whose locks ensure that a network that several pages need is trained only once. With several
-    jobs the stderr of a page is written to ``folder``/name.log.
+    With several jobs, each notebook runs in its own process, because papermill changes the working
+    directory. The cores of the machine are divided among the jobs. All notebooks use the same store
+    of results. Locks of the store ensure that a network that several notebooks need is trained only
+    once. With several jobs, the stderr of a notebook is written to ``folder``/name.log.
     """
     pages = [
         (f"[{number}/{len(notebooks)}] {name}", name, nbformat.writes(notebooks[name]))
@@ -214,19 +217,21 @@ def execute_each(
 
 
 def _share_cores(workers: int) -> None:
-    """Set how many worker processes the studies in this process may use, and how many threads the
-    cells of a page may use. Numbers that the user has set are kept.
+    """Set how many worker processes and threads a notebook in this process may use. Numbers that
+    the user has set are kept.
 
-    Threads of two pages on the same cores wait for each other and make both pages much slower.
+    If the threads of two notebooks shared the same cores, they would wait for each other, and both
+    notebooks would be much slower.
     """
     os.environ.setdefault("ROBUSTBOOK_WORKERS", str(workers))
     os.environ.setdefault("OMP_NUM_THREADS", str(workers))
 
 
 def in_turn(names: Iterable[str]) -> list[str]:
-    """Return the names of notebooks in an order in which different folders alternate.
+    """Return the names of notebooks in an order that alternates between folders.
 
-    In the returned order, pages that run at the same time rarely wait for the same network.
+    Notebooks of one folder often need the same trained network. In the returned order, notebooks
+    that run at the same time rarely wait for the same network.
     """
     groups: dict[str, list[str]] = {}
     for name in names:
@@ -236,14 +241,16 @@ def in_turn(names: Iterable[str]) -> list[str]:
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return how many CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _page(
     place: str, name: str, text: str, folder: Path, profile: str | None, logged: bool = False
 ) -> tuple[str, dict[str, Any], str]:
-    """Run one page; return its name, its profile and seconds, and an error message or ""."""
+    """Run one notebook. Return the notebook's name, the profile and the seconds, and an error
+    message or "".
+    """
     notebook = nbformat.reads(text, as_version=4)
     parameters = {"profile": profile} if profile and has_profile(notebook) else {}
     click.echo(f"{place}: {parameters.get('profile', 'defaults')} ...", err=True)
@@ -265,14 +272,14 @@ def _page(
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
-    """Write a notebook atomically, with its text split into lines as jupytext does, so that a sync
-    changes no line.
+    """Write a notebook atomically. The notebook's text is split into lines as by jupytext, so that
+    ``jupytext --sync`` changes no line.
     """
     write_whole(path, f"{nbformat.writes(notebook)}\n".encode())
 
 
 def faults(name: str, root: Path = ROOT) -> list[str]:
-    """Return the faults of a committed pair of notebook files, with one sentence for each fault."""
+    """Return the faults of a notebook's two committed files, with one sentence for each fault."""
     page, text = (root / "notebooks" / f"{name}{suffix}" for suffix in (".ipynb", ".md"))
     for path in (page, text):
         if not path.exists():
@@ -330,7 +337,7 @@ def main() -> None:
 @click.option("--profile", default="quick", show_default=True)
 @JOBS
 def run(wanted: tuple[str, ...], profile: str, jobs: int) -> None:
-    """Execute pages and write them to _build/stage/notebooks, from which the book is built.
+    """Execute notebooks and write them to _build/stage/notebooks, from which the book is built.
 
     Example: python -m robustbook.notebooks run saturating/table1
     """
@@ -349,9 +356,10 @@ def run(wanted: tuple[str, ...], profile: str, jobs: int) -> None:
 @click.option("--from", "side", type=click.Choice(["md", "ipynb"]), help="The side that holds.")
 @JOBS
 def pairs(wanted: tuple[str, ...], side: str | None, jobs: int) -> None:
-    """Execute pages with their default parameters and write both files of each pair, cleaned.
+    """Execute notebooks with their default parameters, and write both files of each notebook,
+    cleaned.
 
-    If the two files differ, --from must say which one to use.
+    If the two files of a notebook differ, --from must say which one to use.
 
     Example: python -m robustbook.notebooks pairs --from md saturating/table1
     """
@@ -375,9 +383,7 @@ def pairs(wanted: tuple[str, ...], side: str | None, jobs: int) -> None:
 
 @main.command()
 def check() -> None:
-    """Print the faults of the committed pairs of notebook files; exit with status 1 if there are
-    any.
-    """
+    """Print the faults of the committed notebook files; exit with status 1 if there are any."""
     found = [line for name in names() for line in faults(name)]
     for line in found:
         click.echo(line, err=True)

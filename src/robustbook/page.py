@@ -1,7 +1,8 @@
-"""Functions that a notebook calls: check parameters, run a study or show its record, give verdicts.
+"""Provide the functions that a notebook of the book calls: to check parameters, to run a study or
+show stored results, and to give verdicts.
 
 here = page.begin("saturating/table-1", globals())   # after the parameters cell
-here.run()                                            # at profile "published" nothing is computed
+here.run()                                            # with profile "published" nothing is computed
 here.shown                                            # the record that figures and tables draw from
 """
 
@@ -24,17 +25,20 @@ from robustbook.ledger import Record
 from robustbook.studies.parameters import BadParameter, Parameters, accepted, check
 
 OWN = {"seeds", "networks"}
-"""Parameters that have the profile's value if they are None."""
+"""Parameters for which None stands for the default value of the chosen profile (size of
+experiment).
+"""
 INJECTED = "# Parameters"
 """The first line of the cell that papermill inserts after the parameters cell."""
 
 
 @dataclass
 class Page:
-    """The page of one item (a table, figure or claim) in a notebook.
+    """The notebook page of one table, figure or claim (``item``).
 
-    ``published`` is the best published record, and ``fresh`` is the record of this run; either
-    record may be None. ``others`` are the published records at profiles with smaller experiments.
+    ``published`` is the record with the best results that come with the book, and ``others`` are
+    the book's records of smaller experiments. ``fresh`` is the record of this run. ``published``
+    and ``fresh`` may be None.
     """
 
     item: str
@@ -44,7 +48,9 @@ class Page:
     fresh: Record | None = None
 
     def run(self) -> Markdown:
-        """Run the study and say how long it took; at profile ``published`` compute nothing."""
+        """Run the study and say how long it took. With profile ``published`` nothing is computed,
+        because the page shows the results that come with the book.
+        """
         if self.given.get("profile", "published") == "published":
             return Markdown(f"Shown: {self._origin(self.shown)}.")
         from robustbook import publishing  # imported here, because it needs torch
@@ -54,52 +60,48 @@ class Page:
 
     @cached_property
     def study(self) -> ModuleType:
-        """Return the module that computes the item.
+        """Return the module that computes the table, figure or claim.
 
-        Importing a study takes seconds, so a page that only shows a record does not import the
-        study.
+        Importing this module takes seconds, so a page that only shows stored results does not
+        import it.
         """
         return catalogue.study(self.item)
 
     @cached_property
     def parameters(self) -> Parameters:
-        """Return all parameters: checked values for those that the reader set, and defaults for the
-        rest.
-        """
+        """Return all parameters: the reader's values after a check, and defaults for all others."""
         found: Parameters = check(self.study.Parameters, self.given)
         return found
 
     @property
     def shown(self) -> Record:
-        """Return the record that the page shows: the published record or, if there is none, the
-        record of this run.
+        """Return the record that the page shows: the book's record or, if there is none, the record
+        of this run.
         """
         record = self.published or self.fresh
         if record is None:
             raise BadParameter(
-                f"profile must be quick or paper as nothing is published of {self.item} yet, "
-                "got 'published'"
+                f"profile must be quick or paper, because the book has no stored results of "
+                f"{self.item} yet, got 'published'"
             )
         return record
 
     @property
     def records(self) -> list[Version]:
-        """Return the published record and the record of this run, if they exist, each with a
-        heading.
-        """
+        """Return the book's record and the record of this run, if present, each with a heading."""
         return [*self._published[:1], *self._fresh]
 
     @property
     def every(self) -> list[Version]:
-        """Return all published records, including those at smaller profiles, and the record of this
-        run, each with a heading.
+        """Return all records of the book, including those of smaller experiments, and the record of
+        this run, each with a heading.
         """
         return [*self._published, *self._fresh]
 
     @property
     def groups(self) -> list[tuple[Record, ...]]:
-        """Return two groups of records, the published records and the record of this run; the
-        records of a group share one figure.
+        """Return two groups of records: the book's records, and the record of this run. The records
+        of a group are drawn in one figure.
         """
         both = (self._published, self._fresh)
         return [tuple(version.record for version in group) for group in both if group]
@@ -117,29 +119,31 @@ class Page:
         return [Version(self.fresh, f"This run ({self.fresh.profile})", fresh=True)]
 
     def answers(self, sentence: Callable[[tuple[Record, ...]], str], *deciding: str) -> Markdown:
-        """Return the page's answer like `answer`, with a sentence made from all published records.
+        """Return the page's answer like `answer`, but with a sentence that is computed from all
+        records of the book.
 
-        The function ``sentence`` gets the list of records, the best record first.
+        The function ``sentence`` gets the list of these records, with the best record first.
         """
         return self.answer(lambda best: sentence((best, *self.others)), *deciding)
 
     def answer(self, sentence: Callable[[Record], str], *deciding: str) -> Markdown:
-        """Return the page's answer: a sentence that is computed from the published record, and then
+        """Return the page's answer: a sentence that is computed from the book's record, and then
         the verdicts.
 
-        ``deciding`` names the targets whose verdicts are shown, in full or without the item's
-        prefix. If several targets have the same verdict, the verdict is shown only once.
+        ``deciding`` has the ids of the papers' numbers whose verdicts are shown; the part
+        ``paper/item/`` may be left out. A verdict that several numbers have is shown only once.
         """
         if self.published is None:
-            return Markdown("**Answer.** No result of this page is published yet.")
+            return Markdown("**Answer.** The book has no stored results for this page yet.")
         verdicts = {name: e.verdict for e in self._entries for name in (e.id, self._short(e.id))}
         badges = [badge(verdict) for verdict in dict.fromkeys(verdicts[each] for each in deciding)]
         return Markdown(" ".join(["**Answer.**", sentence(self.published), *badges]))
 
     def finding(self, *deciding: str) -> Markdown:
-        """Return the counts of the verdicts, and one sentence for each target in ``deciding``.
+        """Return the counts of the verdicts, and one sentence for each of the paper's numbers in
+        ``deciding``.
 
-        In ``deciding``, targets are named without the item's prefix.
+        The ids in ``deciding`` are written without the part ``paper/item/``.
         """
         entries, targets = self._entries, ledger.read_targets(catalogue.BOOK / "targets")
         words = ledger.counts(entries).replace("other setting", "at another setting")
@@ -161,11 +165,11 @@ class Page:
         return Markdown("\n".join([f"**Finding: {words}.**", "", *sentences]).rstrip())
 
     def verdicts(self) -> Table:
-        """Return a table of the paper's numbers and ours, with the rows of the ledger for which we
+        """Return a table of the paper's numbers and ours, with the lines of the ledger for which we
         have a measurement.
 
-        If no row of the ledger has a measurement, the table has all rows. The reasons for the
-        verdicts are not in the table; see `reasons`.
+        If nothing was measured, the table has all lines of the ledger. The reasons for the verdicts
+        are not in the table; see `reasons`.
         """
         paper, item = self.item.split("/")
         targets = ledger.read_targets(catalogue.BOOK / "targets")
@@ -183,7 +187,7 @@ class Page:
                 else ""
             ),
             f"tab-{paper}-{item}-ledger".replace("_", "-"),
-            ["Target", "Printed", "Ours", "Interval", "Seeds", "Verdict"],
+            ["Quantity", "Printed", "Ours", "Interval", "Seeds", "Verdict"],
             [
                 [
                     self._short(row.id),
@@ -199,7 +203,7 @@ class Page:
         )
 
     def reasons(self) -> Markdown:
-        """Return the reason for each target number that was not reproduced."""
+        """Return our explanation for each of the paper's numbers that was not reproduced."""
         entries = self._entries
         lines = [
             f"- **{self._short(row.id)}**: {row.reason}."
@@ -210,23 +214,23 @@ class Page:
             return Markdown("No target number of this page has the verdict *not reproduced*.")
         if not lines:
             return Markdown(
-                "No target number of this page was judged, because a verdict needs a run at the "
-                "paper's setting."
+                "No target number of this page has a verdict, because a verdict needs a run "
+                "with the paper's setting."
             )
         head = "These target numbers were not reproduced; each has our best explanation:"
         return Markdown("\n".join([head, "", *lines]))
 
     def _short(self, target: str) -> str:
-        """Return a target's id without the name of the page's item; for targets of other items,
-        without the name of the paper.
+        """Return the id of a paper's number without the name of the paper. If the number belongs to
+        the page's own table or figure, leave out the name of this table or figure too.
         """
-        # A target's paper may be spelt with a hyphen, an item's has an underscore.
+        # The name of a paper may have a hyphen in this id, and has an underscore in an item's name.
         return target.partition("/")[2].removeprefix(f"{self.item.partition('/')[2]}/")
 
     @cached_property
     def _entries(self) -> tuple[ledger.Entry, ...]:
-        """Return the ledger's rows for all items that the page compares with the paper, item by
-        item.
+        """Return the ledger's lines for all tables and figures whose numbers the page compares with
+        ours, one table or figure after the other.
         """
         lines = entries(self.item.split("/")[0])
         judged = catalogue.judged(self.item)
@@ -237,22 +241,22 @@ class Page:
         if record.seeds:
             words.append("seeds " + ", ".join(map(str, record.seeds)))
         origin = record.provenance
-        if record is self.fresh:  # tests never compare this run's times, because they vary
+        if record is self.fresh:  # tests do not compare times, which vary
             words.append(f"{duration(origin['wall_seconds'])} on {origin.get('device', 'cpu')}")
-        elif origin.get("date"):  # missing where no step was run
+        elif origin.get("date"):  # missing if nothing was run
             words.append(f"{duration(origin['seconds'])} of computing, {origin['date']}")
         return "; ".join(words)
 
 
 def begin(item: str, given: Mapping[str, Any]) -> Page:
-    """Check the values of a notebook's parameters cell and return the page; ``given`` is the
-    notebook's ``globals()``.
+    """Return the page of an item (a table, figure or claim) after checking the parameters that the
+    notebook sets; ``given`` is the notebook's ``globals()``.
 
-    The parameters cell and papermill's cell after it may only set parameters of the study, with
-    values of the right type and range. At profile ``published`` the values of the parameters must
-    equal the values in the record. For a wrong value ``BadParameter`` is raised before any
-    computation. Other names in ``globals()`` are ignored, so a page can be run again in the same
-    kernel.
+    The parameters cell, and the cell that papermill inserts after it, may only set parameters of
+    the study, with values of the right type and range. With profile ``published``, which shows the
+    results that come with the book, values must equal those in the book's record. For a wrong
+    value, ``BadParameter`` is raised before any computation. Other names in ``globals()`` are
+    ignored, so a page can be run again in the same kernel.
     """
     records = records_of(item) if item in catalogue.ITEMS else []
     published = records[0] if records else None
@@ -271,18 +275,17 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
             held = tuple(held) if isinstance(held, list) else held
             if value not in (defaults[name], held):
                 raise BadParameter(
-                    f"{name} must be {held} at profile published, which shows the record, "
+                    f"{name} must be {held} with profile published, which shows stored results, "
                     f"got {value}; profiles that compute it: {', '.join(of.Parameters.own_seeds)}"
                 )
     return page
 
 
 def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
-    """Return whether each given value equals the value in a published record, or is None so that
-    the profile decides.
+    """Return whether each parameter that the reader gave equals the value in the book's record.
+    None stands for the default value of the profile and counts as equal.
 
-    If all values equal the values in the record, they need not be checked, so the study need not be
-    imported.
+    If all are equal, the values need no check, and the slow import of the study is avoided.
     """
 
     def same(name: str, value: Any) -> bool:
@@ -295,8 +298,8 @@ def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value with lists instead of tuples, as in JSON. The values True and 1 become
-    different.
+    """Return the value with tuples replaced by lists, as in JSON. True and 1, which Python counts
+    as equal, become different.
     """
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
@@ -304,7 +307,7 @@ def _plain(value: Any) -> Any:
 
 
 def _set(given: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
-    """Return the values that are set by the parameters cell and by papermill's cell after it."""
+    """Return the values that the parameters cell and the cell inserted by papermill set."""
     return {
         name: given[name]
         for name in given
@@ -316,12 +319,12 @@ def _set(given: Mapping[str, Any], known: Set[str]) -> dict[str, Any]:
 
 
 def _assigned(given: Mapping[str, Any], known: Set[str]) -> set[str]:
-    """Return the names that are assigned in the parameters cell and in papermill's cell after it.
+    """Return the names that the parameters cell and the cell inserted by papermill assign.
 
-    A kernel keeps the sources of the cells it has run in ``In``. The parameters cell is the latest
-    cell that annotates a parameter, as in ``eps: float = 0.25``. In a script, which has no ``In``,
-    all annotated names count as parameters. In a plain dict of values, which has no annotations,
-    all names count as parameters.
+    A Jupyter kernel keeps the source code of the cells that it has run in ``In``. The parameters
+    cell is the latest cell that annotates a parameter, as in ``eps: float = 0.25``. In a script,
+    which has no ``In``, all annotated names are parameters. In a plain dict of values, all names
+    are parameters.
     """
     if "In" not in given:
         return set(given.get("__annotations__", given))
@@ -337,7 +340,7 @@ def _assigned(given: Mapping[str, Any], known: Set[str]) -> set[str]:
 
 def _targets(source: str) -> dict[str, bool]:
     """Return the names that a cell assigns at its top level, and for each name whether the
-    assignment has an annotation.
+    assignment has a type annotation.
     """
     try:
         statements = ast.parse(source).body
@@ -351,18 +354,20 @@ def _targets(source: str) -> dict[str, bool]:
 
 
 def published(item: str) -> Page:
-    """Return the published page of an item, for use above a notebook's parameters cell."""
+    """Return the page of a table, figure or claim with the book's record, for use before the
+    parameters cell.
+    """
     return begin(item, {})
 
 
 def badge(verdict: str) -> str:
-    """Return a verdict as a coloured word in HTML, for notebooks and the book."""
+    """Return a verdict such as "reproduced" as a coloured word in HTML."""
     kind = verdict.replace(" ", "-")
     return f'<span class="verdict-badge {kind}">{verdict}</span>'
 
 
 def svg(figure: Figure) -> SVG:
-    """Return a figure as SVG; the same numbers give the same bytes."""
+    """Return a figure as SVG. Figures of the same numbers have the same bytes."""
     buffer = io.StringIO()
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -370,20 +375,20 @@ def svg(figure: Figure) -> SVG:
 
 
 def show_figures(draw: Callable[[Record], Figure], versions: Iterable[Version]) -> None:
-    """Show the figure of each record under the record's heading."""
+    """Show one figure per record, each under the heading of the record."""
     for version in versions:
         display(Markdown(f"{version.heading}:"), svg(draw(version.record)))
 
 
 def show_tables(make: Callable[[Version], Table], versions: Iterable[Version]) -> None:
-    """Show the table that ``make`` returns for each record."""
+    """Show one table per record; ``make`` returns the table of a record."""
     for version in versions:
         display(make(version))
 
 
 def _interval(entry: ledger.Entry) -> str:
-    """Return an entry's interval as text: "one seed" for a single seed, and "" if the measurement
-    is not random.
+    """Return the interval of a ledger line as text. The text is "one seed" for a single seed, and
+    "" if the measurement is not random.
     """
     if entry.seeds == 1:
         return "one seed"
@@ -394,8 +399,8 @@ def _interval(entry: ledger.Entry) -> str:
 
 
 def _asked(entry: ledger.Entry, compare: str) -> str:
-    """Return as text what the paper states for a target: a number, a bound, or one word for an
-    order or a pattern.
+    """Return as text what the paper states: a number, a bound, or one word for an ordering or a
+    pattern.
     """
     if entry.printed is None:
         words = {"greater_than": "greater", "less_than": "less", "shape": "pattern"}
@@ -405,14 +410,16 @@ def _asked(entry: ledger.Entry, compare: str) -> str:
 
 
 def _number(value: float | int | None) -> str:
-    """Return a number as text with four significant digits; a whole number keeps all its digits."""
+    """Return a number as text with four significant digits. A whole number keeps all its digits."""
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 10_000 and value == int(value) else f"{value:.4g}"
 
 
 def parameters_table(item: str) -> Table:
-    """Return the table of an item's parameters, with defaults and accepted values."""
+    """Return a table of the parameters of a table, figure or claim, with defaults and accepted
+    values.
+    """
     of = catalogue.study(item)
     defaults = of.Parameters()
     return table(

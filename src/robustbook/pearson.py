@@ -1,9 +1,9 @@
-"""Compute the scaled ratio eps_min / intensity of two random prototypes of many dimensions, in
-closed form and without torch.
+"""Compute the limit of the scaled ratio eps_min / intensity for two random prototypes of many
+dimensions, in closed form.
 
-The module `measures.prototypes` draws random prototypes and measures the ratio. A page that shows a
-record needs only the closed form. The closed form is in a separate module, because importing torch
-takes seconds.
+The module `measures.prototypes` draws random prototypes and measures the ratio. A page that shows
+stored results needs only the closed form. So the closed form is in a module that does not import
+torch, which takes seconds.
 """
 
 import math
@@ -13,7 +13,7 @@ from scipy import special
 
 
 def degrees(kurtosis: float) -> float:
-    """Return the degrees of freedom of Student's t distribution for this excess kurtosis.
+    """Return the degrees of freedom for which Student's t distribution has this excess kurtosis.
 
     Raises ValueError for a negative excess kurtosis.
     """
@@ -23,11 +23,12 @@ def degrees(kurtosis: float) -> float:
 
 
 def expected_ratio(kurtosis: float, intensity: Literal["mean", "median"] = "mean") -> float:
-    """Return the limit of the scaled ratio for Pearson VII weights of many dimensions.
+    """Return the limit of the scaled ratio for many dimensions, if weights have a Pearson VII
+    distribution.
 
-    ``intensity``: the divisor of eps_min, which is the mean of |w1| (as in the paper) or the
-        median. The limit is E[x^2] / (E|x1 - x2| E|x|), or the same expression with the median of
-        |x| instead of E|x|.
+    ``intensity``: by what eps_min is divided: the mean of |w1| (as in the paper) or the median of
+        |w1|. The limit is E[x^2] / (E|x1 - x2| E|x|), or the same expression with the median of |x|
+        instead of E|x|.
 
     Raises ValueError for a negative excess kurtosis.
     """

@@ -1,7 +1,7 @@
-"""Run an item, and make the record that the book publishes.
+"""Run the experiment of a table or figure, and make the record that comes with the book.
 
-A record has the results of a study, and the versions, devices and seconds with which they were
-computed.
+A record has the results of a study, and its provenance: the versions, devices and seconds of the
+computation.
 """
 
 import time
@@ -31,9 +31,7 @@ def compute(
     workers: int | None = None,
     progress: bool = True,
 ) -> Record:
-    """Compute the missing results of a study, and return the record that is made from all its
-    results.
-    """
+    """Compute the missing results of a study, and return the record of all its results."""
     store = store or Store()
     calls: Mapping[Any, Call] = of.calls(parameters)
     began = time.monotonic()
@@ -53,31 +51,34 @@ def compute(
 def publishable(
     of: ModuleType, parameters: Parameters, store: Store, published: Record | None = None
 ) -> Record:
-    """Return the record to be published, made from a study's stored results; nothing is computed.
+    """Return the new record for the book, made from a study's stored results; nothing is computed.
 
-    If the item has no published record yet, return the record of `parameters`. Publishing an item
-    must not lose any row that is already published. There are three cases.
+    ``published`` is the record that is in the book now, or None. If it is None, the new record has
+    the results for `parameters`. If ``published`` is not None, the new record must not lose any row
+    of this old record. There are three cases.
 
-    - If `parameters` include all published seeds and all published parts, the new record replaces
-      the old record. Parts are chosen by the parameters in ``selects``, such as networks.
+    - If `parameters` include all seeds and all parts of the old record, the new record replaces it.
+      Parts are what the parameters in ``selects`` choose, such as networks.
 
-    - If the new run covers only a part of the item, one record is made from all results. The store
-      must then have the results of the published and of the new record.
+    - If the new run covers only some of these parts, one record is made from the results of both.
+      The store must then also have the results of the old record.
 
     - In all other cases the rows of both records are merged, which does not need the results of the
-      published record. Merging rows cannot recompute values that depend on several parts, such as
-      an array of means over seeds. So a merge is refused if the arrays of the two records differ.
-      A merge is also refused if the two runs differ in a parameter of the study's ``JOINT``. The
-      reason is that rows of the study compare the parts which this parameter chooses.
+      old record. Merging rows cannot recompute values that depend on several rows, such as an array
+      of means over seeds. So a merge is refused if the arrays of the two records differ. A merge is
+      also refused if the two records differ in a parameter that the study lists in ``JOINT``,
+      because some rows of the study compare the parts that this parameter chooses.
 
-    An error is raised if a published row would be lost or would get another value.
+    An error is raised if a row of the old record would be lost or would get another value.
 
-    If parts of the record come from different devices or versions, the provenance lists the parts
-    under the name ``parts``. Each entry of ``parts`` states the device, the hardware, the versions
-    and the date, and in ``of`` the seeds and parameters of the part. Parts of a record do not
-    overlap, so the seed and the network of a row determine its part.
+    If the results come from different devices or versions, the record's provenance lists these
+    parts of the results under the name ``parts``. Each entry of ``parts`` states the device, the
+    hardware, the versions and the date, and in ``of`` the seeds and parameters of the part. The
+    parts do not overlap, so the seed and the network of a row determine to which part the row
+    belongs.
 
-    Raises Conflict if a published value would be lost or changed; the message says what to do.
+    Raises Conflict if a value of the old record would be lost or changed; the message says what to
+    do.
     """
     if published is None:
         return _condensed(of, parameters, store)
@@ -121,10 +122,10 @@ def publishable(
 
 
 def _condensed(of: ModuleType, parameters: Parameters, store: Store) -> Record:
-    """Return the record of a study's stored results.
+    """Return the record that is made from a study's stored results.
 
-    The record does not contain the run time of this process, so that the same results always give
-    the same record.
+    The record leaves out the run time of this process, so that the same results always give the
+    same record.
     """
     record = compute(of, parameters, store=store, progress=False)
     provenance = {k: v for k, v in record.provenance.items() if k != "wall_seconds"}
@@ -133,9 +134,10 @@ def _condensed(of: ModuleType, parameters: Parameters, store: Store) -> Record:
 
 
 def _published_parameters(of: ModuleType, asked: Parameters, published: Record) -> Parameters:
-    """Return the study parameters (seeds, networks and so on) that gave the published record.
+    """Return the study parameters (seeds, networks and so on) of the record that is in the book.
 
-    Raises Conflict if the published parameters differ from ``asked`` in more than seeds and parts.
+    Raises Conflict if the parameters differ from ``asked`` in more than the seeds and the chosen
+    parts, such as networks.
     """
     try:
         found: Parameters = check(of.Parameters, published.parameters)
@@ -150,8 +152,8 @@ def _published_parameters(of: ModuleType, asked: Parameters, published: Record) 
 
 
 def _together(asked: Parameters, published: Parameters) -> Parameters:
-    """Return parameters that cover the parts and seeds of ``asked`` and ``published``; the
-    published parts come first.
+    """Return parameters that cover the parts and seeds of both ``asked`` and ``published``; the
+    parts of ``published`` come first.
     """
     seeds = {*(published.seeds or ()), *(asked.seeds or ())}
     changed: dict[str, Any] = {"seeds": tuple(sorted(seeds))}
@@ -162,15 +164,17 @@ def _together(asked: Parameters, published: Parameters) -> Parameters:
 
 
 Cell = tuple[int, tuple[Any, ...]]
-"""A cell: a seed, and one value of each parameter that chooses parts of the item."""
+"""A cell is the smallest part of a record: one seed, and one value of each parameter that chooses
+parts, such as one network.
+"""
 
 
 def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
-    """Return the function calls of the study, grouped by cell: a seed and one value of each
-    parameter that chooses parts.
+    """Return the function calls of the study, grouped by seed and by one value of each parameter
+    that chooses parts, such as the network.
 
-    If a study runs fewer seeds of some networks, the remaining seeds of these networks have no
-    cells.
+    If a study runs fewer seeds of some networks, there is no entry for the other seeds of these
+    networks.
     """
     every = set(of.calls(parameters).values())
     chosen = parameters.parts()
@@ -189,10 +193,10 @@ def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
 
 
 def _published_cells(of: ModuleType, earlier: Parameters, published: Record) -> list[Cell]:
-    """Return the cells of the published record.
+    """Return the combinations of seed, network and so on (cells) in the book's record.
 
-    The record of several parts need not have all combinations of its seeds, networks and so on.
-    Its provenance says which combinations it has.
+    A record that was made in several parts need not have all combinations. The provenance of such a
+    record says which combinations it has.
     """
     found = list(_cells(of, earlier))
     if "parts" not in published.provenance:
@@ -209,8 +213,8 @@ def _published_cells(of: ModuleType, earlier: Parameters, published: Record) -> 
 
 
 def _rectangles(cells: Iterable[Cell], parameters: Parameters) -> list[dict[str, list[Any]]]:
-    """Group the cells that have the same seeds; return the seeds and parameter values of each
-    group.
+    """Group the networks (or other parameter values) that have the same seeds; return the seeds and
+    values of each group.
     """
     seeds: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for seed, values in cells:
@@ -231,8 +235,8 @@ _ORIGIN = ("device", "hardware", "cuda", "cudnn", "python", "torch", "numpy")
 def _parts(
     cells: Mapping[Cell, list[Call]], parameters: Parameters, store: Store
 ) -> list[dict[str, Any]]:
-    """Group the cells by the device and versions of their results; return each group's
-    provenance.
+    """Group the cells by the device and the versions that computed their results, and return the
+    provenance of each group.
     """
     groups: dict[tuple[Any, ...], dict[Cell, list[Call]]] = defaultdict(dict)
     for cell, calls in cells.items():
@@ -246,7 +250,7 @@ def _parts(
 
 
 def _summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the provenance of all parts together."""
+    """Return one provenance (versions, devices, date and seconds) for all parts together."""
     found: dict[str, set[str]] = defaultdict(set)
     spent: dict[str, list[float]] = defaultdict(list)
     for part in parts:
@@ -265,11 +269,11 @@ def _summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
-    """Return the provenance of a record's numbers: versions, devices and seconds.
+    """Return the provenance of a record's numbers: versions, devices, date and seconds.
 
-    The run time in a record is the sum of the seconds of all function calls of the study. The field
-    `known_seconds` has the mean seconds of a function call by `Call.kind`, from which ``plan``
-    estimates times.
+    The run time of a record is the total of the seconds of all function calls of the study. The
+    field `known_seconds` has the mean seconds of each kind of function call (see `Call.kind`), from
+    which ``plan`` estimates run times.
     """
     spent: dict[str, list[float]] = {}
     found: dict[str, set[str]] = {}
@@ -289,12 +293,12 @@ def _provenance(calls: Iterable[Call], store: Store) -> dict[str, Any]:
 
 
 def known_seconds() -> dict[str, dict[str, float]]:
-    """Return, for "cpu" and each GPU, the seconds of a function call by `Call.kind`, as stated in
-    published records.
+    """Return, for "cpu" and each GPU, the seconds of each kind of function call (see `Call.kind`),
+    as stated in the book's records.
     """
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for record in ledger.read_records(catalogue.BOOK / "records"):
         for part in record.provenance.get("parts", [record.provenance]):
-            seconds = part.get("known_seconds", {})  # JSON stores whole seconds as ints
+            seconds = part.get("known_seconds", {})  # JSON may have whole seconds as ints
             found[ran_on(part)] |= {kind: float(value) for kind, value in seconds.items()}
     return dict(found)

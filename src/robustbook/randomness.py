@@ -1,6 +1,6 @@
-"""Seed every generator of random numbers by a hash of (seed, purpose, ...).
+"""Make random generators, each seeded by a hash of (seed, purpose, ...).
 
-Global random generators are never used.
+The global random generators of torch and numpy are never used.
 """
 
 import hashlib
@@ -9,10 +9,10 @@ import torch
 
 
 def generator(seed: int, *purpose: str | int) -> torch.Generator:
-    """Return a CPU generator that depends only on ``seed`` and on the purpose of the random
+    """Return a random generator on the CPU that depends only on ``seed`` and the purpose of the
     numbers.
 
-    Different purposes give independent random numbers; the same arguments give the same random
+    Different purposes give independent random numbers. The same arguments give the same random
     numbers on every machine.
     """
     words = "/".join(str(word) for word in (seed, *purpose))

@@ -165,7 +165,7 @@ def test_a_damaged_file_is_named_with_the_cure(tmp_path, text, message):
         ('"value": 97.6', '"value": NaN', r"value of saturating/a must be a finite|rows.0.value"),
         ('"seed": 1', '"seed": 2', r"must be one of \(0, 1\), got 2"),
         ('"holds": false', '"hold": false', r"rows.1.hold: Unexpected"),
-        ('"profile": "paper"', '"profile": "quick"', "holds the record of .* at profile quick"),
+        ('"profile": "paper"', '"profile": "quick"', "holds the record of .* with profile quick"),
     ],
 )
 def test_an_altered_file_is_refused(tmp_path, old, new, message):

@@ -75,7 +75,7 @@ class Page(HTMLParser):
 def test_text_fits_a_terminal_and_counts_every_target_once(ledger):
     text = text_table(ledger)
     assert max(map(len, text.splitlines())) <= 100
-    total, repeated = map(int, re.search(r"(\d+) targets; (\d+) of them", text).groups())
+    total, repeated = map(int, re.search(r"(\d+) target numbers; (\d+) of them", text).groups())
     assert (total, repeated) == (
         len(ledger.entries),
         len(ledger.entries) - len(ledger.counted),

@@ -54,7 +54,7 @@ def test_changed_source_is_stale_and_so_is_what_depends_on_it(tmp_path: Path) ->
     p = plan([call, s.plain(s.Recipe())], store)
     assert counts(p) == {"leaf": (0, 1, 0), "total": (0, 1, 0), "plain": (0, 0, 1)}
     assert [r.spent for r in p.steps] == [1.0, 2.0, 0.0]
-    assert "2 stored with older source" in p.describe()
+    assert "2 results are from older source" in p.describe()
     assert run([call], store=store, workers=0, progress=False)[0].values == {"x": 1}  # still used
 
 
@@ -131,12 +131,10 @@ def test_times_are_kept_per_device(tmp_path: Path) -> None:
     assert store.devices() == {"Some GPU"}
     p = plan([asked], store, device="Some GPU")
     assert (p.device, p.workers) == ("Some GPU", 1)
-    assert p.describe().endswith("Left: 30 s of work, about 30 s with 1 at a time.")
+    assert p.describe().endswith("Remaining: 30 s of computing, about 30 s with 1 at a time.")
     here = plan([asked], store)
     assert here.device == runs_on("auto")
-    assert here.describe().endswith(
-        "Nothing is known yet about how long the missing ones will take."
-    )
+    assert here.describe().endswith("It is not known yet how long the missing results will take.")
 
 
 def test_wall_time_is_the_longest_chain_or_the_shared_work(tmp_path: Path) -> None:
@@ -160,8 +158,8 @@ def test_description(tmp_path: Path) -> None:
         "sample_steps:total       0      0        1       0.0 s     unknown\n"
         "sample_steps:plain       0      0        1       0.0 s     unknown\n"
         "\n"
-        "Left: 1 min 40 s of work, about 1 min 40 s with 2 at a time. "
-        "Of 2 missing ones nothing is known; they come on top."
+        "Remaining: 1 min 40 s of computing, about 1 min 40 s with 2 at a time. "
+        "2 more missing results are not in this estimate."
     )
 
 

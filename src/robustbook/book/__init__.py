@@ -1,9 +1,9 @@
-"""Build the book: write all its sources to _build/stage, then run jupyter-book on this folder.
+"""Build the book: write all its sources to the folder _build/stage, then run jupyter-book there.
 
-The prose pages of the folder ``book/`` are copied to _build/stage. Code writes the files in
-``generated/``, which the prose pages include, so no table of the book is typed by hand. The
-generated files are the cards and claims of the landing page, the ledger, the public names, and the
-seconds of each page. The executed notebooks are already in _build/stage (see
+The prose pages of the folder ``book/`` are copied to _build/stage. The prose pages include files in
+``generated/``, which code writes, so no table of the book is typed by hand. Generated are the
+landing page's cards and claims, the ledger, the list of public names, and a table of the seconds
+that each page took. The executed notebooks are in _build/stage before the build starts (see
 `robustbook.notebooks`).
 
 From a shell: ``python -m robustbook.book``.

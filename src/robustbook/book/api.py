@@ -1,5 +1,5 @@
-"""Write the pages about the package: a page for each module with all its public names, and a list
-of the modules.
+"""Write the reference pages of the package: a page for each module with all its public names, and a
+list of the modules.
 """
 
 import ast
@@ -15,15 +15,13 @@ from typing import Any
 import robustbook
 
 NOT_SHOWN = {"book", "cli"}
-"""Modules that get no page, because prose pages describe the command line and how the book is
-built.
+"""Modules without a reference page, because prose pages describe the command line and how the book
+is built.
 """
 
 
 def parts() -> list[ModuleType]:
-    """Return the modules and folders of the package that have a list ``__all__`` of
-    public names.
-    """
+    """Return the modules and subpackages that list their public names in ``__all__``."""
     found = sorted(info.name for info in pkgutil.iter_modules(robustbook.__path__))
     modules = [
         importlib.import_module(f"robustbook.{name}") for name in found if name not in NOT_SHOWN
@@ -32,13 +30,15 @@ def parts() -> list[ModuleType]:
 
 
 def api_pages() -> dict[str, str]:
-    """Return the page of each module as markdown, by the module's name without the package."""
+    """Return the reference page of each module as markdown; keys are module names without the
+    package.
+    """
     return {short(module): "\n".join(_page(module)) for module in parts()}
 
 
 def api_list() -> str:
-    """Return a table of the modules as markdown: a link to each module's page, and the purpose of
-    the module.
+    """Return a markdown table of the modules, with a link to each module's page and the module's
+    purpose.
     """
     rows = [f"| [](api/{short(module)}.md) | {sentence(module)} |" for module in parts()]
     return "\n".join(["| module | what it is for |", "| --- | --- |", *rows, ""])
@@ -57,7 +57,9 @@ def sentence(module: ModuleType) -> str:
 
 
 def _page(module: ModuleType) -> Iterator[str]:
-    """Yield the module's docstring, then the signature and the docstring of every public name."""
+    """Yield the parts of a module's page: its docstring, and signature and docstring of every
+    public name.
+    """
     yield f"# {module.__name__}\n"
     yield from _prose(inspect.getdoc(module) or "")
     for name in module.__all__:
@@ -87,7 +89,7 @@ def _prose(docstring: str) -> Iterator[str]:
         if paragraph.startswith(" "):
             yield _block(textwrap.dedent(paragraph), "text")
         else:
-            words = re.sub(r'(?<=[\s(])"([\w:/-]+)"', r'`"\1"`', paragraph)  # else quotes curl
+            words = re.sub(r'(?<=[\s(])"([\w:/-]+)"', r'`"\1"`', paragraph)  # else " becomes curly
             words = re.sub(r"^``\w+``(?:, ``\w+``)*: ", _unquoted, words, flags=re.MULTILINE)
             named = r"^([a-zA-Z_]\w*(?:, [a-zA-Z_]\w*)*): "
             yield re.sub(named, r"- `\1`: ", words, flags=re.MULTILINE) + "\n"
@@ -98,8 +100,9 @@ def _unquoted(names: re.Match[str]) -> str:
 
 
 def _signature(name: str, thing: Any) -> str:
-    """Return the signature of a definition, as written in the source. The signature of a function
-    is all lines above the docstring; the signature of a class is its first line and its fields.
+    """Return the signature of a definition, as written in the source. For a function, the signature
+    consists of all lines above the docstring. For a class, it consists of the first line and the
+    fields.
     """
     try:
         source = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))

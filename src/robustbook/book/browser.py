@@ -1,4 +1,4 @@
-"""Open the built book in Chromium: the tests look at its pages, and `make print` prints them."""
+"""Open the built book in the browser Chromium, for tests of its pages and for `make print`."""
 
 import contextlib
 import shutil
@@ -21,11 +21,11 @@ def program() -> str | None:
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start Chromium without a window, and end it afterwards; raise FileNotFoundError if Chromium
-    is missing.
+    """Start Chromium without a window, and close it when the context is left. Raise
+    FileNotFoundError if Chromium is missing.
 
-    Chromium's sandbox is switched off, because it refuses to start for root, and only the book's
-    own pages are opened.
+    Chromium's sandbox is switched off, because Chromium with a sandbox refuses to start for root.
+    Switching the sandbox off is safe, because only the book's own pages are opened.
     """
     path = program()
     if path is None:
@@ -40,10 +40,11 @@ def chromium() -> Iterator[Browser]:
 
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """Serve the files of a folder to this machine only, and return the address, which ends in "/".
+    """Serve the files of a folder over HTTP, to this machine only, and yield the address, which
+    ends in "/".
 
-    Pages that are opened as files behave differently, because Chromium then refuses to load some
-    files.
+    Pages that are opened as files behave differently, because Chromium refuses to load some of
+    their files.
     """
     handler = partial(_Silent, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -57,7 +58,7 @@ def served(folder: Path) -> Iterator[str]:
 
 
 class _Silent(SimpleHTTPRequestHandler):
-    """A handler that writes no line for each request."""
+    """A handler of HTTP requests that does not log each request."""
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

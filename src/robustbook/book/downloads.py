@@ -1,10 +1,10 @@
-"""Translate the downloadable notebooks into plain Markdown, because Jupyter cannot render the
-book's MyST markup.
+"""Translate the text of downloadable notebooks into plain Markdown, because Jupyter cannot render
+MyST markup.
 
-The book's pages are written in MyST. The roles and directives of MyST (`{numref}`, `:::{table}`)
-are translated in the copies that readers download. References become the words and numbers that the
-book shows. Tables and figures get their numbered captions, and boxes get their titles. Code cells
-and their outputs are not changed.
+The book's pages are written in MyST. In the copies that readers download, the roles and directives
+of MyST (`{numref}`, `:::{table}`) are translated. References become the words and numbers that the
+book shows. Tables and figures get their numbered captions, and boxes such as notes get their
+titles. Code cells and their outputs are not changed.
 """
 
 import copy
@@ -28,8 +28,8 @@ _MACROS = {r"\\eps(?![a-z])": r"\\epsilon", r"\\sign(?![a-z])": r"\\operatorname
 
 @dataclass(frozen=True)
 class References:
-    """The texts that the book shows for references: the numbers of tables, figures and equations,
-    and the authors and year of cited papers.
+    """The texts that the book shows in place of references: numbers of tables, figures and
+    equations, and authors and years of cited papers.
     """
 
     numbers: Mapping[str, str] = field(default_factory=dict)
@@ -37,7 +37,9 @@ class References:
 
 
 def plain_downloads(html: Path, bibliography: Path) -> None:
-    """Translate the notebooks that the pages below ``html`` offer for download, in place."""
+    """Translate the notebooks below the folder ``html`` that readers can download; the files are
+    overwritten.
+    """
     pages = (page.read_text(encoding="utf-8") for page in sorted(html.rglob("*.html")))
     references = References(shown_numbers(pages), cited(bibliography))
     for path in sorted((html / "_sources").rglob("*.ipynb")):
@@ -71,7 +73,7 @@ def cited(bibliography: Path) -> dict[str, str]:
 
 def plain(notebook: NotebookNode, references: References) -> NotebookNode:
     """Return a copy of the notebook with plain Markdown in cells and outputs. The caption of a
-    figure comes after the cell that draws the figure.
+    figure follows the cell that draws the figure.
     """
     notebook = copy.deepcopy(notebook)
     cells = []
@@ -104,8 +106,8 @@ def translated(text: str, references: References) -> str:
 
 
 def _blocks(lines: list[str], references: References) -> Iterator[str]:
-    """Yield the lines, with directives replaced by their contents and roles by the words that the
-    book shows.
+    """Yield the lines with each MyST directive replaced by its contents, and each role by the words
+    that the book shows.
     """
     at = 0
     while at < len(lines):
@@ -127,8 +129,8 @@ def _blocks(lines: list[str], references: References) -> Iterator[str]:
 
 
 def _closing(lines: list[str], at: int, fence: str) -> int:
-    """Return the index of the line that closes the block opened in line ``at``, or the end of the
-    text if no line closes the block.
+    """Return the index of the line that closes the block opened in line ``at``. If no line closes
+    the block, return the number of lines.
     """
     depth = 0
     for row in range(at + 1, len(lines)):
@@ -145,7 +147,7 @@ def _closing(lines: list[str], at: int, fence: str) -> int:
 def _directive(
     opening: "re.Match[str]", inside: list[str], references: References
 ) -> Iterator[str]:
-    """Yield the title of a directive, if there is one, and its contents."""
+    """Yield the title of a MyST directive, if there is one, and then its contents."""
     options: dict[str, str] = {}
     while inside and (option := _OPTION.match(inside[0].strip())):
         options[option["name"]] = option["value"]

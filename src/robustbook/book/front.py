@@ -1,6 +1,4 @@
-"""Generate the parts of the landing page and of the ledger page: a picture, cards, claims,
-counts.
-"""
+"""Generate parts of the landing page and the ledger page: a picture, cards, claims and counts."""
 
 import json
 import re
@@ -17,18 +15,19 @@ SUBJECTS = {
     "flat part of its nonlinearity.",
     "deep_defense": "Yan, Guo and Zhang, 2018 {cite}`yan2018`: training raises the distance that "
     "the attack DeepFool needs.",
-    "self_ensemble": "Liu and others, 2018 {cite}`liu2018`: noise in every layer, and the answers "
-    "averaged over draws of it.",
-    "survey": "A survey of adversarial training and of defenses that are related to it.",
+    "self_ensemble": "Liu and others, 2018 {cite}`liu2018`: noise is added in every layer, and the "
+    "predictions are averaged over draws of the noise.",
+    "survey": "A survey of adversarial training and related defenses.",
 }
-"""For each paper a sentence that says what the paper proposes."""
+"""For each paper, a sentence that says what the paper proposes."""
 
 
 def example_html(example: front.Example) -> str:
-    """Return the picture of the landing page: an image, a perturbation, the adversarial image and
-    the predicted classes.
+    """Return the landing page's picture of an attack: an image, a perturbation, the adversarial
+    image, and the predicted classes.
 
-    The picture is HTML, so that its words have the colours of the theme and the size of the text.
+    The picture is made of HTML, so that its words have the colours of the theme and the size of the
+    page's text.
     """
     a, b = example.answer, example.wrong
     change = f"no pixel changes by more than {100 * example.size:.0f}&nbsp;% of its range"
@@ -36,7 +35,7 @@ def example_html(example: front.Example) -> str:
         (example.image, f"A handwritten {a}, white on black.", f"Image<br>answer: <b>{a}</b>"),
         (
             example.perturbation,
-            "Faint speckles around the digit, black and white on grey, that look like nothing.",
+            "Faint speckles around the digit, black and white on grey, without any shape.",
             f"Perturbation,<br>times {1 / (2 * example.size):.0f}",
         ),
         (
@@ -48,15 +47,15 @@ def example_html(example: front.Example) -> str:
     return (
         f"{addition(*parts)}"
         f'<p class="example-words">A network without any defense calls the left image {a} and the '
-        f"right one {b}; {change}. (The attack may use values outside the range of pixels; "
-        "the picture shows them clipped.)"
+        f"right one {b}; {change}. (The attack may leave the range of pixel values; "
+        "the picture is clipped to this range.)"
         "</p>\n"
     )
 
 
 def cards(whole: Ledger, root: Path) -> str:
-    """Return a card for each paper with a chapter: what the paper proposes, what we found, and
-    counts of verdicts.
+    """Return a card for each paper that has a chapter, with what the paper proposes, what we found,
+    and counts of verdicts.
     """
     blocks = []
     for paper in written(root):
@@ -84,7 +83,9 @@ def cards(whole: Ledger, root: Path) -> str:
 
 
 def claims_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
-    """Return a markdown table of the claims, with the page and the status of each claim."""
+    """Return a markdown table of the papers' claims, with the page that tests each claim and
+    whether it survives.
+    """
     verdicts = {entry.id: entry.verdict for entry in entries}
     lines = ["| Claim | Page | Status |", "| :-- | :-- | :-- |"]
     paper = ""
@@ -101,13 +102,13 @@ def claims_table(claims: tuple[Claim, ...], entries: tuple[Entry, ...]) -> str:
 
 
 def badge(status: str) -> str:
-    """Return the status of a claim as a coloured word, in HTML."""
+    """Return the status of a claim, such as "survives", as a coloured word in HTML."""
     return f'<span class="verdict-badge {status.replace(" ", "-")}">{status}</span>'
 
 
 def unwritten(whole: Ledger, root: Path) -> str:
-    """Return a markdown list with one line per paper: the items of the paper that have no page yet
-    or were not run.
+    """Return a markdown list with one line per paper, which says how many of its comparisons have
+    no page yet or were not run.
     """
     lines = []
     for paper, title in ledger.TITLES.items():
@@ -126,22 +127,22 @@ def unwritten(whole: Ledger, root: Path) -> str:
 
 
 def written(root: Path) -> list[str]:
-    """Return the papers that have an overview page in the table of contents."""
+    """Return the papers that have an overview page in the book's table of contents."""
     names = contents(root)
     return [paper for paper in ledger.TITLES if f"{paper}/overview" in names]
 
 
 def contents(root: Path) -> list[str]:
-    """Return the names of the notebooks in the table of contents, in its order, without folder and
-    suffix.
+    """Return the names of the notebooks in the order of the book's table of contents, without
+    folder and suffix.
     """
     text = (root / "_toc.yml").read_text(encoding="utf-8")
     return re.findall(r"file: notebooks/(\S+)", text)
 
 
 def judged(root: Path) -> dict[str, tuple[str, ...]]:
-    """Return for each notebook of the table of contents the items, as ``paper/name``, whose target
-    numbers the notebook compares with our measurements.
+    """Return for each notebook of the book the tables and figures, as ``paper/name``, whose numbers
+    the notebook compares with our measurements.
     """
     found: dict[str, tuple[str, ...]] = {}
     there = notebooks.names(root)
@@ -156,8 +157,8 @@ def judged(root: Path) -> dict[str, tuple[str, ...]]:
 
 def pages_table(whole: Ledger, judged: Mapping[str, tuple[str, ...]]) -> str:
     """Return a markdown table of the pages of each paper, with counts of the verdicts on the
-    paper's numbers that each page compares with ours. The argument ``judged`` has for each notebook
-    the items whose numbers it compares with ours.
+    numbers that a page compares with ours. For each notebook, ``judged`` has the tables and figures
+    whose numbers it compares.
     """
     lines = ["| page | verdicts |", "| --- | --- |"]
     chapter = ""
@@ -174,20 +175,22 @@ def pages_table(whole: Ledger, judged: Mapping[str, tuple[str, ...]]) -> str:
 
 
 def page_name(name: str) -> str:
-    """Return the short name of a page: Table 1, Figure 2, Claims, Stronger attacks."""
+    """Return the short name of a page, such as "Table 1", "Figure 2", "Claims" or "Stronger
+    attacks".
+    """
     short = name.rpartition("/")[2]
     words = {"today": "Stronger attacks", "anchors": "The DeepFool paper"}
     return words.get(short) or re.sub(r"(?=[0-9])", " ", short, count=1).capitalize()
 
 
 def link(name: str) -> str:
-    """Return a link to a notebook's page from a page in ``book/``, as markdown."""
+    """Return a markdown link to a notebook's page, for use on a page in ``book/``."""
     return f"[](../notebooks/{name}.ipynb)"
 
 
 def ledger_pages(judged: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, str]]:
-    """Return for each item the pages that compare its numbers with ours: their addresses, relative
-    to the ledger, and their names.
+    """Return for each table or figure the pages that compare its numbers with ours, with their
+    addresses relative to the ledger page and their names.
     """
     pages: dict[str, dict[str, str]] = {}
     for name, items in judged.items():
@@ -197,8 +200,8 @@ def ledger_pages(judged: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, s
 
 
 def filters(judged: Mapping[str, tuple[str, ...]]) -> str:
-    """Return as JSON, for each page, the part of the ledger's address that shows only the numbers
-    of this page.
+    """Return as JSON, for each page, the query of the ledger's address that filters the numbers of
+    this page.
     """
     return json.dumps(
         {f"notebooks/{name}": f"page={name}" for name, items in judged.items() if items}

@@ -1,8 +1,8 @@
-"""Replace the theme's icon font by a style sheet that contains only the glyphs that the pages use.
+"""Replace the theme's icon fonts by a style sheet with only the icons that the pages use.
 
 The theme loads Font Awesome twice: as a font (400 KB with its style sheet), and as a script that
 draws all icons (1.5 MB). Browsers that open the book from a disk also refuse to load a font file.
-So the glyphs that the pages use are extracted from the font and put into the style sheet.
+So only the icons that the pages use are extracted from the fonts and put into the style sheet.
 """
 
 import base64
@@ -16,7 +16,7 @@ from fontTools.ttLib import TTFont
 
 FOLDER = Path("_static", "vendor", "fontawesome")
 FONTS = {"fa-solid-900": 900, "fa-regular-400": 400}
-"""The icon fonts whose glyphs are kept, and their weights in the style sheet."""
+"""The fonts from which icons are kept, and their font weights in the style sheet."""
 _TAG = re.compile(
     r"[ \t]*<(?:link|script)[^>]*vendor/fontawesome/[^>]*?(?:webfonts|js)/[^>]*>(?:</script>)?\n?"
 )
@@ -24,8 +24,8 @@ _RULE = re.compile(r"((?:\.fa-[\w-]+:before,?)+)\{content:\"\\([0-9a-f]+)\"\}")
 
 
 def embed_icons(html: Path) -> None:
-    """Rewrite the pages below ``html`` and the style sheet of the icons, so that the icons look the
-    same.
+    """Rewrite the pages below the folder ``html`` and the style sheet of the icons. The icons look
+    the same as before.
     """
     pages = sorted(html.rglob("*.html"))
     texts = {page: page.read_text(encoding="utf-8") for page in pages}
@@ -63,7 +63,7 @@ def used_glyphs(css: str, texts: Iterable[str], styles: Iterable[str]) -> set[in
 
 
 def _embedded(css: str, fonts: Path, codes: set[int]) -> str:
-    """Return the style sheet with the reduced fonts embedded as data."""
+    """Return the style sheet, in which the reduced fonts are embedded as data."""
     kept = re.sub(r"@font-face\{[^}]*\}", "", css)
     faces = []
     for name, weight in FONTS.items():
@@ -77,7 +77,7 @@ def _embedded(css: str, fonts: Path, codes: set[int]) -> str:
 
 
 def cut(font: Path, codes: set[int]) -> bytes:
-    """Return the font reduced to the characters ``codes``."""
+    """Return the font with only the characters whose code points are in ``codes``."""
     options = subset.Options(notdef_outline=True, recalc_timestamp=False)
     loaded = TTFont(font, recalcTimestamp=False)
     cutter = subset.Subsetter(options)

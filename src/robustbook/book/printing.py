@@ -1,4 +1,4 @@
-"""Print each chapter of the built book to one PDF, with Chromium.
+"""Print each chapter of the built book to one PDF, with the browser Chromium.
 
 From a shell: ``python -m robustbook.book.printing``, or ``make print``.
 """
@@ -19,7 +19,8 @@ FOOTER = (
     '<span class="pageNumber"></span></div>'
 )
 REFERENCES = "book/bibliography"
-# The same id may be on several pages, and the PDF should name no address of this machine.
+# Make ids unique, because several pages may use the same id. Links between pages point into the
+# PDF, which should contain no addresses of this machine.
 OWN_LINKS = """() => {
   const articles = [...document.querySelectorAll("article[data-page]")];
   const pages = new Set(articles.map((article) => article.dataset.page));
@@ -38,7 +39,7 @@ OWN_LINKS = """() => {
 
 
 def chapters(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the pages of each chapter, in their order: a chapter is a folder of notebooks.
+    """Return the pages of each chapter in their order. A chapter is a folder of notebooks.
 
     ``names``: notebooks as in the table of contents, such as "basics/one_gradient".
     """
@@ -51,7 +52,8 @@ def chapters(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def joined(pages: Sequence[tuple[str, str]]) -> str:
-    """Return the first of several HTML pages, to which the articles of all other pages are added.
+    """Return one HTML page, which is the first of several pages with the articles of all others
+    added.
 
     ``pages``: the name and the HTML of each page, such as "notebooks/basics/verdicts".
     """
@@ -66,9 +68,9 @@ def joined(pages: Sequence[tuple[str, str]]) -> str:
 
 
 def print_chapter(chromium: Browser, address: str, html: Path, chapter: str, out: Path) -> None:
-    """Write one PDF with all pages of a chapter, and the papers that the book cites.
+    """Write one PDF with all pages of a chapter and the book's bibliography.
 
-    ``address``: the address at which the folder ``html`` is served.
+    ``address``: the web address at which the folder ``html`` is served.
     ``chapter``: the name of the chapter's folder below "notebooks".
     """
     folder = f"notebooks/{chapter}"
@@ -80,7 +82,7 @@ def print_chapter(chromium: Browser, address: str, html: Path, chapter: str, out
         ]
     )
     page = chromium.new_page(color_scheme="light")
-    place = f"{address}{folder}/all-pages.html"  # not a file: pictures are found from it
+    place = f"{address}{folder}/all-pages.html"  # no file; images are resolved relative to it
     page.route(place, lambda route: route.fulfill(body=whole, content_type="text/html"))
     page.goto(place, timeout=300_000)
     page.evaluate("window.MathJax?.startup?.promise.then(() => null)")

@@ -1,4 +1,4 @@
-"""Write all sources of the book to _build/stage, and run jupyter-book on this folder."""
+"""Write all sources of the book to the folder _build/stage, and run jupyter-book on this folder."""
 
 import json
 import os
@@ -24,10 +24,10 @@ from .icons import embed_icons
 
 
 def stage(root: Path = ROOT) -> Path:
-    """Write all of _build/stage except for the executed notebooks; return the folder.
+    """Write all files of _build/stage except the executed notebooks, and return the folder.
 
-    An error is raised if a notebook in ``_toc.yml`` has not been executed, because its page would
-    be missing.
+    An error is raised if a notebook of the table of contents (``_toc.yml``) has not been executed,
+    because its page would be missing.
     """
     here = root / "_build" / "stage"
     known = {f"{name}.ipynb" for name in notebooks.names(root)}
@@ -53,13 +53,13 @@ def stage(root: Path = ROOT) -> Path:
 
 
 def build(root: Path = ROOT) -> Path:
-    """Build the HTML from _build/stage and return the path of the landing page; warnings are
-    errors.
+    """Build the HTML from _build/stage, and return the path of the landing page. A warning of
+    jupyter-book counts as an error.
 
-    A page that would load a file from another host raises an error too.
+    A page that would load a file from another host is an error too.
     """
     out = root / "_build"
-    # Sphinx would keep the pictures and sources of pages that are gone.
+    # Without this, Sphinx would keep the pictures and sources of pages that no longer exist.
     for old in ("html", ".doctrees", ".jupyter_cache"):
         shutil.rmtree(out / old, ignore_errors=True)
     program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
@@ -93,7 +93,8 @@ class _Fetches(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
-        # A link to the next page or to the canonical address is not followed until clicked.
+        # A browser follows a link to the next page or to the canonical address only when it is
+        # clicked.
         if tag == "link" and given.get("rel") not in {
             "next",
             "prev",
@@ -128,8 +129,8 @@ def _generated(root: Path, here: Path) -> dict[str, str]:
 
 
 def status_table(times: dict[str, Any]) -> str:
-    """Return as markdown the seconds that each page took, and the machine on which the pages were
-    run.
+    """Return a markdown table of the seconds that each page took, and the name of the machine that
+    ran the pages.
     """
     rows = [
         f"| {front.link(name)} | {entry['profile'] or 'defaults'} | {entry['seconds']:.1f} |"

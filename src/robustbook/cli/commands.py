@@ -1,5 +1,5 @@
-"""Define the commands of the command line. Slow imports are inside the functions of the commands,
-so that --help is quick.
+"""Define the commands of the command line. Modules that are slow to import are imported inside the
+functions of the commands, so that --help is quick.
 """
 
 import json
@@ -30,8 +30,8 @@ def main() -> None:
     \b
     Example: robustbook run saturating/table-1 --profile quick
 
-    Without an item, a command uses all items. With ROBUSTBOOK_TRACEBACK=1 an error prints its
-    traceback.
+    An item is a table, figure or claim of a paper. Without an item, a command uses all items. With
+    ROBUSTBOOK_TRACEBACK=1, errors print a traceback.
     """
 
 
@@ -49,7 +49,7 @@ main.epilog = "\b\nItems:\n" + "\n".join(f"  {name:<33} {of.title}" for name, of
 @click.option(
     "--data-root",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder with the original data files; else ROBUSTBOOK_DATA, else a cache.",
+    help="Folder of the original data files; default: ROBUSTBOOK_DATA, else a cache.",
 )
 @options.store
 def run(
@@ -63,7 +63,7 @@ def run(
     data_root: Path | None,
     store: Path | None,
 ) -> None:
-    """Compute missing results, and compare our numbers with the paper's.
+    """Compute missing results, and compare our numbers with the paper's numbers.
 
     \b
     Example: robustbook run saturating/table-1 --profile quick --seeds 0:5 --set eps=0.1
@@ -74,7 +74,8 @@ def run(
 
     from .jobs import beside_the_paper, jobs
 
-    if scheduler and not re.fullmatch(r"\w+://.+:\d+", scheduler):  # Dask would wait for it forever
+    # Dask would wait forever for any other address.
+    if scheduler and not re.fullmatch(r"\w+://.+:\d+", scheduler):
         raise click.UsageError(f"scheduler must be like tcp://host:8786, got {scheduler!r}")
     if data_root and scheduler:
         raise click.UsageError(
@@ -85,11 +86,11 @@ def run(
         os.environ["ROBUSTBOOK_DATA"] = str(data_root.absolute())
     where = Store(store)
     asked = jobs(items, profile, seeds, given)
-    ledger.read_targets(catalogue.BOOK / "targets")  # report wrong arguments before any work
+    ledger.read_targets(catalogue.BOOK / "targets")  # reports faults before any work
     for job in asked:
         changed = job.changed
         words = [f"{name} {value}" for name, value in {**changed, **job.selected}.items()]
-        title = ", ".join([f"{job.item} at profile {profile}", *words])
+        title = ", ".join([f"{job.item} with profile {profile}", *words])
         click.echo(title, err=True)
         try:
             record = publishing.compute(
@@ -105,8 +106,8 @@ def run(
         click.echo(beside_the_paper(record, other_setting=bool(changed)))
         took = duration(record.provenance["wall_seconds"])
         click.echo(f"\n{title}: {took}; results are kept in {where.path}")
-        if not changed:  # only the paper's parameters can be published
-            click.echo(f"To make this the published record: {job.command('publish')}")
+        if not changed:  # only results with the paper's parameters can become the book's record
+            click.echo(f"To make this the book's record: {job.command('publish')}")
 
 
 @main.command()
@@ -118,7 +119,7 @@ def run(
     "--device",
     default="auto",
     show_default=True,
-    help="auto, cpu, cuda, cuda:N, or the name of a GPU elsewhere, such as H200.",
+    help="auto, cpu, cuda, cuda:N, or the name of another machine's GPU, such as H200.",
 )
 @options.workers
 @options.store
@@ -131,11 +132,12 @@ def plan(
     workers: int | None,
     store: Path | None,
 ) -> None:
-    """Show which results remain to be computed, and how long the computation takes on a device.
+    """Show which results are still to be computed, and how long this takes on a device.
 
-    Times are estimated from results that were computed on this kind of device, in the store or in
-    published records. If a stored result differs only in the number of images, the steps or the
-    batch size, its time is scaled. If stored results differ in anything else, no time is estimated.
+    Times are estimated from results in the store or in the book's records that were computed on the
+    same kind of device. If stored results differ from the missing results only in the number of
+    images, the optimiser steps or the batch size, times are scaled. If they differ in anything
+    else, no time is estimated.
 
     \b
     Example: robustbook plan saturating/table-1 --profile paper
@@ -149,9 +151,10 @@ def plan(
     asked = jobs(items, profile, seeds, given)
     for name in dict.fromkeys(job.profile for job in asked):
         own = [job for job in asked if job.profile == name]
-        calls = [call for job in own for call in job.calls]  # shared calls count once
+        # Function calls that several items share count once.
+        calls = [call for job in own for call in job.calls]
         found = runs.plan(calls, where, known.get(device), device=device, workers=workers)
-        click.echo(f"{', '.join(job.item for job in own)} at profile {name}:")
+        click.echo(f"{', '.join(job.item for job in own)} with profile {name}:")
         click.echo(textwrap.indent(found.describe(), "  "))
         click.echo(f"  Times are those of {device}.\n")
 
@@ -164,10 +167,10 @@ def plan(
 def status(
     items: Sequence[str], profile: str | None, seeds: list[int] | None, store: Path | None
 ) -> None:
-    """Count stored, stale and missing results, and show what is published.
+    """Count stored, stale and missing results, and show the date of the book's record.
 
     A stale result was computed by older source code. Stale results are still used, until the
-    version of their step is increased.
+    version number of the function that computed them is increased.
 
     \b
     Example: robustbook status saturating/table-1 --profile paper
@@ -199,7 +202,9 @@ def status(
 @click.option("--profile", default="paper", show_default=True, help="quick, reduced or paper.")
 @options.seeds
 @options.parameters
-@click.option("--replace", is_flag=True, help="Write over what is published, which is lost.")
+@click.option(
+    "--replace", is_flag=True, help="Overwrite the book's record, whose rows are then lost."
+)
 @options.store
 def publish(
     items: Sequence[str],
@@ -209,11 +214,12 @@ def publish(
     replace: bool,
     store: Path | None,
 ) -> None:
-    """Write the records that the pages and the ledger show.
+    """Write the book's records, which the pages and the ledger show.
 
-    The records are made from stored results; nothing is computed. A record has the paper's setting,
-    so only parameters that choose parts of an item may be set. Seeds or parts that are not
-    published yet are added. The command refuses to delete a published row or to change its value.
+    The records are made from stored results; nothing is computed. A record has the paper's setting.
+    So only parameters that choose parts of an item, such as networks, may be set. Seeds or parts
+    that are not in the book's record yet are added. The command refuses to delete a row of the
+    book's record or to change its value.
 
     \b
     Example: robustbook publish saturating/table-1 --profile paper
@@ -224,24 +230,26 @@ def publish(
 
     where = runs.Store(store)
     asked = jobs(items, profile, seeds, given)
-    ledger.read_targets(catalogue.BOOK / "targets")  # report wrong arguments before any work
+    ledger.read_targets(catalogue.BOOK / "targets")  # reports faults before any work
     records = []
-    for job in asked:  # check all jobs before the first record is written
+    for job in asked:  # check everything before the first record is written
         for name in job.changed:
             parts = ", ".join(job.parameters.selects) or "none here"
             raise click.UsageError(
-                f"{name} must stay as it is in what is published of {job.item}; parameters that "
-                f"choose parts: {parts}"
+                f"{name} must have the value in the book's record of {job.item}; parameters "
+                f"that choose parts: {parts}"
             )
         found = runs.plan(job.calls, where)
         if found.missing:
             raise click.ClickException(
-                f"{job.item} at profile {profile} lacks {found.missing} results; compute them "
+                f"{job.item} with profile {profile} lacks {found.missing} results; compute them "
                 f"first: {job.command('run')}"
             )
         stale = sum(step.stale for step in found.steps)
         if stale:
-            click.echo(f"robustbook: {stale} results of {job.item} are of older source", err=True)
+            click.echo(
+                f"robustbook: {stale} results of {job.item} are from older source code", err=True
+            )
         paper, _, name = job.item.partition("/")
         there = ledger.record_path(catalogue.BOOK / "records", paper, name, profile)
         published = ledger.read_record(there) if there.exists() and not replace else None
@@ -249,12 +257,12 @@ def publish(
             records.append(publishing.publishable(job.study, job.parameters, where, published))
         except ledger.Conflict as error:
             raise click.ClickException(
-                f"{job.item} at profile {profile} is not published: {error}; robustbook take "
-                "brings in the results behind the published part, --replace writes over it"
+                f"{job.item} with profile {profile} is not published: {error}; robustbook take "
+                "copies the results of the book's record into the store, --replace overwrites it"
             ) from error
     for job, record in zip(asked, records, strict=True):
         path = ledger.write_record(record, catalogue.BOOK / "records")
-        click.echo(f"{job.item} at profile {profile}: {len(record.rows)} rows in {path}")
+        click.echo(f"{job.item} with profile {profile}: {len(record.rows)} rows in {path}")
 
 
 @main.command()
@@ -263,9 +271,9 @@ def publish(
 def take(folders: Sequence[Path], store: Path | None) -> None:
     """Copy results from other machines into the store.
 
-    A folder is the store of another machine, or a folder that robustbook give has written. The
-    hashes of each result are checked. Damaged results are listed and left out. No stored result is
-    replaced.
+    A folder is the store of another machine, or a folder that "robustbook give" has written. The
+    hashes of each result are checked. Damaged results are listed and left out. Results that are
+    already in the store are not replaced.
 
     \b
     Example: robustbook take results-of-the-gpu
@@ -275,7 +283,7 @@ def take(folders: Sequence[Path], store: Path | None) -> None:
     where = Store(store)
     files: list[Path] = []
     for folder in folders:
-        # scratch/ holds the notes and checkpoints of calls in progress.
+        # scratch/ has the notes and checkpoints of function calls in progress.
         found = [
             path
             for path in folder.glob("**/*.json")
@@ -283,8 +291,8 @@ def take(folders: Sequence[Path], store: Path | None) -> None:
         ]
         if not found:
             raise click.UsageError(
-                f"folder must be a store or one made by robustbook give, got {folder}, where there "
-                "is no result"
+                f"folder must be a store or written by robustbook give, got {folder}, which has no "
+                "result"
             )
         files += sorted(found)
     where.check_writable()
@@ -321,10 +329,10 @@ def give(
     given: dict[str, Any],
     store: Path | None,
 ) -> None:
-    """Write the results that records need into a folder, for another machine to take.
+    """Copy results into a folder, from which another machine can take them.
 
-    Only stored results are written, and only results from which records are made. Intermediate
-    results, such as weights of networks, are left out.
+    Only stored results from which records are made are copied. Intermediate results, such as
+    weights of networks, are left out.
 
     \b
     Example: robustbook give for-the-laptop saturating/table-1 --profile paper
@@ -345,16 +353,20 @@ def give(
     size, new = sum(size for size, _ in copied), sum(new for _, new in copied)
     click.echo(f"{len(stored)} results, {size / 1e6:.1f} MB, in {other.path}; {new} of them new")
     if len(stored) < len(calls):
-        click.echo(f"{len(calls) - len(stored)} others that were asked for are not in {where.path}")
+        click.echo(
+            f"{len(calls) - len(stored)} other results that were asked for are not in {where.path}"
+        )
 
 
 @main.command("ledger")
 @click.option("--paper", help="Only this paper: saturating, for example.")
-@click.option("--item", help="Only this item: table-1, for example.")
-@click.option("--profile", help="Only records of this profile; else the best there is.")
-@click.option("--json", "as_json", is_flag=True, help="A list of objects for a program.")
+@click.option("--item", help="Only this table, figure or claim: table-1, for example.")
+@click.option("--profile", help="Only measurements with this profile; default: the best.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, a list of objects, for programs."
+)
 def show_ledger(paper: str | None, item: str | None, profile: str | None, as_json: bool) -> None:
-    """Print every number of the papers with our measurement and the verdict.
+    """Print the papers' numbers, our measurements and the verdicts.
 
     \b
     Example: robustbook ledger --paper saturating --item table-1
@@ -371,10 +383,10 @@ def show_ledger(paper: str | None, item: str | None, profile: str | None, as_jso
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", metavar="[OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
 def bench(arguments: Sequence[str]) -> None:
-    """Measure the running times of our attacks and of the attacks of other libraries.
+    """Measure the run times of our attacks and of the attacks of other libraries.
 
-    The other libraries are installed in a separate environment, .venv-bench. The command takes the
-    options of python -m benchmarks.attacks.
+    The other libraries are installed in a separate environment, .venv-bench. The options are those
+    of python -m benchmarks.attacks.
 
     \b
     Example: robustbook bench --data mnist --rounds 9

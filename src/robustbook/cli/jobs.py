@@ -1,6 +1,4 @@
-"""Turn the arguments of a command line into studies with checked parameters, and a record into
-text.
-"""
+"""Turn command-line arguments into studies with checked parameters, and a record into text."""
 
 import json
 import shlex
@@ -22,7 +20,7 @@ from robustbook.studies.parameters import BadParameter, Parameters, check
 
 @dataclass(frozen=True)
 class Job:
-    """An item with checked parameters and the function calls of its study."""
+    """A table, figure or claim: its checked parameters, and the function calls that compute it."""
 
     item: str
     study: ModuleType
@@ -35,17 +33,19 @@ class Job:
 
     @property
     def changed(self) -> dict[str, Any]:
-        """Return the parameters that the user set and that change the setting of the item."""
+        """Return the user's parameters that change the paper's setting."""
         return {k: v for k, v in self._given.items() if k not in self.parameters.selects}
 
     @property
     def selected(self) -> dict[str, Any]:
-        """Return the parameters that the user set and that only choose parts of the item."""
+        """Return the user's parameters that only choose parts of a table or figure, such as
+        networks.
+        """
         return {k: v for k, v in self._given.items() if k in self.parameters.selects}
 
     def command(self, name: str) -> str:
-        """Return the text of the command line `name` with the item, profile, seeds and parts of
-        this job.
+        """Return a command line: the command `name` with the table or figure, profile, seeds and
+        selected parts (such as networks) of this job.
         """
         words = ["robustbook", name, self.item, "--profile", self.profile]
         if self.parameters.seeds and self.parameters.seeds != self._usual.seeds:
@@ -71,10 +71,12 @@ def jobs(
     seeds: Sequence[int] | None = None,
     given: Mapping[str, Any] | None = None,
 ) -> list[Job]:
-    """Return the items at a profile, each with all its parameters checked.
+    """Return a job (a table, figure or claim to compute) for each of the ``items``. The ``profile``
+    is the size of the experiments. All parameters are checked.
 
-    Without items, use all items that have the profile. With profile None, use all profiles of the
-    items. Raises UsageError, with one sentence, for an unknown item, profile, seed or parameter.
+    Without ``items``, all tables, figures and claims that can be run with this size are used. If
+    ``profile`` is None, all sizes ("quick", "reduced" and "paper") are used. Raises UsageError with
+    a message of one sentence for an unknown item, profile, seed or parameter.
     """
     every = {item: study(item) for item in items or catalogue.ITEMS}
     if not items:
@@ -99,10 +101,12 @@ def jobs(
 
 
 def study(item: str) -> ModuleType:
-    """Return the study of an item; raise UsageError if the item is unknown or has no study."""
+    """Return the module that computes a table, figure or claim. Raise UsageError if ``item`` is
+    unknown or no module computes it.
+    """
     if item in catalogue.ITEMS:
         return catalogue.study(item)
-    there = f"those there are: {', '.join(catalogue.ITEMS)}"
+    there = f"known items: {', '.join(catalogue.ITEMS)}"
     targets = ledger.read_targets(catalogue.BOOK / "targets").values()
     if any(item == f"{target.paper}/{target.item}" for target in targets):
         raise click.UsageError(f"{item} has no study yet; {there}")
@@ -112,7 +116,7 @@ def study(item: str) -> ModuleType:
 
 
 def device_named(device: str, known: Iterable[str]) -> str:
-    """Return the device under which times are stored: "cpu", or the name of a GPU.
+    """Return the name of the device under which run times are stored: "cpu", or the name of a GPU.
 
     `device` is auto, cpu, cuda, cuda:N, or part of the name of a GPU in `known`. Raises UsageError
     if `device` is any other text.
@@ -131,10 +135,10 @@ def device_named(device: str, known: Iterable[str]) -> str:
 
 
 def beside_the_paper(record: Record, *, other_setting: bool) -> str:
-    """Return as text a comparison of the paper's numbers with the measurements in ``record``.
+    """Return a comparison of the paper's numbers with the measurements in ``record`` as text.
 
-    `other_setting`: whether the parameters differ from the paper's, so that our numbers are not
-    compared with the paper's.
+    `other_setting`: whether the parameters differ from the paper's; in this case each
+    verdict is "other setting".
     """
     targets = ledger.read_targets(catalogue.BOOK / "targets")
     item = f"{record.paper}/{record.item}"
@@ -147,7 +151,7 @@ def beside_the_paper(record: Record, *, other_setting: bool) -> str:
         and not t.context
     ]
     if not chosen:
-        return f"{len(record.rows)} rows; the paper printed no number of this item"
+        return f"{len(record.rows)} rows; the paper states no number for it"
     rows = entries(targets, [record], {}, chosen=chosen, profile=record.profile, command=command)
     shown = [replace(row, reason="") for row in rows]
     if other_setting:

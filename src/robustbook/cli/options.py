@@ -1,4 +1,4 @@
-"""Define options that commands share, and print error messages of one line.
+"""Define options that several commands share, and print each error message on one line.
 
 A wrong argument is reported before any work, in one line on stderr, with exit code 2. Ctrl-C gives
 exit code 130.
@@ -19,17 +19,19 @@ _SEEDS = re.compile(r"\d+(:\d+)?(,\d+(:\d+)?)*")
 
 
 class Commands(click.Group):
-    """A group of commands, in which each error is reported in one line."""
+    """A group of commands that reports each error on one line."""
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
-        """Run the command in `args` (default: the arguments of the process), then exit."""
+        """Run the command line `args` (by default that of the process), then exit."""
         words = list(sys.argv[1:] if args is None else args)
         extra |= {"prog_name": "robustbook", "standalone_mode": False}
         try:
             sys.exit(super().main(words or ["--help"], **extra))
         except click.Abort:
             again = shlex.join(["robustbook", *words])
-            _leave(f"stopped; what had finished is kept, and this goes on from there: {again}", 130)
+            _leave(
+                f"stopped; finished results are kept, and this continues from there: {again}", 130
+            )
         except (click.ClickException, ValueError, OSError, ModuleNotFoundError) as error:
             if os.environ.get("ROBUSTBOOK_TRACEBACK"):
                 raise
@@ -44,7 +46,7 @@ def _leave(message: str, code: int) -> NoReturn:
 
 
 def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> list[int] | None:
-    """Return the seeds for which a text such as "3", "0,2,5" or "0:5" (0 to 4) stands."""
+    """Return the list of seeds that a text such as "3", "0,2,5" or "0:5" (0 to 4) describes."""
     if text is None:
         return None
     numbers: list[int] = []
@@ -60,7 +62,9 @@ def _seeds(ctx: click.Context, option: click.Parameter, text: str | None) -> lis
 
 
 def _given(ctx: click.Context, option: click.Parameter, texts: Sequence[str]) -> dict[str, Any]:
-    """Parse texts of the form "name=value"; a value that is not valid JSON is kept as a string."""
+    """Return a dict from texts of the form "name=value"; a value that is not valid JSON is kept as
+    text.
+    """
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -79,24 +83,27 @@ def _given(ctx: click.Context, option: click.Parameter, texts: Sequence[str]) ->
 
 items = click.argument("items", metavar="[PAPER/ITEM]...", nargs=-1)
 seeds = click.option(
-    "--seeds", callback=_seeds, metavar="SEEDS", help="3 or 0,2,5 or 0:5; else the profile's own."
+    "--seeds",
+    callback=_seeds,
+    metavar="SEEDS",
+    help="3 or 0,2,5 or 0:5; default: those of the profile.",
 )
-any_profile = click.option("--profile", help="quick, reduced or paper; else each that there is.")
+any_profile = click.option("--profile", help="quick, reduced or paper; default: all.")
 parameters = click.option(
     "--set",
     "given",
     callback=_given,
     multiple=True,
     metavar="NAME=VALUE",
-    help="A parameter of the item's own, as on its page.",
+    help="Set a parameter of the item; its page lists them.",
 )
 store = click.option(
     "--store",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where results are kept; else ROBUSTBOOK_STORE, else .robustbook in the project.",
+    help="Folder of stored results; default: ROBUSTBOOK_STORE, else .robustbook in the project.",
 )
 workers = click.option(
     "--workers",
     type=click.IntRange(0),
-    help="Processes at work; else one per core, or one on a GPU. 0: this process alone.",
+    help="Worker processes; default: one per core, or one on a GPU. 0: only this process.",
 )

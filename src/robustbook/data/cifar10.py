@@ -1,12 +1,13 @@
 """Load CIFAR-10 (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009).
 
-Each batch of 10,000 images is read from the first of three places below the root folder that has
-the batch. The first place is torchvision's folder (`cifar-10-batches-py/data_batch_1`). The second
-place is a pack of lossless WebP sheets, such as `cifar10/data_batch_1.zip`. A pack has the labels
-in `labels.u8` (one byte each), and sheets `00.webp` to `99.webp` of a hundred images, ten to a row.
-The third place is the published archive (`cifar-10-python.tar.gz`), which is read without unpacking
-it to disk. If none of the three places has the batch, the archive is downloaded. Labels and pixels
-are always converted to the bytes of the published binary version, whose hash is checked.
+A batch of 10,000 images can be in three places below the root folder; the first place that has the
+batch is used. The first place is torchvision's folder (`cifar-10-batches-py/data_batch_1`). The
+second place is a ZIP file, such as `cifar10/data_batch_1.zip`. The ZIP file has the labels in
+`labels.u8` (one byte each), and the images in `00.webp` to `99.webp`. Each of these lossless WebP
+files shows a hundred images in ten rows of ten. The third place is the original archive
+(`cifar-10-python.tar.gz`), which is read without unpacking it to disk. If none of the three places
+has the batch, the archive is downloaded. Labels and pixels are always converted to the format of
+CIFAR-10's original binary version, and their hash is checked.
 """
 
 import io
@@ -56,7 +57,7 @@ BATCHES = {
 
 
 def cifar10(split: str, root: Path, *, download: bool) -> ImageSet:
-    """Return the 50,000 "train" or 10,000 "test" images, 3 x 32 x 32, in published order."""
+    """Return the 50,000 "train" or 10,000 "test" images, 3 x 32 x 32, in their original order."""
     wanted = BATCHES[split]
     read = {}
     for batch in wanted:
@@ -106,7 +107,7 @@ def _addresses() -> Sequence[str]:
 
 
 def _from_archive(path: Path, wanted: Collection[Original]) -> dict[Original, bytes]:
-    """Return the batches `wanted`, reading the archive once, up to the last of these batches."""
+    """Return the batches `wanted` from the archive, which is read once and as far as needed."""
     names = {batch.name: batch for batch in wanted}
     read: dict[Original, bytes] = {}
     try:
@@ -130,7 +131,7 @@ def _unpacked(
     read: Callable[[], bytes],
     unpack: Callable[[bytes], tuple[bytes, bytes]],
 ) -> bytes:
-    """Return the batch as rows of label and pixels, after checking its hash."""
+    """Return the batch with one row per image (label, then pixels), after checking its hash."""
     try:
         labels, pixels = (np.frombuffer(part, np.uint8) for part in unpack(read()))
         rows = np.column_stack([labels, pixels.reshape(len(labels), -1)])
@@ -141,8 +142,8 @@ def _unpacked(
 
 
 def _pickle(contents: bytes) -> tuple[bytes, bytes]:
-    """Return labels and pixels of a pickled batch: the small integers in the pickle, and the
-    longest string in the pickle.
+    """Return labels and pixels of a pickled batch. The labels are the small integers in the pickle,
+    and the pixels are the longest string in the pickle.
 
     The pickle's operations are parsed but not executed, because a pickle can run any code.
     """
@@ -153,8 +154,8 @@ def _pickle(contents: bytes) -> tuple[bytes, bytes]:
 
 
 def sheets(contents: bytes, side: int) -> tuple[bytes, bytes]:
-    """Return labels and pixels (image, colour, row, column) of a pack of images of `side` x `side`
-    pixels.
+    """Return labels and pixels from a ZIP file with images of `side` x `side` pixels. The axes of
+    the pixels are image, colour, row and column.
     """
     with zipfile.ZipFile(io.BytesIO(contents)) as pack:
         labels = pack.read("labels.u8")

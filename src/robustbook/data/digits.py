@@ -1,17 +1,18 @@
 """Load the handwritten digits of scikit-learn in the format of MNIST, without a download.
 
 The 1,797 original digits (Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI
-Machine Learning Repository, 1998) are 8 x 8 counts of inked pixels in 0..16. The digits are
-converted to MNIST's format in the way in which MNIST was made (LeCun, Bottou, Bengio, Haffner 1998,
-section III.A). Each digit is enlarged to 20 x 20 pixels, and its centre of mass is moved to the
-middle of 28 x 28 pixels. The enlarged digits are blurred, while MNIST's digits are nearly black and
-white. So the contrast of the enlarged digits is doubled around the middle grey. Mean, standard
+Machine Learning Repository, 1998) have 8 x 8 pixels with grey values in 0..16. The digits are
+converted to MNIST's format in the same way as the digits of MNIST (LeCun, Bottou, Bengio, Haffner
+1998, section III.A). Each digit is enlarged to 20 x 20 pixels, and its centre of mass is moved to
+the middle of 28 x 28 pixels. The enlarged digits are blurred, while MNIST's digits are nearly black
+and white. So the contrast of the enlarged digits is doubled around the middle grey. Mean, standard
 deviation and fraction of fully white pixels are 0.154, 0.323 and 0.076 for the enlarged digits,
 similar to 0.131, 0.308 and 0.074 in MNIST.
 
 The conversion uses only integers, so that the images are the same bytes on every machine. The split
-is fixed and stratified: 40 images of each class are for testing. Unlike MNIST's split, this split
-does not separate the writers, so the accuracy does not measure generalisation to new writers.
+is fixed and stratified: the test set has 40 images of each class. Unlike in MNIST, digits of one
+writer can be in both the training and the test set. So the test accuracy does not measure
+generalisation to new writers.
 """
 
 import hashlib
@@ -35,7 +36,7 @@ _FILE = Original(
 )
 _CLASSES = 10
 _TEST_PER_CLASS = 40
-_INK = 16  # the highest pixel count of the originals
+_INK = 16  # the highest grey value of the original digits
 _BOX = 20  # pixels, the side of the enlarged digit
 _SIDE = 28
 REINSTALL = "reinstall scikit-learn, which brings it"
@@ -59,8 +60,8 @@ def digits(split: str) -> ImageSet:
 
 @cache
 def _originals() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the counts of inked pixels (n, 8, 8) and the labels (n,), in the order of
-    scikit-learn's file.
+    """Return the original grey values (n, 8, 8) and the labels (n,), in the order of scikit-learn's
+    file.
     """
     path = scikit_learn("digits", "data") / f"{_FILE.name}.gz"
     contents = read_checked(path, _FILE, remedy=REINSTALL)
@@ -77,8 +78,8 @@ def scikit_learn(wanted_by: str, folder: str) -> Path:
 
 
 def _split(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices of the training and test images in random order, so that the first images
-    are a random sample.
+    """Return the indices of the training and test images. The indices are in random order, so that
+    the first k images of a set are a random sample.
     """
     classes = [np.flatnonzero(labels == k) for k in range(_CLASSES)]
     test = np.concatenate([_shuffled(members, "split")[:_TEST_PER_CLASS] for members in classes])
@@ -112,7 +113,7 @@ def _mnist_format(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
 
 
 def _bilinear(n: int, m: int) -> NDArray[np.int64]:
-    """Return weights (m, n) of a bilinear enlargement from n to m pixels, in units of 1/(2m).
+    """Return the matrix (m, n) of a bilinear enlargement from n to m pixels, in units of 1/(2m).
 
     The centre of output pixel i is at input position (i + 1/2) n / m - 1/2; pixels at the edge are
     repeated.
@@ -126,8 +127,8 @@ def _bilinear(n: int, m: int) -> NDArray[np.int64]:
 
 
 def _start(mass: NDArray[np.int64]) -> int:
-    """Return the offset that moves the digit's centre of mass to the middle; ``mass`` is the mass
-    of each row.
+    """Return the offset that moves the digit's centre of mass to the middle of the image; ``mass``
+    is the sum of the grey values in each row.
 
     The middle of 28 pixels, counted from 0, is at position 13.5. The offset is rounded to the
     nearest pixel (half up) and limited so that the digit is not cut off.

@@ -1,5 +1,5 @@
-"""Download to a file or as a stream. A download resumes after an interruption, and an incomplete
-file never has its final name.
+"""Download a file to disk, or read it as a stream. A download resumes after an interruption, and an
+incomplete file never gets its final name.
 """
 
 import os
@@ -13,15 +13,15 @@ from filelock import FileLock
 from tqdm import tqdm
 
 CHUNK = 1 << 16  # bytes
-TIMEOUT = 30  # seconds without a byte
+TIMEOUT = 30  # seconds to wait for the next byte
 TRIES = 3
 PARTIAL_CONTENT = 206  # response of a server that can resume
 RANGE_NOT_SATISFIABLE = 416  # response if the partial file already has the full length
 
 
 class DownloadError(OSError):
-    """The error for a file that could not be downloaded from any address; the message contains the
-    error of each address.
+    """The error for a file that could not be downloaded from any of its addresses. The message
+    contains the error of each address.
     """
 
 
@@ -64,7 +64,7 @@ def fetch(urls: Sequence[str], path: Path, *, check: Callable[[Path], object]) -
 
 
 class Stream:
-    """The bytes at an address, read in order and not stored.
+    """The bytes of a file at an address, which are read in order and not stored.
 
     If the connection breaks, the remaining bytes are requested again. After `TRIES` failures in a
     row, DownloadError is raised. `about` is the approximate number of bytes to be read, for the

@@ -1,9 +1,9 @@
 """Load Fashion-MNIST (Xiao, Rasul, Vollgraf 2017, arXiv 1708.07747): ten kinds of clothing, in
 MNIST's format.
 
-The four files of Fashion-MNIST have the same names and sizes as the files of MNIST. So
-Fashion-MNIST is searched only in the folders `FashionMNIST/raw` (torchvision's) and `fashion-mnist`
-below the root.
+The four files of Fashion-MNIST have the same names and sizes as the files of MNIST. To avoid
+reading MNIST by mistake, files are searched only in the folders `FashionMNIST/raw` (torchvision's)
+and `fashion-mnist` below the root folder.
 """
 
 from collections.abc import Sequence
@@ -46,13 +46,13 @@ FILES = {
 
 
 def fashion_mnist(split: str, root: Path, *, download: bool) -> ImageSet:
-    """Return the 60,000 images of "train" or the 10,000 images of "test", in published order."""
+    """Return the 60,000 images of "train" or the 10,000 of "test", in the original order."""
     images, labels = read_pair(FILES[split], root, FOLDERS, _mirrors if download else None)
     return ImageSet("fashion-mnist", split, images, labels, CLASSES)
 
 
 def _mirrors() -> Sequence[str]:
-    """Return addresses of folders with the four compressed original files."""
+    """Return web addresses of folders that have the four compressed original files."""
     from torchvision.datasets import FashionMNIST
 
     mirrors: list[str] = FashionMNIST.mirrors

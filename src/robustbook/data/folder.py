@@ -20,7 +20,8 @@ ACCEPTED = "a folder with one subfolder of JPEG or PNG files per class is accept
 
 
 class FolderSet:
-    """A labelled set on disk: ``set[rows]`` reads and decodes the images with the indices ``rows``.
+    """A set of labelled images on disk; ``set[rows]`` reads and decodes the images with indices
+    ``rows``.
 
     Classes are the subfolders in alphabetical order (ImageNet's WordNet numbers). Images are the
     files in the classes' folders and below, recognised by their suffixes as in torchvision's
@@ -30,11 +31,11 @@ class FolderSet:
     evaluation of torchvision's networks.
 
     Every image is converted to three channels of 8 bits, as in torchvision. Grey images are
-    repeated in three channels, palettes and CMYK are converted, and transparency and the camera's
-    orientation (EXIF) are ignored. Of 16 bits per channel this class uses the upper 8 bits, whereas
-    torchvision makes grey values above 255 white. Images with 32 bits per channel raise an error,
-    because their range is unknown. Raises DataError for a folder, a class or an image that cannot
-    be used.
+    repeated in three channels, and images with a palette or in CMYK are converted to RGB.
+    Transparency and the camera's orientation (EXIF) are ignored. For images with 16 bits per
+    channel, this class uses the upper 8 bits, whereas torchvision turns grey values above 255 into
+    white. Images with 32 bits per channel raise an error, because their range is unknown. Raises
+    DataError for a folder, a class or an image that cannot be used.
     """
 
     labels: Int[Tensor, " n"]
@@ -66,8 +67,8 @@ class FolderSet:
         return len(self.paths)
 
     def __getitem__(self, rows: Rows) -> UInt8[Tensor, "m 3 side side"]:
-        """Return the images with the indices ``rows``, or the images at which the mask ``rows`` is
-        true. A single number selects one image.
+        """Return the images with the indices ``rows`` or, if ``rows`` is a mask of bools, the
+        images for which it is true. A single number selects one image.
 
         Decoding releases Python's global lock, so several threads decode in parallel.
         """
@@ -113,8 +114,8 @@ def _images(folder: Path) -> Iterator[str]:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return the upper 8 of 16 bits per channel; PIL takes the upper bits only for images with
-    three channels.
+    """Return an image with the upper 8 of 16 bits per channel. PIL itself takes the upper bits only
+    for images with three channels.
     """
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

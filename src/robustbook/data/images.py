@@ -1,4 +1,4 @@
-"""A set of labelled images, stored as bytes until a batch is used."""
+"""Define a set of labelled images, which are stored as bytes until a batch is used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Rows = SupportsIndex | Sequence[Any] | NDArray[Any] | Tensor
-"""Row indices in 0..n-1, or a mask of n bools: a list, an array or a tensor with one axis."""
+"""A selection of n images: indices in 0..n-1 or a mask of n bools, as a list, array or tensor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,9 +19,9 @@ class ImageSet:
     """Labelled images of one split of a data set.
 
     The `images` are grey values or colours in 0..255, and the `labels` are in 0..classes-1. Raises
-    ValueError for images that are not bytes, if there are more or fewer labels than images, and for
-    a label outside its range. The range of the labels is checked only on a CPU, because with labels
-    on a GPU the CPU would have to wait.
+    ValueError for images that are not bytes, for a label outside its range, and if there are more
+    or fewer labels than images. The range of labels is not checked on a GPU, because the CPU would
+    have to wait for the GPU.
     """
 
     name: str
@@ -47,8 +47,8 @@ class ImageSet:
         return len(self.images)
 
     def subset(self, which: Rows) -> "ImageSet":
-        """Return a subset: the first `which` images if `which` is a number, else the images that
-        `which` selects, in order.
+        """Return a subset of the images. If `which` is a number, the subset is the first `which`
+        images; otherwise it is the images that `which` selects, in order.
 
         `which` is a whole number in 1..n, a list, array or tensor of indices in 0..n-1, or a mask
         of n bools. Any other value of `which` raises ValueError.
@@ -73,7 +73,7 @@ class ImageSet:
 def as_float(
     images: UInt8[Tensor, "n c h w"], dtype: torch.dtype = torch.float32
 ) -> Float[Tensor, "n c h w"]:
-    """Return the images scaled to [0, 1] for networks and attacks; the byte 255 becomes exactly 1.
+    """Return the images scaled to [0, 1], as networks and attacks need them; 255 becomes exactly 1.
 
     Raises ValueError for images that are not bytes, because such images may be in [0, 1] already.
     """
@@ -85,8 +85,8 @@ def indices(which: Rows, n: int, name: str = "which") -> Int64[Tensor, " m"]:
     """Return the row indices that `which` (indices or a mask) selects among n images.
 
     A single whole number selects one image. Raises ValueError for numbers that are not whole or not
-    in 0..n-1, for a mask of another length and for more than one axis. The error message uses
-    `name` as the name of the argument.
+    in 0..n-1, for a mask of another length, and for more than one axis. The error message calls the
+    argument `name`.
     """
     array = np.atleast_1d(_array(which, name))
     if array.ndim != 1:
@@ -101,7 +101,7 @@ def indices(which: Rows, n: int, name: str = "which") -> Int64[Tensor, " m"]:
 
 
 def refuse_other_than_bytes(images: Tensor) -> None:
-    """Raise ValueError for images that are not bytes, because the range of floats is ambiguous."""
+    """Raise ValueError for images that are not bytes; floats could be in [0, 1] or in 0..255."""
     if images.dtype != torch.uint8:
         raise ValueError(f"images must be bytes (torch.uint8) in 0..255, got {images.dtype}")
 

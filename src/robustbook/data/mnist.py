@@ -1,9 +1,9 @@
 """Load MNIST (LeCun, Bottou, Bengio, Haffner 1998) from the original files or torchvision's
 mirrors.
 
-The files of MNIST may be compressed or unpacked, in torchvision's folder (`MNIST/raw`), in `mnist`,
-or directly in the root folder. Only a download imports torchvision, because the import takes
-seconds.
+The files of MNIST may be compressed or unpacked. The files may be in torchvision's folder
+(`MNIST/raw`), in `mnist`, or directly in the root folder. Only a download imports torchvision,
+because the import takes seconds.
 """
 
 import struct
@@ -49,7 +49,7 @@ FILES = {
 
 
 def mnist(split: str, root: Path, *, download: bool) -> ImageSet:
-    """Return the 60,000 images of "train" or the 10,000 images of "test", in published order."""
+    """Return the 60,000 images of "train" or the 10,000 of "test", in the original order."""
     images, labels = read_pair(FILES[split], root, FOLDERS, _mirrors if download else None)
     return ImageSet("mnist", split, images, labels, CLASSES)
 
@@ -60,13 +60,15 @@ def read_pair(
     folders: Sequence[str],
     mirrors: Callable[[], Sequence[str]] | None,
 ) -> tuple[UInt8[Tensor, "n 1 h w"], Int64[Tensor, " n"]]:
-    """Return images and labels from two files in MNIST's format, which `read_original` finds."""
+    """Return the images and labels from two files in MNIST's format; `read_original` finds the
+    files.
+    """
     images, labels = (_idx(read_original(each, root, folders, mirrors=mirrors)) for each in files)
     return images[:, None], labels.long()
 
 
 def _mirrors() -> Sequence[str]:
-    """Return addresses of folders with the four compressed original files."""
+    """Return web addresses of folders that have the four compressed original files."""
     from torchvision.datasets import MNIST
 
     mirrors: list[str] = MNIST.mirrors
@@ -74,10 +76,10 @@ def _mirrors() -> Sequence[str]:
 
 
 def _idx(contents: bytes) -> UInt8[Tensor, "*shape"]:
-    """Return the values of an idx file, which has two zeros, a type, the number of axes, the
-    lengths of the axes, and the values.
+    """Return the values of a file in MNIST's format (idx). The file has two zero bytes, a type, the
+    number of axes, the lengths of the axes, and then the values.
 
-    The type (8, unsigned bytes) is not checked, because the hash of the contents was checked
+    The type (8 for unsigned bytes) is not checked, because the hash of the contents was checked
     before.
     """
     axes = contents[3]

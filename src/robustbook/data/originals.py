@@ -1,9 +1,9 @@
 """Read original files of a data set from a local folder or a download, and check them by hash
 before use.
 
-The hash of a file covers its uncompressed contents. So a published file (`.gz`), an unpacked file
-and a file that was compressed again have the same hash. A file with another hash is never used,
-whatever its name or folder.
+The hash of a file covers its uncompressed contents. So the original compressed file (`.gz`), an
+unpacked file and a file that was compressed again have the same hash. A file with another hash is
+never used, whatever its name or folder.
 """
 
 import gzip
@@ -29,11 +29,11 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Original:
-    """A published file: its name without `.gz`, with size and hash of its uncompressed contents."""
+    """A file as its authors publish it: the name without `.gz`, and size and hash when unpacked."""
 
     name: str
     size: int  # bytes
-    digest: str  # SHA-256, or MD5 if only that is published; hexadecimal
+    digest: str  # SHA-256, or MD5 if its authors publish only that; hexadecimal
 
     @property
     def algorithm(self) -> str:
@@ -46,8 +46,8 @@ def data_root(root: str | Path | None = None) -> Path:
 
     The folder is `root` if given, else the environment variable `ROBUSTBOOK_DATA`, else the user's
     cache folder. All copies of the project share the cache folder (on Linux
-    `~/.cache/robustbook/data`). `~` in `root` stands for the home folder. The path is absolute, so
-    that the path does not depend on the working directory.
+    `~/.cache/robustbook/data`). `~` in `root` stands for the home folder. The path is made
+    absolute, so that it does not depend on the working directory.
     """
     chosen = root or os.environ.get("ROBUSTBOOK_DATA")
     return (
@@ -64,10 +64,11 @@ def read_original(
 ) -> bytes:
     """Return the contents of `original`, from a local file or else from the first working mirror.
 
-    `subfolders` below `root` are searched in order for the file, plain or with `.gz`. A download is
-    stored compressed, in the first of `subfolders`. `mirrors` returns the addresses (ending in `/`)
-    to try in turn, and is called only if the file is not found. Without `mirrors` nothing is
-    downloaded. Raises DataError, whose message names the file, what was expected and what to do.
+    The `subfolders` of `root` are searched in order for the file, unpacked or compressed (`.gz`). A
+    download is stored compressed, in the first of `subfolders`. The function `mirrors` returns the
+    web addresses of folders (ending in `/`) to try in turn. `mirrors` is called only if no local
+    file is found. Without `mirrors` nothing is downloaded. If the file cannot be read, DataError is
+    raised; its message names the file, what was expected and what to do.
     """
     for folder in subfolders:
         for name in (original.name, f"{original.name}.gz"):
@@ -100,7 +101,8 @@ def read_original(
 def read_checked(path: Path, original: Original, *, remedy: str) -> bytes:
     """Return the uncompressed contents of the file at `path`.
 
-    Raises DataError, whose message ends with `remedy`, if the contents are not those of `original`.
+    Raises DataError if the contents differ from those of `original`. The message ends with
+    `remedy`, a text that says what to do.
     """
     try:
         with path.open("rb") as raw:
@@ -116,7 +118,7 @@ def read_checked(path: Path, original: Original, *, remedy: str) -> bytes:
 
 
 def check(path: Path, original: Original, contents: bytes, remedy: str) -> None:
-    """Raise DataError if `contents`, unpacked from `path`, are not those of `original`."""
+    """Raise DataError if `contents`, unpacked from `path`, differ from those of `original`."""
     if len(contents) != original.size:
         found = f"{len(contents)} bytes" if len(contents) < original.size else "more bytes"
         raise unfit(path, original, f"it holds {found}", remedy)

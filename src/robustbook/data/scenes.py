@@ -1,30 +1,31 @@
-"""Draw handwritten digits on pieces of photographs, as colour images of CIFAR-10's size, with no
-download.
+"""Draw handwritten digits on crops of photographs, which gives colour images of CIFAR-10's size
+without a download.
 
 The handwritten digits come from `digits` (1,397 for training, 400 for testing). The photographs are
 the two in scikit-learn: china.jpg by danielbuechele and flower.jpg by vultilion (both CC BY 2.0).
-Each photograph is reduced to half its size and half its contrast. The left 70 % of each photograph
-are used for training, the rest for testing. A digit is drawn on a crop of 32 x 32 pixels, in a
-random colour with an opacity of 7/8. The centre of the digit is at most one pixel off the centre of
-the crop. The training set has each digit twice, on two crops and in two colours: 2,794 images.
+Each photograph is reduced to half its size and half its contrast. Crops of training images come
+from the left 70 % of each photograph, and crops of test images from the rest. A digit is drawn on a
+crop of 32 x 32 pixels, in a random colour with an opacity of 7/8. The centre of the digit is at
+most one pixel off the centre of the crop. The 2,794 training images contain each digit twice, on
+two crops and in two colours.
 
 The classes are not trivial: a nearest-neighbour classifier on pixels is correct for 39 % of the
-test images. But a small network learns the classes in seconds. The ConvNet of half width with
-whitening classifies 83 to 86 % of the test images correctly (three seeds). Training the ConvNet
-takes seven seconds on a core: 12 epochs of Adam with batches of 100 and a learning rate from 0.003
-to 0.
+test images. But a small network learns the classes in seconds. Deep Defense's ConvNet with half as
+many filters, applied to whitened images, classifies 83 to 86 % of the test images correctly (three
+seeds). Training the ConvNet takes seven seconds on a CPU core: 12 epochs of Adam with batches of
+100, while the learning rate falls from 0.003 to 0.
 
-Networks with batch norm can be trained on these images too, because a shuffled batch resembles the
-whole set. A shuffled batch of 100 images has every class. The mean of a colour channel differs by
-about 0.01 between a batch of 100 and the whole set. For comparison, the standard deviation over
-images and pixels is 0.15 to 0.18. A network of three convolutions with batch norm and a linear
-layer, trained like the ConvNet, classifies 87 to 91 % of the test images correctly. If batch norm
-uses the statistics of test batches, the network with batch norm has an accuracy of 88 to 92 % (two
-seeds).
+Networks with batch norm can be trained on these images too, because the statistics of a shuffled
+batch resemble those of the whole set. A shuffled batch of 100 images has every class. The mean of a
+colour channel over a batch of 100 differs by about 0.01 from the mean over the whole set. For
+comparison, the channel's standard deviation over images and pixels is 0.15 to 0.18. A network of
+three convolutions with batch norm and a linear layer, trained like the ConvNet, classifies 87 to 91
+% of the test images correctly. If batch norm uses the statistics of the test batches instead, this
+network has a test accuracy of 88 to 92 % (two seeds).
 
-After the photographs are decoded, all images are computed with integers. JPEG decoders can differ
-slightly, mostly in how they enlarge colour planes, but these photographs have colour planes of full
-size. The decoded pixels are checked by hash, so that the images are the same bytes on every
+After the photographs are decoded, all images are computed with integers. JPEG decoders differ
+slightly, mostly in how they enlarge reduced colour planes, but these photographs have colour planes
+of full size. The decoded pixels are checked by hash, so that the images are the same bytes on every
 machine.
 """
 
@@ -86,8 +87,8 @@ def _image(mask: NDArray[np.int64], pieces: NDArray[np.int64], purpose: str) -> 
 
 @cache
 def _photographs() -> NDArray[np.int64]:
-    """Return both photographs as one array (2, 213, 320, 3), with half the size (means of 2 x 2
-    pixels) and half the contrast.
+    """Return both photographs as one array (2, 213, 320, 3). Each photograph is reduced to half its
+    size, by means over 2 x 2 pixels, and to half its contrast.
     """
     return np.stack([_reduced(photograph) for photograph in _PHOTOGRAPHS])
 

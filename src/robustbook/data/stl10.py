@@ -1,21 +1,22 @@
-"""Load the labelled images of STL-10, without the 100,000 images that have no label. STL-10 is from
+"""Load the labelled images of STL-10, without its 100,000 images that have no label. STL-10 is from
 Coates, Lee and Ng, "An analysis of single layer networks in unsupervised feature learning", AISTATS
 2011.
 
-A split is read from the first of three places below the root that contains the whole split:
+A split can be in three places below the root folder; the first place that has the whole split is
+used:
 
-- The first place has the binary files as published (`stl10_binary/train_X.bin` and `train_y.bin`).
+- The first place has the original binary files (`stl10_binary/train_X.bin` and `train_y.bin`).
 
-- The second place has packs of lossless WebP sheets (`stl10/train_1.zip` to `train_5.zip`,
-  `test_first_1600.zip`), in the format of the packs of CIFAR-10. The packs have only the first
-  1,600 of the 8,000 test images, on which Random Self-Ensemble is evaluated.
+- The second place has ZIP files with lossless WebP files (`stl10/train_1.zip` to `train_5.zip`,
+  `test_first_1600.zip`), in the same format as for CIFAR-10. The ZIP files have only the first
+  1,600 of the 8,000 test images. Random Self-Ensemble is evaluated on these 1,600 images.
 
-- The third place has the published archive (`stl10_binary.tar.gz`, 2.6 GB), whose first files are
+- The third place has the original archive (`stl10_binary.tar.gz`, 2.6 GB), whose first files are
   the labelled images. The archive is read only up to the last file that is needed: about 190 MB for
-  the test images and 300 MB for the training images. If the archive is downloaded, it is not
-  stored. Only the labelled images of the archive are stored, as binary files (up to 360 MB).
+  the test images and 300 MB for the training images. If the archive is downloaded, only its
+  labelled images are stored, as binary files (up to 360 MB).
 
-Images and labels are always converted to the bytes of the published binary files, whose hash is
+Images and labels are always converted to the format of the original binary files, and their hash is
 checked.
 """
 
@@ -50,7 +51,7 @@ FILES = {
         Original("test_y.bin", 8000, "36f9794fa4beb8a2c72628de14fa638e"),
     ),
 }
-# Contents of all packs of each split, in the format of the files above.
+# Contents of all ZIP files of each split, in the format of the files above.
 PACKED = {
     "train": (tuple(f"train_{i}.zip" for i in range(1, 6)), *FILES["train"]),
     "test": (
@@ -70,11 +71,11 @@ PACKED = {
 
 
 def stl10(split: str, root: Path, *, download: bool, at_least: int = 1) -> ImageSet:
-    """Return the 5,000 images of "train" or the 8,000 images of "test", 3 x 96 x 96, in published
-    order. If only the packs are available and `at_least` is at most 1,600, only the first 1,600
-    images of "test" are returned.
+    """Return the 5,000 images of "train" or the 8,000 images of "test", 3 x 96 x 96, in their
+    original order. If only the ZIP files are available and `at_least` is at most 1,600, only the
+    first 1,600 images of "test" are returned.
 
-    Labels 0 to 9 are airplane, bird, car, cat, deer, dog, horse, monkey, ship, truck; the published
+    Labels 0 to 9 are airplane, bird, car, cat, deer, dog, horse, monkey, ship, truck; the original
     files count classes from 1.
     """
     names, *packed = PACKED[split]
@@ -87,7 +88,7 @@ def stl10(split: str, root: Path, *, download: bool, at_least: int = 1) -> Image
         _fetch(split, root, download)
         pair = _files(split, root)
     images, labels = (np.frombuffer(part, np.uint8) for part in pair)
-    # The published order is image, channel, column, row.
+    # The order of the axes in the original files is image, channel, column, row.
     pixels = images.reshape(-1, 3, SIDE, SIDE).transpose(0, 1, 3, 2)
     return ImageSet(
         "stl10",
@@ -103,7 +104,7 @@ def _missing(split: str, root: Path) -> list[Original]:
 
 
 def _files(split: str, root: Path) -> tuple[bytes, bytes]:
-    """Return images and labels from the published binary files."""
+    """Return images and labels from the original binary files."""
     images, labels = (
         read_checked(root / FOLDER / file.name, file, remedy=REPLACE) for file in FILES[split]
     )
@@ -111,8 +112,8 @@ def _files(split: str, root: Path) -> tuple[bytes, bytes]:
 
 
 def _unpacked(packs: list[Path], images: Original, labels: Original) -> tuple[bytes, bytes]:
-    """Return images and labels from the packs of WebP sheets, converted to the bytes of the
-    published files.
+    """Return images and labels from the ZIP files of WebP files, converted to the format of the
+    original binary files.
     """
     pixels, numbers = [], []
     for path in packs:
@@ -130,7 +131,7 @@ def _unpacked(packs: list[Path], images: Original, labels: Original) -> tuple[by
 
 
 def _fetch(split: str, root: Path, download: bool) -> None:
-    """Extract the missing files of a split from the archive below the root, or download them.
+    """Extract the missing files of a split from the archive in the root folder, or download them.
 
     If two processes need the same files, one process extracts them and the other process waits.
     """
@@ -172,7 +173,7 @@ def _download(split: str, root: Path) -> None:
 
 
 def _address() -> str:
-    """Return the address of the archive."""
+    """Return the web address of the archive."""
     from torchvision.datasets import STL10
 
     return str(STL10.url)

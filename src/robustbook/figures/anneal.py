@@ -1,5 +1,5 @@
-"""Draw accuracy under attack against the number of optimiser steps between two values of lambda,
-with one curve per kind of gradient.
+"""Draw accuracy under attack against the number of optimiser steps between two increases of the
+penalty weight lambda, with one curve per kind of gradient.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,13 @@ from .style import BRIGHT, HALF, WIDTH, panels, style
 def anneal(
     curves: Mapping[str, Mapping[int, Sequence[float]]], *, printed: float, x_label: str
 ) -> Figure:
-    """Draw ``curves``, where ``curves[label][length]`` is a list with one accuracy in percent per
-    seed.
+    """Draw ``curves``, where ``curves[gradient][optimiser steps]`` lists one accuracy in percent
+    per seed.
 
     Lines join the means over seeds, and bands reach from the smallest to the largest accuracy over
     the seeds. A horizontal line shows ``printed``, the paper's accuracy.
     """
-    import pandas as pd  # imported here, because both are slow to import
+    import pandas as pd  # imported here, because pandas and seaborn are slow to import
     import seaborn
 
     frame = pd.DataFrame(

@@ -1,5 +1,5 @@
-"""Draw accuracy against the size of the attack, with one panel per network and one curve per
-training method.
+"""Draw accuracy under attack against the attack radius eps, with one panel per network and one
+curve per training method.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from .style import LOOKS, WIDTH, draw_band, draw_printed, draw_seeds, panels, style
 
 Curves = Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
-"""One curve of accuracy (in percent) per seed, by network and training."""
+"""For each network and training method, one curve per seed with accuracies in percent."""
 Dots = Mapping[str, Mapping[str, Sequence[float]]]
-"""One accuracy in percent per seed, or one number of the paper, by network and training."""
+"""For each network and training method, one accuracy in percent per seed, or the paper's number."""
 
 
 def curves(
@@ -24,11 +24,12 @@ def curves(
     single: Dots,
     printed: Dots,
 ) -> Figure:
-    """Draw ``values`` over ``sizes``: the mean over seeds, and a band from the lowest to the
-    highest value.
+    """Draw the accuracies ``values`` against the attack radii ``sizes``: the mean over seeds, and a
+    band from the lowest to the highest value.
 
-    At the size ``at`` the figure also shows other accuracies of the same networks. The values of
-    ``single`` are dots, one per seed; the paper's numbers in ``printed`` are open markers.
+    At the radius ``at`` the figure also shows further accuracies of the same networks. The values
+    in ``single`` are drawn as dots, one per seed, and the paper's numbers in ``printed`` as open
+    markers.
     """
     with style():
         figure, axes = panels(1, len(titles), width=WIDTH, height=2.9)
@@ -45,7 +46,8 @@ def curves(
                     draw_printed(axis, here, np.array([number], dtype=float))
             axis.set(xlim=(0, max(sizes)), ylim=(-3, 103), title=titles[network])
             axis.set_yticks([0, 25, 50, 75, 100])
-            axis.locator_params(axis="x", prune="upper")  # else it touches the next panel's label
+            # Without pruning, the last label would touch the next panel's first label.
+            axis.locator_params(axis="x", prune="upper")
             if axis is not axes[0]:
                 axis.tick_params(labelleft=False)
             axis.grid(True)

@@ -1,9 +1,9 @@
-"""Draw descents of one image towards another class: the distance, and the probability of the target
-class.
+"""Draw how an iterative attack moves an image towards a target class: the distance and the
+probability of the target class.
 
-The figure has a column for each source image. Curves over the iterations show the descents from the
-source image. The axes of the curves are logarithmic, because the images change ever more slowly.
-The first and last images of the descents are below the curves.
+The figure has a column for each source image. The curves of a column show the descents from its
+source image, iteration by iteration. The axes of the curves are logarithmic, because the images
+change ever more slowly. Below the curves are the source image and the last image of each descent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +19,10 @@ from .style import BRIGHT, WIDTH, panels, style
 
 @dataclass(frozen=True, eq=False)
 class Trail:
-    """The trace of one descent.
+    """The course of one attack (a descent) on an image.
 
-    Each entry of ``iterations`` has ``moved``, the mean absolute change of a pixel, and ``loss``,
-    the cross entropy of the target in nats.
+    For each entry of ``iterations``, ``moved`` has the mean absolute change of a pixel, and
+    ``loss`` has the cross entropy for the target class, in nats.
 
     ``image``: the last image of the descent.
     ``reached``: whether the network predicts the target class for the last image.
@@ -38,11 +38,11 @@ class Trail:
 def descent(
     descents: Mapping[str, Mapping[str, Trail]], starts: Mapping[str, Float[np.ndarray, "h w"]]
 ) -> Figure:
-    """Draw ``descents[source][label]``, which start at the images ``starts[source]``.
+    """Draw the descents ``descents[source][label]``, which start at the images ``starts[source]``.
 
-    A curve ends in a circle if the descent reached the target class, and in a red X if not. Pixels
-    are clipped to [0, 1] for display. Raises ValueError for images in bytes, which would be drawn
-    all white.
+    A curve ends in a circle if the network predicts the target class for the last image, and in a
+    red X if not. Pixels are clipped to [0, 1] for display. Raises ValueError for images stored as
+    bytes (0..255), which would be drawn all white.
     """
     looks = {label: (BRIGHT[c], dash) for label, c, dash in _looks(descents)}
     with style():

@@ -1,4 +1,4 @@
-"""Draw differences with their intervals: one row per method, beside a line at 0."""
+"""Draw differences with their confidence intervals, in one row per method, and a line at 0."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,14 +8,14 @@ from matplotlib.figure import Figure
 from .style import WIDTH, Look, panels, style
 
 Interval = tuple[float, float, float]
-"""A difference, and the ends of its interval."""
+"""A difference, and the ends of its confidence interval."""
 
 
 def differences(
     values: Mapping[str, Mapping[str, Interval]], looks: Mapping[str, Look], x_label: str
 ) -> Figure:
-    """Draw for each row of ``values`` a dot and an interval per mark; ``looks`` has the style of
-    each mark.
+    """Draw the differences ``values[row][name]`` as dots with intervals. The legend lists the
+    names, and ``looks`` has the colour and marker of each name.
     """
     with style():
         figure, (axis,) = panels(width=WIDTH, height=0.45 * len(values) + 1.1)

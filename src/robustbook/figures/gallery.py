@@ -1,4 +1,6 @@
-"""Draw perturbations of one colour image, with a row per defense and a column per target class."""
+"""Draw targeted perturbations of one colour image, with a row per defense and a column per target
+class.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,9 +19,9 @@ def gallery(
     columns: Sequence[str],
     words: str,
 ) -> Figure:
-    """Draw the image on the left and the ``rows`` of pictures beside it, with names.
+    """Draw the original image on the left, and beside it the ``rows`` of pictures with their names.
 
-    ``words``: the text below the image on the left.
+    ``words``: the text below the original image.
 
     Raises ValueError for a row that does not have one picture per column.
     """

@@ -1,5 +1,5 @@
-"""Draw squares of images, with a row per source class, a column per target class, and a red cross
-for a missing image.
+"""Draw square grids of images with one row per source class and one column per target class; a red
+cross marks a missing image.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ GAP = 2  # pixels between images
 def grid(
     squares: Mapping[str, tuple[UInt8[np.ndarray, "k k h w"], Bool[np.ndarray, "k k"]]],
 ) -> Figure:
-    """Draw squares of images side by side, with the letters A, B and so on.
+    """Draw square grids of images side by side, with the letters A, B and so on.
 
     ``squares``: for each title the images, and a boolean array that is False where an image is
         missing.

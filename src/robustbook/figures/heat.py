@@ -1,4 +1,4 @@
-"""Draw heat maps: a table of numbers as colours with the numbers written in, or a loss surface."""
+"""Draw heat maps, which show either a table of numbers or a loss surface."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,8 +18,8 @@ def heat(
     column_label: str,
     scale: str,
 ) -> Figure:
-    """Draw tables of percentages side by side on one colour scale from 0 to 100, with names for
-    rows and columns.
+    """Draw tables of percentages side by side, with the numbers written in and named rows and
+    columns. All tables share one colour scale from 0 to 100.
 
     ``scale`` is the label of the colour bar. A missing number (NaN) leaves its cell white.
     """
@@ -49,8 +49,8 @@ def surfaces(
 ) -> Figure:
     """Draw square surfaces side by side, from -radius to radius along both axes.
 
-    The rows of an array are the x axis. Each panel has its own colours, from the lowest to the
-    highest value, which are written above the panel, and contour lines.
+    The rows of an array correspond to the x axis. Each panel has contour lines and its own colour
+    scale. The lowest and highest value of the scale are written above the panel.
     """
     with style():
         height = WIDTH / len(shown) + 0.5

@@ -1,7 +1,6 @@
 """Draw panels of histograms, with one row per network and one column per layer.
 
-The panels follow Figures 1 and 2 of Nayebi & Ganguli 2017. A panel of histograms shows one or more
-distributions.
+The layout follows Figures 1 and 2 of Nayebi & Ganguli 2017. A panel shows one or more histograms.
 """
 
 import math
@@ -16,8 +15,8 @@ from .style import LOOKS, WIDTH, panels, style
 
 @dataclass(frozen=True)
 class Bars:
-    """A histogram: a density over equal bins from ``low`` to ``high``, and a ``note`` that is
-    written in its panel.
+    """A histogram: a density over bins of equal width from ``low`` to ``high``, and a ``note`` that
+    is written in the panel.
     """
 
     low: float
@@ -35,9 +34,9 @@ def histograms(
 ) -> Figure:
     """Draw the histograms ``rows[label][layer][training]`` with logarithmic vertical axes.
 
-    On logarithmic axes even tails of a few weights in a hundred thousand are visible.
-    ``bands[label]`` has the two values, possibly infinite, between which the row ``label`` is
-    shaded. With ``normal``, the density of a standard Gaussian is added as a dotted line.
+    On logarithmic axes, even tails with a few weights in a hundred thousand are visible. The panels
+    of the row ``label`` are shaded between the two values in ``bands[label]``, which may be
+    infinite. With ``normal``, the density of a standard Gaussian is added as a dotted line.
     """
     columns = len(next(iter(rows.values())))
     with style():

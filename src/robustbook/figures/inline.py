@@ -1,4 +1,4 @@
-"""Show images as HTML that needs no file, so that pages and notebooks can show the same image."""
+"""Show images as HTML that contains the image data, so that no image file is needed."""
 
 import base64
 import io
@@ -37,8 +37,8 @@ def addition(
 ) -> str:
     """Return HTML that shows image + perturbation = result.
 
-    Each of the three parts is given as an image, its alternative text, and the HTML below the
-    image. The words and signs of the equation are text, so they have the colours of the page.
+    Each of the three arguments has an image, its alternative text, and the HTML below the image.
+    Words and signs are text, so that they have the colours of the page.
     """
     figures = [
         f'<figure><img class="dark-light" src="{png(pixels)}" alt="{escape(alt)}">'

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from .style import BRIGHT, WIDTH, panels, style
 
 Measured = Mapping[float, Sequence[float]]
-"""The scaled ratios of all seeds, by excess kurtosis; excess kurtosis 0 is the Gaussian."""
+"""The scaled ratios of all seeds for each excess kurtosis; the Gaussian has excess kurtosis 0."""
 
 
 def kurtosis(
@@ -22,10 +22,11 @@ def kurtosis(
 ) -> Figure:
     """Draw one panel per title of ``measured``: a line through the means and a dot per seed.
 
-    The dots at excess kurtosis 0, the Gaussian, are red. A line behind the dots is the closed form
-    ``closed[title]`` at the kurtoses ``x``, up to ``end``.
+    The dots at excess kurtosis 0 (the Gaussian) are red. The line behind the dots shows the
+    closed-form ratio ``closed[title]`` at the excess kurtoses ``x``, up to ``end``.
 
-    ``example``: the value in the paper's caption, drawn as a line across the first panel.
+    ``example``: the ratio that the paper's caption gives as an example, drawn as a line across the
+        first panel.
     """
     with style():
         figure, axes = panels(1, len(measured), width=WIDTH, height=2.9)

@@ -1,4 +1,4 @@
-"""Draw panels of curves with a band over the seeds, and panels of dots with a row per method."""
+"""Draw panels of curves with bands over the seeds, and panels of dots with one row per method."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ from .style import WIDTH, Look, panels, style
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve: the values ``x``, and for each seed one ``y`` per ``x``.
+    """A curve: the positions ``x``, and for each seed one value in ``y`` per position.
 
-    ``labels`` are written beside the points of the first seed.
+    The texts in ``labels`` are written beside the points of the first seed.
     """
 
     x: Sequence[float]
@@ -27,9 +27,9 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel: its curves by name, and the heights of dotted horizontal lines by name.
+    """A panel: named curves, and named dotted horizontal lines with their heights.
 
-    The paper's own curves, ``printed``, are pale and lie behind our curves.
+    The curves in ``printed`` are those of the paper; they are pale and lie behind our curves.
 
     ``log``: whether the x axis is logarithmic.
     """
@@ -44,15 +44,15 @@ class Panel:
 
 
 PRINTED = "the paper's points"
-"""The name under which the legend lists all curves of the paper together."""
+"""The name in the legend that stands for all curves of the paper."""
 PALE: Mapping[str, Any] = {"linewidth": 4, "alpha": 0.3}
 
 
 def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> Figure:
-    """Draw the curves of each panel: the mean over seeds with a mark at each point, and a band.
+    """Draw the curves of each panel: the mean over seeds, with a marker at each point and a band.
 
-    At each point the band of a curve reaches from the lowest to the highest of the values of all
-    seeds. All panels share one legend.
+    At each point the band reaches from the lowest to the highest value over the seeds. All panels
+    share one legend.
     """
     with style():
         rows = -(-len(shown) // columns)
@@ -99,18 +99,18 @@ def lines(shown: Sequence[Panel], *, columns: int = 2, height: float = 2.5) -> F
 
 
 Strips = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
-"""Numbers by panel, row and mark, with one number per seed."""
+"""One number per seed, for each panel, each row of a panel, and each name in the legend."""
 
 
 def strips(
     values: Strips, looks: Mapping[str, Look], x_label: str, *, own_rows: bool = False
 ) -> Figure:
-    """Draw one panel per key of ``values``, with a row per method and, for each mark of the legend,
-    a dot per seed.
+    """Draw one panel per key of ``values``, with one row per method. A row has one dot per seed for
+    each name in the legend.
 
     Up to three panels are drawn side by side; more panels are drawn in rows of two. ``looks`` has
-    the style of each mark. With ``own_rows``, each panel has its own rows and row names, and the
-    panels are drawn in two columns.
+    the colour and marker of each name. With ``own_rows``, each panel has its own rows and row
+    names, and the panels are drawn in two columns.
     """
     with style():
         most = max(len(rows) for rows in values.values())
@@ -143,7 +143,7 @@ def strips(
         for axis in axes[len(values) :]:
             axis.set_axis_off()
         lowest = axes[(deep - 1) * columns : len(values)]
-        for axis in lowest[1:2] if columns == 3 else lowest:  # one of three is too narrow
+        for axis in lowest[1:2] if columns == 3 else lowest:  # one of three panels is too narrow
             axis.set_xlabel(x_label)  # a label of the figure would overlap the legend
         if len(named) > 1:
             figure.legend(

@@ -12,7 +12,7 @@ from .style import WIDTH, panels, style
 
 @dataclass(frozen=True)
 class Map:
-    """A colour image of bytes, or a feature map, and the words above it."""
+    """A colour image (stored as bytes) or a feature map, and the words above it."""
 
     values: Shaped[np.ndarray, "h w *colours"]
     words: str

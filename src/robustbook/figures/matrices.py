@@ -1,7 +1,7 @@
 """Draw dissimilarity matrices as heat maps, with one row per network and one column per layer.
 
-The heat maps follow Figures 3 and 7 of Nayebi & Ganguli 2017, whose colour scales we could not
-read.
+The heat maps follow Figures 3 and 7 of Nayebi & Ganguli 2017. We could not read the colour scales
+of these figures.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,8 @@ def matrices(
     shared: bool = True,
     decades: int | None = None,
 ) -> Figure:
-    """Draw ``rows[network][layer]``, square matrices sorted by ``classes`` of equal size.
+    """Draw the square matrices ``rows[network][layer]``, whose images are sorted by class. All
+    ``classes`` have the same number of images.
 
     If ``shared``, all panels have one colour scale, from 0 to the largest value of all panels. If
     not ``shared``, the colour scale of each panel ends at its own largest value, which is written

@@ -11,7 +11,7 @@ STEP, TALL = 0.5, 0.85  # inches: distance of convolutions, height of a row
 
 
 def noise_layers(rows: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw a row for each network, with the standard deviation of the noise in front of each
+    """Draw a row for each network, with the standard deviation of the noise before each
     convolution.
 
     The highest standard deviation of a row is red, all others are green.

@@ -15,8 +15,8 @@ from .style import BRIGHT, LOOKS, panels, style
 Curves = Mapping[str, Sequence[Any]]
 """The curves of each method, where each list has one entry per path.
 
-The keys are ``<method>/t``, ``<method>/length``, ``<method>/probabilities`` (class by point) and
-``<method>/singular`` (singular value by point).
+The keys are ``<method>/t``, ``<method>/length``, ``<method>/probabilities`` (a row per class, a
+column per point) and ``<method>/singular`` (a row per singular value, a column per point).
 """
 
 _OTHERS = ("yellow", "purple", "green", "cyan")

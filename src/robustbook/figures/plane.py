@@ -1,5 +1,5 @@
-"""Draw the decision regions of a network with two inputs, and the paths of attacks through these
-regions.
+"""Draw the decision regions of a classifier of points in the plane, and the paths of attacks
+through these regions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ _WAYS = ("-", "--", "-.", ":")
 
 @dataclass(frozen=True)
 class Plane:
-    """The predicted class at each point of a regular grid over the unit square, and labelled
-    points.
+    """The predicted class at each point of a regular grid over the unit square, and points with
+    labels.
     """
 
     regions: Int[np.ndarray, "r c"]
@@ -32,8 +32,8 @@ class Plane:
 
 @dataclass(frozen=True)
 class Paths:
-    """Paths of one attack, each a sequence of points, and the attack's l-infinity budget eps (0: no
-    budget).
+    """The paths of one attack as sequences of points, and the attack's l-infinity radius eps (0
+    means that the radius is not limited).
     """
 
     ways: Sequence[Float[np.ndarray, "_ 2"]]

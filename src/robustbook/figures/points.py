@@ -1,4 +1,4 @@
-"""Draw panels of points, with curves on which the points are expected to lie."""
+"""Draw panels of points, together with curves on which theory expects the points to lie."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Scatter:
-    """A panel: points by name, and the curves on which the points are expected to lie.
+    """A panel: named points, and named curves on which the points are expected to lie.
 
     ``log`` names the logarithmic axes: "x", "y" or "xy".
     """

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from .style import LOOKS, WIDTH, panels, style
 
 Values = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
-"""One accuracy in percent per seed, by network, training and attack."""
+"""One accuracy in percent per seed, for each network, training method and attack."""
 
 
 TRAININGS = ("vanilla", "adversarial", "saturated")
@@ -24,7 +24,8 @@ def readings(
     """Draw ``values``, with attacks from top to bottom and networks from left to right.
 
     ``names`` are the labels of the attacks, and ``titles`` are the labels of the networks. Open
-    markers in the row of the attack ``main`` show ``printed[network][training]``.
+    markers show the paper's accuracies, ``printed[network][training]``, in the row of the attack
+    ``main``.
     """
     with style():
         height = 0.9 + 0.21 * len(names)

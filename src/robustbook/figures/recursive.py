@@ -1,8 +1,9 @@
-"""Draw Figure 1 of Deep Defense: a network and its reverse network, from the list of layers.
+"""Draw Figure 1 of Deep Defense, a network and its reverse network, from a list of layers.
 
-The left column of the figure is the network. The middle column is the reverse network with the same
-weights, drawn upwards. The right column shows DeepFool's step, the ratio rho and the loss. An arrow
-across the top of the figure leads from DeepFool's step back to the image.
+The left column shows the network. The middle column shows the reverse network, which has the same
+weights and computes upwards. The right column shows DeepFool's step, the ratio rho of the norms of
+perturbation and image, and the loss. An arrow across the top of the figure leads from DeepFool's
+step back to the image.
 """
 
 from collections.abc import Sequence
@@ -23,9 +24,9 @@ FORWARD, REVERSE, RIGHT = (0.1, 2.85), (3.4, 1.85), (5.55, 1.4)  # left edge and
 class Stage:
     """One layer of the network.
 
-    A stage has the name of the layer in the module, its operation, and the corresponding operation
-    of the reverse network. A stage also names what the reverse layer needs from the forward pass. A
-    stage also has the shape of the output for one image and the number of parameters.
+    The fields name the layer in the module, its operation, the corresponding operation of the
+    reverse network, and what this operation needs from the forward pass. The last two fields are
+    the shape of the layer's output for one image and the layer's number of parameters.
     """
 
     name: str
@@ -83,7 +84,7 @@ def _right(axes: Axes, at: Sequence[float], height: float) -> None:
         [(_mid(RIGHT), top + 0.21), (_mid(RIGHT), over), (_mid(FORWARD), over)]
         + [(_mid(FORWARD), top + BOX / 2)],
     )
-    again = "again, until the answer at $x + 1.02\\, r$ is another: at most 5 times"
+    again = "repeat until the class of $x + 1.02\\, r$ changes, at most 5 times"
     axes.text((_mid(FORWARD) + _mid(RIGHT)) / 2, over + 0.04, again, ha="center", size=9)
     _box(axes, RIGHT, middle, yellow, r"$\rho = 1.02\,\|r\|\,/\,\|x\|$", tall=0.36)
     _arrow(axes, [(_mid(RIGHT), top - 0.21), (_mid(RIGHT), middle + 0.18)])
@@ -99,7 +100,7 @@ def _right(axes: Axes, at: Sequence[float], height: float) -> None:
         [(_mid(FORWARD), bottom - BOX / 2), (_mid(FORWARD), under), (_mid(RIGHT), under)]
         + [(_mid(RIGHT), low - 0.4)],
     )
-    first = "the first time, from the image itself"
+    first = "logits of the image itself, in the first pass"
     axes.text((_mid(FORWARD) + _mid(RIGHT)) / 2, under - 0.05, first, ha="center", va="top", size=9)
 
 

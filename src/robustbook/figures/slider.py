@@ -1,7 +1,7 @@
-"""Make a slider over prepared pictures, as HTML with a few lines of plain JavaScript.
+"""Make a slider that switches between prepared pictures, as HTML with a few lines of JavaScript.
 
-In a browser without JavaScript all pictures are visible, one below the other, and there is no
-slider. The slider is an ordinary range input, so the arrow keys move it.
+In a browser without JavaScript there is no slider, and all pictures are visible, one below the
+other. The slider is an ordinary range input, so the arrow keys move it.
 """
 
 import re

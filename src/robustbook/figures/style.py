@@ -1,11 +1,11 @@
 """Define the common style of all figures of the book.
 
 A drawing function enters the context `style()`, gets a figure from `panels` and draws on its axes
-with matplotlib. A figure must also be saved inside the context `style()`. Only when matplotlib
-saves a figure does it decide how to write text and how to name the parts of an SVG. This module
-does not use `pyplot`, and changes no setting permanently. The colours are Paul Tol's bright scheme
-(Colour Schemes, SRON/EPS/TN/09-002), which colour-blind readers can tell apart. Curves also differ
-in their markers and dashes.
+with matplotlib. A figure must also be saved inside the context `style()`, because matplotlib
+chooses the form of text and the names of SVG elements only when it saves. This module does not use
+`pyplot`, and changes no setting permanently. The colours are Paul Tol's bright scheme (Colour
+Schemes, SRON/EPS/TN/09-002), which colour-blind readers can tell apart. Curves also differ in their
+markers and dashes.
 """
 
 from contextlib import AbstractContextManager
@@ -35,15 +35,15 @@ BRIGHT = {
 
 @dataclass(frozen=True)
 class Look:
-    """The colour, marker and dash that all figures use for one way of training."""
+    """The colour, marker and line style that all figures use for one training method."""
 
     color: str
     marker: str
     dash: str
 
 
-# One entry per way of training in the whole book. A colour is used twice only if no figure has
-# both. Red crosses are failures, and open black markers are printed values.
+# One entry per training method of the whole book. Two methods share a colour only if no figure
+# shows both. Red crosses are failures, and open black markers are the papers' numbers.
 LOOKS = {
     "vanilla": Look(BRIGHT["blue"], "o", "-"),
     "adversarial": Look(BRIGHT["red"], "s", "--"),
@@ -102,7 +102,7 @@ def style() -> AbstractContextManager[None]:
 def panels(
     rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: float
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure of `width` x `height` inches and its panels, row by row."""
+    """Return a figure of `width` x `height` inches, and the axes of its panels row by row."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
@@ -115,7 +115,7 @@ def draw_seeds(
     *,
     label: str | None = None,
 ) -> None:
-    """Draw a dot for each of `s` seeds at each of the positions `x`."""
+    """Draw one dot per seed at each of the positions `x`; `values` has one row per seed."""
     look = LOOKS[training]
     axes.scatter(
         np.broadcast_to(x, values.shape).ravel(),

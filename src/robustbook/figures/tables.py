@@ -1,8 +1,8 @@
 """Write numbered tables as the output of a notebook cell.
 
-Jupyter Book numbers figures in the output of a cell, but not tables. But Jupyter Book numbers a
-MyST `table` directive in a Markdown output, so this module writes tables as MyST directives. The
-caller formats the numbers of a table, so that 0.10 is not shortened to 0.1.
+Jupyter Book numbers the figures that a cell outputs, but not the tables. However, it numbers a MyST
+`table` directive in a Markdown output, so this module writes tables as MyST directives. The caller
+passes numbers as text, so that 0.10 is not shortened to 0.1.
 """
 
 import re
@@ -29,8 +29,8 @@ def table(
     *,
     align: str | None = None,
 ) -> Table:
-    """Return a numbered table with `caption`; text can refer to the table by `name` with the role
-    numref.
+    """Return a numbered table with `caption`. Text on the page can refer to the table by `name`,
+    with the MyST role `numref`.
 
     Caption, headers and cells may contain inline MyST. `align` has one of `l`, `c`, `r` per column.
     By default the first column is aligned left, and all further columns, which have numbers, are

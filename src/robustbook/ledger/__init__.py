@@ -1,6 +1,4 @@
-"""The ledger compares the numbers of the papers with our measurements, and gives a verdict on each
-number.
-"""
+"""Compare the numbers of the papers with our measurements, and give a verdict on each number."""
 
 from .build import Entry, Ledger, build, read_reasons, unexplained
 from .claims import STATUSES, Claim, read_claims, status

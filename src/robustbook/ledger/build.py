@@ -1,7 +1,8 @@
-"""Build the ledger: every number of the papers with our best published measurement and a verdict,
-such as "reproduced".
+"""Build the ledger: a table with every number of the papers, our best measurement of it, and a
+verdict such as "reproduced".
 
-The ledger is read from `book/targets`, `book/records` and `book/reasons.csv`; no file is written.
+The papers' numbers are in `book/targets`, our measurements in `book/records`, and hand-written
+explanations in `book/reasons.csv`. No file is written.
 """
 
 import csv
@@ -16,33 +17,37 @@ from .targets import PAPERS, TALLIES, Target, read_targets
 from .verdicts import Measurement, judge
 
 Command = Callable[[str, str, str, str], tuple[str, str]]
-"""A function that returns the command line that measures a target, and a note on what the run
-needs.
+"""A function that returns the command line that measures a number of a paper, and a note on what
+this command needs.
 
-The arguments of a `Command` are the target's id, its paper, a profile, and the item that measured
-the target, as ``paper/item`` or "". The command line is "" if no study measures the target.
+The arguments of a `Command` are the id of the paper's number, the paper, and the profile ("quick",
+"reduced" or "paper"). The last argument is the table or figure whose run measured the number, as
+``paper/item`` or "". The command line is "" if no study measures the number.
 """
 
 
 def no_command(target: str, paper: str, profile: str, item: str = "") -> tuple[str, str]:
-    """Return no command and no note, for a ledger that does not know which study to run."""
+    """Return no command and no note; this is the `Command` of a ledger that does not know the
+    studies.
+    """
     return "", ""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the ledger: a target, our measurement and the verdict. Fields without a value are
-    None.
+    """One line of the ledger: a number or statement of a paper, our measurement and the verdict.
+    Fields without a value are None.
 
-    ``ours``, ``low``, ``high``: the mean over seeds, and the 95 % prediction interval without the
-        tolerance.
+    ``ours``, ``low``, ``high``: our mean over seeds, and the ends of the 95 % prediction interval
+        without the tolerance.
     ``seeds``: the number of seeds that were run (0 if the measurement is not random).
     ``verdict``: one of VERDICTS.
-    ``reason``: the explanation of the verdict, which is the note of the rule followed by the
-        hand-written reason. For a target that was not run, the reason states what a run needs.
-    ``command``: the command that measures this target; empty if no study measures it.
+    ``reason``: the explanation of the verdict: a note from the rule that decided it, and then a
+        hand-written explanation. If the experiment was not run, ``reason`` states what it needs.
+    ``command``: the command line that measures the number; empty if no study measures it.
     ``tally``: the kind of comparison, one of TALLIES.
-    ``difference``: the difference that decides an ordering, see `Judgement`.
+    ``difference``: for an ordering of two numbers, the measured difference that decides the
+        verdict, see `Judgement`.
     ``same_as``: the id of an earlier line of the ledger that makes the same comparison; such a line
         is shown but not counted.
     """
@@ -69,8 +74,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """All lines of the ledger (``entries``), and the targets that the ledger only
-    quotes (``context``).
+    """All lines of the ledger (``entries``), and the numbers that are only quoted from the papers
+    and not compared (``context``).
     """
 
     entries: tuple[Entry, ...]
@@ -94,12 +99,14 @@ def build(
     profile: str | None = None,
     command: Command = no_command,
 ) -> Ledger:
-    """Return the ledger of a book folder, which holds targets, records and reasons.csv.
+    """Return the ledger of the folder ``book``, which has the papers' numbers, our records and
+    reasons.csv.
 
-    ``paper``, ``item``: if given, only the targets of this paper or this item are included.
-    ``profile``: if given, only records of this profile are used; the verdict on targets without
-        such a record is `not run`. With profile None, each target uses its best profile: paper,
-        else reduced, else quick.
+    ``paper``, ``item``: if given, only the numbers of this paper, or of this table or figure, are
+        included.
+    ``profile``: if given, only measurements with this profile ("paper", "reduced" or "quick") are
+        used. Numbers without such a measurement get the verdict `not run`. If ``profile`` is None,
+        the largest experiment that measured a number is used: paper, else reduced, else quick.
     ``command``: a function that returns the command of each line.
 
     Raises ValueError for a filter that matches nothing and for invalid files.
@@ -135,8 +142,9 @@ def entries(
     profile: str = "paper",
     command: Command = no_command,
 ) -> tuple[Entry, ...]:
-    """Return one ledger entry for each `chosen` target; the command of an entry uses `profile` if
-    the item has this profile.
+    """Return one ledger line for each number of a paper in `chosen`. The command in the line runs
+    the number's table or figure with the size `profile` ("paper", "reduced" or "quick") if it can
+    be run with this size.
     """
     measured = measurements(targets, records)
     lines = []
@@ -149,7 +157,7 @@ def entries(
             target.id, "reason unknown" if verdict.verdict == "not reproduced" else ""
         )
         unrun = verdict.verdict == "not run"
-        # If only the partner of an ordering is not measured, the partner's item has to run.
+        # If only the other number of an ordering is not measured, the command measures that number.
         asked = targets[target.partner] if found and unrun and target.partner else target
         item = f"{target.paper}/{found.item}" if found and not unrun else ""
         line, needs = command(asked.id, asked.paper, profile, item)
@@ -179,8 +187,8 @@ def entries(
 
 
 def _values(target: Target, measured: Mapping[str, Measurement]) -> Hashable:
-    """Return the measured values of a target, with errors converted to accuracies; return the
-    target's id if there is no measurement.
+    """Return our measurements of one of the papers' numbers, with errors converted to accuracies.
+    If there is no measurement, return the id of the number.
     """
     found = measured.get(target.id)
     if found is None:
@@ -199,12 +207,12 @@ def _earlier(
     targets: Mapping[str, Target],
     measured: Mapping[str, Measurement],
 ) -> str:
-    """Return the id of the first target that makes the same comparison as ``target``, or "" if
-    ``target`` is the first.
+    """Return the id of the first of the papers' numbers that makes the same comparison as
+    ``target``, or "" if ``target`` itself is the first.
 
     Two orderings make the same comparison if they order the same measurements, such as a > b and b
-    < a. A target for an error and a target for an accuracy make the same comparison if their
-    numbers add up to 100 %, in the paper and for each seed.
+    < a. An error and an accuracy make the same comparison if they add up to 100 %, both in the
+    paper and in our measurement for each seed.
     """
     if target.partner is not None:
         pair = _values(target, measured), _values(targets[target.partner], measured)
@@ -223,11 +231,11 @@ def _earlier(
 def measurements(
     targets: Mapping[str, Target], records: Iterable[Record]
 ) -> dict[str, Measurement]:
-    """Return for each target id the rows of the best record that measures this target.
+    """Return for each of the papers' numbers the measurements in the best record (file of results).
 
-    The best record is the record with the best profile: paper, else reduced, else quick. If several
-    records have the best profile, the record of the target's own item is used. The run of one item
-    may also measure targets of other items.
+    The best record is that of the largest experiment (paper, else reduced, else quick). The run of
+    one table or figure may also measure numbers of another table or figure. If several records are
+    equally good, the record of the number's own table or figure is used.
     """
     best: dict[str, tuple[tuple[int, bool, str], Measurement]] = {}
     for record in records:
@@ -248,8 +256,8 @@ def measurements(
 
 
 def read_reasons(path: Path, targets: Mapping[str, Target]) -> dict[str, str]:
-    """Return the hand-written reasons (columns id, reason) by target id; without a file return an
-    empty dictionary.
+    """Return the hand-written explanations of verdicts (columns id, reason), by the id of the
+    paper's number. Return an empty dictionary if there is no file.
 
     Raises ValueError for an unknown or repeated id, or an empty reason.
     """
@@ -272,7 +280,9 @@ def read_reasons(path: Path, targets: Mapping[str, Target]) -> dict[str, str]:
 
 
 def unexplained(ledger: Ledger, reasons: Mapping[str, str]) -> list[str]:
-    """Return the ids of the targets that were not reproduced and have no hand-written reason."""
+    """Return the ids of the papers' numbers that were not reproduced and have no hand-written
+    explanation.
+    """
     return [
         entry.id
         for entry in ledger.entries

@@ -1,17 +1,17 @@
 """List the claims of the papers in plain words, and compute from the verdicts whether each claim
 survives.
 
-A claim is a hand-written row of `book/claims.csv`. The row of a claim has the paper, the claim in
-words, and the page that tests the claim ("" if no page is written yet). The row of a claim also has
-three lists of target ids, separated by spaces. The file does not contain the status of a claim. The
-function `status` computes the status from the verdicts on the claim's targets:
+A claim is a hand-written row of `book/claims.csv`. The row has the paper, the claim in words, and
+the page that tests the claim ("" if there is no page yet). The row also has three lists of ids,
+separated by spaces: the ids of the paper's numbers on which the claim depends. The function
+`status` computes whether the claim survives from the verdicts on these numbers:
 
-    fails            a supporting target was not reproduced, or a refuting one was reproduced
-    only in float32  not failed, but a target was reproduced that says that the effect shrinks
-                     when the same attack is computed in float64
-    inconclusive     none of these, but our runs of a supporting target vary too much to tell
-    survives         every supporting target that was judged was reproduced
-    untested         no target was judged at the paper's setting
+    fails            a supporting number was not reproduced, or a refuting number was reproduced
+    only in float32  the claim does not fail, but a number was reproduced that shows that the
+                     effect shrinks when the same attack is computed in float64
+    inconclusive     none of these, but our runs of a supporting number vary too much to tell
+    survives         every supporting number that was measured was reproduced
+    untested         no number was measured with the paper's setting
 """
 
 import csv
@@ -28,9 +28,11 @@ COLUMNS = ("paper", "claim", "page", "supported_by", "refuted_by", "lost_in_floa
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim, and the ids of the targets that decide its status.
+    """One claim of a paper, and the ids of the paper's numbers that decide whether the claim
+    survives.
 
-    A target can support the claim, refute it, or say that the claim holds only in float32.
+    If a number is reproduced, it can support the claim, refute the claim, or show that the claim
+    holds only in float32.
     """
 
     paper: str
@@ -42,15 +44,15 @@ class Claim:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Return the ids of all targets of the claim."""
+        """Return the ids of all numbers of the paper on which the claim depends."""
         return (*self.supported_by, *self.refuted_by, *self.lost_in_float64)
 
 
 def read_claims(path: Path, targets: Mapping[str, Target]) -> tuple[Claim, ...]:
-    """Return the claims of a file in the order of the file.
+    """Return the claims of a file, in their order in the file.
 
-    Raises ValueError for wrong columns, an unknown paper or target, a repeated
-    claim, or a claim without targets.
+    Raises ValueError for wrong columns, an unknown paper, an unknown id, a repeated claim, or a
+    claim without ids.
     """
     claims: dict[str, Claim] = {}
     with path.open(encoding="utf-8", newline="") as handle:
@@ -75,7 +77,9 @@ def read_claims(path: Path, targets: Mapping[str, Target]) -> tuple[Claim, ...]:
 
 
 def status(claim: Claim, verdicts: Mapping[str, str]) -> str:
-    """Return one of STATUSES from the verdict on each target (see the module's docstring)."""
+    """Return whether a claim survives (one of STATUSES), computed from the verdicts by the rules in
+    the module's docstring.
+    """
     supporting = _judged(claim.supported_by, verdicts)
     refuting = _judged(claim.refuted_by, verdicts)
     if "not reproduced" in supporting or "reproduced" in refuting:
@@ -88,5 +92,5 @@ def status(claim: Claim, verdicts: Mapping[str, str]) -> str:
 
 
 def _judged(ids: Iterable[str], verdicts: Mapping[str, str]) -> list[str]:
-    """Return the verdicts on the targets that were measured at the paper's setting."""
+    """Return the verdicts on those numbers that were measured with the paper's setting."""
     return [verdicts[each] for each in ids if verdicts.get(each) in JUDGED]

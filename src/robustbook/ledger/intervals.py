@@ -1,10 +1,9 @@
-"""Compute prediction intervals for one more run, and confidence intervals for a difference of
-means.
+"""Compute prediction intervals for one more run, and confidence intervals for differences of means.
 
 A paper reports a single run, so a number of the paper is compared with a *prediction* interval for
-one more run of ours. A confidence interval for our mean would not answer whether the paper's number
-agrees with ours. A confidence interval becomes arbitrarily narrow with more seeds, while the
-paper's single run varies as much as before.
+one more run of ours. A confidence interval for our mean would not show whether the paper's number
+agrees with ours. With more seeds, this interval would become arbitrarily narrow, while the paper's
+single run would vary as much as before.
 """
 
 import math
@@ -30,12 +29,12 @@ def prediction_interval(
 
         mean +- t(0.975, n - 1) * sqrt(s^2 (1 + 1/n) + b)
 
-    With `images` = k the values are shares of k test images, in `unit` percent or fraction. For
-    shares, b = p (1 - p) / k with p the mean share, because the paper may have used other test
-    images. For values that are not shares, b = 0. If the paper used the same test images as we did,
-    the prediction interval is somewhat too wide, never too narrow. The prediction interval of
-    shares is clipped to the range of shares. With a single run, the interval is the value alone,
-    because one run does not show how much runs vary.
+    If `images` is k, the values are shares of k test images, in percent or as fractions (see
+    `unit`). In this case b = p (1 - p) / k, where p is the mean share, because the paper may have
+    used other test images. If the values are not shares, b = 0. If the paper used the same test
+    images as we did, the prediction interval is too wide, but not too narrow. The prediction
+    interval of shares is clipped to the range of shares. With a single run, both ends of the
+    interval are the value itself, because one run does not show how much runs vary.
     """
     if not values:
         raise ValueError("values must hold at least one run, got none")
@@ -77,9 +76,9 @@ def difference_interval(
 ) -> tuple[float, float]:
     """Return the 95 % confidence interval of mean(ours) - mean(partners).
 
-    If `paired`, value i of both lists comes from the same seed, and Student's t is used on the
-    differences. If not `paired`, Welch's t is used, which allows different variances. If one of the
-    lists has only one value, the interval is the difference of the means alone.
+    If `paired`, the i-th values of both lists come from the same seed, and Student's t is used on
+    the differences. If not `paired`, Welch's t is used, which allows different variances. If one of
+    the lists has only one value, both ends of the interval are the difference of the means.
     """
     difference = fmean(ours) - fmean(partners)
     if min(len(ours), len(partners)) < 2:

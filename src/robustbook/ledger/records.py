@@ -1,11 +1,11 @@
-"""Store the measurements of a study as records, which are small committed files with readable
-diffs.
+"""Store the measurements of a study in a record, a small JSON file in the git repository.
 
-A record is `book/records/<paper>/<item>.<profile>.json`. A record has rows (single measured
-numbers), the arrays that the figures draw, and the provenance of all numbers. Writing the same
-record twice gives the same bytes: keys are sorted, and each row, array and parameter has one line.
-Numbers that are not whole are rounded to 6 significant digits, which is more precise than any of
-our measurements.
+The file of a record is `book/records/<paper>/<item>.<profile>.json`, where the item is a table,
+figure or claim and the profile is the size of the experiment. A record has rows (single measured
+numbers), arrays that figures draw, and the versions, devices and seconds of the run (the
+provenance). Writing the same record twice gives the same bytes, because keys are sorted. Each row,
+array and parameter has its own line. Numbers that are not whole are rounded to 6 significant
+digits, which is more precise than any of our measurements.
 """
 
 import json
@@ -31,14 +31,15 @@ class Row:
 
     ``value``: a finite number in `unit`, which is percent (0..100), fraction (0..1), ratio, count,
         l2 or none.
-    ``target``: the id of the paper's number with which this number is compared; None if there is no
-        such number.
-    ``name``: what was measured, in words; the name may be empty if there is a target.
-    ``seed``: the seed of the run; None if the number is not random, such as a count of parameters.
+    ``target``: the id of the paper's number with which this measurement is compared; None if there
+        is no such number.
+    ``name``: what was measured, in words; may be empty if ``target`` is given.
+    ``seed``: the seed of the run; None if the measurement is not random, such as a number of
+        parameters.
     ``images``: the number of test images, if the value is a share of test images; None otherwise.
         If `images` is given, the prediction interval includes the binomial error of the share.
-    ``holds``: for a target that states a pattern (compare `shape`), whether the pattern holds with
-        this seed.
+    ``holds``: whether the paper's statement holds for this seed, if it is a pattern (``compare`` is
+        `shape`) and not a number.
     ``setting``: labels of the measured number, such as the network, the training and the attack.
     """
 
@@ -70,12 +71,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Record:
-    """The results of one run of one item.
+    """The results of one run of a table, figure or claim.
 
-    The names `paper` and `item` are the same as in the file of targets, and `profile` is one of
-    PROFILES. The values of `arrays` are nested lists (or anything with `tolist`) of numbers, bools
-    and strings. In an array, NaN stands for a value that does not exist. The values of `parameters`
-    and `provenance` are anything that JSON can hold.
+    The names of `paper` and `item` (a table, figure or claim) are the same as in the files of
+    `book/targets`. The `profile` is the size of the experiment: "paper", "reduced" or "quick". The
+    values of `arrays` are nested lists (or anything with `tolist`) of numbers, bools and strings.
+    In an array, NaN stands for a value that does not exist. The values of `parameters` and
+    `provenance` are anything that JSON can hold.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -104,7 +106,7 @@ class Record:
 
 
 def rounded(value: float | int) -> float | int:
-    """Return a number rounded to 6 digits; return a whole number unchanged, because a count of
+    """Return a number rounded to 6 digits. A whole number is not rounded, because a number of
     parameters is exact.
     """
     value = float(value)
@@ -114,7 +116,7 @@ def rounded(value: float | int) -> float | int:
 
 
 def record_path(folder: Path, paper: str, item: str, profile: str) -> Path:
-    """Return the file of a record in ``folder`` (book/records)."""
+    """Return the path of a record's file in ``folder`` (book/records)."""
     return folder / paper / f"{item}.{profile}.json"
 
 
@@ -132,7 +134,7 @@ def read_record(path: Path) -> Record:
     """
     cure = "restore it from git, or run and publish the item again"
     try:
-        # Validate the JSON text, because then strict checking accepts lists for tuples.
+        # Validate the JSON text, because pydantic's strict mode then accepts lists as tuples.
         record: Record = _adapter().validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         first = error.errors()[0]
@@ -142,15 +144,15 @@ def read_record(path: Path) -> Record:
         raise ValueError(f"{path} cannot be read as a record ({error}): {cure}") from error
     record = replace(record, arrays={k: _from_null(v) for k, v in record.arrays.items()})
     if path != record_path(path.parents[1], record.paper, record.item, record.profile):
-        held = f"{record.paper}/{record.item} at profile {record.profile}"
+        held = f"{record.paper}/{record.item} with profile {record.profile}"
         raise ValueError(f"{path} holds the record of {held}: rename it, or {cure}")
     return record
 
 
 @cache
 def _adapter() -> Any:
-    """Return pydantic's reader of records. The reader is built only once, because building takes as
-    long as reading a small record.
+    """Return pydantic's reader of records. The reader is built only once, because building it takes
+    as long as reading a small record.
     """
     return TypeAdapter(Record)
 
@@ -167,9 +169,9 @@ class Conflict(ValueError):
 
 
 def compare(published: Record, new: Record) -> list[Row]:
-    """Return the rows of the record `published` that the record `new` lacks.
+    """Return the rows of the old record `published` that the record `new` does not have.
 
-    Two values of rows count as equal if they agree to 6 digits.
+    Values count as equal if they agree to 6 digits.
 
     Raises Conflict if a row has different values in the two records.
     """
@@ -189,9 +191,9 @@ def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, An
 
     The merged rows are ordered as if one study had measured all seeds; the record with more seeds
     gives the order. A new row comes after the rows of the next smaller seed that has a row of the
-    same kind. If there is no row of the same kind, a new row follows the same row as in the record
-    from which it comes. Arrays of the same name must be equal in both records, because they may be
-    means over seeds, which cannot be merged.
+    same kind. If there is no row of the same kind, a new row follows the same row as in its own
+    record. Arrays of the same name must be equal in both records. Arrays cannot be merged, because
+    they may be means over seeds.
 
     Raises Conflict if a row or an array has different values in the two records.
     """
@@ -224,14 +226,16 @@ def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, An
 
 
 def named(row: Row) -> str:
-    """Return a readable name of a row: its target, or its name and labels, and its seed."""
+    """Return a readable name of a row: the id of the paper's number (or the row's name and labels),
+    and the seed.
+    """
     labels = "".join(f", {name} {value}" for name, value in row.setting.items())
     seed = "" if row.seed is None else f" at seed {row.seed}"
     return f"{row.target or row.name + labels}{seed}"
 
 
 def _place(rows: Sequence[Row], like: Sequence[tuple[int, int]], seed: int) -> int:
-    """Return the position in ``rows`` at which a row with this seed belongs.
+    """Return the position in ``rows`` at which a new row with this seed is inserted.
 
     ``like``: the seeds and positions of the rows of the same kind.
 
@@ -255,7 +259,7 @@ def _seed(row: Row) -> int:
 
 
 def _key(row: Row) -> tuple[int, str]:
-    """Return the identity of a row: its seed (-1 for None), and all its labels as text."""
+    """Return a key that identifies a row: its seed (-1 for None), and all its labels as text."""
     return _seed(row), _line([row.target, row.name, row.setting])
 
 

@@ -1,4 +1,4 @@
-"""Show the ledger as text for a terminal, and as counts for the landing page."""
+"""Show the ledger as text for a terminal, and as counts of verdicts for the landing page."""
 
 import textwrap
 from collections import Counter
@@ -10,7 +10,7 @@ from .targets import TALLIES
 from .verdicts import VERDICTS
 
 WIDTH = 100
-NAME, NUMBER, SPREAD = 36, 8, 17  # widths of a name, a number and an interval
+NAME, NUMBER, SPREAD = 36, 8, 17  # characters in a name, a number and an interval
 TITLES = {
     "saturating": "Saturating networks",
     "deep_defense": "Deep Defense",
@@ -20,8 +20,8 @@ TITLES = {
 
 
 def number(value: float | int | None, digits: int = 6) -> str:
-    """Return a whole number with all its digits, and any other number with up to `digits` digits
-    and NUMBER characters.
+    """Return a number as text: a whole number with all its digits, and any other number with up to
+    `digits` digits and NUMBER characters.
 
     Return a dash if the value is None.
     """
@@ -33,8 +33,8 @@ def number(value: float | int | None, digits: int = 6) -> str:
 
 
 def interval(entry: Entry) -> str:
-    """Return the prediction interval of an entry as text; for an ordering, return the interval of
-    the difference of the means.
+    """Return the prediction interval of a ledger line as text. For an ordering of two numbers,
+    return the interval of the difference of their means.
 
     Return "" if fewer than two seeds were run. The ends of the interval have 4 digits, or fewer so
     that they fit into SPREAD characters.
@@ -49,7 +49,8 @@ def interval(entry: Entry) -> str:
 
 
 def counts(entries: Iterable[Entry]) -> str:
-    """Return the number of lines with each verdict as text, such as "3 reproduced, 1 inconclusive".
+    """Return as text how many ledger lines have each verdict, such as "3 reproduced, 1
+    inconclusive".
 
     Lines of the ledger that repeat an earlier comparison are not counted.
     """
@@ -62,8 +63,8 @@ def _fitting(texts: list[str], width: int) -> str:
 
 
 def text_table(ledger: Ledger) -> str:
-    """Return the ledger in at most 100 columns: a heading per item, a line per target, then
-    counts.
+    """Return the ledger as text, with one line per number and then counts. Lines have at most 100
+    characters, and each table or figure has a heading.
     """
     groups: dict[str, list[Entry]] = {}
     for entry in ledger.entries:
@@ -84,7 +85,7 @@ def text_table(ledger: Ledger) -> str:
         lines.append("")
     repeated = len(ledger.entries) - len(ledger.counted)
     lines.append(
-        f"{len(ledger.entries)} targets; {repeated} of them repeat a comparison. The others:"
+        f"{len(ledger.entries)} target numbers; {repeated} of them repeat a comparison. The others:"
     )
     for tally in TALLIES:
         own = [entry for entry in ledger.counted if entry.tally == tally]
@@ -111,12 +112,14 @@ def _lines(entry: Entry) -> list[str]:
     # Put a long name on its own line, so that ids are not cut and can be copied.
     lines = [f"{name:<{NAME}}{values}"] if len(name) < NAME else [name, " " * NAME + values]
     if entry.verdict == "not run" and entry.ours is None:
-        return lines  # the needs of a run are printed once, below all lines
+        return lines  # what a run needs is printed once, below all lines
     return lines + _wrapped(entry.reason)
 
 
 def _continued(command: str) -> list[str]:
-    """Return a shell command in lines that fit; all lines but the last end with a backslash."""
+    """Return a shell command, split into lines that fit; all lines except the last end with a
+    backslash.
+    """
     lines = textwrap.wrap(
         command,
         WIDTH - 2,
@@ -133,7 +136,7 @@ def _wrapped(reason: str) -> list[str]:
 
 
 def summary(ledger: Ledger) -> str:
-    """Return the counts per paper, kind of target and verdict, as a Markdown table."""
+    """Return a Markdown table with counts for each paper, kind of comparison and verdict."""
     lines = [
         "| | what is compared | " + " | ".join(VERDICTS) + " | sum |",
         "| :-- | :-- |" + " --: |" * (len(VERDICTS) + 1),

@@ -1,16 +1,17 @@
-"""Read the targets (numbers, orderings and patterns of the papers) from
-`book/targets/*-targets.csv`, and check them.
+"""Read and check the targets, which are numbers, orderings and patterns stated in the papers, from
+`book/targets/*-targets.csv`.
 
-A target is one number, ordering or pattern of a paper. The column `compare` of a target says how
-our measurement is compared with the paper's number:
+A target is one number, ordering or pattern that a paper states. The column `compare` says how our
+measurement is compared with the paper's statement:
 
-    equal with the printed number, up to the tolerance
-    at_most/at_least with the printed number as a bound
-    less_than ID with the target ID, both measured by us
-    greater_than ID like less_than, in the other direction
-    shape a pattern that the note states in words
+    equal            our number equals the paper's number, up to the tolerance
+    at_most          our number is at most the paper's number
+    at_least         our number is at least the paper's number
+    less_than ID     our number is less than our measurement of the target ID
+    greater_than ID  our number is greater than our measurement of the target ID
+    shape            a pattern holds, which the note states in words
 
-The tolerance of a target is fixed before the run; the note of each row says how the tolerance was
+The tolerance of a comparison is fixed before the run. The column `note` says how the tolerance was
 chosen.
 """
 
@@ -26,8 +27,8 @@ COLUMNS = tuple(
 )
 KINDS = ("printed", "derived", "claim", "none", "digitised")
 UNITS = ("percent", "fraction", "ratio", "count", "l2", "none")
-BOUNDS = ("equal", "at_most", "at_least")  # need a printed number
-ORDERINGS = ("less_than", "greater_than")  # need a partner
+BOUNDS = ("equal", "at_most", "at_least")  # these need a number printed in the paper
+ORDERINGS = ("less_than", "greater_than")  # these need the id of a second target
 
 TALLIES = ("measured number", "ordering or shape", "setting", "claim tested by us")
 # Sizes of layers, constants of a recipe, and numbers that hold by definition. For example, eps_ref
@@ -36,15 +37,16 @@ SETTING = re.compile(
     r"/settings/|/code-networks/|^saturating/table-2/|/l1-bounds/|/deep-defense/fgs-1\.0$"
 )
 
-# Seven orderings ask for "no loss" instead of a gain, as their notes say. Their tolerance is the
-# loss that is allowed. All other orderings are strict.
+# Seven orderings claim "no loss" instead of a gain, as their notes say. The tolerance of these
+# orderings is the loss that is allowed. All other orderings are strict.
 NO_LOSS = re.compile(r"no loss of accuracy|no degradation", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Target:
-    """One number, ordering or pattern of a paper. `printed` is None if the paper states no number,
-    and `partner` is None if the target is no ordering.
+    """One number, ordering or pattern that a paper states. `printed` is the number in the paper, or
+    None. For an ordering of two numbers, `partner` is the id of the second number; otherwise it is
+    None.
     """
 
     id: str
@@ -63,8 +65,8 @@ class Target:
 
     @property
     def context(self) -> bool:
-        """Return whether the ledger only quotes the target as context. A target that is only quoted
-        is listed separately, never run and never counted.
+        """Return whether the ledger only quotes this number as context. Quoted numbers are listed
+        separately; they are never run and never counted.
         """
         return self.note.startswith("context:") or self.setting.startswith("CONTEXT ONLY")
 
@@ -74,7 +76,8 @@ class Target:
 
         "measured number": a number that stands in a paper or follows from numbers in the paper.
 
-        "ordering or shape": which of two numbers is larger, or which shape a curve has.
+        "ordering or shape": a claim about which of two numbers is larger, or about the shape of a
+        curve.
 
         "setting": the size of a layer, or a constant of a recipe; see SETTING.
 
@@ -91,18 +94,18 @@ class Target:
 
     @property
     def no_loss(self) -> bool:
-        """Return whether an ordering only claims that the first number is not worse than the
-        second, up to the tolerance.
+        """Return whether an ordering only claims that the first number is not worse than the second
+        number, up to the tolerance.
         """
         return NO_LOSS.search(self.note) is not None
 
 
 def read_targets(folder: Path) -> dict[str, Target]:
-    """Return all targets of a folder by id, paper after paper, in the order of the files.
+    """Return all numbers and statements of the papers from the files in a folder, by id and grouped
+    by paper.
 
-    Raises ValueError for a row that cannot be judged. A row cannot be judged if its column, paper,
-    unit, kind, comparison or partner is unknown, if a bound has no number, or if its id is
-    repeated.
+    Raises ValueError for an invalid row. A row is invalid if its columns, paper, unit, kind,
+    comparison or partner are unknown, if a bound has no number, or if its id is repeated.
     """
     targets: dict[str, Target] = {}
     for file in sorted(folder.glob("*-targets.csv")):
@@ -135,7 +138,7 @@ def _target(row: dict[str, str], where: str) -> Target:
     tolerance = _number(where, "tolerance", row["tolerance"])
     if tolerance < 0:
         raise ValueError(f"{where}: tolerance must be 0 or more, got {tolerance}")
-    # The survey quotes tables of several papers, so "table-1" would not name one of them.
+    # The survey quotes tables of several papers, so "table-1" would not identify a table.
     item = row["id"].split("/")[1] if row["paper"] == "survey" else row["item"]
     return Target(
         id=row["id"],

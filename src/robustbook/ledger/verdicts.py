@@ -1,40 +1,39 @@
-"""Compute the verdict on one target as a pure function of the target and the measurements.
+"""Compute the verdict on a number or statement of a paper from our measurements.
 
 The rules of the verdicts were fixed before any verdict was computed. The tests check every rule.
 
 equal. The verdict is *reproduced* if our mean differs from the paper's number by at most the
 tolerance. A number is also *reproduced* if the prediction interval for one more run, widened by the
-tolerance, contains the paper's number. The prediction interval counts only if it is narrow: its
-half-width may be at most three tolerances plus the binomial error of the test images. With a wider
-prediction interval the verdict is *inconclusive*, because a wide interval agrees with many numbers.
-If the paper's number lies outside the widened interval, the verdict is *not reproduced*.
+tolerance, contains the paper's number. This rule applies only to a narrow prediction interval,
+whose half-width is at most three tolerances plus the binomial error of the test images. With a
+wider prediction interval the verdict is *inconclusive*, because a wide interval contains many
+numbers. If the paper's number lies outside the widened interval, the verdict is *not reproduced*.
 
-at_most, at_least. The rule for a bound is the rule of `equal`, with the bound instead of a number.
-For a bound only one end of the prediction interval counts, the end on the allowed side of the
-bound.
+at_most, at_least. A bound of the paper is treated like a number in the rule of `equal`. However,
+only one end of the prediction interval counts: the end on the allowed side of the bound.
 
-Whole numbers with tolerance 0 (a count, or a yes or no as 1 or 0) and patterns (compare `shape`)
-have a separate rule. For whole numbers and patterns, the run of each seed either agrees with the
-paper's claim or contradicts it. The claim is *reproduced* if no run contradicts it. A claim is *not
-reproduced* if more runs contradict it than chance explains. We assume that one run in twenty
-contradicts a true claim. For *not reproduced*, the probability of at least as many contradictions
-must be at most 5 % under this assumption. If some runs contradict the claim, but no more than
-chance explains, the verdict is *inconclusive*. With five seeds, one contradicting run makes the
-verdict inconclusive, and two contradicting runs refute the claim.
+A separate rule applies to patterns (``compare`` is `shape`) and to whole numbers with tolerance 0,
+such as a count, or 1 for yes and 0 for no. Under this rule, the run of each seed either agrees with
+the paper's claim or contradicts it. The claim is *reproduced* if no run contradicts it. A claim is
+*not reproduced* if more runs contradict it than chance explains. We assume that one run in twenty
+contradicts a true claim. Under this assumption, the probability of at least as many contradictions
+as we see must be at most 5 % for *not reproduced*. If some runs contradict the claim, but no more
+than chance explains, the verdict is *inconclusive*. With five seeds, one contradicting run makes
+the verdict inconclusive, and two contradicting runs refute the claim.
 
 less_than, greater_than. For an ordering of two numbers, the 95 % confidence interval of the
 difference of the means decides. The interval of the difference is paired by seed if both numbers
 were measured with the same seeds; otherwise it is Welch's interval. An ordering is *reproduced* if
 the whole interval of the difference lies on the claimed side of 0. An ordering is *inconclusive* if
-the interval contains 0 and reaches beyond the tolerance on the claimed side. An ordering that is
-neither reproduced nor inconclusive is *not reproduced*, because the difference has the wrong sign
-or is at most the tolerance. If one of two ordered numbers comes from a single run, the difference
-must exceed the tolerance. A few orderings only claim that the first number is not worse than the
-second. An ordering that only claims "not worse" is judged by the rule of `at_least`, applied to the
+this interval contains 0 and also contains differences on the claimed side that exceed the
+tolerance. All other orderings are *not reproduced*: the difference has the wrong sign or is at most
+the tolerance. If one of the two numbers comes from a single run, there is no interval, and the
+difference of the means must exceed the tolerance. A few orderings only claim that the first number
+is not worse than the second. For such an ordering, the rule of `at_least` is applied to the
 difference of the means.
 
-A `shape` without `holds` is a number that we only report, because the paper has no number to
-compare it with.
+If ``compare`` is `shape` but no run says whether the pattern holds, our number is only reported,
+because the paper has no number to compare it with.
 """
 
 from collections.abc import Sequence
@@ -54,16 +53,18 @@ VERDICTS = (
     "not run",
 )
 WIDE = 3
-"""An interval is wide if its half-width exceeds WIDE tolerances plus the binomial error."""
+"""A prediction interval is wide if its half-width exceeds WIDE times the tolerance, plus the
+binomial error.
+"""
 EXCEPTIONS = 0.05
-"""The fraction of runs that may contradict a true claim: one in twenty."""
+"""The assumed probability that a run contradicts a true claim: one in twenty."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """The rows of one record that measure one target: one row per seed."""
+    """The rows of a record that measure one number of a paper, with one row per seed."""
 
-    item: str  # the record's item, usually the same as the target's
+    item: str  # the table or figure whose run measured the number
     profile: str
     rows: tuple[Row, ...]
 
@@ -78,13 +79,13 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict, and the numbers from which it follows.
+    """A verdict on a number of a paper, and the measurements from which the verdict follows.
 
     ``verdict``: one of VERDICTS.
     ``ours``, ``low``, ``high``: the mean of our runs, and the ends of the prediction interval.
-    ``difference``: for an ordering, the difference of the means and its interval, which decide the
-    verdict.
-    ``note``: a short explanation.
+    ``difference``: for an ordering of two numbers, the difference of the means and its confidence
+        interval, which decide the verdict.
+    ``note``: a short explanation of the verdict.
     """
 
     verdict: str
@@ -99,11 +100,11 @@ class Judgement:
 def judge(
     target: Target, measured: Measurement | None, partner: Measurement | None = None
 ) -> Judgement:
-    """Return the verdict on `target`; for an ordering, `partner` is the measurement of the other
-    target.
+    """Return the verdict on `target`, a number, ordering or pattern of a paper. For an ordering,
+    `partner` is the measurement of the second number.
 
-    Raises ValueError if the rows cannot decide the target, because they have another unit, or lack
-    `holds` for a pattern.
+    Raises ValueError if the measured rows have another unit, or if rows for a pattern do not say
+    whether it holds.
     """
     if measured is None:
         return Judgement("not run")
@@ -112,7 +113,7 @@ def judge(
             raise ValueError(f"{target.id} is asked for in {target.unit}, got {row.unit}")
     images = min((row.images for row in measured.rows if row.images), default=None)
     interval = prediction_interval(measured.values, unit=target.unit, images=images)
-    # Judge the rounded numbers, because these are shown.
+    # The verdict is based on the rounded numbers, because these are shown.
     ours, low, high = (float(rounded(x)) for x in (fmean(measured.values), *interval))
 
     difference = None
@@ -147,8 +148,8 @@ DIRECTION = dict(zip(JUDGED, ("holds", "does not hold", "is inconclusive"), stri
 
 
 def _whole(target: Target, measured: Measurement) -> bool:
-    """Return whether the rule for whole numbers applies: tolerance 0, two or more runs, and only
-    whole numbers.
+    """Return whether the rule for whole numbers applies: the tolerance is 0, there are two or more
+    runs, and all values are whole numbers.
     """
     assert target.printed is not None
     numbers = [target.printed, *measured.values]
@@ -161,8 +162,8 @@ def _whole(target: Target, measured: Measurement) -> bool:
 
 
 def _outcomes(agree: Sequence[bool]) -> tuple[str, str]:
-    """Return the verdict on a claim; ``agree`` says for each seed whether its run agrees with the
-    claim.
+    """Return the verdict on a claim and a note; ``agree`` says for each seed whether its run agrees
+    with the claim.
     """
     n, against = len(agree), list(agree).count(False)
     note = f"holds in {n - against} of {n} runs"
@@ -175,7 +176,7 @@ def _outcomes(agree: Sequence[bool]) -> tuple[str, str]:
 def _beyond(target: Target, bottom: float, top: float) -> float:
     """Return how far the paper's number lies outside [bottom, top], minus the tolerance.
 
-    For a bound, only one of the two ends of the interval is used.
+    If the paper states a bound, only one of the two ends of the interval is used.
     """
     assert target.printed is not None
     printed, tolerance = target.printed, target.tolerance
@@ -189,8 +190,8 @@ def _beyond(target: Target, bottom: float, top: float) -> float:
 def _bound(
     target: Target, ours: float, low: float, high: float, n: int, error: float
 ) -> tuple[str, str]:
-    """Return the verdict on a number or a bound of a paper; ``error`` is the binomial
-    half-width.
+    """Return the verdict on a number or a bound of a paper, and a note. ``error`` is the half-width
+    of the binomial interval.
     """
     bound = {
         "at_most": "the paper states an upper bound",
@@ -208,7 +209,7 @@ def _bound(
         notes.append("our mean differs by more than the tolerance")
         widest = (WIDE * target.tolerance + error) * (1 + 1e-5)  # low and high are rounded
         if max(high - ours, ours - low) > widest:
-            notes.append("only a wide interval contains the printed number")
+            notes.append("the interval contains the printed number only because it is wide")
             verdict = "inconclusive"
         else:
             notes.append("the interval contains the printed number")

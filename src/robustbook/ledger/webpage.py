@@ -1,7 +1,7 @@
 """Show the ledger as one HTML table with filters, for a page of the book.
 
-The table needs only the files `book/_static/ledger.js` and `ledger.css`, neither a server nor an
-internet connection. Without JavaScript the whole table is shown.
+The table needs only the files `book/_static/ledger.js` and `ledger.css`. The table needs neither a
+server nor an internet connection. Without JavaScript the whole table is shown.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,19 +12,20 @@ from .tables import TITLES, interval, number
 from .targets import TALLIES
 from .verdicts import VERDICTS
 
-HEADS = ("target", "printed", "ours", "verdict and reason")
+HEADS = ("target number", "printed", "ours", "verdict and reason")
 
 
 Pages = Mapping[str, Mapping[str, str]]
-"""The pages that judge each item, with their titles; an item is named ``paper/name`` and a page
-``folder/name``.
+"""For each table or figure (``paper/name``), the pages that compare its numbers with ours
+(``folder/name``), with their titles.
 """
 
 
 def page_html(ledger: Ledger, pages: Pages | None = None) -> str:
-    """Return the filters, the table of all entries, and the list of targets quoted for context.
+    """Return the filters, the table of all ledger lines, and the list of numbers quoted for
+    context.
 
-    Each row of the table links to the ``pages`` that compare the number of the row with ours.
+    Each row of the table links to the ``pages`` that compare the row's number with our measurement.
     """
     pages = pages or {}
     entries = ledger.entries
@@ -58,7 +59,7 @@ def page_html(ledger: Ledger, pages: Pages | None = None) -> str:
         + '<label>text <input type="search" name="text"></label>\n'
         '<button type="reset">show all</button>\n'
         '<output aria-live="polite"></output>\n</form>\n'
-        '<div class="ledger-scroll" tabindex="0" role="region" aria-label="Ledger of targets">\n'
+        '<div class="ledger-scroll" tabindex="0" role="region" aria-label="Target numbers">\n'
         f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>\n"
         f"{apart}</div>\n"
     )
@@ -102,7 +103,9 @@ def _row(entry: Entry, pages: Mapping[str, str]) -> str:
 
 
 def _option(text: str) -> str:
-    """Return an option of a command; no line breaks inside "--", but inside a long value."""
+    """Return an option of a command as HTML. A line may break inside a long value, but not inside
+    "--".
+    """
     name, _, value = text.partition(" ")
     return f' <span class="option">--{name}</span> {value}'
 

@@ -13,10 +13,11 @@ Start = Literal["xavier", "normal", "truncated"]
 
 
 def build(name: Name, width: int = 0) -> CNN | nn.Module:
-    """Return the network called ``name`` with weights not yet set.
+    """Return the network called ``name``, whose weights must still be drawn (see `initialise`).
 
     ``width`` is the number of units in each hidden layer of an MLP, or in the last hidden layer of
-    the CNN. With ``width`` 0, an MLP has 200 units and the CNN 1024, as in the paper.
+    the CNN. If ``width`` is 0, each hidden layer of an MLP has 200 units, the smallest width that
+    the paper names. The CNN then has the paper's 1024 units.
     """
     if name == "sigmoid-mlp":
         return sigmoid_mlp(width or 200)
@@ -32,11 +33,11 @@ def initialise(net: nn.Module, start: Start, generator: torch.Generator) -> None
     """Draw the initial weights of the network in place.
 
     ``xavier``: weights are uniform with Glorot & Bengio's variance, and biases are 0.
-    ``normal``: weights are N(0, 1) and biases 0, which was the default of TensorFlow's
-        ``random_normal`` in 2017.
+    ``normal``: weights are drawn from N(0, 1), the default of TensorFlow's ``random_normal`` in
+        2017, and biases are 0.
     ``truncated``: weights are normal with standard deviation 0.1, truncated at two standard
         deviations, and biases are 0.1. TensorFlow's tutorial of 2017 initialised its convolutional
-        network as in ``truncated``.
+        network in this way.
     """
     if start not in get_args(Start):
         raise ValueError(f"start must be one of {', '.join(get_args(Start))}, got {start!r}")

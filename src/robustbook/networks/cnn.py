@@ -3,7 +3,7 @@
 The CNN has two 5 x 5 convolutions of 32 and 64 filters, each followed by ReLU and 2 x 2 max
 pooling. A fully connected layer of 1024 ReLU units and 10 logits follow. The paper does not state
 the padding and stride of its convolutions. We use stride 1 and padding 2 ("same"), as in the
-TensorFlow tutorial of 2017, whose network has exactly the layers of the CNN.
+TensorFlow tutorial of 2017. The network of this tutorial has exactly the same layers.
 """
 
 import torch
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 class CNN(nn.Module):
     """A network from 28 x 28 gray images to 10 logits, with 3,274,634 parameters.
 
-    ``width`` is the number of ReLU units, the paper's 1024 or another multiple of 32. The numbers
-    of filters are proportional to ``width``.
+    ``width`` is the number of units in the fully connected hidden layer. The paper's width is 1024,
+    and any multiple of 32 is accepted. The numbers of filters are proportional to ``width``.
     """
 
     def __init__(self, width: int = 1024) -> None:

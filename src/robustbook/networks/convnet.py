@@ -1,10 +1,10 @@
 """Define the ConvNet of Deep Defense (Yan, Guo and Zhang 2018) for CIFAR-10, from the released
 code.
 
-The ConvNet is like MatConvNet's network for CIFAR-10, but every pooling is over 2 x 2 pixels with
-stride 2 instead of 3 x 3. The first pooling layer comes before the first ReLU. The initial weights
-are drawn as in MatConvNet: normal with standard deviation 0.01 in the first layer and 0.05 in all
-other layers; biases are 0.
+The ConvNet is like MatConvNet's network for CIFAR-10, but it pools over 2 x 2 instead of 3 x 3
+pixels, with stride 2. The first pooling layer comes before the first ReLU. The initial weights are
+drawn as in MatConvNet: normal with standard deviation 0.01 in the first layer and 0.05 in all other
+layers; biases are 0.
 """
 
 from collections import OrderedDict
@@ -20,8 +20,8 @@ from .prepared import Prepared, draw_normal
 def convnet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> Prepared:
     """Return a network from 32 x 32 colour images to 10 logits, with 145,578 parameters.
 
-    ``narrow`` is the divisor of the widths 32, 32, 64, 64 of the hidden layers: 1 (the paper's), 2,
-    4 or 8.
+    ``narrow`` divides the numbers of filters 32, 32, 64, 64 of the hidden layers. ``narrow`` is 1
+    for the paper's network, or 2, 4 or 8.
     """
     if narrow not in (1, 2, 4, 8):
         raise ValueError(f"narrow must be 1, 2, 4 or 8, got {narrow}")

@@ -1,5 +1,5 @@
-"""Define layers that make convolutions faster on a CPU and change their results only by
-rounding.
+"""Define layers that make convolutions faster on a CPU and change their results only by rounding
+errors.
 """
 
 from typing import Any
@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 
 class PatchConv2d(nn.Conv2d):
-    """A convolution of few channels and stride 1 with a fast input gradient on a CPU.
+    """A convolution with few channels and stride 1, whose input gradient is fast on a CPU.
 
     For 20 kernels of 5 x 5 on one-channel images and one CPU thread, torch's gradient with respect
-    to the images takes four to five times as long as the convolution. This layer computes the
-    gradient as a product with the kernels, summed patch by patch, in less than half of torch's
-    time. Attacks such as DeepFool need the input gradient for every class at every step; ordinary
-    training does not need this gradient. On a GPU the layer uses torch's own convolution.
+    to the images takes four to five times as long as the convolution. This layer multiplies the
+    output's gradient by the kernels and sums the products patch by patch, which takes less than
+    half of torch's time. Attacks such as DeepFool need the input gradient for every class at every
+    step; ordinary training does not need this gradient. On a GPU the layer uses torch's own
+    convolution.
     """
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d i j"]:

@@ -21,12 +21,11 @@ Start = Literal["torch", "released"]
 def draw_first_weights(net: nn.Module, generator: torch.Generator, start: str) -> None:
     """Draw the initial weights of convolutions, linear layers and batch norms in place.
 
-    ``torch``: the defaults of torch's layers. With ``torch``, weights and biases are uniform
-        between plus and minus 1 / sqrt(number of inputs); batch norm layers start with weight 1 and
-        bias 0.
-    ``released``: as in the released code of Liu et al. 2018, weights are N(0, 0.02^2), and biases
-        are as in torch. With ``released``, the weights of batch norm layers are N(1, 0.02^2) and
-        their biases 0.
+    ``torch``: the defaults of torch's layers. Weights and biases are uniform between plus and minus
+        1 / sqrt(number of inputs of a unit). Batch norm layers start with weight 1 and bias 0.
+    ``released``: as in the released code of Liu et al. 2018, weights are drawn from N(0, 0.02^2),
+        and biases as in torch. The weights of batch norm layers are drawn from N(1, 0.02^2), and
+        their biases are 0.
     """
     if start not in get_args(Start):
         raise ValueError(f"start must be one of {', '.join(get_args(Start))}, got {start!r}")
@@ -48,6 +47,6 @@ def draw_first_weights(net: nn.Module, generator: torch.Generator, start: str) -
 
 
 def check_narrow(narrow: int) -> None:
-    """Raise ValueError if the networks do not support the divisor ``narrow`` of their widths."""
+    """Raise ValueError unless ``narrow``, which divides the layer widths, is 1, 2, 4 or 8."""
     if narrow not in (1, 2, 4, 8):
         raise ValueError(f"narrow must be 1, 2, 4 or 8, got {narrow}")

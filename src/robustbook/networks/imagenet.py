@@ -1,12 +1,12 @@
 """Build AlexNet and ResNet-18 for ImageNet from torchvision, with their normalisation.
 
 Deep Defense (Yan, Guo and Zhang 2018) fine-tunes AlexNet and ResNet-18, but its code for ImageNet
-is not released. The AlexNet of Deep Defense is said to be Caffe's, with grouped convolutions and
-60,965,224 parameters, on grey levels minus a mean. The AlexNet of torchvision has no groups and
-61,100,840 parameters. In this code, norms of perturbations are measured after the normalisation of
-the images. The standard deviations of the channels differ by only two per cent. So dividing by the
-standard deviations changes ratios of norms by at most two per cent, compared with only subtracting
-the mean.
+is not released. The AlexNet of Deep Defense is said to be the one of Caffe, with grouped
+convolutions and 60,965,224 parameters. The inputs of Caffe's AlexNet are pixel values in 0..255
+minus a mean. The AlexNet of torchvision has no grouped convolutions and has 61,100,840 parameters.
+In this code, norms of perturbations are measured after the normalisation of the images. The
+standard deviations of the channels differ by only two per cent. So dividing by them, compared with
+only subtracting the mean, changes ratios of norms by at most two per cent.
 """
 
 from pathlib import Path
@@ -57,18 +57,18 @@ def imagenet_network(
 ) -> Prepared:
     """Return a network from colour images to logits.
 
-    The batch norm layers of ResNet-18 are frozen, as in the fine-tuning of the released code.
+    The batch norm layers of ResNet-18 are frozen, as when the released code fine-tunes networks.
     Frozen layers use their running statistics, and their scale and shift are buffers, not
     parameters. ResNet-18 has 11,689,512 weights, including the scale and shift of batch norm but
     not the running statistics.
 
     ``weights``: torchvision's name of trained weights ("IMAGENET1K_V1", downloaded at first use),
         the path of a state dict (.safetensors, or a file of `torch.save`), or "random". Random
-        weights are normal as in He et al., drawn from ``generator``, with biases 0 and batch norm
-        layers that initially change nothing.
+        weights are drawn with ``generator`` from the normal distribution of He et al. With random
+        weights, biases are 0, and batch norm layers are initially the identity.
     ``classes``: number of logits; 1000 with torchvision's weights.
 
-    Raises ValueError for weights of another architecture or number of classes.
+    Raises ValueError for weights of another architecture or with another number of classes.
     """
     from torchvision import models, ops  # slow to import, and needed only here
 

@@ -1,9 +1,9 @@
 """Define LeNet of MatConvNet's MNIST example, and the MLP that Deep Defense uses besides LeNet.
 
 Yan, Guo and Zhang 2018 take LeNet and the MLP from the DeepFool paper. LeNet has two 5 x 5
-convolutions of 20 and 50 filters without padding. Each convolution is followed by 2 x 2 max pooling
-but by no ReLU. The last two layers of LeNet have 500 ReLU units and 10 logits. The initial weights
-are drawn as in MatConvNet: normal with standard deviation 0.01; biases are 0.
+convolutions of 20 and 50 filters without padding. Each convolution is followed by 2 x 2 max
+pooling, but not by a ReLU. The last two layers of LeNet have 500 ReLU units and 10 logits. The
+initial weights are drawn as in MatConvNet: normal with standard deviation 0.01; biases are 0.
 """
 
 from collections import OrderedDict
@@ -19,7 +19,8 @@ from .prepared import Prepared, draw_normal
 def lenet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) -> Prepared:
     """Return LeNet from 28 x 28 gray images to 10 logits, with 431,080 parameters.
 
-    ``narrow`` divides the widths 20, 50, 500 of the hidden layers: 1 (MatConvNet's), 2 or 5.
+    ``narrow`` divides the widths 20, 50, 500 of the hidden layers. ``narrow`` is 1 for MatConvNet's
+    network, or 2 or 5.
     """
     if narrow not in (1, 2, 5):
         raise ValueError(f"narrow must be 1, 2 or 5, got {narrow}")
@@ -44,8 +45,8 @@ def lenet(preprocess: nn.Module, generator: torch.Generator, narrow: int = 1) ->
 def fc500_150_10(preprocess: nn.Module, generator: torch.Generator) -> Prepared:
     """Return an MLP from 28 x 28 gray images to 10 logits, with 469,160 parameters.
 
-    The MLP has hidden layers of 500 and 150 ReLU units. The MLP is not part of MatConvNet; the
-    initial weights of the MLP are drawn like those of LeNet.
+    The MLP has hidden layers of 500 and 150 ReLU units. MatConvNet has no such MLP, so its initial
+    weights are drawn like those of LeNet.
     """
     body = MLP((784, 500, 150, 10), torch.relu)
     draw_normal(body, generator, (0.01,) * 3)

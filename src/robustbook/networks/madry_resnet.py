@@ -2,7 +2,7 @@
 
 The networks have three stages of five pre-activation blocks, with leaky ReLUs of slope 0.1. A
 shortcut between stages averages neighbouring pixels and adds channels of zeros, so it has no
-weights. Each image is standardised inside the network.
+weights. The network first subtracts each image's mean and divides by its standard deviation.
 """
 
 from collections import OrderedDict
@@ -21,7 +21,7 @@ SLOPE = 0.1
 def madry_resnet(generator: torch.Generator, narrow: int = 1, wide: int = 1) -> nn.Sequential:
     """Return a network from 32 x 32 colour images to 10 logits.
 
-    ``generator``: draws the initial weights.
+    ``generator``: the random generator that draws the initial weights.
     ``narrow``: number that divides the widths 16, 32 and 64 of the stages: 1 or 2.
     ``wide``: number that multiplies the widths of the stages: 1 (the paper's *simple* network, with
         464,154 parameters) or 10 (its *wide* network, with 45,901,914 parameters).
@@ -70,9 +70,10 @@ class PerImage(nn.Module):
 
 
 class PaddedBlock(nn.Module):
-    """Two convolutions, each preceded by batch norm and leaky ReLU, and the sum with the shortcut.
+    """A residual block with two convolutions, each preceded by batch norm and leaky ReLU.
 
-    ``active``: whether the shortcut starts after the first leaky ReLU, instead of at the input.
+    ``active``: whether the input of the shortcut is the output of the first leaky ReLU, instead of
+        the block's input.
     """
 
     def __init__(self, before: int, after: int, stride: int, active: bool = False) -> None:

@@ -1,9 +1,9 @@
 """Maxout networks and softmax regression, as Goodfellow, Shlens and Szegedy 2015 attack them.
 
 A maxout unit returns the largest of several linear functions of its inputs (Goodfellow et al. 2013,
-arXiv 1302.4389). Dropout acts on the input and on the hidden units. The paper on adversarial
-training states only the number of units. The two layers, the five linear functions (pieces) of each
-unit and the dropout rates are those of the maxout paper for MNIST.
+arXiv 1302.4389). Dropout acts on the input and on the hidden units. The paper of 2015 states only
+the number of units. The number of layers (two), the number of linear functions per unit (five,
+called pieces) and the dropout rates are those of the maxout paper for MNIST.
 """
 
 import torch
@@ -14,7 +14,7 @@ from .first_weights import check_narrow, draw_first_weights
 
 
 class Maxout(nn.Module):
-    """A layer of ``units`` units, each the maximum of ``pieces`` linear functions."""
+    """A layer of ``units`` units; each returns the maximum of ``pieces`` linear functions."""
 
     def __init__(self, inputs: int, units: int, pieces: int = 5) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Maxout(nn.Module):
 def maxout(generator: torch.Generator, narrow: int = 1, units: int = 240) -> nn.Sequential:
     """Return a network from 28 x 28 images to 10 logits with two maxout layers.
 
-    ``generator``: draws the initial weights.
+    ``generator``: the random generator that draws the initial weights.
     ``narrow``: number that divides the number of units: 1, 2, 4 or 8.
     ``units``: number of units in each layer: 240, or 1600 for the paper's large network.
     """

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Module):
-    """A network of ``sizes[0]`` inputs and ``sizes[-1]`` logits.
+    """A fully connected network with layers of the given ``sizes``, from the inputs to the logits.
 
     ``activation`` is applied after every layer except the last one.
     """
@@ -31,7 +31,7 @@ class MLP(nn.Module):
         self.activation = activation
 
     def preactivations(self, images: Float[Tensor, "n *shape"]) -> list[Float[Tensor, "n units"]]:
-        """Return h^1 ... h^D, each of shape (n, units); the last ones are the logits."""
+        """Return the pre-activations h^1 ... h^D, each of shape (n, units); h^D are the logits."""
         x = images.flatten(1)
         hs: list[Tensor] = []
         for layer in self.layers:

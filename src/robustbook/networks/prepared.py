@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 
 class GreyLevels(nn.Module):
-    """Multiply images in [0, 1] by 255 and subtract the mean image: MatConvNet's preprocessing of
-    MNIST.
+    """Multiply images in [0, 1] by 255 and subtract the mean image, as MatConvNet does for MNIST.
 
     A distance after this preprocessing is 255 times the distance between the images in [0, 1]. A
     gradient with respect to the preprocessed images is 1/255 of the gradient with respect to the
@@ -39,7 +38,7 @@ class GreyLevels(nn.Module):
 
 
 class Prepared(nn.Module):
-    """A network with its preprocessing: from images in [0, 1] to logits."""
+    """A network that first applies its preprocessing, and maps images in [0, 1] to logits."""
 
     def __init__(self, preprocess: nn.Module, body: nn.Module) -> None:
         super().__init__()
@@ -65,7 +64,7 @@ def refuse_other_images(images: Tensor, mean: Tensor) -> None:
 
 
 def refuse_other_than_bytes(images: Tensor) -> None:
-    """Raise ValueError for images that are not bytes: floats may be in [0, 1] or in 0..255."""
+    """Raise ValueError for images that are not bytes; floats could be in [0, 1] or in 0..255."""
     if images.dtype != torch.uint8:
         raise ValueError(f"images must be bytes (torch.uint8) in 0..255, got {images.dtype}")
 
@@ -82,7 +81,7 @@ def mean_image(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "c h w"]:
 def draw_normal(net: nn.Module, generator: torch.Generator, deviations: Sequence[float]) -> None:
     """Draw the initial weights as MatConvNet does, in place.
 
-    The weights of layer i are normal with mean 0 and standard deviation ``deviations[i]``; its
+    The weights of layer i are normal with mean 0 and standard deviation ``deviations[i]``; all
     biases are 0.
     """
     layers = [layer for layer in net.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]

@@ -1,9 +1,9 @@
-"""Residual networks for CIFAR-10: from colour images of 32 x 32 pixels in [0, 1] to 10 logits.
+"""Define residual networks for CIFAR-10, from 32 x 32 colour images in [0, 1] to 10 logits.
 
-Each network starts with a convolution of 3 x 3 with stride 1. Then come stages of basic blocks (two
-convolutions of 3 x 3), the mean over all positions, and a linear layer. The stages are the
-submodules ``stage1``, ``stage2``, ... Convolutions have no bias. The argument ``narrow`` divides
-all widths: 1, 2, 4 or 8.
+Each network starts with a convolution of 3 x 3 with stride 1. Next come the stages, which consist
+of basic blocks with two 3 x 3 convolutions each. The network ends with the mean over all positions
+and a linear layer. The stages are the submodules ``stage1``, ``stage2``, ... Convolutions have no
+bias. The argument ``narrow`` (1, 2, 4 or 8) divides the number of channels of every layer.
 """
 
 from collections import OrderedDict
@@ -38,9 +38,9 @@ def resnet110(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     """Return the ResNet-110 of Cohen, Rosenfeld and Kolter 2019 (released code), with 1,730,714
     parameters in three stages of 16, 32 and 64 channels.
 
-    Images are normalised with the mean of each channel and the deviations of the released code. The
-    network needs 253 million multiply-adds per image. Here ``narrow`` is 1 or 2, because torch's
-    convolutions of 4 channels can crash on a CPU.
+    Images are normalised with the mean of each channel and the standard deviations that are in the
+    released code. The network needs 253 million multiply-adds per image. For this network
+    ``narrow`` must be 1 or 2, because torch's convolutions with 4 channels can crash on a CPU.
     """
     if narrow not in (1, 2):
         raise ValueError(f"narrow must be 1 or 2, got {narrow}")
@@ -67,12 +67,12 @@ def preact20(generator: torch.Generator, narrow: int = 1) -> nn.Sequential:
     parameters in stages of 64, 128 and 256 channels.
 
     Images are not normalised, and no batch norm precedes the last ReLU. The shortcut of the first
-    block of each stage is a convolution. Its input is the block's input before batch norm and ReLU.
-    The network needs 652 million multiply-adds per image.
+    block of each stage is a convolution. The convolution of a shortcut takes the block's input
+    before batch norm and ReLU. The network needs 652 million multiply-adds per image.
 
     Two details differ from the released code. Convolutions of stride 2 are padded on both sides,
     while TensorFlow pads them on one side only. Batch norm averages its statistics with torch's
-    default, and the released code over more steps (decay 0.999).
+    default momentum, while the released code averages them over more steps (decay 0.999).
     """
     block = partial(PreactBlock, raw=True)
     stages = _stages(block, (64, 128, 256), 3, narrow, convolved=True)
@@ -92,8 +92,8 @@ class PerChannel(Normalised):
 
 
 class Block(nn.Module):
-    """Two convolutions, each followed by batch norm, and the sum with the shortcut. A ReLU stands
-    between the convolutions and after the sum.
+    """A residual block with two convolutions, each followed by batch norm. One ReLU is between the
+    convolutions, and another ReLU follows the sum with the shortcut.
 
     ``convolved``: whether the shortcut is a convolution with batch norm, instead of the identity.
     """
@@ -114,10 +114,11 @@ class Block(nn.Module):
 
 
 class PreactBlock(nn.Module):
-    """Two convolutions, each preceded by batch norm and ReLU, and the sum with the shortcut.
+    """A residual block with two convolutions, each preceded by batch norm and ReLU.
 
     ``convolved``: whether the shortcut is a convolution, instead of the identity.
-    ``raw``: whether this convolution takes the block's input, instead of the first ReLU's output.
+    ``raw``: whether the convolution of the shortcut takes the block's input, instead of the first
+        ReLU's output.
     """
 
     def __init__(
@@ -153,7 +154,8 @@ def _stages(
     *,
     convolved: bool = False,
 ) -> dict[str, nn.Module]:
-    """Return the stages of ``depth`` blocks. Every stage but the first starts with stride 2.
+    """Return the stages of a network, with ``depth`` blocks each. Every stage except the first
+    starts with stride 2.
 
     ``convolved``: whether the shortcut of the first stage's first block is a convolution too.
     """
@@ -172,11 +174,11 @@ def _stages(
 def _network(
     layers: Mapping[str, nn.Module], width: int, generator: torch.Generator
 ) -> nn.Sequential:
-    """Return a network of the given layers, the mean over positions, and a linear layer.
+    """Return a network with the given layers, then the mean over positions and a linear layer.
 
     Weights of convolutions are normal with variance 2 / (output channels x kernel size), as in the
-    released code of all papers except Mosbach et al., who use the number of input channels. The
-    linear layer is drawn from the distribution of torch's default.
+    released code of all papers except Mosbach et al. The code of Mosbach et al. uses the number of
+    input channels. The linear layer is drawn from torch's default distribution.
     """
     net = nn.Sequential(
         OrderedDict[str, nn.Module](
@@ -195,7 +197,7 @@ def _network(
 
 
 def _conv(before: int, after: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
-    """Return a convolution without bias. Its padding keeps the image size if the stride is 1."""
+    """Return a convolution without bias, whose padding keeps the image size if the stride is 1."""
     conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
         nn.Conv2d, before, after, kernel, stride=stride, padding=kernel // 2, bias=False
     )

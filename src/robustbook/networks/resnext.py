@@ -1,9 +1,9 @@
 """Define ResNeXt29 2x64d for CIFAR-10 (Xie et al. 2017) as used by Random Self-Ensemble.
 
 The layers follow the released code of Liu, Cheng, Zhang and Hsieh 2018. The first convolution is 1
-x 1 instead of 3 x 3. The cardinality is 2, the group width is 64 and doubles from stage to stage,
-and the expansion is 2. Images in [0, 1] are not normalised. Convolutions have no bias, and a batch
-norm follows each convolution.
+x 1 instead of 3 x 3. Each 3 x 3 convolution has two groups (the cardinality). A group has 64
+channels in the first stage, and twice as many in each further stage. The expansion is 2. Images in
+[0, 1] are not normalised. Convolutions have no bias, and a batch norm follows each convolution.
 """
 
 from collections import OrderedDict
@@ -21,10 +21,10 @@ def resnext29(generator: torch.Generator, narrow: int = 1, start: str = "torch")
 
     The network needs 1,409 million multiply-adds per image.
 
-    ``generator``: draws the initial weights.
-    ``narrow``: the divisor of the widths 64 to 1024 of the hidden layers, which is 1 (the paper's),
+    ``generator``: the random generator that draws the initial weights.
+    ``narrow``: number that divides the widths 64 to 1024 of the hidden layers: 1 (as in the paper),
     2, 4 or 8.
-    ``start``: how the initial weights are drawn, see `draw_first_weights`.
+    ``start``: how initial weights are drawn: "torch" or "released", see `draw_first_weights`.
     """
     check_narrow(narrow)
     width = before = 64 // narrow
@@ -51,8 +51,7 @@ def resnext29(generator: torch.Generator, narrow: int = 1, start: str = "torch")
 
 
 class Block(nn.Module):
-    """A block of 1 x 1 convolutions, 3 x 3 convolutions in two groups and 1 x 1 convolutions, with
-    a shortcut.
+    """A residual block with three convolutions: 1 x 1, then 3 x 3 in two groups, then 1 x 1.
 
     If the input and the output of a block differ in shape, the shortcut is a convolution too.
     """
@@ -75,7 +74,7 @@ class Block(nn.Module):
 
 
 def _conv(before: int, after: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """Return a convolution without bias; its padding keeps the image size if the stride is 1."""
+    """Return a convolution without bias, whose padding keeps the image size if the stride is 1."""
     conv: nn.Conv2d = nn.utils.skip_init(  # type: ignore[no-untyped-call]
         nn.Conv2d,
         before,

@@ -1,6 +1,6 @@
 """Apply MatConvNet's preprocessing of CIFAR-10 (v1.0-beta24), which Deep Defense and DeepFool use.
 
-The preprocessing makes three steps on grey levels in 0..255.
+The preprocessing of grey levels in 0..255 has three steps.
 
 First, the mean image of the training set is subtracted from each image.
 
@@ -15,8 +15,9 @@ max(sqrt(d), 10)) V', which roughly keeps the norm of the image.
 MatConvNet computes the mean standard deviation over training and test set, 53.0990 for CIFAR-10.
 This code uses the mean standard deviation of the training set, 53.1056, so that nothing depends on
 the test set. MatConvNet divides the sum of second moments over the 50,000 training images by
-60,000. The divisor 60,000 changes the effect of the smallest value 10 in the whitening. To get the
-same effect as MatConvNet, this code divides the sum over a set of images by 6/5 of its size.
+60,000. Dividing by 60,000 makes the eigenvalues d smaller, so that more of the sqrt(d) fall below
+the minimum of 10. To get the same result as MatConvNet, this code divides the sum over the training
+images by 6/5 of their number.
 """
 
 from collections.abc import Iterator
@@ -29,18 +30,18 @@ from .prepared import mean_image, refuse_other_images, refuse_other_than_bytes
 
 DEVIATION_FLOOR = 40.0  # grey levels; images of less contrast get a smaller standard deviation
 SPECTRUM_FLOOR = 10.0  # the smallest sqrt(d), in grey levels
-ALL_BY_TRAIN = 6 / 5  # MatConvNet's number of images over that of training images
+ALL_BY_TRAIN = 6 / 5  # the divisor that MatConvNet uses, per training image
 BATCH = 1000  # images at a time
 
 
 class Whitened(nn.Module):
     """Subtract the mean image from grey levels, equalise the contrast and whiten; see `whitening`.
 
-    The output of the preprocessing has no fixed range. On CIFAR-10 the output has standard
-    deviation 35, and the norm of an image is 1,870. The module is differentiable, so an attack can
-    follow gradients through it to the image. The buffers of the module are computed from the
-    training images. The buffers take 38 MB for 3 x 32 x 32 pixels, so they are not part of a
-    network's state.
+    The output of the preprocessing has no fixed range. For CIFAR-10 the values of the output have
+    standard deviation 35, and the l2 norm of a preprocessed image is 1,870. The module is
+    differentiable, so an attack can follow gradients through it to the image. The buffers of the
+    module are computed from the training images. The buffers take 38 MB for 3 x 32 x 32 pixels, so
+    they are not part of a network's state.
     """
 
     mean: Tensor
@@ -80,9 +81,10 @@ def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
 
     Products of pixels are computed in float32, their sums and the eigenvalues in float64. Computing
     the whitening of CIFAR-10 takes half a minute on one core. If there are fewer images than
-    pixels, the inner products of images replace the second moments. The matrix of inner products
-    and the matrix of second moments have the same nonzero eigenvalues. With 1,400 images, computing
-    the whitening takes two seconds.
+    pixels, the eigenvalues are computed from the matrix of the images' inner products, which is
+    smaller than the matrix of second moments. The matrix of inner products and the matrix of second
+    moments have the same nonzero eigenvalues. With 1,400 images, computing the whitening takes two
+    seconds.
     """
     n, d = len(images), images[0].numel() if len(images) else 0
     if n < 2:
@@ -117,9 +119,7 @@ def whitening(images: UInt8[Tensor, "n c h w"]) -> Whitened:
 def preprocessed(
     preprocess: nn.Module, images: UInt8[Tensor, "n c h w"]
 ) -> Float[Tensor, "n c h w"]:
-    """Return a whole image set after preprocessing, so that images need not be preprocessed in
-    every epoch.
-    """
+    """Return all images of a set after preprocessing, so that no epoch has to repeat it."""
     refuse_other_than_bytes(images)
     return torch.cat([preprocess(batch.float() / 255) for batch in torch.split(images, BATCH)])
 
@@ -133,7 +133,7 @@ def _centred(grey: Float[Tensor, "n c h w"], mean: Float[Tensor, "c h w"]) -> Fl
 def _equal_contrast(x: Float[Tensor, "n d"], deviation: float) -> Float[Tensor, "n d"]:
     """Scale centred images to the standard deviation ``deviation``.
 
-    The smallest standard deviation is applied inside the square root, so that the gradient also
-    exists for an image of one grey level.
+    The minimum of the standard deviation is applied inside the square root, so that the gradient
+    also exists for an image with only one grey level.
     """
     return x * (deviation / x.var(1, keepdim=True).clamp(min=DEVIATION_FLOOR**2).sqrt())

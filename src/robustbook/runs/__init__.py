@@ -1,4 +1,4 @@
-"""Run studies: define steps, store their results, and run them in worker processes or on clusters.
+"""Run studies: define functions whose results are stored, and run them in processes or on clusters.
 
 This package contains nothing about machine learning.
 """

@@ -1,9 +1,9 @@
-"""Describe computations as data: a step is a function, and a call is a step with its arguments.
+"""Describe computations as data: a step is a function, and a call is a step with given arguments.
 
-A *step* is a pure function of plain arguments. Calling a step builds a `Call`, which is not run
-yet. A call may be an argument of another call, so calls form a graph. The `key` of a call is a hash
-of the step's name, version and arguments. The result of a call is stored in a file that is named by
-the call's key.
+A *step* is a pure function of plain arguments. Calling a step only builds a `Call`, which is run
+later. A call may be an argument of another call, so calls form a graph. The `key` of a call is a
+hash of the step's name, version and arguments. The result of a call is stored in a file whose name
+is this key.
 """
 
 import difflib
@@ -27,10 +27,10 @@ _ACCEPTED = (
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A step with its arguments, which is not run yet. Calling a step creates a `Call`.
+    """A function (step) with its arguments, to be run later. Calling a step creates a `Call`.
 
-    Two calls are equal if their keys are equal. `arguments` has all arguments, including defaults;
-    `unnamed` has the arguments that are not part of the key (see `step`).
+    Two calls are equal if their keys are equal. `arguments` has all arguments, including defaults.
+    `unnamed` has the names of the arguments that are not part of the key (see `step`).
     """
 
     module: str
@@ -41,7 +41,7 @@ class Call:
 
     @property
     def step(self) -> str:
-        """Return the step's name, "module:function", without the name of this package."""
+        """Return the name of the step as "module:function", without the name of this package."""
         return f"{self.module.removeprefix(_PACKAGE + '.')}:{self.function}"
 
     @cached_property
@@ -58,7 +58,8 @@ class Call:
 
     @cached_property
     def kind(self) -> str:
-        """Return a hash like `key`, but leave out the arguments named `seed`, also in nested calls.
+        """Return a hash like `key` that leaves out the arguments named `seed`, also in nested
+        calls.
 
         Calls of the same kind differ only in their seeds, so they take about the same time.
         """
@@ -66,7 +67,9 @@ class Call:
 
     @property
     def dependencies(self) -> tuple["Call", ...]:
-        """Return the calls among the arguments of this call in their order, without repetitions."""
+        """Return the calls among the arguments of this call, in their order and without
+        repetitions.
+        """
         found: dict[str, Call] = {}
         pending: list[Any] = list(self.arguments.values())
         while pending:
@@ -88,8 +91,7 @@ class Call:
 
 
 class Step:
-    """A function decorated by `step`; calling the decorated function builds a `Call` and runs
-    nothing.
+    """A function decorated by `step`. Calling it builds a `Call`; nothing is run yet.
 
     `function` is the undecorated function.
     """
@@ -120,9 +122,10 @@ class Step:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Call:
-        """Build the call.
+        """Return the call with these arguments.
 
-        Raises TypeError if an argument is missing, unknown, or of a type without canonical form.
+        Raises TypeError if an argument is missing, unknown, or of a type that cannot be hashed for
+        the key.
         """
         known = list(self._signature.parameters)
         takes = f"it takes {', '.join(known) or 'nothing'}"
@@ -154,23 +157,25 @@ class Step:
 def step(
     *, version: int, later: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Mapping[str, object]]], Step]:
-    """Decorate a module-level pure function as a step.
+    """Turn a pure function at the top level of a module into a step, whose results are stored.
 
     Arguments are plain values (None, bool, int, finite float, str, tuples, frozen dataclasses) or
-    calls of other steps. Before the function runs, each call among its arguments is replaced by the
-    result of the call (`Done`). The function returns a dict whose values are tensors or JSON
-    values. If the function has a parameter `context`, the engine passes a `Context` to it.
+    calls of other steps. Before the function runs, each call among its arguments is replaced by its
+    result (`Done`). The function returns a dict whose values are tensors or JSON values. If the
+    function has a parameter `context`, the engine passes a `Context` to it.
 
-    ``version``: a part of the call's key; increase the version when the function's results change.
-    ``later``: parameters that were added when results were already stored. A parameter in `later`
-        is not part of the key while it has its default value, so results that were stored before
-        the parameter was added are still found.
+    ``version``: a number to increase when a change of the code changes the results, because it is a
+        part of the key.
+    ``later``: parameters that were added to the function after results had been stored. Such a
+        parameter is not part of the key while it has its default value, so the older results are
+        still found.
     """
     return lambda function: Step(function, version, later)
 
 
 def later(default: Any) -> Any:
-    """Return a field for a dataclass to which the field was added when results were already stored.
+    """Return a dataclass field that was added after results of calls with this dataclass had been
+    stored.
 
     While the field has its default value, the field is not part of a call's key, so older results
     are still found.
@@ -179,20 +184,20 @@ def later(default: Any) -> Any:
 
 
 def canonical(content: object) -> str:
-    """Return canonical JSON text, with sorted keys, without blanks, and with floats as Python's
-    repr.
+    """Return JSON text in one fixed form: with sorted keys, no blanks, and floats as Python prints
+    them.
     """
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 def digest(content: object) -> str:
-    """Return the SHA-256 of the canonical JSON text, in hexadecimal."""
+    """Return the SHA-256 of the JSON text of `canonical`, in hexadecimal."""
     return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
 def _accepted(value: Any, annotation: Any, name: str, *, calls: bool = True) -> Any:
-    """Return the value in canonical form, with an int converted to a float if the annotation is
-    float; raise TypeError for any other type.
+    """Return an argument as it enters the key. An int becomes a float if the annotation is float. A
+    value of a type that is not accepted raises TypeError.
     """
     options = _options(annotation)
     if type(value) is int and float in options and int not in options:
@@ -228,14 +233,14 @@ def _frozen(value: Any) -> bool:
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:
-    """Return the members of an annotation that is a union, else the annotation itself."""
+    """Return the members of a type annotation that is a union, else the annotation itself."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return typing.get_args(annotation)
     return (annotation,)
 
 
 def _elements(options: tuple[Any, ...], length: int) -> tuple[Any, ...]:
-    """Return the annotation of each of a tuple's elements, or Any if no annotation fits."""
+    """Return the type annotation of each element of a tuple, or Any if no annotation fits."""
     for option in options:
         arguments = typing.get_args(option)
         if typing.get_origin(option) is tuple:

@@ -1,8 +1,9 @@
-"""Run a graph of function calls on a dask.distributed cluster, with the store of results on a
-shared file system.
+"""Run a graph of function calls on a dask.distributed cluster, whose workers share the file system
+with the stored results.
 
-Dask schedules and retries the function calls; results are written to the store. Each worker should
-have one thread, because torch's number of threads is a setting of the whole process.
+Dask schedules and retries the function calls, and each result is written to the store of results.
+Each worker should have one thread, because torch's number of threads is a setting of the whole
+process.
 """
 
 import os
@@ -20,15 +21,15 @@ from .store import Store
 def run_on_cluster(
     missing: Mapping[str, Call], store: Store, scheduler: str, device: str, bar: "tqdm[None]"
 ) -> None:
-    """Compute the function calls in ``missing`` on the workers of a dask scheduler. In ``missing``,
-    each function call must come after the calls on which it depends.
+    """Run the function calls in ``missing`` on the workers of a dask scheduler. The order in
+    ``missing`` must be such that each function call follows the calls on which it depends.
 
     ``scheduler``: the address of the scheduler, such as "tcp://host:port".
 
     Raises ModuleNotFoundError if dask.distributed is not installed. Raises OSError if the scheduler
-    does not respond, or if its workers cannot access the store. Raises StepFailed if a step raised
-    an exception in both attempts. Raises WorkerLost if several workers died while running the same
-    function call.
+    does not respond, or if its workers cannot access the store of results. Raises StepFailed if a
+    function call raised an exception in both attempts. Raises WorkerLost if several workers died
+    while running the same function call.
     """
     try:
         from distributed import Client, as_completed
@@ -80,7 +81,7 @@ def run_on_cluster(
 
 def _work(call: Call, path: Path, device: str, before: list[None]) -> None:
     """Run a function call on a worker of the cluster, and store its result. The argument `before`
-    is not used in the function; dask runs the calls in `before` first.
+    only makes dask run the calls in it first.
     """
     execute(call, Store(path), device)
 

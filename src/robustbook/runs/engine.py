@@ -1,9 +1,9 @@
-"""Run in worker processes all function calls of a graph whose results are not stored yet;
-dependencies run first.
+"""Run all function calls of a graph whose results are not stored yet, in worker processes and with
+dependencies first.
 
 On one machine the standard library's process pool is used; for a cluster see `cluster`. Processes
-exchange results through the store. If this process or a worker ends, only the work since the last
-checkpoint of the running steps is lost. To resume, call `run` again.
+exchange results through files in the store. If this process or a worker is killed, only the
+computations since the last checkpoint are lost. To resume, call `run` again.
 """
 
 import os
@@ -48,23 +48,23 @@ def run(
     device: str = "auto",
     progress: bool = True,
 ) -> list[Done]:
-    """Return the results of the function calls, in their order; compute results that are not
-    stored.
+    """Return the results of the function calls, in the given order; results that are not stored are
+    computed.
 
-    ``store``: the store of results; default `Store()`.
-    ``workers``: the number of worker processes; by default the environment variable
-        ROBUSTBOOK_WORKERS, else one per core, or one in total on a GPU. With 0 workers, or if the
-        variable is 1, the steps run in this process, one after the other.
-    ``scheduler``: the address of a dask.distributed scheduler, such as "tcp://host:port". The
-        workers of the scheduler then run the steps, and must see the store under the same path.
+    ``store``: the folder with stored results; default `Store()`.
+    ``workers``: the number of worker processes. The default is the environment variable
+        ROBUSTBOOK_WORKERS or, without it, one worker per core, or one in total on a GPU. With 0
+        workers, or if the variable is 1, the calls run in this process, one after the other.
+    ``scheduler``: the address of a dask.distributed scheduler, such as "tcp://host:port". The calls
+        then run on the workers of the scheduler, which must find the store under the same path.
     ``device``: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
     ``progress``: whether a progress bar is shown on stderr.
 
-    Raises StepFailed if a step raised an exception. Other steps that were running at the time of
-    the exception are finished and stored first. Raises WorkerLost if a worker process ended. The
-    message says whether the worker was killed when memory ran out, or could not start because the
-    calling script has no `if __name__ == "__main__":`. Raises OSError if the store cannot be
-    written to; this check comes before any step runs.
+    Raises StepFailed if a function call raised an exception; other calls that are running at that
+    time are finished and stored first. Raises WorkerLost if a worker process ended. The message
+    says whether the worker was killed when memory ran out, or could not start because the calling
+    script has no `if __name__ == "__main__":`. Raises OSError, before anything is run, if the store
+    cannot be written to.
     """
     for call in calls:
         if not isinstance(call, Call):
@@ -92,7 +92,7 @@ def run(
 
 
 def _missing(calls: Sequence[Call], store: Store, done: dict[str, Done]) -> dict[str, Call]:
-    """Return the function calls that must be run, by key, each after its dependencies. Results of
+    """Return the function calls that must be run, by key and with dependencies first. Results of
     `calls` that are already stored are put into `done`.
     """
     missing: dict[str, Call] = {}
@@ -182,8 +182,8 @@ def _run_in_pool(
 def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool of single-threaded worker processes, which end when the context is left."""
     context = get_context("spawn")
-    # Workers wait until this pipe is closed. It closes also when this process is killed, so that no
-    # worker remains.
+    # Workers end when this pipe is closed. The pipe also closes if this process is killed, so that
+    # no worker remains.
     theirs, ours = context.Pipe(duplex=False)
     saved = {name: os.environ.get(name) for name in _SINGLE_THREAD}
     # Workers inherit the environment when they start; it must be set before they import torch.
@@ -192,7 +192,7 @@ def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
     try:
         yield pool
     except BrokenProcessPool:
-        raise  # the pool ends its other workers; exit codes tell which ended first
+        raise  # the pool then stops all its workers; their exit codes tell which worker ended first
     except BaseException:
         ours.close()  # after Ctrl-C, no further result is stored
         raise
@@ -209,8 +209,8 @@ def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Block Ctrl-C in this context. Workers that start in this context also ignore Ctrl-C at first,
-    so that Ctrl-C during their imports causes no traceback.
+    """Block Ctrl-C in this context. Workers that are started in it also ignore Ctrl-C at first, so
+    that Ctrl-C during their imports prints no traceback.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -235,9 +235,10 @@ def _work(call: Call, path: Path, device: str) -> None:
 
 
 def _lost(calls: Sequence[Call], exits: Sequence[int | None], worked: bool) -> WorkerLost:
-    """Return an error that explains why a worker ended, from exit codes (a negative signal number,
-    or Python's exit code). `worked`: whether at least one worker had finished a function call
-    before. When one worker ends, the pool ends all other workers with SIGTERM.
+    """Return an error that explains from the workers' exit codes why a worker ended. An exit code
+    is a negative signal number, or Python's exit code. `worked`: whether at least one worker had
+    finished a function call before. When one worker ends, the pool ends all other workers with
+    SIGTERM.
     """
     signals = {-code for code in exits if code and code < 0} - {signal.SIGTERM}
     codes = {code for code in exits if code and code > 0}

@@ -1,5 +1,5 @@
-"""Run one function call in this process, after its dependencies, while holding the lock of the
-call. The result is stored.
+"""Run one function call in this process and store its result. The dependencies run first, and a
+lock prevents that two processes run the same call.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _REPORT_EVERY = 0.5  # seconds
 
 
 class RunFailed(RuntimeError):
-    """The error for function calls that failed; the results that were already computed are kept."""
+    """The error for function calls that failed; results that were already computed are kept."""
 
     @property
     def sentence(self) -> str:
@@ -40,9 +40,9 @@ class RunFailed(RuntimeError):
         return ". ".join([str(self), *getattr(self, "__notes__", [])])
 
     def _render_traceback_(self) -> list[str]:
-        """In a notebook, show only the sentence of the error and no traceback, as the command line
-        does. If a training diverges with a reader's parameters, a traceback would not help.
-        ROBUSTBOOK_TRACEBACK=1 shows the full traceback.
+        """Show only the error's sentence in a notebook, without a traceback. A traceback would not
+        help if, for example, a training diverges with a reader's parameters. ROBUSTBOOK_TRACEBACK=1
+        shows the full traceback.
         """
         if os.environ.get("ROBUSTBOOK_TRACEBACK"):
             return traceback.format_exception(self)
@@ -50,25 +50,26 @@ class RunFailed(RuntimeError):
 
 
 class StepFailed(RunFailed):
-    """The error for a step that raised an exception; the message has the original error and the
-    step's arguments.
+    """The error for a function call that raised an exception; the message has the original error
+    and the arguments of the call.
     """
 
 
 class WorkerLost(RunFailed):
-    """The error for a worker process that ended without a result; the results that were already
+    """The error for a worker process that ended without a result; results that were already
     computed are kept.
     """
 
 
 @dataclass(frozen=True)
 class Context:
-    """The information that the engine passes to a step with a parameter `context`.
+    """The information that a function (step) receives if it has a parameter `context`.
 
-    ``scratch``: a folder for the checkpoints of this function call. The folder `scratch` remains
-        after an interrupted run, and is deleted when the result is stored.
-    ``device``: "cpu", "cuda" or "cuda:N", which is not part of the call's key.
-    ``progress``: a function that the step may call at any time with (done, total).
+    ``scratch``: a folder for checkpoints of this function call. The folder remains after an
+        interrupted run, and is deleted when the result is stored.
+    ``device``: "cpu", "cuda" or "cuda:N". The device is not part of the key under which the result
+        is stored.
+    ``progress``: a function to report progress, which may be called at any time with (done, total).
     """
 
     scratch: Path
@@ -77,13 +78,13 @@ class Context:
 
 
 def execute(call: Call, store: Store, device: str, show: Show | None = None) -> Done:
-    """Return the result of the function call from the store; if the result is not stored, compute
-    and store it.
+    """Return the result of the function call from the store. A result that is not stored is
+    computed and stored.
 
     If another process is computing the same function call, wait for this process and read its
     result.
 
-    Raises StepFailed if the step raised an exception, or if its result could not be stored.
+    Raises StepFailed if the function raised an exception, or if its result could not be stored.
     """
     done = store.load(call)
     if done is not None:
@@ -104,8 +105,8 @@ def execute(call: Call, store: Store, device: str, show: Show | None = None) -> 
 
 
 def resolve_device(device: str) -> str:
-    """Return the name of the device, after checking that the device exists; "auto" becomes CUDA if
-    available, else the CPU.
+    """Return the name of the device, after checking that the device exists. "auto" becomes CUDA if
+    it is available, else the CPU.
     """
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device == "auto":
@@ -128,9 +129,9 @@ def runs_on(device: str) -> str:
 
 def default_workers(device: str) -> int:
     """Return the default number of worker processes. If the environment variable ROBUSTBOOK_WORKERS
-    is set, its value is the number of workers. The value 1 means that this process runs the steps
-    (0 workers). Without the environment variable, the default is one worker per available core or,
-    on a GPU, one worker in total.
+    is set, its value is the number of workers. With the value 1, there are no workers, and this
+    process runs the function calls itself. Without the environment variable, the default is one
+    worker per available core or, on a GPU, one worker in total.
     """
     asked = os.environ.get("ROBUSTBOOK_WORKERS", "")
     if asked:
@@ -143,8 +144,8 @@ def default_workers(device: str) -> int:
 
 
 def status_line(call: Call, share: float | None) -> str:
-    """Return text for the progress bar: the name of the step's function, and the fraction done if
-    it is known.
+    """Return the text of the progress bar: the name of the running function, and the fraction done
+    if it is known.
     """
     name = call.step.rpartition(":")[2]
     return name if share is None else f"{name} {share:.0%}"
@@ -171,8 +172,8 @@ def _compute(
         files = folder / "files"
         files.mkdir(parents=True, exist_ok=True)
         if any(files.iterdir()):
-            # An earlier attempt left checkpoints. Its time counts, and a result that was partly
-            # computed by older source gets the older fingerprint.
+            # An earlier attempt left checkpoints. Its time is added, and a result that was partly
+            # computed by older source code gets the fingerprint of the older code.
             before |= _state(folder)
         arguments["context"] = Context(files, device, _reporter(call, folder, before, show))
     _keep_freed_memory()
@@ -222,7 +223,7 @@ def _step(call: Call) -> Step:
 
 
 def _filled(value: Any, results: dict[Call, Done]) -> Any:
-    """Return the argument, in which the result of each function call replaces the call."""
+    """Return the argument with each function call in it replaced by the result of the call."""
     if isinstance(value, Call):
         return results[value]
     if isinstance(value, tuple):
@@ -233,8 +234,8 @@ def _filled(value: Any, results: dict[Call, Done]) -> Any:
 def _reporter(
     call: Call, folder: Path, before: dict[str, Any], show: Show | None
 ) -> Callable[[int, int], None]:
-    """Return a progress function that regularly writes the progress and the seconds so far to a
-    file in the scratch folder.
+    """Return a function that reports progress: it regularly writes the fraction done and the
+    seconds so far to a file in the folder of checkpoints.
     """
     start = last = time.perf_counter()
 
@@ -260,7 +261,7 @@ def _reporter(
 
 def _state(folder: Path) -> dict[str, Any]:
     """Return the progress and the seconds that a running or interrupted attempt wrote to its
-    folder; return an empty dict if there is no valid file.
+    folder. Return an empty dict if there is no valid file.
     """
     with contextlib.suppress(OSError, ValueError):
         state = json.loads((folder / "state.json").read_text())
@@ -296,7 +297,7 @@ def _processor() -> str:
 
 
 def raise_first(failures: Sequence[BaseException]) -> None:
-    """Raise the first failure, with all further failures as notes; do nothing if there is no
+    """Raise the first failure, with all further failures as notes. Do nothing if there is no
     failure.
     """
     if failures:

@@ -1,5 +1,5 @@
-"""Plan a run: which results are stored, stale or missing, and how long computing the missing
-results will take.
+"""Plan a run: find which results are stored, stale (computed by older code) or missing, and
+estimate how long computing the missing results will take.
 """
 
 import math
@@ -20,13 +20,13 @@ from .store import Store, ran_on
 
 @dataclass(frozen=True)
 class StepPlan:
-    """The numbers of function calls of one step, and the time that these calls take.
+    """How many calls of one function (step) are stored or missing, and how long these calls take.
 
-    ``stale``: the number of stored calls whose step has kept its version, although the source code
-        of the step or of a dependency has changed since. Stale results are still used, and are not
-        counted in `stored`.
+    ``stale``: the number of results that were computed by older source code of the function,
+        although its version is still the same. Stale results are still used, and are not counted in
+        `stored`.
     ``missing``: the number of function calls to be computed.
-    ``spent``: the seconds that the stored function calls took.
+    ``spent``: the seconds that it took to compute the stored results.
     ``left``: the estimated seconds of all missing function calls that have an estimate.
     ``unknown``: the number of missing function calls without an estimate.
     """
@@ -42,9 +42,9 @@ class StepPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of a run, with estimated times.
+    """The plan of a run: its function calls, and how long they are estimated to take.
 
-    ``steps``: the steps, in the order in which they first run.
+    ``steps``: one entry per function (step), in the order in which the functions first run.
     ``device``: "cpu" or the name of the GPU for which times are estimated.
     ``workers``: the number of processes that run at once.
     ``wall``: the estimated seconds from start to end, which are a lower bound if some calls have no
@@ -58,11 +58,11 @@ class Plan:
 
     @property
     def missing(self) -> int:
-        """Return the number of function calls that have to be computed."""
+        """Return the number of function calls that have to be run."""
         return sum(s.missing for s in self.steps)
 
     def describe(self) -> str:
-        """Return the plan as text: a small table and a sentence."""
+        """Return the plan as text: a small table, and sentences about the time."""
         head = ("step", "stored", "stale", "missing", "spent", "left")
         rows = [head] + [
             (s.step, str(s.stored), str(s.stale), str(s.missing), duration(s.spent), _left(s))
@@ -85,24 +85,24 @@ class Plan:
         if not self.missing:
             parts.append("Nothing is missing.")
         elif unknown == self.missing:
-            parts.append("Nothing is known yet about how long the missing ones will take.")
+            parts.append("It is not known yet how long the missing results will take.")
         else:
             work = duration(math.fsum(s.left for s in self.steps))
             wall = f"about {duration(self.wall)} with {self.workers} at a time"
-            parts.append(f"Left: {work} of work, {wall}.")
+            parts.append(f"Remaining: {work} of computing, {wall}.")
             if unknown:
-                parts.append(f"Of {unknown} missing ones nothing is known; they come on top.")
+                parts.append(f"{unknown} more missing results are not in this estimate.")
         if stale:
             parts.append(
-                f"{stale} stored with older source; they are used until their step's version "
-                "is raised."
+                f"{stale} results are from older source code; they are used until their step's "
+                "version is raised."
             )
         return " ".join(parts)
 
 
 def graph(calls: Sequence[Call]) -> dict[str, Call]:
-    """Return the function calls and all calls on which they depend, by key, each call after its
-    dependencies.
+    """Return the function calls and all calls on which they depend, by key and with dependencies
+    first.
     """
     found: dict[str, Call] = {}
 
@@ -118,11 +118,11 @@ def graph(calls: Sequence[Call]) -> dict[str, Call]:
 
 
 _WORK = re.compile(r"/(images|steps|epochs)|.*/Recipe/(steps|batch_size)")
-"""The arguments to which a step's time is proportional: numbers of images, steps and epochs, and a
-recipe's steps and batch size. These arguments are recognised by their names.
+"""The names of arguments to which the run time is proportional: numbers of images, optimiser steps
+and epochs, and the steps and batch size of a training recipe.
 """
 _NO_WORK = re.compile(r".*/Recipe/(lr|schedule|momentum|weight_decay)\b.*")
-"""The settings of an optimiser that do not change the time of a step."""
+"""The settings of an optimiser that do not change the run time."""
 
 
 def estimates(
@@ -135,15 +135,15 @@ def estimates(
     """Return the estimated seconds of each function call, by key; calls without an estimate are
     omitted.
 
-    Each estimate is a mean over stored function calls on the same device that differ only in their
-    seed. If no stored call differs only in its seed, the estimate is the entry in `known_seconds`.
-    Without an entry in `known_seconds`, the estimate is scaled from stored function calls of the
-    same step that differ only in their amount of work. The amount of work is the product of numbers
-    to which the time is proportional (images, optimiser steps, batch size). Stored function calls
-    that differ in anything other than seed and amount of work, such as the network, are ignored.
+    Each estimate is the mean time of stored function calls on the same device that differ only in
+    their seed. Without such calls, the estimate is the entry in `known_seconds`. Without such an
+    entry, the estimate is scaled from stored calls of the same function that differ only in their
+    amount of work. The amount of work is the product of numbers to which the time is proportional
+    (images, optimiser steps, batch size). Stored function calls that differ in anything else, such
+    as the network, are ignored.
 
-    ``known_seconds``: the seconds of a function call on this device by `Call.kind`, for example
-        from published records.
+    ``known_seconds``: the known seconds of function calls on this device, by `Call.kind`; for
+        example from the records that come with the book.
     ``device``: "cpu" or a GPU's name.
     """
     kinds: dict[str, list[float]] = defaultdict(list)
@@ -166,8 +166,8 @@ def estimates(
 
 
 def _scaled(work: float, done: Sequence[tuple[float, float]]) -> float:
-    """Return an estimate of the seconds, proportional to the amount of work, from the function
-    calls (work, seconds) whose work is most similar.
+    """Return an estimate of the seconds for an amount of work, by scaling the times of the function
+    calls in ``done`` (work, seconds) with the most similar amount.
     """
     apart = [abs(math.log(work / other)) for other, _ in done]
     nearest = [d for d, far in zip(done, apart, strict=True) if far == min(apart)]
@@ -175,8 +175,8 @@ def _scaled(work: float, done: Sequence[tuple[float, float]]) -> float:
 
 
 def _work(content: Mapping[str, Any]) -> tuple[str, float]:
-    """Return a hash of the function call without its amount of work, and the amount of work (a
-    product).
+    """Return a hash of the function call that leaves out its amount of work, and the amount of work
+    as a product of numbers.
     """
     rest, work = [], 1.0
     for path, value in _leaves(content["arguments"]):
@@ -188,8 +188,8 @@ def _work(content: Mapping[str, Any]) -> tuple[str, float]:
 
 
 def _leaves(arguments: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value in the arguments of a function call, except seeds, with the path of names
-    that leads to the value.
+    """Yield each value in the arguments of a function call, except seeds, with the names under
+    which it is nested.
 
     A call among the arguments is yielded as one value, so that its own amount of work does not
     count.
@@ -213,11 +213,11 @@ def plan(
     device: str | None = None,
     workers: int | None = None,
 ) -> Plan:
-    """Return which results `run` would find in the store, and which function calls `run` would
-    compute; run nothing.
+    """Return which results `run` would find in the store, and which function calls it would
+    compute. Nothing is run.
 
-    ``known_seconds``: the seconds of a function call on the device by `Call.kind`, which are used
-        where the store has no times.
+    ``known_seconds``: the seconds of function calls on the device, by `Call.kind`, for calls
+        without a time in the store.
     ``device``: "cpu" or the name of a GPU, which need not be in this machine; by default the device
         that `run` uses.
     ``workers``: how many function calls run at once, for the estimate of the wall time; by default
@@ -255,8 +255,8 @@ def plan(
 def _states(
     every: dict[str, Call], store: Store
 ) -> dict[str, tuple[Literal["stored", "stale", "missing"], float]]:
-    """Return the state of each function call (stored, stale or missing), and the seconds that a
-    stored call took.
+    """Return whether the result of each function call is stored, stale or missing, and the seconds
+    that a stored call took.
     """
     states: dict[str, tuple[Literal["stored", "stale", "missing"], float]] = {}
     for key, call in every.items():
@@ -271,8 +271,8 @@ def _states(
 
 
 def _needed(calls: Sequence[Call], states: Mapping[str, tuple[str, float]]) -> set[str]:
-    """Return the keys of the function calls that must be run; a missing dependency of a stored call
-    need not run.
+    """Return the keys of the function calls that must be run. A missing dependency of a stored call
+    need not be run.
     """
     needed: set[str] = set()
     pending = list(calls)

@@ -1,11 +1,11 @@
-"""Fingerprint the source code that a step uses, to detect which stored results are stale.
+"""Compute a hash (fingerprint) of the source code that a function uses, to detect stored results of
+older code.
 
-Starting at the step's function, the names in its code are resolved to module-level definitions,
-through imports, within one top-level package. The fingerprint is a hash of the code of all
-definitions that are reached, without comments, docstrings and layout. Names that are computed at
-run time (getattr) are not found. So a changed fingerprint is only a hint that stored results may be
-stale. Whether a stored result is used depends on the version of the step, which is increased by
-hand.
+Starting at the function, all names in its code are traced to their definitions, also through
+imports, within one top-level package. The fingerprint is a hash of the code of all these
+definitions, without comments, docstrings and layout. Names that are computed at run time (getattr)
+are not found. So the fingerprint is only a hint whether stored results are stale. Whether a stored
+result is used depends on the version number of the function, which is increased by hand.
 """
 
 import ast
@@ -42,8 +42,8 @@ def fingerprint(module: str, function: str) -> str:
 
 
 def _definition(module: str, name: str) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return the code that defines a name in a module, and the (module, name) pairs that this code
-    uses.
+    """Return the code that defines a name in a module, and the names that this code uses as pairs
+    (module, name).
 
     The name "*" means everything in the module.
     """
@@ -65,8 +65,8 @@ def _definition(module: str, name: str) -> tuple[list[str], list[tuple[str, str]
 
 
 def _used(module: str, statement: ast.stmt) -> list[tuple[str, str]]:
-    """Return the (module, name) pairs that a definition uses: names of its module, attributes of
-    modules, local imports.
+    """Return the names that a definition uses, as pairs (module, name): names of its own module,
+    attributes of other modules, and local imports.
     """
     places = []
     whole = set()
@@ -102,10 +102,10 @@ def _submodule(module: str, name: str, statement: ast.stmt) -> list[str]:
 
 
 def _imported(module: str, node: ast.Import | ast.ImportFrom) -> list[tuple[str, tuple[str, str]]]:
-    """Return the names that an import statement binds, and for each name the (module, name) to
+    """Return the names that an import statement defines, and for each of them the (module, name) to
     which it refers.
 
-    Names that are imported from other packages are omitted.
+    Names from other packages are omitted.
     """
     package = module.partition(".")[0]
     if isinstance(node, ast.Import):
@@ -124,8 +124,8 @@ def _imported(module: str, node: ast.Import | ast.ImportFrom) -> list[tuple[str,
 
 @cache
 def _bindings(module: str) -> dict[str, list[ast.stmt]]:
-    """Return the module's top-level statements by the names that they bind; empty if there is no
-    source.
+    """Return the top-level statements of a module by the names that they define. Return an empty
+    dict if there is no source.
     """
     path = _file(module)
     if path is None:
@@ -133,7 +133,8 @@ def _bindings(module: str) -> dict[str, list[ast.stmt]]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, _DEFINITIONS):
-            # Remove all docstrings, also those of fields; a body of nothing else becomes `pass`.
+            # Remove all docstrings, also those of fields; a body that has only a docstring becomes
+            # `pass`.
             node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
     bound: dict[str, list[ast.stmt]] = {}
     for statement in tree.body:
@@ -151,7 +152,7 @@ def _is_text(statement: ast.stmt) -> bool:
 
 
 def _names(statement: ast.stmt) -> list[str]:
-    """Return the names that a top-level statement binds, also inside an `if` or `try`."""
+    """Return the names that a top-level statement defines, also inside an `if` or `try`."""
     if isinstance(statement, _DEFINITIONS):
         return [statement.name]
     found: dict[str, None] = {}
@@ -167,7 +168,7 @@ def _names(statement: ast.stmt) -> list[str]:
 
 @cache
 def _file(module: str) -> Path | None:
-    """Return the module's source file, or None."""
+    """Return the path of a module's source file, or None if there is none."""
     origin = getattr(sys.modules.get(module), "__file__", None)
     if origin is None and module not in sys.modules:
         try:

@@ -1,15 +1,16 @@
-"""Store the results of function calls in files that are named by the keys of the calls.
+"""Store the result of each function call in files whose name is a hash of the call (its key).
 
 The result of a function call with key `abc...` has two files in the folder `ab`. The file
 `abc....safetensors` has the tensors, if there are any, and is written first. The file `abc....json`
-is written last. It has the function call, the values, the seconds, the provenance, and the hashes
-of both files. A result is stored if its JSON file exists. Each file is written under a temporary
-name, flushed to disk and renamed, so an interruption never leaves an incomplete file. If a file of
-the store is damaged later, the file is renamed.
+is written last. The JSON file has the function call, the values, the seconds, the hashes of both
+files, and the provenance (versions, device and date). A result counts as stored if its JSON file
+exists. Each file is written under a temporary name, flushed to disk and renamed, so an interruption
+never leaves an incomplete file. If a stored file is found to be damaged, it is renamed.
 
 The files can be copied between machines, because the key of a function call depends neither on the
-machine nor on the device. If a result is copied without its dependencies, a file `abc....elsewhere`
-has the seconds and provenance of the dependency with key `abc...` (see `Store.give`).
+machine nor on the device. If a result is copied without the results on which it depends, a file
+`abc....elsewhere` has the seconds and provenance of the dependency with key `abc...` (see
+`Store.give`).
 """
 
 import hashlib
@@ -40,7 +41,7 @@ _FIELDS = {"call", "kind", "values", "tensors", "seconds", "provenance"}
 
 
 def store_path(path: Path | str | None = None) -> Path:
-    """Return the absolute path of a store's folder.
+    """Return the absolute path of the folder in which results are stored.
 
     The folder is `path` if given, else the environment variable `ROBUSTBOOK_STORE`. A relative path
     in `ROBUSTBOOK_STORE` starts at the folder in which this process started. The default is
@@ -65,12 +66,13 @@ if os.environ.get("ROBUSTBOOK_STORE"):
 
 @dataclass(frozen=True, eq=False)
 class Done:
-    """The result of a call.
+    """The stored result of a function call.
 
     ``values``: the returned values other than tensors: None, bools, numbers, strings, lists, dicts.
     ``tensors``: the returned tensors, on the CPU.
-    ``seconds``: the run time; if the call resumed from a checkpoint, the sum over all attempts.
-    ``provenance``: versions, device, processor, date, and the fingerprint of the source.
+    ``seconds``: the run time, summed over all attempts if the call resumed from a checkpoint.
+    ``provenance``: versions, device, processor, date, and the hash of the source code (its
+        fingerprint).
     """
 
     call: Call
@@ -81,14 +83,14 @@ class Done:
 
 
 class DamagedResult(UserWarning):
-    """The warning about a damaged file of the store; the file was renamed, and its function call
-    will run again.
+    """The warning about a damaged result file. The file was renamed, and its function call will run
+    again.
     """
 
 
 class Refused(ValueError):
-    """The error for a file of another store that is not a valid result; the message names the
-    file.
+    """The error for a file of another machine's store that is not a valid result. The message names
+    the file.
     """
 
 
@@ -100,7 +102,7 @@ class _Damage(Exception):
 
 
 class Store:
-    """A store of results in a folder, which is created when the first result is saved.
+    """A folder with stored results, which is created when the first result is saved.
 
     ``path``: the folder; default `store_path()`.
     """
@@ -112,15 +114,16 @@ class Store:
         return f"Store({str(self.path)!r})"
 
     def load(self, call: Call) -> Done | None:
-        """Return the result of the function call, checked against its hashes, or None if no result
-        is stored.
+        """Return the stored result of the function call after checking its hashes, or None if there
+        is none.
 
         Damaged files are renamed, with a `DamagedResult` warning that names them.
         """
         try:
             return self._read(call)
         except _Damage:
-            # Check again under the lock, because another process may have replaced it meanwhile.
+            # Check again while holding the lock, because another process may have replaced the file
+            # meanwhile.
             with self.lock(call):
                 try:
                     return self._read(call)
@@ -130,7 +133,7 @@ class Store:
 
     def peek(self, call: Call) -> dict[str, Any] | None:
         """Return the content of the JSON file of the function call, or None if there is no valid
-        file; neither read tensors nor rename files.
+        file. Tensors are not read, and no file is renamed.
         """
         try:
             meta = self._meta(call)
@@ -141,8 +144,8 @@ class Store:
         return meta if there else None
 
     def known(self, call: Call) -> dict[str, Any] | None:
-        """Return the seconds, the kind and the provenance of a function call, from its result or
-        from a note (see `give`).
+        """Return the seconds, the kind and the provenance of a function call, from its stored
+        result or from a note without the result (see `give`).
         """
         return self.peek(call) or _note(self._json_path(call.key).with_suffix(_ELSEWHERE))
 
@@ -157,7 +160,7 @@ class Store:
         """Store the result of a function call. The caller must hold the lock of the function call.
 
         Raises TypeError if the result is not a dict of tensors and JSON values. Raises OSError if
-        the result could not be written; nothing is stored then.
+        the result could not be written; then nothing is stored.
         """
         values, tensors = _split(result)
         path = self._json_path(call.key)
@@ -178,14 +181,16 @@ class Store:
         _write(path, _signed(meta))
 
     def take(self, file: Path) -> bool:
-        """Copy a result from another store; return False if this store already has the result.
+        """Copy a result from another machine's store. Return False if this store already has the
+        result.
 
-        Files of this store are not replaced, except for a damaged result, which is renamed first.
+        Results in this store are not replaced, unless they are damaged; a damaged result is renamed
+        first.
 
         ``file``: the JSON file of the result; the tensor file is in the same folder.
 
-        Raises Refused if a file is damaged or not a result, or if this machine is computing the
-        function call now.
+        Raises Refused if a file is damaged or not a result, or if this machine is just computing
+        the same function call.
         """
         key, text, data = _to_copy(file)
         try:
@@ -195,8 +200,8 @@ class Store:
             raise Refused(f"{file} is not taken: its call is being computed here") from None
 
     def take_note(self, file: Path) -> None:
-        """Copy a note (seconds and provenance) about a dependency that was not copied itself (see
-        `give`); skip a damaged note.
+        """Copy a note with the seconds and provenance of a dependency whose result was not copied
+        (see `give`). A damaged note is skipped.
         """
         note = _note(file)
         if note is not None:
@@ -206,12 +211,12 @@ class Store:
                 _write(path, _signed(note))
 
     def give(self, call: Call, other: "Store") -> tuple[int, bool]:
-        """Copy the result of the function call to another store; return its size in bytes, and
+        """Copy the result of the function call to another store. Return its size in bytes, and
         whether the result is new to the other store.
 
-        Dependencies are not copied. For each dependency, a note with its seconds and provenance is
-        written to the other store. So a record that is built from the other store can include the
-        seconds and provenance.
+        Results on which this result depends are not copied. Instead, a note with the seconds and
+        provenance of each such dependency is written to the other store. So a record made from the
+        other store can include them.
 
         Raises Refused if a file is damaged, or if there is no result.
         """
@@ -230,8 +235,8 @@ class Store:
             self._give_notes(below, other)
 
     def lock(self, call: Call) -> BaseFileLock:
-        """Return the lock that the process computing this function call holds; the lock is released
-        when the process dies.
+        """Return the lock for computing this function call. The lock is released when the process
+        that holds it ends.
         """
         return self._lock(call.key)
 
@@ -246,18 +251,18 @@ class Store:
     def _lock(self, key: str) -> BaseFileLock:
         path = self._json_path(key).with_suffix(".lock")
         path.parent.mkdir(parents=True, exist_ok=True)
-        # One object per path and thread, so that `load` can acquire it recursively.
+        # One lock object per path and thread, so that `load` can acquire the lock recursively.
         return FileLock(path, is_singleton=True)
 
     def scratch(self, call: Call) -> Path:
-        """Return the folder for the checkpoints of a running function call, without creating the
-        folder.
+        """Return the path of the folder for the checkpoints of a function call; the folder is not
+        created.
         """
         return self.path / "scratch" / call.key
 
     def history(self) -> Iterator[dict[str, Any]]:
-        """Yield `call`, `kind`, `seconds` and `provenance` of every stored result and of every
-        note, without checking tensor files.
+        """Yield `call`, `kind`, `seconds` and `provenance` of every stored result and every note.
+        Tensor files are not checked.
         """
         for path in sorted([*self.path.glob("??/*.json"), *self.path.glob(f"??/*{_ELSEWHERE}")]):
             if path.suffix == _ELSEWHERE and path.with_suffix(".json").exists():
@@ -271,11 +276,11 @@ class Store:
             yield found
 
     def devices(self) -> set[str]:
-        """Return the devices of the stored results: "cpu" and names of GPUs."""
+        """Return the devices on which the stored results were computed: "cpu" and names of GPUs."""
         return {ran_on(done["provenance"]) for done in self.history()}
 
     def check_writable(self) -> None:
-        """Raise OSError if the store cannot be written to, so that a long run does not fail at its
+        """Raise OSError if the folder cannot be written to, so that a long run does not fail at its
         end.
         """
         probe = self.path / f"probe.{uuid.uuid4().hex}.tmp"
@@ -308,8 +313,8 @@ class Store:
         return Done(call, meta["values"], tensors, meta["seconds"], meta["provenance"])
 
     def _add(self, key: str, text: bytes, data: bytes) -> bool:
-        """Write a result; return False if the store already has a valid result. If the store has a
-        damaged result of the function call, the damaged result is renamed first.
+        """Write a result, or return False if the store already has a valid result. A damaged result
+        of the same function call is renamed first.
         """
         path = self._json_path(key)
         try:
@@ -325,8 +330,8 @@ class Store:
 
 
 def ran_on(provenance: Mapping[str, Any]) -> str:
-    """Return the device on which a result was computed: "cpu" or the name of a GPU. The provenance
-    of a record, unlike the provenance of a result, can name several devices.
+    """Return the device that a provenance names: "cpu" or the name of a GPU. Unlike a single
+    result, a record may have been computed on several devices.
     """
     device = str(provenance.get("device", "cpu"))
     return str(provenance.get("hardware", "")) if device.startswith("cuda") else device
@@ -342,7 +347,7 @@ def _signed(meta: Mapping[str, Any]) -> bytes:
 
 
 def _checked(path: Path) -> dict[str, Any] | None:
-    """Return the content of a result's JSON file, or None if the file does not exist; raise _Damage
+    """Return the content of a result's JSON file, or None if the file does not exist. Raise _Damage
     if the hash in the file is wrong.
     """
     try:
@@ -375,8 +380,8 @@ def _tensors(path: Path, meta: Mapping[str, Any]) -> bytes:
 
 
 def _whole(path: Path) -> tuple[str, bytes, bytes] | None:
-    """Return a result's key and the bytes of its two files, or None if there is no result; may
-    raise _Damage.
+    """Return a result's key and the bytes of its two files, or None if there is no result. Raise
+    _Damage if a file is damaged.
     """
     meta = _checked(path)
     if meta is None:
@@ -400,8 +405,8 @@ def _to_copy(path: Path) -> tuple[str, bytes, bytes]:
 
 
 def _note(file: Path) -> dict[str, Any] | None:
-    """Return the note (seconds and provenance of a dependency) in a file, or None if there is no
-    valid note.
+    """Return the seconds and provenance that a file notes about a dependency, or None if the file
+    is not valid.
     """
     try:
         note = json.loads(file.read_bytes())
@@ -433,7 +438,9 @@ def _numbered(path: Path) -> Iterator[Path]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write the data to the path atomically."""
+    """Write the data to the path in one indivisible operation, so that no incomplete file can
+    remain.
+    """
     temporary = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("wb") as file:
