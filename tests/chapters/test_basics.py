@@ -48,7 +48,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
             space: dict[str, Any] = {}
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("ROBUSTBOOK_STORE", store)
-                for cell in notebooks.stored(f"basics/{name}", ".md").cells:
+                for cell in notebooks.stored(f"basics/{name}", ".ipynb").cells:
                     drawn = "remove-input" in cell.metadata.get("tags", [])
                     if cell.cell_type == "code" and not drawn:
                         exec(cell.source, space)

@@ -16,7 +16,7 @@ def solutions(name: str) -> list[tuple[str, str]]:
     """Return for each solution of a page the label of its exercise and its code."""
     found: list[tuple[str, str]] = []
     label = ""
-    for cell in notebooks.stored(name, ".md").cells:
+    for cell in notebooks.stored(name, ".ipynb").cells:
         for line in cell.source.splitlines() if cell.cell_type == "markdown" else ():
             if line.startswith("```{solution-start} "):
                 label = line.split()[1]
@@ -29,7 +29,7 @@ def solutions(name: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_each_page_has_three_exercises_with_a_solution_in_code(name: str) -> None:
-    text = "".join(cell.source for cell in notebooks.stored(name, ".md").cells)
+    text = "".join(cell.source for cell in notebooks.stored(name, ".ipynb").cells)
     labels = [line[8:] for line in text.splitlines() if line.startswith(":label: ex-")]
     assert [label for label, _ in solutions(name)] == labels
     hints = " ".join(text.split()).count("*Look for*")
@@ -39,7 +39,7 @@ def test_each_page_has_three_exercises_with_a_solution_in_code(name: str) -> Non
 
 @pytest.mark.parametrize("name", PAGES)
 def test_each_page_has_every_part(name: str) -> None:
-    text = "\n".join(cell.source for cell in notebooks.stored(name, ".md").cells)
+    text = "\n".join(cell.source for cell in notebooks.stored(name, ".ipynb").cells)
     parts = ["## The idea", "{math}", "## The experiment", "## What to conclude", "## Try it"]
     places = [text.index(part) for part in ("**Question.**", *parts)]
     assert places == sorted(places)
@@ -49,7 +49,7 @@ def test_each_page_has_every_part(name: str) -> None:
 @pytest.mark.parametrize("name", PAPER_PAGES)
 def test_each_page_of_a_paper_has_exercises_with_a_short_solution(name: str) -> None:
     """Two or more on each page."""
-    text = "".join(cell.source for cell in notebooks.stored(name, ".md").cells)
+    text = "".join(cell.source for cell in notebooks.stored(name, ".ipynb").cells)
     labels = [line[8:] for line in text.splitlines() if line.startswith(":label: ex-")]
     assert [label for label, _ in solutions(name)] == labels
     assert len(labels) >= 2
@@ -72,7 +72,7 @@ def test_labels_are_unique() -> None:
 def test_a_solution_leaves_the_names_of_later_cells_alone(name: str) -> None:
     """The details below the exercises use names from the top of the page."""
     own = [code for _, code in solutions(name)]
-    code = [cell.source for cell in notebooks.stored(name, ".md").cells if cell.cell_type == "code"]
+    code = [cell.source for cell in notebooks.stored(name, ".ipynb").cells if cell.cell_type == "code"]
     first = min(map(code.index, own))
     used = {
         node.id

@@ -28,7 +28,7 @@ from robustbook.studies.deep_defense.methods import released
 
 def idea(name: str) -> dict[str, Any]:
     """Run the cell with the tag `idea` of a page; return the names that it defines."""
-    cells = notebooks.stored(name, ".md").cells
+    cells = notebooks.stored(name, ".ipynb").cells
     (cell,) = (cell for cell in cells if "idea" in cell.metadata.get("tags", []))
     space: dict[str, Any] = {}
     exec(cell.source, space)

@@ -17,7 +17,7 @@ LINES = 15
 
 def code(name: str) -> list[tuple[set[str], ast.Module, str]]:
     """Of each code cell its tags, its syntax tree and its text."""
-    cells = (cell for cell in notebooks.stored(name, ".md").cells if cell.cell_type == "code")
+    cells = (cell for cell in notebooks.stored(name, ".ipynb").cells if cell.cell_type == "code")
     return [
         (set(cell.metadata.get("tags", [])), ast.parse(cell.source), cell.source) for cell in cells
     ]
@@ -89,7 +89,7 @@ def test_each_page_has_one_title_of_its_own() -> None:
     """A heading that is left from another page would stand in the sidebar twice."""
     titles = []
     for name in notebooks.names():
-        cells = notebooks.stored(name, ".md").cells
+        cells = notebooks.stored(name, ".ipynb").cells
         text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
         prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
         own = [line for line in prose.splitlines() if line.startswith("# ")]

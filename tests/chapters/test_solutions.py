@@ -254,7 +254,7 @@ def test_each_solution_has_a_check() -> None:
 def test_a_solution_is_right(label: str, capsys: pytest.CaptureFixture[str]) -> None:
     name, code = CODE[label]
     space: Names = {}
-    for cell in notebooks.stored(name, ".md").cells:
+    for cell in notebooks.stored(name, ".ipynb").cells:
         if "idea" in cell.metadata.get("tags", []):
             exec(cell.source, space)
     capsys.readouterr()

@@ -118,10 +118,10 @@ SETTINGS: Mapping[str, Setting] = {
     "quick": Setting(
         Model("scenes", "resnet18", 8),
         pgd_training(EPS / 4, 1, EPS / 4),
-        _recipe(20, 32),
+        _recipe(16, 32),
         STAGES[2:],
-        20,
-        10,
+        16,
+        8,
         (replace(MARGIN, steps=5),),
         ("baseline", "null", "nonlocal-gaussian"),
         (),

@@ -117,13 +117,13 @@ def _cifar10(epochs: int) -> Recipe:
 SETTINGS: Mapping[tuple[str, str], Setting] = {
     ("quick", "mnist"): Setting(
         Model("digits", "wong", 2),
-        Recipe(8 * 27, 50, 5e-3, schedule="linear", warmup=0.4, channels_last=True),
+        Recipe(5 * 27, 50, 5e-3, schedule="linear", warmup=0.4, channels_last=True),
         (0.1,),
         0.1,
         0.01,
-        100,
-        100,
         50,
+        100,
+        30,
         inner=3,
         restarts=2,
         queries=100,

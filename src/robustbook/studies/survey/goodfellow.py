@@ -102,9 +102,9 @@ SETTINGS: Mapping[str, Setting] = {
     "quick": Setting(
         Model("digits", "maxout", 4),
         Model("digits", "softmax"),
-        Recipe(150, 50, 3e-3, schedule="linear"),
+        Recipe(100, 50, 3e-3, schedule="linear"),
         200,
-        50,
+        30,
         members=2,
         restarts=2,
         queries=100,

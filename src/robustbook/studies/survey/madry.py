@@ -87,19 +87,19 @@ def _cut(steps: int) -> Schedule:
     return replace(PRINTED, recipe=replace(PRINTED.recipe, steps=steps))
 
 
-QUICK = Schedule(3, 0.05, Recipe(120, 50, 5e-3, schedule="linear", warmup=0.1))
+QUICK = Schedule(3, 0.05, Recipe(80, 50, 5e-3, schedule="linear", warmup=0.1))
 
 SETTINGS: Mapping[str, Setting] = {
     "quick": Setting(
         "digits",
         16,
-        50,
-        30,
+        40,
+        20,
         {"short": QUICK},
         QUICK.recipe,
         (16,),
         QUICK,
-        20,
+        10,
         3,
         eps=0.1,
         restarts=2,

@@ -66,7 +66,7 @@ SIZES: Mapping[str, Size] = {
     "quick": Size(
         Model("scenes", "resnet18", 8),
         Recipe(
-            3 * (2794 // 50),
+            2 * (2794 // 50),
             50,
             3e-3,
             schedule="linear",
@@ -74,8 +74,8 @@ SIZES: Mapping[str, Size] = {
             warmup=0.2,
             augmentation=Augmentation(padding=2),
         ),
-        images=40,
-        steps=8,
+        images=30,
+        steps=6,
         averaged=(1, 4),
         draws=10,
     ),
