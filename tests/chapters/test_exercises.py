@@ -1,6 +1,7 @@
 """The exercises of the pages: each has a solution, which is closed at first and made of cells."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -27,13 +28,17 @@ def solutions(name: str) -> list[tuple[str, str]]:
     return found
 
 
+def hints(text: str) -> int:
+    """Return how many exercises say in italics what to look for, look at, check or compare."""
+    return len(re.findall(r"\*(Look (for|at)|Check|Compare)\*", " ".join(text.split())))
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_each_page_has_three_exercises_with_a_solution_in_code(name: str) -> None:
     text = "".join(cell.source for cell in notebooks.stored(name, ".ipynb").cells)
     labels = [line[8:] for line in text.splitlines() if line.startswith(":label: ex-")]
     assert [label for label, _ in solutions(name)] == labels
-    hints = " ".join(text.split()).count("*Look for*")
-    assert len(labels) == 3 == text.count(":::{exercise} ") == hints
+    assert len(labels) == 3 == text.count(":::{exercise} ") == hints(text)
     assert text.count(":class: dropdown") == 3, "a solution must be closed at first"
 
 
@@ -54,7 +59,7 @@ def test_each_page_of_a_paper_has_exercises_with_a_short_solution(name: str) -> 
     assert [label for label, _ in solutions(name)] == labels
     assert len(labels) >= 2
     count = {text.count(part) for part in (":::{exercise} ", "```{solution-start} ")}
-    assert count == {len(labels)} == {" ".join(text.split()).count("*Look for*")}
+    assert count == {len(labels)} == {hints(text)}
     for label, code in solutions(name):
         lines = [line for line in code.splitlines() if line and "import " not in line]
         assert len(lines) <= 10, label

@@ -111,8 +111,8 @@ def test_table_2() -> None:
     assert numbers(rows[0][2].replace("**", ""))[:2] == [86.06, 65.5]
     assert all(ordered(cell.partition("/")[2]) for row in rows for cell in row[1:])
     text = table2.answer(shown)
-    assert "RSE classifies 65.5 % of 400 test images correctly (86.06 printed)" in text
-    assert "The best other defense, Adv. retraining, has 60.5 % (9.81 printed)." in text
+    assert "RSE classifies 65.5 % of 400 test images correctly (86.06 in the paper)" in text
+    assert "Adv. retraining, classifies 60.5 % correctly (9.81 in the paper)." in text
     few = record("table-2", "quick", cells("vgg16", {d: TABLE[d] for d in ("rse", "none")}))
     assert "best other" not in table2.answer(few)
     assert body(table2.printed_beside(version_of(few)))[1][1] == "27 / -"
@@ -324,13 +324,13 @@ def test_table_3() -> None:
     shown = targeted()
     text = table3.answer(shown)
     assert "distance of 2.50 with RSE and 2.50 without defense" in text
-    assert "(15.8 and 3.41 printed)" in text and "for 1 of 2 targets" in text
+    assert "(15.8 and 3.41 in the paper)" in text and "for 1 of 2 target classes" in text
     rows = body(table3.printed_beside(version_of(shown)))
     assert rows[0][1] == "12.87 / **4.00**" and rows[1][-1] == "0.31 / **3.00**"
     assert rows[0][2] == "2.58 / -" and rows[-1][0] == "mean"
     assert [row[1] for row in body(table3.reached(version_of(shown)))] == ["1", "1"]
     assert table3.orders(shown).startswith("RSE needs a larger distance than the network without")
-    assert "in 1 of 2 attacks (2 targets, 1 trained network)" in table3.orders(shown)
+    assert "in 1 of 2 attacks (2 target classes, 1 trained network)" in table3.orders(shown)
 
 
 def test_figure_7_draws_the_size_of_the_change() -> None:

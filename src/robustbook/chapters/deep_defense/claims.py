@@ -135,9 +135,9 @@ def first(record: Record) -> str:
     return (
         "**Claim 1** needs a network for photographs. The DeepFool paper {cite}`moosavi2016` "
         "reports a rho2 for two such networks. According to these numbers the norm of an image is "
-        f"{caffenet:.0f} and {googlenet:.0f} times that of its perturbation. On digits it is "
-        f"{1 / _mean(record, 'rho', 'read'):.0f} times that of its perturbation. We have code "
-        "for ImageNet but not the photographs."
+        f"{caffenet:.0f} and {googlenet:.0f} times that of its perturbation. For our network on "
+        f"digits it is {1 / _mean(record, 'rho', 'read'):.0f} times that of its perturbation. We "
+        "have code for ImageNet but not the photographs."
     )
 
 

@@ -218,13 +218,14 @@ CLAIMS = (
         _early,
     ),
     Claim(
-        "Deep Defense exchanges accuracy for robustness by c, lambda and d",
+        "The parameters c, lambda and d of Deep Defense exchange accuracy for robustness",
         "figure3",
         ("figure-hyper-parameters",),
         figure3.spanned,
     ),
     Claim(
-        "If Deep Defense changes a single layer, the first fully connected layer is best",
+        "If Deep Defense changes a single layer, the first fully connected layer gives the most "
+        "robustness",
         "figure4",
         ("figure-layer-masking",),
         _masked,

@@ -60,31 +60,33 @@ CLAIMS = (
         of_best(table2.answer, f"{PAPER}/table-2"),
     ),
     Claim(
-        "Noise is needed in training and at test",
+        "Noise is needed both in training and at test time",
         "figure2",
         ("figure-2",),
         of_all(figure2.shares, f"{PAPER}/figure-2"),
     ),
     Claim(
-        "More noise gives more robustness and less clean accuracy",
+        "More noise makes RSE more robust and lowers its clean accuracy",
         "figure3",
         ("figure-3",),
         of_best(figure3.answer, f"{PAPER}/figure-3"),
     ),
     Claim(
-        "An ensemble is better under weak attacks, and worse under strong ones",
+        "An ensemble of 50 draws is better than one draw under weak attacks, and worse under "
+        "strong attacks",
         "figure4",
         ("figure-4",),
         of_all(figure4.answer, f"{PAPER}/figure-4"),
     ),
     Claim(
-        "Ten draws are enough",
+        "Ten draws of the noise are enough",
         "figure5",
         ("figure-5",),
         of_all(figure5.answer, f"{PAPER}/figure-5"),
     ),
     Claim(
-        "RSE is ahead on three networks, in accuracy and in distortion",
+        "RSE has a higher accuracy than the other defenses on three networks, and attacks on RSE "
+        "need a larger distortion",
         "figure6",
         ("figure-6", "text-3", "text-4.3"),
         of_all(figure6.crossings, f"{PAPER}/figure-6"),
@@ -101,5 +103,5 @@ CLAIMS = (
         ("claim-jensen", "claim-jensen-b", "claim-taylor-trace"),
     ),
     Claim("A black-box attack by finite differences does not converge", "zoo", ("text-3.3",)),
-    Claim("The robustness stands under attacks of today", "today", ("later",)),
+    Claim("RSE stays robust under the attacks of today", "today", ("later",)),
 )

@@ -34,15 +34,15 @@ def answer(record: Record) -> str:
     text = (
         f"With {names.full_title(record, NETWORK)} at $c = {AT:g}$, RSE classifies "
         f"{found['rse']:.1f} % of {names.images(record, NETWORK)} correctly ({_there('rse')} "
-        f"printed). The network without defense classifies {found['none']:.1f} % correctly "
-        f"({_there('none')} printed)."
+        f"in the paper). The network without defense classifies {found['none']:.1f} % correctly "
+        f"({_there('none')} in the paper)."
     )
     others = {d: v for d, v in found.items() if d not in ("rse", "none")}
     if others:
         best = max(others, key=lambda d: others[d])
         text += (
-            f" The best other defense, {DEFENSES[best]}, has {others[best]:.1f} % ({_there(best)} "
-            "printed)."
+            f" The best other defense, {DEFENSES[best]}, classifies {others[best]:.1f} % correctly "
+            f"({_there(best)} in the paper)."
         )
     return text
 
@@ -144,7 +144,7 @@ def caption_claim(record: Record) -> str:
     others = [d for d in names.defenses(record, NETWORK, list(DEFENSES)) if d != "rse"]
     low = [c for c in CS if all(_mean(record, d, c) < 30 for d in others)]
     if not low:
-        return "At none of these c the accuracies of all other networks are below 30 %."
+        return "At none of these c the accuracies of all networks other than RSE are below 30 %."
     kept = _mean(record, "rse", low[0])
     return (
         "The accuracies of all other networks that were run are below 30 % from "

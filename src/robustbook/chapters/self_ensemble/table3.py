@@ -31,8 +31,9 @@ def answer(record: Record) -> str:
     return (
         f"With {names.full_title(record, network)}, the attack changes the image by a squared l2 "
         f"distance of {rse:.2f} with RSE and {none:.2f} without defense, in the mean over nine "
-        f"target classes ({there[0]:g} and {there[1]:g} printed). Of the {len(shown)} networks "
-        f"that were attacked, RSE has the largest distance for {largest:g} of {of} targets."
+        f"target classes ({there[0]:g} and {there[1]:g} in the paper). Of the {len(shown)} "
+        f"networks that were attacked, RSE has the largest distance for {largest:g} of {of} target "
+        "classes."
     )
 
 
@@ -138,7 +139,7 @@ def orders(record: Record) -> str:
     ahead, trained = sum(a > b for a, b in pairs), len(pairs) // len(classes)
     return (
         f"RSE needs a larger distance than the network without defense in {ahead} of {len(pairs)} "
-        f"attacks ({len(classes)} targets, {trained} trained network{'s' * (trained > 1)})."
+        f"attacks ({len(classes)} target classes, {trained} trained network{'s' * (trained > 1)})."
     )
 
 

@@ -194,17 +194,17 @@ def _noise_in_words(record: Record, network: str) -> str:
     r = middle(record, network)
     fresh = accuracy(record, network, "pgd l2", 1, r)
     parts = []
-    for attack, words in (("frozen", "its noise frozen"), ("off", "its noise off")):
+    for attack, words in (("frozen", "its noise frozen"), ("off", "its noise switched off")):
         of = {"network": network, "defense": "rse", "attack": attack}
         seen = mean(record, "accuracy as seen", **of)
         parts.append(
-            f"the attacked network with {words} classifies {seen:.0f} % of the attacked images "
-            f"correctly, and RSE with new noise {accuracy(record, network, attack, 1, r):.0f} %"
+            f"If PGD attacks RSE with {words}, the attacked network classifies {seen:.0f} % of the "
+            "images correctly, and RSE with new noise classifies "
+            f"{accuracy(record, network, attack, 1, r):.0f} % correctly."
         )
     return whole_percent(
         f"{title(record, network)}, PGD within the l2 radius {r:g}: RSE classifies {fresh:.0f} % "
-        "of the images correctly if PGD draws new noise at each step. If PGD attacks a fixed "
-        f"network, there are two cases. In one case {parts[0]}. In the other case {parts[1]}."
+        f"of the images correctly if PGD draws new noise at each step. {parts[0]} {parts[1]}"
     )
 
 
