@@ -13,6 +13,8 @@ PAPERS = ("self_ensemble/", "deep_defense/", "saturating/", "survey/")
 PAPER_PAGES = [name for name in notebooks.names() if name.startswith(PAPERS)]
 
 
+
+
 def solutions(name: str) -> list[tuple[str, str]]:
     """Return for each solution of a page the label of its exercise and its code."""
     found: list[tuple[str, str]] = []

@@ -106,7 +106,7 @@ def answer(shown: Study) -> str:
         f"accuracy of {masked['many_steps']:.0f} %, and a plain network only "
         f"{plain['many_steps']:.0f} %. But the gradient of the masked network is exactly zero on "
         f"{masked['zero_gradients']:.0f} % of the images. {red} questions of a diagnosis give a "
-        f"warning, and an attack with another gradient lowers the accuracy to {lowest:.0f} %."
+        f"warning, and another attack lowers the accuracy of the masked network to {lowest:.0f} %."
     )
 
 

@@ -110,9 +110,9 @@ def answer(shown: Study) -> str:
             f"{wrong.eps:.2f} of its range, the network predicts a {wrong.answer}."
         )
     return (
-        f"**Answer.** A very small change is enough. {own} An attack finds the change by the "
-        f"gradient of the loss. With eps {EPS:g}, {left:.0f} % of the test images are still "
-        "classified correctly."
+        f"**Answer.** A very small change is enough. {own} An attack finds such a change with the "
+        f"gradient of the loss. After the attack FGSM with eps {EPS:g}, {left:.0f} % of the test "
+        "images are still classified correctly."
     )
 
 
@@ -129,7 +129,7 @@ def slides(shown: Study) -> Slider:
             (_bytes(clean.image), f"A handwritten {clean.answer}.", _words("image", clean)),
             (
                 _bytes((1 + change) / 2),
-                "Grey without change." if not moved.eps else "Black and white speckles on grey.",
+                "Grey: no change." if not moved.eps else "Black and white speckles on grey.",
                 "change<br>grey: none",
             ),
             (

@@ -111,13 +111,13 @@ def answer(shown: Study) -> str:
     """
     one, best = shown.attacked[FGSM, 1], shown.attacked[PGD, AVERAGED[-1]]
     return (
-        "**Answer.** The attack averages gradients over the noise, and new draws of the noise "
-        "decide whether it succeeded. After FGSM with the gradient of one draw, "
+        "**Answer.** The attack averages its gradients over draws of the noise, and new draws "
+        "decide whether the attack succeeded. After FGSM with the gradient of one draw, "
         f"{accuracy(one.many):.0f} % of the test images are classified correctly at eps {EPS:g}. "
         f"After PGD with gradients averaged over {AVERAGED[-1]} draws, {accuracy(best.many):.0f} % "
-        f"are. For these accuracies each prediction averages over {JUDGES} new draws. With the "
-        f"draw that FGSM itself has used, the accuracy would be {accuracy(one.own):.0f} %, which "
-        "is too low, because the attack has adapted to this draw."
+        f"are. For both accuracies each prediction averages over {JUDGES} new draws. If FGSM were "
+        f"evaluated with the draw that it has used, the accuracy would be {accuracy(one.own):.0f} "
+        "%, which is too low, because the attack has adapted to this draw."
     )
 
 

@@ -96,10 +96,10 @@ def answer(shown: Study) -> str:
     at_2 = SIZES[2.0].index(1.0)
     return (
         "**Answer.** A threat model fixes a norm and a radius eps. A network is robust at eps on "
-        "an image if no change of at most this size makes it misclassify the image. Within the "
-        f"l-infinity radius {EPS:g} the accuracy under our attack is {plain:.0f} % for a plain "
-        f"network and {trained:.0f} % for an adversarially trained network. Within the l2 radius 1 "
-        f"the accuracies are {shown.curves[2.0]['plain'][at_2]:.0f} % and "
+        "an image if no change of at most this size makes the network misclassify the image. "
+        f"Within the l-infinity radius {EPS:g} the accuracy under our attack is {plain:.0f} % for "
+        f"a plain network and {trained:.0f} % for an adversarially trained network. Within the l2 "
+        f"radius 1 the accuracies are {shown.curves[2.0]['plain'][at_2]:.0f} % and "
         f"{shown.curves[2.0]['adversarially trained'][at_2]:.0f} %."
     )
 

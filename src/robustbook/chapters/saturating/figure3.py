@@ -28,8 +28,8 @@ def answer(record: Record) -> str:
         "saturated network than in the vanilla one. In the last hidden layer the mean "
         f"dissimilarity between classes is {saturated[1]:.2f} in the saturated network and "
         f"{vanilla[1]:.2f} in the vanilla one. In layer 1 images of one class are {near}close "
-        f"together: the dissimilarity within classes is up to {100 * ratio:.0f} % of that between "
-        "classes."
+        f"together: the dissimilarity within classes is up to {100 * ratio:.0f} % of the "
+        "dissimilarity between classes."
     )
 
 

@@ -87,9 +87,9 @@ def answer(record: Record) -> str:
         f"**The saturated networks are{'' if stands else ' not'} robust.** After one FGSM step of "
         f"size {record.parameters['eps']:g} in float32 the saturated sigmoid MLP, ReLU MLP and CNN "
         f"classify {_listed(single)} % of the images correctly. If an image counts as correct "
-        f"only if all attacks fail, they classify {_listed(worst)} % correctly. To make them "
-        f"misclassify half of the images, attacks need {_listed(times, 2)} times the perturbation "
-        "size that suffices for the vanilla networks."
+        f"only if all attacks fail, the three networks classify {_listed(worst)} % correctly. To "
+        "make a saturated network misclassify half of the images, attacks need "
+        f"{_listed(times, 2)} times the perturbation size that suffices for the vanilla network."
     )
 
 
