@@ -13,8 +13,6 @@ PAPERS = ("self_ensemble/", "deep_defense/", "saturating/", "survey/")
 PAPER_PAGES = [name for name in notebooks.names() if name.startswith(PAPERS)]
 
 
-
-
 def solutions(name: str) -> list[tuple[str, str]]:
     """Return for each solution of a page the label of its exercise and its code."""
     found: list[tuple[str, str]] = []
@@ -79,7 +77,9 @@ def test_labels_are_unique() -> None:
 def test_a_solution_leaves_the_names_of_later_cells_alone(name: str) -> None:
     """The details below the exercises use names from the top of the page."""
     own = [code for _, code in solutions(name)]
-    code = [cell.source for cell in notebooks.stored(name, ".ipynb").cells if cell.cell_type == "code"]
+    code = [
+        cell.source for cell in notebooks.stored(name, ".ipynb").cells if cell.cell_type == "code"
+    ]
     first = min(map(code.index, own))
     used = {
         node.id
