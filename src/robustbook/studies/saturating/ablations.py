@@ -50,8 +50,8 @@ def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
 
 
 def calls(profile: str, seeds: tuple[int, ...], every: int) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys ("ablation", what is
-    changed, how, seed).
+    """Return the computations of the study as a dict with keys ("ablation", what is changed, how,
+    seed).
     """
     attacks = (Attack("none"), *(readings(0.25)[name] for name in READINGS[1:]))
     beside = seeds[:1] if profile == "paper" else ()

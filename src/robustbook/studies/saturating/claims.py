@@ -46,8 +46,8 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict whose keys start with the name of a
-    part of the page.
+    """Return the computations of the study, as a dict whose keys start with the name of a part of
+    the page.
     """
     assert p.seeds is not None
     return {
@@ -58,8 +58,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, and the rows of all
-    other variants.
+    """Return the results that are compared with the paper's numbers, and the rows of all other
+    variants.
     """
     assert p.seeds is not None
     rows = (

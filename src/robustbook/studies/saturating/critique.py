@@ -79,9 +79,7 @@ def bypasses(eps: float) -> dict[str, Attack]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, method, seed,
-    purpose).
-    """
+    """Return the computations of the study as a dict with keys (network, method, seed, purpose)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     quick = p.profile == "quick"
@@ -117,8 +115,8 @@ def _pieces(n: int, size: int) -> list[tuple[int, int]]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, one row per network
-    and attack, and the curves.
+    """Return the results that are compared with the paper's numbers, one row per network and
+    attack, and the curves.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -190,8 +188,8 @@ def _sizes(
 
 
 def _answers(own: Mapping[str, float], still: float, seed: int, images: int) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's numbers; all these rows are measurements of
-    the saturated sigmoid network.
+    """Yield the results that are compared with the paper's numbers; all these rows are measurements
+    of the saturated sigmoid network.
     """
 
     def row(name: str, value: float, holds: bool | None = None) -> Row:

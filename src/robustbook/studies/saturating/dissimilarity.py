@@ -101,7 +101,7 @@ def dissimilarities(network: Done, per_class: int, *, context: Context) -> dict[
 
 
 def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (method, seed)."""
+    """Return the computations of the study as a dict with keys (method, seed)."""
     assert p.seeds is not None
     size = min(p.per_class, 40) if p.profile == "quick" else p.per_class
     return {
@@ -115,7 +115,7 @@ def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
 def condense(
     item: str, network: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]
 ) -> Record:
-    """Return the record: rows for the ledger, rows for each layer, and the first seed's
+    """Return the study's results: rows for the ledger, rows for each layer, and the first seed's
     dissimilarity matrices.
 
     The record stores the lower triangle of each matrix, with the diagonal, row by row.

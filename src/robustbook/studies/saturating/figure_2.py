@@ -69,9 +69,7 @@ def activities(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, method,
-    seed).
-    """
+    """Return the computations of the study as a dict with keys (network, method, seed)."""
     assert p.seeds is not None
     return {
         (network, method, seed): activities(
@@ -83,8 +81,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: rows for the ledger, rows for each layer, and histograms of the first
-    seed.
+    """Return the study's results: rows for the ledger, rows for each layer, and histograms of the
+    first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -134,7 +134,7 @@ def most_confident(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (method, seed)."""
+    """Return the computations of the study as a dict with keys (method, seed)."""
     assert p.seeds is not None
     size = TEST[p.profile]
     return {
@@ -147,8 +147,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, rows at other
-    thresholds, and the curves of the first seed.
+    """Return the results that are compared with the paper's numbers, rows at other thresholds, and
+    the curves of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -107,8 +107,8 @@ def _ratios(w: Tensor) -> dict[str, Tensor]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys ("pearson", seed) or
-    (network, method, seed).
+    """Return the computations of the study as a dict with keys ("pearson", seed) or (network,
+    method, seed).
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -120,8 +120,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, all means over random
-    pairs, and the two bounds of the l1 norm.
+    """Return the results that are compared with the paper's numbers, all means over random pairs,
+    and the two bounds of the l1 norm.
     """
     assert p.seeds is not None
     rows = [Row(value, "none", f"{PAPER}/text-8/l1-bounds/{k}") for k, value in _bounds(p.n)]

@@ -140,7 +140,7 @@ def _gray(images: Float[Tensor, "n 1 h w"]) -> UInt8[Tensor, "n h w"]:
 
 
 def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, method, seed).
+    """Return the computations of the study as a dict with keys (network, method, seed).
 
     The paper says that the ReLU MLP behaves like the sigmoid MLP, so on the ReLU MLP only the
     variant that is compared with the paper is run.
@@ -160,8 +160,8 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, the counts of every
-    variant, and the images of the first seed.
+    """Return the results that are compared with the paper's numbers, the counts of every variant,
+    and the images of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -232,7 +232,7 @@ def _counts(
 
 
 def _answers(item: str, method: str, seed: int, outcome: Mapping[str, list[Any]]) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's numbers, from the results of the first
+    """Yield the results that are compared with the paper's numbers, from the results of the first
     variant.
     """
     target, successes = f"{PAPER}/{item}/{method}", sum(outcome["found"])

@@ -239,9 +239,7 @@ def long_descent(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (rule, precision,
-    seed).
-    """
+    """Return the computations of the study as a dict with keys (rule, precision, seed)."""
     assert p.seeds is not None
     if p.source == p.target:
         raise BadParameter(f"target must be another class than source, got {p.target} for both")
@@ -258,8 +256,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the length and seconds of each descent, and the first seed's traces and
-    images.
+    """Return the study's results: the length and seconds of each descent, and the first seed's
+    traces and images.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -40,9 +40,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, method, seed,
-    purpose).
-    """
+    """Return the computations of the study as a dict with keys (network, method, seed, purpose)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     main = (Attack("none"), readings(p.eps)[MAIN])
@@ -64,8 +62,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, and the rows of all
-    other attacks.
+    """Return the results that are compared with the paper's numbers, and the rows of all other
+    attacks.
     """
     assert p.seeds is not None
     size = TEST[p.profile]

@@ -75,9 +75,7 @@ def variants(profile: str) -> dict[tuple[str, str], Training]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (varied, how, seed,
-    purpose).
-    """
+    """Return the computations of the study as a dict with keys (varied, how, seed, purpose)."""
     assert p.seeds is not None
     few = min(1000, CONTROLS[p.profile])
     attacks = (Attack("none"), *(readings(0.25)[name] for name in SHOWN))
@@ -91,8 +89,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per training, attack and seed. The paper has no numbers to compare
-    with these rows.
+    """Return the study's results: one row per training, attack and seed. The paper has no numbers
+    to compare with these rows.
     """
     assert p.seeds is not None
     rows = []

@@ -25,7 +25,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[Any, Call]:
-    """Return no function calls, because nothing has to be trained."""
+    """Return no computations, because nothing has to be trained."""
     return {}
 
 

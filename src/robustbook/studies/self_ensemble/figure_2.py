@@ -30,8 +30,8 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, regime, seed,
-    c, first image).
+    """Return the computations of the study as a dict with keys (network, regime, seed, c, first
+    image).
     """
     assert p.seeds is not None
     return {
@@ -50,8 +50,8 @@ def _points(own: Setting, regime: str, seed: int) -> dict[tuple[float, int], Cal
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each point of the figure, and the comparisons that the paper
-    makes.
+    """Return the study's results: a row for each point of the figure, and the comparisons that the
+    paper makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -64,7 +64,7 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _compared(of: Mapping[tuple[str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's numbers; all these rows are about VGG16."""
+    """Yield the results that are compared with the paper's numbers; all of them are for VGG16."""
     start = f"{TARGETS}/{ITEM}"
     if ("test only", 0.0) in of:
         value, images = of["test only", 0.0].accuracy, len(of["test only", 0.0].right)

@@ -24,8 +24,8 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, noise, seed, c,
-    first image).
+    """Return the computations of the study as a dict with keys (network, noise, seed, c, first
+    image).
     """
     assert p.seeds is not None
     return {
@@ -50,8 +50,8 @@ def _points(own: Setting, noise: Names, seed: int) -> dict[tuple[float, int], Ca
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each point of the figure, and the comparisons that the paper
-    makes.
+    """Return the study's results: a row for each point of the figure, and the comparisons that the
+    paper makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -71,7 +71,7 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _compared(of: Mapping[tuple[str, float], float], own: Setting, seed: int) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's numbers.
+    """Yield the results that are compared with the paper's numbers.
 
     The value of a row is the share of pairs of noise levels for which the paper's claim holds. The
     paper claims that higher noise lowers the accuracy at c <= 0.01. The network without noise is

@@ -29,8 +29,8 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, "rse", seed, c,
-    first image); c = 0 stands for clean images.
+    """Return the computations of the study as a dict with keys (network, "rse", seed, c, first
+    image); c = 0 stands for clean images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -42,8 +42,8 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: rows for each point of the figure, and the comparisons that the paper
-    makes.
+    """Return the study's results: rows for each point of the figure, and the comparisons that the
+    paper makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -57,7 +57,7 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _compared(of: Mapping[float, Swept], seed: int) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's numbers; all these rows are about VGG16.
+    """Yield the results that are compared with the paper's numbers; all of them are for VGG16.
 
     The paper says that 50 draws give a higher accuracy than one draw up to a c of about 0.4, and a
     lower accuracy beyond. So we take the gain of 50 draws as the mean over attacks with c below

@@ -23,8 +23,8 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, noise, seed,
-    first image).
+    """Return the computations of the study as a dict with keys (network, noise, seed, first
+    image).
     """
     assert p.seeds is not None
     return {
@@ -42,8 +42,8 @@ def named(own: Setting) -> tuple[Names, ...]:
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each point of the figure, and the comparisons that the paper
-    makes.
+    """Return the study's results: a row for each point of the figure, and the comparisons that the
+    paper makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -76,7 +76,7 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _compared(of: Mapping[tuple[str, int], float], own: Setting, seed: int) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's numbers; all these rows are about VGG16."""
+    """Yield the results that are compared with the paper's numbers; all of them are for VGG16."""
     start = f"{TARGETS}/{ITEM}"
     gain = {noise: of[noise, DRAWS] - of[noise, 1] for noise in named(own)}
     settled = of["rse", DRAWS] - of["rse", 10]

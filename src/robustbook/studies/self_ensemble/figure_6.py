@@ -31,8 +31,8 @@ Curve = list[tuple[float, float]]
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, defense, seed,
-    c, first image).
+    """Return the computations of the study as a dict with keys (network, defense, seed, c, first
+    image).
     """
     assert p.seeds is not None
     return {
@@ -45,8 +45,8 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each point of the figure, and the comparisons that the paper
-    makes.
+    """Return the study's results: a row for each point of the figure, and the comparisons that the
+    paper makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []

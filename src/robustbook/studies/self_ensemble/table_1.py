@@ -37,13 +37,13 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[Any, Call]:
-    """Return no function calls, because nothing has to be trained."""
+    """Return no computations, because nothing has to be trained."""
     return {}
 
 
 def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
-    """Return the record: the settings of profile ``paper``, and the counts of parameters and noise
-    layers of its three networks.
+    """Return the study's results: the settings of profile ``paper``, and the counts of parameters
+    and noise layers of its three networks.
     """
     rows = [
         Row(TEMPERATURE, "none", f"{TARGETS}/{ITEM}/distill/temperature"),

@@ -37,8 +37,8 @@ class Parameters(settings.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, defense, seed,
-    c, first image); c = 0 stands for clean images.
+    """Return the computations of the study as a dict with keys (network, defense, seed, c, first
+    image); c = 0 stands for clean images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -53,8 +53,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, rows of other
-    variants of RSE, and distortions.
+    """Return the results that are compared with the paper's numbers, rows of other variants of RSE,
+    and distortions.
     """
     assert p.seeds is not None
     rows: list[Row] = []

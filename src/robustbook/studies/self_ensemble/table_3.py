@@ -48,9 +48,7 @@ class Parameters(settings.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, defense,
-    seed).
-    """
+    """Return the computations of the study as a dict with keys (network, defense, seed)."""
     assert p.seeds is not None
     return {
         (network, defense, seed): targeted(
@@ -67,8 +65,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each cell of the table, means, and the comparisons that the
-    paper makes.
+    """Return the study's results: a row for each cell of the table, means, and the comparisons that
+    the paper makes.
 
     The arrays of the record are the pictures of Figure 7 for seed 0 (see `_pictures`).
     """

@@ -294,8 +294,8 @@ def _hooked(net: Noisy, hook: Callable[..., Any], images: Tensor) -> Tensor:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, defense, seed,
-    purpose); the smooth network is called digits.
+    """Return the computations of the study as a dict with keys (network, defense, seed, purpose);
+    the smooth network is called digits.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -314,8 +314,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, and ratios. For the
-    first seed, the record also has the values per image that the figures show.
+    """Return the results that are compared with the paper's numbers, and ratios. For the first
+    seed, the record also has the values per image that the figures show.
     """
     assert p.seeds is not None
     rows: list[Row] = []

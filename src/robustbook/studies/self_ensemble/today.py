@@ -182,8 +182,8 @@ def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, defense, seed,
-    purpose, first image), in the order of the images.
+    """Return the computations of the study as a dict with keys (network, defense, seed, purpose,
+    first image), in the order of the images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -235,8 +235,8 @@ class Outcome:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the accuracy under each attack, curves of accuracy against the l2 radius,
-    and certified accuracies.
+    """Return the study's results: the accuracy under each attack, curves of accuracy against the l2
+    radius, and certified accuracies.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -369,7 +369,7 @@ def _certified(
 def _targets(
     pieces: Mapping[Any, Sequence[Done]], network: str, defense: str, seed: int
 ) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's numbers; all these rows are about VGG16."""
+    """Yield the results that are compared with the paper's numbers; all of them are for VGG16."""
     start = f"{TARGETS}/later"
     if "averaged" in pieces:
         found = joined(list(pieces["averaged"]))

@@ -222,8 +222,8 @@ def black_box(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, defense, seed,
-    purpose); for an attack by ZOO, the purpose is (h, averaged).
+    """Return the computations of the study as a dict with keys (network, defense, seed, purpose);
+    for an attack by ZOO, the purpose is (h, averaged).
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -261,8 +261,8 @@ def options(size: Size, noisy: bool) -> tuple[tuple[float, int], ...]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: tests of the two claims on the estimate, variances of the estimate, and
-    success rates of ZOO.
+    """Return the study's results: tests of the two claims on the estimate, variances of the
+    estimate, and success rates of ZOO.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -345,7 +345,7 @@ def _error(done: Done, i: int) -> float:
 
 
 def _answers(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's numbers.
+    """Yield the results that are compared with the paper's numbers.
 
     The row on the variance has the variance of the estimate times 2 h^2 / Var(g), at the smallest
     h. The paper's claim on small h holds if the scaled variance is positive and agrees within 20 %

@@ -161,7 +161,7 @@ def counted(
 
 
 def calls(p: Parameters) -> dict[tuple[float, int], Call]:
-    """Return the function calls that the study needs, as a dict with keys (sigma, seed)."""
+    """Return the computations of the study as a dict with keys (sigma, seed)."""
     assert p.seeds is not None
     own = SIZES[p.profile]
     return {
@@ -179,7 +179,9 @@ def calls(p: Parameters) -> dict[tuple[float, int], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[float, int], Done]) -> Record:
-    """Return the record: certified accuracies, and the largest radii that can be certified."""
+    """Return the study's results: certified accuracies, and the largest radii that can be
+    certified.
+    """
     assert p.seeds is not None
     rows = list(_caps())
     radii = [3 * i / (POINTS - 1) for i in range(POINTS)]

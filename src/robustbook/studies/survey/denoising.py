@@ -41,7 +41,7 @@ ABLATED = {"no-1x1": "no-1x1-hurts", "no-residual": "no-residual-fails"}
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, with keys (training, variant, attack, seed).
+    """Return the computations of the study as a dict with keys (training, variant, attack, seed).
 
     The attack ``noise`` stands for the relative noise before and after each block.
     """
@@ -60,7 +60,9 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: accuracies of each network, paired differences, and relative noise."""
+    """Return the study's results: accuracies of each network, paired differences, and relative
+    noise.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:

@@ -280,7 +280,7 @@ def trained_methods(own: Setting, first: bool) -> Iterator[tuple[str, float]]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, with keys (image set, method, radius, part,
+    """Return the computations of the study as a dict with keys (image set, method, radius, part,
     seed).
     """
     assert p.seeds is not None
@@ -314,7 +314,7 @@ STRONGLY = ("fgsm-rs", "n-fgsm", "pgd")
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: accuracies of all networks, and the curves over the epochs."""
+    """Return the study's results: accuracies of all networks, and the curves over the epochs."""
     assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, Any] = {}

@@ -299,7 +299,7 @@ def _two(data: ImageSet) -> ImageSet:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs; the key ends with the seed."""
+    """Return the computations of the study; the key ends with the seed."""
     assert p.seeds is not None
     own = SETTINGS[p.profile]
     kinds = attacks(own)
@@ -351,7 +351,7 @@ def _binary_recipe(recipe: Recipe) -> Recipe:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: errors, confidences on the errors, and the sweep over alpha."""
+    """Return the study's results: errors, confidences on the errors, and the sweep over alpha."""
     assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:

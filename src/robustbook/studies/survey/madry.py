@@ -195,7 +195,7 @@ def network(
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs; the key begins with the part of the study."""
+    """Return the computations of the study; the key begins with the part of the study."""
     assert p.seeds is not None
     own = SETTINGS[p.profile]
     kinds = attacks(own)
@@ -270,7 +270,9 @@ def targeted(
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows of Table 1, the sweeps, and the losses of the random starts."""
+    """Return the study's results: the rows of Table 1, the sweeps, and the losses of the random
+    starts.
+    """
     assert p.seeds is not None
     own = SETTINGS[p.profile]
     rows: list[Row] = []

@@ -94,7 +94,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, with keys (network, training, source, attack,
+    """Return the computations of the study as a dict with keys (network, training, source, attack,
     seed); the source is the network whose gradients the attack uses.
     """
     assert p.seeds is not None
@@ -118,7 +118,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: accuracies of both tables, and the losses of Figure 6."""
+    """Return the study's results: accuracies of both tables, and the losses of Figure 6."""
     rows: list[Row] = []
     for (network, training, source, name, seed), done in results.items():
         labels: dict[str, str | float | int | bool] = {"network": network, "training": training}

@@ -316,7 +316,7 @@ class Parameters(settings.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, with keys (kind, network, seed, ...)."""
+    """Return the computations of the study as a dict with keys (kind, network, seed, ...)."""
     assert p.seeds is not None
     return {
         (kind, network, seed, *rest): call
@@ -398,8 +398,8 @@ def roughness(loss: Tensor) -> float:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows of the tables, heat maps and claims, and the arrays of the
-    figures.
+    """Return the study's results: the rows of the tables, heat maps and claims, and the arrays of
+    the figures.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -53,7 +53,7 @@ def l2_network(own: Setting, seed: int) -> Call:
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, with keys (training, measurement, seed)."""
+    """Return the computations of the study as a dict with keys (training, measurement, seed)."""
     assert p.seeds is not None
     own = SETTINGS[p.profile]
     found: dict[tuple[Any, ...], Call] = {}
@@ -141,8 +141,8 @@ def maps(
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: relative noise per layer, accuracies, and the pictures of the first
-    seed.
+    """Return the study's results: relative noise per layer, accuracies, and the pictures of the
+    first seed.
     """
     assert p.seeds is not None
     own = SETTINGS[p.profile]

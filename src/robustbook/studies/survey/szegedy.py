@@ -132,8 +132,8 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs. The first part of a key says what is
-    computed, and the second part is the seed.
+    """Return the computations of the study. The first part of a key says what is computed, and the
+    second part is the seed.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -184,7 +184,9 @@ def _of(profile: str, seed: int) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each number in the tables, and the images of the figure."""
+    """Return the study's results: a row for each number in the tables, and the images of the
+    figure.
+    """
     assert p.seeds is not None
     rows = [row for seed in p.seeds for row in _rows(p.profile, seed, results)]
     arrays = _pictures(p.profile, p.seeds[0], results)

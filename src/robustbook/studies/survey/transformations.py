@@ -213,8 +213,8 @@ def _climbed(
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (seed, front, attack,
-    draws); the front of an oblivious attack is "".
+    """Return the computations of the study as a dict with keys (seed, front, attack, draws); the
+    front of an oblivious attack is "".
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -231,7 +231,7 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the accuracy behind each transformation under each attack."""
+    """Return the study's results: the accuracy behind each transformation under each attack."""
     assert p.seeds is not None
     rows: list[Row] = []
     most = max(SIZES[p.profile].averaged)
