@@ -5,9 +5,9 @@ The value eps_ref of FGS's eps is determined with the Deep Defense network of th
 accuracy of the Deep Defense network under FGS at eps_ref is 50 % by definition. If the Deep Defense
 network becomes more robust, eps_ref grows, and the accuracies of all other methods at eps_ref fall.
 The study adds three methods to the paper's table: adversarial training II, Deep Defense combined
-with adversarial training II, and fine-tuning on clean images. The paper reports the first two of
-them only in a supplement that we could not read. Fine-tuning on clean images is added for
-comparison.
+with adversarial training II, and fine-tuning on clean images. The paper reports the two methods
+with adversarial training II only in a supplement that we could not read. Fine-tuning on clean
+images is added for comparison.
 """
 
 from collections.abc import Iterator, Mapping
