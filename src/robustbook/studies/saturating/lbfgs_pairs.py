@@ -41,8 +41,6 @@ class Search:
     """A variant of L-BFGS.
 
     ``precision``: the precision of all computations.
-
-
     ``tolerances``: whether L-BFGS uses scipy's default tolerances, or none.
     ``clip``: whether images are clipped to [0, 1].
     """

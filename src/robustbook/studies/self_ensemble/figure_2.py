@@ -1,14 +1,15 @@
 """Reproduce Figure 2 of Random Self-Ensemble: networks with noise in training, at test time, in
 both, or in neither.
 
-The network ``rse`` has noise in training and at test time. ``train only`` is the network ``rse``
-with its noise layers switched off, in the attack and in the prediction. ``test only`` is the
-conventional network with noise layers added after training, in the attack and in the prediction by
-50 draws. ``none`` is the conventional network without noise.
+The network ``rse`` has noise in training and at test time. The network ``train only`` is the same
+network with its noise layers switched off, both in the attack and in the prediction. The network
+``test only`` is the undefended network, to which noise layers are added after training, for the
+attack and for the prediction by 50 draws. The network ``none`` is the undefended network without
+noise.
 
-The paper's figure comes from older code, which normalises the images and has noise of standard
-deviation 0.9 and 0.2 for normalised images. The older code attacks the pixels without clipping,
-with batch norm in training mode. This study uses the noise of Table 1 and the attack of Table 2.
+The paper's figure comes from older code. This code normalises the images and then adds noise of
+standard deviation 0.9 and 0.2. It attacks the pixels without clipping, with batch norm in training
+mode. This study uses the noise of Table 1 and the attack of Table 2.
 """
 
 from collections.abc import Iterator, Mapping
@@ -50,8 +51,8 @@ def _points(own: Setting, regime: str, seed: int) -> dict[tuple[float, int], Cal
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: a row for each point of the figure, and the comparisons that the
-    paper makes.
+    """Return the study's results: accuracy and distortion at each point of the figure, and the
+    comparisons that the paper makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -80,7 +81,7 @@ def _compared(of: Mapping[tuple[str, float], Swept], seed: int) -> Iterator[Row]
         if not at:
             continue
         holds = all(above)
-        if other == "train only":  # the mean over what the paper calls "smaller attacks"
+        if other == "train only":  # the mean over the attacks that the paper calls "smaller"
             holds = sum(of["rse", c].accuracy - of[other, c].accuracy for c in at) > 0
         share = sum(above) / len(above)
         yield Row(share, "fraction", f"{start}/{name}", seed=seed, holds=holds)
