@@ -88,7 +88,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the rows of Table 1, the increase in the robustness rho_2, and
+    """Return the study's results: the numbers of Table 1, the increase in the robustness rho_2, and
     the test of claim 1 of the authors' blog post.
 
     Claim 1 is tested with the norm of the image divided by the norm of the perturbation. The

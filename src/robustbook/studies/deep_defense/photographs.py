@@ -77,7 +77,7 @@ def fine_tune(model: Model, tuning: Tuning, seed: int, *, context: Context) -> d
     if photographs.classes != (shown := model.photographs("val").classes):
         raise ValueError(
             f"root must hold the same classes in train and val, got {len(photographs.classes)} "
-            f"in train and {len(shown)} in val, not all of the same names"
+            f"in train and {len(shown)} in val, whose names are not all the same"
         )
     net = network(model, None, "cpu")
     steps = tuning.epochs * max(1, len(photographs) // tuning.batch_size)
@@ -235,7 +235,8 @@ def halving(curve: Callable[[Sequence[float]], list[float]]) -> float:
             return 0.0
         if not any(fallen):
             raise ValueError(
-                f"images must be turned by eps up to {sizes[-1]:g}, got less than half"
+                "half of the images must be misclassified under FGS with eps up to "
+                f"{sizes[-1]:g}, got fewer"
             )
         low, high = sizes[fallen.index(True) - 1 : fallen.index(True) + 1]
         sizes = [low + (high - low) * i / SECTIONS for i in range(SECTIONS + 1)]

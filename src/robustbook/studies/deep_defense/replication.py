@@ -8,10 +8,10 @@ set. The third MLP is fine-tuned on the same images as the second, with a loss t
 the loss of Deep Defense.
 
 In the loss of the third MLP the perturbations are constants, so the regulariser has no gradient and
-no effect. The third MLP also differs from the second in three settings: batches of 100 instead of
-64, a fixed order of the images, and summed instead of averaged losses. To separate these effects,
-we train further networks that change one of the three settings at a time. A last network is trained
-with Deep Defense itself, whose regulariser has a gradient.
+no effect. The third MLP also differs from the second in three settings. It is trained with batches
+of 100 instead of 64, with a fixed order of the images, and with summed instead of averaged losses.
+To separate these effects, we train further networks that change one of the three settings at a
+time. A last network is trained with Deep Defense itself, whose regulariser has a gradient.
 """
 
 from collections.abc import Iterator, Mapping

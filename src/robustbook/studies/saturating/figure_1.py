@@ -121,8 +121,8 @@ def _negative(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> 
     """Return whether, in each layer, the smallest weight has a larger absolute value than the
     largest weight and than the vanilla network's smallest weight.
 
-    The returned row has the smallest of these ratios over all layers: the absolute minimum divided
-    by the layer's maximum, or by the absolute minimum of the vanilla network.
+    The returned row has the smallest ratio over all layers. Two ratios are computed for each layer:
+    its absolute minimum divided by its maximum, and by the absolute minimum in the vanilla network.
     """
     factors = [
         factor

@@ -97,8 +97,8 @@ def geometry(
         for digit in pair:
             if rows[digit] < 0:
                 raise ValueError(
-                    "pairs must be of digits that the network recognises in some test image, got "
-                    f"{digit}, which it recognises in none of {int((y == digit).sum())}"
+                    "pairs must have digits with a correctly classified test image, got "
+                    f"{digit}, of which none of {int((y == digit).sum())} is classified correctly"
                 )
         source, target = x[rows[pair[0]]], x[rows[pair[1]]]
         even = torch.linspace(0, 1, points, dtype=x.dtype, device=x.device)

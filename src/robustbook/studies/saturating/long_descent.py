@@ -158,7 +158,7 @@ class Descent:
             aside = path.with_suffix(".damaged")
             path.replace(aside)
             warnings.warn(
-                f"{path} is damaged ({error}); set aside as {aside.name}, the descent begins anew",
+                f"{path} is damaged ({error}); set aside as {aside.name}, the attack starts again",
                 stacklevel=3,
             )
             return []

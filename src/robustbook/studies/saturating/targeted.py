@@ -81,18 +81,20 @@ def check_sources(
     An attack on a misclassified image would start on the wrong side of a class boundary.
     """
     if int(rows.max()) >= len(images):
-        raise ValueError(f"sources must be below {len(images)}, the images, got {int(rows.max())}")
+        raise ValueError(
+            f"sources must be below {len(images)}, the number of images, got {int(rows.max())}"
+        )
     answers = predict(net, images[rows]).tolist()
     for c, row in enumerate(rows.tolist()):
         if labels[row] != c:
             raise ValueError(
-                f"sources must be one image of each class from 0 to 9, in turn, got image {row} of "
-                f"class {int(labels[row])} for class {c}"
+                f"sources must be one image of each class from 0 to 9, in order, got image {row} "
+                f"of class {int(labels[row])} for class {c}"
             )
         if answers[c] != c:
             raise ValueError(
                 f"the source of class {c} must be an image that {name} classifies correctly, got "
-                f"image {row}, which it calls {answers[c]}"
+                f"image {row}, which it classifies as {answers[c]}"
             )
 
 
