@@ -1,10 +1,10 @@
 """Compare our networks with the numbers that the DeepFool paper prints for the same architectures.
 
 Table 1 of the DeepFool paper (Moosavi-Dezfooli, Fawzi and Frossard 2016) reports the test error and
-the robustness rho_2 of networks that Deep Defense uses too. Its Table 3 reports how fine-tuning on
-perturbed images changes the test error, and its text reports how the fine-tuning changes rho_2.
-Deep Defense measures rho_2 in the same way as the DeepFool paper. So we can check our reference
-networks and our implementation of DeepFool against the DeepFool paper's numbers.
+the robustness rho_2 of networks that Deep Defense uses too. Table 3 of the DeepFool paper reports
+how fine-tuning on perturbed images changes the test error, and its text reports how fine-tuning
+changes rho_2. Deep Defense measures rho_2 in the same way as the DeepFool paper. So we can check
+our reference networks and our implementation of DeepFool against the DeepFool paper's numbers.
 """
 
 from collections.abc import Iterator, Mapping

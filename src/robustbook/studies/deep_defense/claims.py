@@ -3,7 +3,7 @@
 The blog post states no numbers, so we chose the thresholds that decide whether a claim holds.
 Claims 5 to 7 of the blog post compare numbers in the MLP's rows of Table 1. Claim 1 says that
 perturbations are a thousand times smaller than the image. Claim 1 is about large images, so this
-study does not test it.
+study does not test claim 1.
 """
 
 import copy

@@ -14,8 +14,8 @@ from .settings import NAMES, PAPER, Parameters
 ITEM = "figure-2"
 METHODS = ("par-networks", "adv-training-i", "deep-defense")
 LOSS = {"mlp": 0.3, "lenet": 0.3, "convnet": 1.0, "nin": 1.0}
-"""If the accuracy falls by at most this many percentage points, the fall counts as noise between
-seeds. The book fixes the same limits where it lists the paper's numbers.
+"""For each network, the largest decrease of accuracy, in percentage points, that counts as noise
+between seeds. The list of the paper's numbers states the same limits.
 """
 
 

@@ -1,12 +1,12 @@
 """Train the networks of a replication of Deep Defense by students (Deng, Zhao and Zhang 2019), and
 further networks for comparison.
 
-The network is an MLP with layers 784-100-10. Its inputs are the images of Fashion-MNIST, with
-pixels in [0, 1]. The initial weights and biases are drawn from a normal distribution with standard
-deviation 0.01, truncated at two standard deviations. The optimiser is Adam. The replication's loss
-contains the regulariser of Deep Defense. The replication computes the regulariser from
-perturbations that are made before training. So the replication's regulariser is a constant and has
-no gradient.
+The network is an MLP with layers 784-100-10. The network's inputs are the images of Fashion-MNIST,
+with pixels in [0, 1]. The initial weights and biases are drawn from a normal distribution with
+standard deviation 0.01, truncated at two standard deviations. The optimiser is Adam. The
+replication's loss contains the regulariser of Deep Defense. The replication computes the
+regulariser from perturbations that are made before training. So the replication's regulariser is a
+constant and has no gradient.
 
 Our training differs from the replication's in two ways. First, the parameter eps of Adam is
 PyTorch's 1e-8 instead of Keras's 1e-7; with one seed this choice changed rho_2 by 0.0003. Second,
@@ -119,9 +119,8 @@ def _genuine(
 ) -> Mapping[str, Tensor]:
     """Return the loss terms of Deep Defense, whose regulariser has a gradient.
 
-    The released code adds its offset to gradients with respect to pixels in 0 to 255. This code
-    uses pixels in [0, 1], whose gradients are 255 times as large, so this code multiplies the
-    offset by 255.
+    The released code adds a small offset to gradients with respect to pixels from 0 to 255. For
+    pixels in [0, 1], as here, gradients are 255 times as large, so we multiply the offset by 255.
     """
     return deep_defense(
         net,
@@ -143,8 +142,8 @@ def _summed(
     The first channel of ``pairs`` has the images, and the second channel has the perturbations that
     were made before training. As in the replication, each image adds the constant exp(0) = 1 to one
     term of the regulariser. A correctly classified image adds 1 to the term for misclassified
-    images, and a misclassified image adds 1 to the other term. These constants have no effect on
-    training.
+    images, and a misclassified image adds 1 to the other term. The constants exp(0) = 1 in the loss
+    have no effect on training.
     """
     images, moved = pairs[:, :1], pairs[:, 1:]
     logits = net(images)
@@ -233,9 +232,9 @@ def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[st
     Return ``accuracy``, the clean accuracy in percent. Return also ``rho``, the mean over images of
     the norm of DeepFool's perturbation divided by the image's norm. After the last epoch, also
     return ``unfooled``, the percentage of images on which DeepFool fails, and accuracies under FGS
-    without clipping. The accuracies ``along`` are for each eps in `GRID`. The accuracies
-    ``printed`` are for 0.2, 0.5 and 1 times the replication's eps_ref. ``images`` is the number of
-    test images.
+    without clipping. The result ``along`` has the accuracies for each eps in `GRID`. The result
+    ``printed`` has the accuracies for 0.2, 0.5 and 1 times the replication's eps_ref. ``images`` is
+    the number of test images.
     """
     x, y = _test(network, context.device)
     accuracy, rho = [], []

@@ -105,8 +105,8 @@ def reverse(layer: nn.Module) -> tuple[str, str, str]:
     """Return a layer's operation, the corresponding operation of the reverse network, and what the
     reverse operation needs from the forward pass.
 
-    An example of what the reverse operation needs is the mask of a ReLU. If the reverse operation
-    needs nothing, the third result is an empty string.
+    For example, the reverse operation of a ReLU needs the ReLU's mask. If the reverse operation
+    needs nothing from the forward pass, the third result is an empty string.
     """
     match layer:
         case nn.Linear():

@@ -25,8 +25,7 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Method:
-    """The method of fine-tuning. Its parameters are in units of the preprocessed images (see
-    `sets`).
+    """A method of fine-tuning, with parameters in units of the preprocessed images (see `sets`).
 
     The method clean fine-tunes on clean images without a defense, for comparison.
 
@@ -40,8 +39,8 @@ class Method:
     network before fine-tuning.
 
     The method fgs-set trains on adversarial images that FGS computes once, on the network before
-    fine-tuning. Its eps is the smallest at which this network misclassifies 90 per cent of the FGS
-    images.
+    fine-tuning. This FGS uses the smallest eps at which the network before fine-tuning
+    misclassifies 90 per cent of the images.
 
     The method adv-training-ii is the adversarial training of Goodfellow et al. with ``eps`` and
     ``alpha``.
@@ -90,7 +89,7 @@ def fooled(
 
 
 def stepped(net: nn.Module, images: Tensor, labels: Tensor, device: str) -> Tensor:
-    """Return FGS's perturbed images, for the smallest eps at which 90 per cent of them are
+    """Return adversarial images of FGS with the smallest eps at which 90 per cent of the images are
     misclassified.
     """
     x, y = images.to(device), labels.to(device)

@@ -108,7 +108,7 @@ def read(
     """Measure ``accuracy`` and, with the authors' DeepFool, ``rho``, ``iterations`` and
     ``unfooled``.
 
-    The function `read` of the module `readings` defines these four results; here they are measured
+    The four results are defined in the function `read` of the module `readings`, and are measured
     on ``images`` validation images. If ``tuned`` is None, the reference network is measured.
     """
     net = network(model, tuned, context.device)

@@ -1,7 +1,7 @@
 """Compare nine implementations of DeepFool on the same networks and the same images.
 
-The networks are the reference networks of Table 1. They contain their preprocessing, so DeepFool
-changes pixels in [0, 1], for which the implementations' constants are meant.
+The networks are the reference networks of Table 1. The preprocessing is part of these networks. So
+DeepFool changes pixels in [0, 1], for which the constants of its implementations are meant.
 """
 
 from collections.abc import Iterator, Mapping
@@ -41,8 +41,8 @@ def compare(network: Done, preset: str, images: int, *, context: Context) -> dic
 
     ``distance``: the mean l2 norm, for pixels in [0, 1], of the successful perturbations of
         correctly classified images.
-    ``shown``: the mean l2 norm as the implementation itself reports it, over all images. This mean
-        includes misclassified images and failed attacks.
+    ``shown``: the mean l2 norm as the implementation itself reports it, over all images. The mean
+        ``shown`` also includes misclassified images and failed attacks.
     ``fooled``: the percentage of correctly classified images on which the attack succeeds.
     ``steps``: the mean number of steps on correctly classified images.
     ``backwards``: the number of gradients that the attack computes per image.

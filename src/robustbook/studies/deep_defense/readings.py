@@ -70,8 +70,8 @@ def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
     """Return eps_ref, the eps of FGS at which the accuracy is 50 %, as ``eps``, in units of the
     preprocessed images.
 
-    The result ``clipped`` is eps_ref for FGS with clipping to the range of each pixel. It is
-    missing for colour images, whose preprocessed pixels have no fixed range.
+    The result ``clipped`` is eps_ref for FGS with clipping to the range of each pixel. For colour
+    images this result is missing, because their preprocessed pixels have no fixed range.
     """
     net = trained(network, context.device)
     data = model_of(network).data
@@ -92,8 +92,8 @@ def under_fgs(network: Done, scale: Done, images: int, *, context: Context) -> d
         clipping.
     ``predicted``: the accuracies under FGS with the gradient of the loss for the predicted class.
     ``clipped``: the accuracies under FGS with clipping to the range of each pixel, at multiples of
-        eps_ref for clipped FGS. Colour images have no fixed range, so this result is missing for
-        them.
+        eps_ref for clipped FGS. For colour images this result is missing, because their
+        preprocessed pixels have no fixed range.
     """
     net = trained(network, context.device)
     data = model_of(network).data

@@ -8,10 +8,10 @@ set. The third MLP is fine-tuned on the same images as the second, with a loss t
 the loss of Deep Defense.
 
 In the loss of the third MLP the perturbations are constants, so the regulariser has no gradient and
-no effect. The third MLP also differs from the second in three settings. It is trained with batches
-of 100 instead of 64, with a fixed order of the images, and with summed instead of averaged losses.
-To separate these effects, we train further networks that change one of the three settings at a
-time. A last network is trained with Deep Defense itself, whose regulariser has a gradient.
+no effect. The third MLP also differs from the second in three settings. The third MLP is trained
+with batches of 100 instead of 64, with a fixed order of the images, and with summed instead of
+averaged losses. We train further networks that change one of these three settings at a time. A last
+network is trained with Deep Defense itself, whose regulariser has a gradient.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ from .settings import PAPER
 
 ITEM = "followup-brown-2019"
 METHODS = ("vanilla", "fine-tuned-deepfool-set", "deep-defense-detached")
-"""The names of the replication's three networks in the ids of its numbers."""
+"""The names of the replication's three networks in the ids of the replication's numbers."""
 THEIRS = "deep-defense-detached"
 
 
@@ -54,7 +54,8 @@ class Setting:
     ``first``: the number of epochs before fine-tuning.
     ``more``: the number of epochs of fine-tuning, and of further training of the undefended
         network.
-    ``marks``: weights are stored and measured after each multiple of ``marks`` epochs.
+    ``marks``: the network is stored and measured after each epoch whose number is a multiple of
+        ``marks``.
     """
 
     data: str
@@ -65,8 +66,7 @@ class Setting:
     def tunings(self) -> dict[str, Tuning]:
         """Return the settings of each fine-tuned network by name.
 
-        The undefended network "vanilla" is not among them, because its training continues
-        unchanged.
+        The undefended network "vanilla" is left out, because its training continues unchanged.
         """
         return {
             "fine-tuned-deepfool-set": Tuning("deepfool", 64, self.more),

@@ -1,7 +1,7 @@
 """Define the networks, their training and the number of test images of Deep Defense, for each
 profile.
 
-A profile is a size of the experiments:
+A profile selects the size of the experiments:
 
 ``paper``: the reference networks are trained with MatConvNet's recipes, and fine-tuned with the
     defaults of the released code. We could not read the paper's own tables of settings.

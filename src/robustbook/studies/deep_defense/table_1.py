@@ -23,8 +23,8 @@ ITEM = "table-1"
 METHODS = ("reference", "par-networks", "adv-training-i", "deep-defense")
 """The methods in the rows of Table 1, in the paper's order."""
 NOISE = {"mlp": 0.01, "lenet": 0.01, "convnet": 0.003, "nin": 0.003}
-"""If two values of rho_2 differ by at most this number, the difference counts as noise between
-seeds. The book fixes the same limits where it lists the paper's numbers.
+"""For each network, the largest difference of two values of rho_2 that counts as noise between
+seeds. The list of the paper's numbers states the same limits.
 """
 
 

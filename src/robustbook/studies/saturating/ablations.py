@@ -22,8 +22,8 @@ ALPHA = {"sigmoid-mlp": "alpha, sigmoid", "relu-mlp": "alpha, ReLU"}
 ALPHAS = (0.1, 0.3, 0.5, 0.7, 0.9)
 READINGS = ("clean", MAIN, f"{MAIN}, clipped")
 BESIDE = {(LAMBDA, "one jump"), *((ALPHA["relu-mlp"], str(alpha)) for alpha in ALPHAS)}
-"""Variants that are not compared with the paper. They are run with the first seed only, and only
-with profile ``paper``.
+"""Variants that are not compared with the paper. These variants are run with the first seed only,
+and only with profile ``paper``.
 """
 
 

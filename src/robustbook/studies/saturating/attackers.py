@@ -51,8 +51,8 @@ def search(
 ) -> dict[str, object]:
     """Run the Square attack on some of the test images.
 
-    ``images``: the number of test images, which are evenly spaced over the test set. ``rows`` is
-        the range of those that are attacked, as (from, to).
+    ``images``: the number of test images, which are evenly spaced over the test set.
+    ``rows``: the range of the attacked images among these test images, as (from, to).
 
     Return for each image whether the network still classifies it correctly (``correctly``), and the
     number of ``queries``.
@@ -82,7 +82,7 @@ def minimal(
 
     ``grey``: how many attacked images belong to the class that the network predicts for the
         uniformly grey image. An l-infinity attack with eps 0.5 can replace every image by the grey
-        image. So it can succeed on all images of other classes.
+        image. So such an attack can succeed on all images of other classes.
     ``source``: the network on which the transfer attack computes its adversarial images.
     """
     net = trained(network, context.device)

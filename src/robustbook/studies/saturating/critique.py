@@ -2,11 +2,12 @@
 
 According to Brendel & Bethge 2017 (arXiv 1704.01547), the paper's attacks failed for a numerical
 reason: the gradients vanish in float32. The attacks of this study avoid vanishing gradients in
-different ways. Some compute in float64, rescale the logits, or use a difference of two logits as
-the loss. Others skip the last nonlinearity in the backward pass, or smooth all nonlinearities
-there. Further attacks transfer adversarial images from another network, or use no gradients. The
-study also measures the smallest adversarial perturbation of each image, over all attacks. These
-norms give the accuracy under attack at every eps.
+different ways. Some attacks compute in float64, rescale the logits, or use a difference of two
+logits as the loss. Other attacks skip the last nonlinearity in the backward pass, or smooth all
+nonlinearities in the backward pass. Further attacks transfer adversarial images from another
+network, or use no gradients. The study also measures the smallest adversarial perturbation of each
+image, over all attacks. The norms of the smallest perturbations give the accuracy under attack at
+every eps.
 """
 
 from collections.abc import Iterator, Mapping

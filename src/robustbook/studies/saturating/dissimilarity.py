@@ -56,7 +56,7 @@ class Parameters(parameters.Parameters):
         """Return three thresholds for the ratio of the dissimilarity within classes to that between
         classes.
 
-        One of them is ``near_zero``; the thresholds are in ascending order.
+        One threshold is ``near_zero``; the thresholds are in ascending order.
         """
         return tuple(sorted({0.1, self.near_zero, 0.5}))
 

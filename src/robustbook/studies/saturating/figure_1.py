@@ -121,8 +121,9 @@ def _negative(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> 
     """Return whether, in each layer, the smallest weight has a larger absolute value than the
     largest weight and than the vanilla network's smallest weight.
 
-    The returned row has the smallest ratio over all layers. Two ratios are computed for each layer:
-    its absolute minimum divided by its maximum, and by the absolute minimum in the vanilla network.
+    The returned row has the smallest ratio over all layers. For each layer, the absolute value of
+    the smallest weight is divided by the largest weight, and by the absolute value of the vanilla
+    network's smallest weight.
     """
     factors = [
         factor

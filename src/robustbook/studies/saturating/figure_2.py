@@ -1,7 +1,7 @@
 """Reproduce Figure 2 of Nayebi & Ganguli 2017: pre-activations h^l of all units on the test images.
 
 The paper does not say whether the figure's first row shows the sigmoid MLP or the ReLU MLP before
-saturation. So this study measures both.
+saturation. So this study measures both MLPs.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,13 +1,14 @@
 """Reproduce Figure 4 of Nayebi & Ganguli 2017: how the outputs of sigmoid MLPs change between two
 images.
 
-A straight path leads from the test image of one class with the highest confidence to such an image
-of another class. Along this path, the figure shows the length element, the ten class probabilities,
+A straight path leads from the most confidently classified test image of one class to that of
+another class. Along this path, the figure shows the length element, the ten class probabilities,
 and the ten singular values of the Jacobian of the logits. The paper calls the length element "flat
-with sharp peaks". To test this we measure on which fraction of the path the length element is below
-1 % of its peak. The paper also says that "only one singular value inflates". To test this we count,
-at the peak, the singular values above half of the largest one. The paper does not state the
-thresholds 1 % and one half, so the study also uses other thresholds.
+with sharp peaks". To test the claim "flat with sharp peaks", we measure on which fraction of the
+path the length element is below 1 % of its peak. The paper also says that "only one singular value
+inflates". To test the claim about singular values, we count, at the peak, the singular values above
+half of the largest one. The paper does not state the thresholds 1 % and one half, so the study also
+uses other thresholds.
 """
 
 import math

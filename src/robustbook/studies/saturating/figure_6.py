@@ -83,7 +83,7 @@ def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
     the absolute ``cosine`` of w1 and w2.
 
     The components of w1 and w2 are drawn with replacement from the layer's weights, without biases.
-    Their mean is not subtracted.
+    The mean of the components is not subtracted.
     """
     layers = layer_weights(trained(network, "cpu"))
     found = {name: torch.empty(len(layers), draws) for name in (*INTENSITIES, "cosine")}

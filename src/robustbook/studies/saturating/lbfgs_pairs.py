@@ -5,10 +5,10 @@ nine other classes.
 
 The source images are the least confident test images of each class (Figure 5) or the most confident
 ones (Figure 8). L-BFGS minimises the cross entropy of the target class. The paper mentions neither
-a bound on the distance nor clipping, so the attack has neither. The paper does not say which
-implementation of L-BFGS it used. The comparison with the paper uses scipy's default tolerances and
-float32, a likely choice in 2017. We fixed these settings before we saw any result. The study also
-runs other variants of L-BFGS.
+a bound on the distance nor clipping, so the attack has neither. The paper does not name the
+implementation of L-BFGS that it used. The comparison with the paper uses scipy's default tolerances
+and float32, a likely choice in 2017. We fixed these settings before we saw any result. The study
+also runs other variants of L-BFGS.
 """
 
 import copy

@@ -4,8 +4,8 @@ one image.
 On the paper's saturated network, the attack failed to make the network classify a 3 as a 7.
 According to the paper, the image's mean pixel distance from the original image "converged". With
 the general function `attacks.adam`, 30 million steps would take most of a day. So this module has
-its own forward pass, backward pass and Adam for one image and a sigmoid MLP. Its loop allocates no
-tensors, so it is six times as fast as `attacks.adam`.
+its own forward pass, backward pass and Adam for one image and a sigmoid MLP. The loop over Adam's
+steps allocates no tensors, so it is six times as fast as `attacks.adam`.
 """
 
 import os
@@ -147,7 +147,7 @@ class Descent:
         part.replace(path)
 
     def load(self, path: Path) -> list[list[float]]:
-        """Load a checkpoint and return its measurements; if the file is damaged, rename it and
+        """Load a checkpoint and return the measurements that it contains; rename a damaged file and
         start again.
         """
         try:
@@ -177,7 +177,7 @@ def descend(
     every: float = 30.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Literal["reached", "still", "steps"], list[list[float]]]:
-    """Make up to ``steps`` steps of Adam.
+    """Run Adam's attack for at most ``steps`` steps.
 
     Return why the attack ended, and the measurements after logarithmically spaced numbers of steps.
 
@@ -206,7 +206,8 @@ def descend(
 def grid(steps: int) -> list[int]:
     """Return the step numbers after which measurements are made.
 
-    These are 0, whole numbers that are about evenly spaced on a logarithmic scale, and ``steps``.
+    The step numbers are 0, whole numbers that are about evenly spaced on a logarithmic scale, and
+    ``steps``.
     """
     points, k = {0, steps}, 0
     while (point := round(10 ** (k / PER_DECADE))) < steps:

@@ -1,7 +1,7 @@
 """Define the settings that several studies of Nayebi & Ganguli 2017 share, for each profile.
 
 The settings say how the networks are trained, how many test images are attacked, and by which
-attacks. A profile is a size of the experiments:
+attacks. A profile selects the size of the experiments:
 
 ``quick``: scikit-learn's digits, resized to 28 x 28 pixels, and trainings that take seconds.
 ``paper``: MNIST; the weight lambda of the penalty rises once per epoch.

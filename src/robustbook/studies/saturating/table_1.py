@@ -3,9 +3,9 @@ FGSM.
 
 The table combines three architectures (sigmoid MLP, ReLU MLP, CNN) with three ways of training
 (vanilla, adversarial, saturated). The comparison with the paper uses FGSM with eps 0.25, on all
-test images. This FGSM does not clip images, computes in float32, and computes the cross entropy
-from the logits. We fixed this variant of FGSM before we saw any result. The study also runs other
-attacks, to explain the accuracies.
+test images. In this comparison FGSM does not clip images, computes in float32, and computes the
+cross entropy from the logits. We fixed this variant of FGSM before we saw any result. The study
+also runs other attacks, to explain the accuracies.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,13 +1,13 @@
 """Try other training settings for Table 1 of Nayebi & Ganguli 2017, because the paper does not
 state all of them.
 
-The study changes one setting at a time. For saturated sigmoid MLPs it changes the number of
-optimiser steps between two increases of lambda. With 10 optimiser steps between two increases, it
-also changes the initialisation, the learning rate, the width, the final lambda, or the layers in
-the penalty. For saturated ReLU MLPs and CNNs it multiplies lambda. For saturated CNNs and vanilla
-MLPs it changes the number of epochs. If vanishing gradients raise the accuracy of saturated
-networks under FGSM, they may raise that of vanilla networks too. The paper reports accuracies of 0
-and 0.41 % for vanilla MLPs under FGSM.
+The study changes one setting at a time. For saturated sigmoid MLPs, the study changes the number of
+optimiser steps between two increases of lambda. With 10 optimiser steps between two increases, the
+study also changes the initialisation, the learning rate, the width, the final lambda, or the layers
+in the penalty. For saturated ReLU MLPs and CNNs, the study multiplies lambda by a constant. For
+saturated CNNs and vanilla MLPs, the study changes the number of epochs. If vanishing gradients
+raise the accuracy of saturated networks under FGSM, they may raise that of vanilla networks too.
+The paper reports accuracies of 0 and 0.41 % for vanilla MLPs under FGSM.
 """
 
 from collections.abc import Mapping

@@ -29,8 +29,8 @@ def sources(
     rule: Rule,
     name: str = "the network",
 ) -> Int[Tensor, " 10"]:
-    """Return for each class the row number of its least or most confident correctly classified
-    image.
+    """Return the row number of the least or most confident image among the correctly classified
+    images, for each class.
 
     For most images a saturated network predicts a probability p that float32 rounds to 1. So images
     are ranked by log p - log (1 - p), which increases with p and does not round to one value. If

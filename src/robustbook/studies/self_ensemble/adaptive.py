@@ -26,9 +26,9 @@ from .attack import FRESH, probabilities, test_images
 from .networks import Noise, trained
 
 SELECT, JUDGED, FROZEN = FRESH + 2**30, FRESH + 2**31, FRESH + 2**32
-"""Noise draws are numbered. These are the first numbers for the selection of images within an
-attack, for the final evaluation, and for frozen noise. The draws of attacks have numbers far below
-FRESH or slightly above FRESH.
+"""Noise draws are numbered. These constants are the first draw numbers for the selection of images
+within an attack, for the final evaluation, and for frozen noise. The draws of attacks have numbers
+far below FRESH or slightly above FRESH.
 """
 APART = 10_000
 """The distance between the numbers of the first noise draws of two selections or of two
@@ -102,8 +102,8 @@ def struck(
     ``seen``: if the attack ran on the network with frozen noise or without noise, which attacked
         images this network classifies correctly.
 
-    Images that the network misclassifies without any attack are not attacked. Such an image is
-    still attacked if the attack runs on the network with frozen noise or without noise, and this
+    Images that the network misclassifies without any attack are not attacked. A misclassified image
+    is still attacked if the attack runs on the network with frozen noise or without noise, and this
     network classifies the image correctly.
 
     ``noise``: the noise layers during attack and evaluation; with None, the noise layers of

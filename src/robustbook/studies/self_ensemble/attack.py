@@ -159,10 +159,11 @@ class Swept:
 
 
 def joined(pieces: list[Done]) -> Swept:
-    """Join the results of all pieces of the test set, for one network and one c.
+    """Join the results for all pieces of the test set, for one network and one value of c.
 
     The pieces are results of `attacked` or of `clean`. For results of `clean` the distance is 0.
-    Then ``right`` is for the last number of draws, and ``single`` is for the first number of draws.
+    For results of `clean`, ``right`` is for the last number of draws, and ``single`` is for the
+    first number of draws.
     """
     right = torch.cat(
         [p.tensors["right"].view(-1, p.call.arguments["images"]) for p in pieces], dim=1

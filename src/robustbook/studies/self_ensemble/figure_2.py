@@ -1,15 +1,15 @@
 """Reproduce Figure 2 of Random Self-Ensemble: networks with noise in training, at test time, in
 both, or in neither.
 
-The network ``rse`` has noise in training and at test time. The network ``train only`` is the same
-network with its noise layers switched off, both in the attack and in the prediction. The network
-``test only`` is the undefended network, to which noise layers are added after training, for the
-attack and for the prediction by 50 draws. The network ``none`` is the undefended network without
-noise.
+The network ``rse`` has noise in training and at test time. The network ``train only`` is the
+network ``rse`` with its noise layers switched off, both in the attack and in the prediction. The
+network ``test only`` is the undefended network, to which noise layers are added after training, for
+the attack and for the prediction by 50 draws. The network ``none`` is the undefended network
+without noise.
 
-The paper's figure comes from older code. This code normalises the images and then adds noise of
-standard deviation 0.9 and 0.2. It attacks the pixels without clipping, with batch norm in training
-mode. This study uses the noise of Table 1 and the attack of Table 2.
+The paper's figure comes from older code. The older code normalises the images and then adds noise
+of standard deviation 0.9 and 0.2. Its attack does not clip pixels, and runs with batch norm in
+training mode. This study uses the noise of Table 1 and the attack of Table 2.
 """
 
 from collections.abc import Iterator, Mapping

@@ -3,7 +3,7 @@ from 50 noise draws.
 
 Each image is attacked once, by the attack of Table 2. The attacked image is then classified with
 one noise draw and with 50 noise draws. The single draw is the first of the 50 draws. The paper's
-figure comes from older code. This code normalises the images and then adds noise of standard
+figure comes from older code. The older code normalises the images and then adds noise of standard
 deviation 0.9 and 0.2. During its attack, batch norm is in training mode.
 """
 

@@ -1,8 +1,8 @@
 """Read the points of Figure 6 of Random Self-Ensemble from a file of the authors' repository.
 
 The file lists the accuracy at 17 values of c for each of three networks and five defenses. The file
-also lists the five numbers in the row RSE of Table 2. These five numbers come from another run than
-VGG16's points in the figure.
+also lists the five numbers in the row RSE of Table 2. The five numbers of Table 2 come from another
+run than VGG16's points in the figure.
 """
 
 import csv

@@ -1,6 +1,6 @@
 """Define the networks, noise, training and attack of Random Self-Ensemble, for each profile.
 
-A profile is a size of the experiments:
+A profile selects the size of the experiments:
 
 ``paper``: the paper's networks at full width. With this profile, a CPU can run Model A on STL-10,
     with 100 images and five of the sixteen values of c. By default, only two of the five defenses
@@ -54,8 +54,8 @@ Names = Literal[
     "rse code 0.1/0.05",
 ]
 """The name ``rse PLACEMENT INIT/INNER`` says where a network has noise layers. INIT and INNER are
-the standard deviations of the initial noise and of all other noise. If INNER is left out, it is
-0.1.
+the standard deviations of the initial noise and of all other noise. If INNER is left out, all other
+noise has the standard deviation 0.1.
 """
 DEFENSES: tuple[Names, ...] = ("rse", "adv", "brelu", "distill", "none")
 """The defenses, in the order of the rows of Table 2."""
@@ -87,7 +87,7 @@ class Setting:
     ``recipe``: the recipe with which every network is trained.
     ``images``: the number of test images that are attacked; they are the first images of the test
         set.
-    ``piece``: the number of test images that one computation attacks; it takes a few minutes.
+    ``piece``: the number of test images that one computation attacks in a few minutes.
     ``steps``: the number of steps of the attack.
     ``cs``: the values of c in Figure 6.
     ``noise``: the noise layers of RSE; with None, the noise layers that `noise_of` returns.
@@ -166,7 +166,7 @@ def _recipe(images: int, epochs: int, batch: int, lr: float, padding: int = 4) -
 def _scenes(network: Networks, epochs: int) -> Setting:
     """Return the settings of a network with an eighth of the channels for the image set "scenes".
 
-    These images show digits, so they are not mirrored in training.
+    The images of "scenes" show digits, so they are not mirrored in training.
 
     With the paper's noise, such a small network learns almost nothing in a short training. So the
     noise is half as large. The optimiser is Adam, because SGD would need more steps.

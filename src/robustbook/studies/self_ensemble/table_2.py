@@ -1,9 +1,9 @@
 """Reproduce Table 2 of Random Self-Ensemble: accuracy of VGG16 under the attack at five values of
 c.
 
-The row RSE is compared with the paper. There the initial noise is placed as in the released code.
-Further rows have the placement that the paper's text describes, or the noise level of a later
-release of the code.
+The row RSE is compared with the paper. In this row the initial noise is placed as in the released
+code. Further rows of the table have the noise placement that the paper's text describes, or the
+noise level of a later release of the code.
 """
 
 from collections.abc import Iterator, Mapping

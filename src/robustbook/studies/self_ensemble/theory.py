@@ -1,13 +1,13 @@
 """Measure which steps of the theory in Section 3.1 of Random Self-Ensemble hold.
 
-The first step is Jensen's bound. For each image and any number of noise draws, the loss of the
-averaged probabilities is at most the mean loss over the draws. The second step is a Taylor
-expansion for small noise with standard deviation s sigma_l in layer l. By this expansion, the mean
-loss exceeds the loss without noise by s^2/2 times a weighted trace. The weighted trace is the sum
-over layers of sigma_l^2 times the trace of the Hessian with respect to the noise of layer l. The
-paper then replaces the weighted trace by a norm of the Hessian, and calls this norm the Lipschitz
-constant of the loss. This study measures the trace and the norm of the Hessian and the norm of the
-gradient, for each image.
+The first step of the theory is Jensen's bound. For each image and any number of noise draws, the
+loss of the averaged probabilities is at most the mean loss over the draws. The second step of the
+theory is a Taylor expansion for small noise with standard deviation s sigma_l in layer l. By this
+expansion, the mean loss exceeds the loss without noise by s^2/2 times a weighted trace. The
+weighted trace is the sum over layers of sigma_l^2 times the trace of the Hessian with respect to
+the noise of layer l. The paper then replaces the weighted trace by a norm of the Hessian, and calls
+this norm the Lipschitz constant of the loss. This study measures three quantities for each image:
+the trace of the Hessian, the norm of the Hessian, and the norm of the gradient.
 """
 
 from collections.abc import Callable, Iterator, Mapping

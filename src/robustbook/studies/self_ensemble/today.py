@@ -2,13 +2,15 @@
 
 The paper's attack uses one noise draw per step, a fixed c and small steps, and returns the last
 iterate. The attacks of this study use more noise draws per step, larger steps and a search over c.
-They return the nearest adversarial iterate. The study also runs PGD in l2 and l-infinity, and the
-gradient-free Square attack. Another attack is PGD on the network with its noise frozen or switched
-off. The network is evaluated on the attacked images several times, with new noise draws.
+The attacks of this study also return the nearest adversarial iterate instead of the last. The study
+also runs PGD in l2 and l-infinity, and the gradient-free Square attack. Another attack is PGD on
+the network with its noise frozen or switched off. The network is evaluated on the attacked images
+several times, with new noise draws.
 
 If noise is added only to the image and each draw votes for one class, the defense is randomized
-smoothing. For such a network the study also computes the certified accuracy at each l2 radius. It
-is a lower bound on the accuracy under any attack, and the attacks give an upper bound.
+smoothing. For such a network the study also computes the certified accuracy at each l2 radius. The
+certified accuracy is a lower bound on the accuracy under any attack, and the attacks give an upper
+bound.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -121,8 +123,8 @@ SIZES: Mapping[str, Mapping[str, Size]] = {
     },
 }
 OWN: Mapping[str, tuple[Names, ...]] = {"vgg16": ("none", "rse", "rse paper 0.4")}
-"""The defenses that are attacked. For VGG16, one of them has the placement of noise that the
-paper's text describes. For other networks, the released code already has this placement.
+"""The defenses that are attacked. For VGG16, one of the defenses has the placement of noise that
+the paper's text describes. For other networks, the released code already has this placement.
 """
 
 

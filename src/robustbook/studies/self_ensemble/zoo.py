@@ -2,13 +2,13 @@
 gradients of a network with noise?
 
 ZOO estimates the derivative of an output g of the network along a direction u, as (g(x + h u) - g(x
-- h u)) / 2h. The noise differs between the two values of g. From this the paper concludes that
-their difference does not estimate the gradient, even as h goes to 0. However, the mean of the
+- h u)) / 2h. The noise differs between the two values of g. The paper concludes that the difference
+    of the two values does not estimate the gradient, even as h goes to 0. However, the mean of the
 estimate is the difference quotient of the noise-averaged g, so the estimate is unbiased up to
 O(h^2). If each g is the average over n noise draws, the variance of the estimate is about Var(g) /
 (2 h^2 n). So the variance grows as h decreases, and averaging reduces the variance. This study
-measures the mean and the variance of ZOO's estimate. It also attacks networks with and without
-noise by ZOO, with small and large h, and with and without averaging over noise draws.
+measures the mean and the variance of ZOO's estimate. The study also attacks networks with and
+without noise by ZOO, with small and large h, and with and without averaging over noise draws.
 """
 
 import math
@@ -320,8 +320,8 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
     estimates and derivatives are first multiplied by the derivative of the image.
 
     Yield also how many noise draws must be averaged until the standard error of the estimate is as
-    small as the derivative. This number is given for the derivative along the gradient, and for the
-    root mean square derivative along a single pixel.
+    small as the derivative. The number of draws is given for the derivative along the gradient, and
+    for the root mean square derivative along a single pixel.
     """
     slope, of_margin = done.tensors["slope"], done.tensors["variance"]
     means = done.tensors["differences"].mean(2)

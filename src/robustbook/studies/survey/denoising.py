@@ -5,8 +5,8 @@ The paper reports results for ImageNet only. This study trains ResNet-18 adversa
 without denoising blocks and with six kinds of denoising blocks. All trainings start from the same
 initial weights and use the same random numbers. The null block has no filter, so it shows the
 effect of the block's other layers. In two further networks, the Gaussian block lacks the 1 x 1
-convolution or the residual connection. Two networks are trained on clean images only. If one of
-them stayed accurate under attack, this would be a sign of gradient masking. The module
+convolution or the residual connection. Two networks are trained on clean images only. If such a
+network stayed accurate under attack, this would be a sign of gradient masking. The module
 `denoising_networks` has the settings of each profile.
 """
 
@@ -121,8 +121,8 @@ def _differences(of: Results, seed: int) -> Iterator[Row]:
     """Yield how much the accuracy under PGD differs from the network without blocks and from the
     network with null blocks, for each variant.
 
-    The difference is computed over the same test images. Half the width of its 95 % confidence
-    interval over test images is given too.
+    The difference is computed over the same test images. Half the width of the difference's 95 %
+    confidence interval over test images is given too.
     """
     right = {name: each.double() for name, each in _under_pgd(of).items()}
     for against in ("baseline", "null"):

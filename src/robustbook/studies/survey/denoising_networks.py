@@ -1,15 +1,16 @@
 """Define the networks of feature denoising and their settings, which two studies of the survey
 share.
 
-A profile is a size of the experiments:
+A profile selects the size of the experiments:
 
 ``paper``: networks of full width with blocks after all four stages, trained with 10 steps of PGD;
     this profile needs a GPU.
-``reduced``: networks of an eighth of the width with blocks after stages 2 to 4. They are trained on
-    10,000 images for two epochs, with one attack step from a random start. Stage 1 has no block,
-    because the Gaussian filter on its 32 x 32 positions would take many times as long as the narrow
-    network. ``quick``: networks with two kinds of blocks after stages 3 and 4, small images that
-    come with the book, a quarter of the radius and few training steps. These networks hardly learn.
+``reduced``: networks of an eighth of the width with blocks after stages 2 to 4. The networks of
+    this profile are trained on 10,000 images for two epochs, with one attack step from a random
+    start. Stage 1 has no block, because the Gaussian filter on its 32 x 32 positions would take
+    many times as long as the narrow network. ``quick``: networks with two kinds of blocks after
+    stages 3 and 4, small images that come with the book, a quarter of the radius and few training
+    steps. The networks of this profile hardly learn anything.
 """
 
 from collections.abc import Mapping

@@ -2,8 +2,8 @@
 2001.03994; N-FGSM: de Jorge et al. 2022, arXiv 2202.01181).
 
 Networks are trained on adversarial images of FGSM, FGSM with a random start, N-FGSM or PGD, with
-several radii. The accuracy under FGSM and under PGD is measured after each epoch. These curves show
-catastrophic overfitting: PGD suddenly succeeds on all images, while FGSM fails.
+several radii. The accuracy under FGSM and under PGD is measured after each epoch. The curves over
+the epochs show catastrophic overfitting: PGD suddenly succeeds on all images, while FGSM fails.
 
 ``paper``: MNIST, with the network and the training schedule of Wong et al.; with
     ``sets=["cifar10"]`` also CIFAR-10, which needs a GPU.

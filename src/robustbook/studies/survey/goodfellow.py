@@ -1,11 +1,11 @@
 """Reproduce Sections 4 to 9 of Goodfellow, Shlens and Szegedy 2015 (arXiv 1412.6572): FGSM, and
 adversarial training with FGSM, on MNIST.
 
-The loss of this adversarial training is a weighted sum of the losses on clean images and on images
-of FGSM. The study trains linear networks and maxout networks with and without the adversarial loss.
-For comparison, it also trains on images with random noise of the same size. The study also varies
-the weight alpha of the loss on clean images, and attacks the networks by PGD. The paper does
-neither.
+The loss of the paper's adversarial training is a weighted sum of the losses on clean images and on
+images of FGSM. The study trains linear networks and maxout networks with and without the
+adversarial loss. For comparison, the study also trains networks on images with random noise of the
+same size. The study also varies the weight alpha of the loss on clean images, and attacks the
+networks by PGD. The paper does neither.
 
 ``paper``: MNIST; the network with 1600 units needs a GPU, and is only trained with
     ``networks=["maxout-large"]``.
@@ -133,7 +133,7 @@ SETTINGS: Mapping[str, Setting] = {
 def attacks(own: Setting) -> dict[str, Attack]:
     """Return the attacks by name.
 
-    As in the paper, FGSM does not clip images to [0, 1]. The other attacks do.
+    As in the paper, FGSM does not clip images to [0, 1]. All other attacks clip images.
     """
     pgd = Attack("pgd", EPS, clip=True, steps=40, step_size=EPS / 25)
     many = replace(pgd, steps=100, restarts=own.restarts)
@@ -246,7 +246,7 @@ def _measured(
 
 
 class _Mean(nn.Module):
-    """An ensemble of networks. Its logits are the logarithm of the members' mean class
+    """An ensemble of networks. The ensemble's logits are the logarithm of the networks' mean class
     probabilities, up to a constant.
     """
 

@@ -4,8 +4,8 @@ MNIST.
 Network A is trained on adversarial images of PGD. White-box attacks use the gradients of A itself.
 Transfer attacks use the gradients of network A', an independently trained copy of A, or of network
 B, which has another architecture and is trained like A. The study also measures how the accuracy
-depends on the length of training and on the network's width. Finally, it records the losses that
-PGD reaches from many random starts.
+depends on the length of training and on the network's width. The study also measures the losses
+that PGD reaches from many random starts.
 
 ``paper``: the paper's 100,000 training steps with 40 PGD steps each, which need a GPU.
 ``reduced``: MNIST, networks of a quarter of the width, and fewer training steps with 5 larger PGD
@@ -51,7 +51,8 @@ class Schedule:
 class Setting:
     """The settings of the study for one profile.
 
-    ``eps``: the l-infinity radius of the attacks. Their step size is a thirtieth of the radius.
+    ``eps``: the l-infinity radius of the attacks. The step size of the attacks is a thirtieth of
+        this radius.
     ``narrow``: the number by which the widths of the networks are divided.
     ``images``: the number of test images.
     ``many``: the number of test images for the attacks with 20 restarts.

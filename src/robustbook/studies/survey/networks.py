@@ -95,9 +95,9 @@ class Model:
 class L2Steps:
     """PGD in the l2 norm as the inner attack of adversarial training.
 
-    The attack starts at a random point inside the l2 ball of radius ``eps``. It makes ``steps``
-    steps of length ``step_size`` along the gradient. After each step, images are projected onto the
-    ball and clipped to [0, 1].
+    The attack starts at a random point inside the l2 ball of radius ``eps``. The attack makes
+    ``steps`` steps of length ``step_size`` along the gradient. After each step, images are
+    projected onto the ball and clipped to [0, 1].
     """
 
     eps: float

@@ -98,7 +98,7 @@ class Setting:
     ``steps``, ``step_size``: the number and the size of the steps of the baseline attack.
     ``inner``: the number and the size of PGD's steps in training.
     ``clean``, ``images``, ``few``: the numbers of test images for the clean accuracy, for the
-        baseline attack, and for the strong attacks. They are the first images of the test set.
+        baseline attack, and for the strong attacks. All these images are the first of the test set.
     ``long``: the number of steps of the strong attacks.
     ``sizes``: the step sizes of the strong attacks.
     ``restarts``: the number of restarts of the strong attacks.
@@ -374,8 +374,8 @@ def surfaces(
     side, side).
 
     The first axis of the plane is the sign of the gradient, and the second axis is a random vector
-    of signs. Along both axes, the plane reaches from -radius to radius. Its points are not clipped
-    to [0, 1].
+    of signs. Along both axes, the plane reaches from -radius to radius. The points of the plane are
+    not clipped to [0, 1].
     """
     net = fixed(trained(network, context.device))
     x, y = test_images(network, images, context.device)

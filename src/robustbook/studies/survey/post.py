@@ -1,12 +1,12 @@
 """Test the claims of a blog post on defenses, and reproduce its two pictures of feature maps.
 
-The post explains adversarial training and feature denoising (Xie et al. 2019). It prints no numbers
-of its own. The study measures how much an attack changes the feature maps of each stage of
-ResNet-18. It compares a network trained on clean images with an adversarially trained network. For
-a few test images it also stores the feature maps. The post's last paragraph names two weaknesses of
-adversarial training: attacks that were not used in training, and a lower accuracy on clean images.
-The study measures both. Most networks come from the study on feature denoising. One more network is
-trained with an attack in the l2 norm.
+The post explains adversarial training and feature denoising (Xie et al. 2019). The post prints no
+numbers of its own. The study measures how much an attack changes the feature maps of each stage of
+ResNet-18. The study compares a network trained on clean images with an adversarially trained
+network. For a few test images the study also stores the feature maps. The post's last paragraph
+names two weaknesses of adversarial training: attacks that were not used in training, and a lower
+accuracy on clean images. The study measures both weaknesses. Most networks come from the study on
+feature denoising. One more network is trained with an attack in the l2 norm.
 """
 
 from collections.abc import Iterator, Mapping
@@ -124,8 +124,8 @@ def maps(
     """Return the first test images and one of their feature maps in each layer, without and with an
     attack.
 
-    The images are called ``clean`` and ``attacked``. Their feature maps are called
-    ``clean/<layer>`` and ``attacked/<layer>``.
+    The images are called ``clean`` and ``attacked``. The feature maps are called ``clean/<layer>``
+    and ``attacked/<layer>``.
 
     From each layer the channel is chosen that the attack changes most in the l2 norm. Layers with
     the same number of channels use the channel that was chosen for the first of these layers. So

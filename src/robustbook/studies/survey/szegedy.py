@@ -270,8 +270,8 @@ def _fed(
 ) -> Iterator[Row]:
     """Yield the error rates of all networks on the images from one ``source``.
 
-    The error rates in ``columns`` are compared with the paper. The row AE400-10 is not compared,
-    because we could not read it.
+    The error rates in ``columns`` are compared with the paper. The paper's row for AE400-10 is not
+    compared, because we could not read it.
     """
     for name, correct in zip(networks, right, strict=True):
         target = None

@@ -2,10 +2,11 @@
 compression.
 
 One network is trained without a defense. Oblivious attacks do not know the transformation and
-attack this network alone. Their adversarial images are then transformed and classified. The
-adaptive attack knows the transformation: it is PGD on the composition of transformation and
-network. Against random resizing, each step averages the gradient over random draws of the
-transformation. Against JPEG, the backward pass treats the compression as the identity (BPDA).
+attack this network alone. The adversarial images of oblivious attacks are then transformed and
+classified. The adaptive attack knows the transformation: it is PGD on the composition of
+transformation and network. Against random resizing, each step averages the gradient over random
+draws of the transformation. Against JPEG, the backward pass treats the compression as the identity
+(BPDA).
 
 With random resizing, the predicted class is the class with the largest mean probability over
 several draws. The study also evaluates rounding to 8 bits alone, because every image file rounds in
