@@ -123,7 +123,7 @@ def test_halving_finds_the_first_crossing_in_three_passes(at: float) -> None:
     found = halving(curve)
     assert at <= found <= at * 1.001 and len(passes) == 3
     assert halving(lambda sizes: [40.0] * len(sizes)) == 0
-    with pytest.raises(ValueError, match="images must be turned by eps up to 32, got less than"):
+    with pytest.raises(ValueError, match="half of the images must be .* eps up to 32, got fewer"):
         halving(lambda sizes: [60.0] * len(sizes))
 
 

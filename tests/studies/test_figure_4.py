@@ -198,7 +198,7 @@ def test_a_class_without_a_correct_image_is_named(small: tuple[Done, Context]) -
     network, context = small
     deaf = {k: v.clone() for k, v in network.tensors.items()}
     deaf["weight/layers.2.bias"][6] = -1e3
-    with pytest.raises(ValueError, match="pairs must be .* got 6, which it recognises in none of"):
+    with pytest.raises(ValueError, match="pairs must have .* got 6, of which none of"):
         figure_4.geometry.function(
             replace(network, tensors=deaf), ((0, 6),), 5, 100, context=context
         )

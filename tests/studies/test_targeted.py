@@ -87,7 +87,9 @@ def test_a_source_that_is_none_is_refused(some: tuple[Tensor, Tensor]) -> None:
     wrong[3] = rows[4]
     with pytest.raises(ValueError, match=r"one image of each class .* of class 4 for class 3"):
         check_sources(Given(), images, labels, wrong)
-    with pytest.raises(ValueError, match="sources must be below 400, the images, got 400"):
+    with pytest.raises(
+        ValueError, match="sources must be below 400, the number of images, got 400"
+    ):
         check_sources(Given(), images, labels, rows + 400 - rows.max())
     with pytest.raises(ValueError, match=r"source of class 0 must .* that it is correctly, got"):
         check_sources(Given(-1.0), images, labels, rows, "it is correctly, got")

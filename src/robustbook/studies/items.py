@@ -1,7 +1,8 @@
-"""List the items, which are named ``paper/name``: every table, figure or claim that can be run.
+"""List every table, figure or claim of a paper that can be run.
 
-The module imports only the standard library, so that the command line and the ledger can read the
-list without loading a study.
+The code calls a table, figure or claim an item, and names it ``paper/name``. The paper's numbers
+have ids of the form ``paper/name/...``. This module imports only the standard library, so that the
+command line and the book's ledger can read the list without loading a study.
 """
 
 import shlex
@@ -15,17 +16,17 @@ PROFILES = ("paper", "reduced", "quick")  # best first
 class Item:
     """One table, figure or claim of a paper that can be run.
 
-    ``module``: the name of the study's module.
+    ``module``: the name of the module that computes the item's numbers.
     ``title``: the title of the item.
-    ``profiles``: the profiles at which the study can run.
-    ``measures``: the prefixes of the ids of all targets that the item measures, without the paper's
-        name; with None, the item's own name is the prefix. If two items measure the same target,
-        the command runs the item that comes later in the list.
-    ``parts``: command-line options, by the word in a target's id for which the option is needed. At
-        profile ``paper``, the option adds the part of the study that measures the target.
-    ``needs``: in words, what a run needs that cannot be downloaded automatically.
-    ``judges``: the items whose target numbers the page compares with ours; by default the items of
-        `measures`.
+    ``profiles``: the profiles (sizes of the experiments) with which the study can run.
+    ``measures``: the beginnings of the ids of all numbers of the paper that the study measures,
+        without the name of the paper; with None, the item's own name. If two studies measure the
+        same number, the command runs the study that comes later in the list.
+    ``parts``: command-line options that some numbers need with profile ``paper``, because their
+        part of the study is not run by default. The keys are words in the ids of these numbers.
+    ``needs``: in words, what a run needs besides files that are downloaded automatically.
+    ``judges``: the items whose numbers in the paper are compared with ours on this item's page; by
+        default the items in ``measures``.
     """
 
     module: str
@@ -49,7 +50,7 @@ _COLOURED = {
     "nin-cifar10": 'networks=["nin"]',
 }
 
-# On Model A only two defenses are run by default.
+# On Model A only two defenses are run by default, so all others need an option.
 _OTHER_DEFENSES = {
     f"model-a/{word}": f"defenses={chosen}"
     for defense in ("adv", "brelu", "distill")
@@ -284,50 +285,53 @@ ITEMS: Mapping[str, Item] = {
         },
         needs="needs a GPU",
     ),
-    # This item is last, because a run of all items ends here if its photographs are missing.
+    # This item is last, because a run of all items stops here if the photographs of ImageNet are
+    # missing.
     "deep_defense/imagenet": Item(
         _DEEP + "imagenet",
         "Table 1 on ImageNet",
         ("paper",),
         ("table-1/imagenet-", "text-results/imagenet-", "claim-1/"),
-        needs="needs a GPU, and ImageNet's photographs in imagenet/ below ROBUSTBOOK_DATA",
+        needs="needs a GPU, and ImageNet's photographs in the folder imagenet of ROBUSTBOOK_DATA",
     ),
 }
-"""Every item that can be run."""
+"""Every table, figure or claim that can be run, by its name ``paper/name``."""
 
 WITHOUT_STUDY: Mapping[str, str] = {
     "deep_defense/anchor-deepfool-table-1/caffenet-": "CaffeNet is not in the book",
     "deep_defense/anchor-deepfool-table-1/googlenet-": "GoogLeNet is not in the book",
-    "self-ensemble/table-1/pgd-adv/": "only in the second version, which we could not read",
-    "self-ensemble/text-4.1/": "the printed values are lost in the text that we could read",
+    "self-ensemble/table-1/pgd-adv/": "printed only in the second version, which we could not read",
+    "self-ensemble/text-4.1/": "the numbers are missing from the paper's text that we could read",
     "self-ensemble/claim-pgd-training-time": "networks trained with PGD are not in the book",
     "self-ensemble/later/nes100-": "the attack NES is not in the book",
     "self-ensemble/later/adv-bnn-gap": "the defense Adv-BNN is not in the book",
     "survey/goodfellow/rbf/": "the paper does not say how its RBF network is trained",
     "survey/goodfellow/rubbish/rbf/": "the paper does not say how its RBF network is trained",
-    "survey/goodfellow/cifar10-maxout/": "the unit of eps is lost: the preprocessing is not stated",
+    "survey/goodfellow/cifar10-maxout/": "the preprocessing, and so the unit of eps, is not stated",
     "survey/wong/mnist-fgsm-rs/autoattack-": "AutoAttack is not in the book",
     "survey/wong/cifar10-fgsm-rs/autoattack-": "AutoAttack is not in the book",
     "survey/independent-cifar10/alp-0.5/": "ResNet-32 is not in the book",
     "survey/independent-cifar10/fgsm-at/": "ResNet-32 is not in the book",
-    "survey/independent-cifar10/resnet18-": "AutoAttack and trainings of 200 epochs are not run",
+    "survey/independent-cifar10/resnet18-": "we run neither AutoAttack nor trainings of 200 epochs",
     "survey/independent-cifar10/standard-resnet18/autoattack": "AutoAttack is not in the book",
     "survey/independent-cifar10/standard-resnet18/deepfool": "the radius of DeepFool is not stated",
     "survey/claim/saturating-": "the page saturating/today measures it",
     "survey/claim/rse-": "the page self_ensemble/today measures it on smaller networks",
     "survey/claim/deep-defense-": "AutoAttack is not in the book",
-    "survey/rse-later-log/": "a target of Random Self-Ensemble has the same number",
+    "survey/rse-later-log/": "the chapter on Random Self-Ensemble has the same number",
     "survey/nattack/": "the attack NATTACK is not in the book",
-    "survey/athalye-table-1/": "the adaptive attack of its authors is not in the book",
+    "survey/athalye-table-1/": "the adaptive attack of Athalye et al. is not in the book",
     "survey/deep-defense-replication/": "the page deep_defense/replication measures it",
-    "self-ensemble/later/nattack-": "the network was the authors' first prototype, not this method",
+    "self-ensemble/later/nattack-": "the attacked network was a prototype, not this method",
 }
-"""Targets that no study measures although they have the prefix of an item, and the reasons."""
+"""The reasons why some of the paper's numbers are not measured, by the beginning of the number's
+id.
+"""
 
 
 def judged(item: str) -> tuple[str, ...]:
-    """Return the items, as ``paper/name``, whose target numbers the page of ``item`` compares with
-    our measurements.
+    """Return the tables, figures or claims whose numbers in the paper are compared with ours on the
+    page of ``item``.
     """
     paper, name = item.split("/")
     of = ITEMS.get(item)
@@ -338,8 +342,8 @@ def judged(item: str) -> tuple[str, ...]:
 
 
 def measured_by(target: str, paper: str) -> str:
-    """Return the item that measures the target with the id ``target``, or "" if no study measures
-    it.
+    """Return the name of the study that measures the paper's number with the id ``target``, or ""
+    if no study measures it.
     """
     found = ""
     if not any(target.startswith(start) for start in WITHOUT_STUDY):
@@ -352,11 +356,14 @@ def measured_by(target: str, paper: str) -> str:
 
 
 def command(target: str, paper: str, profile: str, item: str = "") -> tuple[str, str]:
-    """Return the command line that measures a target, and a note that says what the run needs.
+    """Return the command line that measures a paper's number, and a note that says what the run
+    needs.
 
-    ``item``: the item that measured the target, if known. If the item lacks ``profile``, the
-        command uses the best profile that the item has. If no study measures the target, the
-        command is "" and the note says so.
+    ``target``: the id of the number.
+    ``item``: the name of the study that measured the number, if known.
+
+    If this study lacks ``profile``, the command uses the best profile that it has. If no study
+    measures the number, the command is "" and the note says why.
     """
     item = item or measured_by(target, paper)
     if item not in ITEMS:

@@ -1,5 +1,7 @@
-"""Define the parameters of a study as typed fields with descriptions of valid values, and report
-clear errors.
+"""Define the parameters of a study as typed fields, and check the values that a reader sets.
+
+Each field has a description of its valid values. An invalid value raises an error that quotes this
+description.
 """
 
 import difflib
@@ -15,17 +17,19 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 
 
 class BadParameter(ValueError):
-    """The error for an unknown parameter or an invalid value; it is raised before any
+    """The error for an unknown parameter or an invalid value, which is raised before any
     computation.
     """
 
     def _render_traceback_(self) -> list[str]:
-        """Show only the message in a notebook, because a reader's mistake needs no traceback."""
+        """Show only the error message in a notebook, because a wrong parameter needs no
+        traceback.
+        """
         return [f"{type(self).__name__}: {self}"]
 
 
 AS_TUPLE = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
-"""The setting that converts lists to tuples, because notebooks and papermill pass lists."""
+"""A validator that converts lists to tuples, because notebooks and papermill pass lists."""
 
 
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -46,15 +50,15 @@ Seeds = Annotated[
 class Parameters:
     """The parameters that every study has.
 
-    The description of a field says which values are valid. The description of a field completes the
-    error message for an invalid value. The notebook's parameters cell shows the description after
-    the default.
+    The description of each field says which values are valid. The error message for an invalid
+    value quotes the description. The parameters cell of a notebook shows the description after the
+    default value.
     """
 
     own_seeds: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     """The default seeds of each profile except ``published``."""
     selects: ClassVar[tuple[str, ...]] = ()
-    """The parameters that only choose which parts of the item are run, and do not change the
+    """The parameters that only choose which parts of the study are run, and that do not change the
     paper's setting.
     """
 
@@ -72,20 +76,21 @@ class Parameters:
             object.__setattr__(self, "seeds", self.own_seeds[self.profile])
 
     def parts(self) -> dict[str, tuple[Any, ...]]:
-        """Return the values of the parameters that choose parts of the item (see `selects`).
+        """Return the values of the parameters that choose parts of the study (see `selects`).
 
-        A study overrides this method if the value None of a parameter stands for several parts.
+        A study overrides this method if None, as the value of a parameter, stands for several
+        parts.
         """
         values = {name: getattr(self, name) for name in self.selects}
         return {name: v if isinstance(v, tuple) else (v,) for name, v in values.items()}
 
     def plain(self) -> dict[str, Any]:
-        """Return the parameters as a dict that a record can store."""
+        """Return the parameters as a dict that can be stored with the results."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def accepted(parameters: type[Parameters]) -> dict[str, str]:
-    """Return for each parameter the description of the values that it accepts."""
+    """Return the description of valid values for each parameter."""
     return {
         name: str(field.description)
         for name, field in parameters.__pydantic_fields__.items()  # type: ignore[attr-defined]

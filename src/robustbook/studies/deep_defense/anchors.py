@@ -1,10 +1,10 @@
-"""Compare our networks with numbers of the DeepFool paper for networks that Deep Defense uses too.
+"""Compare our networks with the numbers that the DeepFool paper prints for the same architectures.
 
-Moosavi-Dezfooli, Fawzi and Frossard 2016 report the test error and the robustness rho_2 of networks
-that Deep Defense uses too (table 1). The DeepFool paper also reports how fine-tuning on perturbed
-images changes the error (table 3) and rho_2 (text). Deep Defense follows the protocol of the
-DeepFool paper. So the numbers of the DeepFool paper test our reference networks and our
-implementation of DeepFool.
+Table 1 of the DeepFool paper (Moosavi-Dezfooli, Fawzi and Frossard 2016) reports the test error and
+the robustness rho_2 of networks that Deep Defense uses too. Table 3 of the DeepFool paper reports
+how fine-tuning on perturbed images changes the test error, and its text reports how fine-tuning
+changes rho_2. Deep Defense measures rho_2 in the same way as the DeepFool paper. So we can check
+our reference networks and our implementation of DeepFool against the DeepFool paper's numbers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,18 +25,18 @@ NAMES = {
     "convnet": "lenet-cifar10",
     "nin": "nin-cifar10",
 }
-"""The names of the networks in the DeepFool paper, whose networks for CIFAR-10 use MatConvNet's 3 x
-3 pooling.
+"""The names of our networks in the DeepFool paper. That paper's networks for CIFAR-10 use the 3 x 3
+pooling of MatConvNet.
 """
 
 SETS = {"adv-training-i": "deepfool-set", "fgs-set": "fgs-set", "clean": "clean-set"}
-"""The images on which each network was fine-tuned, as the columns of table 3 name them."""
+"""The training images of each fine-tuned network, with the names of the columns of Table 3 of the
+DeepFool paper.
+"""
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, method,
-    seed).
-    """
+    """Return the computations of the study as a dict with keys (network, method, seed)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
@@ -48,8 +48,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: errors and rho_2 of each network, and the increases in rho_2 that the
-    DeepFool paper states.
+    """Return the study's results: the test error and rho_2 of each network, and the increases in
+    rho_2 that the DeepFool paper states.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -81,8 +81,8 @@ def _network(network: str, method: str, seed: int, values: Mapping[str, Any]) ->
 
 
 def _gain(results: Mapping[tuple[Any, ...], Done], network: str, seed: int) -> float:
-    """Return by how many percent fine-tuning on DeepFool's images increases the robustness
-    rho_2.
+    """Return by how many percent fine-tuning on adversarial images of DeepFool increases the
+    robustness rho_2.
     """
     tuned, start = (
         results[network, method, seed].values["rho"] for method in ("adv-training-i", "reference")

@@ -1,8 +1,9 @@
-"""Test the claims of the authors' blog post on Deep Defense (Intel, 2018), each by a measurement.
+"""Test each claim of the authors' blog post on Deep Defense (Intel, 2018) by a measurement.
 
-The blog post has no numbers, so we chose the thresholds. Claims 5 to 7 of the blog post compare
-numbers of Table 1 for the MLP. Claim 1, that perturbations are a thousand times smaller than the
-image, is about large images, so this study does not test claim 1.
+The blog post states no numbers, so we chose the thresholds that decide whether a claim holds.
+Claims 5 to 7 of the blog post compare numbers in the MLP's rows of Table 1. Claim 1 says that
+perturbations are a thousand times smaller than the image. Claim 1 is about large images, so this
+study does not test claim 1.
 """
 
 import copy
@@ -28,9 +29,9 @@ from .settings import PAPER, Parameters
 
 ITEM = "claims"
 JOINT = ("networks",)  # claim 4 is about the network with the slowest training
-MAIN = "mlp"  # the network on which the verdicts are based
+MAIN = "mlp"  # the network on which the claims are tested
 SURE = 0.7  # a mean confidence in a wrong class above this counts as high
-LESS_HARM = 5.0  # noise must have this many times the norm of a perturbation to do as much harm
+LESS_HARM = 5.0  # claim 3 holds if noise needs so many times the norm for the same effect
 ABLATIONS: tuple[Literal["correct", "wrong"], ...] = ("correct", "wrong")
 
 
@@ -39,9 +40,9 @@ def confidence(network: Done, eps: float, images: int, *, context: Context) -> d
     """Measure how confident the network is about adversarial images of FGSM and PGD (40 steps).
 
     Return for each attack the percentage of images that are misclassified after the attack
-    (``turned``), and the mean, over misclassified images, of the highest probability.
+    (``turned``), and the mean highest class probability over the misclassified images.
 
-    ``clean``: the mean highest probability of clean images that are classified correctly.
+    ``clean``: the mean highest class probability over correctly classified clean images.
     """
     net, x, y = pixels(network, images, context.device)
     clean = logits_of(net, x)
@@ -61,13 +62,13 @@ def confidence(network: Done, eps: float, images: int, *, context: Context) -> d
 
 @step(version=1)
 def noise(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Measure the accuracy under Gaussian noise that has, for each image, the l2 norm of DeepFool's
-    perturbation.
+    """Measure the accuracy under Gaussian noise whose l2 norm on each image equals the norm of
+    DeepFool's perturbation.
 
-    Return the ``accuracy`` under the noise, the accuracy ``under deepfool``, and the accuracy
-    without perturbation (``clean``).
+    Return the accuracy under the noise (``accuracy``), under DeepFool (``under deepfool``), and
+    without a perturbation (``clean``).
 
-    ``ratio``: the factor by which the noise must be multiplied for an accuracy of 50 %.
+    ``ratio``: the factor by which the noise must be multiplied to lower the accuracy to 50 %.
     """
     net = trained(network, context.device)
     data, seed = model_of(network).data, network.call.arguments["seed"]
@@ -87,13 +88,14 @@ def noise(network: Done, images: int, *, context: Context) -> dict[str, object]:
 
 @step(version=1)
 def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Return the mean relative size of DeepFool's perturbation on two sets of test images.
+    """Return the mean of the perturbation's norm divided by the image's norm, on two sets of test
+    images.
 
-    ``correct``: images that the network ``start`` classifies correctly; DeepFool perturbs them
-        until they are misclassified.
-    ``wrong``: images that the network ``start`` misclassifies; DeepFool perturbs them until they
-        are classified correctly. The perturbation is 0 if ``network`` classifies the image
-        correctly without a perturbation.
+    ``correct``: the mean over images that the network ``start`` classifies correctly; DeepFool
+        perturbs these images until they are misclassified.
+    ``wrong``: the mean over images that the network ``start`` misclassifies; DeepFool perturbs
+        these images until they are classified correctly. If ``network`` classifies an image
+        correctly without a perturbation, the norm counts as 0.
     ``images``: the number of images that the network ``start`` misclassifies.
 
     The two sets of images do not depend on ``network``.
@@ -123,10 +125,10 @@ def sides(network: Done, start: Done, images: int, *, context: Context) -> dict[
 
 @step(version=1)
 def exactness(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Return ``error``, the difference of the regulariser's gradient from central differences in
-    float64.
+    """Return how far the regulariser's gradient differs from central differences, in float64.
 
-    ``error`` is the median relative difference over nine random directions in the weights.
+    The result ``error`` is the median relative difference over nine random directions in weight
+    space.
     """
     data, seed = model_of(network).data, network.call.arguments["seed"]
     net = copy.deepcopy(trained(network, "cpu")).double()
@@ -161,9 +163,7 @@ def _difference(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, seed, purpose,
-    method).
-    """
+    """Return the computations of the study as a dict with keys (network, seed, purpose, method)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
@@ -187,7 +187,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record, with one row for each claim and seed, and one row for each measurement."""
+    """Return the study's results, with one row for each claim and seed, and one row for each
+    measurement.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     for (network, seed, what, method), done in results.items():
@@ -228,5 +230,5 @@ def _verdicts(
     both = after["correct"] > before["correct"] and after["wrong"] < before["wrong"]
     yield row(9, after["correct"] / before["correct"], "ratio", bool(both))
     error = of["exactness", "deep-defense"]["error"]
-    alone = gain["clean"] < 0.1 * gain["deep-defense"]  # the gain that remains without the gradient
+    alone = gain["clean"] < 0.1 * gain["deep-defense"]  # the gain without the regulariser
     yield row(10, error, "fraction", bool(error < 1e-2 and alone))

@@ -14,14 +14,14 @@ from .settings import NAMES, PAPER, Parameters
 ITEM = "figure-2"
 METHODS = ("par-networks", "adv-training-i", "deep-defense")
 LOSS = {"mlp": 0.3, "lenet": 0.3, "convnet": 1.0, "nin": 1.0}
-"""A loss of accuracy of at most this many percentage points counts as noise between seeds, as the
-target numbers define it.
+"""For each network, the largest decrease of accuracy, in percentage points, that counts as noise
+between seeds. The list of the paper's numbers states the same limits.
 """
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, method, seed,
-    epoch); epoch 0 means the reference network.
+    """Return the computations of the study as a dict with keys (network, method, seed, epoch);
+    epoch 0 means the reference network.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -35,8 +35,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per curve, epoch and seed, and rows that say whether the curves
-    have the shapes that the paper describes.
+    """Return the study's results: one row per curve, epoch and seed, and for each shape that the
+    paper describes whether our curves have it.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -53,12 +53,12 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _shapes(
     network: str, seed: int, of: Mapping[tuple[str, int], Mapping[str, Any]], kept: tuple[int, ...]
 ) -> Iterator[Row]:
-    """Yield rows that say whether the curves have the shapes of the paper's curves.
+    """Yield for each shape of the paper's curves whether our curves have it.
 
-    After every epoch, Deep Defense has a larger rho_2 than the other two methods. After
-    the first epoch the rho_2 of Deep Defense is at least four fifths of its final value. The
-    final accuracy of Deep Defense is at least the accuracy of the reference network, up to noise
-    between seeds.
+    The first shape is that rho_2 is larger with Deep Defense than with the other two methods after
+    every epoch. The second shape is that, with Deep Defense, rho_2 after the first epoch is at
+    least four fifths of the final rho_2. The third shape is that Deep Defense ends with at least
+    the accuracy of the reference network, up to noise between seeds.
     """
     name = NAMES[network]  # type: ignore[index]
     target = f"{PAPER}/figure-convergence-{name.partition('-')[0]}/{name}"

@@ -1,16 +1,18 @@
-"""Train the networks of a student replication of Deep Defense (Deng, Zhao and Zhang 2019), and
+"""Train the networks of a replication of Deep Defense by students (Deng, Zhao and Zhang 2019), and
 further networks for comparison.
 
-The network is an MLP with layers 784-100-10 for Fashion-MNIST, with pixels in [0, 1]. Every weight
-and bias starts from a normal distribution of standard deviation 0.01, truncated at two standard
-deviations. The optimiser is Adam. The replication's loss contains the regulariser of Deep Defense,
-but computes the regulariser from perturbations that are made before training. So the replication's
-regulariser is a constant and has no gradient.
+The network is an MLP with layers 784-100-10. The network's inputs are the images of Fashion-MNIST,
+with pixels in [0, 1]. The initial weights and biases are drawn from a normal distribution with
+standard deviation 0.01, truncated at two standard deviations. The optimiser is Adam. The
+replication's loss contains the regulariser of Deep Defense. The replication computes the
+regulariser from perturbations that are made before training. So the replication's regulariser is a
+constant and has no gradient.
 
-Our training differs from the replication's in two ways. First, Adam's eps is torch's 1e-8 instead
-of Keras's 1e-7; with one seed this changed rho_2 by 0.0003. Second, the last batch of an epoch is
-dropped if it is not full, which leaves out 32 of 60,000 images with batches of 64. Each step of
-this study takes less than a minute on one core, so there are no checkpoints.
+Our training differs from the replication's in two ways. First, the parameter eps of Adam is
+PyTorch's 1e-8 instead of Keras's 1e-7; with one seed this choice changed rho_2 by 0.0003. Second,
+we drop the last batch of an epoch if it is not full. With batches of 64, an epoch then leaves out
+32 of the 60,000 images. Training one network takes less than a minute on one core, so no
+checkpoints are stored.
 """
 
 from collections.abc import Mapping
@@ -39,8 +41,8 @@ from .readings import SHARES
 SIX_STEPS = Variant(
     steps=6, each_step=True, clip=False, distance_offset=1e-4, attack_wrong=True, keep_failures=True
 )
-"""The replication's DeepFool, in which each step overshoots and the next step starts from the
-overshot image.
+"""The replication's DeepFool. In this variant each step overshoots, and the next step starts from
+the overshot image.
 """
 
 GRID = tuple(k / 1000 for k in range(50))
@@ -57,13 +59,13 @@ PAIRED = ("sum", "constant")
 class Tuning:
     """The settings with which a network is fine-tuned.
 
-    ``images``: "clean" for the original training images; "deepfool" for DeepFool's adversarial
-        images of the starting network, which are computed once.
-    ``loss``: "mean", "sum", "constant" or "deep-defense". The losses "mean" and "sum" are the mean
-        and the sum of the cross entropy over the batch. The loss "constant" is the sum plus the
-        replication's constant regulariser, and "deep-defense" is Deep Defense with the gradient of
-        its regulariser.
-    ``shuffle``: whether each epoch has a new random order.
+    ``images``: the training images: "clean" for the original images; "deepfool" for adversarial
+        images that DeepFool computes once, on the network before fine-tuning.
+    ``loss``: "mean", "sum", "constant" or "deep-defense". With "mean" or "sum" the loss is the mean
+        or the sum of the cross entropy over the batch. With "constant" the loss is the sum plus the
+        replication's constant regulariser. With "deep-defense" the loss is that of Deep Defense,
+        with the gradient of its regulariser.
+    ``shuffle``: whether the images are put into a new random order in each epoch.
     """
 
     images: Literal["clean", "deepfool"]
@@ -79,8 +81,8 @@ class Tuning:
 
 @cache
 def pixels(data: str, split: str) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, " n"]]:
-    """Return images in [0, 1] and labels of a split of an image set. All callers share the returned
-    tensors, so do not change them in place.
+    """Return the images, with pixels in [0, 1], and the labels of a split of an image set. All
+    callers share the returned tensors, so do not change them in place.
     """
     found = load(data, split)
     return as_float(found.images), found.labels
@@ -98,15 +100,15 @@ def body(draws: torch.Generator) -> MLP:
 def fooled(
     net: nn.Module, images: Float[Tensor, "n *shape"], labels: Int[Tensor, " n"]
 ) -> Float[Tensor, "n *shape"]:
-    """Return DeepFool's adversarial image of each image; DeepFool moves away from the class that
-    the network predicts.
+    """Return an adversarial image of DeepFool for each image; the attack leaves the class that the
+    network predicts.
     """
     pieces = zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True)
     return torch.cat([deepfool(net, x, y, preset=SIX_STEPS).images for x, y in pieces])
 
 
 def objective(tuning: Tuning) -> Objective:
-    """Return the function that computes the loss terms of a fine-tuning."""
+    """Return the function that computes the loss terms for fine-tuning with these settings."""
     if tuning.loss == "mean":
         return cross_entropy
     return partial(_genuine if tuning.loss == "deep-defense" else _summed, tuning)
@@ -117,9 +119,8 @@ def _genuine(
 ) -> Mapping[str, Tensor]:
     """Return the loss terms of Deep Defense, whose regulariser has a gradient.
 
-    The released code adds its offset to gradients with respect to pixels in 0 to 255. This code
-    uses pixels in [0, 1], whose gradients are 255 times as large, so this code multiplies the
-    offset by 255.
+    The released code adds a small offset to gradients with respect to pixels from 0 to 255. For
+    pixels in [0, 1], as here, gradients are 255 times as large, so we multiply the offset by 255.
     """
     return deep_defense(
         net,
@@ -138,11 +139,11 @@ def _summed(
 ) -> Mapping[str, Tensor]:
     """Return the summed cross entropy and, for the loss "constant", the replication's regulariser.
 
-    ``pairs`` has each image and, as a second channel, the perturbation that was made before
-    training. As in the replication, each image adds the constant exp(0) = 1 to one term of the
-    loss. A correctly classified image adds 1 to the term of the misclassified images, and a
-    misclassified image adds 1 to the other term. The constants in the loss have no effect on
-    training.
+    The first channel of ``pairs`` has the images, and the second channel has the perturbations that
+    were made before training. As in the replication, each image adds the constant exp(0) = 1 to one
+    term of the regulariser. A correctly classified image adds 1 to the term for misclassified
+    images, and a misclassified image adds 1 to the other term. The constants exp(0) = 1 in the loss
+    have no effect on training.
     """
     images, moved = pairs[:, :1], pairs[:, 1:]
     logits = net(images)
@@ -159,10 +160,10 @@ def _summed(
 def vanilla(
     data: str, epochs: int, marks: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Train the undefended network (Adam at 1e-3, batches of 64).
+    """Train the undefended network by Adam with learning rate 1e-3 and batches of 64.
 
-    Return the weights ``epoch/<k>/<name>`` after each epoch k that is a multiple of ``marks``, and
-    ``steps``, the number of training steps per epoch.
+    Return the weights after each epoch k that is a multiple of ``marks``, as ``epoch/<k>/<name>``.
+    Return also ``steps``, the number of training steps per epoch.
     """
     images, labels = pixels(data, "train")
     tuning = Tuning("clean", 64, epochs, lr=1e-3)
@@ -173,8 +174,8 @@ def vanilla(
 def fine_tune(
     start: Done, epoch: int, tuning: Tuning, marks: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Fine-tune a `vanilla` network, starting from its weights after ``epoch``, and return results
-    of the same form as `vanilla`.
+    """Fine-tune a network of `vanilla` from its weights after ``epoch``; return weights in the same
+    form as `vanilla` does.
     """
     net = trained(start, epoch, context.device)
     images, labels = pixels(start.call.arguments["data"], "train")
@@ -228,11 +229,12 @@ def trained(network: Done, epoch: int, device: str) -> MLP:
 def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[str, object]:
     """Measure the network after each epoch in ``epochs``, on all test images.
 
-    Return ``accuracy`` in percent, and ``rho``, the mean over images of the norm of DeepFool's
-    perturbation divided by the norm of the image. After the last epoch, also return ``unfooled``,
-    the percentage of images on which DeepFool fails, and accuracies under FGS without clipping.
-    ``along`` has the accuracies at the sizes of `GRID`, and ``printed`` has the accuracies at 0.2,
-    0.5 and 1 times the replication's eps_ref. ``images`` is the number of test images.
+    Return ``accuracy``, the clean accuracy in percent. Return also ``rho``, the mean over images of
+    the norm of DeepFool's perturbation divided by the image's norm. After the last epoch, also
+    return ``unfooled``, the percentage of images on which DeepFool fails, and accuracies under FGS
+    without clipping. The result ``along`` has the accuracies for each eps in `GRID`. The result
+    ``printed`` has the accuracies for 0.2, 0.5 and 1 times the replication's eps_ref. ``images`` is
+    the number of test images.
     """
     x, y = _test(network, context.device)
     accuracy, rho = [], []
@@ -259,7 +261,7 @@ def read(network: Done, epochs: tuple[int, ...], *, context: Context) -> dict[st
 def under_fgs(network: Done, epoch: int, scale: Done, *, context: Context) -> dict[str, object]:
     """Return the accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref.
 
-    ``scale``: the result of `read` from which eps_ref is taken.
+    ``scale``: the result of `read` for the network that determines eps_ref.
     """
     x, y = _test(network, context.device)
     net = trained(network, epoch, context.device)

@@ -1,6 +1,4 @@
-"""Reproduce Figure 1 of Deep Defense: a network and its reverse network, read from the modules of
-the chapter.
-"""
+"""Reproduce Figure 1 of Deep Defense: the layers of a network and of its reverse network."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
@@ -26,8 +24,8 @@ ITEM = "figure-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page of Figure 1, which a reader can set: the network to be drawn.
-    Nothing in this study is random.
+    """The parameter that a reader can set on the page of Figure 1: the network to be drawn. Nothing
+    in this study is random.
     """
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
@@ -39,14 +37,12 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[Any, Call]:
-    """Return no function calls, because there is nothing to run."""
+    """Return no computations, because no network has to be trained."""
     return {}
 
 
 def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
-    """Return the record: the number of parameters of each network, and of each layer of the
-    chapter's networks.
-    """
+    """Return the study's results: the number of parameters of each network and of each layer."""
     nets = {name: built(network) for network, name in NAMES.items()}
     nets["mnist-mlp-bn"] = fc500_150_10_bn(nn.Identity(), generator(0)).body
     rows = [
@@ -73,21 +69,21 @@ def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
 
 
 def built(network: Networks) -> nn.Module:
-    """Return the network as the chapter trains it, but without its preprocessing."""
+    """Return the network of this chapter without its preprocessing."""
     return body(Model("mnist" if network in ("mlp", "lenet") else "cifar10", network), 0)
 
 
 def image_shape(network: Networks) -> tuple[int, ...]:
-    """Return the shape of an image that the network accepts."""
+    """Return the shape of the network's input images."""
     return (1, 28, 28) if network in ("mlp", "lenet") else (3, 32, 32)
 
 
 def layers(network: Networks) -> Iterator[tuple[str, str, str, str, tuple[int, ...], int]]:
     """Yield the layers in the order of a forward pass.
 
-    For each layer yield the layer's name, its operation, and the corresponding operation of the
-    reverse network. Also yield what the reverse layer needs from the forward pass, the shape of the
-    output for one image, and the number of parameters.
+    Yield for each layer its name, its operation, and the corresponding operation of the reverse
+    network. Yield also what the reverse operation needs from the forward pass, the layer's output
+    shape for one image, and the layer's number of parameters.
     """
     net = built(network).eval()
     met: list[tuple[str, nn.Module, tuple[int, ...]]] = []
@@ -106,11 +102,11 @@ def layers(network: Networks) -> Iterator[tuple[str, str, str, str, tuple[int, .
 
 
 def reverse(layer: nn.Module) -> tuple[str, str, str]:
-    """Return the operation of a layer, the corresponding operation of the reverse network, and the
-    name of what the reverse operation needs from the forward pass.
+    """Return a layer's operation, the corresponding operation of the reverse network, and what the
+    reverse operation needs from the forward pass.
 
-    If the reverse operation needs nothing from the forward pass, such as a mask, the name is an
-    empty string.
+    For example, the reverse operation of a ReLU needs the ReLU's mask. If the reverse operation
+    needs nothing from the forward pass, the third result is an empty string.
     """
     match layer:
         case nn.Linear():

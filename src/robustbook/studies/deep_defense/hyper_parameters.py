@@ -1,11 +1,11 @@
 """Reproduce Figure 3 of Deep Defense: how c, lambda and d change LeNet's accuracy and robustness
 rho_2.
 
-We could not read from the figure which values of c, lambda and d the paper tried. This study tries
-three values of lambda and nine values of c, which makes 27 networks. The study varies d with lambda
-and c at the defaults of the released code. The value d = 20 is left out because training diverged
-(MNIST, seed 0, step 54; embedded digits, seed 2). With d = 20, a misclassified image with a large
-rho dominates the loss of its batch.
+We could not read from the figure which values of c, lambda and d the paper tried. This study
+combines three values of lambda with nine values of c, and trains 27 networks. For other values of
+d, lambda and c stay at the defaults of the released code. The value d = 20 is left out because
+training diverged: on MNIST with seed 0 in step 54, and on the embedded digits with seed 2. With d =
+20, a misclassified image with a large rho dominates the loss of its batch.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,12 +29,12 @@ GRID = {  # values of c, of lambda, and of d
     "quick": ((5.0, 25.0, 45.0), (5.0, 15.0), (5.0, 10.0)),
     "paper": (tuple(5.0 * i for i in range(1, 10)), (5.0, 15.0, 25.0), (1.0, 2.5, 5.0, 10.0)),
 }
-WEAK = 0.01  # differences of rho_2 that the target counts as seed noise
+WEAK = 0.01  # a difference of rho_2 of at most this size counts as noise between seeds
 
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page of Figure 3, which a reader can set."""
+    """The parameters that a reader can set on the page of Figure 3."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
 
@@ -47,9 +47,7 @@ def methods(profile: str) -> list[Method]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (method or "reference",
-    seed).
-    """
+    """Return the computations of the study as a dict with keys (method or "reference", seed)."""
     assert p.seeds is not None
     lenet = setting("lenet", p.profile)
     found: dict[tuple[Any, ...], Call] = {}
@@ -61,8 +59,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per network and quantity, and rows that say whether the curves
-    have the shapes that the paper describes.
+    """Return the study's results: one row per network and quantity, and for each shape that the
+    paper describes whether our curves have it.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -80,11 +78,11 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _shapes(seed: int, of: Mapping[Any, Mapping[str, float]], p: Parameters) -> Iterator[Row]:
-    """Yield rows that say whether each curve has the shape that the target number describes.
+    """Yield for each shape of the paper's curves whether our curves have it.
 
-    From the smallest to the largest c, rho_2 falls and the accuracy does not fall. As lambda rises,
-    rho_2 rises, and the accuracy is lower with the largest lambda than with the default. If d
-    changes, rho_2 changes by no more than the noise between seeds.
+    As c rises from its smallest to its largest value, rho_2 falls and the accuracy does not fall.
+    As lambda rises, rho_2 rises. The accuracy is lower with the largest lambda than with the
+    default lambda. A change of d changes rho_2 by no more than the noise between seeds.
     """
     cs, lams, ds = GRID[p.profile]
 

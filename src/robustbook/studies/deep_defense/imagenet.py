@@ -2,9 +2,10 @@
 fine-tuning.
 
 The released code does not contain the ImageNet experiments. For ImageNet we use the learning rate,
-batch size, lambda and d that the released code has for MNIST. We take the number of epochs, and the
-ten classes that DeepFool considers, from memory of the paper, and could not confirm them. We chose
-c so that c times rho_2 is 2 to 3 before fine-tuning, as on MNIST and CIFAR-10.
+batch size, lambda and d of the released code for MNIST. We recalled the number of epochs, and the
+number of ten classes that DeepFool considers, from the paper. We could not check these two numbers.
+We chose c so that c times rho_2 lies between 2 and 3 before fine-tuning, as it does on MNIST and
+CIFAR-10.
 """
 
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ EPOCHS: Mapping[Architecture, int] = {"alexnet": 10, "resnet18": 1}
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the ImageNet study, which a reader can set."""
+    """The parameters that a reader can set in the study of ImageNet."""
 
     own_seeds: ClassVar = {"paper": (0,)}
     profile: Annotated[
@@ -67,8 +68,8 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (architecture, method,
-    seed, purpose).
+    """Return the computations of the study as a dict with keys (architecture, method, seed,
+    purpose).
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -87,11 +88,11 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: Table 1's rows, the increase in the robustness rho_2, and the test of
-    claim 1 of the blog post.
+    """Return the study's results: the numbers of Table 1, the increase in the robustness rho_2, and
+    the test of claim 1 of the authors' blog post.
 
-    For claim 1 of the blog post, the norm of the image is divided by the norm of the perturbation;
-    the network with the largest ratio decides.
+    Claim 1 is tested with the norm of the image divided by the norm of the perturbation. The
+    network with the largest ratio decides.
     """
     assert p.seeds is not None
     rows: list[Row] = []

@@ -1,8 +1,8 @@
 """Reproduce Figure 4 of Deep Defense: LeNet fine-tuned with a regulariser that may change only one
 layer.
 
-The cross entropy still trains all layers of LeNet. With 4 layers and 5 values of c the study trains
-20 networks.
+The gradient of the cross entropy still trains all layers of LeNet. The study trains 20 networks,
+one for each of 4 layers and 5 values of c.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,19 +23,19 @@ from .settings import PAPER, setting
 ITEM = "figure-4"
 LAYERS = ("conv1", "conv2", "fc1", "fc2")
 CS = {"quick": (5.0, 45.0), "paper": (5.0, 15.0, 25.0, 35.0, 45.0)}
-LOSS = 0.2  # percentage points of accuracy that may be lost
+LOSS = 0.2  # the accuracy may fall by this many percentage points
 
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page of Figure 4, which a reader can set."""
+    """The parameters that a reader can set on the page of Figure 4."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (layer, c, seed); with
-    layer "all" the regulariser trains all layers.
+    """Return the computations of the study as a dict with keys (layer, c, seed); with layer "all"
+    the regulariser trains all layers.
     """
     assert p.seeds is not None
     lenet = setting("lenet", p.profile)
@@ -51,8 +51,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per network and quantity, and for each layer the row that is
-    compared with the paper's numbers.
+    """Return the study's results: one row per network and quantity, and for each layer the result
+    that is compared with the paper's number.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -69,12 +69,12 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _best(
     seed: int, of: Mapping[tuple[str, float], Mapping[str, float]], cs: tuple[float, ...]
 ) -> Iterator[Row]:
-    """Yield for each layer the largest robustness rho_2 among networks that keep the accuracy, over
-    all c.
+    """Yield for each layer the largest robustness rho_2 over all c, among the networks that keep
+    the accuracy.
 
     A network keeps the accuracy if its accuracy is at most 0.2 percentage points below the accuracy
-    of the reference network. If no network keeps the accuracy, the row has the rho_2 of the
-    reference network.
+    of the reference network. If no network keeps the accuracy, yield the rho_2 of the reference
+    network.
     """
     start = of["reference", 0.0]
     best = {}

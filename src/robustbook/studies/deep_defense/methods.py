@@ -25,23 +25,22 @@ Kind = Literal[
 
 @dataclass(frozen=True)
 class Method:
-    """The objective of fine-tuning, whose parameters are in units of the preprocessed images (see
-    `sets`).
+    """A method of fine-tuning, with parameters in units of the preprocessed images (see `sets`).
 
-    ``clean``: no defense, for comparison.
+    The method clean fine-tunes on clean images without a defense, for comparison.
 
-    The method deep-defense adds the regulariser with ``lam``, ``c`` and ``d``. The option ``terms``
-    selects both terms of the regulariser, only the term for correctly classified images, or only
-    the term for misclassified images. The option ``layer`` restricts the regulariser to one layer.
-    With ``eps`` above 0, the loss of adversarial training II replaces the cross entropy (Deep
-    Defense + II).
+    The method deep-defense adds the regulariser of Deep Defense with the parameters ``lam``, ``c``
+    and ``d``. The option ``terms`` keeps both terms of the regulariser, or only the term for
+    correctly classified images, or only the term for misclassified images. The option ``layer``
+    restricts the regulariser to one layer. If ``eps`` is above 0, the loss of adv-training-ii
+    replaces the cross entropy.
 
-    The method adv-training-i trains on DeepFool's adversarial images of the starting network, which
-    are computed once.
+    The method adv-training-i trains on adversarial images that DeepFool computes once, on the
+    network before fine-tuning.
 
-    The method fgs-set trains on FGS images of the starting network, which are computed once. The
-    eps of the FGS images is the smallest at which the starting network misclassifies 90 per cent of
-    them.
+    The method fgs-set trains on adversarial images that FGS computes once, on the network before
+    fine-tuning. This FGS uses the smallest eps at which the network before fine-tuning
+    misclassifies 90 per cent of the images.
 
     The method adv-training-ii is the adversarial training of Goodfellow et al. with ``eps`` and
     ``alpha``.
@@ -63,15 +62,15 @@ class Method:
 
 
 def released(data: str) -> Variant:
-    """Return the variant of DeepFool in the released code, with its offset for images of MNIST or
-    of CIFAR-10.
+    """Return the released code's variant of DeepFool, whose offset differs between MNIST and
+    CIFAR-10 (see `offset`).
     """
     return replace(AUTHORS, component_offset=offset(data))
 
 
 def offset(data: str) -> float:
-    """Return the number that the released code adds to each component of a gradient inside its
-    norm.
+    """Return the small number that the released code adds to each component of a gradient before it
+    computes the norm.
     """
     return 1e-5 if data in COLOURED else 5e-6
 
@@ -79,8 +78,8 @@ def offset(data: str) -> float:
 def fooled(
     net: nn.Module, images: Tensor, labels: Tensor, data: str, device: str, piece: int = 1000
 ) -> Tensor:
-    """Return DeepFool's adversarial image of each image, with the overshoot; no class is skipped
-    (see `deepfool`).
+    """Return an adversarial image of DeepFool for each image, with the overshoot; DeepFool skips no
+    class (see `deepfool`).
     """
     parts = [
         deepfool(net, x.to(device), y.to(device), preset=released(data)).images.cpu()
@@ -90,8 +89,8 @@ def fooled(
 
 
 def stepped(net: nn.Module, images: Tensor, labels: Tensor, device: str) -> Tensor:
-    """Return the FGS image of each image, with the smallest eps at which 90 per cent of the images
-    are misclassified.
+    """Return adversarial images of FGS with the smallest eps at which 90 per cent of the images are
+    misclassified.
     """
     x, y = images.to(device), labels.to(device)
     signs = gradient_signs(net, x, y)
@@ -103,8 +102,8 @@ def form(network: str, device: str) -> Form:
 
     On a GPU, "fixed" is the only form of the loss for which `fit` can record a training step as a
     CUDA graph. On NIN the form "fixed" needs about two and a half times as many operations as
-    "padded", and arithmetic takes most of the time. The training times of the two forms have not
-    been measured yet (`benchmarks.gpu`).
+    "padded", and these operations take most of the time. The training times of the two forms have
+    not been measured yet (`benchmarks.gpu`).
     """
     if torch.device(device).type == "cpu":
         return "rows"
@@ -112,8 +111,8 @@ def form(network: str, device: str) -> Form:
 
 
 def objective(method: Method, data: str, form: Form = "auto") -> Objective:
-    """Return the function that computes the loss terms of ``method``; for ``form`` see
-    `deep_defense`.
+    """Return the function that computes the loss terms of ``method``; ``form`` selects the
+    implementation (see `deep_defense`).
     """
     if method.kind == "deep-defense":
         return partial(_regularised, method, offset(data), form)
@@ -162,19 +161,19 @@ def _regularised(
 
 
 def confined(value: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-    """Return the number ``value`` unchanged, but with a gradient for ``parameters`` only."""
+    """Return ``value`` unchanged, but let its gradient reach only the tensors in ``parameters``."""
     gradients = torch.autograd.grad(value, parameters, retain_graph=True)
     pairs = zip(parameters, gradients, strict=True)
     return value.detach() + sum(((p - p.detach()) * g).sum() for p, g in pairs)
 
 
 def augmented(inner: Objective, data: str) -> Objective:
-    """Return an objective that mirrors colour images at random; for gray images the objective is
-    unchanged.
+    """Return the objective ``inner`` on randomly mirrored images for colour images, and ``inner``
+    itself for gray images.
 
     Each image is mirrored independently with probability one half. MatConvNet mirrors whole batches
-    when it trains the reference networks. The released code mirrors single images in fine-tuning,
-    and also at test time; our code never mirrors test images.
+    when it trains the reference networks. The released code mirrors single images in fine-tuning
+    and also at test time. Our code never mirrors test images.
     """
     if data not in COLOURED:
         return inner

@@ -31,8 +31,9 @@ Networks = Literal["mlp", "lenet", "convnet", "nin"]
 class Model:
     """A network and its training set.
 
-    ``narrow`` divides the widths of a convolutional network. ``images`` is the number of training
-    images, evenly spaced over the training set; with None, all images are used.
+    ``narrow`` is the number by which the widths of a convolutional network are divided. ``images``
+    is the number of training images, which are evenly spaced over the training set; with None, all
+    images are used.
     """
 
     data: str
@@ -54,10 +55,10 @@ def body(model: Model, seed: int) -> nn.Module:
 
 
 def rates(model: Model) -> dict[str, float]:
-    """Return MatConvNet's multipliers of the learning rate, which its CIFAR-10 recipes need.
+    """Return the factors by which MatConvNet's recipes for CIFAR-10 multiply the learning rate of
+    each parameter.
 
-    The multiplier of the learning rate depends on whether the parameter is a weight or a bias, and
-    on the layer.
+    The factor depends on the layer and on whether the parameter is a weight or a bias.
     """
     if model.network not in ("convnet", "nin"):
         return {}
@@ -75,8 +76,8 @@ def rates(model: Model) -> dict[str, float]:
 
 @step(version=1)
 def reference(model: Model, recipe: Recipe, seed: int, *, context: Context) -> dict[str, object]:
-    """Train the reference network, from which all methods start. Return the weights of the
-    reference network as ``weight/<name>``, and the loss of each epoch as ``history/cross_entropy``.
+    """Train the reference network, from which every fine-tuning starts. Return its weights as
+    ``weight/<name>``, and the loss of each epoch as ``history/cross_entropy``.
     """
     images, labels = numbers(model.data, "train", model.images)
     net = body(model, seed)
@@ -88,7 +89,8 @@ def reference(model: Model, recipe: Recipe, seed: int, *, context: Context) -> d
         recipe,
         seeds=[seed],
         rates=rates(model) if recipe.optimizer == "sgd" else {},
-        # On a GPU, flips and dropout masks are drawn on the GPU, so that the step can be recorded.
+        # On a GPU, flips and dropout masks are drawn on the GPU, so that a training step can be
+        # recorded as a CUDA graph.
         static=context.device != "cpu" or (model.data not in COLOURED and model.network != "nin"),
         device=context.device,
         checkpoint=context.scratch / "checkpoint.safetensors",
@@ -104,9 +106,9 @@ def fine_tune(
 ) -> dict[str, object]:
     """Fine-tune the network ``start``.
 
-    Return the final weights ``weight/<name>``, and ``epoch/<k>/<name>``, the weights after each
-    epoch k that is a multiple of ``marks``. ``history/<term>`` has the mean of a loss term in each
-    epoch.
+    Return the final weights as ``weight/<name>``, and the weights after each epoch k that is a
+    multiple of ``marks`` as ``epoch/<k>/<name>``. Return also the mean of each loss term in each
+    epoch, as ``history/<term>``.
     """
     model = model_of(start)
     net = trained(start, context.device)
@@ -140,8 +142,8 @@ def fine_tune(
 
 @dataclass(frozen=True)
 class _Snapshots:
-    """Store the weights after some epochs in files next to the checkpoint, until the result is
-    stored.
+    """Store the weights after some epochs in files next to the checkpoint, until the training
+    ends.
     """
 
     context: Context
@@ -160,7 +162,7 @@ class _Snapshots:
 
 
 def model_of(result: Done) -> Model:
-    """Return the `Model` with which ``reference`` or ``fine_tune`` computed a result."""
+    """Return the `Model` of a result of ``reference`` or ``fine_tune``."""
     arguments = result.call.arguments
     model: Model = (
         arguments["model"] if "model" in arguments else arguments["start"].arguments["model"]
@@ -169,7 +171,9 @@ def model_of(result: Done) -> Model:
 
 
 def trained(result: Done, device: str, epoch: int | None = None) -> nn.Module:
-    """Return the trained network from a result, after all epochs or after a stored epoch."""
+    """Load the trained network from a result; return it as it was after ``epoch`` or, with None,
+    after all epochs.
+    """
     net = body(model_of(result), 0)
     prefix = "weight/" if epoch is None else f"epoch/{epoch}/"
     own = {k.removeprefix(prefix): v for k, v in result.tensors.items() if k.startswith(prefix)}
@@ -178,8 +182,9 @@ def trained(result: Done, device: str, epoch: int | None = None) -> nn.Module:
 
 
 def pixels(network: Done, images: int, device: str) -> tuple[Prepared, Tensor, Tensor]:
-    """Return the network with its preprocessing, and evenly spaced test images in [0, 1] with their
-    labels.
+    """Return the network with its preprocessing, and test images in [0, 1] with their labels.
+
+    The test images are evenly spaced over the test set.
     """
     data = model_of(network).data
     net = Prepared(preprocess(data), trained(network, device)).to(device).eval()

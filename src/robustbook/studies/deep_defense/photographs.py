@@ -1,9 +1,9 @@
-"""Train and measure AlexNet and ResNet-18 with Deep Defense on ImageNet's photographs, which are
-read from disk batch by batch.
+"""Train and evaluate AlexNet and ResNet-18 with Deep Defense on ImageNet, whose images are read
+from disk batch by batch.
 
-Training images are the central squares of the photographs, mirrored with probability one half.
-Validation images are the central squares without mirroring. Norms and eps are measured after the
-networks' normalisation.
+Images are center crops of the photographs. Training images are mirrored with probability one half,
+and validation images are not mirrored. Norms and eps are in units of the normalised images, which
+the networks receive.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,17 +28,18 @@ from .readings import SHARES
 
 SECTIONS = 32
 PIECE = 100
-OFFSET = 1e-5  # that of the released code for CIFAR-10, far below the norm of a gradient
+OFFSET = 1e-5  # as in the released code for CIFAR-10; far below the norm of a gradient
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network, its weights (see `imagenet_network`) and its photographs.
+    """A network, its pretrained weights (see `imagenet_network`) and the photographs for training
+    and validation.
 
     The photographs are in the folders ``train`` and ``val`` of ``root`` and are cropped to ``crop``
-    pixels. If ``root`` is None, the folder `imagenet` among the data files is used. Results are
-    identified by the names of folders and files, so a changed file with the same name is not
-    detected.
+    pixels. If ``root`` is None, the folder `imagenet` among the data files is used. Stored results
+    are identified by the names of these folders and files. So a changed photograph with the same
+    name does not lead to a new computation.
     """
 
     architecture: Architecture
@@ -69,14 +70,14 @@ class Tuning:
 
 @step(version=1)
 def fine_tune(model: Model, tuning: Tuning, seed: int, *, context: Context) -> dict[str, object]:
-    """Fine-tune the trained network with Deep Defense; return ``weight/<name>`` and
-    ``history/<term>``.
+    """Fine-tune the pretrained network with Deep Defense. Return its weights as ``weight/<name>``,
+    and the mean of each loss term in each epoch as ``history/<term>``.
     """
     photographs = model.photographs("train")
     if photographs.classes != (shown := model.photographs("val").classes):
         raise ValueError(
             f"root must hold the same classes in train and val, got {len(photographs.classes)} "
-            f"in train and {len(shown)} in val, not all of the same names"
+            f"in train and {len(shown)} in val, whose names are not all the same"
         )
     net = network(model, None, "cpu")
     steps = tuning.epochs * max(1, len(photographs) // tuning.batch_size)
@@ -107,8 +108,8 @@ def read(
     """Measure ``accuracy`` and, with the authors' DeepFool, ``rho``, ``iterations`` and
     ``unfooled``.
 
-    The four results are defined as in `readings`, on ``images`` validation images. If ``tuned`` is
-    None, the reference network is measured.
+    The four results are defined in the function `read` of the module `readings`, and are measured
+    on ``images`` validation images. If ``tuned`` is None, the reference network is measured.
     """
     net = network(model, tuned, context.device)
     authors = replace(MATLAB, steps=5, component_offset=OFFSET, candidates=candidates)
@@ -135,8 +136,8 @@ def read(
 
 @step(version=1)
 def scale(model: Model, tuned: Done, images: int | None, *, context: Context) -> dict[str, object]:
-    """Return eps_ref as ``eps``: the smallest eps at which at most half of the images are
-    classified correctly after FGS.
+    """Return eps_ref, the smallest eps at which at most half of the images are classified correctly
+    under FGS, as ``eps``.
     """
     net = network(model, tuned, context.device)
     return {"eps": halving(lambda sizes: under(model, net, images, sizes, context))}
@@ -189,8 +190,10 @@ def objective(tuning: Tuning) -> Objective:
 def batches(
     model: Model, net: Prepared, images: int | None, context: Context
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches of evenly spaced validation images, preprocessed, so that memory need not hold
-    all images.
+    """Yield preprocessed validation images in batches, because all images together would not fit
+    into memory.
+
+    The validation images are evenly spaced over the validation set.
     """
     photographs = model.photographs("val")
     n = min(images or len(photographs), len(photographs))
@@ -217,13 +220,13 @@ def under(
 
 
 def halving(curve: Callable[[Sequence[float]], list[float]]) -> float:
-    """Return the smallest eps at which the accuracy is at most one half, with a relative error of
-    about a thousandth.
+    """Return the smallest eps at which the accuracy is at most 50 %, with a relative error of about
+    0.1 %.
 
-    The search makes three passes over the images. The function ``curve`` returns the accuracy in
-    percent at several sizes from one pass over the images. The first pass tries powers of 2 as eps.
-    The second and the third pass divide the interval in which the accuracy falls to one half into
-    32 parts. If the accuracy on clean images is already at most one half, 0 is returned.
+    The search makes three passes over the images. In one pass, the function ``curve`` computes the
+    accuracy in percent for several values of eps. The first pass tries powers of 2 as eps. The
+    second and the third pass divide the interval in which the accuracy falls to 50 % into 32 parts.
+    If the accuracy on clean images is already at most 50 %, return 0.
     """
     sizes = [0.0, *(2.0**k for k in range(-12, 6))]
     for _ in range(3):
@@ -232,7 +235,8 @@ def halving(curve: Callable[[Sequence[float]], list[float]]) -> float:
             return 0.0
         if not any(fallen):
             raise ValueError(
-                f"images must be turned by eps up to {sizes[-1]:g}, got less than half"
+                "half of the images must be misclassified under FGS with eps up to "
+                f"{sizes[-1]:g}, got fewer"
             )
         low, high = sizes[fallen.index(True) - 1 : fallen.index(True) + 1]
         sizes = [low + (high - low) * i / SECTIONS for i in range(SECTIONS + 1)]

@@ -1,7 +1,7 @@
 """Compare nine implementations of DeepFool on the same networks and the same images.
 
-The networks are from Table 1 and contain their preprocessing, because the presets' offsets are for
-pixels in [0, 1].
+The networks are the reference networks of Table 1. The preprocessing is part of these networks. So
+DeepFool changes pixels in [0, 1], for which the constants of its implementations are meant.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ QUICK_IMAGES = 20
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters of the page on implementations of DeepFool, which a reader can set."""
+    """The parameters that a reader can set on the page on implementations of DeepFool."""
 
     images: Annotated[
         int, Field(ge=1, le=10_000, description="a number of test images, 1 to 10000")
@@ -39,13 +39,13 @@ def compare(network: Done, preset: str, images: int, *, context: Context) -> dic
     """Attack test images with one implementation of DeepFool (``preset``), and measure its
     perturbations and cost.
 
-    ``distance``: the mean l2 size, in pixels, of successful perturbations of correctly classified
-        images.
-    ``shown``: the mean size that the implementation itself reports, over all images and including
-        the perturbations that it returns after a failure.
+    ``distance``: the mean l2 norm, for pixels in [0, 1], of the successful perturbations of
+        correctly classified images.
+    ``shown``: the mean l2 norm as the implementation itself reports it, over all images. The mean
+        ``shown`` also includes misclassified images and failed attacks.
     ``fooled``: the percentage of correctly classified images on which the attack succeeds.
     ``steps``: the mean number of steps on correctly classified images.
-    ``backwards``: the number of computed gradients per image.
+    ``backwards``: the number of gradients that the attack computes per image.
     """
     net, x, y = pixels(network, images, context.device)
     right = predict(net, x) == y
@@ -62,8 +62,8 @@ def compare(network: Done, preset: str, images: int, *, context: Context) -> dic
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, preset, seed);
-    the networks are the reference networks.
+    """Return the computations of the study as a dict with keys (network, preset, seed); the
+    networks are the reference networks.
     """
     assert p.seeds is not None
     images = min(p.images, QUICK_IMAGES) if p.profile == "quick" else p.images
@@ -75,8 +75,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per network, implementation of DeepFool and measured quantity. The
-    paper has no numbers to compare with this study.
+    """Return the study's results: one row per network, implementation of DeepFool and measured
+    quantity. The paper has no numbers to compare with this study.
     """
     assert p.seeds is not None
     rows = tuple(

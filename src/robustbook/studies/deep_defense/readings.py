@@ -1,5 +1,5 @@
-"""Measure a network of Deep Defense: its rho_2 with DeepFool, and its accuracy under FGS at
-eps_ref.
+"""Measure a network of Deep Defense: its robustness rho_2 with DeepFool, and its accuracy under FGS
+at multiples of eps_ref.
 """
 
 import torch
@@ -20,20 +20,21 @@ PIECE = 500
 def read(
     network: Done, images: int, epoch: int | None = None, *, context: Context
 ) -> dict[str, object]:
-    """Measure the accuracy, and the perturbations of the released code's DeepFool, on evenly spaced
-    test images.
+    """Measure the accuracy, and the perturbations that the released code's DeepFool finds, on
+    evenly spaced test images.
 
     ``accuracy``: the accuracy on clean images, in percent.
     ``rho``: the mean ratio of the perturbation's norm to the image's norm, both after
-        preprocessing; images that the network misclassifies without any attack are included.
+        preprocessing; the mean includes images that the network misclassifies without any attack.
     ``iterations``: the mean number of DeepFool steps.
-    ``unfooled``: the percentage of images whose predicted class did not change.
+    ``unfooled``: the percentage of images whose predicted class DeepFool did not change.
 
     For each image, ``ratio`` is the perturbation's norm divided by the image's norm, and ``right``
-    says whether the image is classified correctly. ``confidence`` is the highest probability at the
-    perturbed image.
+    says whether the image is classified correctly. ``confidence`` is the highest class probability
+    of the perturbed image.
 
-    ``epoch``: the network is measured after this epoch; with None after all epochs.
+    ``epoch``: the epoch of fine-tuning after which the network is measured; with None, after all
+        epochs.
     """
     data = model_of(network).data
     net = trained(network, context.device, epoch)
@@ -66,11 +67,11 @@ def read(
 
 @step(version=1)
 def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Return eps_ref as ``eps``: the size of FGS, in units of the preprocessed images, at which the
-    accuracy is one half.
+    """Return eps_ref, the eps of FGS at which the accuracy is 50 %, as ``eps``, in units of the
+    preprocessed images.
 
-    ``clipped`` is the eps_ref of FGS clipped to the range of pixels, for data sets whose
-    preprocessed pixels have a range.
+    The result ``clipped`` is eps_ref for FGS with clipping to the range of each pixel. For colour
+    images this result is missing, because their preprocessed pixels have no fixed range.
     """
     net = trained(network, context.device)
     data = model_of(network).data
@@ -85,12 +86,14 @@ def scale(network: Done, images: int, *, context: Context) -> dict[str, object]:
 
 @step(version=1)
 def under_fgs(network: Done, scale: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Return accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref.
+    """Return the accuracy in percent under FGS at 0.2, 0.5 and 1 times eps_ref.
 
-    ``plain``: the accuracies under FGS along the gradient of the label's loss, without clipping.
-    ``predicted``: the accuracies under FGS along the gradient of the predicted class's loss.
-    ``clipped``: the accuracies under FGS clipped to the range of pixels, at the eps_ref of clipped
-        FGS, for data sets whose preprocessed pixels have a range.
+    ``plain``: the accuracies under FGS with the gradient of the loss for the true label, without
+        clipping.
+    ``predicted``: the accuracies under FGS with the gradient of the loss for the predicted class.
+    ``clipped``: the accuracies under FGS with clipping to the range of each pixel, at multiples of
+        eps_ref for clipped FGS. For colour images this result is missing, because their
+        preprocessed pixels have no fixed range.
     """
     net = trained(network, context.device)
     data = model_of(network).data

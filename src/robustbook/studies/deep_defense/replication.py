@@ -1,17 +1,17 @@
-"""Test what increases the robustness rho_2 in a student replication of Deep Defense whose
+"""Test what increases the robustness rho_2 in a replication of Deep Defense by students, whose
 regulariser has no gradient.
 
-The replication reports accuracy, rho_2 and accuracy under FGS of three MLPs on Fashion-MNIST. The
-first MLP of the replication is trained for 15 epochs. The second MLP is trained for 10 epochs, and
-then fine-tuned for five epochs on DeepFool's images of the training set. The third MLP is
-fine-tuned on the same images as the second, with a loss that was intended as the loss of Deep
-Defense.
+The replication reports the clean accuracy, rho_2 and the accuracy under FGS for three MLPs on
+Fashion-MNIST. The first MLP of the replication is trained for 15 epochs. The second MLP is trained
+for 10 epochs, and then fine-tuned for five epochs on DeepFool's adversarial images of the training
+set. The third MLP is fine-tuned on the same images as the second, with a loss that was intended as
+the loss of Deep Defense.
 
 In the loss of the third MLP the perturbations are constants, so the regulariser has no gradient and
-no effect. The third MLP also differs from the second in three settings: batches of 100 instead of
-64, a fixed order of the images, and summed instead of averaged losses. Further networks of this
-study change one of the three settings at a time. The last network of this study is trained with
-Deep Defense, including the gradient of its regulariser.
+no effect. The third MLP also differs from the second in three settings. The third MLP is trained
+with batches of 100 instead of 64, with a fixed order of the images, and with summed instead of
+averaged losses. We train further networks that change one of these three settings at a time. A last
+network is trained with Deep Defense itself, whose regulariser has a gradient.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,13 +32,13 @@ from .settings import PAPER
 
 ITEM = "followup-brown-2019"
 METHODS = ("vanilla", "fine-tuned-deepfool-set", "deep-defense-detached")
-"""The three networks of the replication, with the names that the target ids use."""
+"""The names of the replication's three networks in the ids of the replication's numbers."""
 THEIRS = "deep-defense-detached"
 
 
 @checked(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page on the replication, which a reader can set."""
+    """The parameters that a reader can set on the page on the replication."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     profile: Annotated[
@@ -51,9 +51,11 @@ class Parameters(parameters.Parameters):
 class Setting:
     """The numbers of training epochs.
 
-    ``first``: number of epochs of the network from which all fine-tunings start.
-    ``more``: number of further epochs of every network.
-    ``marks``: weights are stored and measured after each multiple of ``marks`` epochs.
+    ``first``: the number of epochs before fine-tuning.
+    ``more``: the number of epochs of fine-tuning, and of further training of the undefended
+        network.
+    ``marks``: the network is stored and measured after each epoch whose number is a multiple of
+        ``marks``.
     """
 
     data: str
@@ -62,8 +64,9 @@ class Setting:
     marks: int
 
     def tunings(self) -> dict[str, Tuning]:
-        """Return the fine-tunings by name; "vanilla", whose training continues unchanged, is not
-        one of them.
+        """Return the settings of each fine-tuned network by name.
+
+        The undefended network "vanilla" is left out, because its training continues unchanged.
         """
         return {
             "fine-tuned-deepfool-set": Tuning("deepfool", 64, self.more),
@@ -96,8 +99,8 @@ SETTINGS = {
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (method, seed, purpose);
-    the purpose is "network", "read" or "fgs".
+    """Return the computations of the study as a dict with keys (method, seed, purpose); the purpose
+    is "network", "read" or "fgs".
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -112,8 +115,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, the rows of the
-    further networks, and the curves.
+    """Return the results that are compared with the paper's numbers, the results of the further
+    networks, and the curves over the epochs.
     """
     assert p.seeds is not None
     methods = list(SETTINGS[p.profile].networks(0))

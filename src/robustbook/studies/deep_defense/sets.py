@@ -1,9 +1,10 @@
 """Load the images of Deep Defense after MatConvNet's preprocessing, as its networks receive them.
 
-As in the released code, all computations of the chapter take place after the preprocessing. The
-preprocessing subtracts the mean image from the grey levels of gray images, and whitens colour
-images. Perturbations, norms and eps are measured in units of the preprocessed images. Only the page
-on today's attacks uses pixels in [0, 1].
+As in the released code, most computations of the chapter take place after the preprocessing. For
+gray images, the preprocessing subtracts the mean image from the grey levels (0 to 255). Colour
+images are whitened. Perturbations, norms and eps are measured in units of the preprocessed images.
+The studies `today`, `presets` and `replication`, and one measurement of `claims`, use pixels in [0,
+1] instead.
 """
 
 import copy
@@ -19,9 +20,10 @@ COLOURED = ("scenes", "cifar10")
 
 
 def preprocess(data: str) -> nn.Module:
-    """Return the preprocessing of images in [0, 1], with constants computed from the training set.
+    """Return the preprocessing as a module for images in [0, 1]; its constants are computed from
+    the training set.
 
-    Each caller gets a module of its own, because moving a module to a device changes it in place.
+    Each call returns a new module, because moving a module to a device changes the module in place.
     """
     return copy.deepcopy(_preprocess(data))
 
@@ -29,7 +31,7 @@ def preprocess(data: str) -> nn.Module:
 @cache
 def _preprocess(data: str) -> nn.Module:
     images = load(data, "train").images
-    if data == "scenes":  # with each digit once, this is three times as fast
+    if data == "scenes":  # the first half has each digit once; using only it is faster
         images = images[: len(images) // 2]
     return whitening(images) if data in COLOURED else GreyLevels(mean_image(images))
 
@@ -38,8 +40,8 @@ def _preprocess(data: str) -> nn.Module:
 def numbers(data: str, split: str, images: int | None = None) -> tuple[Tensor, Tensor]:
     """Return the preprocessed images of a split and their labels.
 
-    ``images``: the number of images, evenly spaced over the split; with None, all images are
-        returned.
+    ``images``: the number of images, which are evenly spaced over the split; with None, all images
+        are returned.
 
     All callers share the returned tensors, so do not change them in place.
     """
@@ -52,7 +54,7 @@ def numbers(data: str, split: str, images: int | None = None) -> tuple[Tensor, T
 def box(data: str, device: str) -> tuple[Tensor, Tensor] | None:
     """Return the smallest and the largest value that each preprocessed pixel can have.
 
-    Return None for colour images, because whitening mixes their pixels.
+    For colour images return None, because whitening mixes the pixels of an image.
     """
     if data in COLOURED:
         return None

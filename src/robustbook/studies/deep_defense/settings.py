@@ -1,10 +1,13 @@
-"""Define the settings of Deep Defense by profile: networks, training, and number of test images.
+"""Define the networks, their training and the number of test images of Deep Defense, for each
+profile.
 
-``paper``: fine-tuning with the released code's defaults, from reference networks that are trained
-    by MatConvNet's recipes. We cannot access the paper's own tables of settings.
-``reduced``: real CIFAR-10 on two CPU cores, with narrower networks, fewer training images and
-    shorter schedules.
-``quick``: small image sets that need no download.
+A profile selects the size of the experiments:
+
+``paper``: the reference networks are trained with MatConvNet's recipes, and fine-tuned with the
+    defaults of the released code. We could not read the paper's own tables of settings.
+``reduced``: networks for CIFAR-10 that train on two CPU cores: narrower networks, fewer training
+    images and shorter schedules.
+``quick``: small networks on small image sets that need no download.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,22 +32,25 @@ NAMES: Mapping[Networks, str] = {
     "convnet": "cifar10-convnet",
     "nin": "cifar10-nin",
 }
-"""The name of each network in the target ids, whatever data set it was trained on."""
+"""The name of each network in the ids of the paper's numbers; the name does not depend on the data
+set that was used.
+"""
 
 OWN: Mapping[str, tuple[Networks, ...]] = {
     "quick": ("mlp", "lenet"),
     "reduced": ("convnet", "nin"),
     "paper": ("mlp", "lenet"),
 }
-"""The networks that each profile runs by default; all other networks must be requested.
+"""The networks that each profile runs by default; a reader can choose other networks.
 
-The colour networks need minutes at ``quick``, and a GPU at ``paper``.
+The networks for colour images need minutes with profile ``quick``, and a GPU with profile
+``paper``.
 """
 
 
 @checked(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of a study of several networks."""
+    """The parameters that a reader can set in a study of several networks."""
 
     own_seeds: ClassVar = {"quick": (0,), "reduced": (0, 1, 2), "paper": (0, 1, 2, 3, 4)}
     selects: ClassVar = ("networks",)
@@ -76,17 +82,23 @@ class Parameters(parameters.Parameters):
     ] = 5.0
 
     def parts(self) -> dict[str, tuple[str, ...]]:
-        """Return the chosen networks; if none are chosen, return the networks of the profile."""
+        """Return the networks that the reader chose; by default return the networks of the
+        profile.
+        """
         return {"networks": tuple(self.networks or OWN[self.profile])}
 
     def runs(self) -> Iterator[tuple[Networks, "Setting", int]]:
-        """Yield each chosen network with its setting, once for each of its seeds."""
+        """Yield the name, the settings and a seed, for each chosen network and each of its
+        seeds.
+        """
         for network, own in self.chosen().items():
             for seed in (self.seeds or ())[: own.seeds]:
                 yield network, own, seed
 
     def chosen(self) -> dict[Networks, "Setting"]:
-        """Return the settings of the chosen networks, with the lam, c and d that the reader set."""
+        """Return the settings of the chosen networks, with the values of lam, c and d that the
+        reader chose.
+        """
         found = {n: setting(n, self.profile) for n in self.networks or OWN[self.profile]}
         return {
             network: replace(own, lam=self.lam, c=self.c or own.c, d=self.d)
@@ -96,17 +108,17 @@ class Parameters(parameters.Parameters):
 
 @dataclass(frozen=True)
 class Setting:
-    """The settings of one network at one profile.
+    """The settings of one network for one profile.
 
     ``reference``: the recipe with which the reference network is trained.
-    ``tuning``: the recipe of fine-tuning, the same for all methods.
+    ``tuning``: the recipe of fine-tuning, which is the same for all methods.
     ``epoch``: the number of training steps in one epoch of fine-tuning.
-    ``marks``: weights are stored after each multiple of ``marks`` epochs.
-    ``c``, ``eps``, ``beta``: parameters of the defenses, see `Method`.
+    ``marks``: weights are stored after each epoch whose number is a multiple of ``marks``.
+    ``c``, ``eps``, ``beta``: the parameters of Deep Defense, adversarial training and Parseval
+        training (see `Method`).
     ``test``: the number of test images on which networks are measured after the last epoch.
-    ``looked``: the number of test images on which networks are measured after each earlier stored
-    epoch.
-    ``seeds``: how many of the chosen seeds are run with this network.
+    ``looked``: the number of test images on which networks are measured after earlier epochs.
+    ``seeds``: this network is run with at most this many of the chosen seeds.
     """
 
     model: Model
@@ -129,7 +141,7 @@ class Setting:
         return tuple(range(self.marks, self.tuning.steps // self.epoch + 1, self.marks))
 
     def methods(self) -> dict[str, Method]:
-        """Return all methods of fine-tuning that the chapter compares, by name."""
+        """Return the methods of fine-tuning that the chapter compares, by name."""
         ours = Method("deep-defense", lam=self.lam, c=self.c, d=self.d)
         return {
             "clean": Method("clean"),
@@ -155,13 +167,13 @@ class Setting:
 
 
 def setting(network: Networks, profile: str) -> Setting:
-    """Return the settings of a network at profile quick, reduced or paper."""
+    """Return the settings of a network for profile quick, reduced or paper."""
     return (_gray if network in ("mlp", "lenet") else _coloured)(network, profile)
 
 
 def _gray(network: Networks, profile: str) -> Setting:
     mlp = network == "mlp"
-    if profile == "quick":  # 400 images: 16 steps an epoch of fine-tuning
+    if profile == "quick":  # 400 images make 16 steps per epoch of fine-tuning
         return Setting(
             Model("digits", network, 1 if mlp else 2, 400),
             reference=_sgd(300, 3e-3, 50) if mlp else _sgd(150, 2e-3, 25),
@@ -181,7 +193,7 @@ def _gray(network: Networks, profile: str) -> Setting:
         epoch=600,
         marks=1,
         c=25.0,
-        eps=25.5,  # 0.1 of the range of grey levels; the paper does not state it
+        eps=25.5,  # 0.1 of the range of grey levels; the paper does not state eps
         beta=1e-4,
         test=10_000,
         looked=10_000 if mlp else 2000,
@@ -191,7 +203,7 @@ def _gray(network: Networks, profile: str) -> Setting:
 
 def _coloured(network: Networks, profile: str) -> Setting:
     convnet = network == "convnet"
-    if profile == "quick":  # 2,794 images: 27 steps an epoch; Adam needs few epochs
+    if profile == "quick":  # 2,794 images make 27 steps per epoch; Adam needs few epochs
         epochs = 12 if convnet else 20
         return Setting(
             Model("scenes", network, 2 if convnet else 4),
@@ -206,13 +218,14 @@ def _coloured(network: Networks, profile: str) -> Setting:
             looked=100,
         )
     model, epoch, epochs, tuned = Model("cifar10", network), 500, 45, 10
-    if profile == "reduced":  # a step of NIN's regulariser costs ten times ConvNet's
+    if profile == "reduced":  # NIN's regulariser takes ten times as long as ConvNet's
         model, epoch, epochs, tuned = Model("cifar10", network, 4, 20_000), 200, 30, 10
         if not convnet:
             model, epoch, epochs, tuned = Model("cifar10", network, 8, 10_000), 100, 60, 5
-    falls = (2 * epochs // 3, 8 * epochs // 9)  # as in MatConvNet: after 30 and 40 of 45 epochs
+    # As in MatConvNet, the learning rate falls after 30 and 40 of 45 epochs.
+    falls = (2 * epochs // 3, 8 * epochs // 9)
     stairs = [(at * epoch, 0.1**i) for i, at in enumerate(falls, 1)]
-    if not convnet:  # as in MatConvNet, one epoch each at 0.002, 0.01 and 0.02
+    if not convnet:  # as in MatConvNet, one epoch for each of 0.002, 0.01 and 0.02
         stairs = [(0, 0.05), (epoch, 0.25), (2 * epoch, 0.5), (3 * epoch, 1.0), *stairs]
     reference = _sgd(epochs * epoch, 0.05 if convnet else 0.04, decay=1e-4 if convnet else 5e-4)
     return Setting(
@@ -235,5 +248,5 @@ def _sgd(steps: int, lr: float, batch_size: int = 100, *, decay: float = 5e-4) -
 
 
 def _halved(recipe: Recipe) -> Recipe:
-    """Return the recipe with half the learning rate in the last fifth of the steps."""
+    """Return the recipe with the learning rate halved in the last fifth of the steps."""
     return replace(recipe, schedule=((round(0.8 * recipe.steps), 0.5),))

@@ -1,13 +1,13 @@
-"""Reproduce Table 1 of Deep Defense: accuracy, robustness rho_2 and accuracy under FGS of every
-network and method.
+"""Reproduce Table 1 of Deep Defense: clean accuracy, robustness rho_2 and accuracy under FGS for
+every network and method.
 
-The size eps_ref of FGS is determined with the Deep Defense network of the same seed. So the
-accuracy of the Deep Defense network at eps_ref is one half by definition. A more robust Deep
-Defense network has a larger eps_ref, so the accuracy of all other methods at eps_ref is lower. The
-study adds three methods to the paper's table: adversarial training II, its combination with Deep
-Defense, and fine-tuning on clean images. The paper reports adversarial training II and its
-combination with Deep Defense only in a supplement that we could not read. The networks that are
-fine-tuned on clean images are for comparison.
+The value eps_ref of FGS's eps is determined with the Deep Defense network of the same seed. So the
+accuracy of the Deep Defense network under FGS at eps_ref is 50 % by definition. If the Deep Defense
+network becomes more robust, eps_ref grows, and the accuracies of all other methods at eps_ref fall.
+The study adds three methods to the paper's table: adversarial training II, Deep Defense combined
+with adversarial training II, and fine-tuning on clean images. The paper reports the two methods
+with adversarial training II only in a supplement that we could not read. Fine-tuning on clean
+images is added for comparison.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,15 +23,13 @@ ITEM = "table-1"
 METHODS = ("reference", "par-networks", "adv-training-i", "deep-defense")
 """The methods in the rows of Table 1, in the paper's order."""
 NOISE = {"mlp": 0.01, "lenet": 0.01, "convnet": 0.003, "nin": 0.003}
-"""A difference of rho_2 of at most this size counts as noise between seeds, as the target numbers
-define it.
+"""For each network, the largest difference of two values of rho_2 that counts as noise between
+seeds. The list of the paper's numbers states the same limits.
 """
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, method, seed,
-    purpose).
-    """
+    """Return the computations of the study as a dict with keys (network, method, seed, purpose)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     for network, setting, seed in p.runs():
@@ -45,8 +43,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, and the rows of all
-    further measurements.
+    """Return the results that are compared with the paper's numbers, and all further
+    measurements.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -61,9 +59,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _network(
     network: str, method: str, seed: int, of: Mapping[tuple[Any, ...], Done], images: int
 ) -> Iterator[Row]:
-    """Yield the measurements for one row of Table 1, and the measurements with other variants of
-    FGS.
-    """
+    """Yield the measurements for one row of Table 1, also with other variants of FGS."""
     name = NAMES[network]  # type: ignore[index]
     labels: dict[str, str | float | int | bool] = {"network": network, "method": method}
     seen, fgs = of[method, seed, "read"].values, of[method, seed, "fgs"].values
@@ -97,8 +93,8 @@ def _network(
 
 
 def _compared(network: str, seed: int, of: Mapping[tuple[Any, ...], Done]) -> Iterator[Row]:
-    """Yield rows with eps_ref, and with the increases in rho_2 over the reference network that the
-    paper's text states.
+    """Yield eps_ref and those differences from the reference network that the paper's text
+    states.
     """
     name = NAMES[network]  # type: ignore[index]
     rho = {m: of[m, seed, "read"].values["rho"] for m in METHODS}

@@ -1,12 +1,11 @@
-"""Measure the robustness of Deep Defense's networks under attacks that are not used in its
-training.
+"""Measure the robustness of Deep Defense's networks under attacks that are not used in training.
 
-Deep Defense increases DeepFool's estimate of the smallest perturbation. DDN, which follows the
-curved class boundary for 300 steps, tests whether the smallest perturbation itself became larger.
-The FGS columns of the paper's table suggest that the defense also helps against l-infinity
-perturbations. PGD and the Square attack, which uses no gradient, test the robustness to l-infinity
-perturbations. All sizes of perturbations are for pixels in [0, 1], because the preprocessing is
-inside the network. Images are clipped to [0, 1] unless an attack's name says "free".
+Deep Defense increases DeepFool's estimate of the smallest perturbation. The attack DDN follows the
+curved class boundary for 300 steps. DDN tests whether the smallest perturbation itself became
+larger. The columns for FGS in the paper's Table 1 suggest that the defense also helps against
+l-infinity perturbations. PGD and the gradient-free Square attack test the robustness to l-infinity
+perturbations. All norms are for pixels in [0, 1], because the preprocessing is part of the network.
+Images are clipped to [0, 1] unless an attack's name says "free".
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,11 +32,13 @@ from .settings import PAPER
 
 ITEM = "today"
 IMAGES = {"mlp": 1000, "lenet": 200, "convnet": 200, "nin": 100}
-STEPS, CLIMB = 300, 40  # of DDN and of PGD
+STEPS, CLIMB = 300, 40  # numbers of steps of DDN and of PGD
 QUICK_IMAGES = {"mlp": 30, "lenet": 10, "convnet": 10, "nin": 5}
 QUICK_STEPS, QUICK_CLIMB, QUICK_QUERIES = 25, 20, 20
 SIZES = {False: (0.05, 0.1, 0.15, 0.2), True: (1 / 255, 2 / 255, 4 / 255, 8 / 255)}
-"""The eps of the l-infinity attacks, in pixels of [0, 1], on gray and on coloured images."""
+"""The values of eps for the l-infinity attacks, for pixels in [0, 1]: first for gray images, then
+for colour images.
+"""
 PGD = Attack("pgd", clip=True)
 ATTACKS = {
     "fgsm": Attack("fgsm", clip=True),
@@ -49,7 +50,7 @@ ATTACKS = {
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters of the page on today's attacks, which a reader can set."""
+    """The parameters that a reader can set on the page on today's attacks."""
 
     queries: Annotated[
         int, Field(ge=1, le=100_000, description="Square's queries per image, 1 to 100000")
@@ -58,13 +59,13 @@ class Parameters(settings.Parameters):
 
 @step(version=1)
 def nearest(network: Done, images: int, steps: int, *, context: Context) -> dict[str, object]:
-    """Return for each attack and image the l2 size, in pixels, of the smallest perturbation that
-    the attack found.
+    """Return for each attack and image the l2 norm of the smallest perturbation that the attack
+    found, for pixels in [0, 1].
 
-    ``distance/<attack>`` is 0 if the network misclassifies the clean image, and infinite if the
-    attack fails. The attacks are ``deepfool`` and ``ddn``; the result ``best`` is the smaller of
-    their two sizes for each image. On gray images, the attacks ``deepfool free`` (DeepFool as in
-    the released code) and ``ddn free`` do not clip images.
+    The norm ``distance/<attack>`` is 0 if the network misclassifies the clean image, and infinite
+    if the attack fails. The attacks are ``deepfool`` and ``ddn``; the result ``best`` is the
+    smaller of the two norms for each image. On gray images, DDN and the released code's DeepFool
+    also run without clipping, as ``ddn free`` and ``deepfool free``.
     """
     net, x, y = pixels(network, images, context.device)
     found = {
@@ -97,13 +98,14 @@ def bounded(
 ) -> dict[str, object]:
     """Return which images are still classified correctly under each attack in `ATTACKS`.
 
-    ``right/<attack>`` has shape (sizes, images). PGD makes ``climb`` steps of eps / 8.
+    The result ``right/<attack>`` has the shape (sizes, images), with one row for each eps in
+    ``sizes``. PGD makes ``climb`` steps of size eps / 8.
     """
     net, x, y = pixels(network, images, context.device)
     seed = network.call.arguments["seed"]
     right: dict[str, list[Tensor]] = {attack: [] for attack in ATTACKS}
     for i, eps in enumerate(sizes):
-        chance = generator(seed, "today", i)  # all attacks share it, and each draws another number
+        chance = generator(seed, "today", i)  # all attacks draw from this generator
         for name, attack in ATTACKS.items():
             sized = replace(attack, eps=eps, steps=climb, step_size=eps / 8, queries=queries)
             right[name].append(~strike(sized, net, x, y, generator=chance).found)
@@ -112,9 +114,7 @@ def bounded(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, method, seed,
-    purpose).
-    """
+    """Return the computations of the study as a dict with keys (network, method, seed, purpose)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     quick = p.profile == "quick"
@@ -136,13 +136,13 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: medians of the smallest perturbations, and accuracies at each size of
-    perturbation.
+    """Return the study's results: the median norm of the smallest perturbations, and the accuracy
+    under attack at each eps.
 
     The paper has no numbers to compare with this study.
     """
     assert p.seeds is not None
-    # The images that the networks of all methods classify correctly.
+    # These are the images that the networks of all methods classify correctly.
     shared: dict[tuple[str, int], Tensor] = {}
     for (network, _, seed, what), done in results.items():
         if what == "nearest":
@@ -162,13 +162,13 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> Iterator[Row]:
-    """Yield the median size of the smallest perturbations, over all test images and over the images
-    that all methods share.
+    """Yield the median norm of the smallest perturbations, over all test images and over the shared
+    images.
 
-    The row ``median`` is over all test images; an image that the network misclassifies without any
-    attack counts as 0. The row ``shared median`` is over the images that the networks of all
-    methods classify correctly. So the shared median compares the methods on the same images and
-    does not depend on their clean accuracy.
+    The median over all test images is called ``median``; an image that the network misclassifies
+    without any attack counts as 0. The shared images are the images that the networks of all
+    methods classify correctly; their median is called ``shared median``. So the shared median
+    compares the methods on the same images and does not depend on the clean accuracy.
     """
     for name, sizes in done.tensors.items():
         setting = {**labels, "attack": name.removeprefix("distance/")}
@@ -181,10 +181,10 @@ def _medians(done: Done, seed: int, labels: dict[str, Any], shared: Tensor) -> I
 
 
 def _accuracies(done: Done, seed: int, labels: dict[str, Any]) -> Iterator[Row]:
-    """Yield the accuracy under each attack and, under the name ``worst``, the accuracy under all
-    attacks together.
+    """Yield the accuracy under each attack, and the accuracy ``worst`` under all attacks together.
 
-    For ``worst`` an image counts as classified correctly only if no attack succeeds on it.
+    In the accuracy ``worst`` an image counts as classified correctly only if no attack succeeds on
+    it.
     """
     right = {name.removeprefix("right/"): rows for name, rows in done.tensors.items()}
     right["worst"] = torch.stack(list(right.values())).all(0)

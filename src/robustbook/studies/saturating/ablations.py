@@ -1,9 +1,9 @@
-"""Measure the effect of three choices of Section 4 of Nayebi & Ganguli 2017 on the accuracy.
+"""Measure how three training choices of Nayebi & Ganguli 2017 (Section 4) change the accuracy.
 
-The paper recommends three choices: the penalty includes the last layer, lambda rises slowly, and
-adversarial training weights clean images with alpha = 0.5. This study changes one choice at a time,
-with the same seed. In the saturated networks of this study lambda rises faster than in Table 1.
-Training ten networks with the slow rise of Table 1 would take a day.
+The paper recommends three choices. The saturation penalty includes the last layer. The weight
+lambda of the penalty rises slowly. In adversarial training, the loss on clean images has the weight
+alpha = 0.5. This study changes one choice at a time, with the same seed. In this study lambda rises
+faster than in Table 1, because training ten networks with the slow rise would take a day.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,13 +22,15 @@ ALPHA = {"sigmoid-mlp": "alpha, sigmoid", "relu-mlp": "alpha, ReLU"}
 ALPHAS = (0.1, 0.3, 0.5, 0.7, 0.9)
 READINGS = ("clean", MAIN, f"{MAIN}, clipped")
 BESIDE = {(LAMBDA, "one jump"), *((ALPHA["relu-mlp"], str(alpha)) for alpha in ALPHAS)}
-"""Variants without a verdict, which are run with the first seed only, and not at profile quick."""
+"""Variants that are not compared with the paper. These variants are run with the first seed only,
+and only with profile ``paper``.
+"""
 
 
 def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
-    """Return all trainings of the study; the keys say what is changed and how.
+    """Return the settings of all trained networks; the keys say which choice is changed and how.
 
-    ``every``: the number of optimiser steps between two values of lambda.
+    ``every``: the number of optimiser steps between two increases of lambda.
     """
     base = saturated_sigmoid(profile, every)
     assert base.anneal is not None
@@ -37,8 +39,8 @@ def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
     found = {
         (PENALTY, "all layers"): base,
         (PENALTY, "hidden layers only"): replace(base, layers="hidden"),
-        # A constant lambda equals the maximum for equally many steps, either from the first step or
-        # after the plain epochs.
+        # Here lambda has its maximum from the first step on, or after the epochs without a penalty.
+        # The number of steps is the same as with the slow rise.
         (LAMBDA, "constant"): replace(base, anneal=Anneal(0, top, 1, whole)),
         (LAMBDA, "one jump"): replace(base, anneal=Anneal(plain, top, 1, rest)),
     }
@@ -50,8 +52,8 @@ def variants(profile: str, every: int) -> dict[tuple[str, str], Training]:
 
 
 def calls(profile: str, seeds: tuple[int, ...], every: int) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys ("ablation", what is
-    changed, how, seed).
+    """Return the computations of the study as a dict with keys ("ablation", what is changed, how,
+    seed).
     """
     attacks = (Attack("none"), *(readings(0.25)[name] for name in READINGS[1:]))
     beside = seeds[:1] if profile == "paper" else ()
@@ -69,10 +71,9 @@ def rows(
     every: int,
     points: float,
 ) -> Iterator[Row]:
-    """Yield for each seed the rows that test the three claims, and the rows with the accuracies
-    that decide the claims.
+    """Yield for each seed whether the three claims hold, and the accuracies that decide the claims.
 
-    ``points``: differences of accuracy below ``points`` percentage points are ignored.
+    ``points``: differences of accuracy below this number of percentage points are ignored.
     """
     target, size = "saturating/text-4/claim", TEST[profile]
     for seed in seeds:
@@ -101,7 +102,9 @@ def rows(
 
 
 def lost_without_anneal(annealed: Mapping[str, float], constant: Mapping[str, float]) -> float:
-    """Return by how many percentage points a constant lambda lowers the clean accuracy or the FGSM
-    accuracy, whichever falls more.
+    """Return by how many percentage points accuracy is lower with a constant lambda than with a
+    rising lambda.
+
+    Among the clean accuracy and the accuracy under FGSM, the one that falls more is used.
     """
     return max(annealed[reading] - constant[reading] for reading in ("clean", MAIN))

@@ -1,5 +1,5 @@
-"""Run attacks whose gradients do not vanish in float32, for the page that applies today's
-attacks.
+"""Run attacks whose gradients do not vanish in float32, for the study of today's attacks
+(`critique`).
 """
 
 from dataclasses import replace
@@ -24,14 +24,15 @@ from robustbook.runs import Context, Done, step
 
 from .networks import test_images, trained
 
-SOFTER = (10.0, 20.0, 40.0)  # softness of the softened networks; Table 1 uses 10
+# Factors by which nonlinearities are softened in the backward pass; Table 1 uses 10.
+SOFTER = (10.0, 20.0, 40.0)
 
 
 @step(version=1)
 def bypass(
     network: Done, attacks: tuple[Attack, ...], images: int, *, context: Context
 ) -> dict[str, object]:
-    """Evaluate attacks whose backward pass skips the last hidden layer's nonlinearity."""
+    """Evaluate attacks whose backward pass skips the nonlinearity of the last hidden layer."""
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
     seed, view = network.call.arguments["seed"], bypassed(net)
@@ -48,11 +49,13 @@ def search(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Run the Square attack on a part of ``images`` evenly spaced test images, which ``rows`` gives
-    as (from, to).
+    """Run the Square attack on some of the test images.
 
-    Return which images the network still classifies ``correctly``, and the number of ``queries``
-    for each image.
+    ``images``: the number of test images, which are evenly spaced over the test set.
+    ``rows``: the range of the attacked images among these test images, as (from, to).
+
+    Return for each image whether the network still classifies it correctly (``correctly``), and the
+    number of ``queries``.
     """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)
@@ -72,15 +75,15 @@ def minimal(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return for each attack and test image the size of the smallest perturbation that this attack
-    alone found.
+    """Return for each attack and test image the l-infinity norm of the smallest perturbation that
+    this attack found.
 
-    The result ``size/<attack>`` has the sizes for the test images with numbers in ``rows``.
+    The result ``size/<attack>`` has the norms for the test images whose numbers are in ``rows``.
 
-    ``grey``: how many of the attacked images belong to the class that the network predicts for a
-        uniform grey image. An l-infinity attack of size 0.5 can turn every image into the grey
-        image, so it can succeed on all images of other classes.
-    ``source``: the network for which the transfer attack makes its images.
+    ``grey``: how many attacked images belong to the class that the network predicts for the
+        uniformly grey image. An l-infinity attack with eps 0.5 can replace every image by the grey
+        image. So such an attack can succeed on all images of other classes.
+    ``source``: the network on which the transfer attack computes its adversarial images.
     """
     net = trained(network, context.device)
     x, y, keys = _piece(network, images, rows, context.device)
@@ -98,11 +101,11 @@ def minimal(
 def _strikes(
     net: nn.Module, source: nn.Module | None, lead: float, queries: int, seed: int
 ) -> dict[str, Strike]:
-    """Return by name the attacks that give the curves of accuracy against size; all attacked images
-    are clipped to [0, 1].
+    """Return by name the attacks for the curves of accuracy against eps; all attacks clip images to
+    [0, 1].
 
-    ``lead``: the median, over all test images, of the label's logit minus the highest other logit
-        (see `median_lead`).
+    ``lead``: the median over all test images of the true class's logit minus the highest other
+        logit (see `median_lead`).
     """
     climb = Attack("pgd", loss="margin", clip=True, steps=20)
     plain = replace(climb, loss="cross_entropy")
@@ -138,7 +141,7 @@ def _data(network: Done) -> str:
 def _piece(
     network: Done, images: int, rows: tuple[int, int], device: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return images, labels and row numbers of a part of the evenly spaced test images."""
+    """Return the images, labels and numbers of those test images that are in the range ``rows``."""
     x, y = test_images(_data(network), images, device)
     keys = torch.arange(*rows, device=x.device)
     return x[keys], y[keys], keys

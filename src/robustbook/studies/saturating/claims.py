@@ -1,8 +1,8 @@
 """Test the quantitative claims that Nayebi & Ganguli 2017 make only in their text.
 
-The claims are about settings and errors (`printed_settings`), three choices of Section 4
-(`ablations`), and attacks by Adam on the pixels of an image (`descents`). The attack of Section 7
-with 30 million steps is a separate study (`long_descent`).
+The module `printed_settings` compares settings and error rates. The module `ablations` tests the
+three choices of Section 4. In the module `descents` Adam attacks images by changing their pixels.
+The attack of Section 7 with 30 million steps is tested in a separate study (`long_descent`).
 """
 
 from collections.abc import Mapping
@@ -21,13 +21,13 @@ from . import ablations, descents, printed_settings
 
 PAPER, ITEM = "saturating", "claims"
 JUDGES = tuple(item.partition("/")[2] for item in judged(f"{PAPER}/{ITEM}"))
-EVERY = {"quick": 1, "paper": 937}  # the largest value that a profile uses
+EVERY = {"quick": 1, "paper": 937}  # the largest number that a profile uses
 STEPS = {"quick": 300, "paper": 1_000_000}
 
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page on the paper's claims, which a reader can set."""
+    """The parameters that a reader can set on the page on the paper's claims."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     every: Annotated[
@@ -46,8 +46,8 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict whose keys start with the name of a
-    part of the page.
+    """Return the computations of the study, as a dict whose keys begin with "ablation", "error",
+    "descents" or "apart".
     """
     assert p.seeds is not None
     return {
@@ -58,8 +58,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, and the rows of all
-    other variants.
+    """Return the results that are compared with the paper's numbers, and the results of all other
+    variants.
     """
     assert p.seeds is not None
     rows = (

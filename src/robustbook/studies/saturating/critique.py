@@ -1,11 +1,12 @@
-"""Evaluate the networks of Table 1 of Nayebi & Ganguli 2017 under stronger attacks.
+"""Evaluate the networks of Nayebi & Ganguli 2017 (Table 1) under stronger attacks.
 
-Brendel & Bethge 2017 (arXiv 1704.01547) said that the paper's attacks failed for numerical reasons:
-gradients vanish in float32. Each attack of this study avoids vanishing gradients in a different
-way. Some attacks compute in float64, rescale the logits, or use the difference of logits. Some
-attacks skip the last nonlinearity in the backward pass, or soften all nonlinearities. Some attacks
-use adversarial images of another network, or no gradients at all. The study also measures the
-smallest perturbation of each image that any attack finds, which gives the accuracy under attack at
+According to Brendel & Bethge 2017 (arXiv 1704.01547), the paper's attacks failed for a numerical
+reason: the gradients vanish in float32. The attacks of this study avoid vanishing gradients in
+different ways. Some attacks compute in float64, rescale the logits, or use a difference of two
+logits as the loss. Other attacks skip the last nonlinearity in the backward pass, or smooth all
+nonlinearities in the backward pass. Further attacks transfer adversarial images from another
+network, or use no gradients. The study also measures the smallest adversarial perturbation of each
+image, over all attacks. The norms of the smallest perturbations give the accuracy under attack at
 every eps.
 """
 
@@ -29,40 +30,41 @@ from .networks import Method, evaluate, train
 from .settings import CONTROLS, cnns, mlps, readings
 
 PAPER, ITEM = "saturating", "critique"
-DRAWN = tuple(i / 100 for i in range(51))  # sizes at which the curves are stored
-FINE = tuple(i / 100 for i in range(1, 11))  # sizes at which most attacks first succeed
+DRAWN = tuple(i / 100 for i in range(51))  # values of eps at which the curves are stored
+FINE = tuple(i / 100 for i in range(1, 11))  # values of eps at which most attacks first succeed
 GRID = {"quick": (0.05, 0.2, 0.5), "paper": (*FINE, 0.12, 0.14, 0.17, 0.2, 0.3, 0.4, 0.5)}
 QUICK_QUERIES, QUICK_CNN = 100, 10
-SEARCHED = {"quick": 20, "paper": 300}  # queries per image and size of the curves
-PIECE = {"sigmoid-mlp": 250, "relu-mlp": 250, "cnn": 10}  # images of one call, about a minute
+SEARCHED = {"quick": 20, "paper": 300}  # queries per image at each eps of the curves
+# Images per computation, which takes about a minute.
+PIECE = {"sigmoid-mlp": 250, "relu-mlp": 250, "cnn": 10}
 OWN = ("float32", "float64", "rescaled", "margin", "signs", "pgd", "pgd margin", "pgd softened")
-"""Attacks of Table 1 that this study shows again; the first five are also shown clipped
-to [0, 1].
+"""The attacks of Table 1's page whose results are shown again; the first five are also shown with
+clipping to [0, 1].
 """
 
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page on stronger attacks, which a reader can set."""
+    """The parameters that a reader can set on the page on stronger attacks."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     eps: Annotated[
         float,
         Field(gt=0, le=1, description="a size of attack in pixels of [0, 1], above 0, at most 1"),
-    ] = 0.25  # of the table; the curves have all sizes up to 0.5
+    ] = 0.25  # for the table; the curves reach from 0 to 0.5
     controls: Annotated[
         int, Field(ge=1, le=10_000, description="a number of test images, 1 to 10000")
-    ] = 1000  # of the MLPs, and of attacks that Table 1 has; quick has 40
+    ] = 1000  # for MLPs, and for Table 1's attacks; 40 for profile quick
     cnn_images: Annotated[
         int, Field(ge=1, le=10_000, description="a number of test images for the CNNs, 1 to 10000")
-    ] = 30  # of attacks that Table 1 has not; quick has 10
+    ] = 30  # for attacks that Table 1's page lacks; 10 for profile quick
     queries: Annotated[
         int, Field(ge=1, le=100_000, description="Square's queries per image, 1 to 100000")
-    ] = 5000  # at eps; quick has 100, the curves have 300
+    ] = 5000  # at eps; 100 for profile quick; 300 for the curves
 
 
 def more(eps: float) -> dict[str, Attack]:
-    """Return by name the attacks of this study that the page of Table 1 does not run."""
+    """Return by name the attacks that the page of Table 1 does not run."""
     climb = readings(eps)["pgd"]
     return {
         "pgd float64": replace(climb, precision="float64"),
@@ -79,9 +81,7 @@ def bypasses(eps: float) -> dict[str, Attack]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, method, seed,
-    purpose).
-    """
+    """Return the computations of the study as a dict with keys (network, method, seed, purpose)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     quick = p.profile == "quick"
@@ -117,7 +117,7 @@ def _pieces(n: int, size: int) -> list[tuple[int, int]]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, one row per network
+    """Return the results that are compared with the paper's numbers, the accuracy for each network
     and attack, and the curves.
     """
     assert p.seeds is not None
@@ -140,8 +140,8 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             setting = {**labels, "reading": reading}
             rows.append(Row(unmoved[reading], "percent", None, "unmoved", seed, setting=setting))
         for attack, found in sizes.items():
-            # If no attack succeeds on more than half of the images, the record has the largest size
-            # tried as the median.
+            # If no attack succeeds on more than half of the images, the median norm is unknown.
+            # Then the result is the largest eps that was tried.
             median = min(found.median().item(), GRID[p.profile][-1])
             setting = {**labels, "attack": attack}
             rows.append(Row(median, "none", None, "median", seed, setting=setting))
@@ -156,7 +156,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 def _accuracies(
     p: Parameters, results: Mapping[tuple[Any, ...], Done], key: tuple[str, Method, int]
 ) -> Iterator[tuple[str, float]]:
-    """Yield the name of each attack on one network, and the accuracy under the attack in
+    """Yield the name of each attack on one network, and the network's accuracy under this attack in
     percent.
     """
     table = dict(zip(readings(p.eps), results[*key, "readings"].values["accuracy"], strict=True))
@@ -176,9 +176,10 @@ def _accuracies(
 def _sizes(
     results: Mapping[tuple[Any, ...], Done], key: tuple[str, Method, int]
 ) -> tuple[dict[str, Tensor], int]:
-    """Return the smallest perturbations of one network, and the number ``grey`` (see `minimal`).
+    """Return the norms of the smallest perturbations for one network, and the number ``grey`` (see
+    `minimal`).
 
-    The sizes are given for each attack alone and, under the name ``all``, for all attacks together.
+    The norms are given for each attack alone and, under the name ``all``, for all attacks together.
     """
     pieces = [done for k, done in results.items() if k[:4] == (*key, "minimal")]
     found = {
@@ -190,8 +191,8 @@ def _sizes(
 
 
 def _answers(own: Mapping[str, float], still: float, seed: int, images: int) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's numbers; all these rows are measurements of
-    the saturated sigmoid network.
+    """Yield the results that are compared with the paper's numbers; all of them are for the
+    saturated sigmoid network.
     """
 
     def row(name: str, value: float, holds: bool | None = None) -> Row:
@@ -202,5 +203,6 @@ def _answers(own: Mapping[str, float], still: float, seed: int, images: int) -> 
     yield row("transfer-fgsm", own["transfer"])
     yield row("surrogate-slope-pgd", own["pgd softened"])
     yield row("float64-fgsm", own["float64"])
-    # The claim holds if accuracy under FGSM is at most that under random signs, plus 2 points.
+    # The claim holds if the accuracy under FGSM exceeds the accuracy under random signs by at most
+    # 2 percentage points.
     yield row("random-sign-control", own["signs"], own["float32"] <= own["signs"] + 2)

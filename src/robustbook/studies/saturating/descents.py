@@ -1,9 +1,11 @@
-"""Reproduce Section 7 of Nayebi & Ganguli 2017: Adam changes each of ten source images towards nine
-target classes.
+"""Reproduce the attack by Adam of Nayebi & Ganguli 2017 (Section 7).
 
-As in the paper, neither a bound nor clipping restricts the pixels. So the only question of this
-study is whether Adam reaches the target class. The paper gives no step size for Adam. The
-comparison with the paper uses a step size of 0.01, which was fixed before any result.
+Adam changes each of ten source images until the network predicts a target class, for each of the
+nine other classes.
+
+As in the paper, the perturbation has no bound and pixels are not clipped. So the study only asks
+whether Adam reaches the target class. The paper states no step size for Adam. For the comparison
+with the paper we fixed a step size of 0.01 before we saw any result.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +22,9 @@ from .networks import test_images, train, trained
 from .settings import COMPARED, TEST, mlps
 from .targeted import PRECISIONS, RULES, Precision, Rule, pairs, sources
 
-FASTER = (3, 10)  # more variants, in float32: steps that many times longer, and fewer of them
+# Further variants in float32: the step size is multiplied, and the number of steps divided, by each
+# factor.
+FASTER = (3, 10)
 
 
 @step(version=1)
@@ -34,8 +38,10 @@ def descents(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Run Adam on the 90 pairs of a source image and a target class; return ``source``, ``target``,
-    ``found``, ``steps`` and ``moved``.
+    """Run Adam on the 90 pairs of a source image and a target class.
+
+    Return for each pair the classes ``source`` and ``target``, whether the attack succeeded
+    (``found``), the number of ``steps``, and ``moved``.
 
     The result ``moved`` is the mean absolute change of a pixel. The source images are chosen among
     ``images`` test images.
@@ -61,11 +67,11 @@ def descents(
 
 @step(version=1)
 def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[str, object]:
-    """Return the mean absolute change of a pixel if each source image is replaced by the source
-    image of its target class.
+    """Return how far pixels change on average if each source image is replaced by the source image
+    of its target class.
 
-    Replacing an image always succeeds as an attack; the result ``moved`` is the median over the
-    pairs.
+    This replacement always succeeds as an attack, so it is a baseline for the distance. The result
+    ``moved`` is the median over the pairs of the mean absolute change of a pixel.
     """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
@@ -75,8 +81,9 @@ def apart(network: Done, rule: Rule, images: int, *, context: Context) -> dict[s
 
 
 def settings(step_size: float, steps: int) -> list[tuple[Precision, float, int]]:
-    """Return precision, step size and number of steps of each variant of Adam; the first variant is
-    compared with the paper.
+    """Return the precision, step size and number of steps of each variant of Adam.
+
+    The results of the first variant are compared with the paper.
     """
     faster = [(round(step_size * times, 6), max(1, steps // times)) for times in FASTER]
     return [
@@ -88,7 +95,7 @@ def settings(step_size: float, steps: int) -> list[tuple[Precision, float, int]]
 def calls(
     profile: str, seeds: tuple[int, ...], step_size: float, steps: int
 ) -> dict[tuple[Any, ...], Call]:
-    """Return the calls to run.
+    """Return the computations of the study as a dict.
 
     The keys are ("descents", method, rule, precision, step size, seed) and ("apart", method, rule,
     seed).
@@ -116,8 +123,8 @@ def calls(
 def rows(
     results: Mapping[tuple[Any, ...], Done], seeds: tuple[int, ...], step_size: float
 ) -> Iterator[Row]:
-    """Yield the rows that test the four claims of Section 7 on Adam, and rows for each variant and
-    each rule for choosing source images.
+    """Yield the results that test the four claims of Section 7 on Adam, and the results of each
+    variant of Adam and each rule for choosing source images.
     """
     for seed in seeds:
         found = {
@@ -154,7 +161,7 @@ def rows(
 def _claims(
     vanilla: list[dict[str, Any]], saturated: list[dict[str, Any]], seed: int
 ) -> Iterator[Row]:
-    """Yield the rows that test the claims, on the least and on the most confident source images
+    """Yield the results that test the claims, for the least and the most confident source images
     together.
 
     The paper says "either least or most" confident images, so Adam must fail on the saturated

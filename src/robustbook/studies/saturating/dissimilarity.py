@@ -1,11 +1,11 @@
 """Reproduce Figures 3 and 7 of Nayebi & Ganguli 2017: the dissimilarity of images in each layer.
 
-The dissimilarity of two images in layer l is the mean over units of the squared difference of
-phi(h^l) (equation 9). The study computes the dissimilarity of every two of 1000 test images, 100 of
-each class. Which function is applied to the logits is an implementation choice. The paper writes
-phi, the nonlinearity of the hidden layers, for all layers, so the comparison with the paper applies
-phi to the logits. The network itself applies a softmax to the logits, so the study measures the
-dissimilarity with the softmax too.
+In layer l, the dissimilarity of two images is the mean squared difference of their activations
+phi(h^l), over the units of the layer (equation 9). The study computes the dissimilarity of every
+two of 1000 test images, 100 of each class. The paper writes phi, the nonlinearity of the hidden
+layers, for all layers. So the comparison with the paper applies phi to the logits too. The network
+itself applies a softmax to the logits. So the study also measures the dissimilarity of the softmax
+outputs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,13 +32,14 @@ from .settings import COMPARED, compared
 
 PAPER = "saturating"
 LAYERS = ("1", "2", "3", "softmax")  # phi(h^1), phi(h^2), phi(h^3); softmax(h^3)
-PHI, SOFTMAX = ("1", "2", "3"), ("1", "2", "softmax")  # two meanings of "each layer"
-SIDE = 100  # blocks along a side of what is drawn
+# Two choices for the last of the three layers.
+PHI, SOFTMAX = ("1", "2", "3"), ("1", "2", "softmax")
+SIDE = 100  # number of blocks along each side of a drawn matrix
 
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the pages of Figures 3 and 7."""
+    """The parameters that a reader can set on the pages of Figures 3 and 7."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     per_class: Annotated[
@@ -48,22 +49,24 @@ class Parameters(parameters.Parameters):
     near_zero: Annotated[
         float,
         Field(gt=0, le=1, description="a ratio of within to between, above 0, at most 1"),
-    ] = 0.25  # up to this ratio "within" counts as close to zero
+    ] = 0.25  # up to this ratio, dissimilarity within classes counts as 0
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return the threshold ``near_zero`` and two other thresholds on the ratio of
-        dissimilarities within and between classes, in ascending order.
+        """Return three thresholds for the ratio of the dissimilarity within classes to that between
+        classes.
+
+        One threshold is ``near_zero``; the thresholds are in ascending order.
         """
         return tuple(sorted({0.1, self.near_zero, 0.5}))
 
 
 def sample(data: str, per_class: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return ``per_class`` random test images of each class in [0, 1], sorted by class, and their
-    labels.
+    """Return ``per_class`` random test images of each class, sorted by class and with pixels in [0,
+    1], and their labels.
 
-    The choice of images depends on the seed alone, so all networks of a seed are measured on the
-    same images.
+    The choice of images depends only on the seed. So all networks with the same seed are measured
+    on the same images.
     """
     test, chance = load(data, "test"), generator(seed, "dissimilarity")
     rows = []
@@ -79,8 +82,8 @@ def dissimilarities(network: Done, per_class: int, *, context: Context) -> dict[
     """Measure the dissimilarity of images in each layer of one network, for the layers in
     ``LAYERS``.
 
-    Returns the means ``within`` and ``between`` classes, and ``matrices`` for the figure, averaged
-    over equal blocks to ``SIDE`` x ``SIDE`` values.
+    Return the mean dissimilarity ``within`` classes and ``between`` classes. For the figure, return
+    also the dissimilarity ``matrices``, averaged over blocks to ``SIDE`` x ``SIDE`` values.
     """
     net = trained(network, context.device)
     assert isinstance(net, MLP)
@@ -88,7 +91,7 @@ def dissimilarities(network: Done, per_class: int, *, context: Context) -> dict[
     images, labels = sample(arguments["training"].data, per_class, arguments["seed"])
     labels = labels.to(context.device)
     hs = preactivations(net, images.to(context.device))
-    # In float64, because in float32 the softmax of such large logits is exactly 0 or 1.
+    # We use float64, because in float32 the softmax of such large logits is exactly 0 or 1.
     seen = [net.activation(h.double()) for h in hs] + [hs[-1].double().softmax(1)]
     matrices = [dissimilarity(activations) for activations in seen]
     means = [class_means(matrix, labels) for matrix in matrices]
@@ -101,7 +104,7 @@ def dissimilarities(network: Done, per_class: int, *, context: Context) -> dict[
 
 
 def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (method, seed)."""
+    """Return the computations of the study as a dict with keys (method, seed)."""
     assert p.seeds is not None
     size = min(p.per_class, 40) if p.profile == "quick" else p.per_class
     return {
@@ -115,10 +118,10 @@ def calls(network: str, p: Parameters) -> dict[tuple[Any, ...], Call]:
 def condense(
     item: str, network: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]
 ) -> Record:
-    """Return the record: rows for the ledger, rows for each layer, and the first seed's
-    dissimilarity matrices.
+    """Return the study's results: the test of the paper's patterns, the dissimilarities in each
+    layer, and the dissimilarity matrices of the first seed.
 
-    The record stores the lower triangle of each matrix, with the diagonal, row by row.
+    Of each symmetric matrix, the lower triangle with the diagonal is stored row by row.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -136,8 +139,9 @@ def condense(
 
 
 def _over(a: float, b: float) -> float:
-    """Return a / b, or 1 if b is 0, which happens if a layer gives the same output for
-    all images.
+    """Return a / b, or 1 if b is 0.
+
+    The number b is 0 if a layer gives the same output for all images.
     """
     return a / b if b else 1.0
 
@@ -156,8 +160,8 @@ def _layers(item: str, method: str, seed: int, values: Mapping[str, Any]) -> Ite
 def _claims(
     item: str, p: Parameters, seed: int, values: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Row]:
-    """Yield the rows that test the paper's two patterns, with phi and with softmax applied to the
-    logits, and with several thresholds.
+    """Yield whether the paper's two patterns hold, for phi and for the softmax of the logits, and
+    for several thresholds.
     """
     between, ratio = {}, {}
     for method, of in values.items():
@@ -178,7 +182,8 @@ def _claims(
                 setting={"readout": readout, "threshold": threshold},
             )
         for method in COMPARED:
-            # The smallest ratio of a layer's value to the previous layer's; above 1 if all grow.
+            # The smallest ratio of a layer's dissimilarity to the previous layer's; it is above 1
+            # if every layer increases the dissimilarity.
             steps = list(pairwise(layers))
             growth = {
                 "between": min(_over(between[method][b], between[method][a]) for a, b in steps),

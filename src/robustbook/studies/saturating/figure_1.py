@@ -1,8 +1,8 @@
 """Reproduce Figure 1 of Nayebi & Ganguli 2017: the weights of the vanilla and the saturated MLPs.
 
 The study measures the range, the excess kurtosis and a histogram of each layer's weights, without
-biases. Saturated networks also train for longer than vanilla networks, and longer training alone
-changes the weights. So with seed 0 the study adds vanilla networks that train for longer. The
+biases. Saturated networks are trained for longer than vanilla networks, and longer training alone
+changes the weights. So with seed 0 the study also trains two vanilla networks for longer. The
 paper's penalty for the ReLU network is tiny, so the study also adds a ReLU network with 100,000
 times this penalty.
 """
@@ -29,7 +29,7 @@ PAPER, ITEM = "saturating", "figure-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page of Figure 1."""
+    """The parameters that a reader can set on the page of Figure 1."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     bins: Annotated[int, Field(ge=10, le=200, description="a number of bins, 10 to 200")] = 80
@@ -39,10 +39,10 @@ class Parameters(parameters.Parameters):
 def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
     """Measure the weights of one network.
 
-    Returns ``kurtosis``, ``min``, ``max`` and ``sd`` of each layer's weights, and the ``density``
-    of their histogram (layers, bins) between min and max. The result ``lit`` is the kurtosis of the
-    first layer without the weights of pixels that are dark in all training images. The weights of
-    such pixels are never trained.
+    Return the excess ``kurtosis``, ``min``, ``max`` and standard deviation (``sd``) of each layer's
+    weights. Return also the ``density`` of their histogram, with shape (layers, bins), between
+    ``min`` and ``max``. The result ``lit`` is the kurtosis of the first layer without weights that
+    are never trained, because their pixel is 0 in all training images.
     """
     layers = layer_weights(trained(network, context.device))
     bars = [histogram(w, bins) for w in layers]
@@ -59,9 +59,7 @@ def weights(network: Done, bins: int, *, context: Context) -> dict[str, object]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, method,
-    seed).
-    """
+    """Return the computations of the study as a dict with keys (network, method, seed)."""
     assert p.seeds is not None
     return {
         (network, method, seed): weights(train(training, seed), p.bins)
@@ -71,8 +69,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: rows for the ledger, rows for each layer, and histograms of the first
-    seed.
+    """Return the study's results: the results that are compared with the paper, measurements of
+    each layer, and the histograms of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -106,11 +104,11 @@ def _layers(network: str, method: str, seed: int, values: Mapping[str, Any]) -> 
 
 
 def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
-    """Return a row that says whether each layer's weights reach further from zero, on both sides,
-    than in the vanilla network.
+    """Return whether, in each layer, the largest weight is larger and the smallest weight is
+    smaller than in the vanilla network.
 
-    The value of the row is the smallest ratio of an extreme weight to the extreme weight of the
-    vanilla network.
+    The returned row has the smallest ratio, over layers and both extremes, of an extreme weight to
+    that of the vanilla network.
     """
     factors = [
         ours[end][i] / theirs[end][i] for i in range(len(ours["min"])) for end in ("min", "max")
@@ -120,11 +118,12 @@ def _two_sided(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) ->
 
 
 def _negative(seed: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row:
-    """Return a row that says whether the minimum of each layer's weights has a larger absolute
-    value than the layer's maximum and than the vanilla network's minimum.
+    """Return whether, in each layer, the smallest weight has a larger absolute value than the
+    largest weight and than the vanilla network's smallest weight.
 
-    The value of the row is the smallest ratio of absolute values, over all layers: the minimum
-    divided by the layer's maximum or by the vanilla network's minimum.
+    The returned row has the smallest ratio over all layers. For each layer, the absolute value of
+    the smallest weight is divided by the largest weight, and by the absolute value of the vanilla
+    network's smallest weight.
     """
     factors = [
         factor

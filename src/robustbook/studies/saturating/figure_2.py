@@ -1,7 +1,7 @@
 """Reproduce Figure 2 of Nayebi & Ganguli 2017: pre-activations h^l of all units on the test images.
 
-The paper does not say whether its first row shows the vanilla sigmoid or ReLU MLP, so both are
-measured.
+The paper does not say whether the figure's first row shows the sigmoid MLP or the ReLU MLP before
+saturation. So this study measures both MLPs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,18 +26,18 @@ PAPER, ITEM = "saturating", "figure-2"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page of Figure 2."""
+    """The parameters that a reader can set on the page of Figure 2."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     flat: Annotated[
         float,
         Field(gt=0, le=1000, description="a size of pre-activation, above 0, at most 1000"),
-    ] = 17.0  # beyond it, a sigmoid's slope is zero in float32
+    ] = 17.0  # for larger |h|, the derivative of the sigmoid is zero in float32
     bins: Annotated[int, Field(ge=10, le=200, description="a number of bins, 10 to 200")] = 80
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return the threshold ``flat`` and two other thresholds on |h|, in ascending order."""
+        """Return three thresholds for |h| in ascending order; one of them is ``flat``."""
         return tuple(sorted({5.0, self.flat, 100.0}))
 
 
@@ -47,9 +47,10 @@ def activities(
 ) -> dict[str, object]:
     """Measure the pre-activations h of each layer over all units and ``images`` test images.
 
-    Returns ``median`` and ``median_abs``, the medians of h and of |h|. The result ``beyond`` is the
-    fraction of pre-activations with |h| above each threshold, and ``active`` is the fraction with h
-    > 0. The histogram of h is ``density`` (layers, bins), between ``min`` and ``max``.
+    Return the medians of h and of |h|, as ``median`` and ``median_abs``. The result ``beyond`` is
+    the fraction of pre-activations with |h| above each threshold, and ``active`` is the fraction
+    with h > 0. The result ``density`` is the histogram of h between ``min`` and ``max``, with shape
+    (layers, bins).
     """
     net = trained(network, context.device)
     assert isinstance(net, MLP)
@@ -69,9 +70,7 @@ def activities(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, method,
-    seed).
-    """
+    """Return the computations of the study as a dict with keys (network, method, seed)."""
     assert p.seeds is not None
     return {
         (network, method, seed): activities(
@@ -83,8 +82,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: rows for the ledger, rows for each layer, and histograms of the first
-    seed.
+    """Return the study's results: the results that are compared with the paper, measurements of
+    each layer, and the histograms of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -125,9 +124,11 @@ def _layers(
 
 
 def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
-    """Return a row that says whether the median of |h| is larger in each layer of the saturated
-    network than in the vanilla network. The value of the row is the smallest ratio, over layers, of
-    the saturated network's median to the vanilla network's median.
+    """Return whether, in each layer, the median of |h| is larger in the saturated network than in
+    the vanilla network.
+
+    The returned row has the smallest ratio, over layers, of the saturated network's median to the
+    vanilla network's median.
     """
     pairs = zip(saturated["median_abs"], vanilla["median_abs"], strict=True)
     factor = min(ours / theirs for ours, theirs in pairs)
@@ -136,10 +137,10 @@ def _larger(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any])
 
 
 def _lower(seed: int, vanilla: Mapping[str, Any], saturated: Mapping[str, Any]) -> Row:
-    """Return a row that says whether in each layer the saturated network has a lower median of h
-    and fewer active units than the vanilla network.
+    """Return whether, in each layer, the saturated network has a lower median of h and fewer active
+    units than the vanilla network.
 
-    The value of the row is the largest difference of the medians, saturated minus vanilla.
+    The returned row has the largest difference of the medians over layers, saturated minus vanilla.
     """
     medians = zip(saturated["median"], vanilla["median"], strict=True)
     largest = max(ours - theirs for ours, theirs in medians)

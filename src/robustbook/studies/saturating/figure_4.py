@@ -1,13 +1,14 @@
-"""Reproduce Figure 4 of Nayebi & Ganguli 2017: the geometry of the vanilla and the saturated
-sigmoid MLP.
+"""Reproduce Figure 4 of Nayebi & Ganguli 2017: how the outputs of sigmoid MLPs change between two
+images.
 
-A straight path leads from the most confident test image of one class to the most confident test
-image of another class. The figure shows, along this path, the length element, the ten
-probabilities, and the ten singular values of the Jacobian of the logits. To test "flat with sharp
-peaks" we measure on which fraction of the path the length element is below 1 % of its peak. To test
-"only one singular value inflates" we count, at the peak, the singular values above half of the
-largest one. The paper does not state the thresholds 1 % and one half, so the study also measures
-other thresholds.
+A straight path leads from the most confidently classified test image of one class to that of
+another class. Along this path, the figure shows the length element, the ten class probabilities,
+and the ten singular values of the Jacobian of the logits. The paper calls the length element "flat
+with sharp peaks". To test the claim "flat with sharp peaks", we measure on which fraction of the
+path the length element is below 1 % of its peak. The paper also says that "only one singular value
+inflates". To test the claim about singular values, we count, at the peak, the singular values above
+half of the largest one. The paper does not state the thresholds 1 % and one half, so the study also
+uses other thresholds.
 """
 
 import math
@@ -30,12 +31,15 @@ from .networks import Method, test_images, train, trained
 from .settings import COMPARED, TEST, mlps
 
 PAPER, ITEM = "saturating", "figure-4"
-PAIRS = ((1, 7), (3, 7), (6, 9), (0, 6))  # the columns of the figure: source, target
-FLAT, FLAT_OURS = (0.1, 0.01, 0.001), 0.01  # shares of the peak, and the one used for verdicts
-LARGE, LARGE_OURS = (0.5, 0.1), 0.5  # shares of the largest value, and the one for verdicts
+# The columns of the figure, as classes at both ends of the path.
+PAIRS = ((1, 7), (3, 7), (6, 9), (0, 6))
+# Fractions of the peak, and the one that is compared with the paper.
+FLAT, FLAT_OURS = (0.1, 0.01, 0.001), 0.01
+# Fractions of the largest singular value, and the one that is compared with the paper.
+LARGE, LARGE_OURS = (0.5, 0.1), 0.5
 Labels = dict[str, str | float | int | bool]
-APART = 0.05  # a distance up to this share of the path counts as "precisely when"
-DRAWN = 400  # number of points of a path in a record
+APART = 0.05  # up to this fraction of the path, two places count as "precisely" equal
+DRAWN = 400  # number of points of each path that are stored
 
 
 def _pairs(value: object) -> object:
@@ -55,7 +59,7 @@ Digit = Annotated[int, Field(ge=0, le=9)]
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page of Figure 4, which a reader can set."""
+    """The parameters that a reader can set on the page of Figure 4."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     points: Annotated[
@@ -76,13 +80,14 @@ class Parameters(parameters.Parameters):
 def geometry(
     network: Done, pairs: tuple[tuple[int, int], ...], points: int, images: int, *, context: Context
 ) -> dict[str, object]:
-    """Measure the network along a straight path for each pair of classes, between two of ``images``
-    test images, in float64.
+    """Measure the network along the straight path for each pair of classes, in float64.
 
-    The results ``even`` are measured at ``points`` evenly spaced points of the path. The results
-    ``resolved`` are also measured at points that are added where probabilities jump. Return also
-    the row numbers ``rows`` of the two images in the test set, and the ``confidence`` of the
-    network in both images.
+    The images at both ends are chosen among ``images`` test images.
+
+    The results ``even`` are measured at ``points`` evenly spaced points of the path. For the
+    results ``resolved``, points are added where the class probabilities change abruptly. Return
+    also the row numbers of both images in the test set (``rows``), and the network's ``confidence``
+    for both images.
     """
     net = trained(network, context.device).double()
     x, y = test_images(network.call.arguments["training"].data, images, context.device)
@@ -93,8 +98,8 @@ def geometry(
         for digit in pair:
             if rows[digit] < 0:
                 raise ValueError(
-                    "pairs must be of digits that the network recognises in some test image, got "
-                    f"{digit}, which it recognises in none of {int((y == digit).sum())}"
+                    "pairs must have digits with a correctly classified test image, got "
+                    f"{digit}, of which none of {int((y == digit).sum())} is classified correctly"
                 )
         source, target = x[rows[pair[0]]], x[rows[pair[1]]]
         even = torch.linspace(0, 1, points, dtype=x.dtype, device=x.device)
@@ -112,12 +117,12 @@ def geometry(
 def most_confident(
     net: nn.Module, images: Float[Tensor, "n c h w"], labels: Int[Tensor, " n"]
 ) -> tuple[Int[Tensor, " k"], Float[Tensor, " k"]]:
-    """Return for each class the row number and the probability of its most confident, correctly
-    classified image.
+    """Return for each class the row number and the probability of the correctly classified image
+    with the highest confidence.
 
-    A class without a correctly classified image gets row -1 and probability 0. If two probabilities
-    round to the same number, the image with the larger gap between its two highest logits counts as
-    more confident.
+    If no image of a class is classified correctly, return row -1 and probability 0 for this class.
+    If two probabilities round to the same number, the image with the larger gap between its two
+    highest logits counts as more confident.
     """
     logits = torch.cat([net(batch) for batch in torch.split(images, 1000)])
     own = logits.gather(1, labels[:, None])
@@ -134,7 +139,7 @@ def most_confident(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (method, seed)."""
+    """Return the computations of the study as a dict with keys (method, seed)."""
     assert p.seeds is not None
     size = TEST[p.profile]
     return {
@@ -147,8 +152,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, rows at other
-    thresholds, and the curves of the first seed.
+    """Return the results that are compared with the paper's numbers, results for other thresholds,
+    and the curves of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -184,10 +189,10 @@ def _walk(result: Done, i: int, grid: str) -> dict[str, Tensor]:
 def _readings(
     found: Mapping[str, Tensor], pair: tuple[int, int], method: Method, seed: int, grid: str
 ) -> Iterator[Row]:
-    """Yield the rows of one path: the flat fractions, the numbers of large singular values, the
-    height of the peak, and the length.
+    """Yield the measurements on one path: the flat fractions, the numbers of large singular values,
+    the height of the peak, and the length of the curve.
 
-    A measurement that is compared with a number of the paper also gets the id of this target.
+    A measurement that is compared with a number of the paper also gets the id of this number.
     """
     labels: Labels = {"start": pair[0], "end": pair[1], "method": method, "grid": grid}
     length, values, t = found["length"], found["singular_values"], found["t"]
@@ -227,8 +232,8 @@ def _apart(found: Mapping[str, Tensor]) -> float:
 def _drawn(found: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return at most DRAWN points of a path.
 
-    The path is divided into sections, and the point with the largest length element of each section
-    is kept, so no peak is lost.
+    The path is divided into sections. Of each section, the point with the largest length element is
+    kept, so that no peak is lost.
     """
     stretches = torch.arange(len(found["t"])).chunk(DRAWN)
     kept = torch.stack([stretch[found["length"][stretch].argmax()] for stretch in stretches])

@@ -1,5 +1,5 @@
-"""Reproduce Figure 5 of Nayebi & Ganguli 2017: L-BFGS from the least confident test image of each
-class.
+"""Reproduce Figure 5 of Nayebi & Ganguli 2017: targeted attacks by L-BFGS on the least confident
+test image of each class.
 """
 
 from functools import partial

@@ -1,10 +1,11 @@
-"""Reproduce Figure 6 and Section 8 of Nayebi & Ganguli 2017: does kurtosis make a linear classifier
-more robust?
+"""Reproduce Figure 6 and Section 8 of Nayebi & Ganguli 2017.
+
+The question is whether weights with high kurtosis make a linear classifier more robust.
 
 The figure shows the scaled ratio of equation 14 for two random prototypes of 20,000 components. The
-components are drawn from the Pearson type VII distribution, for several values of the excess
-kurtosis, or from the weights of trained networks. The comparison with the paper uses the paper's
-scaling by the mean of |w1|; the study also measures the scaling by the median.
+components are drawn from Pearson type VII distributions with several values of the excess kurtosis,
+or from the weights of trained networks. As in the paper, the ratio is scaled by the mean of |w1|.
+The study also scales the ratio by the median of |w1|.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,19 +36,19 @@ from .settings import METHODS, MLPS, mlps
 
 PAPER, ITEM = "saturating", "figure-6"
 INTENSITIES: tuple[Intensity, ...] = ("mean", "median")
-LIMIT = 1e9  # represents infinite kurtosis: 4.000000006 degrees of freedom
+LIMIT = 1e9  # stands for infinite kurtosis: 4.000000006 degrees of freedom
 KURTOSES = (
     *(0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 50.0, 70.0, 100.0),
     *(200.0, 500.0, 1000.0, LIMIT),
 )
-SHOWN = 100.0  # the figure ends here; the paper's range is not known
+SHOWN = 100.0  # largest kurtosis in our figure; the paper's range is not known
 Labels = dict[str, str | float | int | bool]
-TOP = 1.4  # the y-value that the caption explains
+TOP = 1.4  # the value on the y axis that the paper's caption explains
 
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page of Figure 6, which a reader can set."""
+    """The parameters that a reader can set on the page of Figure 6."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     n: Annotated[
@@ -60,11 +61,12 @@ class Parameters(parameters.Parameters):
 
 @step(version=1)
 def pearson(kurtoses: tuple[float, ...], n: int, draws: int, seed: int) -> dict[str, object]:
-    """Return the scaled ratio of each random pair of prototypes at each kurtosis, scaled by the
-    mean and by the median.
+    """Return the scaled ratio of equation 14 for each random pair of prototypes and each kurtosis.
 
-    A random pair uses the same uniform random numbers at every kurtosis, so the curve shows only
-    the effect of kurtosis.
+    The ratio is scaled once by the mean and once by the median of |w1|.
+
+    For each pair, the same uniform random numbers are used at every kurtosis. So the curve shows
+    only the effect of kurtosis.
     """
     found: dict[str, Tensor] = {name: torch.empty(len(kurtoses), draws) for name in INTENSITIES}
     for i in range(draws):
@@ -77,11 +79,11 @@ def pearson(kurtoses: tuple[float, ...], n: int, draws: int, seed: int) -> dict[
 
 @step(version=1)
 def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
-    """Return the scaled ratio of each random pair of prototypes for each layer, and the absolute
-    ``cosine`` of w1 and w2.
+    """Return for each layer the scaled ratio of equation 14 for each random pair of prototypes, and
+    the absolute ``cosine`` of w1 and w2.
 
-    The components are drawn with replacement from the layer's weights, without biases, and are not
-    centred.
+    The components of w1 and w2 are drawn with replacement from the layer's weights, without biases.
+    The mean of the components is not subtracted.
     """
     layers = layer_weights(trained(network, "cpu"))
     found = {name: torch.empty(len(layers), draws) for name in (*INTENSITIES, "cosine")}
@@ -96,8 +98,8 @@ def own_weights(network: Done, n: int, draws: int) -> dict[str, object]:
 
 
 def _ratios(w: Tensor) -> dict[str, Tensor]:
-    """Return the scaled ratio of two prototypes after normalising both, scaled by the mean and by
-    the median.
+    """Normalise both prototypes; return their ratio, scaled by the mean and by the median of
+    |w1|.
     """
     w1, w2 = unit(w)
     return {
@@ -107,8 +109,8 @@ def _ratios(w: Tensor) -> dict[str, Tensor]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys ("pearson", seed) or
-    (network, method, seed).
+    """Return the computations of the study as a dict with keys ("pearson", seed) or (network,
+    method, seed).
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -120,8 +122,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, all means over random
-    pairs, and the two bounds of the l1 norm.
+    """Return the results that are compared with the paper's numbers, the means over all random
+    pairs, and the two bounds on the l1 norm.
     """
     assert p.seeds is not None
     rows = [Row(value, "none", f"{PAPER}/text-8/l1-bounds/{k}") for k, value in _bounds(p.n)]
@@ -139,7 +141,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _bounds(n: int) -> Iterator[tuple[str, float]]:
-    """Yield the l1 norm of the sparsest and of the densest vector of l2 norm 1."""
+    """Yield the l1 norms of the sparsest and of the densest vector whose l2 norm is 1."""
     yield "lower", unit(torch.eye(1, n, dtype=torch.float64)).abs().sum().item()
     yield "upper", unit(torch.ones(1, n, dtype=torch.float64)).abs().sum().item()
 
@@ -166,8 +168,8 @@ def _of_the_curve(curves: Mapping[str, list[float]], seed: int) -> Iterator[Row]
 def rising_and_concave(curve: Mapping[float, float], tolerance: float = 0.02) -> bool:
     """Return whether the curve rises from 1.11 to below 1.36 and is concave.
 
-    The curve is concave if no point lies below the line between its two neighbours. All conditions
-    on the curve are checked up to ``tolerance``.
+    The curve is concave if no point lies below the line between its two neighbours. Each condition
+    may be violated by at most ``tolerance``.
     """
     points = sorted(curve.items())
     rises = all(b > a - tolerance for (_, a), (_, b) in zip(points, points[1:], strict=False))
@@ -205,7 +207,7 @@ def _of_own_weights(results: Mapping[tuple[Any, ...], Done], seed: int) -> Itera
 
 
 def _closed() -> dict[str, Any]:
-    """Return the curves in the limit of infinitely many components, for the figure."""
+    """Return the expected curves for infinitely many components, which the figure shows."""
     kurtoses = [round(SHOWN * (i / 100) ** 3, 6) for i in range(101)]
     closed = {name: [expected_ratio(k, name) for k in kurtoses] for name in INTENSITIES}
     return {"closed/kurtosis": kurtoses, **{f"closed/{k}": v for k, v in closed.items()}}

@@ -1,5 +1,5 @@
-"""Reproduce Figure 8 of Nayebi & Ganguli 2017 (supplement): L-BFGS from the most confident test
-images.
+"""Reproduce Figure 8 of Nayebi & Ganguli 2017 (supplement): targeted attacks by L-BFGS on the most
+confident test images.
 """
 
 from functools import partial

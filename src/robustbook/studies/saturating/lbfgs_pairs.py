@@ -1,12 +1,14 @@
-"""Reproduce Figures 5 and 8 of Nayebi & Ganguli 2017: L-BFGS changes each of ten source images
-towards nine target classes.
+"""Reproduce Figures 5 and 8 of Nayebi & Ganguli 2017: targeted attacks by L-BFGS.
 
-The source images are the least (figure 5) or the most (figure 8) confident test images. L-BFGS
-minimises the cross entropy of the target class. The attack has no bound on the distance and no
-clipping, because the paper mentions neither. The paper does not say which implementation of L-BFGS
-it used. The comparison with the paper uses scipy's default tolerances and float32, a likely choice
-in 2017. We fixed the settings of L-BFGS before any result. The study also measures other variants
-of L-BFGS.
+L-BFGS changes each of ten source images until the network predicts a target class, for each of the
+nine other classes.
+
+The source images are the least confident test images of each class (Figure 5) or the most confident
+ones (Figure 8). L-BFGS minimises the cross entropy of the target class. The paper mentions neither
+a bound on the distance nor clipping, so the attack has neither. The paper does not name the
+implementation of L-BFGS that it used. The comparison with the paper uses scipy's default tolerances
+and float32, a likely choice in 2017. We fixed these settings before we saw any result. The study
+also runs other variants of L-BFGS.
 """
 
 import copy
@@ -36,8 +38,11 @@ PAPER = "saturating"
 
 @dataclass(frozen=True)
 class Search:
-    """A variant of L-BFGS: its precision, its tolerances (scipy's or none), and whether it clips
-    images to [0, 1].
+    """A variant of L-BFGS.
+
+    ``precision``: the precision of all computations.
+    ``tolerances``: whether L-BFGS uses scipy's default tolerances, or none.
+    ``clip``: whether images are clipped to [0, 1].
     """
 
     precision: Literal["float32", "float64"] = "float32"
@@ -45,14 +50,14 @@ class Search:
     clip: bool = False
 
 
-READINGS = {  # the verdicts use the first one
+READINGS = {  # the first variant is compared with the paper
     "float32": Search(),
     "float32, no tolerances": Search(tolerances=False),
     "float64, no tolerances": Search("float64", tolerances=False),
     "float32, in the box": Search(clip=True),
 }
 MAIN = next(iter(READINGS))
-STRAIGHT = "straight line"  # the control, without L-BFGS or a gradient
+STRAIGHT = "straight line"  # for comparison: a straight line to another image, without a gradient
 
 
 Sources = Annotated[
@@ -64,7 +69,7 @@ Sources = Annotated[
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the pages of Figures 5 and 8, which a reader can set."""
+    """The parameters that a reader can set on the pages of Figures 5 and 8."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     iterations: Annotated[
@@ -91,18 +96,18 @@ def attack(
 ) -> dict[str, object]:
     """Run L-BFGS from each of ten source images towards the nine other classes.
 
-    The source images are chosen by ``rule`` among ``images`` test images, unless the caller passes
-    them as ``given``.
+    The source images are the images numbered ``given``; with None, ``rule`` chooses them among
+    ``images`` test images.
 
-    Return ``found``, ``iterations`` and ``distance`` (l2) for each variant of L-BFGS and each pair
-    of source image and target class.
+    Return for each variant of L-BFGS and each pair of source image and target class whether the
+    attack succeeded (``found``), the number of ``iterations``, and the l2 ``distance``.
 
     ``sources``: the row numbers of the source images.
-    ``images``: the images that the first variant found, by source and target class, clipped to [0,
-        1] and in 256 grey levels. The diagonal of ``images`` has the source images, and a failed
-        attack gives an image of zeros.
-    ``straight``: for comparison, the distances at which straight lines to test images of the target
-        class reach this class.
+    ``images``: the adversarial images that the first variant found, by source and target class,
+        clipped to [0, 1] and rounded to 256 grey levels. The diagonal has the source images. If an
+        attack failed, the image is black.
+    ``straight``: for comparison, the l2 distance along a straight line to the nearest test image
+        that is classified as the target class (see `straight`).
     """
     net = trained(network, context.device)
     training = network.call.arguments["training"]
@@ -140,10 +145,10 @@ def _gray(images: Float[Tensor, "n 1 h w"]) -> UInt8[Tensor, "n h w"]:
 
 
 def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, method, seed).
+    """Return the computations of the study as a dict with keys (network, method, seed).
 
-    The paper says that the ReLU MLP behaves like the sigmoid MLP, so on the ReLU MLP only the
-    variant that is compared with the paper is run.
+    The paper says that the ReLU MLP behaves like the sigmoid MLP. So the ReLU MLP is attacked only
+    by the variant that is compared with the paper.
     """
     assert p.seeds is not None
     most = p.iterations if p.profile == "paper" else min(p.iterations, 100)
@@ -160,8 +165,8 @@ def calls(rule: Rule, p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(item: str, p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, the counts of every
-    variant, and the images of the first seed.
+    """Return the results that are compared with the paper's numbers, the numbers of successes and
+    failures of every variant, and the images of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -192,7 +197,7 @@ def _written(images: UInt8[Tensor, "k k h w"]) -> list[list[str]]:
 
 
 def _outcomes(done: Done) -> list[dict[str, list[Any]]]:
-    """Return for each variant the results ``found``, ``iterations`` and ``distance`` of all
+    """Return for each variant of L-BFGS ``found``, ``iterations`` and ``distance`` for all
     pairs.
     """
     names = ("found", "iterations", "distance")
@@ -210,10 +215,10 @@ def _counts(
     seed: int,
     setting: dict[str, str | float | int | bool],
 ) -> Iterator[Row]:
-    """Yield for each outcome (found, stalled, out of iterations) the number of pairs.
+    """Yield the number of pairs for each outcome: found, stalled, or out of iterations.
 
-    L-BFGS "stalled" on a pair if it failed and ended before the last iteration. The reasons for
-    stalling are a tolerance, a zero gradient, or a line search that found no lower loss.
+    On a pair, L-BFGS "stalled" if it failed and stopped before the maximum number of iterations.
+    The reason is a tolerance, a zero gradient, or a line search that found no lower loss.
     """
     failed = _split(outcome, "iterations", False)
     ends = {
@@ -232,8 +237,8 @@ def _counts(
 
 
 def _answers(item: str, method: str, seed: int, outcome: Mapping[str, list[Any]]) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's numbers, from the results of the first
-    variant.
+    """Yield the results that are compared with the paper's numbers, which come from the first
+    variant of L-BFGS.
     """
     target, successes = f"{PAPER}/{item}/{method}", sum(outcome["found"])
     yield Row(successes, "count", f"{target}/successes", seed=seed)

@@ -1,11 +1,11 @@
-"""Reproduce Section 7 of Nayebi & Ganguli 2017: 30 million steps of Adam change one image towards
-another class.
+"""Reproduce the longest attack of Nayebi & Ganguli 2017 (Section 7): 30 million steps of Adam on
+one image.
 
-On the paper's saturated network the attack failed to change a 3 into a 7. According to the paper,
-the image moved until its mean pixel distance from the start "converged". With `attacks.adam` 30
-million steps would take most of a day. So this module writes out the forward pass, the backward
-pass and Adam for one image and one sigmoid MLP. The loop allocates no tensors, which makes the loop
-six times as fast as `attacks.adam`.
+On the paper's saturated network, the attack failed to make the network classify a 3 as a 7.
+According to the paper, the image's mean pixel distance from the original image "converged". With
+the general function `attacks.adam`, 30 million steps would take most of a day. So this module has
+its own forward pass, backward pass and Adam for one image and a sigmoid MLP. The loop over Adam's
+steps allocates no tensors, so it is six times as fast as `attacks.adam`.
 """
 
 import os
@@ -35,7 +35,7 @@ from .targeted import PRECISIONS, RULES, Precision, Rule, sources
 PAPER, ITEM = "saturating", "long-descent"
 STEPS = {"quick": 5_000, "paper": 30_000_000}
 TRACED = ("iterations", "moved", "loss", "gradient")
-PER_DECADE = 20  # points of the trace, evenly spaced in the logarithm of the iterations
+PER_DECADE = 20  # recorded points per factor of ten in the number of steps
 BLOCK = 10_000  # steps between two checks of the time
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # Kingma & Ba 2015, and torch.optim.Adam
 
@@ -44,7 +44,7 @@ Digit = Annotated[int, Field(ge=0, le=9, description="a class, 0 to 9")]
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page on the long descent, which a reader can set."""
+    """The parameters that a reader can set on the page on the long attack."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
     source: Digit = 3
@@ -58,11 +58,13 @@ class Parameters(parameters.Parameters):
 
 
 class Descent:
-    """The state of Adam on one image, in the precision of the network ``net`` (784-w-w-10 with
-    sigmoid units).
+    """The state of Adam's attack on one image.
 
-    The pixels are neither clipped nor bounded. The attribute ``taken`` counts the updates. An
-    update allocates no memory.
+    The network ``net`` is a sigmoid MLP with layers 784-w-w-10, and its precision is used for all
+    computations.
+
+    Pixels are not clipped, and the perturbation has no bound. The attribute ``taken`` counts the
+    steps of Adam. A step allocates no memory.
     """
 
     def __init__(self, net: nn.Module, start: Float[Tensor, "..."], target: int, step_size: float):
@@ -97,8 +99,9 @@ class Descent:
 
     @torch.no_grad()
     def advance(self, until: int) -> bool:
-        """Make updates until their number ``taken`` is ``until``; stop and return True when the
-        network predicts the target class.
+        """Make steps of Adam until their number ``taken`` is ``until``.
+
+        As soon as the network predicts the target class, stop and return True.
         """
         image, first, second, gradient = self.image, self.first, self.second, self.gradient
         (beta1, beta2), root = BETAS, torch.empty_like(image)
@@ -116,16 +119,16 @@ class Descent:
 
     @property
     def still(self) -> bool:
-        """Return whether no later step can change the image, because gradient and first moment are
-        exactly zero.
+        """Return whether the image can no longer change, because the gradient and Adam's first
+        moment are exactly zero.
         """
         return not bool(self.gradient.any()) and not bool(self.first.any())
 
     def look(self) -> list[float]:
-        """Return one line of the trace (values in the order of ``TRACED``); call this method after
+        """Return the current measurements in the order of ``TRACED``; call this method after
         `advance`.
 
-        Raises ValueError for logits that are not finite, because no class is then predicted.
+        Raise ValueError if a logit is not finite, because the predicted class is then undefined.
         """
         if not bool(self.logits.isfinite().all()):
             raise ValueError(f"net must give finite logits, got {self.logits.tolist()}")
@@ -134,7 +137,7 @@ class Descent:
         return [float(self.taken), moved, loss, self.gradient.abs().max().item()]
 
     def save(self, path: Path, trace: list[list[float]]) -> None:
-        """Write a checkpoint of the descent to a file atomically."""
+        """Write a checkpoint of the attack to a file atomically."""
         held = {"image": self.image, "first": self.first, "second": self.second}
         held["trace"] = torch.tensor(trace, dtype=torch.float64)
         part = path.with_suffix(f".{os.getpid()}.part")
@@ -144,8 +147,8 @@ class Descent:
         part.replace(path)
 
     def load(self, path: Path) -> list[list[float]]:
-        """Load a checkpoint and return its trace; if the checkpoint is damaged, rename it and start
-        the descent again.
+        """Load a checkpoint and return the measurements that it contains; rename a damaged file and
+        start again.
         """
         try:
             with safe_open(path, "pt") as file:
@@ -155,7 +158,7 @@ class Descent:
             aside = path.with_suffix(".damaged")
             path.replace(aside)
             warnings.warn(
-                f"{path} is damaged ({error}); set aside as {aside.name}, the descent begins anew",
+                f"{path} is damaged ({error}); set aside as {aside.name}, the attack starts again",
                 stacklevel=3,
             )
             return []
@@ -174,11 +177,12 @@ def descend(
     every: float = 30.0,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Literal["reached", "still", "steps"], list[list[float]]]:
-    """Make up to ``steps`` updates; return why the descent ended, and the trace at logarithmically
-    spaced steps.
+    """Run Adam's attack for at most ``steps`` steps.
 
-    ``checkpoint`` is written about every ``every`` seconds. An interrupted descent resumes from the
-    checkpoint and gives bitwise the same result.
+    Return why the attack ended, and the measurements after logarithmically spaced numbers of steps.
+
+    The file ``checkpoint`` is written about every ``every`` seconds. An interrupted attack resumes
+    from the checkpoint and gives bitwise the same result.
     """
     trace: list[list[float]] = []
     if checkpoint is not None and checkpoint.exists():
@@ -200,8 +204,10 @@ def descend(
 
 
 def grid(steps: int) -> list[int]:
-    """Return the step numbers of a trace: 0, whole numbers that are evenly spaced in the logarithm,
-    and ``steps``.
+    """Return the step numbers after which measurements are made.
+
+    The step numbers are 0, whole numbers that are about evenly spaced on a logarithmic scale, and
+    ``steps``.
     """
     points, k = {0, steps}, 0
     while (point := round(10 ** (k / PER_DECADE))) < steps:
@@ -223,9 +229,12 @@ def long_descent(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Run a long descent; return why it ``ended``, its ``trace``, and its first and last image.
+    """Run a long attack by Adam.
 
-    The descent always runs on the CPU, because one step is too small for a GPU.
+    Return the reason why it ``ended``, the measurements during the attack (``trace``), and the
+    first and the last image.
+
+    The attack always runs on the CPU, because one step is too small a computation for a GPU.
     """
     net = trained(network, "cpu")
     training = network.call.arguments["training"]
@@ -239,9 +248,7 @@ def long_descent(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (rule, precision,
-    seed).
-    """
+    """Return the computations of the study as a dict with keys (rule, precision, seed)."""
     assert p.seeds is not None
     if p.source == p.target:
         raise BadParameter(f"target must be another class than source, got {p.target} for both")
@@ -258,8 +265,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the length and seconds of each descent, and the first seed's traces and
-    images.
+    """Return the study's results: the number of steps and the seconds of each attack, and the
+    measurements and images of the first seed.
     """
     assert p.seeds is not None
     rows: list[Row] = []

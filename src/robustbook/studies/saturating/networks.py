@@ -1,7 +1,8 @@
 """Train the networks of Nayebi & Ganguli 2017: three architectures, each trained in three ways.
 
-The three ways of training are vanilla, adversarial and saturating. All studies of the paper take
-their networks from the functions of this module, so each network is trained only once.
+The three ways of training are vanilla training, adversarial training, and training with the
+saturation penalty. All studies of the paper get their networks from this module, so each network is
+trained only once.
 """
 
 from collections.abc import Mapping
@@ -32,10 +33,10 @@ Method = Literal["vanilla", "adversarial", "saturated"]
 
 @dataclass(frozen=True)
 class Anneal:
-    """The schedule of lambda.
+    """The schedule of lambda, the weight of the saturation penalty.
 
-    At first lambda is 0 for ``plain`` optimiser steps of ordinary training. Afterwards lambda rises
-    ``rises`` times by ``rise``, once in ``every`` optimiser steps.
+    During the first ``plain`` optimiser steps, lambda is 0. Afterwards lambda rises by ``rise``
+    once in ``every`` optimiser steps; it rises ``rises`` times.
     """
 
     plain: int
@@ -55,8 +56,9 @@ class Anneal:
 class Training:
     """The settings with which a network is trained.
 
-    ``width``: as in `build`. ``eps`` and ``alpha`` are the parameters of adversarial training.
-    ``layers``: whether the saturation penalty includes the read-out layer.
+    ``width``: the number of hidden units, as in `build`.
+    ``eps``, ``alpha``: the parameters of adversarial training.
+    ``layers``: whether the saturation penalty includes the output layer.
     """
 
     data: str
@@ -72,7 +74,7 @@ class Training:
 
 
 def objective(training: Training) -> Objective:
-    """Return the function that computes the loss terms of ``training``."""
+    """Return the function that computes the loss terms for these settings."""
     if training.method == "adversarial":
         goodfellow = partial(adversarial_training, eps=training.eps, alpha=training.alpha)
         return lambda net, images, labels, lam: goodfellow(net, images, labels)
@@ -98,8 +100,8 @@ def fresh(training: Training, seed: int) -> nn.Module:
 
 @step(version=1)
 def train(training: Training, seed: int, *, context: Context) -> dict[str, object]:
-    """Train one network; return its weights as ``weight/<name>``, and each loss term per epoch as
-    ``history/<term>``.
+    """Train one network. Return its weights as ``weight/<name>``, and the mean of each loss term in
+    each epoch as ``history/<term>``.
     """
     data = load(training.data, "train")
     net = fresh(training, seed)
@@ -121,7 +123,7 @@ def train(training: Training, seed: int, *, context: Context) -> dict[str, objec
 
 
 def trained(result: Done, device: str) -> nn.Module:
-    """Return the trained network from the result of a ``train`` call."""
+    """Load the trained network from a result of `train`."""
     training: Training = result.call.arguments["training"]
     net = build(training.network, training.width)
     weights = {k.removeprefix("weight/"): v for k, v in result.tensors.items() if "weight/" in k}
@@ -138,15 +140,16 @@ def evaluate(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return for each attack the ``accuracy``, and the percentage of images that the attack did not
-    change (``unmoved``).
+    """Return for each attack the ``accuracy`` in percent, and the percentage of images that the
+    attack did not change (``unmoved``).
 
     ``images``: the number of test images. The test images are evenly spaced over the test set,
         because the first half of MNIST's test set is easier.
-    ``source``: the network for which the adversarial images are made, instead of ``network``.
+    ``source``: the network on which a transfer attack computes the adversarial images; with None,
+        ``network`` itself.
 
-    The network's seed determines random signs and random starts. An attack that flushes denormal
-    numbers runs on the CPU, because a GPU has no such setting.
+    The network's seed determines the random signs and random starts of attacks. An attack that
+    flushes denormal numbers to zero runs on the CPU, because a GPU has no such setting.
     """
     given, outcomes = network.call.arguments, []
     places = {"cpu" if attack.flush else context.device for attack in attacks}
@@ -164,12 +167,12 @@ def evaluate(
 
 @step(version=1)
 def inspect(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Measure over test images how informative the gradients are.
+    """Measure on test images whether the gradients of the loss vanish.
 
-    ``gradient``: the median, over images, of the largest component of the gradient.
-    ``lead``: the median, over images, of the label's logit minus the highest other logit (see
-    `median_lead`).
-    ``certain``: the percentage of images whose label has probability exactly 1 in float32.
+    ``gradient``: the median over images of the gradient's l-infinity norm.
+    ``lead``: the median over images of the true class's logit minus the highest other logit (see
+        `median_lead`).
+    ``certain``: the percentage of images whose true class has the probability exactly 1 in float32.
     """
     net = trained(network, context.device)
     x, y = test_images(network.call.arguments["training"].data, images, context.device)

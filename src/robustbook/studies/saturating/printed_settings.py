@@ -1,7 +1,7 @@
 """Compare the settings that Nayebi & Ganguli 2017 state with the settings of our training.
 
-The module also compares the range of FGSM errors in the paper's introduction with the errors of
-Table 1's networks.
+The paper's introduction states a range of error rates under FGSM. The module compares this range
+with the error rates of the networks of Table 1.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from .settings import NETWORKS, TEST, cnns, mlps, readings
 
 
 def rows(profile: str) -> Iterator[Row]:
-    """Yield a row for each setting of Sections 2 and 4: eps, alpha, the rise of lambda, and the
+    """Yield the settings of Sections 2 and 4: eps, alpha, the increase of lambda per step, and the
     maximum of the sigmoid penalty.
     """
     networks = {**mlps(profile), **cnns(profile)}
@@ -36,7 +36,7 @@ def rows(profile: str) -> Iterator[Row]:
         found[f"lambda-max-{short}"] = {anneal(anneal.steps - 1)}
         found[f"lambda-step-{short}"] = {anneal.rise}
     for name, values in found.items():
-        (value,) = values  # the same for all networks
+        (value,) = values  # this value is the same for all networks
         yield Row(value, "none", f"saturating/text-4/settings/{name}")
 
 
@@ -46,8 +46,8 @@ def _anneal(training: Training) -> Anneal:
 
 
 def calls(profile: str, seeds: tuple[int, ...]) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that evaluate Table 1's saturated networks, with keys ("error",
-    network, seed).
+    """Return the computations that evaluate Table 1's saturated networks, as a dict with keys
+    ("error", network, seed).
     """
     wanted = table_1.calls(table_1.Parameters(profile=profile, seeds=seeds))  # type: ignore[arg-type]
     return {
@@ -60,8 +60,8 @@ def calls(profile: str, seeds: tuple[int, ...]) -> dict[tuple[Any, ...], Call]:
 def errors(
     results: Mapping[tuple[Any, ...], Done], profile: str, seeds: tuple[int, ...]
 ) -> Iterator[Row]:
-    """Yield rows with the smallest and the largest FGSM error over the three saturated networks
-    (Section 1).
+    """Yield the smallest and the largest error rate under FGSM of the three saturated networks, for
+    the comparison with Section 1.
     """
     for seed in seeds:
         found = [

@@ -1,9 +1,9 @@
-"""Define the settings that several pages of Nayebi & Ganguli 2017 share, by profile.
+"""Define the settings that several studies of Nayebi & Ganguli 2017 share, for each profile.
 
-The settings say which networks are trained and how, how many test images are attacked, and by which
-attacks.
+The settings say how the networks are trained, how many test images are attacked, and by which
+attacks. A profile selects the size of the experiments:
 
-``quick``: scikit-learn's digits with 28 x 28 pixels, and trainings that take seconds.
+``quick``: scikit-learn's digits, resized to 28 x 28 pixels, and trainings that take seconds.
 ``paper``: MNIST; the weight lambda of the penalty rises once per epoch.
 """
 
@@ -19,19 +19,19 @@ MLPS: tuple[Name, ...] = ("sigmoid-mlp", "relu-mlp")
 NETWORKS: tuple[Name, ...] = (*MLPS, "cnn")
 METHODS: tuple[Method, ...] = ("vanilla", "adversarial", "saturated")
 COMPARED: tuple[Method, ...] = ("vanilla", "saturated")
-"""The ways of training that the figures compare."""
+"""The two ways of training that the figures compare."""
 MAIN = "float32"
-"""The attack variant of Table 1 that is compared with the paper's numbers."""
+"""The variant of FGSM whose accuracies are compared with the paper's Table 1."""
 Networks = dict[tuple[str, Method], Training]
 
-BATCH = {"quick": 32, "paper": 64}  # of the fully connected networks
-EPOCH = {"quick": 43, "paper": 937}  # their optimiser steps
-TEST = {"quick": 400, "paper": 10_000}  # test images
+BATCH = {"quick": 32, "paper": 64}  # batch size of the fully connected networks
+EPOCH = {"quick": 43, "paper": 937}  # optimiser steps per epoch of the fully connected networks
+TEST = {"quick": 400, "paper": 10_000}  # number of test images
 CONTROLS = {"quick": 40, "paper": 10_000}
 
 
 def mlps(profile: str) -> Networks:
-    """Return the settings of the six fully connected networks."""
+    """Return the training settings of the six fully connected networks."""
     epoch, batch, paper = EPOCH[profile], BATCH[profile], profile == "paper"
     data, width = "mnist" if paper else "digits", 200
     lr = 1e-3 if paper else 3e-3
@@ -60,7 +60,7 @@ def mlps(profile: str) -> Networks:
 
 
 def cnns(profile: str) -> Networks:
-    """Return the settings of the three convolutional networks.
+    """Return the training settings of the three convolutional networks.
 
     In the saturated CNN lambda rises once, to 1e-5, after two epochs.
     """
@@ -83,8 +83,8 @@ def cnns(profile: str) -> Networks:
 def saturated_sigmoid(
     profile: str, every: int, *, lr: float | None = None, times: int = 1
 ) -> Training:
-    """Return the settings of the saturated sigmoid network of Table 1 with another schedule of
-    lambda.
+    """Return the training settings of Table 1's saturated sigmoid network, but with another
+    schedule of lambda.
 
     The weight lambda of the penalty rises once in ``every`` optimiser steps, and the final lambda
     is multiplied by ``times``. ``lr`` is the learning rate; with None, the learning rate of Table
@@ -98,10 +98,11 @@ def saturated_sigmoid(
 
 
 def saturated_relu(profile: str, scale: float) -> Training:
-    """Return the settings of the saturated ReLU network with every lambda multiplied by ``scale``.
+    """Return the training settings of the saturated ReLU network, with every value of lambda
+    multiplied by ``scale``.
 
-    In the schedule of the ReLU network, lambda rises once in 10 optimiser steps (at profile
-    ``quick`` in every step).
+    For the ReLU network, lambda rises once in 10 optimiser steps; with profile ``quick`` it rises
+    in every step.
     """
     base = mlps(profile)["relu-mlp", "saturated"]
     assert base.anneal is not None
@@ -110,15 +111,16 @@ def saturated_relu(profile: str, scale: float) -> Training:
     return replace(base, anneal=anneal, recipe=replace(base.recipe, steps=anneal.steps))
 
 
-LONGEST = {"sigmoid-mlp": 100, "relu-mlp": 404}  # epochs, the longest training in Table 1's search
+# Epochs of the longest training in `table_1_search`.
+LONGEST = {"sigmoid-mlp": 100, "relu-mlp": 404}
 
 
 def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
-    """Return the settings of the four networks of Figures 1, 2, 3 and 7, by (network, method).
+    """Return the training settings of the four networks of Figures 1, 2, 3 and 7, by (network,
+    method).
 
-    With seed 0 the settings of three more networks for comparison are returned. The networks for
-    comparison are two vanilla networks that train for longer, and a ReLU network with a penalty
-    100,000 times as large.
+    With seed 0, three more networks are added for comparison: two vanilla networks that train for
+    longer, and a ReLU network with a penalty 100,000 times as large.
     """
     nets = mlps(profile)
     found: dict[tuple[str, str], Training] = {
@@ -135,8 +137,10 @@ def compared(profile: str, seed: int) -> dict[tuple[str, str], Training]:
 
 
 def readings(eps: float) -> dict[str, Attack]:
-    """Return all attacks of the page of Table 1, by name; only PGD and transfer clip images to [0,
-    1].
+    """Return all attacks of the page of Table 1, by name.
+
+    PGD clips images to [0, 1]. All other attacks run both without clipping and, under names that
+    end in "clipped", with clipping.
     """
     fgsm = Attack("fgsm", eps)
     pgd = Attack("pgd", eps, clip=True, steps=20, step_size=eps / 4)

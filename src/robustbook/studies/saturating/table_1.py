@@ -1,10 +1,11 @@
-"""Reproduce Table 1 of Nayebi & Ganguli 2017: clean accuracy and FGSM accuracy of nine networks.
+"""Reproduce Table 1 of Nayebi & Ganguli 2017: nine networks' accuracy on clean images and under
+FGSM.
 
-The nine networks combine three architectures (sigmoid MLP, ReLU MLP, CNN) with three trainings
-(vanilla, adversarial, saturated). The comparison with the paper uses one attack, FGSM at eps 0.25
-without clipping, in float32, on the cross entropy from logits, on all test images. We chose the
-attack for this comparison before any result. The study also runs other attacks, to explain the
-accuracies.
+The table combines three architectures (sigmoid MLP, ReLU MLP, CNN) with three ways of training
+(vanilla, adversarial, saturated). The comparison with the paper uses FGSM with eps 0.25, on all
+test images. In this comparison FGSM does not clip images, computes in float32, and computes the
+cross entropy from the logits. We fixed this variant of FGSM before we saw any result. The study
+also runs other attacks, to explain the accuracies.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,22 +28,20 @@ PAPER, ITEM = "saturating", "table-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page of Table 1, which a reader can set."""
+    """The parameters that a reader can set on the page of Table 1."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2, 3, 4)}
     eps: Annotated[
         float,
         Field(gt=0, le=1, description="a size of attack in pixels of [0, 1], above 0, at most 1"),
-    ] = 0.25  # of attacks; adversarial training always uses 0.25
+    ] = 0.25  # for attacks; adversarial training always uses eps 0.25
     controls: Annotated[
         int, Field(ge=1, le=10_000, description="a number of test images, 1 to 10000")
-    ] = 1000  # for every control; quick has 40
+    ] = 1000  # for further attacks; 40 for profile quick
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, method, seed,
-    purpose).
-    """
+    """Return the computations of the study as a dict with keys (network, method, seed, purpose)."""
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
     main = (Attack("none"), readings(p.eps)[MAIN])
@@ -64,7 +63,7 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, and the rows of all
+    """Return the results that are compared with the paper's numbers, and the accuracies under all
     other attacks.
     """
     assert p.seeds is not None

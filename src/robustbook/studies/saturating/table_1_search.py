@@ -1,12 +1,13 @@
-"""Try other settings for Table 1 of Nayebi & Ganguli 2017, because the paper leaves choices open.
+"""Try other training settings for Table 1 of Nayebi & Ganguli 2017, because the paper does not
+state all of them.
 
-The study changes one choice of Table 1's training at a time. For sigmoid networks the study changes
-the number of optimiser steps between two values of lambda. For sigmoid networks with 10 optimiser
-steps between two values, the study also changes the initialisation, learning rate, width, final
-lambda, or layers of the penalty. For ReLU networks and CNNs the study changes the scale of lambda,
-and for CNNs and vanilla MLPs the length of training. If vanishing gradients raise the FGSM accuracy
-of saturated networks, they may also raise the FGSM accuracy of vanilla networks. For vanilla MLPs
-the paper reports FGSM accuracies of 0 and 0.41 %.
+The study changes one setting at a time. For saturated sigmoid MLPs, the study changes the number of
+optimiser steps between two increases of lambda. With 10 optimiser steps between two increases, the
+study also changes the initialisation, the learning rate, the width, the final lambda, or the layers
+in the penalty. For saturated ReLU MLPs and CNNs, the study multiplies lambda by a constant. For
+saturated CNNs and vanilla MLPs, the study changes the number of epochs. If vanishing gradients
+raise the accuracy of saturated networks under FGSM, they may raise that of vanilla networks too.
+The paper reports accuracies of 0 and 0.41 % for vanilla MLPs under FGSM.
 """
 
 from collections.abc import Mapping
@@ -26,19 +27,19 @@ from .settings import CONTROLS, EPOCH, MAIN, cnns, mlps, readings, saturated_rel
 
 PAPER, ITEM = "saturating", "table-1-search"
 SHOWN = (MAIN, "float64", "flushed", "probabilities", "signs", "pgd softened")
-"""The attacks that are run on each network, a part of those on the page of Table 1."""
+"""The attacks that are run on each network. The page of Table 1 runs further attacks."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of this study, which a reader can set."""
+    """The parameters that a reader can set in this study."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2)}
 
 
 def cnn(profile: str, *, scale: float = 1.0, times: int = 1) -> Training:
-    """Return the training of the saturated CNN with lambda multiplied by ``scale`` and the number
-    of epochs by ``times``.
+    """Return the training settings of the saturated CNN, with lambda multiplied by ``scale`` and
+    the number of epochs multiplied by ``times``.
     """
     base = cnns(profile)["cnn", "saturated"]
     assert base.anneal is not None
@@ -48,7 +49,9 @@ def cnn(profile: str, *, scale: float = 1.0, times: int = 1) -> Training:
 
 
 def variants(profile: str) -> dict[tuple[str, str], Training]:
-    """Return all trainings that are tried; the keys say what is varied and how."""
+    """Return all training settings that are tried; the keys say which setting is changed and
+    how.
+    """
     paper = profile == "paper"
     short = 10 if paper else 1
     base = saturated_sigmoid(profile, short)
@@ -75,9 +78,7 @@ def variants(profile: str) -> dict[tuple[str, str], Training]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (varied, how, seed,
-    purpose).
-    """
+    """Return the computations of the study as a dict with keys (varied, how, seed, purpose)."""
     assert p.seeds is not None
     few = min(1000, CONTROLS[p.profile])
     attacks = (Attack("none"), *(readings(0.25)[name] for name in SHOWN))
@@ -91,8 +92,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: one row per training, attack and seed. The paper has no numbers to compare
-    with these rows.
+    """Return the study's results: the accuracy for each training, attack and seed. The paper has no
+    numbers to compare with these accuracies.
     """
     assert p.seeds is not None
     rows = []

@@ -19,21 +19,24 @@ PAPER, ITEM = "saturating", "table-2"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page: only the profile can be chosen, because nothing is random."""
+    """The parameters of the page of Table 2. A reader can only choose the profile, because nothing
+    is random.
+    """
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
 
 
 def calls(p: Parameters) -> dict[Any, Call]:
-    """Return no function calls, because nothing has to be trained."""
+    """Return no computations, because nothing has to be trained."""
     return {}
 
 
 def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
-    """Return the record of all sizes, which are read from a network that this function builds."""
+    """Return the sizes of all layers, which this function reads from a network that it builds."""
     net = CNN()
     same = sum(parameter.numel() for parameter in net.parameters())
-    # Without padding the sides are 24, 12, 8, 4. Only the hidden layer then has other inputs.
+    # Without padding the feature maps have sides of 24, 12, 8 and 4. Then only the number of inputs
+    # of the hidden layer changes.
     valid = same - (net.hidden.in_features - 64 * 4 * 4) * net.hidden.out_features
     pools = [size for size, after in zip(_sides(), _sides()[1:], strict=False)]
     first, second = pools[0] / _sides()[1], pools[1] / _sides()[2]

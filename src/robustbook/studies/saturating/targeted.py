@@ -1,9 +1,9 @@
-"""Choose the source images and target classes of the targeted attacks of Nayebi & Ganguli 2017,
-section 7.
+"""Choose the source images and target classes for the targeted attacks of Nayebi & Ganguli 2017
+(Section 7).
 
-Each class has one source image: the correctly classified test image with the lowest or the highest
-softmax probability. An attack runs from each of the ten source images towards each of the nine
-other classes.
+The source image of a class is the correctly classified test image with the lowest or the highest
+softmax probability. Each of the ten source images is attacked towards each of the nine other
+classes.
 """
 
 from typing import Literal
@@ -29,13 +29,13 @@ def sources(
     rule: Rule,
     name: str = "the network",
 ) -> Int[Tensor, " 10"]:
-    """Return for each class the row number of its least or most confident correctly classified
-    image.
+    """Return the row number of the least or most confident image among the correctly classified
+    images, for each class.
 
-    A saturated network gives most images a probability that float32 rounds to 1. So images are
-    ranked by log p - log (1 - p), which increases with the probability p and does not saturate. If
-    several images of a class have the same rank, the first image is returned. Raises ValueError if
-    a class has no correctly classified image.
+    For most images a saturated network predicts a probability p that float32 rounds to 1. So images
+    are ranked by log p - log (1 - p), which increases with p and does not round to one value. If
+    several images of a class have the same rank, the first image is returned. Raise ValueError if
+    no image of a class is classified correctly.
     """
     logits = logits_of(net, images).double()
     own = labels[:, None]
@@ -58,8 +58,8 @@ def sources(
 def pairs(
     rows: Int[Tensor, " 10"],
 ) -> tuple[Int[Tensor, " 90"], Int[Tensor, " 90"], Int[Tensor, " 90"]]:
-    """Return for each of the 90 pairs of source and target class the row number of the source
-    image, the source class and the target class.
+    """Return the row number of the source image, the source class and the target class for each of
+    the 90 pairs of classes.
 
     The pairs are in the order of the source images.
     """
@@ -75,24 +75,26 @@ def check_sources(
     rows: Int[Tensor, " 10"],
     name: str = "the network",
 ) -> None:
-    """Raise ValueError unless the rows are correctly classified images of the classes 0 to 9, in
-    order.
+    """Raise ValueError unless ``rows`` has correctly classified images of the classes 0 to 9, in
+    this order.
 
     An attack on a misclassified image would start on the wrong side of a class boundary.
     """
     if int(rows.max()) >= len(images):
-        raise ValueError(f"sources must be below {len(images)}, the images, got {int(rows.max())}")
+        raise ValueError(
+            f"sources must be below {len(images)}, the number of images, got {int(rows.max())}"
+        )
     answers = predict(net, images[rows]).tolist()
     for c, row in enumerate(rows.tolist()):
         if labels[row] != c:
             raise ValueError(
-                f"sources must be one image of each class from 0 to 9, in turn, got image {row} of "
-                f"class {int(labels[row])} for class {c}"
+                f"sources must be one image of each class from 0 to 9, in order, got image {row} "
+                f"of class {int(labels[row])} for class {c}"
             )
         if answers[c] != c:
             raise ValueError(
                 f"the source of class {c} must be an image that {name} classifies correctly, got "
-                f"image {row}, which it calls {answers[c]}"
+                f"image {row}, which it classifies as {answers[c]}"
             )
 
 
@@ -103,10 +105,11 @@ def straight(
     images: Float[Tensor, "n *shape"],
     targets: Int[Tensor, " p"],
 ) -> Float[Tensor, " p"]:
-    """Return for each starting image the distance to the target class along a straight line.
+    """Return for each starting image how far it must move along a straight line to be classified as
+    the target class.
 
-    Each line ends at the nearest of the ``images`` that ``net`` assigns to the target class.
-    Bisection finds a point on the line where the predicted class changes.
+    Each line ends at the nearest of the ``images`` that ``net`` classifies as the target class. On
+    the line, bisection finds a point where the predicted class changes.
     """
     answers = predict(net, images)
     away = torch.cdist(starts.flatten(1), images.flatten(1))

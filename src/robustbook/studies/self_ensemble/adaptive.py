@@ -1,9 +1,11 @@
-"""Run today's attacks on Random Self-Ensemble; a `Strike` describes an attack. The attacked images
-are evaluated several times, with noise draws that no attack has used.
+"""Run today's attacks on Random Self-Ensemble.
 
-An adaptive attack on a randomised network averages over draws of the noise (Athalye, Engstrom,
-Ilyas and Kwok 2018, arXiv 1707.07397). Carlini et al. 2019 (arXiv 1902.06705) advise to show first
-that the attack works if the noise is fixed.
+The class `Strike` describes an attack. The attacked images are evaluated several times, with noise
+draws that no attack has used.
+
+Against a randomised network, an adaptive attack averages its loss over noise draws (Athalye,
+Engstrom, Ilyas and Kwok 2018, arXiv 1707.07397). Carlini et al. 2019 (arXiv 1902.06705) advise to
+show first that the attack succeeds on the network with fixed noise.
 """
 
 import math
@@ -24,26 +26,30 @@ from .attack import FRESH, probabilities, test_images
 from .networks import Noise, trained
 
 SELECT, JUDGED, FROZEN = FRESH + 2**30, FRESH + 2**31, FRESH + 2**32
-"""The first draw numbers for the selection of images within an attack, for the final evaluation,
-and for frozen noise. Attacks use draw numbers that are far below FRESH, or little above FRESH.
+"""Noise draws are numbered. These constants are the first draw numbers for the selection of images
+within an attack, for the final evaluation, and for frozen noise. The draws of attacks have numbers
+far below FRESH or slightly above FRESH.
 """
 APART = 10_000
-"""Distance between the first draw numbers of two selections or evaluations."""
+"""The distance between the numbers of the first noise draws of two selections or of two
+evaluations.
+"""
 
 
 @dataclass(frozen=True)
 class Strike:
     """The description of an attack.
 
-    ``kind``: the kind of attack. With ``none`` images stay unchanged; ``search`` is the function
-        `searched`; all other kinds are attacks of the package.
-    ``averaged``: the number of noise draws over which each step, or each query, averages.
-    ``noise``: whether the attacked network has ``fresh`` noise in each step, the same ``frozen``
-        noise in all steps, or its noise ``off``.
-    ``c``, ``hinge``, ``keep``: options of the Carlini-Wagner attack.
-    ``eps``: the radius of PGD and of Square.
-    ``steps``: the number of steps, or of queries for Square.
-    ``searches``, ``kappa``: options of `searched`.
+    ``kind``: the kind of attack. With ``none`` images stay unchanged, and ``search`` stands for the
+        function `searched`. The other kinds are attacks of the module `robustbook.attacks`.
+    ``averaged``: the number of noise draws over which each step or query of the attack averages.
+    ``noise``: whether the attacked network has new noise in each step (``fresh``), the same noise
+        in all steps (``frozen``), or no noise (``off``).
+    ``c``, ``hinge``, ``keep``: the weight, form of the hinge and returned iterate of the
+        Carlini-Wagner attack (see `carlini_wagner`).
+    ``eps``: the radius of PGD and of the Square attack.
+    ``steps``: the number of steps; for the Square attack, the number of queries.
+    ``searches``, ``kappa``: the number of values of c and the confidence margin in `searched`.
     """
 
     kind: Literal["none", "carlini-wagner", "search", "pgd-l2", "pgd-linf", "square"]
@@ -66,7 +72,7 @@ class Frozen:
         self.net = net
 
     def at(self, keys: Tensor, draw: int | Tensor) -> Callable[[Tensor], Tensor]:
-        """Return the network as a function of images, with the frozen noise draw; ``draw`` is
+        """Return the network as a function of images, always with the same noise; ``draw`` is
         ignored.
         """
         found: Callable[[Tensor], Tensor] = self.net.at(keys, FROZEN)
@@ -85,18 +91,22 @@ def struck(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Attack ``images`` test images, and evaluate the network on them ``repeats`` times with
-    ``draws`` new noise draws each.
+    """Attack ``images`` test images, and evaluate the network on the attacked images ``repeats``
+    times.
 
-    ``right``: which images are classified correctly after the attack, shape (repeats, images).
+    Each evaluation uses ``draws`` new noise draws.
+
+    ``right``: which attacked images are classified correctly in each evaluation, with shape
+        (repeats, images).
     ``distance``: the l2 distance by which each image was changed.
-    ``seen``: which attacked images are classified correctly by the network with frozen noise, or
-        without noise, on which the attack ran.
+    ``seen``: if the attack ran on the network with frozen noise or without noise, which attacked
+        images this network classifies correctly.
 
-    Images that the network misclassifies without any attack are not attacked, unless the network
-    with frozen noise, or without noise, classifies them correctly.
+    Images that the network misclassifies without any attack are not attacked. A misclassified image
+    is still attacked if the attack runs on the network with frozen noise or without noise, and this
+    network classifies the image correctly.
 
-    ``noise``: the noise layers for attack and evaluation; with None, the noise layers of the
+    ``noise``: the noise layers during attack and evaluation; with None, the noise layers of
         training.
     """
     net = _ready(network, context.device, noise)
@@ -130,14 +140,14 @@ def searched(
     keys: Tensor,
     draws: int,
 ) -> Tensor:
-    """Return for each image the nearest image on which Carlini-Wagner succeeds, over a search for
-    c.
+    """Return the nearest adversarial image that Carlini-Wagner finds for each image, over a search
+    for c.
 
     An iterate that is misclassified with the noise draws of one step may be classified correctly
-    with other draws. So only the last iterate for each c counts, and the attack succeeds if ``net``
-    misclassifies this iterate with ``draws`` new draws. The weight c is multiplied by 10 until the
-    first success; then the interval that contains the smallest successful c is halved. An image on
-    which no c succeeds is returned unchanged.
+    with other draws. So for each c only the last iterate counts. The attack succeeds if ``net``
+    misclassifies this iterate with ``draws`` new noise draws. The weight c is multiplied by 10
+    until the first success. Then the interval that contains the smallest successful c is halved
+    repeatedly. If the attack succeeds with no c, the image is returned unchanged.
     """
     c = torch.full((len(images),), strike.c, device=images.device)
     low, high = torch.zeros_like(c), torch.full_like(c, math.inf)
@@ -174,7 +184,7 @@ def _moved(
     keys: Tensor,
     draws: int,
 ) -> Tensor:
-    """Return the images after the attack on the network ``view``."""
+    """Return the attacked images; the attack runs on the network ``view``."""
     given: dict[str, Any] = {"draws": strike.averaged, "keys": keys}
     sized: dict[str, Any] = {"steps": strike.steps, "step_size": strike.step_size, **given}
     match strike.kind:
@@ -206,11 +216,12 @@ def _moved(
 def counted(
     network: Done, first: int, images: int, choice: int, trials: int, *, context: Context
 ) -> dict[str, object]:
-    """Count the predicted classes of single noise draws (hard votes) on ``images`` clean test
-    images.
+    """Count how often each class is predicted with a single noise draw (hard votes), for ``images``
+    clean test images.
 
-    The result ``choice`` has the votes of the first ``choice`` noise draws, and ``counts`` the
-    votes of ``trials`` further draws. Both counts of votes have the shape (images, classes).
+    The result ``choice`` counts the votes of the first ``choice`` noise draws. The result
+    ``counts`` counts the votes of ``trials`` further draws. Both results have the shape (images,
+    classes).
     ``label``: the true classes.
     """
     net = _ready(network, context.device)
@@ -233,12 +244,14 @@ def one_draw(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Attack images by PGD in l-infinity as in the authors' logs of 2018: with one noise draw per
-    step and one for the evaluation.
+    """Attack images by PGD in l-infinity with one noise draw per step, and evaluate them with one
+    noise draw.
+
+    The logs that the authors published in 2018 come from such an attack.
 
     ``clean``, ``right``: which images are classified correctly before and after the attack.
 
-    The attack changes all images, also misclassified ones.
+    All images are attacked, also images that are misclassified without an attack.
     """
     net = _ready(network, context.device)
     x, y, keys = test_images(network, first, images, context.device)
@@ -249,14 +262,16 @@ def one_draw(
 
 
 def _ready(network: Done, device: str, noise: Noise | None = None) -> nn.Module:
-    """Return the trained network with frozen weights, in a memory format that is fast on a CPU."""
+    """Return the trained network without gradients of its weights, in a memory format that is fast
+    on a CPU.
+    """
     net = trained(network, device, noise).requires_grad_(False)
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 @torch.no_grad()
 def _answers(view: Any, images: Tensor, keys: Tensor) -> Tensor:
-    """Return the predicted classes of a network with frozen noise or without noise."""
+    """Return the predicted classes of a network whose noise is frozen or switched off."""
     found: Tensor = view.at(keys, 0)(images).argmax(1)
     return found
 

@@ -1,9 +1,10 @@
-"""Run the paper's attack on Random Self-Ensemble: images are attacked once and evaluated with new
-noise draws.
+"""Run the paper's attack on Random Self-Ensemble, and evaluate the attacked images with new noise
+draws.
 
-The attack is Carlini and Wagner's l2 attack as in the paper's released code, with a fixed weight c
-of the success term. The attack makes 300 steps, with one noise draw in each step, and returns the
-last iterate. The noise on an image depends on the number of the image in the test set.
+The attack is the l2 attack of Carlini and Wagner as in the paper's released code. The weight c of
+the loss term for success is fixed. The attack makes 300 steps, with one noise draw in each step,
+and returns the last iterate. The noise for an image is determined by the number of the image in the
+test set.
 """
 
 from dataclasses import dataclass
@@ -19,14 +20,14 @@ from robustbook.runs import Context, Done, step
 from .networks import Noise, model_of, trained
 
 FRESH = 2**40
-"""The number of the first noise draw that is used for evaluation; the numbers of an attack's draws
-are far below.
+"""Noise draws are numbered; this is the number of the first draw for evaluation. Attacks use draws
+with much smaller numbers.
 """
 
 
 def test_images(network: Done, first: int, count: int, device: str) -> tuple[Tensor, ...]:
-    """Return images in [0, 1], labels and keys of the test images ``first`` to ``first + count -
-    1``.
+    """Return images in [0, 1], labels and keys for the test images ``first`` to ``first + count -
+    1``; the keys determine the noise.
     """
     keys = torch.arange(first, first + count)
     found = load(model_of(network).data, "test").subset(keys)
@@ -39,7 +40,7 @@ def probabilities(
     """Return the class probabilities: the softmax or, for a network with noise, the mean softmax
     over the noise draws.
 
-    Raises ValueError if a probability is NaN, because the image would count as misclassified.
+    Raise ValueError if a probability is NaN, because its image would count as misclassified.
     """
     if draws_noise(net):
         found = ensemble(net, images, keys, draws=draws, start=start)  # type: ignore[arg-type]
@@ -52,7 +53,7 @@ def probabilities(
 
 
 def draws_noise(net: nn.Module) -> bool:
-    """Return whether the network has noise in evaluation mode."""
+    """Return whether the network uses noise in evaluation mode."""
     return isinstance(net, Noisy) and net.when not in ("training", "never")
 
 
@@ -66,16 +67,18 @@ def clean(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return ``right``, which says for each number of ``draws`` which test images are classified
-    correctly with this number of noise draws; its shape is (draws, images).
+    """Return which clean test images are classified correctly with each number of noise draws in
+    ``draws``.
 
-    ``noise``: the noise layers for the evaluation; with None, the noise layers of the training.
+    The result ``right`` has the shape (draws, images).
+
+    ``noise``: the noise layers during evaluation; with None, the noise layers of training.
     """
     net = trained(network, context.device, noise)
     x, y, keys = test_images(network, first, images, context.device)
     right = []
     for i, count in enumerate(draws):
-        # Ensembles of different sizes share no draw.
+        # Predictions with different numbers of draws share no draw.
         start = FRESH + sum(draws[:i])
         right.append(probabilities(net, x, keys, count, start).argmax(1) == y)
         context.progress(i + 1, len(draws))
@@ -95,17 +98,17 @@ def attacked(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Attack ``images`` test images with one value of c, as the paper does.
+    """Attack ``images`` test images as the paper does, with one value of c.
 
-    ``right``: which images are classified correctly after the attack with ``draws`` noise draws.
+    ``right``: which attacked images are classified correctly with ``draws`` noise draws.
     ``single``: which attacked images are classified correctly with one noise draw.
     ``distance``: the l2 distance by which each image was changed.
 
-    ``averaged``: the number of noise draws over which each step of the attack averages, which is 1
-        in the paper.
+    ``averaged``: the number of noise draws over which each step of the attack averages; the paper
+        uses 1.
 
-    If a network has no noise, images that it misclassifies are not attacked, because the attack
-    would not change them.
+    If a network has no noise, the attack would not change misclassified images, so they are not
+    attacked.
     """
     net = trained(network, context.device, noise)
     for p in net.parameters():
@@ -134,7 +137,7 @@ def attacked(
 
 @dataclass(frozen=True)
 class Swept:
-    """The results of the attack on one network with one value of c, for all images together."""
+    """The results of attacking all images, for one network and one value of c."""
 
     right: Tensor
     single: Tensor
@@ -142,24 +145,25 @@ class Swept:
 
     @property
     def accuracy(self) -> float:
-        """Return the accuracy after the attack, in percent of all images, including those
+        """Return the accuracy under the attack in percent of all images, including images that are
         misclassified without any attack.
         """
         return 100 * self.right.double().mean().item()
 
     @property
     def distortion(self) -> float:
-        """Return the square root of the mean, over all images, of the squared l2 distance, as the
-        paper defines it.
+        """Return the distortion as the paper defines it: the root mean square of the l2 distance
+        over all images.
         """
         return self.distance.double().square().mean().sqrt().item()
 
 
 def joined(pieces: list[Done]) -> Swept:
-    """Return the results of all pieces of the test set together, for one network and one c.
+    """Join the results for all pieces of the test set, for one network and one value of c.
 
-    For results of `clean`, the distance is 0, ``right`` is for the last number of draws, and
-    ``single`` for the first number of draws.
+    The pieces are results of `attacked` or of `clean`. For results of `clean` the distance is 0.
+    For results of `clean`, ``right`` is for the last number of draws, and ``single`` is for the
+    first number of draws.
     """
     right = torch.cat(
         [p.tensors["right"].view(-1, p.call.arguments["images"]) for p in pieces], dim=1

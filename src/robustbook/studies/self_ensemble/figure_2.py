@@ -1,14 +1,15 @@
 """Reproduce Figure 2 of Random Self-Ensemble: networks with noise in training, at test time, in
 both, or in neither.
 
-The network ``rse`` has noise in training and at test time. ``train only`` is the network ``rse``
-with its noise layers switched off, in the attack and in the prediction. ``test only`` is the
-conventional network with noise layers added after training, in the attack and in the prediction by
-50 draws. ``none`` is the conventional network without noise.
+The network ``rse`` has noise in training and at test time. The network ``train only`` is the
+network ``rse`` with its noise layers switched off, both in the attack and in the prediction. The
+network ``test only`` is the undefended network, to which noise layers are added after training, for
+the attack and for the prediction by 50 draws. The network ``none`` is the undefended network
+without noise.
 
-The paper's figure comes from older code, which normalises the images and has noise of standard
-deviation 0.9 and 0.2 for normalised images. The older code attacks the pixels without clipping,
-with batch norm in training mode. This study uses the noise of Table 1 and the attack of Table 2.
+The paper's figure comes from older code. The older code normalises the images and then adds noise
+of standard deviation 0.9 and 0.2. Its attack does not clip pixels, and runs with batch norm in
+training mode. This study uses the noise of Table 1 and the attack of Table 2.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,8 +31,8 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, regime, seed,
-    c, first image).
+    """Return the computations of the study as a dict with keys (network, regime, seed, c, first
+    image).
     """
     assert p.seeds is not None
     return {
@@ -50,8 +51,8 @@ def _points(own: Setting, regime: str, seed: int) -> dict[tuple[float, int], Cal
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each point of the figure, and the comparisons that the paper
-    makes.
+    """Return the study's results: accuracy and distortion at each point of the figure, and the
+    comparisons that the paper makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -64,7 +65,7 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _compared(of: Mapping[tuple[str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's numbers; all these rows are about VGG16."""
+    """Yield the results that are compared with the paper's numbers; all of them are for VGG16."""
     start = f"{TARGETS}/{ITEM}"
     if ("test only", 0.0) in of:
         value, images = of["test only", 0.0].accuracy, len(of["test only", 0.0].right)
@@ -80,7 +81,7 @@ def _compared(of: Mapping[tuple[str, float], Swept], seed: int) -> Iterator[Row]
         if not at:
             continue
         holds = all(above)
-        if other == "train only":  # the mean over what the paper calls "smaller attacks"
+        if other == "train only":  # the mean over the attacks that the paper calls "smaller"
             holds = sum(of["rse", c].accuracy - of[other, c].accuracy for c in at) > 0
         share = sum(above) / len(above)
         yield Row(share, "fraction", f"{start}/{name}", seed=seed, holds=holds)

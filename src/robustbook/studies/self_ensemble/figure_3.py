@@ -1,11 +1,11 @@
-"""Reproduce Figure 3 of Random Self-Ensemble: the accuracy of predictions from one noise draw
-against c, for several noise levels.
+"""Reproduce Figure 3 of Random Self-Ensemble: how the accuracy of predictions from one noise draw
+depends on c and on the noise level.
 
-The noise levels are those of the paper's script (`settings.LEVELS`), which is older than the code
-behind Table 2. In the script, the noise is on the image, and its standard deviation is for
-normalised images. The study also has the noise of Table 1, placed as in the released code. This
-study uses the attack of Table 2. The older script attacks normalised pixels without clipping, with
-batch norm in training mode.
+The noise levels come from the paper's script (`settings.LEVELS`), which is older than the code for
+Table 2. In the script, the initial noise is added to the image, and its standard deviation is given
+for normalised images. The study also includes networks with the noise of Table 1, placed as in the
+released code. All networks are attacked by the attack of Table 2. The older script attacks
+normalised pixels without clipping, with batch norm in training mode.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +24,8 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, noise, seed, c,
-    first image).
+    """Return the computations of the study as a dict with keys (network, noise, seed, c, first
+    image).
     """
     assert p.seeds is not None
     return {
@@ -38,8 +38,10 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 
 def named(own: Setting) -> tuple[Names, ...]:
-    """Return the noise layers of the networks in Figure 3 by name, from no noise to RSE's noise.
-    For an architecture without noise levels, an empty tuple is returned.
+    """Return the names of the noise layers of the networks in Figure 3, from no noise to RSE's
+    noise.
+
+    If an architecture has no noise levels, return an empty tuple.
     """
     return ("none", *own.levels, "rse") if own.levels else ()
 
@@ -50,8 +52,8 @@ def _points(own: Setting, noise: Names, seed: int) -> dict[tuple[float, int], Ca
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each point of the figure, and the comparisons that the paper
-    makes.
+    """Return the study's results: accuracy and distortion at each point of the figure, and the
+    comparisons that the paper makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -71,17 +73,16 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _compared(of: Mapping[tuple[str, float], float], own: Setting, seed: int) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's numbers.
+    """Yield the results that are compared with the paper's numbers.
 
-    The value of a row is the share of pairs of noise levels for which the paper's claim holds. The
-    paper claims that higher noise lowers the accuracy at c <= 0.01. The network without noise is
-    compared only on clean images, because at c = 0.01 it has lost more accuracy than all other
-    networks. The paper's Table 2 also shows that the network without noise has lost more accuracy
-    than all others at c = 0.01.
+    Each result is the fraction of pairs of noise levels for which the paper's claim holds. The
+    paper claims that higher noise lowers the accuracy at c <= 0.01. For this claim, the network
+    without noise is compared only on clean images. At c = 0.01 it has already lost more accuracy
+    than all other networks, also in the paper's Table 2.
     """
     start = f"{TARGETS}/{ITEM}"
-    # At profile quick the noise of RSE is the highest level. With the paper's levels, RSE is not
-    # compared.
+    # With profile quick, the noise of RSE is the highest noise level. With the paper's noise
+    # levels, RSE is not compared.
     low, high = own.levels[0], own.levels[-1] if len(own.levels) > 1 else "rse"
     ends: Sequence[str] = ("none", low, high)
     rising = [((a, 0.1), (b, 0.1)) for a, b in pairwise(ends)]

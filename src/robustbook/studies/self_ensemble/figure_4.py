@@ -1,11 +1,10 @@
-"""Reproduce Figure 4 of Random Self-Ensemble: the accuracy of predictions from one noise draw, and
-from an ensemble of 50 draws.
+"""Reproduce Figure 4 of Random Self-Ensemble: the accuracy of predictions from one noise draw and
+from 50 noise draws.
 
-One draw and 50 draws predict the same images, which the attack of Table 2 has changed once. The
-attack does not depend on the number of draws for the prediction. The single noise draw is the first
-of the 50 draws. The paper's figure comes from older code, with normalised images and noise of
-standard deviation 0.9 and 0.2 for normalised images. In the older code, batch norm is in training
-mode during the attack.
+Each image is attacked once, by the attack of Table 2. The attacked image is then classified with
+one noise draw and with 50 noise draws. The single draw is the first of the 50 draws. The paper's
+figure comes from older code. The older code normalises the images and then adds noise of standard
+deviation 0.9 and 0.2. During its attack, batch norm is in training mode.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,14 +22,14 @@ from .sweep import cell, counted, points, swept
 ITEM = "figure-4"
 WEAK, STRONG = 0.1, 0.4
 """An attack counts as weak if c is at most the first number, and as strong if c is at least the
-second number. The second number is from the paper's text.
+second number. The paper's text states the second number.
 """
 Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, "rse", seed, c,
-    first image); c = 0 stands for clean images.
+    """Return the computations of the study as a dict with keys (network, "rse", seed, c, first
+    image); c = 0 stands for clean images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -42,8 +41,8 @@ def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: rows for each point of the figure, and the comparisons that the paper
-    makes.
+    """Return the study's results: accuracy and distortion at each point of the figure, and the
+    comparisons that the paper makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -57,12 +56,11 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _compared(of: Mapping[float, Swept], seed: int) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's numbers; all these rows are about VGG16.
+    """Yield the results that are compared with the paper's numbers; all of them are for VGG16.
 
-    The paper says that 50 draws give a higher accuracy than one draw up to a c of about 0.4, and a
-    lower accuracy beyond. So we take the gain of 50 draws as the mean over attacks with c below
-    0.4. The claim that 50 draws give a lower accuracy is tested with the mean over attacks with c
-    of 0.4 or more.
+    According to the paper, 50 draws give a higher accuracy than one draw up to about c = 0.4, and a
+    lower accuracy for larger c. So we test the higher accuracy with the mean over all c below 0.4.
+    We test the lower accuracy with the mean over all c from 0.4.
     """
     start = f"{TARGETS}/{ITEM}"
     gain = {c: at.accuracy - 100 * at.single.double().mean().item() for c, at in of.items() if c}

@@ -1,9 +1,9 @@
 """Reproduce Figure 5 of Random Self-Ensemble: accuracy on clean images against the number n of
 noise draws.
 
-Ensembles of different sizes share no noise draw. The networks are from Table 1; VGG16 is also
-trained with the noise levels of Figure 3. The paper's figure comes from older code, which
-normalises the images.
+Predictions with different numbers of draws share no noise draw. The networks have the noise of
+Table 1; VGG16 is also trained with the noise levels of Figure 3. The paper's figure comes from
+older code, which normalises the images before it adds noise.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,8 +23,8 @@ Parameters = settings.OfNetworks
 
 
 def calls(p: settings.OfNetworks) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, noise, seed,
-    first image).
+    """Return the computations of the study as a dict with keys (network, noise, seed, first
+    image).
     """
     assert p.seeds is not None
     return {
@@ -42,8 +42,8 @@ def named(own: Setting) -> tuple[Names, ...]:
 
 
 def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each point of the figure, and the comparisons that the paper
-    makes.
+    """Return the study's results: the accuracy at each point of the figure, and the comparisons
+    that the paper makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -76,7 +76,7 @@ def condense(p: settings.OfNetworks, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _compared(of: Mapping[tuple[str, int], float], own: Setting, seed: int) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's numbers; all these rows are about VGG16."""
+    """Yield the results that are compared with the paper's numbers; all of them are for VGG16."""
     start = f"{TARGETS}/{ITEM}"
     gain = {noise: of[noise, DRAWS] - of[noise, 1] for noise in named(own)}
     settled = of["rse", DRAWS] - of["rse", 10]
@@ -85,7 +85,7 @@ def _compared(of: Mapping[tuple[str, int], float], own: Setting, seed: int) -> I
     grows = of["rse", 1] < of["rse", 4] < of["rse", 10]
     ten = (of["rse", 10] - of["rse", 1]) / gain["rse"] if gain["rse"] else 0.0
     yield Row(ten, "fraction", f"{start}/monotone", seed=seed, holds=grows)
-    # At profile quick the noise of RSE is the higher level.
+    # With profile quick, the noise of RSE is the higher noise level.
     low, high = own.levels[0], own.levels[-1] if len(own.levels) > 1 else "rse"
     less = f"{start}/less-noise-saturates-earlier"
     yield Row(gain[high] - gain[low], "percent", less, seed=seed, holds=gain[low] < gain[high])

@@ -1,9 +1,12 @@
-"""Reproduce Figure 6 of Random Self-Ensemble: accuracy and distortion against c, for three networks
-and five defenses. The study also computes the accuracies at equal distortion, which the paper does
-not show.
+"""Reproduce Figure 6 of Random Self-Ensemble: how accuracy and distortion depend on c, for three
+networks and five defenses.
 
-Distortion is the square root of the mean, over all images, of the squared l2 distance. As in the
-released code, the distortion includes misclassified images.
+The study also compares the accuracies of the defenses at equal distortion, which the paper does not
+do.
+
+The distortion is the root mean square, over all images, of the l2 distance between clean and
+attacked image. As in the released code, images that are misclassified without any attack are
+included.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,15 +27,17 @@ JUDGES = ("figure-6", "text-3", "text-4.3")
 ACCURACY_AT = (0.0, 0.01, 0.1, 1.0)
 DISTORTION_AT = (0.1, 1.0, 100.0)
 EQUAL = (0.1, 0.21, 0.3)
-"""The distortions at which we took accuracies from the paper's figure as target numbers."""
+"""The distortions at which we read accuracies from the paper's figure, to compare them with
+ours.
+"""
 Parameters = settings.Parameters
 Curve = list[tuple[float, float]]
 """Pairs of distortion and accuracy, in increasing order of distortion."""
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, defense, seed,
-    c, first image).
+    """Return the computations of the study as a dict with keys (network, defense, seed, c, first
+    image).
     """
     assert p.seeds is not None
     return {
@@ -45,8 +50,8 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each point of the figure, and the comparisons that the paper
-    makes.
+    """Return the study's results: accuracy and distortion at each point of the figure, and the
+    comparisons that the paper makes.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -75,8 +80,9 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> Iterator[Row]:
-    """Yield rows for the paper's orderings of two accuracies or two distortions. The value of a row
-    is the first of the two numbers; the ledger looks up the second number.
+    """Yield the results that test the paper's orderings of two accuracies or two distortions.
+
+    Each result is the first of the two numbers; the book's ledger finds the second number itself.
     """
     start = f"{TARGETS}/{ITEM}/{network}"
     for other in DEFENSES:
@@ -97,7 +103,9 @@ def _compared(network: str, of: Mapping[tuple[str, float], Any], seed: int) -> I
 
 
 def _equal(network: str, curves: Mapping[str, Curve], seed: int) -> Iterator[Row]:
-    """Yield the accuracies of the defenses at equal distortion."""
+    """Yield the accuracies of the defenses at equal distortion, and where the curves of two
+    defenses cross.
+    """
     start = f"{TARGETS}/{ITEM}/equal-distortion/{network}"
     for defense, curve in curves.items():
         of: dict[str, str | float | int | bool] = {"network": network, "defense": defense}
@@ -119,8 +127,8 @@ def _equal(network: str, curves: Mapping[str, Curve], seed: int) -> Iterator[Row
 
 
 def _whole(found: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield the mean over c of the distance between our accuracy and the authors', for each curve
-    and for all 15 curves.
+    """Yield the mean absolute difference over c between our accuracy and the authors' accuracy, for
+    each curve and for all 15 curves together.
     """
     theirs = printed.points()
     means = []
@@ -149,8 +157,10 @@ def interpolated(curve: Sequence[tuple[float, float]], d: float) -> float | None
 
 
 def crossover(first: Curve, second: Curve, grid: int = 1000) -> float | None:
-    """Return the smallest distortion of ``grid`` beyond which the second curve is nowhere below the
-    first curve.
+    """Return the smallest distortion beyond which the second curve is nowhere below the first
+    curve.
+
+    The distortion is searched on ``grid`` equal intervals.
     """
     end = min(first[-1][0], second[-1][0])
     last = None

@@ -1,9 +1,9 @@
 """Train the networks of Random Self-Ensemble with each defense.
 
-All studies of the paper take their networks from the functions of this module, so each network is
-trained only once. The result of a training has the whole state of a network, including the running
-statistics of batch norm. Weights have the same names with and without noise layers, so the weights
-can be used with other noise.
+All studies of the paper get their networks from this module, so each network is trained only once.
+The result of training contains all weights and buffers of a network, including the running
+statistics of batch norm. Noise layers do not change the names of the weights, so the weights can be
+used with other noise.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,10 @@ BUILDERS = {"vgg16": vgg16, "resnext": resnext29, "model-a": model_a}
 
 @dataclass(frozen=True)
 class Model:
-    """A network and its training set. ``narrow`` is the divisor of the network's widths.
+    """A network and its training set.
+
+    ``narrow``: the number by which the network's widths are divided.
+
     ``images``: the number of training images, taken from the start of the training set; with None,
     all images are used.
     """
@@ -41,7 +44,9 @@ class Model:
 
 @dataclass(frozen=True)
 class Noise:
-    """The settings of a network's noise layers: see `robustbook.defenses.noisy`."""
+    """The place and the standard deviations of a network's noise (see
+    `robustbook.defenses.noisy`).
+    """
 
     init: float
     inner: float
@@ -55,15 +60,16 @@ class Defense:
 
     ``none``: training without a defense.
 
-    ``brelu``: bounded ReLU, trained on images with noise of standard deviation ``sigma``.
+    ``brelu``: a network with bounded ReLUs, which is trained on images with Gaussian noise of
+        standard deviation ``sigma``.
 
-    ``retraining``: with probability one half, FGSM changes a whole batch before the training step.
-        As in the released code, the size of FGSM is uniform in the interval ``eps``, images are not
-        clipped, and the network stays in training mode.
+    ``retraining``: adversarial training, in which FGSM changes a whole batch with probability one
+        half. As in the released code, the eps of FGSM is uniform in the interval ``eps``. Images
+        are not clipped, and the network stays in training mode during FGSM.
 
-    ``distill``: training at ``temperature`` on the class probabilities of a teacher at the same
-        temperature. With ``teacher`` True the network is the teacher, which is trained on the
-        labels at this temperature.
+    ``distill``: defensive distillation: training at ``temperature`` on the class probabilities of a
+        teacher network at the same temperature. If ``teacher`` is True, the network is the teacher,
+        which is trained on the labels at this temperature.
     """
 
     kind: Literal["none", "brelu", "retraining", "distill"] = "none"
@@ -74,8 +80,8 @@ class Defense:
 
 
 def built(model: Model, defense: Defense, noise: Noise | None, seed: int) -> nn.Module:
-    """Return the network with its initial weights; with ``noise`` the network has noise layers
-    (`Noisy`).
+    """Return the network with its initial weights; if ``noise`` is given, the network has noise
+    layers (`Noisy`).
     """
     net: nn.Module = BUILDERS[model.network](generator(seed, "weights"), model.narrow)
     if defense.kind == "brelu":
@@ -84,7 +90,9 @@ def built(model: Model, defense: Defense, noise: Noise | None, seed: int) -> nn.
 
 
 def with_noise(net: nn.Module, noise: Noise, seed: int) -> Noisy:
-    """Return a copy of the network with noise layers; ``seed`` determines the noise draws."""
+    """Return a copy of the network to which noise layers are added; ``seed`` determines the noise
+    draws.
+    """
     return noisy(
         net,
         init=noise.init,
@@ -96,7 +104,7 @@ def with_noise(net: nn.Module, noise: Noise, seed: int) -> Noisy:
 
 
 def inside(net: nn.Module) -> nn.Module:
-    """Return the network without its noise layers, whose ``state_dict`` is stored."""
+    """Return the network inside the noise layers; the ``state_dict`` of this network is stored."""
     return net.net if isinstance(net, Noisy) else net
 
 
@@ -110,8 +118,10 @@ def train(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Train a network on the labels. Return ``state/<name>`` (weights and buffers),
-    ``history/<term>`` (the mean of each loss term in each epoch), and ``seconds``.
+    """Train a network on the labels.
+
+    Return its weights and buffers (``state/<name>``), the mean of each loss term in each epoch
+    (``history/<term>``), and the training time in ``seconds``.
     """
     data = load(model.data, "train")
     data = data if model.images is None else data.subset(model.images)
@@ -121,11 +131,13 @@ def train(
 
 @step(version=1)
 def distil(teacher: Done, recipe: Recipe, seed: int, *, context: Context) -> dict[str, object]:
-    """Train a student of ``teacher``, with the teacher's architecture and temperature, and return
-    results of the same form as `train`.
+    """Train a student network of ``teacher`` by distillation; return results of the same form as
+    `train`.
 
-    The teacher's probabilities are computed once, for training images without augmentation. So the
-    student is trained on images without augmentation too.
+    The student has the teacher's architecture and temperature.
+
+    The teacher's class probabilities are computed once, for training images without augmentation.
+    So the student is trained on images without augmentation too.
     """
     arguments = teacher.call.arguments
     model, defense = arguments["model"], arguments["defense"]
@@ -166,17 +178,16 @@ def _fitted(
 
 
 def model_of(result: Done) -> Model:
-    """Return the `Model` with which `train` or `distil` computed a result."""
+    """Return the `Model` of a result of `train` or `distil`."""
     call = result.call if "model" in result.call.arguments else result.call.arguments["teacher"]
     model: Model = call.arguments["model"]
     return model
 
 
 def trained(result: Done, device: str, noise: Noise | None = None) -> nn.Module:
-    """Return the trained network from a result, in evaluation mode.
+    """Load the trained network from a result, in evaluation mode.
 
-    ``noise``: the noise layers of the returned network; with None, the noise layers of the
-    training.
+    ``noise``: the noise layers of the returned network; with None, the noise layers of training.
     """
     call: Call = result.call
     arguments = call.arguments if "model" in call.arguments else call.arguments["teacher"].arguments
@@ -221,7 +232,7 @@ def _blurred(
 def _retrained(
     eps: tuple[float, float], net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
 ) -> Mapping[str, Tensor]:
-    coin, share = torch.rand(2).tolist()  # on the CPU: a GPU does not wait for it
+    coin, share = torch.rand(2).tolist()  # drawn on the CPU, so that a GPU need not wait
     if coin < 0.5:
         leaf = images.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(F.cross_entropy(net(leaf), labels), leaf)

@@ -1,8 +1,8 @@
-"""Read the authors' own points of Figure 6 of Random Self-Ensemble from their repository.
+"""Read the points of Figure 6 of Random Self-Ensemble from a file of the authors' repository.
 
-The file has the accuracy at 17 values of c for each of three networks and five defenses. The file
-also has the five numbers of Table 2's row RSE, which come from another run than the points of
-VGG16.
+The file lists the accuracy at 17 values of c for each of three networks and five defenses. The file
+also lists the five numbers in the row RSE of Table 2. The five numbers of Table 2 come from another
+run than VGG16's points in the figure.
 """
 
 import csv
@@ -14,12 +14,14 @@ FILE = Path(__file__).resolve().parents[4] / "book" / "targets" / "random-self-e
 NETWORKS = {"Model A": "model-a", "VGG16": "vgg16", "ResNeXt29-2x64d": "resnext"}
 DEFENSES = {"plain": "none", "adv": "adv", "brelu": "brelu", "dd": "distill", "rse": "rse"}
 Points = Mapping[float, tuple[float, float]]
-"""Accuracy in percent and distortion, by c; c = 0 stands for clean images."""
+"""The accuracy in percent and the distortion for each c; c = 0 stands for clean images."""
 
 
 @cache
 def points() -> Mapping[tuple[str, str], Points]:
-    """Return the authors' accuracy and distortion at each c, under the keys (network, defense)."""
+    """Return the authors' accuracy and distortion at each c, as a dict with keys (network,
+    defense).
+    """
     found: dict[tuple[str, str], dict[float, tuple[float, float]]] = {}
     with FILE.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):

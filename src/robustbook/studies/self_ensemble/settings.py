@@ -1,14 +1,16 @@
-"""Define the settings of Random Self-Ensemble by profile: networks, noise, training, attack.
+"""Define the networks, noise, training and attack of Random Self-Ensemble, for each profile.
 
-``paper``: the paper's networks at full width. A CPU can run Model A on STL-10 at profile ``paper``
-    with 100 images and five of the sixteen values of c. By default only two of the five defenses
+A profile selects the size of the experiments:
+
+``paper``: the paper's networks at full width. With this profile, a CPU can run Model A on STL-10,
+    with 100 images and five of the sixteen values of c. By default, only two of the five defenses
     are run on Model A. VGG16 and ResNeXt on CIFAR-10 need a GPU.
-``reduced``: narrowed networks on CIFAR-10, with eight values of c and by default two of the five
+``reduced``: narrower networks on CIFAR-10, with eight values of c and by default two of the five
     defenses.
-``quick``: narrowed networks on the embedded image set "scenes".
+``quick``: narrower networks on the small image set "scenes", which comes with the book.
 
-All schedules are shorter than the paper's 200 epochs. The learning rate rises from 0 and falls
-linearly to 0, whereas in the paper it falls three times.
+All trainings are shorter than the paper's 200 epochs. The learning rate rises from 0 and then falls
+linearly to 0. In the paper, the learning rate is lowered three times.
 """
 
 from collections.abc import Mapping
@@ -28,10 +30,10 @@ from .networks import Defense, Model, Networks, Noise, distil, train
 
 PAPER = "self_ensemble"
 TARGETS = "self-ensemble"
-"""The ids of all target numbers of this paper begin with this text."""
+"""The ids of all numbers of this paper begin with this text."""
 CS = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 0.8, 1.0, 2.0, 3.0, 4.0, 7.0, 10.0, 30.0, 70.0, 100.0)
-"""The values of c, the weight of the success term in the attack of the released code; c = 0 stands
-for no attack.
+"""The values of c, the weight of the loss term for success in the released code's attack; c = 0
+stands for no attack.
 """
 TABLE_2 = CS[:5]
 EIGHT_CS = (*TABLE_2, 1.0, 10.0, 100.0)
@@ -51,24 +53,27 @@ Names = Literal[
     "rse paper 0.18/0.2",
     "rse code 0.1/0.05",
 ]
-"""The name ``rse PLACEMENT INIT/INNER`` states where a network has noise layers, and the standard
-deviations of their noise. If INNER is left out, it is 0.1.
+"""The name ``rse PLACEMENT INIT/INNER`` says where a network has noise layers. INIT and INNER are
+the standard deviations of the initial noise and of all other noise. If INNER is left out, all other
+noise has the standard deviation 0.1.
 """
 DEFENSES: tuple[Names, ...] = ("rse", "adv", "brelu", "distill", "none")
 """The defenses, in the order of the rows of Table 2."""
 LEVELS: tuple[Names, ...] = ("rse paper 0.12/0.1", "rse paper 0.12/0.2", "rse paper 0.18/0.2")
-"""The names of the noise layers of Figure 3, ordered from low to high noise. The code behind
-Figures 2 to 5 is older than the code behind Table 2. The older code divides images by their
-standard deviation of about 0.2 and then adds initial noise of standard deviation 0.6 or 0.9. So the
-standard deviation of the noise is 0.12 or 0.18 for images in [0, 1]. The initial noise is on the
-image, and all other noise has standard deviation 0.1 or 0.2.
+"""The names of the noise layers of Figure 3, ordered from low to high noise. The code for Figures 2
+to 5 is older than the code for Table 2. The older code divides images by their standard deviation
+of about 0.2, and then adds initial noise of standard deviation 0.6 or 0.9. For images in [0, 1],
+the standard deviation of this noise is 0.12 or 0.18. The initial noise is added to the image, and
+all other noise has the standard deviation 0.1 or 0.2.
 """
 
 
 def noise_of(network: Networks) -> Noise:
-    """Return the noise of the defense that the paper calls RSE. The noise levels are from the
-    paper's Table 1, and the noise is placed as in the released code. So on VGG16 the initial noise
-    is in front of the second convolution; in all other networks it is on the image.
+    """Return the noise of the defense that the paper calls RSE.
+
+    The noise levels are from the paper's Table 1, and the noise layers are placed as in the
+    released code. So in VGG16 the initial noise is added in front of the second convolution. In all
+    other networks the initial noise is added to the image.
     """
     if network == "vgg16":
         return Noise(0.4, 0.1, "code")
@@ -77,15 +82,15 @@ def noise_of(network: Networks) -> Noise:
 
 @dataclass(frozen=True)
 class Setting:
-    """The settings of one network at one profile.
+    """The settings of one network for one profile.
 
     ``recipe``: the recipe with which every network is trained.
-    ``images``: the number of test images that are attacked, the first ones of the test set.
-    ``piece``: the number of test images that one step of the study attacks; a step takes a few
-    minutes.
+    ``images``: the number of test images that are attacked; they are the first images of the test
+        set.
+    ``piece``: the number of test images that one computation attacks in a few minutes.
     ``steps``: the number of steps of the attack.
     ``cs``: the values of c in Figure 6.
-    ``noise``: the noise layers of RSE; with None, those that `noise_of` returns.
+    ``noise``: the noise layers of RSE; with None, the noise layers that `noise_of` returns.
     ``levels``: the noise layers of Figures 3 and 5, ordered from low to high noise.
     """
 
@@ -101,11 +106,11 @@ class Setting:
 
     @property
     def rse(self) -> Noise:
-        """Return the noise layers of the networks called ``rse``."""
+        """Return the noise layers of the networks that are called ``rse``."""
         return self.noise or noise_of(self.model.network)
 
     def network(self, defense: Names, seed: int) -> Call:
-        """Return the function call that trains the network with this defense."""
+        """Return the computation that trains the network with this defense."""
         if defense == "distill":
             kind = Defense("distill", temperature=TEMPERATURE, teacher=True)
             plain = replace(self.recipe, augmentation=None)
@@ -126,19 +131,22 @@ class Setting:
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:
-        """Return for each piece of the test set its first image and its number of images."""
+        """Divide the test set into pieces; return the first image and the number of images of each
+        piece.
+        """
         starts = range(0, self.images, self.piece)
         return tuple((at, min(self.piece, self.images - at)) for at in starts)
 
 
 def setting(network: Networks, profile: str) -> Setting:
-    """Return the settings of a network at profile quick, reduced or paper."""
+    """Return the settings of a network for profile quick, reduced or paper."""
     return _SETTINGS[profile][network]
 
 
 def _recipe(images: int, epochs: int, batch: int, lr: float, padding: int = 4) -> Recipe:
-    """Return a recipe with SGD, Nesterov's momentum, and a learning rate that rises over a fifth of
-    the steps and then falls.
+    """Return a training recipe with SGD and Nesterov momentum.
+
+    The learning rate rises over a fifth of the steps and then falls.
     """
     return Recipe(
         epochs * (images // batch),
@@ -156,10 +164,11 @@ def _recipe(images: int, epochs: int, batch: int, lr: float, padding: int = 4) -
 
 
 def _scenes(network: Networks, epochs: int) -> Setting:
-    """Return the settings of a network with an eighth of the channels on the image set "scenes",
-    whose digits are not mirrored.
+    """Return the settings of a network with an eighth of the channels for the image set "scenes".
 
-    With the paper's noise, such a small network learns almost nothing in a short training, so the
+    The images of "scenes" show digits, so they are not mirrored in training.
+
+    With the paper's noise, such a small network learns almost nothing in a short training. So the
     noise is half as large. The optimiser is Adam, because SGD would need more steps.
     """
     recipe = Recipe(
@@ -231,16 +240,16 @@ OWN: Mapping[str, tuple[Networks, ...]] = {
     "reduced": ("vgg16", "resnext"),
     "paper": ("model-a",),
 }
-"""The networks that each profile runs by default; other networks must be requested, because they
+"""The networks that each profile runs by default; a reader must choose the others, because they
 need a GPU.
 """
 VGG16: Mapping[str, tuple[Networks, ...]] = dict.fromkeys(_SETTINGS, ("vgg16",))
-"""VGG16 at each profile, which is the network of Table 2 and of Figures 2 to 5."""
+"""Use VGG16 for each profile, as in Table 2 and in Figures 2 to 5 of the paper."""
 
 
 @checked(frozen=True, config=STRICT)
 class OfNetworks(parameters.Parameters):
-    """The parameters of a study of several networks; by default VGG16, the network of Table 2."""
+    """The parameters that a reader can set in a study of several networks; the default is VGG16."""
 
     own_networks: ClassVar = VGG16
     own_seeds: ClassVar = {"quick": (0,), "reduced": (0, 1, 2), "paper": (0, 1, 2)}
@@ -273,7 +282,7 @@ class OfNetworks(parameters.Parameters):
 
 @checked(frozen=True, config=STRICT)
 class Parameters(OfNetworks):
-    """The parameters of a study of several networks and defenses."""
+    """The parameters that a reader can set in a study of several networks and defenses."""
 
     own_networks: ClassVar = OWN
     selects: ClassVar[tuple[str, ...]] = ("networks", "defenses")
@@ -288,17 +297,19 @@ class Parameters(OfNetworks):
     ] = None
 
     def parts(self) -> dict[str, tuple[Any, ...]]:
-        """Return the names of the chosen networks, and of the defenses of any of them."""
+        """Return the names of the chosen networks, and of all defenses that are run on at least one
+        of them.
+        """
         each = [own.defenses for own in self.chosen().values()]
         return {**super().parts(), "defenses": tuple(dict.fromkeys(chain(*each)))}
 
     def chosen(self) -> dict[Networks, Setting]:
-        """Return the settings of the chosen networks, with the defenses to run."""
+        """Return the settings of the chosen networks, with the defenses to run on each of them."""
         return {
             name: replace(own, defenses=self.defenses or (*own.defenses, *self.more()))
             for name, own in super().chosen().items()
         }
 
     def more(self) -> tuple[Names, ...]:
-        """Return the defenses that this study adds to those of the profile."""
+        """Return the defenses that this study runs in addition to the profile's defenses."""
         return ()

@@ -1,5 +1,5 @@
-"""Attack a network with several values of c: list the function calls to run, and write the rows of
-the record.
+"""Attack a network with several values of c: list the computations, and arrange their results in
+rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,14 +13,16 @@ from .networks import Noise
 from .settings import DRAWS, Names, Setting
 
 CURVE = (0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 1.0)
-"""The values of c in Figures 2 and 3; a profile with fewer values of c uses only its own values."""
+"""The values of c in Figures 2 and 3. A profile with fewer values of c uses only those that it
+has.
+"""
 NUMBERS = (1, 2, 4, 8, 10, 16, 20, 30, 40, DRAWS)
 """The numbers of noise draws in Figure 5."""
 
 
 def counted(own: Setting, defense: Names, seed: int) -> dict[tuple[float, int], Call]:
-    """Return the function calls that evaluate clean images with one noise draw and with several
-    draws, with the same keys as `points`.
+    """Return the computations that evaluate clean images with one noise draw and with several
+    draws; the keys are as in `points`.
     """
     net = own.network(defense, seed)
     numbers = NUMBERS if defense.startswith("rse") else (1,)
@@ -30,10 +32,12 @@ def counted(own: Setting, defense: Names, seed: int) -> dict[tuple[float, int], 
 def points(
     own: Setting, defense: Names, seed: int, cs: Sequence[float], noise: Noise | None = None
 ) -> dict[tuple[float, int], Call]:
-    """Return the function calls that attack the network at each c; c = 0 stands for the clean
-    images.
+    """Return the computations that attack the network with each c, as a dict with keys (c, first
+    image).
 
-    ``noise``: the noise layers at test time; with None, the noise layers of the training.
+    The value c = 0 stands for clean images.
+
+    ``noise``: the noise layers at test time; with None, the noise layers of training.
     """
     net, draws = own.network(defense, seed), own.draws(defense)
     if noise is not None:
@@ -67,9 +71,9 @@ def cell(
     targets: Mapping[str, str],
     single: bool = False,
 ) -> Iterator[Row]:
-    """Yield the record's rows for one network at one c.
+    """Yield the result rows for one network and one c.
 
-    ``targets``: the target ids of accuracy and distortion.
+    ``targets``: the ids of the paper's numbers with which accuracy and distortion are compared.
 
     ``single``: whether the network was also evaluated on clean images with one noise draw.
     """

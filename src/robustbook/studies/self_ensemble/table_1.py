@@ -1,8 +1,9 @@
-"""Reproduce Table 1 and Figure 1 of Random Self-Ensemble: the settings, read from the networks
-themselves.
+"""Reproduce Table 1 and Figure 1 of Random Self-Ensemble: the settings, which are read from the
+networks themselves.
 
-This study trains no network. The noise levels, the number of draws and the attack are read from the
-settings that all items of the chapter use. Parameters and noise layers are counted in the networks.
+This study trains no network. The noise levels, the number of noise draws and the attack come from
+the settings that all studies of the chapter share. The study counts the parameters and the noise
+layers of each network.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,7 +28,9 @@ ITEM = "table-1"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the page: only the profile can be chosen, because nothing is random."""
+    """The parameters of the page of Table 1. A reader can only choose the profile, because nothing
+    is random.
+    """
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0,)}
     profile: Annotated[
@@ -37,13 +40,13 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[Any, Call]:
-    """Return no function calls, because nothing has to be trained."""
+    """Return no computations, because nothing has to be trained."""
     return {}
 
 
 def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
-    """Return the record: the settings of profile ``paper``, and the counts of parameters and noise
-    layers of its three networks.
+    """Return the study's results: the settings of profile ``paper``, and the numbers of parameters
+    and of noise layers of its three networks.
     """
     rows = [
         Row(TEMPERATURE, "none", f"{TARGETS}/{ITEM}/distill/temperature"),
@@ -58,7 +61,9 @@ def condense(p: Parameters, results: Mapping[Any, Done]) -> Record:
 
 
 def _of(network: Networks) -> Iterator[Row]:
-    """Return the settings and counts of one network, with all noise layers in their order."""
+    """Return the settings of one network, its numbers of parameters and of noise layers, and all
+    noise layers in order.
+    """
     own, noise = setting(network, "paper"), noise_of(network)
     start = f"{TARGETS}/{ITEM}/rse-{network}"
     of: dict[str, str | float | int | bool] = {"network": network}

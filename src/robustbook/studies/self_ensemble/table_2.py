@@ -1,9 +1,9 @@
 """Reproduce Table 2 of Random Self-Ensemble: accuracy of VGG16 under the attack at five values of
 c.
 
-In the row RSE, which is compared with the paper, the initial noise is placed as in the released
-code. Further rows are for the placement that the paper's text describes, and for the noise level of
-the later release.
+The row RSE is compared with the paper. In this row the initial noise is placed as in the released
+code. Further rows of the table have the noise placement that the paper's text describes, or the
+noise level of a later release of the code.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,18 +27,20 @@ READINGS: tuple[Names, ...] = ("rse code 0.2", "rse paper 0.2", "rse paper 0.4")
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters of Table 2: networks, by default VGG16, and defenses."""
+    """The parameters that a reader can set on the page of Table 2: the networks, by default VGG16,
+    and the defenses.
+    """
 
     own_networks: ClassVar = settings.VGG16
 
     def more(self) -> tuple[Names, ...]:
-        """Return the variants of RSE with other placements of noise."""
+        """Return the names of RSE's variants with another placement or another level of noise."""
         return {"quick": (), "reduced": READINGS[-1:], "paper": READINGS}[self.profile]
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, defense, seed,
-    c, first image); c = 0 stands for clean images.
+    """Return the computations of the study as a dict with keys (network, defense, seed, c, first
+    image); c = 0 stands for clean images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -53,8 +55,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, rows of other
-    variants of RSE, and distortions.
+    """Return the results that are compared with the paper's numbers, the accuracies of other
+    variants of RSE, and the distortions.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -73,7 +75,7 @@ def _targets(network: str, defense: str, c: float) -> dict[str, str]:
 
 
 def _compared(cells: Mapping[tuple[str, str, float], Swept], seed: int) -> Iterator[Row]:
-    """Yield the rows of VGG16 that test the paper's orderings, the caption of Table 2 and the
+    """Yield the results for VGG16 that test the paper's orderings, the caption of Table 2 and the
     claims of the abstract.
     """
     of = {(defense, c): s.accuracy for (net, defense, c), s in cells.items() if net == "vgg16"}

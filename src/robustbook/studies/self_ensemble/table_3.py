@@ -1,12 +1,13 @@
-"""Reproduce Table 3 and Figure 7 of Random Self-Ensemble: how far a targeted attack has to change
+"""Reproduce Table 3 and Figure 7 of Random Self-Ensemble: how much a targeted attack must change
 one image.
 
-The attacked image is the second of the test set, a ship in CIFAR-10. The distortion is the squared
-l2 distance, which the released program prints; the paper states no unit. The network is ResNeXt, as
-in the script of the released program; the paper names only CIFAR-10. The caption of the table gives
-a value of c, which is missing from the text that we could read. We use c = 100, the last value in
-the script. The released program attacks the network in evaluation mode, and so does this study. At
-profile quick the network is VGG16, which other studies train too, and the classes are digits.
+The attacked image is the second image of the test set, which shows a ship in CIFAR-10. The paper
+states no unit for the distortion. We use the squared l2 distance, which the released program
+prints. The paper does not name the network, only CIFAR-10. We use ResNeXt, as in the released
+script. The caption of the table states a value of c, but it is missing from the text that we could
+read. We use c = 100, the last value in the released script. The released program attacks the
+network in evaluation mode, and so does this study. With profile quick, the network is VGG16, which
+other studies train too, and the images show digits.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,28 +30,28 @@ from .targeted import targeted
 ITEM = "table-3"
 IMAGE, C = 1, 100.0
 STEPS = {"quick": 40}
-"""Number of steps of the attack at profile quick; 1,000 at all other profiles."""
+"""The number of steps of the attack with profile quick; all other profiles use 1,000 steps."""
 TABLE: Mapping[str, tuple[Networks, ...]] = {
     "quick": ("vgg16",),
     "reduced": ("resnext",),
     "paper": ("resnext",),
 }
-"""The networks whose rows are compared with the paper's numbers, by profile."""
+"""The networks whose results are compared with the paper's numbers, by profile."""
 CLASSES = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-"""The names of CIFAR-10's classes in the words of Table 3, in the order of the class numbers."""
+"""The names of CIFAR-10's classes as Table 3 prints them, in the order of the class numbers."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters of Table 3: networks and defenses."""
+    """The parameters that a reader can set on the page of Table 3: the networks and the
+    defenses.
+    """
 
     own_networks: ClassVar = TABLE
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, defense,
-    seed).
-    """
+    """Return the computations of the study as a dict with keys (network, defense, seed)."""
     assert p.seeds is not None
     return {
         (network, defense, seed): targeted(
@@ -67,10 +68,10 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each cell of the table, means, and the comparisons that the
-    paper makes.
+    """Return the study's results: the distance in each cell of the table, means over the cells, and
+    the comparisons that the paper makes.
 
-    The arrays of the record are the pictures of Figure 7 for seed 0 (see `_pictures`).
+    The pictures of Figure 7 for seed 0 are stored as arrays (see `_pictures`).
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -107,10 +108,10 @@ def _cells(
     photographs: bool,
     seed: int,
 ) -> Iterator[Row]:
-    """Yield a row for each cell of the table, and for each defense rows with the mean distance and
-    the number of successful attacks.
+    """Yield the distance in each cell of the table, and for each defense the mean distance and the
+    number of successful attacks.
 
-    ``judged``: whether the paper's numbers are about this network.
+    ``judged``: whether the paper's numbers are for this network.
     """
     for defense, cells in far.items():
         start = f"{TARGETS}/{ITEM}"
@@ -130,8 +131,8 @@ def _cells(
 def _compared(
     far: Mapping[str, Mapping[str, float]], photographs: bool, seed: int
 ) -> Iterator[Row]:
-    """Yield rows that test whether the distances of RSE are larger than the distances of the other
-    defenses.
+    """Yield the results that test whether the distances of RSE are larger than the distances of the
+    other defenses.
     """
     start = f"{TARGETS}/{ITEM}"
     if {"rse", "none"} <= far.keys() and photographs:
@@ -143,9 +144,10 @@ def _compared(
 
 
 def _pictures(network: str, of: Mapping[str, Done]) -> dict[str, list[str]]:
-    """Return pictures as hexadecimal bytes, channel by channel. The array ``NETWORK image`` is the
-    clean image. The array ``NETWORK DEFENSE`` is the perturbation for each target class in steps of
-    1/255, where byte 128 stands for 0.
+    """Return pictures as hexadecimal bytes, channel by channel.
+
+    The clean image has the name ``NETWORK image``. The perturbations for each target class have the
+    name ``NETWORK DEFENSE``; they are stored in steps of 1/255, and the byte 128 stands for 0.
     """
     found = {}
     for defense, done in of.items():

@@ -1,9 +1,9 @@
 """Run the targeted attack of Table 3 and Figure 7 of Random Self-Ensemble.
 
-The released program (`gallery.py`) minimises the squared l2 distance plus c = 100 times the hinge
-of the target class. The program makes 1,000 steps of Adam with learning rate 0.01 on the pixels
-themselves, with one noise draw per step. The program does not clip images to [0, 1], and keeps the
-last iterate whether or not the attack succeeds.
+The released program (`gallery.py`) minimises the squared l2 distance plus c = 100 times a hinge
+loss for the target class. The program changes the pixels by 1,000 steps of Adam with learning rate
+0.01, with one noise draw per step. The program does not clip images to [0, 1], and keeps the last
+iterate whether or not the attack succeeds.
 """
 
 import torch
@@ -29,9 +29,9 @@ def targeted(
     """Attack one test image towards each of the nine other classes.
 
     ``classes``: the target classes, shape (9,).
-    ``change``: the perturbation for each target, shape (9, 3, height, width).
+    ``change``: the perturbation for each target class, shape (9, 3, height, width).
     ``image``: the clean image.
-    ``reached``: whether the prediction with ``draws`` noise draws is the target.
+    ``reached``: whether the predicted class with ``draws`` noise draws is the target class.
     ``right``: whether the clean image is classified correctly with ``draws`` noise draws.
 
     The noise depends on the position of the image in the test set and on the target class.

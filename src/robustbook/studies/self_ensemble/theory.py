@@ -1,12 +1,13 @@
 """Measure which steps of the theory in Section 3.1 of Random Self-Ensemble hold.
 
-Jensen's bound: the loss of the averaged probability is at most the mean loss over draws, for each
-image and any number of draws. The Taylor expansion of the theory assumes small noise, with standard
-deviation s sigma_l in layer l. For small noise, the theory says that the mean loss exceeds the loss
-without noise by s^2/2 times a trace. The trace is the sum over layers of sigma_l^2 times the trace
-of the Hessian with respect to the noise of layer l. The paper then replaces the trace by a norm of
-the Hessian, and calls this norm the Lipschitz constant of the loss. This study measures trace, norm
-and gradient for each image.
+The first step of the theory is Jensen's bound. For each image and any number of noise draws, the
+loss of the averaged probabilities is at most the mean loss over the draws. The second step of the
+theory is a Taylor expansion for small noise with standard deviation s sigma_l in layer l. By this
+expansion, the mean loss exceeds the loss without noise by s^2/2 times a weighted trace. The
+weighted trace is the sum over layers of sigma_l^2 times the trace of the Hessian with respect to
+the noise of layer l. The paper then replaces the weighted trace by a norm of the Hessian, and calls
+this norm the Lipschitz constant of the loss. This study measures three quantities for each image:
+the trace of the Hessian, the norm of the Hessian, and the norm of the gradient.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -36,12 +37,14 @@ from .settings import PAPER, TARGETS, Names
 ITEM = "theory"
 DEFENSES: tuple[Names, ...] = ("none", "rse")
 COUNTS = (1, 2, 5, 10, 50)
-"""Numbers of noise draws for Jensen's bound."""
+"""The numbers of noise draws for which Jensen's bound is tested."""
 SCALES = (0.01, 0.03, 0.1, 0.3, 1.0)
-"""Standard deviations of the noise, as multiples of those in training."""
+"""The noise scales: standard deviations of the noise, as multiples of the standard deviations in
+training.
+"""
 SMALL = (0.003, 0.01, 0.03, 0.1, 0.3)
-"""Standard deviations of the noise in all layers of the small smooth network; the comparison with
-the paper uses 0.01.
+"""The standard deviations of the noise in all layers of the small smooth network. The comparison
+with the paper uses 0.01.
 """
 AT = 0.01
 PIECE = 10  # images whose Hessians are computed together
@@ -51,11 +54,12 @@ PIECE = 10  # images whose Hessians are computed together
 class Size:
     """The numbers of images and draws for one network.
 
-    ``images``: the number of test images in the measurements `averaged` and `steep`.
-    ``bent``: the number of test images in the measurement `bent`.
-    ``draws``: the number of noise draws per image in the measurement `bent`, and of products with
-    the Hessian.
-    ``probes``: the number of products per image with the Hessian in the measurement `steep`.
+    ``images``: the number of test images in the functions `averaged` and `steep`.
+    ``bent``: the number of test images in the function `bent`.
+    ``draws``: the number of noise draws per image in the function `bent`, and also the number of
+        random vectors that are multiplied by the Hessian.
+    ``probes``: the number of random vectors per image that the function `steep` multiplies by the
+        Hessian.
     """
 
     images: int
@@ -73,21 +77,20 @@ SIZES = {
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.OfNetworks):
-    """The parameters of the page on the theory, which a reader can set."""
+    """The parameters that a reader can set on the page on the theory."""
 
     own_networks: ClassVar = settings.OWN
 
 
 @step(version=1)
 def averaged(network: Done, images: int, *, context: Context) -> dict[str, object]:
-    """Compare the mean loss over noise draws with the loss of the probabilities averaged over the
-    draws.
+    """Compare the mean loss over noise draws with the loss of the averaged probabilities.
 
     ``mean``: the mean cross entropy over draws.
-    ``together``: the cross entropy of the averaged probabilities.
+    ``together``: the cross entropy of the probabilities averaged over draws.
     ``confidence``: minus the logarithm of the largest averaged probability. The results ``mean``,
-        ``together`` and ``confidence`` have the shape (counts, images), in float64, with a row for
-        each number of draws in `COUNTS`.
+        ``together`` and ``confidence`` have the shape (counts, images), with one row for each
+        number of draws in `COUNTS`.
     ``right``: which images are classified correctly with the largest number of draws.
     """
     net: Any = trained(network, context.device)
@@ -116,19 +119,21 @@ def averaged(network: Done, images: int, *, context: Context) -> dict[str, objec
 
 @step(version=1)
 def bent(network: Done, images: int, draws: int, *, context: Context) -> dict[str, object]:
-    """Compare the mean loss under noise of all layers with the trace of the Hessian.
+    """Compare the increase of the mean loss under noise in all layers with the trace of the
+    Hessian.
 
     ``gap``: for each image, the mean loss minus the loss without noise, at each noise scale in
         `SCALES`.
-    ``trace``, ``frobenius``: trace and Frobenius norm of the Hessian with respect to the standard
-        normal numbers that all noise layers multiply by their standard deviation.
+    ``trace``, ``frobenius``: the trace and the Frobenius norm of the Hessian of the loss. The
+        variables are the standard normal numbers that the noise layers multiply by their standard
+        deviations.
     """
     net = trained(network, context.device).double().requires_grad_(False)
     assert isinstance(net, Noisy)
     x, y, _ = test_images(network, 0, images, context.device)
     x = x.double()
     found: dict[str, list[Tensor]] = {"gap": [], "trace": [], "frobenius": []}
-    chance = generator(0, "theory")  # of probes and noise
+    chance = generator(0, "theory")  # for random vectors and noise
     for i in range(images):
         one, label = x[i : i + 1], y[i : i + 1]
         size = noise_count(net, one)
@@ -145,9 +150,9 @@ def bent(network: Done, images: int, draws: int, *, context: Context) -> dict[st
 
 @step(version=1)
 def steep(network: Done, images: int, probes: int, *, context: Context) -> dict[str, object]:
-    """Measure the gradient and the Hessian of the loss without noise with respect to the image.
+    """Measure the gradient and the Hessian of the loss with respect to the image, without noise.
 
-    ``trace``, ``frobenius``: trace and Frobenius norm of the Hessian.
+    ``trace``, ``frobenius``: the trace and the Frobenius norm of the Hessian.
     ``slope``: the l2 norm of the gradient.
     ``right``: which images are classified correctly.
     ``loss``: the cross entropy.
@@ -181,11 +186,13 @@ def steep(network: Done, images: int, probes: int, *, context: Context) -> dict[
 
 @step(version=1)
 def smooth(images: int, draws: int, seed: int, *, context: Context) -> dict[str, object]:
-    """Train a small smooth network on digits, and measure its loss increase under noise, trace and
-    Frobenius norm, at the noise scales in `SMALL`.
+    """Train a small smooth network on digits; measure its increase of the loss under noise, and the
+    trace and Frobenius norm of the Hessian.
 
-    The network has two convolutions with softplus and a linear layer, in float64, with noise in
-    front of both convolutions. Because all layers are smooth, the loss has a Hessian everywhere.
+    The increase of the loss is measured for each noise scale in `SMALL`.
+
+    The network has two convolutions with softplus and a linear layer, and noise in front of both
+    convolutions. Because all layers are smooth, the loss has a Hessian everywhere.
     """
     data = load("digits", "train")
     x, y = as_float(data.images).double(), data.labels
@@ -213,7 +220,9 @@ def smooth(images: int, draws: int, seed: int, *, context: Context) -> dict[str,
 
 
 def _small(seed: int) -> nn.Sequential:
-    """Return a small network of 10 classes for gray 28x28 images; all its layers are smooth."""
+    """Return a small network for gray 28x28 images and 10 classes, in which all layers are smooth
+    functions.
+    """
     net = nn.Sequential(
         nn.AvgPool2d(4),
         nn.Conv2d(1, 8, 3, padding=1),
@@ -237,9 +246,10 @@ def gap(
     """Return the mean loss under normal noise of standard deviation ``scale``, minus the loss at
     ``zero``.
 
-    ``zero``: a tensor of zeros with the shape of the noise. ``loss`` returns one number per row,
-        and each row gets its own noise draws. Each noise draw is used with both signs, so the
-        linear term of the loss cancels.
+    ``zero``: a tensor of zeros with the shape of the noise.
+
+    The function ``loss`` returns one number per row of the noise, and the noise differs between
+    rows. Each noise draw is used with both signs, so the linear term of the loss cancels.
     """
     total = torch.zeros_like(zero[:, 0])
     with torch.no_grad():
@@ -251,10 +261,11 @@ def gap(
 
 
 def loss_under(net: Noisy, images: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
-    """Return a function that computes the loss of each image from the image's noise.
+    """Return a function that computes the loss of each image, given the noise on this image.
 
-    The argument of the function has one row per image: standard normal numbers for all noise
-    layers, one layer after the other. A layer multiplies its numbers by its standard deviation.
+    The argument of the returned function has one row per image. Each row has the standard normal
+    numbers for all noise layers, one layer after the other. Each noise layer multiplies its numbers
+    by its standard deviation.
     """
 
     def loss(numbers: Tensor) -> Tensor:
@@ -272,7 +283,7 @@ def loss_under(net: Noisy, images: Tensor, labels: Tensor) -> Callable[[Tensor],
 
 
 def noise_count(net: Noisy, images: Tensor) -> int:
-    """Return how many noise numbers all noise layers together need for one image."""
+    """Return how many random numbers all noise layers together need for one image."""
     counts: list[int] = []
     with torch.no_grad():
         _hooked(net, lambda layer, _, output: counts.append(output[0].numel()), images[:1])
@@ -280,7 +291,9 @@ def noise_count(net: Noisy, images: Tensor) -> int:
 
 
 def _hooked(net: Noisy, hook: Callable[..., Any], images: Tensor) -> Tensor:
-    """Return the logits with all noise switched off; ``hook`` runs after every noise layer."""
+    """Return the logits with all noise switched off; the function ``hook`` runs after every noise
+    layer.
+    """
     before, net.when = net.when, "never"
     layers = [layer for layer in net.modules() if isinstance(layer, NoiseLayer)]
     hooks = [layer.register_forward_hook(hook) for layer in layers]
@@ -294,8 +307,8 @@ def _hooked(net: Noisy, hook: Callable[..., Any], images: Tensor) -> Tensor:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, defense, seed,
-    purpose); the smooth network is called digits.
+    """Return the computations of the study as a dict with keys (network, defense, seed, purpose);
+    the small smooth network is called digits.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -314,8 +327,10 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows that are compared with the paper's numbers, and ratios. For the
-    first seed, the record also has the values per image that the figures show.
+    """Return the results that are compared with the paper's numbers, and ratios of both sides of
+    the theory's equations.
+
+    For the first seed, return also the measurements of each image, which the figures show.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -324,7 +339,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
     for (network, defense, seed, what), done in results.items():
         labels = {"network": network, "defense": defense}
         if what == "averaged":
-            # The ledger judges the rows of the first network.
+            # The book's ledger compares the results of the first network with the paper.
             rows += _jensen(done, seed, labels, judges=seed not in judged)
             judged.add(seed)
         else:
@@ -339,8 +354,8 @@ Labels = Mapping[str, str | float | int | bool]
 
 
 def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row]:
-    """Yield rows with the smallest difference between the two sides of each inequality of Jensen's
-    bound, and with the mean differences.
+    """Yield the smallest and the mean difference between the two sides of each inequality of
+    Jensen's bound.
     """
     mean, together, confidence = (done.tensors[k] for k in ("mean", "together", "confidence"))
     steps = {"claim-jensen": mean - together, "claim-jensen-b": together - confidence}
@@ -361,8 +376,10 @@ def _jensen(done: Done, seed: int, labels: Labels, judges: bool) -> Iterator[Row
 
 
 def _ratios(done: Done, scales: tuple[float, ...]) -> list[float]:
-    """Return at each noise scale s the increase of the mean loss divided by s^2/2 times the trace;
-    increase and trace are sums over the images.
+    """Return the increase of the mean loss divided by s^2/2 times the trace, for each noise scale
+    s.
+
+    Both the increase of the loss and the trace are summed over the images.
     """
     gaps, trace = done.tensors["gap"].sum(0), done.tensors["trace"].sum()
     return [(g / (s**2 / 2 * trace)).item() for g, s in zip(gaps, scales, strict=True)]
@@ -374,8 +391,10 @@ def _bent(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _smooth(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield the ratio of loss increase and trace, the ratio of loss increase and Frobenius norm,
-    and the percentage of images with a negative trace.
+    """Yield the increase of the loss, once divided by s^2/2 times the trace and once by s^2/2 times
+    the Frobenius norm.
+
+    Yield also the percentage of images for which the trace of the Hessian is negative.
     """
     trace, frobenius = done.tensors["trace"], done.tensors["frobenius"]
     gaps = done.tensors["gap"].sum(0)
@@ -390,10 +409,11 @@ def _smooth(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _steep(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield medians of the trace and of the gradient norm, over correctly classified images,
-    misclassified images and all images.
+    """Yield the median trace of the Hessian and the median gradient norm, over correctly classified
+    images, misclassified images and all images.
 
-    ``rank correlation``: the rank correlation of gradient norm and trace over all images.
+    ``rank correlation``: the rank correlation of the gradient norm and the trace of the Hessian,
+        over all images.
     """
     trace, slope, right = (done.tensors[k] for k in ("trace", "slope", "right"))
     for name, chosen in {"right": right, "wrong": ~right, "all": right | ~right}.items():

@@ -1,14 +1,16 @@
 """Evaluate networks of Random Self-Ensemble under today's attacks, which average over the noise.
 
-The paper's attack has one noise draw per step, a fixed c and small steps, and returns the last
-iterate. This study has more draws per step, larger steps, the nearest iterate, and a search over c.
-The study also runs PGD in l2 and l-infinity, and Square, which uses no gradient. A further attack
-of this study is PGD on the network with its noise frozen or switched off. The network is evaluated
-on the attacked images several times, with new noise draws.
+The paper's attack uses one noise draw per step, a fixed c and small steps, and returns the last
+iterate. The attacks of this study use more noise draws per step, larger steps and a search over c.
+The attacks of this study also return the nearest adversarial iterate instead of the last. The study
+also runs PGD in l2 and l-infinity, and the gradient-free Square attack. Another attack is PGD on
+the network with its noise frozen or switched off. The network is evaluated on the attacked images
+several times, with new noise draws.
 
-Noise on the image with hard votes is randomized smoothing. So the study also computes a certified
-accuracy, which is a lower bound at each l2 radius. Attacks give an upper bound on the accuracy at
-each radius.
+If noise is added only to the image and each draw votes for one class, the defense is randomized
+smoothing. For such a network the study also computes the certified accuracy at each l2 radius. The
+certified accuracy is a lower bound on the accuracy under any attack, and the attacks give an upper
+bound.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,13 +34,15 @@ from .settings import PAPER, TARGETS, Names, Setting
 
 ITEM = "today"
 LATER: tuple[Names, ...] = ("none", "rse paper 0.2")
-"""The defenses in the authors' logs of 2018, which are about VGG16."""
+"""The defenses in the logs that the authors published in 2018, which are about VGG16."""
 ALPHA = 0.001
-"""Probability, for each image, that its certified radius is too large; Cohen et al. use the same
-value.
+"""For each image, the probability that its certified radius is too large; Cohen et al. use the same
+probability.
 """
 POINTS = 81
-"""Number of points of each curve, from radius 0 to twice the largest l2 radius of PGD."""
+"""The number of points of each curve. A curve reaches from radius 0 to twice the largest l2 radius
+of PGD.
+"""
 Key = tuple[str, int, float]
 """An attack's name, the number of noise draws that it averages over, and its radius (0 for an
 attack without radius).
@@ -50,20 +54,19 @@ class Size:
     """The numbers of images, steps and draws for one network.
 
     ``images``: the number of test images.
-    ``piece``: the number of test images that one step of the study attacks.
+    ``piece``: the number of test images that one computation attacks.
     ``repeats``: how many times the attacked images are evaluated, each time with ``draws`` new
     noise draws.
-    ``averaged``: numbers of noise draws over which attacks average.
-    ``c``: the weight of attacks with a fixed c.
-    ``steps``: number of steps of Carlini-Wagner with large steps.
-    ``searches``: number of values of c in the search.
+    ``averaged``: the numbers of noise draws over which each step of an attack averages.
+    ``c``: the weight of the loss term for success in attacks with a fixed c.
+    ``steps``: the number of steps of the Carlini-Wagner attack with large steps.
+    ``searches``: the number of values of c in the search.
     ``l2``, ``linf``: the radii of PGD.
-    ``climb``: number of steps of PGD.
-    ``queries``: number of queries of Square.
-    ``choice``, ``trials``: the numbers of votes that choose the class and that estimate its
-    probability, for the certificate.
-    ``logged``: the number of images for the comparison with the authors' logs; with 0 there is no
-    comparison.
+    ``climb``: the number of steps of PGD.
+    ``queries``: the number of queries of the Square attack.
+    ``choice``, ``trials``: for the certificate, the number of noise draws that choose the class,
+        and the number of noise draws that estimate its probability.
+    ``logged``: the number of images for the comparison with the authors' logs; 0 for no comparison.
     """
 
     images: int
@@ -84,7 +87,9 @@ class Size:
 
     @property
     def pieces(self) -> tuple[tuple[int, int], ...]:
-        """Return for each step of the study its first image and its number of images."""
+        """Divide the test images into pieces; return the first image and the number of images of
+        each piece.
+        """
         starts = range(0, self.images, self.piece)
         return tuple((at, min(self.piece, self.images - at)) for at in starts)
 
@@ -118,14 +123,14 @@ SIZES: Mapping[str, Mapping[str, Size]] = {
     },
 }
 OWN: Mapping[str, tuple[Names, ...]] = {"vgg16": ("none", "rse", "rse paper 0.4")}
-"""Defenses to attack. On VGG16 the attacked defenses include the placement of noise that the
-paper's text describes; in other networks the released code has this placement.
+"""The defenses that are attacked. For VGG16, one of the defenses has the placement of noise that
+the paper's text describes. For other networks, the released code already has this placement.
 """
 
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.OfNetworks):
-    """The parameters of the page on today's attacks, which a reader can set."""
+    """The parameters that a reader can set on the page on today's attacks."""
 
     own_networks: ClassVar = settings.OWN
     images: Annotated[
@@ -149,8 +154,10 @@ def attacked_ones(p: Parameters, network: str) -> tuple[Names, ...]:
 
 
 def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
-    """Return the attacks on one network; on a network without noise, no attack averages over draws,
-    freezes noise or switches noise off.
+    """Return the attacks on one network.
+
+    If the network has no noise, leave out attacks that average over noise draws, freeze the noise
+    or switch it off.
     """
     noisy = defense.startswith("rse")
     counts = size.averaged if noisy else (1,)
@@ -182,8 +189,8 @@ def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, defense, seed,
-    purpose, first image), in the order of the images.
+    """Return the computations of the study as a dict with keys (network, defense, seed, purpose,
+    first image), in the order of the images.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -218,10 +225,11 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 class Outcome:
     """The result of one attack on all images.
 
-    ``right``: shape (repeats, images).
+    ``right``: which attacked images are classified correctly in each evaluation, with shape
+        (repeats, images).
     ``distance``: the l2 distance by which each image was changed.
-    ``seen``: which attacked images the network with frozen noise or without noise classifies
-        correctly; None if the attack had new noise in each step.
+    ``seen``: if the attack ran on the network with frozen noise or without noise, which attacked
+        images this network classifies correctly; otherwise None.
     """
 
     right: Tensor
@@ -235,8 +243,8 @@ class Outcome:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the accuracy under each attack, curves of accuracy against the l2 radius,
-    and certified accuracies.
+    """Return the study's results: the accuracy under each attack, curves of accuracy against the l2
+    radius, and certified accuracies.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -271,27 +279,29 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def deviation(done: Done) -> float:
-    """Return the standard deviation of the noise on the image, for the network whose votes were
-    counted.
+    """Return the standard deviation of the noise that is added to the image, for the network whose
+    votes were counted.
     """
     noise = done.call.arguments["network"].arguments["noise"]
     return float(noise.inner if noise.placement == "code" else noise.init)
 
 
 def within(clean: Outcome, one: Outcome, radius: float) -> Tensor:
-    """Return which images are classified correctly if an attack counts only when its distance is at
-    most ``radius``.
+    """Return which images are classified correctly under one attack with distance at most
+    ``radius``.
+
+    If the attack moved an image farther, the result without an attack is used for this image.
     """
     return torch.where(one.distance <= radius, one.right, clean.right)
 
 
 def together(clean: Outcome, others: Sequence[Outcome], radius: float) -> Tensor:
-    """Return which images are classified correctly under the best of all attacks at a distance of
+    """Return which images are classified correctly under the strongest of all attacks with distance
     at most ``radius``.
 
-    For each image the first evaluation chooses the best attack, and the other evaluations give the
-    accuracy under this attack. So an image does not count as misclassified because one of many
-    noisy evaluations happened to be wrong.
+    For each image, the first evaluation chooses the strongest attack. The other evaluations measure
+    whether the image is classified correctly under this attack. So an image does not count as
+    misclassified only because one of many noisy evaluations happened to be wrong.
     """
     chosen = clean.right
     for other in others:
@@ -310,8 +320,8 @@ def _outcome(parts: Sequence[Done]) -> Outcome:
 def _struck(
     key: Key, outcome: Outcome, seed: int, labels: Mapping[str, str | float | int | bool]
 ) -> Iterator[Row]:
-    """Yield rows with the mean accuracy over evaluations, the range of these accuracies, and the
-    distortion as the paper defines it.
+    """Yield the mean accuracy over the evaluations, the range of the accuracies, and the distortion
+    as the paper defines it.
     """
     name, averaged, eps = key
     setting = {**labels, "attack": name, "averaged": averaged, "eps": round(eps, 5)}
@@ -350,8 +360,10 @@ def _certified(
     seed: int,
     labels: Mapping[str, str | float | int | bool],
 ) -> tuple[list[float], list[Row]]:
-    """Return the certified accuracy in percent at each l2 radius, and rows with the accuracy of
-    hard votes and the noise on the image.
+    """Return the certified accuracy in percent at each l2 radius.
+
+    Return also result rows with the accuracy of hard votes, and with the standard deviation of the
+    noise on the image.
     """
     choice, counts, label = (
         torch.cat([part.tensors[name] for part in parts]) for name in ("choice", "counts", "label")
@@ -369,7 +381,7 @@ def _certified(
 def _targets(
     pieces: Mapping[Any, Sequence[Done]], network: str, defense: str, seed: int
 ) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's numbers; all these rows are about VGG16."""
+    """Yield the results that are compared with the paper's numbers; all of them are for VGG16."""
     start = f"{TARGETS}/later"
     if "averaged" in pieces:
         found = joined(list(pieces["averaged"]))

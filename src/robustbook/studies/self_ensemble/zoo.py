@@ -1,14 +1,14 @@
-"""Answer a question of Section 3.3 of Random Self-Ensemble: can ZOO estimate gradients of a network
-with noise?
+"""Answer a question of Section 3.3 of Random Self-Ensemble: can the black-box attack ZOO estimate
+gradients of a network with noise?
 
-ZOO estimates a derivative along u from two outputs g of the network, as (g(x + h u) - g(x - h u)) /
-2h. The two values of g have different noise, and the paper concludes that their difference does not
-estimate the gradient, even as h goes to 0. The mean of the estimate is the difference quotient of
-the noise-averaged g, so the estimate is unbiased up to O(h^2). The variance of the estimate is
-about Var(g) / (2 h^2 n) if each g averages over n noise draws. So the variance grows as h
-decreases, and averaging reduces the variance. This study measures the mean and the variance of
-ZOO's estimate. ZOO also attacks networks with and without noise, with small and large h, with and
-without averaging.
+ZOO estimates the derivative of an output g of the network along a direction u, as (g(x + h u) - g(x
+- h u)) / 2h. The noise differs between the two values of g. The paper concludes that the difference
+    of the two values does not estimate the gradient, even as h goes to 0. However, the mean of the
+estimate is the difference quotient of the noise-averaged g, so the estimate is unbiased up to
+O(h^2). If each g is the average over n noise draws, the variance of the estimate is about Var(g) /
+(2 h^2 n). So the variance grows as h decreases, and averaging reduces the variance. This study
+measures the mean and the variance of ZOO's estimate. The study also attacks networks with and
+without noise by ZOO, with small and large h, and with and without averaging over noise draws.
 """
 
 import math
@@ -35,25 +35,31 @@ from .settings import PAPER, TARGETS, Names
 ITEM = "zoo"
 DEFENSES: tuple[Names, ...] = ("none", "rse")
 STEPS = (0.0001, 0.001, 0.01, 0.1, 0.3, 1.0)
-"""The values of h, each the l2 length of a step of ZOO; the paper of ZOO uses 1e-4."""
+"""The values of h, the l2 length of the change of the image in a finite difference. The paper of
+ZOO uses 1e-4.
+"""
 MODERATE = 0.1
-"""The h at which the ledger compares the mean of the estimate with the derivative."""
+"""The h at which the mean of the estimate is compared with the derivative, to test the paper's
+claim.
+"""
 COUNTS = (1, 10, 50)
-"""The numbers of noise draws over which each output averages."""
+"""The numbers of noise draws over which each output g is averaged."""
 
 
 @dataclass(frozen=True)
 class Size:
     """The numbers of images, steps and draws for one network.
 
-    ``images``: number of correctly classified images for the estimates.
+    ``images``: the number of correctly classified images for which derivatives are estimated.
     ``pairs``: the number of finite differences per image and h.
-    ``gradients``: number of noise draws for the derivative.
-    ``attacked``: number of images that ZOO attacks.
-    ``steps``: number of steps of ZOO with one draw; with more draws ZOO makes fewer steps, so that
-        the number of queries is the same.
-    ``coordinates``, ``step_size``, ``c``: options of the ZOO attack, as in `zoo`.
-    ``averaged``: number of noise draws over which ZOO's outputs average.
+    ``gradients``: the number of noise draws whose gradients are averaged for the exact derivative.
+    ``attacked``: the number of images that ZOO attacks.
+    ``steps``: the number of steps of ZOO with one noise draw per output. With more draws ZOO makes
+        fewer steps, so that the number of queries stays the same.
+    ``coordinates``, ``step_size``, ``c``: the number of pixels per step, the step size and the
+        weight c of ZOO (see `zoo`).
+    ``averaged``: the number of noise draws over which each output is averaged in an attack with
+        averaging.
     ``large``: the larger of the two values of h with which ZOO attacks.
     """
 
@@ -90,7 +96,7 @@ SIZES: Mapping[str, Mapping[str, Size]] = {
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.OfNetworks):
-    """The parameters of the page on ZOO, which a reader can set."""
+    """The parameters that a reader can set on the page on ZOO."""
 
     own_networks: ClassVar = settings.OWN
 
@@ -99,20 +105,20 @@ class Parameters(settings.OfNetworks):
 def estimated(
     network: Done, images: int, pairs: int, gradients: int, *, context: Context
 ) -> dict[str, object]:
-    """Estimate the derivative of the margin along its gradient, by differences at each h in
+    """Estimate the derivative of the margin along its gradient by finite differences, for each h in
     `STEPS`.
 
-    The margin g is the largest logit of a wrong class minus the logit of the true class, which ZOO
-    increases. The direction u is the normalised mean gradient over other noise draws.
+    The margin g, which ZOO increases, is the largest logit of a wrong class minus the logit of the
+    true class. The direction u is the normalised mean gradient over other noise draws.
 
-    ``slope``, ``slope_error``: the derivative of the noise-averaged margin along u, computed from
-        gradients, and its standard error.
-    ``differences``: (g(x + h u) - g(x - h u)) / 2h with independent noise, shape (images, steps,
-        pairs).
+    ``slope``, ``slope_error``: the derivative of the noise-averaged margin along u, and its
+        standard error; both are computed from gradients.
+    ``differences``: the finite differences (g(x + h u) - g(x - h u)) / 2h with independent noise,
+        shape (images, steps, pairs).
     ``variance``: the variance of the margin at x over noise draws.
     ``pixels``: the number of pixel values of an image.
 
-    The first ``images`` test images that the network classifies correctly are used.
+    These measurements use the first ``images`` test images that the network classifies correctly.
     """
     net: Any = trained(network, context.device).requires_grad_(False)
     x, y, keys = test_images(network, 0, 3 * images, context.device)
@@ -184,10 +190,10 @@ def black_box(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Attack by ZOO the first ``images`` test images that the network classifies correctly.
+    """Attack the first ``images`` correctly classified test images by ZOO.
 
-    ``right``: which images are classified correctly after the attack with ``draws`` new noise
-        draws, shape (repeats, images).
+    ``right``: which attacked images are classified correctly in each evaluation with ``draws`` new
+        noise draws, shape (repeats, images).
     ``distance``: the l2 distance by which each image was changed.
     ``queries``: the number of forward passes for each image.
     """
@@ -222,8 +228,8 @@ def black_box(
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (network, defense, seed,
-    purpose); for an attack by ZOO, the purpose is (h, averaged).
+    """Return the computations of the study as a dict with keys (network, defense, seed, purpose);
+    for an attack by ZOO, the purpose is the pair (h, averaged).
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -253,16 +259,17 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def options(size: Size, noisy: bool) -> tuple[tuple[float, int], ...]:
-    """Return h and the number of averaged noise draws for each attack by ZOO; only a network with
-    noise is attacked with averaging.
+    """Return the pair (h, number of averaged noise draws) for each attack by ZOO.
+
+    Only a network with noise is also attacked with averaging.
     """
     plain = ((STEPS[0], 1), (size.large, 1))
     return (*plain, (size.large, size.averaged)) if noisy else plain
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: tests of the two claims on the estimate, variances of the estimate, and
-    success rates of ZOO.
+    """Return the study's results: tests of the two claims about ZOO's estimate, the variances of
+    the estimate, and the success rates of ZOO.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -274,7 +281,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
             rows += _attacked(done, what, seed, labels)
             continue
         rows += _estimates(done, seed, labels)
-        if seed not in judged:  # the ledger judges the first network
+        if seed not in judged:  # only the first network is compared with the paper
             rows += _answers(done, seed, labels)
             judged.add(seed)
         if seed == p.seeds[0]:
@@ -291,10 +298,10 @@ Labels = Mapping[str, str | float | int | bool]
 
 
 def grouped(differences: Tensor) -> dict[int, Tensor]:
-    """Return for each number n of averaged draws the variance of the estimate, shape (images,
-    steps).
+    """Return the variance of the estimate for each number n of averaged noise draws, with shape
+    (images, steps).
 
-    An estimate with n noise draws for each output is the mean of n independent differences.
+    An estimate with n noise draws for each output is the mean of n independent finite differences.
     """
     images, steps, pairs = differences.shape
     found = {}
@@ -306,14 +313,15 @@ def grouped(differences: Tensor) -> dict[int, Tensor]:
 
 
 def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield at each h the measured variance divided by the predicted variance, and the mean
-    estimate divided by the derivative.
+    """Yield, for each h, the measured variance of the estimate divided by the predicted variance,
+    and the mean estimate divided by the exact derivative.
 
-    Each ratio is a ratio of two sums over the images. In the sum of the mean estimates, the
-    estimate of each image is multiplied by its derivative. Further rows have the number of averaged
-    noise draws at which the standard error of the estimate equals the derivative. One of these rows
-    is for the derivative along the gradient, and one is for the root mean square derivative along a
-    pixel.
+    In both ratios, numerator and denominator are sums over the images. For the second ratio,
+    estimates and derivatives are first multiplied by the derivative of the image.
+
+    Yield also how many noise draws must be averaged until the standard error of the estimate is as
+    small as the derivative. The number of draws is given for the derivative along the gradient, and
+    for the root mean square derivative along a single pixel.
     """
     slope, of_margin = done.tensors["slope"], done.tensors["variance"]
     means = done.tensors["differences"].mean(2)
@@ -327,8 +335,8 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
         yield Row(ratio, "ratio", None, "mean over derivative", seed, setting=setting)
         error = _error(done, i)
         yield Row(error, "ratio", None, "standard error", seed, setting=setting)
-        # The number of draws at which the standard error equals the derivative, along the gradient
-        # and along one pixel.
+        # The number of noise draws at which the standard error of the estimate equals the
+        # derivative, along the gradient and along one pixel.
         needed = (of_margin / (2 * h**2 * slope.square())).median().item()
         yield Row(needed, "none", None, "draws along the gradient", seed, setting=setting)
         each = needed * done.values["pixels"]
@@ -336,8 +344,8 @@ def _estimates(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _error(done: Done, i: int) -> float:
-    """Return the standard error of the ratio `mean over derivative` at one h, from the errors of
-    the mean and of the derivative.
+    """Return the standard error of the ratio `mean over derivative` for one h, from the standard
+    errors of the mean and of the derivative.
     """
     slope, each = done.tensors["slope"], done.tensors["differences"][:, i]
     error = each.var(1) / each.shape[1] + done.tensors["slope_error"].square()
@@ -345,13 +353,13 @@ def _error(done: Done, i: int) -> float:
 
 
 def _answers(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's numbers.
+    """Yield the results that are compared with the paper's numbers.
 
-    The row on the variance has the variance of the estimate times 2 h^2 / Var(g), at the smallest
-    h. The paper's claim on small h holds if the scaled variance is positive and agrees within 20 %
-    at the two smallest h. The row on the mean has the mean estimate divided by the derivative, at a
-    moderate h. The claim that the estimate is unbiased holds if mean over derivative differs from 1
-    by at most 0.1 plus 3 standard errors.
+    The first result is the scaled variance at the smallest h: the variance of the estimate times 2
+    h^2 / Var(g). The paper's claim about small h holds if the scaled variance is positive and
+    agrees within 20 % at the two smallest h. The second result is the mean estimate divided by the
+    derivative, at a moderate h. The claim that the estimate is unbiased holds if this ratio differs
+    from 1 by at most 0.1 plus 3 standard errors.
     """
     of_margin, variance = done.tensors["variance"], grouped(done.tensors["differences"])[1]
     small, next_ = (
@@ -379,8 +387,8 @@ def _answers(done: Done, seed: int, labels: Labels) -> Iterator[Row]:
 
 
 def _attacked(done: Done, what: tuple[float, int], seed: int, labels: Labels) -> Iterator[Row]:
-    """Yield the percentage of correctly classified images on which ZOO succeeds, the number of
-    queries, and the median distance of successes.
+    """Yield the percentage of attacked images on which ZOO succeeds, the number of queries per
+    image, and the median l2 distance over successful attacks.
     """
     h, averaged = what
     setting = {**labels, "h": h, "draws": averaged}

@@ -1,1 +1,3 @@
-"""The survey of adversarial training and of defenses that are related to it."""
+"""Reproduce results of papers on adversarial training and related defenses, for the book's
+survey.
+"""

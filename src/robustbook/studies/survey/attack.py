@@ -1,4 +1,4 @@
-"""Attack and evaluate the networks of the survey: the steps that several studies share."""
+"""Attack and evaluate the networks of the survey; several studies share these functions."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -24,7 +24,7 @@ def test_images(network: Done, images: int, device: str) -> tuple[Tensor, Tensor
 
 
 def fixed(net: nn.Module) -> nn.Module:
-    """Return the network with parameters that need no gradient, so that attacks are faster."""
+    """Return the network without gradients of its parameters, so that attacks are faster."""
     return net.requires_grad_(False)
 
 
@@ -38,10 +38,12 @@ def attacked(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return ``right``: which of the first test images are classified correctly under the attack.
+    """Return which of the first test images are classified correctly under the attack, as
+    ``right``.
 
-    ``seed``: seed of the attack's random starts.
-    ``source``: the network that is attacked, for a transfer attack; None: ``network`` itself.
+    ``seed``: the seed of the attack's random starts.
+    ``source``: the network on which a transfer attack computes the adversarial images; with None,
+        ``network`` itself.
     """
     net = fixed(trained(network, context.device))
     other = None if source is None else fixed(trained(source, context.device))
@@ -55,8 +57,9 @@ def attacked(
 def losses(
     network: Done, eps: float, images: int, starts: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Return ``loss``, shape (images, starts): the cross entropy that PGD of 40 steps reaches from
-    each random start.
+    """Return the cross entropy that PGD with 40 steps reaches from each random start.
+
+    The result ``loss`` has the shape (images, starts).
     """
     net = fixed(trained(network, context.device))
     x, y = test_images(network, images, context.device)

@@ -1,13 +1,17 @@
-"""Certified accuracy by randomized smoothing (Cohen, Rosenfeld and Kolter 2019). No attack within
-the certified radius can lower it.
+"""Compute certified accuracies by randomized smoothing (Cohen, Rosenfeld and Kolter 2019).
 
-A network is trained on images with normal noise of standard deviation sigma. The smoothed
-classifier predicts the class that the network predicts most often under this noise. The procedure
-CERTIFY of the paper returns for each image a class and an l2 radius, or abstains. The certified
-accuracy at a radius is the share of the test images with the right class and at least this radius.
+A certified accuracy at a radius is a lower bound on the accuracy under every attack with this
+radius.
 
-By default profile ``paper`` computes only the largest radius that a number of draws can certify,
-because the networks of the paper need a GPU. The parameter ``sigmas`` adds networks.
+A network is trained on images with Gaussian noise of standard deviation sigma. The smoothed
+classifier predicts the class that the network predicts most often under this noise. For each image,
+the paper's procedure CERTIFY returns a class and an l2 radius, or abstains. The certified accuracy
+at a radius counts the test images for which CERTIFY returns the true class and at least this
+radius.
+
+The paper's networks need a GPU. So by default, profile ``paper`` trains no network, and only
+computes the largest radius that a given number of noise draws can certify. The parameter ``sigmas``
+adds networks.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,26 +38,29 @@ from .settings import PAPER, cifar10_recipe
 
 ITEM = "certified"
 ALPHA = 0.001
-"""Probability, for each image, that its certified radius is too large (the paper's value)."""
+"""For each image, the probability that its certified radius is too large; the paper uses the same
+probability.
+"""
 SIGMAS = (0.12, 0.25, 0.5, 1.0)
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 """The l2 radii of the paper's table."""
 POINTS = 121
-"""Number of points of each curve, from radius 0 to 3."""
+"""The number of points of each curve, which reaches from radius 0 to 3."""
 CAPS = (100, 1000, 10_000, 100_000)
-"""Numbers of draws for the largest radius that can be certified."""
+"""The numbers of noise draws for which the largest certifiable radius is computed."""
 PRINTED = {0.12: 0.25, 0.25: 0.75, 0.5: 1.75, 1.0: 2.0}
-"""The largest radius at which the certified accuracy was printed, by sigma."""
+"""For each sigma, the largest radius at which the paper prints the certified accuracy."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """The network, its training, and the numbers of images and draws at one profile.
+    """The network, its training, and the numbers of images and noise draws for one profile.
 
     ``images``: the number of test images.
-    ``every``: only every so many images of the test set are used.
-    ``choice``: number of draws that choose the class (the paper's n0).
-    ``trials``: number of draws that bound its probability (the paper's n).
+    ``every``: the distance between the used images in the test set; with 20, every twentieth image
+        is used.
+    ``choice``: the number of noise draws that choose the class (the paper's n0).
+    ``trials``: the number of noise draws that bound the probability of this class (the paper's n).
     ``sigmas``: the standard deviations of the noise that are run by default.
     """
 
@@ -106,7 +113,7 @@ SIZES: Mapping[str, Size] = {
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters of the page on certified accuracy."""
+    """The parameters that a reader can set on the page on certified accuracy."""
 
     own_seeds: ClassVar = {"quick": (0,), "reduced": (0,), "paper": (0,)}
     selects: ClassVar = ("sigmas",)
@@ -120,11 +127,13 @@ class Parameters(settings.Parameters):
     ] = None
 
     def parts(self) -> dict[str, tuple[Any, ...]]:
-        """Return the standard deviations that are run."""
+        """Return the standard deviations of the noise with which networks are trained."""
         return {"sigmas": self.chosen()}
 
     def chosen(self) -> tuple[float, ...]:
-        """Return the chosen standard deviations, by default those of the profile."""
+        """Return the standard deviations that the reader chose; by default return the standard
+        deviations of the profile.
+        """
         return SIZES[self.profile].sigmas if self.sigmas is None else self.sigmas
 
 
@@ -139,8 +148,10 @@ def counted(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return ``label``, and the votes of CERTIFY for each image: ``choice`` and ``counts``, shape
-    (images, classes).
+    """Count how often each class is predicted under noise, for each image, as CERTIFY does.
+
+    Return the true classes (``label``), the counts that choose the class (``choice``), and the
+    counts that bound its probability (``counts``). Both counts have the shape (images, classes).
     """
     keys = torch.arange(images) * every
     found = load(model_of(network).data, "test").subset(keys)
@@ -148,7 +159,7 @@ def counted(
     net = smoothed(trained(network, context.device), sigma, seed=network.call.arguments["seed"])
     first: list[Tensor] = []
     second: list[Tensor] = []
-    for i in range(images):  # one image at a time, because all votes together need gigabytes
+    for i in range(images):  # one image at a time, because all votes need gigabytes
         one, key = x[i : i + 1], keys[i : i + 1]
         first.append(votes(net, one, key, draws=choice))
         second.append(votes(net, one, key, draws=trials, start=choice))
@@ -161,7 +172,7 @@ def counted(
 
 
 def calls(p: Parameters) -> dict[tuple[float, int], Call]:
-    """Return the function calls that the study needs, as a dict with keys (sigma, seed)."""
+    """Return the computations of the study as a dict with keys (sigma, seed)."""
     assert p.seeds is not None
     own = SIZES[p.profile]
     return {
@@ -179,7 +190,9 @@ def calls(p: Parameters) -> dict[tuple[float, int], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[float, int], Done]) -> Record:
-    """Return the record: certified accuracies, and the largest radii that can be certified."""
+    """Return the study's results: certified accuracies, and the largest radii that can be
+    certified.
+    """
     assert p.seeds is not None
     rows = list(_caps())
     radii = [3 * i / (POINTS - 1) for i in range(POINTS)]
@@ -197,7 +210,9 @@ def condense(p: Parameters, results: Mapping[tuple[float, int], Done]) -> Record
 
 
 def largest_radius(trials: int, alpha: float = ALPHA) -> float:
-    """Return the radius, divided by sigma, that CERTIFY gives if all votes are for one class."""
+    """Return the radius that CERTIFY gives if all votes are for one class, as a multiple of
+    sigma.
+    """
     counts = torch.tensor([[0, trials]])
     _, radius = certified(counts, counts, sigma=1.0, alpha=alpha)
     return float(radius)
@@ -210,8 +225,8 @@ def _caps() -> Iterator[Row]:
 
 
 def _table(right: Tensor, radius: Tensor, answer: Tensor, sigma: float, seed: int) -> Iterator[Row]:
-    """Yield the rows of one network: the certified accuracy at each radius of the paper's table,
-    the share of images without a class, and the mean radius.
+    """Yield the results of one network: the certified accuracy at each radius of the paper's table,
+    the fraction of images on which CERTIFY abstains, and the mean radius.
     """
     start = f"{PAPER}/cohen-cifar10/sigma-{sigma}"
     images, labels = len(right), {"sigma": sigma}
@@ -229,8 +244,8 @@ def _table(right: Tensor, radius: Tensor, answer: Tensor, sigma: float, seed: in
 
 
 def _votes(done: Done, sigma: float, seed: int) -> Iterator[Row]:
-    """Yield rows about the votes: the accuracy of the most frequent class, and the share of the
-    images whose votes all agree.
+    """Yield the accuracy of predicting the class with the most votes, and the fraction of images on
+    which all votes agree.
     """
     counts, label = done.tensors["counts"], done.tensors["label"]
     most, answer = counts.max(1)

@@ -1,11 +1,13 @@
-"""Feature denoising (Xie et al. 2019, arXiv 1812.03411) on CIFAR-10: which filter gains robustness?
+"""Test on CIFAR-10 which filters of feature denoising increase robustness (Xie et al. 2019, arXiv
+1812.03411).
 
-The paper reports ImageNet only. Here ResNet-18 for CIFAR-10 is adversarially trained without blocks
-and with six kinds of blocks, from the same first weights and with the same random numbers. The null
-block has no filter, so it is a control for the block's other layers. Two more networks leave out
-the 1 x 1 convolution or the residual sum of the Gaussian block. Two networks are trained on clean
-images only, because an accuracy of such a network under attack would be a sign of gradient masking.
-The settings of each profile are in the module `denoising_networks`.
+The paper reports results for ImageNet only. This study trains ResNet-18 adversarially on CIFAR-10,
+without denoising blocks and with six kinds of denoising blocks. All trainings start from the same
+initial weights and use the same random numbers. The null block has no filter, so it shows the
+effect of the block's other layers. In two further networks, the Gaussian block lacks the 1 x 1
+convolution or the residual connection. Two networks are trained on clean images only. If such a
+network stayed accurate under attack, this would be a sign of gradient masking. The module
+`denoising_networks` has the settings of each profile.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,13 +39,14 @@ ITEM = "denoising"
 TARGETS = f"{PAPER}/denoise-cifar"
 Parameters = settings.Parameters
 ABLATED = {"no-1x1": "no-1x1-hurts", "no-residual": "no-residual-fails"}
-"""The end of the target's id of each ablation."""
+"""The last part of the id of the paper's claim about each ablation."""
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, with keys (training, variant, attack, seed).
+    """Return the computations of the study as a dict with keys (training, variant, attack, seed).
 
-    The attack ``noise`` stands for the relative noise before and after each block.
+    Under the name ``noise`` instead of an attack, the relative noise before and after each block is
+    measured.
     """
     assert p.seeds is not None
     own = SETTINGS[p.profile]
@@ -60,7 +63,9 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: accuracies of each network, paired differences, and relative noise."""
+    """Return the study's results: the accuracies of each network, the differences between networks,
+    and the relative noise in feature maps.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
@@ -76,7 +81,10 @@ Results = Mapping[tuple[Any, ...], Done]
 
 
 def robust(of: Results, training: str, name: str) -> Tensor:
-    """Return which of the few images are classified correctly under all attacks."""
+    """Return which images are classified correctly under all attacks.
+
+    The images are those that every attack has attacked, also the strong attacks on fewer images.
+    """
     found = [done.tensors for key, done in of.items() if key[:2] == (training, name)]
     right = [tensors["right"] for tensors in found if "right" in tensors]
     few = min(map(len, right))
@@ -84,8 +92,8 @@ def robust(of: Results, training: str, name: str) -> Tensor:
 
 
 def _under_pgd(of: Results) -> dict[str, Tensor]:
-    """Return for each adversarially trained network which images PGD leaves classified
-    correctly.
+    """Return for each adversarially trained network which images are classified correctly under
+    PGD.
     """
     return {
         name: of["adversarial", name, "pgd-20"].tensors["right"]
@@ -110,8 +118,11 @@ def _accuracies(of: Results, seed: int) -> Iterator[Row]:
 
 
 def _differences(of: Results, seed: int) -> Iterator[Row]:
-    """Yield the difference of each variant's accuracy under PGD to that of two others, over the
-    same test images, and half the width of its 95 % interval over test images.
+    """Yield how much the accuracy under PGD differs from the network without blocks and from the
+    network with null blocks, for each variant.
+
+    The difference is computed over the same test images. Half the width of the difference's 95 %
+    confidence interval over test images is given too.
     """
     right = {name: each.double() for name, each in _under_pgd(of).items()}
     for against in ("baseline", "null"):
@@ -129,7 +140,9 @@ def _differences(of: Results, seed: int) -> Iterator[Row]:
 
 
 def _noise(own: Setting, of: Results, seed: int) -> Iterator[Row]:
-    """Yield the mean relative noise before and after each block, and the mean of their ratio."""
+    """Yield the mean relative noise in the feature maps before and after each block, and the mean
+    ratio of both.
+    """
     for name in BLOCKED:
         if ("adversarial", name, "noise") not in of:
             continue
@@ -146,7 +159,7 @@ def _noise(own: Setting, of: Results, seed: int) -> Iterator[Row]:
 
 
 def _claims(of: Results, seed: int) -> Iterator[Row]:
-    """Yield the rows that are compared with the paper's claims."""
+    """Yield the results that are compared with the paper's claims."""
     right = _under_pgd(of)
     own = {name: percent(each) for name, each in right.items()}
     images = len(right["baseline"])

@@ -1,10 +1,16 @@
-"""The networks of feature denoising and their settings, which two studies of the survey share.
+"""Define the networks of feature denoising and their settings, which two studies of the survey
+share.
 
-``paper``: full width, blocks after all four stages, PGD with 10 steps in training; needs a GPU.
-``reduced``: an eighth of the width, 10,000 images, two epochs, one step with a random start in
-training, and blocks after stages 2 to 4. At 32 x 32 positions the Gaussian takes many times as long
-as the narrow network. ``quick``: embedded images, a quarter of the radius, few training steps, two
-kinds of blocks after stages 3 and 4; the networks of ``quick`` hardly learn.
+A profile selects the size of the experiments:
+
+``paper``: networks of full width with blocks after all four stages, trained with 10 steps of PGD;
+    this profile needs a GPU.
+``reduced``: networks of an eighth of the width with blocks after stages 2 to 4. The networks of
+    this profile are trained on 10,000 images for two epochs, with one attack step from a random
+    start. Stage 1 has no block, because the Gaussian filter on its 32 x 32 positions would take
+    many times as long as the narrow network. ``quick``: networks with two kinds of blocks after
+    stages 3 and 4, small images that come with the book, a quarter of the radius and few training
+    steps. The networks of this profile hardly learn anything.
 """
 
 from collections.abc import Mapping
@@ -30,7 +36,9 @@ VARIANTS: Mapping[str, Blocks | None] = {
     "nonlocal-dot": Blocks("dot"),
     "nonlocal-gaussian": Blocks("gaussian"),
 }
-"""The seven networks, by the name in the targets' ids."""
+"""The denoising blocks of the seven networks, by the name of the network in the ids of the paper's
+numbers.
+"""
 BLOCKED = tuple(VARIANTS)[1:]
 FILTERS = tuple(VARIANTS)[2:]
 ABLATIONS: Mapping[str, Blocks] = {
@@ -43,16 +51,16 @@ STANDARD = ("baseline", "nonlocal-gaussian")
 
 @dataclass(frozen=True)
 class Setting:
-    """The settings of the study at one profile.
+    """The settings of the study for one profile.
 
     ``model``: the network without blocks.
-    ``after``: the stages that get a block.
-    ``variants``, ``ablations``: the networks to run.
-    ``eps``: the radius of all attacks on the trained networks.
+    ``after``: the stages of the network that are followed by a block.
+    ``variants``, ``ablations``: the names of the networks that are trained.
+    ``eps``: the l-infinity radius of all attacks on the trained networks.
     ``images``: the number of test images.
     ``few``: the number of test images for the stronger attacks.
     ``strong``: the stronger attacks. An image counts as robust if it is classified correctly under
-        all of them and under PGD with 20 steps.
+        all stronger attacks and under PGD with 20 steps.
     """
 
     model: Model
@@ -68,7 +76,7 @@ class Setting:
 
     @property
     def attacks(self) -> dict[str, tuple[Attack, int]]:
-        """Return each attack by name, with the number of images that it attacks."""
+        """Return the attacks by name, each with the number of images that it attacks."""
         strong = {f"strong {i}": attack for i, attack in enumerate(self.strong)}
         return {
             "clean": (Attack("none", self.eps), self.images),
@@ -78,16 +86,16 @@ class Setting:
 
     @property
     def pgd(self) -> Attack:
-        """Return PGD with 20 steps."""
+        """Return PGD with 20 steps and the radius of this profile."""
         return self.scaled(PGD_20)
 
     def scaled(self, attack: Attack) -> Attack:
-        """Return an attack with its radius and steps in proportion to ``eps``."""
+        """Return the attack with radius ``eps`` and a step size in proportion to ``eps``."""
         size = attack.step_size * self.eps / EPS
         return replace(attack, eps=self.eps, step_size=size)
 
     def network(self, blocks: Blocks | None, seed: int, defense: Defense | None = None) -> Call:
-        """Return the call that trains the network with these blocks."""
+        """Return the computation that trains the network with these blocks."""
         placed = None if blocks is None else replace(blocks, after=self.after)
         model = replace(self.model, blocks=placed)
         return train(model, self.defense if defense is None else defense, self.recipe, seed)
@@ -99,7 +107,9 @@ STAGES = ("stage1", "stage2", "stage3", "stage4")
 
 
 def _recipe(steps: int, batch: int, augmentation: Augmentation | None = None) -> Recipe:
-    """Return SGD with momentum; the learning rate rises to 0.1 and then falls to 0."""
+    """Return a training recipe: SGD with momentum, and a learning rate that rises to 0.1 and then
+    falls to 0.
+    """
     return Recipe(
         steps,
         batch,
@@ -152,7 +162,7 @@ SETTINGS: Mapping[str, Setting] = {
 
 
 def networks(own: Setting, seed: int) -> dict[tuple[str, str], Call]:
-    """Return the calls that train the networks, by training and variant."""
+    """Return the computations that train the networks, as a dict with keys (training, variant)."""
     every = {**VARIANTS, **ABLATIONS}
     shown = (*own.variants, *own.ablations)
     return {
@@ -162,7 +172,7 @@ def networks(own: Setting, seed: int) -> dict[tuple[str, str], Call]:
 
 
 def around(own: Setting) -> tuple[str, ...]:
-    """Return the submodules before and after each block."""
+    """Return the names of the layers whose outputs are the input and the output of each block."""
     return tuple(name for stage in own.after for name in (f"{stage}.layers", stage))
 
 
@@ -176,8 +186,11 @@ def noise(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return ``noise/<layer>``, the relative noise of each test image at the image and after each
-    of the submodules, under an attack on the network itself.
+    """Return the relative noise that an attack on the network causes in the feature maps of each
+    test image.
+
+    The relative noise is measured at the image and after each of the ``layers``, and called
+    ``noise/<layer>``.
     """
     net = fixed(trained(network, context.device))
     x, y = test_images(network, images, context.device)

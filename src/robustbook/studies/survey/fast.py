@@ -1,13 +1,14 @@
-"""Training on one FGSM step: Wong, Rice and Kolter 2020 (arXiv 2001.03994) and de Jorge et al. 2022
-(N-FGSM, arXiv 2202.01181).
+"""Reproduce adversarial training with a single FGSM step (Wong, Rice and Kolter 2020, arXiv
+2001.03994; N-FGSM: de Jorge et al. 2022, arXiv 2202.01181).
 
-Networks are trained on images of FGSM, of FGSM with a random start, of N-FGSM and of PGD, with
-several radii. The accuracy under FGSM and under PGD is measured after each epoch, which shows
-catastrophic overfitting: PGD suddenly succeeds on all images, while FGSM fails.
+Networks are trained on adversarial images of FGSM, FGSM with a random start, N-FGSM or PGD, with
+several radii. The accuracy under FGSM and under PGD is measured after each epoch. The curves over
+the epochs show catastrophic overfitting: PGD suddenly succeeds on all images, while FGSM fails.
 
-``paper``: MNIST with the network and schedule of Wong et al.; CIFAR-10 with
-``sets=["cifar10"]``, which needs a GPU. ``reduced``: the first 10,000 training images of MNIST.
-``quick``: embedded digits and half of the widths.
+``paper``: MNIST, with the network and the training schedule of Wong et al.; with
+    ``sets=["cifar10"]`` also CIFAR-10, which needs a GPU.
+``reduced``: the first 10,000 training images of MNIST.
+``quick``: small images of digits that come with the book, and networks of half the width.
 """
 
 import json
@@ -41,7 +42,7 @@ Sets = Literal["mnist", "cifar10"]
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters of the study: the image sets, by default MNIST."""
+    """The parameters that a reader can set: the image sets, by default MNIST."""
 
     selects: ClassVar = ("sets",)
     sets: Annotated[
@@ -57,19 +58,20 @@ class Parameters(settings.Parameters):
 
 @dataclass(frozen=True)
 class Setting:
-    """The settings of the study at one profile, for one image set.
+    """The settings of the study for one profile and one image set.
 
-    ``recipe``: how the networks are trained.
-    ``long``: the recipe of the methods in ``lengthened``, if it differs.
-    ``radii``: the radii of training, as multiples of ``unit``.
-    ``main``: the radius whose networks are attacked with restarts.
-    ``inner``: number of steps of PGD training, each a quarter of the radius long.
-    ``step_size``: step size of the attacks in the evaluation.
-    ``followed``: number of test images that are attacked after each epoch.
-    ``images``: number of test images in the final evaluation.
-    ``strong``: number of test images for the attacks with restarts.
+    ``recipe``: the recipe with which the networks are trained.
+    ``long``: the recipe of the methods in ``lengthened``; with None, they use ``recipe`` too.
+    ``radii``: the l-infinity radii with which networks are trained, as multiples of ``unit``.
+    ``main``: the training radius of the networks that are attacked with restarts.
+    ``inner``: the number of PGD steps in training; each step is a quarter of the radius long.
+    ``step_size``: the step size of the attacks in the evaluation, for the radius ``main``.
+    ``followed``: the number of test images that are attacked after each epoch.
+    ``images``: the number of test images in the final evaluation.
+    ``strong``: the number of test images for the attacks with restarts.
     ``left_out``: the methods that are not run.
-    ``statistics``, ``clip_start``: as in the released code, see `inner_fgsm_rs`.
+    ``statistics``, ``clip_start``: the statistics of batch norm during the inner attack, and
+        whether its random start is clipped to [0, 1] (see `inner_fgsm_rs`).
     """
 
     model: Model
@@ -92,8 +94,8 @@ class Setting:
 
 
 def _mnist(epochs: int, images: int) -> Recipe:
-    """Return the recipe of the released code: Adam, and a learning rate that rises for two fifths
-    of the steps and then falls to 0.
+    """Return the released code's recipe for MNIST: Adam, and a learning rate that rises for two
+    fifths of the steps and then falls to 0.
     """
     return Recipe(
         epochs * images // 100, 100, 5e-3, schedule="linear", warmup=0.4, channels_last=True
@@ -170,18 +172,18 @@ SETTINGS: Mapping[tuple[str, str], Setting] = {
         lengthened=("fgsm", "n-fgsm"),
     ),
 }
-"""The settings by profile and image set."""
+"""The settings for each profile and image set."""
 METHODS = ("fgsm", "fgsm-rs", "n-fgsm", "pgd", "fgsm-rs-2")
-"""FGSM from the image; FGSM with a random start; N-FGSM; PGD; and FGSM with a random start and a
-step of twice the radius.
+"""The training methods: FGSM from the clean image, FGSM with a random start, N-FGSM, PGD, and FGSM
+with a random start and a step of twice the radius.
 """
 ONLY_MAIN = ("pgd", "fgsm-rs-2")
-"""The methods that are only trained with the main radius."""
+"""The methods that are run only with the radius ``main``."""
 PRINTED = "fgsm-rs"
 
 
 def setting(profile: str, data: str) -> Setting:
-    """Return the setting of an image set; only ``paper`` has a setting for CIFAR-10."""
+    """Return the settings for an image set; only profile ``paper`` has settings for CIFAR-10."""
     return SETTINGS[profile, data if profile == "paper" else "mnist"]
 
 
@@ -198,8 +200,8 @@ def inner(own: Setting, method: str, eps: float) -> SignedSteps:
 
 
 def _long_pgd(own: Setting, eps: float, restarts: int = 1) -> Attack:
-    """Return the attack of the released code: PGD with 50 steps; a smaller radius has smaller
-    steps.
+    """Return the released code's attack, which is PGD with 50 steps; the step size is in proportion
+    to the radius.
     """
     length = own.step_size * eps / (own.main * own.unit)
     return Attack("pgd", eps, clip=True, steps=50, step_size=length, restarts=restarts)
@@ -216,10 +218,12 @@ def followed(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Train a network, and attack it after each epoch on the first ``images`` test images.
+    """Train a network; after each epoch, measure its accuracy under attack on the first ``images``
+    test images.
 
-    Return ``state/<name>`` (weights and buffers), ``fgsm`` and ``pgd`` (the accuracy after each
-    epoch under FGSM and under PGD with 10 steps, in per cent), and ``seconds``.
+    Return the weights and buffers (``state/<name>``) and the training time in ``seconds``. The
+    results ``fgsm`` and ``pgd`` are the accuracies in percent after each epoch, under FGSM and
+    under PGD with 10 steps.
     """
     data = load(model.data, "train")
     data = data if model.images is None else data.subset(model.images)
@@ -232,7 +236,8 @@ def followed(
     }
 
     def look(epoch: int, state: Mapping[str, Tensor]) -> None:
-        # A resumed run repeats only the epochs after its checkpoint, so results are files.
+        # A training that is resumed repeats only the epochs after its checkpoint. So the accuracies
+        # of earlier epochs are kept in files.
         judge.load_state_dict(dict(state))
         judge.eval()
         found = {k: survival(judge, x, y, a, seed=seed).accuracy for k, a in kinds.items()}
@@ -264,7 +269,7 @@ def followed(
 
 
 def network(own: Setting, method: str, radius: float, seed: int) -> Call:
-    """Return the call that trains a network and follows its accuracy."""
+    """Return the computation that trains a network and measures its accuracy after each epoch."""
     eps = radius * own.unit
     defense = Defense(Weights(adversarial=1.0), inner(own, method, eps))
     recipe = own.long if own.long is not None and method in own.lengthened else own.recipe
@@ -272,7 +277,9 @@ def network(own: Setting, method: str, radius: float, seed: int) -> Call:
 
 
 def trained_methods(own: Setting, first: bool) -> Iterator[tuple[str, float]]:
-    """Yield the methods with their radii; seeds after the first only repeat the paper's network."""
+    """Yield the pairs of a training method and a radius; all seeds but the first only repeat the
+    paper's method.
+    """
     for method in METHODS if first else (PRINTED,):
         for radius in own.radii if method not in own.left_out else ():
             if radius == own.main or (first and method not in ONLY_MAIN):
@@ -280,7 +287,7 @@ def trained_methods(own: Setting, first: bool) -> Iterator[tuple[str, float]]:
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, with keys (image set, method, radius, part,
+    """Return the computations of the study as a dict with keys (image set, method, radius, part,
     seed).
     """
     assert p.seeds is not None
@@ -310,11 +317,13 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 STRONG = ("pgd-50-10", "margin-50-10", "square")
 STRONGLY = ("fgsm-rs", "n-fgsm", "pgd")
-"""The methods whose networks are attacked with all attacks of `STRONG`."""
+"""The training methods whose networks are attacked with all attacks in `STRONG`."""
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: accuracies of all networks, and the curves over the epochs."""
+    """Return the study's results: the accuracies of all networks, and the curves over the
+    epochs.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     arrays: dict[str, Any] = {}
@@ -342,7 +351,9 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _target(profile: str, data: str, method: str, radius: float, part: str) -> str | None:
-    """Return the id of the printed number of an accuracy, if it has one."""
+    """Return the id of the paper's number with which an accuracy is compared, or None if the paper
+    prints none.
+    """
     ends = {"clean": "accuracy", "pgd-50-10": "pgd-50-10-accuracy"}
     if part not in ends or radius != setting(profile, data).main:
         return None
@@ -356,7 +367,9 @@ def _target(profile: str, data: str, method: str, radius: float, part: str) -> s
 
 
 def _worst(data: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
-    """Yield the accuracy under the worst of the strong attacks for each image."""
+    """Yield the accuracy under all strong attacks together: an image counts as correct only if
+    every attack fails on it.
+    """
     for method, radius, part in of:
         if part == "square":
             right = worst([of[method, radius, name] for name in STRONG])
@@ -365,8 +378,10 @@ def _worst(data: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator
 
 
 def _times(data: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
-    """Yield the time of an epoch of FGSM with random start, divided by that of PGD. Both
-    include the measurement after each epoch, which needs few images.
+    """Yield the time per epoch of training by FGSM with a random start, divided by the time per
+    epoch of training by PGD.
+
+    Both times include the attacks after each epoch, which use few images.
     """
     per_epoch = {
         method: done.values["seconds"] / len(done.tensors["pgd"])
@@ -382,7 +397,7 @@ def _times(data: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator
 
 
 def _claims(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
-    """Yield the claims about catastrophic overfitting on CIFAR-10."""
+    """Yield the results that test the claims about catastrophic overfitting on CIFAR-10."""
     collapsed = percent(of["fgsm", 8.0, "pgd-50-10"].tensors["right"])
     fgsm = float(of["fgsm", 8.0, "training"].tensors["fgsm"][-1])
     longer = percent(of["fgsm-rs-2", 8.0, "pgd-50-10"].tensors["right"])

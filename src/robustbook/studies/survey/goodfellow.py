@@ -1,13 +1,16 @@
-"""Sections 4 to 9 of Goodfellow, Shlens and Szegedy 2015 (arXiv 1412.6572): FGSM on MNIST, and
-training on a weighted sum of the clean and the adversarial loss.
+"""Reproduce Sections 4 to 9 of Goodfellow, Shlens and Szegedy 2015 (arXiv 1412.6572): FGSM, and
+adversarial training with FGSM, on MNIST.
 
-The study trains linear networks and maxout networks, with and without the adversarial loss, and
-with random noise as a control. It also varies the weight alpha of the clean loss and attacks the
-networks with PGD, which the paper does not have.
+The loss of the paper's adversarial training is a weighted sum of the losses on clean images and on
+images of FGSM. The study trains linear networks and maxout networks with and without the
+adversarial loss. For comparison, the study also trains networks on images with random noise of the
+same size. The study also varies the weight alpha of the loss on clean images, and attacks the
+networks by PGD. The paper does neither.
 
-``paper``: MNIST; the network with 1600 units is only trained with ``networks=["maxout-large"]``,
-which needs a GPU. ``reduced``: the first 10,000 training images. ``quick``: embedded digits and a
-quarter of the units.
+``paper``: MNIST; the network with 1600 units needs a GPU, and is only trained with
+    ``networks=["maxout-large"]``.
+``reduced``: the first 10,000 training images of MNIST.
+``quick``: small images of digits that come with the book, and networks with a quarter of the units.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,7 +47,9 @@ Chosen = Literal["maxout", "maxout-large"]
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters of the study: the maxout networks to train, by default the small one."""
+    """The parameters that a reader can set: the maxout networks to train, by default the small
+    one.
+    """
 
     selects: ClassVar = ("networks",)
     networks: Annotated[
@@ -62,11 +67,12 @@ class Parameters(settings.Parameters):
 class Training:
     """The loss on which a network is trained.
 
-    ``alpha``: weight of the loss on clean images. The weight of the loss on FGSM's images is 1 -
+    ``alpha``: the weight of the loss on clean images. The loss on images of FGSM has the weight 1 -
         alpha.
-    ``noise``: random noise of radius EPS on the images: none, ``sign`` (plus or minus EPS) or
-        ``uniform``.
-    ``sigmoid``: whether each class has its own sigmoid, instead of a softmax over all classes.
+    ``noise``: the random noise on the images: ``none``, ``sign`` (plus or minus EPS for each pixel)
+        or ``uniform`` (between -EPS and EPS).
+    ``sigmoid``: whether the output layer has a sigmoid for each class instead of a softmax over all
+        classes.
     """
 
     alpha: float = 1.0
@@ -76,7 +82,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Setting:
-    """The settings of the study at one profile.
+    """The settings of the study for one profile.
 
     ``model``, ``linear``: the maxout and the linear network.
     ``images``: the number of test images.
@@ -125,7 +131,10 @@ SETTINGS: Mapping[str, Setting] = {
 
 
 def attacks(own: Setting) -> dict[str, Attack]:
-    """Return the attacks by name. FGSM does not clip images, as in the paper; the others do."""
+    """Return the attacks by name.
+
+    As in the paper, FGSM does not clip images to [0, 1]. All other attacks clip images.
+    """
     pgd = Attack("pgd", EPS, clip=True, steps=40, step_size=EPS / 25)
     many = replace(pgd, steps=100, restarts=own.restarts)
     return {
@@ -140,7 +149,7 @@ def attacks(own: Setting) -> dict[str, Attack]:
 
 STRONG = ("pgd-100", "margin-100", "square")
 FEW = ("pgd-40", *STRONG)
-"""The attacks that are run on fewer images."""
+"""The attacks that are run on only ``strong`` images, because they take long."""
 NOISES: tuple[Literal["sign", "uniform"], ...] = ("sign", "uniform")
 
 
@@ -148,7 +157,9 @@ NOISES: tuple[Literal["sign", "uniform"], ...] = ("sign", "uniform")
 def learn(
     model: Model, training: Training, recipe: Recipe, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Train a network. Return ``state/<name>`` and ``seconds``."""
+    """Train a network. Return its weights (``state/<name>``) and the training time in
+    ``seconds``.
+    """
     data = load(model.data, "train")
     data = data if model.images is None else data.subset(model.images)
     net = built(model, seed)
@@ -210,10 +221,13 @@ def struck(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return ``right`` and ``confidence``: for each of the first test images under the attack,
-    whether ``network`` classifies it correctly, and the probability of its predicted class.
+    """Attack the first test images, and evaluate ``network`` on the attacked images.
 
-    ``source``: the network that is attacked; None: ``network`` itself.
+    Return for each attacked image whether it is classified correctly (``right``), and the
+    probability of the predicted class (``confidence``).
+
+    ``source``: the network on which the attack computes the adversarial images; with None,
+        ``network`` itself.
     """
     net = fixed(trained(network, context.device))
     attacked = net if source is None else fixed(trained(source, context.device))
@@ -232,7 +246,9 @@ def _measured(
 
 
 class _Mean(nn.Module):
-    """An ensemble of networks, whose logits are the log of the mean of their probabilities."""
+    """An ensemble of networks. The ensemble's logits are the logarithm of the networks' mean class
+    probabilities, up to a constant.
+    """
 
     def __init__(self, nets: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -245,8 +261,10 @@ class _Mean(nn.Module):
 
 @step(version=1)
 def ensemble(networks: tuple[Done, ...], images: int, *, context: Context) -> dict[str, object]:
-    """Return ``all`` and ``one``: which test images the ensemble classifies correctly under FGSM
-    for the whole ensemble, and for its first network alone.
+    """Return which test images an ensemble of networks classifies correctly under FGSM.
+
+    For the result ``all``, FGSM attacks the whole ensemble. For the result ``one``, FGSM attacks
+    only the first network of the ensemble.
     """
     nets = [fixed(trained(done, context.device)) for done in networks]
     x, y = test_images(networks[0], images, context.device)
@@ -262,8 +280,9 @@ def ensemble(networks: tuple[Done, ...], images: int, *, context: Context) -> di
 
 @step(version=1)
 def rubbish(network: Done, sigmoid: bool, count: int, *, context: Context) -> dict[str, object]:
-    """Return the highest ``probability`` of a class for each of ``count`` images of normal noise
-    with mean 0 and standard deviation 1. The images are not clipped.
+    """Return the highest class probability of each of ``count`` images that show only random noise.
+
+    The pixels are standard normal random numbers and are not clipped.
     """
     net = fixed(trained(network, context.device))
     noise = torch.randn(count, 1, 28, 28, generator=generator(0, "rubbish")).to(context.device)
@@ -275,8 +294,10 @@ def rubbish(network: Done, sigmoid: bool, count: int, *, context: Context) -> di
 
 @step(version=1)
 def binary(model: Model, recipe: Recipe, seed: int, *, context: Context) -> dict[str, object]:
-    """Train a linear network to tell 3 from 7. Return ``clean`` and ``fgsm``: which test images it
-    classifies correctly, without and with FGSM.
+    """Train a linear network to distinguish the digits 3 and 7.
+
+    Return which test images the network classifies correctly without an attack (``clean``) and
+    under FGSM (``fgsm``).
     """
     train = load(model.data, "train")
     train = _two(train if model.images is None else train.subset(model.images))
@@ -293,13 +314,13 @@ def binary(model: Model, recipe: Recipe, seed: int, *, context: Context) -> dict
 
 
 def _two(data: ImageSet) -> ImageSet:
-    """Return the images of 3 and 7, with labels 0 and 1."""
+    """Return the images of the digits 3 and 7, with the labels 0 and 1."""
     found = data.subset((data.labels == 3) | (data.labels == 7))
     return replace(found, labels=(found.labels == 7).long(), classes=2)
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs; the key ends with the seed."""
+    """Return the computations of the study as a dict, in which each key ends with the seed."""
     assert p.seeds is not None
     own = SETTINGS[p.profile]
     kinds = attacks(own)
@@ -346,12 +367,16 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def _binary_recipe(recipe: Recipe) -> Recipe:
-    """Return the recipe with a fifth of the steps, for a fifth of the images."""
+    """Return the recipe with a fifth of the steps, because two digits make up a fifth of the
+    images.
+    """
     return replace(recipe, steps=recipe.steps // 5)
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: errors, confidences on the errors, and the sweep over alpha."""
+    """Return the study's results: the error rates, the confidence in wrong classes, and both for
+    each alpha.
+    """
     assert p.seeds is not None
     rows: list[Row] = []
     for seed in p.seeds:
@@ -368,7 +393,7 @@ NAMES: Mapping[str, str] = {
     "noise sign": "noise-control/sign",
     "noise uniform": "noise-control/uniform",
 }
-"""The name in the target's id of each network."""
+"""The name of each network in the ids of the paper's numbers."""
 MEASURED = frozenset(
     (
         "softmax-regression/fgsm-error",
@@ -385,7 +410,9 @@ MEASURED = frozenset(
         "noise-control/uniform/fgsm-error",
     )
 )
-"""The targets that state an error or a confidence of one network under one attack."""
+"""The ids of the paper's numbers that state an error rate or a confidence of one network under one
+attack.
+"""
 CLAIMS = {"maxout 0.5": "adversarial-training-lowers-fgsm-error", "noise sign": "noise-does-not"}
 
 
@@ -443,7 +470,9 @@ def _rows(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
 
 
 def _of_network(label: str, name: str, done: Done, seed: int) -> Iterator[Row]:
-    """Yield the error of a network under an attack, and its mean confidence on the errors."""
+    """Yield the error rate of a network under an attack, and the mean confidence on misclassified
+    images.
+    """
     right, confidence = done.tensors["right"], done.tensors["confidence"]
     setting: dict[str, Any] = {"network": label, "attack": name}
     target = f"{NAMES.get(label, '')}/{name}-error"
@@ -456,8 +485,8 @@ def _of_network(label: str, name: str, done: Done, seed: int) -> Iterator[Row]:
 
 
 def _of_rubbish(name: str, done: Done, seed: int) -> Iterator[Row]:
-    """Yield the share of noise images with a probability above one half, and the mean probability
-    on these images.
+    """Yield the percentage of noise images for which a class has a probability above one half, and
+    the mean probability on these images.
     """
     probability = done.tensors["probability"]
     sure = probability > 0.5

@@ -1,13 +1,17 @@
-"""Table 1 of Madry et al. 2018 (arXiv 1706.06083): adversarial training with PGD on MNIST.
+"""Reproduce Table 1 of Madry et al. 2018 (arXiv 1706.06083): adversarial training with PGD on
+MNIST.
 
-Network A is trained on the adversarial images of PGD. A is attacked with its own gradients, with
-the gradients of A', an independent copy, and with those of B, another architecture. B is trained
-like A. The study also shows how accuracy depends on the length of the training and on the network's
-width, and the losses that PGD reaches from many random starts.
+Network A is trained on adversarial images of PGD. White-box attacks use the gradients of A itself.
+Transfer attacks use the gradients of network A', an independently trained copy of A, or of network
+B, which has another architecture and is trained like A. The study also measures how the accuracy
+depends on the length of training and on the network's width. The study also measures the losses
+that PGD reaches from many random starts.
 
-``paper``: the printed schedule of 100,000 steps with PGD of 40 steps each, which needs a GPU.
-``reduced``: MNIST with a quarter of the widths, fewer steps, and 5 larger PGD steps in training.
-``quick``: embedded digits with a sixteenth of the widths and a third of the radius.
+``paper``: the paper's 100,000 training steps with 40 PGD steps each, which need a GPU.
+``reduced``: MNIST, networks of a quarter of the width, and fewer training steps with 5 larger PGD
+    steps each.
+``quick``: small images of digits that come with the book, networks of a sixteenth of the width, and
+    a third of the radius.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +38,9 @@ Parameters = settings.Parameters
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a network is trained: PGD's ``inner`` steps per training step, and the recipe."""
+    """How a network is trained: the number (``inner``) and the size of the PGD steps per training
+    step, and the recipe.
+    """
 
     inner: int
     step_size: float
@@ -43,17 +49,19 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Setting:
-    """The settings of the study at one profile.
+    """The settings of the study for one profile.
 
-    ``eps``: the radius. The step size of the attacks is a thirtieth of it.
-    ``narrow``: the divisor of the widths.
+    ``eps``: the l-infinity radius of the attacks. The step size of the attacks is a thirtieth of
+        this radius.
+    ``narrow``: the number by which the widths of the networks are divided.
     ``images``: the number of test images.
     ``many``: the number of test images for the attacks with 20 restarts.
-    ``schedules``: the schedules by name. The first one trains the networks of the table.
-    ``natural``: the recipe of training without an attack.
-    ``widths``: the divisors of the widths of the capacity sweep.
-    ``starts``: the number of random starts for each image in the figure of the losses.
-    ``starting``: the number of images in this figure.
+    ``schedules``: the training schedules by name. The first schedule trains the networks of Table
+        1.
+    ``natural``: the recipe of training on clean images.
+    ``widths``: the numbers by which the widths are divided, for the experiment on network capacity.
+    ``starts``: the number of random starts per image, in the figure of the losses that PGD reaches.
+    ``starting``: the number of images in the figure of the losses that PGD reaches.
     """
 
     data: str
@@ -72,15 +80,15 @@ class Setting:
 
 
 def _short(steps: int) -> Schedule:
-    """Return a short schedule: 5 large PGD steps, batches of 100, and a larger learning rate that
-    falls to 0.
+    """Return a short schedule, with 5 large PGD steps, batches of 100, and a larger learning rate
+    that falls to 0.
     """
     recipe = Recipe(steps, 100, 1e-3, schedule="linear", warmup=0.1, channels_last=True)
     return Schedule(5, 0.1, recipe)
 
 
 PRINTED = Schedule(40, 0.01, Recipe(100_000, 50, 1e-4))
-"""The schedule of the released code."""
+"""The training schedule of the released code."""
 
 
 def _cut(steps: int) -> Schedule:
@@ -137,10 +145,11 @@ SETTINGS: Mapping[str, Setting] = {
 
 
 def attacks(own: Setting) -> dict[str, Attack]:
-    """Return the attacks of Table 1 by name, and those of our strongest evaluation.
+    """Return by name the attacks of Table 1, and the attacks of our strongest evaluation.
 
-    ``cw`` is PGD on the margin, which stops at success. ``cw-plus`` continues after success. The
-    paper does not state the step size of PGD with 100 steps, so we use that of 40 steps.
+    The attack ``cw`` is PGD on the margin of the logits and stops at success. The attack
+    ``cw-plus`` continues after success. The paper does not state the step size of PGD with 100
+    steps, so we use the step size of PGD with 40 steps.
     """
     eps = own.eps
     pgd40 = Attack("pgd", eps, clip=True, steps=40, step_size=eps / 30)
@@ -160,7 +169,7 @@ def attacks(own: Setting) -> dict[str, Attack]:
 
 
 MANY = ("pgd-40-restarts", "pgd-100-restarts", "margin-100-restarts", "square")
-"""The attacks that are run on fewer images."""
+"""The attacks that are run on only ``many`` images, because they take long."""
 WHITE_BOX = {
     "fgsm": "fgsm",
     "pgd-40": "pgd-40-1",
@@ -171,7 +180,7 @@ WHITE_BOX = {
     "cw": "cw-40",
     "cw-plus": "cw-plus-40",
 }
-"""The name in the target's id of each attack on network A itself."""
+"""The name of each attack with the gradients of network A in the ids of the paper's numbers."""
 COPY = {
     "fgsm": "copy-fgsm",
     "pgd-40": "copy-pgd-40",
@@ -181,21 +190,23 @@ COPY = {
 }
 OTHER = {"fgsm": "b-fgsm", "pgd-40": "b-pgd-40", "cw-plus": "b-cw-plus"}
 SWEPT = ("clean", "fgsm", "pgd-40")
-"""The attacks of the capacity sweep."""
+"""The attacks in the experiment on network capacity."""
 COPY_SEED = 1000
-"""What is added to the seed for the independent copy A'."""
+"""The number that is added to the seed, to train the independent copy A'."""
 
 
 def network(
     own: Setting, schedule: Schedule, seed: int, name: Networks = "madry", narrow: int = 0
 ) -> Call:
-    """Return the call that trains a network with PGD."""
+    """Return the computation that trains a network on adversarial images of PGD."""
     defense = pgd_training(own.eps, schedule.inner, schedule.step_size)
     return train(Model(own.data, name, narrow or own.narrow), defense, schedule.recipe, seed)
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs; the key begins with the part of the study."""
+    """Return the computations of the study as a dict, in which each key begins with the part of the
+    study.
+    """
     assert p.seeds is not None
     own = SETTINGS[p.profile]
     kinds = attacks(own)
@@ -243,10 +254,11 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 def targeted(
     network: Done, eps: float, images: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Return ``right``: which test images are classified correctly under targeted PGD of 40 steps.
+    """Return which test images are classified correctly under targeted PGD with 40 steps, as
+    ``right``.
 
-    The paper does not say how it chooses targets. Here the target of an image is a wrong class,
-    drawn uniformly.
+    The paper does not say how it chooses target classes. Here the target class of an image is drawn
+    uniformly from the wrong classes.
     """
     net = fixed(trained(network, context.device))
     x, y = test_images(network, images, context.device)
@@ -270,7 +282,9 @@ def targeted(
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows of Table 1, the sweeps, and the losses of the random starts."""
+    """Return the study's results: the accuracies of Table 1, those for other schedules and widths,
+    and the losses that PGD reaches from random starts.
+    """
     assert p.seeds is not None
     own = SETTINGS[p.profile]
     rows: list[Row] = []
@@ -289,13 +303,17 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
 def _row(
     done: Sequence[Done], seed: int, target: str | None, **labels: str | float | int | bool
 ) -> Row:
-    """Return a row with the accuracy under the worst of the attacks for each image."""
+    """Return the accuracy under several attacks together: an image counts as correct only if every
+    attack fails on it.
+    """
     right = worst(done)
     return Row(percent(right), "percent", target, "accuracy", seed, len(right), setting=labels)
 
 
 def _table(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
-    """Yield the rows of Table 1, and those of the network trained without attacks."""
+    """Yield the accuracies of Table 1, and the accuracies of the network that is trained on clean
+    images.
+    """
     for key, done in of.items():
         part, name = key[0], key[1]
         target = None
@@ -316,12 +334,14 @@ def _table(of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
 
 
 def _strongest(of: Mapping[tuple[Any, ...], Done], seed: int) -> Row:
-    """Return the accuracy of network A under the worst of the strong attacks."""
+    """Return the accuracy of network A under all strong attacks together."""
     return _row([of["white", name] for name in MANY], seed, None, source="white", attack="worst")
 
 
 def _sweeps(own: Setting, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
-    """Yield the rows of the schedules and of the capacity sweep."""
+    """Yield the accuracies for each training schedule, and for each width in the experiment on
+    network capacity.
+    """
     first, *_ = own.schedules
     every = {
         **{("schedule", first, name): of["white", name] for name in ("clean", "pgd-40")},

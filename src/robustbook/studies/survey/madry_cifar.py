@@ -1,12 +1,14 @@
-"""Tables 2 and 5 and Figure 6 of Madry et al. 2018 (arXiv 1706.06083): CIFAR-10, radius 8/255.
+"""Reproduce Tables 2 and 5 and Figure 6 of Madry et al. 2018 (arXiv 1706.06083): CIFAR-10 with eps
+8/255.
 
-A simple and a wide residual network are trained on clean images, on images of FGSM, and on images
-of PGD. Table 5 attacks them with FGSM, FGSM from a random start, and PGD. Table 2 attacks the wide
-network trained with PGD, with its own gradients, those of a copy, and those of the network trained
-on clean images. Figure 6 has the mean loss at the end of the training.
+A simple and a wide residual network are each trained on clean images, on adversarial images of
+FGSM, and on adversarial images of PGD. In Table 5 these networks are attacked by FGSM, FGSM from a
+random start, and PGD. In Table 2 the wide network trained with PGD is attacked. The attacks use the
+gradients of this network, of an independently trained copy, or of the network trained on clean
+images. Figure 6 shows the mean training loss at the end of training.
 
-The only profile is ``paper``: 80,000 training steps of each network, which need a GPU. By default
-the simple network is run.
+The only profile is ``paper``, with 80,000 training steps for each network, which need a GPU. By
+default only the simple network is run.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,7 +38,9 @@ TRAININGS: Mapping[str, Defense] = {
     "fgsm": fgsm_training(EPS),
     "pgd": pgd_training(EPS, 7, 2 / 255),
 }
-"""The paper trains with 7 steps of PGD; its released configuration has 10."""
+"""The training objectives. The paper trains with 7 steps of PGD; the configuration in its released
+code has 10 steps.
+"""
 ATTACKS: Mapping[str, Attack] = {
     "clean": Attack("none", EPS),
     "fgsm": Attack("fgsm", EPS, clip=True),
@@ -45,16 +49,18 @@ ATTACKS: Mapping[str, Attack] = {
     "pgd-20": Attack("pgd", EPS, clip=True, steps=20, step_size=2 / 255),
     "cw-30": Attack("pgd", EPS, clip=True, loss="margin", steps=30, step_size=2 / 255),
 }
-"""Attacks of both tables. The step size of CW is not stated."""
+"""The attacks of both tables. The paper does not state the step size of CW."""
 TABLE_5 = ("clean", "fgsm", "fgsm-random", "pgd-7", "pgd-20")
 TABLE_2 = {
     "white": ("clean", "fgsm", "pgd-7", "pgd-20", "cw-30"),
     "copy": ("fgsm", "pgd-7", "cw-30"),
     "natural": ("fgsm", "pgd-7"),
 }
-"""The attacks of Table 2 by the network whose gradients they use."""
+"""The attacks of Table 2, by the network whose gradients they use: the attacked network itself
+(``white``) or another one.
+"""
 COPY_SEED = 1000
-"""What is added to the seed for the independent copy."""
+"""The number that is added to the seed, to train the independent copy."""
 
 
 RECIPE = Recipe(
@@ -68,13 +74,15 @@ RECIPE = Recipe(
     channels_last=True,
     augmentation=Augmentation(mirror=True, padding=2),
 )
-"""The released code pads images by 2 pixels on each side before it crops them."""
+"""The training recipe. As in the released code, images are padded by 2 pixels on each side before
+they are cropped.
+"""
 IMAGES = 10_000
 
 
 @checked(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the study: the networks, by default the simple one."""
+    """The parameters that a reader can set: the networks, by default the simple one."""
 
     own_seeds: ClassVar = {"paper": (0,)}
     profile: Annotated[
@@ -94,7 +102,7 @@ class Parameters(parameters.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, with keys (network, training, source, attack,
+    """Return the computations of the study as a dict with keys (network, training, source, attack,
     seed); the source is the network whose gradients the attack uses.
     """
     assert p.seeds is not None
@@ -118,7 +126,9 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: accuracies of both tables, and the losses of Figure 6."""
+    """Return the study's results: the accuracies of both tables, and the training losses of Figure
+    6.
+    """
     rows: list[Row] = []
     for (network, training, source, name, seed), done in results.items():
         labels: dict[str, str | float | int | bool] = {"network": network, "training": training}
@@ -131,14 +141,14 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
         labels |= {"source": source, "attack": name}
         answered: list[str | None] = [*_targets(network, training, source, name)]
         for i, of in enumerate(answered or [None]):
-            word = "" if i else "accuracy"  # the same number answers a target of another table
+            word = "" if i else "accuracy"  # the paper prints this accuracy in another table too
             rows.append(Row(percent(right), "percent", of, word, seed, len(right), setting=labels))
     assert p.seeds is not None
     return Record(PAPER, ITEM, p.profile, p.plain(), p.seeds, tuple(rows))
 
 
 def _targets(network: str, training: str, source: str, name: str) -> Iterator[str]:
-    """Yield the ids of the targets that a measurement answers."""
+    """Yield the ids of the paper's numbers with which a measurement is compared."""
     if source == "white" and name in TABLE_5:
         yield f"{PAPER}/madry-table-5/{network}-{training}-trained/{name}-accuracy"
         if training == "fgsm" and name == "pgd-20" and network == "simple":

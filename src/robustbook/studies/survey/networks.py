@@ -1,8 +1,8 @@
-"""The networks of the survey, and the step that trains them with a defense.
+"""Define the networks of the survey, and train them with a defense.
 
-All studies of the survey train with the functions of this module. So a network that several studies
-need is trained once. The result of a training contains the weights and the buffers of the network,
-such as the running statistics of batch norm.
+All studies of the survey train their networks with this module. So a network that several studies
+need is trained only once. The result of training contains the weights and the buffers of the
+network, such as the running statistics of batch norm.
 """
 
 from collections.abc import Callable, Mapping
@@ -64,7 +64,9 @@ BUILDERS: Mapping[str, Callable[[torch.Generator, int], nn.Module]] = {
 
 @dataclass(frozen=True)
 class Blocks:
-    """Denoising blocks of a residual network: see `robustbook.defenses.denoised`."""
+    """The denoising blocks of a residual network: their filter, places and layers (see
+    `robustbook.defenses.denoised`).
+    """
 
     kind: Literal["gaussian", "dot", "bilateral", "mean", "median", "null"]
     after: tuple[str, ...] = ("stage1", "stage2", "stage3", "stage4")
@@ -76,9 +78,10 @@ class Blocks:
 class Model:
     """A network and its training set.
 
-    ``narrow``: the divisor of the network's widths.
-    ``images``: the number of training images, the first ones of the set; None: all.
-    ``blocks``: the network's denoising blocks, if it has any.
+    ``narrow``: the number by which the network's widths are divided.
+    ``images``: the number of training images, taken from the start of the training set; with None,
+        all images are used.
+    ``blocks``: the denoising blocks of the network, if it has any.
     """
 
     data: str
@@ -90,8 +93,11 @@ class Model:
 
 @dataclass(frozen=True)
 class L2Steps:
-    """An inner attack in the l2 norm: ``steps`` steps of ``step_size`` along the gradient, inside
-    the ball of radius ``eps`` and [0, 1]. It starts at a random point inside the ball.
+    """PGD in the l2 norm as the inner attack of adversarial training.
+
+    The attack starts at a random point inside the l2 ball of radius ``eps``. The attack makes
+    ``steps`` steps of length ``step_size`` along the gradient. After each step, images are
+    projected onto the ball and clipped to [0, 1].
     """
 
     eps: float
@@ -119,12 +125,13 @@ class L2Steps:
 class Defense:
     """The training objective of a network.
 
-    ``weights``, ``noise``, ``smoothing``: see `robustbook.defenses.weighted_training`.
-    ``attack``: the inner attack; None: no term needs adversarial images.
-    ``beta``: if above 0, the objective is `robustbook.defenses.trades` with this weight. Then only
-        ``attack`` is used of the other fields.
-    ``sigma``: standard deviation of normal noise on all images, which are not clipped (training for
-        randomized smoothing, Cohen et al. 2019).
+    ``weights``, ``noise``, ``smoothing``: the weights of the loss terms, the standard deviation of
+        noise on the images, and label smoothing (see `robustbook.defenses.weighted_training`).
+    ``attack``: the attack in each training step; with None, no loss term uses adversarial images.
+    ``beta``: if above 0, the objective is TRADES with this weight (see
+        `robustbook.defenses.trades`). TRADES uses ``attack`` and ignores all other fields.
+    ``sigma``: the standard deviation of Gaussian noise on all training images, for randomized
+        smoothing (Cohen et al. 2019). Images with noise are not clipped.
     """
 
     weights: Weights = Weights(clean=1.0)
@@ -140,19 +147,22 @@ PLAIN = Defense()
 
 
 def pgd_training(eps: float, steps: int, step_size: float) -> Defense:
-    """Return the defense of Madry et al. 2018: training only on images of PGD with a uniform random
-    start in the ball.
+    """Return the defense of Madry et al. 2018: training only on adversarial images of PGD.
+
+    PGD starts at a uniformly random point of the l-infinity ball.
     """
     return Defense(Weights(adversarial=1.0), inner_pgd(eps, steps, step_size))
 
 
 def l2_training(attack: L2Steps) -> Defense:
-    """Return the defense that trains only on images of an attack in the l2 norm."""
+    """Return the defense that trains only on adversarial images of an attack in the l2 norm."""
     return Defense(Weights(adversarial=1.0), attack)
 
 
 def fgsm_training(eps: float) -> Defense:
-    """Return the defense that trains only on images of FGSM without a random start, clipped."""
+    """Return the defense that trains only on images of FGSM, without a random start and with
+    clipping to [0, 1].
+    """
     return Defense(Weights(adversarial=1.0), inner_fgsm(eps, clip=True))
 
 
@@ -187,8 +197,9 @@ def _weighted(
 
 
 def built(model: Model, seed: int) -> nn.Module:
-    """Return the network with its initial weights. Blocks do not change the initial weights of
-    the other layers.
+    """Return the network with its initial weights.
+
+    Denoising blocks do not change the initial weights of the other layers.
     """
     net = BUILDERS[model.network](generator(seed, "weights"), model.narrow)
     if model.blocks is None:
@@ -200,8 +211,10 @@ def built(model: Model, seed: int) -> nn.Module:
 def train(
     model: Model, defense: Defense, recipe: Recipe, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Train a network. Return ``state/<name>`` (weights and buffers), ``history/<term>`` (the mean
-    of each loss term in each epoch), and ``seconds``.
+    """Train a network.
+
+    Return its weights and buffers (``state/<name>``), the mean of each loss term in each epoch
+    (``history/<term>``), and the training time in ``seconds``.
     """
     data = load(model.data, "train")
     data = data if model.images is None else data.subset(model.images)
@@ -224,13 +237,13 @@ def train(
 
 
 def model_of(result: Done) -> Model:
-    """Return the `Model` that gave a result of `train`."""
+    """Return the `Model` of a result of `train`."""
     model: Model = result.call.arguments["model"]
     return model
 
 
 def trained(result: Done, device: str) -> nn.Module:
-    """Return the trained network of a result, in evaluation mode."""
+    """Load the trained network from a result, in evaluation mode."""
     net = built(model_of(result), result.call.arguments["seed"])
     state = {k.removeprefix("state/"): v for k, v in result.tensors.items() if k[:6] == "state/"}
     net.load_state_dict(state)

@@ -1,15 +1,17 @@
-"""Logit pairing: Mosbach et al. 2018 (arXiv 1810.12042) on MNIST and CIFAR-10.
+"""Reproduce the evaluation of logit pairing by Mosbach et al. 2018 (arXiv 1810.12042) on MNIST and
+CIFAR-10.
 
-The study compares eight ways of training under a baseline attack, which the paper also uses in
-training, and under the strongest of several attacks. The study also has heat maps of accuracy over
-the number and the size of PGD's steps, loss surfaces as in Engstrom et al. 2018 (arXiv 1807.10272),
-and the losses that PGD reaches from many random starts.
+The study compares eight ways of training. Networks are attacked by a baseline attack, which the
+paper also uses in training, and by several stronger attacks. Heat maps show how the accuracy
+depends on the number and the size of PGD's steps. The study also computes loss surfaces as in
+Engstrom et al. 2018 (arXiv 1807.10272), and the losses that PGD reaches from many random starts.
 
-``paper``: MNIST with the paper's network. By default only the three networks are run whose training
-needs no attack; the others need a GPU. The networks on CIFAR-10 need a GPU too. ``reduced``: all
-eight networks for MNIST with a quarter of the widths. Training with an attack has 1,500 steps, with
-5 larger PGD steps in each; training without an attack has 15 epochs. ``quick``: embedded digits
-with an eighth of the widths, a third of the radius and weaker noise.
+``paper``: MNIST with the paper's network. By default, only the three networks are run whose
+    training needs no attack. The other networks for MNIST and all networks for CIFAR-10 need a GPU.
+``reduced``: all eight networks for MNIST, with a quarter of the width. Training with an attack has
+    1,500 steps with 5 larger PGD steps each. Training without an attack has 15 epochs.
+``quick``: small images of digits that come with the book, networks of an eighth of the width, a
+    third of the radius, and weaker noise.
 """
 
 from collections.abc import Iterator, Mapping
@@ -47,7 +49,9 @@ WEIGHTS: Mapping[str, Weights] = {
     "at100": MOSBACH["100% AT"],
 }
 INDEPENDENT = "resnet18:standard"
-"""A network of an independent repository for CIFAR-10, trained on clean images."""
+"""A network for CIFAR-10 that is trained on clean images; an independent repository reports its
+accuracies.
+"""
 Network = Literal[
     "plain",
     "clp",
@@ -77,33 +81,38 @@ METHODS: tuple[Network, ...] = (
     "at100-alp",
     "at100",
 )
-"""The rows of the paper's tables, in their order."""
+"""The rows of the paper's tables, in the paper's order."""
 MASKED = ("clp", "lsq", "plain-alp")
-"""The methods whose loss surfaces are said to be rougher than that of adversarial training."""
+"""The methods whose loss surfaces, according to Engstrom et al., are rougher than the loss surface
+of adversarial training.
+"""
 CLOSER = ("plain", "clp", "lsq", "at100")
-"""The networks with a heat map, loss surfaces, and losses of many starts."""
+"""The networks for which heat maps and the losses from many random starts are computed."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """The networks of one data set at one profile.
+    """The settings for one data set and one profile.
 
-    ``eps``: the radius.
-    ``steps``, ``step_size``: number and size of the steps of the baseline attack.
-    ``inner``: number and size of PGD's steps in training.
-    ``clean``, ``images``, ``few``: the number of test images without an attack, for the baseline
-        attack, and for the strong attacks; the first ones of the test set.
+    ``eps``: the l-infinity radius of all attacks.
+    ``steps``, ``step_size``: the number and the size of the steps of the baseline attack.
+    ``inner``: the number and the size of PGD's steps in training.
+    ``clean``, ``images``, ``few``: the numbers of test images for the clean accuracy, for the
+        baseline attack, and for the strong attacks. All these images are the first of the test set.
     ``long``: the number of steps of the strong attacks.
     ``sizes``: the step sizes of the strong attacks.
     ``restarts``: the number of restarts of the strong attacks.
     ``queries``: the number of queries of the Square attack.
-    ``middle``: whether an attack with the steps of the strong attacks, but one restart, is run too.
-    ``heat``: the numbers of steps and the step sizes of the heat map, and its number of images.
-    ``starts``: the number of random starts for each of five images.
-    ``surfaces``, ``side``: the number of images with a loss surface, and the points along each
-        side.
-    ``statistics``: what batch norm uses in the attack during training: running or batch statistics.
-    ``noise``: the standard deviation of the noise on the images of CLP and LSQ.
+    ``middle``: whether to run also an attack that has as many steps as the strong attacks, but a
+        single random start.
+    ``heat``: the numbers of steps and the step sizes of the heat map, and the number of attacked
+        images.
+    ``starts``: the number of random starts from which PGD attacks each of five images.
+    ``surfaces``, ``side``: the number of images with a loss surface, and the number of points along
+        each side of a surface.
+    ``statistics``: the statistics that batch norm uses while images are attacked in training:
+        running or batch statistics.
+    ``noise``: the standard deviation of the noise on training images, for the methods CLP and LSQ.
     """
 
     data: str
@@ -139,13 +148,13 @@ class Setting:
         return Defense(weights, attack, noise=self.noise if method in ("clp", "lsq") else 0.0)
 
     def training(self, method: str, seed: int) -> Call:
-        """Return the call that trains the network with a method."""
+        """Return the computation that trains the network with a method."""
         defense = self.defense(method)
         recipe = self.plain if defense.attack is None else self.adversarial
         return train(Model(self.data, self.network, self.narrow), defense, recipe, seed)
 
     def attacks(self) -> dict[str, tuple[Attack, int]]:
-        """Return the attacks by name, each with its number of images."""
+        """Return the attacks by name, each with the number of images that it attacks."""
         baseline = Attack("pgd", self.eps, clip=True, steps=self.steps, step_size=self.step_size)
         found = {
             "clean": (Attack("none", self.eps), self.clean),
@@ -275,8 +284,8 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
     },
     "paper": {"mnist": _MNIST, "cifar10": _CIFAR, "resnet18": _INDEPENDENT},
 }
-"""The settings by profile and by the first word of a network's name. The names of the networks for
-MNIST have no first word.
+"""The settings, by profile and by the first word of a network's name (before the colon). For MNIST
+this word is missing.
 """
 OWN: Mapping[str, tuple[Network, ...]] = {
     "quick": ("plain", "clp", "lsq", "plain-alp", "at100"),
@@ -288,7 +297,7 @@ OWN: Mapping[str, tuple[Network, ...]] = {
 
 @checked(frozen=True, config=STRICT)
 class Parameters(settings.Parameters):
-    """The parameters of the study."""
+    """The parameters that a reader can set in this study."""
 
     selects: ClassVar[tuple[str, ...]] = ("networks",)
     networks: Annotated[
@@ -301,11 +310,13 @@ class Parameters(settings.Parameters):
     ] = None
 
     def parts(self) -> dict[str, tuple[Network, ...]]:
-        """Return the names of the chosen networks that the profile has."""
+        """Return the names of the chosen networks, without networks that the profile lacks."""
         return {"networks": tuple(self.chosen())}
 
     def chosen(self) -> dict[Network, tuple[Setting, str]]:
-        """Return the setting and the method of the chosen networks that the profile has."""
+        """Return the settings and the training method of each chosen network, without networks that
+        the profile lacks.
+        """
         there = SETTINGS[self.profile]
         found: dict[Network, tuple[Setting, str]] = {}
         for network in self.networks or OWN[self.profile]:
@@ -316,7 +327,7 @@ class Parameters(settings.Parameters):
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, with keys (kind, network, seed, ...)."""
+    """Return the computations of the study as a dict with keys (kind, network, seed, ...)."""
     assert p.seeds is not None
     return {
         (kind, network, seed, *rest): call
@@ -359,10 +370,12 @@ def _of(own: Setting, method: str, seed: int) -> dict[tuple[Any, ...], Call]:
 def surfaces(
     network: Done, images: int, radius: float, side: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Return ``loss`` (images, side, side): the cross entropy in a plane through each image.
+    """Return the cross entropy on a plane through each image, as ``loss`` with the shape (images,
+    side, side).
 
-    The first axis is the sign of the gradient, and the second axis is a random vector of signs. In
-    both directions the plane reaches from -radius to radius. The points are not clipped to [0, 1].
+    The first axis of the plane is the sign of the gradient, and the second axis is a random vector
+    of signs. Along both axes, the plane reaches from -radius to radius. The points of the plane are
+    not clipped to [0, 1].
     """
     net = fixed(trained(network, context.device))
     x, y = test_images(network, images, context.device)
@@ -381,10 +394,12 @@ def surfaces(
 
 
 def roughness(loss: Tensor) -> float:
-    """Return how rough loss surfaces (images, side, side) are, as the mean over the images.
+    """Return the mean roughness of the loss surfaces of all images; ``loss`` has the shape (images,
+    side, side).
 
     The roughness of a surface is the mean absolute second difference of neighbouring points along
-    both axes, divided by the range of the surface. A surface without any range is left out.
+    both axes, divided by the surface's range (maximum minus minimum). Constant surfaces are left
+    out.
     """
     loss = loss.double()
     found = [
@@ -398,8 +413,8 @@ def roughness(loss: Tensor) -> float:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the rows of the tables, heat maps and claims, and the arrays of the
-    figures.
+    """Return the study's results: the numbers for the tables, heat maps and claims, and the data of
+    the figures.
     """
     assert p.seeds is not None
     rows: list[Row] = []
@@ -440,7 +455,7 @@ def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
 
 
 def _rows(network: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterator[Row]:
-    """Yield the accuracies of one network."""
+    """Yield the accuracies of one network without an attack and under each attack."""
     first, _, method = network.rpartition(":")
     start = f"{PAPER}/mosbach-{first or 'mnist'}/{method}"
     targets = {
@@ -459,7 +474,8 @@ def _rows(network: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterat
     if network != INDEPENDENT:
         strong = [done for name, done in found.items() if name not in ("clean", "baseline")]
         right["strongest"] = worst(strong)
-        # The baseline attack is one of the attacks, of which the worst counts.
+        # The baseline attack also counts: an image is robust only if all attacks, including this
+        # one, fail.
         same = right["baseline"][: len(right["strongest"])]
         right["strongest"] = right["strongest"] & same
         fall = percent(same) - percent(right["strongest"])
@@ -483,7 +499,10 @@ def _rows(network: str, of: Mapping[tuple[Any, ...], Done], seed: int) -> Iterat
 
 
 def _claims(strongest: Mapping[str, Row], rough: Mapping[str, float], seed: int) -> Iterator[Row]:
-    """Yield the rows of the claims; each compares networks, and needs all of them."""
+    """Yield the results that test the claims.
+
+    A claim is tested only if all networks that it compares were run.
+    """
     for data, first in (("mnist", ""), ("cifar10", "cifar10:")):
         claims = {"clp-falls": "clp", "lsq-falls": "lsq"}
         if data == "cifar10":

@@ -1,12 +1,12 @@
-"""A blog post on defenses: its equation, its two pictures of feature maps, and its claims.
+"""Test the claims of a blog post on defenses, and reproduce its two pictures of feature maps.
 
-The post explains adversarial training and feature denoising (Xie et al. 2019), and prints no number
-of its own. The study measures how much an attack changes the feature maps of each stage of
-ResNet-18. It compares a network trained on clean images with an adversarially trained one, and
-stores such feature maps for a few test images. The post's last paragraph names two weaknesses of
-adversarial training: attacks that were not used in training, and a lower accuracy on clean images.
-The study measures both. The networks are those of the study on feature denoising, and one that is
-trained with an attack in the l2 norm.
+The post explains adversarial training and feature denoising (Xie et al. 2019). The post prints no
+numbers of its own. The study measures how much an attack changes the feature maps of each stage of
+ResNet-18. The study compares a network trained on clean images with an adversarially trained
+network. For a few test images the study also stores the feature maps. The post's last paragraph
+names two weaknesses of adversarial training: attacks that were not used in training, and a lower
+accuracy on clean images. The study measures both weaknesses. Most networks come from the study on
+feature denoising. One more network is trained with an attack in the l2 norm.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,12 +40,16 @@ EPS_L2 = 0.5
 RANDOM = Attack("random-signs", EPS, clip=True)
 SHOWN = 4
 KEPT = 2
-"""The numbers of test images whose feature maps are computed, and are part of the record."""
+"""The number of test images whose feature maps are computed, and the number of those whose feature
+maps are stored.
+"""
 GAUSSIAN = "nonlocal-gaussian"
 
 
 def l2_network(own: Setting, seed: int) -> Call:
-    """Return the call that trains the network without blocks with an attack in the l2 norm."""
+    """Return the computation that trains the network without denoising blocks adversarially, with
+    an attack in the l2 norm.
+    """
     given = own.defense.attack
     assert given is not None
     length = EPS_L2 * given.step_size / given.eps
@@ -53,7 +57,7 @@ def l2_network(own: Setting, seed: int) -> Call:
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, with keys (training, measurement, seed)."""
+    """Return the computations of the study as a dict with keys (training, measurement, seed)."""
     assert p.seeds is not None
     own = SETTINGS[p.profile]
     found: dict[tuple[Any, ...], Call] = {}
@@ -83,8 +87,9 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 
 @step(version=1)
 def attacked_l2(network: Done, images: int, seed: int, *, context: Context) -> dict[str, object]:
-    """Return ``right``: which test images are classified correctly under PGD of 40 steps in the l2
-    norm with radius 0.5.
+    """Return which test images are classified correctly under PGD in the l2 norm, as ``right``.
+
+    PGD makes 40 steps, and the radius is 0.5.
     """
     net = fixed(trained(network, context.device))
     x, y = test_images(network, images, context.device)
@@ -116,13 +121,18 @@ def maps(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return for each of the first test images ``clean`` and ``attacked``, the image itself, and
-    ``clean/<layer>`` and ``attacked/<layer>``, one channel of the layer's feature maps.
+    """Return the first test images and one of their feature maps in each layer, without and with an
+    attack.
 
-    The chosen channel is that which the attack changes most, in the Euclidean norm. Layers with the
-    same number of channels share the choice of the first of them. So the maps before and after a
-    block are of the same channel. ``predicted``: the class that the network predicts for the
-    attacked image.
+    The images are called ``clean`` and ``attacked``. The feature maps are called ``clean/<layer>``
+    and ``attacked/<layer>``.
+
+    From each layer the channel is chosen that the attack changes most in the l2 norm. Layers with
+    the same number of channels use the channel that was chosen for the first of these layers. So
+    the feature maps before and after a block are from the same channel.
+
+    ``label``, ``predicted``: the true class, and the class that the network predicts for the
+        attacked image.
     """
     net = fixed(trained(network, context.device))
     x, y = test_images(network, images, context.device)
@@ -141,8 +151,8 @@ def maps(
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: relative noise per layer, accuracies, and the pictures of the first
-    seed.
+    """Return the study's results: the relative noise in each layer, the accuracies, and the
+    pictures of the first seed.
     """
     assert p.seeds is not None
     own = SETTINGS[p.profile]
@@ -162,7 +172,7 @@ Results = Mapping[tuple[Any, ...], Done]
 
 
 def levels(done: Done) -> dict[str, float]:
-    """Return the mean relative noise at the image and after each stage."""
+    """Return the mean relative noise in the image and in the feature maps after each stage."""
     return {
         name: done.tensors[f"noise/{name}"].double().mean().item() for name in ("images", *STAGES)
     }
@@ -189,7 +199,7 @@ def _accuracies(of: Results, seed: int) -> Iterator[Row]:
 
 
 def _claims(of: Results, seed: int) -> Iterator[Row]:
-    """Yield the rows that are compared with the post's claims."""
+    """Yield the results that are compared with the post's claims."""
     start = f"{PAPER}/blog"
     standard, adversarial = (
         levels(of[training, "attack"]) for training in ("standard", "adversarial")
@@ -216,7 +226,7 @@ def _claims(of: Results, seed: int) -> Iterator[Row]:
 
 
 def _pictures(own: Setting, of: Results) -> dict[str, Any]:
-    """Return the images in grey levels 0 to 255, and the feature maps, as nested lists."""
+    """Return the images with levels 0 to 255, and the feature maps, as nested lists."""
     arrays: dict[str, Any] = {}
     middle = own.after[0] if own.after[0] != "stage1" else "stage2"
     shown = {

@@ -1,4 +1,6 @@
-"""The settings that all studies of the survey share: name, recipe and parameter ``profile``."""
+"""Define the settings that all studies of the survey share: the name, a training recipe and the
+parameter ``profile``.
+"""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -14,7 +16,7 @@ PAPER = "survey"
 
 @dataclass(frozen=True, config=STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of a study that has the profile ``reduced``."""
+    """The parameters that a reader can set in a study with the profile ``reduced``."""
 
     own_seeds: ClassVar = {"quick": (0,), "reduced": (0,), "paper": (0, 1, 2)}
     profile: Annotated[
@@ -24,8 +26,9 @@ class Parameters(parameters.Parameters):
 
 
 def cifar10_recipe(steps: int, batch: int) -> Recipe:
-    """Return a recipe for CIFAR-10 with SGD and Nesterov's momentum. The learning rate rises to 0.1
-    over a fifth of the steps and then falls to 0.
+    """Return a training recipe for CIFAR-10, with SGD and Nesterov momentum.
+
+    The learning rate rises to 0.1 over a fifth of the steps and then falls to 0.
     """
     return Recipe(
         steps,

@@ -1,12 +1,15 @@
-"""Szegedy et al. 2013, "Intriguing properties of neural networks" (arXiv 1312.6199), on MNIST.
+"""Reproduce the tables of Szegedy et al. 2013, "Intriguing properties of neural networks" (arXiv
+1312.6199), on MNIST.
 
-Table 1: training error, test error and minimum distortion of six networks. Table 2: the error of a
-network on the images that the attack made for another network. Tables 3 and 4: the same for
-networks that were trained on disjoint halves of the training set.
+Table 1 lists the training error, the test error and the mean minimum distortion for six networks.
+Table 2 lists the error of each network on adversarial images that were computed on another network.
+Tables 3 and 4 list such errors for networks that were trained on disjoint halves of the training
+set.
 
-We know the paper's numbers from a transcription by others. The paper does not name the optimiser.
-We add decay/2 times the squared weights to the loss. With this definition, the solution of the
-convex training problem of FC10 has the printed errors.
+We could not read the paper's tables themselves, only a transcription by others. The paper does not
+name the optimiser. For the weight decay, we add decay/2 times the sum of the squared weights to the
+loss. With this definition, the solution of FC10's convex training problem has the error rates that
+the paper prints.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,31 +45,33 @@ NETWORKS: Mapping[str, tuple[tuple[int, ...], tuple[float, ...]]] = {
     "fc200-200-10": ((784, 200, 200, 10), (1e-5, 1e-5, 1e-6)),
     "ae400-10": ((784, 400, 10), (0.0, 1e-6)),
 }
-"""The layers and weight decays of the networks of Table 1. The decays of FC200-200-10 and AE400-10
-are ours.
+"""The layers and weight decays of the networks of Table 1. We chose the decays of FC200-200-10 and
+AE400-10.
 """
 COLUMNS = ("fc10-1e-4", "fc100-100-10", "ae400-10")
-"""The columns of Table 2 whose numbers we could read."""
+"""The networks whose columns of Table 2 we could read."""
 POOLED = "fc100-100-10"
 """The network that is also trained with a pool of adversarial images."""
 STDS = (0.1, 0.3)
 AMPLIFIED = 0.1
 Labels = dict[str, str | float | int | bool]
 SHOWN = 6
-"""How many images the record keeps for the figure."""
+"""The number of images that are stored for the figure."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """The settings of a profile.
+    """The settings of the study for one profile.
 
-    ``linear``, ``deep``: how FC10 and the other networks are trained.
-    ``encoding``, ``softmax``: how the autoencoder and the softmax on its units are trained.
-    ``half``: how the networks of Tables 3 and 4 are trained.
-    ``pooled``: how the network with a pool is trained.
-    ``images``: the number of test images that are attacked, the first ones of the test set.
-    ``pool``, ``replaced``: the size of the pool of adversarial training, and how many of its images
-        are replaced in each step.
+    ``linear``, ``deep``: the training recipes of FC10 and of the deeper classifiers.
+    ``encoding``, ``softmax``: the training recipes of the autoencoder and of the softmax layer on
+        its units.
+    ``half``: the training recipe of the networks in Tables 3 and 4.
+    ``pooled``: the training recipe of the network with a pool of adversarial images.
+    ``images``: the number of test images that are attacked; they are the first images of the test
+        set.
+    ``pool``, ``replaced``: the number of adversarial images in the pool, and how many of them are
+        replaced in each training step.
     """
 
     data: str
@@ -120,20 +125,23 @@ HALVES: Mapping[str, tuple[str, int]] = {
     "fc123-456-10 first half": ("fc123-456-10", 0),
     "fc123-456-10 other half": ("fc123-456-10", 1),
 }
-"""The networks of Tables 3 and 4. The images are made for the first of them."""
+"""The networks of Tables 3 and 4, and the half of the training set. Adversarial images are computed
+on the first network.
+"""
 _OF_HALVES = {**NETWORKS, "fc123-456-10": ((784, 123, 456, 10), (1e-5, 1e-5, 1e-6))}
 
 
 @checked(frozen=True, config=parameters.STRICT)
 class Parameters(parameters.Parameters):
-    """The parameters of the study."""
+    """The parameters that a reader can set in this study."""
 
     own_seeds: ClassVar = {"quick": (0,), "paper": (0, 1, 2)}
 
 
 def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs. The first part of a key says what is
-    computed, and the second part is the seed.
+    """Return the computations of the study as a dict.
+
+    The first part of a key says what is computed, and the second part is the seed.
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -184,7 +192,7 @@ def _of(profile: str, seed: int) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: a row for each number in the tables, and the images of the figure."""
+    """Return the study's results: each number in the tables, and the images of the figure."""
     assert p.seeds is not None
     rows = [row for seed in p.seeds for row in _rows(p.profile, seed, results)]
     arrays = _pictures(p.profile, p.seeds[0], results)
@@ -260,8 +268,10 @@ def _rows(profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]) -> I
 def _fed(
     source: str, networks: tuple[str, ...], right: Tensor, seed: int, columns: tuple[str, ...]
 ) -> Iterator[Row]:
-    """Yield the errors of all networks on the images of a source; the paper has some columns, and
-    the row AE400-10 is not among the rows that we could read.
+    """Yield the error rates of all networks on the images from one ``source``.
+
+    The error rates in ``columns`` are compared with the paper. The paper's row for AE400-10 is not
+    compared, because we could not read it.
     """
     for name, correct in zip(networks, right, strict=True):
         target = None
@@ -280,8 +290,8 @@ def _error(right: Tensor) -> float:
 def _pictures(
     profile: str, seed: int, results: Mapping[tuple[Any, ...], Done]
 ) -> dict[str, list[Any]]:
-    """Return the first test images, clean and attacked, as hexadecimal bytes, with their labels and
-    target classes.
+    """Return the first test images, both clean and attacked, as hexadecimal bytes, with their
+    labels and target classes.
     """
     setting = SETTINGS[profile]
     clean, labels = some(setting.data, "test", setting.images, "cpu")

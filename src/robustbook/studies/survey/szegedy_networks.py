@@ -1,7 +1,7 @@
-"""The networks of Szegedy et al. 2013, and the images that the L-BFGS attack makes for them.
+"""Train the networks of Szegedy et al. 2013, and compute adversarial images on them by L-BFGS.
 
-A classifier with the layers 784-100-100-10 has the name FC100-100-10: fully connected layers,
-sigmoid units and a softmax. AE400-10 is a softmax on the 400 sigmoid units of an autoencoder.
+The classifier FC100-100-10 has fully connected layers 784-100-100-10, sigmoid units and a softmax
+output. The classifier AE400-10 is a softmax layer on the 400 sigmoid units of an autoencoder.
 """
 
 import math
@@ -31,10 +31,10 @@ class Classifier:
     """A network and its training set.
 
     ``sizes``: the number of units of each layer, from the pixels to the classes.
-    ``decay``: the weight decay of each layer. A decay d adds d/2 times the sum of the squared
-        weights to the loss, without the biases.
-    ``half``: 0 or 1: the network is trained on this half of a random split of the training images;
-        None: on all of them.
+    ``decay``: the weight decay of each layer. A decay d adds d/2 times the sum of the layer's
+        squared weights to the loss; biases are not included.
+    ``half``: the half of the training images on which the network is trained, 0 or 1; with None,
+        all images are used. The split into halves is random.
     """
 
     data: str
@@ -44,14 +44,16 @@ class Classifier:
 
 
 class Autoencoder(nn.Module):
-    """Sigmoid units that encode an image, and sigmoid units that decode it."""
+    """An autoencoder: a layer of sigmoid units that encodes an image, and a layer of sigmoid units
+    that decodes it.
+    """
 
     def __init__(self, pixels: int, units: int) -> None:
         super().__init__()
         self.encoder, self.decoder = nn.Linear(pixels, units), nn.Linear(units, pixels)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits of the decoded pixels."""
+        """Return the logits of the decoded pixels (their values before the sigmoid)."""
         decoded: Tensor = self.decoder(self.encoder(images.flatten(1)).sigmoid())
         return decoded
 
@@ -60,8 +62,10 @@ class Autoencoder(nn.Module):
 def train(
     classifier: Classifier, recipe: Recipe, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Train a classifier on the labels. Return its weights ``state/<name>``, and its errors on the
-    training and the test images in percent.
+    """Train a classifier on the labels.
+
+    Return its weights (``state/<name>``), and its error rates on training images (``train_error``)
+    and test images (``error``) in percent.
     """
     data = training_images(classifier, seed)
     net = MLP(classifier.sizes, torch.sigmoid)
@@ -85,10 +89,10 @@ def train(
 def train_on_features(
     classifier: Classifier, encoding: Recipe, recipe: Recipe, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Train an autoencoder on the images, then a softmax on its units, which no longer change.
-    Return results as `train` does.
+    """Train an autoencoder on the images, and then a softmax layer on its fixed encoding; return
+    the same results as `train`.
 
-    The autoencoder minimises the cross entropy between pixels and decoded pixels.
+    The autoencoder minimises the cross entropy between the pixels and the decoded pixels.
     """
     data = training_images(classifier, seed)
     pixels, units, _ = classifier.sizes
@@ -130,11 +134,13 @@ def train_on_features(
 def train_with_pool(
     classifier: Classifier, recipe: Recipe, size: int, replaced: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Train a classifier with a pool of adversarial images (`robustbook.defenses.pool_training`).
-    Return results as `train` does.
+    """Train a classifier with a pool of adversarial images; return the same results as `train`.
 
-    ``size``: number of images in the pool. In each step, ``replaced`` new images of `short_lbfgs`
-        replace the oldest.
+    The method is described in `robustbook.defenses.pool_training`.
+
+    ``size``: the number of images in the pool.
+    ``replaced``: the number of the oldest images that are replaced in each training step, by new
+        adversarial images of `short_lbfgs`.
     """
     data = training_images(classifier, seed)
     net = MLP(classifier.sizes, torch.sigmoid)
@@ -156,8 +162,10 @@ def train_with_pool(
 
 
 def short_lbfgs(net: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
-    """Return adversarial images of L-BFGS without a penalty on the distance. The attack stops when
-    the network misclassifies an image. The penalised attack would take about ten times as long.
+    """Return adversarial images of L-BFGS without a penalty on the distance.
+
+    The attack on an image stops when the network misclassifies the image. With the penalty, the
+    attack would take about ten times as long.
     """
     return lbfgs(net, images, labels, steps=20).images
 
@@ -166,13 +174,13 @@ def short_lbfgs(net: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor)
 def attacked(
     network: Done, images: int, choice: Choice, searches: int, seed: int, *, context: Context
 ) -> dict[str, object]:
-    """Attack a network with `penalised_lbfgs` on the first test images.
+    """Attack the first test images by L-BFGS with a penalty on the distance (`penalised_lbfgs`).
 
-    ``choice``: the target class of each image, a random wrong class or the most probable wrong
-        class.
+    ``choice``: whether the target class of an image is a random wrong class or the most probable
+        wrong class.
 
-    Return the attacked ``images``, whether the attack ``found`` an image of the target class, and
-    the ``distortion``, which is the root of the mean squared change of a pixel.
+    Return the attacked ``images``, whether each attack succeeded (``found``), and the
+    ``distortion``. The distortion is the root mean square of the change of a pixel.
     """
     net = trained(network, context.device)
     x, y = some(network.call.arguments["classifier"].data, "test", images, context.device)
@@ -193,11 +201,11 @@ def attacked(
 def fed(
     made: Done, networks: tuple[Done, ...], distortion: float | None, *, context: Context
 ) -> dict[str, object]:
-    """Return for each network which of the attacked images it classifies correctly, ``right``
-    (networks, images).
+    """Return which of the attacked images each network classifies correctly, as ``right`` with the
+    shape (networks, images).
 
-    ``distortion``: the distortion to which the change of each image is scaled, without clipping;
-        None: the change is not scaled.
+    ``distortion``: the distortion to which the perturbation of each image is scaled, without
+        clipping; with None, perturbations are not scaled.
     """
     source = made.call.arguments["network"]
     data, images = source.arguments["classifier"].data, made.call.arguments["images"]
@@ -218,8 +226,10 @@ def noisy(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Return which images each network classifies correctly with Gaussian noise of standard
-    deviation ``std``, as `fed`; the images are not clipped.
+    """Return which images with Gaussian noise each network classifies correctly, in the same form
+    as `fed`.
+
+    The noise has the standard deviation ``std``, and images are not clipped.
     """
     data = networks[0].call.arguments["classifier"].data
     x, y = some(data, split, images, context.device)
@@ -234,8 +244,8 @@ def random_targets(labels: Tensor, seed: int) -> Tensor:
 
 
 def scaled(images: Tensor, changed: Tensor, distortion: float) -> Tensor:
-    """Return the images with their change scaled to a root mean square of ``distortion``; an
-    unchanged image stays.
+    """Return the images with each perturbation scaled to the root mean square ``distortion``; an
+    image without a perturbation stays unchanged.
     """
     change = changed - images
     size = change.flatten(1).square().mean(1).sqrt()[:, None, None, None]
@@ -243,7 +253,9 @@ def scaled(images: Tensor, changed: Tensor, distortion: float) -> Tensor:
 
 
 def training_images(classifier: Classifier, seed: int) -> ImageSet:
-    """Return the training images of a classifier; the split into halves depends on the seed."""
+    """Return the training images of a classifier; if they are a half of the training set, the seed
+    determines the split.
+    """
     data = load(classifier.data, "train")
     if classifier.half is None:
         return data
@@ -258,7 +270,7 @@ def some(data: str, split: Split, images: int, device: str) -> tuple[Tensor, Ten
 
 
 def trained(result: Done, device: str) -> MLP:
-    """Return the trained network of a result, in evaluation mode."""
+    """Load the trained network from a result, in evaluation mode."""
     net = MLP(result.call.arguments["classifier"].sizes, torch.sigmoid)
     state = {k.removeprefix("state/"): v for k, v in result.tensors.items() if k[:6] == "state/"}
     net.load_state_dict(state)
@@ -267,7 +279,7 @@ def trained(result: Done, device: str) -> MLP:
 
 @dataclass(frozen=True)
 class Decayed:
-    """The objective: the cross entropy, and the penalty of the weights of each layer."""
+    """The training objective: the cross entropy plus the weight decay of each layer."""
 
     decay: tuple[float, ...]
 
@@ -278,7 +290,7 @@ class Decayed:
         return {"cross_entropy": entropy, "decay": self.penalty(net)}
 
     def penalty(self, net: nn.Module) -> Tensor:
-        """Return the sum over the layers of half the decay times the squared weights."""
+        """Return half the decay times the sum of the squared weights, summed over the layers."""
         assert isinstance(net, MLP)
         squares = torch.stack([layer.weight.square().sum() for layer in net.layers])  # type: ignore[operator]
         return squares @ squares.new_tensor(self.decay) / 2
@@ -286,7 +298,9 @@ class Decayed:
 
 @dataclass(frozen=True)
 class WithPool:
-    """The objective of training with a pool: half of the cross entropy is that of the pool."""
+    """The training objective with a pool: half of the cross entropy is computed on the adversarial
+    images of the pool.
+    """
 
     decayed: Decayed
     replaced: int

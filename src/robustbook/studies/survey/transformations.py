@@ -1,14 +1,16 @@
-"""Random resizing and padding, and JPEG compression, against attacks that know the transformation
-and attacks that do not.
+"""Evaluate two transformations of the input as defenses: random resizing with padding, and JPEG
+compression.
 
-One network is trained without a defense. Attacks that do not know the transformation (oblivious
-attacks) use this network alone. Their images are then classified behind each transformation. The
-attack that knows the transformation is PGD on the network behind it. Against random resizing, each
-step averages the gradient over draws. Against JPEG, the backward pass treats the codec as the
-identity (BPDA).
+One network is trained without a defense. Oblivious attacks do not know the transformation and
+attack this network alone. The adversarial images of oblivious attacks are then transformed and
+classified. The adaptive attack knows the transformation: it is PGD on the composition of
+transformation and network. Against random resizing, each step averages the gradient over random
+draws of the transformation. Against JPEG, the backward pass treats the compression as the identity
+(BPDA).
 
-Behind random resizing an image gets the class whose mean probability over several draws is largest.
-Rounding to 8 bits is evaluated too, because every image file rounds in this way.
+With random resizing, the predicted class is the class with the largest mean probability over
+several draws. The study also evaluates rounding to 8 bits alone, because every image file rounds in
+this way.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,21 +39,23 @@ Unaware = Literal["clean", "fgsm", "deepfool", "pgd"]
 FRONTS: tuple[Front, ...] = ("none", "8 bits", "resize-pad", "jpeg")
 UNAWARE: tuple[Unaware, ...] = ("clean", "fgsm", "deepfool", "pgd")
 QUALITY = 75
-"""JPEG quality: the default of libjpeg, and the quality of Guo et al. 2018."""
+"""The JPEG quality, which is the default of libjpeg and the quality that Guo et al. 2018 use."""
 EPS = 8 / 255
 FRESH = 2**41
-"""The first draw number for evaluation; attacks use lower numbers and their own judges 2**40."""
+"""Random draws are numbered; this is the number of the first draw for evaluation. Attacks use
+smaller numbers, and check their success with draws from 2**40.
+"""
 Parameters = settings.Parameters
 
 
 @dataclass(frozen=True)
 class Size:
-    """The network, its training and the numbers of images, steps and draws at one profile.
+    """The network, its training, and the numbers of images, steps and random draws for one profile.
 
-    ``images``: the number of test images, the first ones of the set.
+    ``images``: the number of test images; they are the first images of the test set.
     ``steps``: the number of steps of PGD.
-    ``averaged``: numbers of draws over which a step of PGD averages the gradient.
-    ``draws``: the number of draws for a prediction behind random resizing.
+    ``averaged``: the numbers of random draws over which each step of PGD averages the gradient.
+    ``draws``: the number of random draws for a prediction with random resizing.
     """
 
     model: Model
@@ -109,10 +113,11 @@ def unaware(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Attack the network without a transformation, and classify the attacked images behind each
-    transformation.
+    """Attack the network without a transformation; then transform the attacked images and classify
+    them.
 
-    ``right/<front>``: which images are classified correctly behind this transformation.
+    ``right/<front>``: which attacked images are classified correctly after the transformation
+        ``front``.
     ``distance``: the l2 distance by which each image was changed.
     """
     net, seed = fixed(trained(network, context.device)), network.call.arguments["seed"]
@@ -147,10 +152,11 @@ def aware(
     *,
     context: Context,
 ) -> dict[str, object]:
-    """Run PGD on the network behind a transformation. Return ``right``: which attacked images are
-    classified correctly behind the same transformation.
+    """Run PGD on the composition of a transformation and the network.
 
-    ``averaged``: the number of draws over which each step averages the loss.
+    Return which attacked images this composition classifies correctly, as ``right``.
+
+    ``averaged``: the number of random draws over which each step averages the gradient.
     """
     net, seed = fixed(trained(network, context.device)), network.call.arguments["seed"]
     x, y = test_images(network, images, context.device)
@@ -162,7 +168,7 @@ def aware(
 
 
 def behind(net: nn.Module, front: Front, seed: int) -> nn.Module:
-    """Return the network behind a transformation."""
+    """Return the composition of a transformation and the network, as one network."""
     if front == "8 bits":
         return nn.Sequential(Rounded(), net)
     if front == "resize-pad":
@@ -179,8 +185,8 @@ class Rounded(nn.Module):
 
 @torch.no_grad()
 def classes(net: nn.Module, images: Tensor, keys: Tensor, draws: int) -> Tensor:
-    """Return the predicted classes; for a randomised network those of the largest mean
-    probability.
+    """Return the predicted classes; for a randomised network, the classes with the largest mean
+    probability over draws.
     """
     if isinstance(net, Drawing):
         return ensemble(net, images, keys, draws=draws, start=FRESH).argmax(1)
@@ -197,7 +203,7 @@ def _climbed(
     averaged: int,
     seed: int,
 ) -> Tensor:
-    """Return the images of PGD with steps of a quarter of the radius."""
+    """Return the adversarial images of PGD, whose step size is a quarter of the radius."""
     chance = generator(seed, "transformations")
     return pgd(
         net,
@@ -213,8 +219,8 @@ def _climbed(
 
 
 def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
-    """Return the function calls that the study needs, as a dict with keys (seed, front, attack,
-    draws); the front of an oblivious attack is "".
+    """Return the computations of the study as a dict with keys (seed, front, attack, draws); for an
+    oblivious attack, the front is "".
     """
     assert p.seeds is not None
     found: dict[tuple[Any, ...], Call] = {}
@@ -231,7 +237,7 @@ def calls(p: settings.Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the record: the accuracy behind each transformation under each attack."""
+    """Return the study's results: the accuracy with each transformation under each attack."""
     assert p.seeds is not None
     rows: list[Row] = []
     most = max(SIZES[p.profile].averaged)
@@ -247,8 +253,8 @@ def condense(p: settings.Parameters, results: Mapping[tuple[Any, ...], Done]) ->
 
 
 def _oblivious(done: Done, attack: str, seed: int) -> Iterator[Row]:
-    """Yield the rows of one oblivious attack: its accuracy behind each transformation, and the
-    median distance.
+    """Yield the accuracy with each transformation under one oblivious attack, and the median l2
+    distance of the attack.
     """
     of = {
         ("none", "fgsm"): "none/fgsm-accuracy",
@@ -270,7 +276,7 @@ def _row(right: Tensor, front: str, attack: str, averaged: int, seed: int, targe
         "attack": attack,
         "averaged": averaged,
     }
-    # The claim "mostly restored" is at least half of the images.
+    # The claim "mostly restored" holds if at least half of the images are classified correctly.
     holds = value >= 50 if attack == "deepfool" and target else None
     name = f"{TARGETS}/{target}" if target else None
     return Row(value, "percent", name, "accuracy", seed, len(right), holds, setting)
