@@ -1,6 +1,7 @@
 """The exercises of the pages: each has a solution, which is closed at first and made of cells."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,10 @@ from robustbook import notebooks
 PAGES = [name for name in notebooks.names() if name.startswith("basics/")]
 PAPERS = ("self_ensemble/", "deep_defense/", "saturating/", "survey/")
 PAPER_PAGES = [name for name in notebooks.names() if name.startswith(PAPERS)]
+
+
+HINT = re.compile(r"\*(?:Check|Compare|Look at|Look for)\*")
+"""The label of the sentence of an exercise that says what to look at."""
 
 
 def solutions(name: str) -> list[tuple[str, str]]:
@@ -32,7 +37,7 @@ def test_each_page_has_three_exercises_with_a_solution_in_code(name: str) -> Non
     text = "".join(cell.source for cell in notebooks.stored(name, ".md").cells)
     labels = [line[8:] for line in text.splitlines() if line.startswith(":label: ex-")]
     assert [label for label, _ in solutions(name)] == labels
-    hints = " ".join(text.split()).count("*Look for*")
+    hints = len(HINT.findall(" ".join(text.split())))
     assert len(labels) == 3 == text.count(":::{exercise} ") == hints
     assert text.count(":class: dropdown") == 3, "a solution must be closed at first"
 
@@ -54,7 +59,7 @@ def test_each_page_of_a_paper_has_exercises_with_a_short_solution(name: str) -> 
     assert [label for label, _ in solutions(name)] == labels
     assert len(labels) >= 2
     count = {text.count(part) for part in (":::{exercise} ", "```{solution-start} ")}
-    assert count == {len(labels)} == {" ".join(text.split()).count("*Look for*")}
+    assert count == {len(labels)} == {len(HINT.findall(" ".join(text.split())))}
     for label, code in solutions(name):
         lines = [line for line in code.splitlines() if line and "import " not in line]
         assert len(lines) <= 10, label
