@@ -100,7 +100,7 @@ def test_the_half_that_is_nearer(first: Record) -> None:
         more = Row(same, "percent", None, "error across halves", 0, 20, setting=of)
         shown = replace(first, rows=(*rows, more))
         assert numbers(szegedy.which_half(shown).replace("FC123-456-10", "")) == [26.2, 10, same]
-        assert szegedy.which_half(shown).endswith(f"nearer to that of the {word} half.")
+        assert szegedy.which_half(shown).endswith(f"nearer to our error for the {word} half.")
 
 
 def test_the_pictures_of_szegedy(first: Record) -> None:
@@ -147,7 +147,7 @@ def whole() -> Record:
 def test_the_answer_on_pairing(whole: Record) -> None:
     """The best record with both methods."""
     found = pairing.answer([record("paper", ["plain"]), whole, record("quick", ["clp", "lsq"])])
-    assert found.startswith("Training with CLP gives an accuracy of")
+    assert found.startswith("A network trained with CLP has an accuracy of")
     assert found.endswith("for a network with a quarter of the paper's widths on MNIST.")
     assert numbers(found) == [79.5, 11.5, 62.4, 4.1, 78.5, 12.5, 70.6, 5.0]
     alone = pairing.answer([record("quick", ["clp"])])

@@ -73,7 +73,9 @@ def attacks() -> Table:
         f"Seconds per 1000 images, medians of {report['rounds']} interleaved rounds on "
         f"{report['images']} images ({report['data']}, adversarially trained CNN), l-infinity, eps "
         f"0.25; {report['machine']['processor']}, {report['threads']} threads, {report['date']}. "
-        f"*Propagations* are the numbers of forward / backward passes per image.{untimed}",
+        "*To ours*: the time divided by our time. *To the floor*: the time divided by the time of "
+        "the network alone. *Propagations*: the numbers of forward / backward passes per image."
+        f"{untimed}",
         "tab-benchmarks",
         COLUMNS,
         list(_attack_rows(report["rows"])),
@@ -109,7 +111,8 @@ def lbfgs() -> Table:
         f"({report['data']}, sigmoid MLP, float32), medians of {report['rounds']} interleaved "
         f"rounds, and medians of the ratio within a round; {report['machine']['processor']}, "
         f"{report['threads']} thread, {report['date']}, load {report['load_before']} from other "
-        "work. *Evaluations* counts the images that were passed forwards and backwards.",
+        "work. *Found*: the number of successful runs. *Evaluations*: the number of forward and "
+        "backward passes of single images.",
         "tab-benchmarks-lbfgs",
         ["Network", "Way", "Seconds", "To ours", "Found", "Evaluations"],
         [
@@ -180,7 +183,7 @@ def noise() -> Table:
         f"Random Self-Ensemble: milliseconds for a prediction with {report['draws']} draws, "
         "computed as one batch and in a loop, and for a forward and backward pass on 32 images. "
         f"The networks have 1/{report['narrow']} of the paper's width. *Ratio*: the time divided "
-        "by that of the first row of the group. Medians of "
+        "by the time in the first row of the group. Medians of "
         f"{report['rounds']} interleaved rounds{busy}; {report['processor']}, "
         f"{report['threads']} threads, {report['date']}.",
         "tab-benchmarks-noise",
@@ -224,10 +227,11 @@ def deep_defense() -> Table:
     report = benchmark("deep_defense")
     return table(
         f"Milliseconds of a training step of LeNet on {report['batch_size']} images "
-        f"({report['data']}), medians of {report['rounds']} interleaved rounds, on one thread, and "
-        f"divided by those of a plain training step; {report['processor']}. *All classes* computes "
-        "the gradients of all classes. *Straightforward* also keeps images on which DeepFool has "
-        "succeeded, and the computation graph of every class.",
+        f"({report['data']}), medians of {report['rounds']} interleaved rounds, on one thread; "
+        f"{report['processor']}. *To plain*: the time divided by the time of a training step "
+        "without the regulariser. *All classes*: DeepFool computes the gradients of all classes. "
+        "*Straightforward*: DeepFool also continues on images on which it has succeeded, and keeps "
+        "the computation graph of every class.",
         "tab-benchmarks-deep-defense",
         ["Step", "Milliseconds", "To plain"],
         [

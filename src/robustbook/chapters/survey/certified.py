@@ -118,10 +118,10 @@ def votes(version: Version) -> Table:
         cells.append(f"{sigma * largest(_draws(record)):.3f}")
         rows.append(cells)
     return table(
-        f"{version.heading}: {_network(record)}. Abstentions in per cent, mean certified l2 radius "
-        "(0 for a wrong class), accuracy of the most frequent class in per cent, images whose "
-        f"{_draws(record):,} votes all agree in per cent, and the largest radius that so many "
-        "votes can certify.",
+        f"{version.heading}: {_network(record)}. Share of images on which CERTIFY abstains, in per "
+        "cent; mean certified l2 radius (0 for a wrong class); accuracy of the most frequent class "
+        f"in per cent; share of images whose {_draws(record):,} votes all agree, in per cent; and "
+        "the largest radius that so many votes can certify.",
         f"tab-survey-certified-votes-{version.tag}",
         ["sigma", "abstained", "mean radius", "right votes", "all agree", "largest radius"],
         rows,
@@ -160,7 +160,7 @@ def limit_in_words(records: Sequence[Record]) -> str:
     return whole_percent(
         f"With {n:,} votes no radius above {largest(n):.2f} sigma can be certified. With the "
         f"paper's 100,000 votes the limit is {largest(100_000):.2f} sigma. All our votes agree for "
-        f"{', '.join(reached)} of the images, which therefore have the largest radius."
+        f"{', '.join(reached)} of the images. These images have the largest certified radius."
     )
 
 

@@ -29,7 +29,12 @@ NAMES = {**CONTROLS, **FILTERS, **ABLATIONS}
 AGAINST = {"baseline": "minus the network without blocks", "null": "minus the null block"}
 MARKS = {"baseline": LOOKS["none"], "null": LOOKS["rse"]}
 ATTACKS = {"clean": "clean", "pgd-20": "PGD, 20 steps", "worst": "worst of all attacks"}
-STEPS = {"clean": "clean images", "pgd-10": "10 steps", "pgd-100": "100 steps", "pgd-1000": "1,000"}
+STEPS = {
+    "clean": "clean images",
+    "pgd-10": "10 steps",
+    "pgd-100": "100 steps",
+    "pgd-1000": "1,000 steps",
+}
 IMAGENET = "survey/denoise-imagenet"
 Interval = tuple[float, float, float]
 """A difference of two accuracies, and the two ends of its confidence interval."""
@@ -99,10 +104,10 @@ def answer(record: Record) -> str:
     over = "seeds" if len(record.seeds) > 1 else "test images"
     which = "filter that was run" if len(shown) == 1 else "best filter"
     return (
-        f"With {network(record)} under PGD with 20 steps, the {which} is *{FILTERS[best]}* "
+        f"For {network(record)}, attacked by PGD with 20 steps, the {which} is *{FILTERS[best]}* "
         f"with an accuracy of {there[best]}. The accuracy is {there['baseline']} without blocks "
-        f"and {there['null']} with null blocks. {count} both controls by more than chance "
-        f"(95 % intervals over {over})."
+        f"and {there['null']} with null blocks, which have no filter. {count} both controls "
+        f"significantly (95 % confidence intervals over {over})."
     )
 
 
@@ -138,8 +143,8 @@ def accuracies(version: Version) -> Table:
     few = min(row.images or 0 for row in record.rows if row.setting.get("attack") == "worst")
     return table(
         f"{version.heading}: accuracy in per cent of {network(record)} (range over the seeds). The "
-        f"last column is the share of the first {few:,} images that withstand PGD and stronger "
-        "attacks.",
+        f"last column is the share of the first {few:,} images that are classified correctly under "
+        "PGD and under stronger attacks.",
         f"tab-survey-denoising-accuracies-{version.tag}",
         ["Blocks", *ATTACKS.values()],
         rows,
@@ -195,8 +200,9 @@ def paired(version: Version) -> Table:
         rows.append([NAMES[name], *cells])
     how = "between seeds" if len(record.seeds) > 1 else "of one seed, over test images"
     return table(
-        f"{version.heading}: accuracy under PGD minus that of a control, in percentage points, "
-        f"with the 95 % interval {how}. Not resolved: the interval contains 0.",
+        f"{version.heading}: accuracy under PGD with each kind of block minus the accuracy of a "
+        f"control, in percentage points, with the 95 % confidence interval {how}. Not resolved: "
+        "the interval contains 0.",
         f"tab-survey-denoising-paired-{version.tag}",
         ["Blocks", "minus no block", "minus null block"],
         rows,
@@ -241,8 +247,8 @@ def quieter(record: Record) -> str:
         lower = sum(value < 1 for value in found)
         said.append(
             f"After {lower} of the {len(found)} blocks {words}, the relative noise is smaller than "
-            f"before. The ratio of the noise after to before is {min(found):.2f} to "
-            f"{max(found):.2f}."
+            f"before the block. For the blocks {words}, the noise after the block divided by the "
+            f"noise before it is {min(found):.2f} to {max(found):.2f}."
         )
     return " ".join(said)
 

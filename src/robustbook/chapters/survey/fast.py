@@ -195,9 +195,11 @@ def others(record: Record) -> str:
     if clean < GUESSING:
         return text + (
             f"The network trained with PGD classifies {clean:.1f} % of the clean images correctly, "
-            "which is close to guessing. This training schedule is too short for PGD."
+            "which is close to guessing. The training schedule is too short for training with PGD."
         )
-    return text + f"The network trained with PGD classifies {pgd:.1f} % correctly."
+    return text + (
+        f"The network trained with PGD classifies {pgd:.1f} % correctly under the same attack."
+    )
 
 
 def gap(record: Record) -> str:
@@ -227,7 +229,7 @@ def time_ratio(record: Record) -> str:
     return (
         f"An epoch with FGSM from a random start took {found[0]:.2f} times as long as an epoch "
         "with PGD, including the measurement after each epoch. From the number of forward and "
-        f"backward passes, one expects a factor of {there} if PGD has 7 steps."
+        f"backward passes, one expects a factor of {there} if the training uses 7 PGD steps."
     )
 
 

@@ -76,9 +76,9 @@ def answer(record: Record) -> str:
     then = printed(f"{TARGETS}/maxout-large-adversarial/fgsm-error")
     return (
         f"On {data(record)}, a maxout network trained on clean images has an error of "
-        f"{plain:.1f} % under FGSM ({there} % printed). With the adversarial loss the error under "
-        f"FGSM is {trained:.1f} % ({then} % printed for a larger network), but under PGD with 40 "
-        f"steps it is {pgd:.1f} %."
+        f"{plain:.1f} % under FGSM ({there} % printed). After training with the adversarial loss, "
+        f"the error under FGSM is {trained:.1f} % ({then} % printed for a larger network). The "
+        f"error under PGD with 40 steps is {pgd:.1f} %."
     )
 
 
@@ -204,9 +204,9 @@ def control(record: Record) -> str:
         for network in ("noise sign", "noise uniform", "maxout 0.5")
     )
     return (
-        "After training on random noise of the same size, the error under FGSM is "
-        f"{sign:.1f} % (random signs) and {uniform:.1f} % (uniform noise), against {trained:.1f} % "
-        "with the adversarial loss."
+        "After training on images with random noise of the same size, the error under FGSM is "
+        f"{sign:.1f} % (random signs) and {uniform:.1f} % (uniform noise), compared with "
+        f"{trained:.1f} % after training with the adversarial loss."
     )
 
 
@@ -215,7 +215,7 @@ def strongest(record: Record) -> str:
     worst = values(record, "error", network="maxout 0.5", attack="worst")[0]
     fgsm = values(record, "error", network="maxout 0.5", attack="fgsm")[0]
     return (
-        f"With alpha 0.5, the error is {fgsm:.1f} % under FGSM. On {worst:.1f} % of the images at "
-        "least one of three attacks succeeds: PGD with restarts on the cross entropy, PGD on the "
-        "margin, and the Square attack."
+        f"After training with alpha 0.5, the error is {fgsm:.1f} % under FGSM. On {worst:.1f} % of "
+        "the images at least one of three attacks succeeds: PGD with restarts on the cross "
+        "entropy, PGD on the margin, and the Square attack."
     )

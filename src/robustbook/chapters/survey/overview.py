@@ -137,10 +137,10 @@ def answer(_: Record) -> str:
     return (
         f"After training on images of PGD, {pgd.network} classifies {pgd.weak:.0f} % of the images "
         f"correctly under PGD. For {pgd.strong:.0f} % of the images, all of our strong attacks "
-        f"fail. With logit squeezing, the accuracy of {squeezing.network} falls from "
-        f"{squeezing.weak:.0f} % to {squeezing.strong:.0f} % under stronger attacks. Behind JPEG, "
-        f"the accuracy of {jpeg.network} is {jpeg.weak:.0f} % under an attack that does not know "
-        f"JPEG, and {jpeg.strong:.0f} % under one that does."
+        f"fail. After training with logit squeezing, the accuracy of {squeezing.network} falls "
+        f"from {squeezing.weak:.0f} % to {squeezing.strong:.0f} % under stronger attacks. Behind "
+        f"JPEG, the accuracy of {jpeg.network} is {jpeg.weak:.0f} % under an attack that does not "
+        f"know JPEG, and {jpeg.strong:.0f} % under an attack that knows JPEG."
     )
 
 
@@ -213,9 +213,8 @@ def costs() -> Table:
         for row in report["rows"]
     }
     return table(
-        "Time of a training step divided by that of a step on clean images, for two networks on "
-        f"one thread "
-        f"({report['processor']}).",
+        "Time of a training step divided by the time of a training step on clean images, for two "
+        f"networks on one thread ({report['processor']}).",
         "tab-survey-costs",
         ["Objective", *networks],
         [[case, *(ratio.get((case, network), "-") for network in networks)] for case in cases],

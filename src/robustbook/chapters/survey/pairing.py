@@ -87,9 +87,9 @@ def answer(records: Sequence[Record]) -> str:
         baseline, strongest = (at(record, method, kind) for kind in ("baseline", "strongest"))
         there = [printed(f"{TARGETS}/{method}/{_IDS[kind]}") for kind in ("baseline", "strongest")]
         told.append(
-            f"Training with {METHODS[method]} gives an accuracy of {baseline:.1f} % under the "
-            f"baseline attack, and of {strongest:.1f} % under the strongest attack ({there[0]} % "
-            f"and {there[1]} % printed)."
+            f"A network trained with {METHODS[method]} has an accuracy of {baseline:.1f} % under "
+            f"the baseline attack, and of {strongest:.1f} % under the strongest attack (the paper "
+            f"prints {there[0]} % and {there[1]} %)."
         )
     return " ".join([*told, f"Our numbers are for {title(record)}."])
 
@@ -157,8 +157,8 @@ def attacks(version: Version) -> Table:
     ]
     return table(
         f"{version.heading}: accuracy in per cent under each strong attack (range over the seeds). "
-        "The columns of PGD have the loss that PGD increases, *entropy* or *margin*, and the size "
-        "of its steps.",
+        "For PGD, the heading of the column states the loss that PGD increases (*entropy*: the "
+        "cross entropy) and the step size.",
         f"tab-survey-pairing-attacks-{version.tag}",
         ["Training", *kinds, "worst of all"],
         [
@@ -213,7 +213,7 @@ def roughness(record: Record) -> str:
         for m in methods(record)
         for value in [fmean(values(record, "roughness", network=m))]
     ]
-    return f"The roughness is {', '.join(told)}."
+    return f"The mean roughness of the loss surfaces is {', '.join(told)}."
 
 
 def starts(record: Record) -> Figure:
@@ -241,8 +241,8 @@ def certain(record: Record) -> str:
         if values(record, "starts above ln 10", network=m)
     ]
     return (
-        "The share of random starts from which the attack reaches a loss above $\\ln 10$ is "
-        f"{', '.join(told)}."
+        "If the loss is above $\\ln 10$, the image is misclassified. The share of random starts "
+        f"from which the baseline attack reaches such a loss is {', '.join(told)}."
     )
 
 
@@ -257,8 +257,8 @@ def ranking(records: Sequence[Record]) -> str:
     first, second = (", ".join(METHODS[m] for m in each) for each in orders)
     same = "is the same" if orders[0] == orders[1] else "differs"
     return (
-        f"For {title(record)}, the order of the accuracies under the baseline attack is, from the "
-        f"best: {first}. "
+        f"For {title(record)}, the order of the ways of training by accuracy under the baseline "
+        f"attack is, from the best: {first}. "
         f"The order under the strongest attack {same}: {second}."
     )
 

@@ -48,8 +48,8 @@ def answer(record: Record) -> str:
     return (
         f"For {network(record)}, trained on clean images, the attack changes the image by "
         f"{100 * start:.0f} % of its Euclidean norm, and the feature maps after the last stage by "
-        f"{100 * end:.0f} % of their norm. After adversarial training, the last feature maps "
-        f"change by {100 * after:.0f} % of their norm."
+        f"{100 * end:.0f} % of their norm. After adversarial training, the attack changes the last "
+        f"feature maps by {100 * after:.0f} % of their norm."
     )
 
 
@@ -221,7 +221,7 @@ def clean_drop(record: Record) -> str:
     return (
         f"On clean images the accuracy is {there:.1f} % after training on clean images, and "
         f"{here:.1f} % after adversarial training, a difference of "
-        f"{minus(f'{here - there:+.1f}')} points."
+        f"{minus(f'{here - there:+.1f}')} percentage points."
     )
 
 
@@ -243,7 +243,11 @@ def grew(record: Record) -> str:
     found = [noise(record, "standard", layer) for layer in LAYERS]
     pairs = zip(list(LAYERS.values())[1:], found, found[1:], strict=False)
     falls = [number for number, before, after in pairs if after <= before]
-    where = "It grows at every stage." if not falls else f"It falls at stage {', '.join(falls)}."
+    where = (
+        "The relative noise grows at every stage."
+        if not falls
+        else f"The relative noise falls at stage {', '.join(falls)}."
+    )
     return (
         "After training on clean images, the relative noise after the last stage is "
         f"{factor:.1f} times the relative noise of the image. {where}"

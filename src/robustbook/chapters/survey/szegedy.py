@@ -69,7 +69,7 @@ def answer(record: Record) -> str:
     return (
         f"On {data(record)}, the root mean square change of a pixel by the attack on FC100-100-10 "
         f"is {distortion:.3f} ({there} printed). The linear network FC10 "
-        f"misclassifies {own:.1f} % of these adversarial images ({theirs} % printed). It "
+        f"misclassifies {own:.1f} % of these adversarial images ({theirs} % printed). FC10 "
         f"misclassifies {noise:.1f} % of the images with Gaussian noise of standard deviation 0.1."
     )
 
@@ -233,10 +233,10 @@ def training_images(record: Record) -> str:
     there = printed(f"{TABLE_2}/gaussian-0.1-on-{network}/error")
     error = _there(network, "test-error")
     return (
-        f"For FC100-100-10, the printed error under noise of 0.1 is {there} %, although the "
-        f"printed test error is {error} %. So the images of the printed table may be training "
-        f"images. Our error under this noise is {test:.2f} % on test images and {train:.2f} % on "
-        "training images."
+        f"For FC100-100-10, the printed error under Gaussian noise of standard deviation 0.1 is "
+        f"{there} %, although the printed test error is {error} %. So the paper may have measured "
+        f"the error under noise on training images. Our error under this noise is {test:.2f} % on "
+        f"test images and {train:.2f} % on training images."
     )
 
 
@@ -259,8 +259,8 @@ def which_half(record: Record) -> str:
     return (
         f"In the transcription, FC123-456-10 is trained on the other half, and its printed error "
         f"is {there} %. Our error is {other:.1f} % for the other half, and {same:.1f} % for the "
-        f"half on which the attacked network was trained. So the printed error is nearer to that "
-        f"of the {nearer} half."
+        f"half on which the attacked network was trained. So the printed error is nearer to our "
+        f"error for the {nearer} half."
     )
 
 
@@ -284,6 +284,6 @@ def found(record: Record) -> str:
     lowest = min(float(row.value) for row in record.rows if row.name == "found")
     images = max(row.images or 0 for row in record.rows if row.name == "found")
     return (
-        f"For each network, the attack was run on {images} test images. With every network, it "
-        f"found the target class for at least {lowest:.1f} % of them."
+        f"For each network, the attack was run on {images} test images. On every network, the "
+        f"attack found an image of the target class for at least {lowest:.1f} % of the test images."
     )

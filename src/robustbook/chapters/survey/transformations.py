@@ -52,8 +52,8 @@ def answer(record: Record) -> str:
     return whole_percent(
         f"{'No' if broken else 'In part'}. With {network(record)}, random resizing leaves "
         f"{resized:.1f} % of {images(record)} correctly classified under FGSM on the network "
-        f"alone, and JPEG leaves {jpeg:.1f} %. PGD through the transformation leaves "
-        f"{resized_aware:.1f} % and {jpeg_aware:.1f} % respectively."
+        f"alone, and JPEG leaves {jpeg:.1f} %. Under PGD through the transformation, random "
+        f"resizing leaves {resized_aware:.1f} % and JPEG leaves {jpeg_aware:.1f} %."
     )
 
 
@@ -132,8 +132,9 @@ def pgd_in_words(record: Record) -> str:
         for k in draws(record)
     )
     return whole_percent(
-        f"PGD on the network alone leaves {alone}. PGD through random resizing leaves {through} in "
-        f"each step, and PGD through JPEG leaves {aware(record, 'jpeg', 1):.1f} %."
+        f"Under PGD on the network alone, the accuracy is {alone}. Under PGD through random "
+        f"resizing, the accuracy is {through} in each step. Under PGD through JPEG, the accuracy "
+        f"is {aware(record, 'jpeg', 1):.1f} %."
     )
 
 
@@ -145,8 +146,8 @@ def cost_in_words(record: Record) -> str:
         for name in ("resize-pad", "jpeg")
     )
     return whole_percent(
-        f"Without any attack the network alone classifies {clean:.1f} % of the images correctly, "
-        f"compared with {told}."
+        f"Without any attack, the network without a transformation classifies {clean:.1f} % of the "
+        f"images correctly, compared with {told}."
     )
 
 
