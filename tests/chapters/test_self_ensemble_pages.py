@@ -209,7 +209,9 @@ def test_the_tables_of_figure_6() -> None:
     assert rows[0][2] == "64.7 / **60.0**" and rows[1][3] == "65.3 / -"
     off = {"network": "model-a", "defense": "rse"}
     row = Row(1.25, "percent", None, "mean difference of accuracy", 0, setting=off)
-    rows = body(figure6.whole_curves(version_of(record("figure-6", "paper", [row]))))
+    whole = version_of(record("figure-6", "paper", [row]))
+    assert figure6.with_whole_curves([shown, whole]) == [whole]
+    rows = body(figure6.whole_curves(whole))
     assert rows == [["Model A on STL-10", "1.2", "-", "-", "-", "-"]]
 
 

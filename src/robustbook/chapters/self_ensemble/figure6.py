@@ -2,7 +2,7 @@
 equal distortion.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 
 from matplotlib.figure import Figure
@@ -235,6 +235,11 @@ def _cost(record: Record, network: str) -> list[float]:
         values(record, "accuracy", network=network, defense=d, c=0) for d in ("none", "rse")
     )
     return [a - b for a, b in zip(none, rse, strict=False)]
+
+
+def with_whole_curves(versions: Iterable[Version]) -> list[Version]:
+    """Return the versions whose record has a curve with all values of c."""
+    return [each for each in versions if values(each.record, "mean difference of accuracy")]
 
 
 def whole_curves(version: Version) -> Table:
