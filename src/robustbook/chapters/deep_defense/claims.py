@@ -155,12 +155,13 @@ def second_to_fourth(record: Record) -> str:
     )
     return "\n\n".join(
         [
-            f"**Claim 2.** The mean confidence is {clean:.2f} on clean test images. With eps 0.1 "
-            f"one step of FGSM makes the network misclassify {fgsm_share:.0f} % of the test "
-            f"images, with a mean confidence of {fgsm:.2f}. PGD makes the network misclassify "
-            f"{pgd_share:.0f} % of them, with a mean confidence of {pgd:.2f}. The smallest "
-            "perturbations do not lead to confident predictions: they end at the class boundary, "
-            "where two classes have the same probability.",
+            f"**Claim 2.** The mean confidence is {clean:.2f} on correctly classified clean test "
+            "images. With eps 0.1 one step of FGSM makes the network misclassify "
+            f"{fgsm_share:.0f} % of the test images, with a mean confidence of {fgsm:.2f}. PGD "
+            f"makes the network misclassify {pgd_share:.0f} % of the test images, with a mean "
+            f"confidence of {pgd:.2f}. The smallest perturbations do not lead to confident "
+            "predictions: they end at the class boundary, where two classes have the same "
+            "probability.",
             "**Claim 3.** With random noise as large as DeepFool's perturbation of the same "
             f"image, {noise:.1f} % of the images are still classified correctly. With DeepFool's "
             f"perturbation itself, {deepfool:.1f} % are classified correctly. To fool the network "
