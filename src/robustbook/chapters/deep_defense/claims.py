@@ -23,12 +23,12 @@ CLAIMS = (
         "mean confidence in the wrong class under PGD at least 0.7 (our threshold)",
     ),
     (
-        "Random noise of the same size is far less harmful",
+        "Random noise of the same size as an adversarial perturbation is far less harmful",
         "to fool the network on half of the images, noise has to be at least 5 times as large as "
         "DeepFool's perturbation (our threshold)",
     ),
     (
-        "The cause is that networks are too linear",
+        "The cause of adversarial images is that networks are too linear",
         "DeepFool, which assumes that networks are linear, needs fewer than three steps on "
         "average; the value is one divided by the number of steps",
     ),
@@ -45,7 +45,8 @@ CLAIMS = (
         "the rho2 of Deep Defense is above that of adversarial training",
     ),
     (
-        "Methods that bound the network, such as Parseval training, give less robustness",
+        "Methods that bound the network, such as Parseval training, give less robustness than "
+        "Deep Defense",
         "the increase in rho2 by Parseval training, divided by that of Deep Defense, is below one "
         "half",
     ),
@@ -136,8 +137,8 @@ def first(record: Record) -> str:
         "**Claim 1** needs a network for photographs. The DeepFool paper {cite}`moosavi2016` "
         "reports a rho2 for two such networks. According to these numbers the norm of an image is "
         f"{caffenet:.0f} and {googlenet:.0f} times that of its perturbation. For our network on "
-        f"digits it is {1 / _mean(record, 'rho', 'read'):.0f} times that of its perturbation. We "
-        "have code for ImageNet but not the photographs."
+        f"digits, the norm of an image is {1 / _mean(record, 'rho', 'read'):.0f} times that of its "
+        "perturbation. We have code for ImageNet but not the photographs."
     )
 
 
@@ -154,16 +155,18 @@ def second_to_fourth(record: Record) -> str:
     )
     return "\n\n".join(
         [
-            f"**Claim 2.** The mean confidence is {clean:.2f} on clean test images. With eps 0.1 "
-            f"one step of FGSM makes the network misclassify {fgsm_share:.0f} % of the test "
-            f"images, with a mean confidence of {fgsm:.2f}. PGD makes it misclassify "
-            f"{pgd_share:.0f} %, with a mean confidence of {pgd:.2f}. The smallest perturbations "
-            "do not lead to confident predictions: they end at the class boundary, where two "
-            "classes have the same probability.",
-            "**Claim 3.** With random noise as large as DeepFool's perturbation of the same image, "
-            f"{noise:.1f} % of the images are still classified correctly; with DeepFool's "
-            f"perturbation itself {deepfool:.1f} % are. To fool the network on half of the images, "
-            f"noise has to be {ratio:.1f} times as large as DeepFool's perturbation.",
+            f"**Claim 2.** The mean confidence is {clean:.2f} on correctly classified clean test "
+            "images. With eps 0.1 one step of FGSM makes the network misclassify "
+            f"{fgsm_share:.0f} % of the test images, with a mean confidence of {fgsm:.2f}. PGD "
+            f"makes the network misclassify {pgd_share:.0f} % of the test images, with a mean "
+            f"confidence of {pgd:.2f}. The smallest perturbations do not lead to confident "
+            "predictions: they end at the class boundary, where two classes have the same "
+            "probability.",
+            "**Claim 3.** With random noise as large as DeepFool's perturbation of the same "
+            f"image, {noise:.1f} % of the images are still classified correctly. With DeepFool's "
+            f"perturbation itself, {deepfool:.1f} % are classified correctly. To fool the network "
+            f"on half of the images, noise has to be {ratio:.1f} times as large as DeepFool's "
+            "perturbation.",
             f"**Claim 4.** DeepFool takes {_mean(record, 'iterations', 'read'):.2f} steps on "
             "average. If few linear steps suffice, the network is nearly linear between an image "
             "and the class boundary. The small number of steps supports the claim but does not "

@@ -56,10 +56,10 @@ def strips(record: Record) -> Figure:
 def programs(version: Version) -> Table:
     """Return a table of the distances, success rate and number of steps of each implementation."""
     return table(
-        f"{version.heading}. *Distance*: the mean over correctly classified images on which the "
-        "attack succeeds. *Shown*: the mean that the implementation itself reports, which may "
-        "include misclassified images and failures. *Fooled*: the share of images on which the "
-        "attack succeeds (%). Steps and gradients are per image.",
+        f"{version.heading}. *Distance*: the mean distance over correctly classified images on "
+        "which the attack succeeds. *Shown*: the mean distance that the implementation itself "
+        "reports, which may include misclassified images and failures. *Fooled*: the share of "
+        "images on which the attack succeeds (%). Steps and gradients are per image.",
         f"tab-dd-deepfool-{version.tag}",
         ["Implementation", "distance", "shown", "fooled", "steps", "gradients"],
         list(_rows(version.record)),

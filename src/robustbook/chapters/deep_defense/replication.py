@@ -87,8 +87,9 @@ def constant(record: Record) -> str:
     """
     apart = max(values(record, "difference"))
     return (
-        "The largest difference between the weights of *Their Deep Defense* and those of the same "
-        f"training without the constant regulariser, over all seeds, is {apart:g}. In our runs "
+        "We compare the weights of *Their Deep Defense* with those of a network that is trained in "
+        "the same way, but without the constant regulariser. The largest difference between the "
+        f"weights of the two networks, over all seeds, is {apart:g}. In our runs "
         "*Their Deep Defense* classifies half of the images correctly at an eps of "
         f"{spread(values(record, 'eps_ref'), 3)} (in the replication {EPS})."
     )
@@ -165,9 +166,9 @@ def with_gradient(record: Record) -> str:
     return (
         "*With its gradient the regulariser works.* The last row of the table is Deep Defense on "
         "the original training images, with batches of 100 and with the same lambda, c and d. Its "
-        f"rho2 is {_rho(record, 'deep-defense'):.4f} and its accuracy {ours:.1f} %. The same "
+        f"rho2 is {_rho(record, 'deep-defense'):.4f} and its clean accuracy {ours:.1f} %. The same "
         f"training without the regulariser gives a rho2 of {_rho(record, 'clean-100'):.4f} and an "
-        f"accuracy of {clean:.1f} %."
+        f"clean accuracy of {clean:.1f} %."
     )
 
 

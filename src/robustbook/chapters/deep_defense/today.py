@@ -87,10 +87,10 @@ def nearest(version: Version) -> Table:
     return table(
         f"{version.heading}. Median size of the smallest l2 perturbation found, mean over the "
         "seeds (range). *Free*: images are not clipped; in the other columns they are clipped to "
-        "[0, 1]. *Nearest*: the smaller perturbation of DeepFool's and DDN's. An image that is "
-        "misclassified before any attack counts as 0. *Gain*: the column *nearest* divided by that "
-        "of the reference network, on the shared images, which the networks of all methods "
-        f"classify correctly. Test images: {'; '.join(_images(version.record))}.",
+        "[0, 1]. *Nearest*: the smaller one of the perturbations of DeepFool and DDN. An image "
+        "that is misclassified before any attack counts as 0. *Gain*: the column *nearest* "
+        "divided by that of the reference network, on the shared images, which the networks of "
+        f"all methods classify correctly. Test images: {'; '.join(_images(version.record))}.",
         f"tab-dd-today-nearest-{version.tag}",
         ["Network, method", *NEAREST.values(), "gain"],
         list(_nearest_rows(version.record)),
@@ -182,8 +182,8 @@ def _network_in_words(record: Record, network: str) -> str:
         grown = (
             f"after Deep Defense the median distance that DeepFool finds is {fmean(believed):.2f} "
             "times that of the reference network, and the smallest distance that any attack finds "
-            f"is {fmean(found):.2f} times as large (larger than the reference's with "
-            f"{sum(gain > 1 for gain in found)} of {len(found)} seeds)"
+            f"is {fmean(found):.2f} times that of the reference network (with "
+            f"{sum(gain > 1 for gain in found)} of {len(found)} seeds it is larger)"
         )
     return whole_percent(
         f"{title(record, network)}: {grown}. At eps "

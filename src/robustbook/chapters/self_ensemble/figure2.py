@@ -91,8 +91,12 @@ def shares(records: Sequence[Record]) -> str:
             f"{share:.0f} % of the {rse - none:.1f} points ({names.full_title(record, network)})"
         )
     if not parts:
-        return f"At $c = {SMALL:g}$ RSE is not more accurate than the network without noise."
+        return (
+            f"At $c = {SMALL:g}$ RSE does not have a higher accuracy under attack than the network "
+            "without noise."
+        )
     return (
-        f"At $c = {SMALL:g}$ RSE has a higher accuracy than the network without noise. The weights "
-        f"alone, with the noise switched off, give {' and '.join(parts)} of this difference."
+        f"At $c = {SMALL:g}$ RSE has a higher accuracy under attack than the network without "
+        f"noise. The weights alone, with the noise switched off, give {' and '.join(parts)} of "
+        "this difference."
     )

@@ -143,7 +143,7 @@ def accuracy_table(version: Version) -> Table:
 
 def distortion_table(version: Version) -> Table:
     """Return a table of the distortions of each network, with the authors' numbers beside ours."""
-    words = "Root of the mean squared l2 distance over all images"
+    words = "Distortion: root of the mean squared l2 distance over all images"
     return _table(version, "distortion", 1, words, 3)
 
 

@@ -85,20 +85,20 @@ CLAIMS = (
         of_all(figure5.answer, f"{PAPER}/figure-5"),
     ),
     Claim(
-        "RSE has a higher accuracy than the other defenses on three networks, and attacks on RSE "
-        "need a larger distortion",
+        "On three networks, RSE has a higher accuracy under attack than the other defenses, and "
+        "attacks on RSE need a larger distortion",
         "figure6",
         ("figure-6", "text-3", "text-4.3"),
         of_all(figure6.crossings, f"{PAPER}/figure-6"),
     ),
     Claim(
-        "A targeted attack on one image needs a larger distortion for RSE",
+        "A targeted attack on one image needs a larger distortion with RSE than without",
         "table3",
         ("table-3",),
         of_best(table3.orders, f"{PAPER}/table-3"),
     ),
     Claim(
-        "Training with noise minimises a bound of the ensemble's loss and a Lipschitz constant",
+        "Training with noise minimises a bound on the ensemble's loss and a Lipschitz constant",
         "theory",
         ("claim-jensen", "claim-jensen-b", "claim-taylor-trace"),
     ),

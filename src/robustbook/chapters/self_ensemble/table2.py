@@ -132,8 +132,8 @@ def nearest_placement(record: Record) -> str:
     told = ", ".join(f"{value:.1f} points ({PLACES[d]})" for d, value in off.items())
     nearest = min(off, key=lambda d: off[d])
     return (
-        f"The mean difference to the printed accuracies of RSE is {told}. The printed accuracies "
-        f"are nearest to those of the noise {PLACES[nearest]}."
+        f"The mean difference between our accuracies of RSE and the printed ones is {told}. The "
+        f"printed accuracies are nearest to ours with the noise {PLACES[nearest]}."
     )
 
 
@@ -144,7 +144,7 @@ def caption_claim(record: Record) -> str:
     others = [d for d in names.defenses(record, NETWORK, list(DEFENSES)) if d != "rse"]
     low = [c for c in CS if all(_mean(record, d, c) < 30 for d in others)]
     if not low:
-        return "At none of these c the accuracies of all networks other than RSE are below 30 %."
+        return "At none of these c are the accuracies of all networks other than RSE below 30 %."
     kept = _mean(record, "rse", low[0])
     return (
         "The accuracies of all other networks that were run are below 30 % from "

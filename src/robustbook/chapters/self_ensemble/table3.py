@@ -30,7 +30,7 @@ def answer(record: Record) -> str:
     largest, of = largest_count(record)
     return (
         f"With {names.full_title(record, network)}, the attack changes the image by a squared l2 "
-        f"distance of {rse:.2f} with RSE and {none:.2f} without defense, in the mean over nine "
+        f"distance of {rse:.2f} with RSE and {none:.2f} without defense, on average over nine "
         f"target classes ({there[0]:g} and {there[1]:g} in the paper). Of the {len(shown)} "
         f"networks that were attacked, RSE has the largest distance for {largest:g} of {of} target "
         "classes."

@@ -32,7 +32,7 @@ def answer(record: Record) -> str:
     bound = "holds for every image" if least > -1e-6 else "fails for some images"
     norm = mean(record, "gap over norm", network="digits", scale=SMALL)
     return minus(
-        f"The bound of the loss {bound}. The Taylor expansion holds with the trace of the Hessian: "
+        f"The bound on the loss {bound}. The Taylor expansion holds with the trace of the Hessian: "
         f"on a small smooth network, noise changes the mean loss by {ratio:.2f} times the "
         "predicted change. With the norm of the Hessian in place of the trace, as in the paper's "
         f"text, the factor is {norm:.2f}. Neither the trace nor the norm is a Lipschitz constant "

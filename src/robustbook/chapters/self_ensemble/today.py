@@ -104,11 +104,11 @@ def attacks(version: Version) -> Table:
     return table(
         f"{version.heading}. *Accuracy* in per cent: each attacked image is classified several "
         "times with new noise; mean over these classifications and the seeds (range over the "
-        "seeds). *Draws*: over how many draws of the noise each step averages. *Spread*: the "
-        "highest minus the lowest of the accuracies with new noise, for the seed where this is "
-        "largest. *Distortion*: root mean square of the l2 distance over all images, as in the "
-        "paper. *As seen*: accuracy of the attacked network, with frozen noise or without noise. "
-        f"{'; '.join(_images(version.record))}.",
+        "seeds). *Draws*: over how many draws of the noise each attack step averages. *Spread*: "
+        "the highest minus the lowest of the accuracies with new noise, for the seed with the "
+        "largest difference. *Distortion*: root mean square of the l2 distance over all images, "
+        "as in the paper. *As seen*: accuracy of the attacked network, with frozen noise or "
+        f"without noise. {'; '.join(_images(version.record))}.",
         f"tab-rse-today-attacks-{version.tag}",
         ["Network, attack", "Draws", "Radius", "Accuracy", "Spread", "Distortion", "As seen"],
         list(_attack_rows(version.record)),
@@ -123,8 +123,8 @@ def bounds(version: Version) -> Table:
     return table(
         f"{version.heading}. Accuracy in per cent within an l2 radius. The paper's attack, and all "
         "attacks in l2 together, give upper bounds. The certificate gives a lower bound for the "
-        "classifier that predicts by majority vote; each image's radius is too large with "
-        "probability 0.001 at most.",
+        "classifier that predicts by majority vote; for each image, the certified radius is too "
+        "large with probability 0.001 at most.",
         f"tab-rse-today-bounds-{version.tag}",
         ["Network, radius", "Paper's attack", "All attacks", "Certified"],
         list(_bound_rows(version.record)),

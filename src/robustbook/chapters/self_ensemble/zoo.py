@@ -36,12 +36,12 @@ def answer(record: Record) -> str:
     best = max(_success(record, network, "rse").values())
     bare = max(_success(record, network, "none").values())
     return whole_percent(
-        "Yes, but the estimates are too imprecise for single pixels. At h = "
-        f"{MODERATE:g} the mean of the estimates is {ratio:.2f} times the derivative of the "
-        f"noise-averaged loss. But along one pixel each output would have to be averaged over "
-        f"about {_power(needed)} draws before the derivative exceeds the standard error of its "
-        f"estimate. With the same number of queries, ZOO succeeds on at most {best:.0f} % of the "
-        f"images with RSE, and on {bare:.0f} % without a defense ({title(record, network)})."
+        f"Yes, but the estimates are too imprecise for single pixels. At h = {MODERATE:g} the mean "
+        f"of the estimates is {ratio:.2f} times the derivative of the noise-averaged loss. But "
+        f"along one pixel each output would have to be averaged over about {_power(needed)} draws "
+        "before the derivative exceeds the standard error of its estimate. With the same number of "
+        f"queries, ZOO succeeds on at most {best:.0f} % of the images with RSE, and on at most "
+        f"{bare:.0f} % without a defense ({title(record, network)})."
     )
 
 
@@ -85,9 +85,10 @@ def attacks(version: Version) -> Table:
     """
     return table(
         f"{version.heading}. ZOO on images that the network classifies correctly. *Success*: the "
-        "share of images on which it succeeds, in per cent, the mean over several classifications "
-        "with new noise and over the seeds (range over the seeds). *Distance*: the median l2 "
-        "distance of the successes. *Answers*: how often the network is called for each image.",
+        "share of images on which ZOO succeeds, in per cent, as the mean over several "
+        "classifications with new noise and over the seeds (range over the seeds). *Distance*: "
+        "the median l2 norm of the successful perturbations. *Answers*: how often the network is "
+        "called for each image.",
         f"tab-rse-zoo-attacks-{version.tag}",
         ["Network, h", "Draws", "Images", "Success", "Distance", "Answers"],
         list(_attack_rows(version.record)),
@@ -102,11 +103,11 @@ def numbers(version: Version) -> Table:
     record = version.record
     counts = sorted({int(n) for n in settings(record, "variance over prediction", "draws")})
     return table(
-        f"{version.heading}. *Variance*: variance of the estimate divided by Var(g) / (2 h² n), if "
-        "each value of the loss is a mean over n draws. *Mean*, *Error*: mean of the estimates "
-        "divided by the derivative, and its standard error. *Gradient*, *Pixel*: the number of "
-        "draws at which the standard error of one estimate equals the derivative, in the direction "
-        "of the gradient and of a single pixel.",
+        f"{version.heading}. *Variance*: variance of the estimate divided by Var(g) / (2 h² n), "
+        "if each value of the loss is a mean over n draws. *Mean*, *Error*: mean of the estimates "
+        "divided by the derivative, and the standard error of this mean. *Gradient*, *Pixel*: the "
+        "number of draws at which the standard error of one estimate equals the derivative, in "
+        "the direction of the gradient and of a single pixel.",
         f"tab-rse-zoo-numbers-{version.tag}",
         ["h", *(f"Variance, n = {n}" for n in counts), "Mean", "Error", "Gradient", "Pixel"],
         list(_number_rows(record, counts)),
