@@ -23,7 +23,7 @@ FILTERS: Mapping[str, str] = {
 CONTROLS: Mapping[str, str] = {"baseline": "no block", "null": "null block (no filter)"}
 ABLATIONS: Mapping[str, str] = {
     "no-1x1": "Gaussian without 1 x 1 convolution",
-    "no-residual": "Gaussian without the sum",
+    "no-residual": "Gaussian, input not added",
 }
 NAMES = {**CONTROLS, **FILTERS, **ABLATIONS}
 AGAINST = {"baseline": "minus the network without blocks", "null": "minus the null block"}
@@ -200,9 +200,9 @@ def paired(version: Version) -> Table:
         rows.append([NAMES[name], *cells])
     how = "between seeds" if len(record.seeds) > 1 else "of one seed, over test images"
     return table(
-        f"{version.heading}: accuracy under PGD with each kind of block minus the accuracy of a "
-        f"control, in percentage points, with the 95 % confidence interval {how}. Not resolved: "
-        "the interval contains 0.",
+        f"{version.heading}: accuracy under PGD of the network with each kind of block minus the "
+        "accuracy of the network without blocks or with null blocks, in percentage points, with "
+        f"the 95 % confidence interval {how}. Not resolved: the interval contains 0.",
         f"tab-survey-denoising-paired-{version.tag}",
         ["Blocks", "minus no block", "minus null block"],
         rows,
@@ -224,8 +224,8 @@ def noise(version: Version) -> Table:
             rows.append([NAMES[name], f"{stage.removeprefix('stage')}", *cells])
     return table(
         f"{version.heading}: relative noise of the feature maps before and after each block, under "
-        "PGD with 20 steps, and the mean over images of the ratio (range over the seeds). If the "
-        "ratio is below 1, the block reduces the noise.",
+        "PGD with 20 steps, and the mean over images of the ratio noise after / noise before "
+        "(range over the seeds). If the ratio is below 1, the block reduces the noise.",
         f"tab-survey-denoising-noise-{version.tag}",
         ["Blocks", "Stage", "before", "after", "ratio"],
         rows,
@@ -247,8 +247,8 @@ def quieter(record: Record) -> str:
         lower = sum(value < 1 for value in found)
         said.append(
             f"After {lower} of the {len(found)} blocks {words}, the relative noise is smaller than "
-            f"before the block. For the blocks {words}, the noise after the block divided by the "
-            f"noise before it is {min(found):.2f} to {max(found):.2f}."
+            f"before the block. For the blocks {words}, the relative noise after the block "
+            f"divided by the relative noise before it is {min(found):.2f} to {max(found):.2f}."
         )
     return " ".join(said)
 
@@ -263,7 +263,7 @@ def control(record: Record) -> str:
     ]
     return (
         "After training on clean images, the networks classify "
-        f"{' and '.join(told)} of the test images correctly under the worst of all attacks."
+        f"{' and '.join(told)} of the test images correctly under all of our attacks."
     )
 
 

@@ -75,10 +75,10 @@ def answer(record: Record) -> str:
     of = PRINTED[first_set(record)]
     there = printed(f"survey/{of['pgd-50-10']}")
     return (
-        f"On {data(record)}, training on FGSM with a random start gives an accuracy of "
-        f"{clean:.1f} % on clean images and {ours:.1f} % under PGD with 50 steps and restarts "
-        f"({there} % printed). Training on FGSM from the image itself gives {plain:.1f} % under "
-        "the same attack."
+        f"On {data(record)}, a network trained on FGSM with a random start has an "
+        f"accuracy of {clean:.1f} % on clean images, and {ours:.1f} % under PGD with 50 steps and "
+        f"restarts ({there} % printed). A network trained on FGSM without a random start has an "
+        f"accuracy of {plain:.1f} % under the same attack."
     )
 
 
@@ -169,8 +169,8 @@ def collapse(record: Record) -> str:
     fgsm, pgd = (array(record, f"{name}/fgsm/{eps:g}/{attack}") for attack in TESTED)
     best = max(pgd)
     return (
-        f"After the last epoch, the network trained on FGSM from the image has an accuracy of "
-        f"{fgsm[-1]:.1f} % under FGSM and {pgd[-1]:.1f} % under PGD. Its highest accuracy under "
+        f"After the last epoch, the network trained on FGSM without a random start has an accuracy "
+        f"of {fgsm[-1]:.1f} % under FGSM and {pgd[-1]:.1f} % under PGD. Its highest accuracy under "
         f"PGD was {best:.1f} %, after epoch {pgd.index(best) + 1} of {len(pgd)}."
     )
 
@@ -236,7 +236,7 @@ def time_ratio(record: Record) -> str:
 def claims(version: Version) -> Table:
     """Return a table of the papers' claims about CIFAR-10, with our accuracies."""
     told = {
-        "wong/claim/plain-fgsm-collapses": "FGSM from the image, 30 epochs, eps 8/255",
+        "wong/claim/plain-fgsm-collapses": "FGSM without random start, 30 epochs, eps 8/255",
         "wong/claim/alpha-16-collapses": "FGSM with random start and steps of 16/255, eps 8/255",
         "n-fgsm/cifar10-eps-8/pgd-50-10-accuracy": "N-FGSM, eps 8/255",
         "n-fgsm/cifar10-eps-16/no-collapse": "N-FGSM, eps 16/255",

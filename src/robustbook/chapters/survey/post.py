@@ -219,7 +219,7 @@ def clean_drop(record: Record) -> str:
         for training in TRAININGS
     )
     return (
-        f"On clean images the accuracy is {there:.1f} % after training on clean images, and "
+        f"The accuracy on clean images is {there:.1f} % after training on clean images, and "
         f"{here:.1f} % after adversarial training, a difference of "
         f"{minus(f'{here - there:+.1f}')} percentage points."
     )
