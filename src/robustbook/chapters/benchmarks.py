@@ -23,8 +23,8 @@ MARKS = {
 
 
 def answer() -> str:
-    """Return in sentences how much longer attacks take in other libraries than in ours, and how
-    much longer our attacks take than the network alone.
+    """Return sentences that state how much longer attacks take in other libraries than in ours, and
+    how much longer our attacks take than the network alone.
     """
     rows = [row for row in benchmark("attacks")["rows"] if "error" not in row]
     ranges, floors, same = [], [], True

@@ -19,8 +19,8 @@ from robustbook.chapters.wording import whole_percent
 
 
 def saturating() -> str:
-    """Return in a sentence the accuracies of the saturated networks under FGSM and under a stronger
-    attack.
+    """Return a sentence that states the accuracies of the saturated networks under FGSM and under a
+    stronger attack.
     """
     found = [each["saturated"] for each in accuracies(record_of("saturating/table-1")).values()]
     kept, left = (
@@ -37,8 +37,8 @@ def saturating() -> str:
 
 
 def deep_defense() -> str:
-    """Return in a sentence how much further away the nearest adversarial images are after Deep
-    Defense, on MNIST.
+    """Return a sentence that states how much further away the nearest adversarial images are after
+    Deep Defense, on MNIST.
 
     The sentence also says for how many networks adversarial training with FGSM gives larger
     distances than Deep Defense.
@@ -56,8 +56,8 @@ def deep_defense() -> str:
 
 
 def self_ensemble() -> str:
-    """Return in a sentence the accuracies of Random Self-Ensemble and of a network without noise,
-    under the paper's attack.
+    """Return a sentence that states the accuracies of Random Self-Ensemble and of a network without
+    noise, under the paper's attack.
 
     The accuracies are for the first network of the best stored results. Both networks are compared
     for the same constant c of the attack, and for the same distortion.
@@ -80,7 +80,9 @@ def self_ensemble() -> str:
 
 
 def survey() -> str:
-    """Return in a sentence how far three defenses' accuracies fall under stronger attacks."""
+    """Return a sentence that states how far three defenses' accuracies fall under stronger
+    attacks.
+    """
     return whole_percent(overview.finding())
 
 

@@ -95,8 +95,8 @@ def study() -> Study:
 
 
 def answer(shown: Study) -> str:
-    """Return in sentences the accuracies of the masked network under PGD and under the strongest
-    attack.
+    """Return sentences that state the accuracies of the masked network under PGD and under the
+    strongest attack.
     """
     plain, masked = shown.evidence.values()
     red = sum(finding.red for finding in diagnose(masked))

@@ -222,8 +222,8 @@ def paths(shown: Study) -> Figure:
 
 
 def answer(shown: Study) -> str:
-    """Return in sentences the accuracies under an attack with one step, under PGD with one random
-    start and with several random starts, and under the exhaustive search.
+    """Return sentences that state the accuracies under an attack with one step, under PGD with one
+    random start and with several random starts, and under the exhaustive search.
     """
     one, _, start, starts, truth = (accuracy(right) for right in shown.budget.values())
     ratios = {name: _ratio(shown, name).median().item() for name in shown.minimal}

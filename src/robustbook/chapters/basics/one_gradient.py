@@ -95,8 +95,8 @@ def sweep(
 
 
 def answer(shown: Study) -> str:
-    """Return in sentences at which eps the page's image is misclassified, and the accuracy under
-    FGSM over all test images.
+    """Return sentences that state at which eps the page's image is misclassified, and the accuracy
+    under FGSM over all test images.
     """
     first = shown.sweep[0]
     wrong = next((moved for moved in shown.sweep if not moved.right), None)

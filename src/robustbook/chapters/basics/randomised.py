@@ -106,8 +106,8 @@ def judged(
 
 
 def answer(shown: Study) -> str:
-    """Return in sentences the accuracy under attacks with and without averaging, and the accuracy
-    with the noise draw that the attack used.
+    """Return sentences that state the accuracy under attacks with and without averaging, and the
+    accuracy with the noise draw that the attack used.
     """
     one, best = shown.attacked[FGSM, 1], shown.attacked[PGD, AVERAGED[-1]]
     return (

@@ -173,8 +173,8 @@ def measured(shown: Study) -> Table:
 
 @torch.no_grad()
 def clipping(shown: Study) -> str:
-    """Return in sentences how many of FGSM's pixel changes remain after clipping to [0, 1], and the
-    accuracy with and without clipping.
+    """Return sentences that state how many of FGSM's pixel changes remain after clipping to [0, 1],
+    and the accuracy with and without clipping.
     """
     net, images, labels = shown.nets["plain"], shown.images, shown.labels
     inside = fgsm(net, images, labels, eps=EPS)

@@ -83,7 +83,9 @@ def judged(
 
 
 def answer() -> str:
-    """Return in sentences the verdicts on one printed number, for both invented groups of runs."""
+    """Return sentences that state the verdicts on one printed number, for both invented groups of
+    runs.
+    """
     quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
     low, high = ledger.prediction_interval(RUNS["quiet runs"])
     return (

@@ -21,9 +21,9 @@ axis.
 
 
 def answer(record: Record) -> str:
-    """Return in a sentence which share of its total increase in rho2 Deep Defense reaches in the
-    first epoch. The sentence also says whether Deep Defense has the largest rho2 after the first
-    and the last epoch.
+    """Return a sentence that states which share of its total increase in rho2 Deep Defense reaches
+    in the first epoch. The sentence also says whether Deep Defense has the largest rho2 after the
+    first and the last epoch.
     """
     shown = names.networks(record)
     shares = " and ".join(

@@ -64,8 +64,8 @@ def grid(record: Record) -> Figure:
 
 
 def grid_in_words(record: Record) -> str:
-    """Return sentences on the effect of each parameter, and on the largest rho2 without loss of
-    accuracy.
+    """Return sentences that state the effect of each parameter, and the largest rho2 without loss
+    of accuracy.
     """
     start = {"method": "reference"}
     tried = [
@@ -119,8 +119,8 @@ def spanned() -> str:
 
 
 def _tried(record: Record, name: str) -> list[float]:
-    """Return in ascending order the values of one parameter that were tried while the two other
-    parameters had their default values.
+    """Return the values of one parameter that were tried while the two other parameters had their
+    default values, in ascending order.
     """
     others = {other: value for other, value in USUAL.items() if other != name}
     return sorted(map(float, settings(record, "rho2", name, **others)))

@@ -44,8 +44,8 @@ def title(record: Record, network: str) -> str:
 
 
 def sizes(record: Record, network: str) -> list[float]:
-    """Return in ascending order the l-infinity radii at which a network was attacked for the page
-    with stronger attacks.
+    """Return the l-infinity radii at which a network was attacked for the page with stronger
+    attacks, in ascending order.
     """
     return [float(eps) for eps in settings(record, "accuracy", "eps", network=network)]
 

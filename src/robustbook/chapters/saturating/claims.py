@@ -98,8 +98,8 @@ POINTS = (0.5, 1.0, 3.0)
 
 
 def answer(record: Record) -> str:
-    """Return sentences on how often the attack with Adam fails, how often it changes a 3 into a 7,
-    and how longer runs of Adam end.
+    """Return sentences that state how often the attack with Adam fails, how often it changes a 3
+    into a 7, and how longer runs of Adam end.
     """
     threes = of_target(record, f"{ADAM}/saturated-3-to-7")
     failed = spread(of_target(record, f"{ADAM}/saturated-failures"), 0)
@@ -194,8 +194,8 @@ def alphas(version: Version) -> Table:
 
 
 def undone_in_words(record: Record) -> str:
-    """Return paragraphs on how much each of the three training choices changes the accuracy, and
-    with how many seeds.
+    """Return paragraphs that state how much each of the three training choices changes the
+    accuracy, and with how many seeds.
     """
     lost, behind, ours, hidden = (
         of_target(record, f"{CLAIM}/{name}")
@@ -329,8 +329,8 @@ def long_ends(record: Record) -> Table:
 
 
 def long_in_words(record: Record) -> str:
-    """Return sentences on how many long runs of Adam reached the target class, and how all other
-    runs ended.
+    """Return sentences that state how many long runs of Adam reached the target class, and how all
+    other runs ended.
     """
     rows = [row for row in record.rows if row.name == "iterations"]
 

@@ -35,8 +35,8 @@ settings.
 
 
 def answer(record: Record) -> str:
-    """Return sentences on the number of layers with a larger kurtosis in the saturated network, and
-    on the layer with the largest difference.
+    """Return sentences that state the number of layers with a larger kurtosis in the saturated
+    network, and the layer with the largest difference.
 
     A layer is counted if the kurtosis is larger with every seed.
     """

@@ -28,8 +28,8 @@ saturated network should differ from the vanilla one.
 
 
 def answer(record: Record) -> str:
-    """Return sentences on the share of pre-activations with an absolute value above ``flat``, and
-    on the share of active ReLU units.
+    """Return sentences that state the share of pre-activations with an absolute value above
+    ``flat``, and the share of active ReLU units.
     """
     flat = float(record.parameters["flat"])
     beyond = {m: _means(record, "beyond", "sigmoid-mlp", m, threshold=flat) for m in COMPARED}

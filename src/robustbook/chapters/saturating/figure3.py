@@ -13,8 +13,8 @@ LAYERS = ("1", "2", "3")
 
 
 def answer(record: Record) -> str:
-    """Return sentences on the number of layers in which the saturated network separates classes
-    further, and on the dissimilarity within classes.
+    """Return sentences that state the number of layers in which the saturated network separates
+    classes further, and the dissimilarity within classes.
     """
     between = {
         m: [fmean(_found(record, "between", m, layer)) for layer in LAYERS] for m in COMPARED
@@ -34,8 +34,8 @@ def answer(record: Record) -> str:
 
 
 def collapsed(record: Record) -> str:
-    """Return a sentence on the number of saturated networks in which the sigmoids of the last layer
-    have the same outputs for all images.
+    """Return a sentence that states the number of saturated networks in which the sigmoids of the
+    last layer have the same outputs for all images.
     """
     apart = _found(record, "between", "saturated", LAYERS[-1])
     return (

@@ -23,8 +23,8 @@ the largest singular value.
 
 
 def answer(record: Record) -> str:
-    """Return sentences on how much of a path is flat, and on how many singular values are large at
-    the peak of the length element.
+    """Return sentences that state how much of a path is flat, and how many singular values are
+    large at the peak of the length element.
     """
     flat, large = (
         [mean(record, name, grid="even", threshold=at, method=method) for method in COMPARED]
@@ -79,8 +79,8 @@ def peaks(record: Record) -> Table:
 
 
 def peaks_in_words(record: Record) -> str:
-    """Return sentences on how much higher the peak of the length element is in the saturated than
-    in the vanilla networks, and on how often the predicted class changes.
+    """Return sentences that state how much higher the peak of the length element is in the
+    saturated than in the vanilla networks, and how often the predicted class changes.
     """
     saturated, vanilla = (
         {"grid": "resolved", "method": method} for method in ("saturated", "vanilla")
@@ -96,7 +96,7 @@ def peaks_in_words(record: Record) -> str:
 
 
 def doubled_in_words(record: Record) -> str:
-    """Return sentences on the number of singular values that are, at the peak of the length
+    """Return sentences that state the number of singular values that are, at the peak of the length
     element, more than twice their median on the path.
     """
     vanilla, saturated = (

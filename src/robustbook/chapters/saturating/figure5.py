@@ -8,7 +8,7 @@ from .lbfgs_pairs import PAIRS, count, without_tolerances
 
 
 def answer(record: Record) -> str:
-    """Return sentences on how often L-BFGS succeeds on the two sigmoid networks and on the
+    """Return sentences that state how often L-BFGS succeeds on the two sigmoid networks and on the
     saturated ReLU network, of 90 pairs of source image and target class.
     """
     return (
@@ -21,8 +21,8 @@ def answer(record: Record) -> str:
 
 
 def relu(record: Record) -> str:
-    """Return sentences on how often L-BFGS succeeds on the two ReLU networks, and after how many
-    iterations.
+    """Return sentences that state how often L-BFGS succeeds on the two ReLU networks, and after how
+    many iterations.
     """
     plain, saturated = (
         [count(record, name, method, network="relu-mlp") for name in ("found", "iterations, found")]
@@ -36,8 +36,8 @@ def relu(record: Record) -> str:
 
 
 def stalled(record: Record) -> str:
-    """Return sentences on how many runs of L-BFGS stall (stop early without success), and how many
-    succeed without stopping tolerances.
+    """Return sentences that state how many runs of L-BFGS stall (stop early without success), and
+    how many succeed without stopping tolerances.
     """
     single, double = without_tolerances(record)
     return (

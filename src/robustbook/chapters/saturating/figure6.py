@@ -35,8 +35,8 @@ Section 8.
 
 
 def answer(record: Record) -> str:
-    """Return sentences on how much a high kurtosis, and the weights of the saturated networks,
-    increase the scaled ratio.
+    """Return sentences that state how much a high kurtosis, and the weights of the saturated
+    networks, increase the scaled ratio.
     """
     return (
         "We divide the smallest successful perturbation by the mean absolute component of the "
@@ -92,7 +92,8 @@ def own_weights(record: Record) -> Table:
 
 
 def largest_gain(record: Record) -> str:
-    """Return sentences on the largest increase of the scaled ratio over all layers of the MLPs.
+    """Return sentences that state the largest increase of the scaled ratio over all layers of the
+    MLPs.
 
     The sentences give the increase with the mean and with the median of |w1| as the intensity.
     """

@@ -14,8 +14,8 @@ SUCCESSES = "saturating/{}/saturated/successes"
 
 
 def answer(record: Record) -> str:
-    """Return sentences on how often L-BFGS succeeds if it starts from the images with the highest
-    and with the lowest confidence.
+    """Return sentences that state how often L-BFGS succeeds if it starts from the images with the
+    highest and with the lowest confidence.
     """
     least = of_target(record_of("saturating/figure-5"), SUCCESSES.format("figure-5"))
     return (
@@ -28,8 +28,8 @@ def answer(record: Record) -> str:
 
 
 def stopped(record: Record) -> str:
-    """Return sentences on how many runs of L-BFGS take no step, and how many succeed without
-    stopping tolerances.
+    """Return sentences that state how many runs of L-BFGS take no step, and how many succeed
+    without stopping tolerances.
     """
     single, double = without_tolerances(record)
     return (

@@ -89,8 +89,8 @@ def without_tolerances(record: Record) -> tuple[str, str]:
 
 
 def straight(record: Record) -> str:
-    """Return sentences on the distance along a straight line at which the network first predicts
-    the target class.
+    """Return sentences that state the distance along a straight line at which the network first
+    predicts the target class.
     """
     of = {"network": "sigmoid-mlp", "reading": STRAIGHT}
     vanilla, saturated = (

@@ -101,8 +101,8 @@ ATTACKS = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences on the accuracy of the saturated sigmoid network under attacks that compute
-    the gradient in different ways.
+    """Return sentences that state the accuracy of the saturated sigmoid network under attacks that
+    compute the gradient in different ways.
     """
     single, wide, repaired = (
         mean(record, "accuracy", network="sigmoid-mlp", method="saturated", reading=attack)

@@ -76,8 +76,8 @@ measured.
 
 
 def answer(record: Record) -> str:
-    """Return sentences on the accuracy of the saturated networks under FGSM and under the strongest
-    attack.
+    """Return sentences that state the accuracy of the saturated networks under FGSM and under the
+    strongest attack.
     """
     found = accuracies(record)
     kept = []
@@ -222,8 +222,8 @@ def anneal(record: Record, tried: Record) -> Figure:
 
 
 def longer_vanilla(record: Record, tried: Record) -> str:
-    """Return sentences on how much of the saturated ReLU network's FGSM accuracy comes from long
-    training alone.
+    """Return sentences that state how much of the saturated ReLU network's FGSM accuracy comes from
+    long training alone.
     """
     varied = "relu, vanilla, epochs"
     longest = str(max(map(int, settings(tried, "accuracy", "how", varied=varied))))
@@ -242,8 +242,8 @@ def longer_vanilla(record: Record, tried: Record) -> str:
 
 
 def heavier_cnn(tried: Record) -> str:
-    """Return sentences on the effects of a larger penalty and of longer training on the saturated
-    CNN.
+    """Return sentences that state the effects of a larger penalty and of longer training on the
+    saturated CNN.
     """
     varied = "CNN, lambda times"
     heavier = []

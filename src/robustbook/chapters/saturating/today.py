@@ -74,8 +74,8 @@ DIFFER = 5.0
 
 
 def answer(record: Record) -> str:
-    """Return sentences on whether the saturated networks are robust to attacks that are stronger
-    than one FGSM step.
+    """Return sentences that state whether the saturated networks are robust to attacks that are
+    stronger than one FGSM step.
     """
     single, worst = (
         [fmean(_left(record, network, "saturated", attack)) for network in NETWORKS]
@@ -206,8 +206,8 @@ def checks(record: Record) -> Table:
 
 
 def gains(record: Record) -> str:
-    """Return sentences on the perturbation size at which half of the images are misclassified,
-    relative to the vanilla network.
+    """Return sentences that state the perturbation size at which half of the images are
+    misclassified, relative to the vanilla network.
     """
     saturated, trained = (
         ", ".join(

@@ -118,8 +118,8 @@ def _table(version: Version, name: str, words: str, label: str) -> Table:
 
 
 def best_level(records: Sequence[Record]) -> str:
-    """Return in a sentence which noise level gives the highest accuracy on clean images and at each
-    c.
+    """Return a sentence that states which noise level gives the highest accuracy on clean images
+    and at each c.
     """
     parts = []
     for record, network in names.best(records):

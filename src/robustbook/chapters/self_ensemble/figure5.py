@@ -81,8 +81,8 @@ def accuracies(version: Version) -> Table:
 
 
 def gained(records: Sequence[Record]) -> str:
-    """Return in a sentence the gain in accuracy from 1 to 10 and from 10 to 50 noise draws, by
-    noise level.
+    """Return a sentence that states the gain in accuracy from 1 to 10 and from 10 to 50 noise
+    draws, by noise level.
     """
     parts = [
         f"{minus(f'{early:+.1f}')} and {minus(f'{late:+.1f}')} points with noise "

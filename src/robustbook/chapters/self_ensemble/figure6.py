@@ -218,7 +218,7 @@ def crossings(records: Sequence[Record]) -> str:
 
 
 def clean_costs(records: Sequence[Record]) -> str:
-    """Return in a sentence how much RSE lowers the accuracy on clean images."""
+    """Return a sentence that states how much RSE lowers the accuracy on clean images."""
     parts = [
         f"{fmean(cost):.1f} points ({names.full_title(record, network)})"
         for record, network in names.best(records)

@@ -103,7 +103,7 @@ def _number(value: float) -> str:
 
 
 def largest_eps(record: Record) -> str:
-    """Return in a sentence the range of eps that FGSM uses in adversarial retraining."""
+    """Return a sentence that states the range of eps that FGSM uses in adversarial retraining."""
     (row,) = (row for row in record.rows if row.name == "largest eps")
     return (
         f"Adversarial retraining draws the eps of FGSM for each batch between "

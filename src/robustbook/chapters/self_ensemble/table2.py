@@ -138,8 +138,8 @@ def nearest_placement(record: Record) -> str:
 
 
 def caption_claim(record: Record) -> str:
-    """Return in a sentence from which c on the accuracies of all other defenses are below 30 %, and
-    the accuracy of RSE at this c.
+    """Return a sentence that states from which c on the accuracies of all other defenses are below
+    30 %, and the accuracy of RSE at this c.
     """
     others = [d for d in names.defenses(record, NETWORK, list(DEFENSES)) if d != "rse"]
     low = [c for c in CS if all(_mean(record, d, c) < 30 for d in others)]

@@ -127,8 +127,8 @@ def reached(version: Version) -> Table:
 
 
 def orders(record: Record) -> str:
-    """Return in a sentence for how many target classes the attack needs a larger distance with RSE
-    than without a defense.
+    """Return a sentence that states for how many target classes the attack needs a larger distance
+    with RSE than without a defense.
     """
     classes = _classes(record)
     pairs = [

@@ -45,8 +45,8 @@ def measured(records: Sequence[Record]) -> Record:
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return in sentences the certified accuracy at two radii, ours and the paper's, for noise of
-    standard deviation 0.25.
+    """Return sentences that state the certified accuracy at two radii, ours and the paper's, for
+    noise of standard deviation 0.25.
     """
     record = measured(records)
     cells = [
@@ -148,8 +148,8 @@ def caps(version: Version) -> Table:
 
 
 def limit_in_words(records: Sequence[Record]) -> str:
-    """Return in sentences how the number of votes limits the certified radius, and for which share
-    of the images the radius reaches this limit.
+    """Return sentences that state how the number of votes limits the certified radius, and for
+    which share of the images the radius reaches this limit.
     """
     record = measured(records)
     n = _draws(record)
@@ -165,8 +165,8 @@ def limit_in_words(records: Sequence[Record]) -> str:
 
 
 def best_in_words(records: Sequence[Record]) -> str:
-    """Return in a sentence which standard deviation of the noise gives the highest certified
-    accuracy at each radius.
+    """Return a sentence that states which standard deviation of the noise gives the highest
+    certified accuracy at each radius.
     """
     record = measured(records)
     best: list[tuple[float, float]] = []
@@ -189,8 +189,8 @@ def certified(record: Record, sigma: float, radius: float) -> float:
 
 
 def sigmas(record: Record) -> list[float]:
-    """Return in ascending order the standard deviations of the noise for which a record (a file of
-    stored results) contains results.
+    """Return the standard deviations of the noise for which a record (a file of stored results)
+    contains results, in ascending order.
     """
     return sorted(map(float, settings(record, "abstained", "sigma")))
 

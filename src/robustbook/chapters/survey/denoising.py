@@ -86,9 +86,9 @@ def resolved(interval: Interval) -> bool:
 
 
 def answer(record: Record) -> str:
-    """Return in sentences the accuracies of the best filter and of the two controls, and how many
-    filters are better than both controls. The controls are the network without blocks, and the
-    network whose blocks have no filter.
+    """Return sentences that state the accuracies of the best filter and of the two controls, and
+    how many filters are better than both controls. The controls are the network without blocks, and
+    the network whose blocks have no filter.
     """
     shown = [name for name in variants(record) if name in FILTERS]
     best = max(shown, key=lambda name: accuracy(record, name, "pgd-20"))
@@ -233,8 +233,8 @@ def noise(version: Version) -> Table:
 
 
 def quieter(record: Record) -> str:
-    """Return in sentences how many of the blocks with a filter, and how many of the blocks without
-    a filter, reduce the relative noise of the feature maps.
+    """Return sentences that state how many of the blocks with a filter, and how many of the blocks
+    without a filter, reduce the relative noise of the feature maps.
     """
     said = []
     for words, group in (("with a filter", tuple(FILTERS)), ("without a filter", ("null",))):
@@ -254,8 +254,8 @@ def quieter(record: Record) -> str:
 
 
 def control(record: Record) -> str:
-    """Return in a sentence the accuracy under attack of the networks that were trained on clean
-    images.
+    """Return a sentence that states the accuracy under attack of the networks that were trained on
+    clean images.
     """
     told = [
         f"{accuracy(record, name, 'worst', 'standard'):.1f} % ({NAMES[name]})"
@@ -268,8 +268,8 @@ def control(record: Record) -> str:
 
 
 def ablated(record: Record) -> str:
-    """Return in a sentence the accuracies under PGD of networks whose Gaussian blocks lack one of
-    their parts.
+    """Return a sentence that states the accuracies under PGD of networks whose Gaussian blocks lack
+    one of their parts.
     """
     shown = [name for name in variants(record) if name in ABLATIONS]
     if not shown:

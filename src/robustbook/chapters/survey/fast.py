@@ -62,7 +62,9 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return in sentences the accuracies of the networks trained on images of one FGSM step."""
+    """Return sentences that state the accuracies of the networks trained on images of one FGSM
+    step.
+    """
     eps = main_radius(record)
     ours, clean, plain = (
         mean(record, "accuracy", set=first_set(record), eps=eps, method=method, attack=attack)
@@ -162,8 +164,8 @@ def printed_beside(version: Version) -> Table:
 
 
 def collapse(record: Record) -> str:
-    """Return in sentences how accurate a network is that was trained on FGSM without a random
-    start.
+    """Return sentences that state how accurate a network is that was trained on FGSM without a
+    random start.
     """
     name, eps = first_set(record), main_radius(record)
     fgsm, pgd = (array(record, f"{name}/fgsm/{eps:g}/{attack}") for attack in TESTED)
@@ -182,7 +184,7 @@ nothing. Random guessing has an accuracy of 10 %.
 
 
 def others(record: Record) -> str:
-    """Return in sentences the accuracies after training with N-FGSM and with PGD."""
+    """Return sentences that state the accuracies after training with N-FGSM and with PGD."""
     name, eps = first_set(record), main_radius(record)
     noisy, clean, pgd = (
         mean(record, "accuracy", set=name, eps=eps, method=method, attack=attack)
@@ -203,7 +205,9 @@ def others(record: Record) -> str:
 
 
 def gap(record: Record) -> str:
-    """Return in sentences the accuracies under PGD alone and under the worst of several attacks."""
+    """Return sentences that state the accuracies under PGD alone and under the worst of several
+    attacks.
+    """
     name, eps = first_set(record), main_radius(record)
     pgd, worst = (
         mean(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack=attack)
@@ -219,8 +223,8 @@ def gap(record: Record) -> str:
 
 
 def time_ratio(record: Record) -> str:
-    """Return in sentences how long an epoch of training with FGSM takes, compared with an epoch of
-    training with PGD.
+    """Return sentences that state how long an epoch of training with FGSM takes, compared with an
+    epoch of training with PGD.
     """
     found = values(record, "time ratio", set=first_set(record))
     there = printed("survey/wong/claim/time")

@@ -61,8 +61,8 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return in sentences the errors under attack after training with and without the adversarial
-    loss.
+    """Return sentences that state the errors under attack after training with and without the
+    adversarial loss.
     """
     plain, trained, pgd = (
         mean(record, "error", network=network, attack=attack)
@@ -198,7 +198,9 @@ def alphas(version: Version) -> Table:
 
 
 def control(record: Record) -> str:
-    """Return in a sentence the errors under FGSM after training on images with random noise."""
+    """Return a sentence that states the errors under FGSM after training on images with random
+    noise.
+    """
     sign, uniform, trained = (
         mean(record, "error", network=network, attack="fgsm")
         for network in ("noise sign", "noise uniform", "maxout 0.5")
@@ -211,7 +213,9 @@ def control(record: Record) -> str:
 
 
 def strongest(record: Record) -> str:
-    """Return in sentences the errors under FGSM and under the worst of the strong attacks."""
+    """Return sentences that state the errors under FGSM and under the worst of the strong
+    attacks.
+    """
     worst = values(record, "error", network="maxout 0.5", attack="worst")[0]
     fgsm = values(record, "error", network="maxout 0.5", attack="fgsm")[0]
     return (

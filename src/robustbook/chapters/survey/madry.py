@@ -77,8 +77,8 @@ def network(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return in sentences the accuracies under attack after training with and without adversarial
-    images.
+    """Return sentences that state the accuracies under attack after training with and without
+    adversarial images.
     """
     natural, defended = (
         mean(record, "accuracy", source=source, attack="pgd-40") for source in ("natural", "white")
@@ -196,7 +196,7 @@ def starts(record: Record) -> Figure:
 
 
 def concentration(record: Record) -> str:
-    """Return in sentences how much the losses differ that PGD reaches from different random
+    """Return sentences that state how much the losses differ that PGD reaches from different random
     starts.
     """
     said = []
@@ -212,8 +212,8 @@ def concentration(record: Record) -> str:
 
 
 def fgsm_trained(record: Record) -> str:
-    """Return in a sentence how accurate a network trained on FGSM's images is under FGSM and under
-    PGD.
+    """Return a sentence that states how accurate a network trained on FGSM's images is under FGSM
+    and under PGD.
     """
     units = max(settings(record, "accuracy", "units", training="fgsm"))
     fgsm, pgd = (

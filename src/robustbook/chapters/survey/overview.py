@@ -129,8 +129,8 @@ def kept() -> dict[str, Kept]:
 
 
 def answer(_: Record) -> str:
-    """Return in sentences the accuracies of networks with three defenses under a weak and under a
-    strong attack.
+    """Return sentences that state the accuracies of networks with three defenses under a weak and
+    under a strong attack.
     """
     found = kept()
     pgd, squeezing, jpeg = found["pgd"], found["squeezing"], found["jpeg"]
@@ -145,8 +145,8 @@ def answer(_: Record) -> str:
 
 
 def finding() -> str:
-    """Return in one sentence, for the landing page, how far three defenses' accuracies fall under
-    stronger attacks.
+    """Return one sentence for the landing page, which states how far three defenses' accuracies
+    fall under stronger attacks.
     """
     found = kept()
     pgd, squeezing, jpeg = found["pgd"], found["squeezing"], found["jpeg"]

@@ -78,8 +78,8 @@ def heading(record: Record) -> str:
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return in sentences the accuracies of clean logit pairing and logit squeezing under the
-    baseline attack and under the strongest attack.
+    """Return sentences that state the accuracies of clean logit pairing and logit squeezing under
+    the baseline attack and under the strongest attack.
     """
     record = next((each for each, there in best(records) if set(FALLEN) <= set(there)), records[0])
     told = []
@@ -207,7 +207,7 @@ def loss_surfaces(record: Record) -> Figure:
 
 
 def roughness(record: Record) -> str:
-    """Return in a sentence how rough the loss surface is after each method of training."""
+    """Return a sentence that states how rough the loss surface is after each method of training."""
     told = [
         f"{value:.3f} ({METHODS[m]})"
         for m in methods(record)
@@ -232,8 +232,8 @@ def starts(record: Record) -> Figure:
 
 
 def certain(record: Record) -> str:
-    """Return in a sentence from which share of the random starts the attack reaches a loss above ln
-    10, which proves a misclassification.
+    """Return a sentence that states from which share of the random starts the attack reaches a loss
+    above ln 10, which proves a misclassification.
     """
     told = [
         f"{100 * mean(record, 'starts above ln 10', network=m):.0f} % ({METHODS[m]})"
@@ -247,8 +247,8 @@ def certain(record: Record) -> str:
 
 
 def ranking(records: Sequence[Record]) -> str:
-    """Return in sentences how the methods rank by accuracy, under the baseline attack and under the
-    strongest attack.
+    """Return sentences that state how the methods rank by accuracy, under the baseline attack and
+    under the strongest attack.
     """
     record, there = max(best(records), key=lambda pair: len(pair[1]))
     orders = [

@@ -40,8 +40,8 @@ def noise(record: Record, training: str, layer: str, perturbation: str = "attack
 
 
 def answer(record: Record) -> str:
-    """Return in sentences how much the attack changes the image and the last feature maps, after
-    training on clean images and after adversarial training.
+    """Return sentences that state how much the attack changes the image and the last feature maps,
+    after training on clean images and after adversarial training.
     """
     start, end = (noise(record, "standard", layer) for layer in ("images", "stage4"))
     after = noise(record, "adversarial", "stage4")
@@ -185,8 +185,8 @@ def caveats(version: Version) -> Table:
 
 
 def random_against_attack(record: Record) -> str:
-    """Return in sentences how much more the attack changes the last feature maps than random signs
-    do.
+    """Return sentences that state how much more the attack changes the last feature maps than
+    random signs do.
     """
     said = []
     for training, words in TRAININGS.items():
@@ -199,8 +199,8 @@ def random_against_attack(record: Record) -> str:
 
 
 def unseen(record: Record) -> str:
-    """Return in a sentence the accuracies under the l2 attack after adversarial training in the
-    l-infinity norm and in the l2 norm.
+    """Return a sentence that states the accuracies under the l2 attack after adversarial training
+    in the l-infinity norm and in the l2 norm.
     """
     linf, l2 = (
         fmean(values(record, "accuracy", training=training, attack="l2"))
@@ -213,7 +213,9 @@ def unseen(record: Record) -> str:
 
 
 def clean_drop(record: Record) -> str:
-    """Return in a sentence by how much adversarial training lowers the accuracy on clean images."""
+    """Return a sentence that states by how much adversarial training lowers the accuracy on clean
+    images.
+    """
     there, here = (
         fmean(values(record, "accuracy", training=training, attack="clean"))
         for training in TRAININGS
@@ -226,8 +228,8 @@ def clean_drop(record: Record) -> str:
 
 
 def winner(_: Record) -> str:
-    """Return in a sentence the accuracy that the paper prints for the winner of the competition
-    CAAD 2018.
+    """Return a sentence that states the accuracy that the paper prints for the winner of the
+    competition CAAD 2018.
     """
     return (
         f"The paper prints an accuracy of {printed(WINNER):g} % for the winner against the 48 "
@@ -236,8 +238,8 @@ def winner(_: Record) -> str:
 
 
 def grew(record: Record) -> str:
-    """Return in sentences by which factor the relative noise grows from the image to the last
-    stage, and at which stages it falls.
+    """Return sentences that state by which factor the relative noise grows from the image to the
+    last stage, and at which stages it falls.
     """
     factor = fmean(of_target(record, "survey/blog/figure-1/noise-grows-with-depth"))
     found = [noise(record, "standard", layer) for layer in LAYERS]

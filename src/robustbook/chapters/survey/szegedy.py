@@ -58,8 +58,8 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return in sentences how small the adversarial perturbations are, and how often another
-    network misclassifies the adversarial images.
+    """Return sentences that state how small the adversarial perturbations are, and how often
+    another network misclassifies the adversarial images.
     """
     distortion = mean(record, "distortion", network=_MAIN, target="random")
     there = printed(f"{TABLE_1}/{_MAIN}/distortion")
@@ -191,7 +191,7 @@ def choices(version: Version) -> Table:
 
 
 def order(record: Record) -> str:
-    """Return in sentences whether the distortion is larger with stronger weight decay."""
+    """Return sentences that state whether the distortion is larger with stronger weight decay."""
     names = ("fc10-1e-4", "fc10-1e-2", "fc10-1")
     found = [mean(record, "distortion", network=name, target="random") for name in names]
     there = [_there(name, "distortion") for name in names]
@@ -206,8 +206,8 @@ def order(record: Record) -> str:
 
 
 def transfer(record: Record) -> str:
-    """Return in sentences how often adversarial images of one network are misclassified by another
-    network, compared with images with Gaussian noise.
+    """Return sentences that state how often adversarial images of one network are misclassified by
+    another network, compared with images with Gaussian noise.
     """
     pairs = [(a, b) for a in NETWORKS for b in NETWORKS if a != b]
     made = {pair: mean(record, "transfer error", source=pair[0], network=pair[1]) for pair in pairs}
@@ -224,7 +224,9 @@ def transfer(record: Record) -> str:
 
 
 def training_images(record: Record) -> str:
-    """Return in sentences the errors under Gaussian noise on test images and on training images."""
+    """Return sentences that state the errors under Gaussian noise on test images and on training
+    images.
+    """
     network = _MAIN
     test, train = (
         mean(record, "transfer error", source=source, network=network)
@@ -241,8 +243,8 @@ def training_images(record: Record) -> str:
 
 
 def which_half(record: Record) -> str:
-    """Return in sentences the errors of two networks of the shape FC123-456-10. One is trained on
-    the same half of the training set as the attacked network, and one on the other half.
+    """Return sentences that state the errors of two networks of the shape FC123-456-10. One is
+    trained on the same half of the training set as the attacked network, and one on the other half.
     """
     same, other = (
         mean(
@@ -265,7 +267,9 @@ def which_half(record: Record) -> str:
 
 
 def pool(record: Record) -> str:
-    """Return in sentences the test errors with and without the pool of adversarial images."""
+    """Return sentences that state the test errors with and without the pool of adversarial
+    images.
+    """
     (plain,) = settings(record, "test error", "network", network=_MAIN)
     without, pooled = (
         mean(record, "test error", network=plain),
@@ -280,7 +284,7 @@ def pool(record: Record) -> str:
 
 
 def found(record: Record) -> str:
-    """Return in sentences for how many images the attack succeeded."""
+    """Return sentences that state for how many images the attack succeeded."""
     lowest = min(float(row.value) for row in record.rows if row.name == "found")
     images = max(row.images or 0 for row in record.rows if row.name == "found")
     return (

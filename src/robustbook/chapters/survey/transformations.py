@@ -39,8 +39,8 @@ MARKS: Mapping[str, Look] = {
 
 
 def answer(record: Record) -> str:
-    """Return in sentences the accuracy of the network behind both transformations, under FGSM on
-    the network alone and under PGD through the transformation.
+    """Return sentences that state the accuracy of the network behind both transformations, under
+    FGSM on the network alone and under PGD through the transformation.
     """
     most = draws(record)[-1]
     found = {
@@ -104,7 +104,9 @@ def accuracies(version: Version) -> Table:
 
 
 def rounding_in_words(record: Record) -> str:
-    """Return in sentences the accuracies on DeepFool's images with and without a transformation."""
+    """Return sentences that state the accuracies on DeepFool's images with and without a
+    transformation.
+    """
     clean, broken = (accuracy(record, "none", attack) for attack in ("clean", "deepfool"))
     cells = [
         f"{accuracy(record, name, 'deepfool'):.1f} % behind {FRONTS[name]}"
@@ -120,8 +122,8 @@ def rounding_in_words(record: Record) -> str:
 
 
 def pgd_in_words(record: Record) -> str:
-    """Return in sentences the accuracy under PGD on the network alone, and under PGD through each
-    transformation.
+    """Return sentences that state the accuracy under PGD on the network alone, and under PGD
+    through each transformation.
     """
     alone = " and ".join(
         f"{accuracy(record, name, 'pgd'):.1f} % behind {FRONTS[name]}"
@@ -139,7 +141,9 @@ def pgd_in_words(record: Record) -> str:
 
 
 def cost_in_words(record: Record) -> str:
-    """Return in a sentence the accuracies on clean images with and without a transformation."""
+    """Return a sentence that states the accuracies on clean images with and without a
+    transformation.
+    """
     clean = accuracy(record, "none", "clean")
     told = " and ".join(
         f"{accuracy(record, name, 'clean'):.1f} % behind {FRONTS[name]}"
@@ -162,8 +166,8 @@ def aware(record: Record, front: str, averaged: int) -> float:
 
 
 def draws(record: Record) -> list[int]:
-    """Return in ascending order the numbers of draws of the random transformation over which PGD
-    averages each gradient.
+    """Return the numbers of draws of the random transformation over which PGD averages each
+    gradient, in ascending order.
     """
     return sorted(settings(record, "accuracy", "averaged", front="resize-pad", attack=AWARE))
 
