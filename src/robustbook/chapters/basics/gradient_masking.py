@@ -70,8 +70,8 @@ ATTACKS = {
 
 @dataclass(frozen=True)
 class Study:
-    """The data of the page: the plain and the masked network by name, the test images, and the
-    measurements of `evidence` for each network.
+    """The data of the page: the plain and the masked network, the test images, and for each network
+    the measurements that the function `evidence` makes.
     """
 
     nets: Mapping[str, nn.Module]
@@ -118,13 +118,15 @@ def gradients(shown: Study) -> Figure:
 
 
 def attacks(shown: Study) -> Figure:
-    """Draw the measurements that answer the questions about other attacks and about randomness."""
+    """Draw the measurements that answer two groups of questions: about attacks other than PGD, and
+    about randomness.
+    """
     return _panels(shown, ATTACKS)
 
 
 def curves(shown: Study) -> Figure:
-    """Draw the accuracy under PGD against eps, for eps up to 1. At eps 1 the attack may set every
-    pixel to any value.
+    """Draw the accuracy under PGD against eps, with a curve for each network. The largest eps is 1,
+    at which the attack may set every pixel to any value.
     """
     shapes = {
         name: Curve(list(of["curve"]), [list(of["curve"].values())], LOOKS[name])
@@ -168,7 +170,9 @@ def broken(shown: Study) -> Table:
 
 
 def _panels(shown: Study, questions: Mapping[str, tuple[str, ...]]) -> Figure:
-    """Draw a panel for each question, with a row for each measurement that the answer uses."""
+    """Draw a panel for each question. A panel has a row for each measurement that the answer
+    uses.
+    """
     values = {
         question: {
             ROWS[name]: {net: [of[name]] for net, of in shown.evidence.items()} for name in names

@@ -1,5 +1,5 @@
-"""Compute what the page on threat models shows: images perturbed within budgets in two norms, and
-accuracy against eps.
+"""Compute what the page on threat models shows: images after attacks of bounded size in two norms,
+and the accuracy against this size (eps).
 """
 
 import math
@@ -36,8 +36,8 @@ COUNT = 200
 
 @dataclass(frozen=True)
 class Study:
-    """The data of the page: the networks by name, the test images, and each network's curve of
-    accuracy (in percent) for each norm.
+    """The data of the page: the networks, the test images, and for each pair of a norm and a
+    network the accuracy in percent at each eps.
     """
 
     nets: Mapping[str, nn.Module]
@@ -122,8 +122,8 @@ def curves(shown: Study) -> Figure:
 
 
 def budgets(shown: Study) -> Figure:
-    """Draw one image after PGD with growing eps in the l-infinity and the l2 norm, and the
-    predicted classes.
+    """Draw one image after PGD with several eps, with a row for the l-infinity norm and a row for
+    the l2 norm. The titles are the predicted classes.
     """
     images, labels = (each[IMAGE : IMAGE + 1] for each in digits())
     net = shown.nets["plain"]
@@ -173,8 +173,8 @@ def measured(shown: Study) -> Table:
 
 @torch.no_grad()
 def clipping(shown: Study) -> str:
-    """Return sentences that state how many of FGSM's pixel changes remain after clipping to [0, 1],
-    and the accuracy with and without clipping.
+    """Return sentences that state two results: how many of FGSM's pixel changes remain after
+    clipping to [0, 1], and the accuracy under FGSM with and without clipping.
     """
     net, images, labels = shown.nets["plain"], shown.images, shown.labels
     inside = fgsm(net, images, labels, eps=EPS)

@@ -1,5 +1,5 @@
-"""Compute what the page on verdicts shows: how a paper's number is compared with runs, with
-invented examples.
+"""Compute what the page on verdicts shows: invented examples of how a paper's number is compared
+with the results of runs.
 """
 
 import math
@@ -50,8 +50,8 @@ def judged(
     partner: Sequence[float | int] = (),
     holds: Sequence[bool] = (),
 ) -> Judgement:
-    """Return the verdict that invented runs give by the book's rules. The runs are treated as if
-    each had its own seed, and as if they used the paper's network and data.
+    """Return the verdict that the book's rules give for the results of invented runs. The runs are
+    treated as if each had its own seed, and as if they used the paper's network and data.
 
     ``compare``: the kind of comparison, such as "equal", "at_least" or "greater_than".
     ``partner``: for an ordering, the runs of the other method.
@@ -83,8 +83,8 @@ def judged(
 
 
 def answer() -> str:
-    """Return sentences that state the verdicts on one printed number, for both invented groups of
-    runs.
+    """Return sentences that compare one printed number with each of the two invented groups of
+    runs, and state both verdicts.
     """
     quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
     low, high = ledger.prediction_interval(RUNS["quiet runs"])
@@ -118,7 +118,9 @@ def _frame(printed: float) -> str:
 
 
 def _strip(printed: float) -> Figure:
-    """Draw the runs as dots, their prediction interval and tolerance, and the printed number."""
+    """Draw the results of the runs as dots, together with their prediction interval, the tolerance
+    and the printed number.
+    """
     with style():
         figure, (axis,) = panels(width=4.0, height=1.6)
         for row, runs in enumerate(RUNS.values()):
@@ -135,8 +137,8 @@ def _strip(printed: float) -> Figure:
 
 @dataclass(frozen=True)
 class Coverage:
-    """The percentage of simulations in which each kind of interval contains the result of one more
-    run, for each number of runs in `SIZES`.
+    """For each kind of interval, the percentage of simulations in which it contains the result of a
+    new run. The interval is computed from n runs; there is one percentage for each n in `SIZES`.
     """
 
     prediction: tuple[float, ...]
@@ -145,8 +147,8 @@ class Coverage:
 
 @cache
 def coverage() -> Coverage:
-    """Simulate normally distributed runs, and count how often each interval contains one more
-    run.
+    """Simulate runs with normally distributed results, and count how often each interval contains
+    the result of a new run.
     """
     chance = np.random.default_rng(0)
     prediction, confidence = [], []
@@ -162,7 +164,9 @@ def coverage() -> Coverage:
 
 
 def coverage_figure() -> Figure:
-    """Draw how often each interval contains one more run, against the number of runs."""
+    """Draw how often each interval contains the result of a new run, against the number of runs
+    from which the interval is computed.
+    """
     found = coverage()
     sizes = [float(n) for n in SIZES]
     shapes = {
