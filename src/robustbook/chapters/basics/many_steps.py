@@ -59,8 +59,8 @@ class Study:
     ``regions``: the predicted class at each point of the grid, row by row from the bottom.
     ``exact``: for each norm, the distance from each test point to the nearest point of the grid
         that the network does not classify as the test point's class.
-    ``budget``: for each attack, whether each test point is classified correctly after the attack
-        with radius `EPS`.
+    ``budget``: for each attack with radius `EPS`, and for the exhaustive search, whether each test
+        point remains correctly classified.
     ``minimal``: the result of each minimal-norm attack; keys are the names of the attacks.
     """
 

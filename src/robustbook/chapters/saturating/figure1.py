@@ -35,8 +35,9 @@ settings.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state the number of layers with a larger kurtosis in the saturated
-    network, and the layer with the largest difference.
+    """Return sentences that state in how many layers the weights have a larger kurtosis in the
+    saturated network than in the vanilla network. They also name the layer with the largest
+    difference.
 
     A layer is counted if the kurtosis is larger with every seed.
     """
@@ -96,8 +97,8 @@ def orders(version: Version) -> Table:
 
 
 def layers(record: Record) -> Table:
-    """Return a table of the kurtosis and the largest absolute weight of each layer, for all
-    networks.
+    """Return a table of the kurtosis and the largest absolute value of a layer's weights, with a
+    row for each pair of a network and a layer.
     """
     return table(
         "Excess kurtosis of the weights of each layer, mean (range over the seeds). The column "

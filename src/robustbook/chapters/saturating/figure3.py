@@ -13,8 +13,9 @@ LAYERS = ("1", "2", "3")
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state the number of layers in which the saturated network separates
-    classes further, and the dissimilarity within classes.
+    """Return sentences that state in how many layers the dissimilarity between classes is larger in
+    the saturated network than in the vanilla network. They also state the dissimilarity within
+    classes.
     """
     between = {
         m: [fmean(_found(record, "between", m, layer)) for layer in LAYERS] for m in COMPARED

@@ -1,7 +1,7 @@
 """Compute the tables, figures and sentences for the page of Figure 6.
 
-The page asks whether a high kurtosis of its weights makes a linear classifier with two prototypes
-robust.
+The page asks whether a linear classifier with two prototypes is robust if its weights have a high
+kurtosis.
 """
 
 from collections.abc import Iterator
@@ -35,8 +35,8 @@ Section 8.
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state how much a high kurtosis, and the weights of the saturated
-    networks, increase the scaled ratio.
+    """Return sentences that state by how much two things increase the scaled ratio: a high kurtosis
+    of the weights, and the use of the saturated networks' own weights.
     """
     return (
         "We divide the smallest successful perturbation by the mean absolute component of the "
@@ -64,7 +64,7 @@ def ratios(record: Record) -> Figure:
 
 def gains(record: Record) -> Table:
     """Return a table of the scaled ratio for some values of the excess kurtosis, and of its
-    increase over the Gaussian.
+    increase in per cent over the value for Gaussian weights.
     """
     return table(
         "The scaled ratio for some values of the excess kurtosis: in closed form, measured (range "
@@ -92,10 +92,12 @@ def own_weights(record: Record) -> Table:
 
 
 def largest_gain(record: Record) -> str:
-    """Return sentences that state the largest increase of the scaled ratio over all layers of the
-    MLPs.
+    """Return sentences that state how much larger the scaled ratio is with the weights of the
+    saturated network than with those of the vanilla network. They state the largest such increase
+    of all layers of the MLPs.
 
-    The sentences give the increase with the mean and with the median of |w1| as the intensity.
+    The sentences state this increase for two definitions of the intensity: as the mean of |w1|, and
+    as the median of |w1|.
     """
 
     def best(intensity: str) -> str:

@@ -14,7 +14,7 @@ LAYERS = ("1", "2", "3")
 
 def answer(record: Record) -> str:
     """Return sentences that state how much larger the dissimilarity between classes is in the
-    saturated network.
+    saturated network than in the vanilla network.
 
     The comparison is made with the dissimilarity itself, and with its ratio to the dissimilarity
     within classes.
@@ -30,8 +30,8 @@ def answer(record: Record) -> str:
 
 
 def controls(record: Record) -> str:
-    """Return sentences that state the dissimilarity between classes in two networks that separate
-    the effects of the penalty and of long training.
+    """Return sentences that state the dissimilarity between classes in two further networks. They
+    separate two effects: of the penalty, and of long training.
     """
     longer, stronger = (
         _ratio(record, "between", LAYERS[-1], method)

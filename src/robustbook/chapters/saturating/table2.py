@@ -36,7 +36,7 @@ LOOKS = {
 
 def answer(record: Record) -> str:
     """Return sentences that state how many counts in the paper's table hold for our network, and
-    how the padding changes its number of parameters.
+    how the padding of the convolutions changes the network's number of parameters.
     """
     names = [name for counts in LAYERS.values() for name in counts]
     same = [_count(record, name) == printed(f"{CNN}/{name}") for name in names]

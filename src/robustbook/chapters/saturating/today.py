@@ -94,8 +94,8 @@ def answer(record: Record) -> str:
 
 
 def summary(version: Version) -> Table:
-    """Return a table of each network's accuracy after FGSM, in the paper and in our runs, and after
-    stronger attacks.
+    """Return a table of each network's accuracies: under FGSM in the paper, under FGSM in our runs,
+    and under stronger attacks.
     """
     record = version.record
     return table(
@@ -121,8 +121,8 @@ def free_attacks(version: Version) -> Table:
 
 
 def clipped_attacks(version: Version) -> Table:
-    """Return a table of each network's accuracy under each attack that clips images to [0, 1], and
-    under all attacks together.
+    """Return a table of each network's accuracy under each attack that clips images to [0, 1]. The
+    last column is the accuracy under all these attacks together.
     """
     images = [row.value for row in version.record.rows if row.name == "images"]
     return table(
@@ -156,8 +156,8 @@ def curves(record: Record) -> Figure:
 
 
 def alone(version: Version) -> Table:
-    """Return a table of the perturbation size at which each attack alone succeeds on half of the
-    images.
+    """Return a table with one number for each pair of a network and an attack: the perturbation
+    size at which this attack alone succeeds on half of the images.
     """
     return table(
         f"{version.heading}: the size at which a single attack makes a network misclassify half of "
@@ -206,8 +206,8 @@ def checks(record: Record) -> Table:
 
 
 def gains(record: Record) -> str:
-    """Return sentences that state the perturbation size at which half of the images are
-    misclassified, relative to the vanilla network.
+    """Return sentences that compare networks by the perturbation size at which half of the images
+    are misclassified. They state this size divided by the same size for the vanilla network.
     """
     saturated, trained = (
         ", ".join(
