@@ -15,7 +15,7 @@ LAYERS = ("1", "2", "3")
 def answer(record: Record) -> str:
     """Return sentences that state in how many layers the dissimilarity between classes is larger in
     the saturated network than in the vanilla network. They also state the dissimilarity within
-    classes.
+    classes in the first layer.
     """
     between = {
         m: [fmean(_found(record, "between", m, layer)) for layer in LAYERS] for m in COMPARED

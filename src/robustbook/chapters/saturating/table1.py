@@ -137,8 +137,8 @@ def attacks_table(record: Record) -> Table:
 
 
 def gradients(record: Record) -> Table:
-    """Return a table with two measurements of each network's gradient: for which share of the
-    images it is exactly zero, and its median size.
+    """Return a table with measurements of each network's gradient: for which share of the images it
+    is exactly zero, and how large its largest component is.
     """
     return table(
         "How often the gradient vanishes. *Zero*: the share of test images (%) whose gradient is "

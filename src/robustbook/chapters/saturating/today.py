@@ -122,7 +122,7 @@ def free_attacks(version: Version) -> Table:
 
 def clipped_attacks(version: Version) -> Table:
     """Return a table of each network's accuracy under each attack that clips images to [0, 1]. The
-    last column is the accuracy under all these attacks together.
+    last row is the accuracy under all attacks together.
     """
     images = [row.value for row in version.record.rows if row.name == "images"]
     return table(
