@@ -2,9 +2,10 @@
 
     python -m benchmarks.adversarial_training
 
-A step of PGD-k training is compared with k + 1 plain training steps, which need as many passes
-through the network. Both use `fit`, with the same network, batches and optimiser. Adversarial and
-plain steps are timed alternately, on one thread. A ratio is the median over rounds. The module
+A step of PGD-k training is compared with k + 1 plain training steps, because both need the same
+number of passes through the network. Both use `fit`, with the same network, batches and optimiser.
+Adversarial and plain steps are timed alternately, on one thread. A ratio is the time of the
+adversarial step divided by the time of the plain steps, as the median over rounds. The module
 prints a table and writes `benchmarks/results/adversarial_training.json`.
 """
 

@@ -3,7 +3,7 @@ results.
 
 The module `benchmarks.carlini_wagner` runs this module in the environment that has the libraries.
 All libraries use Adam with a learning rate of 0.01, and the same constant c and number of searches
-over c. They stop early if they can.
+over c. A library that can stop early does so.
 """
 
 import json
@@ -146,8 +146,8 @@ def contest(
     steps: int,
     rounds: int,
 ) -> list[dict[str, Any]]:
-    """Return one row per library: success rate, distance, passes through the network, seconds and
-    ratios.
+    """Return one row per library: its success rate, mean distance, passes through the network and
+    seconds, and the ratios of its time to other times.
     """
     rows: list[dict[str, Any]] = []
     measures: dict[str, Callable[[], float]] = {}

@@ -1,5 +1,5 @@
 """Compute what the page on certified accuracy shows: the table of Cohen et al. (2019) with our
-numbers, and how the number of votes limits the certified radius.
+numbers, and sentences on how the number of votes limits the certified radius.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,15 +38,15 @@ def target(sigma: float, radius: float) -> str:
 
 
 def measured(records: Sequence[Record]) -> Record:
-    """Return the first of several stored results (records) that contains certified accuracies. The
-    stored results for profile ``paper`` may contain only the largest certifiable radii.
+    """Return the first of several records (files of stored results) that contains certified
+    accuracies. A record for profile ``paper`` may contain only the largest certifiable radii.
     """
     return next(r for r in records if any(row.name == "certified accuracy" for row in r.rows))
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return sentences that state the certified accuracy at two radii, ours and the paper's, for
-    noise of standard deviation 0.25.
+    """Return sentences that state the certified accuracy at two radii, for noise of standard
+    deviation 0.25. At each radius our number is stated with the paper's.
     """
     record = measured(records)
     cells = [
@@ -129,8 +129,8 @@ def votes(version: Version) -> Table:
 
 
 def caps(version: Version) -> Table:
-    """Return a table of the largest radius that can be certified, as a multiple of sigma, for
-    several numbers of votes.
+    """Return a table with one row for each of several numbers of votes: the largest radius that so
+    many votes can certify, as a multiple of sigma.
     """
     record = version.record
     rows = []
@@ -148,8 +148,8 @@ def caps(version: Version) -> Table:
 
 
 def limit_in_words(records: Sequence[Record]) -> str:
-    """Return sentences that state how the number of votes limits the certified radius, and for
-    which share of the images the radius reaches this limit.
+    """Return sentences that state which limit the number of votes sets to the certified radius, and
+    for which share of the images the radius reaches this limit.
     """
     record = measured(records)
     n = _draws(record)
@@ -196,8 +196,8 @@ def sigmas(record: Record) -> list[float]:
 
 
 def largest(draws: int, alpha: float = 0.001) -> float:
-    """Return the largest radius, divided by sigma, that a given number of votes can certify. The
-    radius is computed by a closed form.
+    """Return the largest radius that ``draws`` votes can certify, divided by sigma. The radius is
+    computed by a closed form.
     """
     return NormalDist().inv_cdf(alpha ** (1 / draws))
 
