@@ -64,8 +64,8 @@ CASES: dict[str, tuple[int, Any]] = {
     "50% AT + ALP, PGD-10": (12, _weighted("50% AT + ALP", 10)),
     "TRADES, 10 steps": (12, partial(trades, attack=inner_trades(0.3, 10, 0.1))),
 }
-"""For each objective: the number of plain steps with as many passes through the network, and the
-objective.
+"""For each training objective, two values: the number of plain steps that need the same number of
+passes through the network, and the objective itself.
 """
 
 

@@ -28,7 +28,9 @@ from .contest import OURS, Counted, _digits, _floor, _interleaved, _ratio, _time
 Job = Callable[[Tensor, Tensor], Tensor]
 RATE = 1e-2
 SLOW, FEW = 10, 10
-"""A library that takes over SLOW times as long as ours is timed once, on the first FEW images."""
+"""If a library takes over SLOW times as long as ours, it is timed only once, on the first FEW
+images.
+"""
 
 
 def ours(model: nn.Module, c: float, searches: int, steps: int, abandon: bool = True) -> Job:

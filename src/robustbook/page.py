@@ -25,8 +25,8 @@ from robustbook.ledger import Record
 from robustbook.studies.parameters import BadParameter, Parameters, accepted, check
 
 OWN = {"seeds", "networks"}
-"""Parameters for which None stands for the default value of the chosen profile (size of
-experiment).
+"""The names of parameters whose default is None, which stands for the value of the chosen profile
+(the size of the experiment).
 """
 INJECTED = "# Parameters"
 """The first line of the cell that papermill inserts after the parameters cell."""

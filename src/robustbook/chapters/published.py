@@ -133,7 +133,7 @@ def entries(paper: str, item: str | None = None) -> tuple[ledger.Entry, ...]:
 
 
 Stamps = tuple[tuple[Path, int], ...]
-"""Files, each with the time of its last change."""
+"""Pairs of a file and the time of its last change."""
 
 
 def _stamps(folder: Path) -> Stamps:

@@ -20,9 +20,9 @@ Command = Callable[[str, str, str, str], tuple[str, str]]
 """A function that returns the command line that measures a number of a paper, and a note on what
 this command needs.
 
-The arguments of a `Command` are the id of the paper's number, the paper, and the profile ("quick",
-"reduced" or "paper"). The last argument is the table or figure whose run measured the number, as
-``paper/item`` or "". The command line is "" if no study measures the number.
+A `Command` has four arguments: the id of the paper's number, the paper, the profile ("quick",
+"reduced" or "paper"), and the table or figure whose run measured the number, as ``paper/item`` or
+"". The command line is "" if no study measures the number.
 """
 
 

@@ -118,8 +118,9 @@ def graph(calls: Sequence[Call]) -> dict[str, Call]:
 
 
 _WORK = re.compile(r"/(images|steps|epochs)|.*/Recipe/(steps|batch_size)")
-"""The names of arguments to which the run time is proportional: numbers of images, optimiser steps
-and epochs, and the steps and batch size of a training recipe.
+"""A pattern for the names of arguments to which the run time is proportional. They are numbers of
+images, of optimiser steps and of epochs, and two fields of a training recipe: its steps and its
+batch size.
 """
 _NO_WORK = re.compile(r".*/Recipe/(lr|schedule|momentum|weight_decay)\b.*")
 """The settings of an optimiser that do not change the run time."""
@@ -138,9 +139,9 @@ def estimates(
     Each estimate is the mean time of stored function calls on the same device that differ only in
     their seed. Without such calls, the estimate is the entry in `known_seconds`. Without such an
     entry, the estimate is scaled from stored calls of the same function that differ only in their
-    amount of work. The amount of work is the product of the numbers of images, optimiser steps and
-    images per batch, to which the time is proportional. Stored function calls that differ in
-    anything else, such as the network, are ignored.
+    amount of work. The amount of work is the product of the arguments to which the time is
+    proportional, such as the numbers of images, optimiser steps and epochs, and the batch size.
+    Stored function calls that differ in anything else, such as the network, are ignored.
 
     ``known_seconds``: for each `Call.kind`, the known seconds of a function call on this device,
         for example from the records that come with the book.

@@ -38,7 +38,7 @@ ROWS = {
     "zero_gradients": "zero gradients",
     "changed_answers": "changed answers",
 }
-"""The labels of the figures' rows, by the name of the measurement in the result of `evidence`."""
+"""For each measurement in the result of `evidence`, the label of its row in the figures."""
 ACCURACIES = (
     "clean",
     "one_step",
@@ -50,7 +50,7 @@ ACCURACIES = (
     "gradient_free",
     "transfer",
 )
-"""The rows of the table of attacks."""
+"""The measurements that are the rows of the table of attacks."""
 GRADIENTS = {
     "Are gradients exactly zero?": ("zero_gradients",),
     "Better than random signs?": ("one_step", "random_signs"),
@@ -65,7 +65,7 @@ ATTACKS = {
     "Is there accuracy at eps 1?": ("chance", "unlimited"),
     "Is the output random?": ("changed_answers",),
 }
-"""The questions in the figures' panels, each with the names of the measurements that answer it."""
+"""For each question that a panel of a figure asks, the names of the measurements that answer it."""
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,13 @@ EPS = 0.08
 STEPS = 20
 STARTS = 10
 DRAWN = 8
-"""The number of random starts in the figure."""
+"""The number of random starts of PGD in the figure of paths."""
 PENALTY = {"c": 0.05, "steps": 150, "step_size": 0.02}
-"""The options of Carlini-Wagner in the figure, with a single value of c."""
+"""The options of the Carlini-Wagner attack in the figure of paths. The attack uses a single value
+of c.
+"""
 ZOOM = 0.25
-"""Half the side of the square that the figure shows."""
+"""Half the side of the square that the figure of paths shows."""
 
 
 def spirals(count: int, seed: int) -> tuple[Float[Tensor, "n 2"], Int[Tensor, " n"]]:

@@ -26,9 +26,9 @@ from robustbook.figures import (
 from .networks import accuracy, digits, network
 
 IMAGE = 41
-"""The test image that the page attacks."""
+"""The index of the test image that the page attacks."""
 SIZES = tuple(k / 100 for k in range(16))
-"""The values of eps between which the slider moves."""
+"""The values of eps among which the slider chooses."""
 EPS = 0.1
 
 

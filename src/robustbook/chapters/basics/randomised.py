@@ -21,10 +21,12 @@ STEPS = 10
 AVERAGED = (1, 4, 16)
 """The numbers of noise draws over which attacks average each gradient."""
 JUDGES = 20
-"""The number of new noise draws that decide whether an image is classified correctly."""
+"""The number of new noise draws whose average prediction decides whether an image is classified
+correctly.
+"""
 FRESH = 2**40
-"""The number of the first noise draw for evaluations. No attack uses a noise draw with this number
-or a larger one.
+"""Noise draws are numbered. Evaluations use draws from this number on, and no attack uses such a
+draw.
 """
 FGSM, PGD, OFF = "FGSM", f"PGD, {STEPS} steps", "PGD, gradient without noise"
 LOOKS = {FGSM: Look(BRIGHT["blue"], "o", "-"), PGD: Look(BRIGHT["red"], "s", "--")}

@@ -21,12 +21,12 @@ SIZES: Mapping[float, tuple[float, ...]] = {
     math.inf: (0.0, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3),
     2.0: (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0),
 }
-"""The values of eps at which the curves are computed, by norm."""
+"""For each norm, the values of eps at which the curves are computed."""
 SHOWN: Mapping[float, tuple[float, ...]] = {
     math.inf: (0.05, 0.1, 0.2, 0.3),
     2.0: (0.5, 1.0, 2.0, 3.0),
 }
-"""The values of eps for which pictures are shown, by norm."""
+"""For each norm, the values of eps for which pictures are shown."""
 TITLES = {math.inf: "l-infinity", 2.0: "l2"}
 NETWORKS = {"plain": LOOKS["vanilla"], "adversarially trained": LOOKS["adversarial"]}
 STEPS = 20

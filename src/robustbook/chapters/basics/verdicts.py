@@ -33,9 +33,9 @@ RUNS = {"quiet runs": (89.2, 90.1, 89.6, 90.5, 90.1), "noisy runs": (71.0, 96.0,
 """Invented accuracies of five runs, in percent; both groups of runs have the mean 89.9."""
 TOLERANCE = 1.0
 PRINTED = (60.0, 75.0, 85.0, 87.0, 89.0, 90.0, 91.0, 92.0, 93.0, 95.0, 99.0)
-"""The printed numbers between which the slider moves."""
+"""The printed numbers among which the slider chooses."""
 SIZES = (2, 3, 4, 5, 7, 10, 15, 20, 30)
-"""The numbers of runs in the simulation."""
+"""The numbers of runs from which the simulation computes intervals."""
 WORLDS = 4000
 
 

@@ -18,7 +18,7 @@ THERE = {
     "convnet": "LeNet, CIFAR-10",
     "nin": "NIN, CIFAR-10",
 }
-"""The names of the networks in the DeepFool paper."""
+"""For each of our networks, the name of the network in the DeepFool paper."""
 METHODS = {
     "reference": "as trained",
     "clean": "tuned on clean images",
@@ -39,7 +39,9 @@ SETS = {
     "adv-training-i": "table-3/{}/deepfool-set",
     "fgs-set": "table-3/{}/fgs-set",
 }
-"""The name of the DeepFool paper's test error for each method."""
+"""For each method, the name under which the book stores the test error that the DeepFool paper
+prints.
+"""
 LOOKS = {"ours": figures.LOOKS["reference"], "printed": figures.LOOKS["adversarial"]}
 
 

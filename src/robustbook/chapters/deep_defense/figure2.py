@@ -15,8 +15,8 @@ QUANTITIES = (
     ("accuracy", "accuracy", "accuracy (%)"),
     ("rho2", r"$\rho_2$", r"$\rho_2$"),
 )
-"""For each quantity its name in the stored results, the title of its panel, and the label of its
-axis.
+"""For each quantity three texts: its name in the stored results, the title of its panel, and the
+label of its axis.
 """
 
 

@@ -12,15 +12,15 @@ from robustbook.chapters.wording import whole_percent
 from robustbook.ledger import Record
 
 USUAL = {"c": 25.0, "lam": 15.0, "d": 5.0}
-"""The values of the three parameters in the released code."""
+"""The values of c, lambda and d in the released code."""
 WORDS = {"c": "c", "lam": "lambda", "d": "d"}
 LOOKS = [figures.LOOKS[name] for name in ("par-networks", "reference", "deep-defense")]
 QUANTITIES = (
     ("accuracy", "accuracy", "accuracy (%)"),
     ("rho2", r"$\rho_2$", r"$\rho_2$"),
 )
-"""For each quantity its name in the stored results, the title of its panel, and the label of its
-axis.
+"""For each quantity three texts: its name in the stored results, the title of its panel, and the
+label of its axis.
 """
 
 

@@ -18,7 +18,9 @@ METHODS: Mapping[str, str] = {
 
 TITLES: Mapping[str, str] = {"mlp": "MLP", "lenet": "LeNet", "convnet": "ConvNet", "nin": "NIN"}
 NARROW = {"quick": ("lenet", "convnet", "nin"), "reduced": ("convnet", "nin")}
-"""The networks that are narrower than the paper's, for each profile (a named size of the run)."""
+"""For each profile (a named size of the experiment), the networks that are narrower than the
+paper's.
+"""
 
 
 def networks(record: Record) -> list[str]:

@@ -34,7 +34,7 @@ DRAWN = {
     "clean": ("Clean", "clean"),
     "deep-defense": ("With gradient", "deep-defense"),
 }
-"""The name in the legend and the style of each curve."""
+"""For each training method, the name of its curve in the legend, and the style of the curve."""
 PRINTED = ("vanilla", "fine-tuned-deepfool-set", "deep-defense-detached")
 TUNED, THEIRS, LARGER, SLOWER = (
     "fine-tuned-deepfool-set",
@@ -47,8 +47,8 @@ PANELS = {
     "on the training set": ("vanilla", "clean", "deep-defense"),
 }
 EPS, SHARES = 0.028, (0.2, 0.5, 1.0)
-"""The replication's eps_ref, and the shares of this eps_ref at which the accuracy under FGS is
-shown.
+"""EPS is the replication's eps_ref. SHARES are the shares of this eps_ref at which the accuracy
+under FGS is shown.
 """
 
 

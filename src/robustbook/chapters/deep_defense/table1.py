@@ -17,8 +17,8 @@ from .names import METHODS, coloured, each_network, networks, title
 PRINTED = ("reference", "par-networks", "adv-training-i", "deep-defense")
 """The methods in the paper's table."""
 DATA = {"quick": ("digits", "scenes"), "reduced": ("CIFAR-10", "CIFAR-10")}
-"""The data sets for gray and for colour images, for the profiles ``quick`` and ``reduced``; for all
-other profiles they are MNIST and CIFAR-10.
+"""For the profiles ``quick`` and ``reduced``, two data sets: one of gray images and one of colour
+images. For the profile ``paper`` they are MNIST and CIFAR-10.
 """
 SHARES = (0.2, 0.5, 1.0)
 CHOICES = {

@@ -22,8 +22,8 @@ NEAREST = {
     "ddn": "DDN",
     "best": "nearest",
 }
-"""Attacks that look for the smallest l2 perturbation; attacks with "free" in their name do not clip
-images.
+"""Attacks that look for the smallest l2 perturbation. If the name of an attack contains "free", the
+attack does not clip images.
 """
 BOUNDED = {"fgsm": "FGSM", "pgd": "PGD", "pgd margin": "PGD, margin", "square": "Square"}
 """Attacks of a given l-infinity radius."""

@@ -73,8 +73,8 @@ CLAIMED = {
         "share of the seeds with which Adam changes the 3 into a 7",
     ),
 }
-"""For each target number (a number or pattern in the paper): the claim in our words, and the
-measurement that decides it.
+"""For each target number (a number or pattern in the paper) two texts: the claim in our words, and
+the measurement that decides the claim.
 """
 UNDONE = {
     ("penalty", "all layers"): "lambda rises slowly, penalty on all layers (ours)",
@@ -82,7 +82,9 @@ UNDONE = {
     ("lambda", "constant"): "... lambda at its maximum from the first step",
     ("lambda", "one jump"): "... lambda jumps to its maximum after the epochs without penalty",
 }
-"""The name of each network in the table; the key says which choice was changed and how."""
+"""The name of each network in the table. A key has two parts: which choice of the training was
+changed, and how.
+"""
 READINGS = {"clean": "Clean", "float32": "FGSM", "float32, clipped": "FGSM, clipped"}
 ALPHA = {"sigmoid": "alpha, sigmoid", "ReLU": "alpha, ReLU"}
 SOURCES = {"least": "least confident source", "most": "most confident source"}
@@ -94,7 +96,9 @@ ENDS = {
 FULL = 30_000_000
 """The largest number of steps of Adam in the paper."""
 POINTS = (0.5, 1.0, 3.0)
-"""Thresholds for a difference of accuracy in percentage points; the verdicts use the second one."""
+"""Thresholds for a difference of accuracies, in percentage points. The verdicts use the second
+threshold.
+"""
 
 
 def answer(record: Record) -> str:

@@ -29,8 +29,8 @@ EPOCHS = {
         "relu-mlp": {"vanilla": 10, "vanilla, longer": 404, "saturated": 404},
     },
 }
-"""The number of training epochs for each profile (size of the experiment), equal to the study's
-settings.
+"""For each profile (size of the experiment), the numbers of training epochs, which equal the
+study's settings.
 """
 
 

@@ -22,8 +22,8 @@ ORDERS = (
     ("relu-mlp", "median", "median", "lower"),
     ("relu-mlp", "active", "active units (%)", "fewer"),
 )
-"""For each ordering that the paper claims: the network, the measurement, its title, and how the
-saturated network should differ from the vanilla one.
+"""For each ordering that the paper claims, four texts: the network, the name of the measurement,
+its title, and how the saturated network should differ from the vanilla one.
 """
 
 

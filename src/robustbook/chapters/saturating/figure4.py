@@ -17,8 +17,8 @@ from robustbook.ledger import Record
 from .names import COMPARED
 
 FLAT, LARGE = 0.01, 0.5
-"""The thresholds that decide the verdicts: a share of the highest length element, and a share of
-the largest singular value.
+"""The thresholds that decide the verdicts. FLAT is a share of the path's highest length element,
+and LARGE a share of the largest singular value.
 """
 
 

@@ -25,12 +25,12 @@ INTENSITIES: dict[Literal["mean", "median"], str] = {
 LIMIT = 1e9
 """The excess kurtosis that represents infinity."""
 END, EXAMPLE = 100.0, 1.4
-"""The excess kurtosis at which the figure ends, and the ratio that the paper's caption gives as an
-example.
+"""END is the excess kurtosis at which the figure ends. EXAMPLE is the ratio that the paper's
+caption gives as an example.
 """
 GAIN, OWN_GAIN = "saturating/text-8/pearson/gain", "saturating/text-8/own-weights/gain"
-"""The ids of two target numbers (numbers printed in the paper): the increases of the ratio in
-Section 8.
+"""The ids of two target numbers (numbers printed in the paper). Both are increases of the scaled
+ratio that Section 8 of the paper states.
 """
 
 

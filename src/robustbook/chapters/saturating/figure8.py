@@ -9,7 +9,8 @@ from robustbook.ledger import Record
 from .lbfgs_pairs import PAIRS, count, without_tolerances
 
 SUCCESSES = "saturating/{}/saturated/successes"
-"""The id of the paper's number of pairs for which L-BFGS succeeds; the braces stand for the figure.
+"""The id under which the book stores the number of pairs for which L-BFGS succeeds in the paper.
+The braces stand for the name of the figure.
 """
 
 

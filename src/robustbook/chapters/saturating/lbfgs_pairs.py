@@ -34,7 +34,7 @@ SEARCHES = {
     "float32, in the box": "float32, clipped to [0, 1]",
     STRAIGHT: STRAIGHT,
 }
-"""The variants of L-BFGS by their names in the records, with their names on the page."""
+"""The variants of L-BFGS: for each name in the records, the name that the page shows."""
 
 
 def squares(

@@ -57,8 +57,8 @@ GRADIENTS = {
 }
 LENGTH = "optimiser steps per step of lambda"
 ANNEAL = {"quick": 2, "paper": 937}
-"""The number of optimiser steps between two values of lambda for the networks of Table 1, for each
-profile.
+"""For each profile, the number of optimiser steps between two increases of lambda when the networks
+of Table 1 are trained.
 """
 EVIDENCE = {
     "one_step": "float32",
@@ -70,8 +70,8 @@ EVIDENCE = {
     "rescaled": "rescaled",
     "transfer": "transfer",
 }
-"""For each accuracy that `diagnose` needs, the record's name of the attack under which it was
-measured.
+"""For each accuracy that `diagnose` needs, the attack under which it was measured, by the attack's
+name in the record.
 """
 
 

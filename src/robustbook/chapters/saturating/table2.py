@@ -24,8 +24,8 @@ LAYERS = {
     "fully connected": {"fc-units": "units"},
     "softmax": {"outputs": "units"},
 }
-"""The layers in the paper's table, with the counts that the paper states for a layer and their
-units.
+"""The layers in the paper's table. For each layer: the counts that the paper states, and the units
+of these counts.
 """
 PADDINGS = {"padding 2": 2, "no padding": 0}
 LOOKS = {

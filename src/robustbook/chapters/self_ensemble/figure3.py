@@ -22,7 +22,9 @@ LEVELS: Mapping[str, str] = {
     "rse paper 0.18/0.2": "0.18/0.2",
     "rse": "0.4/0.1 (Table 1)",
 }
-"""Standard deviations of the initial and of the inner noise, from low to high."""
+"""For each noise level, the standard deviations of the initial noise and of the inner noise. The
+levels are ordered from low to high.
+"""
 LOOK: Mapping[str, Look] = {
     "none": LOOKS["none"],
     "rse code 0.1/0.05": LOOKS["train only"],

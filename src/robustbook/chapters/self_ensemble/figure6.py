@@ -20,11 +20,13 @@ from .names import DEFENSES, NETWORKS
 EQUAL = (0.1, 0.21, 0.3)
 """The distortions at which the networks are compared."""
 AT = 0.1
-"""The value of c at which we test which defense has the higher accuracy."""
+"""The value of c at which the accuracies of RSE and of the network without a defense are
+compared.
+"""
 CS = (0.0, 0.01, 0.1, 1.0, 10.0, 100.0)
 """The values of c in the tables; the figure shows all values of c."""
 FAR = 1.0
-"""The largest distortion of the second figure."""
+"""The largest distortion that the figure of accuracy against distortion shows."""
 
 
 def answer(records: Sequence[Record]) -> str:

@@ -24,8 +24,8 @@ PLACES: Mapping[str, str] = {
     "rse paper 0.4": "0.4, on the image",
     "rse paper 0.2": "0.2, on the image",
 }
-"""The variants of RSE on VGG16, named by the standard deviation and the place of the initial noise;
-inside the network the standard deviation is 0.1.
+"""The variants of RSE on VGG16. They differ in the standard deviation and the place of the initial
+noise; inside the network the standard deviation is always 0.1.
 """
 
 NETWORKS: Mapping[str, str] = {"model-a": "Model A", "vgg16": "VGG16", "resnext": "ResNeXt"}

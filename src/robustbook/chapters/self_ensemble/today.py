@@ -42,8 +42,8 @@ BOUNDS = {
 }
 """The curves that the figure shows for each defense."""
 MARGIN = 5
-"""The paper's attack overstates robustness if its accuracy is this many percentage points higher
-than the accuracy under all attacks.
+"""The paper's attack counts as overstating the robustness if the accuracy under it exceeds the
+accuracy under all attacks by more than this many percentage points.
 """
 
 

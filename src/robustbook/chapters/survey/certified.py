@@ -17,8 +17,8 @@ from robustbook.ledger import Record
 START = "survey/cohen-cifar10"
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 LAST: Mapping[float, float] = {0.12: 0.25, 0.25: 0.75, 0.5: 1.75, 1.0: 2.0}
-"""The largest radius for which the paper prints an accuracy, by the standard deviation sigma of the
-noise.
+"""For each standard deviation sigma of the noise, the largest radius for which the paper prints an
+accuracy.
 """
 LOOKS: Mapping[float, Look] = {
     0.12: Look(BRIGHT["blue"], "", "-"),

@@ -57,8 +57,8 @@ SOURCES: Mapping[str, tuple[str, Mapping[str, str]]] = {
         },
     ),
 }
-"""The networks whose gradients the attacks use. For each network and attack, the id of the accuracy
-that the paper prints.
+"""For each network whose gradients the attacks use, and for each of these attacks, the id of the
+accuracy that the paper prints.
 """
 TESTS: Mapping[str, tuple[str, str]] = {
     "clean": ("clean images", "clean"),

@@ -26,7 +26,7 @@ NETWORKS: Mapping[str, str] = {
     "ae400-10": "AE400-10",
 }
 COLUMNS = ("fc10-1e-4", "fc100-100-10", "ae400-10")
-"""The networks for which we know the paper's numbers in the columns of Table 2."""
+"""The networks whose columns in the paper's Table 2 are known to us."""
 SHOWN = {"fc10-1e-4": "FC10", "fc100-100-10": "FC100-100", "ae400-10": "AE400"}
 """The networks that the figure shows, with short names."""
 SOURCES: Mapping[str, str] = {
@@ -75,8 +75,9 @@ def answer(record: Record) -> str:
 
 
 def gallery(record: Record) -> Figure:
-    """Draw the first test images, once clean and once attacked. The titles are the labels of the
-    clean images, and the target classes of the attacked images.
+    """Draw the first test images: one row of clean images, and one row of attacked images for each
+    of several attacked networks. The titles are the labels of the clean images, and the target
+    classes of the attacked images.
     """
     labels, targets = (record.arrays[name] for name in ("labels", "targets"))
     clean = zip(_images(record, "clean"), labels, strict=True)
