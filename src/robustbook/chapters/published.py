@@ -115,7 +115,7 @@ def accuracies(record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
 
 
 def printed(target: str) -> float | None:
-    """Return the number that the paper prints, by the id of this target number."""
+    """Return the number that the paper prints for the target number with the id ``target``."""
     return _targets(catalogue.BOOK / "targets")[target].printed
 
 
@@ -185,5 +185,7 @@ def benchmark(name: str) -> dict[str, Any]:
 
 
 def verdicts(paper: str) -> dict[str, str]:
-    """Return the verdict on each target number of a paper, by the id of the target number."""
+    """Return a dict with the verdict on each target number of a paper. The keys are the ids of the
+    target numbers.
+    """
     return {entry.id: entry.verdict for entry in entries(paper)}

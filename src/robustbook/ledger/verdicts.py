@@ -105,8 +105,8 @@ def judge(
     """Return the verdict on `target`, a number, ordering or pattern of a paper. For an ordering,
     `partner` is the measurement of the second number.
 
-    Raises ValueError if the measured rows have another unit, or if rows for a pattern do not say
-    whether it holds.
+    Raises ValueError if the measured rows have a unit that differs from that of `target`, or if
+    rows for a pattern do not say whether it holds.
     """
     if measured is None:
         return Judgement("not run")

@@ -1,5 +1,5 @@
-"""Run one function call in this process and store its result. The dependencies run first, and a
-lock prevents that two processes run the same call.
+"""Run one function call in this process and store its result. The function calls on which it
+depends run first. A lock ensures that no two processes run the same call.
 """
 
 import contextlib

@@ -117,8 +117,8 @@ def answer(shown: Study) -> str:
 
 
 def slides(shown: Study) -> Slider:
-    """Return a slider over eps that shows the image, its change, the changed image, and the
-    predictions for both images.
+    """Return a slider over eps. For each eps it shows the image, the change by FGSM, the changed
+    image, and the predictions for both images.
     """
     clean, largest = shown.sweep[0], max(moved.eps for moved in shown.sweep)
     frames = []

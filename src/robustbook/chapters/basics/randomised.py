@@ -126,8 +126,8 @@ def answer(shown: Study) -> str:
 
 
 def draws(shown: Study) -> Figure:
-    """Plot the probability of one image's true class for each noise draw, and the accuracy against
-    the number of draws per gradient.
+    """Draw two panels. One shows the probability of one image's true class for each noise draw, the
+    other the accuracy under attack against the number of noise draws per gradient.
     """
     image = int(shown.probabilities.std(0).argmax())
     own = shown.probabilities[:, image].double().numpy()

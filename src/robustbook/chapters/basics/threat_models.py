@@ -88,8 +88,8 @@ def _attacked(
 
 
 def answer(shown: Study) -> str:
-    """Return sentences that explain threat models, and state the accuracy of the plain and the
-    adversarially trained network at one radius in each norm.
+    """Return sentences that explain threat models. They also state two accuracies at one radius in
+    each norm: of the plain network, and of the adversarially trained network.
     """
     at = SIZES[math.inf].index(EPS)
     plain, trained = (shown.curves[math.inf][name][at] for name in NETWORKS)

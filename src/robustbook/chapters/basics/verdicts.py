@@ -54,7 +54,8 @@ def judged(
     treated as if each had its own seed, and as if they used the paper's network and data.
 
     ``compare``: the kind of comparison, such as "equal", "at_least" or "greater_than".
-    ``partner``: for an ordering, the runs of the other method.
+    ``partner``: for an ordering, the results of the runs of the method with which ``runs`` are
+        compared.
     ``holds``: for a pattern, whether each run shows the pattern.
     """
     marks: Sequence[bool | None] = holds or [None] * len(runs)
@@ -104,8 +105,8 @@ def slides() -> Slider:
 
 
 def _frame(printed: float) -> str:
-    """Return a picture of both groups of runs beside the printed number, and the verdicts in
-    words.
+    """Return the slider's picture for one printed number: both groups of runs, the printed number,
+    and both verdicts in words.
     """
     words = {name: judged(runs, printed).verdict for name, runs in RUNS.items()}
     alt = f"A line at {printed:g} %, two rows of five dots, and bars: a short and a long one."

@@ -24,14 +24,16 @@ paper's.
 
 
 def networks(record: Record) -> list[str]:
-    """Return the networks that the rows of a record (the stored results of a run) name, in their
-    order.
+    """Return the names of the networks with rows in a record (the stored results of a run), in the
+    order of the rows.
     """
     return list(dict.fromkeys(str(row.setting["network"]) for row in record.rows if row.setting))
 
 
 def each_network(records: Iterable[Record]) -> list[tuple[Record, str]]:
-    """Return pairs (record, network): one for each network in the stored results of each run."""
+    """Return pairs (record, network). Each record (the stored results of a run) is paired with each
+    network in it.
+    """
     return [(record, network) for record in records for network in networks(record)]
 
 

@@ -34,7 +34,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Claim:
-    """Describe one row of the overview: a claim, the page that tests the claim, and our finding.
+    """One row of the overview's table: a claim, the page that tests the claim, and our finding.
 
     ``items`` are the paper's tables and figures with which we compare to decide the claim. ``find``
     returns our finding as a phrase.
@@ -47,9 +47,9 @@ class Claim:
 
 
 def answer(record: Record) -> str:
-    """Return sentences that state by which factor Deep Defense increases rho2, and by which factor
-    the smallest distance that any attack finds. They also state on how many networks adversarial
-    training gives a larger rho2 than Deep Defense.
+    """Return sentences that state two factors: by which Deep Defense increases rho2, and by which
+    it increases the smallest distance that any attack finds. They also state on how many networks
+    adversarial training gives a larger rho2 than Deep Defense.
 
     ``record`` contains the stored results of Table 1. The distances come from the page with
     stronger attacks on the same networks.

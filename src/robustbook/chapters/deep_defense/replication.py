@@ -54,8 +54,9 @@ under FGS is shown.
 
 def answer(record: Record) -> str:
     """Return sentences that state two ratios of rho2, each to that of fine-tuning without a
-    regulariser. One is for the replication's Deep Defense, the other for Deep Defense with its true
-    gradient. They also state the effect of larger batches (of 100 images) without a regulariser.
+    regulariser. One ratio is for the replication's Deep Defense, the other for Deep Defense with
+    its true gradient. The sentences also state the effect of larger batches (of 100 images) without
+    a regulariser.
     """
     return (
         "The network that the replication calls Deep Defense has "

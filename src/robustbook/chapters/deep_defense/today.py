@@ -114,8 +114,9 @@ def bounded(version: Version) -> Table:
 
 
 def nearest_gain(record: Record, network: str, method: str = "deep-defense") -> float:
-    """Return the mean factor by which a method increases the distance to the nearest adversarial
-    image, compared with the reference network.
+    """Return the distance to the nearest adversarial image after training with a method, divided by
+    this distance for the reference network. The distances are medians over images; the ratio is a
+    mean over the seeds.
     """
     return fmean(_gains(record, network, method, "best"))
 

@@ -36,8 +36,8 @@ study's settings.
 
 def answer(record: Record) -> str:
     """Return sentences that state in how many layers the weights have a larger kurtosis in the
-    saturated network than in the vanilla network. They also name the layer with the largest
-    difference.
+    saturated network than in the vanilla network. They also name the layer in which the kurtosis
+    differs most between the two networks.
 
     A layer is counted if the kurtosis is larger with every seed.
     """

@@ -16,8 +16,8 @@ def answer(record: Record) -> str:
     """Return sentences that state how much larger the dissimilarity between classes is in the
     saturated network than in the vanilla network.
 
-    The comparison is made with the dissimilarity itself, and with its ratio to the dissimilarity
-    within classes.
+    The networks are compared twice: by the dissimilarity between classes itself, and by its ratio
+    to the dissimilarity within classes.
     """
     further = _range([_ratio(record, "between", layer) for layer in LAYERS])
     relative = _range([1 / _ratio(record, "within over between", layer) for layer in LAYERS])

@@ -1,7 +1,7 @@
 """Compute the tables, figures and sentences for the page of Table 1.
 
-The page shows the accuracies in the paper and ours, and which implementation choices change the
-accuracy.
+The page compares the accuracies in the paper with ours. It also shows which choices of the
+implementation change the accuracy.
 """
 
 from collections.abc import Iterator
@@ -97,7 +97,7 @@ def answer(record: Record) -> str:
 
 
 def accuracy_table(version: Version) -> Table:
-    """Return the paper's Table 1, with the paper's accuracy and ours in every cell."""
+    """Return the paper's Table 1. In every cell the paper's accuracy stands before ours."""
     columns = [(n, measure) for n in NETWORKS for measure in ("accuracy", "fgsm-accuracy")]
     return table(
         f"{version.heading}: accuracy in per cent, paper / **ours** (range over the seeds).",

@@ -62,8 +62,8 @@ def parameters(record: Record) -> Figure:
 
 
 def layers(version: Version) -> Table:
-    """Return a table of the paper's layers and ours, with the shapes of their outputs and their
-    numbers of parameters.
+    """Return a table with one row for each layer of the CNN: the layer in the paper, our layer, the
+    shape of its output, and its number of parameters.
     """
     record, shapes = version.record, dict(_shapes(version.record))
     found = [_parameters(record, padding) for padding in PADDINGS.values()]

@@ -73,7 +73,7 @@ def of_one(record: Record) -> Figure:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's table, with the paper's number and ours in every cell."""
+    """Return the paper's table. In every cell the paper's number stands before ours."""
     record = version.record
     return table(
         f"{version.heading}: {names.full_title(record, NETWORK)}, "
