@@ -59,7 +59,7 @@ def main(profile: str, rounds: int, output: Path) -> None:
     load_before = round(os.getloadavg()[0], 1)
     if load_before > 0.5:
         click.echo(f"other work is running (load {load_before}): expect noise", err=True)
-    threadpool_limits(1)  # also the threads of numpy and scipy
+    threadpool_limits(1)  # limits the threads of numpy and scipy too
     torch.set_num_threads(1)
     rows = []
     for method in ("vanilla", "saturated"):

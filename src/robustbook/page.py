@@ -248,7 +248,7 @@ class Page:
         origin = record.provenance
         if record is self.fresh:  # tests do not compare times, which vary
             words.append(f"{duration(origin['wall_seconds'])} on {origin.get('device', 'cpu')}")
-        elif origin.get("date"):  # missing if nothing was run
+        elif origin.get("date"):  # no date if nothing was run
             words.append(f"{duration(origin['seconds'])} of computing, {origin['date']}")
         return "; ".join(words)
 
@@ -297,7 +297,7 @@ def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
     def same(name: str, value: Any) -> bool:
         if name == "profile":
             return bool(value == "published")
-        held = record.parameters.get(name, record)  # a default that equals no value
+        held = record.parameters.get(name, record)  # `record` equals no value
         return (name in OWN and value is None) or _plain(value) == _plain(held)
 
     return all(same(name, value) for name, value in given.items())

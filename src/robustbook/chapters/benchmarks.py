@@ -54,7 +54,7 @@ def above_the_floor() -> Figure:
         ratio = [] if "error" in row else [row["ratio_to_floor"]]
         shown.setdefault(ATTACKS[row["attack"]], {})[row["library"]] = {mark: ratio}
     figure = figures.strips(shown, MARKS, "time / time of the network alone")
-    for axis in figure.axes:  # one scale, and room for the last mark
+    for axis in figure.axes:  # the same scale for all, with room for the last mark
         axis.set_xlim(0, 1.08 * max(row["ratio_to_floor"] for row in rows if "error" not in row))
     return figure
 

@@ -21,7 +21,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from robustbook.files import write_whole
 
-PROFILES = ("paper", "reduced", "quick")  # best first
+PROFILES = ("paper", "reduced", "quick")  # the best first
 DIGITS = 6
 
 

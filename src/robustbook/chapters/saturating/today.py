@@ -66,7 +66,7 @@ ALONE = {
 """Attacks that look for the smallest perturbation: their names in the record, and their titles in
 tables.
 """
-SHORT = ("vanilla", "adv.", "sat.")  # nine columns must fit
+SHORT = ("vanilla", "adv.", "sat.")  # short, so that nine columns fit
 COLUMNS = [f"{name.split()[0]}, {method}" for name in NETWORKS.values() for method in SHORT]
 ALL = [(network, method) for network in NETWORKS for method in METHODS]
 DIFFER = 5.0

@@ -163,7 +163,7 @@ def _there(row: str, column: str) -> float | None:
     target = f"self-ensemble/table-3/{row}/{column}"
     try:
         return printed(target)
-    except KeyError:  # a digit
+    except KeyError:  # target class of the digits, which the paper lacks
         return None
 
 

@@ -73,7 +73,7 @@ def curves(records: Sequence[Record]) -> Figure:
         look, name = LOOKS.get(sigma, Look(BRIGHT["grey"], "", "-")), f"sigma {sigma:g}"
         y = [[100 * v for v in seed] for seed in array(record, f"sigma-{sigma:g}")]
         ours[name] = Curve(radii, y, look)
-        if sigma in LAST and record.profile != "quick":  # not CIFAR-10 beside digits
+        if sigma in LAST and record.profile != "quick":  # no CIFAR-10 numbers beside ours on digits
             shown = [r for r in RADII if r <= LAST[sigma]]
             points = [100 * float(printed(target(sigma, r)) or 0) for r in shown]
             theirs[name] = Curve(shown, [points], look)

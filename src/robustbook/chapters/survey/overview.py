@@ -187,7 +187,7 @@ def accuracies() -> Figure:
         f"transformations: {_data(changed)}": fronts,
     }
     figure = figures.strips(shown, LOOK, "correctly classified (%)", own_rows=True)
-    for axis in figure.axes:  # one scale for both panels
+    for axis in figure.axes:  # the same scale for both panels
         axis.set_xlim(-3, 103)
     return figure
 

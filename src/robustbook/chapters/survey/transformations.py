@@ -72,7 +72,7 @@ def attackers(record: Record) -> Figure:
         rows["PGD, adaptive"] = {"through the transformation": found}
         drawn[FRONTS[name]] = rows
     figure = figures.strips(drawn, MARKS, "correctly classified (%)")
-    for axis in figure.axes:  # one scale for all panels
+    for axis in figure.axes:  # the same scale for all panels
         axis.set_xlim(-3, 103)
     return figure
 
