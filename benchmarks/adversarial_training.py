@@ -2,9 +2,10 @@
 
     python -m benchmarks.adversarial_training
 
-A step of PGD-k training is compared with k + 1 plain training steps, which need as many passes
-through the network. Both use `fit`, with the same network, batches and optimiser. Adversarial and
-plain steps are timed alternately, on one thread. A ratio is the median over rounds. The module
+A step of PGD-k training is compared with k + 1 plain training steps, because both need the same
+number of passes through the network. Both use `fit`, with the same network, batches and optimiser.
+Adversarial and plain steps are timed alternately, on one thread. A ratio is the time of the
+adversarial step divided by the time of the plain steps, as the median over rounds. The module
 prints a table and writes `benchmarks/results/adversarial_training.json`.
 """
 
@@ -63,8 +64,8 @@ CASES: dict[str, tuple[int, Any]] = {
     "50% AT + ALP, PGD-10": (12, _weighted("50% AT + ALP", 10)),
     "TRADES, 10 steps": (12, partial(trades, attack=inner_trades(0.3, 10, 0.1))),
 }
-"""For each objective: the number of plain steps with as many passes through the network, and the
-objective.
+"""For each training objective, two values: the number of plain steps that need the same number of
+passes through the network, and the objective itself.
 """
 
 

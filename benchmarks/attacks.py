@@ -1,12 +1,14 @@
-"""Measure seconds and passes per 1000 images of FGSM and PGD-40, ours and others', on the CNN.
+"""Measure FGSM and PGD-40, ours and those of other libraries, on the CNN: seconds per 1000 images,
+and passes through the network per image.
 
     python -m benchmarks.attacks                     # digits, which need no download
     python -m benchmarks.attacks --data mnist        # the paper's images
     python -m benchmarks.attacks --weights cnn.safetensors --data mnist
 
 The other libraries are installed in a separate environment, `.venv-bench`, which is made on the
-first run. A library that cannot be installed, or that fails, is reported in one line. The module
-prints a table and writes `benchmarks/results/attacks.json`. Every library uses all CPU cores.
+first run. If a library cannot be installed, or if it fails, the error is reported in one line. The
+module prints a table and writes `benchmarks/results/attacks.json`. Every library uses all CPU
+cores.
 """
 
 import datetime
@@ -133,7 +135,9 @@ def install() -> dict[str, str]:
 
 
 def trained(data: str) -> dict[str, torch.Tensor]:
-    """Return the weights of a CNN that is trained for about a minute and kept for the next run."""
+    """Return the weights of a CNN. The first call trains it for about a minute, and stores the
+    weights for later calls.
+    """
     kept = WORK / f"cnn-{data}.safetensors"
     if not kept.exists():
         click.echo(f"training the CNN on {data} (once; a minute)", err=True)

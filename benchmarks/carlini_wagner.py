@@ -1,10 +1,11 @@
-"""Measure seconds and l2 distances of the Carlini-Wagner attack, ours and others', on a small CNN.
+"""Measure the seconds and the l2 distances of the Carlini-Wagner attack on a small CNN: ours, and
+those of other libraries.
 
     python -m benchmarks.carlini_wagner                    # digits, which need no download
     python -m benchmarks.carlini_wagner --data mnist
 
 All libraries use the same number of steps, learning rate, constant c and number of searches over c;
-by default c is fixed. A library that takes over ten times as long as ours attacks only the first
+by default c is fixed. If a library takes over ten times as long as ours, it attacks only the first
 ten images, in one round. The module runs the libraries in the environment of `benchmarks.attacks`.
 It prints a table and writes `benchmarks/results/carlini_wagner.json`. Every library uses all CPU
 cores.

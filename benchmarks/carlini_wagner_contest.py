@@ -3,7 +3,7 @@ results.
 
 The module `benchmarks.carlini_wagner` runs this module in the environment that has the libraries.
 All libraries use Adam with a learning rate of 0.01, and the same constant c and number of searches
-over c. They stop early if they can.
+over c. A library that can stop early does so.
 """
 
 import json
@@ -28,7 +28,9 @@ from .contest import OURS, Counted, _digits, _floor, _interleaved, _ratio, _time
 Job = Callable[[Tensor, Tensor], Tensor]
 RATE = 1e-2
 SLOW, FEW = 10, 10
-"""A library that takes over SLOW times as long as ours is timed once, on the first FEW images."""
+"""If a library takes over SLOW times as long as ours, it is timed only once, on the first FEW
+images.
+"""
 
 
 def ours(model: nn.Module, c: float, searches: int, steps: int, abandon: bool = True) -> Job:
@@ -146,8 +148,8 @@ def contest(
     steps: int,
     rounds: int,
 ) -> list[dict[str, Any]]:
-    """Return one row per library: success rate, distance, passes through the network, seconds and
-    ratios.
+    """Return one row per library: its success rate, mean distance, passes through the network and
+    seconds, and the ratios of its time to other times.
     """
     rows: list[dict[str, Any]] = []
     measures: dict[str, Callable[[], float]] = {}

@@ -1,10 +1,10 @@
 """Time the attacks of all libraries in one interleaved run, after checking their results.
 
 The module `benchmarks.attacks` runs this module in the environment that has the libraries. Each
-round times every library and the floor once on the same batch, in an order that rotates. So a
-machine that slows down affects all of them. A ratio is the median over rounds of the ratio within a
-round. The floor is the time of the network alone, for as many forward passes and backward passes to
-the input as robustbook's attack makes.
+round times every library and the floor once on the same batch. The order changes from round to
+round. So if the machine slows down, all of them are affected. A ratio of two times is computed
+within each round; the median over the rounds counts. The floor is the time of the network alone. It
+makes the same numbers of forward passes and of backward passes to the input as robustbook's attack.
 """
 
 import json
@@ -55,8 +55,8 @@ class Counted(nn.Module):
 def contest(
     model: nn.Module, images: Tensor, labels: Tensor, given: Settings, rounds: int
 ) -> list[dict[str, Any]]:
-    """Return one row per library: results of the attack and numbers of passes, then seconds and
-    ratios.
+    """Return one row per library: the results of its attack, its numbers of passes through the
+    network, its seconds, and the ratios of its time to other times.
     """
     n = len(images)
     rows: list[dict[str, Any]] = []
@@ -101,8 +101,8 @@ def _answer(
     found: Tensor,
     given: Settings,
 ) -> dict[str, Any]:
-    """Return the accuracy under attack, whether the attack reports its success correctly, and
-    whether the images keep to eps and [0, 1].
+    """Return three results: the accuracy under attack, whether the attack reports correctly on
+    which images it succeeds, and whether its images stay within eps and [0, 1].
     """
     with torch.no_grad():
         fooled = model(adversarial).argmax(1) != labels

@@ -1,4 +1,5 @@
-"""Compare a training step of Deep Defense with a plain step and with a straightforward version.
+"""Compare the time of a training step of Deep Defense with two others: a step of plain training,
+and a step of a straightforward version of Deep Defense.
 
     python -m benchmarks.deep_defense                # digits, which need no download
     python -m benchmarks.deep_defense --data mnist   # the paper's images
@@ -6,9 +7,10 @@
 A step computes the loss, the gradient and the update of LeNet on a batch. The straightforward
 version follows the paper literally. Each of up to five DeepFool iterations uses every image of the
 batch, and a loop over all classes with `create_graph=True`. The network is first trained for a
-minute, because DeepFool needs other numbers of iterations for a random network. All versions are
-timed alternately. The medians are printed, with the difference of the gradients. Seconds are
-processor seconds of one thread, so that other work on the machine has little effect.
+minute, because for a random network DeepFool needs different numbers of iterations than for a
+trained one. All versions are timed alternately. The medians of the times are printed, and how far
+the gradients of the two versions of Deep Defense differ. Seconds are processor seconds of one
+thread, so that other work on the machine has little effect.
 """
 
 import json
@@ -85,8 +87,8 @@ def main(data: str, batch_size: int, rounds: int, output: Path) -> None:
 def step(
     net: nn.Module, objective: Callable[..., dict[str, Tensor]], x: Tensor, y: Tensor
 ) -> tuple[float, Tensor]:
-    """Return the processor seconds of loss, gradient and an update with learning rate 0, and the
-    gradient.
+    """Return two things: the processor seconds of a step (loss, gradient, and an update with
+    learning rate 0), and the gradient.
     """
     weights = list(net.parameters())
     update = torch.optim.SGD(weights, 0.0, momentum=0.9, fused=True)
@@ -147,8 +149,8 @@ def straightforward(
 
 
 def trained(data: str) -> tuple[Prepared, Tensor, Tensor]:
-    """Return LeNet after 600 steps of the paper's reference training, kept for the next run, and
-    the images.
+    """Return two things: LeNet after 600 steps of the paper's reference training, and the images.
+    The weights of LeNet are stored for later calls.
     """
     train = load(data, "train")
     net = lenet(GreyLevels(mean_image(train.images)), generator(0, "benchmark"))

@@ -1,11 +1,12 @@
-"""Measure seconds and l2 distances of DeepFool, ours and others', on one small CNN.
+"""Measure the seconds and the l2 distances of DeepFool on a small CNN: ours, and those of other
+libraries.
 
     python -m benchmarks.deepfool                    # digits, which need no download
     python -m benchmarks.deepfool --data mnist       # the paper's images
 
-Every library is compared with our preset of its algorithm, which must give the same images. It is
-also compared with our default settings and their options. The module runs the libraries in the
-environment of `benchmarks.attacks`. It prints a table and writes
+Every library is compared with our preset for its algorithm, which must give the same images as the
+library. Our default settings, and variants of them, are timed too. The module runs the libraries in
+the environment of `benchmarks.attacks`. It prints a table and writes
 `benchmarks/results/deepfool.json`. Every library uses all CPU cores.
 """
 

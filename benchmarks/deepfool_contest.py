@@ -87,8 +87,8 @@ SLOW = ("torchattacks", "adversarial-robustness-toolbox")  # timed once, on a te
 
 
 def contest(model: nn.Module, images: Tensor, labels: Tensor, rounds: int) -> list[dict[str, Any]]:
-    """Return the results of the attacks with their seconds; slow libraries are timed once, on fewer
-    images.
+    """Return one row per library: the results of its attack and its seconds. Slow libraries are
+    timed only once, on a tenth of the images.
     """
     rows, answers, measures = [], {}, {}
     seconds: dict[str, list[float]] = {}

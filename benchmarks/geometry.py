@@ -1,11 +1,13 @@
-"""Compare the seconds for the geometry of Figure 4 (four paths of 400 points) with a plain loop.
+"""Compare the seconds in which our code and a plain loop compute the geometry of Figure 4, on four
+paths of 400 points.
 
     python -m benchmarks.geometry
 
 At each point, the plain loop computes the Jacobian with `torch.autograd.functional.jacobian`, its
-singular values and the length element. The results of both are compared. Then both are timed
-alternately on all cores. A ratio is the median over rounds of the ratio within a round. The module
-prints a table and writes `benchmarks/results/geometry.json`.
+singular values and the length element. First the results of our code and of the loop are compared.
+Then both are timed alternately on all cores. The ratio of their times is computed within each
+round; the median over the rounds counts. The module prints a table and writes
+`benchmarks/results/geometry.json`.
 """
 
 import datetime
@@ -97,7 +99,9 @@ def _digits(number: float) -> float:
 
 
 def general(net: nn.Module, source: Tensor, target: Tensor, t: Tensor) -> Walk:
-    """Return the same by our code for general networks, with full Jacobians in one batch."""
+    """Return the same quantities by our code for general networks, which computes full Jacobians in
+    one batch.
+    """
     return walk(lambda images: net(images), source, target, t)
 
 

@@ -1,12 +1,13 @@
-"""Measure on a GPU: a training step of Deep Defense, FGSM and PGD, and training VGG16 in bfloat16.
+"""Measure three run times on a GPU: of a training step of Deep Defense, of the attacks FGSM and
+PGD, and of training VGG16 in bfloat16.
 
     python -m benchmarks.gpu --out results                       # all parts, minutes
     python -m benchmarks.gpu --out results --part deep-defense   # one of them
     python -m benchmarks.gpu --out results --tiny                # tries the script, on a CPU too
 
-Each part writes `<part>.json` into the folder as soon as it is done. A part that fails writes its
-error, and the next part runs. CIFAR-10 and MNIST are used if `ROBUSTBOOK_DATA` names a folder with
-their files; otherwise the image sets of the package are used.
+Each part writes `<part>.json` into the folder as soon as it is done. If a part fails, its file has
+the error, and the next part runs. CIFAR-10 and MNIST are used if `ROBUSTBOOK_DATA` names a folder
+with their files; otherwise the image sets of the package are used.
 """
 
 import copy
@@ -72,12 +73,13 @@ def held(name: str, embedded: str, part: str = "train") -> tuple[ImageSet, str]:
 
 
 def steps_of_deep_defense(device: str, tiny: bool, precision: Any) -> Report:
-    """Return the seconds of a training step with each form of Deep Defense, also as multiples of a
-    plain step.
+    """Return the seconds of a training step with each form of Deep Defense (a way to batch its
+    computation, such as "rows" or "padded"), and the ratios to the seconds of a plain step.
 
-    The networks are first trained for a few hundred steps, because DeepFool needs other numbers of
-    iterations for a random network. ``gradient_difference`` is the relative difference to the
-    gradient that the form "rows" gives on the CPU.
+    The networks are first trained for a few hundred steps, because for a random network DeepFool
+    needs different numbers of iterations than for a trained one. ``gradient_difference`` is the
+    distance of a form's gradient from the gradient that the form "rows" gives on the CPU, divided
+    by the norm of the latter.
     """
     found, data = held("cifar10", "scenes")
     found = found.subset(80 if tiny else min(len(found), 10_000))
@@ -131,7 +133,7 @@ def seconds_of(
     device: str,
     static: bool,
 ) -> float:
-    """Return the seconds of a whole call of `fit`."""
+    """Return the seconds that a whole call of `fit` takes."""
     wait()
     began = time.perf_counter()
     fit([net], images, labels, objective, recipe, seeds=[0], static=static, device=device)
@@ -146,7 +148,9 @@ def plain(net: nn.Module, images: Tensor, labels: Tensor, _: Tensor) -> Mapping[
 def defended(
     form: Any, net: nn.Module, images: Tensor, labels: Tensor, _: Tensor
 ) -> Mapping[str, Tensor]:
-    """Return the loss in training mode, with dropout masks drawn on the device of the images."""
+    """Return the loss of Deep Defense in training mode, where dropout masks are drawn on the device
+    of the images.
+    """
     own = None if images.is_cuda else torch.default_generator
     return deep_defense(net, images, labels, c=70.0, offset=1e-5, form=form, generator=own)
 
@@ -160,8 +164,8 @@ def gradient(net: nn.Module, x: Tensor, y: Tensor, form: Any, device: str) -> Te
 
 
 def attacks(device: str, tiny: bool, precision: Any) -> Report:
-    """Time FGSM and PGD-40 on the CNN of Table 2, beside the network alone and all installed
-    libraries.
+    """Time FGSM and PGD-40 on the CNN of Table 2: ours, those of all installed libraries, and the
+    network alone.
     """
     images, data = held("mnist", "digits", "test")
     train, _ = held("mnist", "digits")
@@ -181,7 +185,9 @@ def attacks(device: str, tiny: bool, precision: Any) -> Report:
 
 
 def vgg16(device: str, tiny: bool, precision: Any) -> Report:
-    """Return the seconds of 24 epochs with batches of 500 in bfloat16, and the test accuracy."""
+    """Return two results of training VGG16 for 24 epochs in bfloat16 with batches of 500: the
+    seconds, and the test accuracy.
+    """
     from robustbook.networks import vgg16 as build
     from robustbook.training import Augmentation
 

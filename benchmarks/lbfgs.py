@@ -1,17 +1,18 @@
-"""Compare the seconds of the 90 attacks of Figure 5, in one batch by us and one by one by others.
+"""Compare the seconds of the 90 attacks of Figure 5: by our code, which runs them as one batch, and
+by two other libraries, which run them one after the other.
 
     python -m benchmarks.lbfgs                    # digits, which need no download
     python -m benchmarks.lbfgs --profile paper    # the networks of the book, from the store
 
-The others are scipy's L-BFGS-B and `torch.optim.LBFGS` (with its strong Wolfe line search), which
-attack one image after the other. All have the same start, history, tolerances and limit of
-iterations. Each attack ends at the first evaluated image that is classified as the target class.
-All are timed alternately on one thread, as in the book's experiments. A ratio is the median over
-rounds of the ratio within a round. The table also has the numbers of successful attacks and of
-evaluated images, because different implementations take different paths. Two more rows give a lower
-limit of the time: forward and backward passes of the network alone, for as many images as our
-attack evaluates, one by one and 90 at a time. The module prints a table and writes
-`benchmarks/results/lbfgs.json`.
+The other two programs are scipy's L-BFGS-B and `torch.optim.LBFGS` (with its strong Wolfe line
+search). All three have the same start, history, tolerances and limit of iterations. Each attack
+ends at the first evaluated image that is classified as the target class. All are timed alternately
+on one thread, as in the book's experiments. A ratio of two times is computed within each round; the
+median over the rounds counts. The table also has the numbers of successful attacks and of evaluated
+images, because different implementations take different paths. Two rows of the table give a lower
+limit of the time: forward and backward passes of the network alone, for the number of images that
+our attack evaluates. One row passes the images one by one, the other 90 at a time. The module
+prints a table and writes `benchmarks/results/lbfgs.json`.
 """
 
 import datetime
@@ -58,7 +59,7 @@ def main(profile: str, rounds: int, output: Path) -> None:
     load_before = round(os.getloadavg()[0], 1)
     if load_before > 0.5:
         click.echo(f"other work is running (load {load_before}): expect noise", err=True)
-    threadpool_limits(1)  # also the threads of numpy and scipy
+    threadpool_limits(1)  # limits the threads of numpy and scipy too
     torch.set_num_threads(1)
     rows = []
     for method in ("vanilla", "saturated"):
@@ -124,7 +125,7 @@ def compare(
 
 
 def ours(net: nn.Module, images: Tensor, labels: Tensor, targets: Tensor) -> tuple[int, int]:
-    """Attack all pairs as one batch; return the numbers of successful attacks and of evaluated
+    """Attack all pairs as one batch. Return two numbers: of successful attacks, and of evaluated
     images.
     """
     given = {"steps": STEPS, "history": HISTORY, "gtol": GTOL, "ftol": FTOL}
@@ -143,7 +144,9 @@ def alone(
 
 
 def by_scipy(net: nn.Module, images: Tensor, labels: Tensor, targets: Tensor) -> tuple[int, int]:
-    """Attack pair by pair with scipy; return the numbers of successes and of evaluated images."""
+    """Attack pair by pair with scipy. Return two numbers: of successful attacks, and of evaluated
+    images.
+    """
     found = evaluations = 0
     for image, target in zip(images, targets[:, None], strict=True):
 
@@ -168,8 +171,8 @@ def by_scipy(net: nn.Module, images: Tensor, labels: Tensor, targets: Tensor) ->
 
 
 def by_torch(net: nn.Module, images: Tensor, labels: Tensor, targets: Tensor) -> tuple[int, int]:
-    """Attack pair by pair with torch; return how many attacks succeed and how many images they
-    need. Unlike scipy, torch has an absolute tolerance on the loss, and limits evaluations to 5/4
+    """Attack pair by pair with torch. Return two numbers: of successful attacks, and of evaluated
+    images. Unlike scipy, torch has an absolute tolerance on the loss, and limits evaluations to 5/4
     of the iterations.
     """
     found = evaluations = 0

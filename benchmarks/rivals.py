@@ -1,8 +1,8 @@
-"""Define the same two attacks, FGSM and l-infinity PGD, as each library offers them.
+"""Define FGSM and l-infinity PGD for each library, with the attacks that the library offers.
 
-Every job takes images in [0, 1] and labels. It returns the adversarial images, and which of them
-the model misclassifies, because a user needs both for an accuracy under attack. If a library
-returns only the images, the forward pass that classifies them is part of its job.
+Every job takes images in [0, 1] and labels. It returns the adversarial images, and for each of them
+whether the model misclassifies it, because a user needs both for an accuracy under attack. If a
+library returns only the images, the forward pass that classifies them is part of its job.
 """
 
 from collections.abc import Callable

@@ -1,11 +1,12 @@
-"""Measure the seconds of Random Self-Ensemble's 50 noise draws (batch or loop) and of a training
-step.
+"""Measure the seconds that Random Self-Ensemble takes for a prediction with 50 noise draws, and for
+a training step.
 
     python -m benchmarks.self_ensemble
 
-The loop makes one pass per draw, with noise from `torch.randn_like`. Both are timed alternately on
-all cores. A ratio is the median over rounds of the ratio within a round. The module prints a table
-and writes `benchmarks/results/self_ensemble.json`.
+For a prediction, our code passes the noise draws through the network in batches. A plain loop makes
+one pass per draw, with noise from `torch.randn_like`. Both are timed alternately on all cores. The
+ratio of their times is computed within each round; the median over the rounds counts. The module
+prints a table and writes `benchmarks/results/self_ensemble.json`.
 """
 
 import datetime
@@ -64,7 +65,9 @@ def main(networks: tuple[str, ...], narrow: int, rounds: int, output: Path) -> N
 
 
 def measured(name: str, narrow: int, rounds: int) -> list[dict[str, Any]]:
-    """Return the rows of one network: draws for two batch sizes, then a training step."""
+    """Return the rows of one network: first those of predictions, for two batch sizes, then those
+    of a training step.
+    """
     build, size = NETWORKS[name]
     plain = build(generator(0, "weights"), narrow).eval()
     net = noisy(plain, init=0.1, inner=0.1).eval()
@@ -92,7 +95,9 @@ def ensemble_of(net: Noisy, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def loop(net: Noisy, images: Tensor) -> Tensor:
-    """Return the mean of the softmax outputs over the draws, with one pass per draw."""
+    """Return the mean of the softmax outputs over the noise draws, computed by one pass per
+    draw.
+    """
     return torch.stack([net(images).softmax(1) for _ in range(DRAWS)]).mean(0)
 
 
@@ -101,7 +106,9 @@ def train_step(net: nn.Module, images: Tensor, labels: Tensor) -> None:
 
 
 def compared(name: str, jobs: dict[str, Callable[[], Any]], rounds: int) -> list[dict[str, Any]]:
-    """Return one row per job; its ratio compares its time with the time of the first job."""
+    """Return one row per job. The ratio in a row compares the job's time with that of the first
+    job.
+    """
     seconds: dict[str, list[float]] = {what: [] for what in jobs}
     for round_ in range(-1, rounds):  # the first round is not kept
         for what, job in jobs.items():

@@ -1,11 +1,11 @@
-"""Compare the seconds of training through `fit` with a bare PyTorch loop over the same steps.
+"""Compare the seconds of training by `fit` with those of a bare PyTorch loop over the same steps.
 
     python -m benchmarks.training
 
 `fit` and the loop train the same network on the same number of batches with the same optimiser,
 from images in memory. The bare loop cannot resume, has no checks and keeps no history. `fit` and
-the loop are timed alternately, on one thread. A ratio is the median over rounds. The module prints
-a table and writes `benchmarks/results/training.json`.
+the loop are timed alternately, on one thread. The ratio of their times is the median over the
+rounds. The module prints a table and writes `benchmarks/results/training.json`.
 """
 
 import datetime
@@ -51,7 +51,9 @@ def through_fit(net: nn.Module, images: Tensor, labels: Tensor, steps: int) -> N
 
 
 def bare(net: nn.Module, images: Tensor, labels: Tensor, steps: int) -> None:
-    """Make the same training steps with nothing else around them."""
+    """Make the same training steps as `fit` in a bare loop, which stores no checkpoint and no
+    history.
+    """
     net.train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9)
     for step in range(steps):

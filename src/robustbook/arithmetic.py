@@ -21,13 +21,14 @@ def arithmetic(
     *,
     flush: bool = False,
 ) -> Iterator[None]:
-    """Make torch compute in ``precision`` on ``device`` inside the context; restore all settings at
-    its end.
+    """Make torch compute in ``precision`` on ``device`` inside the context; restore the earlier
+    settings when the context ends.
 
     ``float32``: IEEE float32, on a GPU without TF32.
     ``tf32``: on a GPU, matrix products and convolutions round their inputs to 10 mantissa bits. On
-        a CPU, tf32 equals float32.
-    ``bfloat16``: torch's autocast; weights, gradients of weights and losses stay in float32.
+        a CPU, ``tf32`` computes the same as ``float32``.
+    ``bfloat16``: torch's autocast to bfloat16. Three things stay in float32: the weights, their
+        gradients, and the losses.
     ``flush``: whether denormal numbers (below 1.2e-38) are treated as zero, which is possible only
         on a CPU.
 

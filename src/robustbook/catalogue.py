@@ -15,7 +15,9 @@ from robustbook.studies import items
 from robustbook.studies.parameters import BadParameter
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
-"""The folder with the papers' numbers, our records, and explanations of verdicts."""
+"""The folder with the papers' numbers, our records (files of results), and the explanations of
+verdicts.
+"""
 
 ITEMS = {name: item.module for name, item in items.ITEMS.items()}
 """Every table, figure or claim that can be run, with the name of the module that computes it."""

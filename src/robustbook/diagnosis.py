@@ -122,7 +122,10 @@ def _gradients(e: Mapping[str, Any], points: float, share: float) -> Iterator[Fi
 
 
 def _attacks(e: Mapping[str, Any], points: float, rise: float) -> Iterator[Finding]:
-    """Return the findings on whether another attack or a larger eps lowers the accuracy further."""
+    """Return the findings on two questions: whether attacks that do not follow the network's
+    gradients lower the accuracy more than attacks that do, and whether a larger eps lowers the
+    accuracy.
+    """
     _, clipped, of_one = _one_step(e)
     followed = [value for value in (clipped, e.get("many_steps")) if value is not None]
     if followed and "gradient_free" in e:
@@ -184,8 +187,8 @@ def _outputs(e: Mapping[str, Any], share: float) -> Iterator[Finding]:
 
 
 def _one_step(e: Mapping[str, Any]) -> tuple[Any, Any, str]:
-    """Return the accuracies after one step and after one clipped step, and words for the clipped
-    step.
+    """Return three things: the accuracy after one step, the accuracy after one clipped step, and a
+    phrase that names the clipped step.
     """
     one = e.get("one_step")
     if "one_step_clipped" in e:

@@ -2,8 +2,9 @@
 as MyST Markdown.
 
 People edit and review the text (.md), and open the notebook (.ipynb) in Jupyter. The notebook is
-executed with the default values of its parameters. Progress bars, object addresses and other parts
-that differ between runs are removed. So a second run of the same code gives the same bytes.
+executed with the default values of its parameters. All parts of the outputs that differ between
+runs of the same code, such as progress bars and object addresses, are removed. So a second run of
+the same code gives the same bytes.
 
 The two files of a notebook must have the same contents; their time stamps are ignored. In a fresh
 git clone the time stamps are arbitrary, so ``jupytext --sync``, which keeps the newer file, could
@@ -77,10 +78,10 @@ def as_text(notebook: NotebookNode, root: Path = ROOT) -> str:
 def clean(notebook: NotebookNode) -> NotebookNode:
     """Return a copy of the notebook without the parts that differ between runs of the same code.
 
-    Only the metadata kernel, tags and ``mystnb`` are kept, and cells are numbered in order. Object
-    addresses and progress bars are removed from the outputs. Neighbouring pieces of an output
-    stream are joined, because their boundaries depend on timing. Text on stderr other than progress
-    bars is kept, because warnings must be seen and fixed.
+    Three kinds of metadata are kept: the kernel, the tags of cells, and ``mystnb``. Cells are
+    numbered in order. Object addresses and progress bars are removed from the outputs. Neighbouring
+    pieces of an output stream are joined, because their boundaries depend on timing. Text on stderr
+    is kept if it is not a progress bar, because warnings must be seen and fixed.
     """
     notebook = copy.deepcopy(notebook)
     notebook.metadata = NotebookNode(kernelspec=NotebookNode(KERNEL))
@@ -153,8 +154,8 @@ def execute(
     The kernel's working directory is the folder of ``output``. The kernel's stderr, including
     progress bars, is copied to ``log``, or to the stderr of this process. If a cell fails, all
     cells up to this cell are written to ``output``, and papermill's exception is raised. If several
-    runs have the same ``output``, each run writes to its own temporary file, and the result of the
-    run that ends last remains.
+    runs of a notebook have the same ``output``, each of them first writes to its own temporary
+    file. In the end, ``output`` is the notebook of the run that ended last.
     """
     # Use the kernel of this Python environment, not a kernel that the user registered under the
     # same name.
@@ -193,13 +194,15 @@ def execute_each(
     """Run notebooks, ``jobs`` of them at a time, and write the results to ``folder``.
 
     ``profile`` is passed to notebooks that have this parameter. If it is None, notebooks run with
-    their defaults. After a notebook fails, the remaining notebooks still run. Return the profile
-    and the seconds of each notebook, and the error messages of the notebooks that failed.
+    their defaults. After a notebook fails, the remaining notebooks still run. Return two things:
+    the profile and the seconds of each notebook, and the error messages of the notebooks that
+    failed.
 
     With several jobs, each notebook runs in its own process, because papermill changes the working
     directory. The cores of the machine are divided among the jobs. All notebooks use the same store
-    of results. Locks of the store ensure that a network that several notebooks need is trained only
-    once. With several jobs, the stderr of a notebook is written to ``folder``/name.log.
+    of results. If several notebooks need the same network, locks of the store ensure that it is
+    trained only once. With several jobs, the stderr of a notebook is written to
+    ``folder``/name.log.
     """
     pages = [
         (f"[{number}/{len(notebooks)}] {name}", name, nbformat.writes(notebooks[name]))
@@ -220,8 +223,8 @@ def _share_cores(workers: int) -> None:
     """Set how many worker processes and threads a notebook in this process may use. Numbers that
     the user has set are kept.
 
-    If the threads of two notebooks shared the same cores, they would wait for each other, and both
-    notebooks would be much slower.
+    If the threads of two notebooks shared the same cores, they would wait for each other. Both
+    notebooks would then be much slower than one after the other.
     """
     os.environ.setdefault("ROBUSTBOOK_WORKERS", str(workers))
     os.environ.setdefault("OMP_NUM_THREADS", str(workers))
@@ -248,8 +251,8 @@ def cores() -> int:
 def _page(
     place: str, name: str, text: str, folder: Path, profile: str | None, logged: bool = False
 ) -> tuple[str, dict[str, Any], str]:
-    """Run one notebook. Return the notebook's name, the profile and the seconds, and an error
-    message or "".
+    """Run one notebook. Return its name, its profile, its seconds, and an error message, which is
+    "" if the notebook did not fail.
     """
     notebook = nbformat.reads(text, as_version=4)
     parameters = {"profile": profile} if profile and has_profile(notebook) else {}

@@ -25,8 +25,8 @@ from robustbook.ledger import Record
 from robustbook.studies.parameters import BadParameter, Parameters, accepted, check
 
 OWN = {"seeds", "networks"}
-"""Parameters for which None stands for the default value of the chosen profile (size of
-experiment).
+"""The names of parameters whose default is None, which stands for the value of the chosen profile
+(the size of the experiment).
 """
 INJECTED = "# Parameters"
 """The first line of the cell that papermill inserts after the parameters cell."""
@@ -37,8 +37,8 @@ class Page:
     """The notebook page of one table, figure or claim (``item``).
 
     ``published`` is the record with the best results that come with the book, and ``others`` are
-    the book's records of smaller experiments. ``fresh`` is the record of this run. ``published``
-    and ``fresh`` may be None.
+    the book's records of experiments that are smaller than this one. ``fresh`` is the record of the
+    page's own run. ``published`` and ``fresh`` may be None.
     """
 
     item: str
@@ -69,14 +69,16 @@ class Page:
 
     @cached_property
     def parameters(self) -> Parameters:
-        """Return all parameters: the reader's values after a check, and defaults for all others."""
+        """Return all parameters: the reader's values after a check, and the default for each
+        parameter that the reader does not set.
+        """
         found: Parameters = check(self.study.Parameters, self.given)
         return found
 
     @property
     def shown(self) -> Record:
         """Return the record that the page shows: the book's record or, if there is none, the record
-        of this run.
+        of the page's own run.
         """
         record = self.published or self.fresh
         if record is None:
@@ -88,20 +90,22 @@ class Page:
 
     @property
     def records(self) -> list[Version]:
-        """Return the book's record and the record of this run, if present, each with a heading."""
+        """Return up to two records, each with a heading: the book's best record, and the record of
+        the page's own run.
+        """
         return [*self._published[:1], *self._fresh]
 
     @property
     def every(self) -> list[Version]:
-        """Return all records of the book, including those of smaller experiments, and the record of
-        this run, each with a heading.
+        """Return every record of the page's table, figure or claim, each with a heading: first all
+        records of the book, then the record of the page's own run.
         """
         return [*self._published, *self._fresh]
 
     @property
     def groups(self) -> list[tuple[Record, ...]]:
-        """Return two groups of records: the book's records, and the record of this run. The records
-        of a group are drawn in one figure.
+        """Return two groups of records: all records of the book, and the record of the page's own
+        run. An empty group is left out. The records of a group are drawn in one figure.
         """
         both = (self._published, self._fresh)
         return [tuple(version.record for version in group) for group in both if group]
@@ -127,11 +131,12 @@ class Page:
         return self.answer(lambda best: sentence((best, *self.others)), *deciding)
 
     def answer(self, sentence: Callable[[Record], str], *deciding: str) -> Markdown:
-        """Return the page's answer: a sentence that is computed from the book's record, and then
-        the verdicts.
+        """Return the page's answer: a sentence that is computed from the book's best record,
+        followed by the verdicts.
 
-        ``deciding`` has the ids of the papers' numbers whose verdicts are shown; the part
-        ``paper/item/`` may be left out. A verdict that several numbers have is shown only once.
+        ``deciding``: the ids of the papers' numbers whose verdicts are shown. In each id the part
+            ``paper/item/`` may be left out. If several numbers have the same verdict, it is shown
+            only once.
         """
         if self.published is None:
             return Markdown("**Answer.** The book has no stored results for this page yet.")
@@ -140,8 +145,8 @@ class Page:
         return Markdown(" ".join(["**Answer.**", sentence(self.published), *badges]))
 
     def finding(self, *deciding: str) -> Markdown:
-        """Return the counts of the verdicts, and one sentence for each of the paper's numbers in
-        ``deciding``.
+        """Return text for the page: how many of its numbers have each verdict, and one sentence for
+        each of the paper's numbers in ``deciding``.
 
         The ids in ``deciding`` are written without the part ``paper/item/``.
         """
@@ -165,11 +170,11 @@ class Page:
         return Markdown("\n".join([f"**Finding: {words}.**", "", *sentences]).rstrip())
 
     def verdicts(self) -> Table:
-        """Return a table of the paper's numbers and ours, with the lines of the ledger for which we
-        have a measurement.
+        """Return a table that compares the paper's numbers with ours. It has the lines of the
+        ledger for which we have a measurement.
 
-        If nothing was measured, the table has all lines of the ledger. The reasons for the verdicts
-        are not in the table; see `reasons`.
+        If nothing was measured, the table has all lines of the ledger. The method `reasons` returns
+        the reasons for the verdicts.
         """
         paper, item = self.item.split("/")
         targets = ledger.read_targets(catalogue.BOOK / "targets")
@@ -243,7 +248,7 @@ class Page:
         origin = record.provenance
         if record is self.fresh:  # tests do not compare times, which vary
             words.append(f"{duration(origin['wall_seconds'])} on {origin.get('device', 'cpu')}")
-        elif origin.get("date"):  # missing if nothing was run
+        elif origin.get("date"):  # no date if nothing was run
             words.append(f"{duration(origin['seconds'])} of computing, {origin['date']}")
         return "; ".join(words)
 
@@ -282,24 +287,25 @@ def begin(item: str, given: Mapping[str, Any]) -> Page:
 
 
 def _asks_for(record: Record, given: Mapping[str, Any]) -> bool:
-    """Return whether each parameter that the reader gave equals the value in the book's record.
-    None stands for the default value of the profile and counts as equal.
+    """Return whether each parameter that the reader gave equals the value in the book's record. A
+    value None stands for the profile's default, and counts as equal to the record's value.
 
-    If all are equal, the values need no check, and the slow import of the study is avoided.
+    If all parameters are equal, their values need no check, so the study, which is slow to import,
+    is not imported.
     """
 
     def same(name: str, value: Any) -> bool:
         if name == "profile":
             return bool(value == "published")
-        held = record.parameters.get(name, record)  # a default that equals no value
+        held = record.parameters.get(name, record)  # `record` equals no value
         return (name in OWN and value is None) or _plain(value) == _plain(held)
 
     return all(same(name, value) for name, value in given.items())
 
 
 def _plain(value: Any) -> Any:
-    """Return the value with tuples replaced by lists, as in JSON. True and 1, which Python counts
-    as equal, become different.
+    """Return the value with tuples replaced by lists, as in JSON, and with each boolean in a pair
+    (bool, value), because Python counts True and 1 as equal.
     """
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
@@ -399,8 +405,8 @@ def _interval(entry: ledger.Entry) -> str:
 
 
 def _asked(entry: ledger.Entry, compare: str) -> str:
-    """Return as text what the paper states: a number, a bound, or one word for an ordering or a
-    pattern.
+    """Return what the paper states as text: a number, a bound, or one word (greater, less or
+    pattern).
     """
     if entry.printed is None:
         words = {"greater_than": "greater", "less_than": "less", "shape": "pattern"}

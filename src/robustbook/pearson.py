@@ -1,5 +1,5 @@
-"""Compute the limit of the scaled ratio eps_min / intensity for two random prototypes of many
-dimensions, in closed form.
+"""Compute the scaled ratio eps_min / intensity for two random prototypes, in closed form and in the
+limit of many dimensions.
 
 The module `measures.prototypes` draws random prototypes and measures the ratio. A page that shows
 stored results needs only the closed form. So the closed form is in a module that does not import

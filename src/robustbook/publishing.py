@@ -63,11 +63,12 @@ def publishable(
     - If the new run covers only some of these parts, one record is made from the results of both.
       The store must then also have the results of the old record.
 
-    - In all other cases the rows of both records are merged, which does not need the results of the
-      old record. Merging rows cannot recompute values that depend on several rows, such as an array
-      of means over seeds. So a merge is refused if the arrays of the two records differ. A merge is
-      also refused if the two records differ in a parameter that the study lists in ``JOINT``,
-      because some rows of the study compare the parts that this parameter chooses.
+    - In all other cases the rows of both records are merged. A merge does not need the stored
+      results from which the old record was made. Merging rows cannot recompute values that depend
+      on several rows, such as an array of means over seeds. So a merge is refused if the arrays of
+      the two records differ. A merge is also refused if the two records differ in a parameter that
+      the study lists in ``JOINT``, because some rows of the study compare the parts that this
+      parameter chooses.
 
     An error is raised if a row of the old record would be lost or would get another value.
 
@@ -170,11 +171,11 @@ parts, such as one network.
 
 
 def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
-    """Return the function calls of the study, grouped by seed and by one value of each parameter
-    that chooses parts, such as the network.
+    """Return the function calls of the study in groups. Each group has one seed, and one value of
+    each parameter that chooses parts, such as one network.
 
-    If a study runs fewer seeds of some networks, there is no entry for the other seeds of these
-    networks.
+    If a study runs some networks with fewer seeds than other networks, there is no group for the
+    missing pairs of a network and a seed.
     """
     every = set(of.calls(parameters).values())
     chosen = parameters.parts()
@@ -193,10 +194,11 @@ def _cells(of: ModuleType, parameters: Parameters) -> dict[Cell, list[Call]]:
 
 
 def _published_cells(of: ModuleType, earlier: Parameters, published: Record) -> list[Cell]:
-    """Return the combinations of seed, network and so on (cells) in the book's record.
+    """Return the cells of the book's record: its combinations of a seed with one value of each
+    parameter that chooses parts, such as the network.
 
-    A record that was made in several parts need not have all combinations. The provenance of such a
-    record says which combinations it has.
+    A record that was made in several parts need not have all cells. The provenance of such a record
+    says which cells it has.
     """
     found = list(_cells(of, earlier))
     if "parts" not in published.provenance:
@@ -213,8 +215,8 @@ def _published_cells(of: ModuleType, earlier: Parameters, published: Record) -> 
 
 
 def _rectangles(cells: Iterable[Cell], parameters: Parameters) -> list[dict[str, list[Any]]]:
-    """Group the networks (or other parameter values) that have the same seeds; return the seeds and
-    values of each group.
+    """Group the networks (or the values of another parameter that chooses parts) by their seeds.
+    Return for each group the seeds and the values.
     """
     seeds: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for seed, values in cells:
@@ -250,7 +252,9 @@ def _parts(
 
 
 def _summary(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return one provenance (versions, devices, date and seconds) for all parts together."""
+    """Return one provenance for all parts together: their versions, devices and date, and the sum
+    of their seconds.
+    """
     found: dict[str, set[str]] = defaultdict(set)
     spent: dict[str, list[float]] = defaultdict(list)
     for part in parts:

@@ -12,8 +12,8 @@ def generator(seed: int, *purpose: str | int) -> torch.Generator:
     """Return a random generator on the CPU that depends only on ``seed`` and the purpose of the
     numbers.
 
-    Different purposes give independent random numbers. The same arguments give the same random
-    numbers on every machine.
+    Generators for different purposes give independent random numbers. The same arguments give the
+    same random numbers on every machine.
     """
     words = "/".join(str(word) for word in (seed, *purpose))
     digest = hashlib.sha256(words.encode()).digest()

@@ -1,5 +1,5 @@
-"""Write the reference pages of the package: a page for each module with all its public names, and a
-list of the modules.
+"""Write the reference pages of the package. There is a page for each module, with all its public
+names, and one page that lists the modules.
 """
 
 import ast
@@ -30,8 +30,8 @@ def parts() -> list[ModuleType]:
 
 
 def api_pages() -> dict[str, str]:
-    """Return the reference page of each module as markdown; keys are module names without the
-    package.
+    """Return a dict with the reference page of each module as markdown. The keys are the names of
+    the modules without the name of the package.
     """
     return {short(module): "\n".join(_page(module)) for module in parts()}
 
@@ -57,8 +57,8 @@ def sentence(module: ModuleType) -> str:
 
 
 def _page(module: ModuleType) -> Iterator[str]:
-    """Yield the parts of a module's page: its docstring, and signature and docstring of every
-    public name.
+    """Yield the parts of a module's page: first the module's docstring, then for every public name
+    its signature and its docstring.
     """
     yield f"# {module.__name__}\n"
     yield from _prose(inspect.getdoc(module) or "")

@@ -43,8 +43,8 @@ def served(folder: Path) -> Iterator[str]:
     """Serve the files of a folder over HTTP, to this machine only, and yield the address, which
     ends in "/".
 
-    Pages that are opened as files behave differently, because Chromium refuses to load some of
-    their files.
+    If a page is opened as a file instead, Chromium refuses to load some of the files that the page
+    needs.
     """
     handler = partial(_Silent, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

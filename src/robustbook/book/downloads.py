@@ -2,9 +2,9 @@
 MyST markup.
 
 The book's pages are written in MyST. In the copies that readers download, the roles and directives
-of MyST (`{numref}`, `:::{table}`) are translated. References become the words and numbers that the
-book shows. Tables and figures get their numbered captions, and boxes such as notes get their
-titles. Code cells and their outputs are not changed.
+of MyST (`{numref}`, `:::{table}`) are translated. A reference is replaced by the words or the
+number that the book shows in its place. Tables and figures get their numbered captions, and boxes
+such as notes get their titles. Code cells and their outputs are not changed.
 """
 
 import copy
@@ -72,8 +72,8 @@ def cited(bibliography: Path) -> dict[str, str]:
 
 
 def plain(notebook: NotebookNode, references: References) -> NotebookNode:
-    """Return a copy of the notebook with plain Markdown in cells and outputs. The caption of a
-    figure follows the cell that draws the figure.
+    """Return a copy of the notebook in which cells and outputs have plain Markdown. The caption of
+    a figure comes after the cell that draws the figure.
     """
     notebook = copy.deepcopy(notebook)
     cells = []
@@ -147,7 +147,9 @@ def _closing(lines: list[str], at: int, fence: str) -> int:
 def _directive(
     opening: "re.Match[str]", inside: list[str], references: References
 ) -> Iterator[str]:
-    """Yield the title of a MyST directive, if there is one, and then its contents."""
+    """Yield the title of a MyST directive, if it has one, and then the contents of the
+    directive.
+    """
     options: dict[str, str] = {}
     while inside and (option := _OPTION.match(inside[0].strip())):
         options[option["name"]] = option["value"]

@@ -1,4 +1,6 @@
-"""Generate parts of the landing page and the ledger page: a picture, cards, claims and counts."""
+"""Generate parts of the landing page and of the ledger page, such as a picture of an attack, a card
+for each paper, a table of the papers' claims, and counts of verdicts.
+"""
 
 import json
 import re
@@ -54,8 +56,8 @@ def example_html(example: front.Example) -> str:
 
 
 def cards(whole: Ledger, root: Path) -> str:
-    """Return a card for each paper that has a chapter, with what the paper proposes, what we found,
-    and counts of verdicts.
+    """Return a card for each paper that has a chapter. A card says what the paper proposes and what
+    we found, and counts the verdicts.
     """
     blocks = []
     for paper in written(root):
@@ -189,8 +191,8 @@ def link(name: str) -> str:
 
 
 def ledger_pages(judged: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, str]]:
-    """Return for each table or figure the pages that compare its numbers with ours, with their
-    addresses relative to the ledger page and their names.
+    """Return for each table or figure the pages that compare its numbers with ours. Each page is
+    given by its address relative to the ledger page, and by its name.
     """
     pages: dict[str, dict[str, str]] = {}
     for name, items in judged.items():

@@ -24,8 +24,8 @@ _RULE = re.compile(r"((?:\.fa-[\w-]+:before,?)+)\{content:\"\\([0-9a-f]+)\"\}")
 
 
 def embed_icons(html: Path) -> None:
-    """Rewrite the pages below the folder ``html`` and the style sheet of the icons. The icons look
-    the same as before.
+    """Rewrite the pages below the folder ``html``, and the style sheet of the icons, so that only
+    the used icons are loaded. The appearance of the icons does not change.
     """
     pages = sorted(html.rglob("*.html"))
     texts = {page: page.read_text(encoding="utf-8") for page in pages}

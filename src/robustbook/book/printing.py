@@ -52,8 +52,7 @@ def chapters(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def joined(pages: Sequence[tuple[str, str]]) -> str:
-    """Return one HTML page, which is the first of several pages with the articles of all others
-    added.
+    """Return the first of several HTML pages, with the articles of the remaining pages added to it.
 
     ``pages``: the name and the HTML of each page, such as "notebooks/basics/verdicts".
     """

@@ -129,8 +129,8 @@ def _generated(root: Path, here: Path) -> dict[str, str]:
 
 
 def status_table(times: dict[str, Any]) -> str:
-    """Return a markdown table of the seconds that each page took, and the name of the machine that
-    ran the pages.
+    """Return a markdown table of the seconds that each page took to run. A line below the table
+    describes the machine that ran the pages.
     """
     rows = [
         f"| {front.link(name)} | {entry['profile'] or 'defaults'} | {entry['seconds']:.1f} |"

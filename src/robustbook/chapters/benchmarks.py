@@ -23,8 +23,9 @@ MARKS = {
 
 
 def answer() -> str:
-    """Return in sentences how much longer attacks take in other libraries than in ours, and how
-    much longer our attacks take than the network alone.
+    """Return sentences that state two ratios: how much longer attacks take in other libraries than
+    in ours, and how much longer our attacks take than the passes through the network that they
+    need.
     """
     rows = [row for row in benchmark("attacks")["rows"] if "error" not in row]
     ranges, floors, same = [], [], True
@@ -53,14 +54,14 @@ def above_the_floor() -> Figure:
         ratio = [] if "error" in row else [row["ratio_to_floor"]]
         shown.setdefault(ATTACKS[row["attack"]], {})[row["library"]] = {mark: ratio}
     figure = figures.strips(shown, MARKS, "time / time of the network alone")
-    for axis in figure.axes:  # one scale, and room for the last mark
+    for axis in figure.axes:  # the same scale for all, with room for the last mark
         axis.set_xlim(0, 1.08 * max(row["ratio_to_floor"] for row in rows if "error" not in row))
     return figure
 
 
 def attacks() -> Table:
-    """Return a table of the running times of FGSM and PGD in each library, compared with our
-    running times and with those of the network alone.
+    """Return a table of the running times of FGSM and PGD in each library. The table also has the
+    ratios to our running times, and to the running times of the network alone.
     """
     report = benchmark("attacks")
     untimed = "".join(
@@ -83,8 +84,8 @@ def attacks() -> Table:
 
 
 def geometry() -> Table:
-    """Return a table of the time to compute singular values of Jacobians along a path, with our
-    code and with a loop over the points.
+    """Return a table that compares two programs that compute the singular values of Jacobians along
+    paths: our code, and a loop over the points of a path.
     """
     report = benchmark("geometry")
     busy = " while other work was running" if report["load_before"] > 0.5 else ""
@@ -102,8 +103,8 @@ def geometry() -> Table:
 
 
 def lbfgs() -> Table:
-    """Return a table of the time of 90 runs of L-BFGS, with our code and with loops that call other
-    libraries.
+    """Return a table of the time of 90 attacks with L-BFGS: with our code, which runs them as one
+    batch, and with loops that call other libraries.
     """
     report = benchmark("lbfgs")
     return table(

@@ -36,7 +36,9 @@ class Claim:
 
 
 def claims_table(paper: str, caption: str, name: str, claims: Sequence[Claim]) -> Table:
-    """Return a table of claims, our finding on each claim, and the counts of verdicts."""
+    """Return a table with one row for each claim: the claim, a link to the page that tests it, our
+    finding, and the counts of the verdicts.
+    """
     lines = entries(paper)
     return table(
         caption,
@@ -56,14 +58,14 @@ def claims_table(paper: str, caption: str, name: str, claims: Sequence[Claim]) -
 
 
 def of_best(sentence: Callable[[Record], str], item: str) -> Callable[[], str]:
-    """Return a function that calls ``sentence`` with the best stored results for a table or figure
-    (``item``).
+    """Return a function without arguments that calls ``sentence`` with the best stored results for
+    a table or figure (``item``).
     """
     return lambda: sentence(record_of(item))
 
 
 def of_all(sentence: Callable[[list[Record]], str], item: str) -> Callable[[], str]:
-    """Return a function that calls ``sentence`` with all stored results for a table or figure
-    (``item``).
+    """Return a function without arguments that calls ``sentence`` with all stored results for a
+    table or figure (``item``).
     """
     return lambda: sentence(records_of(item))

@@ -1,5 +1,5 @@
-"""Write the findings that the landing page shows, one for each paper, and choose the picture of an
-adversarial image on this page.
+"""Compute what the landing page shows: a finding for each paper, and a picture of an adversarial
+image.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,8 +19,8 @@ from robustbook.chapters.wording import whole_percent
 
 
 def saturating() -> str:
-    """Return in a sentence the accuracies of the saturated networks under FGSM and under a stronger
-    attack.
+    """Return a sentence that states the accuracies of the saturated networks under FGSM and under a
+    stronger attack.
     """
     found = [each["saturated"] for each in accuracies(record_of("saturating/table-1")).values()]
     kept, left = (
@@ -37,11 +37,11 @@ def saturating() -> str:
 
 
 def deep_defense() -> str:
-    """Return in a sentence how much further away the nearest adversarial images are after Deep
-    Defense, on MNIST.
+    """Return text on Deep Defense on MNIST: by which factor it increases the distance to the
+    nearest adversarial images.
 
-    The sentence also says for how many networks adversarial training with FGSM gives larger
-    distances than Deep Defense.
+    The text also says for how many networks adversarial training with FGSM gives larger distances
+    than Deep Defense.
     """
     attacked = record_of("deep_defense/today")
     shown = networks(attacked)
@@ -56,11 +56,12 @@ def deep_defense() -> str:
 
 
 def self_ensemble() -> str:
-    """Return in a sentence the accuracies of Random Self-Ensemble and of a network without noise,
-    under the paper's attack.
+    """Return a sentence that states the accuracies of Random Self-Ensemble and of a network without
+    noise, under the paper's attack.
 
-    The accuracies are for the first network of the best stored results. Both networks are compared
-    for the same constant c of the attack, and for the same distortion.
+    The accuracies are for the first network of the best stored results. Random Self-Ensemble and
+    the network without noise are compared twice: for the same constant c of the attack, and for the
+    same distortion.
     """
     record = record_of("self_ensemble/figure-6")
     network = names.networks(record)[0]
@@ -80,7 +81,9 @@ def self_ensemble() -> str:
 
 
 def survey() -> str:
-    """Return in a sentence how far three defenses' accuracies fall under stronger attacks."""
+    """Return a sentence that states how far three defenses' accuracies fall under stronger
+    attacks.
+    """
     return whole_percent(overview.finding())
 
 
@@ -126,8 +129,8 @@ class Example:
 
 
 def example() -> Example:
-    """Return an image and its adversarial image from Figure 8, the pair in which the largest change
-    of a pixel is smallest.
+    """Return an image and its adversarial image from Figure 8. Of all such pairs, this is the pair
+    in which the largest change of a pixel is smallest.
 
     The image is a test image on which the vanilla network is most confident. The adversarial image
     comes from L-BFGS, and the network predicts the target class for it.

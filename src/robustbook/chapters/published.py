@@ -45,8 +45,8 @@ def version_of(record: Record) -> Version:
 
 
 def values(record: Record, name: str, /, **setting: Any) -> list[float]:
-    """Return one value per seed, from those rows of the record that have the given name and the
-    given labels (``setting``).
+    """Return one value per seed. The values come from those rows of the record that have the given
+    name and the given labels (``setting``).
     """
     return [
         float(row.value)
@@ -56,8 +56,8 @@ def values(record: Record, name: str, /, **setting: Any) -> list[float]:
 
 
 def of_target(record: Record, target: str) -> list[float]:
-    """Return one value per seed, from those rows of the record that measure a target number (a
-    number printed in the paper).
+    """Return one value per seed. The values come from those rows of the record that measure a
+    target number (a number printed in the paper).
     """
     return [float(row.value) for row in record.rows if row.target == target]
 
@@ -82,8 +82,8 @@ def mean(record: Record, name: str, /, **setting: Any) -> float:
 
 
 def settings(record: Record, name: str, label: str, /, **setting: Any) -> list[Any]:
-    """Return the distinct values of a label in those rows of the record that have the given name
-    and the given other labels (``setting``), in the order of the rows.
+    """Return the distinct values of one label, in the order of the rows. Only those rows of the
+    record count that have the given name and, for the labels in ``setting``, the given values.
     """
     return list(
         dict.fromkeys(
@@ -97,8 +97,8 @@ def settings(record: Record, name: str, label: str, /, **setting: Any) -> list[A
 
 
 def accuracies(record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Return lists of accuracies in percent by network, training and attack, with one accuracy per
-    seed.
+    """Return nested dicts of accuracies in percent. The keys are the network, the training and the
+    attack; a value is the list of accuracies, one per seed.
 
     Only rows that have all three labels are used.
     """
@@ -115,7 +115,7 @@ def accuracies(record: Record) -> dict[str, dict[str, dict[str, list[float]]]]:
 
 
 def printed(target: str) -> float | None:
-    """Return the number that the paper prints, by the id of this target number."""
+    """Return the number that the paper prints for the target number with the id ``target``."""
     return _targets(catalogue.BOOK / "targets")[target].printed
 
 
@@ -133,7 +133,7 @@ def entries(paper: str, item: str | None = None) -> tuple[ledger.Entry, ...]:
 
 
 Stamps = tuple[tuple[Path, int], ...]
-"""Files, each with the time of its last change."""
+"""Pairs of a file and the time of its last change."""
 
 
 def _stamps(folder: Path) -> Stamps:
@@ -185,5 +185,7 @@ def benchmark(name: str) -> dict[str, Any]:
 
 
 def verdicts(paper: str) -> dict[str, str]:
-    """Return the verdict on each target number of a paper, by the id of the target number."""
+    """Return a dict with the verdict on each target number of a paper. The keys are the ids of the
+    target numbers.
+    """
     return {entry.id: entry.verdict for entry in entries(paper)}

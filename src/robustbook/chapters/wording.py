@@ -1,5 +1,5 @@
-"""Write numbers as text: means with their range, and signs and units that no line break separates
-from their number.
+"""Write numbers as text: means with their range, and numbers whose sign or unit no line break
+separates from the number.
 """
 
 import re
@@ -20,8 +20,8 @@ def spread_or(numbers: Sequence[float], digits: int = 1, *, missing: str = "") -
 
 
 def beside(ours: Sequence[float], theirs: float | None, digits: int = 1) -> str:
-    """Return the text of a table cell: the paper's number, and our mean in bold with the range over
-    the seeds. A dash stands for a missing number.
+    """Return the text of a table cell: first the paper's number, then our mean in bold, then the
+    range over the seeds. A dash stands for a missing number.
     """
     there = "-" if theirs is None else f"{theirs:g}"
     if not ours:

@@ -33,19 +33,19 @@ class Job:
 
     @property
     def changed(self) -> dict[str, Any]:
-        """Return the user's parameters that change the paper's setting."""
+        """Return those parameters given by the user that change the paper's setting."""
         return {k: v for k, v in self._given.items() if k not in self.parameters.selects}
 
     @property
     def selected(self) -> dict[str, Any]:
-        """Return the user's parameters that only choose parts of a table or figure, such as
-        networks.
+        """Return those parameters given by the user that only choose parts of a table or figure,
+        such as networks.
         """
         return {k: v for k, v in self._given.items() if k in self.parameters.selects}
 
     def command(self, name: str) -> str:
-        """Return a command line: the command `name` with the table or figure, profile, seeds and
-        selected parts (such as networks) of this job.
+        """Return a command line that runs the command `name` for this job: with the job's table or
+        figure, its profile, its seeds, and its selected parts (such as networks).
         """
         words = ["robustbook", name, self.item, "--profile", self.profile]
         if self.parameters.seeds and self.parameters.seeds != self._usual.seeds:

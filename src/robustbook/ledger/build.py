@@ -20,15 +20,15 @@ Command = Callable[[str, str, str, str], tuple[str, str]]
 """A function that returns the command line that measures a number of a paper, and a note on what
 this command needs.
 
-The arguments of a `Command` are the id of the paper's number, the paper, and the profile ("quick",
-"reduced" or "paper"). The last argument is the table or figure whose run measured the number, as
-``paper/item`` or "". The command line is "" if no study measures the number.
+A `Command` has four arguments: the id of the paper's number, the paper, the profile ("quick",
+"reduced" or "paper"), and the table or figure whose run measured the number, as ``paper/item`` or
+"". The command line is "" if no study measures the number.
 """
 
 
 def no_command(target: str, paper: str, profile: str, item: str = "") -> tuple[str, str]:
-    """Return no command and no note; this is the `Command` of a ledger that does not know the
-    studies.
+    """Return an empty command and an empty note. This function is the `Command` of a ledger that
+    does not know the studies.
     """
     return "", ""
 
@@ -38,8 +38,9 @@ class Entry:
     """One line of the ledger: a number or statement of a paper, our measurement and the verdict.
     Fields without a value are None.
 
-    ``ours``, ``low``, ``high``: our mean over seeds, and the ends of the 95 % prediction interval
-        without the tolerance.
+    ``ours``: our mean over seeds.
+    ``low``, ``high``: the ends of the 95 % prediction interval, which is not widened by the
+        tolerance.
     ``seeds``: the number of seeds that were run (0 if the measurement is not random).
     ``verdict``: one of VERDICTS.
     ``reason``: the explanation of the verdict: a note from the rule that decided it, and then a
@@ -74,8 +75,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """All lines of the ledger (``entries``), and the numbers that are only quoted from the papers
-    and not compared (``context``).
+    """A ledger: ``entries`` are its lines, and ``context`` are the numbers that are only quoted
+    from the papers and not compared with a measurement.
     """
 
     entries: tuple[Entry, ...]
@@ -142,9 +143,9 @@ def entries(
     profile: str = "paper",
     command: Command = no_command,
 ) -> tuple[Entry, ...]:
-    """Return one ledger line for each number of a paper in `chosen`. The command in the line runs
-    the number's table or figure with the size `profile` ("paper", "reduced" or "quick") if it can
-    be run with this size.
+    """Return one ledger line for each of the papers' numbers in `chosen`. The command in a line
+    runs the table or figure of the number. The command uses the size `profile` ("paper", "reduced"
+    or "quick") if the table or figure can be run with this size.
     """
     measured = measurements(targets, records)
     lines = []
@@ -207,8 +208,8 @@ def _earlier(
     targets: Mapping[str, Target],
     measured: Mapping[str, Measurement],
 ) -> str:
-    """Return the id of the first of the papers' numbers that makes the same comparison as
-    ``target``, or "" if ``target`` itself is the first.
+    """Return the id of the first number in the ledger that makes the same comparison as ``target``.
+    If ``target`` itself is this first number, return "".
 
     Two orderings make the same comparison if they order the same measurements, such as a > b and b
     < a. An error and an accuracy make the same comparison if they add up to 100 %, both in the
@@ -231,7 +232,8 @@ def _earlier(
 def measurements(
     targets: Mapping[str, Target], records: Iterable[Record]
 ) -> dict[str, Measurement]:
-    """Return for each of the papers' numbers the measurements in the best record (file of results).
+    """Return for each of the papers' numbers our measurements of it, taken from the best record
+    (file of results) that has any.
 
     The best record is that of the largest experiment (paper, else reduced, else quick). The run of
     one table or figure may also measure numbers of another table or figure. If several records are

@@ -1,9 +1,11 @@
-"""Compute prediction intervals for one more run, and confidence intervals for differences of means.
+"""Compute prediction intervals for a further run of an experiment, and confidence intervals for
+differences of means.
 
-A paper reports a single run, so a number of the paper is compared with a *prediction* interval for
-one more run of ours. A confidence interval for our mean would not show whether the paper's number
-agrees with ours. With more seeds, this interval would become arbitrarily narrow, while the paper's
-single run would vary as much as before.
+A paper reports a single run, so a number of the paper is compared with a *prediction* interval.
+This interval is computed from our runs, and is likely to contain the result of another run. A
+confidence interval for our mean would not show whether the paper's number agrees with ours. With
+more and more seeds, the confidence interval would become arbitrarily narrow, but the result of a
+single run would vary as much as with few seeds.
 """
 
 import math
@@ -24,17 +26,17 @@ def quantile(df: float | int) -> float:
 def prediction_interval(
     values: Sequence[float | int], *, unit: str = "none", images: int | None = None
 ) -> tuple[float, float]:
-    """Return the 95 % prediction interval for one more run, computed from the values of n >= 1
-    independent runs:
+    """Return the 95 % prediction interval for the result of another run, computed from the values
+    of n >= 1 independent runs:
 
         mean +- t(0.975, n - 1) * sqrt(s^2 (1 + 1/n) + b)
 
     If `images` is k, the values are shares of k test images, in percent or as fractions (see
     `unit`). In this case b = p (1 - p) / k, where p is the mean share, because the paper may have
     used other test images. If the values are not shares, b = 0. If the paper used the same test
-    images as we did, the prediction interval is too wide, but not too narrow. The prediction
-    interval of shares is clipped to the range of shares. With a single run, both ends of the
-    interval are the value itself, because one run does not show how much runs vary.
+    images as we did, the prediction interval is wider than necessary, never too narrow. The
+    prediction interval of shares is clipped to the range of shares. With a single run, both ends of
+    the interval are the value itself, because one run does not show how much runs vary.
     """
     if not values:
         raise ValueError("values must hold at least one run, got none")

@@ -21,7 +21,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from robustbook.files import write_whole
 
-PROFILES = ("paper", "reduced", "quick")  # best first
+PROFILES = ("paper", "reduced", "quick")  # the best first
 DIGITS = 6
 
 
@@ -33,7 +33,7 @@ class Row:
         l2 or none.
     ``target``: the id of the paper's number with which this measurement is compared; None if there
         is no such number.
-    ``name``: what was measured, in words; may be empty if ``target`` is given.
+    ``name``: what was measured, in words. The name may be empty if ``target`` is given.
     ``seed``: the seed of the run; None if the measurement is not random, such as a number of
         parameters.
     ``images``: the number of test images, if the value is a share of test images; None otherwise.
@@ -151,8 +151,8 @@ def read_record(path: Path) -> Record:
 
 @cache
 def _adapter() -> Any:
-    """Return pydantic's reader of records. The reader is built only once, because building it takes
-    as long as reading a small record.
+    """Return the pydantic object that reads records. It is built only once, because building it
+    takes as long as reading a small record.
     """
     return TypeAdapter(Record)
 
@@ -169,7 +169,7 @@ class Conflict(ValueError):
 
 
 def compare(published: Record, new: Record) -> list[Row]:
-    """Return the rows of the old record `published` that the record `new` does not have.
+    """Return the rows of the old record `published` that the record `new` lacks.
 
     Values count as equal if they agree to 6 digits.
 
@@ -189,11 +189,12 @@ def compare(published: Record, new: Record) -> list[Row]:
 def merge(published: Record, new: Record) -> tuple[tuple[Row, ...], dict[str, Any]]:
     """Return a record with the rows and arrays of both records.
 
-    The merged rows are ordered as if one study had measured all seeds; the record with more seeds
-    gives the order. A new row comes after the rows of the next smaller seed that has a row of the
-    same kind. If there is no row of the same kind, a new row follows the same row as in its own
-    record. Arrays of the same name must be equal in both records. Arrays cannot be merged, because
-    they may be means over seeds.
+    The merged rows are ordered as if one study had measured all seeds. The order of the kinds of
+    rows is that of the record with more seeds. The rows of the other record are inserted into it.
+    An inserted row comes after the rows of the next smaller seed that has a row of the same kind.
+    If there is no row of the same kind, the inserted row follows the same row as in its own record.
+    Arrays of the same name must be equal in both records. Arrays cannot be merged, because they may
+    be means over seeds.
 
     Raises Conflict if a row or an array has different values in the two records.
     """
@@ -235,13 +236,14 @@ def named(row: Row) -> str:
 
 
 def _place(rows: Sequence[Row], like: Sequence[tuple[int, int]], seed: int) -> int:
-    """Return the position in ``rows`` at which a new row with this seed is inserted.
+    """Return the position in ``rows`` at which a row with the seed ``seed`` is inserted.
 
-    ``like``: the seeds and positions of the rows of the same kind.
+    ``like``: the seed and the position of each row in ``rows`` that is of the same kind as the
+        inserted row.
 
-    The row is placed after the rows of the same seed or, if there are none, of the next smaller
-    seed. If no row has the same or a smaller seed, the row is placed before the rows of the next
-    larger seed.
+    Of the seeds in ``like``, the same seed counts or, if it is missing, the next smaller one. The
+    new row is placed after all neighbouring rows with this seed. If ``like`` has only larger seeds,
+    the new row is placed before the rows with the smallest of them.
     """
     smaller = [pair for pair in like if pair[0] <= seed]
     near, place = max(smaller) if smaller else min(like)

@@ -20,8 +20,8 @@ TITLES = {
 
 
 def number(value: float | int | None, digits: int = 6) -> str:
-    """Return a number as text: a whole number with all its digits, and any other number with up to
-    `digits` digits and NUMBER characters.
+    """Return a number as text. A whole number is written with all its digits. A number that is not
+    whole is written with at most `digits` digits and at most NUMBER characters.
 
     Return a dash if the value is None.
     """
@@ -36,8 +36,8 @@ def interval(entry: Entry) -> str:
     """Return the prediction interval of a ledger line as text. For an ordering of two numbers,
     return the interval of the difference of their means.
 
-    Return "" if fewer than two seeds were run. The ends of the interval have 4 digits, or fewer so
-    that they fit into SPREAD characters.
+    Return "" if fewer than two seeds were run. The ends of the interval have 4 digits, or fewer
+    than 4 if the text would be longer than SPREAD characters.
     """
     if entry.low is None or entry.high is None or (entry.seeds or 0) < 2:
         return ""
@@ -63,8 +63,8 @@ def _fitting(texts: list[str], width: int) -> str:
 
 
 def text_table(ledger: Ledger) -> str:
-    """Return the ledger as text, with one line per number and then counts. Lines have at most 100
-    characters, and each table or figure has a heading.
+    """Return the ledger as text: one line per number under a heading for each table or figure, and
+    at the end the counts of verdicts. Lines have at most 100 characters.
     """
     groups: dict[str, list[Entry]] = {}
     for entry in ledger.entries:
@@ -117,8 +117,8 @@ def _lines(entry: Entry) -> list[str]:
 
 
 def _continued(command: str) -> list[str]:
-    """Return a shell command, split into lines that fit; all lines except the last end with a
-    backslash.
+    """Return a shell command, split into lines that fit into the width of the text. All lines
+    except the last end with a backslash.
     """
     lines = textwrap.wrap(
         command,
@@ -136,7 +136,9 @@ def _wrapped(reason: str) -> list[str]:
 
 
 def summary(ledger: Ledger) -> str:
-    """Return a Markdown table with counts for each paper, kind of comparison and verdict."""
+    """Return a Markdown table of counts of verdicts. There is one row for each pair of a paper and
+    a kind of comparison, and one column for each verdict. The last column is the sum of a row.
+    """
     lines = [
         "| | what is compared | " + " | ".join(VERDICTS) + " | sum |",
         "| :-- | :-- |" + " --: |" * (len(VERDICTS) + 1),

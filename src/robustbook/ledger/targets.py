@@ -45,8 +45,8 @@ NO_LOSS = re.compile(r"no loss of accuracy|no degradation", re.IGNORECASE)
 @dataclass(frozen=True)
 class Target:
     """One number, ordering or pattern that a paper states. `printed` is the number in the paper, or
-    None. For an ordering of two numbers, `partner` is the id of the second number; otherwise it is
-    None.
+    None. For an ordering of two numbers, `partner` is the id of the second number. In all other
+    cases `partner` is None.
     """
 
     id: str
@@ -65,8 +65,8 @@ class Target:
 
     @property
     def context(self) -> bool:
-        """Return whether the ledger only quotes this number as context. Quoted numbers are listed
-        separately; they are never run and never counted.
+        """Return whether the ledger only quotes this number as context. Quoted numbers stand in a
+        separate list of the ledger. They are never compared with a measurement, and never counted.
         """
         return self.note.startswith("context:") or self.setting.startswith("CONTEXT ONLY")
 
@@ -101,8 +101,8 @@ class Target:
 
 
 def read_targets(folder: Path) -> dict[str, Target]:
-    """Return all numbers and statements of the papers from the files in a folder, by id and grouped
-    by paper.
+    """Return a dict with all numbers and statements of the papers, read from the files in a folder.
+    The keys are their ids; the numbers of one paper stand together.
 
     Raises ValueError for an invalid row. A row is invalid if its columns, paper, unit, kind,
     comparison or partner are unknown, if a bound has no number, or if its id is repeated.

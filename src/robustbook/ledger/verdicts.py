@@ -3,11 +3,12 @@
 The rules of the verdicts were fixed before any verdict was computed. The tests check every rule.
 
 equal. The verdict is *reproduced* if our mean differs from the paper's number by at most the
-tolerance. A number is also *reproduced* if the prediction interval for one more run, widened by the
-tolerance, contains the paper's number. This rule applies only to a narrow prediction interval,
-whose half-width is at most three tolerances plus the binomial error of the test images. With a
-wider prediction interval the verdict is *inconclusive*, because a wide interval contains many
-numbers. If the paper's number lies outside the widened interval, the verdict is *not reproduced*.
+tolerance. A number is also *reproduced* if the prediction interval for another run of ours, widened
+by the tolerance, contains the paper's number. This rule applies only to a narrow prediction
+interval, whose half-width is at most three tolerances plus the binomial error of the test images.
+With a wider prediction interval the verdict is *inconclusive*, because a wide interval contains
+many numbers. If the paper's number lies outside the widened interval, the verdict is *not
+reproduced*.
 
 at_most, at_least. A bound of the paper is treated like a number in the rule of `equal`. However,
 only one end of the prediction interval counts: the end on the allowed side of the bound.
@@ -82,7 +83,8 @@ class Judgement:
     """A verdict on a number of a paper, and the measurements from which the verdict follows.
 
     ``verdict``: one of VERDICTS.
-    ``ours``, ``low``, ``high``: the mean of our runs, and the ends of the prediction interval.
+    ``ours``: the mean of our runs.
+    ``low``, ``high``: the lower and the upper end of the prediction interval.
     ``difference``: for an ordering of two numbers, the difference of the means and its confidence
         interval, which decide the verdict.
     ``note``: a short explanation of the verdict.
@@ -103,8 +105,8 @@ def judge(
     """Return the verdict on `target`, a number, ordering or pattern of a paper. For an ordering,
     `partner` is the measurement of the second number.
 
-    Raises ValueError if the measured rows have another unit, or if rows for a pattern do not say
-    whether it holds.
+    Raises ValueError if the measured rows have a unit that differs from that of `target`, or if
+    rows for a pattern do not say whether it holds.
     """
     if measured is None:
         return Judgement("not run")
@@ -162,8 +164,8 @@ def _whole(target: Target, measured: Measurement) -> bool:
 
 
 def _outcomes(agree: Sequence[bool]) -> tuple[str, str]:
-    """Return the verdict on a claim and a note; ``agree`` says for each seed whether its run agrees
-    with the claim.
+    """Return two things: the verdict on a claim, and a note that explains the verdict. ``agree``
+    says for each seed whether its run agrees with the claim.
     """
     n, against = len(agree), list(agree).count(False)
     note = f"holds in {n - against} of {n} runs"
@@ -174,9 +176,11 @@ def _outcomes(agree: Sequence[bool]) -> tuple[str, str]:
 
 
 def _beyond(target: Target, bottom: float, top: float) -> float:
-    """Return how far the paper's number lies outside [bottom, top], minus the tolerance.
+    """Return the distance from the paper's number to the interval [bottom, top], minus the
+    tolerance, or 0 if this difference is negative.
 
-    If the paper states a bound, only one of the two ends of the interval is used.
+    If the paper states a bound, only one end of the interval is used, on the side that the bound
+    allows.
     """
     assert target.printed is not None
     printed, tolerance = target.printed, target.tolerance
@@ -190,8 +194,8 @@ def _beyond(target: Target, bottom: float, top: float) -> float:
 def _bound(
     target: Target, ours: float, low: float, high: float, n: int, error: float
 ) -> tuple[str, str]:
-    """Return the verdict on a number or a bound of a paper, and a note. ``error`` is the half-width
-    of the binomial interval.
+    """Return two things: the verdict on a number or a bound of a paper, and a note that explains
+    the verdict. ``error`` is the half-width of the binomial interval.
     """
     bound = {
         "at_most": "the paper states an upper bound",
@@ -219,7 +223,9 @@ def _bound(
 def _ordering(
     target: Target, measured: Measurement, partner: Measurement
 ) -> tuple[str, str, tuple[float, float, float]]:
-    """Return the verdict on an ordering, a note, and the difference with its interval."""
+    """Return three things: the verdict on an ordering, a note that explains the verdict, and the
+    difference of the means with its confidence interval.
+    """
     sign = 1 if target.compare == "greater_than" else -1
     ours, partners, paired = _aligned(measured, partner)
     low, high = difference_interval(ours, partners, paired=paired)

@@ -58,8 +58,8 @@ class Call:
 
     @cached_property
     def kind(self) -> str:
-        """Return a hash like `key` that leaves out the arguments named `seed`, also in nested
-        calls.
+        """Return a hash that is computed like `key`, but without the arguments named `seed` of the
+        call and of all calls nested in it.
 
         Calls of the same kind differ only in their seeds, so they take about the same time.
         """
@@ -67,7 +67,7 @@ class Call:
 
     @property
     def dependencies(self) -> tuple["Call", ...]:
-        """Return the calls among the arguments of this call, in their order and without
+        """Return those arguments of this call that are calls themselves, in their order and without
         repetitions.
         """
         found: dict[str, Call] = {}
@@ -166,9 +166,9 @@ def step(
 
     ``version``: a number to increase when a change of the code changes the results, because it is a
         part of the key.
-    ``later``: parameters that were added to the function after results had been stored. Such a
-        parameter is not part of the key while it has its default value, so the older results are
-        still found.
+    ``later``: parameters that were added to the function after results had been stored. While such
+        a parameter has its default value, it is not part of the key. So results that were stored
+        before the parameter was added are still found.
     """
     return lambda function: Step(function, version, later)
 
@@ -177,8 +177,8 @@ def later(default: Any) -> Any:
     """Return a dataclass field that was added after results of calls with this dataclass had been
     stored.
 
-    While the field has its default value, the field is not part of a call's key, so older results
-    are still found.
+    While the field has its default value, the field is not part of a call's key. So results that
+    were stored before the field was added are still found.
     """
     return field(default=default, metadata={"later": True})
 
@@ -196,8 +196,8 @@ def digest(content: object) -> str:
 
 
 def _accepted(value: Any, annotation: Any, name: str, *, calls: bool = True) -> Any:
-    """Return an argument as it enters the key. An int becomes a float if the annotation is float. A
-    value of a type that is not accepted raises TypeError.
+    """Return an argument in the form that enters the key. An int is converted to a float if the
+    annotation of its parameter is float. A value of a type that is not accepted raises TypeError.
     """
     options = _options(annotation)
     if type(value) is int and float in options and int not in options:

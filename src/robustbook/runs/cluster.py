@@ -27,9 +27,9 @@ def run_on_cluster(
     ``scheduler``: the address of the scheduler, such as "tcp://host:port".
 
     Raises ModuleNotFoundError if dask.distributed is not installed. Raises OSError if the scheduler
-    does not respond, or if its workers cannot access the store of results. Raises StepFailed if a
-    function call raised an exception in both attempts. Raises WorkerLost if several workers died
-    while running the same function call.
+    does not respond, or if its workers cannot access the store of results. Each function call is
+    attempted up to twice. Raises StepFailed if a function call raised an exception in both
+    attempts. Raises WorkerLost if several workers died while running the same function call.
     """
     try:
         from distributed import Client, as_completed
@@ -81,7 +81,7 @@ def run_on_cluster(
 
 def _work(call: Call, path: Path, device: str, before: list[None]) -> None:
     """Run a function call on a worker of the cluster, and store its result. The argument `before`
-    only makes dask run the calls in it first.
+    is not used; it only makes dask run the function calls in it first.
     """
     execute(call, Store(path), device)
 

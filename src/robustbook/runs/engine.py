@@ -53,18 +53,19 @@ def run(
 
     ``store``: the folder with stored results; default `Store()`.
     ``workers``: the number of worker processes. The default is the environment variable
-        ROBUSTBOOK_WORKERS or, without it, one worker per core, or one in total on a GPU. With 0
-        workers, or if the variable is 1, the calls run in this process, one after the other.
+        ROBUSTBOOK_WORKERS. If this variable is not set, the default is one worker per core or, on a
+        GPU, one worker in total. With 0 workers, or if the variable is 1, the calls run in this
+        process, one after the other.
     ``scheduler``: the address of a dask.distributed scheduler, such as "tcp://host:port". The calls
         then run on the workers of the scheduler, which must find the store under the same path.
     ``device``: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
     ``progress``: whether a progress bar is shown on stderr.
 
-    Raises StepFailed if a function call raised an exception; other calls that are running at that
-    time are finished and stored first. Raises WorkerLost if a worker process ended. The message
-    says whether the worker was killed when memory ran out, or could not start because the calling
-    script has no `if __name__ == "__main__":`. Raises OSError, before anything is run, if the store
-    cannot be written to.
+    Raises StepFailed if a function call raised an exception. The calls that are running at that
+    time are first finished, and their results stored. Raises WorkerLost if a worker process ended.
+    The message says whether the worker was killed when memory ran out, or could not start because
+    the calling script has no `if __name__ == "__main__":`. Raises OSError, before anything is run,
+    if the store cannot be written to.
     """
     for call in calls:
         if not isinstance(call, Call):
@@ -92,8 +93,9 @@ def run(
 
 
 def _missing(calls: Sequence[Call], store: Store, done: dict[str, Done]) -> dict[str, Call]:
-    """Return the function calls that must be run, by key and with dependencies first. Results of
-    `calls` that are already stored are put into `done`.
+    """Return a dict of the function calls that must be run, sorted so that dependencies come first;
+    its keys are the keys of the calls. Results of `calls` that are already stored are put into
+    `done`.
     """
     missing: dict[str, Call] = {}
     wanted = {call.key for call in calls}
@@ -209,8 +211,8 @@ def _pool(size: int) -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Block Ctrl-C in this context. Workers that are started in it also ignore Ctrl-C at first, so
-    that Ctrl-C during their imports prints no traceback.
+    """Block Ctrl-C in this context. Workers that are started in this context also ignore Ctrl-C at
+    first. So no traceback is printed if Ctrl-C comes while they import modules.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -235,10 +237,10 @@ def _work(call: Call, path: Path, device: str) -> None:
 
 
 def _lost(calls: Sequence[Call], exits: Sequence[int | None], worked: bool) -> WorkerLost:
-    """Return an error that explains from the workers' exit codes why a worker ended. An exit code
-    is a negative signal number, or Python's exit code. `worked`: whether at least one worker had
-    finished a function call before. When one worker ends, the pool ends all other workers with
-    SIGTERM.
+    """Return an error that explains why a worker ended. The explanation follows from the exit codes
+    of all workers. An exit code is a negative signal number, or Python's exit code. When one worker
+    ends, the pool ends the remaining workers with SIGTERM. `worked`: whether at least one worker
+    had finished a function call before.
     """
     signals = {-code for code in exits if code and code < 0} - {signal.SIGTERM}
     codes = {code for code in exits if code and code > 0}

@@ -1,5 +1,5 @@
-"""Run one function call in this process and store its result. The dependencies run first, and a
-lock prevents that two processes run the same call.
+"""Run one function call in this process and store its result. The function calls on which it
+depends run first. A lock ensures that no two processes run the same call.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ class RunFailed(RuntimeError):
 
     @property
     def sentence(self) -> str:
-        """Return a sentence that names this failure and all other failures of the run."""
+        """Return a sentence that names this failure and the remaining failures of the same run."""
         return ". ".join([str(self), *getattr(self, "__notes__", [])])
 
     def _render_traceback_(self) -> list[str]:
@@ -144,8 +144,8 @@ def default_workers(device: str) -> int:
 
 
 def status_line(call: Call, share: float | None) -> str:
-    """Return the text of the progress bar: the name of the running function, and the fraction done
-    if it is known.
+    """Return the text of the progress bar: the name of the running function, and, if it is known,
+    the fraction of its work that is done.
     """
     name = call.step.rpartition(":")[2]
     return name if share is None else f"{name} {share:.0%}"
@@ -234,8 +234,9 @@ def _filled(value: Any, results: dict[Call, Done]) -> Any:
 def _reporter(
     call: Call, folder: Path, before: dict[str, Any], show: Show | None
 ) -> Callable[[int, int], None]:
-    """Return a function that reports progress: it regularly writes the fraction done and the
-    seconds so far to a file in the folder of checkpoints.
+    """Return a function that reports the progress of a function call. It regularly writes two
+    numbers to a file in the folder of checkpoints: the fraction of the work that is done, and the
+    seconds so far.
     """
     start = last = time.perf_counter()
 
@@ -260,8 +261,8 @@ def _reporter(
 
 
 def _state(folder: Path) -> dict[str, Any]:
-    """Return the progress and the seconds that a running or interrupted attempt wrote to its
-    folder. Return an empty dict if there is no valid file.
+    """Return the progress and the seconds that a running or interrupted attempt wrote to the folder
+    of its checkpoints. Return an empty dict if there is no valid file.
     """
     with contextlib.suppress(OSError, ValueError):
         state = json.loads((folder / "state.json").read_text())
@@ -297,8 +298,8 @@ def _processor() -> str:
 
 
 def raise_first(failures: Sequence[BaseException]) -> None:
-    """Raise the first failure, with all further failures as notes. Do nothing if there is no
-    failure.
+    """Raise the first of the failures; the messages of all others are attached to it as notes. Do
+    nothing if there is no failure.
     """
     if failures:
         for other in failures[1:]:

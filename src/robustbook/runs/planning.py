@@ -27,7 +27,7 @@ class StepPlan:
         `stored`.
     ``missing``: the number of function calls to be computed.
     ``spent``: the seconds that it took to compute the stored results.
-    ``left``: the estimated seconds of all missing function calls that have an estimate.
+    ``left``: the sum of the estimated seconds of all missing function calls that have an estimate.
     ``unknown``: the number of missing function calls without an estimate.
     """
 
@@ -101,8 +101,8 @@ class Plan:
 
 
 def graph(calls: Sequence[Call]) -> dict[str, Call]:
-    """Return the function calls and all calls on which they depend, by key and with dependencies
-    first.
+    """Return a dict of the function calls and all calls on which they depend, sorted so that
+    dependencies come first; its keys are the keys of the calls.
     """
     found: dict[str, Call] = {}
 
@@ -118,8 +118,9 @@ def graph(calls: Sequence[Call]) -> dict[str, Call]:
 
 
 _WORK = re.compile(r"/(images|steps|epochs)|.*/Recipe/(steps|batch_size)")
-"""The names of arguments to which the run time is proportional: numbers of images, optimiser steps
-and epochs, and the steps and batch size of a training recipe.
+"""A pattern for the names of arguments to which the run time is proportional. They are numbers of
+images, of optimiser steps and of epochs, and two fields of a training recipe: its steps and its
+batch size.
 """
 _NO_WORK = re.compile(r".*/Recipe/(lr|schedule|momentum|weight_decay)\b.*")
 """The settings of an optimiser that do not change the run time."""
@@ -132,18 +133,18 @@ def estimates(
     *,
     device: str = "cpu",
 ) -> dict[str, float]:
-    """Return the estimated seconds of each function call, by key; calls without an estimate are
-    omitted.
+    """Return a dict of the estimated seconds of each function call; its keys are the keys of the
+    calls. Calls without an estimate are omitted.
 
     Each estimate is the mean time of stored function calls on the same device that differ only in
     their seed. Without such calls, the estimate is the entry in `known_seconds`. Without such an
     entry, the estimate is scaled from stored calls of the same function that differ only in their
-    amount of work. The amount of work is the product of numbers to which the time is proportional
-    (images, optimiser steps, batch size). Stored function calls that differ in anything else, such
-    as the network, are ignored.
+    amount of work. The amount of work is the product of the arguments to which the time is
+    proportional, such as the numbers of images, optimiser steps and epochs, and the batch size.
+    Stored function calls that differ in anything else, such as the network, are ignored.
 
-    ``known_seconds``: the known seconds of function calls on this device, by `Call.kind`; for
-        example from the records that come with the book.
+    ``known_seconds``: for each `Call.kind`, the known seconds of a function call on this device,
+        for example from the records that come with the book.
     ``device``: "cpu" or a GPU's name.
     """
     kinds: dict[str, list[float]] = defaultdict(list)
@@ -166,8 +167,9 @@ def estimates(
 
 
 def _scaled(work: float, done: Sequence[tuple[float, float]]) -> float:
-    """Return an estimate of the seconds for an amount of work, by scaling the times of the function
-    calls in ``done`` (work, seconds) with the most similar amount.
+    """Return an estimate of the seconds for an amount of work. ``done`` has pairs (work, seconds)
+    of stored function calls. The estimate scales the seconds of the calls whose amount of work is
+    most similar.
     """
     apart = [abs(math.log(work / other)) for other, _ in done]
     nearest = [d for d, far in zip(done, apart, strict=True) if far == min(apart)]
@@ -175,8 +177,8 @@ def _scaled(work: float, done: Sequence[tuple[float, float]]) -> float:
 
 
 def _work(content: Mapping[str, Any]) -> tuple[str, float]:
-    """Return a hash of the function call that leaves out its amount of work, and the amount of work
-    as a product of numbers.
+    """Return two values: a hash of the function call that is computed without its amount of work,
+    and this amount of work as a product of numbers.
     """
     rest, work = [], 1.0
     for path, value in _leaves(content["arguments"]):
@@ -188,8 +190,8 @@ def _work(content: Mapping[str, Any]) -> tuple[str, float]:
 
 
 def _leaves(arguments: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each value in the arguments of a function call, except seeds, with the names under
-    which it is nested.
+    """Yield each value in the arguments of a function call together with the names under which the
+    value is nested. Seeds are left out.
 
     A call among the arguments is yielded as one value, so that its own amount of work does not
     count.
@@ -216,12 +218,12 @@ def plan(
     """Return which results `run` would find in the store, and which function calls it would
     compute. Nothing is run.
 
-    ``known_seconds``: the seconds of function calls on the device, by `Call.kind`, for calls
-        without a time in the store.
+    ``known_seconds``: for each `Call.kind`, the known seconds of a function call on the device.
+        They are used for calls without a time in the store.
     ``device``: "cpu" or the name of a GPU, which need not be in this machine; by default the device
         that `run` uses.
-    ``workers``: how many function calls run at once, for the estimate of the wall time; by default
-        as many as in `run`.
+    ``workers``: the number of function calls that run at once, from which the wall time is
+        estimated. The default is the number that `run` uses.
     """
     store = store or Store()
     device = device or runs_on("auto")

@@ -1,11 +1,12 @@
 """Compute a hash (fingerprint) of the source code that a function uses, to detect stored results of
 older code.
 
-Starting at the function, all names in its code are traced to their definitions, also through
-imports, within one top-level package. The fingerprint is a hash of the code of all these
-definitions, without comments, docstrings and layout. Names that are computed at run time (getattr)
-are not found. So the fingerprint is only a hint whether stored results are stale. Whether a stored
-result is used depends on the version number of the function, which is increased by hand.
+All names in the code of the function are traced to their definitions, and the names in these
+definitions in turn. Imports are followed if they stay within the same top-level package. The
+fingerprint is a hash of the code of all these definitions, without comments, docstrings and layout.
+Names that are computed at run time (getattr) are not found. So the fingerprint only hints at
+whether stored results are stale (computed by older code). Whether a stored result is used depends
+on the version number of the function, which is increased by hand.
 """
 
 import ast
@@ -102,10 +103,10 @@ def _submodule(module: str, name: str, statement: ast.stmt) -> list[str]:
 
 
 def _imported(module: str, node: ast.Import | ast.ImportFrom) -> list[tuple[str, tuple[str, str]]]:
-    """Return the names that an import statement defines, and for each of them the (module, name) to
-    which it refers.
+    """Return a list with an entry for each name that an import statement defines. An entry has this
+    name, and the pair (module, name) to which it refers.
 
-    Names from other packages are omitted.
+    Names that are imported from packages other than this one are omitted.
     """
     package = module.partition(".")[0]
     if isinstance(node, ast.Import):
@@ -124,8 +125,8 @@ def _imported(module: str, node: ast.Import | ast.ImportFrom) -> list[tuple[str,
 
 @cache
 def _bindings(module: str) -> dict[str, list[ast.stmt]]:
-    """Return the top-level statements of a module by the names that they define. Return an empty
-    dict if there is no source.
+    """Return a dict of the top-level statements of a module; the keys are the names that the
+    statements define. Return an empty dict if the module has no source code.
     """
     path = _file(module)
     if path is None:

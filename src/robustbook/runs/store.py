@@ -44,9 +44,10 @@ def store_path(path: Path | str | None = None) -> Path:
     """Return the absolute path of the folder in which results are stored.
 
     The folder is `path` if given, else the environment variable `ROBUSTBOOK_STORE`. A relative path
-    in `ROBUSTBOOK_STORE` starts at the folder in which this process started. The default is
-    `.robustbook` in the project's checkout or, without a checkout, in the folder where the process
-    started. In `path` and in the variable, `~` stands for the home folder.
+    in `ROBUSTBOOK_STORE` starts at the folder in which this process started. The default is the
+    folder `.robustbook` in the project's checkout. If there is no checkout, it is `.robustbook` in
+    the folder where the process started. In `path` and in the variable, `~` stands for the home
+    folder.
     """
     if path:
         return Path(path).expanduser().absolute()
@@ -70,7 +71,8 @@ class Done:
 
     ``values``: the returned values other than tensors: None, bools, numbers, strings, lists, dicts.
     ``tensors``: the returned tensors, on the CPU.
-    ``seconds``: the run time, summed over all attempts if the call resumed from a checkpoint.
+    ``seconds``: the run time. If the call resumed from a checkpoint, it is the sum over all
+        attempts.
     ``provenance``: versions, device, processor, date, and the hash of the source code (its
         fingerprint).
     """
@@ -133,7 +135,7 @@ class Store:
 
     def peek(self, call: Call) -> dict[str, Any] | None:
         """Return the content of the JSON file of the function call, or None if there is no valid
-        file. Tensors are not read, and no file is renamed.
+        JSON file. Unlike `load`, this method reads no tensors and renames no damaged file.
         """
         try:
             meta = self._meta(call)
@@ -144,8 +146,8 @@ class Store:
         return meta if there else None
 
     def known(self, call: Call) -> dict[str, Any] | None:
-        """Return the seconds, the kind and the provenance of a function call, from its stored
-        result or from a note without the result (see `give`).
+        """Return the seconds, the kind and the provenance of a function call. They are read from
+        the stored result or, if there is none, from a note (see `give`).
         """
         return self.peek(call) or _note(self._json_path(call.key).with_suffix(_ELSEWHERE))
 
@@ -189,8 +191,8 @@ class Store:
 
         ``file``: the JSON file of the result; the tensor file is in the same folder.
 
-        Raises Refused if a file is damaged or not a result, or if this machine is just computing
-        the same function call.
+        Raises Refused in three cases: if a file is damaged, if it is not a result, or if this
+        machine is computing the same function call at the moment.
         """
         key, text, data = _to_copy(file)
         try:
@@ -211,8 +213,8 @@ class Store:
                 _write(path, _signed(note))
 
     def give(self, call: Call, other: "Store") -> tuple[int, bool]:
-        """Copy the result of the function call to another store. Return its size in bytes, and
-        whether the result is new to the other store.
+        """Copy the result of the function call to another store. Return two values: the size of the
+        result in bytes, and whether the other store did not have the result yet.
 
         Results on which this result depends are not copied. Instead, a note with the seconds and
         provenance of each such dependency is written to the other store. So a record made from the
@@ -261,8 +263,8 @@ class Store:
         return self.path / "scratch" / call.key
 
     def history(self) -> Iterator[dict[str, Any]]:
-        """Yield `call`, `kind`, `seconds` and `provenance` of every stored result and every note.
-        Tensor files are not checked.
+        """Yield a dict with `call`, `kind`, `seconds` and `provenance` for every stored result and
+        for every note (see `give`). Tensor files are not checked.
         """
         for path in sorted([*self.path.glob("??/*.json"), *self.path.glob(f"??/*{_ELSEWHERE}")]):
             if path.suffix == _ELSEWHERE and path.with_suffix(".json").exists():
@@ -330,8 +332,8 @@ class Store:
 
 
 def ran_on(provenance: Mapping[str, Any]) -> str:
-    """Return the device that a provenance names: "cpu" or the name of a GPU. Unlike a single
-    result, a record may have been computed on several devices.
+    """Return the device that a provenance names, such as "cpu" or the name of a GPU. A single
+    result is computed on one device, but the results in a record may come from several.
     """
     device = str(provenance.get("device", "cpu"))
     return str(provenance.get("hardware", "")) if device.startswith("cuda") else device
@@ -438,9 +440,7 @@ def _numbered(path: Path) -> Iterator[Path]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write the data to the path in one indivisible operation, so that no incomplete file can
-    remain.
-    """
+    """Write the data to the path atomically, so that no incomplete file can remain."""
     temporary = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("wb") as file:

@@ -38,7 +38,7 @@ ROWS = {
     "zero_gradients": "zero gradients",
     "changed_answers": "changed answers",
 }
-"""The labels of the figures' rows, by the name of the measurement in the result of `evidence`."""
+"""For each measurement in the result of `evidence`, the label of its row in the figures."""
 ACCURACIES = (
     "clean",
     "one_step",
@@ -50,7 +50,7 @@ ACCURACIES = (
     "gradient_free",
     "transfer",
 )
-"""The rows of the table of attacks."""
+"""The measurements that are the rows of the table of attacks."""
 GRADIENTS = {
     "Are gradients exactly zero?": ("zero_gradients",),
     "Better than random signs?": ("one_step", "random_signs"),
@@ -65,13 +65,13 @@ ATTACKS = {
     "Is there accuracy at eps 1?": ("chance", "unlimited"),
     "Is the output random?": ("changed_answers",),
 }
-"""The questions in the figures' panels, each with the names of the measurements that answer it."""
+"""For each question that a panel of a figure asks, the names of the measurements that answer it."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """The data of the page: the plain and the masked network by name, the test images, and the
-    measurements of `evidence` for each network.
+    """The data of the page: the plain and the masked network, the test images, and for each network
+    the measurements that the function `evidence` makes.
     """
 
     nets: Mapping[str, nn.Module]
@@ -95,8 +95,8 @@ def study() -> Study:
 
 
 def answer(shown: Study) -> str:
-    """Return in sentences the accuracies of the masked network under PGD and under the strongest
-    attack.
+    """Return sentences that state the accuracies of the masked network under PGD and under the
+    strongest attack.
     """
     plain, masked = shown.evidence.values()
     red = sum(finding.red for finding in diagnose(masked))
@@ -118,13 +118,15 @@ def gradients(shown: Study) -> Figure:
 
 
 def attacks(shown: Study) -> Figure:
-    """Draw the measurements that answer the questions about other attacks and about randomness."""
+    """Draw the measurements that answer two groups of questions: about attacks other than PGD, and
+    about randomness.
+    """
     return _panels(shown, ATTACKS)
 
 
 def curves(shown: Study) -> Figure:
-    """Draw the accuracy under PGD against eps, for eps up to 1. At eps 1 the attack may set every
-    pixel to any value.
+    """Draw the accuracy under PGD against eps, with a curve for each network. The largest eps is 1,
+    at which the attack may set every pixel to any value.
     """
     shapes = {
         name: Curve(list(of["curve"]), [list(of["curve"].values())], LOOKS[name])
@@ -168,7 +170,9 @@ def broken(shown: Study) -> Table:
 
 
 def _panels(shown: Study, questions: Mapping[str, tuple[str, ...]]) -> Figure:
-    """Draw a panel for each question, with a row for each measurement that the answer uses."""
+    """Draw a panel for each question. A panel has a row for each measurement that the answer
+    uses.
+    """
     values = {
         question: {
             ROWS[name]: {net: [of[name]] for net, of in shown.evidence.items()} for name in names

@@ -30,16 +30,18 @@ EPS = 0.08
 STEPS = 20
 STARTS = 10
 DRAWN = 8
-"""The number of random starts in the figure."""
+"""The number of random starts of PGD in the figure of paths."""
 PENALTY = {"c": 0.05, "steps": 150, "step_size": 0.02}
-"""The options of Carlini-Wagner in the figure, with a single value of c."""
+"""The options of the Carlini-Wagner attack in the figure of paths. The attack uses a single value
+of c.
+"""
 ZOOM = 0.25
-"""Half the side of the square that the figure shows."""
+"""Half the side of the square that the figure of paths shows."""
 
 
 def spirals(count: int, seed: int) -> tuple[Float[Tensor, "n 2"], Int[Tensor, " n"]]:
-    """Return ``count`` points on three noisy spiral arms in the unit square, and the number of each
-    point's arm.
+    """Return ``count`` points in the unit square, on three noisy spiral arms. Also return for each
+    point the number (0, 1 or 2) of its arm.
     """
     chance = generator(seed, "spirals")
     classes = torch.arange(count) % 3
@@ -53,15 +55,15 @@ def spirals(count: int, seed: int) -> tuple[Float[Tensor, "n 2"], Int[Tensor, " 
 
 @dataclass(frozen=True)
 class Study:
-    """The data of the page: the network with two inputs, its test points and predictions, and the
-    exact distances.
+    """The data of the page: a network with two inputs, the test points with their classes, and the
+    results of attacks on the network.
 
     ``regions``: the predicted class at each point of the grid, row by row from the bottom.
-    ``exact``: the distance from each test point to the nearest point of the grid with another
-        predicted class, by norm.
-    ``budget``: whether each test point is still classified correctly under attacks of size `EPS`,
-        by attack.
-    ``minimal``: the results of the minimal-norm attacks, by name.
+    ``exact``: for each norm, the distance from each test point to the nearest point of the grid
+        that the network does not classify as the test point's class.
+    ``budget``: for each attack with radius `EPS`, and for the exhaustive search, whether each test
+        point remains correctly classified.
+    ``minimal``: the result of each minimal-norm attack; keys are the names of the attacks.
     """
 
     net: nn.Module
@@ -103,8 +105,8 @@ def distances(
     classes: Int[Tensor, " n"],
     norm: float,
 ) -> Float[Tensor, " n"]:
-    """Return for each point the distance to the nearest point of the grid with another predicted
-    class.
+    """Return for each point the distance to the nearest point of the grid that the network does not
+    classify as the point's class.
     """
     found = []
     for point, own in zip(points, classes, strict=True):
@@ -164,11 +166,12 @@ class Recorder:
 def path(
     net: nn.Module, attack: Callable[[Recorder], Adversarial], last: int | None = None
 ) -> Float[np.ndarray, "t 2"]:
-    """Return in order the points at which an attack on one starting point evaluates the network.
+    """Return the points at which an attack evaluates the network, in the order of the evaluations.
+    The attack starts from a single point.
 
     If the attack evaluates a point twice in a row, the point is returned only once.
 
-    ``last``: only the first ``last`` evaluations count.
+    ``last``: if given, evaluations after the first ``last`` are ignored.
     """
     recorder = Recorder(net)
     attack(recorder)
@@ -179,8 +182,8 @@ def path(
 
 
 def chosen(shown: Study) -> int:
-    """Return the index of a test point on which FGSM fails, Carlini-Wagner succeeds, and PGD
-    succeeds from about half of its random starts.
+    """Return the index of a test point with three properties: FGSM fails, Carlini-Wagner succeeds,
+    and PGD succeeds from about half of its random starts.
     """
     crossed = carlini_wagner(shown.net, shown.points, shown.classes, **PENALTY).found  # type: ignore[arg-type]
     rows = (shown.budget["FGSM, one step"] & crossed).nonzero().flatten()
@@ -199,7 +202,9 @@ def chosen(shown: Study) -> int:
 
 
 def paths(shown: Study) -> Figure:
-    """Draw the paths of four attacks from one test point over the decision regions."""
+    """Draw the paths that four attacks take from the same test point, on a map of the network's
+    decision regions.
+    """
     i = chosen(shown)
     x, y = shown.points[i : i + 1], shown.classes[i : i + 1]
 
@@ -222,8 +227,8 @@ def paths(shown: Study) -> Figure:
 
 
 def answer(shown: Study) -> str:
-    """Return in sentences the accuracies under an attack with one step, under PGD with one random
-    start and with several random starts, and under the exhaustive search.
+    """Return sentences that state four accuracies: under an attack with one step, under PGD with
+    one random start, under PGD with several random starts, and under an exhaustive search.
     """
     one, _, start, starts, truth = (accuracy(right) for right in shown.budget.values())
     ratios = {name: _ratio(shown, name).median().item() for name in shown.minimal}
@@ -254,8 +259,8 @@ def budget_table(shown: Study) -> Table:
 
 
 def minimal_table(shown: Study) -> Table:
-    """Return a table of the distances that minimal-norm attacks find, compared with the exact
-    distances.
+    """Return a table of the distances that minimal-norm attacks find, and of the ratios of these
+    distances to the exact distances.
     """
     rows = []
     for name, result in shown.minimal.items():
@@ -281,8 +286,9 @@ def minimal_table(shown: Study) -> Table:
 
 
 def _ratio(shown: Study, name: str) -> Float[Tensor, " n"]:
-    """Return the distance that an attack finds divided by the exact distance. Points whose exact
-    distance is at most two spacings of the grid are left out.
+    """Return for test points the distance that an attack finds, divided by the exact distance. The
+    result leaves out points on which the attack fails, and points whose exact distance is at most
+    two spacings of the grid.
     """
     result, exact = shown.minimal[name], shown.exact[2.0]
     rows = result.found & (exact > 2 / (SIDE - 1))

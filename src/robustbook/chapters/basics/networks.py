@@ -1,9 +1,9 @@
 """Train the four networks of the chapter on the embedded digits within seconds.
 
-Three of the networks are fully connected, with two hidden layers of 64 ReLU units. The fully
-connected networks differ only in their training. The fourth network has two convolutions, with the
-noise layers of Random Self-Ensemble in front of both convolutions. Each network is trained only
-once, and its weights are stored.
+Three of the networks are fully connected, with two hidden layers of 64 ReLU units. The three fully
+connected networks differ only in their training. The fourth network has two convolutions. In front
+of each convolution is a noise layer of Random Self-Ensemble. Each network is trained only once, and
+its weights are stored.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,8 @@ class Training:
 
     ``eps``: the radius of adversarial training, or 0 for training without adversarial images.
 
-    ``temperature``: the number that divides the logits, only during training.
+    ``temperature``: the number by which the logits are divided during training. After training they
+        are not divided.
     ``noise``: the standard deviation of all noise layers, or 0 for a fully connected network
         without noise.
     """

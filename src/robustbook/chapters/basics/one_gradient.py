@@ -26,9 +26,9 @@ from robustbook.figures import (
 from .networks import accuracy, digits, network
 
 IMAGE = 41
-"""The test image that the page attacks."""
+"""The index of the test image that the page attacks."""
 SIZES = tuple(k / 100 for k in range(16))
-"""The values of eps between which the slider moves."""
+"""The values of eps among which the slider chooses."""
 EPS = 0.1
 
 
@@ -49,8 +49,8 @@ class Moved:
 
 @dataclass(frozen=True)
 class Study:
-    """The data of the page: the network, the test images, and one image after FGSM with each
-    eps.
+    """The data of the page: the network, the test images, and a list with the page's image after
+    FGSM with each eps.
     """
 
     net: nn.Module
@@ -95,8 +95,8 @@ def sweep(
 
 
 def answer(shown: Study) -> str:
-    """Return in sentences at which eps the page's image is misclassified, and the accuracy under
-    FGSM over all test images.
+    """Return sentences that state two results: at which eps the page's image is misclassified, and
+    the accuracy under FGSM over all test images.
     """
     first = shown.sweep[0]
     wrong = next((moved for moved in shown.sweep if not moved.right), None)
@@ -117,8 +117,8 @@ def answer(shown: Study) -> str:
 
 
 def slides(shown: Study) -> Slider:
-    """Return a slider over eps that shows the image, its change, the changed image, and the
-    predictions for both images.
+    """Return a slider over eps. For each eps it shows the image, the change by FGSM, the changed
+    image, and the predictions for both images.
     """
     clean, largest = shown.sweep[0], max(moved.eps for moved in shown.sweep)
     frames = []
@@ -145,7 +145,9 @@ def slides(shown: Study) -> Slider:
 
 
 def ten(shown: Study) -> Figure:
-    """Draw a test image of each class above the same image after FGSM, with the predictions."""
+    """Draw ten test images, one of each class. Below each image is the same image after FGSM. The
+    titles are the network's predictions.
+    """
     first = [int((shown.labels == k).nonzero()[0]) for k in range(10)]
     images, labels = shown.images[first], shown.labels[first]
     rows = []
@@ -163,8 +165,8 @@ def ten(shown: Study) -> Figure:
 
 
 def controls(shown: Study) -> Table:
-    """Return a table of the accuracy on unchanged images, after adding random signs times eps, and
-    after FGSM with the same eps.
+    """Return a table of three accuracies: on unchanged images, after adding eps times random signs,
+    and after FGSM with the same eps.
     """
     rows = [["no change", f"{accuracy(shown.net(shown.images).argmax(1) == shown.labels):.1f}"]]
     for name, attack in (("random signs", random_signs), ("signs of the gradient", fgsm)):

@@ -21,10 +21,12 @@ STEPS = 10
 AVERAGED = (1, 4, 16)
 """The numbers of noise draws over which attacks average each gradient."""
 JUDGES = 20
-"""The number of new noise draws that decide whether an image is classified correctly."""
+"""The number of new noise draws whose average prediction decides whether an image is classified
+correctly.
+"""
 FRESH = 2**40
-"""The number of the first noise draw for evaluations. No attack uses a noise draw with this number
-or a larger one.
+"""Noise draws are numbered. Evaluations use draws from this number on, and no attack uses such a
+draw.
 """
 FGSM, PGD, OFF = "FGSM", f"PGD, {STEPS} steps", "PGD, gradient without noise"
 LOOKS = {FGSM: Look(BRIGHT["blue"], "o", "-"), PGD: Look(BRIGHT["red"], "s", "--")}
@@ -32,7 +34,8 @@ LOOKS = {FGSM: Look(BRIGHT["blue"], "o", "-"), PGD: Look(BRIGHT["red"], "s", "--
 
 @dataclass(frozen=True)
 class Judged:
-    """The images that are classified correctly after an attack, evaluated in three ways.
+    """Which images are classified correctly after an attack. Three evaluations of the attacked
+    images differ in the noise draws of the network.
 
     ``own``: which images are classified correctly with the first noise draw that the attack used.
     If the attack does not average, the first noise draw is its only draw.
@@ -47,12 +50,12 @@ class Judged:
 
 @dataclass(frozen=True)
 class Study:
-    """The data of the page: the network, the test images, probabilities of the true class, and the
-    attacks' results.
+    """The data of the page: the network, the test images, the probabilities of the true class, and
+    the results of the attacks.
 
     ``probabilities``: the probability of the true class, for 50 noise draws on each test image.
-    ``attacked``: the results of the attacks, by attack and by the number of noise draws over which
-    the attack averages.
+    ``attacked``: for each pair of an attack and the number of noise draws over which it averages
+    its gradients, the result of the attack.
     """
 
     net: Noisy
@@ -94,8 +97,8 @@ def judged(
     images: Float[Tensor, "n 1 28 28"],
     labels: Int[Tensor, " n"],
 ) -> Judged:
-    """Classify attacked images with the attack's first noise draw, with one new draw, and with many
-    new draws.
+    """Classify attacked images in three ways: with the first noise draw of the attack, with one new
+    noise draw, and with the average over `JUDGES` new noise draws.
     """
     keys = torch.arange(len(images))
     return Judged(
@@ -106,8 +109,9 @@ def judged(
 
 
 def answer(shown: Study) -> str:
-    """Return in sentences the accuracy under attacks with and without averaging, and the accuracy
-    with the noise draw that the attack used.
+    """Return sentences that state the accuracies under attacks that average their gradients over
+    noise draws, and under attacks that do not. They also state the accuracy that is measured with
+    the attack's own noise draw.
     """
     one, best = shown.attacked[FGSM, 1], shown.attacked[PGD, AVERAGED[-1]]
     return (
@@ -122,8 +126,8 @@ def answer(shown: Study) -> str:
 
 
 def draws(shown: Study) -> Figure:
-    """Plot the probability of one image's true class for each noise draw, and the accuracy against
-    the number of draws per gradient.
+    """Draw two panels. One shows the probability of one image's true class for each noise draw, the
+    other the accuracy under attack against the number of noise draws per gradient.
     """
     image = int(shown.probabilities.std(0).argmax())
     own = shown.probabilities[:, image].double().numpy()
@@ -158,8 +162,8 @@ def draws(shown: Study) -> Figure:
 
 
 def judges(shown: Study) -> Table:
-    """Return a table of the accuracy after each attack, measured with three choices of noise
-    draws.
+    """Return a table of the accuracy after each attack, with a column for each of the three
+    evaluations in `Judged`.
     """
     names = {"none": "none", FGSM: FGSM, PGD: PGD, OFF: OFF}
     rows = []

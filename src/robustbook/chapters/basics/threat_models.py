@@ -1,5 +1,5 @@
-"""Compute what the page on threat models shows: images perturbed within budgets in two norms, and
-accuracy against eps.
+"""Compute what the page on threat models shows: images after attacks of bounded size in two norms,
+and the accuracy against this size (eps).
 """
 
 import math
@@ -21,12 +21,12 @@ SIZES: Mapping[float, tuple[float, ...]] = {
     math.inf: (0.0, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3),
     2.0: (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0),
 }
-"""The values of eps at which the curves are computed, by norm."""
+"""For each norm, the values of eps at which the curves are computed."""
 SHOWN: Mapping[float, tuple[float, ...]] = {
     math.inf: (0.05, 0.1, 0.2, 0.3),
     2.0: (0.5, 1.0, 2.0, 3.0),
 }
-"""The values of eps for which pictures are shown, by norm."""
+"""For each norm, the values of eps for which pictures are shown."""
 TITLES = {math.inf: "l-infinity", 2.0: "l2"}
 NETWORKS = {"plain": LOOKS["vanilla"], "adversarially trained": LOOKS["adversarial"]}
 STEPS = 20
@@ -36,8 +36,8 @@ COUNT = 200
 
 @dataclass(frozen=True)
 class Study:
-    """The data of the page: the networks by name, the test images, and each network's curve of
-    accuracy (in percent) for each norm.
+    """The data of the page: the networks, the test images, and for each pair of a norm and a
+    network the accuracy in percent at each eps.
     """
 
     nets: Mapping[str, nn.Module]
@@ -88,8 +88,8 @@ def _attacked(
 
 
 def answer(shown: Study) -> str:
-    """Return sentences that explain threat models, and state the accuracy of the plain and the
-    adversarially trained network at one radius in each norm.
+    """Return sentences that explain threat models. They also state two accuracies at one radius in
+    each norm: of the plain network, and of the adversarially trained network.
     """
     at = SIZES[math.inf].index(EPS)
     plain, trained = (shown.curves[math.inf][name][at] for name in NETWORKS)
@@ -122,8 +122,8 @@ def curves(shown: Study) -> Figure:
 
 
 def budgets(shown: Study) -> Figure:
-    """Draw one image after PGD with growing eps in the l-infinity and the l2 norm, and the
-    predicted classes.
+    """Draw one image after PGD with several eps, with a row for the l-infinity norm and a row for
+    the l2 norm. The titles are the predicted classes.
     """
     images, labels = (each[IMAGE : IMAGE + 1] for each in digits())
     net = shown.nets["plain"]
@@ -173,8 +173,8 @@ def measured(shown: Study) -> Table:
 
 @torch.no_grad()
 def clipping(shown: Study) -> str:
-    """Return in sentences how many of FGSM's pixel changes remain after clipping to [0, 1], and the
-    accuracy with and without clipping.
+    """Return sentences that state two results: how many of FGSM's pixel changes remain after
+    clipping to [0, 1], and the accuracy under FGSM with and without clipping.
     """
     net, images, labels = shown.nets["plain"], shown.images, shown.labels
     inside = fgsm(net, images, labels, eps=EPS)

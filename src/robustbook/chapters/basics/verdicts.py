@@ -1,5 +1,5 @@
-"""Compute what the page on verdicts shows: how a paper's number is compared with runs, with
-invented examples.
+"""Compute what the page on verdicts shows: invented examples of how a paper's number is compared
+with the results of runs.
 """
 
 import math
@@ -33,9 +33,9 @@ RUNS = {"quiet runs": (89.2, 90.1, 89.6, 90.5, 90.1), "noisy runs": (71.0, 96.0,
 """Invented accuracies of five runs, in percent; both groups of runs have the mean 89.9."""
 TOLERANCE = 1.0
 PRINTED = (60.0, 75.0, 85.0, 87.0, 89.0, 90.0, 91.0, 92.0, 93.0, 95.0, 99.0)
-"""The printed numbers between which the slider moves."""
+"""The printed numbers among which the slider chooses."""
 SIZES = (2, 3, 4, 5, 7, 10, 15, 20, 30)
-"""The numbers of runs in the simulation."""
+"""The numbers of runs from which the simulation computes intervals."""
 WORLDS = 4000
 
 
@@ -50,11 +50,12 @@ def judged(
     partner: Sequence[float | int] = (),
     holds: Sequence[bool] = (),
 ) -> Judgement:
-    """Return the verdict that invented runs give by the book's rules. The runs are treated as if
-    each had its own seed, and as if they used the paper's network and data.
+    """Return the verdict that the book's rules give for the results of invented runs. The runs are
+    treated as if each had its own seed, and as if they used the paper's network and data.
 
     ``compare``: the kind of comparison, such as "equal", "at_least" or "greater_than".
-    ``partner``: for an ordering, the runs of the other method.
+    ``partner``: for an ordering, the results of the runs of the method with which ``runs`` are
+        compared.
     ``holds``: for a pattern, whether each run shows the pattern.
     """
     marks: Sequence[bool | None] = holds or [None] * len(runs)
@@ -83,7 +84,9 @@ def judged(
 
 
 def answer() -> str:
-    """Return in sentences the verdicts on one printed number, for both invented groups of runs."""
+    """Return sentences that compare one printed number with each of the two invented groups of
+    runs, and state both verdicts.
+    """
     quiet, noisy = (judged(runs, 93.0).verdict for runs in RUNS.values())
     low, high = ledger.prediction_interval(RUNS["quiet runs"])
     return (
@@ -102,8 +105,8 @@ def slides() -> Slider:
 
 
 def _frame(printed: float) -> str:
-    """Return a picture of both groups of runs beside the printed number, and the verdicts in
-    words.
+    """Return the slider's picture for one printed number: both groups of runs, the printed number,
+    and both verdicts in words.
     """
     words = {name: judged(runs, printed).verdict for name, runs in RUNS.items()}
     alt = f"A line at {printed:g} %, two rows of five dots, and bars: a short and a long one."
@@ -116,7 +119,9 @@ def _frame(printed: float) -> str:
 
 
 def _strip(printed: float) -> Figure:
-    """Draw the runs as dots, their prediction interval and tolerance, and the printed number."""
+    """Draw the results of the runs as dots, together with their prediction interval, the tolerance
+    and the printed number.
+    """
     with style():
         figure, (axis,) = panels(width=4.0, height=1.6)
         for row, runs in enumerate(RUNS.values()):
@@ -133,8 +138,8 @@ def _strip(printed: float) -> Figure:
 
 @dataclass(frozen=True)
 class Coverage:
-    """The percentage of simulations in which each kind of interval contains the result of one more
-    run, for each number of runs in `SIZES`.
+    """For each kind of interval, the percentage of simulations in which it contains the result of a
+    new run. The interval is computed from n runs; there is one percentage for each n in `SIZES`.
     """
 
     prediction: tuple[float, ...]
@@ -143,8 +148,8 @@ class Coverage:
 
 @cache
 def coverage() -> Coverage:
-    """Simulate normally distributed runs, and count how often each interval contains one more
-    run.
+    """Simulate runs with normally distributed results, and count how often each interval contains
+    the result of a new run.
     """
     chance = np.random.default_rng(0)
     prediction, confidence = [], []
@@ -160,7 +165,9 @@ def coverage() -> Coverage:
 
 
 def coverage_figure() -> Figure:
-    """Draw how often each interval contains one more run, against the number of runs."""
+    """Draw how often each interval contains the result of a new run, against the number of runs
+    from which the interval is computed.
+    """
     found = coverage()
     sizes = [float(n) for n in SIZES]
     shapes = {

@@ -18,7 +18,7 @@ THERE = {
     "convnet": "LeNet, CIFAR-10",
     "nin": "NIN, CIFAR-10",
 }
-"""The names of the networks in the DeepFool paper."""
+"""For each of our networks, the name of the network in the DeepFool paper."""
 METHODS = {
     "reference": "as trained",
     "clean": "tuned on clean images",
@@ -39,13 +39,15 @@ SETS = {
     "adv-training-i": "table-3/{}/deepfool-set",
     "fgs-set": "table-3/{}/fgs-set",
 }
-"""The name of the DeepFool paper's test error for each method."""
+"""For each method, the name under which the book stores the test error that the DeepFool paper
+prints.
+"""
 LOOKS = {"ours": figures.LOOKS["reference"], "printed": figures.LOOKS["adversarial"]}
 
 
 def answer(record: Record) -> str:
-    """Return rho2 and test error of our reference networks, next to the numbers of the DeepFool
-    paper.
+    """Return sentences that state rho2 and the test error of our reference networks, each next to
+    the number that the DeepFool paper prints.
     """
     parts = [
         f"{title(record, network)} {mean(record, 'rho2', network=network, method='reference'):.3f} "
@@ -61,8 +63,8 @@ def answer(record: Record) -> str:
 
 
 def strips(record: Record) -> Figure:
-    """Draw the test errors of the DeepFool paper and ours, for each network before and after
-    fine-tuning.
+    """Draw the test errors of each network, before and after fine-tuning: the errors in the
+    DeepFool paper and ours.
     """
     found = {
         THERE[network]: {
@@ -78,7 +80,9 @@ def strips(record: Record) -> Figure:
 
 
 def errors(version: Version) -> Table:
-    """Return a table of test error and rho2 of each network, before and after fine-tuning."""
+    """Return a table of the test error and the rho2 of each network, both before and after
+    fine-tuning.
+    """
     return table(
         f"{version.heading}. Test error in per cent and rho2: paper / **ours** (range over the "
         "seeds). The DeepFool paper reports rho2 only for networks before fine-tuning.",
@@ -103,7 +107,9 @@ def _number(target: str) -> float:
 
 
 def _beside(number: float | None, ours: Sequence[float], digits: int) -> str:
-    """Return the DeepFool paper's number, if there is one, and our mean and range."""
+    """Return the text of a table cell: the DeepFool paper's number, if it prints one, followed by
+    our mean and range.
+    """
     ours_mean, _, ends = spread(ours, digits).partition(" ")
     text = f"**{ours_mean}** {ends}".rstrip()
     return text if number is None else f"{number:g} / {text}"

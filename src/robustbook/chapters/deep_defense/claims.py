@@ -74,7 +74,9 @@ SIDES = {
 
 
 def answer(record: Record) -> str:
-    """Return how many claims hold in our runs, and our numbers for the two parts of claim 9."""
+    """Return sentences that state how many claims hold in our runs, and our numbers for the two
+    parts of claim 9.
+    """
     found = [verdict for verdict in _verdicts() if verdict != "not run"]
     before, after = (
         {side: fmean(_got(record, side, "sides", method)) for side in ("correct", "wrong")}
@@ -95,8 +97,9 @@ def _verdicts() -> list[str]:
 
 
 def strips(record: Record) -> Figure:
-    """Draw the size of the perturbations of correctly classified and of misclassified images, with
-    a dot per seed.
+    """Draw the relative sizes of perturbations after each training method. One panel is for
+    correctly classified images, the other for misclassified images. A dot is the result of one
+    seed.
     """
     panels = {"correct": "classified correctly", "wrong": "misclassified"}
     found = {
@@ -126,8 +129,8 @@ def verdicts() -> Table:
 
 
 def first(record: Record) -> str:
-    """Return the result for claim 1: the norm of an image divided by the norm of its
-    perturbation.
+    """Return sentences that state the result for claim 1: the norm of an image divided by the norm
+    of its perturbation.
     """
     caffenet, googlenet = (
         1 / float(printed(f"deep_defense/anchor-deepfool-table-1/{network}-ilsvrc2012/rho2") or 0)
@@ -143,8 +146,9 @@ def first(record: Record) -> str:
 
 
 def second_to_fourth(record: Record) -> str:
-    """Return the results for claims 2 to 4: the confidence in wrong predictions, the size of noise
-    that fools the network, and the number of DeepFool steps.
+    """Return paragraphs that state the results for claims 2, 3 and 4. Claim 2 is about the
+    confidence in wrong predictions, claim 3 about the size of noise that fools the network, and
+    claim 4 about the number of DeepFool steps.
     """
     clean, fgsm, fgsm_share, pgd, pgd_share = (
         _mean(record, name, "confidence")
@@ -176,8 +180,8 @@ def second_to_fourth(record: Record) -> str:
 
 
 def gains(record: Record) -> Table:
-    """Return a table of each method's accuracy, rho2, and increase in rho2 as a share of Deep
-    Defense's.
+    """Return a table with three numbers for each training method: its accuracy, its rho2, and its
+    increase in rho2 divided by the increase that Deep Defense gives.
     """
     rho = {method: _got(record, "rho", "read", method) for method in COMPARED}
     start, whole = fmean(rho["reference"]), fmean(rho["deep-defense"])
@@ -199,8 +203,8 @@ def gains(record: Record) -> Table:
 
 
 def sides(record: Record) -> Table:
-    """Return a table of perturbation sizes for correctly classified images and for misclassified
-    images.
+    """Return a table of the relative sizes of perturbations, with one column for correctly
+    classified images and one for misclassified images.
     """
     return table(
         "Mean relative size of DeepFool's perturbation: of images that the reference network "
@@ -219,8 +223,8 @@ def sides(record: Record) -> Table:
 
 
 def tenth(record: Record) -> str:
-    """Return the result for claim 10: how well the gradient of the regulariser agrees with finite
-    differences.
+    """Return sentences that state the result for claim 10: how well the gradient of the regulariser
+    agrees with finite differences.
     """
     error = fmean(_got(record, "error", "exactness", "deep-defense"))
     return (

@@ -32,7 +32,9 @@ COLUMNS = {"distance": 3, "shown": 3, "fooled": 1, "steps": 2, "backwards": 1}
 
 
 def answer(record: Record) -> str:
-    """Return the smallest and the largest mean distance that an implementation finds."""
+    """Return a sentence that states, for each network, the smallest and the largest of the mean
+    distances that the implementations find.
+    """
     parts = "; ".join(_range(record, network) for network in networks(record))
     return (
         f"Only with care: on the same images and the same network, {len(PROGRAMS)} implementations "
@@ -54,7 +56,9 @@ def strips(record: Record) -> Figure:
 
 
 def programs(version: Version) -> Table:
-    """Return a table of the distances, success rate and number of steps of each implementation."""
+    """Return a table with one row for each pair of an implementation and a network. The columns are
+    two mean distances, the success rate, and the numbers of steps and gradients per image.
+    """
     return table(
         f"{version.heading}. *Distance*: the mean distance over correctly classified images on "
         "which the attack succeeds. *Shown*: the mean distance that the implementation itself "

@@ -15,15 +15,15 @@ QUANTITIES = (
     ("accuracy", "accuracy", "accuracy (%)"),
     ("rho2", r"$\rho_2$", r"$\rho_2$"),
 )
-"""For each quantity its name in the stored results, the title of its panel, and the label of its
-axis.
+"""For each quantity three texts: its name in the stored results, the title of its panel, and the
+label of its axis.
 """
 
 
 def answer(record: Record) -> str:
-    """Return in a sentence which share of its total increase in rho2 Deep Defense reaches in the
-    first epoch. The sentence also says whether Deep Defense has the largest rho2 after the first
-    and the last epoch.
+    """Return text that states which share of its total increase in rho2 Deep Defense reaches in the
+    first epoch. The text also says whether Deep Defense has the largest rho2 after the first and
+    the last epoch.
     """
     shown = names.networks(record)
     shares = " and ".join(
@@ -42,7 +42,7 @@ def early(record: Record, network: str) -> tuple[float, int, int]:
     """Return the percentage of the total increase in rho2 that Deep Defense reaches in the first
     epoch.
 
-    The function also returns the numbers of the first and of the last epoch.
+    Also return the numbers of two epochs: of the first one, and of the last one.
     """
     marks = _marks(record, network)
     start = mean(record, "rho2", network=network, method="reference")
@@ -56,7 +56,9 @@ def of_one(record: Record) -> Figure:
 
 
 def epochs(records: Sequence[Record]) -> Figure:
-    """Draw two panels per network, accuracy and rho2 against the epoch, with a curve per method."""
+    """Draw two panels per network: the accuracy against the epoch, and rho2 against the epoch. Each
+    panel has a curve per method.
+    """
     return figures.lines(
         [
             figures.Panel(

@@ -12,21 +12,21 @@ from robustbook.chapters.wording import whole_percent
 from robustbook.ledger import Record
 
 USUAL = {"c": 25.0, "lam": 15.0, "d": 5.0}
-"""The values of the three parameters in the released code."""
+"""The values of c, lambda and d in the released code."""
 WORDS = {"c": "c", "lam": "lambda", "d": "d"}
 LOOKS = [figures.LOOKS[name] for name in ("par-networks", "reference", "deep-defense")]
 QUANTITIES = (
     ("accuracy", "accuracy", "accuracy (%)"),
     ("rho2", r"$\rho_2$", r"$\rho_2$"),
 )
-"""For each quantity its name in the stored results, the title of its panel, and the label of its
-axis.
+"""For each quantity three texts: its name in the stored results, the title of its panel, and the
+label of its axis.
 """
 
 
 def answer(record: Record) -> str:
-    """Return how much rho2 changes with each parameter, beginning with the parameter that changes
-    it most.
+    """Return sentences that state the range of rho2 over the values of each parameter, beginning
+    with the parameter that changes rho2 most.
     """
     ranges = []
     for name, word in WORDS.items():
@@ -47,8 +47,8 @@ def answer(record: Record) -> str:
 
 
 def grid(record: Record) -> Figure:
-    """Draw accuracy and rho2 against c, with a curve per lambda, and against d. A dotted line marks
-    the reference network.
+    """Draw accuracy and rho2, each against c (with a curve per lambda) and against d. A dotted line
+    in each panel marks the value of the reference network.
     """
     panels = []
     for name, title, label in QUANTITIES:
@@ -64,8 +64,8 @@ def grid(record: Record) -> Figure:
 
 
 def grid_in_words(record: Record) -> str:
-    """Return sentences on the effect of each parameter, and on the largest rho2 without loss of
-    accuracy.
+    """Return sentences that state two results: the effect of each parameter on rho2, and the
+    largest rho2 at which the accuracy is not below that of the reference network.
     """
     start = {"method": "reference"}
     tried = [
@@ -119,8 +119,8 @@ def spanned() -> str:
 
 
 def _tried(record: Record, name: str) -> list[float]:
-    """Return in ascending order the values of one parameter that were tried while the two other
-    parameters had their default values.
+    """Return the values of one parameter that were tried while the two other parameters had their
+    default values, in ascending order.
     """
     others = {other: value for other, value in USUAL.items() if other != name}
     return sorted(map(float, settings(record, "rho2", name, **others)))
@@ -129,8 +129,8 @@ def _tried(record: Record, name: str) -> list[float]:
 def _over(
     record: Record, name: str, parameter: str, look: figures.Look, **changed: float
 ) -> figures.Curve:
-    """Return the values of a quantity, such as rho2, for the values of one parameter, with a curve
-    per seed.
+    """Return the curve of a quantity, such as rho2, against the values of one parameter. There is
+    one curve per seed.
     """
     at = _tried(record, parameter)
     each = [values(record, name, **{**USUAL, **changed, parameter: value}) for value in at]
@@ -138,8 +138,9 @@ def _over(
 
 
 def _told(record: Record, parameter: str, at: Sequence[float]) -> str:
-    """Return as text rho2 and accuracy for several values of a parameter, such as "0.386 at 98.8 %
-    (5)" for the value 5.
+    """Return text that states rho2 and the accuracy for each of several values of a parameter. For
+    the value 5, for example, "0.386 at 98.80 % (5)" means a rho2 of 0.386 and an accuracy of 98.80
+    %.
     """
     found = [(value, {**USUAL, parameter: value}) for value in at]
     return ", ".join(

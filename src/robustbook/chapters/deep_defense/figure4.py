@@ -31,8 +31,9 @@ WORDS = {
 
 
 def answer(record: Record) -> str:
-    """Return which single layer increases rho2 most, and its share of the increase with all layers.
-    The sentence also states the share of the second-best layer.
+    """Return sentences that state which layer, if the regulariser changes it alone, increases rho2
+    most. They also state this increase as a share of the increase if the regulariser changes all
+    layers. The same share is stated for the second-best layer.
     """
     found = sorted(((share, layer) for layer, share in shares(record).items()), reverse=True)
     (first, best), (second, _), *_ = found
@@ -71,7 +72,9 @@ def masked(record: Record) -> str:
 
 
 def layers(record: Record) -> Figure:
-    """Draw accuracy against rho2, with a curve per layer and the value of c beside each point."""
+    """Draw accuracy against rho2, with a curve for each layer that the regulariser may change. The
+    value of c stands beside each point of a curve.
+    """
     cs = _cs(record)
     curves = {
         layer: figures.Curve(
@@ -88,8 +91,8 @@ def layers(record: Record) -> Figure:
 
 
 def layers_table(version: Version) -> Table:
-    """Return a table of rho2 and accuracy for each layer that the regulariser may change, and for
-    each c.
+    """Return a table of rho2 and accuracy, with one row for each pair of a layer that the
+    regulariser may change and a value of c.
     """
     return table(
         f"{version.heading}. rho2 (accuracy in per cent) of LeNet, by the layer that the "

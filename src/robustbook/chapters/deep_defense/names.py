@@ -18,18 +18,22 @@ METHODS: Mapping[str, str] = {
 
 TITLES: Mapping[str, str] = {"mlp": "MLP", "lenet": "LeNet", "convnet": "ConvNet", "nin": "NIN"}
 NARROW = {"quick": ("lenet", "convnet", "nin"), "reduced": ("convnet", "nin")}
-"""The networks that are narrower than the paper's, for each profile (a named size of the run)."""
+"""For each profile (a named size of the experiment), the networks that are narrower than the
+paper's.
+"""
 
 
 def networks(record: Record) -> list[str]:
-    """Return the networks that the rows of a record (the stored results of a run) name, in their
-    order.
+    """Return the names of the networks with rows in a record (the stored results of a run), in the
+    order of the rows.
     """
     return list(dict.fromkeys(str(row.setting["network"]) for row in record.rows if row.setting))
 
 
 def each_network(records: Iterable[Record]) -> list[tuple[Record, str]]:
-    """Return pairs (record, network): one for each network in the stored results of each run."""
+    """Return pairs (record, network). Each record (the stored results of a run) is paired with each
+    network in it.
+    """
     return [(record, network) for record in records for network in networks(record)]
 
 
@@ -44,8 +48,8 @@ def title(record: Record, network: str) -> str:
 
 
 def sizes(record: Record, network: str) -> list[float]:
-    """Return in ascending order the l-infinity radii at which a network was attacked for the page
-    with stronger attacks.
+    """Return the l-infinity radii at which a network was attacked for the page with stronger
+    attacks, in ascending order.
     """
     return [float(eps) for eps in settings(record, "accuracy", "eps", network=network)]
 

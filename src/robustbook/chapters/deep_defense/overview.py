@@ -34,7 +34,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Claim:
-    """Describe one row of the overview: a claim, the page that tests the claim, and our finding.
+    """One row of the overview's table: a claim, the page that tests the claim, and our finding.
 
     ``items`` are the paper's tables and figures with which we compare to decide the claim. ``find``
     returns our finding as a phrase.
@@ -47,8 +47,9 @@ class Claim:
 
 
 def answer(record: Record) -> str:
-    """Return how much Deep Defense increases rho2 and the smallest distance that any attack finds.
-    The text also states on how many networks adversarial training has a larger rho2.
+    """Return sentences that state two factors: by which Deep Defense increases rho2, and by which
+    it increases the smallest distance that any attack finds. They also state on how many networks
+    adversarial training gives a larger rho2 than Deep Defense.
 
     ``record`` contains the stored results of Table 1. The distances come from the page with
     stronger attacks on the same networks.
@@ -69,8 +70,8 @@ def answer(record: Record) -> str:
 
 
 def claims() -> Table:
-    """Return a table of the claims with our findings and the counts of verdicts, such as
-    "reproduced".
+    """Return a table with one row for each claim: the claim, the page that tests it, our finding,
+    and the counts of its verdicts, such as "reproduced".
     """
     lines = entries("deep_defense")
 
@@ -91,7 +92,9 @@ def claims() -> Table:
 
 
 def asked() -> Table:
-    """Return a table of accuracies and distances of Table 1's networks under several attacks."""
+    """Return a table that compares the networks of Table 1, with one row for each pair of a network
+    and a measurement, such as the accuracy under an attack or the distance that an attack finds.
+    """
     tables, todays = (
         {record.profile: record for record in records_of(f"deep_defense/{item}")}
         for item in ("table-1", "today")
@@ -135,7 +138,9 @@ def _and(parts: Iterable[str]) -> str:
 
 
 def _each(item: str) -> list[tuple[Record, str]]:
-    """Return pairs (record, network), for all stored results of one page and all their networks."""
+    """Return the pairs (record, network) of one page: each of its records is paired with each
+    network in this record.
+    """
     return names.each_network(records_of(f"deep_defense/{item}"))
 
 
@@ -254,8 +259,8 @@ CLAIMS = (
 def _ways(
     table_1: Record, today: Record, network: str
 ) -> Iterator[tuple[str, Record, str, dict[str, Any], int]]:
-    """Yield for each line of the table its title, the results from which it is computed, and its
-    number of digits.
+    """Yield for each line of the table three things: its title, the results from which it is
+    computed, and the number of digits that it shows.
     """
     eps = names.shown_size(today, network)
     size, digits = names.size_text(network, eps), 3 if names.coloured(network) else 2

@@ -34,7 +34,7 @@ DRAWN = {
     "clean": ("Clean", "clean"),
     "deep-defense": ("With gradient", "deep-defense"),
 }
-"""The name in the legend and the style of each curve."""
+"""For each training method, the name of its curve in the legend, and the style of the curve."""
 PRINTED = ("vanilla", "fine-tuned-deepfool-set", "deep-defense-detached")
 TUNED, THEIRS, LARGER, SLOWER = (
     "fine-tuned-deepfool-set",
@@ -47,15 +47,16 @@ PANELS = {
     "on the training set": ("vanilla", "clean", "deep-defense"),
 }
 EPS, SHARES = 0.028, (0.2, 0.5, 1.0)
-"""The replication's eps_ref, and the shares of this eps_ref at which the accuracy under FGS is
-shown.
+"""EPS is the replication's eps_ref. SHARES are the shares of this eps_ref at which the accuracy
+under FGS is shown.
 """
 
 
 def answer(record: Record) -> str:
-    """Return the rho2 of the replication's Deep Defense and of Deep Defense with its true gradient,
-    each divided by the rho2 of plain fine-tuning. The text also states the effect of a batch size
-    of 100 alone.
+    """Return sentences that state two ratios of rho2, each to that of fine-tuning without a
+    regulariser. One ratio is for the replication's Deep Defense, the other for Deep Defense with
+    its true gradient. The sentences also state the effect of larger batches (of 100 images) without
+    a regulariser.
     """
     return (
         "The network that the replication calls Deep Defense has "
@@ -69,8 +70,8 @@ def answer(record: Record) -> str:
 
 
 def methods_table(version: Version) -> Table:
-    """Return a table of accuracy, rho2 and accuracy under FGS of each network, with the
-    replication's numbers before ours.
+    """Return a table with one row for each network: its accuracy, its rho2, and its accuracies
+    under FGS. In each cell the replication's number stands before ours.
     """
     return table(
         f"{version.heading}. Accuracy in per cent, rho2, and accuracy under FGS at shares of the "
@@ -82,8 +83,8 @@ def methods_table(version: Version) -> Table:
 
 
 def constant(record: Record) -> str:
-    """Return how much the constant regulariser changes the weights, and the eps at which FGS fools
-    the network on half of the images (eps_ref).
+    """Return sentences that state how much the constant regulariser changes the weights. They also
+    state the eps at which the network classifies half of the images correctly under FGS (eps_ref).
     """
     apart = max(values(record, "difference"))
     return (
@@ -140,8 +141,8 @@ def over_epochs(record: Record) -> Figure:
 
 
 def epochs_in_words(record: Record) -> str:
-    """Return rho2 before fine-tuning, after the first epoch and after the last epoch. The text also
-    states the effect of a lower learning rate.
+    """Return sentences that state rho2 at three times: before fine-tuning, after the first epoch,
+    and after the last epoch. They also state the effect of a lower learning rate on rho2.
     """
     ends = ", ".join(
         f"{_rho(record, method):.4f} ({DRAWN[method][0]})"
@@ -159,8 +160,8 @@ def epochs_in_words(record: Record) -> str:
 
 
 def with_gradient(record: Record) -> str:
-    """Return rho2 and accuracy of Deep Defense with its true gradient, and of fine-tuning on clean
-    images.
+    """Return sentences that compare Deep Defense with its true gradient and fine-tuning on clean
+    images. They state the rho2 and the accuracy of both.
     """
     ours, clean = (mean(record, "accuracy", method=m) for m in ("deep-defense", "clean-100"))
     return (
@@ -183,8 +184,9 @@ def _first(record: Record, method: str) -> float:
 
 
 def _explained(record: Record, method: str) -> float:
-    """Return how much of the replication's increase in rho2 a method explains, in per cent. Both
-    increases are relative to plain fine-tuning.
+    """Return in per cent how much of the replication's increase in rho2 a method explains: the
+    increase by the method, divided by the increase by the replication's Deep Defense. Both
+    increases are relative to fine-tuning without a regulariser.
     """
     tuned = _rho(record, TUNED)
     return 100 * (_rho(record, method) - tuned) / (_rho(record, THEIRS) - tuned)

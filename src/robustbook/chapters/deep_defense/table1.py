@@ -1,5 +1,5 @@
-"""Compute the content of the page on Table 1: accuracy, rho2 and accuracy under FGS for each
-network and method.
+"""Compute the content of the page on Table 1: accuracy, rho2 and accuracy under FGS for each pair
+of a network and a method.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,8 @@ from .names import METHODS, coloured, each_network, networks, title
 PRINTED = ("reference", "par-networks", "adv-training-i", "deep-defense")
 """The methods in the paper's table."""
 DATA = {"quick": ("digits", "scenes"), "reduced": ("CIFAR-10", "CIFAR-10")}
-"""The data sets for gray and for colour images, for the profiles ``quick`` and ``reduced``; for all
-other profiles they are MNIST and CIFAR-10.
+"""For the profiles ``quick`` and ``reduced``, two data sets: one of gray images and one of colour
+images. For the profile ``paper`` they are MNIST and CIFAR-10.
 """
 SHARES = (0.2, 0.5, 1.0)
 CHOICES = {
@@ -32,8 +32,8 @@ clipped.
 
 
 def answer(record: Record) -> str:
-    """Return how Deep Defense changes rho2 and clean accuracy, and whether another method has a
-    larger rho2.
+    """Return sentences that state how Deep Defense changes rho2 and the accuracy on clean images,
+    and on how many networks another method has a larger rho2 than Deep Defense.
     """
     shown = networks(record)
     changes = [
@@ -68,7 +68,9 @@ def gains(versions: Sequence[Version]) -> str:
 
 
 def methods_table(version: Version) -> Table:
-    """Return a table with the columns of the paper's Table 1, for each network and method."""
+    """Return a table with the columns of the paper's Table 1, and one row for each pair of a
+    network and a method.
+    """
     sizes = "; ".join(
         f"{_title(version.record, network)} "
         f"{spread(values(version.record, 'eps_ref', network=network, reading='eps'), 2)}"
@@ -98,8 +100,8 @@ def strips(records: Sequence[Record]) -> Figure:
 
 
 def choices(record: Record) -> Table:
-    """Return a table of accuracies under three variants of FGS, and of the steps and failures of
-    DeepFool.
+    """Return a table of the accuracies under three variants of FGS, the number of DeepFool's steps,
+    and the number of its failures.
     """
     return table(
         "Accuracy in per cent under three variants of FGS at eps_ref; the mean number of steps of "
@@ -136,7 +138,7 @@ def _gained(record: Record, network: str) -> float:
 
 
 def _leads(record: Record, network: str, others: Sequence[str]) -> bool:
-    """Return whether no other method has a larger mean rho2 than Deep Defense."""
+    """Return whether none of the methods in ``others`` has a larger mean rho2 than Deep Defense."""
     ours = _rho(record, network, "deep-defense")
     return all(_rho(record, network, each) <= ours for each in others)
 

@@ -22,8 +22,8 @@ NEAREST = {
     "ddn": "DDN",
     "best": "nearest",
 }
-"""Attacks that look for the smallest l2 perturbation; attacks with "free" in their name do not clip
-images.
+"""Attacks that look for the smallest l2 perturbation. If the name of an attack contains "free", the
+attack does not clip images.
 """
 BOUNDED = {"fgsm": "FGSM", "pgd": "PGD", "pgd margin": "PGD, margin", "square": "Square"}
 """Attacks of a given l-infinity radius."""
@@ -32,11 +32,11 @@ LOOKS = {"DeepFool": figures.LOOKS["reference"], "DDN": figures.LOOKS["adv-train
 
 
 def answer(record: Record) -> str:
-    """Return whether Deep Defense increases the smallest distance that any attack finds, and
-    whether FGSM overstates the robustness.
+    """Return sentences that answer two questions: whether Deep Defense increases the smallest
+    distance that any attack finds, and whether the accuracy under FGSM overstates the robustness.
 
-    The numbers are for the networks in ``record``. The answers "yes" and "no" are for all networks
-    with stored results.
+    The numbers in the sentences are for the networks in ``record``. The first answer, "yes" or
+    "no", is for all networks with stored results.
     """
     others = [each for each in records_of("deep_defense/today") if each.profile != record.profile]
     further = {title(*each): _further(*each) for each in each_network([record, *others])}
@@ -61,13 +61,15 @@ def answer(record: Record) -> str:
 
 
 def networks_in_words(records: Sequence[Record]) -> str:
-    """Return a list with the changes in distance and the accuracies of each network."""
+    """Return a list with an entry for each network, which states how Deep Defense changes the
+    distances that attacks find, and the accuracies under attacks.
+    """
     return "\n".join(f"- {_network_in_words(*each)}" for each in each_network(records))
 
 
 def distances(records: Sequence[Record]) -> Figure:
-    """Draw the median size of the smallest perturbation that DeepFool and DDN find, with a row per
-    method.
+    """Draw, for each training method, the median sizes of the smallest perturbations that two
+    attacks find, DeepFool and DDN.
     """
     found = {
         title(record, network): {
@@ -112,8 +114,9 @@ def bounded(version: Version) -> Table:
 
 
 def nearest_gain(record: Record, network: str, method: str = "deep-defense") -> float:
-    """Return the mean factor by which a method increases the distance to the nearest adversarial
-    image, compared with the reference network.
+    """Return the distance to the nearest adversarial image after training with a method, divided by
+    this distance for the reference network. The distances are medians over images; the ratio is a
+    mean over the seeds.
     """
     return fmean(_gains(record, network, method, "best"))
 
@@ -135,7 +138,7 @@ def _gains(record: Record, network: str, method: str, attack: str) -> list[float
 
 
 def _left(record: Record, network: str, method: str, attack: str, eps: float) -> list[float]:
-    """Return the accuracy under an attack, with one number per seed."""
+    """Return the accuracies of a network under an attack, one number per seed."""
     return values(record, "accuracy", network=network, method=method, attack=attack, eps=eps)
 
 
@@ -150,8 +153,8 @@ def _single_and_all(record: Record, network: str) -> tuple[float, float]:
 
 
 def _further(record: Record, network: str) -> bool:
-    """Return whether Deep Defense increases the distance to the nearest adversarial images with
-    every seed.
+    """Return whether Deep Defense, with every seed, increases the median distance to the nearest
+    adversarial images.
     """
     found = _gains(record, network, "deep-defense", "best")
     return bool(found) and min(found) > 1
@@ -166,7 +169,9 @@ def _flattered(record: Record, network: str) -> bool:
 
 
 def _yes_or_no(holds: Mapping[str, bool]) -> str:
-    """Return "yes" or "no"; if the networks differ, return "yes" or "no" for each network."""
+    """Return "yes" or "no" if the answer is the same for all networks. Otherwise return text with
+    the answer for each network.
+    """
     if len(set(holds.values())) == 1:
         return "yes" if all(holds.values()) else "no"
     return ", ".join(f"{name} {'yes' if held else 'no'}" for name, held in holds.items())
@@ -193,8 +198,8 @@ def _network_in_words(record: Record, network: str) -> str:
 
 
 def _images(record: Record) -> Iterator[str]:
-    """Yield the number of test images on which each network was attacked, and the number of images
-    that all methods classify correctly.
+    """Yield text with two numbers for each network: the number of test images that were attacked,
+    and the number of images that the networks of all methods classify correctly.
     """
     images = {row.setting["network"]: row.images for row in record.rows if row.name == "accuracy"}
     for network, count in images.items():

@@ -73,8 +73,8 @@ CLAIMED = {
         "share of the seeds with which Adam changes the 3 into a 7",
     ),
 }
-"""For each target number (a number or pattern in the paper): the claim in our words, and the
-measurement that decides it.
+"""For each target number (a number or pattern in the paper) two texts: the claim in our words, and
+the measurement that decides the claim.
 """
 UNDONE = {
     ("penalty", "all layers"): "lambda rises slowly, penalty on all layers (ours)",
@@ -82,7 +82,9 @@ UNDONE = {
     ("lambda", "constant"): "... lambda at its maximum from the first step",
     ("lambda", "one jump"): "... lambda jumps to its maximum after the epochs without penalty",
 }
-"""The name of each network in the table; the key says which choice was changed and how."""
+"""The name of each network in the table. A key has two parts: which choice of the training was
+changed, and how.
+"""
 READINGS = {"clean": "Clean", "float32": "FGSM", "float32, clipped": "FGSM, clipped"}
 ALPHA = {"sigmoid": "alpha, sigmoid", "ReLU": "alpha, ReLU"}
 SOURCES = {"least": "least confident source", "most": "most confident source"}
@@ -94,12 +96,14 @@ ENDS = {
 FULL = 30_000_000
 """The largest number of steps of Adam in the paper."""
 POINTS = (0.5, 1.0, 3.0)
-"""Thresholds for a difference of accuracy in percentage points; the verdicts use the second one."""
+"""Thresholds for a difference of accuracies, in percentage points. The verdicts use the second
+threshold.
+"""
 
 
 def answer(record: Record) -> str:
-    """Return sentences on how often the attack with Adam fails, how often it changes a 3 into a 7,
-    and how longer runs of Adam end.
+    """Return sentences that state three results: how often the attack with Adam fails, with how
+    many seeds it changes a 3 into a 7, and how runs of Adam with many more steps end.
     """
     threes = of_target(record, f"{ADAM}/saturated-3-to-7")
     failed = spread(of_target(record, f"{ADAM}/saturated-failures"), 0)
@@ -150,8 +154,8 @@ def error_range(record: Record) -> str:
 
 
 def ablations(version: Version) -> Table:
-    """Return a table of the saturated sigmoid network's accuracies if one training choice at a time
-    is changed.
+    """Return a table of the accuracies of the saturated sigmoid network. In each row, one choice of
+    its training was changed.
     """
     rows = []
     for (varied, how), words in UNDONE.items():
@@ -170,8 +174,8 @@ def ablations(version: Version) -> Table:
 
 
 def alphas(version: Version) -> Table:
-    """Return a table of accuracies after adversarial training, for each weight alpha of the clean
-    images in the loss.
+    """Return a table of accuracies after adversarial training, with a column for each value of
+    alpha, the weight of the clean images in the loss.
     """
     weights = settings(version.record, "accuracy", "how", varied=ALPHA["sigmoid"], reading="clean")
     rows = []
@@ -194,8 +198,9 @@ def alphas(version: Version) -> Table:
 
 
 def undone_in_words(record: Record) -> str:
-    """Return paragraphs on how much each of the three training choices changes the accuracy, and
-    with how many seeds.
+    """Return a paragraph for each of three training choices. It states by how much the choice
+    changes the accuracy, and with how many seeds this change exceeds a threshold or has the
+    expected sign.
     """
     lost, behind, ours, hidden = (
         of_target(record, f"{CLAIM}/{name}")
@@ -236,8 +241,8 @@ def undone_in_words(record: Record) -> str:
 
 
 def adam(version: Version) -> Table:
-    """Return a table of how the attacks with Adam ended, for each network, source image, precision
-    and step size.
+    """Return a table of how the attacks with Adam ended. There is one row for each combination of a
+    network, a choice of source images, a precision and a step size.
     """
     return table(
         f"{version.heading}: Adam on the image, by network, source, precision and step size. "
@@ -259,8 +264,8 @@ def adam_in_words(record: Record) -> str:
     longest = {"precision": "float32", "step_size": size}
 
     def both(name: str, method: str, **setting: Any) -> str:
-        """Return a measurement for the source images with the lowest and with the highest
-        confidence.
+        """Return a measurement twice as text: for the source images with the lowest confidence, and
+        for those with the highest.
         """
         digits = 2 if name.startswith("moved") else 0
         least, most = (
@@ -303,8 +308,8 @@ def adam_in_words(record: Record) -> str:
 
 
 def long_figure(record: Record) -> Figure:
-    """Draw the change of the image and the probability of the target class over the steps of each
-    long run of Adam.
+    """Draw two quantities over the steps of each long run of Adam: the change of the image, and the
+    probability of the target class.
     """
     return figures.descent(
         {
@@ -329,8 +334,8 @@ def long_ends(record: Record) -> Table:
 
 
 def long_in_words(record: Record) -> str:
-    """Return sentences on how many long runs of Adam reached the target class, and how all other
-    runs ended.
+    """Return sentences that state how many long runs of Adam reached the target class, and how the
+    remaining long runs ended.
     """
     rows = [row for row in record.rows if row.name == "iterations"]
 
@@ -362,8 +367,8 @@ def long_in_words(record: Record) -> str:
 
 
 def _arrived(record: Record) -> str:
-    """Return a sentence on how many long runs of Adam reached the target class, and after how many
-    steps.
+    """Return a sentence that states how many long runs of Adam reached the target class, and how
+    many steps these runs took.
     """
     rows = [row for row in record.rows if row.name == "iterations"]
     steps = [int(row.value) for row in rows if row.setting["ended"] == "reached"]
@@ -393,16 +398,16 @@ def _label(stem: str, version: Version) -> str:
 
 
 def _counts(numbers: Sequence[float], holds: Callable[[float, float], bool]) -> str:
-    """Return the number of seeds with which the comparison ``holds`` is true, for each threshold in
-    ``POINTS``.
+    """Return as text, for each threshold in ``POINTS``, with how many seeds the comparison
+    ``holds`` between the seed's number and the threshold is true.
     """
     first, second, third = (sum(holds(number, points) for number in numbers) for points in POINTS)
     return f"{first}, {second} and {third} of {len(numbers)} seed{'s' * (len(numbers) > 1)}"
 
 
 def _descents(record: Record) -> Iterator[list[str]]:
-    """Yield a table row for each combination of network, choice of source images, precision and
-    step size.
+    """Yield a table row for each combination of a network, a choice of source images, a precision
+    and a step size.
     """
     keys = ("method", "rule", "precision", "step_size")
     kinds = dict.fromkeys(

@@ -30,8 +30,8 @@ CONTROLS = {
 
 
 def matrices(record: Record, *, shared: bool = True) -> Figure:
-    """Draw the dissimilarity matrices of the first seed with one colour scale, or each matrix with
-    its own colour scale.
+    """Draw the dissimilarity matrices of the first seed. If ``shared``, all matrices have the same
+    colour scale; otherwise each matrix has its own.
     """
     rows = {
         method: {
@@ -78,7 +78,9 @@ def orders(version: Version) -> Table:
 
 
 def layers(record: Record) -> Table:
-    """Return a table of the dissimilarity within and between classes, by network and layer."""
+    """Return a table of the mean dissimilarity of two images of one class, and of two images of
+    different classes. There is one row for each pair of a network and a layer.
+    """
     return table(
         "Mean dissimilarity of two images of one class (*within*) and of two classes (*between*), "
         f"and their ratio; mean (range over the seeds). {CONTROLS[record.item]}",
@@ -128,8 +130,8 @@ def _layer_rows(record: Record) -> Iterator[list[str]]:
 
 
 def _pattern_rows(record: Record) -> Iterator[list[str]]:
-    """Yield a table row for each variant of a pattern: the measured number, and the number of seeds
-    with which the pattern holds.
+    """Yield a table row for each variant of a pattern. A row has the variant's name, the measured
+    number, and the number of seeds with which the pattern holds.
     """
     found: dict[tuple[str, str], list[Row]] = {}
     for row in record.rows:

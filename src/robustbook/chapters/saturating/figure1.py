@@ -29,14 +29,15 @@ EPOCHS = {
         "relu-mlp": {"vanilla": 10, "vanilla, longer": 404, "saturated": 404},
     },
 }
-"""The number of training epochs for each profile (size of the experiment), equal to the study's
-settings.
+"""For each profile (size of the experiment), the numbers of training epochs, which equal the
+study's settings.
 """
 
 
 def answer(record: Record) -> str:
-    """Return sentences on the number of layers with a larger kurtosis in the saturated network, and
-    on the layer with the largest difference.
+    """Return sentences that state in how many layers the weights have a larger kurtosis in the
+    saturated network than in the vanilla network. They also name the layer in which the kurtosis
+    differs most between the two networks.
 
     A layer is counted if the kurtosis is larger with every seed.
     """
@@ -96,8 +97,8 @@ def orders(version: Version) -> Table:
 
 
 def layers(record: Record) -> Table:
-    """Return a table of the kurtosis and the largest absolute weight of each layer, for all
-    networks.
+    """Return a table with one row for each network, and two groups of columns: the kurtosis of the
+    weights of each layer, and the largest absolute weight of each layer.
     """
     return table(
         "Excess kurtosis of the weights of each layer, mean (range over the seeds). The column "

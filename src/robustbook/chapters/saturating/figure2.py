@@ -22,14 +22,15 @@ ORDERS = (
     ("relu-mlp", "median", "median", "lower"),
     ("relu-mlp", "active", "active units (%)", "fewer"),
 )
-"""For each ordering that the paper claims: the network, the measurement, its title, and how the
-saturated network should differ from the vanilla one.
+"""For each ordering that the paper claims, four texts: the network, the name of the measurement,
+its title, and how the saturated network should differ from the vanilla one.
 """
 
 
 def answer(record: Record) -> str:
-    """Return sentences on the share of pre-activations with an absolute value above ``flat``, and
-    on the share of active ReLU units.
+    """Return sentences that state two shares for the saturated and the vanilla networks: of
+    pre-activations whose absolute value is above the parameter ``flat``, and of ReLU units that are
+    active.
     """
     flat = float(record.parameters["flat"])
     beyond = {m: _means(record, "beyond", "sigmoid-mlp", m, threshold=flat) for m in COMPARED}
@@ -83,8 +84,8 @@ def orders(version: Version) -> Table:
 
 
 def layers(record: Record) -> Table:
-    """Return a table of the medians of the pre-activations, and of shares beyond thresholds, for
-    each layer of all networks.
+    """Return a table with a row for each pair of a network and a layer. The columns are the medians
+    of the pre-activations, and the shares of pre-activations beyond thresholds.
     """
     sizes = sorted({5.0, float(record.parameters["flat"]), 100.0})
     return table(

@@ -17,14 +17,15 @@ from robustbook.ledger import Record
 from .names import COMPARED
 
 FLAT, LARGE = 0.01, 0.5
-"""The thresholds that decide the verdicts: a share of the highest length element, and a share of
-the largest singular value.
+"""The thresholds that decide the verdicts. FLAT is a share of the path's highest length element,
+and LARGE a share of the largest singular value.
 """
 
 
 def answer(record: Record) -> str:
-    """Return sentences on how much of a path is flat, and on how many singular values are large at
-    the peak of the length element.
+    """Return sentences that state two results: which part of a path is flat, so that the class
+    probabilities hardly change, and how many singular values are large at the peak of the length
+    element.
     """
     flat, large = (
         [mean(record, name, grid="even", threshold=at, method=method) for method in COMPARED]
@@ -39,15 +40,15 @@ def answer(record: Record) -> str:
 
 
 def walks(record: Record) -> Figure:
-    """Draw the length element, the class probabilities and the singular values along each path, as
-    in the paper.
+    """Draw three quantities along each path, as in the paper: the length element, the class
+    probabilities, and the singular values.
     """
     return figures.paths(record.arrays, record.parameters["pairs"])
 
 
 def peaks(record: Record) -> Table:
-    """Return a table of the height and place of each path's highest length element, and of how
-    often the predicted class changes.
+    """Return a table with one row for each path. The columns describe the peak of the length
+    element (its height and its place), and how often the predicted class changes along the path.
     """
     columns = (
         ("peak", "even", 0),
@@ -79,8 +80,9 @@ def peaks(record: Record) -> Table:
 
 
 def peaks_in_words(record: Record) -> str:
-    """Return sentences on how much higher the peak of the length element is in the saturated than
-    in the vanilla networks, and on how often the predicted class changes.
+    """Return sentences that compare the saturated with the vanilla networks. They state the ratio
+    of the heights of the length element's peaks, and how often the predicted class changes along a
+    path.
     """
     saturated, vanilla = (
         {"grid": "resolved", "method": method} for method in ("saturated", "vanilla")
@@ -96,8 +98,8 @@ def peaks_in_words(record: Record) -> str:
 
 
 def doubled_in_words(record: Record) -> str:
-    """Return sentences on the number of singular values that are, at the peak of the length
-    element, more than twice their median on the path.
+    """Return sentences that state how many singular values are doubled at the peak of the length
+    element: they exceed twice their own median along the path.
     """
     vanilla, saturated = (
         mean(record, "inflated singular values", grid="resolved", method=method)
@@ -111,8 +113,8 @@ def doubled_in_words(record: Record) -> str:
 
 
 def thresholds(record: Record) -> Table:
-    """Return a table of how much of each path is flat, and of how many singular values are large,
-    for several thresholds.
+    """Return a table of two measurements, each for several thresholds: which part of each path is
+    flat, and how many singular values are large.
     """
     return table(
         "The first three columns show the share of the path (%) whose length element is below 10, "
@@ -129,8 +131,8 @@ def thresholds(record: Record) -> Table:
 
 
 def _paths(record: Record) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yield a title and the labels of the rows in the stored results, for each pair of classes and
-    each training method.
+    """Yield two things for each combination of a training method and a pair of classes: the title
+    of the path, and the labels of its rows in the stored results.
     """
     for start, end in record.parameters["pairs"]:
         for method in COMPARED:

@@ -8,8 +8,9 @@ from .lbfgs_pairs import PAIRS, count, without_tolerances
 
 
 def answer(record: Record) -> str:
-    """Return sentences on how often L-BFGS succeeds on the two sigmoid networks and on the
-    saturated ReLU network, of 90 pairs of source image and target class.
+    """Return sentences that state for how many of the 90 pairs (a source image and a target class)
+    L-BFGS succeeds. There is a number for each of the two sigmoid networks, and one for the
+    saturated ReLU network.
     """
     return (
         "Starting from the images with the lowest confidence, L-BFGS succeeds for "
@@ -21,8 +22,8 @@ def answer(record: Record) -> str:
 
 
 def relu(record: Record) -> str:
-    """Return sentences on how often L-BFGS succeeds on the two ReLU networks, and after how many
-    iterations.
+    """Return sentences that state for how many pairs L-BFGS succeeds on each of the two ReLU
+    networks, and the median number of iterations of these successes.
     """
     plain, saturated = (
         [count(record, name, method, network="relu-mlp") for name in ("found", "iterations, found")]
@@ -36,8 +37,8 @@ def relu(record: Record) -> str:
 
 
 def stalled(record: Record) -> str:
-    """Return sentences on how many runs of L-BFGS stall (stop early without success), and how many
-    succeed without stopping tolerances.
+    """Return sentences that state how many runs of L-BFGS stall (stop early without success), and
+    how many runs succeed if L-BFGS has no stopping tolerances.
     """
     single, double = without_tolerances(record)
     return (

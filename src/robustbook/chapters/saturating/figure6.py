@@ -1,7 +1,7 @@
 """Compute the tables, figures and sentences for the page of Figure 6.
 
-The page asks whether a high kurtosis of its weights makes a linear classifier with two prototypes
-robust.
+The page asks whether a linear classifier with two prototypes is robust if its weights have a high
+kurtosis.
 """
 
 from collections.abc import Iterator
@@ -25,18 +25,18 @@ INTENSITIES: dict[Literal["mean", "median"], str] = {
 LIMIT = 1e9
 """The excess kurtosis that represents infinity."""
 END, EXAMPLE = 100.0, 1.4
-"""The excess kurtosis at which the figure ends, and the ratio that the paper's caption gives as an
-example.
+"""END is the excess kurtosis at which the figure ends. EXAMPLE is the ratio that the paper's
+caption gives as an example.
 """
 GAIN, OWN_GAIN = "saturating/text-8/pearson/gain", "saturating/text-8/own-weights/gain"
-"""The ids of two target numbers (numbers printed in the paper): the increases of the ratio in
-Section 8.
+"""The ids of two target numbers (numbers printed in the paper). Both are increases of the scaled
+ratio that Section 8 of the paper states.
 """
 
 
 def answer(record: Record) -> str:
-    """Return sentences on how much a high kurtosis, and the weights of the saturated networks,
-    increase the scaled ratio.
+    """Return sentences that state by how much two things increase the scaled ratio: a high kurtosis
+    of the weights, and the use of the saturated networks' own weights.
     """
     return (
         "We divide the smallest successful perturbation by the mean absolute component of the "
@@ -64,7 +64,7 @@ def ratios(record: Record) -> Figure:
 
 def gains(record: Record) -> Table:
     """Return a table of the scaled ratio for some values of the excess kurtosis, and of its
-    increase over the Gaussian.
+    increase in per cent over the value for Gaussian weights.
     """
     return table(
         "The scaled ratio for some values of the excess kurtosis: in closed form, measured (range "
@@ -92,9 +92,12 @@ def own_weights(record: Record) -> Table:
 
 
 def largest_gain(record: Record) -> str:
-    """Return sentences on the largest increase of the scaled ratio over all layers of the MLPs.
+    """Return sentences that state how much larger the scaled ratio is with the weights of the
+    saturated network than with those of the vanilla network. They state the largest such increase
+    of all layers of the MLPs.
 
-    The sentences give the increase with the mean and with the median of |w1| as the intensity.
+    The sentences state this increase for two definitions of the intensity: as the mean of |w1|, and
+    as the median of |w1|.
     """
 
     def best(intensity: str) -> str:

@@ -13,11 +13,11 @@ LAYERS = ("1", "2", "3")
 
 
 def answer(record: Record) -> str:
-    """Return sentences on how much larger the dissimilarity between classes is in the saturated
-    network.
+    """Return sentences that state how much larger the dissimilarity between classes is in the
+    saturated network than in the vanilla network.
 
-    The comparison is made with the dissimilarity itself, and with its ratio to the dissimilarity
-    within classes.
+    The networks are compared twice: by the dissimilarity between classes itself, and by its ratio
+    to the dissimilarity within classes.
     """
     further = _range([_ratio(record, "between", layer) for layer in LAYERS])
     relative = _range([1 / _ratio(record, "within over between", layer) for layer in LAYERS])
@@ -30,8 +30,8 @@ def answer(record: Record) -> str:
 
 
 def controls(record: Record) -> str:
-    """Return sentences on the dissimilarity between classes in two networks that separate the
-    effects of the penalty and of long training.
+    """Return sentences that state the dissimilarity between classes in two further networks. They
+    separate two effects: of the penalty, and of long training.
     """
     longer, stronger = (
         _ratio(record, "between", LAYERS[-1], method)

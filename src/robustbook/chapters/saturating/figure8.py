@@ -9,13 +9,14 @@ from robustbook.ledger import Record
 from .lbfgs_pairs import PAIRS, count, without_tolerances
 
 SUCCESSES = "saturating/{}/saturated/successes"
-"""The id of the paper's number of pairs for which L-BFGS succeeds; the braces stand for the figure.
+"""The id under which the book stores the number of pairs for which L-BFGS succeeds in the paper.
+The braces stand for the name of the figure.
 """
 
 
 def answer(record: Record) -> str:
-    """Return sentences on how often L-BFGS succeeds if it starts from the images with the highest
-    and with the lowest confidence.
+    """Return sentences that compare how often L-BFGS succeeds from two starts: from the images with
+    the highest confidence, and from those with the lowest.
     """
     least = of_target(record_of("saturating/figure-5"), SUCCESSES.format("figure-5"))
     return (
@@ -28,8 +29,8 @@ def answer(record: Record) -> str:
 
 
 def stopped(record: Record) -> str:
-    """Return sentences on how many runs of L-BFGS take no step, and how many succeed without
-    stopping tolerances.
+    """Return sentences that state how many runs of L-BFGS take no step, and how many runs succeed
+    if L-BFGS has no stopping tolerances.
     """
     single, double = without_tolerances(record)
     return (

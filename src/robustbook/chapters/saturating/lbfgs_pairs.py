@@ -34,13 +34,14 @@ SEARCHES = {
     "float32, in the box": "float32, clipped to [0, 1]",
     STRAIGHT: STRAIGHT,
 }
-"""The variants of L-BFGS by their names in the records, with their names on the page."""
+"""The variants of L-BFGS: for each name in the records, the name that the page shows."""
 
 
 def squares(
     record: Record, method: str
 ) -> tuple[UInt8[np.ndarray, "k k h w"], Bool[np.ndarray, "k k"]]:
-    """Return the images that L-BFGS found, and a mask of the pairs for which it found an image.
+    """Return two arrays: the images that L-BFGS found, and a mask that is true for each pair for
+    which L-BFGS found an image.
 
     Both arrays have source classes along the first axis and target classes along the second axis.
     """
@@ -69,7 +70,7 @@ def count(
     search: str = MAIN,
     network: str = "sigmoid-mlp",
 ) -> str:
-    """Return the mean and the range over the seeds of one measurement of L-BFGS.
+    """Return as text one measurement of L-BFGS: its mean over the seeds, followed by its range.
 
     A measurement is a number of runs, such as ``found``, or a median over the 90 runs.
     """
@@ -78,8 +79,8 @@ def count(
 
 
 def without_tolerances(record: Record) -> tuple[str, str]:
-    """Return how often L-BFGS without stopping tolerances succeeds on the saturated network, in
-    float32 and in float64.
+    """Return as text for how many pairs L-BFGS without stopping tolerances succeeds on the
+    saturated network. The first text is for float32, the second for float64.
     """
     single, double = (
         count(record, "found", search=f"{precision}, no tolerances")
@@ -89,8 +90,9 @@ def without_tolerances(record: Record) -> tuple[str, str]:
 
 
 def straight(record: Record) -> str:
-    """Return sentences on the distance along a straight line at which the network first predicts
-    the target class.
+    """Return sentences that state the distance of the points that bisection finds: points on the
+    straight line from a source image to the nearest test image of the target class, which the
+    network classifies as the target class.
     """
     of = {"network": "sigmoid-mlp", "reading": STRAIGHT}
     vanilla, saturated = (
@@ -107,7 +109,9 @@ def straight(record: Record) -> str:
 
 
 def searches(record: Record) -> Table:
-    """Return a table of how the runs of L-BFGS ended, for each network and variant of L-BFGS."""
+    """Return a table of how the runs of L-BFGS ended, with one row for each pair of a network and a
+    variant of L-BFGS.
+    """
     return table(
         f"How the {PAIRS} runs of L-BFGS ended, with the median number of iterations and the "
         "median distance (l2) of successful and of failed runs; mean over the seeds (range). *At "

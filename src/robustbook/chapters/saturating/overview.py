@@ -16,7 +16,7 @@ from .names import METHODS
 
 @dataclass(frozen=True)
 class Claim:
-    """Describe a row of the overview: a claim of the paper, what we find, and the pages that test
+    """One row of the overview's table: a claim of the paper, our finding, and the pages that test
     the claim.
 
     The field ``items`` names the paper's tables, figures and sections whose numbers decide the
@@ -101,8 +101,8 @@ ATTACKS = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences on the accuracy of the saturated sigmoid network under attacks that compute
-    the gradient in different ways.
+    """Return sentences that state the accuracy of the saturated sigmoid network under attacks that
+    compute the gradient in different ways.
     """
     single, wide, repaired = (
         mean(record, "accuracy", network="sigmoid-mlp", method="saturated", reading=attack)

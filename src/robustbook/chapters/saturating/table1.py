@@ -1,7 +1,7 @@
 """Compute the tables, figures and sentences for the page of Table 1.
 
-The page shows the accuracies in the paper and ours, and which implementation choices change the
-accuracy.
+The page compares the accuracies in the paper with ours. It also shows which choices of the
+implementation change the accuracy.
 """
 
 from collections.abc import Iterator
@@ -57,8 +57,8 @@ GRADIENTS = {
 }
 LENGTH = "optimiser steps per step of lambda"
 ANNEAL = {"quick": 2, "paper": 937}
-"""The number of optimiser steps between two values of lambda for the networks of Table 1, for each
-profile.
+"""For each profile, the number of optimiser steps between two increases of lambda when the networks
+of Table 1 are trained.
 """
 EVIDENCE = {
     "one_step": "float32",
@@ -70,14 +70,14 @@ EVIDENCE = {
     "rescaled": "rescaled",
     "transfer": "transfer",
 }
-"""For each accuracy that `diagnose` needs, the record's name of the attack under which it was
-measured.
+"""For each accuracy that `diagnose` needs, the attack under which it was measured, by the attack's
+name in the record.
 """
 
 
 def answer(record: Record) -> str:
-    """Return sentences on the accuracy of the saturated networks under FGSM and under the strongest
-    attack.
+    """Return sentences that state the accuracy of the saturated networks under FGSM and under the
+    strongest attack.
     """
     found = accuracies(record)
     kept = []
@@ -97,7 +97,7 @@ def answer(record: Record) -> str:
 
 
 def accuracy_table(version: Version) -> Table:
-    """Return the paper's Table 1, with the paper's accuracy and ours in every cell."""
+    """Return the paper's Table 1. In every cell the paper's accuracy stands before ours."""
     columns = [(n, measure) for n in NETWORKS for measure in ("accuracy", "fgsm-accuracy")]
     return table(
         f"{version.heading}: accuracy in per cent, paper / **ours** (range over the seeds).",
@@ -137,8 +137,8 @@ def attacks_table(record: Record) -> Table:
 
 
 def gradients(record: Record) -> Table:
-    """Return a table of how often the gradient of each network is exactly zero, and of how large it
-    is.
+    """Return a table with measurements of each network's gradient: for which share of the images it
+    is exactly zero, and how large its largest component is.
     """
     return table(
         "How often the gradient vanishes. *Zero*: the share of test images (%) whose gradient is "
@@ -184,7 +184,9 @@ def diagnosis(record: Record) -> Table:
 
 
 def search(tried: Record) -> Table:
-    """Return a table of the accuracies with all other training settings that were tried."""
+    """Return a table of the accuracies after training with each of the settings that were tried,
+    besides those of Table 1.
+    """
     return table(
         f"All other settings that were tried (profile {tried.profile}): accuracy in per cent on "
         "clean images and after FGSM without clipping. The last column is the share of images with "
@@ -200,11 +202,12 @@ def search(tried: Record) -> Table:
 
 
 def anneal(record: Record, tried: Record) -> Figure:
-    """Draw the FGSM accuracy of the saturated sigmoid network against the number of optimiser steps
-    between two values of lambda.
+    """Draw the FGSM accuracy of the saturated sigmoid network against a training setting: the
+    number of optimiser steps between two increases of lambda.
 
-    The record ``tried`` contains the runs with other training settings. If both records have the
-    same profile (size of the experiment), the last point of each curve is the network of Table 1.
+    The record ``tried`` contains the results of trainings with settings that differ from those of
+    Table 1. If both records have the same profile (size of the experiment), the last point of each
+    curve is the network of Table 1.
     """
     curves: dict[str, dict[int, list[float]]] = {label: {} for label in GRADIENTS.values()}
     for row in tried.rows:
@@ -222,8 +225,8 @@ def anneal(record: Record, tried: Record) -> Figure:
 
 
 def longer_vanilla(record: Record, tried: Record) -> str:
-    """Return sentences on how much of the saturated ReLU network's FGSM accuracy comes from long
-    training alone.
+    """Return sentences that compare the FGSM accuracy of the saturated ReLU network with that of a
+    network trained as long without any penalty.
     """
     varied = "relu, vanilla, epochs"
     longest = str(max(map(int, settings(tried, "accuracy", "how", varied=varied))))
@@ -242,8 +245,8 @@ def longer_vanilla(record: Record, tried: Record) -> str:
 
 
 def heavier_cnn(tried: Record) -> str:
-    """Return sentences on the effects of a larger penalty and of longer training on the saturated
-    CNN.
+    """Return sentences that state the accuracies of the saturated CNN after two changes to its
+    training: with a larger penalty than in the paper, and with more epochs than for Table 1.
     """
     varied = "CNN, lambda times"
     heavier = []
@@ -273,7 +276,9 @@ def heavier_cnn(tried: Record) -> str:
 
 
 def _cell(record: Record, network: str, method: str, measure: str) -> str:
-    """Return a table cell with the paper's accuracy, and our mean accuracy with its range."""
+    """Return the text of a table cell: the paper's accuracy, followed by our mean accuracy with its
+    range.
+    """
     target = f"saturating/table-1/{network.removesuffix('-mlp')}-{method}/{measure}"
     ours, _, ends = spread(of_target(record, target)).partition(" ")
     return f"{printed(target):g} / **{ours}** {ends}"
@@ -310,7 +315,7 @@ def _search_rows(tried: Record) -> Iterator[list[str]]:
 
 
 def _of(tried: Record, varied: str, how: str, reading: str) -> str:
-    """Return the accuracy of a network that was trained with one of the other settings that were
-    tried.
+    """Return as text the accuracy of a network that was trained with a setting that differs from
+    that of Table 1.
     """
     return spread(values(tried, "accuracy", varied=varied, how=how, reading=reading))

@@ -24,8 +24,8 @@ LAYERS = {
     "fully connected": {"fc-units": "units"},
     "softmax": {"outputs": "units"},
 }
-"""The layers in the paper's table, with the counts that the paper states for a layer and their
-units.
+"""The layers in the paper's table. For each layer: the counts that the paper states, and the units
+of these counts.
 """
 PADDINGS = {"padding 2": 2, "no padding": 0}
 LOOKS = {
@@ -35,8 +35,8 @@ LOOKS = {
 
 
 def answer(record: Record) -> str:
-    """Return sentences on how many counts in the paper's table hold for our network, and on how the
-    padding changes its number of parameters.
+    """Return sentences that state how many counts in the paper's table hold for our network, and
+    how the padding of the convolutions changes the network's number of parameters.
     """
     names = [name for counts in LAYERS.values() for name in counts]
     same = [_count(record, name) == printed(f"{CNN}/{name}") for name in names]
@@ -62,8 +62,8 @@ def parameters(record: Record) -> Figure:
 
 
 def layers(version: Version) -> Table:
-    """Return a table of the paper's layers and ours, with the shapes of their outputs and their
-    numbers of parameters.
+    """Return a table with one row for each layer of the CNN: the layer in the paper, our layer, the
+    shape of its output, and its number of parameters.
     """
     record, shapes = version.record, dict(_shapes(version.record))
     found = [_parameters(record, padding) for padding in PADDINGS.values()]

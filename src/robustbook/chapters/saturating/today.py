@@ -66,7 +66,7 @@ ALONE = {
 """Attacks that look for the smallest perturbation: their names in the record, and their titles in
 tables.
 """
-SHORT = ("vanilla", "adv.", "sat.")  # nine columns must fit
+SHORT = ("vanilla", "adv.", "sat.")  # short, so that nine columns fit
 COLUMNS = [f"{name.split()[0]}, {method}" for name in NETWORKS.values() for method in SHORT]
 ALL = [(network, method) for network in NETWORKS for method in METHODS]
 DIFFER = 5.0
@@ -74,8 +74,8 @@ DIFFER = 5.0
 
 
 def answer(record: Record) -> str:
-    """Return sentences on whether the saturated networks are robust to attacks that are stronger
-    than one FGSM step.
+    """Return sentences that state whether the saturated networks are robust to attacks that are
+    stronger than one FGSM step.
     """
     single, worst = (
         [fmean(_left(record, network, "saturated", attack)) for network in NETWORKS]
@@ -94,8 +94,8 @@ def answer(record: Record) -> str:
 
 
 def summary(version: Version) -> Table:
-    """Return a table of each network's accuracy after FGSM, in the paper and in our runs, and after
-    stronger attacks.
+    """Return a table of each network's accuracies: under FGSM in the paper, under FGSM in our runs,
+    and under stronger attacks.
     """
     record = version.record
     return table(
@@ -121,8 +121,8 @@ def free_attacks(version: Version) -> Table:
 
 
 def clipped_attacks(version: Version) -> Table:
-    """Return a table of each network's accuracy under each attack that clips images to [0, 1], and
-    under all attacks together.
+    """Return a table of each network's accuracy under each attack that clips images to [0, 1]. The
+    last row is the accuracy under all attacks together.
     """
     images = [row.value for row in version.record.rows if row.name == "images"]
     return table(
@@ -156,8 +156,8 @@ def curves(record: Record) -> Figure:
 
 
 def alone(version: Version) -> Table:
-    """Return a table of the perturbation size at which each attack alone succeeds on half of the
-    images.
+    """Return a table with one number for each pair of a network and an attack: the perturbation
+    size at which this attack alone succeeds on half of the images.
     """
     return table(
         f"{version.heading}: the size at which a single attack makes a network misclassify half of "
@@ -206,8 +206,8 @@ def checks(record: Record) -> Table:
 
 
 def gains(record: Record) -> str:
-    """Return sentences on the perturbation size at which half of the images are misclassified,
-    relative to the vanilla network.
+    """Return sentences that compare networks by the perturbation size at which half of the images
+    are misclassified. They state this size divided by the same size for the vanilla network.
     """
     saturated, trained = (
         ", ".join(

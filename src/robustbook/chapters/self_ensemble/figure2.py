@@ -1,5 +1,5 @@
-"""Compute the content of the page on Figure 2: noise in training, at test time, in both or in
-neither.
+"""Compute the content of the page on Figure 2, which compares four uses of noise: in training, at
+test time, in both, and in neither.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,8 +24,8 @@ SMALL = 0.1
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return the accuracy with noise in training, at test time, in both or in neither. The
-    accuracies are on clean images and under a weak attack.
+    """Return sentences that state accuracies with noise in training, at test time, in both, and in
+    neither. The accuracies are on clean images and under a weak attack.
     """
     return " ".join(_told(record, network) for record, network in names.best(records))
 
@@ -44,8 +44,8 @@ def _told(record: Record, network: str) -> str:
 
 
 def curves(records: Sequence[Record]) -> Figure:
-    """Draw accuracy against the attack's constant c, with a panel per network. Each panel has
-    four curves: noise in training, at test time, in both or in neither.
+    """Draw accuracy against the attack's constant c, with a panel per network. Each panel has four
+    curves: for noise in training, at test time, in both, and in neither.
     """
     panels = [
         sweeps.panel(record, network, REGIMES, title=names.title(record, network))
@@ -60,7 +60,9 @@ def of_one(record: Record) -> Figure:
 
 
 def accuracies(version: Version) -> Table:
-    """Return the accuracies under attack and on clean images as a table."""
+    """Return a table of the accuracies on clean images and under attacks, with one row for each use
+    of noise.
+    """
     record = version.record
     cs = (0.0, *names.strengths(record, names.networks(record)[0], "rse"))
     rows: list[list[str]] = []
@@ -76,8 +78,8 @@ def accuracies(version: Version) -> Table:
 
 
 def shares(records: Sequence[Record]) -> str:
-    """Return which share of RSE's gain in accuracy under a weak attack remains without noise at
-    test time.
+    """Return sentences on the accuracy that RSE gains under a weak attack over the network without
+    noise. They state which share of this gain remains if the noise is switched off at test time.
     """
     parts = []
     for record, network in names.best(records):

@@ -22,7 +22,9 @@ LEVELS: Mapping[str, str] = {
     "rse paper 0.18/0.2": "0.18/0.2",
     "rse": "0.4/0.1 (Table 1)",
 }
-"""Standard deviations of the initial and of the inner noise, from low to high."""
+"""For each noise level, the standard deviations of the initial noise and of the inner noise. The
+levels are ordered from low to high.
+"""
 LOOK: Mapping[str, Look] = {
     "none": LOOKS["none"],
     "rse code 0.1/0.05": LOOKS["train only"],
@@ -36,16 +38,16 @@ STRONG = 0.1
 
 
 def levels(record: Record) -> dict[str, str]:
-    """Return the labels of the noise levels. With the small images included in the package, the
-    noise of Table 1 is halved.
+    """Return the labels of the noise levels. For profile ``quick``, with the small images included
+    in the package, half of the noise of Table 1 is used.
     """
     own = {"rse": "0.2/0.05"} if record.profile == "quick" else {}
     return {**LEVELS, **own}
 
 
 def answer(record: Record) -> str:
-    """Return clean accuracy and accuracy under attack, without noise and with the highest noise
-    level.
+    """Return sentences that compare the network without noise and with the highest noise level.
+    They state both accuracies on clean images, and both accuracies under attack.
     """
     text = []
     for network in names.networks(record):
@@ -64,8 +66,8 @@ def answer(record: Record) -> str:
 
 
 def _highest(shown: Sequence[str]) -> int:
-    """Return the index of the highest noise level of the authors' script among the levels with
-    noise.
+    """Return an index into those defenses in ``shown`` that have noise. It is the index of the
+    highest noise level in the authors' script or, if this level is missing, of the last defense.
     """
     noisy = [d for d in shown if d != "none"]
     wanted = "rse paper 0.18/0.2"
@@ -73,7 +75,9 @@ def _highest(shown: Sequence[str]) -> int:
 
 
 def curves(records: Sequence[Record]) -> Figure:
-    """Draw the accuracy with one noise draw against c, with a curve per noise level."""
+    """Draw the accuracy with one noise draw against the attack's constant c, with a curve per noise
+    level.
+    """
     panels = [
         sweeps.panel(
             record,
@@ -95,12 +99,16 @@ def of_one(record: Record) -> Figure:
 
 
 def accuracies(version: Version) -> Table:
-    """Return a table of accuracies with one noise draw, under attack and on clean images."""
+    """Return a table of accuracies with one noise draw. The columns are clean images and the values
+    of c of the attacks.
+    """
     return _table(version, ONE, "one draw", "one")
 
 
 def of_fifty(version: Version) -> Table:
-    """Return a table of accuracies with 50 noise draws, which the paper's figure does not show."""
+    """Return a table of accuracies if each prediction averages 50 noise draws. The paper's figure
+    does not show these accuracies.
+    """
     return _table(version, "accuracy", "50 draws", "fifty")
 
 
@@ -118,8 +126,8 @@ def _table(version: Version, name: str, words: str, label: str) -> Table:
 
 
 def best_level(records: Sequence[Record]) -> str:
-    """Return in a sentence which noise level gives the highest accuracy on clean images and at each
-    c.
+    """Return a sentence that states two things: the noise level with the highest accuracy on clean
+    images, and the noise level with the highest accuracy under the attack at each c.
     """
     parts = []
     for record, network in names.best(records):

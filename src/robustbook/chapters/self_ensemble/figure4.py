@@ -21,8 +21,9 @@ TURN = 0.4
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return how much accuracy 50 noise draws gain over one draw under weak attacks, and at which c
-    50 draws lose accuracy.
+    """Return sentences that compare the accuracy of 50 noise draws with that of one draw. They
+    state the mean difference under weak attacks, and from which c on 50 draws have the lower
+    accuracy.
     """
     return " ".join(_told(record, network) for record, network in names.best(records))
 
@@ -47,8 +48,8 @@ def _told(record: Record, network: str) -> str:
 
 
 def gain(record: Record, network: str) -> dict[float, list[float]]:
-    """Return for each c the accuracy with 50 noise draws minus the accuracy with one noise draw,
-    with one number per seed.
+    """Return for each c the accuracy with 50 noise draws minus the accuracy with one noise draw.
+    There is one difference per seed.
     """
     found = {}
     for c in (0.0, *names.strengths(record, network, "rse")):
@@ -78,8 +79,8 @@ def of_one(record: Record) -> Figure:
 
 
 def gains(version: Version) -> Table:
-    """Return a table of the accuracies with one and with 50 noise draws, their difference, and the
-    distortion, for each c.
+    """Return a table with one row for each pair of a network and a c. The columns are the accuracy
+    with one noise draw, the accuracy with 50 draws, their difference, and the distortion.
     """
     record = version.record
     rows: list[list[str]] = []
@@ -107,8 +108,8 @@ def gains(version: Version) -> Table:
 
 
 def turning(records: Sequence[Record]) -> str:
-    """Return how high the accuracy of one noise draw is where 50 draws are better, and where they
-    are not better.
+    """Return text that states the accuracies of one noise draw in two groups of attacks: those
+    under which 50 draws are more accurate than one draw, and the remaining ones.
     """
     parts = []
     for record, network in names.best(records):

@@ -58,8 +58,8 @@ def of_one(record: Record) -> Figure:
 
 
 def accuracies(version: Version) -> Table:
-    """Return a table of the accuracies by number of noise draws, and of the gain from 1 to 50
-    draws.
+    """Return a table of the accuracies for several numbers of noise draws. The last column is the
+    accuracy with 50 draws minus the accuracy with one draw.
     """
     record = version.record
     numbers = (1, 4, ENOUGH, 20, MOST)
@@ -81,8 +81,8 @@ def accuracies(version: Version) -> Table:
 
 
 def gained(records: Sequence[Record]) -> str:
-    """Return in a sentence the gain in accuracy from 1 to 10 and from 10 to 50 noise draws, by
-    noise level.
+    """Return a sentence that states two gains in accuracy for each noise level: from 1 to 10 noise
+    draws, and from 10 to 50 noise draws.
     """
     parts = [
         f"{minus(f'{early:+.1f}')} and {minus(f'{late:+.1f}')} points with noise "

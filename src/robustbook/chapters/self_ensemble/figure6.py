@@ -1,5 +1,5 @@
-"""Compute the content of the page on Figure 6: accuracy and distortion against c, and accuracy at
-equal distortion.
+"""Compute the content of the page on Figure 6: accuracy and distortion against the attack's
+constant c, and accuracies of different defenses at equal distortion.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,16 +20,18 @@ from .names import DEFENSES, NETWORKS
 EQUAL = (0.1, 0.21, 0.3)
 """The distortions at which the networks are compared."""
 AT = 0.1
-"""The value of c at which we test which defense has the higher accuracy."""
+"""The value of c at which the accuracies of RSE and of the network without a defense are
+compared.
+"""
 CS = (0.0, 0.01, 0.1, 1.0, 10.0, 100.0)
 """The values of c in the tables; the figure shows all values of c."""
 FAR = 1.0
-"""The largest distortion of the second figure."""
+"""The largest distortion that the figure of accuracy against distortion shows."""
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return the accuracies of RSE and of the network without a defense, at equal c and at equal
-    distortion.
+    """Return sentences that compare the accuracies of RSE and of the network without a defense,
+    first at the same c, then at the same distortion.
     """
     return " ".join(_compared(record, network) for record, network in names.best(records))
 
@@ -53,16 +55,16 @@ def _compared(record: Record, network: str) -> str:
 
 
 def at_equal_c(record: Record, network: str) -> tuple[float, float]:
-    """Return the accuracies with RSE and without a defense at c = 0.1."""
+    """Return two accuracies under the attack with c = 0.1: with RSE, and without a defense."""
     rse, none = (names.at(record, network, d, AT) for d in ("rse", "none"))
     assert rse is not None and none is not None  # every profile has this c
     return rse, none
 
 
 def at_equal_distance(record: Record, network: str) -> tuple[float, float, float] | None:
-    """Return a distortion that the attack reaches both with RSE and without a defense, and both
-    accuracies at this distortion. Return None if the attack reaches no compared distortion on both
-    networks.
+    """Return three numbers: a distortion that the attack reaches both with RSE and without a
+    defense, the accuracy with RSE at this distortion, and the accuracy without a defense. Return
+    None if there is no such distortion in ``EQUAL``.
     """
     both = [d for d in EQUAL if all(_equal(record, network, x, d) for x in ("rse", "none"))]
     if not both:
@@ -73,9 +75,10 @@ def at_equal_distance(record: Record, network: str) -> tuple[float, float, float
 
 
 def curves(records: Sequence[Record]) -> Figure:
-    """Draw the paper's six panels: accuracy above, distortion below, and a column per network.
+    """Draw the paper's six panels. The upper row shows accuracy, the lower row distortion; there is
+    one column per network.
 
-    Pale lines show the authors' own results, also for a network that we did not run.
+    Pale lines show the authors' own results. They are also drawn for a network that we did not run.
     """
     panels = []
     for quantity, (name, label) in enumerate(
@@ -170,7 +173,9 @@ def _table(version: Version, name: str, quantity: int, words: str, digits: int) 
 
 
 def equal_table(version: Version) -> Table:
-    """Return a table of accuracies at equal distortion, from the authors' results and from ours."""
+    """Return a table of accuracies at equal distortion. In each cell the authors' number stands
+    before ours.
+    """
     record = version.record
     rows = [
         [
@@ -193,8 +198,8 @@ def equal_table(version: Version) -> Table:
 
 
 def crossings(records: Sequence[Record]) -> str:
-    """Return for each network at how many of the compared distortions RSE has a higher accuracy
-    than the network without defense.
+    """Return sentences that state, for each network, at how many of the compared distortions RSE
+    has a higher accuracy than the network without a defense.
     """
     parts = []
     for record, network in names.best(records):
@@ -218,7 +223,7 @@ def crossings(records: Sequence[Record]) -> str:
 
 
 def clean_costs(records: Sequence[Record]) -> str:
-    """Return in a sentence how much RSE lowers the accuracy on clean images."""
+    """Return a sentence that states how much RSE lowers the accuracy on clean images."""
     parts = [
         f"{fmean(cost):.1f} points ({names.full_title(record, network)})"
         for record, network in names.best(records)
@@ -243,8 +248,8 @@ def with_whole_curves(versions: Iterable[Version]) -> list[Version]:
 
 
 def whole_curves(version: Version) -> Table:
-    """Return a table of the mean difference between our accuracies and the authors', averaged over
-    c.
+    """Return a table of how far our accuracies are from the authors': the absolute difference,
+    averaged over all c.
     """
     record = version.record
     rows = [
@@ -270,7 +275,9 @@ def whole_curves(version: Version) -> Table:
 
 
 def _equal(record: Record, network: str, defense: str, d: float) -> list[float]:
-    """Return the accuracies at the given distortion."""
+    """Return the accuracies of a network with a defense at the distortion ``d``, one number per
+    seed.
+    """
     of = {"network": network, "defense": defense, "distortion": d}
     return values(record, "accuracy at distortion", **of)
 

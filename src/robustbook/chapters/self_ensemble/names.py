@@ -24,8 +24,8 @@ PLACES: Mapping[str, str] = {
     "rse paper 0.4": "0.4, on the image",
     "rse paper 0.2": "0.2, on the image",
 }
-"""The variants of RSE on VGG16, named by the standard deviation and the place of the initial noise;
-inside the network the standard deviation is 0.1.
+"""The variants of RSE on VGG16. They differ in the standard deviation and the place of the initial
+noise; inside the network the standard deviation is always 0.1.
 """
 
 NETWORKS: Mapping[str, str] = {"model-a": "Model A", "vgg16": "VGG16", "resnext": "ResNeXt"}
@@ -40,7 +40,7 @@ PLACE_LOOKS: Mapping[str, Look] = {
 
 
 def networks(record: Record) -> list[str]:
-    """Return the networks for which a record contains results, in the order of Figure 6."""
+    """Return the networks for which a record contains results. Their order is that of Figure 6."""
     found = {row.setting["network"] for row in record.rows if "network" in row.setting}
     return [network for network in NETWORKS if network in found]
 
@@ -85,8 +85,8 @@ def _width(record: Record) -> str:
 
 
 def places(record: Record) -> dict[str, str]:
-    """Return labels with the level and the place of the strongest noise. With the small images
-    included in the package, the noise level is halved.
+    """Return for each variant of RSE a label, which states the level and the place of the strongest
+    noise. For the small images included in the package, the noise level is halved.
     """
     own = {"rse": "0.2, as released"} if record.profile == "quick" else {}
     return {**PLACES, **own}
@@ -108,8 +108,8 @@ def images(record: Record, network: str, defense: str | None = None) -> str:
 
 
 def defenses(record: Record, network: str, known: Sequence[str]) -> list[str]:
-    """Return those defenses in ``known`` for which the stored results contain accuracies, in the
-    order of ``known``.
+    """Return those defenses in ``known`` for which the record has accuracies. Their order is that
+    of ``known``.
     """
     found = {
         row.setting["defense"]

@@ -1,4 +1,6 @@
-"""Compute what the overview of Random Self-Ensemble shows: the claims with our findings."""
+"""Compute what the overview of Random Self-Ensemble shows: the paper's claims, and our finding on
+each of them.
+"""
 
 from matplotlib.figure import Figure
 
@@ -15,8 +17,8 @@ PAPER = "self_ensemble"
 
 
 def answer(record: Record) -> str:
-    """Return sentences with the accuracies of Table 2 at c = 0.03, and with the accuracies at equal
-    distortion.
+    """Return sentences that state the accuracies of Table 2 at c = 0.03, and then those of Figure 6
+    at equal distortion.
 
     ``record`` contains the stored results of Table 2. The accuracies at equal distortion come from
     the stored results of Figure 6.
@@ -37,8 +39,8 @@ def accuracies() -> Figure:
 
 
 def claims() -> Table:
-    """Return a table of the claims, our finding on each claim, and the counts of verdicts, such as
-    "reproduced".
+    """Return a table with one row for each claim: the claim, our finding, and the counts of its
+    verdicts, such as "reproduced".
     """
     caption = (
         "What the paper claims, the page that tests it, what we find, and counts of the verdicts."

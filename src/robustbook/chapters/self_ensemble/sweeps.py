@@ -42,7 +42,9 @@ def panel(
     looks: Mapping[str, Look] = LOOKS,
     theirs: Mapping[str, Curve] | None = None,
 ) -> figures.Panel:
-    """Return a panel with one curve for each of the ``shown`` defenses that was run."""
+    """Return a panel of a figure. It has one curve for each of the ``shown`` defenses with stored
+    results.
+    """
     found = {
         words: curve(record, network, defense, looks[defense], name)
         for defense, words in shown.items()
@@ -72,8 +74,8 @@ def rows(
     name: str = "accuracy",
     digits: int = 1,
 ) -> list[list[str]]:
-    """Return the rows of a table: for each defense and c, the mean and range of a quantity over the
-    seeds.
+    """Return the rows of a table. There is one row per defense and one cell per c; a cell has the
+    mean and the range of a quantity over the seeds.
     """
     return [
         [

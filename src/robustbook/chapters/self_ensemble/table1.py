@@ -17,8 +17,8 @@ NOISE = "noise of a layer"
 
 
 def answer(record: Record) -> str:
-    """Return how many settings agree with the paper's, and in front of which convolution of VGG16
-    the noise is strongest.
+    """Return sentences that state how many of our settings agree with the paper's, and in front of
+    which convolution of VGG16 the noise is strongest.
     """
     told = [(row.value, printed(row.target)) for row in record.rows if row.target]
     there = [(ours, theirs) for ours, theirs in told if theirs is not None]
@@ -42,8 +42,8 @@ def sigmas(record: Record, network: str) -> list[float]:
 
 
 def layers(record: Record) -> Figure:
-    """Draw Figure 1 for Model A and for VGG16, with VGG16's noise placed as in the paper's text and
-    as in the released code.
+    """Draw Figure 1 for Model A and for VGG16. VGG16 is drawn twice, because the paper's text and
+    the released code place the noise differently.
     """
     released = sigmas(record, "vgg16")
     first = [max(released), *[min(released)] * (len(released) - 1)]
@@ -57,8 +57,8 @@ def layers(record: Record) -> Figure:
 
 
 def settings_table(version: Version) -> Table:
-    """Return a table of the settings and counts of the three networks, with the paper's numbers
-    beside ours.
+    """Return a table of settings and counts, such as numbers of layers, for the three networks. The
+    paper's number stands beside ours.
     """
     record = version.record
     shared = {"distillation: temperature": "table-1/distill/temperature"}
@@ -103,7 +103,7 @@ def _number(value: float) -> str:
 
 
 def largest_eps(record: Record) -> str:
-    """Return in a sentence the range of eps that FGSM uses in adversarial retraining."""
+    """Return a sentence that states the range of eps that FGSM uses in adversarial retraining."""
     (row,) = (row for row in record.rows if row.name == "largest eps")
     return (
         f"Adversarial retraining draws the eps of FGSM for each batch between "
@@ -113,8 +113,8 @@ def largest_eps(record: Record) -> str:
 
 
 def noise_table(version: Version, network: str = "vgg16") -> Table:
-    """Return a table of a network's noise layers: the standard deviation, and how many random
-    numbers each layer draws per image.
+    """Return a table of a network's noise layers. For each layer it states the standard deviation,
+    and how many random numbers the layer draws per image.
     """
     rows = [
         row

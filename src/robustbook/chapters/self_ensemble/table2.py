@@ -1,5 +1,5 @@
-"""Compute the content of the page on Table 2: accuracy of VGG16 under the attack at five values of
-c.
+"""Compute the content of the page on Table 2: the accuracy of VGG16 with each defense, under the
+attack with five values of its constant c.
 """
 
 from collections.abc import Sequence
@@ -27,8 +27,8 @@ def target(defense: str, c: float) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return the accuracy at c = 0.03 with RSE, with the best other defense, and without a
-    defense.
+    """Return sentences that state three accuracies at c = 0.03: with RSE, without a defense, and
+    with the best of the remaining defenses.
     """
     found = _accuracies(record)
     text = (
@@ -48,8 +48,8 @@ def answer(record: Record) -> str:
 
 
 def accuracies(records: Sequence[Record]) -> Figure:
-    """Draw accuracy against c, with a curve per defense and a curve per placement of RSE's
-    noise.
+    """Draw accuracy against c, with a curve per defense. If several placements of RSE's noise were
+    run, a second panel has a curve for each placement.
     """
     record = _record(records)
     title = names.title(record, NETWORK)
@@ -73,7 +73,7 @@ def of_one(record: Record) -> Figure:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's table, with the paper's number and ours in every cell."""
+    """Return the paper's table. In every cell the paper's number stands before ours."""
     record = version.record
     return table(
         f"{version.heading}: {names.full_title(record, NETWORK)}, "
@@ -89,8 +89,8 @@ def printed_beside(version: Version) -> Table:
 
 
 def placements(version: Version) -> Table:
-    """Return a table of RSE's accuracies for each placement of the strongest noise, under attack
-    and on clean images.
+    """Return a table of RSE's accuracies on clean images and under the attack, with one row for
+    each placement of the strongest noise.
     """
     record = version.record
     shown = {d: words for d, words in names.places(record).items() if _ours(record, d, CS[0])}
@@ -107,7 +107,9 @@ def placements(version: Version) -> Table:
 
 
 def distortions(version: Version) -> Table:
-    """Return a table of the distortion of the attacked images, for each defense and c."""
+    """Return a table of the distortion of the attacked images, with one row for each defense and
+    one column for each c.
+    """
     shown = {**DEFENSES, **{d: f"RSE, {w}" for d, w in PLACES.items() if d != "rse"}}
     return table(
         f"{version.heading}: distortion, the root of the mean squared l2 distance over all images "
@@ -119,8 +121,9 @@ def distortions(version: Version) -> Table:
 
 
 def nearest_placement(record: Record) -> str:
-    """Return how far our accuracies of RSE are from the printed ones, for each placement of the
-    noise. The differences are means over the attack's constant c.
+    """Return sentences that state how far our accuracies of RSE are from those printed in the
+    paper, for each placement of the noise. A difference is a mean over the values of the attack's
+    constant c.
     """
     off = {
         d: sum(abs(_mean(record, d, c) - float(printed(target("rse", c)) or 0)) for c in CS) / 5
@@ -138,8 +141,8 @@ def nearest_placement(record: Record) -> str:
 
 
 def caption_claim(record: Record) -> str:
-    """Return in a sentence from which c on the accuracies of all other defenses are below 30 %, and
-    the accuracy of RSE at this c.
+    """Return a sentence that states from which c on all networks except RSE have accuracies below
+    30 %. It also states the accuracy of RSE at this c.
     """
     others = [d for d in names.defenses(record, NETWORK, list(DEFENSES)) if d != "rse"]
     low = [c for c in CS if all(_mean(record, d, c) < 30 for d in others)]

@@ -21,8 +21,9 @@ SQUARED = "squared distance"
 
 
 def answer(record: Record) -> str:
-    """Return the mean distances with RSE and without a defense, and for how many target classes
-    RSE's distance is the largest.
+    """Return sentences that state the mean distance of the attacked image with RSE, and without a
+    defense. They also state for how many target classes the distance with RSE is the largest of all
+    networks.
     """
     network, shown = main_network(record), _defenses(record)
     rse, none = (mean(record, f"mean {SQUARED}", network=network, defense=d) for d in _ENDS)
@@ -47,8 +48,8 @@ def main_network(record: Record) -> str:
 
 
 def largest_count(record: Record) -> tuple[float, int]:
-    """Return for how many target classes RSE's distance is the largest (mean over the seeds), and
-    the number of target classes.
+    """Return two numbers: for how many target classes RSE's distance is the largest, as a mean over
+    the seeds, and the number of all target classes.
     """
     shown = _defenses(record)
     classes = _classes(record)
@@ -63,10 +64,10 @@ def largest_count(record: Record) -> tuple[float, int]:
 
 
 def gallery(record: Record) -> Figure:
-    """Draw Figure 7: the image, and the perturbation for each defense and target class.
+    """Draw Figure 7: the image, and the perturbation for each pair of a defense and a target class.
 
-    White means no change; a colour shows the absolute change in the other two channels. All
-    pictures share one colour scale, at whose end is the largest change.
+    White means no change. The larger the change of a pixel in a colour channel, the less of this
+    colour its picture has. All pictures share one colour scale, which ends at the largest change.
     """
     network = main_network(record)
     added = {d: _added(record, network, d) for d in _defenses(record)}
@@ -80,8 +81,8 @@ def gallery(record: Record) -> Figure:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's table, with the paper's number and ours in every cell and a row per target
-    class.
+    """Return the paper's table, with a row per target class. In every cell the paper's number
+    stands before ours.
     """
     record = version.record
     network = main_network(record)
@@ -106,8 +107,8 @@ def printed_beside(version: Version) -> Table:
 
 
 def reached(version: Version) -> Table:
-    """Return a table of the number of target classes, out of nine, for which the attack succeeds on
-    each defense.
+    """Return a table that states for how many target classes, out of nine, the attack succeeds.
+    There is one row for each pair of a network and a defense.
     """
     record = version.record
     return table(
@@ -127,8 +128,8 @@ def reached(version: Version) -> Table:
 
 
 def orders(record: Record) -> str:
-    """Return in a sentence for how many target classes the attack needs a larger distance with RSE
-    than without a defense.
+    """Return a sentence that states in how many attacks (one for each pair of a target class and a
+    seed) the distance is larger with RSE than without a defense.
     """
     classes = _classes(record)
     pairs = [
@@ -162,7 +163,7 @@ def _there(row: str, column: str) -> float | None:
     target = f"self-ensemble/table-3/{row}/{column}"
     try:
         return printed(target)
-    except KeyError:  # a digit
+    except KeyError:  # target class of the digits, which the paper lacks
         return None
 
 

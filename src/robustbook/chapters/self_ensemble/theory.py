@@ -25,8 +25,8 @@ DEFENSES = {"none": "no defense", "rse": "RSE"}
 
 
 def answer(record: Record) -> str:
-    """Return whether Jensen's bound and the Taylor expansion of the proof hold, and why the proof's
-    last step fails.
+    """Return sentences that answer whether two steps of the proof hold: Jensen's bound, and the
+    Taylor expansion. They also explain why the proof's last step fails.
     """
     least, ratio = min(of_target(record, JENSEN)), fmean(of_target(record, TRACE))
     bound = "holds for every image" if least > -1e-6 else "fails for some images"
@@ -41,8 +41,8 @@ def answer(record: Record) -> str:
 
 
 def steps(record: Record) -> Figure:
-    """Draw a panel for each step of the theory: Jensen's bound, the Taylor expansion, and the trace
-    of the Hessian against the gradient.
+    """Draw a panel for each of three steps of the theory: Jensen's bound, the Taylor expansion, and
+    the Lipschitz step, which compares the trace of the Hessian with the gradient.
     """
     network = networks(record)[0]
     panels = [_bound(record, network), _taylor(record, network), _slopes(record, network)]
@@ -50,8 +50,8 @@ def steps(record: Record) -> Figure:
 
 
 def bound_in_words(record: Record) -> str:
-    """Return how tight Jensen's bound is, and what its second inequality says about misclassified
-    images.
+    """Return sentences that state how tight Jensen's bound is, and what its second inequality says
+    about misclassified images.
     """
     network = networks(record)[0]
     most = max(map(int, settings(record, "mean claim-jensen", "draws", network=network)))
@@ -71,8 +71,9 @@ def bound_in_words(record: Record) -> str:
 
 
 def slopes_in_words(record: Record) -> str:
-    """Return for each network the median trace of the Hessian and the median gradient norm, over
-    correctly classified and over misclassified images.
+    """Return a list with an entry for each pair of a network and a defense. An entry states two
+    medians, of the Hessian's trace and of the gradient norm. Both are stated over correctly
+    classified images, and over misclassified images.
     """
     return "\n".join(f"- {line}" for line in _slope_lines(record))
 
@@ -94,8 +95,8 @@ def gaps(version: Version) -> Table:
 
 
 def bounds(version: Version) -> Table:
-    """Return a table of the mean difference between the two sides of each inequality of Jensen's
-    bound, by number of noise draws.
+    """Return a table of the mean difference between the two sides of each of the two inequalities
+    of Jensen's bound. There is one row for each number of noise draws.
     """
     return table(
         f"{version.heading}. The differences in both steps of the bound, mean over the test images "
@@ -113,8 +114,8 @@ def _column(record: Record, network: str, defense: str, what: str, name: str) ->
 
 
 def _bound(record: Record, network: str) -> Scatter:
-    """Return the panel of Jensen's bound: for each image the mean loss and the loss of the averaged
-    probability, with the largest number of noise draws.
+    """Return the panel of Jensen's bound. For each image it shows two losses over the largest
+    number of noise draws: the mean of the losses, and the loss of the mean probability.
     """
     alone, together = (
         _column(record, network, "rse", "averaged", name)[-1] for name in ("mean", "together")
@@ -130,8 +131,8 @@ def _bound(record: Record, network: str) -> Scatter:
 
 
 def _taylor(record: Record, network: str) -> Scatter:
-    """Return the panel of the Taylor expansion: measured increase of the loss divided by the
-    predicted increase, by noise scale.
+    """Return the panel of the Taylor expansion: the measured increase of the loss divided by the
+    predicted increase, against the scale of the noise.
     """
     shown = {}
     for name, of, look in (
@@ -156,8 +157,8 @@ def _taylor(record: Record, network: str) -> Scatter:
 
 
 def _slopes(record: Record, network: str) -> Scatter:
-    """Return the panel of the Lipschitz step: trace of the Hessian divided by the squared gradient
-    norm, against the probability of the true class.
+    """Return the panel of the Lipschitz step: the trace of the Hessian divided by the squared
+    gradient norm, against the probability of the true class.
     """
     shown = {}
     for defense, look in (("none", LOOKS["none"]), ("rse", LOOKS["rse"])):

@@ -42,13 +42,15 @@ BOUNDS = {
 }
 """The curves that the figure shows for each defense."""
 MARGIN = 5
-"""The paper's attack overstates robustness if its accuracy is this many percentage points higher
-than the accuracy under all attacks.
+"""The paper's attack counts as overstating the robustness if the accuracy under it exceeds the
+accuracy under all attacks by more than this many percentage points.
 """
 
 
 def answer(record: Record) -> str:
-    """Return RSE's accuracy within an l2 radius, under the paper's attack and under all attacks."""
+    """Return sentences that state RSE's accuracy within an l2 radius twice: under the paper's
+    attack, and under all attacks together.
+    """
     network = networks(record)[0]
     r = middle(record, network)
     paper, left = (within(record, network, "rse", attack, r) for attack in ("paper", "all"))
@@ -64,8 +66,8 @@ def answer(record: Record) -> str:
 
 
 def curves(records: Sequence[Record]) -> Figure:
-    """Draw accuracy against the l2 radius: upper bounds from attacks, and certified lower
-    bounds.
+    """Draw two kinds of bounds on the accuracy against the l2 radius: upper bounds from attacks,
+    and certified lower bounds.
     """
     panels = []
     for record, network in best(records):
@@ -84,22 +86,23 @@ def curves(records: Sequence[Record]) -> Figure:
 
 
 def networks_in_words(records: Sequence[Record]) -> str:
-    """Return for each network the effects of averaging gradients and of larger steps, and the
-    largest certified radius.
+    """Return a list with an entry for each network. An entry states the effect of averaging
+    gradients over noise draws, the effect of larger steps of the attack, and the largest certified
+    radius.
     """
     return "\n".join(f"- {_in_words(*each)}" for each in best(records))
 
 
 def noise_in_words(records: Sequence[Record]) -> str:
-    """Return the accuracy of each network under PGD with new noise, with frozen noise and without
-    noise.
+    """Return a list with an entry for each network. An entry states the accuracy under PGD in three
+    cases: with new noise, with frozen noise, and without noise.
     """
     return "\n".join(f"- {_noise_in_words(*each)}" for each in best(records))
 
 
 def attacks(version: Version) -> Table:
-    """Return a table of the accuracy under each attack, its spread over repeated evaluations, and
-    the distortion.
+    """Return a table with one row for each attack. Its columns include the accuracy under the
+    attack, how much this accuracy varies over repeated evaluations, and the distortion.
     """
     return table(
         f"{version.heading}. *Accuracy* in per cent: each attacked image is classified several "
@@ -117,8 +120,8 @@ def attacks(version: Version) -> Table:
 
 
 def bounds(version: Version) -> Table:
-    """Return a table of the accuracy under attacks and of the certified accuracy, at each l2
-    radius.
+    """Return a table with one row for each l2 radius: the accuracy under the paper's attack, the
+    accuracy under all attacks, and the certified accuracy.
     """
     return table(
         f"{version.heading}. Accuracy in per cent within an l2 radius. The paper's attack, and all "
@@ -139,7 +142,7 @@ def within(record: Record, network: str, defense: str, attack: str, radius: floa
 
 
 def middle(record: Record, network: str) -> float:
-    """Return the middle one of the l2 radii of the PGD attacks."""
+    """Return the middle value of the l2 radii at which PGD attacks RSE."""
     radii = settings(record, "accuracy within", "eps", network=network, defense="rse")
     return float(radii[len(radii) // 2])
 

@@ -27,8 +27,8 @@ DEFENSES = {"none": "no defense", "rse": "RSE"}
 
 
 def answer(record: Record) -> str:
-    """Return whether ZOO's gradient estimate is unbiased, how many noise draws the estimate needs,
-    and how often ZOO succeeds.
+    """Return sentences that answer three questions: whether ZOO's gradient estimate is unbiased,
+    how many noise draws the estimate needs, and how often ZOO succeeds.
     """
     network = networks(record)[0]
     ratio = fmean(of_target(record, UNBIASED))
@@ -46,8 +46,8 @@ def answer(record: Record) -> str:
 
 
 def estimates(record: Record) -> Figure:
-    """Draw, against the step h, the variance of ZOO's gradient estimate, and the mean estimate
-    divided by the true derivative.
+    """Draw two quantities against ZOO's step h: the variance of ZOO's gradient estimate, and the
+    mean estimate divided by the true derivative.
     """
     network = networks(record)[0]
     h = [float(x) for x in record.arrays["h"]]
@@ -80,8 +80,8 @@ def estimates(record: Record) -> Figure:
 
 
 def attacks(version: Version) -> Table:
-    """Return a table of how often ZOO succeeds, by step h and by the number of noise draws per
-    query.
+    """Return a table of how often ZOO succeeds. There is one row for each pair of a step h and a
+    number of noise draws per query.
     """
     return table(
         f"{version.heading}. ZOO on images that the network classifies correctly. *Success*: the "
@@ -97,8 +97,8 @@ def attacks(version: Version) -> Table:
 
 
 def numbers(version: Version) -> Table:
-    """Return a table of the variance and mean of ZOO's gradient estimate at each step h, and of the
-    number of noise draws that the estimate needs.
+    """Return a table with one row for each step h. The columns are the variance of ZOO's gradient
+    estimate, its mean, and the number of noise draws that the estimate needs.
     """
     record = version.record
     counts = sorted({int(n) for n in settings(record, "variance over prediction", "draws")})
@@ -115,7 +115,7 @@ def numbers(version: Version) -> Table:
 
 
 def _success(record: Record, network: str, defense: str) -> dict[tuple[float, int], float]:
-    """Return the success rate in percent of each variant of ZOO, by step h and number of noise
+    """Return the success rate of ZOO in percent for each pair of a step h and a number of noise
     draws.
     """
     of = {"network": network, "defense": defense}

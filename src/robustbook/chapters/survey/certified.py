@@ -1,5 +1,5 @@
 """Compute what the page on certified accuracy shows: the table of Cohen et al. (2019) with our
-numbers, and how the number of votes limits the certified radius.
+numbers, and sentences on how the number of votes limits the certified radius.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,8 @@ from robustbook.ledger import Record
 START = "survey/cohen-cifar10"
 RADII = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 LAST: Mapping[float, float] = {0.12: 0.25, 0.25: 0.75, 0.5: 1.75, 1.0: 2.0}
-"""The largest radius for which the paper prints an accuracy, by the standard deviation sigma of the
-noise.
+"""For each standard deviation sigma of the noise, the largest radius for which the paper prints an
+accuracy.
 """
 LOOKS: Mapping[float, Look] = {
     0.12: Look(BRIGHT["blue"], "", "-"),
@@ -38,15 +38,15 @@ def target(sigma: float, radius: float) -> str:
 
 
 def measured(records: Sequence[Record]) -> Record:
-    """Return the first of several stored results (records) that contains certified accuracies. The
-    stored results for profile ``paper`` may contain only the largest certifiable radii.
+    """Return the first of several records (files of stored results) that contains certified
+    accuracies. A record for profile ``paper`` may contain only the largest certifiable radii.
     """
     return next(r for r in records if any(row.name == "certified accuracy" for row in r.rows))
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return in sentences the certified accuracy at two radii, ours and the paper's, for noise of
-    standard deviation 0.25.
+    """Return sentences that state the certified accuracy at two radii, for noise of standard
+    deviation 0.25. At each radius our number is stated with the paper's.
     """
     record = measured(records)
     cells = [
@@ -73,7 +73,7 @@ def curves(records: Sequence[Record]) -> Figure:
         look, name = LOOKS.get(sigma, Look(BRIGHT["grey"], "", "-")), f"sigma {sigma:g}"
         y = [[100 * v for v in seed] for seed in array(record, f"sigma-{sigma:g}")]
         ours[name] = Curve(radii, y, look)
-        if sigma in LAST and record.profile != "quick":  # not CIFAR-10 beside digits
+        if sigma in LAST and record.profile != "quick":  # no CIFAR-10 numbers beside ours on digits
             shown = [r for r in RADII if r <= LAST[sigma]]
             points = [100 * float(printed(target(sigma, r)) or 0) for r in shown]
             theirs[name] = Curve(shown, [points], look)
@@ -87,7 +87,7 @@ def of_one(record: Record) -> Figure:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's table, with the paper's number and ours in every cell."""
+    """Return the paper's table. In every cell the paper's number stands before ours."""
     record = version.record
     return table(
         f"{version.heading}: {_network(record)}, {_images(record)}. Certified accuracy in per cent "
@@ -129,8 +129,8 @@ def votes(version: Version) -> Table:
 
 
 def caps(version: Version) -> Table:
-    """Return a table of the largest radius that can be certified, as a multiple of sigma, for
-    several numbers of votes.
+    """Return a table with one row for each of several numbers of votes: the largest radius that so
+    many votes can certify, as a multiple of sigma.
     """
     record = version.record
     rows = []
@@ -148,8 +148,8 @@ def caps(version: Version) -> Table:
 
 
 def limit_in_words(records: Sequence[Record]) -> str:
-    """Return in sentences how the number of votes limits the certified radius, and for which share
-    of the images the radius reaches this limit.
+    """Return sentences that state which limit the number of votes sets to the certified radius, and
+    for which share of the images the radius reaches this limit.
     """
     record = measured(records)
     n = _draws(record)
@@ -165,8 +165,8 @@ def limit_in_words(records: Sequence[Record]) -> str:
 
 
 def best_in_words(records: Sequence[Record]) -> str:
-    """Return in a sentence which standard deviation of the noise gives the highest certified
-    accuracy at each radius.
+    """Return a sentence that states which standard deviation of the noise gives the highest
+    certified accuracy at each radius.
     """
     record = measured(records)
     best: list[tuple[float, float]] = []
@@ -189,15 +189,15 @@ def certified(record: Record, sigma: float, radius: float) -> float:
 
 
 def sigmas(record: Record) -> list[float]:
-    """Return in ascending order the standard deviations of the noise for which a record (a file of
-    stored results) contains results.
+    """Return the standard deviations of the noise for which a record (a file of stored results)
+    contains results, in ascending order.
     """
     return sorted(map(float, settings(record, "abstained", "sigma")))
 
 
 def largest(draws: int, alpha: float = 0.001) -> float:
-    """Return the largest radius, divided by sigma, that a given number of votes can certify. The
-    radius is computed by a closed form.
+    """Return the largest radius that ``draws`` votes can certify, divided by sigma. The radius is
+    computed by a closed form.
     """
     return NormalDist().inv_cdf(alpha ** (1 / draws))
 

@@ -1,5 +1,5 @@
-"""Compute what the page on feature denoising (Xie et al. 2019) shows: the accuracies of seven
-networks on CIFAR-10.
+"""Compute what the page on feature denoising (Xie et al. 2019) shows: the accuracies on CIFAR-10 of
+networks with different denoising blocks.
 """
 
 from collections.abc import Mapping
@@ -86,9 +86,9 @@ def resolved(interval: Interval) -> bool:
 
 
 def answer(record: Record) -> str:
-    """Return in sentences the accuracies of the best filter and of the two controls, and how many
-    filters are better than both controls. The controls are the network without blocks, and the
-    network whose blocks have no filter.
+    """Return sentences that state the accuracies of three networks: with the best filter, without
+    denoising blocks, and with blocks that have no filter. The last two are the controls. The
+    sentences also state how many filters are better than both controls.
     """
     shown = [name for name in variants(record) if name in FILTERS]
     best = max(shown, key=lambda name: accuracy(record, name, "pgd-20"))
@@ -112,8 +112,9 @@ def answer(record: Record) -> str:
 
 
 def effects(record: Record) -> Figure:
-    """Draw the accuracy under PGD with each filter minus the accuracy of each control (no blocks,
-    and blocks without a filter), with 95 % confidence intervals.
+    """Draw differences of accuracies under PGD, with 95 % confidence intervals. From the accuracy
+    with each filter, the accuracy of each control is subtracted. The controls have no blocks, or
+    blocks without a filter.
     """
     rows = {
         NAMES[name]: {words: difference(record, name, each) for each, words in AGAINST.items()}
@@ -152,8 +153,8 @@ def accuracies(version: Version) -> Table:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return a table of the accuracies with and without Gaussian denoising blocks: the paper's on
-    ImageNet, and ours on CIFAR-10.
+    """Return a table that compares networks with and without Gaussian denoising blocks. Some rows
+    are the paper's accuracies on ImageNet, the others ours on CIFAR-10.
     """
     record = version.record
     rows = []
@@ -186,8 +187,9 @@ def printed_beside(version: Version) -> Table:
 
 
 def paired(version: Version) -> Table:
-    """Return a table of the accuracy with each filter minus the accuracy of each control (no
-    blocks, and blocks without a filter), with confidence intervals.
+    """Return a table of differences of accuracies, with confidence intervals. From the accuracy
+    with each filter, the accuracy of each control is subtracted. The controls have no blocks, or
+    blocks without a filter.
     """
     record = version.record
     rows = []
@@ -210,8 +212,8 @@ def paired(version: Version) -> Table:
 
 
 def noise(version: Version) -> Table:
-    """Return a table of the relative noise of the feature maps before and after each denoising
-    block.
+    """Return a table with one row for each denoising block: the relative noise of the feature maps
+    before the block, the noise after the block, and their ratio.
     """
     record = version.record
     rows = []
@@ -233,8 +235,8 @@ def noise(version: Version) -> Table:
 
 
 def quieter(record: Record) -> str:
-    """Return in sentences how many of the blocks with a filter, and how many of the blocks without
-    a filter, reduce the relative noise of the feature maps.
+    """Return sentences that state how many blocks reduce the relative noise of the feature maps.
+    Blocks with a filter and blocks without a filter are counted separately.
     """
     said = []
     for words, group in (("with a filter", tuple(FILTERS)), ("without a filter", ("null",))):
@@ -254,8 +256,8 @@ def quieter(record: Record) -> str:
 
 
 def control(record: Record) -> str:
-    """Return in a sentence the accuracy under attack of the networks that were trained on clean
-    images.
+    """Return a sentence that states the accuracy under attack of the networks that were trained on
+    clean images.
     """
     told = [
         f"{accuracy(record, name, 'worst', 'standard'):.1f} % ({NAMES[name]})"
@@ -268,8 +270,8 @@ def control(record: Record) -> str:
 
 
 def ablated(record: Record) -> str:
-    """Return in a sentence the accuracies under PGD of networks whose Gaussian blocks lack one of
-    their parts.
+    """Return a sentence that states the accuracies under PGD of networks whose Gaussian blocks lack
+    one of their parts.
     """
     shown = [name for name in variants(record) if name in ABLATIONS]
     if not shown:

@@ -47,7 +47,9 @@ def first_set(record: Record) -> str:
 
 
 def main_radius(record: Record) -> float:
-    """Return the training radius of those networks that are also attacked by PGD with restarts."""
+    """Return the radius of those trainings whose networks are also attacked by PGD with
+    restarts.
+    """
     at = settings(record, "accuracy", "eps", set=first_set(record), attack="pgd-50-10")
     return float(at[0])
 
@@ -62,7 +64,9 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return in sentences the accuracies of the networks trained on images of one FGSM step."""
+    """Return sentences that state the accuracies of networks trained on images of one FGSM step,
+    with and without a random start.
+    """
     eps = main_radius(record)
     ours, clean, plain = (
         mean(record, "accuracy", set=first_set(record), eps=eps, method=method, attack=attack)
@@ -83,8 +87,8 @@ def answer(record: Record) -> str:
 
 
 def epochs(record: Record) -> Figure:
-    """Draw the accuracy under FGSM and under PGD after each epoch of training, for networks trained
-    with the radius `main_radius`.
+    """Draw the accuracy after each epoch of training, with a panel for FGSM and a panel for PGD as
+    the attack. The networks are trained with the radius `main_radius`.
     """
     name, eps = first_set(record), main_radius(record)
     panels = []
@@ -101,7 +105,9 @@ def epochs(record: Record) -> Figure:
 
 
 def radii(version: Version) -> Table:
-    """Return a table of the accuracy under PGD for each method of training and each radius."""
+    """Return a table of the accuracy under PGD, with one row for each method of training and one
+    column for each radius.
+    """
     record = version.record
     name = first_set(record)
     at = sorted(settings(record, "accuracy", "eps", set=name))
@@ -162,8 +168,8 @@ def printed_beside(version: Version) -> Table:
 
 
 def collapse(record: Record) -> str:
-    """Return in sentences how accurate a network is that was trained on FGSM without a random
-    start.
+    """Return sentences that state the accuracies of a network that was trained on FGSM without a
+    random start: under FGSM and under PGD, after the last epoch.
     """
     name, eps = first_set(record), main_radius(record)
     fgsm, pgd = (array(record, f"{name}/fgsm/{eps:g}/{attack}") for attack in TESTED)
@@ -182,7 +188,7 @@ nothing. Random guessing has an accuracy of 10 %.
 
 
 def others(record: Record) -> str:
-    """Return in sentences the accuracies after training with N-FGSM and with PGD."""
+    """Return sentences that state the accuracies after training with N-FGSM and with PGD."""
     name, eps = first_set(record), main_radius(record)
     noisy, clean, pgd = (
         mean(record, "accuracy", set=name, eps=eps, method=method, attack=attack)
@@ -203,7 +209,9 @@ def others(record: Record) -> str:
 
 
 def gap(record: Record) -> str:
-    """Return in sentences the accuracies under PGD alone and under the worst of several attacks."""
+    """Return sentences that compare the accuracy under PGD alone with the accuracy under several
+    attacks, of which the worst counts for each image.
+    """
     name, eps = first_set(record), main_radius(record)
     pgd, worst = (
         mean(record, "accuracy", set=name, eps=eps, method="fgsm-rs", attack=attack)
@@ -219,8 +227,8 @@ def gap(record: Record) -> str:
 
 
 def time_ratio(record: Record) -> str:
-    """Return in sentences how long an epoch of training with FGSM takes, compared with an epoch of
-    training with PGD.
+    """Return sentences that state the time of an epoch of training with FGSM, divided by the time
+    of an epoch of training with PGD.
     """
     found = values(record, "time ratio", set=first_set(record))
     there = printed("survey/wong/claim/time")
@@ -234,7 +242,9 @@ def time_ratio(record: Record) -> str:
 
 
 def claims(version: Version) -> Table:
-    """Return a table of the papers' claims about CIFAR-10, with our accuracies."""
+    """Return a table of the papers' claims about CIFAR-10, each with our accuracy that decides the
+    claim.
+    """
     told = {
         "wong/claim/plain-fgsm-collapses": "FGSM without random start, 30 epochs, eps 8/255",
         "wong/claim/alpha-16-collapses": "FGSM with random start and steps of 16/255, eps 8/255",

@@ -1,5 +1,5 @@
-"""Compute what the page on Goodfellow, Shlens and Szegedy (2015) shows: FGSM, and training on
-images of FGSM.
+"""Compute what the page on Goodfellow, Shlens and Szegedy (2015) shows: errors under FGSM, before
+and after training on images of FGSM.
 """
 
 from collections.abc import Mapping
@@ -61,8 +61,8 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return in sentences the errors under attack after training with and without the adversarial
-    loss.
+    """Return sentences that compare the errors under FGSM after training with and without the
+    adversarial loss. They also state the error under PGD after training with this loss.
     """
     plain, trained, pgd = (
         mean(record, "error", network=network, attack=attack)
@@ -107,7 +107,9 @@ def _errors(record: Record, alphas: list[float], attack: str) -> list[float]:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return a table of the errors, with the paper's number beside ours."""
+    """Return a table of the errors of networks on clean and on adversarial images. The paper's
+    number stands beside ours.
+    """
     rows = []
     for target, words in ERRORS.items():
         ours = of_target(version.record, f"{TARGETS}/{target}")
@@ -148,8 +150,8 @@ def confidences(version: Version) -> Table:
 
 
 def rubbish(version: Version) -> Table:
-    """Return a table of the share of noise images that a network classifies as a digit with a
-    probability above one half.
+    """Return a table with one row for each network: the share of noise images for which some class
+    has a probability above one half.
     """
     rows = [
         [
@@ -172,7 +174,9 @@ def rubbish(version: Version) -> Table:
 
 
 def alphas(version: Version) -> Table:
-    """Return a table of the errors for each alpha, the weight of the clean loss."""
+    """Return a table of the errors under each attack, with one row for each value of alpha, the
+    weight of the clean loss.
+    """
     record = version.record
     networks = sorted(
         network
@@ -198,7 +202,9 @@ def alphas(version: Version) -> Table:
 
 
 def control(record: Record) -> str:
-    """Return in a sentence the errors under FGSM after training on images with random noise."""
+    """Return a sentence that states the errors under FGSM after training on images with random
+    noise, and compares them with the error after training with the adversarial loss.
+    """
     sign, uniform, trained = (
         mean(record, "error", network=network, attack="fgsm")
         for network in ("noise sign", "noise uniform", "maxout 0.5")
@@ -211,7 +217,9 @@ def control(record: Record) -> str:
 
 
 def strongest(record: Record) -> str:
-    """Return in sentences the errors under FGSM and under the worst of the strong attacks."""
+    """Return sentences that state two errors: under FGSM, and under several strong attacks, of
+    which the worst counts for each image.
+    """
     worst = values(record, "error", network="maxout 0.5", attack="worst")[0]
     fgsm = values(record, "error", network="maxout 0.5", attack="fgsm")[0]
     return (

@@ -1,4 +1,6 @@
-"""Compute what the page on Madry et al. (2018) shows: adversarial training with PGD on MNIST."""
+"""Compute what the page on Madry et al. (2018) shows: results of adversarial training with PGD on
+MNIST.
+"""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -55,8 +57,8 @@ SOURCES: Mapping[str, tuple[str, Mapping[str, str]]] = {
         },
     ),
 }
-"""The networks whose gradients the attacks use. For each network and attack, the id of the accuracy
-that the paper prints.
+"""For each network whose gradients the attacks use, and for each of these attacks, the id of the
+accuracy that the paper prints.
 """
 TESTS: Mapping[str, tuple[str, str]] = {
     "clean": ("clean images", "clean"),
@@ -77,8 +79,9 @@ def network(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return in sentences the accuracies under attack after training with and without adversarial
-    images.
+    """Return sentences that compare the accuracies under PGD after training with and without
+    adversarial images. They also state the accuracy under all strong attacks after adversarial
+    training.
     """
     natural, defended = (
         mean(record, "accuracy", source=source, attack="pgd-40") for source in ("natural", "white")
@@ -95,7 +98,7 @@ def answer(record: Record) -> str:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's Table 1, with the paper's number and ours in each row."""
+    """Return the paper's Table 1. In each row the paper's number stands before ours."""
     rows = [
         ["A", "none (clean images)", _cell(version.record, "white", "clean", "natural/accuracy")]
     ]
@@ -119,7 +122,7 @@ def printed_beside(version: Version) -> Table:
 
 
 def natural(version: Version) -> Table:
-    """Return a table of the accuracies of the network that was trained on clean images."""
+    """Return a table with the accuracy of the network trained on clean images under each attack."""
     ids = {"clean": "accuracy", "fgsm": "fgsm-accuracy"}
     return table(
         f"{version.heading}: accuracy in per cent of the network trained on clean images, printed "
@@ -142,7 +145,9 @@ def natural(version: Version) -> Table:
 
 
 def capacity(record: Record) -> Figure:
-    """Draw accuracy against the number of hidden units, with one panel for each way of training."""
+    """Draw accuracy against the number of hidden units, with one panel for each way of training,
+    and one curve for each attack.
+    """
     panels = []
     for training, words in TRAININGS.items():
         units = sorted(settings(record, "accuracy", "units", training=training))
@@ -196,8 +201,8 @@ def starts(record: Record) -> Figure:
 
 
 def concentration(record: Record) -> str:
-    """Return in sentences how much the losses differ that PGD reaches from different random
-    starts.
+    """Return sentences that state by how much the losses differ that PGD reaches on the same image
+    from different random starts.
     """
     said = []
     for kind, words in (("natural", "on clean images"), ("adversarial", "on PGD's images")):
@@ -212,8 +217,8 @@ def concentration(record: Record) -> str:
 
 
 def fgsm_trained(record: Record) -> str:
-    """Return in a sentence how accurate a network trained on FGSM's images is under FGSM and under
-    PGD.
+    """Return a sentence that states how accurate a network trained on FGSM's images is under FGSM
+    and under PGD.
     """
     units = max(settings(record, "accuracy", "units", training="fgsm"))
     fgsm, pgd = (

@@ -1,5 +1,5 @@
-"""Compute what the overview of the survey shows: the finding of each page, and how much each
-defense slows down training.
+"""Compute what the overview of the survey shows: the finding of each page, and the factor by which
+each defense slows down training.
 """
 
 from dataclasses import dataclass
@@ -98,8 +98,9 @@ CLAIMS = (
 
 @dataclass(frozen=True)
 class Kept:
-    """The accuracies in per cent of a network with a defense, under a ``weak`` and under a
-    ``strong`` attack, and the name of the ``network`` and its data.
+    """Two accuracies in per cent of the same network with a defense: ``weak`` is the accuracy under
+    a weak attack, ``strong`` that under a strong attack. ``network`` is the name of the network,
+    with the name of its data.
     """
 
     weak: float
@@ -108,9 +109,9 @@ class Kept:
 
 
 def kept() -> dict[str, Kept]:
-    """Return the accuracies of networks with three defenses, under a weak and under a strong
-    attack. The defenses are training on PGD's images (``pgd``), logit squeezing (``squeezing``) and
-    JPEG compression (``jpeg``).
+    """Return for each of three defenses the accuracies of a network with this defense, under a weak
+    attack and under a strong attack. The keys are ``pgd`` (training on PGD's images), ``squeezing``
+    (logit squeezing) and ``jpeg`` (JPEG compression).
     """
     trained = record_of(f"{PAPER}/madry")
     paired = records_of(f"{PAPER}/pairing")[0]
@@ -129,8 +130,8 @@ def kept() -> dict[str, Kept]:
 
 
 def answer(_: Record) -> str:
-    """Return in sentences the accuracies of networks with three defenses under a weak and under a
-    strong attack.
+    """Return sentences that state, for each of three defenses, the accuracy under a weak attack and
+    the accuracy under a strong attack.
     """
     found = kept()
     pgd, squeezing, jpeg = found["pgd"], found["squeezing"], found["jpeg"]
@@ -145,8 +146,8 @@ def answer(_: Record) -> str:
 
 
 def finding() -> str:
-    """Return in one sentence, for the landing page, how far three defenses' accuracies fall under
-    stronger attacks.
+    """Return one sentence for the landing page, which states how far three defenses' accuracies
+    fall under stronger attacks.
     """
     found = kept()
     pgd, squeezing, jpeg = found["pgd"], found["squeezing"], found["jpeg"]
@@ -186,14 +187,14 @@ def accuracies() -> Figure:
         f"transformations: {_data(changed)}": fronts,
     }
     figure = figures.strips(shown, LOOK, "correctly classified (%)", own_rows=True)
-    for axis in figure.axes:  # one scale for both panels
+    for axis in figure.axes:  # the same scale for both panels
         axis.set_xlim(-3, 103)
     return figure
 
 
 def claims() -> Table:
-    """Return a table of the papers' claims, our finding on each claim, and the counts of
-    verdicts.
+    """Return a table with one row for each claim of a paper: the claim, the page that tests it, our
+    finding, and the counts of its verdicts.
     """
     caption = (
         "Each claim, the page that tests it, our finding, and the number of verdicts of each kind."

@@ -46,8 +46,8 @@ START = "one start"
 
 
 def best(records: Sequence[Record]) -> list[tuple[Record, list[str]]]:
-    """Return each record (a file of stored results) with its methods of training, the best profile
-    first.
+    """Return pairs of a record (a file of stored results) and its methods of training. The record
+    with the best profile comes first.
 
     Results for profile ``quick`` are returned only if there are no other results.
     """
@@ -78,8 +78,8 @@ def heading(record: Record) -> str:
 
 
 def answer(records: Sequence[Record]) -> str:
-    """Return in sentences the accuracies of clean logit pairing and logit squeezing under the
-    baseline attack and under the strongest attack.
+    """Return a sentence for each of two methods, clean logit pairing and logit squeezing. It states
+    the accuracy under the baseline attack and the accuracy under the strongest attack.
     """
     record = next((each for each, there in best(records) if set(FALLEN) <= set(there)), records[0])
     told = []
@@ -102,8 +102,8 @@ def at(record: Record, method: str, attack: str) -> float:
 
 
 def accuracies(records: Sequence[Record]) -> Figure:
-    """Draw the accuracies of each method of training on clean images, under the baseline attack and
-    under the strongest attack.
+    """Draw three accuracies of the network trained by each method: on clean images, under the
+    baseline attack, and under the strongest attack.
     """
     shown = {
         heading(record): {
@@ -124,7 +124,7 @@ def of_one(record: Record) -> Figure:
 
 
 def printed_beside(version: Version) -> Table:
-    """Return the paper's table for MNIST, with the paper's number and ours in each cell."""
+    """Return the paper's table for MNIST. In each cell the paper's number stands before ours."""
     record = version.record
     return table(
         f"{version.heading}: accuracy in per cent of {title(record)}, printed / **ours** (range "
@@ -148,7 +148,9 @@ def printed_beside(version: Version) -> Table:
 
 
 def attacks(version: Version) -> Table:
-    """Return a table of the accuracy under each of the strong attacks."""
+    """Return a table of accuracies, with one row for each method of training and one column for
+    each of the strong attacks.
+    """
     record = version.record
     kinds = [
         kind
@@ -175,7 +177,9 @@ def attacks(version: Version) -> Table:
 
 
 def heat_map(record: Record) -> Figure:
-    """Draw the accuracy under PGD as a heat map over the number and the size of the PGD steps."""
+    """Draw heat maps of the accuracy under PGD, one for each method of training. The rows are
+    numbers of PGD steps, the columns sizes of a step.
+    """
     shown = [m for m in methods(record) if values(record, "heat", network=m)]
     steps = settings(record, "heat", "steps")
     sizes = settings(record, "heat", "step size")
@@ -207,7 +211,7 @@ def loss_surfaces(record: Record) -> Figure:
 
 
 def roughness(record: Record) -> str:
-    """Return in a sentence how rough the loss surface is after each method of training."""
+    """Return a sentence that states how rough the loss surface is after each method of training."""
     told = [
         f"{value:.3f} ({METHODS[m]})"
         for m in methods(record)
@@ -217,8 +221,8 @@ def roughness(record: Record) -> str:
 
 
 def starts(record: Record) -> Figure:
-    """Draw the losses that the baseline attack reaches from many random starts, for each method of
-    training and each image.
+    """Draw the losses that the baseline attack reaches from many random starts. There is a panel
+    for each method of training, with a row for each image.
     """
     shown = {
         METHODS[m]: {
@@ -232,8 +236,9 @@ def starts(record: Record) -> Figure:
 
 
 def certain(record: Record) -> str:
-    """Return in a sentence from which share of the random starts the attack reaches a loss above ln
-    10, which proves a misclassification.
+    """Return sentences that state, for each method of training, from which share of the random
+    starts the attack reaches a loss above ln 10. Such a loss proves that the image is
+    misclassified.
     """
     told = [
         f"{100 * mean(record, 'starts above ln 10', network=m):.0f} % ({METHODS[m]})"
@@ -247,8 +252,8 @@ def certain(record: Record) -> str:
 
 
 def ranking(records: Sequence[Record]) -> str:
-    """Return in sentences how the methods rank by accuracy, under the baseline attack and under the
-    strongest attack.
+    """Return sentences that rank the methods of training twice: by the accuracy under the baseline
+    attack, and by the accuracy under the strongest attack.
     """
     record, there = max(best(records), key=lambda pair: len(pair[1]))
     orders = [
@@ -264,8 +269,8 @@ def ranking(records: Sequence[Record]) -> str:
 
 
 def falls(version: Version) -> Table:
-    """Return a table of the percentage points by which the accuracy falls from the baseline attack
-    to the strongest attack, for each method of training.
+    """Return a table with one row for each method of training: the accuracy under the baseline
+    attack minus the accuracy under the strongest attack, in percentage points.
     """
     record = version.record
     rows = []

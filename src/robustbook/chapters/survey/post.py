@@ -1,5 +1,5 @@
-"""Compute what the page on the blog post shows: its equation, its two pictures of feature maps, and
-its claims.
+"""Compute what the page on the blog post shows: our versions of the post's two pictures of feature
+maps, and measurements that test the post's claims.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,8 +40,9 @@ def noise(record: Record, training: str, layer: str, perturbation: str = "attack
 
 
 def answer(record: Record) -> str:
-    """Return in sentences how much the attack changes the image and the last feature maps, after
-    training on clean images and after adversarial training.
+    """Return sentences that state by how much the attack changes the image, and by how much it
+    changes the last feature maps. The second number is stated twice: after training on clean
+    images, and after adversarial training.
     """
     start, end = (noise(record, "standard", layer) for layer in ("images", "stage4"))
     after = noise(record, "adversarial", "stage4")
@@ -54,8 +55,9 @@ def answer(record: Record) -> str:
 
 
 def growth(record: Record) -> Figure:
-    """Draw the relative noise at the image and after each stage, for both ways of training, under
-    the attack and under random signs.
+    """Draw the relative noise of the image, and of the feature maps after each stage. There is a
+    panel for each way of training, with a curve for the attack and a curve for random signs of the
+    same size.
     """
     looks = {"attack": LOOKS["adv"], "random": LOOKS["none"]}
     panels = []
@@ -79,7 +81,9 @@ def growth(record: Record) -> Figure:
 
 
 def first_picture(record: Record) -> Figure:
-    """Draw a feature map of a clean and of an attacked image, for both ways of training."""
+    """Draw a feature map of a clean image and of the same image after the attack, with a row for
+    each way of training.
+    """
     rows = []
     for i in range(_images(record)):
         for training, words in TRAININGS.items():
@@ -163,7 +167,9 @@ def noises(version: Version) -> Table:
 
 
 def caveats(version: Version) -> Table:
-    """Return a table of the accuracies on clean images and under attacks in two norms."""
+    """Return a table of the accuracies on clean images, under the attack in the l-infinity norm,
+    and under the attack in the l2 norm.
+    """
     record = version.record
     rows = []
     for training, words in (
@@ -185,8 +191,8 @@ def caveats(version: Version) -> Table:
 
 
 def random_against_attack(record: Record) -> str:
-    """Return in sentences how much more the attack changes the last feature maps than random signs
-    do.
+    """Return sentences that state the ratio of two changes of the last feature maps: by the attack,
+    and by random signs.
     """
     said = []
     for training, words in TRAININGS.items():
@@ -199,8 +205,8 @@ def random_against_attack(record: Record) -> str:
 
 
 def unseen(record: Record) -> str:
-    """Return in a sentence the accuracies under the l2 attack after adversarial training in the
-    l-infinity norm and in the l2 norm.
+    """Return a sentence that states two accuracies under the l2 attack: after adversarial training
+    in the l-infinity norm, and after adversarial training in the l2 norm.
     """
     linf, l2 = (
         fmean(values(record, "accuracy", training=training, attack="l2"))
@@ -213,7 +219,9 @@ def unseen(record: Record) -> str:
 
 
 def clean_drop(record: Record) -> str:
-    """Return in a sentence by how much adversarial training lowers the accuracy on clean images."""
+    """Return a sentence that states by how much adversarial training lowers the accuracy on clean
+    images.
+    """
     there, here = (
         fmean(values(record, "accuracy", training=training, attack="clean"))
         for training in TRAININGS
@@ -226,8 +234,8 @@ def clean_drop(record: Record) -> str:
 
 
 def winner(_: Record) -> str:
-    """Return in a sentence the accuracy that the paper prints for the winner of the competition
-    CAAD 2018.
+    """Return a sentence that states the accuracy that the paper prints for the winner of the
+    competition CAAD 2018.
     """
     return (
         f"The paper prints an accuracy of {printed(WINNER):g} % for the winner against the 48 "
@@ -236,8 +244,8 @@ def winner(_: Record) -> str:
 
 
 def grew(record: Record) -> str:
-    """Return in sentences by which factor the relative noise grows from the image to the last
-    stage, and at which stages it falls.
+    """Return sentences that state the factor by which the relative noise grows from the image to
+    the last stage. They also name the stages at which the relative noise falls.
     """
     factor = fmean(of_target(record, "survey/blog/figure-1/noise-grows-with-depth"))
     found = [noise(record, "standard", layer) for layer in LAYERS]

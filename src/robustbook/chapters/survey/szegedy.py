@@ -1,5 +1,5 @@
-"""Compute what the page on Szegedy et al. (2013) shows: minimum distortions, and the transfer of
-adversarial images.
+"""Compute what the page on Szegedy et al. (2013) shows: minimum distortions of adversarial images,
+and how often these images transfer to other networks.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ NETWORKS: Mapping[str, str] = {
     "ae400-10": "AE400-10",
 }
 COLUMNS = ("fc10-1e-4", "fc100-100-10", "ae400-10")
-"""The networks for which we know the paper's numbers in the columns of Table 2."""
+"""The networks whose columns in the paper's Table 2 are known to us."""
 SHOWN = {"fc10-1e-4": "FC10", "fc100-100-10": "FC100-100", "ae400-10": "AE400"}
 """The networks that the figure shows, with short names."""
 SOURCES: Mapping[str, str] = {
@@ -58,8 +58,8 @@ def data(record: Record) -> str:
 
 
 def answer(record: Record) -> str:
-    """Return in sentences how small the adversarial perturbations are, and how often another
-    network misclassifies the adversarial images.
+    """Return sentences that state how small the adversarial perturbations for FC100-100-10 are, and
+    how often a second network, FC10, misclassifies the adversarial images.
     """
     distortion = mean(record, "distortion", network=_MAIN, target="random")
     there = printed(f"{TABLE_1}/{_MAIN}/distortion")
@@ -75,7 +75,10 @@ def answer(record: Record) -> str:
 
 
 def gallery(record: Record) -> Figure:
-    """Draw the first test images, clean and attacked, with the labels and the target classes."""
+    """Draw the first test images: one row of clean images, and one row of attacked images for each
+    of several attacked networks. The titles are the labels of the clean images, and the target
+    classes of the attacked images.
+    """
     labels, targets = (record.arrays[name] for name in ("labels", "targets"))
     clean = zip(_images(record, "clean"), labels, strict=True)
     rows = [("clean", [Picture(image, f"label {label}") for image, label in clean])]
@@ -91,7 +94,7 @@ def _images(record: Record, name: str) -> Float[np.ndarray, "n 28 28"]:
 
 
 def table_1(version: Version) -> Table:
-    """Return the paper's Table 1, with the paper's number and ours in each cell."""
+    """Return the paper's Table 1. In each cell the paper's number stands before ours."""
     record = version.record
     rows = []
     for name, words in NETWORKS.items():
@@ -167,8 +170,8 @@ def halves(version: Version) -> Table:
 
 
 def choices(version: Version) -> Table:
-    """Return a table of the minimum distortions if the target class is a random wrong class, and if
-    it is the most probable wrong class.
+    """Return a table of minimum distortions for two choices of the target class: a random wrong
+    class, and the most probable wrong class.
     """
     record = version.record
     return table(
@@ -191,7 +194,9 @@ def choices(version: Version) -> Table:
 
 
 def order(record: Record) -> str:
-    """Return in sentences whether the distortion is larger with stronger weight decay."""
+    """Return sentences that state whether the minimum distortion of FC10 grows with its weight
+    decay.
+    """
     names = ("fc10-1e-4", "fc10-1e-2", "fc10-1")
     found = [mean(record, "distortion", network=name, target="random") for name in names]
     there = [_there(name, "distortion") for name in names]
@@ -206,8 +211,9 @@ def order(record: Record) -> str:
 
 
 def transfer(record: Record) -> str:
-    """Return in sentences how often adversarial images of one network are misclassified by another
-    network, compared with images with Gaussian noise.
+    """Return sentences on transfer: how often a network misclassifies adversarial images that were
+    made for a different network. This error is compared with the error on images with Gaussian
+    noise.
     """
     pairs = [(a, b) for a in NETWORKS for b in NETWORKS if a != b]
     made = {pair: mean(record, "transfer error", source=pair[0], network=pair[1]) for pair in pairs}
@@ -224,7 +230,9 @@ def transfer(record: Record) -> str:
 
 
 def training_images(record: Record) -> str:
-    """Return in sentences the errors under Gaussian noise on test images and on training images."""
+    """Return sentences that state two errors under Gaussian noise: on test images, and on training
+    images.
+    """
     network = _MAIN
     test, train = (
         mean(record, "transfer error", source=source, network=network)
@@ -241,8 +249,9 @@ def training_images(record: Record) -> str:
 
 
 def which_half(record: Record) -> str:
-    """Return in sentences the errors of two networks of the shape FC123-456-10. One is trained on
-    the same half of the training set as the attacked network, and one on the other half.
+    """Return sentences that state the errors of two networks of the shape FC123-456-10 on
+    adversarial images. One network was trained on the same half of the training set as the attacked
+    network, the second on the remaining half.
     """
     same, other = (
         mean(
@@ -265,7 +274,9 @@ def which_half(record: Record) -> str:
 
 
 def pool(record: Record) -> str:
-    """Return in sentences the test errors with and without the pool of adversarial images."""
+    """Return sentences that state two test errors: after training with a pool of adversarial
+    images, and after training without it.
+    """
     (plain,) = settings(record, "test error", "network", network=_MAIN)
     without, pooled = (
         mean(record, "test error", network=plain),
@@ -280,7 +291,7 @@ def pool(record: Record) -> str:
 
 
 def found(record: Record) -> str:
-    """Return in sentences for how many images the attack succeeded."""
+    """Return sentences that state for how many images the attack succeeded."""
     lowest = min(float(row.value) for row in record.rows if row.name == "found")
     images = max(row.images or 0 for row in record.rows if row.name == "found")
     return (

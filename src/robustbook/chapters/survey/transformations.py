@@ -39,8 +39,8 @@ MARKS: Mapping[str, Look] = {
 
 
 def answer(record: Record) -> str:
-    """Return in sentences the accuracy of the network behind both transformations, under FGSM on
-    the network alone and under PGD through the transformation.
+    """Return sentences that state two accuracies of the network behind each of two transformations:
+    under FGSM on the network alone, and under PGD through the transformation.
     """
     most = draws(record)[-1]
     found = {
@@ -58,7 +58,9 @@ def answer(record: Record) -> str:
 
 
 def attackers(record: Record) -> Figure:
-    """Draw the accuracy under each attack, with one panel for each transformation."""
+    """Draw the accuracy of the network behind each transformation under each attack, with one panel
+    for each transformation.
+    """
     drawn: dict[str, dict[str, dict[str, list[float]]]] = {}
     for name in SHOWN:
         rows = {}
@@ -70,14 +72,14 @@ def attackers(record: Record) -> Figure:
         rows["PGD, adaptive"] = {"through the transformation": found}
         drawn[FRONTS[name]] = rows
     figure = figures.strips(drawn, MARKS, "correctly classified (%)")
-    for axis in figure.axes:  # one scale for all panels
+    for axis in figure.axes:  # the same scale for all panels
         axis.set_xlim(-3, 103)
     return figure
 
 
 def accuracies(version: Version) -> Table:
-    """Return a table of the accuracy of the network behind each transformation, under each
-    attack.
+    """Return a table of accuracies of the network, with one row for each attack and one column for
+    each transformation in front of the network.
     """
     record = version.record
     rows = [
@@ -104,7 +106,9 @@ def accuracies(version: Version) -> Table:
 
 
 def rounding_in_words(record: Record) -> str:
-    """Return in sentences the accuracies on DeepFool's images with and without a transformation."""
+    """Return sentences that state the accuracies on the adversarial images of DeepFool: of the
+    network alone, and behind each transformation.
+    """
     clean, broken = (accuracy(record, "none", attack) for attack in ("clean", "deepfool"))
     cells = [
         f"{accuracy(record, name, 'deepfool'):.1f} % behind {FRONTS[name]}"
@@ -120,8 +124,8 @@ def rounding_in_words(record: Record) -> str:
 
 
 def pgd_in_words(record: Record) -> str:
-    """Return in sentences the accuracy under PGD on the network alone, and under PGD through each
-    transformation.
+    """Return sentences that state the accuracies behind each transformation under two attacks: PGD
+    on the network alone, and PGD through the transformation.
     """
     alone = " and ".join(
         f"{accuracy(record, name, 'pgd'):.1f} % behind {FRONTS[name]}"
@@ -139,7 +143,9 @@ def pgd_in_words(record: Record) -> str:
 
 
 def cost_in_words(record: Record) -> str:
-    """Return in a sentence the accuracies on clean images with and without a transformation."""
+    """Return a sentence that states the accuracies on clean images: of the network alone, and
+    behind each transformation.
+    """
     clean = accuracy(record, "none", "clean")
     told = " and ".join(
         f"{accuracy(record, name, 'clean'):.1f} % behind {FRONTS[name]}"
@@ -162,8 +168,8 @@ def aware(record: Record, front: str, averaged: int) -> float:
 
 
 def draws(record: Record) -> list[int]:
-    """Return in ascending order the numbers of draws of the random transformation over which PGD
-    averages each gradient.
+    """Return, in ascending order, the numbers of draws per gradient: PGD averages each gradient
+    over so many draws of the random transformation.
     """
     return sorted(settings(record, "accuracy", "averaged", front="resize-pad", attack=AWARE))
 
