@@ -35,8 +35,8 @@ def calls(p: Parameters) -> dict[tuple[Any, ...], Call]:
 
 
 def condense(p: Parameters, results: Mapping[tuple[Any, ...], Done]) -> Record:
-    """Return the study's results: the curves, with one row for each point and seed, and the tests
-    whether our curves have the shapes that the paper describes.
+    """Return two kinds of results: the points of the curves, and the tests whether our curves have
+    the shapes that the paper describes.
     """
     assert p.seeds is not None
     rows: list[Row] = []

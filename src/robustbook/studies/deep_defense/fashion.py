@@ -81,7 +81,7 @@ class Tuning:
 
 @cache
 def pixels(data: str, split: str) -> tuple[Float[Tensor, "n 1 28 28"], Int[Tensor, " n"]]:
-    """Return the images, with pixels in [0, 1], and the labels of a split of an image set. All
+    """Return the images and the labels of a split of an image set; the pixels are in [0, 1]. All
     callers share the returned tensors, so do not change them in place.
     """
     found = load(data, split)

@@ -4,8 +4,8 @@ rho_2.
 We could not read from the figure which values of c, lambda and d the paper tried. This study
 combines three values of lambda with nine values of c, and trains 27 networks. When this study
 varies d, it keeps lambda and c at the defaults of the released code. We do not use d = 20, because
-training diverged: on MNIST with seed 0 in step 54, and on the embedded digits with seed 2. With d =
-20, a misclassified image with a large rho dominates the loss of its batch.
+training diverged twice: on MNIST with seed 0 in step 54, and on the digits of profile ``quick``
+with seed 2. With d = 20, a misclassified image with a large rho dominates the loss of its batch.
 """
 
 from collections.abc import Iterator, Mapping

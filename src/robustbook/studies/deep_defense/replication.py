@@ -52,8 +52,8 @@ class Setting:
     """The numbers of training epochs.
 
     ``first``: the number of epochs before fine-tuning.
-    ``more``: the number of epochs after these ``first`` epochs: in them the other networks are
-        fine-tuned, and the training of the undefended network continues.
+    ``more``: the number of epochs after these ``first`` epochs: in them all other networks are
+        fine-tuned, and the training of the undefended network "vanilla" continues.
     ``marks``: the network is stored and measured after each epoch whose number is a multiple of
         ``marks``.
     """

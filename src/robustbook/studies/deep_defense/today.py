@@ -5,8 +5,8 @@ curved class boundary for 300 steps. DDN tests whether the smallest perturbation
 larger, and not only DeepFool's estimate. The accuracies under FGS in the paper's Table 1 suggest
 that the defense also helps against l-infinity perturbations. PGD and the gradient-free Square
 attack test the robustness to l-infinity perturbations. All norms are for pixels in [0, 1], because
-the preprocessing is part of the attacked network. Images are clipped to [0, 1] unless an attack's
-name says "free".
+the preprocessing is part of the attacked network. All attacks clip images to [0, 1], except those
+whose names contain "free".
 """
 
 from collections.abc import Iterator, Mapping

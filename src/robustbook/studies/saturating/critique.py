@@ -54,10 +54,10 @@ class Parameters(parameters.Parameters):
     ] = 0.25  # for the table only; the curves reach from 0 to 0.5
     controls: Annotated[
         int, Field(ge=1, le=10_000, description="a number of test images, 1 to 10000")
-    ] = 1000  # for MLPs, and for Table 1's attacks; 40 for profile quick
+    ] = 1000  # test images, for MLPs and for Table 1's attacks; 40 for profile quick
     cnn_images: Annotated[
         int, Field(ge=1, le=10_000, description="a number of test images for the CNNs, 1 to 10000")
-    ] = 30  # for attacks that Table 1's page lacks; 10 for profile quick
+    ] = 30  # test images, for attacks that Table 1's page lacks; 10 for profile quick
     queries: Annotated[
         int, Field(ge=1, le=100_000, description="Square's queries per image, 1 to 100000")
     ] = 5000  # at eps; 100 for profile quick; 300 for the curves

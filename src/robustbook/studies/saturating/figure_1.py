@@ -5,7 +5,7 @@ The study measures the range, the excess kurtosis and a histogram of each layer'
 biases. Saturated networks are trained with more optimiser steps than vanilla networks, and more
 steps alone already change the weights. So with seed 0 the study also trains two vanilla networks
 with more optimiser steps than the other vanilla networks. The paper's penalty for the ReLU network
-is tiny, so the study also adds a ReLU network whose penalty is 100,000 times as large.
+is tiny, so the study also adds a ReLU network whose penalty is 100,000 times the paper's penalty.
 """
 
 from collections.abc import Iterator, Mapping

@@ -6,9 +6,10 @@ A profile selects the size of the experiments:
 ``paper``: the paper's networks at full width. With this profile, a CPU can run Model A on STL-10,
     with 100 images and five of the sixteen values of c. By default, only two of the five defenses
     are run on Model A. VGG16 and ResNeXt on CIFAR-10 need a GPU.
-``reduced``: narrower networks on CIFAR-10, with eight values of c, and by default with two of the
-    five defenses.
-``quick``: narrower networks on the small image set "scenes", which comes with the book.
+``reduced``: networks on CIFAR-10 that are narrower than the paper's, with eight values of c, and by
+    default with two of the five defenses.
+``quick``: networks that are narrower than the paper's, on the small image set "scenes", which comes
+    with the book.
 
 All trainings are shorter than the paper's 200 epochs. The learning rate rises from 0 and then falls
 linearly to 0. The paper, in contrast, keeps the learning rate constant between three drops.

@@ -266,8 +266,8 @@ def loss_under(net: Noisy, images: Tensor, labels: Tensor) -> Callable[[Tensor],
     """Return a function that computes the loss of each image, given the noise on this image.
 
     The argument of the returned function has one row per image. Each row has the standard normal
-    numbers for all noise layers, one layer after the other. Each noise layer multiplies its numbers
-    by its standard deviation.
+    numbers for the first noise layer, then those for the second, and so on. Each noise layer
+    multiplies its numbers by its standard deviation.
     """
 
     def loss(numbers: Tensor) -> Tensor:

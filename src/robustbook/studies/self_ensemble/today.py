@@ -157,7 +157,8 @@ def attacked_ones(p: Parameters, network: str) -> tuple[Names, ...]:
 
 
 def strikes(own: Setting, size: Size, defense: str) -> dict[Key, Strike]:
-    """Return the attacks on one network, by name, number of averaged noise draws, and radius.
+    """Return the attacks on one network as a dict with keys (name, number of averaged noise draws,
+    radius).
 
     A network without noise is not attacked by attacks that average over noise draws, freeze the
     noise or switch it off.

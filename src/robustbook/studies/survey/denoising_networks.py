@@ -190,8 +190,8 @@ def noise(
     """Return the relative noise that an attack on the network causes in the feature maps of each
     test image.
 
-    ``noise/<layer>``: the relative noise after a layer in ``layers``; one of these names stands for
-        the image itself.
+    ``noise/<layer>``: the relative noise in the output of a layer in ``layers``.
+    ``noise/images``: the relative noise of the attacked images themselves.
     """
     net = fixed(trained(network, context.device))
     x, y = test_images(network, images, context.device)

@@ -133,7 +133,7 @@ SETTINGS: Mapping[str, Setting] = {
 def attacks(own: Setting) -> dict[str, Attack]:
     """Return the attacks by name.
 
-    As in the paper, FGSM does not clip images to [0, 1]. All other attacks clip images.
+    As in the paper, FGSM does not clip images to [0, 1]. All attacks but FGSM clip images.
     """
     pgd = Attack("pgd", EPS, clip=True, steps=40, step_size=EPS / 25)
     many = replace(pgd, steps=100, restarts=own.restarts)

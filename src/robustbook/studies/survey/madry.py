@@ -171,7 +171,7 @@ def attacks(own: Setting) -> dict[str, Attack]:
 
 MANY = ("pgd-40-restarts", "pgd-100-restarts", "margin-100-restarts", "square")
 """The attacks that are run on only ``many`` test images (see `Setting`), because they take longer
-than the attacks of Table 1.
+than all other attacks.
 """
 WHITE_BOX = {
     "fgsm": "fgsm",

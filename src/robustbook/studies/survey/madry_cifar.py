@@ -5,8 +5,8 @@ A simple and a wide residual network are each trained on clean images, on advers
 FGSM, and on adversarial images of PGD. In Table 5 these networks are attacked by FGSM, FGSM from a
 random start, and PGD. In Table 2 only the wide network trained with PGD is attacked. The attacks
 use the gradients of one of three networks: this network itself, an independently trained copy, or
-the wide network trained on clean images. Figure 6 shows the mean training loss of the last training
-steps.
+the wide network trained on clean images. Figure 6 shows the mean training loss at the end of
+training.
 
 The only profile is ``paper``, with 80,000 training steps for each network, which need a GPU. By
 default only the simple network is run.

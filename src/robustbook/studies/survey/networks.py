@@ -201,7 +201,7 @@ def _weighted(
 def built(model: Model, seed: int) -> nn.Module:
     """Return the network with its initial weights.
 
-    Denoising blocks do not change the initial weights of the other layers.
+    All layers outside the denoising blocks have the same initial weights as without these blocks.
     """
     net = BUILDERS[model.network](generator(seed, "weights"), model.narrow)
     if model.blocks is None:

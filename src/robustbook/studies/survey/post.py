@@ -40,8 +40,8 @@ EPS_L2 = 0.5
 RANDOM = Attack("random-signs", EPS, clip=True)
 SHOWN = 4
 KEPT = 2
-"""The first constant is the number of test images whose feature maps are computed. The second is
-the number of those images whose feature maps are stored.
+"""SHOWN is the number of test images whose feature maps are computed, and KEPT the number of those
+images whose feature maps are stored.
 """
 GAUSSIAN = "nonlocal-gaussian"
 

@@ -2,14 +2,14 @@
 1312.6199), on MNIST.
 
 Table 1 lists the training error, the test error and the mean minimum distortion for six networks.
-Table 2 lists the error of each network on adversarial images that were computed on each network of
-the table. Tables 3 and 4 list the same kind of errors for networks that were trained on disjoint
+Table 2 lists the error of each network on the adversarial images that were computed on each of the
+networks. Tables 3 and 4 list the same kind of errors for networks that were trained on disjoint
 halves of the training set.
 
 We could not read the paper's tables themselves, only a transcription that others made of them. The
-paper does not name the optimiser, and does not define the weight decay. We add decay/2 times the
-sum of the squared weights to the loss. With this definition, the solution of FC10's convex training
-problem has the error rates that the paper prints.
+paper does not name the optimiser. As weight decay, we add decay/2 times the sum of the squared
+weights to the loss. With this definition, the solution of FC10's convex training problem has the
+error rates that the paper prints.
 """
 
 from collections.abc import Iterator, Mapping

@@ -268,7 +268,7 @@ def training_images(classifier: Classifier, seed: int) -> ImageSet:
 
 
 def some(data: str, split: Split, images: int, device: str) -> tuple[Tensor, Tensor]:
-    """Return the first images of a split, scaled to [0, 1], and their labels."""
+    """Return the first images of a split, with pixels in [0, 1], and the labels of these images."""
     found = load(data, split).subset(images)
     return as_float(found.images).to(device), found.labels.to(device)
 
